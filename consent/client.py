@@ -1,0 +1,260 @@
+"""How lenders, coordinators, borrowers and auditors call the registry. What comes back is verified before it is returned.
+
+The client remembers the newest checkpoint it has seen and refuses any that does not extend it (invariant 7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from consent.commands.commit_roster import CommitmentRequest, commitment_fields
+from consent.commands.enrol_subjects import Enrolment
+from consent.documents import Approval, Authorisation, Campaign, Consortium, Notice, Receipt, Role, Snapshot
+from consent.errors import ConsentError, RegistryUnavailable
+from consent.requests import sign_request
+from crypto.errors import CryptoError, ProofError, SignatureError
+from crypto.keys import PublicKey, SigningKey, b64, unb64
+from crypto.merkle import verify_consistency
+from crypto.notes import Checkpoint, InclusionProof, Verifier, open_checkpoint
+from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle
+
+T = TypeVar("T")
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:
+    """The consortium document a party has pinned; raises SignatureError."""
+    try:
+        token = path.read_text()
+    except OSError as error:
+        raise SignatureError(f"cannot read the consortium document {path}: {error.strerror}") from error
+    return Consortium.verify(token, registry_key)
+
+
+@dataclass
+class HeadStore:
+    """Where a client keeps the newest checkpoint note it has verified. Written before it is relied on."""
+
+    path: Path
+
+    def read(self) -> str | None:
+        return self.path.read_text() if self.path.exists() else None
+
+    def write(self, note: str) -> None:
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(note)
+        partial.replace(self.path)
+
+
+class RegistryClient:
+    """One caller's connection to the registry.
+
+    Args:
+        url: the registry's base URL.
+        caller: the party id or pseudonym that signs, or None for calls that need no signature.
+        key: the caller's signing key.
+        consortium: the pinned consortium document.
+        heads: where to remember checkpoints.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        consortium: Consortium,
+        caller: str | None = None,
+        key: SigningKey | None = None,
+        heads: HeadStore | None = None,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self.consortium = consortium
+        self.log = Verifier(consortium.log_origin, PublicKey.from_text(consortium.log_key))
+        self._registry_key = consortium.one(Role.REGISTRY).key
+        self._audience = consortium.one(Role.REGISTRY).id
+        self._caller, self._key, self._heads = caller, key, heads
+        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- transport
+
+    def _send(self, method: str, target: str, body: Any = None) -> httpx.Response:
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self._key is not None and self._caller is not None:
+            token = sign_request(self._key, self._caller, self._audience, method, target, content)
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            response = self._http.request(method, target, content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise RegistryUnavailable(
+                f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); no data was used"
+            ) from error
+        if response.is_success:
+            return response
+        raise _refusal(response)
+
+    def _checked(self, read: Callable[[], T]) -> T:
+        """An answer that does not verify is the same as no answer."""
+        try:
+            return read()
+        except (CryptoError, KeyError, ValueError) as error:
+            raise RegistryUnavailable(f"the consent registry's answer cannot be believed: {error}") from error
+
+    # --- the log
+
+    def accept_head(self, note: str) -> Checkpoint:
+        """Verify a checkpoint and that it extends the newest one seen before; remember it."""
+        checkpoint = self._checked(lambda: open_checkpoint(note, self.log))
+        known_note = self._heads.read() if self._heads else None
+        if known_note is not None:
+            known = self._checked(lambda: open_checkpoint(known_note, self.log))
+            if checkpoint.size < known.size:
+                older, newer = checkpoint, known
+            else:
+                older, newer = known, checkpoint
+            self.check_consistency(older, newer)
+        if self._heads and (known_note is None or checkpoint.size >= known.size):
+            self._heads.write(note)
+        return checkpoint
+
+    def check_consistency(self, old: Checkpoint, new: Checkpoint) -> None:
+        """Fetch and verify the proof that ``new`` extends ``old``; raises RegistryUnavailable if it does not."""
+        hashes: list[bytes] = []
+        if old.size != new.size:
+            answer = self._send("GET", f"/v1/log/consistency?old={old.size}&new={new.size}")
+            hashes = self._checked(lambda: [b64decode(value, validate=True) for value in answer.json()["proof"]])
+        self._checked(lambda: verify_consistency(old.size, new.size, hashes, old.root, new.root))
+
+    def checkpoint_note(self) -> str:
+        return self._send("GET", "/checkpoint").text
+
+    def head(self) -> Checkpoint:
+        return self.accept_head(self.checkpoint_note())
+
+    def inclusion(self, index: int) -> InclusionProof:
+        answer = self._send("GET", f"/v1/log/inclusion/{index}").text
+        return self._checked(lambda: InclusionProof.parse(answer))
+
+    def leaves(self, size: int) -> list[bytes]:
+        """All leaves of the first ``size`` entries, from the public entry bundles."""
+        leaves: list[bytes] = []
+        for bundle in range((size + TILE_WIDTH - 1) // TILE_WIDTH):
+            width = min(TILE_WIDTH, size - bundle * TILE_WIDTH)
+            suffix = "" if width == TILE_WIDTH else f".p/{width}"
+            data = self._send("GET", f"/tile/entries/{index_path(bundle)}{suffix}").content
+            leaves += self._checked(lambda data=data: parse_entry_bundle(data))  # type: ignore[misc]
+        return leaves
+
+    def body(self, index: int) -> bytes:
+        return self._send("GET", f"/v1/log/bodies/{index}").content
+
+    def _acknowledged(self, answer: httpx.Response) -> dict[str, Any]:
+        """The leaf in the answer, after its inclusion was verified under an accepted head."""
+        data = self._checked(answer.json)
+        leaf = self._checked(lambda: unb64(data["leaf"]))
+        proof = self._checked(lambda: InclusionProof.parse(data["proof"]))
+        self._checked(lambda: proof.verify(leaf, self.log))
+        self.accept_head(proof.checkpoint_note)
+        fields: dict[str, Any] = self._checked(lambda: json.loads(leaf))
+        return fields
+
+    # --- registry operator, lenders, borrowers
+
+    def publish_notice(self, notice: Notice, key: SigningKey) -> None:
+        self._send("POST", "/v1/notices", {"token": notice.sign(key)})
+
+    def notice(self, notice_id: str, version: int) -> Notice:
+        token = self._send("GET", f"/v1/notices/{notice_id}/{version}").text
+        return self._checked(lambda: Notice.verify(token, self._registry_key))
+
+    def enrol(self, subjects: Sequence[Enrolment]) -> int:
+        answer = self._send("POST", "/v1/subjects", {"subjects": [s.model_dump() for s in subjects]})
+        return int(answer.json()["enrolled"])
+
+    def decide(self, tokens: Sequence[str]) -> list[Receipt]:
+        """Hand in signed decisions; returns verified receipts when there are few."""
+        answer = self._send("POST", "/v1/decisions", {"tokens": list(tokens)}).json()
+        receipts = [self._checked(lambda t=t: Receipt.verify(t, self._registry_key)) for t in answer["receipts"]]  # type: ignore[misc]
+        for receipt in receipts:
+            self._checked(lambda r=receipt: InclusionProof.parse(r.proof).verify(unb64(r.entry), self.log))  # type: ignore[misc]
+        return receipts
+
+    def my_consents(self) -> list[dict[str, str | None]]:
+        consents: list[dict[str, str | None]] = self._send("GET", "/v1/me/consents").json()["consents"]
+        return consents
+
+    # --- campaigns
+
+    def propose(self, token: str) -> str:
+        return str(self._send("POST", "/v1/campaigns", {"token": token}).json()["sha256"])
+
+    def campaign(self, sha256: str) -> tuple[Campaign, bool]:
+        """The campaign with this hash, verified against the coordinator's key, and whether it is active."""
+        answer = self._send("GET", f"/v1/campaigns/{sha256}").json()
+        key = self.consortium.one(Role.COORDINATOR).key
+        campaign = self._checked(lambda: Campaign.verify(answer["token"], key))
+        if campaign.sha256 != sha256:
+            raise RegistryUnavailable("the consent registry answered with another campaign than was asked for")
+        return campaign, bool(answer["active"])
+
+    def approve(self, approval: Approval, key: SigningKey) -> bool:
+        target = f"/v1/campaigns/{approval.campaign_sha256}/approvals"
+        return bool(self._send("POST", target, {"token": approval.sign(key)}).json()["active"])
+
+    def authorisation(self, sha256: str) -> Authorisation:
+        token = self._send("POST", f"/v1/campaigns/{sha256}/authorisations").json()["token"]
+        return self._checked(lambda: Authorisation.verify(token, self._registry_key))
+
+    def snapshot(self, sha256: str) -> tuple[Snapshot, str]:
+        """The verified snapshot, bound to an accepted head, and the hash of its signed form."""
+        token = self._send("GET", f"/v1/campaigns/{sha256}/snapshot").text
+        snapshot = self._checked(lambda: Snapshot.verify(token, self._registry_key))
+        self.accept_head(snapshot.checkpoint)
+        return snapshot, hashlib.sha256(token.encode()).hexdigest()
+
+    def commit_roster(self, sha256: str, request: CommitmentRequest) -> None:
+        """Write the commitment to the log; returns only when its inclusion is proved.
+
+        Raises:
+            RegistryUnavailable: not acknowledged, or acknowledged with something else than was sent.
+        """
+        answer = self._send("POST", f"/v1/campaigns/{sha256}/commitments", request.model_dump(mode="json"))
+        leaf = self._acknowledged(answer)
+        expected = {
+            **commitment_fields(request, sha256),
+            "type": "roster.committed",
+            "actor": self._caller,
+        }
+        sealed = hashlib.sha256(unb64(request.sealed_body)).hexdigest()
+        if {k: leaf.get(k) for k in expected} != expected or leaf["body"]["sha256"] != sealed:
+            raise RegistryUnavailable("the log acknowledged another entry than the roster commitment that was sent")
+
+    def log_model(self, campaign_sha256: str, card_sha256: str, card: str) -> None:
+        body = {"card_sha256": card_sha256, "card": card}
+        leaf = self._acknowledged(self._send("POST", f"/v1/campaigns/{campaign_sha256}/model", body))
+        if (leaf.get("type"), leaf.get("model_card")) != ("model.released", card_sha256):
+            raise RegistryUnavailable("the log acknowledged another entry than the model card that was sent")
+
+
+def _refusal(response: httpx.Response) -> ConsentError:
+    """The registry's own words, as an exception that keeps status and code."""
+    try:
+        details = response.json()
+        detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError):
+        return RegistryUnavailable(f"the consent registry answered {response.status_code} without saying why")
+    error: ConsentError = RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
+    error.status, error.code = response.status_code, code
+    return error
+
+
+__all__ = ["Enrolment", "HeadStore", "ProofError", "RegistryClient", "b64", "load_consortium"]

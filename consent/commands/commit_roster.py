@@ -1,0 +1,99 @@
+"""Roster commitments: the log entry without which a node may not read a row. And the model card at the end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+
+from consent.commands.authorise import active_campaign
+from consent.commands.propose_campaign import load_campaign
+from consent.documents import Party, ReleaseKind, Sha256
+from consent.errors import Conflict, NotAllowed
+from consent.log import entry_for_party, entry_with_sealed_body
+from consent.registry import Registry
+from consent.storage.tables import AuthorisationRow, CommitmentRow
+from crypto.documents import canonical_json
+from crypto.keys import unb64
+
+MAX_BODY_TEXT = 16_384
+MAX_CARD_TEXT = 262_144
+
+
+class CommitmentRequest(BaseModel):
+    """The clear part of a roster commitment, and its body sealed to the auditor (base64url)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    authorisation_id: str
+    release: int = Field(ge=0)
+    attempt: int = Field(ge=1, le=100)
+    kind: ReleaseKind
+    root: Sha256
+    noise_multiplier: float = Field(gt=0)
+    sampling_rate: float = Field(gt=0, le=1)
+    steps: int = Field(ge=1)
+    sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT)]
+
+
+def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[str, object]:
+    """What stands in clear in the leaf; the node checks the leaf it gets back against the same function."""
+    return {"campaign": campaign_sha256, **request.model_dump(mode="json", exclude={"sealed_body"})}
+
+
+def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> tuple[bytes, str]:
+    """Log the commitment; returns the leaf and its ``.tlog-proof``.
+
+    Raises:
+        NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such release.
+        Conflict: this release attempt was committed before.
+    """
+    auditor, _ = registry.auditor_key
+    moment = registry.clock()
+    with registry.database.write() as session:
+        campaign, _ = active_campaign(registry, session, lender, sha256)
+        authorisation = session.get(AuthorisationRow, request.authorisation_id)
+        mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (lender.id, sha256)
+        if authorisation is None or not mine or authorisation.expires_at <= moment:
+            raise NotAllowed(f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign")
+        if request.release > campaign.mechanism.rounds + 1:
+            raise NotAllowed(f"campaign {campaign.id!r} has no release {request.release}")
+        known = select(CommitmentRow).where(
+            CommitmentRow.campaign_sha256 == sha256,
+            CommitmentRow.lender == lender.id,
+            CommitmentRow.release == request.release,
+            CommitmentRow.attempt == request.attempt,
+        )
+        if session.scalar(known) is not None:
+            raise Conflict(f"{lender.id!r} has committed release {request.release} attempt {request.attempt} already")
+        public = commitment_fields(request, sha256)
+        body = unb64(request.sealed_body)
+        entry = entry_with_sealed_body("roster.committed", moment, lender.id, public, auditor, body)
+        index = registry.log.append(session, [entry])
+        session.add(
+            CommitmentRow(
+                entry_index=index,
+                campaign_sha256=sha256,
+                lender=lender.id,
+                release=request.release,
+                attempt=request.attempt,
+            )
+        )
+    with registry.database.read() as session:
+        return entry.leaf, registry.log.prove_inclusion(session, index).text
+
+
+def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> tuple[bytes, str]:
+    """Log the signed model card of a campaign; returns the leaf and its ``.tlog-proof``."""
+    auditor, key = registry.auditor_key
+    with registry.database.write() as session:
+        campaign, _ = load_campaign(registry, session, campaign_sha256)
+        if campaign.coordinator != coordinator.id:
+            raise NotAllowed(f"campaign {campaign.id!r} is not {coordinator.id!r}'s")
+        public = {"campaign": campaign_sha256, "model_card": card_sha256}
+        body = canonical_json({"token": card})
+        entry = entry_for_party("model.released", registry.clock(), coordinator.id, public, auditor, key, body)
+        index = registry.log.append(session, [entry])
+    with registry.database.read() as session:
+        return entry.leaf, registry.log.prove_inclusion(session, index).text

@@ -1,0 +1,60 @@
+"""Enrol a lender's borrowers by pseudonym, each with the key that will sign their decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from consent.documents import KeyText, Party, Pseudonym
+from consent.errors import Conflict
+from consent.log import entry_for_party
+from consent.registry import Registry
+from consent.storage.tables import DataKeyRow, SubjectRow
+from crypto.documents import canonical_json
+
+MAX_BATCH = 5_000
+
+
+class Enrolment(BaseModel):
+    """One person at one lender."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pseudonym: Pseudonym
+    ledger_pseudonym: Pseudonym
+    public_key: KeyText
+
+
+Enrolments = Annotated[list[Enrolment], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrolment]) -> int:
+    """Enrol all or none; returns how many.
+
+    Raises:
+        Conflict: one of them is enrolled already.
+    """
+    auditor, key = registry.auditor_key
+    with registry.database.write() as session:
+        rows = [{"lender": lender.id, **enrolment.model_dump()} for enrolment in enrolments]
+        try:
+            session.execute(insert(SubjectRow), rows)
+        except IntegrityError as error:
+            raise Conflict("one of these pseudonyms is enrolled already; none of the batch was recorded") from error
+        names = [enrolment.pseudonym for enrolment in enrolments]
+        ids = session.execute(
+            select(SubjectRow.id, SubjectRow.pseudonym)
+            .where(SubjectRow.lender == lender.id)
+            .order_by(SubjectRow.id.desc())
+            .limit(len(names))
+        )
+        wrapped = [{"subject_id": i, "wrapped": registry.keys.new(name)[1]} for i, name in ids]
+        session.execute(insert(DataKeyRow), wrapped)
+        body = canonical_json({"pseudonyms": names})
+        entry = entry_for_party("subjects.enrolled", registry.clock(), lender.id, {}, auditor, key, body)
+        registry.log.append(session, [entry])
+    return len(enrolments)

@@ -1,0 +1,43 @@
+"""Publish a notice: from now on borrowers can answer it."""
+
+from __future__ import annotations
+
+from consent.documents import Notice
+from consent.errors import Conflict, NotFound
+from consent.log import entry_for_party
+from consent.registry import Registry
+from consent.storage.tables import NoticeRow
+from crypto.documents import canonical_json
+
+
+def publish_notice(registry: Registry, token: str) -> Notice:
+    """Record a notice signed by the registry's operator.
+
+    Raises:
+        SignatureError: not the registry's. Conflict: this version exists already.
+    """
+    notice = Notice.verify(token, registry.me.key)
+    if not notice.texts:
+        raise Conflict(f"notice {notice.id!r} has no text in any language")
+    for recipient in notice.recipients:
+        registry.consortium.party(recipient)
+    auditor, key = registry.auditor_key
+    texts = {language: notice.text_sha256(language) for language in sorted(notice.texts)}
+    with registry.database.write() as session:
+        if session.get(NoticeRow, (notice.id, notice.version)):
+            raise Conflict(f"notice {notice.id!r} version {notice.version} is published already")
+        session.add(NoticeRow(id=notice.id, version=notice.version, token=token))
+        public = {"notice": notice.id, "notice_version": notice.version, "texts": texts}
+        body = canonical_json({"token": token})
+        entry = entry_for_party("notice.published", registry.clock(), registry.me.id, public, auditor, key, body)
+        registry.log.append(session, [entry])
+    return notice
+
+
+def read_notice(registry: Registry, notice_id: str, version: int) -> str:
+    """The signed notice; raises NotFound."""
+    with registry.database.read() as session:
+        row = session.get(NoticeRow, (notice_id, version))
+        if row is None:
+            raise NotFound(f"there is no notice {notice_id!r} version {version}")
+        return row.token

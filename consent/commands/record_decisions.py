@@ -1,0 +1,212 @@
+"""Record borrowers' decisions: give, refuse or withdraw, each signed by the borrower it concerns.
+
+Who relays a decision does not matter; whose key signed it does. A batch is accepted whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.orm import Session
+
+from consent.documents import Choice, Decision, Notice
+from consent.errors import Conflict, NotAuthenticated, NotFound
+from consent.log import Entry, entry_for_subject
+from consent.registry import Registry
+from consent.states import Event, State, state_at, step
+from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, NoticeRow, SubjectRow
+from crypto.documents import canonical_json
+from crypto.errors import SignatureError
+from crypto.keys import PublicKey
+
+MAX_BATCH = 2_000
+CLOCK_SKEW = timedelta(minutes=5)
+MAX_AGE = timedelta(days=7)
+_IN_CHUNK = 500
+
+ConsentKey = tuple[int, str, str, str]
+
+
+@dataclass(frozen=True)
+class Subject:
+    id: int
+    lender: str
+    pseudonym: str
+    key: PublicKey
+    data_key: bytes
+
+
+@dataclass
+class _Batch:
+    """What one request adds, gathered before anything is written."""
+
+    states: dict[ConsentKey, tuple[State, datetime | None]]
+    touched: dict[ConsentKey, None] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+
+def find_subjects(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
+    """The enrolled subjects among ``names`` whose keys have not been destroyed."""
+    found: dict[str, Subject] = {}
+    for start in range(0, len(names), _IN_CHUNK):
+        rows = session.execute(
+            select(SubjectRow.id, SubjectRow.lender, SubjectRow.pseudonym, SubjectRow.public_key, DataKeyRow.wrapped)
+            .join(DataKeyRow)
+            .where(SubjectRow.pseudonym.in_(names[start : start + _IN_CHUNK]))
+        )
+        for i, lender, pseudonym, key, wrapped in rows:
+            found[pseudonym] = Subject(
+                i, lender, pseudonym, PublicKey.from_text(key), registry.keys.unwrap(pseudonym, wrapped)
+            )
+    return found
+
+
+def _present_states(session: Session, ids: Sequence[int]) -> dict[ConsentKey, tuple[State, datetime | None]]:
+    states: dict[ConsentKey, tuple[State, datetime | None]] = {}
+    for start in range(0, len(ids), _IN_CHUNK):
+        rows = session.scalars(select(ConsentRow).where(ConsentRow.subject_id.in_(ids[start : start + _IN_CHUNK])))
+        for row in rows:
+            key = (row.subject_id, row.purpose, row.recipient, row.sensitivity)
+            states[key] = (State(row.state), row.expiry_time)
+    return states
+
+
+def _check_notice(decision: Decision, notices: dict[tuple[str, int], Notice]) -> Notice:
+    notice = notices.get((decision.notice_id, decision.notice_version))
+    if notice is None:
+        raise NotFound(f"there is no notice {decision.notice_id!r} version {decision.notice_version}")
+    if decision.notice_language not in notice.texts:
+        raise Conflict(f"notice {notice.id!r} has no text in {decision.notice_language!r}")
+    if notice.text_sha256(decision.notice_language) != decision.notice_sha256:
+        raise Conflict("the decision answers another text than the one that was published")
+    return notice
+
+
+def _check_choice(choice: Choice, notice: Notice, subject: Subject) -> None:
+    if choice.purpose != notice.purpose or choice.recipient not in notice.recipients:
+        raise Conflict("the decision speaks of a purpose or recipient that the notice does not name")
+    if choice.recipient != subject.lender:
+        raise Conflict("a pseudonym can only decide about the lender that enrolled it")
+
+
+def _check_time(decision: Decision, moment: datetime) -> None:
+    if not moment - MAX_AGE <= decision.event_time <= moment + CLOCK_SKEW:
+        raise Conflict("the decision is dated in the future or is more than seven days old; ask the borrower again")
+    if decision.expiry_time is not None and decision.expiry_time <= moment:
+        raise Conflict("the decision has expired already")
+
+
+def _apply(batch: _Batch, decision: Decision, subject: Subject, moment: datetime) -> dict[str, str]:
+    """Fold the choices into the batch; returns the state of each record by its sensitivity."""
+    states: dict[str, str] = {}
+    for choice in decision.choices:
+        key = (subject.id, choice.purpose, choice.recipient, choice.sensitivity)
+        state, expiry = batch.states.get(key, (State.NONE, None))
+        after = step(state_at(state, expiry, moment), Event(choice.action))
+        batch.states[key] = (after, decision.expiry_time if after is State.GIVEN else None)
+        batch.touched[key] = None
+        batch.events.append(
+            {
+                "subject_id": subject.id,
+                "purpose": choice.purpose,
+                "recipient": choice.recipient,
+                "sensitivity": choice.sensitivity,
+                "event": choice.action,
+                "event_time": decision.event_time,
+                "decision_sha256": decision.sha256,
+            }
+        )
+        states[f"{choice.recipient}/{choice.sensitivity}"] = after
+    return states
+
+
+def _write(session: Session, batch: _Batch) -> None:
+    statement = upsert(ConsentRow)
+    columns = ("subject_id", "purpose", "recipient", "sensitivity")
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=columns,
+            set_={"state": statement.excluded.state, "expiry_time": statement.excluded.expiry_time},
+        ),
+        [
+            {**dict(zip(columns, key, strict=True)), "state": batch.states[key][0], "expiry_time": batch.states[key][1]}
+            for key in batch.touched
+        ],
+    )
+    session.execute(insert(ConsentEventRow), batch.events)
+    session.execute(insert(DecisionRow), batch.decisions)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One accepted decision: where it stands in the log, and the states it led to."""
+
+    subject: str
+    decision_sha256: str
+    entry_index: int
+    states: dict[str, str]
+
+
+def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded]:
+    """Verify and record signed decisions, all or none.
+
+    Raises:
+        NotAuthenticated: not signed by the subject it names (or the subject is unknown: no difference is shown).
+        Conflict: illegal transition, replay, wrong notice, wrong time. NotFound: unknown notice.
+    """
+    moment = registry.clock()
+    with registry.database.write() as session:
+        try:
+            claimed = [Decision.claimed(token) for token in tokens]
+        except SignatureError as error:
+            raise NotAuthenticated(str(error)) from error
+        subjects = find_subjects(registry, session, list({c.pii_principal_id for c in claimed}))
+        notices = {
+            (row.id, row.version): Notice.verify(row.token, registry.me.key) for row in session.scalars(select(NoticeRow))
+        }
+        hashes = [decision.sha256 for decision in claimed]
+        _refuse_replays(session, hashes)
+        batch = _Batch(_present_states(session, [s.id for s in subjects.values()]))
+        first = registry.log.size(session)
+        recorded = []
+        for position, (decision, token) in enumerate(zip(claimed, tokens, strict=True)):
+            subject = subjects.get(decision.pii_principal_id)
+            if subject is None:
+                raise NotAuthenticated(f"decision {position + 1} of {len(tokens)} is not signed by an enrolled borrower")
+            try:
+                Decision.verify(token, subject.key)
+            except SignatureError as error:
+                raise NotAuthenticated(
+                    f"decision {position + 1} of {len(tokens)} is not signed by an enrolled borrower"
+                ) from error
+            _check_time(decision, moment)
+            notice = _check_notice(decision, notices)
+            for choice in decision.choices:
+                _check_choice(choice, notice, subject)
+            states = _apply(batch, decision, subject, moment)
+            index = first + position
+            batch.decisions.append({"sha256": hashes[position], "subject_id": subject.id, "entry_index": index})
+            body = canonical_json({"token": token, "states": states})
+            batch.entries.append(
+                entry_for_subject("consent.decided", moment, registry.me.id, {}, subject.data_key, body)
+            )
+            recorded.append(Recorded(subject.pseudonym, hashes[position], index, states))
+        _write(session, batch)
+        registry.log.append(session, batch.entries)
+    return recorded
+
+
+def _refuse_replays(session: Session, hashes: Sequence[str]) -> None:
+    if len(set(hashes)) != len(hashes):
+        raise Conflict("the same decision stands twice in one request")
+    for start in range(0, len(hashes), _IN_CHUNK):
+        part = hashes[start : start + _IN_CHUNK]
+        if session.scalar(select(DecisionRow.sha256).where(DecisionRow.sha256.in_(part)).limit(1)):
+            raise Conflict("a decision of this request was recorded before; a signed decision acts once")

@@ -1,0 +1,354 @@
+"""Every signed document of the system, as a schema. Unknown fields are refused: what is signed is what is read.
+
+Field names of consent records follow ISO/IEC TS 27560; purposes and legal bases are W3C DPV terms
+(https://w3id.org/dpv). Times are RFC 3339 in UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crypto.documents import document_hash, sign_document, unverified_payload, verify_document
+from crypto.errors import SignatureError
+from crypto.keys import PublicKey, SigningKey
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Pseudonym = Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[A-Za-z0-9_-]{43}$")]
+KeyText = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+
+TRAINING_PURPOSE = "https://w3id.org/dpv#CreditChecking"
+"""DPV's term for assessing whether somebody can repay; training the model that does so is part of it."""
+CONSENT_BASIS = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a"
+
+
+class Document(BaseModel):
+    """A payload that travels signed. ``typ`` is its JWS type; see :mod:`crypto.documents`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    typ: ClassVar[str]
+
+    def payload(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical payload: the document's name."""
+        return document_hash(self.payload())
+
+    def sign(self, key: SigningKey) -> str:
+        return sign_document(self.typ, self.payload(), key)
+
+    @classmethod
+    def _of(cls, payload: dict[str, Any]) -> Self:
+        try:
+            return cls.model_validate(payload)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise SignatureError(f"the {cls.typ} document does not fit its schema at {place or 'the top'}: {first['msg']}") from error
+
+    @classmethod
+    def verify(cls, token: str, key: PublicKey) -> Self:
+        """The document in ``token``, if ``key`` signed it and it fits the schema; raises SignatureError."""
+        return cls._of(verify_document(token, cls.typ, key))
+
+    @classmethod
+    def claimed(cls, token: str) -> Self:
+        """What ``token`` says *before* verification: only to learn whose key to verify it with."""
+        return cls._of(unverified_payload(token))
+
+
+class Role(StrEnum):
+    REGISTRY = "registry"
+    COORDINATOR = "coordinator"
+    LENDER = "lender"
+    AUDITOR = "auditor"
+
+
+class Party(BaseModel):
+    """One institution and its keys. ``recipient_key`` is the HPKE key that bodies are sealed to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Slug
+    name: str
+    role: Role
+    signing_key: KeyText
+    recipient_key: str | None = None
+
+    @property
+    def key(self) -> PublicKey:
+        return PublicKey.from_text(self.signing_key)
+
+
+class Consortium(Document):
+    """Who belongs, with which keys, under which policy. Signed by the registry; every party pins it."""
+
+    typ = "tahini-consortium"
+
+    name: str
+    parties: tuple[Party, ...]
+    log_origin: str
+    log_key: KeyText
+    max_epsilon: float = Field(gt=0)
+    max_delta: float = Field(gt=0, lt=1)
+    authorisation_minutes: int = Field(default=10, ge=1, le=60)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        ids = [party.id for party in self.parties]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two parties share an id")
+        for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
+            if len([p for p in self.parties if p.role is role]) != 1:
+                raise ValueError(f"a consortium has exactly one {role}")
+        return self
+
+    def party(self, party_id: str) -> Party:
+        for party in self.parties:
+            if party.id == party_id:
+                return party
+        raise SignatureError(f"{party_id!r} is not a party of the consortium {self.name!r}")
+
+    def one(self, role: Role) -> Party:
+        return next(party for party in self.parties if party.role is role)
+
+    @property
+    def lenders(self) -> tuple[Party, ...]:
+        return tuple(party for party in self.parties if party.role is Role.LENDER)
+
+
+class Membership(Document):
+    """A party's own statement of its keys: proof that it holds them."""
+
+    typ = "tahini-membership"
+    party: Party
+
+
+class Notice(Document):
+    """What a borrower is shown, in each language, word for word."""
+
+    typ = "tahini-notice"
+
+    id: Slug
+    version: int = Field(ge=1)
+    purpose: str
+    recipients: tuple[Slug, ...]
+    texts: dict[str, str]
+    published_at: Instant
+
+    def text_sha256(self, language: str) -> str:
+        return hashlib.sha256(self.texts[language].encode()).hexdigest()
+
+
+Sensitivity = Literal["ordinary", "sensitive"]
+
+
+class Action(StrEnum):
+    """What a borrower can do to one consent."""
+
+    GIVE = "give"
+    REFUSE = "refuse"
+    WITHDRAW = "withdraw"
+
+
+class Choice(BaseModel):
+    """One consent, one answer. There is one record per (purpose, recipient, sensitivity)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    purpose: str
+    recipient: Slug
+    sensitivity: Sensitivity
+    action: Action
+
+
+class Decision(Document):
+    """A borrower's answers on one occasion, signed with the borrower's own key. Each choice becomes its own event."""
+
+    typ = "tahini-decision"
+
+    pii_principal_id: Pseudonym
+    notice_id: Slug
+    notice_version: int
+    notice_language: str
+    notice_sha256: Sha256
+    choices: tuple[Choice, ...] = Field(min_length=1, max_length=16)
+    event_time: Instant
+    expiry_time: Instant | None = None
+    nonce: str = Field(min_length=16, max_length=64)
+
+    @model_validator(mode="after")
+    def _one_answer_each(self) -> Self:
+        keys = [(c.purpose, c.recipient, c.sensitivity) for c in self.choices]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two answers to the same question")
+        return self
+
+
+class Mechanism(BaseModel):
+    """How the model is trained and what protects each person; every figure is public and fixed in advance."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["local-dp-sgd"] = "local-dp-sgd"
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+    rounds: int = Field(ge=1, le=1000)
+    local_steps: int = Field(ge=1)
+    sampling_rate: float = Field(gt=0, le=1)
+    clip_norm: float = Field(gt=0)
+    noise_multiplier: float = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    bins: int = Field(ge=2, le=64)
+    histogram_noise_multiplier: float = Field(gt=0)
+    calibration_noise_multiplier: float = Field(gt=0)
+    collusion_bound: int = Field(ge=0)
+
+
+class Campaign(Document):
+    """What a coordinator wants to train. Its hash is what lenders approve and everything later refers to."""
+
+    typ = "tahini-campaign"
+
+    id: Slug
+    title: str
+    coordinator: Slug
+    lenders: tuple[Slug, ...] = Field(min_length=2)
+    purpose: str
+    legal_basis: str = CONSENT_BASIS
+    model: Literal["scorecard", "mlp"]
+    features: dict[str, Any]
+    """The feature registry (credit.features.FeatureRegistry) that the model may see."""
+    mechanism: Mechanism
+    code_sha256: Sha256
+    seed: int
+    created_at: Instant
+    expires_at: Instant
+
+
+class Approval(Document):
+    """One lender's yes to one campaign, by hash."""
+
+    typ = "tahini-approval"
+
+    campaign_sha256: Sha256
+    lender: Slug
+    approved_at: Instant
+
+
+class Authorisation(Document):
+    """Data-use authorisation (DUA): the registry lets one node use data for one campaign, for minutes."""
+
+    typ = "tahini-authorisation"
+
+    id: str
+    lender: Slug
+    node_key: str
+    campaign_sha256: Sha256
+    first_release: int = Field(ge=0)
+    last_release: int = Field(ge=0)
+    purpose: str
+    features: tuple[str, ...]
+    code_sha256: Sha256
+    mechanism_sha256: Sha256
+    max_epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+    consent_checkpoint: str
+    issued_at: Instant
+    expires_at: Instant
+
+
+class Snapshot(Document):
+    """Who, of one lender's own borrowers, may be used for one campaign, as of one checkpoint of the log."""
+
+    typ = "tahini-snapshot"
+
+    campaign_sha256: Sha256
+    lender: Slug
+    purpose: str
+    ordinary: tuple[str, ...]
+    """Pseudonyms whose consent covers ordinary features only."""
+    sensitive: tuple[str, ...]
+    """Pseudonyms whose consent covers sensitive features too."""
+    checkpoint: str
+    issued_at: Instant
+
+
+class MaskKey(Document):
+    """A lender's X25519 key for one campaign, from which pairwise masks are derived."""
+
+    typ = "tahini-mask-key"
+
+    campaign_sha256: Sha256
+    lender: Slug
+    public: KeyText
+
+
+class ReleaseKind(StrEnum):
+    HISTOGRAM = "histogram"
+    TRAIN = "train"
+    CALIBRATE = "calibrate"
+
+
+class ReleaseRequest(Document):
+    """The coordinator asks every node for one release of the campaign. Parameters travel beside it, by hash."""
+
+    typ = "tahini-release-request"
+
+    campaign_sha256: Sha256
+    release: int = Field(ge=0)
+    attempt: int = Field(ge=1, le=100)
+    kind: ReleaseKind
+    parameters_sha256: Sha256
+    mask_keys: dict[str, str]
+    """Every lender's signed MaskKey, by lender."""
+
+
+class RosterCommitment(Document):
+    """What a lender writes to the log before a release touches data. Sealed to the auditor."""
+
+    typ = "tahini-roster-commitment"
+
+    campaign_sha256: Sha256
+    lender: Slug
+    release: int
+    attempt: int
+    kind: ReleaseKind
+    authorisation_id: str
+    snapshot_sha256: Sha256
+    root: str
+    salt: str
+    size: int
+    masked_sensitive: int
+    left_out_by_budget: int
+    noise_multiplier: float
+    sampling_rate: float
+    steps: int
+
+
+class Receipt(Document):
+    """What a borrower keeps: the record as it stands, and the proof that it is in the log."""
+
+    typ = "tahini-consent-receipt"
+
+    record_id: str
+    pii_principal_id: Pseudonym
+    decision_sha256: Sha256
+    states: dict[str, str]
+    entry: str
+    proof: str
+    issued_at: Instant
+
+
+def now() -> datetime:
+    """The present instant, UTC, to the second: the only clock of this room."""
+    return datetime.now(UTC).replace(microsecond=0)

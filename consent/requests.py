@@ -1,0 +1,86 @@
+"""Signed requests: how a caller proves who it is, for one request, for a minute.
+
+The bearer token is a signed document bound to method, path and body hash, so it cannot be replayed on anything else;
+its ``jti`` is remembered until it expires, so it cannot be replayed at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from consent.documents import Document, Instant, Sha256, now
+from consent.errors import NotAuthenticated
+from crypto.errors import SignatureError
+from crypto.keys import PublicKey, SigningKey
+
+LIFETIME = timedelta(seconds=60)
+CLOCK_SKEW = timedelta(seconds=30)
+
+
+class SignedRequest(Document):
+    typ = "tahini-request"
+
+    iss: str = Field(max_length=100)
+    aud: str = Field(max_length=100)
+    htm: str = Field(max_length=8)
+    htu: str = Field(max_length=2000)
+    body_sha256: Sha256
+    iat: Instant
+    jti: str = Field(min_length=16, max_length=64)
+
+
+def sign_request(key: SigningKey, caller: str, audience: str, method: str, target: str, body: bytes) -> str:
+    """The bearer token for one request. ``target`` is path and query, as sent."""
+    return SignedRequest(
+        iss=caller,
+        aud=audience,
+        htm=method,
+        htu=target,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        iat=now(),
+        jti=secrets.token_urlsafe(16),
+    ).sign(key)
+
+
+class ReplayGuard:
+    """Remembers each ``jti`` for as long as its token could be accepted."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, jti: str, moment: datetime) -> None:
+        with self._lock:
+            if len(self._seen) > 10_000:
+                self._seen = {known: until for known, until in self._seen.items() if until > moment}
+            if self._seen.get(jti, moment) > moment:
+                raise NotAuthenticated("this request was made before; a signed request acts once")
+            self._seen[jti] = moment + LIFETIME + 2 * CLOCK_SKEW
+
+
+def verify_request(
+    token: str, key: PublicKey, audience: str, method: str, target: str, body: bytes, moment: datetime, guard: ReplayGuard
+) -> SignedRequest:
+    """The request is the key holder's, for exactly this call, now and for the first time.
+
+    Raises:
+        NotAuthenticated: anything else.
+    """
+    try:
+        request = SignedRequest.verify(token, key)
+    except SignatureError as error:
+        raise NotAuthenticated(str(error)) from error
+    digest = hashlib.sha256(body).hexdigest()
+    bound = (request.aud, request.htm, request.htu) == (audience, method, target)
+    if not bound or not hmac.compare_digest(request.body_sha256, digest):
+        raise NotAuthenticated("the request's signature was made for another call")
+    if not request.iat - CLOCK_SKEW <= moment <= request.iat + LIFETIME + CLOCK_SKEW:
+        raise NotAuthenticated("the request is older than a minute or from the future; check the clock of this machine")
+    guard.admit(request.jti, moment)
+    return request

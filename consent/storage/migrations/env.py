@@ -1,0 +1,11 @@
+"""Alembic's entry point: migrations run on the engine that the caller brings."""
+
+from alembic import context
+
+from consent.storage.tables import Base
+
+engine = context.config.attributes["engine"]
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()

@@ -1,0 +1,156 @@
+"""The registry's tables. Rows marked append-only are so in the database too (triggers in the first migration)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """SQLite forgets time zones; what goes in as UTC comes out as UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value else None
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class NoticeRow(Base):
+    __tablename__ = "notices"
+    id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[str]
+
+
+class SubjectRow(Base):
+    """One person at one lender, by pseudonym, with the key that the person's decisions are signed with."""
+
+    __tablename__ = "subjects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63))
+    pseudonym: Mapped[str] = mapped_column(String(64), unique=True)
+    ledger_pseudonym: Mapped[str] = mapped_column(String(64))
+    public_key: Mapped[str] = mapped_column(String(43))
+    __table_args__ = (Index("subjects_by_person", "ledger_pseudonym"), Index("subjects_by_lender", "lender"))
+
+
+class DataKeyRow(Base):
+    """A subject's wrapped data key. Deleting the row is forgetting."""
+
+    __tablename__ = "data_keys"
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
+    wrapped: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ConsentRow(Base):
+    """The present state of one consent: a projection of its events, written in the same transaction."""
+
+    __tablename__ = "consents"
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(200), primary_key=True)
+    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
+    sensitivity: Mapped[str] = mapped_column(String(16), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class DecisionRow(Base):
+    """A decision that was accepted, so that the same signed document cannot act twice. Append-only."""
+
+    __tablename__ = "decisions"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
+    entry_index: Mapped[int]
+
+
+class ConsentEventRow(Base):
+    """What happened to a consent, in order: the truth. Append-only."""
+
+    __tablename__ = "consent_events"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
+    purpose: Mapped[str] = mapped_column(String(200))
+    recipient: Mapped[str] = mapped_column(String(63))
+    sensitivity: Mapped[str] = mapped_column(String(16))
+    event: Mapped[str] = mapped_column(String(16))
+    event_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    decision_sha256: Mapped[str] = mapped_column(String(64))
+
+
+class CampaignRow(Base):
+    __tablename__ = "campaigns"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token: Mapped[str]
+    activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_subject_id: Mapped[int | None]
+    """Subjects enrolled after activation are not part of the campaign."""
+
+
+class ApprovalRow(Base):
+    __tablename__ = "approvals"
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    token: Mapped[str]
+
+
+class ExclusionRow(Base):
+    """A subject that a campaign counts at another lender: one person, one contribution."""
+
+    __tablename__ = "exclusions"
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
+
+
+class AuthorisationRow(Base):
+    __tablename__ = "authorisations"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"))
+    lender: Mapped[str] = mapped_column(String(63))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CommitmentRow(Base):
+    """A roster commitment, once per lender and release attempt."""
+
+    __tablename__ = "commitments"
+    entry_index: Mapped[int] = mapped_column(primary_key=True)
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"))
+    lender: Mapped[str] = mapped_column(String(63))
+    release: Mapped[int]
+    attempt: Mapped[int]
+    __table_args__ = (UniqueConstraint("campaign_sha256", "lender", "release", "attempt"),)
+
+
+class LogEntryRow(Base):
+    """One leaf of the log, and the sealed body that it commits to. Append-only."""
+
+    __tablename__ = "log_entries"
+    index: Mapped[int] = mapped_column("idx", primary_key=True, autoincrement=False)
+    leaf: Mapped[bytes] = mapped_column(LargeBinary)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogTileRow(Base):
+    __tablename__ = "log_tiles"
+    level: Mapped[int] = mapped_column(primary_key=True)
+    index: Mapped[int] = mapped_column("idx", primary_key=True)
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogCheckpointRow(Base):
+    """Every tree head that was ever signed. Append-only."""
+
+    __tablename__ = "log_checkpoints"
+    size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    note: Mapped[str]

@@ -1,0 +1,9 @@
+"""What can go wrong in this room."""
+
+
+class FeatureError(Exception):
+    """A feature registry or a table does not fit: says which column and what to do."""
+
+
+class ModelError(Exception):
+    """A model file or parameter vector does not fit its specification."""

@@ -1,0 +1,224 @@
+"""The feature registry: every column that may enter a model declares what it is.
+
+Law enters here. Credit-reporting rules (China: Regulation on the Administration of the Credit Reporting Industry,
+2013, articles 14 and 16) forbid religion, genes, fingerprints, blood type and disease history outright; income,
+deposits, securities, insurance, property and tax need a consent of their own; adverse records are forgotten after
+five years. A registry that breaks the first two does not load, and :func:`forget` applies the third before a batch exists.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from datetime import date, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from credit.errors import FeatureError
+
+ADVERSE_RECORD_YEARS = 5
+ADVERSE_RECORD_DAYS = ADVERSE_RECORD_YEARS * 365 + 1
+
+
+class DataCategory(StrEnum):
+    """What kind of fact about a person a feature is."""
+
+    REPAYMENT = "repayment"
+    CONSUMPTION = "consumption"
+    BUREAU = "bureau"
+    SOCIAL = "social"
+    IDENTITY = "identity"
+    INCOME = "income"
+    DEPOSITS = "deposits"
+    SECURITIES = "securities"
+    INSURANCE = "insurance"
+    PROPERTY = "property"
+    TAX = "tax"
+
+
+class Sensitivity(StrEnum):
+    ORDINARY = "ordinary"
+    SENSITIVE = "sensitive"
+
+
+SENSITIVE_CATEGORIES = frozenset(
+    {
+        DataCategory.INCOME,
+        DataCategory.DEPOSITS,
+        DataCategory.SECURITIES,
+        DataCategory.INSURANCE,
+        DataCategory.PROPERTY,
+        DataCategory.TAX,
+    }
+)
+
+FORBIDDEN = {
+    "religion": r"religio|church|faith|宗教|信仰",
+    "genes": r"\bgen(e|es|etic|ome)|\bdna\b|基因",
+    "fingerprints": r"finger_?print|指纹",
+    "blood type": r"blood_?(type|group)|血型",
+    "disease history": r"disease|illness|medical|diagnos|\bhiv\b|cancer|health_?(record|history)|疾病|病史",
+}
+"""Kinds of data that credit-reporting law forbids, with the names by which they are recognised."""
+
+
+def forbidden_kind(*texts: str) -> str | None:
+    """The forbidden kind of data that one of these names or descriptions speaks of, if any."""
+    words = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[\W]", " ", text) for text in texts).lower()
+    spaced = words.replace("_", " ")
+    for kind, pattern in FORBIDDEN.items():
+        if re.search(pattern, words) or re.search(pattern.replace("_?", " ?"), spaced):
+            return kind
+    return None
+
+
+class Feature(BaseModel):
+    """One column.
+
+    ``low`` and ``high`` are the public range (values outside are clamped), ``values`` the public list of codes of a
+    ``category``. ``dated_by`` names the column that says when the fact was recorded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100)
+    kind: Literal["integer", "number", "category"]
+    category: DataCategory
+    description: str = ""
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    values: tuple[str, ...] = ()
+    sensitivity: Sensitivity = Sensitivity.ORDINARY
+    retention_days: int = Field(default=ADVERSE_RECORD_DAYS, ge=1)
+    adverse: bool = False
+    dated_by: str | None = None
+
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        if kind := forbidden_kind(self.name, self.description):
+            raise ValueError(f"feature {self.name!r} is about {kind}, which credit-reporting law forbids; remove it")
+        if self.category in SENSITIVE_CATEGORIES and self.sensitivity is not Sensitivity.SENSITIVE:
+            raise ValueError(f"feature {self.name!r} is about {self.category}, so it must be declared sensitive")
+        if self.kind == "category" and not self.values:
+            raise ValueError(f"feature {self.name!r} is a category but lists no values")
+        if self.kind != "category" and self.values:
+            raise ValueError(f"feature {self.name!r} lists values but is not a category")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"feature {self.name!r} has an empty range {self.low} to {self.high}")
+        if self.adverse and self.retention_days > ADVERSE_RECORD_DAYS:
+            raise ValueError(f"feature {self.name!r} is an adverse record; the law keeps those {ADVERSE_RECORD_YEARS} years")
+        return self
+
+
+class FeatureRegistry(BaseModel):
+    """Every feature of a consortium, and the outcome they are to predict."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    target: str
+    features: tuple[Feature, ...] = Field(min_length=1)
+    outcome_dated_by: str | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [feature.name for feature in self.features]
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"declared twice: {', '.join(sorted(repeated))}")
+        if self.target in names:
+            raise ValueError(f"the target {self.target!r} cannot also be a feature")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.features)
+
+    def __getitem__(self, name: str) -> Feature:
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise FeatureError(f"feature {name!r} is not in the registry {self.name!r}")
+
+    def sensitive(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.features if f.sensitivity is Sensitivity.SENSITIVE)
+
+    def only(self, names: Sequence[str]) -> FeatureRegistry:
+        """The registry restricted to ``names``, in that order; raises FeatureError for an unknown one."""
+        return self.model_copy(update={"features": tuple(self[name] for name in names)})
+
+
+def registry_from(data: Any, where: str) -> FeatureRegistry:
+    """Validate a registry; raises FeatureError with one sentence that names the place."""
+    try:
+        return FeatureRegistry.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise FeatureError(f"{where}: {place + ': ' if place else ''}{message}") from error
+
+
+def load_registry(path: Path) -> FeatureRegistry:
+    """Read a registry from a TOML file."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FeatureError(f"cannot read the feature registry {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise FeatureError(f"the feature registry {path} is not TOML: {error}") from error
+    return registry_from(data, str(path))
+
+
+def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> None:
+    """The table has every declared column, only declared categories, numbers where numbers belong, a binary target.
+
+    Raises:
+        FeatureError: one sentence naming the first column that does not fit; never a value that belongs to a person,
+            except a category code, which is public by declaration.
+    """
+    for name in (registry.target, *registry.names):
+        if name not in table.columns:
+            raise FeatureError(f"{where}: column {name!r} is missing; the columns are {', '.join(map(str, table.columns))}")
+    labels = table[registry.target]
+    if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
+        raise FeatureError(f"{where}: the target {registry.target!r} must hold 0 (good) and 1 (bad), both, and nothing else")
+    for feature in registry.features:
+        column = table[feature.name]
+        if feature.kind == "category":
+            unknown = set(column.dropna().map(str).unique()) - set(feature.values)
+            if unknown:
+                raise FeatureError(
+                    f"{where}: column {feature.name!r} holds the unknown category {sorted(unknown)[0]!r}; "
+                    f"the registry knows {', '.join(feature.values)}"
+                )
+        elif not pd.api.types.is_numeric_dtype(column):
+            raise FeatureError(f"{where}: column {feature.name!r} is declared a {feature.kind} but holds text")
+
+
+def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.DataFrame:
+    """Apply retention: stale values become missing, rows whose bad outcome is older than five years disappear.
+
+    A fact without a date cannot be shown to be fresh: where a date column is declared, a missing date counts as stale.
+    """
+    kept = table
+    if registry.outcome_dated_by:
+        recorded = pd.to_datetime(kept[registry.outcome_dated_by])
+        oldest = pd.Timestamp(today - timedelta(days=ADVERSE_RECORD_DAYS))
+        kept = kept[(kept[registry.target] == 0) | (recorded >= oldest)]
+    stale = {
+        feature.name: ~(
+            pd.to_datetime(kept[feature.dated_by]) >= pd.Timestamp(today - timedelta(days=feature.retention_days))
+        )
+        for feature in registry.features
+        if feature.dated_by
+    }
+    if not stale:
+        return kept
+    return kept.assign(**{name: kept[name].mask(rows) for name, rows in stale.items()})

@@ -1,0 +1,25 @@
+"""What can go wrong in this room. Every failure is one named exception with a sentence for a person."""
+
+
+class CryptoError(Exception):
+    """Base of everything this room raises on purpose."""
+
+
+class KeyFileError(CryptoError):
+    """A key file is missing, unreadable or not of the expected kind."""
+
+
+class SignatureError(CryptoError):
+    """A signed document or note does not verify: wrong key, wrong type, altered or malformed."""
+
+
+class ProofError(CryptoError):
+    """A Merkle proof does not connect what it should connect, or was asked for something undefined."""
+
+
+class SealError(CryptoError):
+    """A sealed body cannot be opened: wrong key, altered ciphertext, or the key was destroyed."""
+
+
+class MaskError(CryptoError):
+    """A value cannot be encoded or masked without breaking the guarantee."""

@@ -1,0 +1,96 @@
+"""Secure aggregation: vectors that are uniformly random alone and exact in the sum.
+
+Each pair of lenders agrees on a key (X25519, RFC 7748), derives a fresh 256-bit seed per release and attempt
+(HKDF-SHA256, RFC 5869) and expands it with ChaCha20 (RFC 8439) to one 64-bit word per coordinate. The lender
+whose name sorts first adds the words, the other subtracts them, modulo 2^64; over all lenders they cancel.
+
+Values travel in fixed point with 24 fractional bits. Encoding refuses a value so large that the sum over all
+lenders could wrap. The argument is that of Bonawitz et al. 2017 (https://eprint.iacr.org/2017/281), section 4,
+without self-masks: there is no recovery of dropouts here, so no mask is ever opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from crypto.documents import canonical_json
+from crypto.errors import MaskError
+
+FRACTION_BITS = 24
+Words = NDArray[np.uint64]
+
+
+def encode(values: NDArray[np.float64], parties: int) -> Words:
+    """Fixed-point words of ``values`` (any shape, flattened), two's complement modulo 2^64.
+
+    Raises:
+        MaskError: a value is not finite, or so large that the sum over ``parties`` could wrap.
+    """
+    scaled = np.rint(np.asarray(values, dtype=np.float64).ravel() * (1 << FRACTION_BITS))
+    limit = 2.0**62 / max(parties, 1)
+    if not np.isfinite(scaled).all() or (np.abs(scaled) > limit).any():
+        raise MaskError(f"a value is not finite or exceeds {limit / (1 << FRACTION_BITS):.3g}; the sum could wrap")
+    return scaled.astype(np.int64).view(np.uint64)
+
+
+def decode(total: Words) -> NDArray[np.float64]:
+    """Inverse of :func:`encode`, for a sum of encoded vectors."""
+    return total.view(np.int64).astype(np.float64) / (1 << FRACTION_BITS)
+
+
+def pair_seed(shared_secret: bytes, release: Mapping[str, object], low: str, high: str) -> bytes:
+    """256-bit seed of one pair for one release attempt.
+
+    Every field of ``release`` (campaign, release, attempt, roster of keys) is bound in, so that two releases, two
+    attempts or two different views of the roster never share a mask.
+    """
+    info = b"tahini/mask/v1" + canonical_json({"release": dict(release), "pair": [low, high]})
+    return HKDF(SHA256(), 32, None, info).derive(shared_secret)
+
+
+def expand(seed: bytes, size: int) -> Words:
+    """``size`` pseudorandom 64-bit words: the ChaCha20 key stream under ``seed``, used once."""
+    stream = Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
+    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
+
+
+def mask(
+    words: Words,
+    me: str,
+    private: X25519PrivateKey,
+    peers: Mapping[str, X25519PublicKey],
+    release: Mapping[str, object],
+) -> Words:
+    """Add this lender's pairwise masks to ``words``.
+
+    Args:
+        me: this lender's name; must not be among ``peers``.
+        peers: every *other* lender of the roster, by name.
+        release: what this release attempt is; see :func:`pair_seed`.
+
+    Raises:
+        MaskError: there is nobody to hide among.
+    """
+    if not peers or me in peers:
+        raise MaskError("masking needs at least one other lender: a sum of one hides nothing")
+    total = words.copy()
+    for name, public in peers.items():
+        low, high = sorted((me, name))
+        words_of_pair = expand(pair_seed(private.exchange(public), release, low, high), len(words))
+        total = total + words_of_pair if me == low else total - words_of_pair
+    return total
+
+
+def unmask(contributions: Sequence[Words]) -> NDArray[np.float64]:
+    """The exact fixed-point sum of all lenders' masked vectors (each of the same length)."""
+    if len({len(words) for words in contributions}) != 1:
+        raise MaskError("the masked vectors differ in length")
+    return decode(np.sum(np.stack(contributions), axis=0, dtype=np.uint64))

@@ -1,0 +1,98 @@
+"""Sealed bodies.
+
+Two ways to seal, one for each kind of reader:
+
+- *to a subject*: AES-256-GCM under a key derived from the borrower's own data key. GCM does not commit to its
+  key (the same ciphertext can open under two keys), so a commitment derived beside the key is returned and goes
+  into the log's leaf. Destroying the 32-byte data key makes every such body unreadable; that is how forgetting works.
+- *to recipients* such as the auditor: HPKE (RFC 9180) over the ML-KEM-768 + X25519 hybrid, so that what is recorded
+  today stays closed to tomorrow's computers.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from crypto.errors import SealError
+from crypto.keys import RecipientKey, RecipientPublicKey
+
+KEY_SIZE = 32
+NONCE_SIZE = 12
+SALT_SIZE = 16
+SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+
+@dataclass(frozen=True)
+class SealedBody:
+    """``ciphertext`` is salt || AES-256-GCM output; ``commitment`` (32 bytes) binds it to one data key."""
+
+    ciphertext: bytes
+    commitment: bytes
+
+
+def _derive(data_key: bytes, salt: bytes) -> tuple[bytes, bytes, bytes]:
+    """HKDF-SHA256 of the data key: (AES-256 key, GCM nonce, key commitment), fresh for every salt."""
+    material = HKDF(SHA256(), 2 * KEY_SIZE + NONCE_SIZE, salt, b"tahini/sealed-body/v1").derive(data_key)
+    return material[:KEY_SIZE], material[2 * KEY_SIZE :], material[KEY_SIZE : 2 * KEY_SIZE]
+
+
+def new_data_key() -> bytes:
+    return os.urandom(KEY_SIZE)
+
+
+def seal(data_key: bytes, plaintext: bytes, context: bytes) -> SealedBody:
+    """Seal ``plaintext`` under a subject's data key; ``context`` is authenticated but not stored."""
+    salt = os.urandom(SALT_SIZE)
+    key, nonce, commitment = _derive(data_key, salt)
+    return SealedBody(salt + AESGCM(key).encrypt(nonce, plaintext, context), commitment)
+
+
+def unseal(data_key: bytes, body: SealedBody, context: bytes) -> bytes:
+    """Inverse of :func:`seal`.
+
+    Raises:
+        SealError: another key, another context, or altered.
+    """
+    salt, ciphertext = body.ciphertext[:SALT_SIZE], body.ciphertext[SALT_SIZE:]
+    key, nonce, commitment = _derive(data_key, salt)
+    if not hmac.compare_digest(commitment, body.commitment):
+        raise SealError("the body is not sealed under this key")
+    try:
+        return AESGCM(key).decrypt(nonce, ciphertext, context)
+    except (InvalidTag, ValueError) as error:
+        raise SealError("the sealed body was altered") from error
+
+
+def wrap_key(key_encryption_key: bytes, data_key: bytes, context: bytes) -> bytes:
+    """A subject's data key under the key-encryption key: nonce || AES-256-GCM."""
+    nonce = os.urandom(NONCE_SIZE)
+    return nonce + AESGCM(key_encryption_key).encrypt(nonce, data_key, context)
+
+
+def unwrap_key(key_encryption_key: bytes, wrapped: bytes, context: bytes) -> bytes:
+    """Inverse of :func:`wrap_key`; raises SealError."""
+    try:
+        return AESGCM(key_encryption_key).decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], context)
+    except (InvalidTag, ValueError) as error:
+        raise SealError("the wrapped data key does not open") from error
+
+
+def seal_to(recipient: RecipientPublicKey, plaintext: bytes, context: bytes) -> bytes:
+    """HPKE base mode; ``context`` is the HPKE info string."""
+    return SUITE.encrypt(plaintext, recipient.hpke(), context)
+
+
+def unseal_from(recipient: RecipientKey, ciphertext: bytes, context: bytes) -> bytes:
+    """Inverse of :func:`seal_to`; raises SealError."""
+    try:
+        return SUITE.decrypt(ciphertext, recipient.hpke(), context)
+    except (InvalidTag, ValueError) as error:
+        raise SealError("the body is not sealed to this recipient, or was altered") from error
