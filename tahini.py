@@ -1,2 +1,43 @@
-"""The front door."""
-def main() -> None: ...
+"""The front door: one ``tahini`` command. Each room brings its own sub-commands, loaded only when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+import typer
+
+ROOMS = {
+    "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
+    "registry": ("consent.cli", "Run the consent registry."),
+    "log": ("consent.log_cli", "Verify an audit log from the outside."),
+}
+
+
+class FrontDoor(click.Group):
+    """Lists every room, imports one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(ROOMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ROOMS:
+            return None
+        return typer.main.get_command(import_module(ROOMS[cmd_name][0]).app)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in ROOMS.items()])
+
+
+@click.command(cls=FrontDoor, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tahini")
+def main() -> None:
+    """Federated credit models under consent that borrowers control, with a record nobody can rewrite.
+
+    Start with: tahini demo
+    """
+
+
+if __name__ == "__main__":
+    main()

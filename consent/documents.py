@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -37,7 +38,7 @@ class Document(BaseModel):
     def payload(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the canonical payload: the document's name."""
         return document_hash(self.payload())
@@ -206,11 +207,8 @@ class Mechanism(BaseModel):
     sampling_rate: float = Field(gt=0, le=1)
     clip_norm: float = Field(gt=0)
     noise_multiplier: float = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    momentum: float = Field(ge=0, lt=1)
     bins: int = Field(ge=2, le=64)
     histogram_noise_multiplier: float = Field(gt=0)
-    calibration_noise_multiplier: float = Field(gt=0)
     collusion_bound: int = Field(ge=0)
 
 
@@ -296,7 +294,6 @@ class MaskKey(Document):
 class ReleaseKind(StrEnum):
     HISTOGRAM = "histogram"
     TRAIN = "train"
-    CALIBRATE = "calibrate"
 
 
 class ReleaseRequest(Document):
@@ -311,6 +308,14 @@ class ReleaseRequest(Document):
     parameters_sha256: Sha256
     mask_keys: dict[str, str]
     """Every lender's signed MaskKey, by lender."""
+
+
+def parameters_sha256(binning_json: str, weights: bytes) -> str:
+    """What a release request says its parameters are: the binning, then the weights as little-endian doubles."""
+    digest = hashlib.sha256(len(binning_json.encode()).to_bytes(8, "big"))
+    digest.update(binning_json.encode())
+    digest.update(weights)
+    return digest.hexdigest()
 
 
 class RosterCommitment(Document):

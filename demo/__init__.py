@@ -1,0 +1,14 @@
+"""The whole path on one machine, from notice to audited model, with real processes and real loans.
+
+This package stands above all rooms: it plays the founders, the lenders' operators, the borrowers and the auditor, each
+through the same doors that the real ones would use.
+
+- ``loans``       real loan tables, split into lenders and a hold-out
+- ``consortium``  homes and signed identities of every party
+- ``borrowers``   people who decide, each with a key
+- ``services``    the registry and the coordinator as processes
+- ``references``  what the consortium is compared with
+- ``story``       the run itself, step by step
+- ``view``        what a person watches
+- ``report``      report.json and report.html
+"""

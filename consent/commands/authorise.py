@@ -46,7 +46,7 @@ def authorise(registry: Registry, lender: Party, sha256: str) -> str:
             node_key=lender.key.thumbprint,
             campaign_sha256=sha256,
             first_release=0,
-            last_release=campaign.mechanism.rounds + 1,
+            last_release=campaign.mechanism.rounds,
             purpose=campaign.purpose,
             features=tuple(feature["name"] for feature in campaign.features["features"]),
             code_sha256=campaign.code_sha256,

@@ -57,7 +57,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (lender.id, sha256)
         if authorisation is None or not mine or authorisation.expires_at <= moment:
             raise NotAllowed(f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign")
-        if request.release > campaign.mechanism.rounds + 1:
+        if request.release > campaign.mechanism.rounds:
             raise NotAllowed(f"campaign {campaign.id!r} has no release {request.release}")
         known = select(CommitmentRow).where(
             CommitmentRow.campaign_sha256 == sha256,

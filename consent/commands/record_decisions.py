@@ -20,7 +20,7 @@ from consent.log import Entry, entry_for_subject
 from consent.registry import Registry
 from consent.states import Event, State, state_at, step
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, NoticeRow, SubjectRow
-from crypto.documents import canonical_json
+from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 
@@ -163,41 +163,29 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
     """
     moment = registry.clock()
     with registry.database.write() as session:
-        try:
-            claimed = [Decision.claimed(token) for token in tokens]
-        except SignatureError as error:
-            raise NotAuthenticated(str(error)) from error
-        subjects = find_subjects(registry, session, list({c.pii_principal_id for c in claimed}))
+        names = [_claimed_subject(token) for token in tokens]
+        subjects = find_subjects(registry, session, sorted(set(names)))
         notices = {
             (row.id, row.version): Notice.verify(row.token, registry.me.key) for row in session.scalars(select(NoticeRow))
         }
-        hashes = [decision.sha256 for decision in claimed]
-        _refuse_replays(session, hashes)
+        signed = [
+            _verified(token, subjects.get(name), f"decision {number} of {len(tokens)}")
+            for number, (token, name) in enumerate(zip(tokens, names, strict=True), 1)
+        ]
+        _refuse_replays(session, [decision.sha256 for decision, _ in signed])
         batch = _Batch(_present_states(session, [s.id for s in subjects.values()]))
         first = registry.log.size(session)
         recorded = []
-        for position, (decision, token) in enumerate(zip(claimed, tokens, strict=True)):
-            subject = subjects.get(decision.pii_principal_id)
-            if subject is None:
-                raise NotAuthenticated(f"decision {position + 1} of {len(tokens)} is not signed by an enrolled borrower")
-            try:
-                Decision.verify(token, subject.key)
-            except SignatureError as error:
-                raise NotAuthenticated(
-                    f"decision {position + 1} of {len(tokens)} is not signed by an enrolled borrower"
-                ) from error
+        for index, (token, (decision, subject)) in enumerate(zip(tokens, signed, strict=True), first):
             _check_time(decision, moment)
             notice = _check_notice(decision, notices)
             for choice in decision.choices:
                 _check_choice(choice, notice, subject)
             states = _apply(batch, decision, subject, moment)
-            index = first + position
-            batch.decisions.append({"sha256": hashes[position], "subject_id": subject.id, "entry_index": index})
+            batch.decisions.append({"sha256": decision.sha256, "subject_id": subject.id, "entry_index": index})
             body = canonical_json({"token": token, "states": states})
-            batch.entries.append(
-                entry_for_subject("consent.decided", moment, registry.me.id, {}, subject.data_key, body)
-            )
-            recorded.append(Recorded(subject.pseudonym, hashes[position], index, states))
+            batch.entries.append(entry_for_subject("consent.decided", moment, registry.me.id, {}, subject.data_key, body))
+            recorded.append(Recorded(subject.pseudonym, decision.sha256, index, states))
         _write(session, batch)
         registry.log.append(session, batch.entries)
     return recorded
@@ -210,3 +198,20 @@ def _refuse_replays(session: Session, hashes: Sequence[str]) -> None:
         part = hashes[start : start + _IN_CHUNK]
         if session.scalar(select(DecisionRow.sha256).where(DecisionRow.sha256.in_(part)).limit(1)):
             raise Conflict("a decision of this request was recorded before; a signed decision acts once")
+
+
+def _claimed_subject(token: str) -> str:
+    try:
+        return str(unverified_payload(token).get("pii_principal_id"))
+    except SignatureError as error:
+        raise NotAuthenticated(str(error)) from error
+
+
+def _verified(token: str, subject: Subject | None, where: str) -> tuple[Decision, Subject]:
+    """The decision and who made it. Whether the subject is unknown or the signature wrong is not told apart."""
+    try:
+        if subject is not None:
+            return Decision.verify(token, subject.key), subject
+    except SignatureError as error:
+        raise NotAuthenticated(f"{where} is not signed by an enrolled borrower: {error}") from error
+    raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")

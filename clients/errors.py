@@ -1,0 +1,13 @@
+"""What can go wrong in this room."""
+
+
+class NodeError(Exception):
+    """Base of everything a node refuses on purpose."""
+
+
+class GateClosed(NodeError):
+    """A rule failed, so no row was read. The message names the rule."""
+
+
+class SourceError(NodeError):
+    """The loan book cannot be read or does not fit its registry."""

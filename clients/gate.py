@@ -1,0 +1,175 @@
+"""The gate: the only door to a lender's rows.
+
+For every release, in this order, stopping at the first thing that is not as it should be:
+
+1. a live data-use authorisation, checked rule by rule (:mod:`clients.rules`);
+2. the consent snapshot, verified and bound to a checkpoint that extends every one seen before;
+3. the budget filter: whoever is at the cap is left out;
+4. the reservation, on this node's disk;
+5. the roster commitment, in the log, its inclusion proved;
+6. only then rows: of the roster's members, once per person, features without consent masked, stale records gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from clients.errors import GateClosed
+from clients.node import BOOK_FILE, Node
+from clients.rules import Use, require
+from clients.source import PSEUDONYM, LoanBook
+from clients.store import Reservation
+from consent.client import RegistryClient
+from consent.code import installed_code
+from consent.commands.commit_roster import CommitmentRequest
+from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest, Role, RosterCommitment, Snapshot, now
+from consent.errors import ConsentError
+from consent.log import body_context
+from credit.features import FeatureRegistry, forget, registry_from
+from crypto.documents import canonical_json
+from crypto.keys import RecipientPublicKey, b64
+from crypto.rosters import Roster, new_salt
+from crypto.sealing import seal_to
+from privacy.accounting import Charge
+from privacy.filter import affordable
+
+RENEW_BEFORE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that may be used for exactly one release. Columns: the target and the campaign's features."""
+
+    table: pd.DataFrame
+    registry: FeatureRegistry
+    number: int
+    """The reservation in the node's ledger; settle it when the release leaves the node."""
+
+
+class Gate:
+    """One node's gate for one campaign."""
+
+    def __init__(
+        self, node: Node, campaign: Campaign, approval: Approval | None, client: RegistryClient,
+        clock: Callable[[], datetime] = now,
+    ) -> None:  # fmt: skip
+        self._node, self._campaign, self._approval = node, campaign, approval
+        self._client, self._clock = client, clock
+        self._authorisation: Authorisation | None = None
+
+    def open(self, request: ReleaseRequest, charge: Charge) -> Batch:
+        """Let the rows of one release attempt through.
+
+        Raises:
+            GateClosed: a rule failed, or nobody may be used. RegistryUnavailable: the registry or its log did not
+                answer with something that can be believed. NodeError: the ledger's disk did not take the reservation.
+        """
+        try:
+            authorisation = self._live_authorisation()
+            snapshot, snapshot_sha256 = self._client.snapshot(self._campaign.sha256)
+        except ConsentError as error:
+            raise _named(error, self._node.lender) from error
+        moment = self._clock()
+        require(
+            Use(
+                lender=self._node.lender,
+                node_key=self._node.key.public.thumbprint,
+                code_sha256=installed_code(),
+                moment=moment,
+                campaign=self._campaign,
+                approval=self._approval,
+                request=request,
+                charge=charge,
+                authorisation=authorisation,
+                snapshot=snapshot,
+            )
+        )
+        book = LoanBook(self._node.home / BOOK_FILE)
+        members, left_out = self._members(book, snapshot, charge)
+        roster = Roster.of(members, new_salt())
+        reservation = Reservation(
+            self._campaign.sha256, request.release, request.attempt, request.kind, charge, roster.root.hex(), roster.salt
+        )
+        number = self._node.store.reserve(reservation, members, moment)
+        sensitive = set(snapshot.sensitive)
+        commitment = RosterCommitment(
+            campaign_sha256=self._campaign.sha256,
+            lender=self._node.lender,
+            release=request.release,
+            attempt=request.attempt,
+            kind=request.kind,
+            authorisation_id=authorisation.id,
+            snapshot_sha256=snapshot_sha256,
+            root=roster.root.hex(),
+            salt=b64(roster.salt),
+            size=roster.size,
+            masked_sensitive=sum(name not in sensitive for name in members),
+            left_out_by_budget=left_out,
+            noise_multiplier=charge.noise_multiplier,
+            sampling_rate=charge.sampling_rate,
+            steps=charge.steps,
+        )
+        try:
+            self._commit(commitment)
+        except ConsentError as error:
+            raise _named(error, self._node.lender) from error
+        return Batch(self._rows(book, members, sensitive, moment), self._features, number)
+
+    @property
+    def _features(self) -> FeatureRegistry:
+        return registry_from(self._campaign.features, f"campaign {self._campaign.id}")
+
+    def _live_authorisation(self) -> Authorisation:
+        held = self._authorisation
+        if held is None or held.expires_at - self._clock() < RENEW_BEFORE:
+            self._authorisation = held = self._client.authorisation(self._campaign.sha256)
+        return held
+
+    def _members(self, book: LoanBook, snapshot: Snapshot, charge: Charge) -> tuple[list[str], int]:
+        """Who is in: consented, in the book, and able to afford it; and how many could not."""
+        consented = {*snapshot.ordinary, *snapshot.sensitive}
+        present = sorted(consented.intersection(book.people()))
+        if not present:
+            raise GateClosed(
+                f"{self._node.lender}: no borrower in its book has a live consent for this campaign; no row was read"
+            )
+        able = affordable(self._node.store.spent(present), charge, self._node.cap)
+        members = [name for name in present if name in able]
+        if not members:
+            raise GateClosed(f"{self._node.lender}: every consenting borrower's privacy budget is spent; no row was read")
+        return members, len(present) - len(members)
+
+    def _commit(self, commitment: RosterCommitment) -> None:
+        auditor = self._node.consortium.one(Role.AUDITOR)
+        recipient = RecipientPublicKey.from_text(auditor.recipient_key or "")
+        body = canonical_json({"token": commitment.sign(self._node.key)})
+        request = CommitmentRequest(
+            authorisation_id=commitment.authorisation_id,
+            release=commitment.release,
+            attempt=commitment.attempt,
+            kind=commitment.kind,
+            root=commitment.root,
+            noise_multiplier=commitment.noise_multiplier,
+            sampling_rate=commitment.sampling_rate,
+            steps=commitment.steps,
+            sealed_body=b64(seal_to(recipient, body, body_context("roster.committed"))),
+        )
+        self._client.commit_roster(self._campaign.sha256, request)
+
+    def _rows(self, book: LoanBook, members: list[str], sensitive: set[str], moment: datetime) -> pd.DataFrame:
+        registry = self._features
+        table = forget(book.rows(members, registry), registry, moment.date())
+        masked = ~table[PSEUDONYM].isin(sensitive)
+        hidden = {name: table[name].mask(masked) for name in registry.sensitive()}
+        return table.assign(**hidden)[[registry.target, *registry.names]]
+
+
+def _named(error: ConsentError, lender: str) -> ConsentError:
+    """The same refusal, saying at whose gate it happened."""
+    named = type(error)(f"{lender}: {error}")
+    named.status, named.code = error.status, error.code
+    return named

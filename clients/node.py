@@ -1,0 +1,150 @@
+"""A node's home folder and what is in it.
+
+``node.key`` signs for the lender; ``pseudonym.key`` and ``consortium.key`` name people (see crypto.pseudonyms);
+``consortium.jws`` and ``registry.pub`` are pinned at joining; ``book.parquet`` holds the loans; ``ledger.db`` is the
+node's store; ``approved/`` holds the campaigns that its operator signed; ``log.head`` is the newest checkpoint seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clients.errors import NodeError
+from clients.store import NodeStore
+from consent.client import HeadStore, RegistryClient, load_consortium
+from consent.code import installed_code
+from consent.documents import Approval, Campaign, Consortium, Role, now
+from credit.features import registry_from
+from crypto.errors import SignatureError
+from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key, write_secret
+from crypto.pseudonyms import KEY_SIZE
+from privacy.accounting import Budget, Charge, epsilon_of
+
+KEY_FILE, PSEUDONYM_KEY_FILE, CONSORTIUM_KEY_FILE = "node.key", "pseudonym.key", "consortium.key"
+BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"
+
+
+class NodeSettings(BaseModel):
+    """What a node must know to run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lender: str
+    registry_url: str
+    registry_key: str
+
+
+def create_home(home: Path, lender_key: bytes, consortium_key: bytes) -> SigningKey:
+    """Make a node's keys and ledger; the two pseudonym keys have 32 bytes each."""
+    if len(lender_key) != KEY_SIZE or len(consortium_key) != KEY_SIZE:
+        raise NodeError(f"a pseudonym key has {KEY_SIZE} bytes")
+    home.mkdir(parents=True)
+    (home / "approved").mkdir()
+    key = SigningKey.generate()
+    save_signing_key(home / KEY_FILE, key)
+    write_secret(home / PSEUDONYM_KEY_FILE, lender_key)
+    write_secret(home / CONSORTIUM_KEY_FILE, consortium_key)
+    NodeStore(home / LEDGER_FILE).create()
+    return key
+
+
+def join(home: Path, settings: NodeSettings, consortium_token: str) -> None:
+    """Pin the consortium and where its registry is."""
+    Consortium.verify(consortium_token, PublicKey.from_text(settings.registry_key)).party(settings.lender)
+    (home / "consortium.jws").write_text(consortium_token)
+    (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2))
+
+
+@dataclass(frozen=True)
+class Node:
+    home: Path
+    settings: NodeSettings
+    key: SigningKey
+    consortium: Consortium
+
+    @classmethod
+    def open(cls, home: Path) -> Node:
+        """Raises NodeError, KeyFileError or SignatureError when the home is not in order."""
+        try:
+            settings = NodeSettings.model_validate_json((home / SETTINGS_FILE).read_text())
+        except (OSError, ValidationError) as error:
+            raise NodeError(f"{home} is not a node's home that has joined a consortium") from error
+        key = load_signing_key(home / KEY_FILE)
+        consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(settings.registry_key))
+        me = consortium.party(settings.lender)
+        if me.role is not Role.LENDER or me.key != key.public:
+            raise NodeError(f"the key in {home} is not the one the consortium knows for {settings.lender!r}")
+        return cls(home, settings, key, consortium)
+
+    @property
+    def lender(self) -> str:
+        return self.settings.lender
+
+    @property
+    def store(self) -> NodeStore:
+        return NodeStore(self.home / LEDGER_FILE)
+
+    @property
+    def cap(self) -> Budget:
+        """The most that all campaigns together may cost one borrower, by the consortium's policy."""
+        return Budget(self.consortium.max_epsilon, self.consortium.max_delta)
+
+    def registry(self) -> RegistryClient:
+        heads = HeadStore(self.home / HEAD_FILE)
+        return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.key, heads)
+
+    def campaign(self, sha256: str) -> tuple[Campaign, Approval]:
+        """A campaign that this node's own operator approved; both signatures are checked again.
+
+        Raises:
+            NodeError: it was not approved here. SignatureError: a file was altered.
+        """
+        try:
+            campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text()
+            approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text()
+        except OSError as error:
+            raise NodeError(f"the operator of {self.lender!r} has not approved campaign {sha256[:12]}…") from error
+        campaign = Campaign.verify(campaign_token, self.consortium.one(Role.COORDINATOR).key)
+        approval = Approval.verify(approval_token, self.key.public)
+        if campaign.sha256 != sha256 or approval.campaign_sha256 != sha256:
+            raise SignatureError(f"the files of campaign {sha256[:12]}… hold another campaign")
+        return campaign, approval
+
+
+def campaign_cost(campaign: Campaign) -> float:
+    """What a campaign costs a borrower who is in every release, by this node's own accountant."""
+    mechanism = campaign.mechanism
+    steps = mechanism.rounds * mechanism.local_steps
+    charges = [
+        Charge(mechanism.histogram_noise_multiplier),
+        Charge(mechanism.noise_multiplier, mechanism.sampling_rate, steps),
+    ]
+    return epsilon_of(charges, mechanism.delta)
+
+
+def approve(node: Node, campaign_token: str) -> Approval:
+    """The operator's review, as far as a machine can do it, and the operator's signature.
+
+    Raises:
+        NodeError: the campaign costs more than it says, more than policy allows, runs other code, or is not for this
+            lender. FeatureError: its features are not lawful. SignatureError: not the coordinator's.
+    """
+    campaign = Campaign.verify(campaign_token, node.consortium.one(Role.COORDINATOR).key)
+    registry_from(campaign.features, f"campaign {campaign.id}")
+    cost = campaign_cost(campaign)
+    if cost > campaign.mechanism.epsilon * (1 + 1e-6):
+        raise NodeError(f"campaign {campaign.id!r} says it costs {campaign.mechanism.epsilon:g}, but it costs {cost:.4g}")
+    if campaign.mechanism.epsilon > node.cap.epsilon or campaign.mechanism.delta > node.cap.delta:
+        raise NodeError(f"campaign {campaign.id!r} costs more than the consortium's policy allows a borrower")
+    if campaign.code_sha256 != installed_code():
+        raise NodeError(f"campaign {campaign.id!r} names other code than is installed on this node")
+    if node.lender not in campaign.lenders:
+        raise NodeError(f"campaign {campaign.id!r} is not for {node.lender!r}")
+    approval = Approval(campaign_sha256=campaign.sha256, lender=node.lender, approved_at=now())
+    folder = node.home / "approved"
+    (folder / f"{campaign.sha256}.campaign.jws").write_text(campaign_token)
+    (folder / f"{campaign.sha256}.approval.jws").write_text(approval.sign(node.key))
+    return approval

@@ -1,0 +1,119 @@
+"""Borrowers: people with a key of their own who answer a notice, and may change their mind."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from consent.commands.enrol_subjects import Enrolment
+from consent.documents import TRAINING_PURPOSE, Action, Choice, Decision, Notice, Sensitivity, now
+from crypto.keys import SigningKey
+from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
+
+Answer = Literal["gives", "refuses", "silent"]
+GIVES, REFUSES = 0.86, 0.08
+GIVES_SENSITIVE = 0.88
+
+NOTICE_EN = """{lenders} want to train one credit model together, to judge more fairly who can repay a loan.
+If you agree, your lender uses your repayment, bureau and identity data on its own computers. Your data are not sent to
+anybody. What is sent is a sum over many borrowers with random noise, so that nobody can tell whether you were in it
+(differential privacy, epsilon {epsilon:g} at most). Income and similar data are used only if you agree to that separately.
+You can say no, and you can withdraw at any time: from then on your data are not used in any new round. What was learnt
+before stays in the model, with an influence bounded by the figure above. Saying no changes nothing in your contract."""
+
+NOTICE_ZH = """{lenders}希望共同训练一个信用模型，以便更公平地判断谁有能力偿还贷款。
+如果您同意，您的贷款机构将在其自己的计算机上使用您的还款、征信和身份数据。您的数据不会发送给任何人；
+对外发送的只是许多借款人数据加入随机噪声后的总和，任何人都无法判断您是否在其中（差分隐私，epsilon 不超过 {epsilon:g}）。
+收入等敏感数据须经您另行单独同意后方可使用。您可以拒绝，也可以随时撤回：撤回后，您的数据不再用于任何新的训练轮次。
+此前已经学到的内容会留在模型中，其影响以上述数值为上限。拒绝不会对您的合同产生任何影响。"""
+
+
+def make_notice(lenders: list[str], epsilon: float) -> Notice:
+    names = [name.title() + " Finance" for name in lenders]
+    return Notice(
+        id="joint-credit-model",
+        version=1,
+        purpose=TRAINING_PURPOSE,
+        recipients=tuple(lenders),
+        texts={
+            "en": NOTICE_EN.format(lenders=", ".join(names[:-1]) + " and " + names[-1], epsilon=epsilon),
+            "zh": NOTICE_ZH.format(lenders="、".join(names), epsilon=epsilon),
+        },
+        published_at=now(),
+    )
+
+
+@dataclass(frozen=True)
+class Borrower:
+    """One account: a person at one lender."""
+
+    lender: str
+    pseudonym: str
+    ledger_pseudonym: str
+    key: SigningKey
+    answer: Answer
+    sensitive: bool
+    language: Literal["en", "zh"]
+
+    @property
+    def enrolment(self) -> Enrolment:
+        return Enrolment(
+            pseudonym=self.pseudonym, ledger_pseudonym=self.ledger_pseudonym, public_key=self.key.public.text
+        )
+
+    def decide(self, notice: Notice, answers: dict[Sensitivity, Action]) -> str:
+        """A signed decision with one choice per sensitivity."""
+        choices = tuple(
+            Choice(purpose=notice.purpose, recipient=self.lender, sensitivity=sensitivity, action=action)
+            for sensitivity, action in answers.items()
+        )
+        return Decision(
+            pii_principal_id=self.pseudonym,
+            notice_id=notice.id,
+            notice_version=notice.version,
+            notice_language=self.language,
+            notice_sha256=notice.text_sha256(self.language),
+            choices=choices,
+            event_time=now(),
+            nonce=secrets.token_urlsafe(16),
+        ).sign(self.key)
+
+    def first_answer(self, notice: Notice, sensitive_asked: bool) -> str:
+        """Give or refuse; only those who are not silent have one."""
+        given = self.answer == "gives"
+        answers: dict[Sensitivity, Action] = {"ordinary": Action.GIVE if given else Action.REFUSE}
+        if sensitive_asked:
+            answers["sensitive"] = Action.GIVE if given and self.sensitive else Action.REFUSE
+        return self.decide(notice, answers)
+
+    def withdrawal(self, notice: Notice, sensitive_asked: bool) -> str:
+        """Withdraw everything that was given."""
+        answers: dict[Sensitivity, Action] = {"ordinary": Action.WITHDRAW}
+        if sensitive_asked and self.sensitive:
+            answers["sensitive"] = Action.WITHDRAW
+        return self.decide(notice, answers)
+
+
+def make_borrowers(
+    lender: str, identities: list[str], lender_key: bytes, consortium_key: bytes, rng: np.random.Generator
+) -> list[Borrower]:
+    """The borrowers of one lender; ``rng`` fixes their answers, never their keys."""
+    draws = rng.random((len(identities), 3))
+    borrowers = []
+    for identity, (answer, sensitive, language) in zip(identities, draws, strict=True):
+        said: Answer = "gives" if answer < GIVES else "refuses" if answer < GIVES + REFUSES else "silent"
+        borrowers.append(
+            Borrower(
+                lender=lender,
+                pseudonym=pairwise_pseudonym(lender_key, identity),
+                ledger_pseudonym=ledger_pseudonym(consortium_key, identity),
+                key=SigningKey.generate(),
+                answer=said,
+                sensitive=bool(sensitive < GIVES_SENSITIVE),
+                language="zh" if language < 0.6 else "en",
+            )
+        )
+    return borrowers

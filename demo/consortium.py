@@ -1,0 +1,107 @@
+"""Found a consortium: every party makes its own keys, states them signed, and the registry signs the list."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import clients.node
+import consent.registry
+import server.home
+from consent.client import RegistryClient
+from consent.documents import Consortium, Membership, Party, Role
+from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
+from crypto.pseudonyms import KEY_SIZE
+
+LOG_ORIGIN = "tahini.example/consent-log"
+
+
+@dataclass(frozen=True)
+class Founded:
+    """Where everybody lives, and what the demo needs to act for each of them."""
+
+    root: Path
+    consortium: Consortium
+    token: str
+    registry_key: SigningKey
+    auditor_key: SigningKey
+    auditor_recipient: RecipientKey
+    lender_keys: dict[str, bytes]
+    """Each lender's key for pairwise pseudonyms."""
+    consortium_key: bytes
+    """The lenders' shared key for ledger pseudonyms."""
+
+    @property
+    def registry_home(self) -> Path:
+        return self.root / "registry"
+
+    @property
+    def coordinator_home(self) -> Path:
+        return self.root / "coordinator"
+
+    def node_home(self, lender: str) -> Path:
+        return self.root / "lenders" / lender
+
+    def connect(self, url: str) -> None:
+        """Every party pins the signed consortium and learns where the registry is."""
+        key = self.registry_key.public.text
+        for lender in self.consortium.lenders:
+            settings = clients.node.NodeSettings(lender=lender.id, registry_url=url, registry_key=key)
+            clients.node.join(self.node_home(lender.id), settings, self.token)
+        coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
+        server.home.join(self.coordinator_home, coordinator, self.token)
+
+    def auditor(self, url: str) -> RegistryClient:
+        auditor = self.consortium.one(Role.AUDITOR)
+        return RegistryClient(url, self.consortium, auditor.id, self.auditor_key)
+
+    def operator(self, url: str) -> RegistryClient:
+        registry = self.consortium.one(Role.REGISTRY)
+        return RegistryClient(url, self.consortium, registry.id, self.registry_key)
+
+
+def _stated(party: Party, key: SigningKey) -> Party:
+    """The party's own signed statement, verified as the registry would before listing it."""
+    token = Membership(party=party).sign(key)
+    return Membership.verify(token, Membership.claimed(token).party.key).party
+
+
+def found(root: Path, lenders: list[str], epsilon: float, delta: float) -> Founded:
+    """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total."""
+    registry_key, log_key = consent.registry.create_home(root / "registry")
+    coordinator_key = server.home.create_home(root / "coordinator")
+    auditor_home = root / "auditor"
+    auditor_home.mkdir()
+    auditor_key, auditor_recipient = SigningKey.generate(), RecipientKey.generate()
+    save_signing_key(auditor_home / "auditor.key", auditor_key)
+    save_recipient_key(auditor_home / "auditor.recipient.key", auditor_recipient)
+    consortium_key = os.urandom(KEY_SIZE)
+    lender_keys = {name: os.urandom(KEY_SIZE) for name in lenders}
+    node_keys = {
+        name: clients.node.create_home(root / "lenders" / name, lender_keys[name], consortium_key) for name in lenders
+    }
+
+    def party(party_id: str, name: str, role: Role, key: SigningKey, recipient: RecipientKey | None = None) -> Party:
+        recipient_key = recipient.public.text if recipient else None
+        return _stated(
+            Party(id=party_id, name=name, role=role, signing_key=key.public.text, recipient_key=recipient_key), key
+        )
+
+    consortium = Consortium(
+        name="sesame",
+        parties=(
+            party("registry", "Consent registry", Role.REGISTRY, registry_key),
+            party("coordinator", "Coordinator", Role.COORDINATOR, coordinator_key),
+            party("auditor", "Auditor", Role.AUDITOR, auditor_key, auditor_recipient),
+            *(party(name, f"{name.title()} Finance", Role.LENDER, key) for name, key in node_keys.items()),
+        ),
+        log_origin=LOG_ORIGIN,
+        log_key=log_key.public.text,
+        max_epsilon=epsilon,
+        max_delta=delta,
+    )
+    token = consent.registry.found(root / "registry", consortium)
+    return Founded(
+        root, consortium, token, registry_key, auditor_key, auditor_recipient, lender_keys, consortium_key
+    )

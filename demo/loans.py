@@ -1,0 +1,164 @@
+"""Real loan tables, split by person into lenders of unequal size and a hold-out.
+
+The hold-out is set aside before the consortium exists: no lender ever has those rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from credit.dictionary import describe
+from credit.features import FeatureRegistry, check_table, load_registry
+from demo.errors import DemoError
+
+IDENTITY = "identity_number"
+HOLD_OUT = 0.2
+SIZE_RATIO = 0.66
+"""Each lender has about this share of the next larger one's borrowers."""
+SHARED = 0.05
+"""Share of borrowers who hold an account at a second lender too."""
+MIN_ROWS_PER_LENDER = 20
+NAMES = ("aspen", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel", "ivy", "juniper")
+
+DEFAULT_ABOUT = (
+    "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly perturbed sample of the public "
+    "Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means 90 days late within two years."
+)
+
+
+@dataclass(frozen=True)
+class Loans:
+    """A table to run on, and what it is."""
+
+    table: pd.DataFrame
+    registry: FeatureRegistry
+    partition: str | None
+    about: str
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who has which rows. Every table carries the identity column."""
+
+    lenders: dict[str, pd.DataFrame]
+    train: pd.DataFrame
+    hold_out: pd.DataFrame
+    people: int
+    at_several: int
+
+
+def default_loans() -> Loans:
+    """The packaged loans, without importing the package (it loads much that is not needed)."""
+    spec = find_spec("bbbrisk")
+    if spec is None or not spec.submodule_search_locations:
+        raise DemoError("the package bbbrisk, which ships the demo's loans, is not installed; run: make demo")
+    path = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "bloan.csv"
+    registry = load_registry(Path(__file__).with_name("loans.toml"))
+    return Loans(pd.read_csv(path), registry, "city", DEFAULT_ABOUT, {"city": "the key by which lenders are formed"})
+
+
+def read_loans(path: Path, target: str, partition: str | None, registry_path: Path | None) -> Loans:
+    """A user's table. Without a registry file, one is written from the table's schema.
+
+    Raises:
+        DemoError, FeatureError: one sentence naming file and column.
+    """
+    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+    if path.suffix not in readers:
+        raise DemoError(f"{path}: expected a .parquet or .csv file")
+    try:
+        table = readers[path.suffix](path)
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise DemoError(f"cannot read {path}: {error}") from error
+    table.columns = table.columns.map(str)
+    if partition is not None and partition not in table.columns:
+        raise DemoError(f"{path}: the partition column {partition!r} is missing; the columns are {', '.join(table.columns)}")
+    if registry_path:
+        registry, left_out = load_registry(registry_path), {}
+        if registry.target != target:
+            raise DemoError(f"{registry_path} declares the target {registry.target!r}, not {target!r}")
+    else:
+        registry, left_out = describe(table, target, path.stem)
+    check_table(table, registry, str(path))
+    return Loans(table, registry, partition, f"{path.name}: {len(table):,} rows, target {target!r}", left_out)
+
+
+def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:
+    """Fictional 18-digit identity numbers with valid check digits; region codes 99xxxx are assigned to nobody."""
+    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+    days = np.datetime64("1950-01-01") + rng.integers(0, 20_000, count)
+    numbers = []
+    for i, day in enumerate(days):
+        body = f"99{i // 1000:04d}{str(day).replace('-', '')}{i % 1000:03d}"
+        check = "10X98765432"[sum(int(d) * w for d, w in zip(body, weights, strict=True)) % 11]
+        numbers.append(body + check)
+    return numbers
+
+
+def shares(lenders: int) -> list[float]:
+    sizes = [SIZE_RATIO**i for i in range(lenders)]
+    return [size / sum(sizes) for size in sizes]
+
+
+def _assign(table: pd.DataFrame, partition: str | None, lenders: int, rng: np.random.Generator) -> np.ndarray:
+    """A lender number for each row: by groups of the key where there is one, else at random."""
+    targets = shares(lenders)
+    if partition is None:
+        return rng.permutation(np.repeat(np.arange(lenders), _counts(len(table), targets)))
+    keys = table[partition].astype(str).fillna("")
+    sizes = keys.value_counts()
+    if len(sizes) < lenders:
+        raise DemoError(f"the partition column {partition!r} has {len(sizes)} distinct values, too few for {lenders} lenders")
+    room = np.array(targets) * len(table)
+    home: dict[str, int] = {}
+    for position, (key, size) in enumerate(sizes.items()):
+        number = position if position < lenders else int(np.argmax(room))
+        home[str(key)] = number
+        room[number] -= size
+    return keys.map(home).to_numpy()
+
+
+def _counts(total: int, targets: list[float]) -> list[int]:
+    counts = [int(total * share) for share in targets]
+    counts[0] += total - sum(counts)
+    return counts
+
+
+def split(loans: Loans, lenders: int, seed: int) -> Split:
+    """Hold-out first, then lenders, then second accounts. ``seed`` fixes all of it.
+
+    Raises:
+        DemoError: a lender would have too few rows, or only good or only bad borrowers.
+    """
+    if not 2 <= lenders <= len(NAMES):
+        raise DemoError(f"a consortium has 2 to {len(NAMES)} lenders, not {lenders}")
+    rng = np.random.default_rng(seed)
+    dated = {f.dated_by for f in loans.registry.features} | {loans.registry.outcome_dated_by}
+    columns = [loans.registry.target, *loans.registry.names, *sorted(d for d in dated if d)]
+    everyone = loans.table.assign(**{IDENTITY: identity_numbers(len(loans.table), rng)})
+    good_and_bad = [np.flatnonzero(loans.table[loans.registry.target] == label) for label in (0, 1)]
+    test = np.concatenate([rng.permutation(rows)[: round(HOLD_OUT * len(rows))] for rows in good_and_bad])
+    in_test = np.zeros(len(everyone), dtype=bool)
+    in_test[test] = True
+    train, hold_out = everyone[~in_test].reset_index(drop=True), everyone[in_test].reset_index(drop=True)
+    if hold_out[loans.registry.target].nunique() < 2:
+        raise DemoError("the table has too few good or bad borrowers to set a hold-out aside")
+    number = _assign(train, loans.partition, lenders, rng)
+    second = rng.permutation(len(train))[: round(SHARED * len(train))]
+    elsewhere = (number[second] + rng.integers(1, lenders, len(second))) % lenders
+    books: dict[str, pd.DataFrame] = {}
+    for i, name in enumerate(NAMES[:lenders]):
+        rows = np.r_[np.flatnonzero(number == i), second[elsewhere == i]]
+        book = train.iloc[rows][[IDENTITY, *columns]].reset_index(drop=True)
+        if len(book) < MIN_ROWS_PER_LENDER:
+            raise DemoError(f"lender {name!r} would have {len(book)} loans; every lender needs at least {MIN_ROWS_PER_LENDER}")
+        if book[loans.registry.target].nunique() < 2:
+            raise DemoError(f"lender {name!r} would have only good or only bad borrowers; choose another partition")
+        books[name] = book
+    return Split(books, train[columns], hold_out[columns], len(train), len(second))

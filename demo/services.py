@@ -1,0 +1,121 @@
+"""The registry and the coordinator as real processes, and how they are watched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from clients.app import SIMULATED_HOMES
+from demo.errors import DemoError
+
+START_TIMEOUT_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    """Ask the whole process group to end; insist after ten seconds."""
+    for signum, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, signum)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _start(command: list[str], log: Path, environment: dict[str, str], **pipes: Any) -> subprocess.Popen[str]:
+    quiet = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, *command],
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **quiet, **environment},
+            **pipes,
+        )
+
+
+def tail(log: Path, lines: int = 1) -> str:
+    """The last lines of a log, for an error message."""
+    text = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return " / ".join(text[-lines:]) or "nothing in its log"
+
+
+@contextmanager
+def registry_process(home: Path, port: int, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """``tahini registry serve`` on loopback; stopped on the way out."""
+    command = ["-m", "tahini", "registry", "serve", "--home", str(home), "--port", str(port)]
+    process = _start(command, log, {}, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def wait_for_registry(url: str, process: subprocess.Popen[str], log: Path) -> None:
+    """Returns once the registry answers; raises DemoError when it ended or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise DemoError(f"the registry ended at its start ({tail(log)})")
+        try:
+            if httpx.get(f"{url}/healthz", timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise DemoError(f"the registry did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
+
+
+@dataclass
+class CoordinatorProcess:
+    """The coordinator with Flower's simulation engine; talks in JSON lines."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def send(self, command: dict[str, Any]) -> None:
+        if self.process.stdin is None or self.process.poll() is not None:
+            raise DemoError(f"the coordinator is gone ({tail(self.log)})")
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the coordinator reports, until it ends; raises DemoError if it ends without a last word."""
+        if self.process.stdout is None:
+            raise DemoError("the coordinator was started without a way to report")
+        for line in self.process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            yield event
+            if event["event"] in {"released", "stopped"}:
+                return
+        raise DemoError(f"the coordinator ended without a result ({tail(self.log)})")
+
+
+@contextmanager
+def coordinator_process(home: Path, node_homes: list[Path], log: Path) -> Iterator[CoordinatorProcess]:
+    command = ["-m", "demo.simulation", str(home), str(len(node_homes))]
+    environment = {SIMULATED_HOMES: json.dumps([str(home) for home in node_homes])}
+    process = _start(command, log, environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield CoordinatorProcess(process, log)
+    finally:
+        _stop(process)

@@ -1,0 +1,34 @@
+"""The model card: what was trained, on which authority, what it cost. Signed by the coordinator, logged by hash."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from consent.documents import Document, Instant, Sha256
+
+
+class ModelCard(Document):
+    """After Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993), for a released credit model."""
+
+    typ = "tahini-model-card"
+
+    campaign_sha256: Sha256
+    campaign_title: str
+    model: Literal["scorecard", "mlp"]
+    model_sha256: Sha256
+    features: tuple[str, ...]
+    purpose: str
+    legal_basis: str
+    lenders: tuple[str, ...]
+    epsilon: float
+    delta: float
+    unit_of_privacy: Literal["person"] = "person"
+    mechanism: dict[str, Any]
+    releases: int
+    population_released: float
+    base_rate_released: float
+    limits: tuple[str, ...] = (
+        "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in this model.",
+        "Quality figures are in the evaluation report; none was computed from unprotected lenders' data here.",
+    )
+    released_at: Instant
