@@ -29,6 +29,15 @@ ALGORITHM = "Ed25519"
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 
 
+class _Registry(jws.JWSRegistry):
+    """joserfc's checks, with room for a consent snapshot of a large lender."""
+
+    max_payload_length = MAX_DOCUMENT_BYTES
+
+
+_REGISTRY = _Registry(algorithms=[ALGORITHM])
+
+
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value: the form over which every hash is taken."""
     return rfc8785.dumps(value)
@@ -42,7 +51,7 @@ def document_hash(payload: Mapping[str, Any]) -> str:
 def sign_document(typ: str, payload: Mapping[str, Any], key: SigningKey) -> str:
     """Sign ``payload`` as a document of type ``typ``; returns a compact JWS."""
     header = {"alg": ALGORITHM, "typ": typ, "kid": key.public.thumbprint}
-    return jws.serialize_compact(header, canonical_json(payload), key.jwk, algorithms=[ALGORITHM])
+    return jws.serialize_compact(header, canonical_json(payload), key.jwk, registry=_REGISTRY)
 
 
 def verify_document(token: str, typ: str, key: PublicKey) -> dict[str, Any]:
@@ -54,7 +63,7 @@ def verify_document(token: str, typ: str, key: PublicKey) -> dict[str, Any]:
     if len(token) > MAX_DOCUMENT_BYTES:
         raise SignatureError(f"a {typ} document of {len(token)} characters is too large to be one")
     try:
-        signed = jws.deserialize_compact(token, key.jwk, algorithms=[ALGORITHM])
+        signed = jws.deserialize_compact(token, key.jwk, registry=_REGISTRY)
         payload = json.loads(signed.payload)
     except (JoseError, ValueError) as error:
         raise SignatureError(f"the {typ} document does not verify under key {key.short}: {error}") from error
@@ -73,7 +82,7 @@ def unverified_payload(token: str) -> dict[str, Any]:
         SignatureError: not a compact JWS over a JSON object.
     """
     try:
-        payload = json.loads(jws.extract_compact(token.encode()).payload)
+        payload = json.loads(jws.extract_compact(token.encode(), registry=_REGISTRY).payload)
     except (JoseError, ValueError) as error:
         raise SignatureError(f"not a signed document: {error}") from error
     if not isinstance(payload, dict):

@@ -36,7 +36,7 @@ from demo.loans import IDENTITY, Loans, Split, split
 from demo.references import pooled_probability, train_alone
 from demo.services import CoordinatorProcess, coordinator_process, free_port, registry_process, wait_for_registry
 from privacy.accounting import Budget
-from server.home import CARD_FILE, MODEL_FILE, Coordinator, load_round
+from server.home import BINNING_FILE, CARD_FILE, MODEL_FILE, Coordinator, load_round
 from server.planning import plan_mechanism
 
 DELTA = 1e-5
@@ -313,7 +313,7 @@ class _Scorer:
 
     def __init__(self, outcome: Outcome) -> None:
         registry = registry_from(outcome.campaign.features, "the campaign")
-        binning = binning_from(json.loads((outcome.folder / "binning.json").read_text()))
+        binning = binning_from(json.loads((outcome.folder / BINNING_FILE).read_text()))
         self._embedding = Embedding(Grid(registry), binning)
         self._outcome = outcome
         self._labels = outcome.split.hold_out[registry.target].to_numpy(dtype=np.int64)

@@ -15,7 +15,7 @@ from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_ke
 from server.errors import CoordinatorError
 
 KEY_FILE, SETTINGS_FILE = "coordinator.key", "coordinator.json"
-MODEL_FILE, CARD_FILE = "model.safetensors", "model-card.jws"
+BINNING_FILE, MODEL_FILE, CARD_FILE = "binning.json", "model.safetensors", "model-card.jws"
 
 
 class CoordinatorSettings(BaseModel):
@@ -77,6 +77,13 @@ def save_round(folder: Path, number: int, weights: NDArray[np.float64]) -> None:
     with partial.open("wb") as file:
         np.save(file, weights, allow_pickle=False)
     partial.replace(folder / f"round-{number:03d}.npy")
+
+
+def save_binning(folder: Path, text: str) -> None:
+    """The shared binning as JSON, whole or not at all."""
+    partial = folder / "binning.partial"
+    partial.write_text(text)
+    partial.replace(folder / BINNING_FILE)
 
 
 def load_round(folder: Path, number: int) -> NDArray[np.float64]:

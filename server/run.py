@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consent.documents import Campaign, MaskKey, ReleaseKind, ReleaseRequest, parameters_sha256
-from credit.binning import Embedding, Grid, make_binning
+from credit.binning import Binning, Embedding, Grid, make_binning
 from credit.features import registry_from
 from credit.models import CreditModel, build, flat
 from crypto.errors import MaskError, SignatureError
 from crypto.masks import Words, unmask
 from server.errors import CampaignStopped
-from server.home import MODEL_FILE, Coordinator, save_round
+from server.home import MODEL_FILE, Coordinator, save_binning, save_round
 from server.planning import AVERAGED_SHARE, spent_after
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,11 @@ class Fleet(Protocol):
     def release(self, token: str, binning_json: str, weights: Floats) -> Mapping[str, Words]:
         """Every node's masked contribution, by lender."""
         ...
+
+
+def binning_text(binning: Binning) -> str:
+    """The binning as it is sent to nodes and kept on disk."""
+    return json.dumps(asdict(binning))
 
 
 @dataclass
@@ -57,9 +62,8 @@ class CampaignRun:
         grid = Grid(registry_from(self.campaign.features, f"campaign {self.campaign.id}"))
         embedding = self._histogram(grid, mask_keys)
         weights = flat(build(self.campaign.model, embedding, seed=self.campaign.seed))
-        binning_json = json.dumps(asdict(embedding.binning))
+        binning_json = binning_text(embedding.binning)
         folder = self.coordinator.folder(self.campaign.sha256)
-        (folder / "binning.json").write_text(binning_json)
         rounds = self.campaign.mechanism.rounds
         iterates: list[Floats] = []
         for number in range(1, rounds + 1):
@@ -94,6 +98,7 @@ class CampaignRun:
         total = self._release(0, ReleaseKind.HISTOGRAM, mask_keys, "", np.zeros(0))
         noise_std = mechanism.histogram_noise_multiplier * grid.sensitivity * np.sqrt(len(self.campaign.lenders))
         binning = make_binning(grid, total, float(noise_std), mechanism.bins)
+        save_binning(self.coordinator.folder(self.campaign.sha256), binning_text(binning))
         self.progress(
             {
                 "event": "binned",
