@@ -92,7 +92,13 @@ class Gate:
         members, left_out = self._members(book, snapshot, charge)
         roster = Roster.of(members, new_salt())
         reservation = Reservation(
-            self._campaign.sha256, request.release, request.attempt, request.kind, charge, roster.root.hex(), roster.salt
+            self._campaign.sha256,
+            request.release,
+            request.attempt,
+            request.kind,
+            charge,
+            roster.root.hex(),
+            roster.salt,
         )
         number = self._node.store.reserve(reservation, members, moment)
         sensitive = set(snapshot.sensitive)
@@ -140,7 +146,9 @@ class Gate:
         able = affordable(self._node.store.spent(present), charge, self._node.cap)
         members = [name for name in present if name in able]
         if not members:
-            raise GateClosed(f"{self._node.lender}: every consenting borrower's privacy budget is spent; no row was read")
+            raise GateClosed(
+                f"{self._node.lender}: every consenting borrower's privacy budget is spent; no row was read"
+            )
         return members, len(present) - len(members)
 
     def _commit(self, commitment: RosterCommitment) -> None:

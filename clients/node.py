@@ -136,7 +136,9 @@ def approve(node: Node, campaign_token: str) -> Approval:
     registry_from(campaign.features, f"campaign {campaign.id}")
     cost = campaign_cost(campaign)
     if cost > campaign.mechanism.epsilon * (1 + 1e-6):
-        raise NodeError(f"campaign {campaign.id!r} says it costs {campaign.mechanism.epsilon:g}, but it costs {cost:.4g}")
+        raise NodeError(
+            f"campaign {campaign.id!r} says it costs {campaign.mechanism.epsilon:g}, but it costs {cost:.4g}"
+        )
     if campaign.mechanism.epsilon > node.cap.epsilon or campaign.mechanism.delta > node.cap.delta:
         raise NodeError(f"campaign {campaign.id!r} costs more than the consortium's policy allows a borrower")
     if campaign.code_sha256 != installed_code():

@@ -1,7 +1,8 @@
 """What leaves a node: one noisy, masked, fixed-point vector per release.
 
 - *histogram* (release 0): the histogram over all grid cells with Gaussian noise;
-- *train* (releases 1 to T): the lender's model after local DP-SGD from the shared one, times its weight, and the weight.
+- *train* (releases 1 to T): the lender's model after local DP-SGD from the shared one, times its weight,
+  and the weight.
 
 A lender's weight is a power of its *noisy* head count, so that no exact count leaks through it.
 """
@@ -55,7 +56,7 @@ class Peers:
 
     @classmethod
     def of(cls, node: Node, campaign: Campaign, tokens: Mapping[str, str]) -> Peers:
-        """Raises GateClosed or SignatureError unless exactly the campaign's lenders stand here, each with its own key."""
+        """Raises GateClosed or SignatureError unless exactly the campaign's lenders are here, each with its own key."""
         if set(tokens) != set(campaign.lenders):
             raise GateClosed(f"{node.lender}: the roster of mask keys is not the campaign's list of lenders")
         keys: dict[str, X25519PublicKey] = {}
@@ -106,7 +107,7 @@ def _train(node: Node, campaign: Campaign, batch: Batch, binning_json: str, weig
     labels = torch.from_numpy(batch.table[batch.registry.target].to_numpy(dtype=np.float32))
     train(model, rows, labels, settings, population)
     weight = (population / TYPICAL_POPULATION) ** WEIGHT_POWER
-    return np.r_[weight * flat(model), weight]
+    return np.append(weight * flat(model), weight)
 
 
 def release(node: Node, request_token: str, binning_json: str, weights: Floats) -> Words:
@@ -126,7 +127,10 @@ def release(node: Node, request_token: str, binning_json: str, weights: Floats) 
     """
     request = ReleaseRequest.verify(request_token, node.consortium.one(Role.COORDINATOR).key)
     campaign, approval = node.campaign(request.campaign_sha256)
-    if parameters_sha256(binning_json, np.ascontiguousarray(weights, dtype="<f8").tobytes()) != request.parameters_sha256:
+    if (
+        parameters_sha256(binning_json, np.ascontiguousarray(weights, dtype="<f8").tobytes())
+        != request.parameters_sha256
+    ):
         raise SignatureError("the parameters are not those the coordinator signed")
     peers = Peers.of(node, campaign, request.mask_keys)
     if campaign.mechanism.clip_norm != clip_norm(campaign.model, len(campaign.features["features"])):

@@ -89,7 +89,9 @@ class ForThisCampaign:
 @dataclass(frozen=True)
 class LenderTakesPart:
     def verify(self, use: Use) -> Verdict:
-        return Success() if use.lender in use.campaign.lenders else Failure(f"{use.lender!r} is not part of the campaign")
+        return (
+            Success() if use.lender in use.campaign.lenders else Failure(f"{use.lender!r} is not part of the campaign")
+        )
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,5 @@ def require(use: Use, rules: Sequence[Rule] = RULES) -> None:
     for rule in rules:
         verdict = rule.verify(use)
         if isinstance(verdict, Failure):
-            raise GateClosed(
-                f"{use.lender}: release {use.request.release} refused, {verdict.reason} ({type(rule).__name__}); no row was read"
-            )
+            what = f"{use.lender}: release {use.request.release} refused, {verdict.reason}"
+            raise GateClosed(f"{what} ({type(rule).__name__}); no row was read")

@@ -21,7 +21,9 @@ from crypto.pseudonyms import pairwise_pseudonym
 PSEUDONYM = "pseudonym"
 
 
-def import_book(path: Path, loans: pd.DataFrame, identity: str, registry: FeatureRegistry, lender_key: bytes, where: str) -> None:
+def import_book(
+    path: Path, loans: pd.DataFrame, identity: str, registry: FeatureRegistry, lender_key: bytes, where: str
+) -> None:
     """Check ``loans`` against the registry, replace identities by pseudonyms, write the book.
 
     A borrower with several loans stands in it once, by the latest row: the unit of privacy is the person.
@@ -60,4 +62,5 @@ class LoanBook:
             table = pq.read_table(self.path, columns=columns, filters=[(PSEUDONYM, "in", set(people))])
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"cannot read the loan book {self.path}: {error}") from error
-        return table.to_pandas().sort_values(PSEUDONYM, ignore_index=True)
+        frame: pd.DataFrame = table.to_pandas()
+        return frame.sort_values(PSEUDONYM, ignore_index=True)

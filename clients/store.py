@@ -74,7 +74,9 @@ class NodeStore:
             finally:
                 connection.close()
         except sqlite3.OperationalError as error:
-            raise NodeError(f"the node's ledger {self.path} did not accept the write ({error}); no row was read") from error
+            raise NodeError(
+                f"the node's ledger {self.path} did not accept the write ({error}); no row was read"
+            ) from error
 
     def create(self) -> None:
         with sqlite3.connect(self.path) as connection:

@@ -76,17 +76,14 @@ def create_app(registry: Registry) -> FastAPI:
             issuer = SignedRequest.claimed(token).iss
             key = (
                 await run_in_threadpool(read_consents.subject_key, registry, issuer)
-                if issuer.startswith("v")
-                and "." in issuer
+                if issuer.startswith("v") and "." in issuer
                 else registry.consortium.party(issuer).key
             )
         except (SignatureError, ConsentError) as error:
             raise NotAuthenticated("the request is signed by nobody who is known here") from error
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         body = await request.body()
-        verified = verify_request(
-            token, key, registry.me.id, request.method, target, body, registry.clock(), guard
-        )
+        verified = verify_request(token, key, registry.me.id, request.method, target, body, registry.clock(), guard)
         return issuer, verified
 
     def only(*roles: Role) -> Callable[..., Awaitable[Party]]:
@@ -115,7 +112,9 @@ def create_app(registry: Registry) -> FastAPI:
     async def limit_body(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES or "transfer-encoding" in request.headers:
-            return problem(413, "too-large", f"a request body may hold at most {MAX_BODY_BYTES} bytes, with its length stated")
+            return problem(
+                413, "too-large", f"a request body may hold at most {MAX_BODY_BYTES} bytes, with its length stated"
+            )
         return await call_next(request)
 
     @app.exception_handler(ConsentError)
@@ -252,4 +251,3 @@ def create_app(registry: Registry) -> FastAPI:
         return Response(data, media_type="application/octet-stream", headers=IMMUTABLE)
 
     return app
-

@@ -67,7 +67,9 @@ class _Authority:
     def see(self, index: int, leaf: dict[str, Any]) -> None:
         kind, actor, campaign = leaf["type"], leaf["actor"], leaf.get("campaign", "")
         if kind == "campaign.proposed":
-            self._require(actor == self._coordinator, index, "a campaign was proposed by somebody else than the coordinator")
+            self._require(
+                actor == self._coordinator, index, "a campaign was proposed by somebody else than the coordinator"
+            )
             self._proposed.add(campaign)
         elif kind == "campaign.approved":
             self._require(campaign in self._proposed, index, "an approval precedes its campaign")
@@ -152,7 +154,9 @@ def _open_body(client: RegistryClient, index: int, leaf: dict[str, Any], auditor
     return opened
 
 
-def _open_commitment(client: RegistryClient, index: int, leaf: dict[str, Any], auditor: RecipientKey) -> RosterCommitment:
+def _open_commitment(
+    client: RegistryClient, index: int, leaf: dict[str, Any], auditor: RecipientKey
+) -> RosterCommitment:
     token = _open_body(client, index, leaf, auditor)["token"]
     commitment = RosterCommitment.verify(token, client.consortium.party(leaf["actor"]).key)
     fields = commitment.payload()

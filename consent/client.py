@@ -1,4 +1,4 @@
-"""How lenders, coordinators, borrowers and auditors call the registry. What comes back is verified before it is returned.
+"""How lenders, coordinators, borrowers and auditors call the registry. What comes back is verified first.
 
 The client remembers the newest checkpoint it has seen and refuses any that does not extend it (invariant 7).
 """
@@ -96,7 +96,8 @@ class RegistryClient:
             response = self._http.request(method, target, content=content, headers=headers)
         except httpx.HTTPError as error:
             raise RegistryUnavailable(
-                f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); no data was used"
+                f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
+                "no data was used"
             ) from error
         if response.is_success:
             return response

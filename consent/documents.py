@@ -53,7 +53,9 @@ class Document(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise SignatureError(f"the {cls.typ} document does not fit its schema at {place or 'the top'}: {first['msg']}") from error
+            raise SignatureError(
+                f"the {cls.typ} document does not fit its schema at {place or 'the top'}: {first['msg']}"
+            ) from error
 
     @classmethod
     def verify(cls, token: str, key: PublicKey) -> Self:

@@ -63,7 +63,9 @@ def body_context(kind: str) -> bytes:
     return f"tahini/log-body/v1/{kind}".encode()
 
 
-def entry_for_subject(kind: str, time: datetime, actor: str, public: dict[str, Any], data_key: bytes, body: bytes) -> Entry:
+def entry_for_subject(
+    kind: str, time: datetime, actor: str, public: dict[str, Any], data_key: bytes, body: bytes
+) -> Entry:
     """An entry whose body only the holder of this subject's data key can read."""
     sealed = seal(data_key, body, body_context(kind))
     about = {
@@ -74,7 +76,9 @@ def entry_for_subject(kind: str, time: datetime, actor: str, public: dict[str, A
     return Entry(_leaf(kind, time, actor, public, about), sealed.ciphertext)
 
 
-def entry_with_sealed_body(kind: str, time: datetime, actor: str, public: dict[str, Any], to: str, body: bytes) -> Entry:
+def entry_with_sealed_body(
+    kind: str, time: datetime, actor: str, public: dict[str, Any], to: str, body: bytes
+) -> Entry:
     """An entry whose body somebody else sealed already to party ``to``."""
     about = {"sealed_to": to, "sha256": hashlib.sha256(body).hexdigest()}
     return Entry(_leaf(kind, time, actor, public, about), body)
@@ -97,9 +101,12 @@ class _Tiles:
     def load(self, level: int, index: int) -> bytes:
         tile = TileId(level, index)
         if tile not in self.cache:
-            self.cache[tile] = self.session.scalar(
-                select(LogTileRow.hashes).where(LogTileRow.level == level, LogTileRow.index == index)
-            ) or b""
+            self.cache[tile] = (
+                self.session.scalar(
+                    select(LogTileRow.hashes).where(LogTileRow.level == level, LogTileRow.index == index)
+                )
+                or b""
+            )
         return self.cache[tile]
 
 
@@ -128,7 +135,9 @@ class AuditLog:
         )
         statement = upsert(LogTileRow)
         session.execute(
-            statement.on_conflict_do_update(index_elements=["level", "idx"], set_={"hashes": statement.excluded.hashes}),
+            statement.on_conflict_do_update(
+                index_elements=["level", "idx"], set_={"hashes": statement.excluded.hashes}
+            ),
             [{"level": tile.level, "index": tile.index, "hashes": hashes} for tile, hashes in changed.items()],
         )
         tiles.cache.update(changed)

@@ -65,7 +65,14 @@ class ReplayGuard:
 
 
 def verify_request(
-    token: str, key: PublicKey, audience: str, method: str, target: str, body: bytes, moment: datetime, guard: ReplayGuard
+    token: str,
+    key: PublicKey,
+    audience: str,
+    method: str,
+    target: str,
+    body: bytes,
+    moment: datetime,
+    guard: ReplayGuard,
 ) -> SignedRequest:
     """The request is the key holder's, for exactly this call, now and for the first time.
 

@@ -46,9 +46,9 @@ def _positive_edges(kind: str) -> Floats:
     if kind == "integer":
         first = math.log10(WHOLE_NUMBERS_UP_TO + 0.5) + 1 / CELLS_PER_DECADE
         far = 10 ** np.arange(first, math.log10(LARGEST), 1 / CELLS_PER_DECADE)
-        return np.r_[np.arange(0.5, WHOLE_NUMBERS_UP_TO + 0.6), np.floor(far) + 0.5]
+        return np.concatenate([np.arange(0.5, WHOLE_NUMBERS_UP_TO + 0.6), np.floor(far) + 0.5])
     decades = round(math.log10(LARGEST / SMALLEST))
-    return np.r_[1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE)]
+    return np.append(1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE))
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ class FeatureCells:
     @cached_property
     def edges(self) -> Floats:
         positive = _positive_edges(self.feature.kind)
-        edges = np.r_[-positive[::-1], positive]
+        edges: Floats = np.append(-positive[::-1], positive)
         low = -math.inf if self.feature.low is None else self.feature.low
         high = math.inf if self.feature.high is None else self.feature.high
-        return edges[(edges > low) & (edges < high)]
+        inside: Floats = edges[(edges > low) & (edges < high)]
+        return inside
 
     @property
     def size(self) -> int:
@@ -109,7 +110,7 @@ class Grid:
     def histogram(self, cells: Cells, labels: NDArray[np.int64]) -> Floats:
         """Exact counts of every cell, then ``LABEL_WEIGHT`` times the counts of good and bad. Not yet private."""
         parts = [np.bincount(cells[:, j], minlength=size) for j, size in enumerate(self.sizes)]
-        return np.r_[np.concatenate(parts).astype(np.float64), LABEL_WEIGHT * np.bincount(labels, minlength=2)]
+        return np.append(np.concatenate(parts).astype(np.float64), LABEL_WEIGHT * np.bincount(labels, minlength=2))
 
     def population(self, histogram: Floats) -> float:
         """The number of people in a (noisy) histogram, at least ``MIN_POPULATION``."""
@@ -121,7 +122,9 @@ class Grid:
 
     def split(self, histogram: Floats) -> list[Floats]:
         if len(histogram) != sum(self.sizes) + 2:
-            raise FeatureError(f"a histogram of {len(histogram)} cells does not belong to registry {self.registry.name!r}")
+            raise FeatureError(
+                f"a histogram of {len(histogram)} cells does not belong to registry {self.registry.name!r}"
+            )
         return np.split(histogram[:-2], np.cumsum(self.sizes)[:-1])
 
 
@@ -225,7 +228,7 @@ class Embedding:
         """Raises FeatureError unless the binning maps exactly this grid's cells to its own bins."""
         sizes = tuple(len(bins.bin_of_cell) for bins in self.binning.features)
         inside = all(
-            len(bins.frequency) >= 2 and 0 <= min(bins.bin_of_cell) and max(bins.bin_of_cell) < len(bins.frequency)
+            len(bins.frequency) >= 2 and min(bins.bin_of_cell) >= 0 and max(bins.bin_of_cell) < len(bins.frequency)
             for bins in self.binning.features
         )
         finite = all(0 <= f <= 1 for bins in self.binning.features for f in bins.frequency)

@@ -37,7 +37,10 @@ _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
     (DataCategory.TAX, r"\btax|税"),
     (DataCategory.REPAYMENT, r"pay_|due|delinq|late|past|default|arrear|overdue|repay|seniority|records|逾期|还款"),
     (DataCategory.BUREAU, r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|dti|deb|负债|征信"),
-    (DataCategory.IDENTITY, r"\bage\b|sex|gender|marital|marriage|educat|depend|job|employ|foreign|city|state|年龄|性别"),
+    (
+        DataCategory.IDENTITY,
+        r"\bage\b|sex|gender|marital|marriage|educat|depend|job|employ|foreign|city|state|年龄|性别",
+    ),
 )
 
 
@@ -59,7 +62,9 @@ def describe(
         FeatureError: the target is missing, or no column is left to learn from.
     """
     if target not in table.columns:
-        raise FeatureError(f"{name}: column {target!r} is missing; the columns are {', '.join(map(str, table.columns))}")
+        raise FeatureError(
+            f"{name}: column {target!r} is missing; the columns are {', '.join(map(str, table.columns))}"
+        )
     features: list[dict[str, object]] = []
     left_out: dict[str, str] = {}
     for column in map(str, table.columns):

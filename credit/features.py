@@ -3,7 +3,7 @@
 Law enters here. Credit-reporting rules (China: Regulation on the Administration of the Credit Reporting Industry,
 2013, articles 14 and 16) forbid religion, genes, fingerprints, blood type and disease history outright; income,
 deposits, securities, insurance, property and tax need a consent of their own; adverse records are forgotten after
-five years. A registry that breaks the first two does not load, and :func:`forget` applies the third before a batch exists.
+five years. A registry that breaks the first two does not load; :func:`forget` applies the third before a batch exists.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class Feature(BaseModel):
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"feature {self.name!r} has an empty range {self.low} to {self.high}")
         if self.adverse and self.retention_days > ADVERSE_RECORD_DAYS:
-            raise ValueError(f"feature {self.name!r} is an adverse record; the law keeps those {ADVERSE_RECORD_YEARS} years")
+            raise ValueError(
+                f"feature {self.name!r} is an adverse record; the law keeps those {ADVERSE_RECORD_YEARS} years"
+            )
         return self
 
 
@@ -185,10 +187,14 @@ def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> N
     """
     for name in (registry.target, *registry.names):
         if name not in table.columns:
-            raise FeatureError(f"{where}: column {name!r} is missing; the columns are {', '.join(map(str, table.columns))}")
+            raise FeatureError(
+                f"{where}: column {name!r} is missing; the columns are {', '.join(map(str, table.columns))}"
+            )
     labels = table[registry.target]
     if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
-        raise FeatureError(f"{where}: the target {registry.target!r} must hold 0 (good) and 1 (bad), both, and nothing else")
+        raise FeatureError(
+            f"{where}: the target {registry.target!r} must hold 0 (good) and 1 (bad), both, and nothing else"
+        )
     for feature in registry.features:
         column = table[feature.name]
         if feature.kind == "category":

@@ -94,7 +94,7 @@ def load_flat(model: nn.Module, vector: Floats) -> None:
     if len(vector) != sum(sizes) or not np.isfinite(vector).all():
         raise ModelError(f"a model of {sum(sizes)} parameters cannot be loaded from a vector of {len(vector)}")
     with torch.no_grad():
-        parts = torch.from_numpy(np.array(vector, dtype=np.float32)).split(sizes)
+        parts = torch.split(torch.from_numpy(np.array(vector, dtype=np.float32)), sizes)
         for parameter, part in zip(model.parameters(), parts, strict=True):
             parameter.copy_(part.view_as(parameter))
 

@@ -148,9 +148,7 @@ class RecipientKey:
     @cached_property
     def public(self) -> RecipientPublicKey:
         mlkem, x25519 = self._parts()
-        return RecipientPublicKey(
-            mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
-        )
+        return RecipientPublicKey(mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
         return "RecipientKey(…)"
@@ -198,4 +196,3 @@ def save_recipient_key(path: Path, key: RecipientKey) -> None:
 def load_recipient_key(path: Path) -> RecipientKey:
     secret = read_secret(path, 96)
     return RecipientKey(secret[:64], secret[64:])
-

@@ -1,7 +1,8 @@
 """Merkle trees of RFC 6962 section 2.1 (and RFC 9162 section 2.1): roots, proofs, verification.
 
 ``MTH`` names are the RFC's. A tree is never held in memory: every function that builds something asks a
-:data:`HashReader` for the hashes of *complete* subtrees, ``read(level, index) = MTH(D[index·2^level : (index+1)·2^level])``.
+:data:`HashReader` for the hashes of *complete* subtrees:
+``read(level, index) = MTH(D[index·2^level : (index+1)·2^level])``.
 
 Undefined questions are refused, not answered: the inclusion of an index beyond the size, the consistency
 of an empty tree with anything, a proof with too many or too few hashes.

@@ -20,7 +20,7 @@ GIVES_SENSITIVE = 0.88
 NOTICE_EN = """{lenders} want to train one credit model together, to judge more fairly who can repay a loan.
 If you agree, your lender uses your repayment, bureau and identity data on its own computers. Your data are not sent to
 anybody. What is sent is a sum over many borrowers with random noise, so that nobody can tell whether you were in it
-(differential privacy, epsilon {epsilon:g} at most). Income and similar data are used only if you agree to that separately.
+(differential privacy, epsilon {epsilon:g} at most). Income and similar data are used only if you agree to that as well.
 You can say no, and you can withdraw at any time: from then on your data are not used in any new round. What was learnt
 before stays in the model, with an influence bounded by the figure above. Saying no changes nothing in your contract."""
 

@@ -102,6 +102,4 @@ def found(root: Path, lenders: list[str], epsilon: float, delta: float) -> Found
         max_delta=delta,
     )
     token = consent.registry.found(root / "registry", consortium)
-    return Founded(
-        root, consortium, token, registry_key, auditor_key, auditor_recipient, lender_keys, consortium_key
-    )
+    return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient, lender_keys, consortium_key)

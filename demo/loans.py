@@ -26,8 +26,9 @@ MIN_ROWS_PER_LENDER = 20
 NAMES = ("aspen", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel", "ivy", "juniper")
 
 DEFAULT_ABOUT = (
-    "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly perturbed sample of the public "
-    "Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means 90 days late within two years."
+    "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly perturbed sample of the "
+    "public Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means 90 days late within "
+    "two years."
 )
 
 
@@ -69,18 +70,20 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
     Raises:
         DemoError, FeatureError: one sentence naming file and column.
     """
-    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
-    if path.suffix not in readers:
+    if path.suffix not in {".parquet", ".csv"}:
         raise DemoError(f"{path}: expected a .parquet or .csv file")
     try:
-        table = readers[path.suffix](path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise DemoError(f"cannot read {path}: {error}") from error
     table.columns = table.columns.map(str)
     if partition is not None and partition not in table.columns:
-        raise DemoError(f"{path}: the partition column {partition!r} is missing; the columns are {', '.join(table.columns)}")
+        raise DemoError(
+            f"{path}: the partition column {partition!r} is missing; the columns are {', '.join(table.columns)}"
+        )
+    left_out: dict[str, str] = {}
     if registry_path:
-        registry, left_out = load_registry(registry_path), {}
+        registry = load_registry(registry_path)
         if registry.target != target:
             raise DemoError(f"{registry_path} declares the target {registry.target!r}, not {target!r}")
     else:
@@ -114,7 +117,9 @@ def _assign(table: pd.DataFrame, partition: str | None, lenders: int, rng: np.ra
     keys = table[partition].astype(str).fillna("")
     sizes = keys.value_counts()
     if len(sizes) < lenders:
-        raise DemoError(f"the partition column {partition!r} has {len(sizes)} distinct values, too few for {lenders} lenders")
+        raise DemoError(
+            f"the partition column {partition!r} has {len(sizes)} distinct values, too few for {lenders} lenders"
+        )
     room = np.array(targets) * len(table)
     home: dict[str, int] = {}
     for position, (key, size) in enumerate(sizes.items()):
@@ -155,9 +160,11 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
     books: dict[str, pd.DataFrame] = {}
     for i, name in enumerate(NAMES[:lenders]):
         rows = np.r_[np.flatnonzero(number == i), second[elsewhere == i]]
-        book = train.iloc[rows][[IDENTITY, *columns]].reset_index(drop=True)
+        book = train[[IDENTITY, *columns]].take(rows).reset_index(drop=True)
         if len(book) < MIN_ROWS_PER_LENDER:
-            raise DemoError(f"lender {name!r} would have {len(book)} loans; every lender needs at least {MIN_ROWS_PER_LENDER}")
+            raise DemoError(
+                f"lender {name!r} would have {len(book)} loans; every lender needs at least {MIN_ROWS_PER_LENDER}"
+            )
         if book[loans.registry.target].nunique() < 2:
             raise DemoError(f"lender {name!r} would have only good or only bad borrowers; choose another partition")
         books[name] = book

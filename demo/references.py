@@ -29,7 +29,9 @@ POOLED_BINS = 10
 POOLED_STRENGTH = 0.3
 
 
-def train_alone(table: pd.DataFrame, registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, seed: int) -> CreditModel:
+def train_alone(
+    table: pd.DataFrame, registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, seed: int
+) -> CreditModel:
     """One lender's own model under the same mechanism: histogram, then all steps, averaged like the consortium's."""
     torch.set_num_threads(1)
     grid = Grid(registry)
@@ -58,7 +60,9 @@ def train_alone(table: pd.DataFrame, registry: FeatureRegistry, kind: Kind, mech
     return CreditModel(kind, embedding, np.mean(iterates[len(iterates) // 2 :], axis=0))
 
 
-def _quantile_bins(train_column: pd.Series, test_column: pd.Series, category: bool) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+def _quantile_bins(
+    train_column: pd.Series, test_column: pd.Series, category: bool
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     if category:
         return train_column.astype(str).to_numpy(dtype=str), test_column.astype(str).to_numpy(dtype=str)
     values = train_column.to_numpy(dtype=np.float64)
@@ -74,9 +78,7 @@ def _quantile_bins(train_column: pd.Series, test_column: pd.Series, category: bo
 
 def pooled_probability(train_table: pd.DataFrame, test_table: pd.DataFrame, registry: FeatureRegistry) -> Floats:
     """Probability of bad on the hold-out from the pooled, non-private logistic regression."""
-    pairs = [
-        _quantile_bins(train_table[f.name], test_table[f.name], f.kind == "category") for f in registry.features
-    ]
+    pairs = [_quantile_bins(train_table[f.name], test_table[f.name], f.kind == "category") for f in registry.features]
     encoder = OneHotEncoder(handle_unknown="ignore")
     inputs = encoder.fit_transform(np.stack([a for a, _ in pairs], axis=1))
     model = LogisticRegression(C=POOLED_STRENGTH, max_iter=500, tol=1e-4)

@@ -42,7 +42,12 @@ def _stop(process: subprocess.Popen[Any]) -> None:
 
 
 def _start(command: list[str], log: Path, environment: dict[str, str], **pipes: Any) -> subprocess.Popen[str]:
-    quiet = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
+    quiet = {
+        "OMP_NUM_THREADS": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
     with log.open("w") as errors:
         return subprocess.Popen(
             [sys.executable, *command],

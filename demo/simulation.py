@@ -1,7 +1,7 @@
 """The coordinator's process: Flower's simulation engine with the ServerApp and every lender's ClientApp.
 
-Usage: ``python -m demo.simulation COORDINATOR_HOME NODES``. Events leave on standard output as JSON lines, commands come
-in on standard input; everything that Flower and Ray print goes to standard error.
+Usage: ``python -m demo.simulation COORDINATOR_HOME NODES``. Events leave on standard output as JSON lines, commands
+come in on standard input; everything that Flower and Ray print goes to standard error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flwr.server.superlink.fleet.vce.backend.backend import BackendConfig
 from flwr.simulation import run_simulation
 
 from clients.app import app as client_app
@@ -32,10 +33,8 @@ def main() -> None:
         return dict(json.loads(line)) if line else {"command": "end"}
 
     app = make_app(Coordinator.open(home), nodes, emit, receive)
-    resources = {"num_cpus": 1, "num_gpus": 0}
-    run_simulation(
-        server_app=app, client_app=client_app, num_supernodes=nodes, backend_config={"client_resources": resources}
-    )
+    backend: BackendConfig = {"client_resources": {"num_cpus": 1, "num_gpus": 0}}
+    run_simulation(server_app=app, client_app=client_app, num_supernodes=nodes, backend_config=backend)
 
 
 if __name__ == "__main__":

@@ -200,7 +200,10 @@ def _consent(
 
 
 def _pipelined(
-    work: Iterator[T], prepare: Callable[[T], list[str]], send: Callable[[list[str]], object], done: Callable[[int], None]
+    work: Iterator[T],
+    prepare: Callable[[T], list[str]],
+    send: Callable[[list[str]], object],
+    done: Callable[[int], None],
 ) -> None:
     """Prepare the next batch while the previous one is being recorded."""
     with ThreadPoolExecutor(1) as sender:
@@ -412,7 +415,9 @@ def _seen_after(outcome: Outcome, audit: Audit) -> int:
         number = next(n for n, r in store.releases(outcome.campaign.sha256) if r.release == commitment.release)
         roster = Roster.of(store.members(number), unb64(commitment.salt))
         if roster.root.hex() != logged.leaf["root"]:
-            raise DemoError(f"{commitment.lender}'s own roster of release {commitment.release} is not the one it logged")
+            raise DemoError(
+                f"{commitment.lender}'s own roster of release {commitment.release} is not the one it logged"
+            )
         for person in outcome.withdrawn:
             if person.lender == commitment.lender:
                 try:

@@ -55,7 +55,7 @@ class OsNoiseOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no ty
         noisy = noisy_sum(total, self.max_grad_norm, self.noise_multiplier)
         released = torch.from_numpy(noisy).to(self.params[0].dtype)
         sizes = [p.numel() for p in self.params]
-        for parameter, part in zip(self.params, released.split(sizes), strict=True):
+        for parameter, part in zip(self.params, torch.split(released, sizes), strict=True):
             parameter.grad = part.view_as(parameter)
 
 

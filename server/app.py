@@ -45,7 +45,9 @@ class FlowerFleet:
         deadline = time.monotonic() + NODES_TIMEOUT_S
         while len(ids := list(self.grid.get_node_ids())) < self.expected_nodes:
             if time.monotonic() > deadline:
-                raise CampaignStopped(f"only {len(ids)} of {self.expected_nodes} nodes connected within {NODES_TIMEOUT_S:.0f} s")
+                raise CampaignStopped(
+                    f"only {len(ids)} of {self.expected_nodes} nodes connected within {NODES_TIMEOUT_S:.0f} s"
+                )
             time.sleep(0.1)
         return ids
 
@@ -151,4 +153,3 @@ def make_app(coordinator: Coordinator, nodes: int, emit: Emit, receive: Receive)
             emit({"event": "stopped", "reason": str(error)})
 
     return server
-

@@ -72,7 +72,12 @@ class CampaignRun:
             save_round(folder, number, weights)
             iterates.append(weights)
             self.progress(
-                {"event": "round", "round": number, "rounds": rounds, "epsilon": spent_after(self.campaign.mechanism, number)}
+                {
+                    "event": "round",
+                    "round": number,
+                    "rounds": rounds,
+                    "epsilon": spent_after(self.campaign.mechanism, number),
+                }
             )
             self.between_rounds(number)
         averaged = np.mean(iterates[-max(1, round(AVERAGED_SHARE * rounds)) :], axis=0)

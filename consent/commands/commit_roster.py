@@ -56,7 +56,9 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         authorisation = session.get(AuthorisationRow, request.authorisation_id)
         mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (lender.id, sha256)
         if authorisation is None or not mine or authorisation.expires_at <= moment:
-            raise NotAllowed(f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign")
+            raise NotAllowed(
+                f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign"
+            )
         if request.release > campaign.mechanism.rounds:
             raise NotAllowed(f"campaign {campaign.id!r} has no release {request.release}")
         known = select(CommitmentRow).where(
@@ -84,7 +86,9 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         return entry.leaf, registry.log.prove_inclusion(session, index).text
 
 
-def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> tuple[bytes, str]:
+def log_model(
+    registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str
+) -> tuple[bytes, str]:
     """Log the signed model card of a campaign; returns the leaf and its ``.tlog-proof``."""
     auditor, key = registry.auditor_key
     with registry.database.write() as session:

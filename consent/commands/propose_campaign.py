@@ -50,7 +50,13 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
         session.add(CampaignRow(sha256=campaign.sha256, token=token, activated_at=None, last_subject_id=None))
         public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
         entry = entry_for_party(
-            "campaign.proposed", registry.clock(), coordinator.id, public, auditor, key, canonical_json({"token": token})
+            "campaign.proposed",
+            registry.clock(),
+            coordinator.id,
+            public,
+            auditor,
+            key,
+            canonical_json({"token": token}),
         )
         registry.log.append(session, [entry])
     return campaign

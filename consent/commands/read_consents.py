@@ -27,7 +27,9 @@ def read_consents(registry: Registry, pseudonym: str) -> list[dict[str, str | No
     moment = registry.clock()
     with registry.database.read() as session:
         rows = session.scalars(
-            select(ConsentRow).join(SubjectRow, SubjectRow.id == ConsentRow.subject_id).where(SubjectRow.pseudonym == pseudonym)
+            select(ConsentRow)
+            .join(SubjectRow, SubjectRow.id == ConsentRow.subject_id)
+            .where(SubjectRow.pseudonym == pseudonym)
         ).all()
     return [
         {

@@ -166,7 +166,8 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
         names = [_claimed_subject(token) for token in tokens]
         subjects = find_subjects(registry, session, sorted(set(names)))
         notices = {
-            (row.id, row.version): Notice.verify(row.token, registry.me.key) for row in session.scalars(select(NoticeRow))
+            (row.id, row.version): Notice.verify(row.token, registry.me.key)
+            for row in session.scalars(select(NoticeRow))
         }
         signed = [
             _verified(token, subjects.get(name), f"decision {number} of {len(tokens)}")
@@ -184,7 +185,9 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
             states = _apply(batch, decision, subject, moment)
             batch.decisions.append({"sha256": decision.sha256, "subject_id": subject.id, "entry_index": index})
             body = canonical_json({"token": token, "states": states})
-            batch.entries.append(entry_for_subject("consent.decided", moment, registry.me.id, {}, subject.data_key, body))
+            batch.entries.append(
+                entry_for_subject("consent.decided", moment, registry.me.id, {}, subject.data_key, body)
+            )
             recorded.append(Recorded(subject.pseudonym, decision.sha256, index, states))
         _write(session, batch)
         registry.log.append(session, batch.entries)

@@ -77,7 +77,9 @@ class Database:
                     session.flush()
             except OperationalError as error:
                 reason = str(error.orig).splitlines()[0]
-                raise StorageFailed(f"the registry's database did not accept the write ({reason}); nothing was recorded") from error
+                raise StorageFailed(
+                    f"the registry's database did not accept the write ({reason}); nothing was recorded"
+                ) from error
 
     def close(self) -> None:
         self._engine.dispose()

@@ -10,119 +10,168 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("log_entries", "log_checkpoints", "consent_events", "decisions", "commitments", "approvals", "exclusions")
+APPEND_ONLY = (
+    "log_entries",
+    "log_checkpoints",
+    "consent_events",
+    "decisions",
+    "commitments",
+    "approvals",
+    "exclusions",
+)
 
 
 def upgrade() -> None:
-    op.create_table('campaigns',
-    sa.Column('sha256', sa.String(length=64), nullable=False),
-    sa.Column('token', sa.String(), nullable=False),
-    sa.Column('activated_at', UtcDateTime(), nullable=True),
-    sa.Column('last_subject_id', sa.Integer(), nullable=True),
-    sa.PrimaryKeyConstraint('sha256')
+    op.create_table(
+        "campaigns",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.Column("activated_at", UtcDateTime(), nullable=True),
+        sa.Column("last_subject_id", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("sha256"),
     )
-    op.create_table('log_checkpoints',
-    sa.Column('size', sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column('note', sa.String(), nullable=False),
-    sa.PrimaryKeyConstraint('size')
+    op.create_table(
+        "log_checkpoints",
+        sa.Column("size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("size"),
     )
-    op.create_table('log_entries',
-    sa.Column('idx', sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column('leaf', sa.LargeBinary(), nullable=False),
-    sa.Column('body', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('idx')
+    op.create_table(
+        "log_entries",
+        sa.Column("idx", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("idx"),
     )
-    op.create_table('log_tiles',
-    sa.Column('level', sa.Integer(), nullable=False),
-    sa.Column('idx', sa.Integer(), nullable=False),
-    sa.Column('hashes', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('level', 'idx')
+    op.create_table(
+        "log_tiles",
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("idx", sa.Integer(), nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "idx"),
     )
-    op.create_table('notices',
-    sa.Column('id', sa.String(length=63), nullable=False),
-    sa.Column('version', sa.Integer(), nullable=False),
-    sa.Column('token', sa.String(), nullable=False),
-    sa.PrimaryKeyConstraint('id', 'version')
+    op.create_table(
+        "notices",
+        sa.Column("id", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", "version"),
     )
-    op.create_table('subjects',
-    sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('lender', sa.String(length=63), nullable=False),
-    sa.Column('pseudonym', sa.String(length=64), nullable=False),
-    sa.Column('ledger_pseudonym', sa.String(length=64), nullable=False),
-    sa.Column('public_key', sa.String(length=43), nullable=False),
-    sa.PrimaryKeyConstraint('id'),
-    sa.UniqueConstraint('pseudonym')
+    op.create_table(
+        "subjects",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("lender", sa.String(length=63), nullable=False),
+        sa.Column("pseudonym", sa.String(length=64), nullable=False),
+        sa.Column("ledger_pseudonym", sa.String(length=64), nullable=False),
+        sa.Column("public_key", sa.String(length=43), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("pseudonym"),
     )
-    op.create_index('subjects_by_lender', 'subjects', ['lender'], unique=False)
-    op.create_index('subjects_by_person', 'subjects', ['ledger_pseudonym'], unique=False)
-    op.create_table('approvals',
-    sa.Column('campaign_sha256', sa.String(length=64), nullable=False),
-    sa.Column('lender', sa.String(length=63), nullable=False),
-    sa.Column('token', sa.String(), nullable=False),
-    sa.ForeignKeyConstraint(['campaign_sha256'], ['campaigns.sha256'], ),
-    sa.PrimaryKeyConstraint('campaign_sha256', 'lender')
+    op.create_index("subjects_by_lender", "subjects", ["lender"], unique=False)
+    op.create_index("subjects_by_person", "subjects", ["ledger_pseudonym"], unique=False)
+    op.create_table(
+        "approvals",
+        sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
+        sa.Column("lender", sa.String(length=63), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_sha256"],
+            ["campaigns.sha256"],
+        ),
+        sa.PrimaryKeyConstraint("campaign_sha256", "lender"),
     )
-    op.create_table('authorisations',
-    sa.Column('id', sa.String(length=64), nullable=False),
-    sa.Column('campaign_sha256', sa.String(length=64), nullable=False),
-    sa.Column('lender', sa.String(length=63), nullable=False),
-    sa.Column('expires_at', UtcDateTime(), nullable=False),
-    sa.ForeignKeyConstraint(['campaign_sha256'], ['campaigns.sha256'], ),
-    sa.PrimaryKeyConstraint('id')
+    op.create_table(
+        "authorisations",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
+        sa.Column("lender", sa.String(length=63), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_sha256"],
+            ["campaigns.sha256"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_table('commitments',
-    sa.Column('entry_index', sa.Integer(), nullable=False),
-    sa.Column('campaign_sha256', sa.String(length=64), nullable=False),
-    sa.Column('lender', sa.String(length=63), nullable=False),
-    sa.Column('release', sa.Integer(), nullable=False),
-    sa.Column('attempt', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['campaign_sha256'], ['campaigns.sha256'], ),
-    sa.PrimaryKeyConstraint('entry_index'),
-    sa.UniqueConstraint('campaign_sha256', 'lender', 'release', 'attempt')
+    op.create_table(
+        "commitments",
+        sa.Column("entry_index", sa.Integer(), nullable=False),
+        sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
+        sa.Column("lender", sa.String(length=63), nullable=False),
+        sa.Column("release", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_sha256"],
+            ["campaigns.sha256"],
+        ),
+        sa.PrimaryKeyConstraint("entry_index"),
+        sa.UniqueConstraint("campaign_sha256", "lender", "release", "attempt"),
     )
-    op.create_table('consent_events',
-    sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('subject_id', sa.Integer(), nullable=False),
-    sa.Column('purpose', sa.String(length=200), nullable=False),
-    sa.Column('recipient', sa.String(length=63), nullable=False),
-    sa.Column('sensitivity', sa.String(length=16), nullable=False),
-    sa.Column('event', sa.String(length=16), nullable=False),
-    sa.Column('event_time', UtcDateTime(), nullable=False),
-    sa.Column('decision_sha256', sa.String(length=64), nullable=False),
-    sa.ForeignKeyConstraint(['subject_id'], ['subjects.id'], ),
-    sa.PrimaryKeyConstraint('id')
+    op.create_table(
+        "consent_events",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(length=200), nullable=False),
+        sa.Column("recipient", sa.String(length=63), nullable=False),
+        sa.Column("sensitivity", sa.String(length=16), nullable=False),
+        sa.Column("event", sa.String(length=16), nullable=False),
+        sa.Column("event_time", UtcDateTime(), nullable=False),
+        sa.Column("decision_sha256", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subjects.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index('ix_consent_events_subject_id', 'consent_events', ['subject_id'], unique=False)
-    op.create_table('consents',
-    sa.Column('subject_id', sa.Integer(), nullable=False),
-    sa.Column('purpose', sa.String(length=200), nullable=False),
-    sa.Column('recipient', sa.String(length=63), nullable=False),
-    sa.Column('sensitivity', sa.String(length=16), nullable=False),
-    sa.Column('state', sa.String(length=16), nullable=False),
-    sa.Column('expiry_time', UtcDateTime(), nullable=True),
-    sa.ForeignKeyConstraint(['subject_id'], ['subjects.id'], ),
-    sa.PrimaryKeyConstraint('subject_id', 'purpose', 'recipient', 'sensitivity')
+    op.create_index("ix_consent_events_subject_id", "consent_events", ["subject_id"], unique=False)
+    op.create_table(
+        "consents",
+        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(length=200), nullable=False),
+        sa.Column("recipient", sa.String(length=63), nullable=False),
+        sa.Column("sensitivity", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("expiry_time", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subjects.id"],
+        ),
+        sa.PrimaryKeyConstraint("subject_id", "purpose", "recipient", "sensitivity"),
     )
-    op.create_table('data_keys',
-    sa.Column('subject_id', sa.Integer(), nullable=False),
-    sa.Column('wrapped', sa.LargeBinary(), nullable=False),
-    sa.ForeignKeyConstraint(['subject_id'], ['subjects.id'], ),
-    sa.PrimaryKeyConstraint('subject_id')
+    op.create_table(
+        "data_keys",
+        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subjects.id"],
+        ),
+        sa.PrimaryKeyConstraint("subject_id"),
     )
-    op.create_table('decisions',
-    sa.Column('sha256', sa.String(length=64), nullable=False),
-    sa.Column('subject_id', sa.Integer(), nullable=False),
-    sa.Column('entry_index', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['subject_id'], ['subjects.id'], ),
-    sa.PrimaryKeyConstraint('sha256')
+    op.create_table(
+        "decisions",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("entry_index", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subjects.id"],
+        ),
+        sa.PrimaryKeyConstraint("sha256"),
     )
-    op.create_index('ix_decisions_subject_id', 'decisions', ['subject_id'], unique=False)
-    op.create_table('exclusions',
-    sa.Column('campaign_sha256', sa.String(length=64), nullable=False),
-    sa.Column('subject_id', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['campaign_sha256'], ['campaigns.sha256'], ),
-    sa.ForeignKeyConstraint(['subject_id'], ['subjects.id'], ),
-    sa.PrimaryKeyConstraint('campaign_sha256', 'subject_id')
+    op.create_index("ix_decisions_subject_id", "decisions", ["subject_id"], unique=False)
+    op.create_table(
+        "exclusions",
+        sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
+        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_sha256"],
+            ["campaigns.sha256"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subjects.id"],
+        ),
+        sa.PrimaryKeyConstraint("campaign_sha256", "subject_id"),
     )
     for table in APPEND_ONLY:
         for action in ("UPDATE", "DELETE"):
@@ -133,21 +182,21 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table('exclusions')
-    op.drop_index('ix_decisions_subject_id', table_name='decisions')
-    op.drop_table('decisions')
-    op.drop_table('data_keys')
-    op.drop_table('consents')
-    op.drop_index('ix_consent_events_subject_id', table_name='consent_events')
-    op.drop_table('consent_events')
-    op.drop_table('commitments')
-    op.drop_table('authorisations')
-    op.drop_table('approvals')
-    op.drop_index('subjects_by_person', table_name='subjects')
-    op.drop_index('subjects_by_lender', table_name='subjects')
-    op.drop_table('subjects')
-    op.drop_table('notices')
-    op.drop_table('log_tiles')
-    op.drop_table('log_entries')
-    op.drop_table('log_checkpoints')
-    op.drop_table('campaigns')
+    op.drop_table("exclusions")
+    op.drop_index("ix_decisions_subject_id", table_name="decisions")
+    op.drop_table("decisions")
+    op.drop_table("data_keys")
+    op.drop_table("consents")
+    op.drop_index("ix_consent_events_subject_id", table_name="consent_events")
+    op.drop_table("consent_events")
+    op.drop_table("commitments")
+    op.drop_table("authorisations")
+    op.drop_table("approvals")
+    op.drop_index("subjects_by_person", table_name="subjects")
+    op.drop_index("subjects_by_lender", table_name="subjects")
+    op.drop_table("subjects")
+    op.drop_table("notices")
+    op.drop_table("log_tiles")
+    op.drop_table("log_entries")
+    op.drop_table("log_checkpoints")
+    op.drop_table("campaigns")

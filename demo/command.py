@@ -1,0 +1,127 @@
+"""``tahini demo``: parse, run, show, and turn every expected failure into one sentence."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+warnings.filterwarnings("ignore", category=FutureWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="opacus")
+
+from clients.errors import NodeError  # noqa: E402
+from consent.errors import ConsentError  # noqa: E402
+from credit.errors import FeatureError, ModelError  # noqa: E402
+from crypto.errors import CryptoError  # noqa: E402
+from demo.borrowers import make_notice  # noqa: E402
+from demo.errors import DemoError  # noqa: E402
+from demo.loans import default_loans, read_loans, split  # noqa: E402
+from demo.report import write_report  # noqa: E402
+from demo.story import DELTA, Settings, run  # noqa: E402
+from demo.view import LiveView, result_table  # noqa: E402
+from privacy.accounting import Budget  # noqa: E402
+from privacy.errors import PrivacyError  # noqa: E402
+from server.errors import CampaignStopped, CoordinatorError  # noqa: E402
+
+EXPECTED = (
+    DemoError, NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError, CampaignStopped,
+    CoordinatorError, OSError,
+)  # fmt: skip
+
+
+class ModelChoice(StrEnum):
+    SCORECARD = "scorecard"
+    MLP = "mlp"
+
+
+app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="Examples: `tahini demo` · `tahini demo --data loans.parquet --target default --partition state --lenders 5 "
+    "--epsilon 1 --json out.json`"
+)
+def demo(
+    data: Annotated[Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column that is 1 for bad borrowers and 0 for good ones.")] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="Column by which lenders are formed; at random if left out.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature registry (TOML); derived from the schema if left out.")
+    ] = None,
+    lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
+    epsilon: Annotated[float, typer.Option(help="Privacy loss per borrower over the whole campaign.")] = 1.0,
+    model: Annotated[ModelChoice, typer.Option(help="What to train.")] = ModelChoice.SCORECARD,
+    seed: Annotated[int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0)] = 0,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the report's figures here too.")] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")] = None,
+) -> None:
+    """Build a consortium on this machine and train a credit model, from notice to audited model."""
+    console = Console()
+    root = workspace or Path("workspace") / datetime.now().astimezone().strftime("demo-%Y%m%d-%H%M%S")
+    try:
+        settings = _settings(data, target, partition, features, lenders, epsilon, model, seed, root, json_out)
+    except EXPECTED as error:
+        _fail(error, None)
+    try:
+        with LiveView(console) as view:
+            outcome = run(settings, view)
+        notice = make_notice(list(outcome.split.lenders), epsilon)
+        html, figures = write_report(outcome, notice.texts, json_out)
+    except EXPECTED as error:
+        _fail(error, root)
+    except KeyboardInterrupt:
+        _fail(DemoError("interrupted"), root)
+    console.print()
+    console.print(result_table(outcome))
+    console.print()
+    verified = outcome.audit.entries if outcome.audit else 0
+    console.print(
+        f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later roster: "
+        f"{outcome.withdrawn_seen_after}.",
+        highlight=False,
+    )
+    for label, path in (("report", html), ("figures", figures), *outcome.files.items()):
+        console.print(f"  {label:<8} {path}", highlight=False, soft_wrap=True)
+
+
+def _settings(
+    data: Path | None, target: str | None, partition: str | None, features: Path | None, lenders: int, epsilon: float,
+    model: ModelChoice, seed: int, root: Path, json_out: Path | None,
+) -> Settings:  # fmt: skip
+    """Everything that can be checked before anything is created."""
+    Budget(epsilon, DELTA)
+    if root.exists():
+        raise DemoError(f"the workspace {root} exists already; name another with --workspace")
+    if json_out is not None and not json_out.parent.is_dir():
+        raise DemoError(f"cannot write {json_out}: the folder {json_out.parent} does not exist")
+    if data is None:
+        if target or partition or features:
+            raise DemoError("--target, --partition and --features describe a table; name it with --data")
+        loans = default_loans()
+    elif target is None:
+        raise DemoError(f"say which column of {data} is the target: --target COLUMN")
+    else:
+        loans = read_loans(data, target, partition, features)
+    split(loans, lenders, seed)
+    return Settings(loans, root, lenders, epsilon, seed, model.value)
+
+
+def _fail(error: Exception, root: Path | None) -> NoReturn:
+    """One sentence, exit code 1. What was logged and charged stays; an unfinished report does not exist."""
+    sentence = " ".join(str(error).split())
+    typer.echo(f"tahini: {sentence}", err=True)
+    if root is not None and root.exists():
+        if (root / "registry").exists() and any((root / "lenders").glob("*/ledger.db")):
+            kept = f"ledgers, log and the programs' own logs are in {root}; no model was released"
+            typer.echo(f"tahini: {kept}", err=True)
+        else:
+            shutil.rmtree(root)
+    raise typer.Exit(1) from error

@@ -1,0 +1,148 @@
+"""``report.json`` with every figure, ``report.html`` that anybody can read. Both are written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from demo import charts
+from demo.loans import SHARED
+from demo.story import NAMED, Outcome
+
+METRICS = ("auc", "ks", "gini", "brier", "ece")
+PACKAGES = ("flwr", "torch", "opacus", "dp-accounting", "opendp", "cryptography")
+
+
+def _shown(value: float) -> float:
+    return round(value, 6)
+
+
+def figures(outcome: Outcome) -> dict[str, Any]:
+    """Every figure of a run, ready for JSON."""
+    settings, audit = outcome.settings, outcome.audit
+    if audit is None:
+        raise ValueError("a run without an audit has no report")
+    by_metric: dict[str, Any] = {}
+    for metric in METRICS:
+        values = {name: _shown(getattr(q, metric)) for name, q in outcome.qualities.items()}
+        by_metric[metric] = {
+            "consortium": values.pop("consortium"),
+            "pooled_reference": values.pop("pooled_reference"),
+            "alone": values,
+        }
+    return {
+        **by_metric,
+        "epsilon_spent": _shown(outcome.epsilon_spent),
+        "epsilon_asked": settings.epsilon,
+        "delta": settings.delta,
+        "rounds": [
+            {"round": r.number, "auc": _shown(r.auc), "epsilon": _shown(r.epsilon), "roster": r.roster}
+            for r in outcome.rounds
+        ],
+        "consent": outcome.consent,
+        "withdrawn_after_round": outcome.hold_after,
+        "withdrawn_seen_after": outcome.withdrawn_seen_after,
+        "log": {
+            "entries": audit.entries,
+            "verified": True,
+            "by_type": audit.by_type,
+            "rosters": len(audit.commitments),
+            "first_size": audit.first.size,
+            "root": audit.checkpoint.root.hex(),
+        },
+        "data": {
+            "about": settings.loans.about,
+            "target": settings.loans.registry.target,
+            "features": [
+                f.model_dump(mode="json", include={"name", "kind", "category", "sensitivity"})
+                for f in settings.loans.registry.features
+            ],
+            "left_out": settings.loans.left_out,
+            "partition": settings.loans.partition,
+            "lenders": {name: len(table) for name, table in outcome.split.lenders.items()},
+            "borrowers": outcome.split.people,
+            "at_two_lenders": outcome.split.at_several,
+            "share_at_two_lenders": SHARED,
+            "hold_out": len(outcome.split.hold_out),
+            "bad_rate": _shown(float(outcome.split.train[settings.loans.registry.target].mean())),
+        },
+        "campaign": {
+            "sha256": outcome.campaign.sha256,
+            "model": outcome.campaign.model,
+            "mechanism": outcome.campaign.mechanism.model_dump(mode="json"),
+        },
+        "seed": settings.seed,
+        "seconds": round(outcome.seconds, 1),
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "cores": os.cpu_count(),
+            "packages": {name: version(name) for name in PACKAGES},
+        },
+    }
+
+
+def _funnel(outcome: Outcome) -> list[tuple[str, int]]:
+    before = next(r for r in outcome.rounds if r.number == outcome.hold_after)
+    last = outcome.rounds[-1]
+    answered = outcome.consent["given"] + outcome.consent["refused"]
+    return [
+        ("enrolled", outcome.consent["enrolled"]),
+        ("answered", answered),
+        ("consented", outcome.consent["given"]),
+        ("in the roster", sum(before.roster.values())),
+        ("after withdrawals", sum(last.roster.values())),
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_report(outcome: Outcome, notice_texts: dict[str, str], json_copy: Path | None) -> tuple[Path, Path]:
+    """Write both reports into the workspace (and the JSON to ``json_copy``); returns their paths."""
+    data = figures(outcome)
+    labels = outcome.split.hold_out[outcome.settings.loans.registry.target].to_numpy(dtype=np.int64)
+    pictures = {
+        "roc": charts.roc(labels, outcome.probabilities),
+        "calibration": charts.calibration(labels, outcome.probabilities),
+        "rounds": charts.rounds(
+            [r.number for r in outcome.rounds],
+            [r.auc for r in outcome.rounds],
+            [r.epsilon for r in outcome.rounds],
+            outcome.hold_after,
+        ),
+        "scores": charts.scores(labels, outcome.probabilities["consortium"]),
+        "funnel": charts.funnel(_funnel(outcome)),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    qualities = {name: asdict(q) for name, q in outcome.qualities.items()}
+    html = environment.get_template("report.html").render(
+        data=data,
+        qualities=qualities,
+        lenders=list(outcome.split.lenders),
+        pictures=pictures,
+        notice=notice_texts,
+        named=NAMED,
+        mean_alone=float(np.mean([qualities[name]["auc"] for name in outcome.split.lenders])),
+        best_alone=max(qualities[name]["auc"] for name in outcome.split.lenders),
+    )
+    workspace = outcome.settings.workspace
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    _write(workspace / "report.html", html)
+    _write(workspace / "report.json", text)
+    if json_copy is not None:
+        _write(json_copy, text)
+    return workspace / "report.html", workspace / "report.json"
