@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from consent.commands import authorise, commit_roster, propose_campaign, publish_notice, read_consents, record_decisions
+from consent.commands import (
+    authorise,
+    commit_roster,
+    forget_subject,
+    propose_campaign,
+    publish_notice,
+    read_consents,
+    record_decisions,
+)
 from consent.commands.enrol_subjects import Enrolments, enrol_subjects
 from consent.documents import Party, Role
 from consent.errors import ConsentError, NotAllowed, NotAuthenticated
@@ -174,6 +182,10 @@ def create_app(registry: Registry) -> FastAPI:
     @app.get("/v1/me/consents")
     def my_consents(caller: Subject) -> dict[str, Any]:
         return {"consents": read_consents.read_consents(registry, caller)}
+
+    @app.delete("/v1/me")
+    def forget_me(caller: Subject) -> dict[str, int]:
+        return {"ended": forget_subject.forget_subject(registry, caller)}
 
     # --- campaigns
 

@@ -193,6 +193,10 @@ class RegistryClient:
         consents: list[dict[str, str | None]] = self._send("GET", "/v1/me/consents").json()["consents"]
         return consents
 
+    def forget_me(self) -> int:
+        """End all my consents and destroy my data key; returns how many consents were ended."""
+        return int(self._send("DELETE", "/v1/me").json()["ended"])
+
     # --- campaigns
 
     def propose(self, token: str) -> str:
