@@ -1,0 +1,311 @@
+"""The gate: consent before use, log before use, and nothing when in doubt (invariants 1, 2, 4 and 5)."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+import pytest
+from support.house import House, features, loans
+
+from clients.errors import GateClosed, NodeError
+from clients.gate import Gate
+from clients.node import approve
+from clients.releases import charge_of
+from clients.rules import RULES
+from clients.source import LoanBook, import_book
+from consent import client as client_module
+from consent.client import RegistryClient
+from consent.documents import Action, Decision, ReleaseKind, ReleaseRequest, now
+from consent.errors import ConsentError, RegistryUnavailable
+from crypto.notes import Checkpoint, sign_checkpoint
+from privacy.accounting import Charge
+
+
+def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:
+    return ReleaseRequest(
+        campaign_sha256=house.campaign.sha256,
+        release=release,
+        attempt=attempt,
+        kind=ReleaseKind.HISTOGRAM if release == 0 else ReleaseKind.TRAIN,
+        parameters_sha256="0" * 64,
+        mask_keys={},
+    )
+
+
+def gate(house: House, lender: str = "aspen", client: RegistryClient | None = None, **kwargs) -> Gate:
+    node = house.node(lender)
+    campaign, approval = node.campaign(house.campaign.sha256)
+    return Gate(node, campaign, approval, client or house.client(lender), **kwargs)
+
+
+def open_gate(house: House, release: int = 0, lender: str = "aspen", attempt: int = 1):
+    asked = request(house, release, attempt)
+    return gate(house, lender).open(asked, charge_of(house.campaign, asked.kind))
+
+
+def reads(monkeypatch) -> list[str]:
+    """Records when rows are read, without changing what happens."""
+    log: list[str] = []
+    rows = LoanBook.rows
+    monkeypatch.setattr(LoanBook, "rows", lambda self, *a: log.append("rows") or rows(self, *a))
+    return log
+
+
+def members(house: House, release: int, lender: str = "aspen") -> set[str]:
+    store = house.node(lender).store
+    number = next(n for n, r in store.releases(house.campaign.sha256) if r.release == release)
+    return set(store.members(number))
+
+
+def test_only_consenting_borrowers_stand_in_the_roster(active):
+    open_gate(active, lender="cedar")
+    assert members(active, 0, "cedar") == {p.pseudonym for p in active.consenting("cedar")}
+
+
+def test_a_withdrawn_subject_is_absent_from_the_next_roster(active):
+    open_gate(active, 0, "cedar")
+    person = active.consenting("cedar")[3]
+    assert person.pseudonym in members(active, 0, "cedar")
+    active.withdraw(person)
+    open_gate(active, 1, "cedar")
+    assert members(active, 1, "cedar") == members(active, 0, "cedar") - {person.pseudonym}
+
+
+def test_an_expired_consent_is_absent_without_anybody_doing_anything(house):
+    person = house.borrowers["cedar"][0]
+    house.withdraw(person)
+    decision = person.decide(house.notice, {"ordinary": Action.GIVE})
+    soon = now() + timedelta(seconds=1)
+    signed = Decision.claimed(decision).model_copy(update={"expiry_time": soon, "nonce": "n" * 16}).sign(person.key)
+    house.anyone().decide([signed])
+    house.activate()
+    house.clock.offset = timedelta(seconds=5)
+    open_gate(house, 0, "cedar")
+    assert person.pseudonym not in members(house, 0, "cedar")
+
+
+def test_features_without_their_own_consent_are_masked(active):
+    batch = open_gate(active, lender="cedar")
+    keeps_to_herself = sum(not p.sensitive for p in active.consenting("cedar"))
+    assert keeps_to_herself > 0
+    assert batch.table["income"].isna().sum() == keeps_to_herself
+    assert not batch.table["late"].isna().any()
+
+
+def test_a_person_at_two_lenders_is_counted_at_one(active):
+    """Invariant 5: whoever borrows at several lenders is counted once per release."""
+    open_gate(active, lender="aspen")
+    open_gate(active, lender="birch")
+    by_pseudonym = {p.pseudonym: p.ledger_pseudonym for people in active.borrowers.values() for p in people}
+    used = [by_pseudonym[name] for lender in ("aspen", "birch") for name in members(active, 0, lender)]
+    assert len(used) == len(set(used))
+    shared = {p.ledger_pseudonym for p in active.consenting("aspen")[:5]}
+    assert shared <= set(used)
+
+
+def test_log_before_use_no_row_is_read_before_the_log_has_acknowledged(active, monkeypatch):
+    order = reads(monkeypatch)
+    commit = RegistryClient.commit_roster
+    monkeypatch.setattr(
+        RegistryClient, "commit_roster", lambda self, *a: (commit(self, *a), order.append("acknowledged"))[0]
+    )
+    open_gate(active)
+    assert order == ["acknowledged", "rows"]
+
+
+def test_no_acknowledged_entry_no_rows(active, monkeypatch):
+    order = reads(monkeypatch)
+    node = active.node()
+
+    def refuse(self, *_):
+        raise RegistryUnavailable("log unreachable")
+
+    monkeypatch.setattr(RegistryClient, "commit_roster", refuse)
+    with pytest.raises(RegistryUnavailable, match="aspen"):
+        open_gate(active)
+    assert order == []
+    assert [r.release for _, r in node.store.releases(active.campaign.sha256)] == [0], "what was reserved stays charged"
+
+
+def test_an_acknowledgement_of_something_else_is_no_acknowledgement(active, monkeypatch):
+    order = reads(monkeypatch)
+    original = client_module.commitment_fields
+    monkeypatch.setattr(client_module, "commitment_fields", lambda r, c: {**original(r, c), "root": "f" * 64})
+    with pytest.raises(RegistryUnavailable, match="another entry"):
+        open_gate(active)
+    assert order == []
+
+
+def test_registry_down_means_no_rows(active, monkeypatch):
+    order = reads(monkeypatch)
+    node = active.node()
+    dead = RegistryClient("http://127.0.0.1:9", node.consortium, "aspen", node.key)
+    with pytest.raises(RegistryUnavailable, match="does not answer"):
+        gate(active, client=dead).open(request(active), charge_of(active.campaign, ReleaseKind.HISTOGRAM))
+    assert order == []
+
+
+def test_a_wrong_clock_means_no_rows(active, monkeypatch):
+    order = reads(monkeypatch)
+    for offset in (timedelta(hours=2), timedelta(minutes=-10)):
+        with pytest.raises(GateClosed, match="no row was read"):
+            gate(active, clock=lambda offset=offset: now() + offset).open(
+                request(active), charge_of(active.campaign, ReleaseKind.HISTOGRAM)
+            )
+    assert order == []
+
+
+def test_a_replayed_snapshot_is_too_old(active, monkeypatch):
+    held = active.client("cedar").snapshot(active.campaign.sha256)
+    stale = held[0].model_copy(update={"issued_at": held[0].issued_at - timedelta(minutes=3)})
+    monkeypatch.setattr(RegistryClient, "snapshot", lambda self, _: (stale, held[1]))
+    with pytest.raises(GateClosed, match="ConsentIsFresh"):
+        open_gate(active, lender="cedar")
+
+
+def test_the_same_release_attempt_cannot_be_contributed_twice(active):
+    open_gate(active)
+    with pytest.raises(GateClosed, match="reserved before"):
+        open_gate(active)
+
+
+def test_a_retry_is_charged_again(active):
+    """Invariant 4: retries included."""
+    open_gate(active, lender="cedar")
+    open_gate(active, lender="cedar", attempt=2)
+    person = active.consenting("cedar")[0].pseudonym
+    assert len(active.node("cedar").store.spent([person])[person]) == 2
+
+
+def test_nobody_is_used_past_the_cap(active):
+    """Invariant 4: nobody can spend past the cap, the coordinator included."""
+    open_gate(active, 0, "cedar")
+    for attempt in range(1, 10):
+        try:
+            open_gate(active, 1, "cedar", attempt)
+        except GateClosed as closed:
+            assert "privacy budget is spent" in str(closed)
+            break
+    else:
+        pytest.fail("nine attempts were let through")
+    assert attempt == 3, "two rounds fit into the budget of a two-round campaign, a third does not"
+
+
+def test_every_release_is_charged_before_rows_are_read(active, monkeypatch):
+    store = active.node("cedar").store
+    seen: list[int] = []
+    rows = LoanBook.rows
+    monkeypatch.setattr(
+        LoanBook, "rows", lambda self, *a: seen.append(len(store.releases(active.campaign.sha256))) or rows(self, *a)
+    )
+    open_gate(active, lender="cedar")
+    assert seen == [1]
+
+
+def test_less_noise_than_the_campaign_states_is_refused(active):
+    asked = request(active)
+    with pytest.raises(GateClosed, match="NoLessNoise"):
+        gate(active).open(asked, Charge(0.01))
+
+
+def test_a_campaign_that_the_own_operator_did_not_approve_is_refused(active):
+    folder = active.founded.node_home("aspen") / "approved"
+    (folder / f"{active.campaign.sha256}.approval.jws").unlink()
+    with pytest.raises(NodeError, match="has not approved"):
+        open_gate(active)
+
+
+def test_an_altered_approved_campaign_is_refused(active):
+    node = active.node()
+    other = active.make_campaign(epsilon=0.5)
+    path = node.home / "approved" / f"{active.campaign.sha256}.campaign.jws"
+    path.write_text(other.sign(active.coordinator().key))
+    with pytest.raises(Exception, match="another campaign"):
+        open_gate(active)
+
+
+def test_no_quorum_no_run(house):
+    house.propose(house.make_campaign())
+    node = house.node()
+    house.client().approve(approve(node, house.campaign_token), node.key)
+    with pytest.raises(ConsentError, match="lacks approvals"):
+        open_gate(house)
+
+
+def test_a_lender_without_a_consenting_borrower_says_so(active):
+    active.anyone().decide([p.withdrawal(active.notice, True) for p in active.consenting("cedar")])
+    with pytest.raises(GateClosed, match="cedar: no borrower"):
+        open_gate(active, lender="cedar")
+
+
+def test_a_full_disk_under_the_ledger_means_no_rows(active, monkeypatch):
+    order = reads(monkeypatch)
+
+    def full(*_, **__):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("clients.store.sqlite3.connect", full)
+    with pytest.raises(NodeError, match="disk is full"):
+        open_gate(active)
+    assert order == []
+
+
+def test_a_rewritten_history_closes_the_gate(active):
+    """Invariant 7: consistency is checked by every client that reads a checkpoint."""
+    node = active.node("cedar")
+    open_gate(active, 0, "cedar")
+    size = active.client("cedar").head().size
+    forked = sign_checkpoint(Checkpoint(active.registry.log.origin, size, b"\x07" * 32), active.registry.log.key)
+    (node.home / "log.head").write_text(forked)
+    with pytest.raises(RegistryUnavailable, match="history was rewritten|does not extend"):
+        open_gate(active, 1, "cedar")
+
+
+def test_a_reservation_survives_a_crash_before_it_is_settled(active, monkeypatch):
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Gate, "_commit", crash)
+    with pytest.raises(KeyboardInterrupt):
+        open_gate(active, lender="cedar")
+    person = active.consenting("cedar")[0].pseudonym
+    assert len(active.node("cedar").store.spent([person])[person]) == 1
+
+
+def test_ledger_rows_cannot_be_deleted_or_changed(active):
+    open_gate(active, lender="cedar")
+    with sqlite3.connect(active.founded.node_home("cedar") / "ledger.db") as connection:
+        for statement in (
+            "DELETE FROM members",
+            "DELETE FROM releases",
+            "UPDATE releases SET noise_multiplier = 1000",
+            "UPDATE members SET pseudonym = 'x'",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+
+
+def test_the_person_s_record_is_used_once_per_lender(active, tmp_path):
+    twice = loans(4, 1).assign(identity=["a", "b", "a", "c"])
+    import_book(tmp_path / "book.parquet", twice, "identity", features(), b"k" * 32, "aspen")
+    assert len(LoanBook(tmp_path / "book.parquet").people()) == 3
+
+
+def test_rules_are_frozen_and_named():
+    assert len({type(rule).__name__ for rule in RULES}) == len(RULES)
+    with pytest.raises(AttributeError):
+        RULES[0].extra = 1  # type: ignore[attr-defined]
+
+
+def test_authorisations_are_renewed_before_they_end(active):
+    opened = gate(active, "cedar")
+    first = opened._live_authorisation()
+    assert opened._live_authorisation() is first
+    opened._authorisation = replace_expiry(first)
+    assert opened._live_authorisation().id != first.id
+
+
+def replace_expiry(authorisation):
+    return authorisation.model_copy(update={"expires_at": now() + timedelta(seconds=10)})
+

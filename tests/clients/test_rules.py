@@ -1,0 +1,126 @@
+"""Each rule of an authorisation, broken alone, closes the gate and is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from support.house import features
+
+from clients.errors import GateClosed
+from clients.rules import RULES, Success, Use, require
+from consent.documents import (
+    Approval,
+    Authorisation,
+    Campaign,
+    Mechanism,
+    ReleaseKind,
+    ReleaseRequest,
+    Snapshot,
+    now,
+)
+from crypto.documents import document_hash
+from privacy.accounting import Charge
+
+MECHANISM = Mechanism(
+    epsilon=1, delta=1e-5, rounds=2, local_steps=4, sampling_rate=1, clip_norm=2, noise_multiplier=20, bins=14,
+    histogram_noise_multiplier=12, collusion_bound=2,
+)  # fmt: skip
+
+
+def use() -> Use:
+    moment = now()
+    campaign = Campaign(
+        id="c", title="t", coordinator="coordinator", lenders=("aspen", "birch"), purpose="p", model="scorecard",
+        features=features().model_dump(mode="json"), mechanism=MECHANISM, code_sha256="a" * 64, seed=0,
+        created_at=moment, expires_at=moment + timedelta(hours=1),
+    )  # fmt: skip
+    sha = campaign.sha256
+    return Use(
+        lender="aspen",
+        node_key="key",
+        code_sha256="a" * 64,
+        moment=moment,
+        campaign=campaign,
+        approval=Approval(campaign_sha256=sha, lender="aspen", approved_at=moment),
+        request=ReleaseRequest(
+            campaign_sha256=sha, release=1, attempt=1, kind=ReleaseKind.TRAIN, parameters_sha256="0" * 64, mask_keys={}
+        ),
+        charge=Charge(20, 1, 4),
+        authorisation=Authorisation(
+            id="x", lender="aspen", node_key="key", campaign_sha256=sha, first_release=0, last_release=2, purpose="p",
+            features=features().names, code_sha256="a" * 64,
+            mechanism_sha256=document_hash(MECHANISM.model_dump(mode="json")), max_epsilon=1, delta=1e-5,
+            consent_checkpoint="", issued_at=moment, expires_at=moment + timedelta(minutes=10),
+        ),
+        snapshot=Snapshot(
+            campaign_sha256=sha, lender="aspen", purpose="p", ordinary=(), sensitive=(), checkpoint="", issued_at=moment
+        ),
+    )  # fmt: skip
+
+
+def changed(document, **fields):
+    return document.model_copy(update=fields)
+
+
+BREAKS = {
+    "LenderTakesPart": lambda u: replace(u, lender="zelkova"),
+    "ApprovedByOwnOperator": lambda u: replace(u, approval=None),
+    "ForThisCampaign": lambda u: replace(u, authorisation=changed(u.authorisation, campaign_sha256="b" * 64)),
+    "IssuedToThisNode": lambda u: replace(u, authorisation=changed(u.authorisation, node_key="other")),
+    "InForceNow": lambda u: replace(u, authorisation=changed(u.authorisation, expires_at=u.moment)),
+    "ReleaseInRange": lambda u: replace(u, request=changed(u.request, release=3)),
+    "ForThisPurpose": lambda u: replace(u, snapshot=changed(u.snapshot, purpose="marketing")),
+    "OnTheseFeatures": lambda u: replace(u, authorisation=changed(u.authorisation, features=("late",))),
+    "ByThisCode": lambda u: replace(u, code_sha256="c" * 64),
+    "ByThisMechanism": lambda u: replace(u, authorisation=changed(u.authorisation, mechanism_sha256="d" * 64)),
+    "NoLessNoise": lambda u: replace(u, charge=Charge(19.9, 1, 4)),
+    "WithinAuthorisedSpend": lambda u: replace(u, authorisation=changed(u.authorisation, max_epsilon=0.5)),
+    "ConsentIsFresh": lambda u: replace(
+        u, snapshot=changed(u.snapshot, issued_at=u.moment - timedelta(minutes=3))
+    ),
+}
+
+
+def test_a_use_that_is_in_order_passes_every_rule():
+    require(use())
+
+
+@pytest.mark.parametrize("name", [type(rule).__name__ for rule in RULES])
+def test_a_broken_rule_closes_the_gate(name):
+    broken = BREAKS[name](use())
+    with pytest.raises(GateClosed, match=name):
+        require(broken, [rule for rule in RULES if type(rule).__name__ == name])
+    with pytest.raises(GateClosed):
+        require(broken)
+
+
+def test_another_lender_s_authorisation_is_refused():
+    u = use()
+    with pytest.raises(GateClosed, match="issued to 'birch'"):
+        require(replace(u, authorisation=changed(u.authorisation, lender="birch")))
+
+
+def test_an_approval_of_another_campaign_is_no_approval():
+    u = use()
+    with pytest.raises(GateClosed, match="ApprovedByOwnOperator"):
+        require(replace(u, approval=changed(u.approval, campaign_sha256="b" * 64)))
+
+
+def test_an_authorisation_from_the_future_is_refused():
+    u = use()
+    future = changed(u.authorisation, issued_at=u.moment + timedelta(minutes=5))
+    with pytest.raises(GateClosed, match="future"):
+        require(replace(u, authorisation=future))
+
+
+def test_the_histogram_is_release_zero_and_nothing_else_is():
+    u = use()
+    with pytest.raises(GateClosed, match="ReleaseInRange"):
+        require(replace(u, request=changed(u.request, kind=ReleaseKind.HISTOGRAM)))
+
+
+def test_a_failed_verdict_is_false():
+    assert Success()
+    assert not RULES[0].verify(replace(use(), lender="zelkova"))

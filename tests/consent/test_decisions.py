@@ -1,0 +1,249 @@
+"""Recording decisions: signed by the borrower, once, all or nothing, with a log entry (invariant 3)."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, text
+from support.house import House
+
+from consent.commands.record_decisions import record_decisions
+from consent.documents import Action, Decision, now
+from consent.errors import Conflict, ConsentError, NotAuthenticated
+from consent.log import AuditLog, body_context
+from consent.states import Event, State, state_after
+from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow
+from crypto.errors import SealError
+from crypto.keys import SigningKey, unb64
+from crypto.notes import InclusionProof
+from crypto.sealing import SealedBody, unseal
+
+
+def state_of(house: House, person) -> dict[str, str]:
+    records = house.borrower_client(person).my_consents()
+    return {str(r["sensitivity"]): str(r["state"]) for r in records}
+
+
+def size(house: House) -> int:
+    with house.registry.database.read() as session:
+        return house.registry.log.size(session)
+
+
+def everything(house: House) -> tuple:
+    with house.registry.database.read() as session:
+        consents = sorted((r.subject_id, r.sensitivity, r.state) for r in session.scalars(select(ConsentRow)))
+        events = session.scalars(select(ConsentEventRow.id)).all()
+        decisions = sorted(session.scalars(select(DecisionRow.sha256)))
+        return consents, len(events), decisions, house.registry.log.size(session)
+
+
+def test_a_decision_is_acknowledged_with_a_receipt_that_verifies_offline(house):
+    person = house.consenting()[0]
+    receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
+    assert set(receipt.states.values()) == {"withdrawn"}
+    proof = InclusionProof.parse(receipt.proof)
+    proof.verify(unb64(receipt.entry), house.registry.log.verifier)
+
+
+def test_the_projection_is_the_fold_over_the_events(house):
+    for person in house.consenting()[:10]:
+        house.withdraw(person)
+    with house.registry.database.read() as session:
+        for row in session.scalars(select(ConsentRow)):
+            events = session.scalars(
+                select(ConsentEventRow.event)
+                .where(
+                    ConsentEventRow.subject_id == row.subject_id,
+                    ConsentEventRow.purpose == row.purpose,
+                    ConsentEventRow.recipient == row.recipient,
+                    ConsentEventRow.sensitivity == row.sensitivity,
+                )
+                .order_by(ConsentEventRow.id)
+            )
+            assert state_after(Event(event) for event in events) is State(row.state)
+
+
+def test_an_illegal_transition_is_409_and_changes_nothing(house):
+    person = house.consenting()[0]
+    house.withdraw(person)
+    before = everything(house)
+    with pytest.raises(ConsentError, match="cannot be changed") as refused:
+        house.withdraw(person)
+    assert (refused.value.status, refused.value.code) == (409, "illegal-transition")
+    assert everything(house) == before
+
+
+def test_one_bad_decision_spoils_the_batch_and_nothing_is_recorded(house):
+    good, other = house.consenting()[:2]
+    forged = other.withdrawal(house.notice, True)
+    forged = forged[:-6] + ("AAAAAA" if not forged.endswith("AAAAAA") else "BBBBBB")
+    before = everything(house)
+    with pytest.raises(ConsentError, match="decision 2 of 2"):
+        house.anyone().decide([good.withdrawal(house.notice, True), forged])
+    assert everything(house) == before
+
+
+def test_a_decision_acts_once(house):
+    person = house.consenting()[0]
+    token = person.withdrawal(house.notice, True)
+    house.anyone().decide([token])
+    before = everything(house)
+    with pytest.raises(ConsentError, match="recorded before"):
+        house.anyone().decide([token])
+    with pytest.raises(ConsentError, match="twice in one request"):
+        again = house.consenting()[1].withdrawal(house.notice, True)
+        house.anyone().decide([again, again])
+    assert everything(house) == before
+
+
+def resign(token: str, key: SigningKey, **fields) -> str:
+    return Decision.claimed(token).model_copy(update={"nonce": "n" * 20, **fields}).sign(key)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"notice_sha256": "0" * 64}, "another text"),
+        ({"notice_language": "fr"}, "no text"),
+        ({"notice_version": 9}, "no notice"),
+        ({"event_time": now() + timedelta(hours=1)}, "future"),
+        ({"event_time": now() - timedelta(days=8)}, "seven days"),
+        ({"expiry_time": now() - timedelta(seconds=1)}, "expired already"),
+    ],
+)
+def test_a_decision_that_does_not_fit_the_notice_or_the_time_is_refused(house, fields, reason):
+    person = house.consenting()[0]
+    before = everything(house)
+    with pytest.raises(ConsentError, match=reason):
+        house.anyone().decide([resign(person.withdrawal(house.notice, True), person.key, **fields)])
+    assert everything(house) == before
+
+
+def test_only_the_borrower_can_decide(house):
+    person, stranger = house.consenting()[0], SigningKey.generate()
+    with pytest.raises(ConsentError, match="not signed by an enrolled borrower") as refused:
+        house.anyone().decide([resign(person.withdrawal(house.notice, True), stranger)])
+    assert refused.value.status == 401
+
+
+def test_an_unknown_borrower_and_a_wrong_key_are_told_apart_by_nobody(house):
+    person = house.consenting()[0]
+    token = person.withdrawal(house.notice, True)
+    unknown = resign(token, person.key, pii_principal_id="v1." + "A" * 43)
+    wrong = resign(token, SigningKey.generate())
+    sentences = []
+    for bad in (unknown, wrong):
+        with pytest.raises(NotAuthenticated) as refused:
+            record_decisions(house.registry, [bad])
+        sentences.append(str(refused.value).split(":")[0])
+    assert sentences[0] == sentences[1]
+
+
+def test_a_lender_s_pseudonym_cannot_decide_about_another_lender(house):
+    person = house.consenting("aspen")[0]
+    token = person.decide(house.notice, {"ordinary": Action.WITHDRAW})
+    claimed = Decision.claimed(token)
+    choice = claimed.choices[0].model_copy(update={"recipient": "birch"})
+    with pytest.raises(ConsentError, match="lender that enrolled it"):
+        house.anyone().decide([resign(token, person.key, choices=(choice,))])
+
+
+def test_no_state_change_without_its_log_entry(house, monkeypatch):
+    """Invariant 3: the change and its entry commit in one transaction, or neither does."""
+    person = house.consenting()[0]
+    before = everything(house)
+
+    def fail(*_, **__):
+        raise RuntimeError("the process dies here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditLog, "append", fail)
+        with pytest.raises(RuntimeError):
+            record_decisions(house.registry, [person.withdrawal(house.notice, True)])
+    assert everything(house) == before
+    assert state_of(house, person)["ordinary"] == "given"
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_recorded(house):
+    person = house.consenting()[0]
+    before = everything(house)
+    with house.registry.database.write() as session:
+        pages = session.scalar(text("PRAGMA page_count"))
+    with house.registry.database._engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.rollback()
+    with pytest.raises(ConsentError, match="did not accept the write") as refused:
+        for _ in range(200):
+            record_decisions(house.registry, [person.withdrawal(house.notice, True)])
+            record_decisions(house.registry, [person.decide(house.notice, {"ordinary": Action.GIVE, "sensitive": Action.GIVE})])
+            before = everything(house)
+    assert refused.value.status == 503
+    consents, _, decisions, entries = everything(house)
+    assert len(decisions) in (len(before[2]), len(before[2]) + 1)
+    assert entries - before[3] == len(decisions) - len(before[2])
+    assert len(consents) == len(before[0])
+
+
+def test_forgetting_makes_bodies_unreadable_while_proofs_verify(house):
+    """Invariant 8."""
+    person = house.consenting("cedar")[0]
+    registry = house.registry
+    receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
+    proof = InclusionProof.parse(receipt.proof)
+    with registry.database.read() as session:
+        wrapped = session.scalars(select(DataKeyRow.wrapped).order_by(DataKeyRow.subject_id)).all()
+        keys_before = len(wrapped)
+        entry = registry.log.entry(session, proof.index)
+        about = json.loads(entry.leaf)["body"]
+        sealed = SealedBody(entry.body, unb64(about["key_commitment"]))
+    assert house.borrower_client(person).forget_me() == 0, "both consents were withdrawn already"
+    with registry.database.read() as session:
+        remaining = session.scalars(select(DataKeyRow)).all()
+        assert len(remaining) == keys_before - 1
+        from consent.storage.tables import SubjectRow
+
+        names = {row.id: row.pseudonym for row in session.scalars(select(SubjectRow))}
+        for row in remaining:
+            with pytest.raises(SealError):
+                unseal(registry.keys.unwrap(names[row.subject_id], row.wrapped), sealed, body_context("consent.decided"))
+        registry.log.prove_inclusion(session, proof.index).verify(entry.leaf, registry.log.verifier)
+    proof.verify(unb64(receipt.entry), registry.log.verifier)
+    with pytest.raises(ConsentError):
+        house.anyone().decide([person.decide(house.notice, {"ordinary": Action.GIVE})])
+
+
+def test_forgetting_ends_every_live_consent(house):
+    person = next(p for p in house.consenting("cedar") if p.sensitive)
+    assert house.borrower_client(person).forget_me() == 2
+    assert set(state_of(house, person).values()) == {"withdrawn"}
+
+
+def test_histories_are_append_only_in_the_database_too(house):
+    for table in ("log_entries", "log_checkpoints", "consent_events", "decisions"):
+        column = "note" if table == "log_checkpoints" else "rowid"
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):
+            with pytest.raises(Exception, match="append-only"), house.registry.database.write() as session:
+                session.execute(text(statement))
+
+
+def test_migrations_go_down_and_up_again(tmp_path):
+    from consent.storage import Database
+
+    database = Database(tmp_path / "empty.db")
+    for revision in ("head", "base", "head"):
+        database.migrate(revision)
+    with database.read() as session:
+        assert session.scalars(select(ConsentRow)).all() == []
+    database.close()
+
+
+def test_two_answers_to_the_same_question_are_malformed(house):
+    person = house.consenting()[0]
+    token = person.decide(house.notice, {"ordinary": Action.WITHDRAW})
+    twice = Decision.claimed(token).choices * 2
+    forged = Decision.claimed(token).model_copy(update={"choices": twice}).sign(person.key)
+    with pytest.raises(NotAuthenticated, match="two answers"):
+        record_decisions(house.registry, [forged])
+    assert isinstance(Conflict("x"), ConsentError)

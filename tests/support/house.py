@@ -1,0 +1,255 @@
+"""A small consortium for tests: real homes, keys, loan books and a real registry over HTTP on loopback.
+
+Only the transport between coordinator and nodes is a stand-in (``InMemoryFleet``); its twin is the real Flower run in
+``tests/test_demo.py``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import uvicorn
+
+from clients import node as nodes
+from clients.node import Node, approve
+from clients.releases import join, release
+from clients.source import import_book
+from consent.api import create_app
+from consent.client import RegistryClient
+from consent.code import installed_code
+from consent.documents import TRAINING_PURPOSE, Campaign, Notice, now
+from consent.registry import Registry, open_registry
+from credit.features import FeatureRegistry, registry_from
+from crypto.masks import Words
+from demo.borrowers import Borrower, make_notice
+from demo.consortium import Founded, found
+from demo.services import free_port
+from privacy.accounting import Budget
+from server import home as server_home
+from server.planning import plan_mechanism
+
+LENDERS = ("aspen", "birch", "cedar")
+PEOPLE = 80
+REGISTRY = {
+    "name": "test-loans",
+    "target": "bad",
+    "features": [
+        {"name": "late", "kind": "integer", "category": "repayment"},
+        {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive"},
+        {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b", "c"]},
+    ],
+}
+
+
+def features() -> FeatureRegistry:
+    return registry_from(REGISTRY, "tests")
+
+
+def loans(count: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    late = rng.poisson(0.7, count)
+    income = rng.lognormal(8, 0.6, count)
+    bad = rng.random(count) < 1 / (1 + np.exp(1.5 - late + (income > 3000)))
+    bad[:2] = (False, True)
+    return pd.DataFrame(
+        {"late": late, "income": income, "grade": rng.choice(["a", "b", "c"], count), "bad": bad.astype(int)}
+    )
+
+
+@contextmanager
+def serve(registry: Registry, port: int) -> Iterator[str]:
+    """The registry's real HTTP face in a thread."""
+    server = uvicorn.Server(uvicorn.Config(create_app(registry), port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@dataclass
+class Clock:
+    """A registry's clock that a test can move."""
+
+    offset: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return now() + self.offset
+
+
+@dataclass
+class House:
+    founded: Founded
+    registry: Registry
+    url: str
+    notice: Notice
+    borrowers: dict[str, list[Borrower]]
+    clock: Clock
+    campaign: Campaign | None = None
+    campaign_token: str = ""
+    clients: list[RegistryClient] = field(default_factory=list)
+
+    def node(self, lender: str = "aspen") -> Node:
+        return Node.open(self.founded.node_home(lender))
+
+    def client(self, lender: str = "aspen") -> RegistryClient:
+        client = self.node(lender).registry()
+        self.clients.append(client)
+        return client
+
+    def anyone(self) -> RegistryClient:
+        client = RegistryClient(self.url, self.founded.consortium)
+        self.clients.append(client)
+        return client
+
+    def coordinator(self) -> server_home.Coordinator:
+        return server_home.Coordinator.open(self.founded.coordinator_home)
+
+    def borrower_client(self, person: Borrower) -> RegistryClient:
+        client = RegistryClient(self.url, self.founded.consortium, person.pseudonym, person.key)
+        self.clients.append(client)
+        return client
+
+    def decide_first(self) -> None:
+        client = self.anyone()
+        for people in self.borrowers.values():
+            tokens = [p.first_answer(self.notice, True) for p in people if p.answer != "silent"]
+            client.decide(tokens)
+
+    def make_campaign(self, epsilon: float = 1.0, rounds: int = 2, **changes: object) -> Campaign:
+        moment = now()
+        fields: dict[str, object] = {
+            "id": "test-campaign",
+            "title": "Test",
+            "coordinator": "coordinator",
+            "lenders": tuple(self.borrowers),
+            "purpose": TRAINING_PURPOSE,
+            "model": "scorecard",
+            "features": features().model_dump(mode="json"),
+            "mechanism": plan_mechanism(
+                Budget(epsilon, 1e-5), features(), "scorecard", len(self.borrowers), rounds=rounds
+            ),
+            "code_sha256": installed_code(),
+            "seed": 0,
+            "created_at": moment,
+            "expires_at": moment + timedelta(hours=1),
+        }
+        return Campaign.model_validate(fields | changes)
+
+    def propose(self, campaign: Campaign) -> str:
+        coordinator = self.coordinator()
+        token = campaign.sign(coordinator.key)
+        client = coordinator.registry()
+        client.propose(token)
+        client.close()
+        self.campaign, self.campaign_token = campaign, token
+        return token
+
+    def approve_all(self) -> bool:
+        active = False
+        for lender in self.borrowers:
+            node = self.node(lender)
+            approval = approve(node, self.campaign_token)
+            client = self.client(lender)
+            active = client.approve(approval, node.key)
+        return active
+
+    def activate(self, **changes: object) -> Campaign:
+        campaign = self.make_campaign(**changes)  # type: ignore[arg-type]
+        self.propose(campaign)
+        assert self.approve_all()
+        return campaign
+
+    def withdraw(self, person: Borrower) -> None:
+        self.anyone().decide([person.withdrawal(self.notice, True)])
+
+    def consenting(self, lender: str = "aspen") -> list[Borrower]:
+        return [p for p in self.borrowers[lender] if p.answer == "gives"]
+
+
+@dataclass
+class InMemoryFleet:
+    """Carries messages to nodes by calling them. ``tamper`` may change what a node sends; ``absent`` do not answer."""
+
+    house: House
+    absent: set[str] = field(default_factory=set)
+    seen: list[Mapping[str, Words]] = field(default_factory=list)
+    mask_keys: Callable[[dict[str, str]], dict[str, str]] = lambda keys: keys
+
+    def join(self, campaign_sha256: str) -> Mapping[str, str]:
+        tokens = {name: join(self.house.node(name), campaign_sha256) for name in self.house.borrowers}
+        return self.mask_keys(tokens)
+
+    def release(self, token: str, binning_json: str, weights: np.ndarray) -> Mapping[str, Words]:
+        answers = {
+            name: release(self.house.node(name), token, binning_json, weights)
+            for name in self.house.borrowers
+            if name not in self.absent
+        }
+        self.seen.append(answers)
+        return answers
+
+
+def _borrower(lender: str, identity: str, founded: Founded, answer: str, sensitive: bool) -> Borrower:
+    from crypto.keys import SigningKey
+    from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
+
+    return Borrower(
+        lender=lender,
+        pseudonym=pairwise_pseudonym(founded.lender_keys[lender], identity),
+        ledger_pseudonym=ledger_pseudonym(founded.consortium_key, identity),
+        key=SigningKey.generate(),
+        answer=answer,  # type: ignore[arg-type]
+        sensitive=sensitive,
+        language="en",
+    )
+
+
+@contextmanager
+def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
+    """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
+    income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
+    founded = found(root, list(LENDERS), 1.0, 1e-5)
+    clock = Clock()
+    registry = open_registry(founded.registry_home).at(clock)
+    port = free_port()
+    with serve(registry, port) as url:
+        founded.connect(url)
+        notice = make_notice(list(LENDERS), 1.0)
+        operator = founded.operator(url)
+        operator.publish_notice(notice, founded.registry_key)
+        operator.close()
+        borrowers: dict[str, list[Borrower]] = {}
+        for number, lender in enumerate(LENDERS):
+            identities = [f"{lender}-{i}" for i in range(people)]
+            if lender == "birch":
+                identities[:shared] = [f"aspen-{i}" for i in range(shared)]
+            table = loans(people, number).assign(identity=identities)
+            book = founded.node_home(lender) / nodes.BOOK_FILE
+            import_book(book, table, "identity", features(), founded.lender_keys[lender], lender)
+            borrowers[lender] = [
+                _borrower(lender, who, founded, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
+                for i, who in enumerate(identities)
+            ]
+            client = Node.open(founded.node_home(lender)).registry()
+            client.enrol([person.enrolment for person in borrowers[lender]])
+            client.close()
+        house = House(founded, registry, url, notice, borrowers, clock)
+        try:
+            yield house
+        finally:
+            for client in house.clients:
+                client.close()
+            registry.close()
