@@ -41,7 +41,7 @@ def create_home(home: Path, lender_key: bytes, consortium_key: bytes) -> Signing
     """Make a node's keys and ledger; the two pseudonym keys have 32 bytes each."""
     if len(lender_key) != KEY_SIZE or len(consortium_key) != KEY_SIZE:
         raise NodeError(f"a pseudonym key has {KEY_SIZE} bytes")
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, mode=0o700)
     (home / "approved").mkdir()
     key = SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)

@@ -37,6 +37,7 @@ def import_book(
     names = [pairwise_pseudonym(lender_key, person) for person in loans[identity].astype(str)]
     book = loans.drop(columns=identity).assign(**{PSEUDONYM: names}).drop_duplicates(PSEUDONYM, keep="last")
     partial = path.with_suffix(".partial")
+    partial.touch(mode=0o600)
     pq.write_table(pa.Table.from_pandas(book, preserve_index=False), partial)
     partial.replace(path)
 

@@ -79,9 +79,9 @@ class NodeStore:
             ) from error
 
     def create(self) -> None:
+        self.path.touch(mode=0o600)
         with sqlite3.connect(self.path) as connection:
             connection.executescript(_SCHEMA)
-        self.path.chmod(0o600)
 
     def spent(self, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
         """Every release each of these people was reserved for, in any campaign."""

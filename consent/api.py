@@ -38,6 +38,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 RECEIPTS_UP_TO = 16
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 logger = logging.getLogger("tahini.registry")
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class Token(BaseModel):
@@ -166,7 +167,7 @@ def create_app(registry: Registry) -> FastAPI:
         return {"id": notice.id, "version": notice.version}
 
     @app.get("/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse)
-    def get_notice(notice_id: str, version: int) -> str:
+    def get_notice(notice_id: str, version: Count) -> str:
         return publish_notice.read_notice(registry, notice_id, version)
 
     @app.post("/v1/subjects", status_code=201)
@@ -237,7 +238,7 @@ def create_app(registry: Registry) -> FastAPI:
         return Response(data, media_type="application/octet-stream", headers=IMMUTABLE)
 
     @app.get("/tile/{level}/{path:path}")
-    def tile(level: int, path: str) -> Response:
+    def tile(level: Count, path: str) -> Response:
         index, width = parse_tile_path(path)
         if not 0 <= level <= MAX_LEVEL:
             raise ProofError(f"not a tile level: {level}")
@@ -246,18 +247,18 @@ def create_app(registry: Registry) -> FastAPI:
         return Response(data, media_type="application/octet-stream", headers=IMMUTABLE)
 
     @app.get("/v1/log/consistency")
-    def consistency(old: int, new: int) -> dict[str, list[str]]:
+    def consistency(old: Count, new: Count) -> dict[str, list[str]]:
         with registry.database.read() as session:
             proof = registry.log.prove_consistency(session, old, new)
         return {"proof": [b64encode(value).decode() for value in proof]}
 
     @app.get("/v1/log/inclusion/{index}", response_class=PlainTextResponse)
-    def inclusion(index: int) -> str:
+    def inclusion(index: Count) -> str:
         with registry.database.read() as session:
             return registry.log.prove_inclusion(session, index).text
 
     @app.get("/v1/log/bodies/{index}")
-    def body(index: int, caller: Anyone) -> Response:
+    def body(index: Count, caller: Anyone) -> Response:
         with registry.database.read() as session:
             data = registry.log.entry(session, index).body
         return Response(data, media_type="application/octet-stream", headers=IMMUTABLE)

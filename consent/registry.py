@@ -69,7 +69,7 @@ class Registry:
 
 def create_home(home: Path) -> tuple[SigningKey, SigningKey]:
     """Make a registry's keys; returns (document key, log key). The consortium is founded with :func:`found`."""
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, mode=0o700)
     key, log_key = SigningKey.generate(), SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)
     save_signing_key(home / LOG_KEY_FILE, log_key)
@@ -81,6 +81,7 @@ def found(home: Path, consortium: Consortium) -> str:
     """Sign the consortium, create the database; returns the signed document that every party pins."""
     token = consortium.sign(load_signing_key(home / KEY_FILE))
     (home / CONSORTIUM_FILE).write_text(token)
+    (home / DATABASE_FILE).touch(mode=0o600)
     database = Database(home / DATABASE_FILE)
     database.migrate()
     database.close()

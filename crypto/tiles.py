@@ -16,6 +16,8 @@ from crypto.merkle import HASH_SIZE, HashReader, node_hash
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 MAX_LEVEL = 63
+MAX_INDEX = 1 << 55
+"""More bundles than a log of 2^63 entries has."""
 _INDEX = re.compile(r"(?:x[0-9]{3}/)*[0-9]{3}")
 _WIDTH = re.compile(r"[1-9][0-9]{0,2}")
 
@@ -47,7 +49,7 @@ def parse_tile_path(path: str) -> tuple[int, int]:
     if not _INDEX.fullmatch(number) or (partial and not (_WIDTH.fullmatch(width) and int(width) < TILE_WIDTH)):
         raise ProofError(f"not a tile path: {path[:80]!r}")
     index = int(number.replace("x", "").replace("/", ""))
-    if index_path(index) != number:
+    if index >= MAX_INDEX or index_path(index) != number:
         raise ProofError(f"not a tile path: {path[:80]!r}")
     return index, int(width) if partial else TILE_WIDTH
 

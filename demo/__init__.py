@@ -8,7 +8,8 @@ through the same doors that the real ones would use.
 - ``borrowers``   people who decide, each with a key
 - ``services``    the registry and the coordinator as processes
 - ``references``  what the consortium is compared with
-- ``story``       the run itself, step by step
+- ``story``       the run itself, step by step; ``training`` and ``aftermath`` are its second half
+- ``outcome``     what a run is asked and what it found out
 - ``view``        what a person watches
 - ``report``      report.json and report.html
 """

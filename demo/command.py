@@ -22,8 +22,9 @@ from crypto.errors import CryptoError  # noqa: E402
 from demo.borrowers import make_notice  # noqa: E402
 from demo.errors import DemoError  # noqa: E402
 from demo.loans import default_loans, read_loans, split  # noqa: E402
+from demo.outcome import DELTA, Settings  # noqa: E402
 from demo.report import write_report  # noqa: E402
-from demo.story import DELTA, Settings, run  # noqa: E402
+from demo.story import run  # noqa: E402
 from demo.view import LiveView, result_table  # noqa: E402
 from privacy.accounting import Budget  # noqa: E402
 from privacy.errors import PrivacyError  # noqa: E402

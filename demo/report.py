@@ -15,7 +15,7 @@ import numpy as np
 
 from demo import charts
 from demo.loans import SHARED
-from demo.story import NAMED, Outcome
+from demo.outcome import NAMED, Outcome
 
 METRICS = ("auc", "ks", "gini", "brier", "ece")
 PACKAGES = ("flwr", "torch", "opacus", "dp-accounting", "opendp", "cryptography")

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from demo.story import Outcome
+from demo.outcome import Outcome
 
 BARS = "▁▂▃▄▅▆▇█"
 ACCENT = "dark_orange3"

@@ -91,6 +91,7 @@ def train(
         loss_reduction="sum",
     )
     loss = nn.BCEWithLogitsLoss(reduction="sum")
+    warnings.filterwarnings("ignore", message="Full backward hook is firing")  # inputs are data and need no gradient
     try:
         for step in range(settings.steps):
             chosen = torch.from_numpy(poisson_sample(len(labels), settings.sampling_rate).nonzero()[0])

@@ -26,7 +26,7 @@ class CoordinatorSettings(BaseModel):
 
 
 def create_home(home: Path) -> SigningKey:
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, mode=0o700)
     (home / "campaigns").mkdir()
     key = SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)

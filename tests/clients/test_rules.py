@@ -77,9 +77,7 @@ BREAKS = {
     "ByThisMechanism": lambda u: replace(u, authorisation=changed(u.authorisation, mechanism_sha256="d" * 64)),
     "NoLessNoise": lambda u: replace(u, charge=Charge(19.9, 1, 4)),
     "WithinAuthorisedSpend": lambda u: replace(u, authorisation=changed(u.authorisation, max_epsilon=0.5)),
-    "ConsentIsFresh": lambda u: replace(
-        u, snapshot=changed(u.snapshot, issued_at=u.moment - timedelta(minutes=3))
-    ),
+    "ConsentIsFresh": lambda u: replace(u, snapshot=changed(u.snapshot, issued_at=u.moment - timedelta(minutes=3))),
 }
 
 

@@ -177,7 +177,9 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_recorded(house):
     with pytest.raises(ConsentError, match="did not accept the write") as refused:
         for _ in range(200):
             record_decisions(house.registry, [person.withdrawal(house.notice, True)])
-            record_decisions(house.registry, [person.decide(house.notice, {"ordinary": Action.GIVE, "sensitive": Action.GIVE})])
+            record_decisions(
+                house.registry, [person.decide(house.notice, {"ordinary": Action.GIVE, "sensitive": Action.GIVE})]
+            )
             before = everything(house)
     assert refused.value.status == 503
     consents, _, decisions, entries = everything(house)
@@ -207,7 +209,9 @@ def test_forgetting_makes_bodies_unreadable_while_proofs_verify(house):
         names = {row.id: row.pseudonym for row in session.scalars(select(SubjectRow))}
         for row in remaining:
             with pytest.raises(SealError):
-                unseal(registry.keys.unwrap(names[row.subject_id], row.wrapped), sealed, body_context("consent.decided"))
+                unseal(
+                    registry.keys.unwrap(names[row.subject_id], row.wrapped), sealed, body_context("consent.decided")
+                )
         registry.log.prove_inclusion(session, proof.index).verify(entry.leaf, registry.log.verifier)
     proof.verify(unb64(receipt.entry), registry.log.verifier)
     with pytest.raises(ConsentError):

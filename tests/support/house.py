@@ -240,7 +240,9 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
             book = founded.node_home(lender) / nodes.BOOK_FILE
             import_book(book, table, "identity", features(), founded.lender_keys[lender], lender)
             borrowers[lender] = [
-                _borrower(lender, who, founded, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
+                _borrower(
+                    lender, who, founded, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0
+                )
                 for i, who in enumerate(identities)
             ]
             client = Node.open(founded.node_home(lender)).registry()

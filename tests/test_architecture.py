@@ -1,0 +1,57 @@
+"""The house rules that a linter can see."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("crypto", "privacy", "credit", "consent", "clients", "server", "demo")
+PRODUCT = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_only_the_gate_reads_rows():
+    """Everything else in clients receives rows from the gate and from nowhere else; import_book only writes."""
+    users = {str(path.relative_to(ROOT)) for path in PRODUCT if "LoanBook" in path.read_text()}
+    assert users == {"clients/source.py", "clients/gate.py"}
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_is_longer_than_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_that_privacy_rests_on_uses_a_seeded_generator(path):
+    room = path.relative_to(ROOT).parts[0]
+    if room in {"crypto", "privacy", "consent", "clients"}:
+        text = path.read_text()
+        assert not re.search(r"np\.random|torch\.manual_seed|\brandom\.(random|seed|choice)|default_rng", text)
+        assert not {"random"} & imports(path)
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_exception_is_swallowed(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, "a bare except"
+            assert not (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)), f"swallowed at line {node.lineno}"
+
+
+def test_pure_rooms_open_no_files_and_no_sockets():
+    for path in PRODUCT:
+        if path.relative_to(ROOT).parts[0] in {"crypto", "privacy"} and path.name != "keys.py":
+            assert not {"socket", "sqlite3", "httpx", "pathlib", "time", "datetime"} & imports(path), path

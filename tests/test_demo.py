@@ -1,0 +1,244 @@
+"""The front door: the whole path with real processes and real Flower on a small slice, and bad input in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.house import loans
+
+from consent.client import RegistryClient, load_consortium
+from credit.models import CreditModel
+from crypto.keys import load_signing_key
+from demo.loans import default_loans
+from server.card import ModelCard
+
+QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def tahini(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tahini", *args],
+        check=False, capture_output=True, text=True, timeout=280, env={**os.environ, **QUIET}, **kwargs,
+    )  # fmt: skip
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """Exit code 1, one line on standard error that starts with the program's name, no traceback."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    lines = [line for line in done.stderr.splitlines() if line.startswith("tahini:")]
+    assert lines, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One real run on a slice of the packaged loans."""
+    folder = tmp_path_factory.mktemp("demo")
+    source = default_loans()
+    source.table.drop(columns="city").head(2400).to_parquet(folder / "slice.parquet")
+    done = tahini(
+        "demo", "--data", str(folder / "slice.parquet"), "--target", "is_bad", "--lenders", "3", "--epsilon", "4",
+        "--seed", "3", "--workspace", str(folder / "run"), "--json", str(folder / "out.json"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder, done, json.loads((folder / "out.json").read_text())
+
+
+def test_the_whole_path_runs_from_notice_to_audited_model(finished):
+    folder, done, report = finished
+    assert report["log"]["verified"] is True
+    assert report["log"]["rosters"] == 3 * (report["campaign"]["mechanism"]["rounds"] + 1)
+    assert report["log"]["entries"] == sum(report["log"]["by_type"].values())
+    assert report["withdrawn_seen_after"] == 0
+    assert report["consent"]["withdrawn"] == 101
+    assert report["consent"]["enrolled"] == sum(report["consent"][k] for k in ("given", "refused", "silent"))
+    assert 0 < report["epsilon_spent"] <= 4
+    assert report["delta"] == 1e-5
+    assert report["seed"] == 3
+    assert "consortium" in done.stdout
+    assert (folder / "run" / "report.json").read_text() == (folder / "out.json").read_text()
+
+
+def test_every_metric_names_consortium_ceiling_and_each_lender(finished):
+    report = finished[2]
+    lenders = set(report["data"]["lenders"])
+    for metric in ("auc", "ks", "gini", "brier", "ece"):
+        assert set(report[metric]) == {"consortium", "pooled_reference", "alone"}
+        assert set(report[metric]["alone"]) == lenders
+    assert report["auc"]["consortium"] > 0.6
+
+
+def test_rosters_shrink_by_exactly_those_who_withdrew(finished):
+    report = finished[2]
+    rounds = {r["round"]: sum(r["roster"].values()) for r in report["rounds"]}
+    held = report["withdrawn_after_round"]
+    assert rounds[held] - rounds[held + 1] == report["consent"]["withdrawn"]
+
+
+def test_epsilon_grows_with_every_round(finished):
+    spent = [r["epsilon"] for r in finished[2]["rounds"]]
+    assert spent == sorted(spent)
+    assert spent[-1] == finished[2]["epsilon_spent"]
+
+
+def test_the_report_is_self_contained(finished):
+    html = (finished[0] / "run" / "report.html").read_text()
+    assert html.count("<svg") == 5
+    fetched = re.findall(r"""(?:src|href)\s*=\s*["'](?!#)|url\((?!#)|@import""", html)
+    assert fetched == []
+    assert "借款人" in html
+
+
+def test_model_and_card_can_be_used_and_verified_afterwards(finished):
+    folder, _, report = finished
+    home = folder / "run" / "coordinator" / "campaigns" / report["campaign"]["sha256"]
+    model = CreditModel.load(home / "model.safetensors")
+    probability = model.probability(default_loans().table.head(100))
+    assert ((probability > 0) & (probability < 1)).all()
+    key = load_signing_key(folder / "run" / "coordinator" / "coordinator.key").public
+    card = ModelCard.verify((home / "model-card.jws").read_text(), key)
+    assert card.campaign_sha256 == report["campaign"]["sha256"]
+
+
+def test_no_private_file_can_be_read_by_others(finished):
+    for path in (finished[0] / "run").rglob("*"):
+        if path.suffix in {".key", ".db", ".parquet"}:
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_no_log_names_a_borrower(finished):
+    run = finished[0] / "run"
+    text = "".join(path.read_text(errors="replace") for path in (run / "logs").glob("*.log"))
+    names = pd.read_parquet(run / "lenders" / "aspen" / "book.parquet", columns=["pseudonym"])["pseudonym"]
+    assert not any(name in text for name in names)
+
+
+def test_the_log_can_be_verified_again_from_the_command_line(finished):
+    from demo.services import free_port
+
+    run = finished[0] / "run"
+    port = free_port()
+    serve = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(run / "registry"), "--port", str(port)]
+    registry = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        key = load_signing_key(run / "registry" / "registry.key").public
+        client = RegistryClient(
+            f"http://127.0.0.1:{port}", load_consortium(run / "coordinator" / "consortium.jws", key)
+        )
+        for _ in range(200):
+            try:
+                client.checkpoint_note()
+                break
+            except Exception:
+                time.sleep(0.1)
+        client.close()
+        done = tahini(
+            "log", "verify", "--url", f"http://127.0.0.1:{port}", "--auditor", str(run / "auditor"), "--json",
+            "--consortium", str(run / "coordinator" / "consortium.jws"), "--registry-key", key.text,
+            "--since", str(run / "auditor" / "first.checkpoint"),
+        )  # fmt: skip
+    finally:
+        registry.send_signal(signal.SIGTERM)
+        registry.wait(20)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["entries"] == finished[2]["log"]["entries"]
+
+
+def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
+    loans(900, 1).to_parquet(tmp_path / "t.parquet")
+    run = tmp_path / "run"
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "tahini", "demo", "--data", str(tmp_path / "t.parquet"), "--target", "bad", "--lenders",
+         "2", "--workspace", str(run), "--json", str(tmp_path / "out.json")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(run.glob("coordinator/campaigns/*/round-001.npy")) and time.monotonic() < deadline:
+        assert demo.poll() is None, demo.stderr.read()
+        time.sleep(0.02)
+    pids = subprocess.run(
+        ["pgrep", "-f", f"registry serve --home {run}"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert pids
+    os.kill(int(pids[0]), signal.SIGKILL)
+    _, errors = demo.communicate(timeout=120)
+    assert demo.returncode == 1
+    assert "Traceback" not in errors
+    assert "consent registry" in errors
+    assert "does not answer" in errors
+    assert not (tmp_path / "out.json").exists()
+    assert not list(run.rglob("report.*"))
+    assert not list(run.rglob("model.safetensors"))
+
+
+BAD = {
+    "a missing target": (["--target", "nope"], "column 'nope' is missing"),
+    "a missing partition": (["--target", "bad", "--partition", "nope"], "partition column 'nope' is missing"),
+    "a target that is not binary": (["--target", "late"], "must hold 0 (good) and 1 (bad)"),
+    "a text target": (["--target", "grade"], "must hold 0 (good) and 1 (bad)"),
+    "no target": ([], "--target"),
+    "epsilon zero": (["--target", "bad", "--epsilon", "0"], "epsilon must be greater than 0"),
+    "epsilon below zero": (["--target", "bad", "--epsilon", "-1"], "epsilon must be greater than 0"),
+    "epsilon not a number": (["--target", "bad", "--epsilon", "nan"], "epsilon must be greater than 0"),
+    "one lender": (["--target", "bad", "--lenders", "1"], "2 to 10 lenders"),
+    "too many lenders for the partition": (
+        ["--target", "bad", "--partition", "grade", "--lenders", "5"],
+        "3 distinct values, too few for 5 lenders",
+    ),
+    "an empty lender": (["--target", "bad", "--partition", "rare", "--lenders", "2"], "lender 'birch' would have"),
+    "a json path in no folder": (["--target", "bad", "--json", "/nowhere/at/all.json"], "/nowhere/at does not exist"),
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("bad") / "loans.parquet"
+    frame = loans(400, 2)
+    frame.assign(rare=["x"] * 395 + ["y"] * 5).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_bad_input_is_one_sentence_and_leaves_nothing(table, tmp_path, case):
+    args, expected = BAD[case]
+    done = tahini("demo", "--data", str(table), "--workspace", str(tmp_path / "run"), *args)
+    assert expected in one_sentence(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_category_is_named_with_its_column(tmp_path):
+    loans(400, 2).assign(grade="z").to_parquet(tmp_path / "t.parquet")
+    registry = tmp_path / "features.toml"
+    registry.write_text(
+        'name = "t"\ntarget = "bad"\n[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\n'
+        'values = ["a"]\n'
+    )
+    done = tahini(
+        "demo", "--data", str(tmp_path / "t.parquet"), "--target", "bad", "--features", str(registry),
+        "--workspace", str(tmp_path / "run"),
+    )  # fmt: skip
+    sentence = one_sentence(done)
+    assert "column 'grade'" in sentence
+    assert "unknown category 'z'" in sentence
+
+
+def test_an_existing_workspace_is_left_alone(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    assert "exists already" in one_sentence(tahini("demo", "--workspace", str(tmp_path / "run")))
+    assert (tmp_path / "run" / "mine.txt").read_text() == "keep"
+
+
+def test_help_has_examples():
+    assert "Examples" in tahini("demo", "--help").stdout
+    assert {"demo", "registry", "log"} <= set(tahini("--help").stdout.split())
