@@ -34,7 +34,7 @@ from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
 from crypto.rosters import Roster, new_salt
 from crypto.sealing import seal_to
-from privacy.accounting import Charge
+from privacy.charges import Charge
 from privacy.filter import affordable
 
 RENEW_BEFORE = timedelta(minutes=1)

@@ -21,7 +21,8 @@ from credit.features import registry_from
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key, write_secret
 from crypto.pseudonyms import KEY_SIZE
-from privacy.accounting import Budget, Charge, epsilon_of
+from privacy.accounting import epsilon_of
+from privacy.charges import Budget, Charge
 
 KEY_FILE, PSEUDONYM_KEY_FILE, CONSORTIUM_KEY_FILE = "node.key", "pseudonym.key", "consortium.key"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"

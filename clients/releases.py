@@ -28,7 +28,7 @@ from crypto.documents import document_hash
 from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
 from crypto.masks import Words, encode, mask
-from privacy.accounting import Charge
+from privacy.charges import Charge
 from privacy.dpsgd import DpSgd, train
 from privacy.noise import noisy_sum
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from clients.errors import GateClosed
 from consent.documents import Approval, Authorisation, Campaign, ReleaseKind, ReleaseRequest, Snapshot
 from crypto.documents import document_hash
-from privacy.accounting import Charge
+from privacy.charges import Charge
 
 CLOCK_SKEW = timedelta(seconds=30)
 SNAPSHOT_AGE = timedelta(minutes=2)

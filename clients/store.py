@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError
-from privacy.accounting import Charge
+from privacy.charges import Charge
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS releases (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,24 +11,17 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-warnings.filterwarnings("ignore", category=FutureWarning)
-warnings.filterwarnings("ignore", category=UserWarning, module="opacus")
+from clients.errors import NodeError
+from consent.errors import ConsentError
+from credit.errors import FeatureError, ModelError
+from crypto.errors import CryptoError
+from demo.errors import DemoError
+from demo.loans import Loans, default_loans, read_loans, split
+from privacy.charges import Budget
+from privacy.errors import PrivacyError
+from server.errors import CampaignStopped, CoordinatorError
 
-from clients.errors import NodeError  # noqa: E402
-from consent.errors import ConsentError  # noqa: E402
-from credit.errors import FeatureError, ModelError  # noqa: E402
-from crypto.errors import CryptoError  # noqa: E402
-from demo.borrowers import make_notice  # noqa: E402
-from demo.errors import DemoError  # noqa: E402
-from demo.loans import default_loans, read_loans, split  # noqa: E402
-from demo.outcome import DELTA, Settings  # noqa: E402
-from demo.report import write_report  # noqa: E402
-from demo.story import run  # noqa: E402
-from demo.view import LiveView, result_table  # noqa: E402
-from privacy.accounting import Budget  # noqa: E402
-from privacy.errors import PrivacyError  # noqa: E402
-from server.errors import CampaignStopped, CoordinatorError  # noqa: E402
-
+DELTA = 1e-5
 EXPECTED = (
     DemoError, NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError, CampaignStopped,
     CoordinatorError, OSError,
@@ -68,9 +60,17 @@ def demo(
     console = Console()
     root = workspace or Path("workspace") / datetime.now().astimezone().strftime("demo-%Y%m%d-%H%M%S")
     try:
-        settings = _settings(data, target, partition, features, lenders, epsilon, model, seed, root, json_out)
+        loans = _checked(data, target, partition, features, lenders, epsilon, seed, root, json_out)
     except EXPECTED as error:
         _fail(error, None)
+
+    from demo.borrowers import make_notice  # heavy rooms are loaded only for a run that can start
+    from demo.outcome import Settings
+    from demo.report import write_report
+    from demo.story import run
+    from demo.view import LiveView, result_table
+
+    settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA)
     try:
         with LiveView(console) as view:
             outcome = run(settings, view)
@@ -93,10 +93,10 @@ def demo(
         console.print(f"  {label:<8} {path}", highlight=False, soft_wrap=True)
 
 
-def _settings(
+def _checked(
     data: Path | None, target: str | None, partition: str | None, features: Path | None, lenders: int, epsilon: float,
-    model: ModelChoice, seed: int, root: Path, json_out: Path | None,
-) -> Settings:  # fmt: skip
+    seed: int, root: Path, json_out: Path | None,
+) -> Loans:  # fmt: skip
     """Everything that can be checked before anything is created."""
     Budget(epsilon, DELTA)
     if root.exists():
@@ -112,7 +112,7 @@ def _settings(
     else:
         loans = read_loans(data, target, partition, features)
     split(loans, lenders, seed)
-    return Settings(loans, root, lenders, epsilon, seed, model.value)
+    return loans
 
 
 def _fail(error: Exception, root: Path | None) -> NoReturn:

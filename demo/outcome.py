@@ -17,7 +17,6 @@ from demo.consortium import Founded
 from demo.loans import Loans, Split
 from server.home import CARD_FILE, MODEL_FILE
 
-DELTA = 1e-5
 NAMED = "Wang Xiaomei 王晓梅"
 
 
@@ -38,7 +37,7 @@ class Settings:
     epsilon: float
     seed: int
     model: Kind
-    delta: float = DELTA
+    delta: float
 
 
 @dataclass(frozen=True)

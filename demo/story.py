@@ -25,7 +25,7 @@ from demo.loans import IDENTITY, Split, split
 from demo.outcome import Outcome, Settings, View
 from demo.services import coordinator_process, free_port, registry_process, wait_for_registry
 from demo.training import train
-from privacy.accounting import Budget
+from privacy.charges import Budget
 from server.home import Coordinator
 from server.planning import plan_mechanism
 

@@ -1,64 +1,24 @@
 """What releases cost a person, by composing privacy loss distributions.
 
-A :class:`Charge` describes a mechanism, never a lossy number: the ledger stores charges, and epsilon is computed
-from all of them together. Composition is Google's PLD accountant (Koskela et al. 2020, Doroshenko et al. 2022,
+Composition is Google's PLD accountant (Koskela et al. 2020, Doroshenko et al. 2022,
 pessimistic discretisation: the figure is never below the truth), for add-or-remove-one-person neighbours.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 
+from privacy.charges import Budget, Charge, merge
 from privacy.errors import PrivacyError
 
 DISCRETISATION = 1e-3
 """Width of the privacy-loss grid. Coarser is faster and only ever more pessimistic (about 0.01% here)."""
 MAX_NOISE_MULTIPLIER = 1e5
-
-
-@dataclass(frozen=True, order=True)
-class Charge:
-    """``steps`` Gaussian releases, each over a Poisson sample of rate ``sampling_rate``.
-
-    ``noise_multiplier`` is the standard deviation of the noise divided by one person's L2 contribution.
-    """
-
-    noise_multiplier: float
-    sampling_rate: float = 1.0
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        if not (0 < self.noise_multiplier < math.inf and 0 < self.sampling_rate <= 1 and self.steps >= 1):
-            raise PrivacyError(f"not a release that can be charged: {self}")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The most that may be spent: (epsilon, delta)-differential privacy."""
-
-    epsilon: float
-    delta: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.epsilon < math.inf:
-            raise PrivacyError(f"epsilon must be greater than 0, not {self.epsilon}")
-        if not 0 < self.delta < 1:
-            raise PrivacyError(f"delta must lie between 0 and 1, not {self.delta}")
-
-
-def merge(charges: Iterable[Charge]) -> tuple[Charge, ...]:
-    """The same charges in canonical order, equal mechanisms counted together."""
-    steps: Counter[tuple[float, float]] = Counter()
-    for charge in charges:
-        steps[charge.noise_multiplier, charge.sampling_rate] += charge.steps
-    return tuple(sorted(Charge(sigma, rate, count) for (sigma, rate), count in steps.items()))
 
 
 @lru_cache(maxsize=4096)

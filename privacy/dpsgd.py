@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     from opacus import GradSampleModule
     from opacus.optimizers import DPOptimizer
 
-from privacy.accounting import Charge
+from privacy.charges import Charge
 from privacy.errors import PrivacyError
 from privacy.noise import noisy_sum, poisson_sample
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from privacy.accounting import Budget, Charge, epsilon_of
+from privacy.accounting import epsilon_of
+from privacy.charges import Budget, Charge
 
 TOLERANCE = 1e-9
 """Relative slack for floating point only; far below the accountant's own pessimism."""

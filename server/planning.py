@@ -5,7 +5,8 @@ from __future__ import annotations
 from consent.documents import Mechanism
 from credit.features import FeatureRegistry
 from credit.models import Kind, clip_norm
-from privacy.accounting import Budget, Charge, calibrate, epsilon_of, gaussian_multiplier
+from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
+from privacy.charges import Budget, Charge
 
 ROUNDS, LOCAL_STEPS, BINS = 10, 4, 14
 HISTOGRAM_SHARE = 0.10

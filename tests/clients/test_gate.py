@@ -19,7 +19,7 @@ from consent.client import RegistryClient
 from consent.documents import Action, Decision, ReleaseKind, ReleaseRequest, now
 from consent.errors import ConsentError, RegistryUnavailable
 from crypto.notes import Checkpoint, sign_checkpoint
-from privacy.accounting import Charge
+from privacy.charges import Charge
 
 
 def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:

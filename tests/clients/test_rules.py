@@ -21,7 +21,7 @@ from consent.documents import (
     now,
 )
 from crypto.documents import document_hash
-from privacy.accounting import Charge
+from privacy.charges import Charge
 
 MECHANISM = Mechanism(
     epsilon=1, delta=1e-5, rounds=2, local_steps=4, sampling_rate=1, clip_norm=2, noise_multiplier=20, bins=14,

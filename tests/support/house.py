@@ -32,7 +32,7 @@ from crypto.masks import Words
 from demo.borrowers import Borrower, make_notice
 from demo.consortium import Founded, found
 from demo.services import free_port
-from privacy.accounting import Budget
+from privacy.charges import Budget
 from server import home as server_home
 from server.planning import plan_mechanism
 
