@@ -28,7 +28,7 @@ from consent.code import installed_code
 from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest, Role, RosterCommitment, Snapshot, now
 from consent.errors import ConsentError
-from consent.log import body_context
+from consent.log import body_context, pad
 from credit.features import FeatureRegistry, forget, registry_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
@@ -164,7 +164,7 @@ class Gate:
             noise_multiplier=commitment.noise_multiplier,
             sampling_rate=commitment.sampling_rate,
             steps=commitment.steps,
-            sealed_body=b64(seal_to(recipient, body, body_context("roster.committed"))),
+            sealed_body=b64(seal_to(recipient, pad(body), body_context("roster.committed"))),
         )
         self._client.commit_roster(self._campaign.sha256, request)
 

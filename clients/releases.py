@@ -70,12 +70,10 @@ class Peers:
         return cls({lender: key for lender, key in keys.items() if lender != node.lender})
 
 
-def charge_of(campaign: Campaign, kind: ReleaseKind) -> Charge:
-    """What one release of this kind costs each person in it."""
-    mechanism = campaign.mechanism
-    if kind is ReleaseKind.HISTOGRAM:
-        return Charge(mechanism.histogram_noise_multiplier)
-    return Charge(mechanism.noise_multiplier, mechanism.sampling_rate, mechanism.local_steps)
+def charge_of(campaign: Campaign, release: int) -> Charge:
+    """What one release costs each person in it."""
+    _, noise_multiplier, sampling_rate, steps = campaign.planned_charge(release)
+    return Charge(noise_multiplier, sampling_rate, steps)
 
 
 def _histogram(node: Node, campaign: Campaign, batch: Batch) -> Floats:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from clients.errors import GateClosed
-from consent.documents import Approval, Authorisation, Campaign, ReleaseKind, ReleaseRequest, Snapshot
+from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest, Snapshot
 from crypto.documents import document_hash
 from privacy.charges import Charge
 
@@ -52,7 +52,11 @@ class Use:
     request: ReleaseRequest
     charge: Charge
     authorisation: Authorisation
+    authorisation_size: int
+    """Size of the log at the checkpoint the authorisation was computed from; issuing it appended an entry."""
     snapshot: Snapshot
+    snapshot_size: int
+    """Size of the log at the checkpoint the snapshot is bound to."""
 
 
 class Rule(Protocol):
@@ -111,8 +115,7 @@ class ReleaseInRange:
     def verify(self, use: Use) -> Verdict:
         if not use.authorisation.first_release <= use.request.release <= use.authorisation.last_release:
             return Failure(f"release {use.request.release} is outside the authorised range")
-        first = use.request.kind is ReleaseKind.HISTOGRAM
-        return _equal("the kind of release", first, use.request.release == 0)
+        return _equal("the kind of release", use.request.kind, use.campaign.planned_charge(use.request.release)[0])
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,7 @@ class ByThisMechanism:
 @dataclass(frozen=True)
 class NoLessNoise:
     def verify(self, use: Use) -> Verdict:
-        mechanism = use.campaign.mechanism
-        planned = (
-            Charge(mechanism.histogram_noise_multiplier)
-            if use.request.kind is ReleaseKind.HISTOGRAM
-            else Charge(mechanism.noise_multiplier, mechanism.sampling_rate, mechanism.local_steps)
-        )
+        planned = Charge(*use.campaign.planned_charge(use.request.release)[1:])
         return _equal("the charge of the release", use.charge, planned)
 
 
@@ -167,6 +165,8 @@ class WithinAuthorisedSpend:
 @dataclass(frozen=True)
 class ConsentIsFresh:
     def verify(self, use: Use) -> Verdict:
+        if use.snapshot_size <= use.authorisation_size:
+            return Failure("the consent snapshot is older than the authorisation")
         if use.snapshot.lender != use.lender:
             return Failure("the consent snapshot is another lender's")
         age = use.moment - use.snapshot.issued_at

@@ -26,7 +26,7 @@ from consent.commands import (
     record_decisions,
 )
 from consent.commands.enrol_subjects import Enrolments, enrol_subjects
-from consent.documents import Party, Role
+from consent.documents import RECEIPTS_UP_TO, Party, Role
 from consent.errors import ConsentError, NotAllowed, NotAuthenticated
 from consent.registry import Registry
 from consent.requests import ReplayGuard, SignedRequest, verify_request
@@ -35,7 +35,6 @@ from crypto.keys import b64
 from crypto.tiles import MAX_LEVEL, parse_tile_path
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-RECEIPTS_UP_TO = 16
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 logger = logging.getLogger("tahini.registry")
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -74,7 +73,7 @@ def problem(status: int, code: str, detail: str) -> JSONResponse:
 def create_app(registry: Registry) -> FastAPI:
     """The HTTP application over an open registry."""
     app = FastAPI(title="Tahini consent registry", version="1", docs_url="/docs", redoc_url=None)
-    guard = ReplayGuard()
+    guard = ReplayGuard(registry.clock())
 
     async def signed(request: Request) -> tuple[str, SignedRequest]:
         """The verified request and its issuer."""
@@ -114,6 +113,7 @@ def create_app(registry: Registry) -> FastAPI:
     Operator = Annotated[Party, Depends(only(Role.REGISTRY))]
     Lender = Annotated[Party, Depends(only(Role.LENDER))]
     Coordinator = Annotated[Party, Depends(only(Role.COORDINATOR))]
+    Auditor = Annotated[Party, Depends(only(Role.AUDITOR))]
     Anyone = Annotated[Party, Depends(only(*Role))]
     Subject = Annotated[str, Depends(subject)]
 
@@ -258,7 +258,7 @@ def create_app(registry: Registry) -> FastAPI:
             return registry.log.prove_inclusion(session, index).text
 
     @app.get("/v1/log/bodies/{index}")
-    def body(index: Count, caller: Anyone) -> Response:
+    def body(index: Count, caller: Auditor) -> Response:
         with registry.database.read() as session:
             data = registry.log.entry(session, index).body
         return Response(data, media_type="application/octet-stream", headers=IMMUTABLE)

@@ -5,10 +5,14 @@ The client remembers the newest checkpoint it has seen and refuses any that does
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import hmac
 import json
+import os
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +21,19 @@ import httpx
 
 from consent.commands.commit_roster import CommitmentRequest, commitment_fields
 from consent.commands.enrol_subjects import Enrolment
-from consent.documents import Approval, Authorisation, Campaign, Consortium, Notice, Receipt, Role, Snapshot
+from consent.documents import (
+    RECEIPTS_UP_TO,
+    Approval,
+    Authorisation,
+    Campaign,
+    Consortium,
+    Decision,
+    Notice,
+    Receipt,
+    Role,
+    Snapshot,
+    decision_commitment,
+)
 from consent.errors import ConsentError, RegistryUnavailable
 from consent.requests import sign_request
 from crypto.errors import CryptoError, ProofError, SignatureError
@@ -41,17 +57,41 @@ def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:
 
 @dataclass
 class HeadStore:
-    """Where a client keeps the newest checkpoint note it has verified. Written before it is relied on."""
+    """Where a client keeps the newest checkpoint note it has verified; one process at a time, on disk before use."""
 
     path: Path
 
-    def read(self) -> str | None:
-        return self.path.read_text() if self.path.exists() else None
+    @contextmanager
+    def locked(self) -> Iterator[str | None]:
+        """Hold the store; yields the note in it."""
+        with self.path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.path.read_text() if self.path.exists() else None
 
     def write(self, note: str) -> None:
+        """Replace the note; call while holding the store."""
         partial = self.path.with_suffix(".partial")
-        partial.write_text(note)
+        with partial.open("w") as file:
+            file.write(note)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(self.path)
+
+
+def check_receipt(receipt: Receipt, log: Verifier) -> InclusionProof:
+    """Offline: the receipt's entry is in the log and commits to the receipt's decision and states.
+
+    Raises:
+        ProofError, SignatureError: it is not, or does not.
+    """
+    proof = InclusionProof.parse(receipt.proof)
+    leaf = unb64(receipt.entry)
+    proof.verify(leaf, log)
+    stated = decision_commitment(receipt.salt, receipt.decision_sha256, receipt.states)
+    fields = json.loads(leaf)
+    if fields["type"] != "consent.decided" or not hmac.compare_digest(str(fields["decision"]), stated):
+        raise ProofError("the log entry does not commit to this decision")
+    return proof
 
 
 class RegistryClient:
@@ -97,7 +137,7 @@ class RegistryClient:
         except httpx.HTTPError as error:
             raise RegistryUnavailable(
                 f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
-                "no data was used"
+                "nothing was acknowledged"
             ) from error
         if response.is_success:
             return response
@@ -113,17 +153,18 @@ class RegistryClient:
     # --- the log
 
     def accept_head(self, note: str) -> Checkpoint:
-        """Verify a checkpoint and that it extends the newest one seen before; remember it."""
+        """Verify a checkpoint, that it is no older than the newest one seen before and extends it; remember it."""
         checkpoint = self._checked(lambda: open_checkpoint(note, self.log))
-        known_note = self._heads.read() if self._heads else None
-        if known_note is not None:
-            known = self._checked(lambda: open_checkpoint(known_note, self.log))
-            if checkpoint.size < known.size:
-                older, newer = checkpoint, known
-            else:
-                older, newer = known, checkpoint
-            self.check_consistency(older, newer)
-        if self._heads and (known_note is None or checkpoint.size >= known.size):
+        if self._heads is None:
+            return checkpoint
+        with self._heads.locked() as known_note:
+            if known_note is not None:
+                known = self._checked(lambda: open_checkpoint(known_note, self.log))
+                if checkpoint.size < known.size:
+                    raise RegistryUnavailable(
+                        f"the consent registry answered as of {checkpoint.size} log entries, but {known.size} were seen"
+                    )
+                self.check_consistency(known, checkpoint)
             self._heads.write(note)
         return checkpoint
 
@@ -182,12 +223,25 @@ class RegistryClient:
         return int(answer.json()["enrolled"])
 
     def decide(self, tokens: Sequence[str]) -> list[Receipt]:
-        """Hand in signed decisions; returns verified receipts when there are few."""
-        answer = self._send("POST", "/v1/decisions", {"tokens": list(tokens)}).json()
-        receipts = [self._checked(lambda t=t: Receipt.verify(t, self._registry_key)) for t in answer["receipts"]]  # type: ignore[misc]
-        for receipt in receipts:
-            self._checked(lambda r=receipt: InclusionProof.parse(r.proof).verify(unb64(r.entry), self.log))  # type: ignore[misc]
-        return receipts
+        """Hand in signed decisions; returns verified receipts, one per decision, when there are few.
+
+        Raises:
+            RegistryUnavailable: a receipt is not for the decision that was sent, or its entry does not commit to it.
+        """
+        answer = self._checked(self._send("POST", "/v1/decisions", {"tokens": list(tokens)}).json)
+        texts = self._checked(lambda: [str(text) for text in answer["receipts"]])
+        if len(texts) not in {0, len(tokens)} or (len(tokens) <= RECEIPTS_UP_TO) != bool(texts):
+            raise RegistryUnavailable("the consent registry did not give one receipt per decision")
+        return [self._receipt(text, token) for text, token in zip(texts, tokens, strict=False)]
+
+    def _receipt(self, text: str, token: str) -> Receipt:
+        receipt = self._checked(lambda: Receipt.verify(text, self._registry_key))
+        decision = Decision.claimed(token)
+        self.accept_head(self._checked(lambda: check_receipt(receipt, self.log)).checkpoint_note)
+        mine = (decision.sha256, decision.pii_principal_id)
+        if (receipt.decision_sha256, receipt.pii_principal_id) != mine:
+            raise RegistryUnavailable("the consent registry gave a receipt for another decision")
+        return receipt
 
     def my_consents(self) -> list[dict[str, str | None]]:
         consents: list[dict[str, str | None]] = self._send("GET", "/v1/me/consents").json()["consents"]
@@ -200,7 +254,8 @@ class RegistryClient:
     # --- campaigns
 
     def propose(self, token: str) -> str:
-        return str(self._send("POST", "/v1/campaigns", {"token": token}).json()["sha256"])
+        answer = self._send("POST", "/v1/campaigns", {"token": token})
+        return str(self._checked(lambda: answer.json()["sha256"]))
 
     def campaign(self, sha256: str) -> tuple[Campaign, bool]:
         """The campaign with this hash, verified against the coordinator's key, and whether it is active."""
@@ -216,15 +271,19 @@ class RegistryClient:
         return bool(self._send("POST", target, {"token": approval.sign(key)}).json()["active"])
 
     def authorisation(self, sha256: str) -> Authorisation:
-        token = self._send("POST", f"/v1/campaigns/{sha256}/authorisations").json()["token"]
-        return self._checked(lambda: Authorisation.verify(token, self._registry_key))
+        answer = self._send("POST", f"/v1/campaigns/{sha256}/authorisations")
+        return self._checked(lambda: Authorisation.verify(answer.json()["token"], self._registry_key))
 
-    def snapshot(self, sha256: str) -> tuple[Snapshot, str]:
-        """The verified snapshot, bound to an accepted head, and the hash of its signed form."""
+    def size_of(self, note: str) -> int:
+        """The tree size in a checkpoint note of this log."""
+        return self._checked(lambda: open_checkpoint(note, self.log)).size
+
+    def snapshot(self, sha256: str) -> tuple[Snapshot, Checkpoint, str]:
+        """The verified snapshot, the accepted head it is bound to, and the hash of its signed form."""
         token = self._send("GET", f"/v1/campaigns/{sha256}/snapshot").text
         snapshot = self._checked(lambda: Snapshot.verify(token, self._registry_key))
-        self.accept_head(snapshot.checkpoint)
-        return snapshot, hashlib.sha256(token.encode()).hexdigest()
+        head = self.accept_head(snapshot.checkpoint)
+        return snapshot, head, hashlib.sha256(token.encode()).hexdigest()
 
     def commit_roster(self, sha256: str, request: CommitmentRequest) -> None:
         """Write the commitment to the log; returns only when its inclusion is proved.

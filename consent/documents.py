@@ -22,17 +22,29 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Pseudonym = Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[A-Za-z0-9_-]{43}$")]
 KeyText = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
-Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+
+
+def _utc(value: datetime) -> datetime:
+    """UTC, within the years that a consent can sensibly speak of."""
+    if not 2000 <= value.year <= 2200:
+        raise ValueError("a time between the years 2000 and 2200")
+    return value.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 TRAINING_PURPOSE = "https://w3id.org/dpv#CreditChecking"
 """DPV's term for assessing whether somebody can repay; training the model that does so is part of it."""
+RECEIPTS_UP_TO = 16
+"""A request with at most this many decisions is answered with a receipt for each."""
 CONSENT_BASIS = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a"
 
 
 class Document(BaseModel):
     """A payload that travels signed. ``typ`` is its JWS type; see :mod:`crypto.documents`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     typ: ClassVar[str]
 
     def payload(self) -> dict[str, Any]:
@@ -144,7 +156,7 @@ class Notice(Document):
     version: int = Field(ge=1)
     purpose: str
     recipients: tuple[Slug, ...]
-    texts: dict[str, str]
+    texts: dict[Language, str]
     published_at: Instant
 
     def text_sha256(self, language: str) -> str:
@@ -180,8 +192,8 @@ class Decision(Document):
 
     pii_principal_id: Pseudonym
     notice_id: Slug
-    notice_version: int
-    notice_language: str
+    notice_version: int = Field(ge=1, le=1_000_000)
+    notice_language: Language
     notice_sha256: Sha256
     choices: tuple[Choice, ...] = Field(min_length=1, max_length=16)
     event_time: Instant
@@ -196,16 +208,21 @@ class Decision(Document):
         return self
 
 
+class ReleaseKind(StrEnum):
+    HISTOGRAM = "histogram"
+    TRAIN = "train"
+
+
 class Mechanism(BaseModel):
     """How the model is trained and what protects each person; every figure is public and fixed in advance."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["local-dp-sgd"] = "local-dp-sgd"
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
     rounds: int = Field(ge=1, le=1000)
-    local_steps: int = Field(ge=1)
+    local_steps: int = Field(ge=1, le=100_000)
     sampling_rate: float = Field(gt=0, le=1)
     clip_norm: float = Field(gt=0)
     noise_multiplier: float = Field(gt=0)
@@ -233,6 +250,19 @@ class Campaign(Document):
     seed: int
     created_at: Instant
     expires_at: Instant
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.lenders)) != len(self.lenders):
+            raise ValueError("a lender is named twice")
+        return self
+
+    def planned_charge(self, release: int) -> tuple[ReleaseKind, float, float, int]:
+        """Kind, noise multiplier, sampling rate and steps of a release, as every party computes them."""
+        if release == 0:
+            return ReleaseKind.HISTOGRAM, self.mechanism.histogram_noise_multiplier, 1.0, 1
+        mechanism = self.mechanism
+        return ReleaseKind.TRAIN, mechanism.noise_multiplier, mechanism.sampling_rate, mechanism.local_steps
 
 
 class Approval(Document):
@@ -293,11 +323,6 @@ class MaskKey(Document):
     public: KeyText
 
 
-class ReleaseKind(StrEnum):
-    HISTOGRAM = "histogram"
-    TRAIN = "train"
-
-
 class ReleaseRequest(Document):
     """The coordinator asks every node for one release of the campaign. Parameters travel beside it, by hash."""
 
@@ -336,10 +361,14 @@ class RosterCommitment(Document):
     salt: str
     size: int
     masked_sensitive: int
-    left_out_by_budget: int
     noise_multiplier: float
     sampling_rate: float
     steps: int
+
+
+def decision_commitment(salt: str, decision_sha256: str, states: dict[str, str]) -> str:
+    """What a leaf says about a decision: meaningless without the salt, binding with it."""
+    return document_hash({"salt": salt, "decision": decision_sha256, "states": states})
 
 
 class Receipt(Document):
@@ -351,6 +380,8 @@ class Receipt(Document):
     pii_principal_id: Pseudonym
     decision_sha256: Sha256
     states: dict[str, str]
+    salt: str
+    """Opens the commitment in the leaf: SHA-256 over the canonical JSON of salt, decision and states."""
     entry: str
     proof: str
     issued_at: Instant

@@ -7,7 +7,7 @@ subjects' data keys), ``consortium.jws`` (who belongs) and ``registry.db``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +26,7 @@ CONSORTIUM_FILE, DATABASE_FILE = "consortium.jws", "registry.db"
 class KeyStore:
     """Subjects' data keys, wrapped under a key-encryption key that lives in a file of the registry's."""
 
-    key_encryption_key: bytes
+    key_encryption_key: bytes = field(repr=False)
 
     def new(self, pseudonym: str) -> tuple[bytes, bytes]:
         """A fresh data key and its wrapped form."""

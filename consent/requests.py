@@ -1,7 +1,7 @@
 """Signed requests: how a caller proves who it is, for one request, for a minute.
 
 The bearer token is a signed document bound to method, path and body hash, so it cannot be replayed on anything else;
-its ``jti`` is remembered until it expires, so it cannot be replayed at all.
+its ``jti`` is remembered until it expires, and what was made before the registry started is refused.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def sign_request(key: SigningKey, caller: str, audience: str, method: str, targe
 class ReplayGuard:
     """Remembers each ``jti`` for as long as its token could be accepted."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: datetime) -> None:
+        self.started = started
         self._seen: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
@@ -59,7 +60,7 @@ class ReplayGuard:
         with self._lock:
             if len(self._seen) > 10_000:
                 self._seen = {known: until for known, until in self._seen.items() if until > moment}
-            if self._seen.get(jti, moment) > moment:
+            if self._seen.get(jti, moment - LIFETIME) >= moment:
                 raise NotAuthenticated("this request was made before; a signed request acts once")
             self._seen[jti] = moment + LIFETIME + 2 * CLOCK_SKEW
 
@@ -89,5 +90,7 @@ def verify_request(
         raise NotAuthenticated("the request's signature was made for another call")
     if not request.iat - CLOCK_SKEW <= moment <= request.iat + LIFETIME + CLOCK_SKEW:
         raise NotAuthenticated("the request is older than a minute or from the future; check the clock of this machine")
+    if request.iat < guard.started:
+        raise NotAuthenticated("the request was made before this registry started; make it again")
     guard.admit(request.jti, moment)
     return request

@@ -65,7 +65,7 @@ def verify_document(token: str, typ: str, key: PublicKey) -> dict[str, Any]:
     try:
         signed = jws.deserialize_compact(token, key.jwk, registry=_REGISTRY)
         payload = json.loads(signed.payload)
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, RecursionError) as error:
         raise SignatureError(f"the {typ} document does not verify under key {key.short}: {error}") from error
     found = signed.protected.get("typ")
     if found != typ:
@@ -83,7 +83,7 @@ def unverified_payload(token: str) -> dict[str, Any]:
     """
     try:
         payload = json.loads(jws.extract_compact(token.encode(), registry=_REGISTRY).payload)
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, RecursionError) as error:
         raise SignatureError(f"not a signed document: {error}") from error
     if not isinstance(payload, dict):
         raise SignatureError("the signed document does not hold a JSON object")

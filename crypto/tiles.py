@@ -16,6 +16,7 @@ from crypto.merkle import HASH_SIZE, HashReader, node_hash
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 MAX_LEVEL = 63
+MAX_PATH = 64
 MAX_INDEX = 1 << 55
 """More bundles than a log of 2^63 entries has."""
 _INDEX = re.compile(r"(?:x[0-9]{3}/)*[0-9]{3}")
@@ -45,8 +46,12 @@ def parse_tile_path(path: str) -> tuple[int, int]:
     Raises:
         ProofError: not a path that :func:`index_path` could have made.
     """
-    number, partial, width = path.partition(".p/")
-    if not _INDEX.fullmatch(number) or (partial and not (_WIDTH.fullmatch(width) and int(width) < TILE_WIDTH)):
+    number, partial, width = path[:MAX_PATH].partition(".p/")
+    if (
+        len(path) > MAX_PATH
+        or not _INDEX.fullmatch(number)
+        or (partial and not (_WIDTH.fullmatch(width) and int(width) < TILE_WIDTH))
+    ):
         raise ProofError(f"not a tile path: {path[:80]!r}")
     index = int(number.replace("x", "").replace("/", ""))
     if index >= MAX_INDEX or index_path(index) != number:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import clients.node
@@ -27,9 +27,9 @@ class Founded:
     registry_key: SigningKey
     auditor_key: SigningKey
     auditor_recipient: RecipientKey
-    lender_keys: dict[str, bytes]
+    lender_keys: dict[str, bytes] = field(repr=False)
     """Each lender's key for pairwise pseudonyms."""
-    consortium_key: bytes
+    consortium_key: bytes = field(repr=False)
     """The lenders' shared key for ledger pseudonyms."""
 
     @property

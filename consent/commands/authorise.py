@@ -14,7 +14,7 @@ from consent.errors import Conflict, NotAllowed
 from consent.log import entry_for_party
 from consent.registry import Registry
 from consent.states import State, state_at
-from consent.storage.tables import AuthorisationRow, CampaignRow, ConsentRow, ExclusionRow, SubjectRow
+from consent.storage.tables import AssignmentRow, AuthorisationRow, CampaignRow, ConsentRow, SubjectRow
 from crypto.documents import canonical_json, document_hash
 
 
@@ -73,19 +73,18 @@ def authorise(registry: Registry, lender: Party, sha256: str) -> str:
 def take_snapshot(registry: Registry, lender: Party, sha256: str) -> str:
     """Who of this lender's borrowers may be used for the campaign now, signed and bound to a checkpoint.
 
-    A person counted at another lender is absent, exactly as one without consent is.
+    A person counted at another lender is absent, as one without consent is. A lender that knows of the consent can
+    conclude the rest; docs/threat-model.md says so.
     """
     moment = registry.clock()
     with registry.database.read() as session:
-        campaign, row = active_campaign(registry, session, lender, sha256)
-        excluded = select(ExclusionRow.subject_id).where(ExclusionRow.campaign_sha256 == sha256)
+        campaign, _ = active_campaign(registry, session, lender, sha256)
         rows = session.execute(
             select(SubjectRow.pseudonym, ConsentRow.sensitivity, ConsentRow.state, ConsentRow.expiry_time)
             .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
+            .join(AssignmentRow, AssignmentRow.subject_id == SubjectRow.id)
             .where(
                 SubjectRow.lender == lender.id,
-                SubjectRow.id <= row.last_subject_id,
-                SubjectRow.id.not_in(excluded),
                 ConsentRow.purpose == campaign.purpose,
                 ConsentRow.recipient == lender.id,
                 ConsentRow.state == State.GIVEN.value,

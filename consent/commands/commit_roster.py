@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from consent.commands.authorise import active_campaign
@@ -21,20 +21,25 @@ MAX_BODY_TEXT = 16_384
 MAX_CARD_TEXT = 262_144
 
 
+def _base64url(text: str) -> str:
+    unb64(text)
+    return text
+
+
 class CommitmentRequest(BaseModel):
     """The clear part of a roster commitment, and its body sealed to the auditor (base64url)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    authorisation_id: str
-    release: int = Field(ge=0)
+    authorisation_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    release: int = Field(ge=0, le=100_000)
     attempt: int = Field(ge=1, le=100)
     kind: ReleaseKind
     root: Sha256
     noise_multiplier: float = Field(gt=0)
     sampling_rate: float = Field(gt=0, le=1)
-    steps: int = Field(ge=1)
-    sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT)]
+    steps: int = Field(ge=1, le=100_000)
+    sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT), AfterValidator(_base64url)]
 
 
 def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[str, object]:
@@ -61,6 +66,10 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
             )
         if request.release > campaign.mechanism.rounds:
             raise NotAllowed(f"campaign {campaign.id!r} has no release {request.release}")
+        planned = campaign.planned_charge(request.release)
+        stated = (request.kind, request.noise_multiplier, request.sampling_rate, request.steps)
+        if stated != planned:
+            raise NotAllowed(f"release {request.release} is not what campaign {campaign.id!r} planned for it")
         known = select(CommitmentRow).where(
             CommitmentRow.campaign_sha256 == sha256,
             CommitmentRow.lender == lender.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -54,7 +55,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         )
         wrapped = [{"subject_id": i, "wrapped": registry.keys.new(name)[1]} for i, name in ids]
         session.execute(insert(DataKeyRow), wrapped)
-        body = canonical_json({"pseudonyms": names})
+        body = canonical_json({"sha256": hashlib.sha256(canonical_json(sorted(names))).hexdigest()})
         entry = entry_for_party("subjects.enrolled", registry.clock(), lender.id, {}, auditor, key, body)
         registry.log.append(session, [entry])
     return len(enrolments)

@@ -1,17 +1,18 @@
 """Forget a borrower: end every consent and destroy the data key, at once and on the record.
 
-Every sealed body about the borrower becomes unreadable; every proof over the log stays as it was, because leaves hash
-ciphertext only.
+Every sealed body about the borrower becomes unreadable here: the wrapped key is overwritten in the database and its
+journal. Every proof over the log stays as it was, because leaves hash ciphertext only. A backup that holds both the old
+database and the key-encryption key must be expired by whoever made it; docs/threat-model.md says so.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
 from consent.errors import NotFound
 from consent.log import entry_for_party
 from consent.registry import Registry
-from consent.states import TRANSITIONS, Event, State, step
+from consent.states import TRANSITIONS, Event, State, state_at, step
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, SubjectRow
 from crypto.documents import canonical_json
 
@@ -30,9 +31,14 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
             raise NotFound("no such subject")
         rows = session.scalars(select(ConsentRow).where(ConsentRow.subject_id == subject)).all()
         ended = [row for row in rows if (State(row.state), Event.WITHDRAW) in TRANSITIONS]
+        events = []
         for row in ended:
-            row.state = step(State(row.state), Event.WITHDRAW)
-        if ended:
+            present = state_at(State(row.state), row.expiry_time, moment)
+            if present is not State(row.state) and row.expiry_time is not None:
+                events.append((row, Event.EXPIRE, row.expiry_time))
+            events.append((row, Event.WITHDRAW, moment))
+            row.state, row.event_time = step(present, Event.WITHDRAW), moment
+        if events:
             session.execute(
                 insert(ConsentEventRow),
                 [
@@ -41,16 +47,16 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
                         "purpose": row.purpose,
                         "recipient": row.recipient,
                         "sensitivity": row.sensitivity,
-                        "event": Event.WITHDRAW.value,
-                        "event_time": moment,
+                        "event": event.value,
+                        "event_time": event_time,
                         "decision_sha256": "",
                     }
-                    for row in ended
+                    for row, event, event_time in events
                 ],
             )
-        session.execute(update(DataKeyRow).where(DataKeyRow.subject_id == subject).values(wrapped=b""))
         session.execute(delete(DataKeyRow).where(DataKeyRow.subject_id == subject))
         body = canonical_json({"ended": len(ended)})
         entry = entry_for_party("subject.forgotten", moment, registry.me.id, {}, auditor, key, body)
         registry.log.append(session, [entry])
+    registry.database.truncate_journal()
     return len(ended)

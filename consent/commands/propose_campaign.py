@@ -1,7 +1,7 @@
-"""Propose and approve campaigns. When the last lender has approved, the campaign is active and its population fixed.
+"""Propose and approve campaigns. When the last lender has approved, the campaign is active.
 
-Contribution bounding (invariant 5): a person enrolled at several lenders of the campaign is counted at exactly one of
-them, drawn at random when the campaign becomes active, among those where the person's consent is live.
+Contribution bounding (invariant 5): a person enrolled at several lenders is counted at exactly one of them, in every
+campaign the same. Who enrols after a campaign became active has no place in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import secrets
 from collections import defaultdict
 from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from consent.documents import Approval, Campaign, Party
@@ -18,7 +18,7 @@ from consent.errors import Conflict, NotAllowed, NotFound
 from consent.log import entry_for_party
 from consent.registry import Registry
 from consent.states import State, state_at
-from consent.storage.tables import ApprovalRow, CampaignRow, ConsentRow, ExclusionRow, SubjectRow
+from consent.storage.tables import ApprovalRow, AssignmentRow, CampaignRow, ConsentRow, SubjectRow
 from crypto.documents import canonical_json
 
 
@@ -47,7 +47,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     with registry.database.write() as session:
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
-        session.add(CampaignRow(sha256=campaign.sha256, token=token, activated_at=None, last_subject_id=None))
+        session.add(CampaignRow(sha256=campaign.sha256, token=token, activated_at=None))
         public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
         entry = entry_for_party(
             "campaign.proposed",
@@ -99,22 +99,19 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         active = approved == set(campaign.lenders)
         if active:
             row.activated_at = moment
-            row.last_subject_id = session.scalar(select(func.max(SubjectRow.id))) or 0
-            _bound_contributions(session, campaign, moment)
+            _assign_people(session, campaign, moment)
             body = canonical_json({"approved": sorted(approved)})
             entries.append(entry_for_party("campaign.activated", moment, registry.me.id, public, auditor, key, body))
         registry.log.append(session, entries)
     return active
 
 
-def _bound_contributions(session: Session, campaign: Campaign, moment: datetime) -> None:
-    """Leave one lender per person: everybody else's row for that person becomes an exclusion."""
-    several = (
-        select(SubjectRow.ledger_pseudonym)
-        .where(SubjectRow.lender.in_(campaign.lenders))
-        .group_by(SubjectRow.ledger_pseudonym)
-        .having(func.count() > 1)
-    )
+def _assign_people(session: Session, campaign: Campaign, moment: datetime) -> None:
+    """Give everybody who has no place yet the one lender at which they are counted, now and in every later campaign.
+
+    The place is drawn at random among the lenders where the person's consent is live, else among all of theirs. It
+    stays: the person's budget is kept there, and a second ledger would be a second budget.
+    """
     rows = session.execute(
         select(SubjectRow.ledger_pseudonym, SubjectRow.id, ConsentRow.state, ConsentRow.expiry_time)
         .outerjoin(
@@ -124,16 +121,16 @@ def _bound_contributions(session: Session, campaign: Campaign, moment: datetime)
             & (ConsentRow.recipient == SubjectRow.lender)
             & (ConsentRow.sensitivity == "ordinary"),
         )
-        .where(SubjectRow.lender.in_(campaign.lenders), SubjectRow.ledger_pseudonym.in_(several))
+        .outerjoin(AssignmentRow, AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym)
+        .where(SubjectRow.lender.in_(campaign.lenders), AssignmentRow.subject_id.is_(None))
     )
     people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for person, subject_id, state, expiry in rows:
         live = state is not None and state_at(State(state), expiry, moment) is State.GIVEN
         people[person].append((subject_id, live))
-    excluded = []
-    for places in people.values():
+    assigned = []
+    for person, places in people.items():
         candidates = [i for i, live in places if live] or [i for i, _ in places]
-        chosen = secrets.choice(candidates)
-        excluded += [{"campaign_sha256": campaign.sha256, "subject_id": i} for i, _ in places if i != chosen]
-    if excluded:
-        session.execute(insert(ExclusionRow), excluded)
+        assigned.append({"ledger_pseudonym": person, "subject_id": secrets.choice(candidates)})
+    if assigned:
+        session.execute(insert(AssignmentRow), assigned)

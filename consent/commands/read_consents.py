@@ -53,6 +53,7 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
         pii_principal_id=recorded.subject,
         decision_sha256=recorded.decision_sha256,
         states=recorded.states,
+        salt=recorded.salt,
         entry=b64(leaf),
         proof=proof.text,
         issued_at=registry.clock(),

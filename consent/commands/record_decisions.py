@@ -5,16 +5,17 @@ Who relays a decision does not matter; whose key signed it does. A batch is acce
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
-from consent.documents import Choice, Decision, Notice
+from consent.documents import Action, Choice, Decision, Notice
 from consent.errors import Conflict, NotAuthenticated, NotFound
 from consent.log import Entry, entry_for_subject
 from consent.registry import Registry
@@ -29,6 +30,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 MAX_AGE = timedelta(days=7)
 _IN_CHUNK = 500
 
+_PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
+
 ConsentKey = tuple[int, str, str, str]
 
 
@@ -38,14 +41,23 @@ class Subject:
     lender: str
     pseudonym: str
     key: PublicKey
-    data_key: bytes
+    data_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Present:
+    """Where a consent stands: state, expiry, and when the borrower last decided about it."""
+
+    state: State = State.NONE
+    expiry_time: datetime | None = None
+    event_time: datetime | None = None
 
 
 @dataclass
 class _Batch:
     """What one request adds, gathered before anything is written."""
 
-    states: dict[ConsentKey, tuple[State, datetime | None]]
+    states: dict[ConsentKey, Present]
     touched: dict[ConsentKey, None] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
@@ -68,13 +80,13 @@ def find_subjects(registry: Registry, session: Session, names: Sequence[str]) ->
     return found
 
 
-def _present_states(session: Session, ids: Sequence[int]) -> dict[ConsentKey, tuple[State, datetime | None]]:
-    states: dict[ConsentKey, tuple[State, datetime | None]] = {}
+def _present_states(session: Session, ids: Sequence[int]) -> dict[ConsentKey, Present]:
+    states: dict[ConsentKey, Present] = {}
     for start in range(0, len(ids), _IN_CHUNK):
         rows = session.scalars(select(ConsentRow).where(ConsentRow.subject_id.in_(ids[start : start + _IN_CHUNK])))
         for row in rows:
             key = (row.subject_id, row.purpose, row.recipient, row.sensitivity)
-            states[key] = (State(row.state), row.expiry_time)
+            states[key] = Present(State(row.state), row.expiry_time, row.event_time)
     return states
 
 
@@ -103,26 +115,35 @@ def _check_time(decision: Decision, moment: datetime) -> None:
         raise Conflict("the decision has expired already")
 
 
+def _event(key: ConsentKey, event: Event, event_time: datetime, decision_sha256: str) -> dict[str, Any]:
+    columns = ("subject_id", "purpose", "recipient", "sensitivity")
+    about = dict(zip(columns, key, strict=True))
+    return {**about, "event": event.value, "event_time": event_time, "decision_sha256": decision_sha256}
+
+
+def _check_order(decision: Decision, choice: Choice, last: datetime | None) -> None:
+    """A decision that was held back and turns up after a later one must not undo it; on a tie only a no counts."""
+    if last is None or decision.event_time > last:
+        return
+    if decision.event_time < last or choice.action is Action.GIVE:
+        raise Conflict("the borrower has decided since; a decision that is older changes nothing")
+
+
 def _apply(batch: _Batch, decision: Decision, subject: Subject, moment: datetime) -> dict[str, str]:
     """Fold the choices into the batch; returns the state of each record by its sensitivity."""
     states: dict[str, str] = {}
     for choice in decision.choices:
         key = (subject.id, choice.purpose, choice.recipient, choice.sensitivity)
-        state, expiry = batch.states.get(key, (State.NONE, None))
-        after = step(state_at(state, expiry, moment), Event(choice.action))
-        batch.states[key] = (after, decision.expiry_time if after is State.GIVEN else None)
+        present = batch.states.get(key, Present())
+        _check_order(decision, choice, present.event_time)
+        now_in = state_at(present.state, present.expiry_time, moment)
+        if now_in is not present.state and present.expiry_time is not None:
+            batch.events.append(_event(key, Event.EXPIRE, present.expiry_time, decision.sha256))
+        after = step(now_in, Event(choice.action))
+        expiry = decision.expiry_time if after is State.GIVEN else None
+        batch.states[key] = Present(after, expiry, decision.event_time)
         batch.touched[key] = None
-        batch.events.append(
-            {
-                "subject_id": subject.id,
-                "purpose": choice.purpose,
-                "recipient": choice.recipient,
-                "sensitivity": choice.sensitivity,
-                "event": choice.action,
-                "event_time": decision.event_time,
-                "decision_sha256": decision.sha256,
-            }
-        )
+        batch.events.append(_event(key, Event(choice.action), decision.event_time, decision.sha256))
         states[f"{choice.recipient}/{choice.sensitivity}"] = after
     return states
 
@@ -133,12 +154,9 @@ def _write(session: Session, batch: _Batch) -> None:
     session.execute(
         statement.on_conflict_do_update(
             index_elements=columns,
-            set_={"state": statement.excluded.state, "expiry_time": statement.excluded.expiry_time},
+            set_={name: getattr(statement.excluded, name) for name in ("state", "expiry_time", "event_time")},
         ),
-        [
-            {**dict(zip(columns, key, strict=True)), "state": batch.states[key][0], "expiry_time": batch.states[key][1]}
-            for key in batch.touched
-        ],
+        [{**dict(zip(columns, key, strict=True)), **vars(batch.states[key])} for key in batch.touched],
     )
     session.execute(insert(ConsentEventRow), batch.events)
     session.execute(insert(DecisionRow), batch.decisions)
@@ -152,6 +170,7 @@ class Recorded:
     decision_sha256: str
     entry_index: int
     states: dict[str, str]
+    salt: str
 
 
 def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded]:
@@ -162,17 +181,19 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
         Conflict: illegal transition, replay, wrong notice, wrong time. NotFound: unknown notice.
     """
     moment = registry.clock()
-    with registry.database.write() as session:
-        names = [_claimed_subject(token) for token in tokens]
+    names = [_claimed_subject(token) for token in tokens]
+    with registry.database.read() as session:
         subjects = find_subjects(registry, session, sorted(set(names)))
+    signed = [
+        _verified(token, subjects.get(name), f"decision {number} of {len(tokens)}")
+        for number, (token, name) in enumerate(zip(tokens, names, strict=True), 1)
+    ]
+    with registry.database.write() as session:
+        _refuse_forgotten(session, [subject.id for subject in subjects.values()])
         notices = {
             (row.id, row.version): Notice.verify(row.token, registry.me.key)
             for row in session.scalars(select(NoticeRow))
         }
-        signed = [
-            _verified(token, subjects.get(name), f"decision {number} of {len(tokens)}")
-            for number, (token, name) in enumerate(zip(tokens, names, strict=True), 1)
-        ]
         _refuse_replays(session, [decision.sha256 for decision, _ in signed])
         batch = _Batch(_present_states(session, [s.id for s in subjects.values()]))
         first = registry.log.size(session)
@@ -203,11 +224,23 @@ def _refuse_replays(session: Session, hashes: Sequence[str]) -> None:
             raise Conflict("a decision of this request was recorded before; a signed decision acts once")
 
 
+def _refuse_forgotten(session: Session, ids: Sequence[int]) -> None:
+    """Between reading the keys and writing, somebody may have been forgotten."""
+    known = 0
+    for start in range(0, len(ids), _IN_CHUNK):
+        part = ids[start : start + _IN_CHUNK]
+        known += session.scalar(select(func.count()).where(DataKeyRow.subject_id.in_(part))) or 0
+    if known != len(ids):
+        raise NotAuthenticated("a borrower of this request has been forgotten")
+
+
 def _claimed_subject(token: str) -> str:
+    """Whose key to look for: a well-formed pseudonym, or nobody's."""
     try:
-        return str(unverified_payload(token).get("pii_principal_id"))
+        claimed = str(unverified_payload(token).get("pii_principal_id"))
     except SignatureError as error:
-        raise NotAuthenticated(str(error)) from error
+        raise NotAuthenticated("not a signed decision") from error
+    return claimed if _PSEUDONYM.fullmatch(claimed) else ""
 
 
 def _verified(token: str, subject: Subject | None, where: str) -> tuple[Decision, Subject]:
@@ -216,5 +249,5 @@ def _verified(token: str, subject: Subject | None, where: str) -> tuple[Decision
         if subject is not None:
             return Decision.verify(token, subject.key), subject
     except SignatureError as error:
-        raise NotAuthenticated(f"{where} is not signed by an enrolled borrower: {error}") from error
+        raise NotAuthenticated(f"{where} is not signed by an enrolled borrower") from error
     raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")

@@ -50,7 +50,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.url = f"sqlite:///{path}"
-        self._engine = create_engine(self.url)
+        self._engine = create_engine(self.url, hide_parameters=True)
         _configure(self._engine)
         self._writer = threading.Lock()
 
@@ -87,6 +87,11 @@ class Database:
                 raise StorageFailed(
                     f"the registry's database did not accept the write ({reason}); nothing was recorded"
                 ) from error
+
+    def truncate_journal(self) -> None:
+        """Fold the write-ahead log into the database, so that what was deleted is nowhere in the files."""
+        with self._writer, self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self._engine.dispose()

@@ -63,6 +63,8 @@ class ConsentRow(Base):
     sensitivity: Mapped[str] = mapped_column(String(16), primary_key=True)
     state: Mapped[str] = mapped_column(String(16))
     expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    event_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the borrower last decided: an older decision that turns up later changes nothing."""
 
 
 class DecisionRow(Base):
@@ -93,8 +95,6 @@ class CampaignRow(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     token: Mapped[str]
     activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    last_subject_id: Mapped[int | None]
-    """Subjects enrolled after activation are not part of the campaign."""
 
 
 class ApprovalRow(Base):
@@ -104,12 +104,12 @@ class ApprovalRow(Base):
     token: Mapped[str]
 
 
-class ExclusionRow(Base):
-    """A subject that a campaign counts at another lender: one person, one contribution."""
+class AssignmentRow(Base):
+    """Where a person who borrows at several lenders is counted, in every campaign. Append-only."""
 
-    __tablename__ = "exclusions"
-    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
+    __tablename__ = "assignments"
+    ledger_pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True, unique=True)
 
 
 class AuthorisationRow(Base):

@@ -10,15 +10,16 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = (
-    "log_entries",
-    "log_checkpoints",
-    "consent_events",
-    "decisions",
-    "commitments",
-    "approvals",
-    "exclusions",
-)
+APPEND_ONLY = {
+    "log_entries": ("idx",),
+    "log_checkpoints": ("size",),
+    "consent_events": ("id",),
+    "decisions": ("sha256",),
+    "commitments": ("entry_index",),
+    "approvals": ("campaign_sha256", "lender"),
+    "assignments": ("ledger_pseudonym",),
+}
+"""Tables whose rows are never changed, replaced or deleted, with their primary keys."""
 
 
 def upgrade() -> None:
@@ -27,7 +28,6 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("token", sa.String(), nullable=False),
         sa.Column("activated_at", UtcDateTime(), nullable=True),
-        sa.Column("last_subject_id", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("sha256"),
     )
     op.create_table(
@@ -131,6 +131,7 @@ def upgrade() -> None:
         sa.Column("sensitivity", sa.String(length=16), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("expiry_time", UtcDateTime(), nullable=True),
+        sa.Column("event_time", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["subject_id"],
             ["subjects.id"],
@@ -160,29 +161,30 @@ def upgrade() -> None:
     )
     op.create_index("ix_decisions_subject_id", "decisions", ["subject_id"], unique=False)
     op.create_table(
-        "exclusions",
-        sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
+        "assignments",
+        sa.Column("ledger_pseudonym", sa.String(length=64), nullable=False),
         sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["campaign_sha256"],
-            ["campaigns.sha256"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["subject_id"],
-            ["subjects.id"],
-        ),
-        sa.PrimaryKeyConstraint("campaign_sha256", "subject_id"),
+        sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"]),
+        sa.PrimaryKeyConstraint("ledger_pseudonym"),
     )
-    for table in APPEND_ONLY:
+    op.create_index("ix_assignments_subject_id", "assignments", ["subject_id"], unique=True)
+    for table, key in APPEND_ONLY.items():
         for action in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+        same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+        op.execute(  # INSERT OR REPLACE would delete without firing the trigger above
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"  # noqa: S608  # names from this file
+        )
 
 
 def downgrade() -> None:
-    op.drop_table("exclusions")
+    op.drop_index("ix_assignments_subject_id", table_name="assignments")
+    op.drop_table("assignments")
     op.drop_index("ix_decisions_subject_id", table_name="decisions")
     op.drop_table("decisions")
     op.drop_table("data_keys")
