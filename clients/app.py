@@ -6,6 +6,7 @@ A refusal is an answer, not a crash: the reply carries one sentence for the coor
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -13,17 +14,19 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.errors import NodeError
+from clients.errors import GateClosed, NobodyToUse, NodeError, StoreFailed
 from clients.node import Node
 from clients.releases import join, release
 from consent.errors import ConsentError
 from credit.errors import FeatureError, ModelError
 from crypto.errors import CryptoError
-from privacy.errors import PrivacyError
 
 SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
 """In a simulation, the JSON list of node homes by partition. A real node names its own in ``--node-config home=…``."""
-EXPECTED = (NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError)
+SAYABLE = (GateClosed, ConsentError, CryptoError, FeatureError, ModelError, StoreFailed)
+NOT_SAYABLE = (NobodyToUse,)
+UNSAID = "a lender's node cannot take part in this release; its operator finds the reason in the node's log"
+logger = logging.getLogger("tahini.node")
 
 app = ClientApp()
 
@@ -38,8 +41,13 @@ def _open_node(context: Context) -> Node:
 
 
 def _refuse(message: Message, error: Exception) -> Message:
-    refusal = ConfigRecord({"refused": str(error), "kind": type(error).__name__})
-    return Message(RecordDict({"answer": refusal}), reply_to=message)
+    """One sentence for the coordinator's operator; the details stay in this node's log.
+
+    What can depend on a borrower's row is said in the same words whatever it was.
+    """
+    logger.warning("%s refused: %s: %s", message.metadata.message_type, type(error).__name__, error)
+    sentence = str(error) if isinstance(error, SAYABLE) and not isinstance(error, NOT_SAYABLE) else UNSAID
+    return Message(RecordDict({"answer": ConfigRecord({"refused": sentence})}), reply_to=message)
 
 
 @app.query("join")
@@ -48,7 +56,7 @@ def on_join(message: Message, context: Context) -> Message:
     try:
         node = _open_node(context)
         token = join(node, str(message.content.config_records["request"]["campaign"]))
-    except EXPECTED as error:
+    except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     answer = ConfigRecord({"lender": node.lender, "mask_key": token})
     return Message(RecordDict({"answer": answer}), reply_to=message)
@@ -57,12 +65,12 @@ def on_join(message: Message, context: Context) -> Message:
 @app.train("release")
 def on_release(message: Message, context: Context) -> Message:
     """Answer a release request with this lender's masked contribution."""
-    request = message.content.config_records["request"]
-    weights = message.content.array_records["parameters"]["weights"].numpy()
     try:
+        request = message.content.config_records["request"]
+        weights = np.asarray(message.content.array_records["parameters"]["weights"].numpy(), dtype=np.float64)
         node = _open_node(context)
-        words = release(node, str(request["token"]), str(request["binning"]), np.asarray(weights, dtype=np.float64))
-    except EXPECTED as error:
+        words = release(node, str(request["token"]), str(request["binning"]), weights)
+    except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     content = RecordDict(
         {

@@ -9,5 +9,13 @@ class GateClosed(NodeError):
     """A rule failed, so no row was read. The message names the rule."""
 
 
+class NobodyToUse(GateClosed):
+    """Nobody in this lender's book may be used for the release."""
+
+
+class StoreFailed(NodeError):
+    """The node's ledger could not be written."""
+
+
 class SourceError(NodeError):
     """The loan book cannot be read or does not fit its registry."""

@@ -12,17 +12,17 @@ For every release, in this order, stopping at the first thing that is not as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
 
-from clients.errors import GateClosed
+from clients.errors import NobodyToUse, NodeError
 from clients.node import BOOK_FILE, Node
 from clients.rules import Use, require
 from clients.source import PSEUDONYM, LoanBook
-from clients.store import Reservation
+from clients.store import Attempt
 from consent.client import RegistryClient
 from consent.code import installed_code
 from consent.commands.commit_roster import CommitmentRequest
@@ -70,7 +70,8 @@ class Gate:
         """
         try:
             authorisation = self._live_authorisation()
-            snapshot, snapshot_sha256 = self._client.snapshot(self._campaign.sha256)
+            snapshot, head, snapshot_sha256 = self._client.snapshot(self._campaign.sha256)
+            authorisation_size = self._client.size_of(authorisation.consent_checkpoint)
         except ConsentError as error:
             raise _named(error, self._node.lender) from error
         moment = self._clock()
@@ -85,22 +86,13 @@ class Gate:
                 request=request,
                 charge=charge,
                 authorisation=authorisation,
+                authorisation_size=authorisation_size,
                 snapshot=snapshot,
+                snapshot_size=head.size,
             )
         )
         book = LoanBook(self._node.home / BOOK_FILE)
-        members, left_out = self._members(book, snapshot, charge)
-        roster = Roster.of(members, new_salt())
-        reservation = Reservation(
-            self._campaign.sha256,
-            request.release,
-            request.attempt,
-            request.kind,
-            charge,
-            roster.root.hex(),
-            roster.salt,
-        )
-        number = self._node.store.reserve(reservation, members, moment)
+        number, roster, members = self._reserve(book, snapshot, request, charge, moment)
         sensitive = set(snapshot.sensitive)
         commitment = RosterCommitment(
             campaign_sha256=self._campaign.sha256,
@@ -114,7 +106,6 @@ class Gate:
             salt=b64(roster.salt),
             size=roster.size,
             masked_sensitive=sum(name not in sensitive for name in members),
-            left_out_by_budget=left_out,
             noise_multiplier=charge.noise_multiplier,
             sampling_rate=charge.sampling_rate,
             steps=charge.steps,
@@ -135,21 +126,27 @@ class Gate:
             self._authorisation = held = self._client.authorisation(self._campaign.sha256)
         return held
 
-    def _members(self, book: LoanBook, snapshot: Snapshot, charge: Charge) -> tuple[list[str], int]:
-        """Who is in: consented, in the book, and able to afford it; and how many could not."""
+    def _reserve(
+        self, book: LoanBook, snapshot: Snapshot, request: ReleaseRequest, charge: Charge, moment: datetime
+    ) -> tuple[int, Roster, list[str]]:
+        """Charge everybody who is consented, in the book and below the cap; returns number, roster and members."""
         consented = {*snapshot.ordinary, *snapshot.sensitive}
         present = sorted(consented.intersection(book.people()))
         if not present:
-            raise GateClosed(
-                f"{self._node.lender}: no borrower in its book has a live consent for this campaign; no row was read"
-            )
-        able = affordable(self._node.store.spent(present), charge, self._node.cap)
-        members = [name for name in present if name in able]
+            raise NobodyToUse(f"{self._node.lender}: no borrower in its book has a live consent for this campaign")
+        rosters: list[Roster] = []
+
+        def commit_to(members: Sequence[str]) -> tuple[str, bytes]:
+            rosters.append(Roster.of(members, new_salt()))
+            return rosters[0].root.hex(), rosters[0].salt
+
+        about = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, charge)
+        number, members = self._node.store.reserve(
+            about, present, lambda spent: affordable(spent, charge, self._node.cap), commit_to, moment
+        )
         if not members:
-            raise GateClosed(
-                f"{self._node.lender}: every consenting borrower's privacy budget is spent; no row was read"
-            )
-        return members, len(present) - len(members)
+            raise NobodyToUse(f"{self._node.lender}: every consenting borrower's privacy budget is spent")
+        return number, rosters[0], members
 
     def _commit(self, commitment: RosterCommitment) -> None:
         auditor = self._node.consortium.one(Role.AUDITOR)
@@ -170,7 +167,11 @@ class Gate:
 
     def _rows(self, book: LoanBook, members: list[str], sensitive: set[str], moment: datetime) -> pd.DataFrame:
         registry = self._features
-        table = forget(book.rows(members, registry), registry, moment.date())
+        table = book.rows(members, registry)
+        names = table[PSEUDONYM]
+        if not names.is_unique or not set(names) <= set(members) or not set(table[registry.target]) <= {0, 1}:
+            raise NodeError("the loan book does not hold each member once with an outcome of 0 or 1; import it again")
+        table = forget(table, registry, moment.date())
         masked = ~table[PSEUDONYM].isin(sensitive)
         hidden = {name: table[name].mask(masked) for name in registry.sensitive()}
         return table.assign(**hidden)[[registry.target, *registry.names]]

@@ -144,6 +144,9 @@ def approve(node: Node, campaign_token: str) -> Approval:
         raise NodeError(f"campaign {campaign.id!r} costs more than the consortium's policy allows a borrower")
     if campaign.code_sha256 != installed_code():
         raise NodeError(f"campaign {campaign.id!r} names other code than is installed on this node")
+    strangers = set(campaign.lenders) - {party.id for party in node.consortium.lenders}
+    if strangers:
+        raise NodeError(f"campaign {campaign.id!r} names {', '.join(sorted(strangers))} as a lender, which it is not")
     if node.lender not in campaign.lenders:
         raise NodeError(f"campaign {campaign.id!r} is not for {node.lender!r}")
     approval = Approval(campaign_sha256=campaign.sha256, lender=node.lender, approved_at=now())

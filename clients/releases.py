@@ -17,17 +17,20 @@ import numpy as np
 import torch
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from numpy.typing import NDArray
+from torch import nn
 
 from clients.errors import GateClosed, NodeError
 from clients.gate import Batch, Gate
 from clients.node import Node
 from consent.documents import Campaign, MaskKey, ReleaseKind, ReleaseRequest, Role, now, parameters_sha256
 from credit.binning import Embedding, Grid
+from credit.errors import ModelError
+from credit.features import registry_from
 from credit.models import binning_from, build, clip_norm, flat, learning_rate
 from crypto.documents import document_hash
 from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
-from crypto.masks import Words, encode, mask
+from crypto.masks import Masks, Words, encode
 from privacy.charges import Charge
 from privacy.dpsgd import DpSgd, train
 from privacy.noise import noisy_sum
@@ -37,6 +40,8 @@ WEIGHT_POWER = 1.5
 """Lenders count by the noisy number of their people to this power: local noise falls with the square of the count, so
 larger lenders deserve slightly more than their share."""
 TYPICAL_POPULATION = 1000.0
+LARGEST_WEIGHT = 1e4
+"""Beyond this no honest model goes; larger weights could make arithmetic on a row overflow, and an overflow speaks."""
 
 
 def join(node: Node, campaign_sha256: str) -> str:
@@ -85,27 +90,50 @@ def _histogram(node: Node, campaign: Campaign, batch: Batch) -> Floats:
     return noisy
 
 
-def _train(node: Node, campaign: Campaign, batch: Batch, binning_json: str, weights: Floats) -> Floats:
-    torch.set_num_threads(1)
-    mechanism = campaign.mechanism
-    embedding = Embedding(Grid(batch.registry), binning_from(json.loads(binning_json)))
-    model = build(campaign.model, embedding, weights)
-    population = node.store.population(campaign.sha256)
-    steps = mechanism.rounds * mechanism.local_steps
-    settings = DpSgd(
-        clip_norm=mechanism.clip_norm,
-        noise_multiplier=mechanism.noise_multiplier,
-        sampling_rate=mechanism.sampling_rate,
-        steps=mechanism.local_steps,
-        learning_rate=learning_rate(
+@dataclass(frozen=True)
+class Training:
+    """A training release whose parameters were found sound before any row was read."""
+
+    model: nn.Module
+    embedding: Embedding
+    settings: DpSgd
+    population: float
+
+    @classmethod
+    def of(cls, node: Node, campaign: Campaign, binning_json: str, weights: Floats) -> Training:
+        """Raises ModelError, FeatureError or NodeError; none of them depends on data."""
+        try:
+            parsed = json.loads(binning_json)
+        except (ValueError, RecursionError) as error:
+            raise ModelError("the binning is not JSON") from error
+        registry = registry_from(campaign.features, f"campaign {campaign.id}")
+        embedding = Embedding(Grid(registry), binning_from(parsed))
+        if weights.ndim != 1 or not (np.abs(weights) <= LARGEST_WEIGHT).all():
+            raise ModelError(f"the shared model has weights beyond {LARGEST_WEIGHT:g}")
+        mechanism = campaign.mechanism
+        steps = mechanism.rounds * mechanism.local_steps
+        rate = learning_rate(
             campaign.model, embedding.binning, mechanism.noise_multiplier, steps, len(campaign.lenders)
-        ),
-    )
-    rows = torch.from_numpy(embedding.rows(embedding.grid.cells(batch.table)))
-    labels = torch.from_numpy(batch.table[batch.registry.target].to_numpy(dtype=np.float32))
-    train(model, rows, labels, settings, population)
-    weight = (population / TYPICAL_POPULATION) ** WEIGHT_POWER
-    return np.append(weight * flat(model), weight)
+        )
+        settings = DpSgd(
+            clip_norm=mechanism.clip_norm,
+            noise_multiplier=mechanism.noise_multiplier,
+            sampling_rate=mechanism.sampling_rate,
+            steps=mechanism.local_steps,
+            learning_rate=rate,
+        )
+        return cls(
+            build(campaign.model, embedding, weights), embedding, settings, node.store.population(campaign.sha256)
+        )
+
+    def run(self, batch: Batch) -> Floats:
+        """The locally trained model times this lender's weight, and the weight."""
+        torch.set_num_threads(1)
+        rows = torch.from_numpy(self.embedding.rows(self.embedding.grid.cells(batch.table)))
+        labels = torch.from_numpy(batch.table[batch.registry.target].to_numpy(dtype=np.float32))
+        train(self.model, rows, labels, self.settings, self.population)
+        weight = (self.population / TYPICAL_POPULATION) ** WEIGHT_POWER
+        return np.append(weight * flat(self.model), weight)
 
 
 def release(node: Node, request_token: str, binning_json: str, weights: Floats) -> Words:
@@ -121,6 +149,8 @@ def release(node: Node, request_token: str, binning_json: str, weights: Floats) 
 
     Raises:
         SignatureError: the request, a mask key or the parameters are not what was signed.
+        ModelError, FeatureError: the parameters are not sound. All of this before a row is read; afterwards nothing
+            here depends on a row's values but the answer itself.
         GateClosed, NodeError, ConsentError: see :meth:`clients.gate.Gate.open`.
     """
     request = ReleaseRequest.verify(request_token, node.consortium.one(Role.COORDINATOR).key)
@@ -133,16 +163,7 @@ def release(node: Node, request_token: str, binning_json: str, weights: Floats) 
     peers = Peers.of(node, campaign, request.mask_keys)
     if campaign.mechanism.clip_norm != clip_norm(campaign.model, len(campaign.features["features"])):
         raise NodeError(f"{node.lender}: the campaign's clip norm does not belong to its model")
-    client = node.registry()
-    try:
-        batch = Gate(node, campaign, approval, client).open(request, charge_of(campaign, request.kind))
-    finally:
-        client.close()
-    if request.kind is ReleaseKind.HISTOGRAM:
-        values = _histogram(node, campaign, batch)
-    else:
-        values = _train(node, campaign, batch, binning_json, weights)
-    private = X25519PrivateKey.from_private_bytes(node.store.mask_key(campaign.sha256, b""))
+    private = X25519PrivateKey.from_private_bytes(node.store.mask_key(campaign.sha256))
     about = {
         "campaign": campaign.sha256,
         "release": request.release,
@@ -150,6 +171,14 @@ def release(node: Node, request_token: str, binning_json: str, weights: Floats) 
         "roster": document_hash(dict(request.mask_keys)),
         "parameters": request.parameters_sha256,
     }
-    masked = mask(encode(values, len(campaign.lenders)), node.lender, private, peers.keys, about)
+    masks = Masks.of(node.lender, private, peers.keys, about)
+    training = None if request.kind is ReleaseKind.HISTOGRAM else Training.of(node, campaign, binning_json, weights)
+    client = node.registry()
+    try:
+        batch = Gate(node, campaign, approval, client).open(request, charge_of(campaign, request.release))
+    finally:
+        client.close()
+    values = training.run(batch) if training else _histogram(node, campaign, batch)
+    masked = masks.apply(encode(values, len(campaign.lenders)))
     node.store.settle(batch.number, now())
     return masked

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clients.errors import SourceError
-from credit.features import FeatureRegistry, check_table
+from credit.features import FeatureRegistry, check_table, date_columns
 from crypto.pseudonyms import pairwise_pseudonym
 
 PSEUDONYM = "pseudonym"
@@ -35,7 +35,8 @@ def import_book(
         raise SourceError(f"{where} has no loans")
     check_table(loans, registry, where)
     names = [pairwise_pseudonym(lender_key, person) for person in loans[identity].astype(str)]
-    book = loans.drop(columns=identity).assign(**{PSEUDONYM: names}).drop_duplicates(PSEUDONYM, keep="last")
+    declared = [registry.target, *registry.names, *date_columns(registry)]
+    book = loans[declared].assign(**{PSEUDONYM: names}).drop_duplicates(PSEUDONYM, keep="last")
     partial = path.with_suffix(".partial")
     partial.touch(mode=0o600)
     pq.write_table(pa.Table.from_pandas(book, preserve_index=False), partial)
@@ -57,8 +58,7 @@ class LoanBook:
 
     def rows(self, people: Collection[str], registry: FeatureRegistry) -> pd.DataFrame:
         """The declared columns of these people, in the order of their pseudonyms."""
-        dates = {f.dated_by for f in registry.features if f.dated_by} | {registry.outcome_dated_by} - {None}
-        columns = [PSEUDONYM, registry.target, *registry.names, *sorted(str(d) for d in dates - {None})]
+        columns = [PSEUDONYM, registry.target, *registry.names, *date_columns(registry)]
         try:
             table = pq.read_table(self.path, columns=columns, filters=[(PSEUDONYM, "in", set(people))])
         except (OSError, pa.ArrowException) as error:

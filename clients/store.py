@@ -8,13 +8,13 @@ Rows are never changed except from reserved to settled.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clients.errors import GateClosed, NodeError
+from clients.errors import GateClosed, NodeError, StoreFailed
 from privacy.charges import Charge
 
 _SCHEMA = """
@@ -37,14 +37,22 @@ CREATE TRIGGER IF NOT EXISTS members_kept BEFORE DELETE ON members
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS members_fixed BEFORE UPDATE ON members
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS releases_fixed
-    BEFORE UPDATE OF campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, root, salt ON releases
+CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
+    OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL OR
+    (NEW.id, NEW.campaign, NEW.release, NEW.attempt, NEW.kind, NEW.noise_multiplier, NEW.sampling_rate, NEW.steps,
+     NEW.root, NEW.salt, NEW.reserved_at) IS NOT
+    (OLD.id, OLD.campaign, OLD.release, OLD.attempt, OLD.kind, OLD.noise_multiplier, OLD.sampling_rate, OLD.steps,
+     OLD.root, OLD.salt, OLD.reserved_at)
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS releases_not_replaced BEFORE INSERT ON releases WHEN EXISTS (
+    SELECT 1 FROM releases WHERE id = NEW.id OR
+    (campaign = NEW.campaign AND release = NEW.release AND attempt = NEW.attempt))
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
 
 @dataclass(frozen=True)
-class Reservation:
+class Attempt:
     """One release attempt and what it costs each member."""
 
     campaign: str
@@ -52,8 +60,34 @@ class Reservation:
     attempt: int
     kind: str
     charge: Charge
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A release attempt as the ledger holds it."""
+
+    release: int
+    attempt: int
+    kind: str
+    charge: Charge
     root: str
     salt: bytes
+
+
+def _spent(connection: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
+    charges = {
+        row[0]: Charge(row[1], row[2], row[3])
+        for row in connection.execute("SELECT id, noise_multiplier, sampling_rate, steps FROM releases")
+    }
+    histories = connection.execute("SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym")
+    by_ids: dict[str, tuple[Charge, ...]] = {}
+    spent: dict[str, tuple[Charge, ...]] = dict.fromkeys(people, ())
+    for pseudonym, ids in histories:
+        if pseudonym in spent:
+            if ids not in by_ids:
+                by_ids[ids] = tuple(charges[int(i)] for i in ids.split(","))
+            spent[pseudonym] = by_ids[ids]
+    return spent
 
 
 @dataclass(frozen=True)
@@ -68,15 +102,14 @@ class NodeStore:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA foreign_keys=ON")
                 connection.execute("BEGIN IMMEDIATE")
                 with connection:
                     yield connection
             finally:
                 connection.close()
         except sqlite3.OperationalError as error:
-            raise NodeError(
-                f"the node's ledger {self.path} did not accept the write ({error}); no row was read"
-            ) from error
+            raise StoreFailed(f"the node's ledger {self.path.name} did not accept the write ({error})") from error
 
     def create(self) -> None:
         self.path.touch(mode=0o600)
@@ -86,52 +119,54 @@ class NodeStore:
     def spent(self, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
         """Every release each of these people was reserved for, in any campaign."""
         with self._connect() as connection:
-            charges = {
-                row[0]: Charge(row[1], row[2], row[3])
-                for row in connection.execute("SELECT id, noise_multiplier, sampling_rate, steps FROM releases")
-            }
-            histories = connection.execute("SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym")
-            by_ids: dict[str, tuple[Charge, ...]] = {}
-            spent: dict[str, tuple[Charge, ...]] = dict.fromkeys(people, ())
-            for pseudonym, ids in histories:
-                if pseudonym in spent:
-                    if ids not in by_ids:
-                        by_ids[ids] = tuple(charges[int(i)] for i in ids.split(","))
-                    spent[pseudonym] = by_ids[ids]
-        return spent
+            return _spent(connection, people)
 
-    def reserve(self, reservation: Reservation, members: Sequence[str], moment: datetime) -> int:
-        """Charge every member; returns the release's number in this ledger.
+    def reserve(
+        self,
+        about: Attempt,
+        people: Sequence[str],
+        affordable: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]],
+        commit_to: Callable[[Sequence[str]], tuple[str, bytes]],
+        moment: datetime,
+    ) -> tuple[int, list[str]]:
+        """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
+
+        Args:
+            affordable: of the histories it is given, who may be charged once more.
+            commit_to: root and salt of the roster of those members.
+
+        Returns:
+            the release's number in this ledger and its members; nothing is reserved for nobody.
 
         Raises:
             GateClosed: this release attempt was reserved before; contributing twice would break the masks.
         """
-        charge = reservation.charge
         with self._connect() as connection:
-            try:
-                row = connection.execute(
-                    "INSERT INTO releases (campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps,"
-                    " root, salt, reserved_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                    (
-                        reservation.campaign,
-                        reservation.release,
-                        reservation.attempt,
-                        reservation.kind,
-                        charge.noise_multiplier,
-                        charge.sampling_rate,
-                        charge.steps,
-                        reservation.root,
-                        reservation.salt,
-                        moment.isoformat(),
-                    ),
-                )
-            except sqlite3.IntegrityError as error:
+            taken = connection.execute(
+                "SELECT 1 FROM releases WHERE campaign = ? AND release = ? AND attempt = ?",
+                (about.campaign, about.release, about.attempt),
+            ).fetchone()
+            if taken:
                 raise GateClosed(
-                    f"release {reservation.release} attempt {reservation.attempt} was reserved before; no row was read"
-                ) from error
+                    f"release {about.release} attempt {about.attempt} was reserved before; no row was read"
+                )
+            able = affordable(_spent(connection, people))
+            members = [name for name in people if name in able]
+            if not members:
+                return 0, []
+            root, salt = commit_to(members)
+            charge = about.charge
+            row = connection.execute(
+                "INSERT INTO releases (campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps,"
+                " root, salt, reserved_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    about.campaign, about.release, about.attempt, about.kind, charge.noise_multiplier,
+                    charge.sampling_rate, charge.steps, root, salt, moment.isoformat(),
+                ),
+            )  # fmt: skip
             number = int(row.lastrowid or 0)
             connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in members))
-        return number
+        return number, members
 
     def settle(self, number: int, moment: datetime) -> None:
         with self._connect() as connection:
@@ -141,22 +176,25 @@ class NodeStore:
         """Every release attempt of a campaign, with its number, oldest first."""
         with self._connect() as connection:
             rows = connection.execute(
-                "SELECT id, campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, root, salt"
+                "SELECT id, release, attempt, kind, noise_multiplier, sampling_rate, steps, root, salt"
                 " FROM releases WHERE campaign = ? ORDER BY id",
                 (campaign,),
             ).fetchall()
-        return [(r[0], Reservation(r[1], r[2], r[3], r[4], Charge(r[5], r[6], r[7]), r[8], bytes(r[9]))) for r in rows]
+        return [(r[0], Reservation(r[1], r[2], r[3], Charge(r[4], r[5], r[6]), r[7], bytes(r[8]))) for r in rows]
 
     def members(self, number: int) -> list[str]:
         with self._connect() as connection:
             rows = connection.execute("SELECT pseudonym FROM members WHERE release_id = ?", (number,)).fetchall()
         return [row[0] for row in rows]
 
-    def mask_key(self, campaign: str, fresh: bytes) -> bytes:
+    def mask_key(self, campaign: str, fresh: bytes | None = None) -> bytes:
         """The private X25519 key of this campaign; ``fresh`` becomes it if there is none yet."""
         with self._connect() as connection:
-            connection.execute("INSERT OR IGNORE INTO mask_keys VALUES (?, ?)", (campaign, fresh))
+            if fresh is not None:
+                connection.execute("INSERT OR IGNORE INTO mask_keys VALUES (?, ?)", (campaign, fresh))
             row = connection.execute("SELECT private FROM mask_keys WHERE campaign = ?", (campaign,)).fetchone()
+        if row is None:
+            raise NodeError("this node has not joined the campaign")
         return bytes(row[0])
 
     def remember_population(self, campaign: str, released: float) -> None:

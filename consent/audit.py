@@ -6,9 +6,11 @@ What is checked, in order:
 2. it extends the checkpoint that the auditor kept from the beginning;
 3. every leaf hashes, in its place, into the signed root (recomputed from the raw entries);
 4. every roster commitment has an inclusion proof under that root, as a lender would hold it;
-5. nothing was used without authority: each roster commitment comes after a live authorisation for the same lender,
-   which comes after the campaign's activation, which comes after every lender's approval;
-6. with the auditor's key: each commitment's sealed body is signed by its lender and says what the skeleton says.
+5. nothing was used without authority: each roster commitment comes after an authorisation for the same lender, which
+   comes after the campaign's activation, which comes after approvals; time never runs backwards;
+6. with the auditor's key also what is sealed: the campaign is the coordinator's, every one of its lenders signed its
+   approval, the authorisation was in force, the release is one the campaign planned, and the commitment is signed by
+   its lender and says what its skeleton says.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from consent.client import RegistryClient
-from consent.documents import Authorisation, Campaign, Role, RosterCommitment
+from consent.documents import Approval, Authorisation, Campaign, Role, RosterCommitment
 from consent.errors import AuditFailed, ConsentError
 from consent.log import body_context
 from crypto.errors import CryptoError
@@ -53,44 +56,123 @@ class Audit:
         return self.checkpoint.size
 
 
+@dataclass
+class _Use:
+    """What is known of one campaign at some point of the log."""
+
+    approved: set[str] = field(default_factory=set)
+    active: bool = False
+    campaign: Campaign | None = None
+
+
 class _Authority:
-    """Folds over the leaves in order and refuses a use without authority."""
+    """Folds over the leaves in order and refuses a use without authority.
 
-    def __init__(self, coordinator: str, registry: str) -> None:
-        self._coordinator, self._registry = coordinator, registry
-        self._proposed: set[str] = set()
-        self._approved: dict[str, set[str]] = {}
-        self._activated: set[str] = set()
-        self._authorised: set[tuple[str, str, str]] = set()
+    With the auditor's key every campaign, approval, authorisation and commitment is opened and its signature checked;
+    without it, only the order of the skeletons is.
+    """
+
+    def __init__(self, client: RegistryClient, auditor: RecipientKey | None) -> None:
+        self._client, self._auditor = client, auditor
+        self._consortium = client.consortium
+        self._uses: dict[str, _Use] = {}
+        self._authorised: dict[tuple[str, str, str], Authorisation | None] = {}
         self._committed: set[tuple[str, str, int, int]] = set()
+        self._latest = ""
+        self._index = 0
 
-    def see(self, index: int, leaf: dict[str, Any]) -> None:
-        kind, actor, campaign = leaf["type"], leaf["actor"], leaf.get("campaign", "")
-        if kind == "campaign.proposed":
-            self._require(
-                actor == self._coordinator, index, "a campaign was proposed by somebody else than the coordinator"
-            )
-            self._proposed.add(campaign)
-        elif kind == "campaign.approved":
-            self._require(campaign in self._proposed, index, "an approval precedes its campaign")
-            self._approved.setdefault(campaign, set()).add(actor)
-        elif kind == "campaign.activated":
-            self._require(bool(self._approved.get(campaign)), index, "a campaign became active without approval")
-            self._activated.add(campaign)
-        elif kind == "use.authorised":
-            self._require(campaign in self._activated, index, "a use was authorised before the campaign was active")
-            self._authorised.add((campaign, leaf["lender"], leaf["authorisation"]))
-        elif kind == "roster.committed":
-            held = (campaign, actor, leaf["authorisation_id"]) in self._authorised
-            self._require(held, index, f"{actor!r} committed a roster without authorisation")
-            key = (campaign, actor, leaf["release"], leaf["attempt"])
-            self._require(key not in self._committed, index, f"{actor!r} committed the same release attempt twice")
-            self._committed.add(key)
+    def see(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
+        """Take the next leaf; returns the opened commitment if it is one."""
+        self._index = index
+        self._require(leaf["time"] >= self._latest, "time runs backwards")
+        self._latest = leaf["time"]
+        match leaf["type"]:
+            case "campaign.proposed":
+                self._propose(index, leaf)
+            case "campaign.approved":
+                self._approve(index, leaf)
+            case "campaign.activated":
+                self._activate(leaf)
+            case "use.authorised":
+                self._authorise(index, leaf)
+            case "roster.committed":
+                return self._commit(index, leaf)
+        return None
 
-    @staticmethod
-    def _require(holds: bool, index: int, what: str) -> None:
+    def _require(self, holds: bool, what: str) -> None:
         if not holds:
-            raise AuditFailed(f"entry {index}: {what}")
+            raise AuditFailed(f"entry {self._index}: {what}")
+
+    def _open(self, index: int, leaf: dict[str, Any]) -> str | None:
+        """The signed document in an entry's body, if the auditor's key is at hand."""
+        if self._auditor is None:
+            return None
+        body = self._client.body(index)
+        same = hashlib.sha256(body).hexdigest() == leaf["body"]["sha256"]
+        self._require(same, "the sealed body is not the one in the leaf")
+        return str(json.loads(unseal_from(self._auditor, body, body_context(leaf["type"])))["token"])
+
+    def _known(self, leaf: dict[str, Any]) -> _Use:
+        self._require(leaf["campaign"] in self._uses, "it speaks of a campaign that was never proposed")
+        return self._uses[leaf["campaign"]]
+
+    def _propose(self, index: int, leaf: dict[str, Any]) -> None:
+        coordinator = self._consortium.one(Role.COORDINATOR)
+        self._require(leaf["actor"] == coordinator.id, "a campaign was proposed by somebody else than the coordinator")
+        use = self._uses[leaf["campaign"]] = _Use()
+        if token := self._open(index, leaf):
+            use.campaign = Campaign.verify(token, coordinator.key)
+            self._require(use.campaign.sha256 == leaf["campaign"], "the campaign is another than its skeleton says")
+
+    def _approve(self, index: int, leaf: dict[str, Any]) -> None:
+        use = self._known(leaf)
+        if token := self._open(index, leaf):
+            approval = Approval.verify(token, self._consortium.party(leaf["actor"]).key)
+            right = (approval.lender, approval.campaign_sha256) == (leaf["actor"], leaf["campaign"])
+            self._require(right, "the approval is another lender's or for another campaign")
+        use.approved.add(leaf["actor"])
+
+    def _activate(self, leaf: dict[str, Any]) -> None:
+        use = self._known(leaf)
+        lenders = set(use.campaign.lenders) if use.campaign else use.approved
+        missing = ", ".join(sorted(lenders - use.approved)) or ("anybody" if not use.approved else "")
+        self._require(not missing, f"the campaign became active without the approval of {missing}")
+        use.active = True
+
+    def _authorise(self, index: int, leaf: dict[str, Any]) -> None:
+        self._require(self._known(leaf).active, "a use was authorised before the campaign was active")
+        document = None
+        if token := self._open(index, leaf):
+            document = Authorisation.verify(token, self._consortium.one(Role.REGISTRY).key)
+            stated = (document.campaign_sha256, document.lender, document.id)
+            right = stated == (leaf["campaign"], leaf["lender"], leaf["authorisation"])
+            self._require(right, "the authorisation is for another campaign or lender")
+        self._authorised[leaf["campaign"], leaf["lender"], leaf["authorisation"]] = document
+
+    def _commit(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
+        held = (leaf["campaign"], leaf["actor"], leaf["authorisation_id"])
+        self._require(held in self._authorised, f"{leaf['actor']!r} committed a roster without authorisation")
+        attempt = (leaf["campaign"], leaf["actor"], leaf["release"], leaf["attempt"])
+        self._require(attempt not in self._committed, f"{leaf['actor']!r} committed the same release attempt twice")
+        self._committed.add(attempt)
+        campaign, authorisation = self._known(leaf).campaign, self._authorised[held]
+        token = self._open(index, leaf)
+        if campaign is None or authorisation is None or token is None:
+            return None
+        logged = datetime.fromisoformat(leaf["time"])
+        live = authorisation.issued_at <= logged < authorisation.expires_at
+        self._require(live, "the authorisation was not in force when the roster was committed")
+        kind, *charge = campaign.planned_charge(leaf["release"])
+        stated = [leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"]]
+        planned = leaf["release"] <= campaign.mechanism.rounds and leaf["kind"] == kind and stated == charge
+        self._require(planned, "the release is not one that the campaign planned")
+        commitment = RosterCommitment.verify(token, self._consortium.party(leaf["actor"]).key)
+        fields = commitment.payload()
+        fields["campaign"] = fields.pop("campaign_sha256")
+        same = {name: fields[name] for name in fields.keys() & leaf.keys()}
+        agrees = same == {name: leaf[name] for name in same} and commitment.lender == leaf["actor"]
+        self._require(agrees, "the sealed commitment says something else than its skeleton")
+        return commitment
 
 
 def verify_log(
@@ -118,7 +200,8 @@ def verify_log(
         progress(f"{head.size:,} entries hash to the signed root")
         leaves: list[dict[str, Any]] = [json.loads(leaf) for leaf in raw]
         commitments = _check_authority(client, raw, leaves, auditor)
-        progress(f"{len(commitments)} roster commitments included, authorised and signed by their lenders")
+        how = "authorised, as planned and signed by their lenders" if auditor else "in order; bodies were not opened"
+        progress(f"{len(commitments)} roster commitments included, {how}")
     except (CryptoError, ConsentError, KeyError, ValueError) as error:
         if isinstance(error, AuditFailed):
             raise
@@ -132,54 +215,11 @@ def verify_log(
 def _check_authority(
     client: RegistryClient, raw: list[bytes], leaves: list[dict[str, Any]], auditor: RecipientKey | None
 ) -> list[LoggedCommitment]:
-    consortium = client.consortium
-    authority = _Authority(consortium.one(Role.COORDINATOR).id, consortium.one(Role.REGISTRY).id)
+    authority = _Authority(client, auditor)
     commitments = []
     for index, leaf in enumerate(leaves):
-        authority.see(index, leaf)
+        opened = authority.see(index, leaf)
         if leaf["type"] == "roster.committed":
             client.inclusion(index).verify(raw[index], client.log)
-            opened = _open_commitment(client, index, leaf, auditor) if auditor else None
             commitments.append(LoggedCommitment(index, leaf, opened))
-        elif auditor and leaf["type"] in {"campaign.activated", "use.authorised"}:
-            _check_sealed_documents(client, index, leaf, auditor)
     return commitments
-
-
-def _open_body(client: RegistryClient, index: int, leaf: dict[str, Any], auditor: RecipientKey) -> dict[str, Any]:
-    body = client.body(index)
-    if hashlib.sha256(body).hexdigest() != leaf["body"]["sha256"]:
-        raise AuditFailed(f"entry {index}: the sealed body is not the one in the leaf")
-    opened: dict[str, Any] = json.loads(unseal_from(auditor, body, body_context(leaf["type"])))
-    return opened
-
-
-def _open_commitment(
-    client: RegistryClient, index: int, leaf: dict[str, Any], auditor: RecipientKey
-) -> RosterCommitment:
-    token = _open_body(client, index, leaf, auditor)["token"]
-    commitment = RosterCommitment.verify(token, client.consortium.party(leaf["actor"]).key)
-    fields = commitment.payload()
-    fields["campaign"] = fields.pop("campaign_sha256")
-    stated = {name: leaf[name] for name in fields.keys() & leaf.keys()}
-    if {name: fields[name] for name in stated} != stated or commitment.lender != leaf["actor"]:
-        raise AuditFailed(f"entry {index}: the sealed commitment says something else than its skeleton")
-    return commitment
-
-
-def _check_sealed_documents(client: RegistryClient, index: int, leaf: dict[str, Any], auditor: RecipientKey) -> None:
-    """An activation lists the approvals of all lenders; an authorisation is the registry's and for this campaign."""
-    opened = _open_body(client, index, leaf, auditor)
-    if leaf["type"] == "use.authorised":
-        document = Authorisation.verify(opened["token"], client.consortium.one(Role.REGISTRY).key)
-        if (document.campaign_sha256, document.lender) != (leaf["campaign"], leaf["lender"]):
-            raise AuditFailed(f"entry {index}: the authorisation is for another campaign or lender")
-        return
-    campaign, _ = client.campaign(leaf["campaign"])
-    _check_quorum(index, campaign, set(opened["approved"]))
-
-
-def _check_quorum(index: int, campaign: Campaign, approved: set[str]) -> None:
-    if approved != set(campaign.lenders):
-        missing = ", ".join(sorted(set(campaign.lenders) - approved))
-        raise AuditFailed(f"entry {index}: the campaign became active without the approval of {missing}")

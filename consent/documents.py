@@ -225,9 +225,9 @@ class Mechanism(BaseModel):
     local_steps: int = Field(ge=1, le=100_000)
     sampling_rate: float = Field(gt=0, le=1)
     clip_norm: float = Field(gt=0)
-    noise_multiplier: float = Field(gt=0)
+    noise_multiplier: float = Field(ge=0.1)
     bins: int = Field(ge=2, le=64)
-    histogram_noise_multiplier: float = Field(gt=0)
+    histogram_noise_multiplier: float = Field(ge=0.1)
     collusion_bound: int = Field(ge=0)
 
 

@@ -40,6 +40,7 @@ FLOOR_DEVIATIONS = 3.0
 KERNEL_RANGE, KERNEL_OWN = 1.0, 0.05
 MIN_VARIANCE = 0.02
 MIN_POPULATION = 50.0
+MAX_BINS = 512
 
 
 def _positive_edges(kind: str) -> Floats:
@@ -217,6 +218,13 @@ def _table(bins: FeatureBins, ordered: bool) -> Floats:
     return np.asarray(centred / math.sqrt(max(float(frequency @ (centred**2).sum(1)), MIN_VARIANCE)))
 
 
+def _sound(bins: FeatureBins) -> bool:
+    """Bins numbered from 0, at least one and 'missing', with frequencies that sum to 1."""
+    inside = 2 <= len(bins.frequency) <= MAX_BINS and min(bins.bin_of_cell) >= 0
+    inside = inside and max(bins.bin_of_cell) < len(bins.frequency)
+    return inside and min(bins.frequency) >= 0 and math.isclose(sum(bins.frequency), 1, rel_tol=1e-6)
+
+
 @dataclass(frozen=True)
 class Embedding:
     """Turns cells into model inputs of unit mean square per feature, with a constant 1 at the end."""
@@ -227,12 +235,9 @@ class Embedding:
     def __post_init__(self) -> None:
         """Raises FeatureError unless the binning maps exactly this grid's cells to its own bins."""
         sizes = tuple(len(bins.bin_of_cell) for bins in self.binning.features)
-        inside = all(
-            len(bins.frequency) >= 2 and min(bins.bin_of_cell) >= 0 and max(bins.bin_of_cell) < len(bins.frequency)
-            for bins in self.binning.features
-        )
-        finite = all(0 <= f <= 1 for bins in self.binning.features for f in bins.frequency)
-        if sizes != self.grid.sizes or not inside or not finite or not 0 < self.binning.base_rate < 1:
+        fits = sizes == self.grid.sizes and all(_sound(bins) for bins in self.binning.features)
+        released = 0 < self.binning.base_rate < 1 and 1 <= self.binning.population < math.inf
+        if not (fits and released):
             raise FeatureError(f"the binning does not belong to registry {self.grid.registry.name!r}")
 
     @cached_property

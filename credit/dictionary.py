@@ -46,9 +46,9 @@ _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
 
 def guess_category(name: str) -> DataCategory:
     """The data category that a column's name suggests; consumption where it suggests nothing."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
     for category, pattern in _PATTERNS:
-        if re.search(pattern, words):
+        if re.search(pattern.replace("_?", " ?").replace("_", " "), words):
             return category
     return DataCategory.CONSUMPTION
 

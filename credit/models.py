@@ -140,7 +140,9 @@ class CreditModel:
             "binning": asdict(self.embedding.binning),
         }
         tensors = {"parameters": torch.from_numpy(self.parameters.copy())}
-        save_file(tensors, path, metadata={"tahini": json.dumps(specification)})
+        partial = path.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"tahini": json.dumps(specification)})
+        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> CreditModel:
@@ -150,11 +152,12 @@ class CreditModel:
                 specification = json.loads((file.metadata() or {})["tahini"])
                 parameters = np.asarray(file.get_tensor("parameters"), dtype=np.float64)
             registry = registry_from(specification["registry"], str(path))
-            binning = binning_from(specification["binning"])
-            kind: Kind = specification["kind"]
+            embedding = Embedding(Grid(registry), binning_from(specification["binning"]))
+            kind = TypeAdapter(Kind).validate_python(specification["kind"])
+            build(kind, embedding, parameters)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, FeatureError, ModelError) as error:
             raise ModelError(f"{path} is not a released model: {error}") from error
-        return cls(kind, Embedding(Grid(registry), binning), parameters)
+        return cls(kind, embedding, parameters)
 
 
 def binning_from(data: object) -> Binning:

@@ -4,14 +4,15 @@ Each pair of lenders agrees on a key (X25519, RFC 7748), derives a fresh 256-bit
 (HKDF-SHA256, RFC 5869) and expands it with ChaCha20 (RFC 8439) to one 64-bit word per coordinate. The lender
 whose name sorts first adds the words, the other subtracts them, modulo 2^64; over all lenders they cancel.
 
-Values travel in fixed point with 24 fractional bits. Encoding refuses a value so large that the sum over all
-lenders could wrap. The argument is that of Bonawitz et al. 2017 (https://eprint.iacr.org/2017/281), section 4,
-without self-masks: there is no recovery of dropouts here, so no mask is ever opened.
+Values travel in fixed point with 24 fractional bits, cut so that the sum over all lenders cannot wrap. The argument is
+that of Bonawitz et al. 2017 (https://eprint.iacr.org/2017/281), section 4, without self-masks: there is no recovery of
+dropouts here, so no mask is ever opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -31,14 +32,13 @@ Words = NDArray[np.uint64]
 def encode(values: NDArray[np.float64], parties: int) -> Words:
     """Fixed-point words of ``values`` (any shape, flattened), two's complement modulo 2^64.
 
-    Raises:
-        MaskError: a value is not finite, or so large that the sum over ``parties`` could wrap.
+    A value so large that the sum over ``parties`` could wrap is cut to the largest that cannot, and one that is not a
+    number becomes zero: refusing would tell the coordinator something about this lender alone.
     """
-    scaled = np.rint(np.asarray(values, dtype=np.float64).ravel() * (1 << FRACTION_BITS))
     limit = 2.0**62 / max(parties, 1)
-    if not np.isfinite(scaled).all() or (np.abs(scaled) > limit).any():
-        raise MaskError(f"a value is not finite or exceeds {limit / (1 << FRACTION_BITS):.3g}; the sum could wrap")
-    return scaled.astype(np.int64).view(np.uint64)
+    scaled = np.rint(np.asarray(values, dtype=np.float64).ravel() * (1 << FRACTION_BITS))
+    words: Words = np.clip(np.nan_to_num(scaled, nan=0.0), -limit, limit).astype(np.int64).view(np.uint64)
+    return words
 
 
 def decode(total: Words) -> NDArray[np.float64]:
@@ -62,31 +62,45 @@ def expand(seed: bytes, size: int) -> Words:
     return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
 
 
-def mask(
-    words: Words,
-    me: str,
-    private: X25519PrivateKey,
-    peers: Mapping[str, X25519PublicKey],
-    release: Mapping[str, object],
-) -> Words:
-    """Add this lender's pairwise masks to ``words``.
+@dataclass(frozen=True)
+class Masks:
+    """One lender's pairwise seeds for one release attempt; made before any data is touched."""
 
-    Args:
-        me: this lender's name; must not be among ``peers``.
-        peers: every *other* lender of the roster, by name.
-        release: what this release attempt is; see :func:`pair_seed`.
+    signs_and_seeds: tuple[tuple[bool, bytes], ...] = field(repr=False)
 
-    Raises:
-        MaskError: there is nobody to hide among.
-    """
-    if not peers or me in peers:
-        raise MaskError("masking needs at least one other lender: a sum of one hides nothing")
-    total = words.copy()
-    for name, public in peers.items():
-        low, high = sorted((me, name))
-        words_of_pair = expand(pair_seed(private.exchange(public), release, low, high), len(words))
-        total = total + words_of_pair if me == low else total - words_of_pair
-    return total
+    @classmethod
+    def of(
+        cls, me: str, private: X25519PrivateKey, peers: Mapping[str, X25519PublicKey], release: Mapping[str, object]
+    ) -> Masks:
+        """Agree with every peer.
+
+        Args:
+            me: this lender's name; must not be among ``peers``.
+            peers: every *other* lender of the roster, by name.
+            release: what this release attempt is; see :func:`pair_seed`.
+
+        Raises:
+            MaskError: there is nobody to hide among, or a peer's key is not one.
+        """
+        if not peers or me in peers:
+            raise MaskError("masking needs at least one other lender: a sum of one hides nothing")
+        pairs = []
+        for name, public in peers.items():
+            low, high = sorted((me, name))
+            try:
+                shared = private.exchange(public)
+            except ValueError as error:
+                raise MaskError(f"the mask key of {name!r} is of low order") from error
+            pairs.append((me == low, pair_seed(shared, release, low, high)))
+        return cls(tuple(pairs))
+
+    def apply(self, words: Words) -> Words:
+        """Add the masks to ``words``."""
+        total = words.copy()
+        for adds, seed in self.signs_and_seeds:
+            stream = expand(seed, len(words))
+            total = total + stream if adds else total - stream
+        return total
 
 
 def unmask(contributions: Sequence[Words]) -> NDArray[np.float64]:

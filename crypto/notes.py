@@ -97,7 +97,8 @@ def open_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, list[str]]
         for verifier in verifiers:
             if (verifier.name, verifier.key_id) == (name, signature[:4]):
                 verifier.key.verify(signature[4:], text.encode())
-                signed_by.append(name)
+                if name not in signed_by:
+                    signed_by.append(name)
     if not signed_by:
         raise SignatureError("the note is not signed by any key that is trusted here")
     return text, signed_by

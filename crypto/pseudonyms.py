@@ -23,10 +23,16 @@ VERSION = "v1"
 KEY_SIZE = 32
 
 
+def _separates(letter: str) -> bool:
+    """Spaces, hyphens and invisible characters, which people type into the same number differently."""
+    return unicodedata.category(letter) in {"Zs", "Cc", "Cf", "Pd"}
+
+
 def _name(key: bytes, purpose: str, identity: str) -> str:
     if len(key) != KEY_SIZE:
         raise CryptoError(f"a pseudonym key has {KEY_SIZE} bytes, this one has {len(key)}")
-    normal = unicodedata.normalize("NFKC", identity).strip().upper()
+    letters = unicodedata.normalize("NFKC", identity).upper()
+    normal = "".join(letter for letter in letters if not _separates(letter))
     if not normal:
         raise CryptoError("a person without an identity number has no pseudonym")
     message = f"tahini/pseudonym/{VERSION}/{purpose}\n{normal}".encode()

@@ -40,6 +40,8 @@ class SealedBody:
 
 def _derive(data_key: bytes, salt: bytes) -> tuple[bytes, bytes, bytes]:
     """HKDF-SHA256 of the data key: (AES-256 key, GCM nonce, key commitment), fresh for every salt."""
+    if len(data_key) != KEY_SIZE:
+        raise SealError("a data key has 32 bytes; this one was destroyed or never was one")
     material = HKDF(SHA256(), 2 * KEY_SIZE + NONCE_SIZE, salt, b"tahini/sealed-body/v1").derive(data_key)
     return material[:KEY_SIZE], material[2 * KEY_SIZE :], material[KEY_SIZE : 2 * KEY_SIZE]
 

@@ -98,6 +98,8 @@ def extend_tiles(size: int, leaves: Sequence[bytes], load: TileLoader) -> dict[T
             index, offset = divmod(position, TILE_WIDTH)
             taken = row[: TILE_WIDTH - offset]
             before = load(level, index)[: offset * HASH_SIZE] if offset else b""
+            if len(before) != offset * HASH_SIZE:
+                raise ProofError(f"tile {level}/{index_path(index)} lost hashes that the log has signed")
             tile = before + b"".join(taken)
             changed[TileId(level, index)] = tile
             if len(tile) == TILE_WIDTH * HASH_SIZE:

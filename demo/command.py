@@ -22,6 +22,10 @@ from privacy.errors import PrivacyError
 from server.errors import CampaignStopped, CoordinatorError
 
 DELTA = 1e-5
+MIN_EPSILON, MAX_EPSILON = 0.01, 50.0
+SEED_HELP = "Fixes the split and the model's start; never noise or keys."
+MAX_SEED = 2**53 - 1
+"""Larger whole numbers do not survive canonical JSON."""
 EXPECTED = (
     DemoError, NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError, CampaignStopped,
     CoordinatorError, OSError,
@@ -52,7 +56,9 @@ def demo(
     lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
     epsilon: Annotated[float, typer.Option(help="Privacy loss per borrower over the whole campaign.")] = 1.0,
     model: Annotated[ModelChoice, typer.Option(help="What to train.")] = ModelChoice.SCORECARD,
-    seed: Annotated[int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED)
+    ] = 0,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the report's figures here too.")] = None,
     workspace: Annotated[Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")] = None,
 ) -> None:
@@ -99,10 +105,16 @@ def _checked(
 ) -> Loans:  # fmt: skip
     """Everything that can be checked before anything is created."""
     Budget(epsilon, DELTA)
+    if epsilon > MAX_EPSILON:
+        raise DemoError(f"epsilon {epsilon:g} protects nobody; choose at most {MAX_EPSILON:g}")
+    if epsilon < MIN_EPSILON:
+        raise DemoError(f"epsilon {epsilon:g} leaves nothing to learn; choose at least {MIN_EPSILON:g}")
     if root.exists():
         raise DemoError(f"the workspace {root} exists already; name another with --workspace")
     if json_out is not None and not json_out.parent.is_dir():
         raise DemoError(f"cannot write {json_out}: the folder {json_out.parent} does not exist")
+    if json_out is not None and json_out.is_dir():
+        raise DemoError(f"cannot write {json_out}: it is a folder")
     if data is None:
         if target or partition or features:
             raise DemoError("--target, --partition and --features describe a table; name it with --data")
@@ -121,7 +133,9 @@ def _fail(error: Exception, root: Path | None) -> NoReturn:
     typer.echo(f"tahini: {sentence}", err=True)
     if root is not None and root.exists():
         if (root / "registry").exists() and any((root / "lenders").glob("*/ledger.db")):
-            kept = f"ledgers, log and the programs' own logs are in {root}; no model was released"
+            released = any(root.glob("coordinator/campaigns/*/model-card.jws"))
+            state = "a model was released, but its report is not complete" if released else "no model was released"
+            kept = f"ledgers, log and the programs' own logs are in {root}; {state}"
             typer.echo(f"tahini: {kept}", err=True)
         else:
             shutil.rmtree(root)

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from clients.source import PSEUDONYM
 from credit.dictionary import describe
-from credit.features import FeatureRegistry, check_table, load_registry
+from credit.features import FeatureRegistry, check_table, date_columns, load_registry
 from demo.errors import DemoError
 
 IDENTITY = "identity_number"
@@ -70,13 +71,19 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
     Raises:
         DemoError, FeatureError: one sentence naming file and column.
     """
-    if path.suffix not in {".parquet", ".csv"}:
-        raise DemoError(f"{path}: expected a .parquet or .csv file")
+    if path.suffix not in {".parquet", ".csv"} or not path.is_file():
+        raise DemoError(f"{path}: expected an existing .parquet or .csv file")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DemoError(f"cannot read {path}: {error}") from error
     table.columns = table.columns.map(str)
+    for name in (IDENTITY, PSEUDONYM):
+        if name in table.columns:
+            raise DemoError(f"{path}: the column name {name!r} is reserved; rename the column")
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise DemoError(f"{path}: two columns are named {twice!r}")
     if partition is not None and partition not in table.columns:
         raise DemoError(
             f"{path}: the partition column {partition!r} is missing; the columns are {', '.join(table.columns)}"
@@ -144,8 +151,7 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
     if not 2 <= lenders <= len(NAMES):
         raise DemoError(f"a consortium has 2 to {len(NAMES)} lenders, not {lenders}")
     rng = np.random.default_rng(seed)
-    dated = {f.dated_by for f in loans.registry.features} | {loans.registry.outcome_dated_by}
-    columns = [loans.registry.target, *loans.registry.names, *sorted(d for d in dated if d)]
+    columns = [loans.registry.target, *loans.registry.names, *date_columns(loans.registry)]
     everyone = loans.table.assign(**{IDENTITY: identity_numbers(len(loans.table), rng)})
     good_and_bad = [np.flatnonzero(loans.table[loans.registry.target] == label) for label in (0, 1)]
     test = np.concatenate([rng.permutation(rows)[: round(HOLD_OUT * len(rows))] for rows in good_and_bad])

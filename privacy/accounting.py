@@ -19,10 +19,14 @@ from privacy.errors import PrivacyError
 DISCRETISATION = 1e-3
 """Width of the privacy-loss grid. Coarser is faster and only ever more pessimistic (about 0.01% here)."""
 MAX_NOISE_MULTIPLIER = 1e5
+HOPELESS = 1e4
+"""Squared mu beyond which full-batch releases have an epsilon in the thousands; not worth the memory."""
 
 
 @lru_cache(maxsize=4096)
 def _composed(charges: tuple[Charge, ...], delta: float) -> float:
+    if sum(charge.steps / charge.noise_multiplier**2 for charge in charges if charge.sampling_rate == 1) > HOPELESS:
+        return math.inf
     accountant = PLDAccountant(value_discretization_interval=DISCRETISATION)
     for charge in charges:
         event = GaussianDpEvent(charge.noise_multiplier)

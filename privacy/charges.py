@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 from privacy.errors import PrivacyError
 
+MIN_NOISE_MULTIPLIER = 0.1
+MAX_STEPS = 100_000
+"""Beyond these limits a release protects nobody, and composing it would take hours."""
+
 
 @dataclass(frozen=True, order=True)
 class Charge:
@@ -26,7 +30,8 @@ class Charge:
     steps: int = 1
 
     def __post_init__(self) -> None:
-        if not (0 < self.noise_multiplier < math.inf and 0 < self.sampling_rate <= 1 and self.steps >= 1):
+        noise = MIN_NOISE_MULTIPLIER <= self.noise_multiplier < math.inf
+        if not (noise and 0 < self.sampling_rate <= 1 and 1 <= self.steps <= MAX_STEPS):
             raise PrivacyError(f"not a release that can be charged: {self}")
 
 

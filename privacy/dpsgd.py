@@ -1,6 +1,7 @@
-"""DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and clipping are Opacus', the noise is ours.
+"""DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and the optimizer are Opacus', sum and noise are ours.
 
-Opacus draws its noise from torch's seeded generator; here it comes from :mod:`privacy.noise`. Batches are Poisson
+Opacus sums in float32 and draws its noise from torch's seeded generator; here sums are exact and the noise comes from
+:mod:`privacy.noise`. Batches are Poisson
 samples, as the accountant assumes, and may be empty. Large batches are clipped in slices that fit into memory.
 """
 
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 with warnings.catch_warnings():
@@ -21,10 +24,12 @@ with warnings.catch_warnings():
 
 from privacy.charges import Charge
 from privacy.errors import PrivacyError
-from privacy.noise import noisy_sum, poisson_sample
+from privacy.noise import Grid, poisson_sample
 
-SLICE_VALUES = 16_000_000
-"""Per-record gradient values held at once (64 MB as float32)."""
+SLICE_VALUES = 4_000_000
+"""Per-record gradient values held at once (about 100 MB through all steps)."""
+CLIP_MARGIN = 1e-9
+"""So that rounding in the clip itself stays on the safe side."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +52,36 @@ class DpSgd:
         return Charge(self.noise_multiplier, self.sampling_rate, self.steps)
 
 
-class OsNoiseOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no types
-    """Opacus' optimizer, its noise replaced by the exact sampler over the whole gradient vector."""
+class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no types
+    """Opacus' optimizer over exact sums: clipped in double precision, summed on an integer grid, noised exactly."""
+
+    def clip_and_accumulate(self) -> None:
+        """Opacus' rule (each record's gradient scaled to norm ``max_grad_norm`` at most), without its float32 sums."""
+        records = torch.cat([self._get_flat_grad_sample(p).flatten(1) for p in self.params], dim=1)
+        gradients = records.double().numpy()
+        sound = np.isfinite(gradients).all(axis=1, keepdims=True)
+        gradients = np.where(sound, gradients, 0.0)
+        norms = np.linalg.norm(gradients, axis=1, keepdims=True)
+        clipped = gradients * np.minimum(1.0, self.max_grad_norm * (1 - CLIP_MARGIN) / np.maximum(norms, 1e-300))
+        total = self._grid.round(clipped).sum(axis=0, dtype=np.int64)
+        self._total = total if self._total is None else self._total + total
+        for parameter in self.params:
+            parameter.grad_sample = None
 
     def add_noise(self) -> None:
-        total = torch.cat([p.summed_grad.reshape(-1) for p in self.params]).double().numpy()
-        noisy = noisy_sum(total, self.max_grad_norm, self.noise_multiplier)
-        released = torch.from_numpy(noisy).to(self.params[0].dtype)
+        total, self._total = self._total, None
+        if total is None:
+            raise PrivacyError("a step was taken before any gradient was summed")
+        released = torch.from_numpy(self._grid.release(total)).to(self.params[0].dtype)
         sizes = [p.numel() for p in self.params]
         for parameter, part in zip(self.params, torch.split(released, sizes), strict=True):
             parameter.grad = part.view_as(parameter)
+
+    _total: NDArray[np.int64] | None = None
+
+    @property
+    def _grid(self) -> Grid:
+        return Grid(self.max_grad_norm, self.noise_multiplier)
 
 
 def train(
@@ -83,7 +108,7 @@ def train(
     slice_size = max(1, SLICE_VALUES // parameters)
     guarded = GradSampleModule(model, loss_reduction="sum", strict=True)
     expected = max(1.0, settings.sampling_rate * population)
-    optimizer = OsNoiseOptimizer(
+    optimizer = ExactOptimizer(
         torch.optim.SGD(model.parameters(), lr=settings.learning_rate / expected, momentum=settings.momentum),
         noise_multiplier=settings.noise_multiplier,
         max_grad_norm=settings.clip_norm,

@@ -1,7 +1,9 @@
 """The budget filter: who may still be used under a cap (Rogers et al. 2016; Feldman & Zrnic 2021).
 
-A person at the cap is left out, not an error. Because charges are chosen in advance by the campaign and do not depend
-on data, comparing the composition of all charges with the cap before each release is a valid filter.
+A person at the cap is left out, not an error. With full batches every charge is a Gaussian release, for which comparing
+the composition of all charges with the cap before each release is valid even if later charges are chosen after seeing
+earlier results (Smith & Thakurta 2022, https://arxiv.org/abs/2210.17520). Sampled charges are not covered by that
+argument when they are chosen adaptively, so a campaign fixes them in advance and attempts beyond it count in full.
 """
 
 from __future__ import annotations

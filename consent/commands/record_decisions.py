@@ -205,11 +205,13 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
                 _check_choice(choice, notice, subject)
             states = _apply(batch, decision, subject, moment)
             batch.decisions.append({"sha256": decision.sha256, "subject_id": subject.id, "entry_index": index})
-            body = canonical_json({"token": token, "states": states})
+            salt = secrets.token_urlsafe(32)
+            public = {"decision": decision_commitment(salt, decision.sha256, states)}
+            body = canonical_json({"token": token, "states": states, "salt": salt})
             batch.entries.append(
-                entry_for_subject("consent.decided", moment, registry.me.id, {}, subject.data_key, body)
+                entry_for_subject("consent.decided", moment, registry.me.id, public, subject.data_key, body)
             )
-            recorded.append(Recorded(subject.pseudonym, decision.sha256, index, states))
+            recorded.append(Recorded(subject.pseudonym, decision.sha256, index, states, salt))
         _write(session, batch)
         registry.log.append(session, batch.entries)
     return recorded

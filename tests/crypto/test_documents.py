@@ -4,7 +4,7 @@ import hmac
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.documents import canonical_json, document_hash, sign_document, unverified_payload, verify_document
@@ -18,8 +18,9 @@ STRANGER = SigningKey(b"\x06" * 32)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e9, 1e9) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
+briefly = settings(deadline=None, max_examples=40)
 
 
 def compact(header, payload, signer):
@@ -121,6 +122,7 @@ def test_a_signature_moved_to_another_document_is_refused(token):
         verify_document(moved, "consent", KEY.public)
 
 
+@briefly
 @given(st.integers(0, 511))
 def test_any_flipped_bit_of_a_signature_is_noticed(bit):
     head, payload, signature = sign_document("consent", PAYLOAD, KEY).split(".")
@@ -151,6 +153,7 @@ def test_an_unverified_payload_is_what_a_document_claims(token):
     assert unverified_payload(compact(header(), b'{"by":"a stranger"}', STRANGER.sign)) == {"by": "a stranger"}
 
 
+@briefly
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=6), st.randoms())
 def test_canonical_json_does_not_depend_on_the_order_of_keys(value, random):
     keys = list(value)
@@ -160,22 +163,22 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys(value, random):
     assert document_hash(shuffled) == document_hash(value)
 
 
+@briefly
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=6))
 def test_any_payload_survives_signing(value):
     assert verify_document(sign_document("consent", value, KEY), "consent", KEY.public) == value
 
 
 def test_canonical_json_is_that_of_rfc_8785():
-    # Source: RFC 8785 section 3.2.2 (input) and section 3.2.4 (output in UTF-8, as hex).
+    # Source: RFC 8785 section 3.2.2 (input) and section 3.2.3 (output).
     value = {
         "numbers": [333333333.33333329, 1e30, 4.50, 2e-3, 0.000000000000000000000000001],
         "string": '€$\u000f\nA\'B"\\\\"/',
         "literals": [None, True, False],
     }
-    assert canonical_json(value).hex() == (
-        "7b226c69746572616c73223a5b6e756c6c2c747275652c66616c73655d2c226e756d62657273223a5b3333333333333333332e3333"
-        "3333333333332c31652b33302c342e352c302e3030322c31652d32375d2c22737472696e67223a22e282ac245c75303030665c6e41"
-        "27425c225c5c5c5c5c222f227d"
+    assert canonical_json(value).decode() == (
+        '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],'
+        r""""string":"€$\u000f\nA'B\"\\\\\"/"}"""
     )
 
 

@@ -54,6 +54,7 @@ def test_the_sum_does_not_depend_on_the_order_of_arrival():
     assert unmask(masked[::-1]).tolist() == unmask(masked).tolist() == [6.0, -8.0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e10, 1e10)))
 def test_a_fixed_point_value_is_within_half_a_step_of_the_truth(values):
     assert np.abs(decode(encode(np.array(values), 2)) - values).max(initial=0) <= 2.0 ** -(FRACTION_BITS + 1)

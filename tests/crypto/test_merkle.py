@@ -316,6 +316,15 @@ def test_an_empty_list_of_hashes_proves_nothing():
         verify_consistency(4, 6, [], tree_root(4, read), tree_root(4, read))
 
 
+def test_a_proof_of_a_small_tree_does_not_pass_for_one_of_a_larger_tree_with_its_root():
+    read = reader(numbered(2))
+    root = tree_root(2, read)
+    with pytest.raises(ProofError, match="shorter"):
+        verify_inclusion(leaf_hash(b"entry 0"), 0, 4, inclusion_proof(0, 2, read), root)
+    with pytest.raises(ProofError, match="shorter"):
+        verify_consistency(1, 4, consistency_proof(1, 2, read), tree_root(1, read), root)
+
+
 def test_a_hash_of_another_length_is_refused():
     read = reader(numbered(2))
     with pytest.raises(ProofError, match="32 bytes"):

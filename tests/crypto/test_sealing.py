@@ -30,6 +30,7 @@ def auditor():
     return RecipientKey.generate()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.binary(max_size=40))
 def test_a_body_opens_under_its_key_and_context(plaintext, context):
     assert unseal(KEY, seal(KEY, plaintext, context), context) == plaintext

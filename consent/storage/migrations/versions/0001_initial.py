@@ -175,10 +175,10 @@ def upgrade() -> None:
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
         same = " AND ".join(f"{column} = NEW.{column}" for column in key)
-        op.execute(  # INSERT OR REPLACE would delete without firing the trigger above
+        op.execute(  # INSERT OR REPLACE would delete without firing the trigger above; names are this file's
             f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
             f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"  # noqa: S608  # names from this file
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"  # names from this file
         )
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints machine, versions, seeds and medians; none of them runs in the tests."""
