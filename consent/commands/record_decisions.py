@@ -6,6 +6,7 @@ Who relays a decision does not matter; whose key signed it does. A batch is acce
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
-from consent.documents import Action, Choice, Decision, Notice
+from consent.documents import Action, Choice, Decision, Notice, decision_commitment
 from consent.errors import Conflict, NotAuthenticated, NotFound
 from consent.log import Entry, entry_for_subject
 from consent.registry import Registry

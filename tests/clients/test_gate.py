@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from dataclasses import replace
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 from support.house import House, features, loans
 
@@ -41,7 +44,7 @@ def gate(house: House, lender: str = "aspen", client: RegistryClient | None = No
 
 def open_gate(house: House, release: int = 0, lender: str = "aspen", attempt: int = 1):
     asked = request(house, release, attempt)
-    return gate(house, lender).open(asked, charge_of(house.campaign, asked.kind))
+    return gate(house, lender).open(asked, charge_of(house.campaign, release))
 
 
 def reads(monkeypatch) -> list[str]:
@@ -76,12 +79,12 @@ def test_an_expired_consent_is_absent_without_anybody_doing_anything(house):
     person = house.borrowers["cedar"][0]
     house.withdraw(person)
     decision = person.decide(house.notice, {"ordinary": Action.GIVE})
-    soon = now() + timedelta(seconds=1)
-    signed = Decision.claimed(decision).model_copy(update={"expiry_time": soon, "nonce": "n" * 16}).sign(person.key)
+    changes = {"event_time": now() + timedelta(seconds=1), "expiry_time": now() + timedelta(seconds=60)}
+    signed = Decision.claimed(decision).model_copy(update={"nonce": "n" * 16, **changes}).sign(person.key)
     house.anyone().decide([signed])
     house.activate()
-    house.clock.offset = timedelta(seconds=5)
-    open_gate(house, 0, "cedar")
+    house.clock.offset = timedelta(seconds=61)
+    gate(house, "cedar", clock=house.clock).open(request(house), charge_of(house.campaign, 0))
     assert person.pseudonym not in members(house, 0, "cedar")
 
 
@@ -142,7 +145,7 @@ def test_registry_down_means_no_rows(active, monkeypatch):
     node = active.node()
     dead = RegistryClient("http://127.0.0.1:9", node.consortium, "aspen", node.key)
     with pytest.raises(RegistryUnavailable, match="does not answer"):
-        gate(active, client=dead).open(request(active), charge_of(active.campaign, ReleaseKind.HISTOGRAM))
+        gate(active, client=dead).open(request(active), charge_of(active.campaign, 0))
     assert order == []
 
 
@@ -151,7 +154,7 @@ def test_a_wrong_clock_means_no_rows(active, monkeypatch):
     for offset in (timedelta(hours=2), timedelta(minutes=-10)):
         with pytest.raises(GateClosed, match="no row was read"):
             gate(active, clock=lambda offset=offset: now() + offset).open(
-                request(active), charge_of(active.campaign, ReleaseKind.HISTOGRAM)
+                request(active), charge_of(active.campaign, 0)
             )
     assert order == []
 
@@ -159,8 +162,60 @@ def test_a_wrong_clock_means_no_rows(active, monkeypatch):
 def test_a_replayed_snapshot_is_too_old(active, monkeypatch):
     held = active.client("cedar").snapshot(active.campaign.sha256)
     stale = held[0].model_copy(update={"issued_at": held[0].issued_at - timedelta(minutes=3)})
-    monkeypatch.setattr(RegistryClient, "snapshot", lambda self, _: (stale, held[1]))
+    newer = replace(held[1], size=held[1].size + 100)
+    monkeypatch.setattr(RegistryClient, "snapshot", lambda self, _: (stale, newer, held[2]))
     with pytest.raises(GateClosed, match="ConsentIsFresh"):
+        open_gate(active, lender="cedar")
+
+
+def test_a_snapshot_from_before_a_withdrawal_cannot_be_replayed(active, monkeypatch):
+    held = active.client("cedar").snapshot(active.campaign.sha256)
+    person = active.consenting("cedar")[0]
+    active.withdraw(person)
+    monkeypatch.setattr(RegistryClient, "snapshot", lambda self, _: held)
+    with pytest.raises(GateClosed, match="older than the authorisation"):
+        open_gate(active, lender="cedar")
+
+
+def test_requests_at_the_same_moment_cannot_share_one_budget(active):
+    """The look at what was spent and the reservation are one transaction."""
+    open_gate(active, 0, "cedar")
+    outcomes: list[str] = []
+
+    def attempt(number: int) -> None:
+        try:
+            open_gate(active, 1, "cedar", number)
+            outcomes.append("open")
+        except GateClosed:
+            outcomes.append("closed")
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(1, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["closed"] * 4 + ["open"] * 2
+
+
+def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(active):
+    def counted_at(campaign) -> dict[str, str]:
+        places = {}
+        for lender in active.borrowers:
+            snapshot = active.client(lender).snapshot(campaign.sha256)[0]
+            names = {p.pseudonym: p.ledger_pseudonym for p in active.borrowers[lender]}
+            places |= {names[name]: lender for name in (*snapshot.ordinary, *snapshot.sensitive)}
+        return places
+
+    first = counted_at(active.campaign)
+    for number in range(3):
+        assert counted_at(active.activate(id=f"next-{number}")) == first
+
+
+def test_a_book_with_somebody_twice_is_refused(active):
+    path = active.founded.node_home("cedar") / "book.parquet"
+    book = pd.read_parquet(path)
+    pd.concat([book, book.head(1)]).to_parquet(path)
+    with pytest.raises(NodeError, match="each member once"):
         open_gate(active, lender="cedar")
 
 
@@ -206,7 +261,7 @@ def test_every_release_is_charged_before_rows_are_read(active, monkeypatch):
 def test_less_noise_than_the_campaign_states_is_refused(active):
     asked = request(active)
     with pytest.raises(GateClosed, match="NoLessNoise"):
-        gate(active).open(asked, Charge(0.01))
+        gate(active).open(asked, Charge(0.2))
 
 
 def test_a_campaign_that_the_own_operator_did_not_approve_is_refused(active):
@@ -275,11 +330,14 @@ def test_a_reservation_survives_a_crash_before_it_is_settled(active, monkeypatch
 
 def test_ledger_rows_cannot_be_deleted_or_changed(active):
     open_gate(active, lender="cedar")
+    columns = "id, campaign, release, attempt, kind, 9, 1, 1, root, salt, '', NULL"
     with sqlite3.connect(active.founded.node_home("cedar") / "ledger.db") as connection:
         for statement in (
             "DELETE FROM members",
             "DELETE FROM releases",
             "UPDATE releases SET noise_multiplier = 1000",
+            "UPDATE releases SET id = id + 1000",
+            f"INSERT OR REPLACE INTO releases SELECT {columns} FROM releases",
             "UPDATE members SET pseudonym = 'x'",
         ):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):

@@ -54,6 +54,8 @@ def use() -> Use:
             mechanism_sha256=document_hash(MECHANISM.model_dump(mode="json")), max_epsilon=1, delta=1e-5,
             consent_checkpoint="", issued_at=moment, expires_at=moment + timedelta(minutes=10),
         ),
+        authorisation_size=10,
+        snapshot_size=11,
         snapshot=Snapshot(
             campaign_sha256=sha, lender="aspen", purpose="p", ordinary=(), sensitive=(), checkpoint="", issued_at=moment
         ),
@@ -92,6 +94,12 @@ def test_a_broken_rule_closes_the_gate(name):
         require(broken, [rule for rule in RULES if type(rule).__name__ == name])
     with pytest.raises(GateClosed):
         require(broken)
+
+
+def test_a_snapshot_from_before_the_authorisation_is_refused():
+    """A snapshot held back from before a withdrawal cannot be replayed: the authorisation is newer."""
+    with pytest.raises(GateClosed, match="older than the authorisation"):
+        require(replace(use(), snapshot_size=10))
 
 
 def test_another_lender_s_authorisation_is_refused():

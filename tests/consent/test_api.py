@@ -65,7 +65,7 @@ def test_each_institution_can_make_only_its_own_calls(house, http):
         ("POST", f"/v1/campaigns/{'0' * 64}/commitments"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/model"): {"coordinator"},
         ("GET", f"/v1/campaigns/{'0' * 64}"): set(keys),
-        ("GET", "/v1/log/bodies/0"): set(keys),
+        ("GET", "/v1/log/bodies/0"): {"auditor"},
         ("GET", "/v1/me/consents"): set(),
         ("DELETE", "/v1/me"): set(),
     }

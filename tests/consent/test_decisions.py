@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import httpx
 import pytest
 from sqlalchemy import select, text
 from support.house import House
 
 from consent.commands.record_decisions import record_decisions
 from consent.documents import Action, Decision, now
-from consent.errors import Conflict, ConsentError, NotAuthenticated
+from consent.errors import Conflict, ConsentError, NotAuthenticated, RegistryUnavailable
 from consent.log import AuditLog, body_context
 from consent.states import Event, State, state_after
-from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow
+from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
@@ -96,6 +97,55 @@ def test_a_decision_acts_once(house):
         again = house.consenting()[1].withdrawal(house.notice, True)
         house.anyone().decide([again, again])
     assert everything(house) == before
+
+
+def test_a_decision_that_was_held_back_cannot_undo_a_later_one(house):
+    """A lender that keeps a signed yes and hands it in after the withdrawal changes nothing."""
+    person = house.borrowers["aspen"][9]
+    assert person.answer == "silent"
+    held = person.decide(house.notice, {"ordinary": Action.GIVE})
+    later = Decision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
+    moved = {"event_time": later.event_time + timedelta(seconds=1), "nonce": "a" * 20}
+    house.anyone().decide([later.model_copy(update=moved).sign(person.key)])
+    leaving = Decision.claimed(person.decide(house.notice, {"ordinary": Action.WITHDRAW}))
+    moved = {"event_time": later.event_time + timedelta(seconds=2), "nonce": "b" * 20}
+    house.anyone().decide([leaving.model_copy(update=moved).sign(person.key)])
+    before = everything(house)
+    with pytest.raises(ConsentError, match="has decided since"):
+        house.anyone().decide([held])
+    assert everything(house) == before
+
+
+def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
+    person = house.borrowers["aspen"][9]
+    first = Decision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
+    soon = {"expiry_time": now() + timedelta(seconds=60), "nonce": "a" * 20}
+    house.anyone().decide([first.model_copy(update=soon).sign(person.key)])
+    house.clock.offset = timedelta(seconds=90)
+    again = {"event_time": first.event_time + timedelta(seconds=80), "nonce": "b" * 20}
+    record_decisions(house.registry, [first.model_copy(update=again).sign(person.key)])
+    with house.registry.database.read() as session:
+        subject = session.scalar(select(SubjectRow.id).where(SubjectRow.pseudonym == person.pseudonym))
+        events = session.scalars(
+            select(ConsentEventRow.event).where(ConsentEventRow.subject_id == subject).order_by(ConsentEventRow.id)
+        ).all()
+    assert events == ["give", "expire", "give"]
+    assert state_after(Event(event) for event in events) is State.GIVEN
+
+
+def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):
+    """A registry that acknowledges a withdrawal it did not log is caught by the borrower's own client."""
+    first, second = house.consenting()[:2]
+    real = house.anyone().decide([first.withdrawal(house.notice, True)])[0]
+    token = second.withdrawal(house.notice, True)
+    lie = real.model_copy(
+        update={"pii_principal_id": second.pseudonym, "decision_sha256": Decision.claimed(token).sha256}
+    ).sign(house.registry.signing_key)
+    answer = httpx.Response(201, json={"recorded": 1, "receipts": [lie]})
+    client = house.anyone()
+    monkeypatch.setattr(client, "_send", lambda *_: answer)
+    with pytest.raises(RegistryUnavailable, match="does not commit to this decision"):
+        client.decide([token])
 
 
 def resign(token: str, key: SigningKey, **fields) -> str:
@@ -204,8 +254,6 @@ def test_forgetting_makes_bodies_unreadable_while_proofs_verify(house):
     with registry.database.read() as session:
         remaining = session.scalars(select(DataKeyRow)).all()
         assert len(remaining) == keys_before - 1
-        from consent.storage.tables import SubjectRow
-
         names = {row.id: row.pseudonym for row in session.scalars(select(SubjectRow))}
         for row in remaining:
             with pytest.raises(SealError):
@@ -248,6 +296,6 @@ def test_two_answers_to_the_same_question_are_malformed(house):
     token = person.decide(house.notice, {"ordinary": Action.WITHDRAW})
     twice = Decision.claimed(token).choices * 2
     forged = Decision.claimed(token).model_copy(update={"choices": twice}).sign(person.key)
-    with pytest.raises(NotAuthenticated, match="two answers"):
+    with pytest.raises(NotAuthenticated, match="not signed by an enrolled"):
         record_decisions(house.registry, [forged])
     assert isinstance(Conflict("x"), ConsentError)

@@ -13,8 +13,9 @@ from consent.audit import verify_log
 from consent.client import HeadStore, RegistryClient
 from consent.documents import now
 from consent.errors import AuditFailed, NotFound, RegistryUnavailable
-from consent.log import AuditLog, Entry, entry_for_subject
+from consent.log import AuditLog, Entry, entry_for_party, entry_for_subject
 from consent.storage import Database
+from crypto.documents import canonical_json
 from crypto.errors import ProofError
 from crypto.keys import SigningKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root, verify_consistency
@@ -109,7 +110,7 @@ def test_a_skeleton_names_nobody(active):
         text_of_leaf = leaf.decode()
         assert not any(name in text_of_leaf for name in names)
         if json.loads(leaf)["type"] == "consent.decided":
-            assert set(json.loads(leaf)) == {"v", "type", "time", "actor", "body"}
+            assert set(json.loads(leaf)) == {"v", "type", "time", "actor", "body", "decision"}
 
 
 def test_a_body_is_bound_to_its_leaf_and_opens_for_its_subject_only():
@@ -156,7 +157,7 @@ def test_an_altered_entry_is_found(active):
 def test_an_altered_body_is_found(active):
     tamper(
         active,
-        "UPDATE log_entries SET body = x'00' WHERE CAST(leaf AS TEXT) LIKE '%campaign.activated%'",
+        "UPDATE log_entries SET body = x'00' WHERE CAST(leaf AS TEXT) LIKE '%campaign.approved%'",
     )
     with pytest.raises(AuditFailed, match="body is not the one in the leaf"):
         audit(active)
@@ -207,6 +208,21 @@ def test_a_roster_without_authority_is_found(active):
         with active.registry.database.read() as session:
             note = active.registry.log.checkpoint(session, size)
         verify_log(client, note, active.founded.auditor_recipient)
+
+
+def test_a_quorum_that_the_registry_made_up_is_found(house):
+    """The auditor opens every approval; the registry's word that everybody approved is not enough."""
+    campaign = house.make_campaign()
+    house.propose(campaign)
+    registry, (auditor, key) = house.registry, house.registry.auditor_key
+    public = {"campaign": campaign.sha256}
+    body = canonical_json({"token": "forged"})
+    kinds = [("campaign.approved", lender) for lender in house.borrowers] + [("campaign.activated", "registry")]
+    entries = [entry_for_party(kind, now(), actor, public, auditor, key, body) for kind, actor in kinds]
+    with registry.database.write() as session:
+        registry.log.append(session, entries)
+    with pytest.raises(AuditFailed, match=r"tahini-approval document|not a signed document"):
+        audit(house)
 
 
 def test_a_checkpoint_signed_by_somebody_else_is_not_believed(active, monkeypatch):

@@ -196,7 +196,7 @@ def test_a_missing_column_is_named(table, mixed, column):
 
 def test_an_unknown_category_is_refused(table, mixed):
     table["housing"] = ["own", "castle", "rent"]
-    with pytest.raises(FeatureError, match="lender: column 'housing' holds the unknown category"):
+    with pytest.raises(FeatureError, match="lender: column 'housing' holds an unknown category"):
         check_table(table, mixed, "lender")
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binom, chisquare, kstest, norm
 
 from privacy.errors import PrivacyError
-from privacy.noise import GRID_STEPS_PER_STD, discrete_gaussian, noisy_sum, poisson_sample
+from privacy.noise import GRID_STEPS_PER_STD, Grid, discrete_gaussian, noisy_sum, poisson_sample
 
 SIX_SIGMA = 6.0  # two-sided 2e-9
 P_VALUE = 1e-8
@@ -55,7 +55,7 @@ def test_draws_are_not_correlated(draws):
 
 @pytest.mark.parametrize(("sensitivity", "multiplier"), [(1.0, 1.0), (2.5, 4.0), (1e-3, 0.5), (100.0, 0.1)])
 def test_a_noisy_sum_carries_noise_of_multiplier_times_sensitivity(sensitivity, multiplier):
-    total = np.linspace(-50, 50, 10_000) * sensitivity
+    total = np.arange(-5_000.0, 5_000.0)
     noise = (noisy_sum(total, sensitivity, multiplier) - total) / (sensitivity * multiplier)
     # What rounding adds to the sensitivity, one grid step per coordinate, is in the noise.
     std = 1 + multiplier * np.sqrt(len(total)) / GRID_STEPS_PER_STD
@@ -72,10 +72,31 @@ def test_noise_grows_with_the_dimension_by_what_rounding_can_add():
     assert abs(noise.std() / expected - 1) < SIX_SIGMA / np.sqrt(2 * size)
 
 
-def test_released_values_lie_on_the_grid_whatever_the_total_was():
-    total = np.array([np.pi, -np.e, 1e-9, 12345.678901])
-    steps = noisy_sum(total, 1.0, 1.0) * GRID_STEPS_PER_STD
+def test_released_values_lie_on_the_grid():
+    steps = noisy_sum(np.array([3.0, -2.0, 0.0, 12345.0]), 1.0, 1.0) * GRID_STEPS_PER_STD
     assert (steps == np.rint(steps)).all()
+
+
+def test_a_sum_of_real_numbers_is_not_a_count():
+    with pytest.raises(PrivacyError, match="whole numbers"):
+        noisy_sum(np.array([0.5]), 1.0, 1.0)
+
+
+def test_a_sum_that_would_wrap_the_grid_is_refused():
+    with pytest.raises(PrivacyError, match="too large"):
+        noisy_sum(np.array([1e15]), 1.0, 1.0)
+
+
+def test_adding_one_record_changes_the_exact_sum_by_no_more_than_the_clip_and_the_rounding():
+    """Sums on the grid are whole numbers, so no order of summation and no neighbour changes their rounding."""
+    rng = np.random.default_rng(0)
+    records = rng.normal(size=(20_000, 30))
+    records /= np.linalg.norm(records, axis=1, keepdims=True)
+    grid = Grid(1.0, 5.0)
+    whole = grid.round(records).sum(axis=0)
+    without = grid.round(records[:-1]).sum(axis=0)
+    assert (grid.round(records[::-1]).sum(axis=0) == whole).all()
+    assert np.linalg.norm((whole - without) * grid.step) <= 1 + np.sqrt(30) * grid.step
 
 
 def test_noise_does_not_come_from_a_seeded_generator():

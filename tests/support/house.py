@@ -167,7 +167,7 @@ class House:
         return active
 
     def activate(self, **changes: object) -> Campaign:
-        campaign = self.make_campaign(**changes)  # type: ignore[arg-type]
+        campaign = self.make_campaign(**changes)
         self.propose(campaign)
         assert self.approve_all()
         return campaign
