@@ -19,8 +19,8 @@ from demo.errors import DemoError
 
 IDENTITY = "identity_number"
 HOLD_OUT = 0.2
-SIZE_RATIO = 0.66
-"""Each lender has about this share of the next larger one's borrowers."""
+SIZE_STEP, NEWCOMER = 0.1, 0.2
+"""Lenders shrink by this much of the largest; the last is a newcomer with this share of the largest."""
 SHARED = 0.05
 """Share of borrowers who hold an account at a second lender too."""
 MIN_ROWS_PER_LENDER = 20
@@ -112,7 +112,8 @@ def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def shares(lenders: int) -> list[float]:
-    sizes = [SIZE_RATIO**i for i in range(lenders)]
+    """Unequal shares of the borrowers: established lenders, each a little smaller, and one newcomer."""
+    sizes = [1 - SIZE_STEP * i for i in range(lenders - 1)] + [NEWCOMER]
     return [size / sum(sizes) for size in sizes]
 
 
