@@ -60,7 +60,7 @@ def demo(
     model: Annotated[ModelChoice, typer.Option(help="What to train.")] = ModelChoice.SCORECARD,
     seed: Annotated[
         int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED)
-    ] = 0,
+    ] = DEFAULT_SEED,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the report's figures here too.")] = None,
     workspace: Annotated[Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")] = None,
 ) -> None:
