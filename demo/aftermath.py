@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from clients.node import Node
 from consent.audit import Audit, verify_log
 from credit.features import FeatureRegistry
-from credit.metrics import quality
+from credit.metrics import Quality, quality
 from credit.models import CreditModel
 from crypto.errors import ProofError
 from crypto.keys import unb64
@@ -21,6 +21,9 @@ from demo.borrowers import Borrower
 from demo.errors import DemoError
 from demo.outcome import Outcome, View
 from demo.references import pooled_probability, train_alone
+
+ALONE_DRAWS = 3
+"""A lender alone is trained this often, each time with fresh noise."""
 
 
 def compare(outcome: Outcome, borrowers: Sequence[Borrower], view: View) -> None:
@@ -33,15 +36,26 @@ def compare(outcome: Outcome, borrowers: Sequence[Borrower], view: View) -> None
     outcome.probabilities["pooled_reference"] = pooled_probability(parts.train, parts.hold_out, registry)
     view.advance(1, len(parts.lenders) + 1)
     people = iter(borrowers)
+    labels = parts.hold_out[registry.target].to_numpy(dtype=np.int64)
     for done, (name, loans) in enumerate(parts.lenders.items(), 2):
         own = list(islice(people, len(loans)))
         table = _consented(loans, own, registry)
-        alone = train_alone(table, registry, outcome.settings.model, outcome.campaign.mechanism, outcome.settings.seed)
-        outcome.probabilities[name] = alone.probability(parts.hold_out)
+        draws = [
+            train_alone(table, registry, outcome.settings.model, outcome.campaign.mechanism, outcome.settings.seed)
+            for _ in range(ALONE_DRAWS)
+        ]
+        predictions = [model.probability(parts.hold_out) for model in draws]
+        outcome.probabilities[name] = predictions[0]
+        outcome.qualities[name] = _mean([quality(labels, p) for p in predictions])
         view.advance(done, len(parts.lenders) + 1)
-    labels = parts.hold_out[registry.target].to_numpy(dtype=np.int64)
-    outcome.qualities = {name: quality(labels, p) for name, p in outcome.probabilities.items()}
+    for name in ("consortium", "pooled_reference"):
+        outcome.qualities[name] = quality(labels, outcome.probabilities[name])
     view.end(f"consortium AUC {outcome.qualities['consortium'].auc:.4f}")
+
+
+def _mean(draws: Sequence[Quality]) -> Quality:
+    """What a lender alone can expect: the mean over independent draws of the noise, so that luck does not rank."""
+    return Quality(**{f.name: float(np.mean([getattr(q, f.name) for q in draws])) for f in fields(Quality)})
 
 
 def _consented(loans: pd.DataFrame, own: Sequence[Borrower], registry: FeatureRegistry) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from demo.errors import DemoError
 
 IDENTITY = "identity_number"
 HOLD_OUT = 0.2
-SIZE_STEP, NEWCOMER = 0.1, 0.2
+SIZE_STEP, NEWCOMER = 0.1, 0.12
 """Lenders shrink by this much of the largest; the last is a newcomer with this share of the largest."""
 SHARED = 0.05
 """Share of borrowers who hold an account at a second lender too."""

@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 
 from demo import charts
+from demo.aftermath import ALONE_DRAWS
 from demo.loans import SHARED
 from demo.outcome import NAMED, Outcome
 
@@ -79,6 +80,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             "model": outcome.campaign.model,
             "mechanism": outcome.campaign.mechanism.model_dump(mode="json"),
         },
+        "alone_draws": ALONE_DRAWS,
         "seed": settings.seed,
         "seconds": round(outcome.seconds, 1),
         "machine": {
