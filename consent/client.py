@@ -153,18 +153,21 @@ class RegistryClient:
     # --- the log
 
     def accept_head(self, note: str) -> Checkpoint:
-        """Verify a checkpoint, that it is no older than the newest one seen before and extends it; remember it."""
+        """Verify a checkpoint, and that it and the newest one seen before are of one history; remember the newer.
+
+        An older head is one history's past: enough for a proof of inclusion. Whoever needs the present compares sizes,
+        as the gate does with snapshot and authorisation.
+        """
         checkpoint = self._checked(lambda: open_checkpoint(note, self.log))
         if self._heads is None:
             return checkpoint
         with self._heads.locked() as known_note:
             if known_note is not None:
                 known = self._checked(lambda: open_checkpoint(known_note, self.log))
-                if checkpoint.size < known.size:
-                    raise RegistryUnavailable(
-                        f"the consent registry answered as of {checkpoint.size} log entries, but {known.size} were seen"
-                    )
-                self.check_consistency(known, checkpoint)
+                older, newer = sorted((known, checkpoint), key=lambda head: head.size)
+                self.check_consistency(older, newer)
+                if newer is known:
+                    return checkpoint
             self._heads.write(note)
         return checkpoint
 

@@ -33,14 +33,17 @@ NOTICE_ZH = """{lenders}希望共同训练一个信用模型，以便更公平�
 
 def make_notice(lenders: list[str], epsilon: float) -> Notice:
     names = [name.title() + " Finance" for name in lenders]
+    all_names = ", ".join(names[:-1]) + " and " + names[-1]
     return Notice(
         id="joint-credit-model",
         version=1,
         purpose=TRAINING_PURPOSE,
         recipients=tuple(lenders),
         texts={
-            "en": NOTICE_EN.format(lenders=", ".join(names[:-1]) + " and " + names[-1], epsilon=epsilon),
-            "zh": NOTICE_ZH.format(lenders="、".join(names), epsilon=epsilon),
+            "en": " ".join(NOTICE_EN.split()).format(
+                lenders=", ".join(names[:-1]) + " and " + names[-1], epsilon=epsilon
+            ),
+            "zh": "".join(NOTICE_ZH.split("\n")).format(lenders="、".join(names), epsilon=epsilon),
         },
         published_at=now(),
     )

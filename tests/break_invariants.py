@@ -138,7 +138,7 @@ BREAKS = (
     Break(
         "7 history cannot be rewritten: clients skip the consistency proof",
         "consent/client.py",
-        "                self.check_consistency(known, checkpoint)",
+        "                self.check_consistency(older, newer)",
         "                pass",
         "tests/consent/test_log.py",
     ),
@@ -150,7 +150,7 @@ BREAKS = (
         "tests/consent/test_decisions.py",
     ),
     Break(
-        "9 say what is true: the card claims the borrower's data were unlearned",
+        "9 say what is true: the card claims the borrower's data were removed",
         "server/card.py",
         "leaves bounded influence (the recorded epsilon) in this model.",
         "removes the borrower from this model.",
