@@ -40,9 +40,7 @@ def make_notice(lenders: list[str], epsilon: float) -> Notice:
         purpose=TRAINING_PURPOSE,
         recipients=tuple(lenders),
         texts={
-            "en": " ".join(NOTICE_EN.split()).format(
-                lenders=", ".join(names[:-1]) + " and " + names[-1], epsilon=epsilon
-            ),
+            "en": " ".join(NOTICE_EN.split()).format(lenders=all_names, epsilon=epsilon),
             "zh": "".join(NOTICE_ZH.split("\n")).format(lenders="、".join(names), epsilon=epsilon),
         },
         published_at=now(),
