@@ -23,3 +23,7 @@ class SealError(CryptoError):
 
 class MaskError(CryptoError):
     """A value cannot be encoded or masked without breaking the guarantee."""
+
+
+class PolicyError(CryptoError):
+    """A trust policy is malformed or cannot be satisfied."""

@@ -163,8 +163,8 @@ def write_secret(path: Path, secret: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def read_secret(path: Path, size: int) -> bytes:
-    """Read a secret of exactly ``size`` bytes.
+def read_secret(path: Path, size: int | None = None) -> bytes:
+    """Read a secret, of exactly ``size`` bytes where one is given.
 
     Raises:
         KeyFileError: the file is missing, unreadable, of another size, or readable by others.
@@ -176,7 +176,7 @@ def read_secret(path: Path, size: int) -> bytes:
         raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
     if mode & 0o077:
         raise KeyFileError(f"the key file {path} can be read by others; run: chmod 600 {path}")
-    if len(secret) != size:
+    if size is not None and len(secret) != size:
         raise KeyFileError(f"the key file {path} has {len(secret)} bytes, expected {size}")
     return secret
 

@@ -13,6 +13,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey
@@ -33,6 +34,52 @@ def _b64decode(text: str, what: str) -> bytes:
         raise SignatureError(f"{what} is not base64") from error
 
 
+class NoteKey(Protocol):
+    """A public key that may sign notes: a log's (:class:`Verifier`) or a witness's (``crypto.cosignatures``)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_id(self) -> bytes: ...
+
+    def check(self, signature: bytes, text: str) -> None:
+        """Raises SignatureError unless ``signature`` (without the key id) is this key's over the note's text."""
+
+
+class Trust(Protocol):
+    """Whoever can say whether a checkpoint is to be believed: one log's key, or a whole ``crypto.policies.Policy``."""
+
+    def open(self, note: str) -> Checkpoint:
+        """The checkpoint in ``note``; raises SignatureError."""
+
+
+def key_id(name: str, material: bytes) -> bytes:
+    """First four bytes of SHA-256 over name, newline, and the key's type byte and bytes."""
+    return hashlib.sha256(name.encode() + b"\n" + material).digest()[:4]
+
+
+def encode_vkey(name: str, material: bytes) -> str:
+    """``<name>+<key id>+<base64(type || key)>``, as other tlog clients take it."""
+    return f"{name}+{key_id(name, material).hex()}+{b64encode(material).decode()}"
+
+
+def decode_vkey(vkey: str) -> tuple[str, bytes]:
+    """(name, type byte and key); raises SignatureError when the key id is not the key's, or it is no vkey at all."""
+    parts = vkey.split("+", 2)
+    material = _b64decode(parts[2], "the verifier key") if len(parts) == 3 else b""
+    if not material or encode_vkey(parts[0], material) != vkey:
+        raise SignatureError("not a verifier key, or its id does not belong to its key")
+    check_key_name(parts[0])
+    return parts[0], material
+
+
+def check_key_name(name: str) -> None:
+    """Raises SignatureError unless a note can carry a signature under this name."""
+    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
+        raise SignatureError(f"not a key name: {name!r}")
+
+
 @dataclass(frozen=True)
 class Verifier:
     """Whose signature on a note is believed: a key name and an Ed25519 key."""
@@ -41,38 +88,57 @@ class Verifier:
     key: PublicKey
 
     @property
+    def _material(self) -> bytes:
+        return bytes([ED25519]) + self.key.raw
+
+    @property
     def key_id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.key.raw).digest()[:4]
+        return key_id(self.name, self._material)
 
     @property
     def vkey(self) -> str:
-        """``<name>+<key id>+<base64(type || key)>``, as other tlog clients take it."""
-        return f"{self.name}+{self.key_id.hex()}+{b64encode(bytes([ED25519]) + self.key.raw).decode()}"
+        return encode_vkey(self.name, self._material)
 
     @classmethod
     def from_vkey(cls, vkey: str) -> Verifier:
-        parts = vkey.split("+", 2)
-        material = _b64decode(parts[2], "the verifier key") if len(parts) == 3 else b""
+        name, material = decode_vkey(vkey)
         if len(material) != 33 or material[0] != ED25519:
             raise SignatureError("not an Ed25519 verifier key")
-        verifier = cls(parts[0], PublicKey(material[1:]))
-        if verifier.vkey != vkey:
-            raise SignatureError("the verifier key's id does not belong to its key")
-        return verifier
+        return cls(name, PublicKey(material[1:]))
+
+    def check(self, signature: bytes, text: str) -> None:
+        self.key.verify(signature, text.encode())
+
+    def open(self, note: str) -> Checkpoint:
+        return open_checkpoint(note, self)
 
 
 def sign_note(text: str, name: str, key: SigningKey) -> str:
     """The signed note over ``text`` (which ends in a newline)."""
     if not text.endswith("\n") or any(ord(c) < 0x20 and c != "\n" for c in text):
         raise SignatureError("a note's text ends in a newline and holds no control characters")
-    if not name or "+" in name or any(c.isspace() for c in name):
-        raise SignatureError(f"not a key name: {name!r}")
+    check_key_name(name)
     signature = Verifier(name, key.public).key_id + key.sign(text.encode())
-    return f"{text}\n— {name} {b64encode(signature).decode()}\n"
+    return f"{text}\n{signature_line(name, signature)}"
 
 
-def open_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, list[str]]:
-    """Return the text and the names of the known keys that signed it.
+def signature_line(name: str, signature: bytes) -> str:
+    """``signature`` starts with the key id."""
+    return f"— {name} {b64encode(signature).decode()}\n"
+
+
+def open_note(note: str, verifiers: Sequence[NoteKey]) -> tuple[str, list[str]]:
+    """Return the text and the names of the known keys that signed it, each name once.
+
+    Raises:
+        SignatureError: malformed, no known signature, or a known one that does not verify.
+    """
+    text, signed_by = signers(note, verifiers)
+    return text, list(dict.fromkeys(key.name for key in signed_by))
+
+
+def signers(note: str, verifiers: Sequence[NoteKey]) -> tuple[str, list[NoteKey]]:
+    """Return the text and which of the known keys signed it.
 
     Signatures of unknown keys are ignored; a known key whose signature fails spoils the whole note.
 
@@ -86,7 +152,7 @@ def open_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, list[str]]
     if not separator or lines[-1] != "" or not 1 <= len(lines) - 1 <= MAX_SIGNATURES:
         raise SignatureError("not a signed note")
     text += "\n"
-    signed_by: list[str] = []
+    signed_by: list[NoteKey] = []
     for line in lines[:-1]:
         match = _SIGNATURE_LINE.fullmatch(line)
         if not match:
@@ -96,9 +162,9 @@ def open_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, list[str]]
             raise SignatureError("a signature of the note is truncated")
         for verifier in verifiers:
             if (verifier.name, verifier.key_id) == (name, signature[:4]):
-                verifier.key.verify(signature[4:], text.encode())
-                if name not in signed_by:
-                    signed_by.append(name)
+                verifier.check(signature[4:], text)
+                if verifier not in signed_by:
+                    signed_by.append(verifier)
     if not signed_by:
         raise SignatureError("the note is not signed by any key that is trusted here")
     return text, signed_by
@@ -171,12 +237,12 @@ class InclusionProof:
         path = tuple(_b64decode(line, "a hash of the proof") for line in lines[2:])
         return cls(int(number), path, note)
 
-    def verify(self, entry: bytes, log: Verifier) -> Checkpoint:
+    def verify(self, entry: bytes, trust: Trust) -> Checkpoint:
         """``entry`` stands in the log at ``index``; returns the checkpoint that says so.
 
         Raises:
             ProofError, SignatureError: it does not.
         """
-        checkpoint = open_checkpoint(self.checkpoint_note, log)
+        checkpoint = trust.open(self.checkpoint_note)
         verify_inclusion(leaf_hash(entry), self.index, checkpoint.size, self.path, checkpoint.root)
         return checkpoint
