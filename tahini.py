@@ -10,7 +10,9 @@ import typer
 ROOMS = {
     "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
     "registry": ("consent.cli", "Run the consent registry."),
-    "log": ("consent.log_cli", "Verify an audit log from the outside."),
+    "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
+    "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
+    "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 
 

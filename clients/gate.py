@@ -27,8 +27,8 @@ from consent.client import RegistryClient
 from consent.code import installed_code
 from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest, Role, RosterCommitment, Snapshot, now
+from consent.entries import body_context, pad
 from consent.errors import ConsentError
-from consent.log import body_context, pad
 from credit.features import FeatureRegistry, forget, registry_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64

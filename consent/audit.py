@@ -2,7 +2,7 @@
 
 What is checked, in order:
 
-1. the newest checkpoint is signed by the log's key;
+1. the newest checkpoint is signed by the log's key and cosigned by the quorum of witnesses;
 2. it extends the checkpoint that the auditor kept from the beginning;
 3. every leaf hashes, in its place, into the signed root (recomputed from the raw entries);
 4. every roster commitment has an inclusion proof under that root, as a lender would hold it;
@@ -24,13 +24,13 @@ from typing import Any
 
 from consent.client import RegistryClient
 from consent.documents import Approval, Authorisation, Campaign, Role, RosterCommitment
+from consent.entries import body_context, unpad
 from consent.errors import AuditFailed, ConsentError
-from consent.log import body_context
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
-from crypto.notes import Checkpoint, open_checkpoint
-from crypto.sealing import unseal_from
+from crypto.notes import Checkpoint
+from crypto.sealing import open_enclosed, open_envelope, unseal_from
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,19 @@ class _Use:
     campaign: Campaign | None = None
 
 
+def open_body(client: RegistryClient, name: str, recipient: RecipientKey, leaf: dict[str, Any], body: bytes) -> bytes:
+    """The plaintext of a body that is sealed to party ``name``.
+
+    Raises:
+        SealError: it is sealed to somebody else, or was altered.
+    """
+    context = body_context(leaf["type"])
+    if "envelope" not in leaf["body"]:
+        return unpad(unseal_from(recipient, body, context))
+    key = open_envelope(client.envelope(leaf["body"]["envelope"]), name, recipient)
+    return unpad(open_enclosed(key, body, context))
+
+
 class _Authority:
     """Folds over the leaves in order and refuses a use without authority.
 
@@ -74,6 +87,7 @@ class _Authority:
 
     def __init__(self, client: RegistryClient, auditor: RecipientKey | None) -> None:
         self._client, self._auditor = client, auditor
+        self._me = client.consortium.one(Role.AUDITOR).id
         self._consortium = client.consortium
         self._uses: dict[str, _Use] = {}
         self._authorised: dict[tuple[str, str, str], Authorisation | None] = {}
@@ -110,7 +124,7 @@ class _Authority:
         body = self._client.body(index)
         same = hashlib.sha256(body).hexdigest() == leaf["body"]["sha256"]
         self._require(same, "the sealed body is not the one in the leaf")
-        return str(json.loads(unseal_from(self._auditor, body, body_context(leaf["type"])))["token"])
+        return str(json.loads(open_body(self._client, self._me, self._auditor, leaf, body))["token"])
 
     def _known(self, leaf: dict[str, Any]) -> _Use:
         self._require(leaf["campaign"] in self._uses, "it speaks of a campaign that was never proposed")
@@ -189,9 +203,9 @@ def verify_log(
         auditor: the auditor's key, to open what is sealed to it.
     """
     try:
-        first = open_checkpoint(first_note, client.log)
-        head = open_checkpoint(client.checkpoint_note(), client.log)
-        progress("checkpoint is signed by the log")
+        first = client.trust.open(first_note)
+        head = client.trust.open(client.checkpoint_note())
+        progress("checkpoint is signed by the log and cosigned by its witnesses")
         client.check_consistency(first, head)
         progress(f"the log of {head.size:,} entries extends the log of {first.size:,}")
         raw = client.leaves(head.size)
@@ -220,6 +234,6 @@ def _check_authority(
     for index, leaf in enumerate(leaves):
         opened = authority.see(index, leaf)
         if leaf["type"] == "roster.committed":
-            client.inclusion(index).verify(raw[index], client.log)
+            client.inclusion(index).verify(raw[index], client.trust)
             commitments.append(LoggedCommitment(index, leaf, opened))
     return commitments

@@ -5,15 +5,10 @@ The client remembers the newest checkpoint it has seen and refuses any that does
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
-from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,13 +29,12 @@ from consent.documents import (
     Snapshot,
     decision_commitment,
 )
-from consent.errors import ConsentError, RegistryUnavailable
+from consent.errors import RegistryUnavailable
+from consent.log_client import HeadStore, LogClient
 from consent.requests import sign_request
-from crypto.errors import CryptoError, ProofError, SignatureError
+from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64
-from crypto.merkle import verify_consistency
-from crypto.notes import Checkpoint, InclusionProof, Verifier, open_checkpoint
-from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle
+from crypto.notes import Checkpoint, InclusionProof, Trust
 
 T = TypeVar("T")
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -55,30 +49,7 @@ def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:
     return Consortium.verify(token, registry_key)
 
 
-@dataclass
-class HeadStore:
-    """Where a client keeps the newest checkpoint note it has verified; one process at a time, on disk before use."""
-
-    path: Path
-
-    @contextmanager
-    def locked(self) -> Iterator[str | None]:
-        """Hold the store; yields the note in it."""
-        with self.path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self.path.read_text() if self.path.exists() else None
-
-    def write(self, note: str) -> None:
-        """Replace the note; call while holding the store."""
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
-
-
-def check_receipt(receipt: Receipt, log: Verifier) -> InclusionProof:
+def check_receipt(receipt: Receipt, trust: Trust) -> InclusionProof:
     """Offline: the receipt's entry is in the log and commits to the receipt's decision and states.
 
     Raises:
@@ -86,7 +57,7 @@ def check_receipt(receipt: Receipt, log: Verifier) -> InclusionProof:
     """
     proof = InclusionProof.parse(receipt.proof)
     leaf = unb64(receipt.entry)
-    proof.verify(leaf, log)
+    proof.verify(leaf, trust)
     stated = decision_commitment(receipt.salt, receipt.decision_sha256, receipt.states)
     fields = json.loads(leaf)
     if fields["type"] != "consent.decided" or not hmac.compare_digest(str(fields["decision"]), stated):
@@ -94,7 +65,7 @@ def check_receipt(receipt: Receipt, log: Verifier) -> InclusionProof:
     return proof
 
 
-class RegistryClient:
+class RegistryClient(LogClient):
     """One caller's connection to the registry.
 
     Args:
@@ -114,100 +85,44 @@ class RegistryClient:
         heads: HeadStore | None = None,
         http: httpx.Client | None = None,
     ) -> None:
+        super().__init__(url, consortium.policy, heads, http)
         self.consortium = consortium
-        self.log = Verifier(consortium.log_origin, PublicKey.from_text(consortium.log_key))
         self._registry_key = consortium.one(Role.REGISTRY).key
         self._audience = consortium.one(Role.REGISTRY).id
-        self._caller, self._key, self._heads = caller, key, heads
-        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT)
+        self._caller, self._key = caller, key
 
-    def close(self) -> None:
-        self._http.close()
+    def _authorization(self, method: str, target: str, content: bytes) -> dict[str, str]:
+        if self._key is None or self._caller is None:
+            return {}
+        token = sign_request(self._key, self._caller, self._audience, method, target, content)
+        return {"Authorization": f"Bearer {token}"}
 
-    # --- transport
-
-    def _send(self, method: str, target: str, body: Any = None) -> httpx.Response:
-        content = b"" if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if self._key is not None and self._caller is not None:
-            token = sign_request(self._key, self._caller, self._audience, method, target, content)
-            headers["Authorization"] = f"Bearer {token}"
-        try:
-            response = self._http.request(method, target, content=content, headers=headers)
-        except httpx.HTTPError as error:
-            raise RegistryUnavailable(
-                f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
-                "nothing was acknowledged"
-            ) from error
-        if response.is_success:
-            return response
-        raise _refusal(response)
-
-    def _checked(self, read: Callable[[], T]) -> T:
-        """An answer that does not verify is the same as no answer."""
-        try:
-            return read()
-        except (CryptoError, KeyError, ValueError) as error:
-            raise RegistryUnavailable(f"the consent registry's answer cannot be believed: {error}") from error
-
-    # --- the log
-
-    def accept_head(self, note: str) -> Checkpoint:
-        """Verify a checkpoint, and that it and the newest one seen before are of one history; remember the newer.
-
-        An older head is one history's past: enough for a proof of inclusion. Whoever needs the present compares sizes,
-        as the gate does with snapshot and authorisation.
-        """
-        checkpoint = self._checked(lambda: open_checkpoint(note, self.log))
-        if self._heads is None:
-            return checkpoint
-        with self._heads.locked() as known_note:
-            if known_note is not None:
-                known = self._checked(lambda: open_checkpoint(known_note, self.log))
-                older, newer = sorted((known, checkpoint), key=lambda head: head.size)
-                self.check_consistency(older, newer)
-                if newer is known:
-                    return checkpoint
-            self._heads.write(note)
-        return checkpoint
-
-    def check_consistency(self, old: Checkpoint, new: Checkpoint) -> None:
-        """Fetch and verify the proof that ``new`` extends ``old``; raises RegistryUnavailable if it does not."""
-        hashes: list[bytes] = []
-        if old.size != new.size:
-            answer = self._send("GET", f"/v1/log/consistency?old={old.size}&new={new.size}")
-            hashes = self._checked(lambda: [b64decode(value, validate=True) for value in answer.json()["proof"]])
-        self._checked(lambda: verify_consistency(old.size, new.size, hashes, old.root, new.root))
-
-    def checkpoint_note(self) -> str:
-        return self._send("GET", "/checkpoint").text
-
-    def head(self) -> Checkpoint:
-        return self.accept_head(self.checkpoint_note())
-
-    def inclusion(self, index: int) -> InclusionProof:
-        answer = self._send("GET", f"/v1/log/inclusion/{index}").text
-        return self._checked(lambda: InclusionProof.parse(answer))
-
-    def leaves(self, size: int) -> list[bytes]:
-        """All leaves of the first ``size`` entries, from the public entry bundles."""
-        leaves: list[bytes] = []
-        for bundle in range((size + TILE_WIDTH - 1) // TILE_WIDTH):
-            width = min(TILE_WIDTH, size - bundle * TILE_WIDTH)
-            suffix = "" if width == TILE_WIDTH else f".p/{width}"
-            data = self._send("GET", f"/tile/entries/{index_path(bundle)}{suffix}").content
-            leaves += self._checked(lambda data=data: parse_entry_bundle(data))  # type: ignore[misc]
-        return leaves
+    # --- the log, for whom it concerns
 
     def body(self, index: int) -> bytes:
         return self._send("GET", f"/v1/log/bodies/{index}").content
+
+    def envelope(self, sha256: str) -> bytes:
+        """The header of an envelope, whose hash is checked."""
+        header = self._send("GET", f"/v1/log/envelopes/{sha256}").content
+        if not hmac.compare_digest(hashlib.sha256(header).hexdigest(), sha256):
+            raise RegistryUnavailable("the consent registry answered with another envelope than was asked for")
+        return header
+
+    def append(self, entries: Sequence[dict[str, Any]]) -> list[int]:
+        """Log entries; returns their indexes, durable. See ``consent.commands.append_entries`` for the fields."""
+        answer = self._send("POST", "/v1/log/entries", {"entries": list(entries)})
+        first, count = self._checked(lambda: (int(answer.json()["first"]), int(answer.json()["count"])))
+        if count != len(entries):
+            raise RegistryUnavailable("the log acknowledged another number of entries than were sent")
+        return list(range(first, first + count))
 
     def _acknowledged(self, answer: httpx.Response) -> dict[str, Any]:
         """The leaf in the answer, after its inclusion was verified under an accepted head."""
         data = self._checked(answer.json)
         leaf = self._checked(lambda: unb64(data["leaf"]))
         proof = self._checked(lambda: InclusionProof.parse(data["proof"]))
-        self._checked(lambda: proof.verify(leaf, self.log))
+        self._checked(lambda: proof.verify(leaf, self.trust))
         self.accept_head(proof.checkpoint_note)
         fields: dict[str, Any] = self._checked(lambda: json.loads(leaf))
         return fields
@@ -240,7 +155,7 @@ class RegistryClient:
     def _receipt(self, text: str, token: str) -> Receipt:
         receipt = self._checked(lambda: Receipt.verify(text, self._registry_key))
         decision = Decision.claimed(token)
-        self.accept_head(self._checked(lambda: check_receipt(receipt, self.log)).checkpoint_note)
+        self.accept_head(self._checked(lambda: check_receipt(receipt, self.trust)).checkpoint_note)
         mine = (decision.sha256, decision.pii_principal_id)
         if (receipt.decision_sha256, receipt.pii_principal_id) != mine:
             raise RegistryUnavailable("the consent registry gave a receipt for another decision")
@@ -279,7 +194,7 @@ class RegistryClient:
 
     def size_of(self, note: str) -> int:
         """The tree size in a checkpoint note of this log."""
-        return self._checked(lambda: open_checkpoint(note, self.log)).size
+        return self._checked(lambda: self.trust.open(note)).size
 
     def snapshot(self, sha256: str) -> tuple[Snapshot, Checkpoint, str]:
         """The verified snapshot, the accepted head it is bound to, and the hash of its signed form."""
@@ -310,18 +225,6 @@ class RegistryClient:
         leaf = self._acknowledged(self._send("POST", f"/v1/campaigns/{campaign_sha256}/model", body))
         if (leaf.get("type"), leaf.get("model_card")) != ("model.released", card_sha256):
             raise RegistryUnavailable("the log acknowledged another entry than the model card that was sent")
-
-
-def _refusal(response: httpx.Response) -> ConsentError:
-    """The registry's own words, as an exception that keeps status and code."""
-    try:
-        details = response.json()
-        detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
-    except (ValueError, KeyError, TypeError):
-        return RegistryUnavailable(f"the consent registry answered {response.status_code} without saying why")
-    error: ConsentError = RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
-    error.status, error.code = response.status_code, code
-    return error
 
 
 __all__ = ["Enrolment", "HeadStore", "ProofError", "RegistryClient", "b64", "load_consortium"]

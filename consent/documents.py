@@ -15,8 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crypto.documents import document_hash, sign_document, unverified_payload, verify_document
-from crypto.errors import SignatureError
+from crypto.errors import CryptoError, SignatureError
 from crypto.keys import PublicKey, SigningKey
+from crypto.policies import Log, Policy
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -110,8 +111,8 @@ class Consortium(Document):
 
     name: str
     parties: tuple[Party, ...]
-    log_origin: str
-    log_key: KeyText
+    log_policy: str = Field(max_length=100_000)
+    """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their quorum."""
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
@@ -121,10 +122,28 @@ class Consortium(Document):
         ids = [party.id for party in self.parties]
         if len(set(ids)) != len(ids):
             raise ValueError("two parties share an id")
+        try:
+            policy = Policy.parse(self.log_policy)
+        except CryptoError as error:
+            raise ValueError(str(error)) from error
+        if len(policy.logs) != 1:
+            raise ValueError("a consortium has exactly one log")
         for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
             if len([p for p in self.parties if p.role is role]) != 1:
                 raise ValueError(f"a consortium has exactly one {role}")
         return self
+
+    @cached_property
+    def policy(self) -> Policy:
+        return Policy.parse(self.log_policy)
+
+    @property
+    def log(self) -> Log:
+        return self.policy.logs[0]
+
+    @property
+    def log_origin(self) -> str:
+        return self.log.verifier.name
 
     def party(self, party_id: str) -> Party:
         for party in self.parties:

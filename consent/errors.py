@@ -41,6 +41,41 @@ class StorageFailed(ConsentError):
     code = "storage-failed"
 
 
+class LogHeld(ConsentError):
+    """Another process writes to the log; this one can only read."""
+
+    status = 503
+    code = "log-held"
+
+
+class ClockWrong(ConsentError):
+    """This machine's clock went back behind the log's newest entry."""
+
+    status = 503
+    code = "clock-wrong"
+
+
+class LogDamaged(ConsentError):
+    """What is stored does not hash to what was signed."""
+
+    status = 503
+    code = "log-damaged"
+
+
+class KeysUnavailable(ConsentError):
+    """The key store does not answer, or a key was destroyed while it was being used."""
+
+    status = 503
+    code = "keys-unavailable"
+
+
+class NotWitnessed(ConsentError):
+    """The entry is durable, but the quorum of witnesses has not cosigned a checkpoint over it yet."""
+
+    status = 503
+    code = "not-witnessed"
+
+
 class RegistryUnavailable(ConsentError):
     """The registry did not answer, or not with something that can be believed. Callers fail closed."""
 

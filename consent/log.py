@@ -1,205 +1,247 @@
-"""The audit log: a transparency log whose entries have a clear skeleton and a sealed body.
+"""The audit log: a C2SP transparency log over the registry's database.
 
-An entry's *leaf* is canonical JSON: type, time, actor, whatever public fields the type has, and for the body its
-SHA-256, who it is sealed to and, for a subject's key, the key commitment. The leaf hashes ciphertext only, so
-destroying a key changes no proof.
+Two steps, so that appends are never held up by hashing or witnesses:
 
-:meth:`AuditLog.append` runs inside the caller's transaction: the state change, its entries, the tiles and the signed
-checkpoint commit together or not at all.
+1. :meth:`AuditLog.append` runs inside the caller's transaction and gives each entry its index and time. When that
+   transaction commits, state change and entries are durable together.
+2. ``consent.sequencer`` integrates what was appended, within milliseconds: tiles, signed head, cosignatures.
+
+What is read is checked before it is served: a tile against its checksum, an entry against the tree, a proof against
+the signed head it leads to. A damaged log refuses; it does not answer wrongly.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
-from consent.errors import NotFound
-from consent.storage.tables import LogCheckpointRow, LogEntryRow, LogTileRow
-from crypto.documents import canonical_json
+from consent.entries import Entry, leaf_time
+from consent.errors import ClockWrong, LogDamaged, NotFound
+from consent.storage.database import bulk_insert
+from consent.storage.lease import Lease
+from consent.storage.tables import (
+    LogCheckpointRow,
+    LogEntryRow,
+    LogEnvelopeRow,
+    LogPublishedRow,
+    LogStateRow,
+    LogTileRow,
+)
 from crypto.errors import ProofError
-from crypto.keys import RecipientPublicKey, SigningKey, b64
-from crypto.merkle import HashReader, consistency_proof, inclusion_proof, leaf_hash, tree_root
-from crypto.notes import Checkpoint, InclusionProof, Verifier, open_checkpoint, sign_checkpoint
-from crypto.sealing import seal, seal_to
-from crypto.tiles import TILE_WIDTH, TileId, TileLoader, entry_bundle, extend_tiles, tile_reader
+from crypto.keys import SigningKey
+from crypto.merkle import (
+    HASH_SIZE,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    tree_root,
+    verify_consistency,
+    verify_inclusion,
+)
+from crypto.notes import Checkpoint, InclusionProof, Verifier, open_checkpoint
+from crypto.policies import Policy
+from crypto.tiles import TILE_WIDTH, entry_bundle, index_path, tile_hashes, tile_reader
 
-LEAF_VERSION = 1
-MAX_LEAF_BYTES = 65_535
+CLOCK_TOLERANCE_US = 2_000_000
+"""A clock may be set back by this much unnoticed; by more, and appends are refused until it is right again."""
+_ENTRY_COLUMNS = {"idx": "int8", "leaf": "bytea", "body": "bytea"}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is about to be logged: the leaf's clear fields, and the body as it will be stored."""
+class Logged:
+    """An entry as it is stored."""
 
     leaf: bytes
     body: bytes
 
 
-def _leaf(kind: str, time: datetime, actor: str, public: dict[str, Any], body: dict[str, Any]) -> bytes:
-    leaf = canonical_json(
-        {
-            "v": LEAF_VERSION,
-            "type": kind,
-            "time": time.isoformat().replace("+00:00", "Z"),
-            "actor": actor,
-            **public,
-            "body": body,
-        }
-    )
-    if len(leaf) > MAX_LEAF_BYTES:
-        raise ProofError(f"a {kind} entry of {len(leaf)} bytes is larger than a log entry may be")
-    return leaf
-
-
-PADDING_BLOCK = 4096
-
-
-def pad(body: bytes) -> bytes:
-    """Canonical JSON with trailing spaces up to a whole block, so that a body's length tells no count."""
-    return body + b" " * (-len(body) % PADDING_BLOCK)
-
-
-def body_context(kind: str) -> bytes:
-    """What every sealed body is bound to besides its key: the type of the entry it belongs to."""
-    return f"tahini/log-body/v1/{kind}".encode()
-
-
-def entry_for_subject(
-    kind: str, time: datetime, actor: str, public: dict[str, Any], data_key: bytes, body: bytes
-) -> Entry:
-    """An entry whose body only the holder of this subject's data key can read."""
-    sealed = seal(data_key, body, body_context(kind))
-    about = {
-        "sealed_to": "subject",
-        "sha256": hashlib.sha256(sealed.ciphertext).hexdigest(),
-        "key_commitment": b64(sealed.commitment),
-    }
-    return Entry(_leaf(kind, time, actor, public, about), sealed.ciphertext)
-
-
-def entry_with_sealed_body(
-    kind: str, time: datetime, actor: str, public: dict[str, Any], to: str, body: bytes
-) -> Entry:
-    """An entry whose body somebody else sealed already to party ``to``."""
-    about = {"sealed_to": to, "sha256": hashlib.sha256(body).hexdigest()}
-    return Entry(_leaf(kind, time, actor, public, about), body)
-
-
-def entry_for_party(
-    kind: str, time: datetime, actor: str, public: dict[str, Any], to: str, key: RecipientPublicKey, body: bytes
-) -> Entry:
-    """An entry whose body is sealed to one party, such as the auditor."""
-    return entry_with_sealed_body(kind, time, actor, public, to, seal_to(key, pad(body), body_context(kind)))
-
-
 @dataclass
-class _Tiles:
-    """Tiles of one transaction, each read at most once."""
+class TileStore:
+    """Tiles within one transaction, each read and checked at most once."""
 
     session: Session
-    cache: dict[TileId, bytes] = field(default_factory=dict)
+    _seen: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def load(self, level: int, index: int) -> bytes:
-        tile = TileId(level, index)
-        if tile not in self.cache:
-            self.cache[tile] = (
-                self.session.scalar(
-                    select(LogTileRow.hashes).where(LogTileRow.level == level, LogTileRow.index == index)
-                )
-                or b""
-            )
-        return self.cache[tile]
+        """The tile so far, empty if there is none; raises LogDamaged."""
+        if (level, index) not in self._seen:
+            row = self.session.execute(
+                select(LogTileRow.hashes, LogTileRow.check).where(LogTileRow.level == level, LogTileRow.index == index)
+            ).one_or_none()
+            if row and not hmac.compare_digest(hashlib.sha256(row[0]).digest(), row[1]):
+                raise LogDamaged(f"tile {level}/{index_path(index)} is damaged; run: tahini log fsck")
+            self._seen[level, index] = row[0] if row else b""
+        return self._seen[level, index]
 
 
 @dataclass(frozen=True)
 class AuditLog:
-    """The log's signing identity. State lives in the database, never here."""
+    """The log's signing identity and trust policy. State lives in the database, never here."""
 
     origin: str
-    key: SigningKey
+    key: SigningKey = field(repr=False)
+    policy: Policy
+    clock: Callable[[], datetime]
+    lease: Lease = field(default_factory=Lease, compare=False)
 
     @property
     def verifier(self) -> Verifier:
         return Verifier(self.origin, self.key.public)
 
-    def size(self, session: Session) -> int:
-        return session.scalar(select(func.max(LogCheckpointRow.size))) or 0
+    # --- writing
 
     def append(self, session: Session, entries: Sequence[Entry]) -> int:
-        """Append within the caller's write transaction; returns the index of the first entry."""
-        size = self.size(session)
-        tiles = _Tiles(session)
-        changed = extend_tiles(size, [leaf_hash(entry.leaf) for entry in entries], tiles.load)
-        session.execute(
-            insert(LogEntryRow),
-            [{"index": size + i, "leaf": entry.leaf, "body": entry.body} for i, entry in enumerate(entries)],
-        )
-        statement = upsert(LogTileRow)
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["level", "idx"], set_={"hashes": statement.excluded.hashes}
-            ),
-            [{"level": tile.level, "index": tile.index, "hashes": hashes} for tile, hashes in changed.items()],
-        )
-        tiles.cache.update(changed)
-        head = size + len(entries)
-        checkpoint = Checkpoint(self.origin, head, tree_root(head, tile_reader(tiles.load)))
-        session.execute(insert(LogCheckpointRow), [{"size": head, "note": sign_checkpoint(checkpoint, self.key)}])
-        return size
+        """Append within the caller's write transaction; returns the index of the first entry.
 
-    def checkpoint(self, session: Session, size: int | None = None) -> str:
-        """The signed checkpoint of ``size`` entries, or the newest; raises NotFound."""
-        wanted = self.size(session) if size is None else size
-        note = session.scalar(select(LogCheckpointRow.note).where(LogCheckpointRow.size == wanted))
+        Raises:
+            LogHeld: another process writes to this log. ClockWrong: this machine's clock went back.
+        """
+        state = self.lease.hold(session)
+        moment = round(self.clock().timestamp() * 1_000_000)
+        if moment < state.newest - CLOCK_TOLERANCE_US:
+            raise ClockWrong(
+                f"this machine's clock says {leaf_time(moment)}, but the log's newest entry was made at "
+                f"{leaf_time(state.newest)}; set the clock, nothing was recorded"
+            )
+        first, state.newest = state.appended, max(moment, state.newest)
+        stamp = leaf_time(state.newest).encode()
+        self._keep_envelopes(session, entries)
+        bulk_insert(
+            session,
+            LogEntryRow.__tablename__,
+            _ENTRY_COLUMNS,
+            [(index, entry.leaf(stamp), entry.body) for index, entry in enumerate(entries, first)],
+        )
+        state.appended = first + len(entries)
+        session.flush()
+        return first
+
+    def _keep_envelopes(self, session: Session, entries: Sequence[Entry]) -> None:
+        named = {entry.envelope.sha256: entry.envelope.header for entry in entries if entry.envelope is not None}
+        if named:
+            known = set(session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(list(named)))))
+            rows = [{"sha256": name, "header": header} for name, header in named.items() if name not in known]
+            if rows:
+                session.execute(insert(LogEnvelopeRow), rows)
+
+    # --- reading
+
+    def state(self, session: Session) -> LogStateRow:
+        return session.scalars(select(LogStateRow)).one()
+
+    def size(self, session: Session) -> int:
+        """Entries that have an index, integrated or not."""
+        return self.state(session).appended
+
+    def published_size(self, session: Session) -> int:
+        """Entries under the newest checkpoint that the quorum has cosigned."""
+        return session.scalar(select(func.max(LogPublishedRow.size))) or 0
+
+    def signed_head(self, session: Session) -> str:
+        """The newest signed checkpoint, cosigned or not; raises NotFound."""
+        note = session.scalar(select(LogCheckpointRow.note).order_by(LogCheckpointRow.size.desc()).limit(1))
         if note is None:
-            raise NotFound(f"the log has no checkpoint of {wanted} entries")
+            raise NotFound("the log has no entries yet")
         return note
 
-    def _tiles(self, session: Session) -> TileLoader:
-        return _Tiles(session).load
+    def checkpoint(self, session: Session, size: int | None = None) -> str:
+        """The cosigned checkpoint of ``size`` entries, or the newest; raises NotFound."""
+        query = select(LogPublishedRow.note).order_by(LogPublishedRow.size.desc()).limit(1)
+        note = session.scalar(query if size is None else query.where(LogPublishedRow.size == size))
+        if note is None:
+            raise NotFound(f"the log has published no checkpoint{'' if size is None else f' of {size} entries'} yet")
+        return note
 
-    def _reader(self, session: Session) -> HashReader:
-        return tile_reader(self._tiles(session))
+    def _head(self, session: Session) -> tuple[Checkpoint, str]:
+        note = self.checkpoint(session)
+        return open_checkpoint(note, self.verifier), note
 
     def prove_inclusion(self, session: Session, index: int) -> InclusionProof:
-        """Proof that entry ``index`` is under the newest checkpoint."""
-        note = self.checkpoint(session)
-        size = open_checkpoint(note, self.verifier).size
-        return InclusionProof(index, tuple(inclusion_proof(index, size, self._reader(session))), note)
+        """Proof that entry ``index`` is under the newest published checkpoint.
+
+        Raises:
+            ProofError: not (yet) under it. LogDamaged: the proof would not verify.
+        """
+        head, note = self._head(session)
+        if not 0 <= index < head.size:
+            raise ProofError(f"entry {index} is not under the published checkpoint of {head.size} entries")
+        read = tile_reader(TileStore(session).load)
+        with _damage():
+            proof = InclusionProof(index, tuple(inclusion_proof(index, head.size, read)), note)
+            verify_inclusion(leaf_hash(self.entry(session, index).leaf), index, head.size, proof.path, head.root)
+        return proof
 
     def prove_consistency(self, session: Session, old: int, new: int) -> list[bytes]:
-        if new > self.size(session):
+        """Proof that the log of ``new`` entries extends that of ``old``; both roots are recomputed and checked.
+
+        Raises:
+            ProofError: undefined, or ``new`` is not integrated yet. LogDamaged: the proof would not verify.
+        """
+        if not 0 < old <= new:
+            raise ProofError(f"consistency from {old} to {new} entries is not defined")
+        if new > self.state(session).integrated:
             raise ProofError(f"the log has no {new} entries yet")
-        return consistency_proof(old, new, self._reader(session))
+        read = tile_reader(TileStore(session).load)
+        with _damage():
+            proof = consistency_proof(old, new, read)
+            verify_consistency(old, new, proof, tree_root(old, read), tree_root(new, read))
+        return proof
 
     def tile(self, session: Session, level: int, index: int, width: int) -> bytes:
-        """The first ``width`` hashes of a tile; raises NotFound."""
-        hashes = self._tiles(session)(level, index)[: 32 * width]
-        if len(hashes) != 32 * width:
+        """The first ``width`` hashes of a tile; raises NotFound, or LogDamaged where it should be there."""
+        hashes = TileStore(session).load(level, index)[: HASH_SIZE * width]
+        if len(hashes) != HASH_SIZE * width:
+            if (index * TILE_WIDTH + width) << (8 * level) <= self.state(session).integrated:
+                raise LogDamaged(f"tile {level}/{index_path(index)} is lost; run: tahini log fsck")
             raise NotFound("the log has no such tile yet")
         return hashes
 
     def entries(self, session: Session, bundle: int, width: int) -> bytes:
         """An entry bundle of tlog-tiles: the leaves only, bodies are apart."""
+        hashes = tile_hashes(self.tile(session, 0, bundle, width))
         start = bundle * TILE_WIDTH
-        leaves = session.scalars(
-            select(LogEntryRow.leaf)
-            .where(LogEntryRow.index >= start, LogEntryRow.index < start + width)
-            .order_by(LogEntryRow.index)
-        ).all()
-        if len(leaves) != width:
-            raise NotFound("the log has no such entry bundle yet")
+        leaves = list(self.leaves(session, start, start + width))
+        if [leaf_hash(leaf) for leaf in leaves] != hashes:
+            raise LogDamaged(f"an entry between {start} and {start + width} is damaged or lost; run: tahini log fsck")
         return entry_bundle(leaves)
 
-    def entry(self, session: Session, index: int) -> Entry:
-        row = session.get(LogEntryRow, index)
+    def leaves(self, session: Session, start: int, stop: int) -> Iterator[bytes]:
+        """Leaves ``start`` to ``stop - 1`` as they are stored, unchecked."""
+        yield from session.scalars(
+            select(LogEntryRow.leaf)
+            .where(LogEntryRow.index >= start, LogEntryRow.index < stop)
+            .order_by(LogEntryRow.index)
+            .execution_options(yield_per=4096)
+        )
+
+    def entry(self, session: Session, index: int) -> Logged:
+        """Raises NotFound."""
+        row = session.execute(
+            select(LogEntryRow.leaf, LogEntryRow.body).where(LogEntryRow.index == index)
+        ).one_or_none()
         if row is None:
             raise NotFound(f"the log has no entry {index}")
-        return Entry(row.leaf, row.body)
+        return Logged(row[0], row[1])
+
+    def envelope(self, session: Session, sha256: str) -> bytes:
+        """The header of an envelope; raises NotFound."""
+        header = session.scalar(select(LogEnvelopeRow.header).where(LogEnvelopeRow.sha256 == sha256))
+        if header is None:
+            raise NotFound("the log has no such envelope")
+        return header
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """The question was a good one, so whatever does not verify in here is the log's fault."""
+    try:
+        yield
+    except (ProofError, NotFound) as error:
+        raise LogDamaged(f"the log is damaged ({error}); run: tahini log fsck") from error

@@ -1,48 +1,73 @@
 """The registry as its commands see it: storage, log, keys, consortium, clock.
 
-A registry's home folder holds ``registry.key`` (signs documents), ``log.key`` (signs checkpoints), ``kek.key`` (wraps
-subjects' data keys), ``consortium.jws`` (who belongs) and ``registry.db``.
+A registry's home folder holds ``registry.key`` (signs documents), ``log.key`` (signs checkpoints), ``root-keys/`` (what
+subjects' data keys are wrapped under; or ``keystore.json``, which says where else), ``consortium.jws`` (who belongs,
+and which checkpoints are believed) and ``registry.db`` (or ``database.url``, a PostgreSQL database).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy.orm import Session
+
+from consent.datakeys import DataKeys
 from consent.documents import Consortium, Party, Role, now
-from consent.errors import NotFound
+from consent.entries import Entry, Sealer
+from consent.errors import LogHeld, NotFound, StorageFailed
+from consent.keystore import FileKeyStore, KeyStore
 from consent.log import AuditLog
+from consent.sequencer import Sequencer
 from consent.storage import Database
+from consent.witnesses import Witnesses
+from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import RecipientPublicKey, SigningKey, load_signing_key, read_secret, save_signing_key, write_secret
-from crypto.sealing import new_data_key, unwrap_key, wrap_key
+from crypto.notes import InclusionProof
 
-KEY_FILE, LOG_KEY_FILE, KEK_FILE = "registry.key", "log.key", "kek.key"
-CONSORTIUM_FILE, DATABASE_FILE = "consortium.jws", "registry.db"
+KEY_FILE, LOG_KEY_FILE, ROOT_KEYS, KEYSTORE_FILE = "registry.key", "log.key", "root-keys", "keystore.json"
+CONSORTIUM_FILE, DATABASE_FILE, DATABASE_URL_FILE = "consortium.jws", "registry.db", "database.url"
 
 
-@dataclass(frozen=True)
-class KeyStore:
-    """Subjects' data keys, wrapped under a key-encryption key that lives in a file of the registry's."""
+class VaultSettings(BaseModel):
+    """``keystore.json`` of a registry whose root key lives in Vault."""
 
-    key_encryption_key: bytes = field(repr=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def new(self, pseudonym: str) -> tuple[bytes, bytes]:
-        """A fresh data key and its wrapped form."""
-        data_key = new_data_key()
-        return data_key, wrap_key(self.key_encryption_key, data_key, pseudonym.encode())
+    kind: Literal["vault"]
+    url: str
+    mount: str = "transit"
+    key: str
 
-    def unwrap(self, pseudonym: str, wrapped: bytes) -> bytes:
-        return unwrap_key(self.key_encryption_key, wrapped, pseudonym.encode())
+
+def open_keystore(home: Path) -> KeyStore:
+    """The key store of the registry in ``home``; raises KeyFileError or SealError."""
+    settings = home / KEYSTORE_FILE
+    if not settings.exists():
+        return FileKeyStore(home / ROOT_KEYS)
+    from consent.vault import VaultKeyStore  # only where it is used
+
+    try:
+        vault = VaultSettings.model_validate_json(settings.read_text())
+    except (OSError, ValidationError) as error:
+        raise KeyFileError(f"{settings} does not name a key store") from error
+    return VaultKeyStore.from_environment(vault.url, vault.mount, vault.key)
 
 
 @dataclass(frozen=True)
 class Registry:
+    home: Path
     database: Database
     log: AuditLog
-    keys: KeyStore
-    signing_key: SigningKey
+    sequencer: Sequencer
+    keys: DataKeys
+    sealer: Sealer
+    signing_key: SigningKey = field(repr=False)
     consortium_token: str
     consortium: Consortium
     clock: Callable[[], datetime] = now
@@ -51,20 +76,46 @@ class Registry:
     def me(self) -> Party:
         return self.consortium.one(Role.REGISTRY)
 
-    @property
-    def auditor_key(self) -> tuple[str, RecipientPublicKey]:
-        """Who institutional bodies are sealed to."""
+    def sealed_to_auditor(self, kind: str, actor: str, public: Mapping[str, Any], body: bytes) -> Entry:
+        """An entry whose body the auditor can read."""
         auditor = self.consortium.one(Role.AUDITOR)
-        if auditor.recipient_key is None:
+        if auditor.id not in self.sealer.recipients:
             raise NotFound("the auditor has no recipient key; nothing can be sealed to it")
-        return auditor.id, RecipientPublicKey.from_text(auditor.recipient_key)
+        return self.sealer.entry(kind, actor, public, (auditor.id,), body)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A write transaction; the sequencer is told when it has committed."""
+        with self.database.write() as session:
+            yield session
+        self.sequencer.notify()
+
+    def proved(self, index: int) -> tuple[bytes, InclusionProof]:
+        """Leaf and inclusion proof of an entry, once it is under a published checkpoint.
+
+        Raises:
+            NotWitnessed: no quorum of witnesses has cosigned it in time. The entry is durable all the same.
+        """
+        self.sequencer.wait_for(index)
+        with self.database.read() as session:
+            return self.log.entry(session, index).leaf, self.log.prove_inclusion(session, index)
 
     def at(self, clock: Callable[[], datetime]) -> Registry:
         """The same registry under another clock."""
-        return replace(self, clock=clock)
+        log = replace(self.log, clock=clock)
+        return replace(self, clock=clock, log=log, sequencer=Sequencer(self.database, log, self.sequencer.witnesses))
 
     def close(self) -> None:
-        self.database.close()
+        """Stop the sequencer, let another process write, close the database."""
+        self.sequencer.stop()
+        try:
+            if self.log.lease.epoch:
+                with self.database.write() as session:
+                    self.log.lease.release(session)
+        except (LogHeld, StorageFailed):
+            pass  # whoever comes next waits until the lease is over
+        finally:
+            self.database.close()
 
 
 def create_home(home: Path) -> tuple[SigningKey, SigningKey]:
@@ -73,19 +124,39 @@ def create_home(home: Path) -> tuple[SigningKey, SigningKey]:
     key, log_key = SigningKey.generate(), SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)
     save_signing_key(home / LOG_KEY_FILE, log_key)
-    write_secret(home / KEK_FILE, new_data_key())
+    FileKeyStore.create(home / ROOT_KEYS)
     return key, log_key
 
 
-def found(home: Path, consortium: Consortium) -> str:
-    """Sign the consortium, create the database; returns the signed document that every party pins."""
+def found(home: Path, consortium: Consortium, database: str | None = None) -> str:
+    """Sign the consortium, create the database (at ``database``, a PostgreSQL URL, or in ``home``).
+
+    Returns the signed document that every party pins.
+    """
     token = consortium.sign(load_signing_key(home / KEY_FILE))
     (home / CONSORTIUM_FILE).write_text(token)
-    (home / DATABASE_FILE).touch(mode=0o600)
-    database = Database(home / DATABASE_FILE)
-    database.migrate()
-    database.close()
+    if database is not None:
+        write_secret(home / DATABASE_URL_FILE, database.encode())
+    else:
+        (home / DATABASE_FILE).touch(mode=0o600)
+    opened = open_database(home)
+    try:
+        opened.migrate()
+    finally:
+        opened.close()
     return token
+
+
+def open_database(home: Path) -> Database:
+    """The database of the registry in ``home``; raises KeyFileError or StorageFailed."""
+    if (home / DATABASE_URL_FILE).exists():
+        return Database(read_secret(home / DATABASE_URL_FILE).decode().strip())
+    return Database(home / DATABASE_FILE)
+
+
+def recipients(parties: Iterable[Party]) -> dict[str, RecipientPublicKey]:
+    """Whom bodies can be sealed to."""
+    return {p.id: RecipientPublicKey.from_text(p.recipient_key) for p in parties if p.recipient_key is not None}
 
 
 def open_registry(home: Path) -> Registry:
@@ -93,16 +164,28 @@ def open_registry(home: Path) -> Registry:
 
     Raises:
         KeyFileError, SignatureError: its keys or its consortium document are not in order.
+        StorageFailed: its database does not open.
     """
     key = load_signing_key(home / KEY_FILE)
-    token = (home / CONSORTIUM_FILE).read_text()
+    try:
+        token = (home / CONSORTIUM_FILE).read_text()
+    except OSError as error:
+        raise KeyFileError(f"{home} is not the home of a registry that was founded ({error.strerror})") from error
     consortium = Consortium.verify(token, key.public)
-    database = Database(home / DATABASE_FILE)
+    log_key = load_signing_key(home / LOG_KEY_FILE)
+    if log_key.public != consortium.log.verifier.key:
+        raise SignatureError(f"the log's key in {home} is not the one that the consortium document names")
+    keys = DataKeys(open_keystore(home))
+    database = open_database(home)
     database.migrate()
+    log = AuditLog(consortium.log_origin, log_key, consortium.policy, now)
     return Registry(
+        home=home,
         database=database,
-        log=AuditLog(consortium.log_origin, load_signing_key(home / LOG_KEY_FILE)),
-        keys=KeyStore(read_secret(home / KEK_FILE, 32)),
+        log=log,
+        sequencer=Sequencer(database, log, Witnesses.of(consortium.policy)),
+        keys=keys,
+        sealer=Sealer(recipients(consortium.parties)),
         signing_key=key,
         consortium_token=token,
         consortium=consortium,

@@ -49,20 +49,28 @@ def sign_request(key: SigningKey, caller: str, audience: str, method: str, targe
 
 
 class ReplayGuard:
-    """Remembers each ``jti`` for as long as its token could be accepted."""
+    """Remembers each ``jti`` for as long as its token could be accepted.
+
+    Two generations, each as long as a token can live: a ``jti`` is known while it is in either, and forgetting a whole
+    generation costs nothing per request.
+    """
+
+    GENERATION = LIFETIME + 2 * CLOCK_SKEW
 
     def __init__(self, started: datetime) -> None:
         self.started = started
-        self._seen: dict[str, datetime] = {}
+        self._turned = started
+        self._seen: set[str] = set()
+        self._before: set[str] = set()
         self._lock = threading.Lock()
 
     def admit(self, jti: str, moment: datetime) -> None:
         with self._lock:
-            if len(self._seen) > 10_000:
-                self._seen = {known: until for known, until in self._seen.items() if until > moment}
-            if self._seen.get(jti, moment - LIFETIME) >= moment:
+            if moment - self._turned >= self.GENERATION:
+                self._before, self._seen, self._turned = self._seen, set(), moment
+            if jti in self._seen or jti in self._before:
                 raise NotAuthenticated("this request was made before; a signed request acts once")
-            self._seen[jti] = moment + LIFETIME + 2 * CLOCK_SKEW
+            self._seen.add(jti)
 
 
 def verify_request(

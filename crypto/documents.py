@@ -38,8 +38,31 @@ class _Registry(jws.JWSRegistry):
 _REGISTRY = _Registry(algorithms=[ALGORITHM])
 
 
+_PLAIN_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
+_MAX_PLAIN_INT = (1 << 53) - 1
+
+
+def _plain(value: Any) -> bool:
+    """Whether the standard encoder writes ``value`` exactly as RFC 8785 does: no floats, and ASCII names only."""
+    kind = type(value)
+    if kind is str:
+        return True
+    if kind is dict:
+        return all(type(name) is str and name.isascii() and _plain(item) for name, item in value.items())
+    if kind is int:
+        return bool(-_MAX_PLAIN_INT <= value <= _MAX_PLAIN_INT)
+    if kind is list:
+        return all(map(_plain, value))
+    return value is None or kind is bool
+
+
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value: the form over which every hash is taken."""
+    if _plain(value):
+        try:
+            return _PLAIN_ENCODER.encode(value).encode()
+        except UnicodeEncodeError as error:
+            raise rfc8785.CanonicalizationError("a lone surrogate has no UTF-8 form") from error
     return rfc8785.dumps(value)
 
 

@@ -127,7 +127,7 @@ class _Parser:
         return Policy(tuple(self.logs), tuple(self.witnesses), tuple(self.groups), self.quorum)
 
     def _line(self, line: str) -> None:
-        if any(ord(c) < 0x20 and c != "\t" or ord(c) == 0x7F for c in line):
+        if any((ord(c) < 0x20 and c != "\t") or ord(c) == 0x7F for c in line):
             raise PolicyError("control characters are not allowed")
         words = _BLANK.split(line.strip(" \t"))
         if not words[0] or words[0].startswith("#"):

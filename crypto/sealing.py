@@ -5,15 +5,20 @@ Two ways to seal, one for each kind of reader:
 - *to a subject*: AES-256-GCM under a key derived from the borrower's own data key. GCM does not commit to its
   key (the same ciphertext can open under two keys), so a commitment derived beside the key is returned and goes
   into the log's leaf. Destroying the 32-byte data key makes every such body unreadable; that is how forgetting works.
-- *to recipients* such as the auditor: HPKE (RFC 9180) over the ML-KEM-768 + X25519 hybrid, so that what is recorded
-  today stays closed to tomorrow's computers.
+- *to recipients* such as the auditor: an :class:`Envelope` holds one content key, sealed to each of a set of recipients
+  with HPKE, and serves many bodies; or, where the author trusts nobody between, HPKE alone. HPKE (RFC 9180) runs over
+  the ML-KEM-768 + X25519 hybrid, so that what is recorded today stays closed to tomorrow's computers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,8 +26,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from crypto.documents import canonical_json
 from crypto.errors import SealError
-from crypto.keys import RecipientKey, RecipientPublicKey
+from crypto.keys import RecipientKey, RecipientPublicKey, b64, unb64
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
@@ -98,3 +104,67 @@ def unseal_from(recipient: RecipientKey, ciphertext: bytes, context: bytes) -> b
         return SUITE.decrypt(ciphertext, recipient.hpke(), context)
     except (InvalidTag, ValueError) as error:
         raise SealError("the body is not sealed to this recipient, or was altered") from error
+
+
+ENVELOPE_CONTEXT = b"tahini/envelope/v1"
+MAX_ENVELOPE_BODIES = 1 << 24
+"""Bodies under one content key; far below the 2^32 that AES-GCM with counted nonces allows."""
+
+
+@dataclass
+class Envelope:
+    """One content key for one set of recipients, sealed to each once and used for many bodies.
+
+    ``header`` is what is stored: canonical JSON of each recipient's HPKE ciphertext, and the key commitment
+    (AES-GCM does not commit to its key, so two recipients could otherwise be shown two texts). Its SHA-256 is its
+    name. Nonces are counted, and the key is fresh, so no nonce is used twice.
+    """
+
+    header: bytes
+    key: bytes = field(repr=False)
+    used: int = 0
+
+    @classmethod
+    def seal(cls, recipients: Mapping[str, RecipientPublicKey]) -> Envelope:
+        """A fresh envelope for these recipients, by name."""
+        secret = new_data_key()
+        key, _, commitment = _derive(secret, ENVELOPE_CONTEXT)
+        keys = {name: b64(seal_to(key_of, secret, ENVELOPE_CONTEXT)) for name, key_of in recipients.items()}
+        return cls(canonical_json({"commitment": b64(commitment), "keys": keys}), key)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.header).hexdigest()
+
+    def add(self, plaintext: bytes, context: bytes) -> bytes:
+        """One more body: 12 bytes of nonce, then AES-256-GCM output."""
+        if self.used >= MAX_ENVELOPE_BODIES:
+            raise SealError("the envelope is full; seal a new one")
+        nonce = self.used.to_bytes(NONCE_SIZE, "big")
+        self.used += 1
+        return nonce + AESGCM(self.key).encrypt(nonce, plaintext, context)
+
+
+def open_envelope(header: bytes, name: str, recipient: RecipientKey) -> bytes:
+    """The content key in an envelope that was sealed to ``recipient`` under ``name``.
+
+    Raises:
+        SealError: not sealed to this recipient, altered, or the key is not the one that was committed to.
+    """
+    try:
+        fields = json.loads(header)
+        sealed, stated = unb64(fields["keys"][name]), unb64(fields["commitment"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SealError(f"the envelope is not sealed to {name!r}") from error
+    key, _, commitment = _derive(unseal_from(recipient, sealed, ENVELOPE_CONTEXT), ENVELOPE_CONTEXT)
+    if not hmac.compare_digest(commitment, stated):
+        raise SealError("the envelope holds another key than it commits to")
+    return key
+
+
+def open_enclosed(key: bytes, body: bytes, context: bytes) -> bytes:
+    """A body of an envelope whose content key is ``key``; raises SealError."""
+    try:
+        return AESGCM(key).decrypt(body[:NONCE_SIZE], body[NONCE_SIZE:], context)
+    except (InvalidTag, ValueError) as error:
+        raise SealError("the sealed body was altered, or belongs to another envelope") from error

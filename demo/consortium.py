@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import clients.node
 import consent.registry
 import server.home
+from clients.witness import create_witness
 from consent.client import RegistryClient
 from consent.documents import Consortium, Membership, Party, Role
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
+from crypto.notes import Verifier
+from crypto.policies import Log, Witness, witnessed_by
 from crypto.pseudonyms import KEY_SIZE
 
 LOG_ORIGIN = "tahini.example/consent-log"
@@ -67,8 +71,14 @@ def _stated(party: Party, key: SigningKey) -> Party:
     return Membership.verify(token, Membership.claimed(token).party.key).party
 
 
-def found(root: Path, lenders: list[str], epsilon: float, delta: float) -> Founded:
-    """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total."""
+def found(
+    root: Path, lenders: list[str], epsilon: float, delta: float, witness_urls: Mapping[str, str] | None = None
+) -> Founded:
+    """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total.
+
+    Every lender whose witness has an address in ``witness_urls`` witnesses the log; more than half must cosign.
+    """
+    witness_urls = witness_urls or {}
     registry_key, log_key = consent.registry.create_home(root / "registry")
     coordinator_key = server.home.create_home(root / "coordinator")
     auditor_home = root / "auditor"
@@ -81,6 +91,10 @@ def found(root: Path, lenders: list[str], epsilon: float, delta: float) -> Found
     node_keys = {
         name: clients.node.create_home(root / "lenders" / name, lender_keys[name], consortium_key) for name in lenders
     }
+
+    witnesses = {name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders}
+    asked = tuple(Witness(name, witnesses[name], url) for name, url in witness_urls.items())
+    policy = witnessed_by(Log(Verifier(LOG_ORIGIN, log_key.public)), asked, len(asked) // 2 + 1)
 
     def party(party_id: str, name: str, role: Role, key: SigningKey, recipient: RecipientKey | None = None) -> Party:
         recipient_key = recipient.public.text if recipient else None
@@ -96,8 +110,7 @@ def found(root: Path, lenders: list[str], epsilon: float, delta: float) -> Found
             party("auditor", "Auditor", Role.AUDITOR, auditor_key, auditor_recipient),
             *(party(name, f"{name.title()} Finance", Role.LENDER, key) for name, key in node_keys.items()),
         ),
-        log_origin=LOG_ORIGIN,
-        log_key=log_key.public.text,
+        log_policy=policy.text,
         max_epsilon=epsilon,
         max_delta=delta,
     )

@@ -76,6 +76,19 @@ def registry_process(home: Path, port: int, log: Path) -> Iterator[subprocess.Po
         _stop(process)
 
 
+@contextmanager
+def witness_process(homes: list[Path], port: int, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """``tahini witness serve`` for all lenders on loopback; stopped on the way out."""
+    named = [argument for home in homes for argument in ("--home", str(home))]
+    process = _start(
+        ["-m", "tahini", "witness", "serve", *named, "--port", str(port)], log, {}, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
 def wait_for_registry(url: str, process: subprocess.Popen[str], log: Path) -> None:
     """Returns once the registry answers; raises DemoError when it ended or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S

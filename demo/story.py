@@ -23,7 +23,7 @@ from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import IDENTITY, Split, split
 from demo.outcome import Outcome, Settings, View
-from demo.services import coordinator_process, free_port, registry_process, wait_for_registry
+from demo.services import coordinator_process, free_port, registry_process, wait_for_registry, witness_process
 from demo.training import train
 from privacy.charges import Budget
 from server.home import Coordinator
@@ -49,9 +49,10 @@ def run(settings: Settings, view: View) -> Outcome:
     view.end(f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held out")
 
     view.begin("Found the consortium")
-    founded = found(settings.workspace, list(parts.lenders), settings.epsilon, settings.delta)
-    view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities")
-    port = free_port()
+    port, witness_port = free_port(), free_port()
+    witness_urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in parts.lenders}
+    founded = found(settings.workspace, list(parts.lenders), settings.epsilon, settings.delta, witness_urls)
+    view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender is a witness")
     url = f"http://127.0.0.1:{port}"
     founded.connect(url)
     logs = settings.workspace / "logs"
@@ -60,6 +61,7 @@ def run(settings: Settings, view: View) -> Outcome:
     with ExitStack() as stack:
         registry = stack.enter_context(registry_process(founded.registry_home, port, logs / "registry.log"))
         homes = [founded.node_home(name) for name in parts.lenders]
+        stack.enter_context(witness_process(homes, witness_port, logs / "witnesses.log"))
         coordinator = stack.enter_context(
             coordinator_process(founded.coordinator_home, homes, logs / "coordinator.log")
         )

@@ -1,13 +1,16 @@
-"""Fixtures: a house with everybody enrolled, and one with a campaign under way."""
+"""Fixtures: a house with everybody enrolled, one with a campaign under way, and a database of each kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from support.house import House, build
+from support.logs import postgresql_url
+
+from consent.storage import Database
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
@@ -26,3 +29,30 @@ def active(house: House) -> House:
     """A campaign of two rounds, approved by every lender."""
     house.activate()
     return house
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """URLs of fresh databases on a PostgreSQL server of this test session's own."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    return lambda: postgresql_url(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Database]]:
+    """Fresh, migrated databases of one kind; the test runs once for each kind."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        location: Path | str = tmp_path_factory.mktemp("log") / "log.db"
+        if request.param == "postgresql":
+            location = request.getfixturevalue("postgresql")()
+        made.append(Database(location))
+        made[-1].migrate()
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.close()

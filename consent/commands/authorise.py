@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from consent.commands.propose_campaign import load_campaign
 from consent.documents import Authorisation, Campaign, Party, Snapshot
 from consent.errors import Conflict, NotAllowed
-from consent.log import entry_for_party
 from consent.registry import Registry
 from consent.states import State, state_at
 from consent.storage.tables import AssignmentRow, AuthorisationRow, CampaignRow, ConsentRow, SubjectRow
@@ -36,9 +35,8 @@ def active_campaign(registry: Registry, session: Session, lender: Party, sha256:
 
 def authorise(registry: Registry, lender: Party, sha256: str) -> str:
     """Issue a signed authorisation for this lender's node, and log it."""
-    auditor, key = registry.auditor_key
     moment = registry.clock()
-    with registry.database.write() as session:
+    with registry.write() as session:
         campaign, _ = active_campaign(registry, session, lender, sha256)
         authorisation = Authorisation(
             id=secrets.token_hex(16),
@@ -65,7 +63,7 @@ def authorise(registry: Registry, lender: Party, sha256: str) -> str:
         )
         public = {"campaign": sha256, "lender": lender.id, "authorisation": authorisation.id}
         body = canonical_json({"token": token})
-        entry = entry_for_party("use.authorised", moment, registry.me.id, public, auditor, key, body)
+        entry = registry.sealed_to_auditor("use.authorised", registry.me.id, public, body)
         registry.log.append(session, [entry])
     return token
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from consent.commands.authorise import active_campaign
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Party, ReleaseKind, Sha256
+from consent.documents import Party, ReleaseKind, Role, Sha256
+from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
-from consent.log import entry_for_party, entry_with_sealed_body
 from consent.registry import Registry
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.documents import canonical_json
@@ -54,9 +54,8 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such release.
         Conflict: this release attempt was committed before.
     """
-    auditor, _ = registry.auditor_key
     moment = registry.clock()
-    with registry.database.write() as session:
+    with registry.write() as session:
         campaign, _ = active_campaign(registry, session, lender, sha256)
         authorisation = session.get(AuthorisationRow, request.authorisation_id)
         mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (lender.id, sha256)
@@ -80,7 +79,8 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
             raise Conflict(f"{lender.id!r} has committed release {request.release} attempt {request.attempt} already")
         public = commitment_fields(request, sha256)
         body = unb64(request.sealed_body)
-        entry = entry_with_sealed_body("roster.committed", moment, lender.id, public, auditor, body)
+        auditor = registry.consortium.one(Role.AUDITOR).id
+        entry = entry_with_sealed_body("roster.committed", lender.id, public, auditor, body)
         index = registry.log.append(session, [entry])
         session.add(
             CommitmentRow(
@@ -91,22 +91,21 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
                 attempt=request.attempt,
             )
         )
-    with registry.database.read() as session:
-        return entry.leaf, registry.log.prove_inclusion(session, index).text
+    leaf, proof = registry.proved(index)
+    return leaf, proof.text
 
 
 def log_model(
     registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str
 ) -> tuple[bytes, str]:
     """Log the signed model card of a campaign; returns the leaf and its ``.tlog-proof``."""
-    auditor, key = registry.auditor_key
-    with registry.database.write() as session:
+    with registry.write() as session:
         campaign, _ = load_campaign(registry, session, campaign_sha256)
         if campaign.coordinator != coordinator.id:
             raise NotAllowed(f"campaign {campaign.id!r} is not {coordinator.id!r}'s")
         public = {"campaign": campaign_sha256, "model_card": card_sha256}
         body = canonical_json({"token": card})
-        entry = entry_for_party("model.released", registry.clock(), coordinator.id, public, auditor, key, body)
+        entry = registry.sealed_to_auditor("model.released", coordinator.id, public, body)
         index = registry.log.append(session, [entry])
-    with registry.database.read() as session:
-        return entry.leaf, registry.log.prove_inclusion(session, index).text
+    leaf, proof = registry.proved(index)
+    return leaf, proof.text

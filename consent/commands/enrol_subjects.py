@@ -12,9 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from consent.documents import KeyText, Party, Pseudonym
 from consent.errors import Conflict
-from consent.log import entry_for_party
 from consent.registry import Registry
-from consent.storage.tables import DataKeyRow, SubjectRow
+from consent.storage.tables import SubjectRow
 from crypto.documents import canonical_json
 
 MAX_BATCH = 5_000
@@ -39,8 +38,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
     Raises:
         Conflict: one of them is enrolled already.
     """
-    auditor, key = registry.auditor_key
-    with registry.database.write() as session:
+    with registry.write() as session:
         rows = [{"lender": lender.id, **enrolment.model_dump()} for enrolment in enrolments]
         try:
             session.execute(insert(SubjectRow), rows)
@@ -53,9 +51,8 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
             .order_by(SubjectRow.id.desc())
             .limit(len(names))
         )
-        wrapped = [{"subject_id": i, "wrapped": registry.keys.new(name)[1]} for i, name in ids]
-        session.execute(insert(DataKeyRow), wrapped)
+        registry.keys.create(session, [(i, name) for i, name in ids])
         body = canonical_json({"sha256": hashlib.sha256(canonical_json(sorted(names))).hexdigest()})
-        entry = entry_for_party("subjects.enrolled", registry.clock(), lender.id, {}, auditor, key, body)
+        entry = registry.sealed_to_auditor("subjects.enrolled", lender.id, {}, body)
         registry.log.append(session, [entry])
     return len(enrolments)

@@ -1,16 +1,17 @@
 """Forget a borrower: end every consent and destroy the data key, at once and on the record.
 
-Every sealed body about the borrower becomes unreadable here: the wrapped key is overwritten in the database and its
-journal. Every proof over the log stays as it was, because leaves hash ciphertext only. A backup that holds both the old
-database and the key-encryption key must be expired by whoever made it; docs/threat-model.md says so.
+Every sealed body about the borrower becomes unreadable, here and in every backup of the database: the key's row is
+gone, its group is re-keyed, and the root version that older copies need is destroyed (``consent.datakeys``). Every
+proof over the log stays as it was, because leaves hash ciphertext only. The key's random name goes into the log, so
+that no restored copy brings it back.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import insert, select
 
 from consent.errors import NotFound
-from consent.log import entry_for_party
+from consent.keybackup import refresh_backups
 from consent.registry import Registry
 from consent.states import TRANSITIONS, Event, State, state_at, step
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, SubjectRow
@@ -23,9 +24,8 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
     Raises:
         NotFound: no such subject, or forgotten already.
     """
-    auditor, key = registry.auditor_key
     moment = registry.clock()
-    with registry.database.write() as session:
+    with registry.write() as session:
         subject = session.scalar(select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym))
         if subject is None:
             raise NotFound("no such subject")
@@ -54,9 +54,11 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
                     for row, event, event_time in events
                 ],
             )
-        session.execute(delete(DataKeyRow).where(DataKeyRow.subject_id == subject))
+        key_id, root_version = registry.keys.destroy(session, subject)
         body = canonical_json({"ended": len(ended)})
-        entry = entry_for_party("subject.forgotten", moment, registry.me.id, {}, auditor, key, body)
+        entry = registry.sealed_to_auditor("subject.forgotten", registry.me.id, {"key": key_id}, body)
         registry.log.append(session, [entry])
+    registry.keys.store.destroy_before(root_version)
     registry.database.truncate_journal()
+    refresh_backups(registry)
     return len(ended)

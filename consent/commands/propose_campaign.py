@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from consent.documents import Approval, Campaign, Party
 from consent.errors import Conflict, NotAllowed, NotFound
-from consent.log import entry_for_party
 from consent.registry import Registry
 from consent.states import State, state_at
 from consent.storage.tables import ApprovalRow, AssignmentRow, CampaignRow, ConsentRow, SubjectRow
@@ -43,21 +42,13 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
             f"campaign {campaign.id!r} asks for epsilon {campaign.mechanism.epsilon:g} at delta "
             f"{campaign.mechanism.delta:g}; the consortium allows {policy.max_epsilon:g} at {policy.max_delta:g}"
         )
-    auditor, key = registry.auditor_key
-    with registry.database.write() as session:
+    with registry.write() as session:
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         session.add(CampaignRow(sha256=campaign.sha256, token=token, activated_at=None))
         public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
-        entry = entry_for_party(
-            "campaign.proposed",
-            registry.clock(),
-            coordinator.id,
-            public,
-            auditor,
-            key,
-            canonical_json({"token": token}),
-        )
+        body = canonical_json({"token": token})
+        entry = registry.sealed_to_auditor("campaign.proposed", coordinator.id, public, body)
         registry.log.append(session, [entry])
     return campaign
 
@@ -80,9 +71,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
         raise NotAllowed("the approval names another lender or another campaign")
-    auditor, key = registry.auditor_key
     moment = registry.clock()
-    with registry.database.write() as session:
+    with registry.write() as session:
         campaign, row = load_campaign(registry, session, sha256)
         if lender.id not in campaign.lenders:
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
@@ -94,14 +84,14 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         session.flush()
         public = {"campaign": sha256}
         body = canonical_json({"token": token})
-        entries = [entry_for_party("campaign.approved", moment, lender.id, public, auditor, key, body)]
+        entries = [registry.sealed_to_auditor("campaign.approved", lender.id, public, body)]
         approved = set(session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256)))
         active = approved == set(campaign.lenders)
         if active:
             row.activated_at = moment
             _assign_people(session, campaign, moment)
             body = canonical_json({"approved": sorted(approved)})
-            entries.append(entry_for_party("campaign.activated", moment, registry.me.id, public, auditor, key, body))
+            entries.append(registry.sealed_to_auditor("campaign.activated", registry.me.id, public, body))
         registry.log.append(session, entries)
     return active
 

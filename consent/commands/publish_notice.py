@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from consent.documents import Notice
 from consent.errors import Conflict, NotFound
-from consent.log import entry_for_party
 from consent.registry import Registry
 from consent.storage.tables import NoticeRow
 from crypto.documents import canonical_json
@@ -21,15 +20,14 @@ def publish_notice(registry: Registry, token: str) -> Notice:
         raise Conflict(f"notice {notice.id!r} has no text in any language")
     for recipient in notice.recipients:
         registry.consortium.party(recipient)
-    auditor, key = registry.auditor_key
     texts = {language: notice.text_sha256(language) for language in sorted(notice.texts)}
-    with registry.database.write() as session:
+    with registry.write() as session:
         if session.get(NoticeRow, (notice.id, notice.version)):
             raise Conflict(f"notice {notice.id!r} version {notice.version} is published already")
         session.add(NoticeRow(id=notice.id, version=notice.version, token=token))
         public = {"notice": notice.id, "notice_version": notice.version, "texts": texts}
         body = canonical_json({"token": token})
-        entry = entry_for_party("notice.published", registry.clock(), registry.me.id, public, auditor, key, body)
+        entry = registry.sealed_to_auditor("notice.published", registry.me.id, public, body)
         registry.log.append(session, [entry])
     return notice
 

@@ -45,9 +45,7 @@ def read_consents(registry: Registry, pseudonym: str) -> list[dict[str, str | No
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:
     """A signed receipt with an offline inclusion proof."""
-    with registry.database.read() as session:
-        leaf = registry.log.entry(session, recorded.entry_index).leaf
-        proof = registry.log.prove_inclusion(session, recorded.entry_index)
+    leaf, proof = registry.proved(recorded.entry_index)
     receipt = Receipt(
         record_id=f"{registry.consortium.log_origin}#{recorded.entry_index}",
         pii_principal_id=recorded.subject,

@@ -13,17 +13,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
+from consent.datakeys import StoredKey
 from consent.documents import Action, Choice, Decision, Notice, decision_commitment
-from consent.errors import Conflict, NotAuthenticated, NotFound
-from consent.log import Entry, entry_for_subject
+from consent.entries import Entry, entry_for_subject
+from consent.errors import Conflict, KeysUnavailable, NotAuthenticated, NotFound
+from consent.keystore import Wrapped
 from consent.registry import Registry
 from consent.states import Event, State, state_at, step
-from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, NoticeRow, SubjectRow
+from consent.storage.database import upsert
+from consent.storage.tables import (
+    ConsentEventRow,
+    ConsentRow,
+    DataKeyRow,
+    DecisionRow,
+    KeyGroupRow,
+    NoticeRow,
+    SubjectRow,
+)
 from crypto.documents import canonical_json, unverified_payload
-from crypto.errors import SignatureError
+from crypto.errors import SealError, SignatureError
 from crypto.keys import PublicKey
 
 MAX_BATCH = 2_000
@@ -70,14 +80,22 @@ def find_subjects(registry: Registry, session: Session, names: Sequence[str]) ->
     found: dict[str, Subject] = {}
     for start in range(0, len(names), _IN_CHUNK):
         rows = session.execute(
-            select(SubjectRow.id, SubjectRow.lender, SubjectRow.pseudonym, SubjectRow.public_key, DataKeyRow.wrapped)
-            .join(DataKeyRow)
+            select(SubjectRow, DataKeyRow.wrapped, KeyGroupRow)
+            .join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
+            .join(KeyGroupRow, KeyGroupRow.id == DataKeyRow.group_id)
             .where(SubjectRow.pseudonym.in_(names[start : start + _IN_CHUNK]))
-        )
-        for i, lender, pseudonym, key, wrapped in rows:
-            found[pseudonym] = Subject(
-                i, lender, pseudonym, PublicKey.from_text(key), registry.keys.unwrap(pseudonym, wrapped)
-            )
+        ).all()
+        stored = [
+            StoredKey(row.pseudonym, wrapped, group.id, Wrapped(group.root_version, group.wrapped))
+            for row, wrapped, group in rows
+        ]
+        try:
+            data_keys = registry.keys.unwrap(stored)
+        except SealError as error:
+            raise KeysUnavailable(f"a borrower's data key cannot be used now ({error}); try again") from error
+        for (row, _, _), data_key in zip(rows, data_keys, strict=True):
+            key = PublicKey.from_text(row.public_key)
+            found[row.pseudonym] = Subject(row.id, row.lender, row.pseudonym, key, data_key)
     return found
 
 
@@ -150,15 +168,9 @@ def _apply(batch: _Batch, decision: Decision, subject: Subject, moment: datetime
 
 
 def _write(session: Session, batch: _Batch) -> None:
-    statement = upsert(ConsentRow)
     columns = ("subject_id", "purpose", "recipient", "sensitivity")
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=columns,
-            set_={name: getattr(statement.excluded, name) for name in ("state", "expiry_time", "event_time")},
-        ),
-        [{**dict(zip(columns, key, strict=True)), **vars(batch.states[key])} for key in batch.touched],
-    )
+    rows = [{**dict(zip(columns, key, strict=True)), **vars(batch.states[key])} for key in batch.touched]
+    upsert(session, ConsentRow, columns, ("state", "expiry_time", "event_time"), rows)
     session.execute(insert(ConsentEventRow), batch.events)
     session.execute(insert(DecisionRow), batch.decisions)
 
@@ -189,7 +201,7 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
         _verified(token, subjects.get(name), f"decision {number} of {len(tokens)}")
         for number, (token, name) in enumerate(zip(tokens, names, strict=True), 1)
     ]
-    with registry.database.write() as session:
+    with registry.write() as session:
         _refuse_forgotten(session, [subject.id for subject in subjects.values()])
         notices = {
             (row.id, row.version): Notice.verify(row.token, registry.me.key)
@@ -209,9 +221,7 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
             salt = secrets.token_urlsafe(32)
             public = {"decision": decision_commitment(salt, decision.sha256, states)}
             body = canonical_json({"token": token, "states": states, "salt": salt})
-            batch.entries.append(
-                entry_for_subject("consent.decided", moment, registry.me.id, public, subject.data_key, body)
-            )
+            batch.entries.append(entry_for_subject("consent.decided", registry.me.id, public, subject.data_key, body))
             recorded.append(Recorded(subject.pseudonym, decision.sha256, index, states, salt))
         _write(session, batch)
         registry.log.append(session, batch.entries)

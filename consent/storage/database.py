@@ -1,14 +1,14 @@
-"""One database, two kinds of transaction: many readers, one writer at a time.
+"""One database, two kinds of transaction: many readers, one writer at a time. SQLite or PostgreSQL.
 
-A write transaction holds the writer's lock from its first statement (``BEGIN IMMEDIATE``), so that a state change
-and its log entry commit together and in one order. SQLite runs in WAL mode with ``synchronous=FULL``: what was
-acknowledged is on the disk.
+A write transaction holds the writer's lock from its first statement (``BEGIN IMMEDIATE``, or an advisory lock in
+PostgreSQL), so that a state change and its log entries commit together and in one order. SQLite runs in WAL mode with
+``synchronous=FULL``, PostgreSQL with ``synchronous_commit=on``: what was acknowledged is on the disk.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,58 +16,88 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from consent.errors import StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000")
+POSTGRESQL = "postgresql+psycopg"
 _WRITING = "tahini_writing"
+_WRITERS_LOCK = 0x7461_6869_6E69
+"""Key of the advisory lock that every writing transaction takes: the word tahini."""
 
 
 def _configure(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "secure_delete=ON",
-            "busy_timeout=10000",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            for pragma in PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Any) -> None:
         writing = connection.get_execution_options().get(_WRITING, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        elif writing:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+
+
+def database_url(location: Path | str) -> str:
+    """The SQLAlchemy URL of an SQLite file, or of a PostgreSQL database given as ``postgresql://…``.
+
+    Raises:
+        StorageFailed: a URL of any other kind.
+    """
+    if isinstance(location, Path):
+        return f"sqlite:///{location}"
+    scheme, separator, rest = location.partition("://")
+    if not separator or scheme not in {"postgres", "postgresql", POSTGRESQL}:
+        raise StorageFailed("a database is an SQLite file or a postgresql:// URL")
+    return f"{POSTGRESQL}://{rest}"
 
 
 class Database:
-    """The registry's storage over SQLite."""
+    """The registry's storage.
 
-    def __init__(self, path: Path) -> None:
-        self.url = f"sqlite:///{path}"
-        self._engine = create_engine(self.url, hide_parameters=True)
+    Args:
+        location: path of an SQLite file, or a ``postgresql://`` URL.
+    """
+
+    def __init__(self, location: Path | str) -> None:
+        self._engine = create_engine(database_url(location), hide_parameters=True)
         _configure(self._engine)
         self._writer = threading.Lock()
+        self._reading = self._engine
+        if self.dialect == "postgresql":
+            self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to ``revision``."""
+        """Bring the schema to ``revision``; raises StorageFailed."""
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["engine"] = self._engine
-        if revision == "base" or revision.startswith("-"):
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
+        with _told_apart():
+            if revision == "base" or revision.startswith("-"):
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent view; nothing is written."""
-        with Session(self._engine) as session:
+        """One consistent view; nothing is written. Raises StorageFailed."""
+        with _told_apart(), Session(self._reading) as session:
             yield session
 
     @contextmanager
@@ -77,21 +107,81 @@ class Database:
         Raises:
             StorageFailed: the database refused (disk full, locked, gone); nothing was written.
         """
-        with self._writer, self._engine.connect().execution_options(**{_WRITING: True}) as connection:
-            try:
-                with connection.begin(), Session(connection) as session:
-                    yield session
-                    session.flush()
-            except OperationalError as error:
-                reason = str(error.orig).splitlines()[0]
-                raise StorageFailed(
-                    f"the registry's database did not accept the write ({reason}); nothing was recorded"
-                ) from error
+        with (
+            self._writer,
+            _told_apart(),
+            self._engine.connect().execution_options(**{_WRITING: True}) as connection,
+            connection.begin(),
+            Session(connection) as session,
+        ):
+            yield session
+            session.flush()
 
     def truncate_journal(self) -> None:
-        """Fold the write-ahead log into the database, so that what was deleted is nowhere in the files."""
+        """Fold SQLite's write-ahead log into the database, so that what was deleted is nowhere in the files."""
+        if self.dialect != "sqlite":
+            return
         with self._writer, self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """The database's own failures become StorageFailed; a broken rule of the schema stays what it is."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise _failed(error) from error
+    except InternalError as error:
+        if "append-only" in str(error.orig):
+            raise
+        raise _failed(error) from error
+
+
+def _failed(error: DBAPIError) -> StorageFailed:
+    reason = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+    return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
+
+
+def upsert(
+    session: Session,
+    table: Any,
+    key: Sequence[str],
+    change: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+) -> None:
+    """Insert ``rows`` into a mapped class or table.
+
+    Where a row with the same ``key`` columns exists, set its ``change`` columns, or leave it alone if there are none.
+    """
+    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement: Any = make(table)
+    if change:
+        statement = statement.on_conflict_do_update(
+            index_elements=list(key), set_={name: statement.excluded[name] for name in change}
+        )
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=list(key))
+    session.execute(statement, [dict(row) for row in rows])
+
+
+def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert many rows in the driver's fastest way: COPY in PostgreSQL, one prepared statement in SQLite.
+
+    Args:
+        table: a table's name. columns: each column's name and PostgreSQL type. Both are the caller's constants.
+    """
+    connection = session.connection()
+    names = ", ".join(columns)
+    if connection.dialect.name == "postgresql":
+        cursor: Any = connection.connection.cursor()
+        with cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(list(columns.values()))
+            for row in rows:
+                copy.write_row(row)
+        return
+    marks = ", ".join("?" * len(columns))
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608

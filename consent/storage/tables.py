@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the column is called INTEGER."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -37,7 +40,7 @@ class SubjectRow(Base):
     """One person at one lender, by pseudonym, with the key that the person's decisions are signed with."""
 
     __tablename__ = "subjects"
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
     lender: Mapped[str] = mapped_column(String(63))
     pseudonym: Mapped[str] = mapped_column(String(64), unique=True)
     ledger_pseudonym: Mapped[str] = mapped_column(String(64))
@@ -45,11 +48,24 @@ class SubjectRow(Base):
     __table_args__ = (Index("subjects_by_person", "ledger_pseudonym"), Index("subjects_by_lender", "lender"))
 
 
+class KeyGroupRow(Base):
+    """A wrapped key that wraps the data keys of up to ``consent.datakeys.GROUP_SIZE`` subjects."""
+
+    __tablename__ = "key_groups"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    root_version: Mapped[int]
+    wrapped: Mapped[bytes] = mapped_column(LargeBinary)
+    members: Mapped[int]
+
+
 class DataKeyRow(Base):
-    """A subject's wrapped data key. Deleting the row is forgetting."""
+    """A subject's wrapped data key. Deleting the row, and re-keying its group, is forgetting."""
 
     __tablename__ = "data_keys"
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
+    group_id: Mapped[int] = mapped_column(ForeignKey("key_groups.id"), index=True)
+    key_id: Mapped[str] = mapped_column(String(32))
+    """Random name of the key: what the log calls it when it is destroyed."""
     wrapped: Mapped[bytes] = mapped_column(LargeBinary)
 
 
@@ -73,14 +89,14 @@ class DecisionRow(Base):
     __tablename__ = "decisions"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
-    entry_index: Mapped[int]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
 
 
 class ConsentEventRow(Base):
     """What happened to a consent, in order: the truth. Append-only."""
 
     __tablename__ = "consent_events"
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
     purpose: Mapped[str] = mapped_column(String(200))
     recipient: Mapped[str] = mapped_column(String(63))
@@ -124,7 +140,7 @@ class CommitmentRow(Base):
     """A roster commitment, once per lender and release attempt."""
 
     __tablename__ = "commitments"
-    entry_index: Mapped[int] = mapped_column(primary_key=True)
+    entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"))
     lender: Mapped[str] = mapped_column(String(63))
     release: Mapped[int]
@@ -132,25 +148,64 @@ class CommitmentRow(Base):
     __table_args__ = (UniqueConstraint("campaign_sha256", "lender", "release", "attempt"),)
 
 
+class LogStateRow(Base):
+    """The log's only row that changes: how far it is, and which process may write to it.
+
+    ``epoch`` counts the writers there have been. Every append and every integration checks it in its own transaction,
+    so a writer that was deposed while it slept can change nothing (a fencing token).
+    """
+
+    __tablename__ = "log_state"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    appended: Mapped[int] = mapped_column(BigInteger)
+    """Entries that have an index."""
+    integrated: Mapped[int] = mapped_column(BigInteger)
+    """Entries that are under a signed head."""
+    newest: Mapped[int] = mapped_column(BigInteger)
+    """Time of the newest entry, in microseconds since 1970: the log's clock never runs backwards."""
+    holder: Mapped[str] = mapped_column(String(200))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    held_until: Mapped[float]
+    """POSIX time at which the holder's lease ends unless it is renewed."""
+
+
 class LogEntryRow(Base):
     """One leaf of the log, and the sealed body that it commits to. Append-only."""
 
     __tablename__ = "log_entries"
-    index: Mapped[int] = mapped_column("idx", primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column("idx", BigInteger, primary_key=True, autoincrement=False)
     leaf: Mapped[bytes] = mapped_column(LargeBinary)
     body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogEnvelopeRow(Base):
+    """The header of an envelope: the content key of many bodies, sealed to their recipients. Append-only."""
+
+    __tablename__ = "log_envelopes"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    header: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LogTileRow(Base):
     __tablename__ = "log_tiles"
     level: Mapped[int] = mapped_column(primary_key=True)
-    index: Mapped[int] = mapped_column("idx", primary_key=True)
+    index: Mapped[int] = mapped_column("idx", BigInteger, primary_key=True)
     hashes: Mapped[bytes] = mapped_column(LargeBinary)
+    check: Mapped[bytes] = mapped_column("checksum", LargeBinary)
+    """SHA-256 of ``hashes``: a damaged tile is refused, not served."""
 
 
 class LogCheckpointRow(Base):
     """Every tree head that was ever signed. Append-only."""
 
     __tablename__ = "log_checkpoints"
-    size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    note: Mapped[str]
+
+
+class LogPublishedRow(Base):
+    """Every checkpoint that a quorum of witnesses has cosigned. Append-only."""
+
+    __tablename__ = "log_published"
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     note: Mapped[str]

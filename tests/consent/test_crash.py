@@ -20,7 +20,6 @@ from consent.errors import ConsentError
 from consent.registry import open_registry
 from consent.storage.tables import ConsentEventRow, DecisionRow
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
-from crypto.notes import open_checkpoint
 from demo.services import free_port
 
 KILLS = 6
@@ -42,10 +41,11 @@ def check(home, acknowledged: list[Receipt]) -> None:
     """Every acknowledged decision is there once with its entry, nothing is there without one, and the log is whole."""
     registry = open_registry(home)
     try:
+        registry.sequencer.settle()
         with registry.database.read() as session:
             size = registry.log.size(session)
             leaves = [registry.log.entry(session, index).leaf for index in range(size)]
-            head = open_checkpoint(registry.log.checkpoint(session), registry.log.verifier)
+            head = registry.log.policy.open(registry.log.checkpoint(session))
             decisions = {row.sha256: row.entry_index for row in session.scalars(select(DecisionRow))}
             with_event = set(session.scalars(select(ConsentEventRow.decision_sha256)))
     finally:
@@ -67,32 +67,33 @@ def test_kill_9_under_load_loses_nothing_that_was_acknowledged(tmp_path):
             if person.answer != "silent"
         ]
         consortium = house.founded.consortium
-    home = tmp_path / "house" / "registry"
-    rng = random.Random(5)
-    acknowledged: list[Receipt] = []
-    waiting = iter(tokens)
-    for _ in range(KILLS):
-        port = free_port()
-        process = start(home, port)
-        stop = threading.Event()
+        house.stop_registry()
+        home = tmp_path / "house" / "registry"
+        rng = random.Random(5)
+        acknowledged: list[Receipt] = []
+        waiting = iter(tokens)
+        for _ in range(KILLS):
+            port = free_port()
+            process = start(home, port)
+            stop = threading.Event()
 
-        def load(port: int = port, stop: threading.Event = stop) -> None:
-            client = RegistryClient(f"http://127.0.0.1:{port}", consortium)
-            for token in waiting:
-                try:
-                    acknowledged.extend(client.decide([token]))
-                except ConsentError:
-                    break
-                if stop.is_set():
-                    break
-            client.close()
+            def load(port: int = port, stop: threading.Event = stop) -> None:
+                client = RegistryClient(f"http://127.0.0.1:{port}", consortium)
+                for token in waiting:
+                    try:
+                        acknowledged.extend(client.decide([token]))
+                    except ConsentError:
+                        break
+                    if stop.is_set():
+                        break
+                client.close()
 
-        thread = threading.Thread(target=load)
-        thread.start()
-        time.sleep(rng.uniform(0.1, 0.6))
-        process.kill()
-        process.wait()
-        stop.set()
-        thread.join()
-        check(home, acknowledged)
-    assert len(acknowledged) > KILLS, "the load reached the registry between kills"
+            thread = threading.Thread(target=load)
+            thread.start()
+            time.sleep(rng.uniform(0.1, 0.6))
+            process.kill()
+            process.wait()
+            stop.set()
+            thread.join()
+            check(home, acknowledged)
+        assert len(acknowledged) > KILLS, "the load reached the registry between kills"

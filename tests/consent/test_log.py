@@ -3,102 +3,153 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from support.logs import Logbook
 
+from clients.witness import WITNESS_KEY_FILE
 from consent.audit import verify_log
 from consent.client import HeadStore, RegistryClient
-from consent.documents import now
-from consent.errors import AuditFailed, NotFound, RegistryUnavailable
-from consent.log import AuditLog, Entry, entry_for_party, entry_for_subject
-from consent.storage import Database
+from consent.entries import (
+    Entry,
+    body_context,
+    entry_for_subject,
+    entry_with_sealed_body,
+    leaf_time,
+    pad,
+    unpad,
+)
+from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
+from consent.sequencer import Sequencer
+from consent.storage.tables import LogPublishedRow
+from consent.witnesses import Witnesses
+from crypto.cosignatures import CosigningKey
 from crypto.documents import canonical_json
-from crypto.errors import ProofError
-from crypto.keys import SigningKey
+from crypto.errors import ProofError, SealError
+from crypto.keys import SigningKey, unb64
 from crypto.merkle import leaf_hash, leaves_reader, tree_root, verify_consistency
-from crypto.notes import Checkpoint, open_checkpoint, sign_checkpoint
-from crypto.sealing import new_data_key
+from crypto.notes import Checkpoint, sign_checkpoint
+from crypto.sealing import SealedBody, new_data_key, unseal
 from crypto.tiles import TILE_WIDTH, parse_entry_bundle
 
 
-@pytest.fixture(scope="module")
-def log() -> AuditLog:
-    return AuditLog("log.test/one", SigningKey.generate())
-
-
-def fresh(tmp_path_factory) -> Database:
-    database = Database(tmp_path_factory.mktemp("log") / "log.db")
-    database.migrate()
-    return database
-
-
-@settings(max_examples=15)
-@given(sizes=st.lists(st.integers(1, 300), min_size=1, max_size=6), data=st.data())
-def test_any_interleaving_of_appends_yields_one_history(log, tmp_path_factory, sizes, data):
-    database = fresh(tmp_path_factory)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    sizes=st.lists(st.integers(1, 300), min_size=1, max_size=6),
+    pauses=st.lists(st.booleans(), min_size=6, max_size=6),
+    data=st.data(),
+)
+def test_any_interleaving_of_appends_yields_one_history(make_database, sizes, pauses, data):
+    book = Logbook.over(make_database())
     leaves: list[bytes] = []
     heads: list[Checkpoint] = []
-    for number, size in enumerate(sizes):
-        batch = [Entry(f"{number}/{i}".encode(), b"") for i in range(size)]
-        with database.write() as session:
-            assert log.append(session, batch) == len(leaves)
-        leaves += [entry.leaf for entry in batch]
-        with database.read() as session:
-            heads.append(open_checkpoint(log.checkpoint(session), log.verifier))
+    for number, (size, pause) in enumerate(zip(sizes, pauses, strict=False)):
+        batch = [f"{number}/{i}".encode() for i in range(size)]
+        assert book.append(*batch) == len(leaves)
+        leaves += batch
+        if pause and number < len(sizes) - 1:
+            continue
+        assert book.settle() == len(leaves)
+        with book.database.read() as session:
+            heads.append(book.log.policy.open(book.log.checkpoint(session)))
         assert heads[-1].root == tree_root(len(leaves), leaves_reader([leaf_hash(x) for x in leaves]))
     index = data.draw(st.integers(0, len(leaves) - 1))
-    with database.read() as session:
-        log.prove_inclusion(session, index).verify(leaves[index], log.verifier)
+    with book.database.read() as session:
+        book.log.prove_inclusion(session, index).verify(leaves[index], book.log.policy)
         for old in heads:
-            proof = log.prove_consistency(session, old.size, heads[-1].size)
+            proof = book.log.prove_consistency(session, old.size, heads[-1].size)
             verify_consistency(old.size, heads[-1].size, proof, old.root, heads[-1].root)
         served = []
         for bundle in range((len(leaves) + TILE_WIDTH - 1) // TILE_WIDTH):
             width = min(TILE_WIDTH, len(leaves) - bundle * TILE_WIDTH)
-            served += parse_entry_bundle(log.entries(session, bundle, width))
+            served += parse_entry_bundle(book.log.entries(session, bundle, width))
     assert served == leaves
-    database.close()
 
 
-def test_what_the_log_does_not_have_is_refused(log, tmp_path_factory):
-    database = fresh(tmp_path_factory)
-    with database.read() as session, pytest.raises(NotFound):
-        log.checkpoint(session)
-    with database.write() as session:
-        log.append(session, [Entry(b"only", b"")])
-    with database.read() as session:
+def test_appends_from_many_threads_are_one_history(make_database):
+    book = Logbook.over(make_database())
+    book.sequencer.start()
+    threads = [
+        threading.Thread(target=lambda n=n: [book.append(f"{n}/{i}".encode()) for i in range(20)]) for n in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    book.sequencer.wait_for(119)
+    leaves = book.leaves()
+    assert sorted(leaves) == sorted(f"{n}/{i}".encode() for n in range(6) for i in range(20))
+    for n in range(6):
+        mine = [leaf for leaf in leaves if leaf.startswith(f"{n}/".encode())]
+        assert mine == [f"{n}/{i}".encode() for i in range(20)], "one caller's entries keep their order"
+    with book.database.read() as session:
+        for index, leaf in enumerate(leaves):
+            book.log.prove_inclusion(session, index).verify(leaf, book.log.policy)
+    book.sequencer.stop()
+
+
+def test_what_the_log_does_not_have_is_refused(make_database):
+    book = Logbook.over(make_database())
+    with book.database.read() as session, pytest.raises(NotFound):
+        book.log.checkpoint(session)
+    book.append(b"only")
+    book.settle()
+    with book.database.read() as session:
         for refused in (
-            lambda: log.prove_inclusion(session, 1),
-            lambda: log.prove_consistency(session, 0, 1),
-            lambda: log.prove_consistency(session, 1, 2),
+            lambda: book.log.prove_inclusion(session, 1),
+            lambda: book.log.prove_consistency(session, 0, 1),
+            lambda: book.log.prove_consistency(session, 1, 2),
         ):
             with pytest.raises(ProofError):
                 refused()
         for absent in (
-            lambda: log.tile(session, 0, 1, 1),
-            lambda: log.entries(session, 0, 2),
-            lambda: log.entry(session, 9),
+            lambda: book.log.tile(session, 0, 1, 1),
+            lambda: book.log.entries(session, 0, 2),
+            lambda: book.log.entry(session, 9),
+            lambda: book.log.envelope(session, "0" * 64),
         ):
             with pytest.raises(NotFound):
                 absent()
-    database.close()
 
 
-def test_a_failed_transaction_leaves_no_trace_in_the_log(log, tmp_path_factory):
-    database = fresh(tmp_path_factory)
-    with database.write() as session:
-        log.append(session, [Entry(b"first", b"")])
-    with pytest.raises(ZeroDivisionError), database.write() as session:
-        log.append(session, [Entry(b"second", b"")])
+def test_an_entry_has_its_index_before_it_is_integrated(make_database):
+    book = Logbook.over(make_database())
+    assert book.append(b"first") == 0
+    with book.database.read() as session:
+        assert book.log.size(session) == 1
+        with pytest.raises(NotFound):
+            book.log.checkpoint(session)
+    book.settle()
+    with book.database.read() as session:
+        book.log.prove_inclusion(session, 0).verify(b"first", book.log.policy)
+
+
+def test_a_failed_transaction_leaves_no_trace_in_the_log(make_database):
+    book = Logbook.over(make_database())
+    book.append(b"first")
+    with pytest.raises(ZeroDivisionError), book.database.write() as session:
+        book.log.append(session, [Entry(b"second", b"")])
         raise ZeroDivisionError
-    with database.write() as session:
-        assert log.append(session, [Entry(b"third", b"")]) == 1
-    with database.read() as session:
-        log.prove_inclusion(session, 1).verify(b"third", log.verifier)
-    database.close()
+    assert book.append(b"third") == 1
+    book.settle()
+    with book.database.read() as session:
+        book.log.prove_inclusion(session, 1).verify(b"third", book.log.policy)
+
+
+def test_histories_are_append_only_in_either_database(make_database):
+    book = Logbook.over(make_database())
+    book.append(b"first")
+    book.settle()
+    for table in ("log_entries", "log_checkpoints", "log_published"):
+        column = "leaf" if table == "log_entries" else "note"
+        for statement in (f"UPDATE {table} SET {column} = NULL", f"DELETE FROM {table}"):
+            with pytest.raises(DBAPIError, match="append-only"), book.database.write() as session:
+                session.execute(text(statement))
 
 
 def test_a_skeleton_names_nobody(active):
@@ -115,9 +166,29 @@ def test_a_skeleton_names_nobody(active):
 
 def test_a_body_is_bound_to_its_leaf_and_opens_for_its_subject_only():
     key = new_data_key()
-    entry = entry_for_subject("consent.decided", now(), "registry", {}, key, b"secret")
-    assert b"secret" not in entry.leaf + entry.body
-    assert json.loads(entry.leaf)["body"]["sealed_to"] == "subject"
+    entry = entry_for_subject("consent.decided", "registry", {}, key, b"secret")
+    leaf = json.loads(entry.leaf(b"2026-01-01T00:00:00.000000Z"))
+    assert b"secret" not in entry.template + entry.body
+    assert leaf["body"]["sealed_to"] == ["subject"]
+    sealed = SealedBody(entry.body, unb64(leaf["body"]["key_commitment"]))
+    assert unpad(unseal(key, sealed, body_context("consent.decided"))) == b"secret"
+    with pytest.raises(SealError):
+        unseal(new_data_key(), sealed, body_context("consent.decided"))
+
+
+@given(st.binary(max_size=3000))
+def test_padding_hides_the_length_and_comes_off_again(body):
+    padded = pad(body)
+    assert unpad(padded) == body
+    assert len(padded).bit_count() == 1
+    assert len(padded) >= 256
+
+
+def test_a_leaf_is_canonical_json_with_its_time_filled_in():
+    entry = entry_with_sealed_body("use.read", "aspen", {"campaign": "0" * 64, "counts": {"n": 1}}, "auditor", b"x")
+    leaf = entry.leaf(leaf_time(1_700_000_000_000_001).encode())
+    assert canonical_json(json.loads(leaf)) == leaf
+    assert json.loads(leaf)["time"] == "2023-11-14T22:13:20.000001Z"
 
 
 # --- from the outside
@@ -127,17 +198,13 @@ def audit(house):
     client = house.founded.auditor(house.url)
     house.clients.append(client)
     with house.registry.database.read() as session:
-        first = house.registry.log.checkpoint(session, 1)
+        first = session.scalar(select(LogPublishedRow.note).order_by(LogPublishedRow.size).limit(1))
     return verify_log(client, first, house.founded.auditor_recipient)
 
 
-def tamper(house, statement: str) -> None:
-    """What an operator with the database in hand can do: triggers do not stop them, mathematics does."""
-    with house.registry.database.write() as session:
-        triggers = session.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
-        for name in triggers:
-            session.execute(text(f"DROP TRIGGER {name}"))
-        session.execute(text(statement))
+def tamper(house, *statements: str) -> None:
+    registry = house.registry
+    Logbook(registry.database, registry.log, registry.sequencer).tamper(*statements)
 
 
 def test_an_honest_log_verifies(active):
@@ -150,7 +217,7 @@ def test_an_honest_log_verifies(active):
 
 def test_an_altered_entry_is_found(active):
     tamper(active, "UPDATE log_entries SET leaf = CAST(replace(CAST(leaf AS TEXT), 'aspen', 'birch') AS BLOB)")
-    with pytest.raises(AuditFailed, match="do not hash to the signed root"):
+    with pytest.raises(AuditFailed, match=r"damaged or lost|do not hash to the signed root"):
         audit(active)
 
 
@@ -165,10 +232,11 @@ def test_an_altered_body_is_found(active):
 
 def rebuild(house, leaves: list[bytes], bodies: list[bytes]) -> None:
     """Fork the log: sign another history with the real key."""
-    tamper(house, "DELETE FROM log_entries")
-    with house.registry.database.write() as session:
-        session.execute(text("DELETE FROM log_tiles"))
-        session.execute(text("DELETE FROM log_checkpoints"))
+    tamper(
+        house,
+        *(f"DELETE FROM {table}" for table in ("log_entries", "log_tiles", "log_checkpoints", "log_published")),
+        "UPDATE log_state SET appended = 0, integrated = 0",
+    )
     with house.registry.database.write() as session:
         house.registry.log.append(session, [Entry(a, b) for a, b in zip(leaves, bodies, strict=True)])
 
@@ -180,12 +248,32 @@ def history(house) -> tuple[list[bytes], list[bytes]]:
     return [e.leaf for e in entries], [e.body for e in entries]
 
 
-def test_history_rewritten_by_the_operator_is_caught_by_whoever_kept_a_checkpoint(active, tmp_path):
+def test_history_rewritten_by_the_operator_finds_no_witness(active):
+    """The witnesses have seen the other history: they cosign nothing of this one, and the log says so and stops."""
+    leaves, bodies = history(active)
+    rebuild(active, leaves[:3] + leaves[4:] + [leaves[3]], bodies[:3] + bodies[4:] + [bodies[3]])
+    log = active.registry.log
+    forked = Logbook(active.registry.database, log, Sequencer(active.registry.database, log, Witnesses.of(log.policy)))
+    while forked.sequencer.integrate():
+        pass
+    with pytest.raises(NotWitnessed, match="422"):
+        forked.sequencer.publish()
+
+
+def test_history_rewritten_by_the_operator_is_caught_by_whoever_kept_a_checkpoint(active, tmp_path, monkeypatch):
+    """Even where every witness colludes."""
     node = active.node()
     keeper = RegistryClient(active.url, node.consortium, "aspen", node.key, HeadStore(tmp_path / "head"))
     keeper.head()
     leaves, bodies = history(active)
     rebuild(active, leaves[:3] + leaves[4:] + [leaves[3]], bodies[:3] + bodies[4:] + [bodies[3]])
+    log = active.registry.log
+    sequencer = Sequencer(active.registry.database, log, Witnesses.of(log.policy))
+    head = sequencer.integrate()
+    colluding = [CosigningKey.load(active.founded.node_home(name) / WITNESS_KEY_FILE) for name in active.borrowers]
+    note = sign_checkpoint(head, log.key) + "".join(key.cosign(head.text, 1_800_000_000) for key in colluding)
+    log.policy.open(note)
+    monkeypatch.setattr(RegistryClient, "checkpoint_note", lambda self: note)
     with pytest.raises(RegistryUnavailable, match="history was rewritten"):
         keeper.head()
     keeper.close()
@@ -195,32 +283,25 @@ def test_a_roster_without_authority_is_found(active):
     leaves, bodies = history(active)
     forged = json.loads(leaves[-1])
     forged.update(type="roster.committed", actor="aspen", authorisation_id="0" * 32, release=1, attempt=1)
-    first = active.registry.log.checkpoint
-    with active.registry.database.read() as session:
-        size = active.registry.log.size(session)
-    with active.registry.database.write() as session:
-        active.registry.log.append(session, [Entry(json.dumps(forged).encode(), bodies[-1])])
-    assert size == len(leaves)
-    assert first is not None
+    with active.registry.write() as session:
+        index = active.registry.log.append(session, [Entry(json.dumps(forged).encode(), bodies[-1])])
+    active.registry.sequencer.wait_for(index)
     with pytest.raises(AuditFailed, match="without authorisation"):
-        client = active.founded.auditor(active.url)
-        active.clients.append(client)
-        with active.registry.database.read() as session:
-            note = active.registry.log.checkpoint(session, size)
-        verify_log(client, note, active.founded.auditor_recipient)
+        audit(active)
 
 
 def test_a_quorum_that_the_registry_made_up_is_found(house):
     """The auditor opens every approval; the registry's word that everybody approved is not enough."""
     campaign = house.make_campaign()
     house.propose(campaign)
-    registry, (auditor, key) = house.registry, house.registry.auditor_key
+    registry = house.registry
     public = {"campaign": campaign.sha256}
     body = canonical_json({"token": "forged"})
     kinds = [("campaign.approved", lender) for lender in house.borrowers] + [("campaign.activated", "registry")]
-    entries = [entry_for_party(kind, now(), actor, public, auditor, key, body) for kind, actor in kinds]
-    with registry.database.write() as session:
-        registry.log.append(session, entries)
+    entries = [registry.sealed_to_auditor(kind, actor, public, body) for kind, actor in kinds]
+    with registry.write() as session:
+        index = registry.log.append(session, entries)
+    registry.sequencer.wait_for(index)
     with pytest.raises(AuditFailed, match=r"tahini-approval document|not a signed document"):
         audit(house)
 

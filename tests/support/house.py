@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from clients import node as nodes
 from clients.node import Node, approve
 from clients.releases import join, release
 from clients.source import import_book
+from clients.witness import Witness, witness_app
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
@@ -65,9 +67,9 @@ def loans(count: int, seed: int) -> pd.DataFrame:
 
 
 @contextmanager
-def serve(registry: Registry, port: int) -> Iterator[str]:
-    """The registry's real HTTP face in a thread."""
-    server = uvicorn.Server(uvicorn.Config(create_app(registry), port=port, log_level="error", lifespan="off"))
+def serve(app: Any, port: int) -> Iterator[str]:
+    """An application's real HTTP face in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -100,6 +102,12 @@ class House:
     campaign: Campaign | None = None
     campaign_token: str = ""
     clients: list[RegistryClient] = field(default_factory=list)
+    serving: ExitStack = field(default_factory=ExitStack)
+
+    def stop_registry(self) -> None:
+        """The registry's server ends; the witnesses go on."""
+        self.serving.close()
+        self.registry.close()
 
     def node(self, lender: str = "aspen") -> Node:
         return Node.open(self.founded.node_home(lender))
@@ -221,11 +229,15 @@ def _borrower(lender: str, identity: str, founded: Founded, answer: str, sensiti
 def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
-    founded = found(root, list(LENDERS), 1.0, 1e-5)
+    port, witness_port = free_port(), free_port()
+    urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
+    founded = found(root, list(LENDERS), 1.0, 1e-5, urls)
     clock = Clock()
+    log = founded.consortium.log.verifier
+    witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
     registry = open_registry(founded.registry_home).at(clock)
-    port = free_port()
-    with serve(registry, port) as url:
+    with serve(witness_app(witnesses), witness_port), ExitStack() as serving:
+        url = serving.enter_context(serve(create_app(registry), port))
         founded.connect(url)
         notice = make_notice(list(LENDERS), 1.0)
         operator = founded.operator(url)
@@ -248,7 +260,7 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
             client = Node.open(founded.node_home(lender)).registry()
             client.enrol([person.enrolment for person in borrowers[lender]])
             client.close()
-        house = House(founded, registry, url, notice, borrowers, clock)
+        house = House(founded, registry, url, notice, borrowers, clock, serving=serving)
         try:
             yield house
         finally:

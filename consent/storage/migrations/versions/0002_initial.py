@@ -1,18 +1,23 @@
-"""The first house: subjects, consents, campaigns, the log. Histories cannot be updated or deleted, by trigger."""
+"""Subjects, consents, campaigns, keys, the log. Histories cannot be updated or deleted, by trigger.
+
+Replaces 0001, which no registry outside a demo ever ran: its data keys had no groups, its log no state row.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
-from consent.storage.tables import UtcDateTime
+from consent.storage.tables import BigId, UtcDateTime
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 APPEND_ONLY = {
     "log_entries": ("idx",),
+    "log_envelopes": ("sha256",),
     "log_checkpoints": ("size",),
+    "log_published": ("size",),
     "consent_events": ("id",),
     "decisions": ("sha256",),
     "commitments": ("entry_index",),
@@ -32,13 +37,38 @@ def upgrade() -> None:
     )
     op.create_table(
         "log_checkpoints",
-        sa.Column("size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("size"),
     )
     op.create_table(
+        "log_published",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("size"),
+    )
+    op.create_table(
+        "log_envelopes",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("header", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
+    state = op.create_table(
+        "log_state",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("appended", sa.BigInteger(), nullable=False),
+        sa.Column("integrated", sa.BigInteger(), nullable=False),
+        sa.Column("newest", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String(length=200), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("held_until", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    first = {"id": 1, "appended": 0, "integrated": 0, "newest": 0, "holder": "", "epoch": 0, "held_until": 0.0}
+    op.bulk_insert(state, [first])
+    op.create_table(
         "log_entries",
-        sa.Column("idx", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("idx", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("idx"),
@@ -46,8 +76,9 @@ def upgrade() -> None:
     op.create_table(
         "log_tiles",
         sa.Column("level", sa.Integer(), nullable=False),
-        sa.Column("idx", sa.Integer(), nullable=False),
+        sa.Column("idx", sa.BigInteger(), nullable=False),
         sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.Column("checksum", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("level", "idx"),
     )
     op.create_table(
@@ -59,7 +90,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "subjects",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", BigId, nullable=False),
         sa.Column("lender", sa.String(length=63), nullable=False),
         sa.Column("pseudonym", sa.String(length=64), nullable=False),
         sa.Column("ledger_pseudonym", sa.String(length=64), nullable=False),
@@ -94,7 +125,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "commitments",
-        sa.Column("entry_index", sa.Integer(), nullable=False),
+        sa.Column("entry_index", sa.BigInteger(), nullable=False),
         sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
         sa.Column("lender", sa.String(length=63), nullable=False),
         sa.Column("release", sa.Integer(), nullable=False),
@@ -108,8 +139,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "consent_events",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("subject_id", BigId, nullable=False),
         sa.Column("purpose", sa.String(length=200), nullable=False),
         sa.Column("recipient", sa.String(length=63), nullable=False),
         sa.Column("sensitivity", sa.String(length=16), nullable=False),
@@ -125,7 +156,7 @@ def upgrade() -> None:
     op.create_index("ix_consent_events_subject_id", "consent_events", ["subject_id"], unique=False)
     op.create_table(
         "consents",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", BigId, nullable=False),
         sa.Column("purpose", sa.String(length=200), nullable=False),
         sa.Column("recipient", sa.String(length=63), nullable=False),
         sa.Column("sensitivity", sa.String(length=16), nullable=False),
@@ -139,20 +170,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject_id", "purpose", "recipient", "sensitivity"),
     )
     op.create_table(
-        "data_keys",
-        sa.Column("subject_id", sa.Integer(), nullable=False),
+        "key_groups",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("root_version", sa.Integer(), nullable=False),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["subject_id"],
-            ["subjects.id"],
-        ),
+        sa.Column("members", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "data_keys",
+        sa.Column("subject_id", BigId, nullable=False),
+        sa.Column("group_id", BigId, nullable=False),
+        sa.Column("key_id", sa.String(length=32), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"]),
+        sa.ForeignKeyConstraint(["group_id"], ["key_groups.id"]),
         sa.PrimaryKeyConstraint("subject_id"),
     )
+    op.create_index("ix_data_keys_group_id", "data_keys", ["group_id"], unique=False)
     op.create_table(
         "decisions",
         sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("subject_id", sa.Integer(), nullable=False),
-        sa.Column("entry_index", sa.Integer(), nullable=False),
+        sa.Column("subject_id", BigId, nullable=False),
+        sa.Column("entry_index", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["subject_id"],
             ["subjects.id"],
@@ -163,11 +203,18 @@ def upgrade() -> None:
     op.create_table(
         "assignments",
         sa.Column("ledger_pseudonym", sa.String(length=64), nullable=False),
-        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("subject_id", BigId, nullable=False),
         sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"]),
         sa.PrimaryKeyConstraint("ledger_pseudonym"),
     )
     op.create_index("ix_assignments_subject_id", "assignments", ["subject_id"], unique=True)
+    if op.get_bind().dialect.name == "postgresql":
+        _forbid_in_postgresql()
+    else:
+        _forbid_in_sqlite()
+
+
+def _forbid_in_sqlite() -> None:
     for table, key in APPEND_ONLY.items():
         for action in ("UPDATE", "DELETE"):
             op.execute(
@@ -182,12 +229,26 @@ def upgrade() -> None:
         )
 
 
+def _forbid_in_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+    )
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+        )
+
+
 def downgrade() -> None:
     op.drop_index("ix_assignments_subject_id", table_name="assignments")
     op.drop_table("assignments")
     op.drop_index("ix_decisions_subject_id", table_name="decisions")
     op.drop_table("decisions")
+    op.drop_index("ix_data_keys_group_id", table_name="data_keys")
     op.drop_table("data_keys")
+    op.drop_table("key_groups")
     op.drop_table("consents")
     op.drop_index("ix_consent_events_subject_id", table_name="consent_events")
     op.drop_table("consent_events")
@@ -201,4 +262,9 @@ def downgrade() -> None:
     op.drop_table("log_tiles")
     op.drop_table("log_entries")
     op.drop_table("log_checkpoints")
+    op.drop_table("log_published")
+    op.drop_table("log_envelopes")
+    op.drop_table("log_state")
     op.drop_table("campaigns")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION append_only")

@@ -1,0 +1,152 @@
+"""A lender's witness: it remembers the log's last head and cosigns only what extends it (C2SP tlog-witness).
+
+In the node's home, ``witness.key`` signs and ``witness/<origin hash>.checkpoint`` is what was cosigned last, on the
+disk before the answer goes out. What may be cosigned is decided in ``crypto.witnessing``; this is the shell around it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from crypto.cosignatures import Cosigner, CosigningKey, Kind
+from crypto.errors import KeyFileError, SignatureError
+from crypto.notes import Checkpoint, Verifier, signers
+from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint, WitnessRefusal, consider
+
+WITNESS_KEY_FILE, WITNESS_FOLDER = "witness.key", "witness"
+
+
+def create_witness(home: Path, name: str, kind: Kind = Kind.ED25519) -> Cosigner:
+    """Make a witness in a node's home; returns what goes into the log's trust policy."""
+    key = CosigningKey.generate(name, kind)
+    key.save(home / WITNESS_KEY_FILE)
+    (home / WITNESS_FOLDER).mkdir(mode=0o700)
+    return key.public
+
+
+def origin_hash(origin: str) -> str:
+    return hashlib.sha256(origin.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Args: ``logs`` by origin, ``folder`` for the last heads, ``clock`` in POSIX seconds."""
+
+    key: CosigningKey
+    logs: Mapping[str, Verifier]
+    folder: Path
+    clock: Callable[[], float] = field(default=time.time)
+
+    @classmethod
+    def open(cls, home: Path, log: Verifier) -> Witness:
+        """The witness in a node's home; raises KeyFileError."""
+        folder = home / WITNESS_FOLDER
+        if not folder.is_dir():
+            raise KeyFileError(f"there is no witness in {home}")
+        return cls(CosigningKey.load(home / WITNESS_KEY_FILE), {log.name: log}, folder)
+
+    def latest(self, origin: str) -> str | None:
+        """The note that was cosigned last, with this witness's cosignature."""
+        path = self.folder / f"{origin_hash(origin)}.checkpoint"
+        return path.read_text() if path.exists() else None
+
+    def _remembered(self) -> dict[str, Checkpoint]:
+        """What was cosigned last, by origin; its own signature is checked, so a damaged memory is not believed.
+
+        Raises:
+            SignatureError: the file was altered. The witness then cosigns nothing until its operator looks into it.
+        """
+        found = {}
+        for origin in self.logs:
+            note = self.latest(origin)
+            if note is not None:
+                text, _ = signers(note, [self.key.public])
+                found[origin] = Checkpoint.parse(text)
+        return found
+
+    def add_checkpoint(self, body: bytes) -> str:
+        """Cosign the checkpoint in an ``add-checkpoint`` request; returns the signature line.
+
+        Raises:
+            WitnessRefusal: with the status that the specification names.
+        """
+        request = AddCheckpoint.parse(body)
+        with self._alone():
+            checkpoint = consider(request, self.logs, self._remembered())
+            text = request.note.partition("\n\n")[0] + "\n"
+            line = self.key.cosign(text, int(self.clock()))
+            self._persist(checkpoint.origin, request.note, line)
+        return line
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Reading what is remembered and persisting what replaces it are one step, for every process and thread."""
+        with (self.folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _persist(self, origin: str, note: str, line: str) -> None:
+        log_name = self.logs[origin].name
+        text, _, tail = note.partition("\n\n")
+        own = [signature for signature in tail.splitlines() if signature.startswith(f"— {log_name} ")]
+        partial = self.folder / "partial"
+        with partial.open("w") as file:
+            file.write("\n".join([text, "", *own, line]))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.folder / f"{origin_hash(origin)}.checkpoint")
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _routes(witness: Witness) -> list[BaseRoute]:
+    async def add_checkpoint(request: Request) -> Response:
+        length = request.headers.get("content-length", "")
+        if not length.isdigit() or len(length) > 8 or int(length) > MAX_REQUEST_BYTES:
+            return PlainTextResponse(f"a request has a stated length of at most {MAX_REQUEST_BYTES} bytes\n", 413)
+        body = await request.body()
+        try:
+            return PlainTextResponse(await run_in_threadpool(witness.add_checkpoint, body))
+        except WitnessRefusal as refusal:
+            if refusal.size is not None:
+                return Response(f"{refusal.size}\n", refusal.status, media_type="text/x.tlog.size")
+            return PlainTextResponse(f"{refusal}\n", refusal.status)
+        except (SignatureError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            return PlainTextResponse(f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503)
+
+    async def checkpoint(request: Request) -> Response:
+        names = {origin_hash(origin): origin for origin in witness.logs}
+        origin = names.get(request.path_params["origin"])
+        note = await run_in_threadpool(witness.latest, origin) if origin else None
+        if note is None:
+            return PlainTextResponse("this witness has cosigned no checkpoint of that log\n", 404)
+        return PlainTextResponse(note, headers={"Cache-Control": "no-store"})
+
+    return [
+        Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+        Route("/{origin}/checkpoint", checkpoint, methods=["GET"]),
+    ]
+
+
+def witness_app(witnesses: Mapping[str, Witness]) -> Starlette:
+    """One witness at the root, or several, each under its name."""
+    if len(witnesses) == 1:
+        return Starlette(routes=_routes(next(iter(witnesses.values()))))
+    return Starlette(routes=[Mount(f"/{name}", routes=_routes(witness)) for name, witness in witnesses.items()])

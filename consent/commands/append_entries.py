@@ -1,0 +1,119 @@
+"""Log entries of a party's own: what it did with data, before it does it.
+
+The skeleton is a closed form: type, campaign, counts, hashes. There is no field in which a person could be named. The
+log seals the body to the parties that the caller names, or under the data key of a borrower of the caller's own.
+Entry types that the registry itself writes cannot be written by anybody else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from consent.commands.record_decisions import find_subjects
+from consent.documents import Party, Pseudonym, Sha256, Slug
+from consent.entries import Entry, entry_for_subject
+from consent.errors import NotFound
+from consent.registry import Registry
+from crypto.keys import unb64
+
+MAX_BATCH = 256
+MAX_BODY_BYTES = 65_536
+MAX_BODY_TEXT = MAX_BODY_BYTES * 4 // 3 + 4
+RESERVED = ("campaign.", "consent.", "model.", "notice.", "roster.", "subject.", "subjects.", "use.authorised")
+"""Prefixes of the types that other commands write."""
+_TYPE = re.compile(r"[a-z][a-z0-9-]{0,30}(\.[a-z][a-z0-9-]{0,30}){1,3}")
+
+
+def _entry_type(kind: str) -> str:
+    if not _TYPE.fullmatch(kind):
+        raise ValueError("a type is words joined by dots, such as use.scored")
+    if kind.startswith(RESERVED):
+        raise ValueError(f"entries of type {kind} are written by the registry itself")
+    return kind
+
+
+def _decoded(text: str) -> bytes:
+    body = unb64(text)
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"a body has at most {MAX_BODY_BYTES} bytes")
+    return body
+
+
+EntryType = Annotated[str, Field(max_length=127), AfterValidator(_entry_type)]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+
+
+class NewEntry(BaseModel):
+    """One entry. ``body`` is base64url; it is sealed to the parties in ``to``, or under borrower ``subject``'s key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: EntryType
+    campaign: Sha256 | None = None
+    counts: dict[Slug, Count] = Field(default_factory=dict, max_length=32)
+    hashes: dict[Slug, Sha256] = Field(default_factory=dict, max_length=32)
+    to: tuple[Slug, ...] = Field(default=(), max_length=16)
+    subject: Pseudonym | None = None
+    body: str = Field(default="", max_length=MAX_BODY_TEXT)
+
+    @model_validator(mode="after")
+    def _one_reader(self) -> Self:
+        if bool(self.to) == (self.subject is not None):
+            raise ValueError("an entry is sealed either to the parties in 'to' or to a 'subject'")
+        return self
+
+    def public(self) -> dict[str, Any]:
+        """What stands in clear."""
+        fields: dict[str, Any] = {"campaign": self.campaign, "counts": self.counts, "hashes": self.hashes}
+        return {name: value for name, value in fields.items() if value}
+
+
+class NewEntries(BaseModel):
+    """Entries of one request, logged all or none, one after the other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entries: list[NewEntry] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry]) -> list[Entry]:
+    """Each entry with its body sealed, ready to append.
+
+    Raises:
+        NotFound: a recipient that has no key to seal to, or a borrower that is not the caller's.
+        ValueError: a body that is not base64url or too long.
+    """
+    data_keys = _data_keys(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
+    sealed = []
+    for entry in entries:
+        body = _decoded(entry.body)
+        if entry.subject is not None:
+            sealed.append(entry_for_subject(entry.type, author.id, entry.public(), data_keys[entry.subject], body))
+            continue
+        for name in entry.to:
+            if name not in registry.sealer.recipients:
+                raise NotFound(f"nothing can be sealed to {name!r}: no such party, or it has no recipient key")
+        sealed.append(registry.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
+    return sealed
+
+
+def _data_keys(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, bytes]:
+    if not names:
+        return {}
+    with registry.database.read() as session:
+        found = find_subjects(registry, session, names)
+    mine = {name: subject.data_key for name, subject in found.items() if subject.lender == author.id}
+    if len(mine) != len(names):
+        raise NotFound("one of these borrowers is not enrolled by the caller")
+    return mine
+
+
+def append_entries(registry: Registry, author: Party, entries: Sequence[NewEntry]) -> int:
+    """Log the entries in a transaction of their own; returns the first index."""
+    sealed = seal_entries(registry, author, entries)
+    with registry.write() as session:
+        return registry.log.append(session, sealed)

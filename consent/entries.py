@@ -1,0 +1,127 @@
+"""What stands in the audit log: a clear skeleton (the *leaf*) and a sealed body.
+
+A leaf is canonical JSON: type, time, actor, campaign, counts, hashes; and of the body its SHA-256, whom it is sealed
+to, and what commits to the key. It never names a person. The leaf hashes ciphertext only, so destroying a key changes
+no proof. The time is filled in when the entry gets its index, so that entries stand in the order of their times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from crypto.documents import canonical_json
+from crypto.errors import ProofError, SealError
+from crypto.keys import RecipientPublicKey, b64
+from crypto.sealing import MAX_ENVELOPE_BODIES, Envelope, seal
+
+LEAF_VERSION = 1
+MAX_LEAF_BYTES = 65_535
+"""What an entry bundle can hold (tlog-tiles: a length of two bytes)."""
+SMALLEST_BODY = 256
+ENVELOPE_LIFETIME_S = 60.0
+_TIME = b"\x00"
+"""Stands for the time in a template; canonical JSON never holds this byte."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is about to be logged: the leaf but for its time, and the body as it will be stored."""
+
+    template: bytes
+    body: bytes
+    envelope: Envelope | None = None
+
+    def leaf(self, moment: bytes) -> bytes:
+        return self.template.replace(_TIME, moment, 1)
+
+
+def leaf_time(microseconds: int) -> str:
+    """RFC 3339 in UTC, always with six decimals, so that times sort as text."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def _template(kind: str, actor: str, public: Mapping[str, Any], body: dict[str, Any]) -> bytes:
+    fields = {"v": LEAF_VERSION, "type": kind, "actor": actor, **public, "body": body}
+    before = canonical_json({name: value for name, value in fields.items() if name < "time"})
+    after = canonical_json({name: value for name, value in fields.items() if name > "time"})
+    template = before[:-1] + b',"time":"' + _TIME + b'",' + after[1:]
+    if len(template) > MAX_LEAF_BYTES - len(leaf_time(0)):
+        raise ProofError(f"a {kind} entry of {len(template)} bytes is larger than a log entry may be")
+    return template
+
+
+def pad(body: bytes) -> bytes:
+    """Pad to a power of two (ISO/IEC 7816-4: one 0x80, then zeros), so that a length tells next to nothing."""
+    size = max(SMALLEST_BODY, 1 << len(body).bit_length())
+    return body + b"\x80" + b"\x00" * (size - len(body) - 1)
+
+
+def unpad(padded: bytes) -> bytes:
+    """Inverse of :func:`pad`; raises SealError."""
+    body, mark, _ = padded.rstrip(b"\x00").rpartition(b"\x80")
+    if not mark:
+        raise SealError("the opened body is not padded as it should be")
+    return body
+
+
+def body_context(kind: str) -> bytes:
+    """What every sealed body is bound to besides its key: the type of the entry it belongs to."""
+    return f"tahini/log-body/v1/{kind}".encode()
+
+
+def entry_for_subject(kind: str, actor: str, public: Mapping[str, Any], data_key: bytes, body: bytes) -> Entry:
+    """An entry whose body only the holder of this subject's data key can read."""
+    sealed = seal(data_key, pad(body), body_context(kind))
+    about = {
+        "sealed_to": ["subject"],
+        "sha256": hashlib.sha256(sealed.ciphertext).hexdigest(),
+        "key_commitment": b64(sealed.commitment),
+    }
+    return Entry(_template(kind, actor, public, about), sealed.ciphertext)
+
+
+def entry_with_sealed_body(kind: str, actor: str, public: Mapping[str, Any], to: str, body: bytes) -> Entry:
+    """An entry whose body its author sealed already to party ``to`` (HPKE); the log never saw it."""
+    about = {"sealed_to": [to], "sha256": hashlib.sha256(body).hexdigest()}
+    return Entry(_template(kind, actor, public, about), body)
+
+
+@dataclass
+class Sealer:
+    """Seals bodies to sets of parties. One envelope per set serves many bodies, for a minute."""
+
+    recipients: Mapping[str, RecipientPublicKey]
+    _open: dict[tuple[str, ...], tuple[float, Envelope]] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def entry(self, kind: str, actor: str, public: Mapping[str, Any], to: tuple[str, ...], body: bytes) -> Entry:
+        """An entry whose body every party in ``to`` can read.
+
+        Raises:
+            KeyError: a party has no recipient key; see :attr:`recipients`.
+        """
+        names = tuple(sorted(set(to)))
+        context = body_context(kind)
+        with self._lock:
+            envelope = self._envelope(names)
+            sealed = envelope.add(pad(body), context)
+        about = {
+            "sealed_to": list(names),
+            "sha256": hashlib.sha256(sealed).hexdigest(),
+            "envelope": envelope.sha256,
+        }
+        return Entry(_template(kind, actor, public, about), sealed, envelope)
+
+    def _envelope(self, names: tuple[str, ...]) -> Envelope:
+        until, envelope = self._open.get(names, (0.0, None))
+        if envelope is None or time.monotonic() > until or envelope.used >= MAX_ENVELOPE_BODIES:
+            envelope = Envelope.seal({name: self.recipients[name] for name in names})
+            self._open[names] = (time.monotonic() + ENVELOPE_LIFETIME_S, envelope)
+        return envelope

@@ -1,0 +1,123 @@
+"""The log over HTTP.
+
+``/checkpoint`` and ``/tile`` are C2SP tlog-tiles and need no authentication: they hold no personal data, and tiles
+never change. Parties append under ``/v1/log/entries``; bodies are for the auditor.
+"""
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+
+from consent.access import Access
+from consent.commands.append_entries import NewEntries, seal_entries
+from consent.documents import Party, Role
+from consent.grouping import GroupCommit
+from consent.registry import Registry
+from consent.service import Count, service
+from crypto.errors import ProofError
+from crypto.tiles import MAX_LEVEL, parse_tile_path
+
+IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+LONGEST_WAIT_S = 10.0
+BINARY = "application/octet-stream"
+
+
+def create_log_app(registry: Registry) -> FastAPI:
+    """The log alone. Any number of processes may serve it; one of them writes."""
+    app = service("Tahini audit log", registry)
+    app.include_router(log_routes(registry, Access(registry)))
+    return app
+
+
+def log_routes(registry: Registry, access: Access) -> APIRouter:
+    group = GroupCommit(registry)
+    database, log = registry.database, registry.log
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        group.start()
+        registry.sequencer.start()
+        yield
+        group.stop()
+        registry.sequencer.stop()
+
+    app = APIRouter(lifespan=lifespan)
+    Author = Annotated[Party, access.only(Role.REGISTRY, Role.COORDINATOR, Role.LENDER)]
+    Auditor = Annotated[Party, access.only(Role.AUDITOR)]
+
+    @app.post("/v1/log/entries", status_code=201)
+    async def append(body: NewEntries, caller: Author) -> dict[str, int]:
+        """Log up to 256 entries, all or none; answered when they are durable. Proofs follow within a second."""
+        if any(entry.subject for entry in body.entries):
+            sealed = await run_in_threadpool(seal_entries, registry, caller, body.entries)
+        else:
+            sealed = seal_entries(registry, caller, body.entries)
+        return {"first": await group.append(sealed), "count": len(sealed)}
+
+    @app.get("/checkpoint", response_class=PlainTextResponse)
+    def checkpoint() -> PlainTextResponse:
+        with database.read() as session:
+            return PlainTextResponse(log.checkpoint(session), headers={"Cache-Control": "no-store"})
+
+    @app.get("/tile/entries/{path:path}")
+    def entries(path: str) -> Response:
+        bundle, width = parse_tile_path(path)
+        with database.read() as session:
+            return Response(log.entries(session, bundle, width), media_type=BINARY, headers=IMMUTABLE)
+
+    @app.get("/tile/{level}/{path:path}")
+    def tile(level: Count, path: str) -> Response:
+        index, width = parse_tile_path(path)
+        if not 0 <= level <= MAX_LEVEL:
+            raise ProofError(f"not a tile level: {level}")
+        with database.read() as session:
+            return Response(log.tile(session, level, index, width), media_type=BINARY, headers=IMMUTABLE)
+
+    @app.get("/v1/log/consistency")
+    def consistency(old: Count, new: Count) -> dict[str, list[str]]:
+        with database.read() as session:
+            proof = log.prove_consistency(session, old, new)
+        return {"proof": [b64encode(value).decode() for value in proof]}
+
+    @app.get("/v1/log/inclusion/{index}", response_class=PlainTextResponse)
+    async def inclusion(index: Count, request: Request, wait: bool = False) -> str:
+        """The entry's ``.tlog-proof``. With ``wait``, as soon as a quorum of witnesses has cosigned it."""
+        for _ in range(round(LONGEST_WAIT_S / 0.02) if wait else 0):
+            if registry.sequencer.published > index or await request.is_disconnected():
+                break
+            await asyncio.sleep(0.02)
+        return await run_in_threadpool(_inclusion, registry, index)
+
+    @app.get("/v1/log/entries/{index}")
+    def entry(index: Count) -> Response:
+        """The leaf alone, checked against the tree."""
+        with database.read() as session:
+            log.prove_inclusion(session, index)
+            return Response(log.entry(session, index).leaf, media_type="application/json", headers=IMMUTABLE)
+
+    @app.get("/v1/log/bodies/{index}")
+    def body(index: Count, caller: Auditor) -> Response:
+        with database.read() as session:
+            return Response(log.entry(session, index).body, media_type=BINARY, headers=IMMUTABLE)
+
+    @app.get("/v1/log/envelopes/{sha256}")
+    def envelope(sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], caller: Auditor) -> Response:
+        with database.read() as session:
+            header = log.envelope(session, sha256)
+        if hashlib.sha256(header).hexdigest() != sha256:
+            raise ProofError("the envelope that is stored under this name is damaged; run: tahini log fsck")
+        return Response(header, media_type=BINARY, headers=IMMUTABLE)
+
+    return app
+
+
+def _inclusion(registry: Registry, index: int) -> str:
+    with registry.database.read() as session:
+        return registry.log.prove_inclusion(session, index).text

@@ -1,0 +1,172 @@
+"""Reading a log from the outside: nothing is believed that does not verify under a pinned trust policy.
+
+The client remembers the newest checkpoint it has seen and refuses any that does not extend it (invariant 7).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from consent.errors import ConsentError, RegistryUnavailable
+from crypto.errors import CryptoError
+from crypto.merkle import verify_consistency
+from crypto.notes import Checkpoint, InclusionProof, Trust
+from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle
+
+T = TypeVar("T")
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+@dataclass
+class HeadStore:
+    """Where a client keeps the newest checkpoint note it has verified; one process at a time, on disk before use."""
+
+    path: Path
+
+    @contextmanager
+    def locked(self) -> Iterator[str | None]:
+        """Hold the store; yields the note in it."""
+        with self.path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.path.read_text() if self.path.exists() else None
+
+    def write(self, note: str) -> None:
+        """Replace the note; call while holding the store."""
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w") as file:
+            file.write(note)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+
+def _refusal(response: httpx.Response) -> ConsentError:
+    """The registry's own words, as an exception that keeps status and code."""
+    try:
+        details = response.json()
+        detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError):
+        return RegistryUnavailable(f"the consent registry answered {response.status_code} without saying why")
+    error: ConsentError = RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
+    error.status, error.code = response.status_code, code
+    return error
+
+
+class LogClient:
+    """One reader of one log.
+
+    Args:
+        url: the log's base URL.
+        trust: which checkpoints are believed.
+        heads: where to remember checkpoints.
+    """
+
+    def __init__(
+        self, url: str, trust: Trust, heads: HeadStore | None = None, http: httpx.Client | None = None
+    ) -> None:
+        self.trust, self._heads = trust, heads
+        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- transport
+
+    def _authorization(self, _method: str, _target: str, _content: bytes) -> dict[str, str]:
+        """Headers that say who is calling: nobody in particular."""
+        return {}
+
+    def _send(self, method: str, target: str, body: Any = None) -> httpx.Response:
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers |= self._authorization(method, target, content)
+        try:
+            response = self._http.request(method, target, content=content, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RegistryUnavailable(
+                f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
+                "nothing was acknowledged"
+            ) from error
+        if response.is_success:
+            return response
+        raise _refusal(response)
+
+    def _checked(self, read: Callable[[], T]) -> T:
+        """An answer that does not verify is the same as no answer."""
+        try:
+            return read()
+        except (CryptoError, KeyError, ValueError) as error:
+            raise RegistryUnavailable(f"the consent registry's answer cannot be believed: {error}") from error
+
+    # --- heads, proofs, leaves
+
+    def accept_head(self, note: str) -> Checkpoint:
+        """Verify a checkpoint, and that it and the newest one seen before are of one history; remember the newer.
+
+        An older head is one history's past: enough for a proof of inclusion. Whoever needs the present compares sizes,
+        as the gate does with snapshot and authorisation.
+        """
+        checkpoint = self._checked(lambda: self.trust.open(note))
+        if self._heads is None:
+            return checkpoint
+        with self._heads.locked() as known_note:
+            if known_note is not None:
+                known = self._checked(lambda: self.trust.open(known_note))
+                older, newer = sorted((known, checkpoint), key=lambda head: head.size)
+                self.check_consistency(older, newer)
+                if newer is known:
+                    return checkpoint
+            self._heads.write(note)
+        return checkpoint
+
+    def check_consistency(self, old: Checkpoint, new: Checkpoint) -> None:
+        """Fetch and verify the proof that ``new`` extends ``old``; raises RegistryUnavailable if it does not."""
+        hashes: list[bytes] = []
+        if old.size != new.size:
+            answer = self._send("GET", f"/v1/log/consistency?old={old.size}&new={new.size}")
+            hashes = self._checked(lambda: [b64decode(value, validate=True) for value in answer.json()["proof"]])
+        self._checked(lambda: verify_consistency(old.size, new.size, hashes, old.root, new.root))
+
+    def checkpoint_note(self) -> str:
+        return self._send("GET", "/checkpoint").text
+
+    def head(self) -> Checkpoint:
+        return self.accept_head(self.checkpoint_note())
+
+    def inclusion(self, index: int, wait: bool = False) -> InclusionProof:
+        """The proof of one entry, unverified; ``wait`` until it is under a published checkpoint."""
+        answer = self._send("GET", f"/v1/log/inclusion/{index}{'?wait=true' if wait else ''}").text
+        return self._checked(lambda: InclusionProof.parse(answer))
+
+    def leaves(self, stop: int, start: int = 0) -> list[bytes]:
+        """Leaves ``start`` to ``stop - 1``, from the public entry bundles."""
+        leaves: list[bytes] = []
+        for bundle in range(start // TILE_WIDTH, (stop + TILE_WIDTH - 1) // TILE_WIDTH):
+            width = min(TILE_WIDTH, stop - bundle * TILE_WIDTH)
+            suffix = "" if width == TILE_WIDTH else f".p/{width}"
+            data = self._send("GET", f"/tile/entries/{index_path(bundle)}{suffix}").content
+            entries = self._checked(lambda data=data: parse_entry_bundle(data))  # type: ignore[misc]
+            if len(entries) != width:
+                raise RegistryUnavailable(f"the log answered with {len(entries)} entries where it has {width}")
+            leaves += entries
+        return leaves[start % TILE_WIDTH :]
+
+    def proved_leaf(self, index: int, wait: bool = False) -> tuple[bytes, InclusionProof]:
+        """An entry's leaf and its verified inclusion proof, under an accepted head."""
+        proof = self.inclusion(index, wait)
+        leaf = self._send("GET", f"/v1/log/entries/{index}").content
+        if proof.index != index:
+            raise RegistryUnavailable("the log proved another entry than was asked for")
+        self._checked(lambda: proof.verify(leaf, self.trust))
+        self.accept_head(proof.checkpoint_note)
+        return leaf, proof

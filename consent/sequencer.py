@@ -1,0 +1,284 @@
+"""Behind every commit: integrate what was appended, sign the head, have it cosigned, publish it.
+
+One thread integrates (tiles and signed head, within milliseconds of the commit), another publishes (witnesses may be
+slow). Both steps can also be taken by hand, :meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof
+waits for publication: :meth:`Sequencer.wait_for`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from consent.errors import ConsentError, LogDamaged, LogHeld, NotFound, NotWitnessed
+from consent.log import AuditLog, TileStore
+from consent.storage import Database
+from consent.storage.database import upsert
+from consent.storage.lease import LEASE_S
+from consent.storage.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
+from consent.witnesses import WitnessAhead, Witnesses
+from crypto.errors import ProofError
+from crypto.merkle import leaf_hash, tree_root
+from crypto.notes import Checkpoint, open_checkpoint, sign_checkpoint
+from crypto.policies import NO_QUORUM
+from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_reader
+
+MOST_AT_ONCE = 32 * 1024
+"""Entries integrated in one step: bounds memory and how long the writer's lock is held."""
+PUBLICATION_TIMEOUT_S = 15.0
+_RETRY_S = (0.1, 2.0)
+logger = logging.getLogger("tahini.log")
+
+
+class _Edge:
+    """The tiles at the right edge of the tree: all that the next integration needs. At most one per level."""
+
+    def __init__(self) -> None:
+        self.size = -1
+        self._tiles: dict[TileId, bytes] = {}
+
+    def loader(self, store: TileStore) -> TileLoader:
+        return lambda level, index: self._tiles.get(TileId(level, index)) or store.load(level, index)
+
+    def move(self, size: int, changed: dict[TileId, bytes]) -> None:
+        self.size = size
+        known = {**self._tiles, **changed}
+        self._tiles = {
+            tile: hashes for tile, hashes in known.items() if tile.index >= (size >> (8 * tile.level)) // TILE_WIDTH - 1
+        }
+
+
+@dataclass
+class Sequencer:
+    """Brings the log's signed head up to what was appended.
+
+    ``halted`` says why nothing is signed any more, once a witness has seen more of the log than is here.
+    """
+
+    database: Database
+    log: AuditLog
+    witnesses: Witnesses
+    halted: str = ""
+    _edge: _Edge = field(default_factory=_Edge, repr=False)
+    _work: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _moved: threading.Condition = field(default_factory=threading.Condition, repr=False)
+    _publishing_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _appended: threading.Event = field(default_factory=threading.Event, repr=False)
+    _integrated: threading.Event = field(default_factory=threading.Event, repr=False)
+    _published: int = 0
+    _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+    _stopping: bool = False
+    listeners: list[Callable[[int], None]] = field(default_factory=list, repr=False)
+    """Called with each newly published size, in the publishing thread."""
+
+    @property
+    def published(self) -> int:
+        """Entries under a published checkpoint, as far as this process knows."""
+        return self._published
+
+    # --- one step of each kind
+
+    def integrate(self) -> Checkpoint | None:
+        """Sign one head over what was appended; None when there is nothing new.
+
+        Raises:
+            LogHeld: another process writes to this log. LogDamaged: what is stored is not what was signed.
+        """
+        with self._work:
+            with self.database.read() as session:
+                state = self.log.state(session)
+                start, stop = state.integrated, min(state.appended, state.integrated + MOST_AT_ONCE)
+                if start == stop:
+                    return None
+                loader = self._edge.loader(TileStore(session))
+                if self._edge.size != start:
+                    self._check_edge(session, start, loader)
+                changed, checkpoint = self._extend(session, start, stop, loader)
+            with self.database.write() as session:
+                self._record(session, start, changed, checkpoint)
+            self._edge.move(stop, changed)
+        self._integrated.set()
+        return checkpoint
+
+    def _check_edge(self, session: Session, size: int, load: TileLoader) -> None:
+        """Before anything is signed on top of it: the stored tree is the one that was signed last."""
+        if size == 0:
+            return
+        signed = open_checkpoint(self.log.signed_head(session), self.log.verifier)
+        try:
+            root = tree_root(size, tile_reader(load))
+        except ProofError as error:
+            raise LogDamaged(f"the log is damaged ({error}); run: tahini log fsck") from error
+        if (signed.size, signed.root) != (size, root):
+            raise LogDamaged(
+                f"the stored tree of {size} entries is not the one that was signed; nothing is signed on top of it; "
+                "run: tahini log fsck"
+            )
+
+    def _extend(
+        self, session: Session, start: int, stop: int, load: TileLoader
+    ) -> tuple[dict[TileId, bytes], Checkpoint]:
+        hashes = [leaf_hash(leaf) for leaf in self.log.leaves(session, start, stop)]
+        if len(hashes) != stop - start:
+            raise LogDamaged(f"an entry between {start} and {stop} is lost; run: tahini log fsck")
+        changed = extend_tiles(start, hashes, load)
+        root = tree_root(
+            stop, tile_reader(lambda level, index: changed.get(TileId(level, index)) or load(level, index))
+        )
+        return changed, Checkpoint(self.log.origin, stop, root)
+
+    def _record(self, session: Session, start: int, changed: dict[TileId, bytes], checkpoint: Checkpoint) -> None:
+        state = self.log.lease.hold(session)
+        if state.integrated != start:
+            raise LogHeld("another process integrated these entries")
+        rows = [
+            {"level": tile.level, "idx": tile.index, "hashes": hashes, "checksum": hashlib.sha256(hashes).digest()}
+            for tile, hashes in changed.items()
+        ]
+        upsert(session, LogTileRow.__table__, ["level", "idx"], ["hashes", "checksum"], rows)
+        note = sign_checkpoint(checkpoint, self.log.key)
+        session.execute(insert(LogCheckpointRow), [{"size": checkpoint.size, "note": note}])
+        if self.log.policy.quorum == NO_QUORUM:
+            session.execute(insert(LogPublishedRow), [{"size": checkpoint.size, "note": note}])
+        state.integrated = checkpoint.size
+
+    def publish(self) -> int:
+        """Have the newest signed head cosigned and publish it; returns the published size.
+
+        Raises:
+            NotWitnessed: no quorum.
+        """
+        with self._publishing_lock:
+            with self.database.read() as session:
+                published = self.log.published_size(session)
+                try:
+                    note = self.log.signed_head(session)
+                except NotFound:
+                    return 0
+            head = open_checkpoint(note, self.log.verifier)
+            if head.size > published:
+                self._cosign(note, head)
+                published = head.size
+        with self._moved:
+            self._published = published
+            self._moved.notify_all()
+        for listener in self.listeners:
+            listener(published)
+        return published
+
+    def _cosign(self, note: str, head: Checkpoint) -> None:
+        if self.halted:
+            raise NotWitnessed(self.halted)
+        with self.database.write() as session:  # only who may write asks the witnesses
+            self.log.lease.hold(session)
+        try:
+            cosigned = self.witnesses.cosign(note, head, self._prove)
+        except WitnessAhead as error:
+            self.halted = str(error)
+            raise
+        self.log.policy.open(cosigned)
+        with self.database.write() as session:
+            self.log.lease.hold(session)
+            session.execute(insert(LogPublishedRow), [{"size": head.size, "note": cosigned}])
+
+    def _prove(self, old: int, new: int) -> list[bytes]:
+        with self.database.read() as session:
+            return self.log.prove_consistency(session, old, new)
+
+    def settle(self) -> int:
+        """Integrate and publish everything that was appended; returns the published size."""
+        while self.integrate() is not None:
+            pass
+        return self.publish()
+
+    # --- as a service
+
+    def start(self) -> None:
+        """Run both steps in the background until :meth:`stop`."""
+        self._stopping = False
+        self._threads = [
+            threading.Thread(
+                target=self._loop, args=(self._integrate_all, self._appended), name="integrate", daemon=True
+            ),
+            threading.Thread(
+                target=self._loop, args=(self._publish_once, self._integrated), name="publish", daemon=True
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._appended.set()
+        self._integrated.set()
+        for thread in self._threads:
+            thread.join(10)
+        self._threads = []
+        self.witnesses.close()
+
+    def notify(self) -> None:
+        """Something was committed."""
+        self._appended.set()
+
+    def wait_for(self, index: int) -> None:
+        """Return once entry ``index`` is under a published checkpoint.
+
+        Raises:
+            NotWitnessed: not within 15 s; the entry is durable all the same.
+        """
+        if not self._threads:
+            self.settle()
+            return
+        self.notify()
+        with self._moved:
+            if not self._moved.wait_for(lambda: self._published > index or self.halted, PUBLICATION_TIMEOUT_S):
+                raise NotWitnessed(
+                    f"entry {index} is recorded, but no quorum of witnesses has cosigned it within "
+                    f"{PUBLICATION_TIMEOUT_S:.0f} s; its proof will be there once they do"
+                )
+        if self.halted and self._published <= index:
+            raise NotWitnessed(f"entry {index} is recorded, but nothing is signed any more: {self.halted}")
+
+    def _integrate_all(self) -> None:
+        while self.integrate() is not None:
+            pass
+        self._renew()
+
+    def _publish_once(self) -> None:
+        self.publish()
+
+    def _renew(self) -> None:
+        """Keep the lease of an idle log, a few times in its lifetime."""
+        if time.monotonic() - self._renewed < LEASE_S / 3:
+            return
+        self._renewed = time.monotonic()
+        with self.database.write() as session:
+            self.log.lease.hold(session)
+
+    _renewed: float = 0.0
+
+    def _loop(self, step: Callable[[], None], event: threading.Event) -> None:
+        """Do ``step`` whenever there is something new, and once a second; what fails is tried again, more slowly."""
+        pause = _RETRY_S[0]
+        while not self._stopping:
+            event.wait(1.0)
+            event.clear()
+            if self._stopping:
+                return
+            try:
+                step()
+                pause = _RETRY_S[0]
+            except LogHeld as error:
+                logger.info("reading only: %s", error)
+            except ConsentError as error:
+                logger.warning("%s", error)
+                time.sleep(pause)
+                pause = min(2 * pause, _RETRY_S[1])
+                event.set()

@@ -1,0 +1,93 @@
+"""What every HTTP service over a registry has in common: limits, problem details, health."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from consent.errors import ConsentError
+from consent.registry import Registry
+from crypto.errors import CryptoError, ProofError
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_BODY_DIGITS = 12
+logger = logging.getLogger("tahini.registry")
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+def problem(status: int, code: str, detail: str) -> JSONResponse:
+    """An RFC 9457 problem document."""
+    body = {"type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+class LimitBody:
+    """Refuses a body that is too large or does not state its length, before it is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            length = headers.get(b"content-length", b"0")
+            fits = length.isdigit() and len(length) <= MAX_BODY_DIGITS and int(length) <= MAX_BODY_BYTES
+            if not fits or b"transfer-encoding" in headers:
+                detail = f"a request body may hold at most {MAX_BODY_BYTES} bytes, with its length stated"
+                await problem(413, "too-large", detail)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def service(title: str, registry: Registry) -> FastAPI:
+    """An application with the house's error handling and ``/healthz``, and nothing else yet."""
+    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
+    app.add_middleware(LimitBody)
+
+    @app.exception_handler(ConsentError)
+    def refused(_: Request, error: ConsentError) -> JSONResponse:
+        return problem(error.status, error.code, str(error))
+
+    @app.exception_handler(CryptoError)
+    def not_proved(_: Request, error: CryptoError) -> JSONResponse:
+        code = "no-such-proof" if isinstance(error, ProofError) else "not-authenticated"
+        return problem(404 if isinstance(error, ProofError) else 401, code, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return problem(422, "malformed", f"{place}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    def plain(_: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, "http", str(error.detail))
+
+    @app.exception_handler(Exception)
+    def unexpected(_: Request, error: Exception) -> JSONResponse:
+        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+        return problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, Any]:
+        """How far the log is: entries with an index, under a signed head, under a cosigned one."""
+        with registry.database.read() as session:
+            state, published = registry.log.state(session), registry.log.published_size(session)
+            writer = state.holder == registry.log.lease.name
+            return {
+                "status": "halted" if registry.sequencer.halted else "ok",
+                "entries": state.appended,
+                "integrated": state.integrated,
+                "published": published,
+                "writer": writer,
+            }
+
+    return app

