@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -35,9 +35,6 @@ from consent.requests import sign_request
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64
 from crypto.notes import Checkpoint, InclusionProof, Trust
-
-T = TypeVar("T")
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
 def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:

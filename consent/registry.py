@@ -100,6 +100,13 @@ class Registry:
         with self.database.read() as session:
             return self.log.entry(session, index).leaf, self.log.prove_inclusion(session, index)
 
+    def catch_up(self) -> None:
+        """Return once everything that is logged now is under a published checkpoint; raises NotWitnessed."""
+        with self.database.read() as session:
+            size = self.log.size(session)
+        if size:
+            self.sequencer.wait_for(size - 1)
+
     def at(self, clock: Callable[[], datetime]) -> Registry:
         """The same registry under another clock."""
         log = replace(self.log, clock=clock)

@@ -71,9 +71,11 @@ def authorise(registry: Registry, lender: Party, sha256: str) -> str:
 def take_snapshot(registry: Registry, lender: Party, sha256: str) -> str:
     """Who of this lender's borrowers may be used for the campaign now, signed and bound to a checkpoint.
 
-    A person counted at another lender is absent, as one without consent is. A lender that knows of the consent can
-    conclude the rest; docs/threat-model.md says so.
+    Everything that was logged before the call is under that checkpoint, so every withdrawal that was acknowledged is
+    in the snapshot. A person counted at another lender is absent, as one without consent is. A lender that knows of the
+    consent can conclude the rest; docs/threat-model.md says so.
     """
+    registry.catch_up()
     moment = registry.clock()
     with registry.database.read() as session:
         campaign, _ = active_campaign(registry, session, lender, sha256)
