@@ -46,7 +46,8 @@ def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | N
     registry_key, log_key = create_home(home / REGISTRY_HOME)
     policy = witnessed_by(Log(Verifier(origin, log_key.public)), (), 0)
     parties = [Party(id="registry", name="Registry", role=Role.REGISTRY, signing_key=registry_key.public.text)]
-    for name, role in [("coordinator", Role.COORDINATOR), ("auditor", Role.AUDITOR), *((x, Role.LENDER) for x in lenders)]:
+    roles = {"coordinator": Role.COORDINATOR, "auditor": Role.AUDITOR, **dict.fromkeys(lenders, Role.LENDER)}
+    for name, role in roles.items():
         key, recipient = SigningKey.generate(), RecipientKey.generate()
         folder = home / name
         folder.mkdir(mode=0o700)

@@ -19,9 +19,9 @@ import httpx
 
 from consent.errors import ConsentError, RegistryUnavailable
 from crypto.errors import CryptoError
-from crypto.merkle import verify_consistency
+from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
 from crypto.notes import Checkpoint, InclusionProof, Trust
-from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle
+from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 
 T = TypeVar("T")
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -160,6 +160,37 @@ class LogClient:
                 raise RegistryUnavailable(f"the log answered with {len(entries)} entries where it has {width}")
             leaves += entries
         return leaves[start % TILE_WIDTH :]
+
+    def verified_leaves(self, head: Checkpoint, start: int = 0) -> list[bytes]:
+        """Leaves ``start`` to the end, after the whole bundles they stand in were found under ``head``.
+
+        Raises:
+            RegistryUnavailable: what is served does not hash into the signed root.
+        """
+        from_bundle = start - start % TILE_WIDTH
+        leaves = self.leaves(head.size, from_bundle)
+        if leaves:
+            known: dict[tuple[int, int], bytes] = {}
+            rows = [leaf_hash(leaf) for leaf in leaves]
+
+            def load(level: int, index: int) -> bytes:
+                if level == 0 and index * TILE_WIDTH >= from_bundle:
+                    at = index * TILE_WIDTH - from_bundle
+                    return b"".join(rows[at : at + TILE_WIDTH])
+                if (level, index) not in known:
+                    width = min(TILE_WIDTH, (head.size >> (8 * level)) - index * TILE_WIDTH)
+                    suffix = "" if width == TILE_WIDTH else f".p/{width}"
+                    known[level, index] = self._send("GET", f"/tile/{level}/{index_path(index)}{suffix}").content
+                return known[level, index]
+
+            read = tile_reader(load)
+            for at in range(from_bundle, head.size, TILE_WIDTH):
+                row = rows[at - from_bundle : at - from_bundle + TILE_WIDTH]
+                proof = self._checked(lambda at=at: inclusion_proof(at, head.size, read))  # type: ignore[misc]
+                self._checked(
+                    lambda at=at, row=row, proof=proof: verify_inclusion(row[0], at, head.size, proof, head.root)  # type: ignore[misc]
+                )
+        return leaves[start - from_bundle :]
 
     def proved_leaf(self, index: int, wait: bool = False) -> tuple[bytes, InclusionProof]:
         """An entry's leaf and its verified inclusion proof, under an accepted head."""

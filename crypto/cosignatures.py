@@ -21,6 +21,7 @@ from crypto.keys import PublicKey, SigningKey, read_secret, write_secret
 from crypto.notes import Checkpoint, check_key_name, decode_vkey, encode_vkey, key_id, signature_line
 
 MAX_TIME = (1 << 63) - 1
+KEY_FILE_MAGIC = b"tahini witness key\n"
 
 
 class Kind(IntEnum):
@@ -121,14 +122,14 @@ class CosigningKey:
         return signature_line(self.name, self.public.key_id + timestamp.to_bytes(8, "big") + signature)
 
     def save(self, path: Path) -> None:
-        """Type byte, seed, name."""
-        write_secret(path, bytes([self.kind]) + self.seed + self.name.encode())
+        """A line that says what it is; then type byte, seed, name."""
+        write_secret(path, KEY_FILE_MAGIC + bytes([self.kind]) + self.seed + self.name.encode())
 
     @classmethod
     def load(cls, path: Path) -> CosigningKey:
         """Raises KeyFileError."""
-        secret = read_secret(path)
-        if len(secret) < 34 or secret[0] not in set(Kind):
+        magic, secret = (held := read_secret(path))[: len(KEY_FILE_MAGIC)], held[len(KEY_FILE_MAGIC) :]
+        if magic != KEY_FILE_MAGIC or len(secret) < 34 or secret[0] not in set(Kind):
             raise KeyFileError(f"{path} does not hold a witness's key")
         return cls(secret[33:].decode(), Kind(secret[0]), secret[1:33])
 

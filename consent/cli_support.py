@@ -1,0 +1,80 @@
+"""What the room's command modules share: opening homes, one-sentence refusals, progress, JSON beside text."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from consent.errors import ConsentError
+from consent.registry import Registry, open_registry
+from crypto.errors import CryptoError
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def refuse_in_one_sentence(command: F) -> F:
+    """What the house refuses on purpose becomes one sentence on standard error and exit code 1."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except (ConsentError, CryptoError) as error:
+            reason = str(error)
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = f"{'.'.join(str(part) for part in first['loc']) or 'the entry'}: {first['msg']}"
+        except OSError as error:
+            reason = f"{error.filename or ''}: {error.strerror}".lstrip(": ")
+        typer.echo(f"tahini: {reason}", err=True)
+        raise typer.Exit(1)
+
+    return run  # type: ignore[return-value]
+
+
+def ask(read: Callable[[], T], what: str) -> T:
+    """Read a file that the user named; raises ConsentError in words when it cannot be read."""
+    try:
+        return read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConsentError(f"cannot read {what}: {reason}") from error
+
+
+def say(found: Any, as_json: bool) -> None:
+    """Print a result: an object as JSON, or a sentence."""
+    typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else found)
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Registry]:
+    """The registry in ``home``, closed again on the way out."""
+    registry = open_registry(home)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A progress bar on standard error where somebody watches; call the result with (done) or (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+
+        def done(count: int, of: int | None = None) -> None:
+            bar.update(task, completed=count, total=total if of is None else of)
+
+        yield done
