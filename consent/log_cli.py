@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
