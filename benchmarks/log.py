@@ -35,12 +35,13 @@ from typing import Any
 import httpx
 import psycopg
 
+from consent.client import RegistryClient, load_consortium
 from consent.entries import Entry, Sealer
-from consent.founding import found_log
+from consent.founding import REGISTRY_PUB, found_log
 from consent.log import AuditLog
 from consent.registry import open_registry
-from consent.requests import sign_request
-from crypto.keys import SigningKey, load_signing_key
+from consent.sessions import ClientSession
+from crypto.keys import PublicKey, load_signing_key
 
 PACKAGES = ("cryptography", "fastapi", "sqlalchemy", "psycopg", "uvicorn", "uvloop")
 BODY_BYTES = 200
@@ -128,7 +129,7 @@ class Load:
     """Connections that each send the next request as soon as the last was answered."""
 
     port: int
-    key: SigningKey
+    session: ClientSession
     batch: int
     connections: int
     answered: list[tuple[float, int]] = field(default_factory=list)
@@ -138,9 +139,9 @@ class Load:
         body = urlsafe_b64encode(os.urandom(BODY_BYTES)).rstrip(b"=").decode()
         entry = {"type": "use.scored", "counts": {"rows": number % 1000}, "to": ["auditor"], "body": body}
         content = json.dumps({"entries": [entry] * self.batch}).encode()
-        token = sign_request(self.key, "aspen", "registry", "POST", TARGET, content)
+        authorization = self.session.authorization("POST", TARGET, content)
         head = (
-            f"POST {TARGET} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+            f"POST {TARGET} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         return head.encode() + content
@@ -191,13 +192,18 @@ def over_http(kind: str, url: str | None, folder: Path, seconds: float) -> dict[
     """Single and batched appends through HTTP, one after the other, on one log."""
     home = folder / kind
     found_log(home, f"bench.example/{kind}", ["aspen"], url)
-    key = load_signing_key(home / "aspen" / "aspen.key")
+    consortium = load_consortium(
+        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text().strip())
+    )
     port = free_port()
     found: dict[str, Any] = {}
     with served(home, port) as process:
-        Load(port, key, 1, 8).run(2)
+        client = RegistryClient(
+            f"http://127.0.0.1:{port}", consortium, "aspen", load_signing_key(home / "aspen" / "aspen.key")
+        )
+        Load(port, client.begin_session(), 1, 8).run(2)
         for name, batch, connections in (("single", 1, 64), ("batched", 256, 6)):
-            load = Load(port, key, batch, connections)
+            load = Load(port, client.begin_session(), batch, connections)
             poller = Poller(_integrated(kind, home, url))
             watcher = threading.Thread(target=poller.run, daemon=True)
             watcher.start()

@@ -1,7 +1,6 @@
-"""Who is calling: signed requests, checked once, as FastAPI dependencies."""
+"""Who is calling: signed requests and sessions, checked once, for endpoints and as FastAPI dependencies."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -11,56 +10,73 @@ from consent.documents import Party, Role
 from consent.errors import ConsentError, NotAllowed, NotAuthenticated
 from consent.registry import Registry
 from consent.requests import ReplayGuard, SignedRequest, verify_request
+from consent.sessions import SCHEME, Sessions
 from crypto.errors import SignatureError
 
 
 class Access:
-    """Dependencies that let in whom an endpoint is for. Pseudonyms have a dot in them, party ids have none."""
+    """Lets in whom an endpoint is for. Pseudonyms have a dot in them, party ids have none.
+
+    Borrowers sign each request. Institutions may, or begin a session and put a MAC on each (``consent.sessions``).
+    """
 
     def __init__(self, registry: Registry) -> None:
-        guard = ReplayGuard(registry.clock())
+        self._registry = registry
+        self._guard = ReplayGuard(registry.clock())
+        self.sessions = Sessions(registry.me.id, registry.signing_key)
 
-        async def signed(request: Request) -> tuple[str, SignedRequest]:
-            """The verified request and its issuer."""
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise NotAuthenticated("this call needs a signed request in the Authorization header")
-            try:
-                issuer = SignedRequest.claimed(token).iss
-                key = (
-                    await run_in_threadpool(subject_key, registry, issuer)
-                    if issuer.startswith("v") and "." in issuer
-                    else registry.consortium.party(issuer).key
-                )
-            except (SignatureError, ConsentError) as error:
-                raise NotAuthenticated("the request is signed by nobody who is known here") from error
-            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    async def identify(self, request: Request) -> str | Party:
+        """Who makes this request, for exactly this call: a party, or a borrower's pseudonym.
+
+        Raises:
+            NotAuthenticated: nobody who is known here, or the signature or MAC was made for another call.
+        """
+        registry = self._registry
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if scheme.lower() == SCHEME:
             body = await request.body()
-            verified = verify_request(token, key, registry.me.id, request.method, target, body, registry.clock(), guard)
-            return issuer, verified
+            return self.sessions.verify(credentials, request.method, target, body, registry.clock())
+        if scheme.lower() != "bearer" or not credentials:
+            raise NotAuthenticated("this call needs a signed request in the Authorization header")
+        try:
+            issuer = SignedRequest.claimed(credentials).iss
+            if issuer.startswith("v") and "." in issuer:
+                who: str | Party = issuer
+                key = await run_in_threadpool(subject_key, registry, issuer)
+            else:
+                who = registry.consortium.party(issuer)
+                key = who.key
+        except (SignatureError, ConsentError) as error:
+            raise NotAuthenticated("the request is signed by nobody who is known here") from error
+        body = await request.body()
+        verify_request(credentials, key, registry.me.id, request.method, target, body, registry.clock(), self._guard)
+        return who
 
-        self._registry, self._signed = registry, signed
+    async def party(self, request: Request, *roles: Role) -> Party:
+        """The calling party, if it has one of these roles; raises NotAuthenticated or NotAllowed."""
+        who = await self.identify(request)
+        if isinstance(who, str):
+            raise NotAllowed(f"this call is for a {' or '.join(roles)}")
+        if who.role not in roles:
+            raise NotAllowed(f"{who.id!r} is a {who.role}; this call is for a {' or '.join(roles)}")
+        return who
 
     def only(self, *roles: Role) -> Any:
         """A dependency that yields the calling party if it has one of these roles."""
 
-        async def caller(who: Annotated[tuple[str, SignedRequest], Depends(self._signed)]) -> Party:
-            if "." in who[0]:
-                raise NotAllowed(f"this call is for a {' or '.join(roles)}")
-            party = self._registry.consortium.party(who[0])
-            if party.role not in roles:
-                raise NotAllowed(f"{party.id!r} is a {party.role}; this call is for a {' or '.join(roles)}")
-            return party
+        async def caller(request: Request) -> Party:
+            return await self.party(request, *roles)
 
-        dependency: Callable[..., Awaitable[Party]] = caller
-        return Depends(dependency)
+        return Depends(caller)
 
     def subject(self) -> Any:
         """A dependency that yields the calling borrower's pseudonym."""
 
-        async def caller(who: Annotated[tuple[str, SignedRequest], Depends(self._signed)]) -> str:
-            if "." not in who[0]:
+        async def caller(request: Request) -> str:
+            who = await self.identify(request)
+            if not isinstance(who, str):
                 raise NotAllowed("this call is for borrowers")
-            return who[0]
+            return who
 
         return Depends(caller)

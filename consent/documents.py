@@ -99,7 +99,7 @@ class Party(BaseModel):
     signing_key: KeyText
     recipient_key: str | None = None
 
-    @property
+    @cached_property
     def key(self) -> PublicKey:
         return PublicKey.from_text(self.signing_key)
 

@@ -23,9 +23,11 @@ from crypto.sealing import MAX_ENVELOPE_BODIES, Envelope, seal
 LEAF_VERSION = 1
 MAX_LEAF_BYTES = 65_535
 """What an entry bundle can hold (tlog-tiles: a length of two bytes)."""
+TIME_BYTES = 27
+"""Length of what :func:`leaf_time` writes."""
 SMALLEST_BODY = 256
 ENVELOPE_LIFETIME_S = 60.0
-_TIME = b"\x00"
+_TIME, _ESCAPED_TIME = b"\x00", b"\\u0000"
 """Stands for the time in a template; canonical JSON never holds this byte."""
 
 
@@ -48,11 +50,12 @@ def leaf_time(microseconds: int) -> str:
 
 
 def _template(kind: str, actor: str, public: Mapping[str, Any], body: dict[str, Any]) -> bytes:
-    fields = {"v": LEAF_VERSION, "type": kind, "actor": actor, **public, "body": body}
-    before = canonical_json({name: value for name, value in fields.items() if name < "time"})
-    after = canonical_json({name: value for name, value in fields.items() if name > "time"})
-    template = before[:-1] + b',"time":"' + _TIME + b'",' + after[1:]
-    if len(template) > MAX_LEAF_BYTES - len(leaf_time(0)):
+    fields = {"v": LEAF_VERSION, "type": kind, "actor": actor, "time": "\0", **public, "body": body}
+    template = canonical_json(fields)
+    if template.count(_ESCAPED_TIME) != 1:
+        raise ProofError(f"a {kind} entry holds a control character in its skeleton")
+    template = template.replace(_ESCAPED_TIME, _TIME)
+    if len(template) > MAX_LEAF_BYTES - TIME_BYTES:
         raise ProofError(f"a {kind} entry of {len(template)} bytes is larger than a log entry may be")
     return template
 
@@ -94,11 +97,20 @@ def entry_with_sealed_body(kind: str, actor: str, public: Mapping[str, Any], to:
 
 
 @dataclass
+class _Current:
+    """An envelope in use, and what of a leaf depends on it alone."""
+
+    envelope: Envelope
+    until: float
+    about: dict[str, Any]
+
+
+@dataclass
 class Sealer:
     """Seals bodies to sets of parties. One envelope per set serves many bodies, for a minute."""
 
     recipients: Mapping[str, RecipientPublicKey]
-    _open: dict[tuple[str, ...], tuple[float, Envelope]] = field(default_factory=dict, repr=False)
+    _open: dict[tuple[str, ...], _Current] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def entry(self, kind: str, actor: str, public: Mapping[str, Any], to: tuple[str, ...], body: bytes) -> Entry:
@@ -107,21 +119,18 @@ class Sealer:
         Raises:
             KeyError: a party has no recipient key; see :attr:`recipients`.
         """
-        names = tuple(sorted(set(to)))
-        context = body_context(kind)
+        padded, context = pad(body), body_context(kind)
         with self._lock:
-            envelope = self._envelope(names)
-            sealed = envelope.add(pad(body), context)
-        about = {
-            "sealed_to": list(names),
-            "sha256": hashlib.sha256(sealed).hexdigest(),
-            "envelope": envelope.sha256,
-        }
-        return Entry(_template(kind, actor, public, about), sealed, envelope)
+            current = self._current(to)
+            sealed = current.envelope.add(padded, context)
+        about = {**current.about, "sha256": hashlib.sha256(sealed).hexdigest()}
+        return Entry(_template(kind, actor, public, about), sealed, current.envelope)
 
-    def _envelope(self, names: tuple[str, ...]) -> Envelope:
-        until, envelope = self._open.get(names, (0.0, None))
-        if envelope is None or time.monotonic() > until or envelope.used >= MAX_ENVELOPE_BODIES:
+    def _current(self, to: tuple[str, ...]) -> _Current:
+        current = self._open.get(to)
+        if current is None or time.monotonic() > current.until or current.envelope.used >= MAX_ENVELOPE_BODIES:
+            names = sorted(set(to))
             envelope = Envelope.seal({name: self.recipients[name] for name in names})
-            self._open[names] = (time.monotonic() + ENVELOPE_LIFETIME_S, envelope)
-        return envelope
+            about = {"sealed_to": names, "envelope": envelope.sha256}
+            current = self._open[to] = _Current(envelope, time.monotonic() + ENVELOPE_LIFETIME_S, about)
+        return current

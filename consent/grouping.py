@@ -1,7 +1,7 @@
 """Group commit: many requests, one transaction.
 
-Requests that arrive while a transaction is being committed wait for the next one and go into it together; so the disk
-is asked once for all of them, and nobody waits for a timer. A caller is answered when its entries are durable.
+Requests that arrive while a transaction is being committed, and for about as long again, go into the next one
+together: the more there is to do, the more is done at once. A caller is answered when its entries are durable.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from consent.entries import Entry
 from consent.errors import ConsentError, StorageFailed
 from consent.registry import Registry
 
 MOST_ENTRIES = 8192
+REST, LONGEST_REST_S = 4.0, 0.02
 MOST_WAITING = 1024
 """Requests that may wait; more are refused at once rather than kept in memory."""
 
@@ -28,15 +31,13 @@ class _Waiting:
     answer: asyncio.Future[int]
 
     def resolve(self, first: int | Exception) -> None:
-        def tell() -> None:
-            if self.answer.done():
-                return
-            if isinstance(first, Exception):
-                self.answer.set_exception(first)
-            else:
-                self.answer.set_result(first)
-
-        self.loop.call_soon_threadsafe(tell)
+        """In the loop's own thread."""
+        if self.answer.done():
+            return
+        if isinstance(first, Exception):
+            self.answer.set_exception(first)
+        else:
+            self.answer.set_result(first)
 
 
 @dataclass
@@ -74,13 +75,14 @@ class GroupCommit:
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
             group = self._gather(first)
+            started = time.monotonic()
             try:
                 self._commit(group)
             except Exception as error:
                 # Whatever it was, every caller in the group must hear of it, and the thread must live on.
                 refusal = error if isinstance(error, ConsentError) else StorageFailed(f"{type(error).__name__}")
-                for waiting in group:
-                    waiting.resolve(refusal)
+                _answer(group, [refusal] * len(group))
+            time.sleep(min(REST * (time.monotonic() - started), LONGEST_REST_S))
 
     def _gather(self, first: _Waiting) -> list[_Waiting]:
         group, count = [first], len(first.entries)
@@ -100,6 +102,15 @@ class GroupCommit:
         entries = [entry for waiting in group for entry in waiting.entries]
         with self.registry.write() as session:
             first = self.registry.log.append(session, entries)
-        for waiting in group:
-            waiting.resolve(first)
-            first += len(waiting.entries)
+        starts = accumulate((len(waiting.entries) for waiting in group), initial=first)
+        _answer(group, list(starts)[: len(group)])
+
+
+def _answer(group: Sequence[_Waiting], answers: Sequence[int | Exception]) -> None:
+    """One wake-up of the loop for the whole group."""
+
+    def tell() -> None:
+        for waiting, answer in zip(group, answers, strict=True):
+            waiting.resolve(answer)
+
+    group[0].loop.call_soon_threadsafe(tell)

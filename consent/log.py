@@ -19,19 +19,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from consent.entries import Entry, leaf_time
 from consent.errors import ClockWrong, LogDamaged, NotFound
 from consent.storage.database import bulk_insert
-from consent.storage.lease import Lease
+from consent.storage.lease import Lease, LogState, read_state
 from consent.storage.tables import (
     LogCheckpointRow,
     LogEntryRow,
     LogEnvelopeRow,
     LogPublishedRow,
-    LogStateRow,
     LogTileRow,
 )
 from crypto.errors import ProofError
@@ -51,6 +50,9 @@ from crypto.tiles import TILE_WIDTH, entry_bundle, index_path, tile_hashes, tile
 
 CLOCK_TOLERANCE_US = 2_000_000
 """A clock may be set back by this much unnoticed; by more, and appends are refused until it is right again."""
+_MOST_REMEMBERED = 4096
+_PAGE = 4096
+_LEAVES = text("SELECT leaf FROM log_entries WHERE idx >= :start AND idx < :stop ORDER BY idx")
 _ENTRY_COLUMNS = {"idx": "int8", "leaf": "bytea", "body": "bytea"}
 
 
@@ -90,6 +92,8 @@ class AuditLog:
     policy: Policy
     clock: Callable[[], datetime]
     lease: Lease = field(default_factory=Lease, compare=False)
+    _stored: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Envelopes that were seen in the database, so committed."""
 
     @property
     def verifier(self) -> Verifier:
@@ -110,8 +114,8 @@ class AuditLog:
                 f"this machine's clock says {leaf_time(moment)}, but the log's newest entry was made at "
                 f"{leaf_time(state.newest)}; set the clock, nothing was recorded"
             )
-        first, state.newest = state.appended, max(moment, state.newest)
-        stamp = leaf_time(state.newest).encode()
+        first, newest = state.appended, max(moment, state.newest)
+        stamp = leaf_time(newest).encode()
         self._keep_envelopes(session, entries)
         bulk_insert(
             session,
@@ -119,22 +123,27 @@ class AuditLog:
             _ENTRY_COLUMNS,
             [(index, entry.leaf(stamp), entry.body) for index, entry in enumerate(entries, first)],
         )
-        state.appended = first + len(entries)
-        session.flush()
+        self.lease.advance(session, appended=first + len(entries), newest=newest)
         return first
 
     def _keep_envelopes(self, session: Session, entries: Sequence[Entry]) -> None:
+        """Store the envelopes that are not there yet. What an earlier transaction stored is not asked for again."""
         named = {entry.envelope.sha256: entry.envelope.header for entry in entries if entry.envelope is not None}
-        if named:
-            known = set(session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(list(named)))))
-            rows = [{"sha256": name, "header": header} for name, header in named.items() if name not in known]
-            if rows:
-                session.execute(insert(LogEnvelopeRow), rows)
+        unsure = [name for name in named if name not in self._stored]
+        if not unsure:
+            return
+        found = set(session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(unsure))))
+        if len(self._stored) > _MOST_REMEMBERED:
+            self._stored.clear()
+        self._stored.update(found)
+        rows = [{"sha256": name, "header": named[name]} for name in unsure if name not in found]
+        if rows:
+            session.execute(insert(LogEnvelopeRow), rows)
 
     # --- reading
 
-    def state(self, session: Session) -> LogStateRow:
-        return session.scalars(select(LogStateRow)).one()
+    def state(self, session: Session) -> LogState:
+        return read_state(session)
 
     def size(self, session: Session) -> int:
         """Entries that have an index, integrated or not."""
@@ -214,12 +223,9 @@ class AuditLog:
 
     def leaves(self, session: Session, start: int, stop: int) -> Iterator[bytes]:
         """Leaves ``start`` to ``stop - 1`` as they are stored, unchecked."""
-        yield from session.scalars(
-            select(LogEntryRow.leaf)
-            .where(LogEntryRow.index >= start, LogEntryRow.index < stop)
-            .order_by(LogEntryRow.index)
-            .execution_options(yield_per=4096)
-        )
+        for at in range(start, stop, _PAGE):
+            rows = session.connection().execute(_LEAVES, {"start": at, "stop": min(at + _PAGE, stop)})
+            yield from (row[0] for row in rows.fetchall())
 
     def entry(self, session: Session, index: int) -> Logged:
         """Raises NotFound."""

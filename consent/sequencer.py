@@ -34,6 +34,7 @@ MOST_AT_ONCE = 32 * 1024
 """Entries integrated in one step: bounds memory and how long the writer's lock is held."""
 PUBLICATION_TIMEOUT_S = 15.0
 _RETRY_S = (0.1, 2.0)
+_REST, _LONGEST_REST_S = 4.0, 0.05
 logger = logging.getLogger("tahini.log")
 
 
@@ -75,8 +76,6 @@ class Sequencer:
     _published: int = 0
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
     _stopping: bool = False
-    listeners: list[Callable[[int], None]] = field(default_factory=list, repr=False)
-    """Called with each newly published size, in the publishing thread."""
 
     @property
     def published(self) -> int:
@@ -104,6 +103,8 @@ class Sequencer:
             with self.database.write() as session:
                 self._record(session, start, changed, checkpoint)
             self._edge.move(stop, changed)
+        if self.log.policy.quorum == NO_QUORUM:
+            self._tell(checkpoint.size)
         self._integrated.set()
         return checkpoint
 
@@ -147,7 +148,7 @@ class Sequencer:
         session.execute(insert(LogCheckpointRow), [{"size": checkpoint.size, "note": note}])
         if self.log.policy.quorum == NO_QUORUM:
             session.execute(insert(LogPublishedRow), [{"size": checkpoint.size, "note": note}])
-        state.integrated = checkpoint.size
+        self.log.lease.advance(session, integrated=checkpoint.size)
 
     def publish(self) -> int:
         """Have the newest signed head cosigned and publish it; returns the published size.
@@ -162,16 +163,17 @@ class Sequencer:
                     note = self.log.signed_head(session)
                 except NotFound:
                     return 0
-            head = open_checkpoint(note, self.log.verifier)
+            head = Checkpoint.parse(note.partition("\n\n")[0] + "\n")
             if head.size > published:
-                self._cosign(note, head)
+                self._cosign(note, open_checkpoint(note, self.log.verifier))
                 published = head.size
-        with self._moved:
-            self._published = published
-            self._moved.notify_all()
-        for listener in self.listeners:
-            listener(published)
+        self._tell(published)
         return published
+
+    def _tell(self, published: int) -> None:
+        with self._moved:
+            self._published = max(self._published, published)
+            self._moved.notify_all()
 
     def _cosign(self, note: str, head: Checkpoint) -> None:
         if self.halted:
@@ -261,24 +263,31 @@ class Sequencer:
         self._renewed = time.monotonic()
         with self.database.write() as session:
             self.log.lease.hold(session)
+            self.log.lease.advance(session)
 
     _renewed: float = 0.0
 
     def _loop(self, step: Callable[[], None], event: threading.Event) -> None:
-        """Do ``step`` whenever there is something new, and once a second; what fails is tried again, more slowly."""
-        pause = _RETRY_S[0]
+        """Do ``step`` whenever there is something new, and once a second; what fails is tried again, more slowly.
+
+        A step rests for as long as it worked, a few times over: under load it does more at once, not more often.
+        """
+        retry = _RETRY_S[0]
         while not self._stopping:
             event.wait(1.0)
             event.clear()
             if self._stopping:
                 return
+            started = time.monotonic()
             try:
                 step()
-                pause = _RETRY_S[0]
+                retry = _RETRY_S[0]
             except LogHeld as error:
                 logger.info("reading only: %s", error)
             except ConsentError as error:
                 logger.warning("%s", error)
-                time.sleep(pause)
-                pause = min(2 * pause, _RETRY_S[1])
+                time.sleep(retry)
+                retry = min(2 * retry, _RETRY_S[1])
                 event.set()
+            else:
+                time.sleep(min(_REST * (time.monotonic() - started), _LONGEST_REST_S))

@@ -18,6 +18,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+import orjson
 import rfc8785
 from joserfc import jws
 from joserfc.errors import JoseError
@@ -38,30 +39,30 @@ class _Registry(jws.JWSRegistry):
 _REGISTRY = _Registry(algorithms=[ALGORITHM])
 
 
-_PLAIN_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
-_MAX_PLAIN_INT = (1 << 53) - 1
-
-
-def _plain(value: Any) -> bool:
-    """Whether the standard encoder writes ``value`` exactly as RFC 8785 does: no floats, and ASCII names only."""
+def plain(value: Any) -> bool:
+    """Whether orjson writes ``value`` exactly as RFC 8785 does: no floats, small integers, ASCII names only."""
     kind = type(value)
     if kind is str:
         return True
     if kind is dict:
-        return all(type(name) is str and name.isascii() and _plain(item) for name, item in value.items())
+        return all(type(name) is str and name.isascii() and plain(item) for name, item in value.items())
     if kind is int:
-        return bool(-_MAX_PLAIN_INT <= value <= _MAX_PLAIN_INT)
+        return bool(-MAX_INT <= value <= MAX_INT)
     if kind is list:
-        return all(map(_plain, value))
+        return all(map(plain, value))
     return value is None or kind is bool
+
+
+MAX_INT = (1 << 53) - 1
+"""RFC 8785 section 3.2.2.3: integers beyond what a double holds exactly are refused."""
 
 
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value: the form over which every hash is taken."""
-    if _plain(value):
+    if plain(value):
         try:
-            return _PLAIN_ENCODER.encode(value).encode()
-        except UnicodeEncodeError as error:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except TypeError as error:
             raise rfc8785.CanonicalizationError("a lone surrogate has no UTF-8 form") from error
     return rfc8785.dumps(value)
 

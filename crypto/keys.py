@@ -69,10 +69,14 @@ class PublicKey:
     def jwk(self) -> OKPKey:
         return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": self.text})
 
+    @cached_property
+    def _public(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.raw)
+
     def verify(self, signature: bytes, message: bytes) -> None:
         """Raises SignatureError unless ``signature`` is this key's over ``message``."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
+            self._public.verify(signature, message)
         except (InvalidSignature, ValueError) as error:
             raise SignatureError(f"signature does not verify under key {self.short}") from error
 

@@ -124,6 +124,10 @@ class Envelope:
     key: bytes = field(repr=False)
     used: int = 0
 
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        return AESGCM(self.key)
+
     @classmethod
     def seal(cls, recipients: Mapping[str, RecipientPublicKey]) -> Envelope:
         """A fresh envelope for these recipients, by name."""
@@ -142,7 +146,7 @@ class Envelope:
             raise SealError("the envelope is full; seal a new one")
         nonce = self.used.to_bytes(NONCE_SIZE, "big")
         self.used += 1
-        return nonce + AESGCM(self.key).encrypt(nonce, plaintext, context)
+        return nonce + self._cipher.encrypt(nonce, plaintext, context)
 
 
 def open_envelope(header: bytes, name: str, recipient: RecipientKey) -> bytes:

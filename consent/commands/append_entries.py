@@ -68,8 +68,14 @@ class NewEntry(BaseModel):
 
     def public(self) -> dict[str, Any]:
         """What stands in clear."""
-        fields: dict[str, Any] = {"campaign": self.campaign, "counts": self.counts, "hashes": self.hashes}
-        return {name: value for name, value in fields.items() if value}
+        fields: dict[str, Any] = {}
+        if self.campaign:
+            fields["campaign"] = self.campaign
+        if self.counts:
+            fields["counts"] = self.counts
+        if self.hashes:
+            fields["hashes"] = self.hashes
+        return fields
 
 
 class NewEntries(BaseModel):

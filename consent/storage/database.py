@@ -23,7 +23,15 @@ from sqlalchemy.orm import Session
 from consent.errors import StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000")
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    "busy_timeout=10000",
+    "recursive_triggers=ON",  # INSERT OR REPLACE, too, then fires the triggers that keep histories append-only
+    "wal_autocheckpoint=4000",
+)
 POSTGRESQL = "postgresql+psycopg"
 _WRITING = "tahini_writing"
 _WRITERS_LOCK = 0x7461_6869_6E69

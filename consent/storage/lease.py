@@ -12,14 +12,14 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from consent.errors import LogHeld
-from consent.storage.tables import LogStateRow
 
 LEASE_S = 10.0
 
@@ -55,6 +55,37 @@ def is_gone(holder: str) -> bool:
     return _started(int(pid)) != rest
 
 
+@dataclass(frozen=True)
+class LogState:
+    """The log's state row; see :class:`consent.storage.tables.LogStateRow`."""
+
+    appended: int
+    integrated: int
+    newest: int
+    holder: str
+    epoch: int
+    held_until: float
+
+
+_COLUMNS = tuple(item.name for item in fields(LogState))
+_SELECT = text(f"SELECT {', '.join(_COLUMNS)} FROM log_state")  # noqa: S608
+_TAKE = text("UPDATE log_state SET holder = :holder, epoch = :epoch, held_until = :until")
+_RELEASE = text("UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder AND epoch = :epoch")
+
+
+@cache
+def _advance(names: tuple[str, ...]) -> TextClause:
+    changes = "".join(f", {name} = :{name}" for name in names if name in _COLUMNS)
+    return text(
+        f"UPDATE log_state SET held_until = :until{changes} WHERE holder = :holder AND epoch = :mine"  # noqa: S608
+    )
+
+
+def read_state(session: Session) -> LogState:
+    """How far the log is and who writes to it."""
+    return LogState(*session.connection().execute(_SELECT).one())
+
+
 @dataclass
 class Lease:
     """One process's claim on the log. Safe to share between threads: it changes only inside write transactions."""
@@ -62,31 +93,33 @@ class Lease:
     name: str = field(default_factory=lambda: f"{_process()}/{secrets.token_hex(4)}")
     epoch: int = 0
 
-    def hold(self, session: Session, renew: bool = True) -> LogStateRow:
-        """The log's state, held by this process for the rest of the transaction.
+    def hold(self, session: Session) -> LogState:
+        """The log's state, held by this process for the rest of the transaction; the lease is taken if it is free.
 
         Raises:
             LogHeld: another process holds the log.
         """
-        state = session.scalars(select(LogStateRow).with_for_update()).one()
-        moment = time.time()
-        if (state.holder, state.epoch) != (self.name, self.epoch):
-            if state.holder and state.held_until > moment and not is_gone(state.holder):
-                raise LogHeld(
-                    f"another process writes to this log ({state.holder}), until it stops or for "
-                    f"{state.held_until - moment:.0f} s after it was last heard of; this one can read"
-                )
-            self.epoch = state.epoch + 1
-            state.holder, state.epoch = self.name, self.epoch
-            renew = True
-        if renew:
-            state.held_until = moment + LEASE_S
-        return state
+        state = read_state(session)
+        if (state.holder, state.epoch) == (self.name, self.epoch):
+            return state
+        left = state.held_until - time.time()
+        if state.holder and left > 0 and not is_gone(state.holder):
+            raise LogHeld(
+                f"another process writes to this log ({state.holder}), until it stops or for {left:.0f} s after it was "
+                "last heard of; this one can read"
+            )
+        self.epoch = state.epoch + 1
+        taken = {"holder": self.name, "epoch": self.epoch, "until": time.time() + LEASE_S}
+        session.connection().execute(_TAKE, taken)
+        return replace(state, holder=self.name, epoch=self.epoch)
+
+    def advance(self, session: Session, **changes: int) -> None:
+        """Change the log's state, and renew the lease; raises LogHeld if it was lost."""
+        mine = {"holder": self.name, "mine": self.epoch, "until": time.time() + LEASE_S}
+        done = session.connection().execute(_advance(tuple(changes)), {**mine, **changes})
+        if done.rowcount != 1:
+            raise LogHeld("another process has taken over this log; nothing was recorded")
 
     def release(self, session: Session) -> None:
         """Let another process write at once."""
-        session.execute(
-            update(LogStateRow)
-            .where(LogStateRow.holder == self.name, LogStateRow.epoch == self.epoch)
-            .values(holder="", held_until=0.0)
-        )
+        session.connection().execute(_RELEASE, {"holder": self.name, "epoch": self.epoch})

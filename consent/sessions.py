@@ -1,0 +1,126 @@
+"""Sessions of institutions with the registry; see ``crypto.sessions`` for how they are agreed.
+
+They live in memory: after a restart the caller makes a new one. A party has a few at a time; the oldest goes first.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from consent.documents import Document, Instant, KeyText, Party, Sha256
+from consent.errors import NotAuthenticated
+from crypto.errors import SignatureError
+from crypto.keys import SigningKey
+from crypto.sessions import CounterWindow, Ephemeral, request_mac
+
+LIFETIME = timedelta(minutes=10)
+MOST_PER_PARTY = 16
+SCHEME = "session"
+_CREDENTIALS = re.compile(r"([0-9a-f]{32})\.([1-9][0-9]{0,17})\.([A-Za-z0-9_-]{43})")
+
+
+class SessionOffer(Document):
+    """A caller's half. The signed request that carries it is bound to now and to this registry."""
+
+    typ = "tahini-session-offer"
+    caller: str = Field(max_length=100)
+    audience: str = Field(max_length=100)
+    ephemeral: KeyText
+
+
+class SessionAnswer(Document):
+    """The registry's half."""
+
+    typ = "tahini-session-answer"
+    id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    offer_sha256: Sha256
+    ephemeral: KeyText
+    expires_at: Instant
+
+
+@dataclass
+class _Session:
+    party: Party
+    key: bytes = field(repr=False)
+    expires_at: datetime
+    window: CounterWindow = field(default_factory=CounterWindow)
+
+
+@dataclass
+class Sessions:
+    """The registry's side."""
+
+    audience: str
+    signing_key: SigningKey = field(repr=False)
+    _open: dict[str, _Session] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def begin(self, party: Party, offer_token: str, moment: datetime) -> str:
+        """Answer a party's offer; returns the signed answer. Raises SignatureError or NotAuthenticated."""
+        offer = SessionOffer.verify(offer_token, party.key)
+        if (offer.caller, offer.audience) != (party.id, self.audience):
+            raise NotAuthenticated("the offer of a session names somebody else")
+        ephemeral = Ephemeral()
+        answer = SessionAnswer(
+            id=secrets.token_hex(16),
+            offer_sha256=offer.sha256,
+            ephemeral=ephemeral.public,
+            expires_at=moment + LIFETIME,
+        )
+        token = answer.sign(self.signing_key)
+        key = ephemeral.agree(offer.ephemeral, offer_token, token)
+        with self._lock:
+            self._open = {name: known for name, known in self._open.items() if known.expires_at > moment}
+            mine = [name for name, known in self._open.items() if known.party.id == party.id]
+            for oldest in mine[: max(0, len(mine) + 1 - MOST_PER_PARTY)]:
+                del self._open[oldest]
+            self._open[answer.id] = _Session(party, key, answer.expires_at)
+        return token
+
+    def verify(self, credentials: str, method: str, target: str, body: bytes, moment: datetime) -> Party:
+        """Whose request this is; raises NotAuthenticated."""
+        match = _CREDENTIALS.fullmatch(credentials)
+        session = self._open.get(match[1]) if match else None
+        if match is None or session is None or session.expires_at <= moment:
+            raise NotAuthenticated("there is no such session (any more); begin a new one")
+        counter = int(match[2])
+        if not hmac.compare_digest(request_mac(session.key, method, target, body, counter), match[3]):
+            raise NotAuthenticated("the request's MAC was made for another call")
+        try:
+            with self._lock:
+                session.window.admit(counter)
+        except SignatureError as error:
+            raise NotAuthenticated(str(error)) from error
+        return session.party
+
+
+@dataclass
+class ClientSession:
+    """The caller's side, once both halves are there."""
+
+    id: str
+    key: bytes = field(repr=False)
+    expires_at: datetime
+    _counter: int = 0
+
+    @classmethod
+    def agreed(
+        cls, ephemeral: Ephemeral, offer: SessionOffer, offer_token: str, answer_token: str, answer: SessionAnswer
+    ) -> ClientSession:
+        """Raises SignatureError when the answer is to another offer."""
+        if answer.offer_sha256 != offer.sha256:
+            raise SignatureError("the registry answered another offer of a session")
+        return cls(answer.id, ephemeral.agree(answer.ephemeral, offer_token, answer_token), answer.expires_at)
+
+    def authorization(self, method: str, target: str, body: bytes) -> str:
+        """The Authorization header of the next request."""
+        self._counter += 1
+        mac = request_mac(self.key, method, target, body, self._counter)
+        return f"Session {self.id}.{self._counter}.{mac}"
