@@ -185,6 +185,8 @@ def open_registry(home: Path) -> Registry:
     keys = DataKeys(open_keystore(home))
     database = open_database(home)
     database.migrate()
+    with database.read() as session:
+        keys.finish(session)
     log = AuditLog(consortium.log_origin, log_key, consortium.policy, now)
     return Registry(
         home=home,
