@@ -7,4 +7,5 @@
 - ``gate``      the only door to rows: rules, consent snapshot, budget, roster commitment, then data
 - ``releases``  what is computed from a batch: noisy histograms, DP-SGD
 - ``app``       the Flower ClientApp
+- ``witness``   the lender's witness of the consent log
 """

@@ -7,7 +7,11 @@ Where to look:
 - ``merkle``      RFC 6962 / 9162 trees: roots, inclusion and consistency proofs
 - ``tiles``       C2SP tlog-tiles: how a tree is cut into immutable files
 - ``notes``       C2SP signed-note and tlog-checkpoint, tlog-proof
-- ``sealing``     encrypted bodies: per-subject keys and HPKE recipients
+- ``cosignatures`` C2SP tlog-cosignature: witnesses' signatures on checkpoints
+- ``policies``    C2SP tlog-policy: which checkpoints are believed
+- ``witnessing``  C2SP tlog-witness: what a witness decides
+- ``sealing``     encrypted bodies: per-subject keys, envelopes, HPKE recipients
+- ``sessions``    one signature at the start, a MAC on every request after
 - ``pseudonyms``  names for people that only their lender can compute
 - ``rosters``     sorted Merkle sets of salted pseudonyms, with absence proofs
 - ``masks``       secure aggregation: pairwise masks over fixed-point vectors
