@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from consent.access import Access
 from consent.commands.append_entries import NewEntries, seal_entries
 from consent.documents import Party, Role
+from consent.errors import LogHeld
 from consent.grouping import GroupCommit
 from consent.registry import Registry
 from consent.service import Count, service
@@ -52,26 +53,28 @@ class Appended(BaseModel):
     count: int
 
 
-def create_log_app(registry: Registry) -> FastAPI:
-    """The log alone. Any number of processes may serve it; one of them writes."""
+def create_log_app(registry: Registry, read_only: bool = False) -> FastAPI:
+    """The log alone. Any number of processes may serve it; one of them writes, and never one that is ``read_only``."""
     app = service("Tahini audit log", registry)
-    app.include_router(log_routes(registry, Access(registry)))
+    app.include_router(log_routes(registry, Access(registry), read_only))
     return app
 
 
-def log_routes(registry: Registry, access: Access) -> APIRouter:
+def log_routes(registry: Registry, access: Access, read_only: bool = False) -> APIRouter:
+    """The log's endpoints, and the threads behind them."""
     group = GroupCommit(registry)
     database, log = registry.database, registry.log
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         group.start()
-        registry.sequencer.start()
+        registry.sequencer.start(read_only)
         yield
         group.stop()
         registry.sequencer.stop()
 
     app = APIRouter(lifespan=lifespan)
+    Anyone = Annotated[Party, access.only(*Role)]
     Auditor = Annotated[Party, access.only(Role.AUDITOR)]
 
     @app.post("/v1/log/entries", status_code=201, response_model=Appended, openapi_extra=_ENTRIES_BODY)
@@ -81,6 +84,8 @@ def log_routes(registry: Registry, access: Access) -> APIRouter:
         Every use of data comes through here, so this endpoint parses its body itself, in one step.
         """
         caller = await access.party(request, *AUTHORS)
+        if read_only:
+            raise LogHeld("this process only reads the log; send appends to the one that writes")
         try:
             entries = NewEntries.model_validate_json(await request.body()).entries
         except ValidationError as error:
@@ -93,9 +98,8 @@ def log_routes(registry: Registry, access: Access) -> APIRouter:
         return Response(orjson.dumps({"first": first, "count": len(sealed)}), 201, media_type="application/json")
 
     @app.post("/v1/sessions", status_code=201)
-    async def begin_session(body: Offer, request: Request) -> dict[str, str]:
+    def begin_session(body: Offer, caller: Anyone) -> dict[str, str]:
         """Begin a session: ten minutes in which requests carry a MAC instead of a signature."""
-        caller = await access.party(request, *Role)
         return {"answer": access.sessions.begin(caller, body.offer, registry.clock())}
 
     @app.get("/checkpoint", response_class=PlainTextResponse)

@@ -88,17 +88,18 @@ def serve(
     home: Home,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8700,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    read_only: Annotated[bool, typer.Option("--read-only", help="Never write, even when nobody else does.")] = False,
 ) -> None:
     """Serve the log alone over HTTP: checkpoint, tiles, proofs, appends. Until interrupted.
 
     Any number of processes may serve one log. One of them writes; the others answer readers, and refuse appends with
-    503 until the writer ends. Then one of them takes over.
+    503 until the writer ends. Then one of them takes over, unless it is --read-only.
     """
     from consent.log_api import create_log_app
     from consent.serving import run
 
     with opened(home) as registry:
-        run(create_log_app(registry), host, port)
+        run(create_log_app(registry, read_only), host, port)
 
 
 @app.command(

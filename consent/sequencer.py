@@ -202,16 +202,20 @@ class Sequencer:
 
     # --- as a service
 
-    def start(self) -> None:
-        """Run both steps in the background until :meth:`stop`."""
+    def start(self, read_only: bool = False) -> None:
+        """Run both steps in the background until :meth:`stop`; with ``read_only`` only follow what others publish."""
         self._stopping = False
+        steps = (
+            [(self._follow, threading.Event(), "follow")]
+            if read_only
+            else [
+                (self._integrate_all, self._appended, "integrate"),
+                (self._publish_once, self._integrated, "publish"),
+            ]
+        )
         self._threads = [
-            threading.Thread(
-                target=self._loop, args=(self._integrate_all, self._appended), name="integrate", daemon=True
-            ),
-            threading.Thread(
-                target=self._loop, args=(self._publish_once, self._integrated), name="publish", daemon=True
-            ),
+            threading.Thread(target=self._loop, args=(step, event), name=name, daemon=True)
+            for step, event, name in steps
         ]
         for thread in self._threads:
             thread.start()
@@ -255,6 +259,10 @@ class Sequencer:
 
     def _publish_once(self) -> None:
         self.publish()
+
+    def _follow(self) -> None:
+        with self.database.read() as session:
+            self._tell(self.log.published_size(session))
 
     def _renew(self) -> None:
         """Keep the lease of an idle log, a few times in its lifetime."""
