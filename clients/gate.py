@@ -26,9 +26,18 @@ from clients.store import Attempt
 from consent.client import RegistryClient
 from consent.code import installed_code
 from consent.commands.commit_roster import CommitmentRequest
-from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest, Role, RosterCommitment, Snapshot, now
+from consent.documents import (
+    Approval,
+    Authorisation,
+    Campaign,
+    ReleaseRequest,
+    Role,
+    RosterCommitment,
+    Snapshot,
+)
 from consent.entries import body_context, pad
 from consent.errors import ConsentError
+from consent.schema import now
 from credit.features import FeatureRegistry, forget, registry_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64

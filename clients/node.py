@@ -16,7 +16,8 @@ from clients.errors import NodeError
 from clients.store import NodeStore
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.code import installed_code
-from consent.documents import Approval, Campaign, Consortium, Role, now
+from consent.documents import Approval, Campaign, Consortium, Role
+from consent.schema import now
 from credit.features import registry_from
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key, write_secret

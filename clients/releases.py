@@ -22,7 +22,8 @@ from torch import nn
 from clients.errors import GateClosed, NodeError
 from clients.gate import Batch, Gate
 from clients.node import Node
-from consent.documents import Campaign, MaskKey, ReleaseKind, ReleaseRequest, Role, now, parameters_sha256
+from consent.documents import Campaign, MaskKey, ReleaseKind, ReleaseRequest, Role, parameters_sha256
+from consent.schema import now
 from credit.binning import Embedding, Grid
 from credit.errors import ModelError
 from credit.features import registry_from

@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from crypto.cosignatures import Cosigner, CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
+from crypto.keys import read_secret, write_secret
 from crypto.notes import Checkpoint, Verifier, signers
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint, WitnessRefusal, consider
 
@@ -32,7 +33,7 @@ WITNESS_KEY_FILE, WITNESS_FOLDER = "witness.key", "witness"
 def create_witness(home: Path, name: str, kind: Kind = Kind.ED25519) -> Cosigner:
     """Make a witness in a node's home; returns what goes into the log's trust policy."""
     key = CosigningKey.generate(name, kind)
-    key.save(home / WITNESS_KEY_FILE)
+    write_secret(home / WITNESS_KEY_FILE, key.secret)
     (home / WITNESS_FOLDER).mkdir(mode=0o700)
     return key.public
 
@@ -56,7 +57,8 @@ class Witness:
         folder = home / WITNESS_FOLDER
         if not folder.is_dir():
             raise KeyFileError(f"there is no witness in {home}")
-        return cls(CosigningKey.load(home / WITNESS_KEY_FILE), {log.name: log}, folder)
+        key = CosigningKey.from_secret(read_secret(home / WITNESS_KEY_FILE))
+        return cls(key, {log.name: log}, folder)
 
     def latest(self, origin: str) -> str | None:
         """The note that was cosigned last, with this witness's cosignature."""

@@ -10,7 +10,7 @@
 - ``keystore``    the root key, in files or in ``vault``; ``datakeys`` and ``keybackup`` below it
 - ``registry``    all of that, opened from a home folder; ``founding`` makes one for a log alone
 - ``commands``    one file per thing the registry does
-- ``api``         the HTTP face of those commands; ``log_api`` that of the log; ``access`` and ``sessions`` say who calls
+- ``api``         the HTTP face of those commands; ``log_api`` the log's; ``access`` and ``sessions``: who calls
 - ``client``      how the other programs call it, verifying what comes back; ``log_client`` for the log alone
 - ``audit``       the outside view: verify a log without trusting who serves it; ``fsck`` the inside view
 - ``export``      the record of processing activities

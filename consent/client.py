@@ -28,11 +28,11 @@ from consent.documents import (
     Role,
     Snapshot,
     decision_commitment,
-    now,
 )
 from consent.errors import RegistryUnavailable
 from consent.log_client import HeadStore, LogClient
 from consent.requests import sign_request
+from consent.schema import now
 from consent.sessions import ClientSession, SessionAnswer, SessionOffer
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64

@@ -23,6 +23,7 @@ from crypto.keys import (
     read_secret,
     save_recipient_key,
     save_signing_key,
+    write_secret,
 )
 from crypto.notes import Verifier
 
@@ -66,7 +67,7 @@ def new(
         if name is None:
             raise ConsentError("a witness's key needs --name")
         algorithm = Kind.ED25519 if kind is KeyKind.WITNESS else Kind.ML_DSA_44
-        CosigningKey.generate(name, algorithm).save(path)
+        write_secret(path, CosigningKey.generate(name, algorithm).secret)
     _show(path, None, as_json)
 
 
@@ -92,7 +93,7 @@ def _show(path: Path, origin: str | None, as_json: bool) -> None:
     elif size == 96:
         found = {"kind": "recipient", "public": load_recipient_key(path).public.text}
     else:
-        public = CosigningKey.load(path).public
+        public = CosigningKey.from_secret(read_secret(path)).public
         found = {"kind": public.kind.name.lower(), "name": public.name, "vkey": public.vkey}
     say(found if as_json else "\n".join(f"{name}: {value}" for name, value in found.items()), as_json)
 

@@ -7,6 +7,7 @@ and which checkpoints are believed) and ``registry.db`` (or ``database.url``, a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.orm import Session
 
 from consent.datakeys import DataKeys
-from consent.documents import Consortium, Party, Role, now
+from consent.documents import Consortium, Party, Role
 from consent.entries import Entry, Sealer
 from consent.errors import LogHeld, NotFound, StorageFailed
 from consent.keystore import FileKeyStore, KeyStore
 from consent.log import AuditLog
+from consent.schema import now
 from consent.sequencer import Sequencer
 from consent.storage import Database
 from consent.witnesses import Witnesses
@@ -32,6 +34,9 @@ from crypto.notes import InclusionProof
 
 KEY_FILE, LOG_KEY_FILE, ROOT_KEYS, KEYSTORE_FILE = "registry.key", "log.key", "root-keys", "keystore.json"
 CONSORTIUM_FILE, DATABASE_FILE, DATABASE_URL_FILE = "consortium.jws", "registry.db", "database.url"
+
+
+logger = logging.getLogger("tahini.registry")
 
 
 class VaultSettings(BaseModel):
@@ -119,8 +124,8 @@ class Registry:
             if self.log.lease.epoch:
                 with self.database.write() as session:
                     self.log.lease.release(session)
-        except (LogHeld, StorageFailed):
-            pass  # whoever comes next waits until the lease is over
+        except (LogHeld, StorageFailed) as error:
+            logger.info("whoever writes next waits until the lease is over: %s", error)
         finally:
             self.database.close()
 

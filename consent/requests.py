@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from consent.documents import Document, Instant, Sha256, now
 from consent.errors import NotAuthenticated
+from consent.schema import Document, Instant, Sha256, now
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey
 

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from consent.documents import Document, Instant, KeyText, Party, Sha256
+from consent.documents import Party
 from consent.errors import NotAuthenticated
+from consent.schema import Document, Instant, KeyText, Sha256
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 from crypto.sessions import CounterWindow, Ephemeral, request_mac

@@ -11,13 +11,12 @@ import os
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from crypto.errors import KeyFileError, SignatureError
-from crypto.keys import PublicKey, SigningKey, read_secret, write_secret
+from crypto.keys import PublicKey, SigningKey
 from crypto.notes import Checkpoint, check_key_name, decode_vkey, encode_vkey, key_id, signature_line
 
 MAX_TIME = (1 << 63) - 1
@@ -121,17 +120,21 @@ class CosigningKey:
         signature = SigningKey(self.seed).sign(message) if self.kind is Kind.ED25519 else self._ml_dsa.sign(message)
         return signature_line(self.name, self.public.key_id + timestamp.to_bytes(8, "big") + signature)
 
-    def save(self, path: Path) -> None:
-        """A line that says what it is; then type byte, seed, name."""
-        write_secret(path, KEY_FILE_MAGIC + bytes([self.kind]) + self.seed + self.name.encode())
+    @property
+    def secret(self) -> bytes:
+        """What a key file holds: a line that says what it is; then type byte, seed, name."""
+        return KEY_FILE_MAGIC + bytes([self.kind]) + self.seed + self.name.encode()
 
     @classmethod
-    def load(cls, path: Path) -> CosigningKey:
+    def from_secret(cls, secret: bytes) -> CosigningKey:
         """Raises KeyFileError."""
-        magic, secret = (held := read_secret(path))[: len(KEY_FILE_MAGIC)], held[len(KEY_FILE_MAGIC) :]
-        if magic != KEY_FILE_MAGIC or len(secret) < 34 or secret[0] not in set(Kind):
-            raise KeyFileError(f"{path} does not hold a witness's key")
-        return cls(secret[33:].decode(), Kind(secret[0]), secret[1:33])
+        magic, held = secret[: len(KEY_FILE_MAGIC)], secret[len(KEY_FILE_MAGIC) :]
+        if magic != KEY_FILE_MAGIC or len(held) < 34 or held[0] not in set(Kind):
+            raise KeyFileError("the file does not hold a witness's key")
+        try:
+            return cls(held[33:].decode(), Kind(held[0]), held[1:33])
+        except UnicodeDecodeError as error:
+            raise KeyFileError("the file does not hold a witness's key") from error
 
     def __repr__(self) -> str:
         return f"CosigningKey({self.name}…)"

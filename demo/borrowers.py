@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from consent.commands.enrol_subjects import Enrolment
-from consent.documents import TRAINING_PURPOSE, Action, Choice, Decision, Notice, Sensitivity, now
+from consent.documents import TRAINING_PURPOSE, Action, Choice, Decision, Notice, Sensitivity
+from consent.schema import now
 from crypto.keys import SigningKey
 from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
 

@@ -15,7 +15,8 @@ from clients.node import BOOK_FILE, Node, approve
 from clients.source import import_book
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import TRAINING_PURPOSE, Campaign, Notice, now
+from consent.documents import TRAINING_PURPOSE, Campaign, Notice
+from consent.schema import now
 from credit.features import FeatureRegistry
 from demo.aftermath import audit_log, compare
 from demo.borrowers import Borrower, make_borrowers, make_notice
@@ -74,7 +75,9 @@ def run(settings: Settings, view: View) -> Outcome:
 
         asked = bool(settings.loans.registry.sensitive())
         notice, borrowers = _consent(founded, url, parts, settings, asked, view)
-        first_checkpoint = founded.auditor(url).checkpoint_note()
+        auditor = founded.auditor(url)
+        auditor.inclusion(0, wait=True)
+        first_checkpoint = auditor.checkpoint_note()
         (settings.workspace / "auditor" / "first.checkpoint").write_text(first_checkpoint)
 
         campaign = _campaign(founded, url, settings, view)

@@ -16,8 +16,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 from flwr.serverapp import Grid, ServerApp
 from numpy.typing import NDArray
 
-from consent.documents import now
 from consent.errors import ConsentError
+from consent.schema import now
 from credit.errors import FeatureError, ModelError
 from crypto.errors import CryptoError
 from crypto.masks import Words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from consent.documents import Document, Instant, Sha256
+from consent.schema import Document, Instant, Sha256
 
 
 class ModelCard(Document):

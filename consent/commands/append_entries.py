@@ -14,10 +14,11 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from consent.commands.record_decisions import find_subjects
-from consent.documents import Party, Pseudonym, Sha256, Slug
+from consent.documents import Party
 from consent.entries import Entry, entry_for_subject
 from consent.errors import NotFound
 from consent.registry import Registry
+from consent.schema import Pseudonym, Sha256, Slug
 from crypto.keys import unb64
 
 MAX_BATCH = 256

@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from consent.commands.authorise import active_campaign
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Party, ReleaseKind, Role, Sha256
+from consent.documents import Party, ReleaseKind, Role
 from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
+from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.documents import canonical_json
 from crypto.keys import unb64

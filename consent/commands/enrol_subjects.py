@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from consent.documents import KeyText, Party, Pseudonym
+from consent.documents import Party
 from consent.errors import Conflict
 from consent.registry import Registry
+from consent.schema import KeyText, Pseudonym
 from consent.storage.tables import SubjectRow
 from crypto.documents import canonical_json
 

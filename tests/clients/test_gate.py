@@ -19,9 +19,10 @@ from clients.rules import RULES
 from clients.source import LoanBook, import_book
 from consent import client as client_module
 from consent.client import RegistryClient
-from consent.documents import Action, Decision, ReleaseKind, ReleaseRequest, now
+from consent.documents import Action, Decision, ReleaseKind, ReleaseRequest
 from consent.errors import ConsentError, RegistryUnavailable
-from crypto.notes import Checkpoint, sign_checkpoint
+from consent.schema import now
+from crypto.notes import Checkpoint
 from privacy.charges import Charge
 
 
@@ -311,7 +312,7 @@ def test_a_rewritten_history_closes_the_gate(active):
     node = active.node("cedar")
     open_gate(active, 0, "cedar")
     size = active.client("cedar").head().size
-    forked = sign_checkpoint(Checkpoint(active.registry.log.origin, size, b"\x07" * 32), active.registry.log.key)
+    forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
     (node.home / "log.head").write_text(forked)
     with pytest.raises(RegistryUnavailable, match=r"history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")

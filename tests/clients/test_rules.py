@@ -18,8 +18,8 @@ from consent.documents import (
     ReleaseKind,
     ReleaseRequest,
     Snapshot,
-    now,
 )
+from consent.schema import now
 from crypto.documents import document_hash
 from privacy.charges import Charge
 

@@ -8,8 +8,8 @@ import secrets
 import httpx
 import pytest
 
-from consent.documents import now
 from consent.requests import SignedRequest, sign_request
+from consent.schema import now
 from crypto.keys import SigningKey
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import select, text
 from support.house import House
 
 from consent.commands.record_decisions import find_subjects, record_decisions
-from consent.documents import Action, Decision, now
+from consent.documents import Action, Decision
 from consent.entries import body_context
 from consent.errors import Conflict, ConsentError, NotAuthenticated, RegistryUnavailable
 from consent.log import AuditLog
+from consent.schema import now
 from consent.states import Event, State, state_after
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
 from crypto.errors import SealError

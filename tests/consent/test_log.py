@@ -12,7 +12,6 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from support.logs import Logbook
 
-from clients.witness import WITNESS_KEY_FILE
 from consent.audit import verify_log
 from consent.client import HeadStore, RegistryClient
 from consent.entries import (
@@ -28,7 +27,6 @@ from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavaila
 from consent.sequencer import Sequencer
 from consent.storage.tables import LogPublishedRow
 from consent.witnesses import Witnesses
-from crypto.cosignatures import CosigningKey
 from crypto.documents import canonical_json
 from crypto.errors import ProofError, SealError
 from crypto.keys import SigningKey, unb64
@@ -197,6 +195,7 @@ def test_a_leaf_is_canonical_json_with_its_time_filled_in():
 def audit(house):
     client = house.founded.auditor(house.url)
     house.clients.append(client)
+    house.registry.catch_up()
     with house.registry.database.read() as session:
         first = session.scalar(select(LogPublishedRow.note).order_by(LogPublishedRow.size).limit(1))
     return verify_log(client, first, house.founded.auditor_recipient)
@@ -270,8 +269,7 @@ def test_history_rewritten_by_the_operator_is_caught_by_whoever_kept_a_checkpoin
     log = active.registry.log
     sequencer = Sequencer(active.registry.database, log, Witnesses.of(log.policy))
     head = sequencer.integrate()
-    colluding = [CosigningKey.load(active.founded.node_home(name) / WITNESS_KEY_FILE) for name in active.borrowers]
-    note = sign_checkpoint(head, log.key) + "".join(key.cosign(head.text, 1_800_000_000) for key in colluding)
+    note = active.colluding(head)
     log.policy.open(note)
     monkeypatch.setattr(RegistryClient, "checkpoint_note", lambda self: note)
     with pytest.raises(RegistryUnavailable, match="history was rewritten"):

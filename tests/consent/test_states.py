@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consent.documents import now
+from consent.schema import now
 from consent.states import TRANSITIONS, Event, IllegalTransition, State, state_after, state_at, step
 
 

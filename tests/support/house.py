@@ -23,14 +23,17 @@ from clients import node as nodes
 from clients.node import Node, approve
 from clients.releases import join, release
 from clients.source import import_book
-from clients.witness import Witness, witness_app
+from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import TRAINING_PURPOSE, Campaign, Notice, now
+from consent.documents import TRAINING_PURPOSE, Campaign, Notice
 from consent.registry import Registry, open_registry
+from consent.schema import now
 from credit.features import FeatureRegistry, registry_from
+from crypto.cosignatures import CosigningKey
 from crypto.masks import Words
+from crypto.notes import Checkpoint, sign_checkpoint
 from demo.borrowers import Borrower, make_notice
 from demo.consortium import Founded, found
 from demo.services import free_port
@@ -129,6 +132,13 @@ class House:
         client = RegistryClient(self.url, self.founded.consortium, person.pseudonym, person.key)
         self.clients.append(client)
         return client
+
+    def colluding(self, checkpoint: Checkpoint) -> str:
+        """A note over any checkpoint whatever, by a log whose every witness colludes."""
+        homes = [self.founded.node_home(lender) for lender in self.borrowers]
+        keys = [CosigningKey.from_secret((home / WITNESS_KEY_FILE).read_bytes()) for home in homes]
+        note = sign_checkpoint(checkpoint, self.registry.log.key)
+        return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
     def decide_first(self) -> None:
         client = self.anyone()

