@@ -8,6 +8,13 @@ class ConsentError(Exception):
     code = "bad-request"
 
 
+class Malformed(ConsentError):
+    """The request does not fit its schema."""
+
+    status = 422
+    code = "malformed"
+
+
 class NotFound(ConsentError):
     status = 404
     code = "not-found"

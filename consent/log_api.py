@@ -34,9 +34,14 @@ AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER)
 BINARY = "application/octet-stream"
 
 
-_ENTRIES_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": NewEntries.model_json_schema()}}}
-}
+def _schema() -> dict[str, Any]:
+    """The JSON schema of :class:`NewEntries` without references, to stand inside an OpenAPI document."""
+    schema = NewEntries.model_json_schema()
+    schema["properties"]["entries"]["items"] = schema.pop("$defs")["NewEntry"]
+    return schema
+
+
+_ENTRIES_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
 
 
 class Offer(BaseModel):

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from consent.commands.record_decisions import find_subjects
 from consent.documents import Party
 from consent.entries import Entry, entry_for_subject
-from consent.errors import NotFound
+from consent.errors import Malformed, NotFound
 from consent.registry import Registry
 from consent.schema import Pseudonym, Sha256, Slug
 from crypto.keys import unb64
@@ -38,9 +38,12 @@ def _entry_type(kind: str) -> str:
 
 
 def _decoded(text: str) -> bytes:
-    body = unb64(text)
+    try:
+        body = unb64(text)
+    except ValueError as error:
+        raise Malformed("the body of an entry is not base64url without padding") from error
     if len(body) > MAX_BODY_BYTES:
-        raise ValueError(f"a body has at most {MAX_BODY_BYTES} bytes")
+        raise Malformed(f"a body has at most {MAX_BODY_BYTES} bytes")
     return body
 
 
@@ -92,7 +95,7 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
 
     Raises:
         NotFound: a recipient that has no key to seal to, or a borrower that is not the caller's.
-        ValueError: a body that is not base64url or too long.
+        Malformed: a body that is not base64url or too long.
     """
     data_keys = _data_keys(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
     sealed = []
