@@ -23,8 +23,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from crypto.cosignatures import Cosigner, CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
-from crypto.keys import read_secret, write_secret
-from crypto.notes import Checkpoint, Verifier, signers
+from crypto.keys import read_secret, sync_folder, write_secret
+from crypto.notes import Checkpoint, Verifier, own_line, signers
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint, WitnessRefusal, consider
 
 WITNESS_KEY_FILE, WITNESS_FOLDER = "witness.key", "witness"
@@ -88,9 +88,10 @@ class Witness:
         request = AddCheckpoint.parse(body)
         with self._alone():
             checkpoint = consider(request, self.logs, self._remembered())
-            text = request.note.partition("\n\n")[0] + "\n"
-            line = self.key.cosign(text, int(self.clock()))
-            self._persist(checkpoint.origin, request.note, line)
+            text, _, signatures = request.note.rpartition("\n\n")
+            line = self.key.cosign(f"{text}\n", int(self.clock()))
+            log = self.logs[checkpoint.origin]
+            self._persist(checkpoint.origin, f"{text}\n\n{own_line(signatures, log, f'{text}{chr(10)}')}{line}")
         return line
 
     @contextmanager
@@ -100,21 +101,14 @@ class Witness:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _persist(self, origin: str, note: str, line: str) -> None:
-        log_name = self.logs[origin].name
-        text, _, tail = note.partition("\n\n")
-        own = [signature for signature in tail.splitlines() if signature.startswith(f"— {log_name} ")]
+    def _persist(self, origin: str, note: str) -> None:
         partial = self.folder / "partial"
         with partial.open("w") as file:
-            file.write("\n".join([text, "", *own, line]))
+            file.write(note)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.folder / f"{origin_hash(origin)}.checkpoint")
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self.folder)
 
 
 def _routes(witness: Witness) -> list[BaseRoute]:

@@ -35,6 +35,7 @@ class Access:
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         if scheme.lower() == SCHEME:
+            self.sessions.known(credentials, registry.clock())
             body = await request.body()
             return self.sessions.verify(credentials, request.method, target, body, registry.clock())
         if scheme.lower() != "bearer" or not credentials:

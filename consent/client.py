@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64
 from crypto.notes import Checkpoint, InclusionProof, Trust
 from crypto.sessions import Ephemeral
+
+SESSION_MARGIN = timedelta(seconds=30)
 
 
 def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:
@@ -95,7 +98,7 @@ class RegistryClient(LogClient):
     def _authorization(self, method: str, target: str, content: bytes) -> dict[str, str]:
         if self._key is None or self._caller is None:
             return {}
-        if self._session is not None and self._session.expires_at > now():
+        if self._session is not None and self._session.expires_at > now() + SESSION_MARGIN:
             return {"Authorization": self._session.authorization(method, target, content)}
         token = sign_request(self._key, self._caller, self._audience, method, target, content)
         return {"Authorization": f"Bearer {token}"}

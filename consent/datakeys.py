@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from consent.errors import Conflict, NotFound
+from consent.errors import NotFound
 from consent.keystore import KeyStore, Wrapped
 from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
 from crypto.errors import SealError
@@ -28,16 +28,6 @@ from crypto.sealing import new_data_key, unwrap_key, wrap_key
 GROUP_SIZE = 256
 _MOST_CACHED = 4096
 logger = logging.getLogger("tahini.keys")
-
-
-def check_groups(store: KeyStore, groups: Mapping[int, Wrapped], where: str) -> None:
-    """Raises Conflict unless every one of these group keys still opens."""
-    try:
-        store.unwrap([(_group_context(i), wrapped) for i, wrapped in groups.items()])
-    except SealError as error:
-        raise Conflict(
-            f"{where} was made before somebody was forgotten, or before a rotation: {error}. Use a newer backup."
-        ) from error
 
 
 def _group_context(group_id: int) -> bytes:
@@ -52,6 +42,13 @@ class StoredKey:
     wrapped: bytes = field(repr=False)
     group_id: int
     group: Wrapped = field(repr=False)
+
+
+def _opened(group_key: bytes, key: StoredKey) -> bytes | None:
+    try:
+        return unwrap_key(group_key, key.wrapped, key.pseudonym.encode())
+    except SealError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -109,16 +106,19 @@ class DataKeys:
                 self._cache[i] = (groups[i].ciphertext, key)
         return found
 
-    def unwrap(self, keys: Sequence[StoredKey]) -> list[bytes]:
-        """The data keys; raises SealError when one was destroyed since it was read."""
+    def unwrap(self, keys: Sequence[StoredKey]) -> list[bytes | None]:
+        """The data keys; None for one that its group's key does not open: it was destroyed.
+
+        Raises:
+            SealError: a group key was destroyed since it was read. KeyStoreUnavailable.
+        """
         groups = self._unwrap_groups({key.group_id: key.group for key in keys})
-        return [unwrap_key(groups[key.group_id], key.wrapped, key.pseudonym.encode()) for key in keys]
+        return [_opened(groups[key.group_id], key) for key in keys]
 
-    def destroy(self, session: Session, subject_id: int) -> tuple[str, int]:
-        """Destroy one subject's data key in the database.
+    def destroy(self, session: Session, subject_id: int) -> str:
+        """Destroy one subject's data key in the database; returns the key's name for the log.
 
-        Returns the key's name for the log, and the root version below which the caller must call
-        :meth:`KeyStore.destroy_before` once the transaction has committed.
+        The caller wraps its transaction in ``consent.keybackup.forgetting``, which destroys the old root afterwards.
 
         Raises:
             NotFound: the subject has no key (any more).
@@ -130,7 +130,8 @@ class DataKeys:
         session.execute(delete(DataKeyRow).where(DataKeyRow.subject_id == subject_id))
         session.expunge(row)
         self._rekey_group(session, group_id)
-        return key_id, self.rotate(session)
+        self.rotate(session)
+        return key_id
 
     def _rekey_group(self, session: Session, group_id: int) -> None:
         group = session.get_one(KeyGroupRow, group_id)
@@ -160,8 +161,16 @@ class DataKeys:
         session.flush()
         return version
 
-    def finish(self, session: Session) -> None:
-        """Destroy root versions that nothing is wrapped under: what a crash may have left of a forgetting."""
-        oldest = session.scalar(select(func.min(KeyGroupRow.root_version)))
-        if oldest is not None:
-            self.store.destroy_before(oldest)
+    def oldest_root(self, session: Session) -> int | None:
+        """The oldest root version that anything is wrapped under; what is below it can be destroyed."""
+        return session.scalar(select(func.min(KeyGroupRow.root_version)))
+
+    def group_keys(self, groups: Mapping[int, Wrapped]) -> dict[int, bytes]:
+        """Those of the groups' keys that still open. Raises KeyStoreUnavailable."""
+        found = {}
+        for number, wrapped in groups.items():
+            try:
+                [found[number]] = self.store.unwrap([(_group_context(number), wrapped)])
+            except SealError:
+                continue
+        return found

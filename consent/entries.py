@@ -121,16 +121,16 @@ class Sealer:
         """
         padded, context = pad(body), body_context(kind)
         with self._lock:
-            current = self._current(to)
+            current = self._current(tuple(sorted(set(to))))
             sealed = current.envelope.add(padded, context)
         about = {**current.about, "sha256": hashlib.sha256(sealed).hexdigest()}
         return Entry(_template(kind, actor, public, about), sealed, current.envelope)
 
-    def _current(self, to: tuple[str, ...]) -> _Current:
-        current = self._open.get(to)
-        if current is None or time.monotonic() > current.until or current.envelope.used >= MAX_ENVELOPE_BODIES:
-            names = sorted(set(to))
+    def _current(self, names: tuple[str, ...]) -> _Current:
+        current, moment = self._open.get(names), time.monotonic()
+        if current is None or moment > current.until or current.envelope.used >= MAX_ENVELOPE_BODIES:
+            self._open = {known: held for known, held in self._open.items() if held.until >= moment}
             envelope = Envelope.seal({name: self.recipients[name] for name in names})
-            about = {"sealed_to": names, "envelope": envelope.sha256}
-            current = self._open[to] = _Current(envelope, time.monotonic() + ENVELOPE_LIFETIME_S, about)
+            about = {"sealed_to": list(names), "envelope": envelope.sha256}
+            current = self._open[names] = _Current(envelope, moment + ENVELOPE_LIFETIME_S, about)
         return current

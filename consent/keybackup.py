@@ -1,8 +1,8 @@
 """Backups of the wrapped keys, which never bring back who was forgotten.
 
 A backup holds group keys and data keys as they are wrapped in the database, nothing in clear: without the key store's
-root key it is noise. Every forgetting destroys the root version that older backups need, so the registry writes the
-backups it knows of anew, at once (:func:`refresh_backups`); an older copy is refused, with the reason.
+root key it is noise. Every forgetting destroys the root version that older backups need, so the registry first writes
+the backups it knows of anew (:func:`forgetting`); an older copy is refused, with the reason.
 
 Back up the database (or its write-ahead log) as you like: it is the log and the states. Back up the keys with
 :func:`write_backup`. Restoring is database first, then keys.
@@ -10,26 +10,31 @@ Back up the database (or its write-ahead log) as you like: it is the log and the
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 from base64 import b64decode, b64encode
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.datakeys import StoredKey, check_groups
 from consent.errors import Conflict
 from consent.keystore import Wrapped
-from consent.registry import Registry
 from consent.storage.database import upsert
 from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
-from crypto.errors import SealError
+from crypto.keys import sync_folder
 
-BACKUPS_FILE = "key-backups.json"
+if TYPE_CHECKING:
+    from consent.registry import Registry
+
+BACKUPS_FILE, LOCK_FILE = "key-backups.json", "key-backups.lock"
 logger = logging.getLogger("tahini.keys")
 
 
@@ -84,6 +89,10 @@ def take_backup(registry: Registry) -> KeyBackup:
         )
 
 
+def _groups(backup: KeyBackup) -> dict[int, Wrapped]:
+    return {group.id: Wrapped(group.root_version, b64decode(group.wrapped)) for group in backup.groups}
+
+
 def known_backups(registry: Registry) -> list[Path]:
     file = registry.home / BACKUPS_FILE
     return [Path(name) for name in json.loads(file.read_text())] if file.exists() else []
@@ -91,32 +100,80 @@ def known_backups(registry: Registry) -> list[Path]:
 
 def write_backup(registry: Registry, path: Path) -> KeyBackup:
     """Write a backup to ``path`` (replacing one) and keep it current after every forgetting from now on."""
-    backup = take_backup(registry)
-    _replace(path, backup.model_dump_json())
-    known = known_backups(registry)
-    if path.absolute() not in known:
-        names = [str(item) for item in [*known, path.absolute()]]
-        _replace(registry.home / BACKUPS_FILE, json.dumps(names))
+    with _alone(registry):
+        backup = _write(registry, path)
+        known = known_backups(registry)
+        if path.absolute() not in known:
+            names = [str(item) for item in [*known, path.absolute()]]
+            _replace(registry.home / BACKUPS_FILE, json.dumps(names))
     return backup
 
 
-def refresh_backups(registry: Registry) -> None:
-    """Write every known backup anew. One that cannot be reached stays as it is: blind, since its root key is gone."""
+def _write(registry: Registry, path: Path) -> KeyBackup:
+    """Raises Conflict when the keys do not open: a good backup is not replaced by a blind one."""
+    backup = take_backup(registry)
+    groups = _groups(backup)
+    if len(registry.keys.group_keys(groups)) != len(groups):
+        raise Conflict("the keys in the database do not open; nothing was backed up")
+    _replace(path, backup.model_dump_json())
+    return backup
+
+
+def _refresh(registry: Registry) -> None:
+    """Write every known backup anew. One that cannot be reached stays as it is, and is blind from now on."""
     for path in known_backups(registry):
         try:
-            write_backup(registry, path)
-        except OSError as error:
+            _write(registry, path)
+        except (OSError, Conflict) as error:
             logger.warning(
                 "the key backup %s could not be renewed (%s) and can no longer be restored; run: tahini keys backup",
                 path,
-                error.strerror,
+                error,
             )
 
 
-def restore_backup(registry: Registry, path: Path) -> int:
-    """Put back the data keys in ``path``, but for those that the log says were destroyed; returns how many.
+@contextmanager
+def forgetting(registry: Registry) -> Iterator[None]:
+    """What is committed in here destroys keys: afterwards the backups are renewed, and only then the old root goes.
 
-    Rows of an older copy of the database that no key opens any more are removed.
+    Raises:
+        KeyStoreUnavailable, KeyFileError: the old root is still there; the next start, or the next forgetting, ends it.
+    """
+    with _alone(registry):
+        try:
+            yield
+        finally:
+            _finish(registry)
+
+
+def finish_forgetting(registry: Registry) -> None:
+    """Destroy root versions that nothing is wrapped under: what a crash may have left of a forgetting."""
+    with _alone(registry):
+        _finish(registry)
+
+
+def _finish(registry: Registry) -> None:
+    with registry.database.read() as session:
+        oldest = registry.keys.oldest_root(session)
+    if oldest is not None and registry.keys.store.oldest() < oldest:
+        _refresh(registry)
+        registry.keys.store.destroy_before(oldest)
+        registry.database.truncate_journal()
+
+
+@contextmanager
+def _alone(registry: Registry) -> Iterator[None]:
+    """One process and thread at a time renews backups or destroys roots."""
+    with (registry.home / LOCK_FILE).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def restore_backup(registry: Registry, path: Path) -> int:
+    """Put back the data keys in ``path`` that no longer open, but for those the log says were destroyed.
+
+    A group that still opens in the database stays as it is, and nothing is ever deleted.
+    Returns how many data keys were put back.
 
     Raises:
         Conflict: not a backup of this registry, or older than the last forgetting: its root key was destroyed.
@@ -127,47 +184,51 @@ def restore_backup(registry: Registry, path: Path) -> int:
         raise Conflict(f"{path} is not a backup of a registry's keys") from error
     if backup.log_origin != registry.log.origin:
         raise Conflict(f"{path} belongs to the registry of log {backup.log_origin!r}")
-    wrapped = {g.id: Wrapped(g.root_version, b64decode(g.wrapped)) for g in backup.groups}
-    check_groups(registry.keys.store, wrapped, str(path))
-    with registry.database.write() as session:
-        forgotten = _forgotten_keys(registry, session)
-        people = {row.id: row.pseudonym for row in session.scalars(select(SubjectRow))}
-        living = [
-            key for key in backup.keys if key.key_id not in forgotten and people.get(key.subject_id) == key.pseudonym
-        ]
-        counted = Counter(key.group_id for key in living)
+    with _alone(registry), registry.database.write() as session:
+        registry.log.lease.hold(session)
+        held = _groups(backup)
+        opened = registry.keys.group_keys(held)
+        if len(opened) != len(held):
+            raise Conflict(
+                f"{path} was made before somebody was forgotten, or before a rotation: the root key that it needs was "
+                "destroyed. Use a newer backup."
+            )
+        present = {row.id: Wrapped(row.root_version, row.wrapped) for row in session.scalars(select(KeyGroupRow)).all()}
+        live = registry.keys.group_keys(present)
+        rows = _missing(registry, session, backup, opened, live)
+        counted = Counter(row["group_id"] for row in rows)
         groups = [
             {"id": i, "root_version": g.version, "wrapped": g.ciphertext, "members": counted[i]}
-            for i, g in wrapped.items()
-        ]
-        rows = [
-            {
-                "subject_id": key.subject_id,
-                "group_id": key.group_id,
-                "key_id": key.key_id,
-                "wrapped": b64decode(key.wrapped),
-            }
-            for key in living
+            for i, g in held.items()
+            if i not in live
         ]
         if groups:
             upsert(session, KeyGroupRow, ["id"], ["root_version", "wrapped", "members"], groups)
         if rows:
             upsert(session, DataKeyRow, ["subject_id"], ["group_id", "key_id", "wrapped"], rows)
-        kept = {key.subject_id for key in living}
-        for row in session.scalars(select(DataKeyRow).where(DataKeyRow.group_id.in_(list(wrapped)))).all():
-            if row.subject_id not in kept and not _opens(registry, session, row, people[row.subject_id]):
-                session.delete(row)
     return len(rows)
 
 
-def _opens(registry: Registry, session: Session, row: DataKeyRow, pseudonym: str) -> bool:
-    """Whether a key that the backup does not know is wrapped under its group's key: enrolled since, or blind?"""
-    group = session.get_one(KeyGroupRow, row.group_id)
-    try:
-        registry.keys.unwrap([StoredKey(pseudonym, row.wrapped, group.id, Wrapped(group.root_version, group.wrapped))])
-    except SealError:
-        return False
-    return True
+def _missing(
+    registry: Registry, session: Session, backup: KeyBackup, opened: dict[int, bytes], live: dict[int, bytes]
+) -> list[dict[str, Any]]:
+    """Rows of the backup that belong to living people and whose group is either blind here or the very same."""
+    forgotten = _forgotten_keys(registry, session)
+    people = {row.id: row.pseudonym for row in session.scalars(select(SubjectRow))}
+    there = {row.subject_id: row.group_id for row in session.scalars(select(DataKeyRow))}
+    return [
+        {
+            "subject_id": key.subject_id,
+            "group_id": key.group_id,
+            "key_id": key.key_id,
+            "wrapped": b64decode(key.wrapped),
+        }
+        for key in backup.keys
+        if key.key_id not in forgotten
+        and people.get(key.subject_id) == key.pseudonym
+        and there.get(key.subject_id) not in live
+        and live.get(key.group_id, opened[key.group_id]) == opened[key.group_id]
+    ]
 
 
 def _forgotten_keys(registry: Registry, session: Session) -> set[str]:
@@ -183,10 +244,11 @@ def _forgotten_keys(registry: Registry, session: Session) -> set[str]:
 
 def _replace(path: Path, text: str) -> None:
     """Atomically, with mode 0600, durable when this returns."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    sync_folder(path.parent)

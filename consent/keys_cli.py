@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from consent.cli_support import opened, progress, refuse_in_one_sentence, say
 from consent.errors import Conflict, ConsentError
-from consent.keybackup import known_backups, refresh_backups, restore_backup, write_backup
+from consent.keybackup import forgetting, known_backups, restore_backup, write_backup
 from consent.keystore import FileKeyStore
 from consent.storage.tables import DataKeyRow, KeyGroupRow
 from crypto.cosignatures import CosigningKey, Kind
@@ -123,13 +123,9 @@ def status(home: Home, as_json: AsJson = False) -> None:
 @refuse_in_one_sentence
 def rotate(home: Home, as_json: AsJson = False) -> None:
     """Make a new version of the root key and destroy the older ones; old copies of the database become unreadable."""
-    with opened(home) as registry:
-        with registry.database.write() as session:
-            registry.log.lease.hold(session)
-            version = registry.keys.rotate(session)
-        registry.keys.store.destroy_before(version)
-        registry.database.truncate_journal()
-        refresh_backups(registry)
+    with opened(home) as registry, forgetting(registry), registry.database.write() as session:
+        registry.log.lease.hold(session)
+        version = registry.keys.rotate(session)
     say({"root_version": version} if as_json else f"the root key is version {version}; older ones are gone", as_json)
 
 

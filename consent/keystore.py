@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crypto.errors import KeyFileError, SealError
-from crypto.keys import read_secret, write_secret
+from crypto.keys import read_secret, sync_folder, write_secret
 from crypto.sealing import KEY_SIZE, new_data_key, unwrap_key, wrap_key
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.key")
@@ -34,10 +34,13 @@ class Wrapped:
 
 
 class KeyStore(Protocol):
-    """Raises SealError whenever a key does not open, its version was destroyed, or the store does not answer."""
+    """Raises SealError when a key does not open or its version was destroyed, KeyStoreUnavailable if it cannot tell."""
 
     def newest(self) -> int:
         """The version that keys are wrapped under now."""
+
+    def oldest(self) -> int:
+        """The oldest version that has not been destroyed."""
 
     def wrap(self, keys: Sequence[tuple[bytes, bytes]]) -> list[Wrapped]:
         """Wrap (context, key) pairs under the newest version."""
@@ -86,6 +89,9 @@ class FileKeyStore:
             raise SealError(f"the key store {self.folder} holds no root key")
         return versions[-1]
 
+    def oldest(self) -> int:
+        return min(self._versions(), default=0)
+
     def wrap(self, keys: Sequence[tuple[bytes, bytes]]) -> list[Wrapped]:
         version = self.newest()
         root = self._key(version)
@@ -101,7 +107,6 @@ class FileKeyStore:
     def rotate(self) -> int:
         version = max(self._versions(), default=0) + 1
         write_secret(self.folder / f"{version}.key", new_data_key())
-        self._sync()
         return version
 
     def destroy_before(self, version: int) -> None:
@@ -114,11 +119,4 @@ class FileKeyStore:
                     file.flush()
                     os.fsync(file.fileno())
                 path.unlink()
-        self._sync()
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self.folder)

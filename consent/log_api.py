@@ -6,6 +6,7 @@ never change. Parties append under ``/v1/log/entries``; bodies are for the audit
 
 import asyncio
 import hashlib
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from consent.access import Access
 from consent.commands.append_entries import NewEntries, seal_entries
 from consent.documents import Party, Role
-from consent.errors import LogHeld
+from consent.errors import LogHeld, NotAllowed, NotWitnessed
 from consent.grouping import GroupCommit
 from consent.registry import Registry
 from consent.service import Count, service
@@ -29,7 +30,9 @@ from crypto.errors import ProofError
 from crypto.tiles import MAX_LEVEL, parse_tile_path
 
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+PRIVATE = {"Cache-Control": "private, no-store"}
 LONGEST_WAIT_S = 10.0
+MOST_WAITING = 256
 AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER)
 BINARY = "application/octet-stream"
 
@@ -67,7 +70,7 @@ def create_log_app(registry: Registry, read_only: bool = False) -> FastAPI:
 
 def log_routes(registry: Registry, access: Access, read_only: bool = False) -> APIRouter:
     """The log's endpoints, and the threads behind them."""
-    group = GroupCommit(registry)
+    group, waiting = GroupCommit(registry), asyncio.Semaphore(MOST_WAITING)
     database, log = registry.database, registry.log
 
     @asynccontextmanager
@@ -80,7 +83,6 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
 
     app = APIRouter(lifespan=lifespan)
     Anyone = Annotated[Party, access.only(*Role)]
-    Auditor = Annotated[Party, access.only(Role.AUDITOR)]
 
     @app.post("/v1/log/entries", status_code=201, response_model=Appended, openapi_extra=_ENTRIES_BODY)
     async def append(request: Request) -> Response:
@@ -133,12 +135,10 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
         return {"proof": [b64encode(value).decode() for value in proof]}
 
     @app.get("/v1/log/inclusion/{index}", response_class=PlainTextResponse)
-    async def inclusion(index: Count, request: Request, wait: bool = False) -> str:
+    async def inclusion(index: Count, wait: bool = False) -> str:
         """The entry's ``.tlog-proof``. With ``wait``, as soon as a quorum of witnesses has cosigned it."""
-        for _ in range(round(LONGEST_WAIT_S / 0.02) if wait else 0):
-            if registry.sequencer.published > index or await request.is_disconnected():
-                break
-            await asyncio.sleep(0.02)
+        if wait and registry.sequencer.published <= index:
+            await _published(registry, index, waiting)
         return await run_in_threadpool(_inclusion, registry, index)
 
     @app.get("/v1/log/entries/{index}")
@@ -149,19 +149,43 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
             return Response(log.entry(session, index).leaf, media_type="application/json", headers=IMMUTABLE)
 
     @app.get("/v1/log/bodies/{index}")
-    def body(index: Count, caller: Auditor) -> Response:
+    def body(index: Count, caller: Anyone) -> Response:
+        """An entry's body as it is stored, for the auditor and for whom it is sealed to."""
         with database.read() as session:
-            return Response(log.entry(session, index).body, media_type=BINARY, headers=IMMUTABLE)
+            found = log.entry(session, index)
+        if caller.role is not Role.AUDITOR and caller.id not in orjson.loads(found.leaf)["body"]["sealed_to"]:
+            raise NotAllowed("this body is not sealed to the caller")
+        return Response(found.body, media_type=BINARY, headers=PRIVATE)
 
     @app.get("/v1/log/envelopes/{sha256}")
-    def envelope(sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], caller: Auditor) -> Response:
+    def envelope(sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], caller: Anyone) -> Response:
+        """The header of an envelope, for the auditor and for whom it is sealed to."""
         with database.read() as session:
             header = log.envelope(session, sha256)
+        if caller.role is not Role.AUDITOR and caller.id not in orjson.loads(header)["keys"]:
+            raise NotAllowed("this envelope is not sealed to the caller")
         if hashlib.sha256(header).hexdigest() != sha256:
             raise ProofError("the envelope that is stored under this name is damaged; run: tahini log fsck")
-        return Response(header, media_type=BINARY, headers=IMMUTABLE)
+        return Response(header, media_type=BINARY, headers=PRIVATE)
 
     return app
+
+
+async def _published(registry: Registry, index: int, waiting: asyncio.Semaphore) -> None:
+    """Wait a while for publication: of entries that are there, and with not too many others."""
+    if index >= await run_in_threadpool(_size, registry):
+        raise ProofError(f"the log has no entry {index} yet")
+    if waiting.locked():
+        raise NotWitnessed("too many wait for a proof already; ask again")
+    async with waiting:
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        while registry.sequencer.published <= index and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+
+
+def _size(registry: Registry) -> int:
+    with registry.database.read() as session:
+        return registry.log.size(session)
 
 
 def _inclusion(registry: Registry, index: int) -> str:

@@ -22,6 +22,7 @@ from consent.datakeys import DataKeys
 from consent.documents import Consortium, Party, Role
 from consent.entries import Entry, Sealer
 from consent.errors import LogHeld, NotFound, StorageFailed
+from consent.keybackup import finish_forgetting
 from consent.keystore import FileKeyStore, KeyStore
 from consent.log import AuditLog
 from consent.schema import now
@@ -190,10 +191,8 @@ def open_registry(home: Path) -> Registry:
     keys = DataKeys(open_keystore(home))
     database = open_database(home)
     database.migrate()
-    with database.read() as session:
-        keys.finish(session)
     log = AuditLog(consortium.log_origin, log_key, consortium.policy, now)
-    return Registry(
+    registry = Registry(
         home=home,
         database=database,
         log=log,
@@ -204,3 +203,5 @@ def open_registry(home: Path) -> Registry:
         consortium_token=token,
         consortium=consortium,
     )
+    finish_forgetting(registry)
+    return registry

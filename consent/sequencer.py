@@ -24,7 +24,7 @@ from consent.storage.database import upsert
 from consent.storage.lease import LEASE_S
 from consent.storage.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
 from consent.witnesses import WitnessAhead, Witnesses
-from crypto.errors import ProofError
+from crypto.errors import CryptoError, ProofError
 from crypto.merkle import leaf_hash, tree_root
 from crypto.notes import Checkpoint, open_checkpoint, sign_checkpoint
 from crypto.policies import NO_QUORUM
@@ -33,6 +33,8 @@ from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_read
 MOST_AT_ONCE = 32 * 1024
 """Entries integrated in one step: bounds memory and how long the writer's lock is held."""
 PUBLICATION_TIMEOUT_S = 15.0
+MOST_WAITING = 24
+"""Threads that may wait for publication: fewer than a server has, so that readers are still answered."""
 _RETRY_S = (0.1, 2.0)
 _REST, _LONGEST_REST_S = 4.0, 0.05
 logger = logging.getLogger("tahini.log")
@@ -67,8 +69,11 @@ class Sequencer:
     log: AuditLog
     witnesses: Witnesses
     halted: str = ""
+    failing: str = ""
+    """Why the last step failed, while it is being tried again."""
     _edge: _Edge = field(default_factory=_Edge, repr=False)
     _work: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), repr=False)
     _moved: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _publishing_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _appended: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -96,8 +101,11 @@ class Sequencer:
                 start, stop = state.integrated, min(state.appended, state.integrated + MOST_AT_ONCE)
                 if start == stop:
                     return None
+                fresh = self._edge.size != start  # the first time, or another process has written since
+                if fresh:
+                    self._edge = _Edge()
                 loader = self._edge.loader(TileStore(session))
-                if self._edge.size != start:
+                if fresh:
                     self._check_edge(session, start, loader)
                 changed, checkpoint = self._extend(session, start, stop, loader)
             with self.database.write() as session:
@@ -179,16 +187,21 @@ class Sequencer:
         if self.halted:
             raise NotWitnessed(self.halted)
         with self.database.write() as session:  # only who may write asks the witnesses
-            self.log.lease.hold(session)
+            epoch = self.log.lease.hold(session).epoch
         try:
             cosigned = self.witnesses.cosign(note, head, self._prove)
         except WitnessAhead as error:
-            self.halted = str(error)
+            with self.database.read() as session:
+                state = self.log.state(session)
+            if (state.epoch, state.integrated) == (epoch, head.size):
+                self.halted = str(error)
             raise
         self.log.policy.open(cosigned)
         with self.database.write() as session:
-            self.log.lease.hold(session)
-            session.execute(insert(LogPublishedRow), [{"size": head.size, "note": cosigned}])
+            if self.log.state(session).epoch != epoch:
+                raise LogHeld("another process has taken over this log; it publishes")
+            if session.get(LogPublishedRow, head.size) is None:
+                session.execute(insert(LogPublishedRow), [{"size": head.size, "note": cosigned}])
 
     def _prove(self, old: int, new: int) -> list[bytes]:
         with self.database.read() as session:
@@ -243,6 +256,14 @@ class Sequencer:
             self.settle()
             return
         self.notify()
+        if not self._waiting.acquire(blocking=False):
+            raise NotWitnessed(f"entry {index} is recorded; too many others wait for the witnesses already")
+        try:
+            self._await(index)
+        finally:
+            self._waiting.release()
+
+    def _await(self, index: int) -> None:
         with self._moved:
             if not self._moved.wait_for(lambda: self._published > index or self.halted, PUBLICATION_TIMEOUT_S):
                 raise NotWitnessed(
@@ -292,10 +313,13 @@ class Sequencer:
                 retry = _RETRY_S[0]
             except LogHeld as error:
                 logger.info("reading only: %s", error)
-            except ConsentError as error:
-                logger.warning("%s", error)
+            except Exception as error:
+                # Whatever it was, this thread is the only one that signs: it says so and tries again.
+                self.failing = str(error) if isinstance(error, ConsentError | CryptoError) else type(error).__name__
+                logger.warning("%s", self.failing, exc_info=not isinstance(error, ConsentError | CryptoError))
                 time.sleep(retry)
                 retry = min(2 * retry, _RETRY_S[1])
                 event.set()
             else:
+                self.failing = ""
                 time.sleep(min(_REST * (time.monotonic() - started), _LONGEST_REST_S))

@@ -82,8 +82,10 @@ def service(title: str, registry: Registry) -> FastAPI:
         with registry.database.read() as session:
             state, published = registry.log.state(session), registry.log.published_size(session)
             writer = state.holder == registry.log.lease.name
+            trouble = registry.sequencer.halted or registry.sequencer.failing
             return {
-                "status": "halted" if registry.sequencer.halted else "ok",
+                "status": "halted" if registry.sequencer.halted else "failing" if trouble else "ok",
+                "reason": trouble,
                 "entries": state.appended,
                 "integrated": state.integrated,
                 "published": published,

@@ -85,14 +85,18 @@ class Sessions:
             self._open[answer.id] = _Session(party, key, answer.expires_at)
         return token
 
-    def verify(self, credentials: str, method: str, target: str, body: bytes, moment: datetime) -> Party:
-        """Whose request this is; raises NotAuthenticated."""
+    def known(self, credentials: str, moment: datetime) -> tuple[_Session, int, str]:
+        """The session, counter and MAC that are claimed; raises NotAuthenticated when there is no such session."""
         match = _CREDENTIALS.fullmatch(credentials)
         session = self._open.get(match[1]) if match else None
         if match is None or session is None or session.expires_at <= moment:
             raise NotAuthenticated("there is no such session (any more); begin a new one")
-        counter = int(match[2])
-        if not hmac.compare_digest(request_mac(session.key, method, target, body, counter), match[3]):
+        return session, int(match[2]), match[3]
+
+    def verify(self, credentials: str, method: str, target: str, body: bytes, moment: datetime) -> Party:
+        """Whose request this is; raises NotAuthenticated."""
+        session, counter, mac = self.known(credentials, moment)
+        if not hmac.compare_digest(request_mac(session.key, method, target, body, counter), mac):
             raise NotAuthenticated("the request's MAC was made for another call")
         try:
             with self._lock:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import hvac
-from hvac.exceptions import VaultError
+from hvac.exceptions import InvalidRequest, VaultError
 from requests import RequestException
 
 from consent.keystore import Wrapped
-from crypto.errors import SealError
+from crypto.errors import KeyStoreUnavailable, SealError
 
 _VERSION = re.compile(r"vault:v([1-9][0-9]{0,8}):")
 
@@ -39,10 +39,10 @@ class VaultKeyStore:
 
     @classmethod
     def from_environment(cls, url: str, mount: str, name: str) -> VaultKeyStore:
-        """Raises SealError without ``VAULT_TOKEN``."""
+        """Raises KeyStoreUnavailable without ``VAULT_TOKEN``."""
         token = os.environ.get("VAULT_TOKEN", "")
         if not token:
-            raise SealError("the key store is Vault, but VAULT_TOKEN is not set")
+            raise KeyStoreUnavailable("the key store is Vault, but VAULT_TOKEN is not set")
         return cls(url, mount, name, token)
 
     def create(self) -> None:
@@ -50,12 +50,14 @@ class VaultKeyStore:
         self._call("create_key", derived=True, key_type="aes256-gcm96", exportable=False)
 
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """One transit operation; Vault's answer, or SealError saying which operation failed and how."""
+        """One transit operation; Vault's answer. A refusal of the request itself is a SealError."""
         transit = hvac.Client(url=self.url, token=self.token, timeout=10).secrets.transit
         try:
             answer = getattr(transit, operation)(name=self.name, mount_point=self.mount, **arguments)
+        except InvalidRequest as error:
+            raise SealError(f"the key store could not do {operation}: a key was destroyed or does not open") from error
         except (VaultError, RequestException) as error:
-            raise SealError(f"Vault at {self.url} refused {operation} ({type(error).__name__})") from error
+            raise KeyStoreUnavailable(f"the key store refused {operation} ({type(error).__name__})") from error
         found: dict[str, Any] = answer.json() if hasattr(answer, "json") else answer
         return found
 
@@ -65,7 +67,7 @@ class VaultKeyStore:
         first = {"ciphertext": ""} if operation == "rewrap_data" else {}
         results = self._call(operation, batch_input=items, **first)["data"]["batch_results"]
         if len(results) != len(items) or any(result.get("error") or not result.get(field_name) for result in results):
-            raise SealError(f"Vault at {self.url} could not do {operation}: a key was destroyed or does not open")
+            raise SealError(f"the key store could not do {operation}: a key was destroyed or does not open")
         return [str(result[field_name]) for result in results]
 
     @staticmethod
@@ -81,6 +83,10 @@ class VaultKeyStore:
 
     def newest(self) -> int:
         return int(self._call("read_key")["data"]["latest_version"])
+
+    def oldest(self) -> int:
+        known = self._call("read_key")["data"]
+        return max(int(known.get("min_decryption_version") or 1), int(known.get("min_available_version") or 0))
 
     def wrap(self, keys: Sequence[tuple[bytes, bytes]]) -> list[Wrapped]:
         items = [{"plaintext": _b64(key), "context": _b64(context)} for context, key in keys]

@@ -5,7 +5,11 @@ All witnesses of the policy are asked at once; as soon as those who answered mak
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,12 +17,15 @@ from dataclasses import dataclass, field
 import httpx
 
 from consent.errors import NotWitnessed
-from crypto.errors import CryptoError
-from crypto.notes import Checkpoint, signers
+from crypto.errors import CryptoError, SignatureError
+from crypto.notes import Checkpoint, Verifier, open_checkpoint, own_line
 from crypto.policies import Policy, Witness
 from crypto.witnessing import AddCheckpoint
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+DEADLINE_S = 8.0
+MOST_BYTES = 256 * 1024
+_SIZE = re.compile(r"(?:0|[1-9][0-9]{0,18})\n?")
 ATTEMPTS = 3
 """A witness that says where it stands is asked again from there; more than twice, and something else is wrong."""
 logger = logging.getLogger("tahini.witnesses")
@@ -35,50 +42,73 @@ class WitnessAhead(NotWitnessed):
 
 @dataclass
 class Submitter:
-    """One witness, and how far it was when it last answered."""
+    """One witness, and how far it was when it last answered. At most one request to it is under way."""
 
     witness: Witness
     url: str
     http: httpx.Client
+    origin: str
+    log: Verifier
     size: int = 0
+    busy: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def submit(self, note: str, checkpoint: Checkpoint, prove: Prove) -> str:
-        """The witness's cosignature lines on ``note``.
+        """The witness's cosignature line on ``note``, verified.
 
         Raises:
-            NotWitnessed: no answer, or none that its key signed. WitnessAhead: it has seen a longer log.
+            NotWitnessed: no answer in time, or none that its key signed. WitnessAhead: it proves that it saw more.
         """
-        for _ in range(ATTEMPTS):
-            if self.size > checkpoint.size:
-                raise WitnessAhead(
-                    f"witness {self.witness.name!r} has cosigned {self.size} entries of this log, which has only "
-                    f"{checkpoint.size}: was it restored from an old backup?"
-                )
-            proof = prove(self.size, checkpoint.size) if 0 < self.size < checkpoint.size else []
-            answer = self._post(AddCheckpoint(self.size, tuple(proof), note).text)
-            if answer.status_code == 200:
-                return self._believed(answer.text, note, checkpoint)
-            if answer.status_code != 409 or not answer.text.strip().isdigit() or len(answer.text) > 20:
-                detail = answer.text.strip().splitlines()[:1]
-                raise NotWitnessed(f"witness {self.witness.name!r} answered {answer.status_code}: {detail}")
-            self.size = int(answer.text)
-        raise NotWitnessed(f"witness {self.witness.name!r} does not agree with itself about its size")
+        with self.busy:
+            for _ in range(ATTEMPTS):
+                if self.size > checkpoint.size:
+                    raise self._ahead(checkpoint)
+                proof = prove(self.size, checkpoint.size) if 0 < self.size < checkpoint.size else []
+                status, text = self._ask("POST", "add-checkpoint", AddCheckpoint(self.size, tuple(proof), note).text)
+                if status == 200:
+                    return self._believed(text, checkpoint)
+                if status != 409 or not _SIZE.fullmatch(text):
+                    reason = repr(text.strip()[:80])
+                    raise NotWitnessed(f"witness {self.witness.name!r} answered {status}: {reason}")
+                self.size = int(text)
+            raise NotWitnessed(f"witness {self.witness.name!r} does not agree with itself about its size")
 
-    def _post(self, body: str) -> httpx.Response:
+    def _ahead(self, checkpoint: Checkpoint) -> NotWitnessed:
+        """A witness's word that it has seen more stops nobody; a longer head that our own key signed does."""
+        name, claimed = self.witness.name, self.size
+        self.size = 0
+        status, note = self._ask("GET", f"{hashlib.sha256(self.origin.encode()).hexdigest()}/checkpoint", "")
         try:
-            return self.http.post(f"{self.url}/add-checkpoint", content=body.encode())
-        except httpx.HTTPError as error:
+            seen = open_checkpoint(note, self.log) if status == 200 else None
+        except SignatureError:
+            seen = None
+        if seen is None or seen.size <= checkpoint.size:
+            return NotWitnessed(f"witness {name!r} says that it has seen {claimed} entries, and cannot show it")
+        return WitnessAhead(
+            f"witness {name!r} holds a head of {seen.size} entries that this log signed, but there are only "
+            f"{checkpoint.size} here: was the log restored from an old backup?"
+        )
+
+    def _ask(self, method: str, path: str, body: str) -> tuple[int, str]:
+        """Status and text of the answer: all of it within the deadline, and not more than a witness has to say."""
+        deadline, content = time.monotonic() + DEADLINE_S, b""
+        try:
+            with self.http.stream(method, f"{self.url}/{path}", content=body.encode()) as answer:
+                for part in answer.iter_bytes():
+                    content += part
+                    if len(content) > MOST_BYTES or time.monotonic() > deadline:
+                        raise NotWitnessed(f"witness {self.witness.name!r} does not come to an end")
+                return answer.status_code, content.decode(errors="replace")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotWitnessed(f"witness {self.witness.name!r} does not answer ({type(error).__name__})") from error
 
-    def _believed(self, lines: str, note: str, checkpoint: Checkpoint) -> str:
-        """Only the lines that this witness's key made, each verified."""
-        own = "".join(f"{line}\n" for line in lines.splitlines() if line.startswith(f"— {self.witness.key.name} "))
+    def _believed(self, lines: str, checkpoint: Checkpoint) -> str:
+        """The one line that this witness's key made."""
         try:
-            signers(note + own, [self.witness.key])
+            line = own_line(lines, self.witness.key, checkpoint.text)
         except CryptoError as error:
             raise NotWitnessed(f"witness {self.witness.name!r} answered without its signature: {error}") from error
         self.size = checkpoint.size
-        return own
+        return line
 
 
 @dataclass
@@ -92,7 +122,8 @@ class Witnesses:
     @classmethod
     def of(cls, policy: Policy, http: httpx.Client | None = None) -> Witnesses:
         client = http or httpx.Client(timeout=TIMEOUT)
-        asked = [Submitter(w, w.url.rstrip("/"), client) for w in policy.witnesses if w.url]
+        log = policy.logs[0].verifier
+        asked = [Submitter(w, w.url.rstrip("/"), client, log.name, log) for w in policy.witnesses if w.url]
         pool = ThreadPoolExecutor(len(asked), "witness") if asked else None
         return cls(policy, asked, pool)
 
@@ -105,7 +136,7 @@ class Witnesses:
 
         Raises:
             NotWitnessed: too few witnesses cosigned; says what each of the others answered.
-            WitnessAhead: one of them has seen a longer log.
+            WitnessAhead: too few, and one of them proves that it has seen a longer log.
         """
         cosigned, lines, refusals = set[str](), "", list[NotWitnessed]()
         pending = self._ask(note, checkpoint, prove)
@@ -119,15 +150,21 @@ class Witnesses:
                 except NotWitnessed as refusal:
                     logger.warning("%s", refusal)
                     refusals.append(refusal)
+                except Exception as error:
+                    # A witness must not be able to stop the log by an answer that nobody thought of.
+                    logger.exception("asking witness %r failed", witness.name)
+                    refusals.append(NotWitnessed(f"asking witness {witness.name!r} failed ({type(error).__name__})"))
+        if self.policy.satisfied(cosigned):
+            return note + lines
         ahead = next((refusal for refusal in refusals if isinstance(refusal, WitnessAhead)), None)
         if ahead is not None:
             raise ahead
-        if not self.policy.satisfied(cosigned):
-            told = "; ".join(str(refusal) for refusal in refusals) or "no witness has an address"
-            raise NotWitnessed(f"the checkpoint of {checkpoint.size} entries has no quorum: {told}")
-        return note + lines
+        told = "; ".join(str(refusal) for refusal in refusals) or "no witness is free to answer"
+        raise NotWitnessed(f"the checkpoint of {checkpoint.size} entries has no quorum: {told}")
 
     def _ask(self, note: str, checkpoint: Checkpoint, prove: Prove) -> dict[Future[str], Witness]:
+        """One request to every witness that is not still busy with an earlier one."""
         if self._pool is None:
             return {}
-        return {self._pool.submit(s.submit, note, checkpoint, prove): s.witness for s in self.submitters}
+        free = [submitter for submitter in self.submitters if not submitter.busy.locked()]
+        return {self._pool.submit(s.submit, note, checkpoint, prove): s.witness for s in free}

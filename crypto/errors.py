@@ -21,6 +21,10 @@ class SealError(CryptoError):
     """A sealed body cannot be opened: wrong key, altered ciphertext, or the key was destroyed."""
 
 
+class KeyStoreUnavailable(CryptoError):
+    """The key store does not answer, or does not let us: whether a key still exists is not known."""
+
+
 class MaskError(CryptoError):
     """A value cannot be encoded or masked without breaking the guarantee."""
 

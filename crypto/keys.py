@@ -159,12 +159,27 @@ class RecipientKey:
 
 
 def write_secret(path: Path, secret: bytes) -> None:
-    """Create ``path`` with mode 0600 and the secret in it; refuses to overwrite."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
+    """Create ``path`` with mode 0600 and the secret in it, whole or not at all; refuses to overwrite."""
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, path)
+    finally:
+        partial.unlink()
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was created, renamed or removed in ``folder`` is durable when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_secret(path: Path, size: int | None = None) -> bytes:

@@ -170,6 +170,21 @@ def signers(note: str, verifiers: Sequence[NoteKey]) -> tuple[str, list[NoteKey]
     return text, signed_by
 
 
+def own_line(signatures: str, key: NoteKey, text: str) -> str:
+    """The one line among ``signatures`` that is ``key``'s over ``text``, verified; what else stands there is left out.
+
+    Raises:
+        SignatureError: there is none.
+    """
+    for line in signatures.split("\n")[:MAX_SIGNATURES]:
+        match = _SIGNATURE_LINE.fullmatch(line)
+        signature = _b64decode(match[2], "a signature of the note") if match else b""
+        if match and (match[1], signature[:4]) == (key.name, key.key_id):
+            key.check(signature[4:], text)
+            return line + "\n"
+    raise SignatureError(f"no line is signed by {key.name!r}")
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A log's tree head: who, how many entries, which root."""

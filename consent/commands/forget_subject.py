@@ -10,22 +10,35 @@ from __future__ import annotations
 
 from sqlalchemy import insert, select
 
-from consent.errors import NotFound
-from consent.keybackup import refresh_backups
+from consent.errors import KeysUnavailable, NotFound
+from consent.keybackup import forgetting
 from consent.registry import Registry
 from consent.states import TRANSITIONS, Event, State, state_at, step
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, SubjectRow
 from crypto.documents import canonical_json
+from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 
 
 def forget_subject(registry: Registry, pseudonym: str) -> int:
     """Withdraw everything this subject gave and destroy the key; returns how many consents were ended.
 
     Raises:
-        NotFound: no such subject, or forgotten already.
+        NotFound: no such subject, or forgotten already. KeysUnavailable: the old root key is not destroyed yet; it will
+            be at the next forgetting or start.
     """
+    try:
+        with forgetting(registry):
+            return _forget(registry, pseudonym)
+    except (SealError, KeyStoreUnavailable, KeyFileError) as error:
+        raise KeysUnavailable(
+            f"the key store does not do what it should ({error}); what was recorded stays, ask again"
+        ) from error
+
+
+def _forget(registry: Registry, pseudonym: str) -> int:
     moment = registry.clock()
     with registry.write() as session:
+        registry.log.lease.hold(session)
         subject = session.scalar(select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym))
         if subject is None:
             raise NotFound("no such subject")
@@ -54,11 +67,8 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
                     for row, event, event_time in events
                 ],
             )
-        key_id, root_version = registry.keys.destroy(session, subject)
+        key_id = registry.keys.destroy(session, subject)
         body = canonical_json({"ended": len(ended)})
         entry = registry.sealed_to_auditor("subject.forgotten", registry.me.id, {"key": key_id}, body)
         registry.log.append(session, [entry])
-    registry.keys.store.destroy_before(root_version)
-    registry.database.truncate_journal()
-    refresh_backups(registry)
     return len(ended)

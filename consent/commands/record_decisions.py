@@ -33,7 +33,7 @@ from consent.storage.tables import (
     SubjectRow,
 )
 from crypto.documents import canonical_json, unverified_payload
-from crypto.errors import SealError, SignatureError
+from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError, SignatureError
 from crypto.keys import PublicKey
 
 MAX_BATCH = 2_000
@@ -91,9 +91,11 @@ def find_subjects(registry: Registry, session: Session, names: Sequence[str]) ->
         ]
         try:
             data_keys = registry.keys.unwrap(stored)
-        except SealError as error:
+        except (SealError, KeyStoreUnavailable, KeyFileError) as error:
             raise KeysUnavailable(f"a borrower's data key cannot be used now ({error}); try again") from error
         for (row, _, _), data_key in zip(rows, data_keys, strict=True):
+            if data_key is None:
+                continue
             key = PublicKey.from_text(row.public_key)
             found[row.pseudonym] = Subject(row.id, row.lender, row.pseudonym, key, data_key)
     return found

@@ -17,10 +17,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
-from consent.errors import StorageFailed
+from consent.errors import Malformed, StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PRAGMAS = (
@@ -54,6 +54,8 @@ def _configure(engine: Engine) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
         elif writing:
             connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '15s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
 
@@ -130,7 +132,9 @@ class Database:
         if self.dialect != "sqlite":
             return
         with self._writer, self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 200")  # a long reader must not hold up every writer
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("PRAGMA busy_timeout = 10000")
 
     def close(self) -> None:
         self._engine.dispose()
@@ -141,6 +145,8 @@ def _told_apart() -> Iterator[None]:
     """The database's own failures become StorageFailed; a broken rule of the schema stays what it is."""
     try:
         yield
+    except DataError as error:
+        raise Malformed("the request holds a value that the database cannot hold") from error
     except (OperationalError, InterfaceError) as error:
         raise _failed(error) from error
     except InternalError as error:

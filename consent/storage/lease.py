@@ -103,7 +103,7 @@ class Lease:
         if (state.holder, state.epoch) == (self.name, self.epoch):
             return state
         left = state.held_until - time.time()
-        if state.holder and left > 0 and not is_gone(state.holder):
+        if state.holder and 0 < left <= LEASE_S and not is_gone(state.holder):
             raise LogHeld(
                 f"another process writes to this log ({state.holder}), until it stops or for {left:.0f} s after it was "
                 "last heard of; this one can read"

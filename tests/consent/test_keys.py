@@ -10,8 +10,11 @@ import json
 import os
 import secrets
 import shutil
+import sqlite3
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from sqlalchemy import func, select
@@ -21,14 +24,14 @@ from consent.commands.forget_subject import forget_subject
 from consent.commands.record_decisions import find_subjects
 from consent.datakeys import GROUP_SIZE
 from consent.entries import body_context, unpad
-from consent.errors import Conflict, KeysUnavailable
+from consent.errors import Conflict, KeysUnavailable, NotFound
 from consent.fsck import check_log
-from consent.keybackup import restore_backup, write_backup
+from consent.keybackup import KeyBackup, restore_backup, write_backup
 from consent.keystore import FileKeyStore, KeyStore, Wrapped
 from consent.registry import DATABASE_FILE, KEYSTORE_FILE, ROOT_KEYS, open_registry
 from consent.storage.tables import DataKeyRow, KeyGroupRow
 from consent.vault import VaultKeyStore
-from crypto.errors import KeyFileError, SealError
+from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import unb64
 from crypto.notes import InclusionProof
 from crypto.sealing import SealedBody, unseal
@@ -88,9 +91,9 @@ def test_nothing_is_also_a_batch(store):
 
 
 def test_a_vault_that_does_not_answer_or_refuses_is_one_sentence():
-    with vault_server("right") as url, pytest.raises(SealError, match="refused create_key"):
+    with vault_server("right") as url, pytest.raises(KeyStoreUnavailable, match="refused create_key"):
         VaultKeyStore(url, "transit", "tahini", "wrong").create()
-    with pytest.raises(SealError, match="refused read_key"):
+    with pytest.raises(KeyStoreUnavailable, match="refused read_key"):
         VaultKeyStore(url, "transit", "tahini", "right").newest()
     assert "right" not in repr(VaultKeyStore(url, "transit", "tahini", "right"))
 
@@ -167,6 +170,8 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
     for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"):
         (home / name).unlink(missing_ok=True)
     shutil.copy(tmp_path / "old.db", home / DATABASE_FILE)
+    with closing(sqlite3.connect(home / DATABASE_FILE)) as copy, copy:
+        copy.execute("UPDATE log_state SET held_until = 0")  # the copy is old enough for its writer's lease to be over
     restored = open_registry(home)
     with pytest.raises(Conflict, match="before somebody was forgotten"):
         restore_backup(restored, stale)
@@ -222,6 +227,83 @@ def test_a_crash_in_the_middle_of_forgetting_loses_nobody_else(house, monkeypatc
         for other in living:
             assert readable(reopened, bodies[other.pseudonym], other.pseudonym)
         reopened.close()
+
+
+def test_a_key_store_that_fails_after_the_commit_is_told_and_finished_later(house, monkeypatch):
+    """The person is forgotten here at once; the old root goes as soon as the store does what it should."""
+    person, other, *_ = house.consenting("cedar")
+    registry = house.registry
+
+    def refuse(*_args):
+        raise KeyStoreUnavailable("the key store sleeps")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileKeyStore, "destroy_before", refuse)
+        with pytest.raises(KeysUnavailable, match="ask again"):
+            forget_subject(registry, person.pseudonym)
+        assert registry.keys.store.oldest() == 1
+    with pytest.raises(NotFound):
+        forget_subject(registry, person.pseudonym)
+    assert registry.keys.store.oldest() == 2
+    sealed, *_ = sealed_decision(house, other)
+    assert readable(registry, sealed, other.pseudonym)
+
+
+def test_restoring_beside_a_living_registry_harms_nobody(house, tmp_path, monkeypatch):
+    """Not even when the key store fails in the middle, and not those who came after the backup."""
+    people = house.consenting("cedar")[:3]
+    bodies = {p.pseudonym: sealed_decision(house, p)[0] for p in people}
+    backup = tmp_path / "keys.json"
+    write_backup(house.registry, backup)
+    late = house.late("cedar")
+    assert restore_backup(house.registry, backup) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(FileKeyStore, "unwrap", lambda *_: (_ for _ in ()).throw(KeyStoreUnavailable("asleep")))
+        with pytest.raises(KeyStoreUnavailable):
+            restore_backup(house.registry, backup)
+    for person in people:
+        assert readable(house.registry, bodies[person.pseudonym], person.pseudonym)
+    with house.registry.database.read() as session:
+        assert find_subjects(house.registry, session, [late])
+
+
+def test_a_blind_backup_never_replaces_a_good_one(house, tmp_path, monkeypatch):
+    backup = tmp_path / "keys.json"
+    write_backup(house.registry, backup)
+    good = backup.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(FileKeyStore, "unwrap", lambda *_: (_ for _ in ()).throw(SealError("gone")))
+        with pytest.raises(Conflict, match="do not open"):
+            write_backup(house.registry, backup)
+    assert backup.read_text() == good
+
+
+def test_forgettings_at_the_same_moment_leave_a_backup_that_restores(house, tmp_path):
+    backup = tmp_path / "keys.json"
+    write_backup(house.registry, backup)
+    gone = house.consenting("cedar")[:4]
+    threads = [threading.Thread(target=forget_subject, args=(house.registry, p.pseudonym)) for p in gone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    held = KeyBackup.model_validate_json(backup.read_text())
+    assert {g.root_version for g in held.groups} == {house.registry.keys.store.newest()}
+    assert not {p.pseudonym for p in gone} & {key.pseudonym for key in held.keys}
+
+
+def test_a_half_made_root_key_is_no_root_key(tmp_path, monkeypatch):
+    store = FileKeyStore.create(tmp_path / "roots")
+
+    def crash(*_args):
+        raise OSError(5, "the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crypto.keys.os.link", crash)
+        with pytest.raises(OSError):
+            store.rotate()
+    assert store.newest() == 1
+    assert [path.name for path in store.folder.iterdir()] == ["1.key"]
 
 
 def test_forgetting_rewraps_one_group_and_the_list_of_groups_not_the_list_of_people(house):
@@ -284,5 +366,5 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
         assert vault.newest() == 2
         moved_registry.close()
         monkeypatch.delenv("VAULT_TOKEN")
-        with pytest.raises(SealError, match="VAULT_TOKEN"):
+        with pytest.raises(KeyStoreUnavailable, match="VAULT_TOKEN"):
             open_registry(home)

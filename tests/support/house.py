@@ -140,6 +140,12 @@ class House:
         note = sign_checkpoint(checkpoint, self.registry.log.key)
         return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
+    def late(self, lender: str) -> str:
+        """Somebody who enrols now; returns the pseudonym."""
+        person = _borrower(lender, f"{lender}-late", self.founded, "gives", False)
+        self.client(lender).enrol([person.enrolment])
+        return person.pseudonym
+
     def decide_first(self) -> None:
         client = self.anyone()
         for people in self.borrowers.values():

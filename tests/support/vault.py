@@ -81,7 +81,7 @@ def _handler(transit: Transit, token: str) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if self.headers.get("X-Vault-Token") != token:
                 return self._answer(403, {"errors": ["permission denied"]})
-            data = {"latest_version": transit.newest(), "min_available_version": transit.available}
+            data = {"latest_version": transit.newest(), "min_available_version": transit.available, **transit.least}
             return self._answer(200, {"data": data})
 
         def do_POST(self) -> None:
