@@ -21,6 +21,7 @@ from consent.commands import (
 )
 from consent.commands.enrol_subjects import Enrolments, enrol_subjects
 from consent.documents import RECEIPTS_UP_TO, Party, Role
+from consent.errors import NotWitnessed
 from consent.log_api import log_routes
 from consent.registry import Registry
 from consent.service import Count, service
@@ -92,7 +93,15 @@ def _registry_routes(registry: Registry, access: Access) -> APIRouter:
     def post_decisions(body: Tokens) -> dict[str, Any]:
         recorded = record_decisions.record_decisions(registry, body.tokens)
         few = recorded if len(recorded) <= RECEIPTS_UP_TO else []
-        return {"recorded": len(recorded), "receipts": [read_consents.issue_receipt(registry, item) for item in few]}
+        try:
+            receipts = [read_consents.issue_receipt(registry, item) for item in few]
+        except NotWitnessed:
+            return {"recorded": len(recorded), "receipts": [], "pending": True}
+        return {"recorded": len(recorded), "receipts": receipts, "pending": False}
+
+    @app.get("/v1/me/receipts/{decision_sha256}", response_class=PlainTextResponse)
+    def my_receipt(decision_sha256: str, caller: Subject) -> str:
+        return read_consents.reissue_receipt(registry, caller, decision_sha256)
 
     @app.get("/v1/me/consents")
     def my_consents(caller: Subject) -> dict[str, Any]:

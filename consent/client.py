@@ -30,7 +30,7 @@ from consent.documents import (
     Snapshot,
     decision_commitment,
 )
-from consent.errors import RegistryUnavailable
+from consent.errors import NotWitnessed, RegistryUnavailable
 from consent.log_client import HeadStore, LogClient
 from consent.requests import sign_request
 from consent.schema import now
@@ -168,9 +168,15 @@ class RegistryClient(LogClient):
 
         Raises:
             RegistryUnavailable: a receipt is not for the decision that was sent, or its entry does not commit to it.
+            NotWitnessed: the decisions are in force, and their receipts can be had later: :meth:`my_receipt`.
         """
         answer = self._checked(self._send("POST", "/v1/decisions", {"tokens": list(tokens)}).json)
         texts = self._checked(lambda: [str(text) for text in answer["receipts"]])
+        if answer.get("pending"):
+            raise NotWitnessed(
+                "the decisions are recorded and in force, but no quorum of witnesses has cosigned them yet; ask for the "
+                "receipts later"
+            )
         if len(texts) not in {0, len(tokens)} or (len(tokens) <= RECEIPTS_UP_TO) != bool(texts):
             raise RegistryUnavailable("the consent registry did not give one receipt per decision")
         return [self._receipt(text, token) for text, token in zip(texts, tokens, strict=False)]
@@ -183,6 +189,11 @@ class RegistryClient(LogClient):
         if (receipt.decision_sha256, receipt.pii_principal_id) != mine:
             raise RegistryUnavailable("the consent registry gave a receipt for another decision")
         return receipt
+
+    def my_receipt(self, token: str) -> Receipt:
+        """The receipt of a decision that was handed in earlier, verified."""
+        text = self._send("GET", f"/v1/me/receipts/{Decision.claimed(token).sha256}").text
+        return self._receipt(text, token)
 
     def my_consents(self) -> list[dict[str, str | None]]:
         consents: list[dict[str, str | None]] = self._send("GET", "/v1/me/consents").json()["consents"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import select
 
-from consent.commands.record_decisions import Recorded
+from consent.commands.record_decisions import Recorded, find_subjects
 from consent.documents import Receipt
+from consent.entries import body_context, unpad
 from consent.errors import NotFound
 from consent.registry import Registry
 from consent.states import State, state_at
-from consent.storage.tables import ConsentRow, SubjectRow
-from crypto.keys import PublicKey, b64
+from consent.storage.tables import ConsentRow, DecisionRow, SubjectRow
+from crypto.keys import PublicKey, b64, unb64
+from crypto.sealing import SealedBody, unseal
 
 
 def subject_key(registry: Registry, pseudonym: str) -> PublicKey:
@@ -41,6 +45,24 @@ def read_consents(registry: Registry, pseudonym: str) -> list[dict[str, str | No
         }
         for row in rows
     ]
+
+
+def reissue_receipt(registry: Registry, pseudonym: str, decision_sha256: str) -> str:
+    """The receipt of a decision of this borrower's, again, with a proof under the newest checkpoint.
+
+    Raises:
+        NotFound: no such decision of this borrower's.
+    """
+    with registry.database.read() as session:
+        subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
+        row = session.get(DecisionRow, decision_sha256)
+        if subject is None or row is None or row.subject_id != subject.id:
+            raise NotFound("no such decision")
+        entry = registry.log.entry(session, row.entry_index)
+        index = row.entry_index
+    sealed = SealedBody(entry.body, unb64(json.loads(entry.leaf)["body"]["key_commitment"]))
+    held = json.loads(unpad(unseal(subject.data_key, sealed, body_context("consent.decided"))))
+    return issue_receipt(registry, Recorded(pseudonym, decision_sha256, index, held["states"], held["salt"]))
 
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:

@@ -13,11 +13,12 @@ from support.house import House
 from consent.commands.record_decisions import find_subjects, record_decisions
 from consent.documents import Action, Decision
 from consent.entries import body_context
-from consent.errors import Conflict, ConsentError, NotAuthenticated, RegistryUnavailable
+from consent.errors import Conflict, ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from consent.log import AuditLog
 from consent.schema import now
 from consent.states import Event, State, state_after
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
+from consent.witnesses import Witnesses
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
@@ -295,3 +296,25 @@ def test_two_answers_to_the_same_question_are_malformed(house):
     with pytest.raises(NotAuthenticated, match="not signed by an enrolled"):
         record_decisions(house.registry, [forged])
     assert isinstance(Conflict("x"), ConsentError)
+
+
+def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_comes_later(house, monkeypatch):
+    person = house.consenting("cedar")[0]
+    token = person.withdrawal(house.notice, True)
+    client = house.borrower_client(person)
+
+    def asleep(*_args):
+        raise NotWitnessed("nobody answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("consent.sequencer.PUBLICATION_TIMEOUT_S", 0.2)
+        patch.setattr(Witnesses, "cosign", asleep)
+        with pytest.raises(NotWitnessed, match="in force"):
+            client.decide([token])
+        assert {row["state"] for row in client.my_consents()} == {"withdrawn"}
+    house.registry.catch_up()
+    receipt = client.my_receipt(token)
+    assert receipt.decision_sha256 == Decision.claimed(token).sha256
+    stranger = house.borrower_client(house.consenting("cedar")[1])
+    with pytest.raises(ConsentError, match="no such decision"):
+        stranger.my_receipt(token)
