@@ -33,6 +33,8 @@ PRAGMAS = (
     "wal_autocheckpoint=4000",
 )
 POSTGRESQL = "postgresql+psycopg"
+KEEPALIVES = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""A server that is gone is noticed within half a minute, and so is, on its side, a writer that is."""
 _WRITING = "tahini_writing"
 _WRITERS_LOCK = 0x7461_6869_6E69
 """Key of the advisory lock that every writing transaction takes: the word tahini."""
@@ -81,7 +83,9 @@ class Database:
     """
 
     def __init__(self, location: Path | str) -> None:
-        self._engine = create_engine(database_url(location), hide_parameters=True)
+        url = database_url(location)
+        options = KEEPALIVES if url.startswith(POSTGRESQL) else {}
+        self._engine = create_engine(url, hide_parameters=True, connect_args=options)
         _configure(self._engine)
         self._writer = threading.Lock()
         self._reading = self._engine
