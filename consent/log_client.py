@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import ssl
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,12 @@ from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 
 T = TypeVar("T")
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """Read once: the list of certificate authorities takes longer to load than most requests take."""
+    return httpx.create_ssl_context()
 
 
 @dataclass
@@ -75,7 +83,7 @@ class LogClient:
         self, url: str, trust: Trust, heads: HeadStore | None = None, http: httpx.Client | None = None
     ) -> None:
         self.trust, self._heads = trust, heads
-        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT)
+        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT, verify=trusted_authorities())
 
     def close(self) -> None:
         self._http.close()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from consent.errors import NotWitnessed
+from consent.log_client import trusted_authorities
 from crypto.errors import CryptoError, SignatureError
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, own_line
 from crypto.policies import Policy, Witness
@@ -121,7 +122,7 @@ class Witnesses:
 
     @classmethod
     def of(cls, policy: Policy, http: httpx.Client | None = None) -> Witnesses:
-        client = http or httpx.Client(timeout=TIMEOUT)
+        client = http or httpx.Client(timeout=TIMEOUT, verify=trusted_authorities())
         log = policy.logs[0].verifier
         asked = [Submitter(w, w.url.rstrip("/"), client, log.name, log) for w in policy.witnesses if w.url]
         pool = ThreadPoolExecutor(len(asked), "witness") if asked else None
