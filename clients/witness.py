@@ -121,10 +121,10 @@ def _routes(witness: Witness) -> list[BaseRoute]:
             return PlainTextResponse(await run_in_threadpool(witness.add_checkpoint, body))
         except WitnessRefusal as refusal:
             if refusal.size is not None:
-                return Response(f"{refusal.size}\n", refusal.status, media_type="text/x.tlog.size")
+                return Response(f"{refusal.size}\n", refusal.status, {"Content-Type": "text/x.tlog.size"})
             return PlainTextResponse(f"{refusal}\n", refusal.status)
-        except (SignatureError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+        except (SignatureError, OSError, UnicodeDecodeError) as error:
+            reason = "it is not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
             return PlainTextResponse(f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503)
 
     async def checkpoint(request: Request) -> Response:
