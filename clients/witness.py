@@ -61,23 +61,25 @@ class Witness:
         return cls(key, {log.name: log}, folder)
 
     def latest(self, origin: str) -> str | None:
-        """The note that was cosigned last, with this witness's cosignature."""
-        path = self.folder / f"{origin_hash(origin)}.checkpoint"
-        return path.read_text() if path.exists() else None
-
-    def _remembered(self) -> dict[str, Checkpoint]:
-        """What was cosigned last, by origin; its own signature is checked, so a damaged memory is not believed.
+        """The note that was cosigned last, with this witness's cosignature, which is checked.
 
         Raises:
             SignatureError: the file was altered. The witness then cosigns nothing until its operator looks into it.
         """
-        found = {}
-        for origin in self.logs:
-            note = self.latest(origin)
-            if note is not None:
-                text, _ = signers(note, [self.key.public])
-                found[origin] = Checkpoint.parse(text)
-        return found
+        path = self.folder / f"{origin_hash(origin)}.checkpoint"
+        if not path.exists():
+            return None
+        try:
+            note = path.read_text()
+        except UnicodeDecodeError as error:
+            raise SignatureError("it is not text") from error
+        signers(note, [self.key.public])
+        return note
+
+    def _remembered(self) -> dict[str, Checkpoint]:
+        """What was cosigned last, by origin."""
+        notes = {origin: self.latest(origin) for origin in self.logs}
+        return {o: Checkpoint.parse(note.partition("\n\n")[0] + "\n") for o, note in notes.items() if note is not None}
 
     def add_checkpoint(self, body: bytes) -> str:
         """Cosign the checkpoint in an ``add-checkpoint`` request; returns the signature line.
@@ -111,6 +113,11 @@ class Witness:
         sync_folder(self.folder)
 
 
+def _unreliable(error: SignatureError | OSError) -> Response:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return PlainTextResponse(f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503)
+
+
 def _routes(witness: Witness) -> list[BaseRoute]:
     async def add_checkpoint(request: Request) -> Response:
         length = request.headers.get("content-length", "")
@@ -123,14 +130,16 @@ def _routes(witness: Witness) -> list[BaseRoute]:
             if refusal.size is not None:
                 return Response(f"{refusal.size}\n", refusal.status, {"Content-Type": "text/x.tlog.size"})
             return PlainTextResponse(f"{refusal}\n", refusal.status)
-        except (SignatureError, OSError, UnicodeDecodeError) as error:
-            reason = "it is not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
-            return PlainTextResponse(f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503)
+        except (SignatureError, OSError) as error:
+            return _unreliable(error)
 
     async def checkpoint(request: Request) -> Response:
         names = {origin_hash(origin): origin for origin in witness.logs}
         origin = names.get(request.path_params["origin"])
-        note = await run_in_threadpool(witness.latest, origin) if origin else None
+        try:
+            note = await run_in_threadpool(witness.latest, origin) if origin else None
+        except (SignatureError, OSError) as error:
+            return _unreliable(error)
         if note is None:
             return PlainTextResponse("this witness has cosigned no checkpoint of that log\n", 404)
         return PlainTextResponse(note, headers={"Cache-Control": "no-store"})
