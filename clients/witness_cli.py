@@ -55,7 +55,11 @@ def show(
     rows = []
     for lender, found in _open(home).items():
         for origin in found.logs:
-            note = found.latest(origin)
+            try:
+                note = found.latest(origin)
+            except CryptoError as error:
+                typer.echo(f"tahini: {lender}'s witness cannot rely on its memory: {error}", err=True)
+                raise typer.Exit(1) from error
             head = Checkpoint.parse(note.partition("\n\n")[0] + "\n") if note else None
             row = {"lender": lender, "vkey": found.key.public.vkey, "log": origin, "size": head.size if head else 0}
             rows.append(row)
