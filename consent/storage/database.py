@@ -24,6 +24,7 @@ from consent.errors import Malformed, StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PRAGMAS = (
+    "page_size=16384",  # entries come by the thousand; counts for a new file only
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",

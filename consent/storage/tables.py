@@ -140,7 +140,7 @@ class CommitmentRow(Base):
     """A roster commitment, once per lender and release attempt."""
 
     __tablename__ = "commitments"
-    entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    entry_index: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"))
     lender: Mapped[str] = mapped_column(String(63))
     release: Mapped[int]
@@ -173,7 +173,7 @@ class LogEntryRow(Base):
     """One leaf of the log, and the sealed body that it commits to. Append-only."""
 
     __tablename__ = "log_entries"
-    index: Mapped[int] = mapped_column("idx", BigInteger, primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column("idx", BigId, primary_key=True, autoincrement=False)
     leaf: Mapped[bytes] = mapped_column(LargeBinary)
     body: Mapped[bytes] = mapped_column(LargeBinary)
 
@@ -199,7 +199,7 @@ class LogCheckpointRow(Base):
     """Every tree head that was ever signed. Append-only."""
 
     __tablename__ = "log_checkpoints"
-    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     note: Mapped[str]
 
 
@@ -207,5 +207,5 @@ class LogPublishedRow(Base):
     """Every checkpoint that a quorum of witnesses has cosigned. Append-only."""
 
     __tablename__ = "log_published"
-    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     note: Mapped[str]

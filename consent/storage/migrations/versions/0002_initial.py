@@ -37,13 +37,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "log_checkpoints",
-        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("size", BigId, autoincrement=False, nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("size"),
     )
     op.create_table(
         "log_published",
-        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("size", BigId, autoincrement=False, nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("size"),
     )
@@ -68,7 +68,7 @@ def upgrade() -> None:
     op.bulk_insert(state, [first])
     op.create_table(
         "log_entries",
-        sa.Column("idx", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("idx", BigId, autoincrement=False, nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("idx"),
@@ -125,7 +125,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "commitments",
-        sa.Column("entry_index", sa.BigInteger(), nullable=False),
+        sa.Column("entry_index", BigId, nullable=False),
         sa.Column("campaign_sha256", sa.String(length=64), nullable=False),
         sa.Column("lender", sa.String(length=63), nullable=False),
         sa.Column("release", sa.Integer(), nullable=False),
@@ -192,7 +192,7 @@ def upgrade() -> None:
         "decisions",
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("subject_id", BigId, nullable=False),
-        sa.Column("entry_index", sa.BigInteger(), nullable=False),
+        sa.Column("entry_index", BigId, nullable=False),
         sa.ForeignKeyConstraint(
             ["subject_id"],
             ["subjects.id"],

@@ -1,0 +1,694 @@
+"""Ten thousand hostile requests, generated from the registry's own OpenAPI and by damaging good ones: none is a 5xx,
+and afterwards the log is whole and everything that was acknowledged is there."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import json
+import random
+import socket
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+import httpx
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from rfc8785 import CanonicalizationError
+from support.house import House, build
+
+from clients.witness import Witness, witness_app
+from consent.api import create_app
+from consent.commands.commit_roster import CommitmentRequest
+from consent.documents import Approval, Campaign, Decision, Notice
+from consent.fsck import check_log
+from consent.registry import Registry, open_registry
+from consent.requests import sign_request
+from consent.service import MAX_BODY_BYTES
+from consent.sessions import ClientSession, SessionAnswer, SessionOffer
+from crypto.documents import canonical_json, unverified_payload
+from crypto.errors import CryptoError
+from crypto.keys import SigningKey, b64
+from crypto.notes import Checkpoint, InclusionProof, sign_checkpoint
+from crypto.policies import Policy
+from crypto.sealing import seal_to
+from crypto.sessions import Ephemeral
+from crypto.witnessing import AddCheckpoint
+
+SEED = 20261122
+AT_ONCE = 24
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request; ``caller`` signs it, or nobody."""
+
+    method: str
+    target: str
+    body: bytes = b""
+    caller: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def call(app: Any, sent: Sent, authorization: str) -> Answered:
+    """One request to an ASGI application, as a server would hand it over."""
+    path, _, query = sent.target.partition("?")
+    headers = [(b"host", b"registry.test"), (b"content-length", str(len(sent.body)).encode())]
+    headers += [(b"content-type", b"application/json")] if sent.body else []
+    headers += [(b"authorization", authorization.encode("latin-1"))] if authorization else []
+    headers += [(name.encode(), value.encode("latin-1")) for name, value in sent.headers]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": sent.method, "scheme": "http",
+        "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    waiting = [{"type": "http.request", "body": sent.body, "more_body": False}]
+    heard: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if waiting:
+            return waiting.pop()
+        await asyncio.sleep(3600)  # the caller stays on the line
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        heard.append(message)
+
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        if not heard:
+            raise
+    stated = {name.decode(): value.decode("latin-1") for name, value in heard[0]["headers"]}
+    return Answered(heard[0]["status"], stated, b"".join(m.get("body", b"") for m in heard[1:]))
+
+
+@dataclass
+class Site:
+    """A registry with a campaign under way, called in its own process, and who may sign."""
+
+    house: House
+    registry: Registry
+    app: FastAPI
+    runner: asyncio.Runner
+    keys: dict[str, SigningKey]
+    authorisation: str
+    sessions: dict[str, ClientSession] = field(default_factory=dict)
+    acknowledged: list[tuple[int, int, str]] = field(default_factory=list)
+    """(first, count, actor) of what was appended."""
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def _authorization(self, sent: Sent, number: int) -> str:
+        if not sent.caller:
+            return ""
+        target = unquote(sent.target.partition("?")[0]) + ("?" + sent.target.partition("?")[2]) * ("?" in sent.target)
+        session = self.sessions.get(sent.caller)
+        too_long = len(target) > 1900  # a signed request names its target in at most 2,000 characters
+        if session is not None and (number % 2 or too_long):
+            return session.authorization(sent.method, target, sent.body)
+        if too_long:
+            return ""
+        return "Bearer " + sign_request(self.keys[sent.caller], sent.caller, "registry", sent.method, target, sent.body)
+
+    def send(self, requests: Sequence[Sent]) -> list[Answered]:
+        """Send all of them, many at once; every answer is one that a client can understand, and none is a 5xx."""
+
+        async def batch(some: Sequence[tuple[Sent, str]]) -> list[Answered]:
+            return await asyncio.gather(*(call(self.app, sent, signed) for sent, signed in some))
+
+        answers: list[Answered] = []
+        for at in range(0, len(requests), AT_ONCE):
+            signed = [(sent, self._authorization(sent, i)) for i, sent in enumerate(requests[at : at + AT_ONCE])]
+            answers += self.runner.run(batch(signed))
+        for sent, answer in zip(requests, answers, strict=True):
+            self.statuses[answer.status] += 1
+            assert answer.status < 500, (sent, answer)
+            if answer.status >= 400:
+                assert answer.headers["content-type"] == "application/problem+json", (sent, answer)
+                assert json.loads(answer.body)["status"] == answer.status
+            elif sent.target == "/v1/log/entries":
+                told = json.loads(answer.body)
+                self.acknowledged.append((told["first"], told["count"], sent.caller))
+        return answers
+
+    def begin(self, caller: str) -> None:
+        ephemeral = Ephemeral()
+        offer = SessionOffer(caller=caller, audience="registry", ephemeral=ephemeral.public)
+        token = offer.sign(self.keys[caller])
+        body = json.dumps({"offer": token}).encode()
+        answered = json.loads(self.send([Sent("POST", "/v1/sessions", body, caller)])[0].body)["answer"]
+        answer = SessionAnswer.verify(answered, self.registry.signing_key.public)
+        self.sessions[caller] = ClientSession.agreed(ephemeral, offer, token, answered, answer)
+
+    def check(self) -> None:
+        """The log is whole, and what was acknowledged is in it, once, under whoever sent it."""
+        self.registry.sequencer.settle()
+        found = check_log(self.registry.database, self.registry.log)
+        assert found.entries == found.integrated
+        taken: set[int] = set()
+        with self.registry.database.read() as session:
+            leaves = [json.loads(leaf) for leaf in self.registry.log.leaves(session, 0, found.entries)]
+        for first, count, actor in self.acknowledged:
+            mine = set(range(first, first + count))
+            assert not mine & taken
+            taken |= mine
+            assert {leaves[index]["actor"] for index in mine} == {actor}
+        assert not self.registry.sequencer.halted
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory) -> Iterator[Site]:
+    patched = pytest.MonkeyPatch()
+    patched.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
+    with build(tmp_path_factory.mktemp("fuzz") / "house", people=12, shared=1) as house:
+        house.decide_first()
+        house.activate()
+        client = house.client("aspen")
+        authorisation = client.authorisation(house.campaign.sha256).id
+        house.stop_registry()
+        registry = open_registry(house.founded.registry_home)
+        app = create_app(registry)
+        borrower = house.borrowers["cedar"][0]
+        keys = {
+            "aspen": house.node("aspen").key,
+            "coordinator": house.coordinator().key,
+            "registry": house.founded.registry_key,
+            "auditor": house.founded.auditor_key,
+            borrower.pseudonym: borrower.key,
+        }
+        with asyncio.Runner() as runner:
+            stack = AsyncExitStack()
+            runner.run(stack.enter_async_context(app.router.lifespan_context(app)))
+            built = Site(house, registry, app, runner, keys, authorisation)
+            yield built
+            runner.run(stack.aclose())
+        registry.close()
+        patched.undo()
+
+
+@pytest.fixture
+def site(opened: Site) -> Site:
+    for caller in ("aspen", "coordinator", "registry", "auditor"):
+        opened.begin(caller)
+    return opened
+
+
+# --- generated from the OpenAPI document
+
+
+def test_every_reference_of_the_openapi_document_leads_somewhere(site):
+    document = site.app.openapi()
+
+    def references(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if isinstance(node.get("$ref"), str) else [])
+        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from references(child)
+
+    found = set(references(document))
+    assert found
+    for reference in found:
+        node = document
+        for step in reference.removeprefix("#/").split("/"):
+            assert step in node, reference
+            node = node[step]
+
+
+def operations(app: FastAPI) -> list[Any]:
+    return [result.ok() for result in schemathesis.openapi.from_dict(app.openapi()).get_all_operations()]
+
+
+def generated(operation: Any, mode: schemathesis.GenerationMode, count: int) -> list[Sent]:
+    """Cases of one operation, as schemathesis makes them."""
+    found: list[Sent] = []
+
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+        database=None,
+        derandomize=True,
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def collect(case: Any) -> None:
+        kwargs = case.as_transport_kwargs(base_url="http://registry.test")
+        kwargs.pop("cookies", None)
+        try:
+            request = httpx.Request(**{k: v for k, v in kwargs.items() if k in {"method", "url", "params"}})
+        except (httpx.InvalidURL, ValueError):
+            return
+        body = kwargs.get("data") or b""
+        if "json" in kwargs:
+            try:
+                body = json.dumps(kwargs["json"]).encode()
+            except (TypeError, UnicodeEncodeError, ValueError):
+                return
+        if not isinstance(body, bytes):
+            body = urlencode(body).encode() if isinstance(body, dict) else str(body).encode()
+        found.append(Sent(operation.method.upper(), request.url.raw_path.decode(), body))
+
+    collect()
+    return found
+
+
+def test_whatever_the_openapi_document_allows_or_forbids_is_answered(site):
+    """Each generated request comes from nobody and from callers of every kind."""
+    sent = 0
+    for operation in operations(site.app):
+        cases: list[Sent] = []
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+            try:
+                cases += generated(operation, mode, 10)
+            except Exception as refused:  # an operation without any parameter has no negative cases
+                if type(refused).__name__ not in {"Unsatisfiable", "SkipTest", "Skip"}:
+                    raise
+        assert cases, operation.label
+        who = list(site.keys)[: -1 if operation.label == "DELETE /v1/me" else None]  # the borrower is needed later
+        requests = [Sent(case.method, case.target, case.body, caller) for case in cases for caller in ("", *who)]
+        site.send(requests)
+        sent += len(requests)
+    assert len(operations(site.app)) >= 25
+    assert sent >= 2000
+    site.check()
+
+
+# --- good requests, damaged
+
+
+HOSTILE: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, "", " ", "\x00", "\n",
+    "a" * 5000, "😀" * 50, "../../../etc/passwd", "' OR 1=1 --", "{{7*7}}", "%s%n", "NaN", "0", "-1", "1e9", "é", "=",
+    "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-02-30T00:00:00Z", "0" * 64,
+    "v1." + "A" * 43, "auditor", "registry", "aspen", "consent.decided", "use.read", [], {}, [[]], [None], {"": ""},
+    "\ud800", {"a": {"a": {"a": {}}}}, [0] * 300, ["auditor"] * 17,
+)  # fmt: skip
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from places(child, (*path, name))
+    elif isinstance(node, list):
+        for number, child in enumerate(node):
+            yield from places(child, (*path, number))
+
+
+def damaged(value: Any, rng: random.Random) -> Any:
+    """A copy with one to three places replaced, removed, doubled or added to."""
+    found = copy.deepcopy(value)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        path = rng.choice(list(places(found)))
+        if not path:
+            if rng.random() < 0.1:
+                return rng.choice(HOSTILE)
+            continue
+        parent = found
+        for step in path[:-1]:
+            parent = parent[step]
+        match rng.randrange(6):
+            case 0:
+                del parent[path[-1]]
+            case 1 if isinstance(parent, dict):
+                parent[rng.choice(("extra", "", "a" * 200, "type", "__proto__", "é"))] = rng.choice(HOSTILE)
+            case 2 if isinstance(parent[path[-1]], str) and parent[path[-1]]:
+                text = parent[path[-1]]
+                at = rng.randrange(len(text))
+                parent[path[-1]] = text[:at] + rng.choice(("", "A", "\x7f", "é", ".", "=", "\u2028")) + text[at + 1 :]
+            case 3 if isinstance(parent, list):
+                parent.append(copy.deepcopy(parent[path[-1]]))
+            case _:
+                parent[path[-1]] = rng.choice(HOSTILE)
+    return found
+
+
+def cut(data: bytes, rng: random.Random) -> bytes:
+    """Bytes flipped, cut off, doubled or stuffed."""
+    at = rng.randrange(len(data) + 1)
+    match rng.randrange(5):
+        case 0:
+            return data[:at]
+        case 1:
+            return data[:at] + rng.randbytes(rng.randrange(1, 9)) + data[at:]
+        case 2:
+            return data[:at] + data[max(0, at - 30) :]
+        case 3:
+            return data[:at] + b"[" * rng.choice((1, 50, 3000)) + data[at:]
+        case _:
+            altered = bytearray(data)
+            altered[at - 1] ^= 1 << rng.randrange(8)
+            return bytes(altered)
+
+
+def forged(typ: str, payload: Any, key: SigningKey) -> str:
+    """A document with a good signature over whatever ``payload`` is, canonical or not."""
+    header = b64(json.dumps({"alg": "Ed25519", "typ": typ, "kid": key.public.thumbprint}).encode())
+    signed = f"{header}.{b64(payload if isinstance(payload, bytes) else json.dumps(payload).encode())}"
+    return f"{signed}.{b64(key.sign(signed.encode()))}"
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
+    """(method and target, caller, body) of calls that are all in order, by name."""
+    house, campaign = site.house, site.house.campaign.sha256
+    borrower = house.borrowers["aspen"][1]
+    entry = {
+        "type": "use.scored", "campaign": campaign, "counts": {"rows": 120}, "hashes": {"file": digest("file")},
+        "to": ["auditor"], "body": b64(b"why"),
+    }  # fmt: skip
+    about = {"type": "use.told", "subject": borrower.pseudonym, "counts": {"letters": 1}, "body": b64(b"what")}
+    charge = house.campaign.planned_charge(0)
+    auditor = house.founded.auditor_recipient.public
+    commitment = CommitmentRequest(
+        authorisation_id=site.authorisation, release=0, attempt=1, kind=charge[0], root=digest("root"),
+        noise_multiplier=charge[1], sampling_rate=charge[2], steps=charge[3],
+        sealed_body=b64(seal_to(auditor, b"who", b"context")),
+    )  # fmt: skip
+    person = {
+        "pseudonym": f"v1.{b64(hashlib.sha256(b'p').digest())}",
+        "ledger_pseudonym": f"v1.{b64(hashlib.sha256(b'l').digest())}",
+        "public_key": SigningKey.generate().public.text,
+    }
+    return {
+        "entries": ("/v1/log/entries", "aspen", {"entries": [entry, about]}),
+        "subjects": ("/v1/subjects", "aspen", {"subjects": [person, {**person, "pseudonym": "v1." + "B" * 43}]}),
+        "commitment": (f"/v1/campaigns/{campaign}/commitments", "aspen", commitment.model_dump(mode="json")),
+        "model": (f"/v1/campaigns/{campaign}/model", "coordinator", {"card_sha256": digest("c"), "card": "card"}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("entries", 2500), ("subjects", 1000), ("commitment", 500), ("model", 300)],
+)
+def test_bodies_of_known_callers_damaged_in_any_place_are_answered(site, name, count):
+    rng = random.Random(SEED)
+    target, caller, body = good_requests(site)[name]
+    whole = json.dumps(body).encode()
+    requests = [Sent("POST", target, json.dumps(damaged(body, rng)).encode(), caller) for _ in range(count * 3 // 4)]
+    requests += [Sent("POST", target, cut(whole, rng), caller) for _ in range(count - len(requests))]
+    before = Counter(site.statuses)
+    site.send(requests)
+    seen = site.statuses - before
+    assert seen[422] > count // 4, "the damage reached the body's validation"
+    assert sum(seen.values()) == count
+    site.check()
+
+
+def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], SigningKey]]:
+    """(target, caller, type, payload, signer) of signed documents that are all in order."""
+    house, moment = site.house, site.registry.clock()
+    person = house.borrowers["birch"][3]
+    decision = Decision.claimed(person.first_answer(house.notice, True))
+    campaign = house.campaign.model_copy(update={"id": "another"})
+    approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", approved_at=moment)
+    notice = house.notice.model_copy(update={"version": 7})
+    offer = SessionOffer(caller="aspen", audience="registry", ephemeral=Ephemeral().public)
+    keys = site.keys
+    return {
+        "decisions": ("/v1/decisions", "", Decision.typ, decision.payload(), person.key),
+        "campaign": ("/v1/campaigns", "coordinator", Campaign.typ, campaign.payload(), keys["coordinator"]),
+        "approval": (
+            f"/v1/campaigns/{approval.campaign_sha256}/approvals", "aspen", Approval.typ, approval.payload(),
+            keys["aspen"],
+        ),
+        "notice": ("/v1/notices", "registry", Notice.typ, notice.payload(), keys["registry"]),
+        "session": ("/v1/sessions", "aspen", SessionOffer.typ, offer.payload(), keys["aspen"]),
+    }  # fmt: skip
+
+
+def has_canonical_form(payload: Any) -> bool:
+    try:
+        canonical_json(json.loads(payload) if isinstance(payload, bytes) else payload)
+    except CanonicalizationError:
+        return False
+    except (ValueError, RecursionError):
+        return True  # no JSON at all
+    return True
+
+
+def token_alone(token: str) -> dict[str, Any]:
+    return {"token": token}
+
+
+WRAPPED = {"decisions": lambda token: {"tokens": [token]}, "session": lambda token: {"offer": token}}
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("decisions", 600), ("campaign", 300), ("approval", 150), ("notice", 250), ("session", 200)]
+)
+def test_documents_with_good_signatures_and_bad_contents_are_answered(site, name, count):
+    rng = random.Random(SEED + 1)
+    target, caller, typ, payload, key = documents(site)[name]
+    wrap = WRAPPED.get(name, token_alone)
+    requests = []
+    for number in range(count):
+        altered: Any = damaged(payload, rng) if number % 3 else cut(json.dumps(payload).encode(), rng)
+        if not has_canonical_form(altered):
+            continue  # see the test after this one
+        token = forged(typ, altered, key)
+        if number % 10 == 9:
+            token = cut(token.encode(), rng).decode("latin-1")
+        requests.append(Sent("POST", target, json.dumps(wrap(token)).encode(), caller))
+    before = Counter(site.statuses)
+    site.send(requests)
+    assert (site.statuses - before)[401] > count // 4, "the damage reached the document's validation"
+    site.check()
+
+
+@pytest.mark.xfail(strict=True, reason="a value without canonical form passes the schema, and hashing it fails: 500")
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("notice", {"version": 2**53}),
+        ("notice", {"texts": {"en": "\ud800"}}),
+        ("campaign", {"seed": -(2**53)}),
+        ("campaign", {"title": "\ud800"}),
+        ("campaign", {"features": {"count": 10**400}}),
+    ],
+    ids=str,
+)
+def test_a_document_that_has_no_canonical_form_is_refused(site, name, change):
+    target, caller, typ, payload, key = documents(site)[name]
+    token = forged(typ, payload | change, key)
+    answer = site.send([Sent("POST", target, json.dumps(WRAPPED.get(name, token_alone)(token)).encode(), caller)])[0]
+    assert answer.status in {401, 422}
+
+
+def test_credentials_damaged_in_any_place_let_nobody_in(site):
+    rng = random.Random(SEED + 2)
+    target = f"/v1/campaigns/{site.house.campaign.sha256}"
+    good = sign_request(site.keys["aspen"], "aspen", "registry", "GET", target, b"").encode()
+    session = site.sessions["aspen"].authorization("GET", target, b"").encode()
+    fields = unverified_payload(good.decode())
+    headers = [
+        "Bearer",
+        "Session",
+        "Basic eDp5",
+        "Bearer ..",
+        "Session ..",
+        "Bearer " + "A" * 20_000,
+        "\xff",
+        "session",
+    ]
+    headers += ["Bearer " + cut(good, rng).decode("latin-1") for _ in range(300)]
+    headers += [cut(session, rng).decode("latin-1") for _ in range(200)]
+    headers += [
+        "Bearer " + forged("tahini-request", damaged(fields | {"jti": f"{i:016d}"}, rng), site.keys["aspen"])
+        for i in range(400)
+    ]
+    requests = [Sent("GET", target, headers=(("authorization", header),)) for header in headers]
+    answers = site.send(requests)
+    let_in = [header for header, answer in zip(headers, answers, strict=True) if answer.status not in {401, 422}]
+    for header in let_in:
+        scheme, _, token = header.partition(" ")
+        assert scheme.lower() in {"bearer", "session"}
+        assert token, "only credentials that still say the same may pass"
+    assert len(let_in) < 40, "JSON that was damaged where it does not matter"
+
+
+# --- paths and bytes
+
+
+PATHS = (
+    "/tile/0/../../x", "/tile/0/..%2f..%2fregistry.key", "/tile/0/%2e%2e/%2e%2e/registry.db", "/tile/0/..\\..\\x",
+    "/tile/0/%252e%252e%252fregistry.key", "/tile/0/000/../001", "/tile/0/./000", "/tile//000", "/tile/0//000",
+    "/tile/0/000%00", "/tile/0/000%0a", "/tile/0/000.p/", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/0/000.p/01",
+    "/tile/0/000.p/1/2", "/tile/0/000.p/-1", "/tile/0/000.p/%D9%A1", "/tile/0/%D9%A1%D9%A1%D9%A1", "/tile/0/x000/000",
+    "/tile/0/x999/x999/x999/x999/x999/x999/x999/999", "/tile/0/" + "x999/" * 40 + "999", "/tile/63/000", "/tile/64/000",
+    "/tile/-1/000", "/tile/00/000", "/tile/1e1/000", "/tile/9223372036854775808/000", "/tile/" + "9" * 500 + "/000",
+    "/tile/entries/../checkpoint", "/tile/entries/%2e%2e%2fcheckpoint", "/tile/entries/x001/x002/003.p/300",
+    "/tile/entries/" + "0" * 5000, "/tile/entries/", "/tile/data/000", "/tile/0/000?x=%ff", "/checkpoint/..", "/..",
+    "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/checkpoint%00", "/v1/log/entries/..%2f..%2f..%2fregistry.key",
+    "/v1/log/entries/-1", "/v1/log/entries/1.0", "/v1/log/entries/" + "9" * 4301, "/v1/log/entries/9223372036854775807",
+    "/v1/log/entries/%D9%A1", "/v1/log/entries/0x1", "/v1/log/inclusion/9223372036854775807?wait=true",
+    "/v1/log/inclusion/0?wait=maybe", "/v1/log/inclusion/0?wait=true&wait=false", "/v1/log/inclusion/1_0",
+    "/v1/log/consistency", "/v1/log/consistency?old=1", "/v1/log/consistency?old=1&new=9223372036854775807",
+    "/v1/log/consistency?old=2&new=1", "/v1/log/consistency?old=1&old=2&new=3", "/v1/log/consistency?old=%00&new=1",
+    "/v1/log/consistency?old=" + "1" * 5000 + "&new=2", "/v1/log/consistency?old[]=1&new={}", "/v1/log/bodies/0",
+    "/v1/log/bodies/999999999", "/v1/log/envelopes/" + "0" * 64, "/v1/log/envelopes/..%2f..", "/v1/log/envelopes/%00",
+    "/v1/notices/%00/1", "/v1/notices/training/0", "/v1/notices/training/9223372036854775807", "/v1/notices/..%2fx/1",
+    "/v1/notices/" + "n" * 5000 + "/1", "/v1/notices/%F0%9F%98%80/1", "/v1/notices/%ff%fe/1", "/v1/campaigns/%00",
+    "/v1/campaigns/" + "0" * 64, "/v1/campaigns/x%23y", "/v1/campaigns/x%3Fy=1", "/v1/campaigns/..%2f..%2fhealthz",
+    "/v1/campaigns/%ff/snapshot", "/v1/campaigns//snapshot", "/v1/me/consents?x=" + "y" * 5000, "/v1/me/../me",
+    "/docs/", "/openapi.json?x", "/static/../registry.key", "/healthz%2f", "/healthz?%",
+    "/v1/log/entries/0?" + "a&" * 2000,
+)  # fmt: skip
+
+
+def test_no_path_leads_out_of_the_log_or_into_an_internal_error(site):
+    methods = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "BREW")
+    callers = ("", *site.keys)
+    gone = [Sent("DELETE", path, b"", caller) for path in PATHS for caller in callers if "/me" in path]
+    requests = [Sent(method, path) for path in PATHS for method in methods]
+    requests += [Sent("GET", path, b"", caller) for path in PATHS for caller in callers]
+    answers = site.send([sent for sent in requests if sent not in gone])
+    secrets = [(site.house.founded.registry_home / name).read_bytes() for name in ("registry.key", "log.key")]
+    for answer in answers:
+        assert not any(secret in answer.body for secret in secrets)
+        assert b"root:" not in answer.body
+        assert b"SQLite format" not in answer.body
+    assert len(answers) >= 1200
+    site.check()
+
+
+def test_bodies_that_are_too_large_or_too_deep_are_refused(site):
+    targets = {"/v1/log/entries": "aspen", "/v1/subjects": "aspen", "/v1/campaigns": "coordinator", "/v1/decisions": ""}
+    for target, caller in targets.items():
+        bodies = (b"[" * 200_000, b'{"a":' * 50_000, b'"' + b"x" * 2_000_000, b"9" * 100_000, b'{"tokens":["\\ud800"]}')
+        requests = [Sent("POST", target, body, caller) for body in (*bodies, b"\xff\xfe", b"\x00", b"NaN", b"null")]
+        assert {answer.status for answer in site.send(requests)} <= {400, 401, 422}
+        large = Sent("POST", target, b"x" * (MAX_BODY_BYTES + 1), caller)
+        assert site.send([large])[0].status == 413
+    site.check()
+
+
+def test_a_recipient_or_a_borrower_that_the_log_does_not_know_costs_nothing(site):
+    entry = {"type": "use.scored", "body": ""}
+    stranger = site.house.borrowers["birch"][0].pseudonym
+    readers = [{"to": [name]} for name in ("nobody", "registry", "aspen", "a" * 63)]
+    readers += [{"to": ["auditor", "nobody"]}, {"subject": "v1." + "A" * 43}, {"subject": stranger}]
+    with site.registry.database.read() as session:
+        before = site.registry.log.size(session)
+    bodies = [
+        json.dumps({"entries": [{**entry, "to": ["auditor"]}, {**entry, **reader}]}).encode() for reader in readers
+    ]
+    answers = site.send([Sent("POST", "/v1/log/entries", body, "aspen") for body in bodies])
+    assert {answer.status for answer in answers} == {404}
+    with site.registry.database.read() as session:
+        assert site.registry.log.size(session) == before, "all or none"
+
+
+def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(house):
+    """The server in front sees these; whatever it does, the next caller is served."""
+    host, port = httpx.URL(house.url).host, httpx.URL(house.url).port
+    head = b"POST /v1/decisions HTTP/1.1\r\nHost: x\r\n"
+    messages = (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 50,
+        b"GET /checkpoint HTTP/1.1\r\n\r\n", b"GET /checkpoint HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /tile/0/../../x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /tile/0/\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET http://elsewhere/checkpoint HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /checkpoint HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        head + b"Content-Length: -1\r\n\r\n", head + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
+        head + b"Content-Length: 99999999999999999999\r\n\r\n", head + b"Content-Length: 10\r\n\r\nabc",
+        head + b"Content-Length: 17777777\r\n\r\n", head + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        head + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n{}",
+        head + b"Content-Length: 2\r\nAuthorization: Session \xff\xfe\r\nConnection: close\r\n\r\n{}",
+    )  # fmt: skip
+    for message in messages:
+        with socket.create_connection((host, port), timeout=5) as connection:
+            connection.sendall(message)
+            connection.shutdown(socket.SHUT_WR)
+            try:
+                heard = connection.recv(65536)
+            except ConnectionError:
+                heard = b""
+        assert b" 500 " not in heard.split(b"\r\n", 1)[0], message[:80]
+        assert httpx.get(f"{house.url}/healthz").json()["status"] == "ok"
+
+
+# --- notes, proofs, witnesses
+
+
+def test_a_witness_answers_damaged_replayed_and_foreign_checkpoints(site):
+    """A real head of this log, which its witnesses know; whatever is made of it, only a true extension is cosigned."""
+    rng = random.Random(SEED + 3)
+    site.registry.sequencer.settle()
+    with site.registry.database.read() as session:
+        published = site.registry.log.checkpoint(session)
+    log = site.registry.log
+    node = site.house.founded.node_home("birch")
+    witness = Witness.open(node, log.verifier)
+    app = witness_app({"birch": witness})
+    known = witness.latest(log.origin)
+    head = Checkpoint.parse(known.partition("\n\n")[0] + "\n")
+    other = Checkpoint("elsewhere.example/log", head.size, head.root)
+    good = [
+        AddCheckpoint(head.size, (), published).text.encode(),
+        AddCheckpoint(0, (), published).text.encode(),
+        AddCheckpoint(head.size, (b"\0" * 32,) * 5, sign_checkpoint(other, log.key)).text.encode(),
+    ]
+    requests = [Sent("POST", "/add-checkpoint", cut(rng.choice(good), rng)) for _ in range(900)]
+    requests += [
+        Sent(
+            "POST", "/add-checkpoint", AddCheckpoint(head.size, (), text + published.partition("\n\n")[2]).text.encode()
+        )
+        for text in (
+            f"{log.origin}\n{head.size + 1}\n{b64(b'0' * 33)}\n\n",
+            known.partition("\n\n")[0].replace(str(head.size), str(head.size + 1)) + "\n\n",
+            other.text + "\n",
+        )
+    ]
+
+    async def all_of_them() -> list[Answered]:
+        return [await call(app, sent, "") for sent in requests]
+
+    answers = site.runner.run(all_of_them())
+    for sent, answer in zip(requests, answers, strict=True):
+        assert answer.status in {200, 400, 403, 404, 409, 413, 422}, (sent, answer)
+        if answer.status == 200:
+            assert head.text.encode() in sent.body, "it had cosigned just this before"
+    assert Checkpoint.parse(witness.latest(log.origin).partition("\n\n")[0] + "\n") == head
+    site.registry.log.policy.open(published)
+
+
+def test_damaged_notes_and_proofs_are_refused_in_the_house_s_own_words(site):
+    """Readers meet these: whatever was damaged, they refuse with one kind of error, or read the same thing."""
+    rng = random.Random(SEED + 4)
+    site.registry.sequencer.settle()
+    log = site.registry.log
+    with site.registry.database.read() as session:
+        note = log.checkpoint(session)
+        leaf, proof = log.entry(session, 3).leaf, log.prove_inclusion(session, 3)
+    head, told = log.policy.open(note), proof.text.encode()
+    for _ in range(1500):
+        altered = cut(note.encode(), rng).decode(errors="replace")
+        with suppress(CryptoError):
+            assert log.policy.open(altered) == head, altered
+        text = cut(told, rng).decode(errors="replace")
+        with suppress(CryptoError):
+            parsed = InclusionProof.parse(text)
+            assert parsed.verify(leaf, log.policy) == head
+            assert parsed.index == 3
+        with suppress(CryptoError):
+            Policy.parse(cut(log.policy.text.encode(), rng).decode(errors="replace"))
