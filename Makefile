@@ -12,6 +12,8 @@ STAMP  := $(VENV)/.installed
 # needs. 2.13.0 satisfies the range in pyproject.toml, so nothing is replaced afterwards.
 TORCH  ?= torch==2.13.0
 
+JOBS   ?= 2
+
 export OMP_NUM_THREADS ?= 1
 export FLWR_TELEMETRY_ENABLED ?= 0
 export RAY_USAGE_STATS_ENABLED ?= 0
@@ -34,7 +36,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
