@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from consent.entries import leaf_time
 from consent.errors import LogDamaged
 from consent.log import AuditLog
 from consent.storage import Database
@@ -164,7 +165,7 @@ def _entries(session: Session, stop: int) -> Iterator[tuple[int, bytes, bytes]]:
     while start < stop:
         page = session.execute(
             select(LogEntryRow.index, LogEntryRow.leaf, LogEntryRow.body)
-            .where(LogEntryRow.index >= start, LogEntryRow.index < start + _CHUNK)
+            .where(LogEntryRow.index >= start, LogEntryRow.index < min(start + _CHUNK, stop))
             .order_by(LogEntryRow.index)
         ).all()
         yield from ((index, leaf, body) for index, leaf, body in page)
@@ -194,12 +195,12 @@ def _check_entry(where: str, leaf: bytes, body: bytes, latest: str, envelopes: _
     try:
         fields = json.loads(leaf)
         time, about = str(fields["time"]), fields["body"]
-        stated = str(about["sha256"])
+        stated, digest = str(about["sha256"]), hashlib.sha256(body).hexdigest()
         _require(canonical_json(fields) == leaf, f"{where} is not canonical JSON")
     except (ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{where} is not a leaf: {type(error).__name__}") from error
     _require(time >= latest, f"{where}: its time {time} is before the one of the entry in front of it")
-    _require(hmac.compare_digest(hashlib.sha256(body).hexdigest(), stated), f"{where}: its body was altered")
+    _require(hmac.compare_digest(digest, stated), f"{where}: its body was altered")
     if "envelope" in about:
         envelopes.check(str(about["envelope"]), where)
     return time
@@ -234,10 +235,13 @@ def check_log(
         _require(expected == state.appended, f"entry {expected} is missing")
         beyond = session.scalar(select(func.min(LogEntryRow.index)).where(LogEntryRow.index >= state.appended))
         _require(beyond is None, f"entry {beyond} is there, but the log says that it has only {state.appended}")
+        told = leaf_time(state.newest)
+        _require(expected == 0 or told == latest, f"the log says that its newest entry is of {told}, which it is not")
         tiles.finish()
         heads.finish()
+        signed = session.scalar(select(func.max(LogCheckpointRow.size))) or 0
         _require(
-            state.integrated == 0 or open_checkpoint(log.signed_head(session), log.verifier).size == state.integrated,
+            signed == state.integrated,
             f"the log says that {state.integrated} entries are integrated, but the newest signed head has another size",
         )
         progress(expected, state.appended)

@@ -7,6 +7,7 @@ together: the more there is to do, the more is done at once. A caller is answere
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -22,6 +23,9 @@ MOST_ENTRIES = 8192
 REST, LONGEST_REST_S = 4.0, 0.02
 MOST_WAITING = 1024
 """Requests that may wait; more are refused at once rather than kept in memory."""
+
+
+logger = logging.getLogger("tahini.log")
 
 
 @dataclass
@@ -46,9 +50,11 @@ class GroupCommit:
 
     registry: Registry
     _queue: queue.Queue[_Waiting | None] = field(default_factory=lambda: queue.Queue(MOST_WAITING), repr=False)
+    _stopping: bool = False
     _thread: threading.Thread | None = field(default=None, repr=False)
 
     def start(self) -> None:
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
@@ -73,7 +79,7 @@ class GroupCommit:
         return await waiting.answer
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
+        while not self._stopping and (first := self._queue.get()) is not None:
             group = self._gather(first)
             started = time.monotonic()
             try:
@@ -92,7 +98,7 @@ class GroupCommit:
             except queue.Empty:
                 break
             if waiting is None:
-                self._queue.put(None)
+                self._stopping = True
                 break
             group.append(waiting)
             count += len(waiting.entries)
@@ -113,4 +119,7 @@ def _answer(group: Sequence[_Waiting], answers: Sequence[int | Exception]) -> No
         for waiting, answer in zip(group, answers, strict=True):
             waiting.resolve(answer)
 
-    group[0].loop.call_soon_threadsafe(tell)
+    try:
+        group[0].loop.call_soon_threadsafe(tell)
+    except RuntimeError:
+        logger.info("the callers of %d committed requests are gone", len(group))

@@ -33,7 +33,7 @@ from consent.storage.tables import (
     LogPublishedRow,
     LogTileRow,
 )
-from crypto.errors import ProofError
+from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
 from crypto.merkle import (
     HASH_SIZE,
@@ -135,10 +135,12 @@ class AuditLog:
         found = set(session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(unsure))))
         if len(self._stored) > _MOST_REMEMBERED:
             self._stored.clear()
-        self._stored.update(found)
+        mine = session.info.setdefault("envelopes", set())  # inserted by this very transaction, which may still fail
+        self._stored.update(found - mine)
         rows = [{"sha256": name, "header": named[name]} for name in unsure if name not in found]
         if rows:
             session.execute(insert(LogEnvelopeRow), rows)
+            mine.update(row["sha256"] for row in rows)
 
     # --- reading
 
@@ -170,7 +172,14 @@ class AuditLog:
 
     def _head(self, session: Session) -> tuple[Checkpoint, str]:
         note = self.checkpoint(session)
-        return open_checkpoint(note, self.verifier), note
+        return self.own_head(note), note
+
+    def own_head(self, note: str) -> Checkpoint:
+        """A head that this log signed itself; raises LogDamaged when the note is not what was stored."""
+        try:
+            return open_checkpoint(note, self.verifier)
+        except SignatureError as error:
+            raise LogDamaged(f"a head that was stored is damaged ({error}); run: tahini log fsck") from error
 
     def prove_inclusion(self, session: Session, index: int) -> InclusionProof:
         """Proof that entry ``index`` is under the newest published checkpoint.
@@ -199,8 +208,12 @@ class AuditLog:
             raise ProofError(f"the log has no {new} entries yet")
         read = tile_reader(TileStore(session).load)
         with _damage():
-            proof = consistency_proof(old, new, read)
-            verify_consistency(old, new, proof, tree_root(old, read), tree_root(new, read))
+            proof, roots = consistency_proof(old, new, read), {size: tree_root(size, read) for size in (old, new)}
+            verify_consistency(old, new, proof, roots[old], roots[new])
+            for note in session.scalars(select(LogCheckpointRow.note).where(LogCheckpointRow.size.in_([old, new]))):
+                head = self.own_head(note)
+                if not hmac.compare_digest(head.root, roots.get(head.size, b"")):
+                    raise LogDamaged(f"the stored tree of {head.size} entries is not the one that was signed")
         return proof
 
     def tile(self, session: Session, level: int, index: int, width: int) -> bytes:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from rfc8785 import CanonicalizationError
 
 from crypto.documents import document_hash, sign_document, unverified_payload, verify_document
 from crypto.errors import SignatureError
@@ -57,7 +58,11 @@ class Document(BaseModel):
     @classmethod
     def _of(cls, payload: dict[str, Any]) -> Self:
         try:
-            return cls.model_validate(payload)
+            found = cls.model_validate(payload)
+            _ = found.sha256  # what has no canonical form has no name, and cannot be meant
+            return found
+        except (CanonicalizationError, RecursionError) as error:
+            raise SignatureError(f"the {cls.typ} document has no canonical form") from error
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])

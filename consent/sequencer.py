@@ -24,9 +24,9 @@ from consent.storage.database import upsert
 from consent.storage.lease import LEASE_S
 from consent.storage.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
 from consent.witnesses import WitnessAhead, Witnesses
-from crypto.errors import CryptoError, ProofError
+from crypto.errors import CryptoError, ProofError, SignatureError
 from crypto.merkle import leaf_hash, tree_root
-from crypto.notes import Checkpoint, open_checkpoint, sign_checkpoint
+from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.policies import NO_QUORUM
 from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_reader
 
@@ -120,7 +120,10 @@ class Sequencer:
         """Before anything is signed on top of it: the stored tree is the one that was signed last."""
         if size == 0:
             return
-        signed = open_checkpoint(self.log.signed_head(session), self.log.verifier)
+        try:
+            signed = self.log.own_head(self.log.signed_head(session))
+        except NotFound as error:
+            raise LogDamaged(f"every head of {size} integrated entries is lost; run: tahini log fsck") from error
         try:
             root = tree_root(size, tile_reader(load))
         except ProofError as error:
@@ -171,12 +174,19 @@ class Sequencer:
                     note = self.log.signed_head(session)
                 except NotFound:
                     return 0
-            head = Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+            head = self._claimed(note)
             if head.size > published:
-                self._cosign(note, open_checkpoint(note, self.log.verifier))
+                self._cosign(note, self.log.own_head(note))
                 published = head.size
         self._tell(published)
         return published
+
+    def _claimed(self, note: str) -> Checkpoint:
+        """What a stored head says of itself; its signature is checked where it matters."""
+        try:
+            return Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+        except SignatureError as error:
+            raise LogDamaged(f"the newest signed head is damaged ({error}); run: tahini log fsck") from error
 
     def _tell(self, published: int) -> None:
         with self._moved:

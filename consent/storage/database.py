@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from consent.errors import Malformed, StorageFailed
@@ -153,15 +154,16 @@ def _told_apart() -> Iterator[None]:
     except DataError as error:
         raise Malformed("the request holds a value that the database cannot hold") from error
     except (OperationalError, InterfaceError) as error:
-        raise _failed(error) from error
-    except InternalError as error:
-        if "append-only" in str(error.orig):
+        raise _failed(error.orig or error) from error
+    except (InternalError, DatabaseError) as error:
+        ours = "append-only" in str(error.orig) or type(error) not in {InternalError, DatabaseError}
+        if ours:
             raise
-        raise _failed(error) from error
+        raise _failed(error.orig or error) from error
 
 
-def _failed(error: DBAPIError) -> StorageFailed:
-    reason = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+def _failed(error: BaseException) -> StorageFailed:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
 
 
@@ -197,10 +199,13 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         cursor: Any = connection.connection.cursor()
-        with cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(list(columns.values()))
-            for row in rows:
-                copy.write_row(row)
+        try:
+            with cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+                copy.set_types(list(columns.values()))
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
+            raise _failed(error) from error
         return
     marks = ", ".join("?" * len(columns))
     connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608

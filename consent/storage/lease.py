@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from consent.errors import LogHeld
+from consent.errors import LogDamaged, LogHeld
 
 LEASE_S = 10.0
 
@@ -37,8 +37,12 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When process ``pid`` started, in clock ticks since boot; empty if there is none (proc(5), field 22 of stat)."""
-    return (_read(f"/proc/{pid}/stat").rpartition(")")[2].split() or [""] * 20)[19]
+    """When process ``pid`` started, in clock ticks since boot; empty if there is none, or a dead one unreaped.
+
+    Fields 3 and 22 of ``/proc/<pid>/stat`` (proc(5)).
+    """
+    found = _read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["Z"] * 20
+    return "" if found[0] == "Z" else found[19]
 
 
 def _process() -> str:
@@ -83,7 +87,10 @@ def _advance(names: tuple[str, ...]) -> TextClause:
 
 def read_state(session: Session) -> LogState:
     """How far the log is and who writes to it."""
-    return LogState(*session.connection().execute(_SELECT).one())
+    rows = session.connection().execute(_SELECT).all()
+    if len(rows) != 1:
+        raise LogDamaged("the log's own account of itself is lost; run: tahini log fsck")
+    return LogState(*rows[0])
 
 
 @dataclass
@@ -103,7 +110,7 @@ class Lease:
         if (state.holder, state.epoch) == (self.name, self.epoch):
             return state
         left = state.held_until - time.time()
-        if state.holder and 0 < left <= LEASE_S and not is_gone(state.holder):
+        if state.holder and 0 < left <= 2 * LEASE_S and not is_gone(state.holder):
             raise LogHeld(
                 f"another process writes to this log ({state.holder}), until it stops or for {left:.0f} s after it was "
                 "last heard of; this one can read"

@@ -1,0 +1,289 @@
+"""Faults for a log: lives that end by kill -9, a filesystem without space, a clock that jumps, a witness at hand.
+
+Run as a program, this module is the parent of :func:`lives`: a process that has imported everything once and has no
+threads, so that a fork of it is a registry that starts within milliseconds.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import event, text
+from support.logs import ORIGIN, Logbook
+
+from clients.witness import Witness
+from consent.entries import Entry, entry_with_sealed_body
+from consent.errors import NotFound
+from consent.log import AuditLog
+from consent.schema import now
+from consent.sequencer import Sequencer
+from consent.storage import Database
+from consent.witnesses import Witnesses
+from crypto.keys import SigningKey, load_signing_key
+from crypto.notes import Verifier
+from crypto.policies import Log, witnessed_by
+from crypto.witnessing import WitnessRefusal
+
+_LARGEST_BATCH = 5
+_WHILE_OPENING = 0.2
+"""Share of the lives whose time runs from the fork on; of the others, from when they have opened the database."""
+
+
+def numbered(number: int, **counts: int) -> Entry:
+    """A real entry that can be told from every other by its counts."""
+    body = b"body of %d" % number
+    return entry_with_sealed_body("use.read", "aspen", {"counts": {"n": number, **counts}}, "auditor", body)
+
+
+def counts(leaf: bytes) -> dict[str, int]:
+    return json.loads(leaf)["counts"]
+
+
+def number(leaf: bytes) -> int:
+    return counts(leaf)["n"]
+
+
+def append(book: Logbook, *numbers: int) -> int:
+    with book.database.write() as session:
+        return book.log.append(session, [numbered(n) for n in numbers])
+
+
+def numbers(book: Logbook) -> list[int]:
+    return [number(leaf) for leaf in book.leaves()]
+
+
+def location_of(database: Database) -> Path | str:
+    """Where ``database`` is, as Database takes it."""
+    url = database._engine.url
+    return Path(url.database or "") if database.dialect == "sqlite" else url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def another(database: Database) -> Iterator[Database]:
+    """The same database as another process would open it."""
+    other = Database(location_of(database))
+    try:
+        yield other
+    finally:
+        other.close()
+
+
+def end_lease(database: Database) -> None:
+    """As if the holder had not been heard of for longer than its lease lasts."""
+    with database.write() as session:
+        session.execute(text("UPDATE log_state SET held_until = 0"))
+
+
+@dataclass
+class Clock:
+    """The machine's clock, in somebody else's hands."""
+
+    moment: datetime = field(default_factory=now)
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def move(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@contextmanager
+def before_transaction(database: Database, number: int, happens: Callable[[], None]) -> Iterator[None]:
+    """``happens`` once, just before the transaction of this ``number``, from 1, begins: the worst moment."""
+    left = [happens] + [lambda: None] * (number - 1)
+
+    def checkout(*_: Any) -> None:
+        if left:
+            left.pop()()
+
+    event.listen(database._engine, "checkout", checkout)
+    try:
+        yield
+    finally:
+        event.remove(database._engine, "checkout", checkout)
+    assert not left, "there were fewer transactions"
+
+
+@dataclass
+class AtTheWitness(httpx.BaseTransport):
+    """The way to a witness in this process."""
+
+    witness: Witness
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return httpx.Response(200, text=self.witness.add_checkpoint(request.read()))
+        except WitnessRefusal as refusal:
+            said = str(refusal) if refusal.size is None else str(refusal.size)
+            return httpx.Response(refusal.status, text=f"{said}\n")
+
+
+@contextmanager
+def small_filesystem(folder: Path, size: str) -> Iterator[Path]:
+    """A filesystem of its own at ``folder``. Raises PermissionError where one cannot be mounted."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        raise PermissionError(mounted.stderr.decode().strip())
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take all the space that is left; delete the file that is returned to give it back."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+# --- kill -9
+
+
+@dataclass(frozen=True)
+class Life:
+    """What one process said before it was killed: (index, numbers) of each append after it returned, heads it read."""
+
+    opened: list[int] = field(default_factory=list)
+    acknowledged: list[tuple[int, list[int]]] = field(default_factory=list)
+    heads: list[tuple[int, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def lives(database: Database, key: Path, kills: int, longest_ms: int, seed: int) -> list[Life]:
+    """Let ``kills`` processes, one after the other, write to the log and kill each with signal 9."""
+    order = {
+        "location": str(location_of(database)),
+        "key": str(key),
+        "kills": kills,
+        "longest_ms": longest_ms,
+        "seed": seed,
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, json.dumps(order)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return [Life(**told) for told in json.loads(done.stdout)]
+
+
+def _opened(location: Path | str, key: SigningKey) -> Logbook:
+    """A log without witnesses, and without the 0.1 s that an HTTP client takes to be made."""
+    policy = witnessed_by(Log(Verifier(ORIGIN, key.public)), (), 0)
+    database, log = Database(location), AuditLog(ORIGIN, key, policy, now)
+    return Logbook(database, log, Sequencer(database, log, Witnesses(policy, ())))
+
+
+def _live(location: Path | str, key: SigningKey, life: int, pipe: int) -> None:
+    """Append without end. Only what returned is told."""
+    rng = random.Random(life)
+    book = _opened(location, key)
+    with book.database.read() as session:
+        book.log.state(session)
+    _tell(pipe, "opened", life)
+    book.sequencer.start()
+    start = life * 1_000_000
+    while True:
+        size = rng.randint(1, _LARGEST_BATCH)
+        batch = list(range(start, start + size))
+        with book.database.write() as session:
+            first = book.log.append(session, [numbered(n, batch=batch[0], of=size) for n in batch])
+        _tell(pipe, "acknowledged", [first, batch])
+        book.sequencer.notify()
+        try:
+            with book.database.read() as session:
+                note = book.log.signed_head(session)
+            _tell(pipe, "heads", [int(note.split("\n")[1]), note])
+        except NotFound:
+            pass
+        start += size
+
+
+def _tell(pipe: int, kind: str, what: Any) -> None:
+    os.write(pipe, json.dumps([kind, what]).encode() + b"\n")
+
+
+def _heard(told: bytes) -> Life:
+    life = Life()
+    for line in told.splitlines(keepends=True):
+        if line.endswith(b"\n"):  # the last one may be cut off by the kill
+            kind, what = json.loads(line)
+            getattr(life, kind).append(what)
+    return life
+
+
+def _one_life(location: Path | str, key: SigningKey, life: int, seconds: float, from_birth: bool) -> Life:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            _live(location, key, life, writing)
+        except BaseException:
+            _tell(writing, "errors", traceback.format_exc())
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        told = b"" if from_birth else pipe.read(1)
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        told += pipe.readall()
+    os.waitpid(child, 0)
+    return _heard(told)
+
+
+def _warm_up(location: Path | str, key: SigningKey) -> None:
+    """Whatever is imported or compiled at its first use is so before the first fork; no thread is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch, book = _opened(Path(folder) / "log.db", key), _opened(location, key)
+        scratch.database.migrate()
+        append(scratch, 0)
+        scratch.settle()
+        book.leaves()
+        for database in (scratch.database, book.database):
+            database.close()
+
+
+def _main() -> None:
+    order = json.loads(sys.argv[1])
+    location = order["location"] if "://" in order["location"] else Path(order["location"])
+    key = load_signing_key(Path(order["key"]))
+    _warm_up(location, key)
+    gc.freeze()
+    rng = random.Random(order["seed"])
+    told = [
+        _one_life(location, key, life, rng.uniform(5, order["longest_ms"]) / 1000, rng.random() < _WHILE_OPENING)
+        for life in range(order["kills"])
+    ]
+    json.dump([vars(life) for life in told], sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()
