@@ -249,6 +249,7 @@ def history(house) -> tuple[list[bytes], list[bytes]]:
 
 def test_history_rewritten_by_the_operator_finds_no_witness(active):
     """The witnesses have seen the other history: they cosign nothing of this one, and the log says so and stops."""
+    active.registry.catch_up()
     leaves, bodies = history(active)
     rebuild(active, leaves[:3] + leaves[4:] + [leaves[3]], bodies[:3] + bodies[4:] + [bodies[3]])
     log = active.registry.log
@@ -264,6 +265,7 @@ def test_history_rewritten_by_the_operator_is_caught_by_whoever_kept_a_checkpoin
     node = active.node()
     keeper = RegistryClient(active.url, node.consortium, "aspen", node.key, HeadStore(tmp_path / "head"))
     keeper.head()
+    active.registry.catch_up()
     leaves, bodies = history(active)
     rebuild(active, leaves[:3] + leaves[4:] + [leaves[3]], bodies[:3] + bodies[4:] + [bodies[3]])
     log = active.registry.log
