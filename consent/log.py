@@ -31,7 +31,6 @@ from consent.storage.tables import (
     LogEntryRow,
     LogEnvelopeRow,
     LogPublishedRow,
-    LogTileRow,
 )
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
@@ -50,8 +49,12 @@ from crypto.tiles import TILE_WIDTH, entry_bundle, index_path, tile_hashes, tile
 
 CLOCK_TOLERANCE_US = 2_000_000
 """A clock may be set back by this much unnoticed; by more, and appends are refused until it is right again."""
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED, _HEADS_REMEMBERED = 4096, 64
 _PAGE = 4096
+_TILE = text("SELECT hashes, checksum FROM log_tiles WHERE level = :level AND idx = :index")
+_NEWEST = text("SELECT note FROM log_published ORDER BY size DESC LIMIT 1")
+_PUBLISHED = text("SELECT note FROM log_published WHERE size = :size")
+_ENTRY = text("SELECT leaf, body FROM log_entries WHERE idx = :index")
 _LEAVES = text("SELECT leaf FROM log_entries WHERE idx >= :start AND idx < :stop ORDER BY idx")
 _ENTRY_COLUMNS = {"idx": "int8", "leaf": "bytea", "body": "bytea"}
 
@@ -74,9 +77,7 @@ class TileStore:
     def load(self, level: int, index: int) -> bytes:
         """The tile so far, empty if there is none; raises LogDamaged."""
         if (level, index) not in self._seen:
-            row = self.session.execute(
-                select(LogTileRow.hashes, LogTileRow.check).where(LogTileRow.level == level, LogTileRow.index == index)
-            ).one_or_none()
+            row = self.session.connection().execute(_TILE, {"level": level, "index": index}).one_or_none()
             if row and not hmac.compare_digest(hashlib.sha256(row[0]).digest(), row[1]):
                 raise LogDamaged(f"tile {level}/{index_path(index)} is damaged; run: tahini log fsck")
             self._seen[level, index] = row[0] if row else b""
@@ -94,6 +95,8 @@ class AuditLog:
     lease: Lease = field(default_factory=Lease, compare=False)
     _stored: set[str] = field(default_factory=set, compare=False, repr=False)
     """Envelopes that were seen in the database, so committed."""
+    _heads: dict[str, Checkpoint] = field(default_factory=dict, compare=False, repr=False)
+    """Notes that verified, the last few."""
 
     @property
     def verifier(self) -> Verifier:
@@ -164,8 +167,8 @@ class AuditLog:
 
     def checkpoint(self, session: Session, size: int | None = None) -> str:
         """The cosigned checkpoint of ``size`` entries, or the newest; raises NotFound."""
-        query = select(LogPublishedRow.note).order_by(LogPublishedRow.size.desc()).limit(1)
-        note = session.scalar(query if size is None else query.where(LogPublishedRow.size == size))
+        wanted = {} if size is None else {"size": size}
+        note: str | None = session.connection().execute(_NEWEST if size is None else _PUBLISHED, wanted).scalar()
         if note is None:
             raise NotFound(f"the log has published no checkpoint{'' if size is None else f' of {size} entries'} yet")
         return note
@@ -176,10 +179,14 @@ class AuditLog:
 
     def own_head(self, note: str) -> Checkpoint:
         """A head that this log signed itself; raises LogDamaged when the note is not what was stored."""
-        try:
-            return open_checkpoint(note, self.verifier)
-        except SignatureError as error:
-            raise LogDamaged(f"a head that was stored is damaged ({error}); run: tahini log fsck") from error
+        if note not in self._heads:
+            if len(self._heads) >= _HEADS_REMEMBERED:
+                self._heads.clear()
+            try:
+                self._heads[note] = open_checkpoint(note, self.verifier)
+            except SignatureError as error:
+                raise LogDamaged(f"a head that was stored is damaged ({error}); run: tahini log fsck") from error
+        return self._heads[note]
 
     def prove_inclusion(self, session: Session, index: int) -> InclusionProof:
         """Proof that entry ``index`` is under the newest published checkpoint.
@@ -193,7 +200,10 @@ class AuditLog:
         read = tile_reader(TileStore(session).load)
         with _damage():
             proof = InclusionProof(index, tuple(inclusion_proof(index, head.size, read)), note)
-            verify_inclusion(leaf_hash(self.entry(session, index).leaf), index, head.size, proof.path, head.root)
+            leaf = next(self.leaves(session, index, index + 1), None)
+            if leaf is None:
+                raise NotFound(f"entry {index} is lost")
+            verify_inclusion(leaf_hash(leaf), index, head.size, proof.path, head.root)
         return proof
 
     def prove_consistency(self, session: Session, old: int, new: int) -> list[bytes]:
@@ -242,9 +252,7 @@ class AuditLog:
 
     def entry(self, session: Session, index: int) -> Logged:
         """Raises NotFound."""
-        row = session.execute(
-            select(LogEntryRow.leaf, LogEntryRow.body).where(LogEntryRow.index == index)
-        ).one_or_none()
+        row = session.connection().execute(_ENTRY, {"index": index}).one_or_none()
         if row is None:
             raise NotFound(f"the log has no entry {index}")
         return Logged(row[0], row[1])

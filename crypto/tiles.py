@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from crypto.errors import ProofError
-from crypto.merkle import HASH_SIZE, HashReader, node_hash
+from crypto.merkle import HASH_SIZE, HashReader, leaves_reader, node_hash
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
@@ -72,7 +72,8 @@ def _fold(hashes: Sequence[bytes]) -> bytes:
 
 
 def tile_reader(load: TileLoader) -> HashReader:
-    """Read the hash of any complete subtree out of tiles."""
+    """Read the hash of any complete subtree out of tiles; each tile is hashed through at most once."""
+    inside: dict[TileId, HashReader] = {}
 
     def read(level: int, index: int) -> bytes:
         tile_level, height = divmod(level, TILE_HEIGHT)
@@ -82,7 +83,12 @@ def tile_reader(load: TileLoader) -> HashReader:
         tile = load(tile_level, tile_index)
         if len(tile) < stop:
             raise ProofError(f"tile {tile_level}/{index_path(tile_index)} holds too few hashes")
-        return _fold(tile_hashes(tile[start:stop]))
+        if height == 0:
+            return tile[start:stop]
+        name = TileId(tile_level, tile_index)
+        if name not in inside:
+            inside[name] = leaves_reader(tile_hashes(tile))
+        return inside[name](height, offset >> height)
 
     return read
 

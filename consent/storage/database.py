@@ -35,8 +35,14 @@ PRAGMAS = (
     "wal_autocheckpoint=4000",
 )
 POSTGRESQL = "postgresql+psycopg"
-KEEPALIVES = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""A server that is gone is noticed within half a minute, and so is, on its side, a writer that is."""
+POSTGRESQL_OPTIONS = {
+    "options": "-c synchronous_commit=on -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s",
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within half a minute."""
 _WRITING = "tahini_writing"
 _WRITERS_LOCK = 0x7461_6869_6E69
 """Key of the advisory lock that every writing transaction takes: the word tahini."""
@@ -57,9 +63,6 @@ def _configure(engine: Engine) -> None:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
         elif writing:
-            connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
-            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '15s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
 
@@ -86,7 +89,7 @@ class Database:
 
     def __init__(self, location: Path | str) -> None:
         url = database_url(location)
-        options = KEEPALIVES if url.startswith(POSTGRESQL) else {}
+        options = POSTGRESQL_OPTIONS if url.startswith(POSTGRESQL) else {}
         self._engine = create_engine(url, hide_parameters=True, connect_args=options)
         _configure(self._engine)
         self._writer = threading.Lock()
