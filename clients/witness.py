@@ -73,7 +73,9 @@ class Witness:
             note = path.read_text()
         except UnicodeDecodeError as error:
             raise SignatureError("it is not text") from error
-        signers(note, [self.key.public])
+        text, _ = signers(note, [self.key.public])
+        if Checkpoint.parse(text).origin != origin:
+            raise SignatureError("it is another log's")
         return note
 
     def _remembered(self) -> dict[str, Checkpoint]:

@@ -14,6 +14,13 @@ from consent.sessions import SCHEME, Sessions
 from crypto.errors import SignatureError
 
 
+def _target(request: Request) -> str:
+    """Path and query exactly as they were sent: what a signature or MAC is over."""
+    path = (request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
 class Access:
     """Lets in whom an endpoint is for. Pseudonyms have a dot in them, party ids have none.
 
@@ -33,7 +40,7 @@ class Access:
         """
         registry = self._registry
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        target = _target(request)
         if scheme.lower() == SCHEME:
             self.sessions.known(credentials, registry.clock())
             body = await request.body()

@@ -30,7 +30,7 @@ from consent.documents import (
     Snapshot,
     decision_commitment,
 )
-from consent.errors import NotWitnessed, RegistryUnavailable
+from consent.errors import ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from consent.log_client import HeadStore, LogClient
 from consent.requests import sign_request
 from consent.schema import now
@@ -102,6 +102,16 @@ class RegistryClient(LogClient):
             return {"Authorization": self._session.authorization(method, target, content)}
         token = sign_request(self._key, self._caller, self._audience, method, target, content)
         return {"Authorization": f"Bearer {token}"}
+
+    def _send(self, method: str, target: str, body: Any = None) -> httpx.Response:
+        """Where the registry has forgotten a session (401: nothing was done), sign instead."""
+        try:
+            return super()._send(method, target, body)
+        except ConsentError as error:
+            if error.status != NotAuthenticated.status or self._session is None:
+                raise
+            self._session = None
+            return super()._send(method, target, body)
 
     def begin_session(self) -> ClientSession:
         """For a caller with many requests: ten minutes of MACs instead of signatures, then signatures again.

@@ -14,7 +14,7 @@ from consent.errors import Conflict, ConsentError
 from consent.keybackup import forgetting, known_backups, restore_backup, write_backup
 from consent.keystore import FileKeyStore
 from consent.storage.tables import DataKeyRow, KeyGroupRow
-from crypto.cosignatures import CosigningKey, Kind
+from crypto.cosignatures import KEY_FILE_MAGIC, CosigningKey, Kind
 from crypto.keys import (
     RecipientKey,
     SigningKey,
@@ -83,18 +83,18 @@ def show(
 
 
 def _show(path: Path, origin: str | None, as_json: bool) -> None:
-    size = len(read_secret(path))
+    secret = read_secret(path)
     found: dict[str, Any]
-    if size == 32:
+    if secret.startswith(KEY_FILE_MAGIC):
+        public = CosigningKey.from_secret(secret).public
+        found = {"kind": public.kind.name.lower(), "name": public.name, "vkey": public.vkey}
+    elif len(secret) == 32:
         key = load_signing_key(path).public
         found = {"kind": "signing", "public": key.text, "thumbprint": key.thumbprint}
         if origin is not None:
             found["vkey"] = Verifier(origin, key).vkey
-    elif size == 96:
-        found = {"kind": "recipient", "public": load_recipient_key(path).public.text}
     else:
-        public = CosigningKey.from_secret(read_secret(path)).public
-        found = {"kind": public.kind.name.lower(), "name": public.name, "vkey": public.vkey}
+        found = {"kind": "recipient", "public": load_recipient_key(path).public.text}
     say(found if as_json else "\n".join(f"{name}: {value}" for name, value in found.items()), as_json)
 
 

@@ -126,6 +126,8 @@ def append(
 ) -> None:
     """Append entries; returns when they are durable. Over HTTP as a party, or in the registry's own home."""
     new = _new_entries(kind, to, subject, body, campaign, count, digest, entries)
+    if not new:
+        raise ConsentError(f"{entries} holds no entries; nothing was recorded")
     indexes: list[int] = []
     batches = [new[i : i + MAX_BATCH] for i in range(0, len(new), MAX_BATCH)]
     if home is not None:

@@ -9,8 +9,10 @@ import hmac
 import re
 import secrets
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 
 from pydantic import Field
 
@@ -113,7 +115,7 @@ class ClientSession:
     id: str
     key: bytes = field(repr=False)
     expires_at: datetime
-    _counter: int = 0
+    _counter: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
     @classmethod
     def agreed(
@@ -126,6 +128,5 @@ class ClientSession:
 
     def authorization(self, method: str, target: str, body: bytes) -> str:
         """The Authorization header of the next request."""
-        self._counter += 1
-        mac = request_mac(self.key, method, target, body, self._counter)
-        return f"Session {self.id}.{self._counter}.{mac}"
+        counter = next(self._counter)
+        return f"Session {self.id}.{counter}.{request_mac(self.key, method, target, body, counter)}"

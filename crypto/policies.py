@@ -60,8 +60,8 @@ class Policy:
 
     @property
     def text(self) -> str:
-        lines = [f"log {log.verifier.vkey} {log.url or ''}".rstrip() for log in self.logs]
-        lines += [f"witness {w.name} {w.key.vkey} {w.url or ''}".rstrip() for w in self.witnesses]
+        lines = [f"log {log.verifier.vkey} {log.url or ''}".rstrip(" ") for log in self.logs]
+        lines += [f"witness {w.name} {w.key.vkey} {w.url or ''}".rstrip(" ") for w in self.witnesses]
         lines += [f"group {g.name} {g.threshold} {' '.join(g.members)}" for g in self.groups]
         return "\n".join([*lines, f"quorum {self.quorum}"]) + "\n"
 
@@ -115,7 +115,7 @@ class _Parser:
 
     def read(self, text: str) -> Policy:
         lines = text.split("\n")
-        if lines[-1] or len(lines) > MAX_LINES:
+        if lines[-1] or len(lines) - 1 > MAX_LINES:
             raise PolicyError(f"a policy has at most {MAX_LINES} lines and ends in a newline")
         for number, line in enumerate(lines[:-1], 1):
             try:

@@ -65,11 +65,6 @@ from crypto.tiles import TileId, extend_tiles, parse_entry_bundle
 FAR = 4_000_000_000
 
 
-def known(fault: str, raises: Any) -> pytest.MarkDecorator:
-    """A fault of the product that is known and not yet mended; the test fails as soon as it is."""
-    return pytest.mark.xfail(strict=True, raises=raises, reason=fault)
-
-
 def roots(leaves: Sequence[bytes]) -> list[bytes]:
     """Root of the tree of every size, from nothing but the leaves."""
     tree = Frontier()

@@ -371,10 +371,10 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
     house, campaign = site.house, site.house.campaign.sha256
     borrower = house.borrowers["aspen"][1]
     entry = {
-        "type": "use.scored", "campaign": campaign, "counts": {"rows": 120}, "hashes": {"file": digest("file")},
+        "type": "use.scored", "campaign": campaign, "counts": {"rows": 120}, "hashes": {"document": digest("file")},
         "to": ["auditor"], "body": b64(b"why"),
     }  # fmt: skip
-    about = {"type": "use.told", "subject": borrower.pseudonym, "counts": {"letters": 1}, "body": b64(b"what")}
+    about = {"type": "use.explained", "subject": borrower.pseudonym, "counts": {"people": 1}, "body": b64(b"what")}
     charge = house.campaign.planned_charge(0)
     auditor = house.founded.auditor_recipient.public
     commitment = CommitmentRequest(
@@ -409,6 +409,7 @@ def test_bodies_of_known_callers_damaged_in_any_place_are_answered(site, name, c
     site.send(requests)
     seen = site.statuses - before
     assert seen[422] > count // 4, "the damage reached the body's validation"
+    assert seen[201], "what was not damaged where it matters was accepted"
     assert sum(seen.values()) == count
     site.check()
 

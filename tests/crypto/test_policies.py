@@ -167,12 +167,10 @@ def test_a_policy_has_a_quorum_line_and_ends_in_a_newline(text):
         Policy.parse(text)
 
 
-@pytest.mark.xfail(strict=True, reason="the empty rest behind the last newline is counted as a line")
 def test_a_policy_may_have_as_many_lines_as_the_refusal_says():
     Policy.parse("#\n" * (MAX_LINES - 1) + "quorum none\n")
 
 
-@pytest.mark.xfail(strict=True, reason="Unicode's blanks are stripped from the end of a URL when it is written")
 def test_a_url_is_taken_as_it_is_to_its_last_octet():
     policy = Policy.parse(f"log {LOG.vkey} https://log.example/\u00a0\nquorum none\n")
     assert Policy.parse(policy.text) == policy
