@@ -492,7 +492,7 @@ def sized(note: str) -> str:
     return sign_checkpoint(replace(head, size=1 << 61), LOG_KEY)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(moves=SPLIT)
 @example(moves=[("publish", 0, 0), ("publish", 1, 0)])
 @example(moves=[("ask", 0, 0), ("ask", 1, 1), ("publish", 0, 0), ("publish", 1, 0)])

@@ -22,7 +22,7 @@ from consent.storage.tables import ConsentEventRow, DecisionRow
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from demo.services import free_port
 
-KILLS = 6
+KILLS = 4
 
 
 def start(home, port: int) -> subprocess.Popen:

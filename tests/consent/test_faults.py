@@ -445,7 +445,7 @@ def times(book: Logbook) -> list[str]:
     return [json.loads(leaf)["time"] for leaf in book.leaves()]
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(st.floats(-1.9, 3), min_size=1, max_size=12))
 def test_times_never_decrease_while_the_clock_wavers(make_database, steps):
     clock = Clock()
@@ -697,7 +697,7 @@ class Expected:
 
 @pytest.mark.parametrize("restarted", [True, False], ids=["who comes back is restarted", "who comes back goes on"])
 @settings(
-    max_examples=12,
+    max_examples=8,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -36,7 +36,7 @@ from crypto.sealing import SealedBody, new_data_key, unseal
 from crypto.tiles import TILE_WIDTH, parse_entry_bundle
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     sizes=st.lists(st.integers(1, 300), min_size=1, max_size=6),
     pauses=st.lists(st.booleans(), min_size=6, max_size=6),
