@@ -38,7 +38,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(LONGEST) tests $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(LONGEST) tests $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
