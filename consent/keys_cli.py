@@ -84,7 +84,7 @@ def show(
 
 def _show(path: Path, origin: str | None, as_json: bool) -> None:
     secret = read_secret(path)
-    found: dict[str, Any]
+    found: dict[str, Any] = {}
     if secret.startswith(KEY_FILE_MAGIC):
         public = CosigningKey.from_secret(secret).public
         found = {"kind": public.kind.name.lower(), "name": public.name, "vkey": public.vkey}
@@ -93,8 +93,10 @@ def _show(path: Path, origin: str | None, as_json: bool) -> None:
         found = {"kind": "signing", "public": key.text, "thumbprint": key.thumbprint}
         if origin is not None:
             found["vkey"] = Verifier(origin, key).vkey
-    else:
+    elif len(secret) == 96:
         found = {"kind": "recipient", "public": load_recipient_key(path).public.text}
+    else:
+        CosigningKey.from_secret(secret)  # says that it is none
     say(found if as_json else "\n".join(f"{name}: {value}" for name, value in found.items()), as_json)
 
 
