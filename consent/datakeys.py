@@ -10,7 +10,6 @@ groups, not the list of people (Di Crescenzo et al., "How to forget a secret", S
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ from crypto.sealing import new_data_key, unwrap_key, wrap_key
 
 GROUP_SIZE = 256
 _MOST_CACHED = 4096
-logger = logging.getLogger("tahini.keys")
 
 
 def _group_context(group_id: int) -> bytes:
@@ -141,9 +139,12 @@ class DataKeys:
             .join(SubjectRow, SubjectRow.id == DataKeyRow.subject_id)
             .where(DataKeyRow.group_id == group_id)
         ).all()
+        held = Wrapped(group.root_version, group.wrapped)
         for subject, pseudonym, wrapped in members:
-            context = pseudonym.encode()
-            again = wrap_key(new, unwrap_key(old, wrapped, context), context)
+            key = _opened(old, StoredKey(pseudonym, wrapped, group_id, held))
+            if key is None:  # destroyed before an older copy of the database was restored: there is nothing to wrap
+                continue
+            again = wrap_key(new, key, pseudonym.encode())
             session.execute(update(DataKeyRow).where(DataKeyRow.subject_id == subject).values(wrapped=again))
         [fresh] = self.store.wrap([(_group_context(group_id), new)])
         group.root_version, group.wrapped, group.members = fresh.version, fresh.ciphertext, len(members)

@@ -179,6 +179,9 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
     for other in living:
         assert readable(restored, bodies[other.pseudonym], other.pseudonym)
     assert not readable(restored, bodies[person.pseudonym], person.pseudonym)
+    forget_subject(restored, living[0].pseudonym)
+    assert not readable(restored, bodies[living[0].pseudonym], living[0].pseudonym)
+    assert readable(restored, bodies[living[1].pseudonym], living[1].pseudonym), "a blind row stands in nobody's way"
     restored.close()
 
 
