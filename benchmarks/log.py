@@ -42,6 +42,7 @@ from consent.log import AuditLog
 from consent.registry import open_registry
 from consent.sessions import ClientSession
 from crypto.keys import PublicKey, load_signing_key
+from demo.services import free_port
 
 PACKAGES = ("cryptography", "fastapi", "sqlalchemy", "psycopg", "uvicorn", "uvloop")
 BODY_BYTES = 200
@@ -52,14 +53,6 @@ SETS = ("http", "inprocess", "proofs")
 def percentile(values: list[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

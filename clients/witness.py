@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +22,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from crypto.cosignatures import Cosigner, CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
-from crypto.keys import read_secret, sync_folder, write_secret
-from crypto.notes import Checkpoint, Verifier, own_line, signers
+from crypto.keys import read_secret, replace_file, write_secret
+from crypto.notes import Checkpoint, Verifier, claimed_checkpoint, own_line, signers
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint, WitnessRefusal, consider
 
 WITNESS_KEY_FILE, WITNESS_FOLDER = "witness.key", "witness"
@@ -81,7 +80,7 @@ class Witness:
     def _remembered(self) -> dict[str, Checkpoint]:
         """What was cosigned last, by origin."""
         notes = {origin: self.latest(origin) for origin in self.logs}
-        return {o: Checkpoint.parse(note.partition("\n\n")[0] + "\n") for o, note in notes.items() if note is not None}
+        return {origin: claimed_checkpoint(note) for origin, note in notes.items() if note is not None}
 
     def add_checkpoint(self, body: bytes) -> str:
         """Cosign the checkpoint in an ``add-checkpoint`` request; returns the signature line.
@@ -95,7 +94,8 @@ class Witness:
             text, _, signatures = request.note.rpartition("\n\n")
             line = self.key.cosign(f"{text}\n", int(self.clock()))
             log = self.logs[checkpoint.origin]
-            self._persist(checkpoint.origin, f"{text}\n\n{own_line(signatures, log, f'{text}{chr(10)}')}{line}")
+            kept = f"{text}\n\n{own_line(signatures, log, f'{text}{chr(10)}')}{line}"
+            replace_file(self.folder / f"{origin_hash(checkpoint.origin)}.checkpoint", kept.encode())
         return line
 
     @contextmanager
@@ -104,15 +104,6 @@ class Witness:
         with (self.folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-    def _persist(self, origin: str, note: str) -> None:
-        partial = self.folder / "partial"
-        with partial.open("w") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.folder / f"{origin_hash(origin)}.checkpoint")
-        sync_folder(self.folder)
 
 
 def _unreliable(error: SignatureError | OSError) -> Response:

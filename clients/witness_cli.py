@@ -13,7 +13,7 @@ from clients.errors import NodeError
 from clients.node import Node
 from clients.witness import Witness, witness_app
 from crypto.errors import CryptoError
-from crypto.notes import Checkpoint
+from crypto.notes import claimed_checkpoint
 
 app = typer.Typer(no_args_is_help=True, help="Run a lender's witness of the consent log.", rich_markup_mode="markdown")
 Homes = Annotated[list[Path], typer.Option("--home", help="A node's home folder.", exists=True, file_okay=False)]
@@ -60,7 +60,7 @@ def show(
             except CryptoError as error:
                 typer.echo(f"tahini: {lender}'s witness cannot rely on its memory: {error}", err=True)
                 raise typer.Exit(1) from error
-            head = Checkpoint.parse(note.partition("\n\n")[0] + "\n") if note else None
+            head = claimed_checkpoint(note) if note else None
             row = {"lender": lender, "vkey": found.key.public.vkey, "log": origin, "size": head.size if head else 0}
             rows.append(row)
     if as_json:

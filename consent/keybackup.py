@@ -13,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from consent.errors import Conflict
 from consent.keystore import Wrapped
 from consent.storage.database import upsert
 from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
-from crypto.keys import sync_folder
+from crypto.keys import replace_file
 
 if TYPE_CHECKING:
     from consent.registry import Registry
@@ -105,7 +104,7 @@ def write_backup(registry: Registry, path: Path) -> KeyBackup:
         known = known_backups(registry)
         if path.absolute() not in known:
             names = [str(item) for item in [*known, path.absolute()]]
-            _replace(registry.home / BACKUPS_FILE, json.dumps(names))
+            replace_file(registry.home / BACKUPS_FILE, json.dumps(names).encode())
     return backup
 
 
@@ -115,7 +114,7 @@ def _write(registry: Registry, path: Path) -> KeyBackup:
     groups = _groups(backup)
     if len(registry.keys.group_keys(groups)) != len(groups):
         raise Conflict("the keys in the database do not open; nothing was backed up")
-    _replace(path, backup.model_dump_json())
+    replace_file(path, backup.model_dump_json().encode())
     return backup
 
 
@@ -240,15 +239,3 @@ def _forgotten_keys(registry: Registry, session: Session) -> set[str]:
             if fields["type"] == "subject.forgotten":
                 found.add(str(fields["key"]))
     return found
-
-
-def _replace(path: Path, text: str) -> None:
-    """Atomically, with mode 0600, durable when this returns."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)

@@ -18,7 +18,7 @@ from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
 from consent.documents import Role
 from consent.errors import AuditFailed, ConsentError
 from consent.export import html_page, parse_day, processing_record
-from consent.founding import POLICY_FILE, REGISTRY_HOME, REGISTRY_PUB, found_log
+from consent.founding import POLICY_FILE, REGISTRY_HOME, found_log
 from consent.fsck import check_log
 from consent.log_client import LogClient
 from crypto.errors import ProofError
@@ -335,6 +335,3 @@ def export(
     data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     page.write_text(html_page(record))
     say(record if as_json else f"{record['entries']['in_period']:,} entries; wrote {data} and {page}", as_json)
-
-
-__all__ = ["REGISTRY_PUB", "app"]

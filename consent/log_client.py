@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import ssl
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ import httpx
 
 from consent.errors import ConsentError, RegistryUnavailable
 from crypto.errors import CryptoError
+from crypto.keys import replace_file
 from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
 from crypto.notes import Checkpoint, InclusionProof, Trust
 from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
@@ -50,12 +50,7 @@ class HeadStore:
 
     def write(self, note: str) -> None:
         """Replace the note; call while holding the store."""
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        replace_file(self.path, note.encode())
 
 
 def _refusal(response: httpx.Response) -> ConsentError:
@@ -163,7 +158,7 @@ class LogClient:
             width = min(TILE_WIDTH, stop - bundle * TILE_WIDTH)
             suffix = "" if width == TILE_WIDTH else f".p/{width}"
             data = self._send("GET", f"/tile/entries/{index_path(bundle)}{suffix}").content
-            entries = self._checked(lambda data=data: parse_entry_bundle(data))  # type: ignore[misc]
+            entries = self._checked(partial(parse_entry_bundle, data))
             if len(entries) != width:
                 raise RegistryUnavailable(f"the log answered with {len(entries)} entries where it has {width}")
             leaves += entries
@@ -191,13 +186,15 @@ class LogClient:
                     known[level, index] = self._send("GET", f"/tile/{level}/{index_path(index)}{suffix}").content
                 return known[level, index]
 
-            read = tile_reader(load)
-            for at in range(from_bundle, head.size, TILE_WIDTH):
-                row = rows[at - from_bundle : at - from_bundle + TILE_WIDTH]
-                proof = self._checked(lambda at=at: inclusion_proof(at, head.size, read))  # type: ignore[misc]
-                self._checked(
-                    lambda at=at, row=row, proof=proof: verify_inclusion(row[0], at, head.size, proof, head.root)  # type: ignore[misc]
-                )
+            def verify() -> None:
+                """The proof of a bundle's first leaf is made of all the others, so it covers the whole bundle."""
+                read = tile_reader(load)
+                for at in range(from_bundle, head.size, TILE_WIDTH):
+                    verify_inclusion(
+                        rows[at - from_bundle], at, head.size, inclusion_proof(at, head.size, read), head.root
+                    )
+
+            self._checked(verify)
         return leaves[start - from_bundle :]
 
     def proved_leaf(self, index: int, wait: bool = False) -> tuple[bytes, InclusionProof]:

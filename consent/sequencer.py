@@ -26,7 +26,7 @@ from consent.storage.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
 from consent.witnesses import WitnessAhead, Witnesses
 from crypto.errors import CryptoError, ProofError, SignatureError
 from crypto.merkle import leaf_hash, tree_root
-from crypto.notes import Checkpoint, sign_checkpoint
+from crypto.notes import Checkpoint, claimed_checkpoint, sign_checkpoint
 from crypto.policies import NO_QUORUM
 from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_reader
 
@@ -184,7 +184,7 @@ class Sequencer:
     def _claimed(self, note: str) -> Checkpoint:
         """What a stored head says of itself; its signature is checked where it matters."""
         try:
-            return Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+            return claimed_checkpoint(note)
         except SignatureError as error:
             raise LogDamaged(f"the newest signed head is damaged ({error}); run: tahini log fsck") from error
 

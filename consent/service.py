@@ -79,13 +79,12 @@ def service(title: str, registry: Registry) -> FastAPI:
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
         """How far the log is: entries with an index, under a signed head, under a cosigned one."""
+        sequencer = registry.sequencer
         with registry.database.read() as session:
             state, published = registry.log.state(session), registry.log.published_size(session)
             writer = state.holder == registry.log.lease.name
-            trouble = registry.sequencer.halted or registry.sequencer.failing
             return {
-                "status": "halted" if registry.sequencer.halted else "failing" if trouble else "ok",
-                "reason": trouble,
+                "status": "halted" if sequencer.halted else "failing" if sequencer.failing else "ok",
                 "entries": state.appended,
                 "integrated": state.integrated,
                 "published": published,

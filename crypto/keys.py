@@ -173,6 +173,21 @@ def write_secret(path: Path, secret: bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``path`` anew, whole or not at all, with mode 0600; durable when this returns."""
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """What was created, renamed or removed in ``folder`` is durable when this returns."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -208,6 +208,15 @@ class Checkpoint:
         return cls(lines[0], int(lines[1]), root)
 
 
+def claimed_checkpoint(note: str) -> Checkpoint:
+    """What ``note`` says *before* any signature is checked: only where that is done elsewhere.
+
+    Raises:
+        SignatureError: it holds no checkpoint.
+    """
+    return Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+
+
 def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> str:
     return sign_note(checkpoint.text, checkpoint.origin, key)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from crypto.errors import CryptoError, ProofError, SignatureError
 from crypto.merkle import EMPTY_ROOT, verify_consistency
-from crypto.notes import Checkpoint, Verifier, open_checkpoint
+from crypto.notes import Checkpoint, Verifier, claimed_checkpoint, open_checkpoint
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PROOF_LINES = 63
@@ -67,7 +67,7 @@ class AddCheckpoint:
 def _claimed(note: str) -> Checkpoint:
     """The checkpoint *before* its signature is checked: only to learn whose key to check it with."""
     try:
-        return Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+        return claimed_checkpoint(note)
     except SignatureError as error:
         raise WitnessRefusal(400, "the request does not hold a checkpoint") from error
 
