@@ -282,7 +282,7 @@ def test_without_space_on_the_disk_nothing_is_cosigned(url, witness, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("clients.witness.os.fsync", full)
+        patched.setattr("crypto.keys.os.fsync", full)
         answer = ask(url, TRUNK.request(10, 11))
         assert answer.status_code == 503
         assert "—" not in answer.text
