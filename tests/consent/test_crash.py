@@ -12,6 +12,7 @@ import time
 import httpx
 import pytest
 from sqlalchemy import select
+from support.effort import effort
 from support.house import build
 
 from consent.client import RegistryClient
@@ -22,7 +23,7 @@ from consent.storage.tables import ConsentEventRow, DecisionRow
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from demo.services import free_port
 
-KILLS = 4
+KILLS = effort(7)
 
 
 def start(home, port: int) -> subprocess.Popen:

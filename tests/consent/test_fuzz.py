@@ -22,6 +22,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from rfc8785 import CanonicalizationError
+from support.effort import effort
 from support.house import House, build
 
 from clients.witness import Witness, witness_app
@@ -273,7 +274,7 @@ def test_whatever_the_openapi_document_allows_or_forbids_is_answered(site):
         cases: list[Sent] = []
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
             try:
-                cases += generated(operation, mode, 10)
+                cases += generated(operation, mode, effort(10))
             except Exception as refused:  # an operation without any parameter has no negative cases
                 if type(refused).__name__ not in {"Unsatisfiable", "SkipTest", "Skip"}:
                     raise
@@ -283,7 +284,7 @@ def test_whatever_the_openapi_document_allows_or_forbids_is_answered(site):
         site.send(requests)
         sent += len(requests)
     assert len(operations(site.app)) >= 25
-    assert sent >= 2000
+    assert sent >= effort(2000)
     site.check()
 
 
@@ -397,7 +398,7 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("entries", 2500), ("subjects", 1000), ("commitment", 500), ("model", 300)],
+    [("entries", effort(2500)), ("subjects", effort(1000)), ("commitment", effort(500)), ("model", effort(300))],
 )
 def test_bodies_of_known_callers_damaged_in_any_place_are_answered(site, name, count):
     rng = random.Random(SEED)
@@ -454,7 +455,14 @@ WRAPPED = {"decisions": lambda token: {"tokens": [token]}, "session": lambda tok
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("decisions", 600), ("campaign", 300), ("approval", 150), ("notice", 250), ("session", 200)]
+    ("name", "count"),
+    [
+        ("decisions", effort(600)),
+        ("campaign", effort(300)),
+        ("approval", effort(150)),
+        ("notice", effort(250)),
+        ("session", effort(200)),
+    ],
 )
 def test_documents_with_good_signatures_and_bad_contents_are_answered(site, name, count):
     rng = random.Random(SEED + 1)
