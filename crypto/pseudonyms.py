@@ -47,3 +47,11 @@ def pairwise_pseudonym(lender_key: bytes, identity: str) -> str:
 def ledger_pseudonym(consortium_key: bytes, identity: str) -> str:
     """The consortium's name for the person, for the registry's eyes only."""
     return _name(consortium_key, "ledger", identity)
+
+
+def sealed_ledger_pseudonym(registry_key: bytes, ledger_name: str) -> str:
+    """What the registry keeps of a ledger name: useless to whoever has its database but not this key of 32 bytes."""
+    if len(registry_key) != KEY_SIZE:
+        raise CryptoError(f"the registry's ledger key has {KEY_SIZE} bytes, this one has {len(registry_key)}")
+    digest = hmac.digest(registry_key, b"tahini/ledger-pseudonym/1\n" + ledger_name.encode(), "sha256")
+    return f"{ledger_name.partition('.')[0]}.{b64(digest)}"

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from consent.commands.enrol_subjects import Enrolment
-from consent.documents import TRAINING_PURPOSE, Action, Choice, Decision, Notice, Sensitivity
+from consent.documents import Action, Choice, Decision, Notice
 from consent.schema import now
+from consent.terms import TRAINING_PURPOSE, Frequency, Limits, Sensitivity, Terms
 from crypto.keys import SigningKey
 from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
 
@@ -40,6 +41,11 @@ def make_notice(lenders: list[str], epsilon: float) -> Notice:
         version=1,
         purpose=TRAINING_PURPOSE,
         recipients=tuple(lenders),
+        terms=Terms(
+            purpose_type="https://w3id.org/dpv#FraudPreventionAndDetection",
+            pii_type={},
+            jurisdiction=("CN",),
+        ),
         texts={
             "en": " ".join(NOTICE_EN.split()).format(lenders=all_names, epsilon=epsilon),
             "zh": "".join(NOTICE_ZH.split("\n")).format(lenders="、".join(names), epsilon=epsilon),

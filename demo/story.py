@@ -15,7 +15,8 @@ from clients.node import BOOK_FILE, Node, approve
 from clients.source import import_book
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import TRAINING_PURPOSE, Campaign, Notice
+from consent.documents import Campaign, Notice
+from consent.terms import TRAINING_PURPOSE
 from consent.schema import now
 from credit.features import FeatureRegistry
 from demo.aftermath import audit_log, compare

@@ -30,6 +30,16 @@ def _sampler(scale: float) -> dp.Measurement:
     return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale)
 
 
+@lru_cache(maxsize=16)
+def _laplace_sampler(scale: float) -> dp.Measurement:
+    return dp.m.make_laplace(dp.vector_domain(dp.atom_domain(T="i64")), dp.l1_distance(T="i64"), scale)
+
+
+def discrete_laplace(size: int, scale: float) -> NDArray[np.int64]:
+    """``size`` independent draws of the discrete Laplace distribution (Ghosh, Roughgarden & Sundararajan 2009)."""
+    return np.asarray(_laplace_sampler(scale)([0] * size), dtype=np.int64)
+
+
 def discrete_gaussian(size: int, scale: float) -> NDArray[np.int64]:
     """``size`` independent draws of the discrete Gaussian with parameter ``scale`` (in integer units)."""
     return np.asarray(_sampler(scale)([0] * size), dtype=np.int64)

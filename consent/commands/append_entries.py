@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consent.commands.record_decisions import find_subjects
+from consent.subjects import Subject, find_subjects
 from consent.documents import Party
 from consent.entries import Entry, entry_for_subject
 from consent.errors import Malformed, NotFound
@@ -91,12 +91,13 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
         NotFound: a recipient that has no key to seal to, or a borrower that is not the caller's.
         Malformed: a body that is not base64url or too long.
     """
-    data_keys = _data_keys(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
+    subjects = _subjects(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
     sealed = []
     for entry in entries:
         body = _decoded(entry.body)
         if entry.subject is not None:
-            sealed.append(entry_for_subject(entry.type, author.id, entry.public(), data_keys[entry.subject], body))
+            about = subjects[entry.subject]
+            sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))
             continue
         for name in entry.to:
             if name not in registry.sealer.recipients:
@@ -105,12 +106,12 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
     return sealed
 
 
-def _data_keys(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, bytes]:
+def _subjects(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, Subject]:
     if not names:
         return {}
     with registry.database.read() as session:
         found = find_subjects(registry, session, names)
-    mine = {name: subject.data_key for name, subject in found.items() if subject.lender == author.id}
+    mine = {name: subject for name, subject in found.items() if subject.lender == author.id}
     if len(mine) != len(names):
         raise NotFound("one of these borrowers is not enrolled by the caller")
     return mine

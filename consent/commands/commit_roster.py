@@ -48,8 +48,8 @@ def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[
     return {"campaign": campaign_sha256, **request.model_dump(mode="json", exclude={"sealed_body"})}
 
 
-def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> tuple[bytes, str]:
-    """Log the commitment; returns the leaf and its ``.tlog-proof``.
+def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> int:
+    """Log the commitment; returns its index.
 
     Raises:
         NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such release.
@@ -92,14 +92,11 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
                 attempt=request.attempt,
             )
         )
-    leaf, proof = registry.proved(index)
-    return leaf, proof.text
+    return index
 
 
-def log_model(
-    registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str
-) -> tuple[bytes, str]:
-    """Log the signed model card of a campaign; returns the leaf and its ``.tlog-proof``."""
+def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> int:
+    """Log the signed model card of a campaign; returns the entry's index."""
     with registry.write() as session:
         campaign, _ = load_campaign(registry, session, campaign_sha256)
         if campaign.coordinator != coordinator.id:
@@ -108,5 +105,4 @@ def log_model(
         body = canonical_json({"token": card})
         entry = registry.sealed_to_auditor("model.released", coordinator.id, public, body)
         index = registry.log.append(session, [entry])
-    leaf, proof = registry.proved(index)
-    return leaf, proof.text
+    return index

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +158,15 @@ def _told_apart() -> Iterator[None]:
     except DataError as error:
         raise Malformed("the request holds a value that the database cannot hold") from error
     except (OperationalError, InterfaceError) as error:
-        raise _failed(error.orig or error) from error
+        raise failed(error.orig or error) from error
     except (InternalError, DatabaseError) as error:
         ours = "append-only" in str(error.orig) or type(error) not in {InternalError, DatabaseError}
         if ours:
             raise
-        raise _failed(error.orig or error) from error
+        raise failed(error.orig or error) from error
 
 
-def _failed(error: BaseException) -> StorageFailed:
+def failed(error: BaseException) -> StorageFailed:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
 
@@ -197,6 +198,7 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
 
     Args:
         table: a table's name. columns: each column's name and PostgreSQL type. Both are the caller's constants.
+            Values of type timestamp have a time zone; they are stored as UTC.
     """
     connection = session.connection()
     names = ", ".join(columns)
@@ -205,10 +207,30 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
         try:
             with cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
                 copy.set_types(list(columns.values()))
+                times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
                 for row in rows:
-                    copy.write_row(row)
+                    copy.write_row(_without_zone(row, times) if times else row)
         except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
-            raise _failed(error) from error
+            raise failed(error) from error
         return
     marks = ", ".join("?" * len(columns))
-    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608
+    times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
+    plain = [_as_text(row, times) for row in rows] if times else list(rows)
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", plain)  # noqa: S608
+
+
+def _without_zone(row: tuple[Any, ...], times: Sequence[int]) -> list[Any]:
+    """PostgreSQL's timestamp without time zone: ours are UTC."""
+    found = list(row)
+    for at in times:
+        if found[at] is not None:
+            found[at] = found[at].astimezone(UTC).replace(tzinfo=None)
+    return found
+
+
+def _as_text(row: tuple[Any, ...], times: Sequence[int]) -> tuple[Any, ...]:
+    """Times as SQLAlchemy writes them into SQLite."""
+    return tuple(
+        value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if at in times and value is not None else value
+        for at, value in enumerate(row)
+    )

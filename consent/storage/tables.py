@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from consent.states import Event, State
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the column is called INTEGER."""
@@ -25,27 +40,69 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value else None
 
 
+class Coded(TypeDecorator[Any]):
+    """One of a fixed list of words, stored as its place in the list. The list only ever grows at its end."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def __init__(self, words: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:
+        return None if value is None else self.words.index(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Any:
+        return None if value is None else self.words[value]
+
+
+SENSITIVITIES = ("ordinary", "sensitive")
+STATES = tuple(State)
+EVENTS = tuple(Event)
+
+
 class Base(DeclarativeBase):
     pass
 
 
 class NoticeRow(Base):
+    """Append-only."""
+
     __tablename__ = "notices"
-    id: Mapped[str] = mapped_column(String(63), primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """Short name of (id, version) in the tables below."""
+    id: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int]
     token: Mapped[str]
+    __table_args__ = (UniqueConstraint("id", "version"),)
 
 
 class SubjectRow(Base):
-    """One person at one lender, by pseudonym, with the key that the person's decisions are signed with."""
+    """One person at one lender, by pseudonym."""
 
     __tablename__ = "subjects"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     lender: Mapped[str] = mapped_column(String(63))
+    number: Mapped[int]
+    """Place in the lender's own order of enrolment, from 0: its place in every snapshot."""
     pseudonym: Mapped[str] = mapped_column(String(64), unique=True)
     ledger_pseudonym: Mapped[str] = mapped_column(String(64))
     public_key: Mapped[str] = mapped_column(String(43))
-    __table_args__ = (Index("subjects_by_person", "ledger_pseudonym"), Index("subjects_by_lender", "lender"))
+    """The key that the person's own decisions are signed with; empty for those who only log in."""
+    __table_args__ = (
+        Index("subjects_by_person", "ledger_pseudonym"),
+        Index("subjects_by_number", "lender", "number", unique=True),
+    )
+
+
+class RollRow(Base):
+    """How many borrowers a lender has enrolled, and a hash over their names in order."""
+
+    __tablename__ = "rolls"
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    people: Mapped[int]
+    names_sha256: Mapped[str] = mapped_column(String(64))
 
 
 class KeyGroupRow(Base):
@@ -69,18 +126,32 @@ class DataKeyRow(Base):
     wrapped: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class ScopeRow(Base):
+    """A purpose and a recipient: what one snapshot covers. ``events`` counts what happened in it so far."""
+
+    __tablename__ = "scopes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(200))
+    recipient: Mapped[str] = mapped_column(String(63))
+    events: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (UniqueConstraint("purpose", "recipient"),)
+
+
 class ConsentRow(Base):
     """The present state of one consent: a projection of its events, written in the same transaction."""
 
     __tablename__ = "consents"
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
-    purpose: Mapped[str] = mapped_column(String(200), primary_key=True)
-    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
-    sensitivity: Mapped[str] = mapped_column(String(16), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16))
-    expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    scope_id: Mapped[int] = mapped_column(ForeignKey("scopes.id"), primary_key=True, autoincrement=False)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES), primary_key=True, autoincrement=False)
+    state: Mapped[State] = mapped_column(Coded(STATES))
+    version: Mapped[int]
+    """How often this record changed: its ETag."""
+    notice: Mapped[int] = mapped_column(ForeignKey("notices.number"))
     event_time: Mapped[datetime] = mapped_column(UtcDateTime)
     """When the borrower last decided: an older decision that turns up later changes nothing."""
+    expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    __table_args__ = (Index("consents_by_expiry", "scope_id", "expiry_time"),)
 
 
 class DecisionRow(Base):
@@ -92,25 +163,87 @@ class DecisionRow(Base):
     entry_index: Mapped[int] = mapped_column(BigInteger)
 
 
+class SubjectEntryRow(Base):
+    """Which entries of the log concern a borrower: what they can ask to see. Append-only."""
+
+    __tablename__ = "subject_entries"
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class ImportRow(Base):
+    """Decisions that a lender collected and handed in together; one log entry holds their Merkle root. Append-only."""
+
+    __tablename__ = "imports"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63))
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+    salt: Mapped[bytes] = mapped_column(LargeBinary)
+    leaves: Mapped[bytes] = mapped_column(LargeBinary)
+    """The leaf hash of every record, 32 bytes each, in order."""
+
+
 class ConsentEventRow(Base):
-    """What happened to a consent, in order: the truth. Append-only."""
+    """What happened to a consent, in order: the truth. Append-only.
+
+    It stems from a signed or logged-in decision, or from record ``position`` of an import.
+    """
 
     __tablename__ = "consent_events"
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    scope_id: Mapped[int] = mapped_column(ForeignKey("scopes.id"), primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
-    purpose: Mapped[str] = mapped_column(String(200))
-    recipient: Mapped[str] = mapped_column(String(63))
-    sensitivity: Mapped[str] = mapped_column(String(16))
-    event: Mapped[str] = mapped_column(String(16))
+    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES))
+    event: Mapped[Event] = mapped_column(Coded(EVENTS))
+    notice: Mapped[int] = mapped_column(ForeignKey("notices.number"))
     event_time: Mapped[datetime] = mapped_column(UtcDateTime)
-    decision_sha256: Mapped[str] = mapped_column(String(64))
+    decision_sha256: Mapped[str | None] = mapped_column(String(64))
+    import_id: Mapped[int | None] = mapped_column(ForeignKey("imports.id"))
+    position: Mapped[int | None]
+
+
+class RevocationRow(Base):
+    """A revocation that a recipient must learn of, numbered per recipient. Append-only."""
+
+    __tablename__ = "revocations"
+    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    scope_id: Mapped[int] = mapped_column(ForeignKey("scopes.id"))
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"))
+    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES))
+    event: Mapped[Event] = mapped_column(Coded(EVENTS))
+    revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AcknowledgementRow(Base):
+    """How far a recipient has acknowledged its revocations. Append-only."""
+
+    __tablename__ = "acknowledgements"
+    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class IdempotencyRow(Base):
+    """The answer that a command was given, for whoever asks again under the same key."""
+
+    __tablename__ = "idempotency"
+    caller: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    body: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class CampaignRow(Base):
     __tablename__ = "campaigns"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int]
+    """Order in which campaigns were proposed, from 1."""
     token: Mapped[str]
     activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    __table_args__ = (Index("campaigns_by_number", "number", unique=True),)
 
 
 class ApprovalRow(Base):
@@ -121,11 +254,30 @@ class ApprovalRow(Base):
 
 
 class AssignmentRow(Base):
-    """Where a person who borrows at several lenders is counted, in every campaign. Append-only."""
+    """Where a person is counted, in every campaign; nowhere, if the draw says so (cover). Append-only."""
 
     __tablename__ = "assignments"
     ledger_pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True, unique=True)
+    subject_id: Mapped[int | None] = mapped_column(ForeignKey("subjects.id"), index=True)
+
+
+class PlacesRow(Base):
+    """Who of a lender's borrowers has a place in a campaign, as a bitmap over their numbers. Append-only."""
+
+    __tablename__ = "places"
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    bitmap: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class PopulationRow(Base):
+    """A noisy count that was answered, so that asking again tells nothing more. Append-only."""
+
+    __tablename__ = "populations"
+    question_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, index=True)
+    coordinator: Mapped[str] = mapped_column(String(63))
+    count: Mapped[int] = mapped_column(BigInteger)
 
 
 class AuthorisationRow(Base):

@@ -27,9 +27,10 @@ from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import TRAINING_PURPOSE, Campaign, Notice
+from consent.documents import Campaign, Notice
 from consent.registry import Registry, open_registry
 from consent.schema import now
+from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry, registry_from
 from crypto.cosignatures import CosigningKey
 from crypto.masks import Words

@@ -1,0 +1,162 @@
+"""Contribution bounding (invariant 5): a person is counted at one lender at most, in every campaign.
+
+When a campaign becomes active, everybody who has no place yet is given one: at random among the lenders where their
+consent is live, else among all of theirs. It stays, because the person's budget is kept there, and a second ledger
+would be a second budget. And because it stays, a lender that watches many campaigns learns no more than from one.
+
+A lender sees who of its consenting borrowers has no place. So that this does not mean "borrows elsewhere too", people
+with one lender only are left out as well, with probability ``Consortium.cover_rate``, for good. What still leaks is in
+docs/consent.md, with figures.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from consent.catalogue import Known
+from consent.documents import Campaign, Party
+from consent.errors import NotAllowed, NotFound
+from consent.registry import Registry
+from consent.rolls import read_roll
+from consent.standing import NEVER, Flags, Places, packed
+from consent.states import State, state_at
+from consent.storage.columns import read_columns
+from consent.storage.tables import (
+    AssignmentRow,
+    CampaignRow,
+    ConsentRow,
+    PlacesRow,
+    SubjectRow,
+)
+
+_CHANCES = 1 << 32
+
+
+def place_people(registry: Registry, session: Session, campaign: Campaign, moment: datetime) -> None:
+    """Assign whoever is not assigned yet, and keep who has a place in this campaign."""
+    known = registry.catalogue.load(session)
+    scopes = {lender: known.scopes.get((campaign.purpose, lender)) for lender in campaign.lenders}
+    _assign(session, campaign, scopes, registry.consortium.cover_rate, moment)
+    for lender, scope in scopes.items():
+        people = read_roll(session, lender).people
+        flags = np.zeros(people, dtype=bool)
+        placed = select(SubjectRow.number).join(AssignmentRow, AssignmentRow.subject_id == SubjectRow.id)
+        flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
+        if scope is not None:
+            used = used_up(session, registry, known, lender, campaign.purpose, moment)
+            flags &= True if used is None else ~used
+        bitmap = np.packbits(flags, bitorder="little").tobytes()
+        session.add(PlacesRow(campaign_sha256=campaign.sha256, lender=lender, bitmap=bitmap))
+
+
+def _assign(
+    session: Session, campaign: Campaign, scopes: dict[str, int | None], cover_rate: float, moment: datetime
+) -> None:
+    rows = session.execute(
+        select(SubjectRow.ledger_pseudonym, SubjectRow.id, ConsentRow.state, ConsentRow.expiry_time)
+        .outerjoin(
+            ConsentRow,
+            (ConsentRow.subject_id == SubjectRow.id)
+            & ConsentRow.scope_id.in_([scope for scope in scopes.values() if scope is not None])
+            & (ConsentRow.sensitivity == "ordinary"),
+        )
+        .outerjoin(AssignmentRow, AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym)
+        .where(SubjectRow.lender.in_(campaign.lenders), AssignmentRow.ledger_pseudonym.is_(None))
+    )
+    people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    for person, subject_id, state, expiry in rows:
+        live = state is not None and state_at(state, expiry, moment) is State.GIVEN
+        people[person].append((subject_id, live))
+    assigned = []
+    for person, places in people.items():
+        candidates = [i for i, live in places if live] or [i for i, _ in places]
+        chosen: int | None = secrets.choice(candidates)
+        if len(places) == 1 and secrets.randbelow(_CHANCES) < cover_rate * _CHANCES:
+            chosen = None
+        assigned.append({"ledger_pseudonym": person, "subject_id": chosen})
+    if assigned:
+        session.execute(insert(AssignmentRow), assigned)
+
+
+def used_up(
+    session: Session, registry: Registry, known: Known, lender: str, purpose: str, moment: datetime
+) -> Flags | None:
+    """Whose limits on use leave no further campaign; None where no notice limits the number of uses.
+
+    A use is a campaign of this purpose in which the person had a place at this lender, since the consent was given.
+    """
+    limited = {
+        number: notice.terms.limits
+        for number, notice in known.notices.items()
+        if notice.purpose == purpose and lender in notice.recipients and notice.terms.limits.counts_uses
+    }
+    scope = known.scopes.get((purpose, lender))
+    if not limited or scope is None:
+        return None
+    people = read_roll(session, lender).people
+    given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
+    seconds = "CAST(strftime('%s', c.event_time) AS INTEGER)"
+    if session.get_bind().dialect.name == "postgresql":
+        seconds = "EXTRACT(EPOCH FROM c.event_time)::int8"
+    found = read_columns(
+        session,
+        {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
+        f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} AND c.sensitivity = 0",
+    )
+    given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
+    full = np.zeros(people, dtype=bool)
+    uses = _uses(session, registry, lender, purpose, people)
+    for number, limits in limited.items():
+        counted = np.zeros(people, dtype=np.int32)
+        since = None if limits.frequency is None else moment - limits.frequency.period
+        for activated, flags in uses:
+            if limits.fetch_type == "one-time" or since is None or activated > since:
+                counted += flags & (given_at <= int(activated.timestamp()))
+        most = 1 if limits.fetch_type == "one-time" or limits.frequency is None else limits.frequency.times
+        full |= (notice_of == number) & (counted >= most)
+    return full
+
+
+def _uses(session: Session, registry: Registry, lender: str, purpose: str, people: int) -> list[tuple[datetime, Flags]]:
+    """When each campaign of this purpose became active at this lender, and who had a place in it."""
+    rows = session.execute(
+        select(CampaignRow.token, CampaignRow.activated_at, PlacesRow.bitmap)
+        .join(PlacesRow, PlacesRow.campaign_sha256 == CampaignRow.sha256)
+        .where(PlacesRow.lender == lender)
+    )
+    found = []
+    for token, activated, bitmap in rows:
+        if activated is not None and Campaign.claimed(token).purpose == purpose:
+            bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")[:people].astype(bool)
+            found.append((activated, np.pad(bits, (0, people - len(bits)))))
+    return found
+
+
+def read_places(registry: Registry, lender: Party, sha256: str) -> str:
+    """Who of this lender's borrowers has a place in an active campaign, signed.
+
+    Raises:
+        NotFound: the campaign is not active. NotAllowed: this lender is no part of it.
+    """
+    with registry.database.read() as session:
+        row = session.get(PlacesRow, (sha256, lender.id))
+        campaign = session.get(CampaignRow, sha256)
+        if campaign is None or campaign.activated_at is None:
+            raise NotFound(f"there is no active campaign {sha256[:12]}…")
+        if row is None:
+            raise NotAllowed(f"{lender.id!r} is not part of this campaign")
+        bitmap, people = np.frombuffer(row.bitmap, dtype=np.uint8), read_roll(session, lender.id).people
+    places = Places(
+        campaign_sha256=sha256,
+        lender=lender.id,
+        people=min(people, 8 * len(bitmap)),
+        bitmap=packed(bitmap),
+        issued_at=registry.clock(),
+    )
+    return places.sign(registry.signing_key)
