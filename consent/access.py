@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
@@ -56,7 +55,7 @@ class Access:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._guard = ReplayGuard(registry.clock())
-        self._public: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+        self._public: dict[Any, bool] = {}
         self.keys = PartyKeys(registry)
         self.issuers = Issuers(load_issuers(registry.home, registry.consortium))
         self.links = Links(registry, self.issuers, self.keys)
@@ -95,9 +94,10 @@ class Access:
         route = request.scope.get("route")
         if route is None:
             return
-        public = self._public.get(route)
+        public = self._public.get(route.endpoint)
         if public is None:
-            public = self._public[route] = not any(isinstance(call, Gate | OpenGate) for call in _calls(route))
+            declared = any(isinstance(call, Gate | OpenGate) for call in _calls(route))
+            public = self._public[route.endpoint] = not declared
         if public:
             self.limit_address(request, Kind.of(request.method))
 
@@ -118,7 +118,8 @@ class Access:
             self.limits.of(who, gate.kind or Kind.of(request.method))
             caller = Caller.of(who.role) if isinstance(who, Party) else Caller.SUBJECT
             if caller not in gate.callers:
-                raise NotAllowed(f"this call is for {' or '.join(sorted(gate.callers))}, not for {caller}")
+                whom = " or ".join("borrowers" if one is Caller.SUBJECT else f"a {one}" for one in sorted(gate.callers))
+                raise NotAllowed(f"this call is for {whom}; the caller is a {caller}")
             if gate.linked and isinstance(who, Borrower) and not who.subjects:
                 raise NotAllowed("this login is not linked to a pseudonym yet; hand in a ticket of your lender first")
         except ConsentError as error:

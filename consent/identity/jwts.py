@@ -60,10 +60,10 @@ class TrustedKey:
 
         Only public members are looked at. Raises SignatureError for a key of a known type that is malformed or weak.
         """
-        if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
-            return None
         key: OKPKey | ECKey | RSAKey
         try:
+            if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+                return None
             match jwk.get("kty"), jwk.get("crv"):
                 case "OKP", "Ed25519":
                     fits, key = ED25519, OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
@@ -83,8 +83,8 @@ class TrustedKey:
         except (JoseError, KeyError, ValueError, TypeError) as error:
             raise SignatureError("an issuer's key set holds a malformed key") from error
         stated, kid = jwk.get("alg"), jwk.get("kid")
-        if stated is not None and stated not in ED25519:
-            fits &= {stated}
+        if stated is not None:
+            fits = frozenset(name for name in fits if name == stated or (name in ED25519 and stated in tuple(ED25519)))
         return cls(kid if isinstance(kid, str) else None, fits, key)
 
 
@@ -128,7 +128,7 @@ def read_jwt(token: str) -> Jwt:
     except ValueError as error:
         raise SignatureError("not a token: three parts of base64url, the first two JSON objects") from error
     algorithm, typ, kid = header.get("alg"), header.get("typ"), header.get("kid")
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise SignatureError("the token is not signed with an algorithm that is accepted here")
     if "crit" in header or "b64" in header:
         raise SignatureError("the token uses an extension that is not understood here")

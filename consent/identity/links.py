@@ -113,7 +113,7 @@ class Links:
             found = session.execute(
                 names.join(LoginLinkRow, LoginLinkRow.subject_id == SubjectRow.id)
                 .where(LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash)
-                .order_by(LoginLinkRow.linked_at, LoginLinkRow.id)
+                .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
             ).all()
             own = names.where(SubjectRow.pseudonym == (pseudonym or ""), SubjectRow.lender.in_(self._lenders(issuer)))
             rows = [*session.execute(own).all(), *found]
@@ -132,7 +132,7 @@ class Links:
                 select(LoginLinkRow.id, SubjectRow.pseudonym, SubjectRow.lender, LoginLinkRow.linked_at)
                 .join(SubjectRow, SubjectRow.id == LoginLinkRow.subject_id)
                 .where(LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash)
-                .order_by(LoginLinkRow.linked_at, LoginLinkRow.id)
+                .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
             ).all()
         return [Link(id=i, pseudonym=name, lender=lender, linked_at=at) for i, name, lender, at in rows]
 

@@ -1,11 +1,14 @@
 """Answers that say more than the house's problem details: OAuth's error code, when to ask again."""
 
+import logging
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from consent.identity.errors import TokenRefused, TooManyRequests
 from consent.service import problem
 
+logger = logging.getLogger("tahini.identity")
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -13,8 +16,9 @@ def install_problems(app: FastAPI) -> None:
     """Teach an application to answer what this package refuses."""
 
     @app.exception_handler(TokenRefused)
-    def no_token(_: Request, error: TokenRefused) -> JSONResponse:
+    def no_token(request: Request, error: TokenRefused) -> JSONResponse:
         """RFC 9457 with the two members that an OAuth client looks for (RFC 6749 section 5.2)."""
+        logger.info("refused: %s %s: %s", request.method, getattr(request.scope.get("route"), "path", ""), error.code)
         body = {
             "type": f"urn:tahini:problem:{error.code}",
             "title": error.code.replace("-", " "),
