@@ -12,6 +12,7 @@ ROOMS = {
     "registry": ("consent.cli", "Run the consent registry."),
     "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
+    "issuer": ("consent.identity.cli", "Run an OIDC issuer for development."),
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 

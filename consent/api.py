@@ -22,6 +22,9 @@ from consent.commands import (
 from consent.commands.enrol_subjects import Enrolments, enrol_subjects
 from consent.documents import RECEIPTS_UP_TO, Party, Role
 from consent.errors import NotWitnessed
+from consent.identity.api import identity_routes
+from consent.identity.callers import Borrower
+from consent.identity.problems import install_problems
 from consent.log_api import log_routes
 from consent.registry import Registry
 from consent.service import Count, service
@@ -57,8 +60,11 @@ def create_app(registry: Registry) -> FastAPI:
     """The HTTP application over an open registry. Start ``registry.sequencer`` beside it."""
     access = Access(registry)
     app = service("Tahini consent registry", registry)
-    app.include_router(log_routes(registry, access))
-    app.include_router(_registry_routes(registry, access))
+    install_problems(app)
+    limited = [access.limit_public()]
+    app.include_router(log_routes(registry, access), dependencies=limited)
+    app.include_router(_registry_routes(registry, access), dependencies=limited)
+    app.include_router(identity_routes(registry, access), dependencies=limited)
     return app
 
 
@@ -68,7 +74,7 @@ def _registry_routes(registry: Registry, access: Access) -> APIRouter:
     Lender = Annotated[Party, access.only(Role.LENDER)]
     Coordinator = Annotated[Party, access.only(Role.COORDINATOR)]
     Anyone = Annotated[Party, access.only(*Role)]
-    Subject = Annotated[str, access.subject()]
+    Subject = Annotated[Borrower, access.subject()]
 
     @app.get("/v1/consortium", response_class=PlainTextResponse)
     def consortium() -> str:
@@ -101,15 +107,15 @@ def _registry_routes(registry: Registry, access: Access) -> APIRouter:
 
     @app.get("/v1/me/receipts/{decision_sha256}", response_class=PlainTextResponse)
     def my_receipt(decision_sha256: str, caller: Subject) -> str:
-        return read_consents.reissue_receipt(registry, caller, decision_sha256)
+        return read_consents.reissue_receipt(registry, caller.subjects[0], decision_sha256)
 
     @app.get("/v1/me/consents")
     def my_consents(caller: Subject) -> dict[str, Any]:
-        return {"consents": read_consents.read_consents(registry, caller)}
+        return {"consents": read_consents.read_consents(registry, caller.subjects[0])}
 
     @app.delete("/v1/me")
     def forget_me(caller: Subject) -> dict[str, int]:
-        return {"ended": forget_subject.forget_subject(registry, caller)}
+        return {"ended": forget_subject.forget_subject(registry, caller.subjects[0])}
 
     # --- campaigns
 

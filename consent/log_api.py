@@ -24,6 +24,7 @@ from consent.commands.append_entries import NewEntries, seal_entries
 from consent.documents import Party, Role
 from consent.errors import LogHeld, NotAllowed, NotWitnessed
 from consent.grouping import GroupCommit
+from consent.identity.problems import install_problems
 from consent.registry import Registry
 from consent.service import Count, service
 from crypto.errors import ProofError
@@ -64,7 +65,9 @@ class Appended(BaseModel):
 def create_log_app(registry: Registry, read_only: bool = False) -> FastAPI:
     """The log alone. Any number of processes may serve it; one of them writes, and never one that is ``read_only``."""
     app = service("Tahini audit log", registry)
-    app.include_router(log_routes(registry, Access(registry), read_only))
+    access = Access(registry)
+    install_problems(app)
+    app.include_router(log_routes(registry, access, read_only), dependencies=[access.limit_public()])
     return app
 
 
@@ -83,14 +86,14 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
 
     app = APIRouter(lifespan=lifespan)
     Anyone = Annotated[Party, access.only(*Role)]
+    Author = Annotated[Party, access.only(*AUTHORS)]
 
     @app.post("/v1/log/entries", status_code=201, response_model=Appended, openapi_extra=_ENTRIES_BODY)
-    async def append(request: Request) -> Response:
+    async def append(request: Request, caller: Author) -> Response:
         """Log up to 256 entries, all or none; answered when they are durable. Proofs follow within a second.
 
         Every use of data comes through here, so this endpoint parses its body itself, in one step.
         """
-        caller = await access.party(request, *AUTHORS)
         if read_only:
             raise LogHeld("this process only reads the log; send appends to the one that writes")
         try:

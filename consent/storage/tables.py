@@ -361,3 +361,36 @@ class LogPublishedRow(Base):
     __tablename__ = "log_published"
     size: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     note: Mapped[str]
+
+
+class PartyKeyRow(Base):
+    """A key that an institution authenticates to the registry with. The consortium document's is the first: it has a
+    row only once it is revoked. A key is one party's for ever, and what was revoked stays so."""
+
+    __tablename__ = "party_keys"
+    thumbprint: Mapped[str] = mapped_column(String(43), primary_key=True)
+    party: Mapped[str] = mapped_column(String(63), index=True)
+    public_key: Mapped[str] = mapped_column(String(43))
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class LoginLinkRow(Base):
+    """A login that may speak for a pseudonym. It goes with the subject's data key: forgetting takes it along."""
+
+    __tablename__ = "login_links"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    issuer: Mapped[str] = mapped_column(String(255))
+    subject_hash: Mapped[str] = mapped_column(String(64))
+    """Keyed hash of the login's ``sub``, hex; the ``sub`` itself is never stored."""
+    subject_id: Mapped[int] = mapped_column(ForeignKey("data_keys.subject_id", ondelete="CASCADE"), index=True)
+    linked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (UniqueConstraint("issuer", "subject_hash", "subject_id"),)
+
+
+class UsedOnceRow(Base):
+    """Something that acts once and has acted: the hash of a nonce, an assertion or a ticket, until it cannot matter."""
+
+    __tablename__ = "used_once"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
