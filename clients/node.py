@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clients.consents import Consents
 from clients.errors import NodeError
 from clients.store import NodeStore
 from consent.client import HeadStore, RegistryClient, load_consortium
@@ -88,6 +89,10 @@ class Node:
     @property
     def store(self) -> NodeStore:
         return NodeStore(self.home / LEDGER_FILE)
+
+    @property
+    def consents(self) -> Consents:
+        return Consents(self.home, self.lender)
 
     @property
     def cap(self) -> Budget:

@@ -61,9 +61,10 @@ def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present,
         Conflict: the borrower has decided since. A decision that was held back must not undo a later one; of two at
             the same instant only a no counts.
     """
-    if present.event_time is not None and answer.event_time <= present.event_time:
-        if answer.event_time < present.event_time or answer.event in {Event.GIVE, Event.RESUME}:
-            raise Conflict("the borrower has decided since; a decision that is older changes nothing")
+    last = present.event_time
+    tie_allowed = answer.event not in {Event.GIVE, Event.RESUME}
+    if last is not None and (answer.event_time < last or (answer.event_time == last and not tie_allowed)):
+        raise Conflict("the borrower has decided since; a decision that is older changes nothing")
     events: list[tuple[Event, datetime]] = []
     state = present.at(moment)
     if state is not present.state and present.expiry_time is not None:

@@ -112,7 +112,7 @@ class DataKeys:
         return [_opened(groups[key.group_id], key) for key in keys]
 
     def rename(self, session: Session, renamed: Sequence[tuple[int, str, bytes]]) -> None:
-        """Wrap the data keys of (subject id, new pseudonym, data key) for their new names, in the groups they are in."""
+        """Wrap the data keys of (subject id, new pseudonym, data key) for their new names."""
         rows: list[tuple[int, int]] = []
         ids = [subject for subject, _, _ in renamed]
         for start in range(0, len(ids), _IN_CHUNK):

@@ -333,7 +333,8 @@ class RosterCommitment(Document):
     attempt: int
     kind: ReleaseKind
     authorisation_id: str
-    snapshot_sha256: Sha256
+    state_sha256: Sha256
+    """Hash of the signed consent state (``consent.standing``) that the members were drawn from."""
     root: str
     salt: str
     size: int

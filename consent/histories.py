@@ -66,8 +66,8 @@ def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -
                 ConsentRow.version, ConsentRow.notice, ConsentRow.event_time, ConsentRow.expiry_time,
             ).where(ConsentRow.scope_id.in_(scopes), ConsentRow.subject_id.in_(ids[start : start + IN_CHUNK]))
         )  # fmt: skip
-        for scope, subject, sensitivity, *present in rows:
-            found[scope, subject, sensitivity] = Present(*present)
+        for scope, subject, sensitivity, state, version, notice, event_time, expiry_time in rows:
+            found[scope, subject, sensitivity] = Present(state, version, notice, event_time, expiry_time)
     return found
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from consent.errors import ConsentError, RegistryUnavailable
+from consent.errors import ConsentError, Malformed, RegistryUnavailable
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
@@ -108,7 +108,7 @@ class LogClient:
         """An answer that does not verify is the same as no answer."""
         try:
             return read()
-        except (CryptoError, KeyError, ValueError) as error:
+        except (CryptoError, KeyError, ValueError, TypeError, Malformed) as error:
             raise RegistryUnavailable(f"the consent registry's answer cannot be believed: {error}") from error
 
     # --- heads, proofs, leaves
@@ -145,6 +145,13 @@ class LogClient:
 
     def head(self) -> Checkpoint:
         return self.accept_head(self.checkpoint_note())
+
+    def accepted_size(self) -> int:
+        """Size of the newest head that was accepted so far; 0 for none."""
+        if self._heads is None:
+            return 0
+        with self._heads.locked() as note:
+            return 0 if note is None else self._checked(lambda: self.trust.open(note)).size
 
     def inclusion(self, index: int, wait: bool = False) -> InclusionProof:
         """The proof of one entry, unverified; ``wait`` until it is under a published checkpoint."""

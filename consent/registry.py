@@ -2,7 +2,8 @@
 
 A registry's home folder holds ``registry.key`` (signs documents), ``log.key`` (signs checkpoints), ``root-keys/`` (what
 subjects' data keys are wrapped under; or ``keystore.json``, which says where else), ``ledger.key`` (what ledger
-pseudonyms are stored under), ``consortium.jws`` (who belongs, and which checkpoints are believed) and ``registry.db`` (or ``database.url``, a PostgreSQL database).
+pseudonyms are stored under), ``consortium.jws`` (who belongs, and which checkpoints are believed) and ``registry.db``
+(or ``database.url``, a PostgreSQL database).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ integers in the order of the lender's roll. Zero: the person was never asked. A 
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ def rules_of(codes: Codes, notices: Mapping[int, AnsweredNotice], used_up: Flags
     states, numbers = codes & 0xFF, codes >> 8
     if codes.size and int(states.max()) >= len(STATES):
         raise Malformed("a code speaks of a state that does not exist")
-    rules = _RULE_OF_STATE[states]
+    rules: NDArray[np.uint8] = _RULE_OF_STATE[states]
     given = states == GIVEN
     current = [number for number, notice in notices.items() if not notice.stale]
     rules[given & ~np.isin(numbers, current)] = RULES.index(Rule.NOTICE_CHANGED)
@@ -121,6 +122,15 @@ def unpacked(text: str, dtype: str, most: int = MOST_PEOPLE) -> NDArray[Any]:
     if not engine.eof or engine.unused_data or len(data) % kind.itemsize:
         raise Malformed("the packed values are cut short or too many")
     return np.frombuffer(data, dtype=kind.newbyteorder("<")).astype(kind)
+
+
+def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive: Codes) -> str:
+    """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of both codes, with lengths."""
+    digest = hashlib.sha256()
+    for array in (np.zeros(0, np.uint32) if numbers is None else numbers, ordinary, sensitive):
+        digest.update(len(array).to_bytes(8, "big"))
+        digest.update(np.ascontiguousarray(array, dtype="<u4").tobytes())
+    return digest.hexdigest()
 
 
 class ConsentState(Document):

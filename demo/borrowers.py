@@ -11,7 +11,7 @@ import numpy as np
 from consent.commands.enrol_subjects import Enrolment
 from consent.documents import Action, Choice, Decision, Notice
 from consent.schema import now
-from consent.terms import TRAINING_PURPOSE, Frequency, Limits, Sensitivity, Terms
+from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
 from crypto.keys import SigningKey
 from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
 

@@ -16,8 +16,8 @@ from clients.source import import_book
 from consent.client import RegistryClient
 from consent.code import installed_code
 from consent.documents import Campaign, Notice
-from consent.terms import TRAINING_PURPOSE
 from consent.schema import now
+from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry
 from demo.aftermath import audit_log, compare
 from demo.borrowers import Borrower, make_borrowers, make_notice

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consent.subjects import Subject, find_subjects
 from consent.documents import Party
 from consent.entries import Entry, entry_for_subject
 from consent.errors import Malformed, NotFound
 from consent.registry import Registry
 from consent.schema import Pseudonym, Sha256, Slug
+from consent.subjects import Subject, find_subjects
 from crypto.keys import unb64
 
 MAX_BATCH = 256

@@ -104,5 +104,4 @@ def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card
         public = {"campaign": campaign_sha256, "model_card": card_sha256}
         body = canonical_json({"token": card})
         entry = registry.sealed_to_auditor("model.released", coordinator.id, public, body)
-        index = registry.log.append(session, [entry])
-    return index
+        return registry.log.append(session, [entry])

@@ -143,7 +143,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             touched[key] = None
             events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
         salt = secrets.token_bytes(SALT_SIZE)
-        about = {
+        about: dict[str, str | int] = {
             "channel": asked.channel,
             "lender": lender.id,
             "notice": asked.notice_id,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -61,8 +63,19 @@ def read_revocations(registry: Registry, recipient: Party, after: int, limit: in
     ]
 
 
-def acknowledge(registry: Registry, recipient: Party, token: str) -> int:
-    """Record that ``recipient`` has acted on its revocations; returns up to which. Once more is no more.
+@dataclass(frozen=True)
+class Acknowledged:
+    """Up to which revocation a recipient has acknowledged, and the log entry that says so."""
+
+    number: int
+    entry_index: int
+
+    def body(self) -> dict[str, int]:
+        return {"acknowledged": self.number, "entry_index": self.entry_index}
+
+
+def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledged:
+    """Record that ``recipient`` has acted on its revocations; once more is no more.
 
     Raises:
         SignatureError: not this recipient's. NotAllowed: another recipient's. Conflict: there is no such revocation.
@@ -76,10 +89,46 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> int:
             raise Conflict(f"{recipient.id!r} has no revocation {told.number} yet")
         before = acknowledged(session, recipient.id)
         if told.number <= before:
-            return before
+            return Acknowledged(before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index)
         public = {"count": told.number - before}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("revocations.acknowledged", recipient.id, public, body)
         index = registry.log.append(session, [entry])
         session.add(AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index))
-    return told.number
+    return Acknowledged(told.number, index)
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """How far one lender is behind."""
+
+    recipient: str
+    newest: int
+    acknowledged: int
+    overdue: Overdue | None
+
+    def body(self) -> dict[str, Any]:
+        since = self.overdue.revoked_at.isoformat() if self.overdue else None
+        return {
+            "recipient": self.recipient,
+            "newest": self.newest,
+            "acknowledged": self.acknowledged,
+            "overdue_since": since,
+        }
+
+
+def outstanding(registry: Registry) -> list[Outstanding]:
+    """Every lender, and how far it has acknowledged its revocations."""
+    found = []
+    with registry.database.read() as session:
+        for lender in registry.consortium.lenders:
+            newest = select(func.max(RevocationRow.number)).where(RevocationRow.recipient == lender.id)
+            found.append(
+                Outstanding(
+                    lender.id,
+                    session.scalar(newest) or 0,
+                    acknowledged(session, lender.id),
+                    overdue(registry, session, lender),
+                )
+            )
+    return found

@@ -6,7 +6,6 @@ newest published checkpoint, and the challenge that the caller sent, so that an 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +33,7 @@ from consent.standing import (
     Flags,
     Rule,
     at_moment,
+    codes_sha256,
     packed,
     rules_of,
 )
@@ -198,15 +198,6 @@ def _signed(
         ordinary=packed(ordinary),
         sensitive=packed(sensitive),
     )
-
-
-def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive: Codes) -> str:
-    """SHA-256 over the little-endian bytes of whom a state is about (if not of all), and of both codes, with lengths."""
-    digest = hashlib.sha256()
-    for array in (np.zeros(0, np.uint32) if numbers is None else numbers, ordinary, sensitive):
-        digest.update(len(array).to_bytes(8, "big"))
-        digest.update(np.ascontiguousarray(array, dtype="<u4").tobytes())
-    return digest.hexdigest()
 
 
 # --- decisions

@@ -25,7 +25,6 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from consent.commands.record_decisions import find_subjects
 from consent.documents import Party, Role
 from consent.entries import entry_for_subject
 from consent.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
@@ -38,6 +37,7 @@ from consent.identity.single_use import derived_key, use_once
 from consent.registry import Registry
 from consent.schema import Document, Instant, Pseudonym, Slug
 from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
+from consent.subjects import find_subjects
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
@@ -220,7 +220,7 @@ class Links:
         subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
         if subject is None:
             raise NotFound("no such subject")
-        entry = entry_for_subject(kind, registry.me.id, {}, subject.data_key, canonical_json(about))
+        entry = entry_for_subject(kind, registry.me.id, {}, subject.id, subject.data_key, canonical_json(about))
         registry.log.append(session, [entry])
 
     def _forget(self, login: Login) -> None:

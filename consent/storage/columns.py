@@ -31,7 +31,7 @@ def read_columns(session: Session, columns: Mapping[str, str], rest: str) -> dic
         wanted = ", ".join(f"({sql})::{_POSTGRESQL_TYPES[kind]}" for sql, kind in parts.values())
         return _copied(connection, f"SELECT {wanted} {rest}", {name: kind for name, (_, kind) in parts.items()})
     wanted = ", ".join(sql for sql, _ in parts.values())
-    cursor = connection.exec_driver_sql(f"SELECT {wanted} {rest}").cursor  # noqa: S608
+    cursor = connection.exec_driver_sql(f"SELECT {wanted} {rest}").cursor
     rows = cursor.fetchall() if cursor is not None else []
     table = np.array(rows, dtype=np.int64).reshape(len(rows), len(parts))
     return {name: table[:, at].astype(kind) for at, (name, (_, kind)) in enumerate(parts.items())}

@@ -228,7 +228,8 @@ def _carry_up() -> None:
     _call_the_roll()
     op.execute("INSERT INTO subject_entries (subject_id, entry_index) SELECT subject_id, entry_index FROM decisions")
     op.execute(
-        "INSERT INTO assignments (ledger_pseudonym, subject_id) SELECT ledger_pseudonym, subject_id FROM old_assignments"
+        "INSERT INTO assignments (ledger_pseudonym, subject_id)"
+        " SELECT ledger_pseudonym, subject_id FROM old_assignments"
     )
 
 
@@ -294,7 +295,8 @@ def downgrade() -> None:
     op.execute(
         "INSERT INTO consents (subject_id, purpose, recipient, sensitivity, state, expiry_time, event_time)"
         f" SELECT o.subject_id, s.purpose, s.recipient, {_word(SENSITIVITIES, 'o.sensitivity')},"
-        f" {_word(STATES, 'o.state')}, o.expiry_time, o.event_time FROM old_consents o JOIN scopes s ON s.id = o.scope_id"
+        f" {_word(STATES, 'o.state')}, o.expiry_time, o.event_time"
+        " FROM old_consents o JOIN scopes s ON s.id = o.scope_id"
     )
     op.execute(
         "INSERT INTO consent_events (subject_id, purpose, recipient, sensitivity, event, event_time, decision_sha256)"
