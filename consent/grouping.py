@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from consent import metrics
 from consent.entries import Entry
 from consent.errors import ConsentError, StorageFailed
 from consent.registry import Registry
@@ -108,6 +109,7 @@ class GroupCommit:
         entries = [entry for waiting in group for entry in waiting.entries]
         with self.registry.write() as session:
             first = self.registry.log.append(session, entries)
+        metrics.committed(len(entries))
         starts = accumulate((len(waiting.entries) for waiting in group), initial=first)
         _answer(group, list(starts)[: len(group)])
 

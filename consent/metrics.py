@@ -7,9 +7,10 @@ they start; the parent adds them up when it is asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -19,6 +20,7 @@ _BY_ROUTE = ("method", "route")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ENTRIES = tuple(float(2**power) for power in range(14))
 
+disable_created_metrics()
 EVERYTHING = CollectorRegistry()
 """Our own, so that what other packages register does not appear beside it."""
 
@@ -52,7 +54,12 @@ _publications = Counter(
 )
 _commits = Histogram("tahini_log_commit_entries", "Entries per group commit.", buckets=_ENTRIES, registry=EVERYTHING)
 _database = Counter("tahini_database_failures", "Times the database did not do what it was asked.", registry=EVERYTHING)
-_workers = Counter("tahini_worker_ends", "Workers that ended and were replaced.", registry=EVERYTHING)
+
+
+@cache
+def _worker_ends() -> Counter:
+    """Made where it is counted, in the parent alone: what workers make, each of them reports."""
+    return Counter("tahini_worker_ends", "Workers that ended and were replaced.", registry=None)
 
 
 def requested(method: str, route: str, status: int, seconds: float) -> None:
@@ -94,7 +101,7 @@ def database_failed() -> None:
 
 def worker_ended(pid: int | None, folder: Path) -> None:
     """A worker ended: what it said of itself no longer counts, what it counted does."""
-    _workers.inc()
+    _worker_ends().inc()
     if pid is not None:
         mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
@@ -128,4 +135,4 @@ class _Service(MultiProcessCollector):
 
     def collect(self):  # type: ignore[no-untyped-def]
         yield from super().collect()  # type: ignore[no-untyped-call]
-        yield from _workers.collect()
+        yield from _worker_ends().collect()

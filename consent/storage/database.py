@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
+from consent import metrics
 from consent.errors import Malformed, StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -166,6 +167,7 @@ def _told_apart() -> Iterator[None]:
 
 
 def _failed(error: BaseException) -> StorageFailed:
+    metrics.database_failed()
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
 
