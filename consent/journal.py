@@ -100,7 +100,7 @@ def keep_journal(stream: TextIO | None = None) -> None:
 
 def _told_once(record: logging.LogRecord) -> bool:
     """The server says again what a request's own line and ``consent.service`` have said."""
-    return not (record.name == "uvicorn.error" and record.getMessage().startswith("Exception in ASGI application"))
+    return not (record.name == "uvicorn.error" and str(record.msg).startswith("Exception in ASGI application"))
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -20,7 +20,7 @@ _BY_ROUTE = ("method", "route")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ENTRIES = tuple(float(2**power) for power in range(14))
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 EVERYTHING = CollectorRegistry()
 """Our own, so that what other packages register does not appear beside it."""
 

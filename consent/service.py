@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent.errors import ConsentError
-from consent.journal import PROBLEM, Journal
+from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
 from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
@@ -89,9 +89,11 @@ def service(title: str, registry: Registry) -> FastAPI:
         return problem(error.status_code, "http", str(error.detail))
 
     @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
-        return problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+        answer = problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+        answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]  # this answer is made outside of the journal
+        return answer
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:

@@ -33,7 +33,7 @@ from crypto.errors import CryptoError
 
 INSIST_S = FINISH_S + 10.0
 """When a worker that was asked to end is killed."""
-SILENT_S, START_S = 20.0, 120.0
+SILENT_S, START_S = 15.0, 60.0
 """When a worker is killed and replaced: its event loop has not turned for so long; it has not come so far."""
 HASTE_S = 2.0
 """A worker that ended this soon after its start is replaced only after as long: its database may be away."""
