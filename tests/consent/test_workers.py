@@ -230,9 +230,8 @@ def test_orphans_end_and_a_standby_takes_over(site):
             orphans = served.workers()
             served.process.kill()
             served.process.wait()
-            standby.ready()
-        with Load(site, standby.url, 2) as after:
-            after._numbers = iter(range(10**6, 2 * 10**6))
+            standby.until(lambda: standby.answers("/readyz") == 200, f"it took over: {site.state()}")
+        with Load(site, standby.url, 2, first=10**6) as after:
             standby.until(lambda: len(after.acknowledged) > 20, "the standby wrote")
         served.until(lambda: served.answers("/healthz") == 0, "nobody listened any more")
         served.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in orphans), "the orphans ended")  # noqa: PTH110

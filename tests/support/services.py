@@ -157,11 +157,15 @@ class Load:
     site: Site
     url: str
     clients: int = 4
+    first: int = 0
     acknowledged: dict[int, int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _numbers: Iterator[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(self.first)
 
     def __enter__(self) -> Load:
         template = self.site.client(self.url)
