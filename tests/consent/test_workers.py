@@ -221,8 +221,9 @@ def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_site):
 
 @pytest.mark.timeout(240)
 def test_orphans_end_and_a_standby_takes_over(site):
-    with site.serve("--workers", 2) as served, site.serve("--workers", 2, room="log") as standby:
-        served.ready()
+    with ExitStack() as stack:
+        served = stack.enter_context(site.serve("--workers", 2)).ready()  # whoever is first holds the log
+        standby = stack.enter_context(site.serve("--workers", 2, room="log"))
         standby.until(lambda: standby.answers("/readyz") == 503, "the standby answered")
         assert httpx.get(f"{standby.url}/readyz").json()["detail"] == "lease"
         with Load(site, served.url, 2) as load:
