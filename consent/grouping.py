@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+from consent import metrics
 from consent.entries import Entry
 from consent.errors import ConsentError, StorageFailed
 from consent.registry import Registry
@@ -97,6 +98,7 @@ class Group(Generic[Job, Result]):
             started = time.monotonic()
             try:
                 answers = self.commit([waiting.job for waiting in group])
+                metrics.committed(sum(waiting.weight for waiting in group))
             except Exception as error:
                 # Whatever it was, every caller in the group must hear of it, and the thread must live on.
                 if not isinstance(error, ConsentError):

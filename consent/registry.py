@@ -33,6 +33,7 @@ from consent.log import AuditLog
 from consent.schema import now
 from consent.sequencer import Sequencer
 from consent.storage import Database
+from consent.storage.lease import Lease
 from consent.witnesses import Witnesses
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import RecipientPublicKey, SigningKey, load_signing_key, read_secret, save_signing_key, write_secret
@@ -222,8 +223,8 @@ def recipients(parties: Iterable[Party]) -> dict[str, RecipientPublicKey]:
     return {p.id: RecipientPublicKey.from_text(p.recipient_key) for p in parties if p.recipient_key is not None}
 
 
-def open_registry(home: Path) -> Registry:
-    """Open the registry in ``home``.
+def open_registry(home: Path, lease: Lease | None = None) -> Registry:
+    """Open the registry in ``home``; ``lease`` is given where several processes write under one name.
 
     Raises:
         KeyFileError, SignatureError: its keys or its consortium document are not in order.
@@ -241,7 +242,7 @@ def open_registry(home: Path) -> Registry:
     keys = DataKeys(open_keystore(home))
     database = open_database(home)
     database.migrate()
-    log = AuditLog(consortium.log_origin, log_key, consortium.policy, now)
+    log = AuditLog(consortium.log_origin, log_key, consortium.policy, now, lease or Lease())
     registry = Registry(
         home=home,
         database=database,

@@ -1,4 +1,4 @@
-"""What every HTTP service over a registry has in common: limits, problem details, health."""
+"""What every HTTP service over a registry has in common: limits, a journal, problem details, health, readiness."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent.errors import ConsentError
+from consent.journal import PROBLEM, REQUEST_ID, Journal
+from consent.readiness import check_ready
 from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
 
@@ -22,11 +24,25 @@ logger = logging.getLogger("tahini.registry")
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
+class Problem(JSONResponse):
+    """An RFC 9457 problem document; its code is written into the request's line of the journal."""
+
+    media_type = "application/problem+json"
+
+    def __init__(self, body: dict[str, Any], headers: dict[str, str]) -> None:
+        super().__init__(body, body["status"], headers)
+        self._code = body["type"].rpartition(":")[2]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[PROBLEM] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def problem(status: int, code: str, detail: str) -> JSONResponse:
     """An RFC 9457 problem document."""
     body = {"type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
     headers = {"Retry-After": "1"} if status == 503 else {}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return Problem(body, headers)
 
 
 class LimitBody:
@@ -48,9 +64,10 @@ class LimitBody:
 
 
 def service(title: str, registry: Registry) -> FastAPI:
-    """An application with the house's error handling and ``/healthz``, and nothing else yet."""
+    """An application with the house's error handling ``/healthz`` and ``/readyz``, and nothing else yet."""
     app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
     app.add_middleware(LimitBody)
+    app.add_middleware(Journal)
 
     @app.exception_handler(ConsentError)
     def refused(_: Request, error: ConsentError) -> JSONResponse:
@@ -72,9 +89,11 @@ def service(title: str, registry: Registry) -> FastAPI:
         return problem(error.status_code, "http", str(error.detail))
 
     @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
-        return problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+        answer = problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+        answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]  # this answer is made outside of the journal
+        return answer
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
@@ -90,5 +109,11 @@ def service(title: str, registry: Registry) -> FastAPI:
                 "published": published,
                 "writer": writer,
             }
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, str]:
+        """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
+        check_ready(registry)
+        return {"status": "ready"}
 
     return app

@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
+from consent import metrics
 from consent.errors import Malformed, StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -167,6 +168,8 @@ def _told_apart() -> Iterator[None]:
 
 
 def failed(error: BaseException) -> StorageFailed:
+    """The database's own words, as what callers are told."""
+    metrics.database_failed()
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
 
