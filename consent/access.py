@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from consent.commands.read_consents import subject_key
 from consent.documents import Party, Role
-from consent.errors import ConsentError, NotAllowed, NotAuthenticated
+from consent.errors import ConsentError, NotAllowed, NotAuthenticated, NotFound
 from consent.identity.callers import Borrower, Caller
 from consent.identity.exchange import Exchange
 from consent.identity.issuers import Issuers
@@ -176,11 +176,7 @@ class Access:
             else:
                 who = registry.consortium.party(issuer)
                 key = self.keys.find(who, peek_kid(credentials))
-        except (SignatureError, NotAuthenticated) as error:
-            raise NotAuthenticated("the request is signed by nobody who is known here") from error
-        except ConsentError as error:
-            if error.status >= 500:
-                raise
+        except (SignatureError, NotFound) as error:
             raise NotAuthenticated("the request is signed by nobody who is known here") from error
         body = await request.body()
         moment = registry.clock()

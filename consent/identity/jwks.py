@@ -25,6 +25,7 @@ RETRY_S = 10.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 64
 TIMEOUT_S = 5.0
+WAIT_S = 1.0
 
 Fetch = Callable[[str], bytes]
 
@@ -85,12 +86,16 @@ class FetchedKeys:
         """The key with this id, or None; raises IssuerUnavailable."""
         if self._fresh() and (found := choose(self._keys, kid)) is not None:
             return found
-        with self._lock:
+        if not self._lock.acquire(timeout=WAIT_S):  # a slow issuer must not hold up every thread of this worker
+            raise IssuerUnavailable("an issuer's key set is being fetched; try again")
+        try:
             if not self._fresh():
                 self._load(RETRY_S)
             elif choose(self._keys, kid) is None and not self._tried_within(REFETCH_S):
                 self._load(0.0)
             return choose(self._keys, kid)
+        finally:
+            self._lock.release()
 
     def _fresh(self) -> bool:
         return self._fetched is not None and self.clock() - self._fetched < FRESH_S

@@ -245,5 +245,7 @@ class PartyKeys:
 def _found(live: dict[str, dict[str, PublicKey]], party: Party, kid: str | None) -> PublicKey:
     key = live.get(party.id, {}).get(party.key.thumbprint if kid is None else kid)
     if key is None:
-        raise NotAuthenticated("this is not made with a live key of the party; it may have been revoked")
+        raise NotAuthenticated(
+            "the signature is not by a live key of this party; it is by another or by one that was revoked"
+        )
     return key

@@ -318,6 +318,26 @@ def test_keys_that_cannot_be_had_let_nobody_in():
     assert held.find(key.public.thumbprint) is not None
 
 
+def test_a_slow_issuer_does_not_hold_up_everybody(monkeypatch):
+    monkeypatch.setattr("consent.identity.jwks.WAIT_S", 0.01)
+    key, goes, asked = SigningKey.generate(), threading.Event(), threading.Event()
+
+    def slow(_: str) -> bytes:
+        asked.set()
+        goes.wait(30)
+        return json.dumps(public_jwks(key)).encode()
+
+    held = FetchedKeys("https://x", slow)
+    first = threading.Thread(target=held.find, args=(None,))
+    first.start()
+    asked.wait(30)
+    with pytest.raises(IssuerUnavailable, match="being fetched"):
+        held.find(None)
+    goes.set()
+    first.join()
+    assert held.find(None) is not None
+
+
 def test_a_key_set_is_fetched_whole_small_and_from_where_it_is(tmp_path):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -134,6 +135,15 @@ def test_a_replayed_id_token_is_refused_by_every_worker(stored):
     assert "acts once" in refused(stored.exchange(token), "invalid_grant")
     nonce = parts(token)[1]["nonce"]
     assert "acts once" in refused(stored.exchange(stored.id_token("eve", nonce=nonce)), "invalid_grant")
+
+
+def test_of_many_who_bring_the_same_at_once_one_is_heard(stored):
+    token, assertion = stored.id_token("ada"), stored.assertion("aspen")
+    for bring in (lambda _: stored.exchange(token), lambda _: stored.authenticate(assertion)):
+        with ThreadPoolExecutor(8) as crowd:
+            statuses = [answer.status_code for answer in crowd.map(bring, range(8))]
+        assert statuses.count(200) == 1, statuses
+        assert set(statuses) <= {200, 400, 401}
 
 
 def test_unsigned_and_key_confused_tokens_are_refused(site):
