@@ -91,13 +91,14 @@ def patiently(asking: Asking, method: str, target: str, content: bytes) -> httpx
 
 
 def name_batch(asking: Asking, identities: Sequence[str]) -> list[tuple[str, ...]]:
-    """One batch: for each person one name per wanted scope."""
-    columns = []
+    """One batch: for each person one name per wanted scope.
+
+    A blinded element is uniformly random whoever it stands for, so one serves for all of a person's names.
+    """
+    columns, blinded = [], blind(identities)
+    elements = [b64(element) for element in blinded.elements]
     for scope, public_key in asking.keys:
-        blinded = blind(identities)
-        request = EvaluationRequest.model_construct(
-            kind=scope.kind, version=scope.version, elements=[b64(element) for element in blinded.elements]
-        )
+        request = EvaluationRequest.model_construct(kind=scope.kind, version=scope.version, elements=elements)
         response = patiently(asking, "POST", "/v1/evaluations", request.model_dump_json().encode())
         try:
             answer = EvaluationAnswer.model_validate_json(response.content)

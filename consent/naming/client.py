@@ -150,7 +150,9 @@ class NamingClient:
         if self._workers == 1 or len(identities) <= ALONE_UP_TO:
             yield from map(partial(name_batch, asking), batches)
             return
-        pool = ProcessPoolExecutor(min(self._workers, len(batches)), get_context("spawn"))
+        context = get_context("forkserver")
+        context.set_forkserver_preload([name_batch.__module__])
+        pool = ProcessPoolExecutor(min(self._workers, len(batches)), context)
         try:
             yield from pool.map(name_batch, [asking] * len(batches), batches)
         except BrokenProcessPool as error:

@@ -145,11 +145,15 @@ class House:
         note = sign_checkpoint(checkpoint, self.registry.log.key)
         return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
+    def person(self, lender: str, identity: str) -> Borrower:
+        """A person by their names at this lender, who gives, but is not enrolled yet."""
+        with self.node(lender).naming(workers=1) as naming:
+            (names,) = naming.names([identity])
+        return _borrower(lender, names, "gives", False)
+
     def late(self, lender: str) -> str:
         """Somebody who enrols now; returns the pseudonym."""
-        with self.node(lender).naming(workers=1) as naming:
-            (names,) = naming.names([f"{lender}-late"])
-        person = _borrower(lender, names, "gives", False)
+        person = self.person(lender, f"{lender}-late")
         self.client(lender).enrol([person.enrolment])
         return person.pseudonym
 
