@@ -3,8 +3,8 @@
 A consortium is founded in a temporary folder; the registry and the naming service run as processes of their own on this
 machine. One lender has ``--people`` made-up identity numbers named, both kinds of name each, which is everything that
 naming costs at enrolment: quota on the disk and audit log included. Prints the machine, the versions and every figure;
-``--json`` for machines. ``cpu_s_of_everything`` is the processor time of the client, the naming service and the registry
-together: where it is far below seconds times cores, something else was running.
+``--json`` for machines. ``cpu_s_of_everything`` is the processor time of client, naming service and registry together:
+where it is far below seconds times cores, something else was running.
 
     python -m benchmarks.names --json
     python -m benchmarks.names --people 50000 --repeat 3

@@ -123,6 +123,8 @@ def finish(blinded: Blinded, evaluation: Evaluation, public_key: bytes, scope: S
     """
     if len(evaluation.elements) != len(blinded.elements) or len(evaluation.proof) != PROOF_SIZE:
         raise PseudonymError("the key service answered for another number of people than it was asked for")
+    if any(len(element) != ELEMENT_SIZE for element in evaluation.elements):
+        raise PseudonymError("the key service's answer is malformed (an element of another length)")
     try:
         key = ristretto.PublicKey.deserialize(public_key)
         output = ristretto.VerifiableBatchOutput.deserialize(evaluation.proof + b"".join(evaluation.elements))
@@ -169,6 +171,8 @@ def evaluate(seed: bytes, scope: Scope, elements: Sequence[bytes]) -> Evaluation
     if not 1 <= len(elements) <= MAX_BATCH:
         raise PseudonymError(f"a batch names 1 to {MAX_BATCH} people")
     try:
+        if any(len(element) != ELEMENT_SIZE for element in elements):  # voprf 0.2.0 reads what fits and drops the rest
+            raise ValueError("an element of another length")
         blinded = [ristretto.BlindedInput.deserialize(element) for element in elements]
     except ValueError:
         raise PseudonymError("one of the blinded elements is not an element of ristretto255") from None
