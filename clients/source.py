@@ -63,7 +63,8 @@ def rename_book(path: Path, names: Mapping[str, str]) -> int:
     if len(set(after)) != len(after):
         raise SourceError(f"two people in the loan book {path} would have one name; it was left as it is")
     place = table.schema.get_field_index(PSEUDONYM)
-    _write(path, table.set_column(place, table.schema.field(place), pa.array(after)))
+    column = table.schema.field(place)
+    _write(path, table.set_column(place, column, pa.array(after, type=column.type)))
     return sum(name in names for name in before)
 
 
