@@ -13,6 +13,8 @@ ROOMS = {
     "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
     "issuer": ("consent.identity.cli", "Run an OIDC issuer for development."),
+    "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
+    "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 

@@ -30,6 +30,7 @@ from consent.identity.links import Links
 from consent.identity.settings import load_issuers
 from consent.identity.single_use import Challenges
 from consent.identity.tokens import AccessToken, AccessTokens
+from consent.journal import note_caller
 from consent.registry import Registry
 from consent.requests import ReplayGuard, SignedRequest, verify_request
 from consent.sessions import SCHEME, Sessions
@@ -115,6 +116,7 @@ class Access:
         """
         try:
             who = await self.identify(request)
+            note_caller(request.scope, who.role.value if isinstance(who, Party) else "subject")
             self.limits.of(who, gate.kind or Kind.of(request.method))
             caller = Caller.of(who.role) if isinstance(who, Party) else Caller.SUBJECT
             if caller not in gate.callers:

@@ -29,6 +29,8 @@ class Role(StrEnum):
     COORDINATOR = "coordinator"
     LENDER = "lender"
     AUDITOR = "auditor"
+    NAMING = "naming"
+    """The key service that people's names are made with; a consortium has one, or none."""
 
 
 class Party(BaseModel):
@@ -78,6 +80,8 @@ class Consortium(Document):
         for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
             if len([p for p in self.parties if p.role is role]) != 1:
                 raise ValueError(f"a consortium has exactly one {role}")
+        if len([p for p in self.parties if p.role is Role.NAMING]) > 1:
+            raise ValueError("a consortium has at most one naming service")
         return self
 
     @cached_property

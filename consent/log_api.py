@@ -34,7 +34,7 @@ IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 PRIVATE = {"Cache-Control": "private, no-store"}
 LONGEST_WAIT_S = 10.0
 MOST_WAITING = 256
-AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER)
+AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER, Role.NAMING)
 BINARY = "application/octet-stream"
 
 

@@ -77,6 +77,12 @@ def serve(service: Service, listening: Listening) -> None:
         serve_app(service.app(registry), _config(listening))
 
 
+def run(app: FastAPI, host: str, port: int) -> None:
+    """Serve one of the smaller services in this process until a signal; raises ConsentError."""
+    keep_journal()
+    serve_app(app, _config(Listening(host, port)))
+
+
 def _config(listening: Listening) -> uvicorn.Config:
     return uvicorn.Config(
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +11,10 @@ import numpy as np
 
 from consent.commands.enrol_subjects import Enrolment
 from consent.documents import Action, Choice, Decision, Notice
+from consent.naming.client import Names
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
 from crypto.keys import SigningKey
-from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
 
 Answer = Literal["gives", "refuses", "silent"]
 GIVES, REFUSES = 0.86, 0.08
@@ -105,19 +106,17 @@ class Borrower:
         return self.decide(notice, answers)
 
 
-def make_borrowers(
-    lender: str, identities: list[str], lender_key: bytes, consortium_key: bytes, rng: np.random.Generator
-) -> list[Borrower]:
-    """The borrowers of one lender; ``rng`` fixes their answers, never their keys."""
-    draws = rng.random((len(identities), 3))
+def make_borrowers(lender: str, people: Sequence[Names], rng: np.random.Generator) -> list[Borrower]:
+    """The borrowers of one lender by their names; ``rng`` fixes their answers, never their keys."""
+    draws = rng.random((len(people), 3))
     borrowers = []
-    for identity, (answer, sensitive, language) in zip(identities, draws, strict=True):
+    for names, (answer, sensitive, language) in zip(people, draws, strict=True):
         said: Answer = "gives" if answer < GIVES else "refuses" if answer < GIVES + REFUSES else "silent"
         borrowers.append(
             Borrower(
                 lender=lender,
-                pseudonym=pairwise_pseudonym(lender_key, identity),
-                ledger_pseudonym=ledger_pseudonym(consortium_key, identity),
+                pseudonym=names.pairwise,
+                ledger_pseudonym=names.ledger,
                 key=SigningKey.generate(),
                 answer=said,
                 sensitive=bool(sensitive < GIVES_SENSITIVE),

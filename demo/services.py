@@ -1,4 +1,4 @@
-"""The registry and the coordinator as real processes, and how they are watched."""
+"""The registry, the naming service, the witnesses and the coordinator as real processes, and how they are watched."""
 
 from __future__ import annotations
 
@@ -89,18 +89,29 @@ def witness_process(homes: list[Path], port: int, log: Path) -> Iterator[subproc
         _stop(process)
 
 
-def wait_for_registry(url: str, process: subprocess.Popen[str], log: Path) -> None:
-    """Returns once the registry answers; raises DemoError when it ended or takes too long."""
+@contextmanager
+def naming_process(home: Path, port: int, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """``tahini names serve`` on loopback; stopped on the way out."""
+    command = ["-m", "tahini", "names", "serve", "--home", str(home), "--port", str(port)]
+    process = _start(command, log, {}, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def wait_for(what: str, url: str, process: subprocess.Popen[str], log: Path) -> None:
+    """Returns once the service answers; raises DemoError when it ended or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise DemoError(f"the registry ended at its start ({tail(log)})")
+            raise DemoError(f"{what} ended at its start ({tail(log)})")
         try:
             if httpx.get(f"{url}/healthz", timeout=2).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise DemoError(f"the registry did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
+    raise DemoError(f"{what} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
 
 
 @dataclass

@@ -346,8 +346,7 @@ def test_ledger_rows_cannot_be_deleted_or_changed(active):
 
 
 def test_the_person_s_record_is_used_once_per_lender(active, tmp_path):
-    twice = loans(4, 1).assign(identity=["a", "b", "a", "c"])
-    import_book(tmp_path / "book.parquet", twice, "identity", features(), b"k" * 32, "aspen")
+    import_book(tmp_path / "book.parquet", loans(4, 1), ["a", "b", "a", "c"], features(), "aspen")
     assert len(LoanBook(tmp_path / "book.parquet").people()) == 3
 
 

@@ -172,9 +172,6 @@ def test_a_refusal_never_repeats_what_was_sent(house, http):
 
 def test_enrolling_somebody_else_s_customer_looks_like_enrolling_anybody(house):
     """No answer tells a lender whether a person is another lender's customer."""
-    from support.house import _borrower
-
-    aspen_customer = _borrower("cedar", "aspen-0", house.founded, "gives", True)
-    stranger = _borrower("cedar", "nobody-0", house.founded, "gives", True)
+    aspen_customer, stranger = house.person("cedar", "aspen-0"), house.person("cedar", "nobody-0")
     client = house.client("cedar")
     assert client.enrol([aspen_customer.enrolment]) == client.enrol([stranger.enrolment]) == 1

@@ -28,11 +28,16 @@ from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
 from consent.documents import Campaign, Notice
+from consent.naming.client import Names
+from consent.naming.keys import NamingHome
+from consent.naming.service import Namer
+from consent.naming.service import create_app as naming_app
 from consent.registry import Registry, open_registry
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry, registry_from
 from crypto.cosignatures import CosigningKey
+from crypto.keys import SigningKey
 from crypto.masks import Words
 from crypto.notes import Checkpoint, sign_checkpoint
 from demo.borrowers import Borrower, make_notice
@@ -141,9 +146,15 @@ class House:
         note = sign_checkpoint(checkpoint, self.registry.log.key)
         return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
+    def person(self, lender: str, identity: str) -> Borrower:
+        """A person by their names at this lender, who gives, but is not enrolled yet."""
+        with self.node(lender).naming(workers=1) as naming:
+            (names,) = naming.names([identity])
+        return _borrower(lender, names, "gives", False)
+
     def late(self, lender: str) -> str:
         """Somebody who enrols now; returns the pseudonym."""
-        person = _borrower(lender, f"{lender}-late", self.founded, "gives", False)
+        person = self.person(lender, f"{lender}-late")
         self.client(lender).enrol([person.enrolment])
         return person.pseudonym
 
@@ -227,14 +238,11 @@ class InMemoryFleet:
         return answers
 
 
-def _borrower(lender: str, identity: str, founded: Founded, answer: str, sensitive: bool) -> Borrower:
-    from crypto.keys import SigningKey
-    from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
-
+def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> Borrower:
     return Borrower(
         lender=lender,
-        pseudonym=pairwise_pseudonym(founded.lender_keys[lender], identity),
-        ledger_pseudonym=ledger_pseudonym(founded.consortium_key, identity),
+        pseudonym=names.pairwise,
+        ledger_pseudonym=names.ledger,
         key=SigningKey.generate(),
         answer=answer,  # type: ignore[arg-type]
         sensitive=sensitive,
@@ -246,7 +254,7 @@ def _borrower(lender: str, identity: str, founded: Founded, answer: str, sensiti
 def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
-    port, witness_port = free_port(), free_port()
+    port, witness_port, naming_port = free_port(), free_port(), free_port()
     urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
     founded = found(root, list(LENDERS), 1.0, 1e-5, urls)
     clock = Clock()
@@ -255,7 +263,10 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
     registry = open_registry(founded.registry_home).at(clock)
     with serve(witness_app(witnesses), witness_port), ExitStack() as serving:
         url = serving.enter_context(serve(create_app(registry), port))
-        founded.connect(url)
+        founded.connect(url, f"http://127.0.0.1:{naming_port}")
+        namer = Namer(NamingHome.open(founded.naming_home))
+        serving.callback(namer.close)
+        serving.enter_context(serve(naming_app(namer), naming_port))
         notice = make_notice(list(LENDERS), 1.0)
         operator = founded.operator(url)
         operator.publish_notice(notice, founded.registry_key)
@@ -265,14 +276,14 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
             identities = [f"{lender}-{i}" for i in range(people)]
             if lender == "birch":
                 identities[:shared] = [f"aspen-{i}" for i in range(shared)]
-            table = loans(people, number).assign(identity=identities)
-            book = founded.node_home(lender) / nodes.BOOK_FILE
-            import_book(book, table, "identity", features(), founded.lender_keys[lender], lender)
+            node = Node.open(founded.node_home(lender))
+            with node.naming(workers=1) as naming:
+                named = naming.names(identities)
+            book = node.home / nodes.BOOK_FILE
+            import_book(book, loans(people, number), [names.pairwise for names in named], features(), lender)
             borrowers[lender] = [
-                _borrower(
-                    lender, who, founded, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0
-                )
-                for i, who in enumerate(identities)
+                _borrower(lender, names, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
+                for i, names in enumerate(named)
             ]
             client = Node.open(founded.node_home(lender)).registry()
             client.enrol([person.enrolment for person in borrowers[lender]])
