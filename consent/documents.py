@@ -20,6 +20,7 @@ from crypto.errors import CryptoError, SignatureError
 from crypto.keys import PublicKey
 from crypto.policies import Log, Policy
 
+DEFAULT_COVER_RATE = 0.2
 RECEIPTS_UP_TO = 16
 """A request with at most this many decisions is answered with a receipt for each."""
 
@@ -63,7 +64,7 @@ class Consortium(Document):
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
     revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""
-    cover_rate: float = Field(default=0.2, ge=0, le=0.5)
+    cover_rate: float = Field(default=DEFAULT_COVER_RATE, ge=0, le=0.5)
     """Share of the people with one lender only who have no place in any campaign (``commands.place_people``)."""
 
     @model_validator(mode="after")

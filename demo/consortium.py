@@ -12,7 +12,7 @@ import consent.registry
 import server.home
 from clients.witness import create_witness
 from consent.client import RegistryClient
-from consent.documents import Consortium, Membership, Party, Role
+from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, witnessed_by
@@ -75,7 +75,12 @@ def _stated(party: Party, key: SigningKey) -> Party:
 
 
 def found(
-    root: Path, lenders: list[str], epsilon: float, delta: float, witness_urls: Mapping[str, str] | None = None
+    root: Path,
+    lenders: list[str],
+    epsilon: float,
+    delta: float,
+    witness_urls: Mapping[str, str] | None = None,
+    cover_rate: float = DEFAULT_COVER_RATE,
 ) -> Founded:
     """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total.
 
@@ -114,6 +119,7 @@ def found(
         log_policy=policy.text,
         max_epsilon=epsilon,
         max_delta=delta,
+        cover_rate=cover_rate,
     )
     token = consent.registry.found(root / "registry", consortium)
     return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient)

@@ -251,12 +251,12 @@ def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> Borrow
 
 
 @contextmanager
-def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
+def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0) -> Iterator[House]:
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
     port, witness_port, naming_port = free_port(), free_port(), free_port()
     urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
-    founded = found(root, list(LENDERS), 1.0, 1e-5, urls)
+    founded = found(root, list(LENDERS), 1.0, 1e-5, urls, cover_rate)
     clock = Clock()
     log = founded.consortium.log.verifier
     witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
