@@ -3,8 +3,9 @@
 A consortium is founded in a temporary folder; the registry and the naming service run as processes of their own on this
 machine. One lender has ``--people`` made-up identity numbers named, both kinds of name each, which is everything that
 naming costs at enrolment: quota on the disk and audit log included. Prints the machine, the versions and every figure;
-``--json`` for machines. ``cpu_s_of_everything`` is the processor time of client, naming service and registry together:
-where it is far below seconds times cores, something else was running.
+``--json`` for machines. ``cpu_s_without_workers`` is the processor time
+of both services and the caller; the client's worker processes are not in it. Where the load average is above the number
+of cores, something else was running and the seconds say little.
 
     python -m benchmarks.names --json
     python -m benchmarks.names --people 50000 --repeat 3
@@ -97,7 +98,7 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         "workers": options.workers or os.cpu_count(),
         "seconds": [round(value, 2) for value in seconds],
         "median_s": round(median, 2),
-        "cpu_s_of_everything": round(used / options.repeat, 2),
+        "cpu_s_without_workers": round(used / options.repeat, 2),
         "load_average_at_end": os.getloadavg()[0],
         "people_per_s": round(options.people / median),
         "names_per_s": round(2 * options.people / median),

@@ -90,13 +90,16 @@ class NamingClient:
             answer = KeysAnswer.model_validate_json(response.content)
         except ValidationError as error:
             raise PseudonymError("the naming service's list of keys does not fit its schema") from error
-        keys = verified(answer.token, self._consortium)
-        if self._keys is not None:
-            keys.may_follow(self._keys)
-        if self._registry is not None and (self._keys is None or self._keys.sha256 != keys.sha256):
-            verify_logged(self._registry, keys, answer.index)
-        if self._pin is not None:
-            keys = pinned(self._pin, answer.token, self._consortium)
+        keys, known = verified(answer.token, self._consortium), self._keys
+        if known is None and self._pin is not None and self._pin.exists():
+            known = verified(self._pin.read_text(), self._consortium)
+        if known is None or known.sha256 != keys.sha256:
+            if known is not None:
+                keys.may_follow(known)
+            if self._registry is not None:
+                verify_logged(self._registry, keys, answer.index)
+            if self._pin is not None:
+                keys = pinned(self._pin, answer.token, self._consortium)
         self._keys = keys
         return keys
 
