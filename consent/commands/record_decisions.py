@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -184,9 +184,11 @@ def _fold(draft: _Draft, known: Known, stated: Stated, subject: Subject, moment:
 def _draft(
     registry: Registry,
     known: Known,
+    session: Session,
     request: Request,
     subjects: Mapping[str, Subject],
     presents: MutableMapping[ConsentKey, Present],
+    taken: Set[str],
     first: int,
     moment: datetime,
 ) -> _Draft:
@@ -201,6 +203,7 @@ def _draft(
         tag = tag_of([present for key, present in presents.items() if key[1] in mine])
         if request.if_match != tag:
             raise PreconditionFailed("the consents have changed since they were read; read them again")
+    _refuse_replays(session, [one.decision.sha256 for one in stated], taken)
     draft = _Draft(presents)
     for index, one in enumerate(stated, first):
         subject = subjects.get(one.decision.pii_principal_id)
@@ -221,12 +224,16 @@ def _draft(
 # --- many requests, one transaction
 
 
-def _known_decisions(session: Session, hashes: Sequence[str]) -> set[str]:
-    found: set[str] = set()
+def _refuse_replays(session: Session, hashes: Sequence[str], taken: Set[str]) -> None:
+    """A decision acts once: in this request, in this transaction, and ever."""
+    if len(set(hashes)) != len(hashes):
+        raise Conflict("the same decision stands twice in one request")
+    known = not taken.isdisjoint(hashes)
     for start in range(0, len(hashes), IN_CHUNK):
         part = hashes[start : start + IN_CHUNK]
-        found.update(session.scalars(select(DecisionRow.sha256).where(DecisionRow.sha256.in_(part))))
-    return found
+        known = known or session.scalar(select(DecisionRow.sha256).where(DecisionRow.sha256.in_(part)).limit(1))
+    if known:
+        raise Conflict("a decision of this request was recorded before; a signed decision acts once")
 
 
 def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Done | Exception]:
@@ -297,13 +304,8 @@ def _one(
         if any((other.caller, other.key) == (request.once.caller, request.once.key) for other in before):
             raise used_otherwise()
     own: ChainMap[ConsentKey, Present] = ChainMap({}, whole.presents)
-    draft = _draft(registry, known, request, subjects, own, start + len(whole.entries), moment)
-    hashes = [row["sha256"] for row in draft.decisions]
     taken = {row["sha256"] for row in whole.decisions}
-    if len(set(hashes)) != len(hashes):
-        raise Conflict("the same decision stands twice in one request")
-    if not taken.isdisjoint(hashes) or _known_decisions(session, hashes):
-        raise Conflict("a decision of this request was recorded before; a signed decision acts once")
+    draft = _draft(registry, known, session, request, subjects, own, taken, start + len(whole.entries), moment)
     whole.presents.update(own.maps[0])
     whole.touched.update(draft.touched)
     whole.events += draft.events

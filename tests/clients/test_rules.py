@@ -143,7 +143,7 @@ def test_an_approval_of_another_campaign_is_no_approval():
 
 def test_an_authorisation_from_the_future_is_refused():
     u = use()
-    future = changed(u.authorisation, issued_at=u.moment + timedelta(minutes=5))
+    future = changed(u.authorisation, iat=u.moment + timedelta(minutes=5))
     with pytest.raises(GateClosed, match="future"):
         require(replace(u, authorisation=future))
 

@@ -18,12 +18,14 @@ from consent.identity.limits import LimitSettings
 PUBLIC = {
     ("GET", "/checkpoint"),
     ("GET", "/healthz"),
+    ("GET", "/readyz"),
     ("GET", "/tile/entries/{path:path}"),
     ("GET", "/tile/{level}/{path:path}"),
     ("GET", "/v1/consortium"),
     ("GET", "/v1/log/consistency"),
     ("GET", "/v1/log/entries/{index}"),
     ("GET", "/v1/log/inclusion/{index}"),
+    ("GET", "/v1/notices"),
     ("GET", "/v1/notices/{notice_id}/{version}"),
     ("POST", "/v1/challenges"),
     ("POST", "/v1/decisions"),  # each decision is signed by the borrower it concerns
@@ -39,6 +41,7 @@ ROLES = {
 PATHS = {
     "sha256": "0" * 64,
     "decision_sha256": "0" * 64,
+    "record_id": "0" * 32,
     "index": "0",
     "party_id": "oak",
     "thumbprint": "x" * 43,

@@ -39,7 +39,8 @@ def test_every_call_that_needs_a_signature_refuses_one_without(house, http):
         ("POST", "/v1/challenges"), ("POST", "/v1/token"),
         ("POST", "/v1/decisions"), ("GET", "/healthz"), ("GET", "/v1/consortium"), ("GET", "/checkpoint"),
         ("GET", "/readyz"),
-        ("GET", "/v1/notices/{notice_id}/{version}"), ("GET", "/v1/notices"), ("GET", "/tile/entries/{path}"), ("GET", "/tile/{level}/{path}"),
+        ("GET", "/v1/notices/{notice_id}/{version}"), ("GET", "/v1/notices"),
+        ("GET", "/tile/entries/{path}"), ("GET", "/tile/{level}/{path}"),
         ("GET", "/v1/log/consistency"), ("GET", "/v1/log/inclusion/{index}"), ("GET", "/v1/log/entries/{index}"),
     }  # fmt: skip
     paths = http.get("/openapi.json").json()["paths"]

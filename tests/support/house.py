@@ -6,12 +6,14 @@ Only the transport between coordinator and nodes is a stand-in (``InMemoryFleet`
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,9 @@ from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import Campaign, Notice
+from consent.documents import Campaign, Mechanism, Notice
 from consent.naming.client import Names
-from consent.naming.keys import NamingHome
+from consent.naming.keys import SEEDS, NamingHome
 from consent.naming.service import Namer
 from consent.naming.service import create_app as naming_app
 from consent.registry import Registry, open_registry
@@ -37,9 +39,10 @@ from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry, registry_from
 from crypto.cosignatures import CosigningKey
-from crypto.keys import SigningKey
+from crypto.keys import SigningKey, write_secret
 from crypto.masks import Words
 from crypto.notes import Checkpoint, sign_checkpoint
+from crypto.pseudonyms import SEED_SIZE
 from demo.borrowers import Borrower, make_notice
 from demo.consortium import Founded, found
 from demo.services import free_port
@@ -174,9 +177,7 @@ class House:
             "purpose": TRAINING_PURPOSE,
             "model": "scorecard",
             "features": features().model_dump(mode="json"),
-            "mechanism": plan_mechanism(
-                Budget(epsilon, 1e-5), features(), "scorecard", len(self.borrowers), rounds=rounds
-            ),
+            "mechanism": _mechanism(epsilon, len(self.borrowers), rounds),
             "code_sha256": installed_code(),
             "seed": 0,
             "created_at": moment,
@@ -250,6 +251,25 @@ def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> Borrow
     )
 
 
+_KNOWN: dict[tuple[str, str], Names] = {}
+_SEED = os.urandom(SEED_SIZE)
+"""Of every house of this process, so that naming the same people again costs nothing."""
+
+
+def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
+    """What the house's own naming service answers; asked once for each person at each lender."""
+    new = [identity for identity in identities if (node.lender, identity) not in _KNOWN]
+    if new:
+        with node.naming(workers=1) as naming:
+            _KNOWN.update(zip(((node.lender, identity) for identity in new), naming.names(new), strict=True))
+    return [_KNOWN[node.lender, identity] for identity in identities]
+
+
+@lru_cache
+def _mechanism(epsilon: float, lenders: int, rounds: int) -> Mechanism:
+    return plan_mechanism(Budget(epsilon, 1e-5), features(), "scorecard", lenders, rounds=rounds)
+
+
 @contextmanager
 def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0) -> Iterator[House]:
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
@@ -264,6 +284,8 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float =
     with serve(witness_app(witnesses), witness_port), ExitStack() as serving:
         url = serving.enter_context(serve(create_app(registry), port))
         founded.connect(url, f"http://127.0.0.1:{naming_port}")
+        (founded.naming_home / SEEDS / "v1.seed").unlink()
+        write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
         namer = Namer(NamingHome.open(founded.naming_home))
         serving.callback(namer.close)
         serving.enter_context(serve(naming_app(namer), naming_port))
@@ -277,8 +299,7 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float =
             if lender == "birch":
                 identities[:shared] = [f"aspen-{i}" for i in range(shared)]
             node = Node.open(founded.node_home(lender))
-            with node.naming(workers=1) as naming:
-                named = naming.names(identities)
+            named = _named(node, founded, identities)
             book = node.home / nodes.BOOK_FILE
             import_book(book, loans(people, number), [names.pairwise for names in named], features(), lender)
             borrowers[lender] = [
