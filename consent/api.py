@@ -4,7 +4,12 @@ Endpoints are in :mod:`consent.endpoints`, by caller; the log's own in :mod:`con
 :mod:`consent.identity.api`. Errors are RFC 9457 problem details.
 """
 
-from fastapi import FastAPI
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from consent.access import Access
 from consent.endpoints.borrowers import borrower_routes
@@ -14,6 +19,7 @@ from consent.endpoints.notices import notice_routes
 from consent.identity.api import identity_routes
 from consent.identity.problems import install_problems
 from consent.log_api import log_routes
+from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
 from consent.service import service
 
@@ -21,8 +27,22 @@ from consent.service import service
 def create_app(registry: Registry) -> FastAPI:
     """The HTTP application over an open registry. Start ``registry.sequencer`` beside it."""
     access = Access(registry)
+    outbox = Outbox(registry, load_inboxes(registry.home))
     app = service("Tahini consent registry", registry)
     install_problems(app)
     for routes in (log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, identity_routes):
         app.include_router(routes(registry, access), dependencies=[access.limit_public()])
+    app.include_router(_delivering(outbox))
     return app
+
+
+def _delivering(outbox: Outbox) -> APIRouter:
+    """No endpoint: the thread that delivers revocations lives as long as the application."""
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        outbox.start()
+        yield
+        await run_in_threadpool(outbox.stop)
+
+    return APIRouter(lifespan=lifespan)
