@@ -68,7 +68,8 @@ class Limits(_Part):
 class Terms(_Part):
     """What a notice says about the processing it asks consent for."""
 
-    purpose_type: Iri = "https://w3id.org/dpv#ServiceProvision"
+    purpose_type: Iri = "https://w3id.org/dpv#CustomerSolvencyMonitoring"
+    """The wider purpose that this one belongs to."""
     lawful_basis: Iri = CONSENT_BASIS
     pii_type: dict[Sensitivity, tuple[Iri, ...]] = Field(default_factory=dict)
     """Categories of data by sensitivity."""

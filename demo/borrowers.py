@@ -43,9 +43,13 @@ def make_notice(lenders: list[str], epsilon: float) -> Notice:
         purpose=TRAINING_PURPOSE,
         recipients=tuple(lenders),
         terms=Terms(
-            purpose_type="https://w3id.org/dpv#FraudPreventionAndDetection",
-            pii_type={},
+            pii_type={
+                "ordinary": ("https://w3id.org/dpv/pd#CreditRecord", "https://w3id.org/dpv/pd#FinancialAccount"),
+                "sensitive": ("https://w3id.org/dpv/pd#Income",),
+            },
+            storage_locations=("at the lender",),
             jurisdiction=("CN",),
+            validity_days=365,
         ),
         texts={
             "en": " ".join(NOTICE_EN.split()).format(lenders=all_names, epsilon=epsilon),
