@@ -10,7 +10,7 @@
 - ``log``         append, read and prove over those tables
 - ``sequencer``   behind every commit: tiles, signed heads, cosignatures (``witnesses``)
 - ``grouping``    many requests, one transaction; ``idempotency``: each acts once
-- ``catalogue``   notices and scopes; ``rolls``, ``subjects``, ``histories``: borrowers, and what happened to their consents
+- ``catalogue``   notices and scopes; ``rolls``, ``subjects``, ``histories``: borrowers and their consents
 - ``outbox``      revocations delivered until acknowledged
 - ``keystore``    the root key, in files or in ``vault``; ``datakeys`` and ``keybackup`` below it
 - ``registry``    all of that, opened from a home folder; ``founding`` makes one for a log alone
