@@ -117,7 +117,7 @@ class LogClient:
         """Verify a checkpoint, and that it and the newest one seen before are of one history; remember the newer.
 
         An older head is one history's past: enough for a proof of inclusion. Whoever needs the present compares sizes,
-        as the gate does with snapshot and authorisation.
+        as the gate does with state and authorisation.
         """
         checkpoint = self._checked(lambda: self.trust.open(note))
         if self._heads is None:

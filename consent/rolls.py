@@ -1,6 +1,7 @@
-"""A lender's borrowers in the order of their enrolment: the numbers under which snapshots speak of them.
+"""A lender's borrowers in the order of their enrolment: the numbers under which states speak of them.
 
-Lender and registry each keep the same list. Its hash is in every snapshot, so that a number never means two people.
+Lender and registry each keep the same list. Its hash is in every state (``consent.standing``), so that
+a number never means two people.
 """
 
 from __future__ import annotations

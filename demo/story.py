@@ -26,7 +26,16 @@ from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import IDENTITY, Split, split
 from demo.outcome import Outcome, Settings, View
-from demo.services import coordinator_process, free_port, naming_process, registry_process, wait_for, witness_process
+from demo.portal import Portal, trust_issuer
+from demo.services import (
+    coordinator_process,
+    free_port,
+    issuer_process,
+    naming_process,
+    registry_process,
+    wait_for,
+    witness_process,
+)
 from demo.training import train
 from privacy.charges import Budget
 from server.home import Coordinator
@@ -52,13 +61,15 @@ def run(settings: Settings, view: View) -> Outcome:
     view.end(f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held out")
 
     view.begin("Found the consortium")
-    port, witness_port, naming_port = free_port(), free_port(), free_port()
+    port, witness_port, naming_port, issuer_port = free_port(), free_port(), free_port(), free_port()
     witness_urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in parts.lenders}
     founded = found(settings.workspace, list(parts.lenders), settings.epsilon, settings.delta, witness_urls)
     view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender is a witness")
     url = f"http://127.0.0.1:{port}"
     naming_url = f"http://127.0.0.1:{naming_port}"
     founded.connect(url, naming_url)
+    portal = Portal(url, f"http://127.0.0.1:{issuer_port}")
+    trust_issuer(founded.registry_home, portal.issuer_url)
     logs = settings.workspace / "logs"
     logs.mkdir()
 
@@ -70,10 +81,12 @@ def run(settings: Settings, view: View) -> Outcome:
             coordinator_process(founded.coordinator_home, homes, logs / "coordinator.log")
         )
         naming = stack.enter_context(naming_process(founded.naming_home, naming_port, logs / "naming.log"))
+        issuer = stack.enter_context(issuer_process(issuer_port, logs / "issuer.log"))
         view.begin("Start the consent registry and the naming service")
         wait_for("the registry", url, registry, logs / "registry.log")
         wait_for("the naming service", naming_url, naming, logs / "naming.log")
-        view.end(f"{url} and {naming_url}")
+        wait_for("the login issuer", portal.issuer_url, issuer, logs / "issuer.log")
+        view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
         people = _import_books(founded, parts, settings.loans.registry, view)
         view.end("no identity number left its lender, and none is in a book")
@@ -87,7 +100,7 @@ def run(settings: Settings, view: View) -> Outcome:
 
         campaign = _campaign(founded, url, settings, view)
         outcome = Outcome(settings, parts, founded, campaign, _consent_counts(borrowers))
-        train(outcome, coordinator, url, notice, borrowers, asked, view)
+        train(outcome, coordinator, portal, notice, borrowers, asked, view)
         compare(outcome, borrowers, view)
         audit_log(outcome, url, first_checkpoint, view)
         outcome.seconds = time.monotonic() - started

@@ -8,6 +8,8 @@ that no restored copy brings it back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 
 from consent.changes import Answer, change
@@ -35,6 +37,27 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
         raise KeysUnavailable(
             f"the key store does not do what it should ({error}); what was recorded stays, ask again"
         ) from error
+
+
+def forget_person(registry: Registry, pseudonyms: Sequence[str]) -> int:
+    """Forget everybody that one person is; returns how many consents were ended.
+
+    Who was forgotten already, perhaps by a call that was cut off, is passed over.
+
+    Raises:
+        NotFound: nobody is left to be forgotten. KeysUnavailable.
+    """
+    ended, left = 0, NotFound("no such subject, or forgotten already")
+    forgotten = False
+    for pseudonym in pseudonyms:
+        try:
+            ended += forget_subject(registry, pseudonym)
+            forgotten = True
+        except NotFound as gone:
+            left = gone
+    if not forgotten:
+        raise left
+    return ended
 
 
 def _forget(registry: Registry, pseudonym: str) -> int:

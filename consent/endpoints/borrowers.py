@@ -30,7 +30,8 @@ from consent.endpoints.shared import (
 )
 from consent.errors import Conflict, NotFound, NotWitnessed
 from consent.grouping import Group
-from consent.identity.callers import Borrower
+from consent.idempotency import Answered, recall
+from consent.identity.callers import Borrower, Caller
 from consent.records import ConsentRecord
 from consent.registry import Registry
 from consent.schema import Instant, Language, Sha256, Slug
@@ -98,6 +99,7 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
 
     app = APIRouter(lifespan=lifespan, tags=["borrowers"])
     Subject = Annotated[Borrower, access.subject()]
+    Person = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
 
     @app.get("/v1/me/notices", responses=problems())
     def my_notices(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
@@ -179,9 +181,16 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         return JSONResponse(read_consents.export_all(registry, caller.subjects), headers=headers)
 
     @app.delete("/v1/me", responses=problems(404))
-    def forget_me(caller: Subject) -> dict[str, int]:
+    def forget_me(caller: Person, command: Commanded) -> Response:
         """End all my consents and destroy my keys: what is sealed about me becomes unreadable everywhere, for good."""
-        return {"ended": sum(forget_subject.forget_subject(registry, name) for name in caller.subjects)}
+        once = command.once(caller)
+        with registry.database.read() as session:
+            earlier = recall(session, [once] if once else [], registry.clock())
+        found = [answer for answer in earlier.values() if isinstance(answer, Answered)]
+        if found:
+            return sent(found[0])
+        ended = forget_subject.forget_person(registry, caller.subjects)
+        return sent(registry.once(once, lambda: (200, {"ended": ended})))
 
     @app.post("/v1/decisions", status_code=201, responses=problems(404, 409))
     async def post_decisions(body: Tokens, command: Commanded) -> Response:

@@ -1,9 +1,10 @@
 """Campaigns: proposed by the coordinator, approved by lenders, authorised, committed, ended with a model card."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy import select
 
@@ -13,7 +14,8 @@ from consent.commands import authorise, commit_roster, count_population, propose
 from consent.cursors import cursor_of, position
 from consent.documents import Campaign, Party, Role
 from consent.endpoints.borrowers import Sha256Path
-from consent.endpoints.shared import Body, Commanded, Cursor, Limit, Page, Token, problems, run
+from consent.endpoints.shared import Body, Command, Commanded, Cursor, Limit, Page, Token, problems, run, sent
+from consent.idempotency import Answered
 from consent.identity.callers import Caller
 from consent.registry import Registry
 from consent.schema import Sha256, Slug
@@ -45,10 +47,11 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
     Anyone = Annotated[Party, access.only(*(role for role in Caller if role is not Caller.SUBJECT))]
     Overseer = Annotated[Party, access.only(Caller.AUDITOR, Caller.OPERATOR)]
 
-    def proved(index: int) -> JSONResponse:
-        """What only its own proof acknowledges: the leaf and its ``.tlog-proof``."""
-        leaf, proof = registry.proved(index)
-        return JSONResponse({"leaf": b64(leaf), "proof": proof.text}, 201)
+    def proved(caller: Party, command: Command, do: Callable[[], int]) -> Response:
+        """What only its own proof acknowledges: the leaf and its ``.tlog-proof``, the second time as the first."""
+        logged = registry.once(command.once(caller), lambda: (201, {"entry_index": do()}))
+        leaf, proof = registry.proved(logged.body["entry_index"])
+        return sent(Answered(201, {"leaf": b64(leaf), "proof": proof.text}, logged.again))
 
     @app.post("/v1/populations", responses=problems(422))
     def population(body: PopulationRequest, caller: Coordinator, command: Commanded) -> Response:
@@ -135,13 +138,17 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         return Page(items=[found.body() for found in revocations.outstanding(registry)])
 
     @app.post("/v1/campaigns/{sha256}/commitments", status_code=201, responses=problems(404, 409))
-    def post_commitment(sha256: Sha256Path, body: commit_roster.CommitmentRequest, caller: Lender) -> JSONResponse:
+    def post_commitment(
+        sha256: Sha256Path, body: commit_roster.CommitmentRequest, caller: Lender, command: Commanded
+    ) -> Response:
         """Commit to a roster; answered when its inclusion in the log is proved. The same release commits once."""
-        return proved(commit_roster.commit_roster(registry, caller, sha256, body))
+        return proved(caller, command, lambda: commit_roster.commit_roster(registry, caller, sha256, body))
 
     @app.post("/v1/campaigns/{sha256}/model", status_code=201, responses=problems(404))
-    def post_model(sha256: Sha256Path, body: CardUpload, caller: Coordinator) -> JSONResponse:
+    def post_model(sha256: Sha256Path, body: CardUpload, caller: Coordinator, command: Commanded) -> Response:
         """Log the signed model card of a campaign."""
-        return proved(commit_roster.log_model(registry, caller, sha256, body.card_sha256, body.card))
+        return proved(
+            caller, command, lambda: commit_roster.log_model(registry, caller, sha256, body.card_sha256, body.card)
+        )
 
     return app

@@ -101,6 +101,10 @@ def create_issuer(issuer: str, key: SigningKey | None = None) -> FastAPI:
             "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nonce"],
         }
 
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
     @app.get("/jwks.json")
     def jwks() -> dict[str, Any]:
         return public_jwks(key)

@@ -85,7 +85,7 @@ class SubjectRow(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     lender: Mapped[str] = mapped_column(String(63))
     number: Mapped[int]
-    """Place in the lender's own order of enrolment, from 0: its place in every snapshot."""
+    """Place in the lender's own order of enrolment, from 0: its place in every state."""
     pseudonym: Mapped[str] = mapped_column(String(64), unique=True)
     ledger_pseudonym: Mapped[str] = mapped_column(String(64))
     public_key: Mapped[str] = mapped_column(String(43))
@@ -127,7 +127,7 @@ class DataKeyRow(Base):
 
 
 class ScopeRow(Base):
-    """A purpose and a recipient: what one snapshot covers. ``events`` counts what happened in it so far."""
+    """A purpose and a recipient: what one state covers. ``events`` counts what happened in it so far."""
 
     __tablename__ = "scopes"
     id: Mapped[int] = mapped_column(primary_key=True)
