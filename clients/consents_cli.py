@@ -48,7 +48,7 @@ def sync(
         revoked = client.revocations()
         standing = node.consents.sync(client, purpose)
         if revoked:
-            client.acknowledge(revoked[-1].number)
+            client.acknowledge(revoked[-1].number, node.key)
     except NodeError as error:
         raise ConsentError(str(error)) from error
     finally:

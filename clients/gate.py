@@ -156,7 +156,7 @@ class Gate:
         """What was revoked is out of the state that is fetched next; say so, and see the acknowledgement logged."""
         revoked = self._client.revocations()
         if revoked:
-            self._client.acknowledge(revoked[-1].number)
+            self._client.acknowledge(revoked[-1].number, self._node.key)
 
     def _places(self) -> Places:
         if self._placed is None:

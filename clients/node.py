@@ -29,6 +29,7 @@ from privacy.accounting import epsilon_of
 from privacy.charges import Budget, Charge
 
 KEY_FILE, NAMING_KEYS_FILE = "node.key", "naming-keys.jws"
+AUTH_KEY_FILE = "auth.key"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"
 
 
@@ -87,6 +88,15 @@ class Node:
         return self.settings.lender
 
     @property
+    def auth_key(self) -> SigningKey:
+        """What requests are signed with: ``auth.key`` after a rotation (``tahini party rotate``), else the node's key.
+
+        Raises KeyFileError.
+        """
+        path = self.home / AUTH_KEY_FILE
+        return load_signing_key(path) if path.exists() else self.key
+
+    @property
     def store(self) -> NodeStore:
         return NodeStore(self.home / LEDGER_FILE)
 
@@ -101,7 +111,7 @@ class Node:
 
     def registry(self) -> RegistryClient:
         heads = HeadStore(self.home / HEAD_FILE)
-        return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.key, heads)
+        return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.auth_key, heads)
 
     @contextmanager
     def naming(self, workers: int | None = None) -> Iterator[NamingClient]:

@@ -237,6 +237,20 @@ class RegistryClient(LogClient):
         """End all my consents and destroy my data key; returns how many consents were ended."""
         return int(self._send("DELETE", "/v1/me").json()["ended"])
 
+    # --- an institution's keys
+
+    def party_keys(self) -> list[dict[str, Any]]:
+        answer = self._send("GET", f"/v1/parties/{self._caller}/keys")
+        return self._checked(lambda: [dict(key) for key in answer.json()["keys"]])
+
+    def add_party_key(self, new_key: dict[str, Any]) -> dict[str, Any]:
+        """``new_key`` is a ``consent.identity.keys.NewKey``."""
+        answer = self._send("POST", f"/v1/parties/{self._caller}/keys", new_key)
+        return self._checked(lambda: dict(answer.json()))
+
+    def revoke_party_key(self, party: str, thumbprint: str) -> None:
+        self._send("DELETE", f"/v1/parties/{party}/keys/{thumbprint}")
+
     # --- campaigns
 
     def propose(self, token: str) -> str:
@@ -333,15 +347,13 @@ class RegistryClient(LogClient):
             raise RegistryUnavailable("the consent registry's revocations have a gap, or are another lender's")
         return found
 
-    def acknowledge(self, number: int) -> int:
+    def acknowledge(self, number: int, key: SigningKey) -> int:
         """Say, signed, that the caller has acted on every revocation up to ``number``; returns up to which it has.
 
         The acknowledgement is under an accepted head of the log when this returns.
         """
-        if self._key is None or self._caller is None:
-            raise RegistryUnavailable("an acknowledgement is signed; this client has no key")
-        told = Acknowledgement(recipient=self._caller, number=number, acknowledged_at=now())
-        body = {"token": told.sign(self._key)}
+        told = Acknowledgement(recipient=self._caller or "", number=number, acknowledged_at=now())
+        body = {"token": told.sign(key)}
         answer = self._checked(self._send("POST", "/v1/revocations/acknowledgements", body).json)
         reached, index = self._checked(lambda: (int(answer["acknowledged"]), int(answer["entry_index"])))
         self.proved_leaf(index, wait=True)
