@@ -205,19 +205,11 @@ class Consortium(RuleBasedStateMachine):
                     {key: self.model.login_time(key, self.clock())},
                 )
             )  # fmt: skip
-        self.forget_order(persons, len(wanted))
         assert len(answer.json()["recorded"]) == len(wanted)
 
     def open_consents(self, persons):
         every = [self.key(p, k) for p in persons for k in KINDS]
         return [key for key in every if "withdraw" in ANSWERS[self.model.get(key).at(self.clock())]]
-
-    def forget_order(self, persons, count) -> None:
-        """Revocations of one command come in the order of record ids or of rows: any."""
-        for person in persons:
-            told = self.model.revoked.get(person.lender, [])
-            told[-count:] = sorted(told[-count:]) if count else told[-count:]
-        self.unordered = True
 
     @rule(at=who)
     def forget(self, at) -> None:
