@@ -253,6 +253,10 @@ def _given_periods(
             mine[-1] = (mine[-1][0], when)
         if row.event.value in {"give", "resume"}:
             mine.append((when, _ENDLESS))
+    for (scope, _, sensitivity), present in load_presents(session, list(subjects), list(scope_of)).items():
+        mine = periods.get(scope_of[scope], [])
+        if sensitivity == "ordinary" and present.expiry_time is not None and mine and mine[-1][1] == _ENDLESS:
+            mine[-1] = (mine[-1][0], present.expiry_time.isoformat())  # true without an event
     return periods
 
 

@@ -236,7 +236,11 @@ def test_the_migrations_arrive_at_the_tables_that_the_code_knows(database):
 def one_row_each(database: Database) -> None:
     """A row in every table whose rows stay: a trigger for each row needs one to fire."""
     populate(database)
-    put(database, "commitments", {"entry_index": 1, "campaign_sha256": "1" * 64, "lender": "a", "release": 0, "attempt": 1})
+    put(
+        database,
+        "commitments",
+        {"entry_index": 1, "campaign_sha256": "1" * 64, "lender": "a", "release": 0, "attempt": 1},
+    )
     put(database, "log_envelopes", {"sha256": "s", "header": b"h"})
     put(database, "log_checkpoints", {"size": 1, "note": "n"})
     put(database, "log_published", {"size": 1, "note": "n"})
