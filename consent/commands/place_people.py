@@ -25,9 +25,10 @@ from consent.errors import NotAllowed, NotFound
 from consent.registry import Registry
 from consent.rolls import read_roll
 from consent.standing import NEVER, Flags, Places, packed
-from consent.states import State, state_at
+from consent.states import Event, State, state_at
 from consent.storage.columns import read_columns
 from consent.storage.tables import (
+    EVENTS,
     AssignmentRow,
     CampaignRow,
     ConsentRow,
@@ -46,7 +47,12 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
     for lender, scope in scopes.items():
         people = read_roll(session, lender).people
         flags = np.zeros(people, dtype=bool)
-        placed = select(SubjectRow.number).join(AssignmentRow, AssignmentRow.subject_id == SubjectRow.id)
+        # The name must be that of the place: who was two people until a renaming may have left a place behind.
+        placed = select(SubjectRow.number).join(
+            AssignmentRow,
+            (AssignmentRow.subject_id == SubjectRow.id)
+            & (AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym),
+        )
         flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
         if scope is not None:
             used = used_up(session, registry, known, lender, campaign.purpose, moment)
@@ -89,7 +95,8 @@ def used_up(
 ) -> Flags | None:
     """Whose limits on use leave no further campaign; None where no notice limits the number of uses.
 
-    A use is a campaign of this purpose in which the person had a place at this lender, since the consent was given.
+    A use is a campaign of this purpose in which the person had a place at this lender and that had not ended when the
+    consent was given: who gives while a campaign runs is used in it. Suspending and resuming give nothing anew.
     """
     limited = {
         number: notice.terms.limits
@@ -101,13 +108,16 @@ def used_up(
         return None
     people = read_roll(session, lender).people
     given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
-    seconds = "CAST(strftime('%s', c.event_time) AS INTEGER)"
+    seconds = "CAST(strftime('%s', g.given_at) AS INTEGER)"
     if session.get_bind().dialect.name == "postgresql":
-        seconds = "EXTRACT(EPOCH FROM c.event_time)::int8"
+        seconds = "FLOOR(EXTRACT(EPOCH FROM g.given_at))::int8"
+    about = f"scope_id = {int(scope)} AND sensitivity = 0"
     found = read_columns(
         session,
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
-        f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} AND c.sensitivity = 0",
+        "FROM consents c JOIN subjects s ON s.id = c.subject_id JOIN (SELECT subject_id, MAX(event_time) AS given_at"
+        f" FROM consent_events WHERE {about} AND event = {EVENTS.index(Event.GIVE)} GROUP BY subject_id) g"
+        f" ON g.subject_id = c.subject_id WHERE c.{about.replace('AND ', 'AND c.')}",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
     full = np.zeros(people, dtype=bool)
@@ -115,16 +125,18 @@ def used_up(
     for number, limits in limited.items():
         counted = np.zeros(people, dtype=np.int32)
         since = None if limits.frequency is None else moment - limits.frequency.period
-        for activated, flags in uses:
+        for activated, ends, flags in uses:
             if limits.fetch_type == "one-time" or since is None or activated > since:
-                counted += flags & (given_at <= int(activated.timestamp()))
+                counted += flags & (given_at < int(ends.timestamp()))
         most = 1 if limits.fetch_type == "one-time" or limits.frequency is None else limits.frequency.times
         full |= (notice_of == number) & (counted >= most)
     return full
 
 
-def _uses(session: Session, registry: Registry, lender: str, purpose: str, people: int) -> list[tuple[datetime, Flags]]:
-    """When each campaign of this purpose became active at this lender, and who had a place in it."""
+def _uses(
+    session: Session, registry: Registry, lender: str, purpose: str, people: int
+) -> list[tuple[datetime, datetime, Flags]]:
+    """When each campaign of this purpose became active at this lender, when it ends, and who had a place in it."""
     rows = session.execute(
         select(CampaignRow.token, CampaignRow.activated_at, PlacesRow.bitmap)
         .join(PlacesRow, PlacesRow.campaign_sha256 == CampaignRow.sha256)
@@ -132,9 +144,10 @@ def _uses(session: Session, registry: Registry, lender: str, purpose: str, peopl
     )
     found = []
     for token, activated, bitmap in rows:
-        if activated is not None and Campaign.claimed(token).purpose == purpose:
+        campaign = Campaign.claimed(token)
+        if activated is not None and campaign.purpose == purpose:
             bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")[:people].astype(bool)
-            found.append((activated, np.pad(bits, (0, people - len(bits)))))
+            found.append((activated, campaign.expires_at, np.pad(bits, (0, people - len(bits)))))
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from consent.changes import Present
 from consent.commands.record_decisions import Recorded, tag_of
-from consent.documents import Campaign, Receipt
+from consent.documents import Campaign, Decision, Receipt
 from consent.entries import body_context, unpad
 from consent.errors import NotFound
 from consent.histories import ConsentKey, load_presents
@@ -154,7 +154,9 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
         subject, index = subjects[row.subject_id], row.entry_index
         entry = registry.log.entry(session, index)
     held = _opened(subject, entry.leaf, entry.body, "consent.decided")
-    return issue_receipt(registry, Recorded(subject.pseudonym, decision_sha256, index, held["states"], held["salt"]))
+    decision = Decision.claimed(held["token"]) if "token" in held else Decision.model_validate(held["decision"])
+    named = decision.pii_principal_id  # the name of that day, if there has been a renaming since
+    return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
 
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:
@@ -251,6 +253,10 @@ def _given_periods(
             mine[-1] = (mine[-1][0], when)
         if row.event.value in {"give", "resume"}:
             mine.append((when, _ENDLESS))
+    for (scope, _, sensitivity), present in load_presents(session, list(subjects), list(scope_of)).items():
+        mine = periods.get(scope_of[scope], [])
+        if sensitivity == "ordinary" and present.expiry_time is not None and mine and mine[-1][1] == _ENDLESS:
+            mine[-1] = (mine[-1][0], present.expiry_time.isoformat())  # true without an event
     return periods
 
 

@@ -74,6 +74,7 @@ class Request:
         signed: decisions as signed tokens.
         stated: decisions made in a login that the caller has checked.
         if_match: the borrower's consents must still have this tag.
+        caller: the pseudonyms whose consents the tag is of, decided about here or not.
         once: under which key the answer is kept.
         answer: status and body for the caller.
     """
@@ -81,6 +82,7 @@ class Request:
     signed: Sequence[str] = ()
     stated: Sequence[Stated] = ()
     if_match: str | None = None
+    caller: Sequence[str] = ()
     once: Once | None = None
     answer: Callable[[Sequence[Recorded]], tuple[int, Any]] = lambda recorded: (201, {"recorded": len(recorded)})
 
@@ -199,7 +201,7 @@ def _draft(
     ]
     stated = [*signed, *request.stated]
     if request.if_match is not None:
-        mine = {subjects[s.decision.pii_principal_id].id for s in stated if s.decision.pii_principal_id in subjects}
+        mine = {subjects[name].id for name in request.caller if name in subjects}
         tag = tag_of([present for key, present in presents.items() if key[1] in mine])
         if request.if_match != tag:
             raise PreconditionFailed("the consents have changed since they were read; read them again")
@@ -242,6 +244,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
     names: set[str] = set()
     for request in requests:
         names.update(stated.decision.pii_principal_id for stated in request.stated)
+        names.update(request.caller if request.if_match is not None else ())
         names.update(_claim_or_nobody(token) for token in request.signed)
     with registry.database.read() as session:
         subjects = find_subjects(registry, session, sorted(names))

@@ -127,8 +127,9 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within a second."""
         stated = await run_in_threadpool(_stated, registry, caller, body)
         request = Request(
-            stated=stated, if_match=None if if_match == "*" else if_match, once=command.once(caller), answer=_answer
-        )
+            stated=stated, if_match=None if if_match == "*" else if_match, caller=caller.subjects,
+            once=command.once(caller), answer=_answer,
+        )  # fmt: skip
         return sent((await decisions.submit(request, len(stated))).answered)
 
     @app.post("/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412))
@@ -145,7 +146,10 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         if if_match is not None and once is None:
             require_match(if_match, found[0].etag)
         matched = tag if if_match is not None and if_match == found[0].etag else if_match
-        request = Request(stated=stated, if_match=None if matched == "*" else matched, once=once, answer=_answer)
+        request = Request(
+            stated=stated, if_match=None if matched == "*" else matched, caller=caller.subjects, once=once,
+            answer=_answer,
+        )  # fmt: skip
         return sent((await decisions.submit(request, 1)).answered)
 
     @app.post("/v1/me/withdrawals", status_code=201, responses=problems(409))

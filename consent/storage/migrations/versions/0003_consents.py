@@ -8,6 +8,7 @@ from alembic import op
 
 from consent.rolls import Roll
 from consent.storage.tables import EVENTS, SENSITIVITIES, STATES, BigId, UtcDateTime
+from crypto.documents import unverified_payload
 
 revision = "0003"
 down_revision = "0002"
@@ -201,36 +202,53 @@ def upgrade() -> None:
 
 
 def _carry_up() -> None:
-    """Every consent of 0002 is taken to answer the newest notice of its purpose: it did not say which."""
+    """Every consent of 0002 is taken to answer the newest notice of its purpose and recipient: it did not say which."""
     op.execute(
         "INSERT INTO notices (id, version, token) SELECT id, version, token FROM old_notices ORDER BY id, version"
     )
-    if op.get_bind().execute(sa.text("SELECT count(*) FROM old_consent_events")).scalar():
-        newest = "(SELECT max(number) FROM notices)"
-        op.execute(
-            "INSERT INTO scopes (purpose, recipient, events) SELECT purpose, recipient, count(*)"
-            " FROM old_consent_events GROUP BY purpose, recipient ORDER BY purpose, recipient"
-        )
-        in_scope = "JOIN scopes s ON s.purpose = o.purpose AND s.recipient = o.recipient"
-        op.execute(
-            "INSERT INTO consents (scope_id, subject_id, sensitivity, state, version, notice, event_time, expiry_time)"
-            f" SELECT s.id, o.subject_id, {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(STATES, 'o.state')},"
-            " (SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose = o.purpose"
-            " AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity),"
-            f" {newest}, o.event_time, o.expiry_time FROM old_consents o {in_scope}"
-        )
-        op.execute(
-            "INSERT INTO consent_events (scope_id, sequence, subject_id, sensitivity, event, notice, event_time,"
-            " decision_sha256) SELECT s.id, row_number() OVER (PARTITION BY s.id ORDER BY o.id), o.subject_id,"
-            f" {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, {newest}, o.event_time,"
-            f" NULLIF(o.decision_sha256, '') FROM old_consent_events o {in_scope}"
-        )
+    for scope, about in enumerate(sorted(_asked().items()), 1):
+        (purpose, recipient), notice = about
+        _carry_scope({"scope": scope, "purpose": purpose, "recipient": recipient, "notice": notice})
+    if _postgresql():
+        op.execute("SELECT setval(pg_get_serial_sequence('scopes', 'id'), COALESCE(max(id), 1)) FROM scopes")
     _call_the_roll()
     op.execute("INSERT INTO subject_entries (subject_id, entry_index) SELECT subject_id, entry_index FROM decisions")
     op.execute(
         "INSERT INTO assignments (ledger_pseudonym, subject_id)"
         " SELECT ledger_pseudonym, subject_id FROM old_assignments"
     )
+
+
+def _asked() -> dict[tuple[str, str], int]:
+    """Newest notice of everything that was asked or answered, by purpose and recipient."""
+    connection = op.get_bind()
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    for number, token in connection.execute(sa.text("SELECT number, token FROM notices ORDER BY number")):
+        notice = unverified_payload(token)
+        for recipient in notice["recipients"]:
+            about = (notice["purpose"], recipient)
+            found[about] = max(found.get(about, ("", 0)), (notice["published_at"], number))
+    return {about: number for about, (_, number) in found.items()}
+
+
+def _carry_scope(about: dict[str, str | int]) -> None:
+    """Open one scope, and bring its consents and their events."""
+    mine = "o.purpose = :purpose AND o.recipient = :recipient"
+    statements = (
+        "INSERT INTO scopes (id, purpose, recipient, events) SELECT :scope, :purpose, :recipient, count(*)"
+        f" FROM old_consent_events o WHERE {mine}",
+        "INSERT INTO consents (scope_id, subject_id, sensitivity, state, version, notice, event_time, expiry_time)"
+        f" SELECT :scope, o.subject_id, {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(STATES, 'o.state')},"
+        " (SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose = o.purpose"
+        " AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity),"
+        f" :notice, o.event_time, o.expiry_time FROM old_consents o WHERE {mine}",
+        "INSERT INTO consent_events (scope_id, sequence, subject_id, sensitivity, event, notice, event_time,"
+        " decision_sha256) SELECT :scope, row_number() OVER (ORDER BY o.id), o.subject_id,"
+        f" {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, :notice, o.event_time,"
+        f" NULLIF(o.decision_sha256, '') FROM old_consent_events o WHERE {mine}",
+    )
+    for statement in statements:
+        op.get_bind().execute(sa.text(statement).bindparams(**{k: v for k, v in about.items() if f":{k}" in statement}))
 
 
 def _call_the_roll() -> None:
