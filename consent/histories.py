@@ -5,7 +5,7 @@ All functions run inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from consent.changes import REVOKING, Present
 from consent.states import Event
-from consent.storage.database import bulk_insert, upsert
+from consent.storage.database import bulk_insert, bulk_upsert
 from consent.storage.tables import (
     EVENTS,
     SENSITIVITIES,
+    STATES,
     ConsentEventRow,
     ConsentRow,
     RevocationRow,
@@ -26,6 +27,16 @@ from consent.storage.tables import (
 from consent.subjects import IN_CHUNK
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
+_PRESENT_COLUMNS = {
+    "scope_id": "int4",
+    "subject_id": "int8",
+    "sensitivity": "int2",
+    "state": "int2",
+    "version": "int4",
+    "notice": "int4",
+    "event_time": "timestamp",
+    "expiry_time": "timestamp",
+}
 _EVENT_COLUMNS = {
     "scope_id": "int4",
     "sequence": "int8",
@@ -38,6 +49,11 @@ _EVENT_COLUMNS = {
     "import_id": "int4",
     "position": "int4",
 }
+
+_SENSITIVITY, _STATE, _EVENT = (
+    {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
+)
+"""How words are stored: by their place in the list."""
 
 ConsentKey = tuple[int, int, str]
 """Scope, subject, sensitivity."""
@@ -82,14 +98,22 @@ def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
     return numbers
 
 
-def write_presents(session: Session, presents: Mapping[ConsentKey, Present], touched: Sequence[ConsentKey]) -> None:
-    columns = ("state", "version", "notice", "event_time", "expiry_time")
-    rows = []
-    for key in touched:
-        present = presents[key]
-        values = (present.state, present.version, present.notice, present.event_time, present.expiry_time)
-        rows.append(dict(zip((*_KEY_COLUMNS, *columns), (*key, *values), strict=True)))
-    upsert(session, ConsentRow, _KEY_COLUMNS, columns, rows)
+def write_presents(session: Session, presents: Mapping[ConsentKey, Present], touched: Iterable[ConsentKey]) -> None:
+    bulk_upsert(
+        session,
+        ConsentRow.__tablename__,
+        _PRESENT_COLUMNS,
+        _KEY_COLUMNS,
+        tuple(_PRESENT_COLUMNS)[len(_KEY_COLUMNS) :],
+        [
+            (
+                key[0], key[1], _SENSITIVITY[key[2]], _STATE[present.state], present.version, present.notice,
+                present.event_time, present.expiry_time,
+            )
+            for key in touched
+            for present in (presents[key],)
+        ],
+    )  # fmt: skip
 
 
 def write_events(
@@ -103,7 +127,7 @@ def write_events(
         _EVENT_COLUMNS,
         [
             (
-                event.key[0], number, event.key[1], SENSITIVITIES.index(event.key[2]), EVENTS.index(event.event),
+                event.key[0], number, event.key[1], _SENSITIVITY[event.key[2]], _EVENT[event.event],
                 event.notice, event.at, event.decision, import_id, event.position,
             )
             for number, event in zip(numbers, events, strict=True)
