@@ -113,9 +113,7 @@ class Bench:
 def _pseudonyms(rng: np.random.Generator, count: int) -> list[str]:
     """As names look; that they are made by the naming service is another benchmark's matter."""
     drawn = rng.bytes(32 * count)
-    return [
-        f"v1.{urlsafe_b64encode(drawn[at : at + 32]).rstrip(b'=').decode()}" for at in range(0, 32 * count, 32)
-    ]
+    return [f"v1.{urlsafe_b64encode(drawn[at : at + 32]).rstrip(b'=').decode()}" for at in range(0, 32 * count, 32)]
 
 
 def found(home: Path, lenders: int, people: int, url: str | None, seed: int) -> Bench:

@@ -42,6 +42,6 @@ def serve(
 
 app.command(
     epilog="Examples: `tahini registry load answers.parquet --home workspace/registry --lender aspen --notice "
-    "joint-credit-model`, or as the lender `tahini registry load answers.csv --url https://registry.example --consortium "
-    "consortium.jws --registry-key KEY --lender aspen --key node.key --notice joint-credit-model`"
+    "joint-credit-model`, or as the lender `tahini registry load answers.csv --url https://registry.example "
+    "--consortium consortium.jws --registry-key KEY --lender aspen --key node.key --notice joint-credit-model`"
 )(load)

@@ -1,8 +1,8 @@
 """Load what a lender's borrowers decided elsewhere, from a CSV or Parquet file, through the registry's own imports.
 
 The file has one row per answer, in the order in which the answers were given: ``number`` (on the lender's roll) or
-``pseudonym``; ``sensitivity``, ``action``, ``event_time`` (RFC 3339), ``evidence_sha256``. Batches are accepted whole or
-not at all, each under one log entry. Several go at once, split by person, so that one person's answers keep their order.
+``pseudonym``; ``sensitivity``, ``action``, ``event_time`` (RFC 3339), ``evidence_sha256``. A batch is accepted whole or
+not at all, under one log entry. Several go at once, split by person: one person's answers keep their order.
 
 What was acknowledged is noted beside the file. A load that was cut short goes on from there, and a batch whose answer
 was lost is answered as the first time: each is sent under an Idempotency-Key made from its content.
@@ -231,7 +231,7 @@ class Progress:
 
 @dataclass
 class Loader:
-    """Args: ``importing``: one way in for each batch that may be under way at a time. ``batch``: rows of one request."""
+    """``importing``: one way in for each batch that may be under way at a time. ``batch``: rows of one request."""
 
     importing: Sequence[Importing]
     answered: Answered

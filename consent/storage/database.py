@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +236,13 @@ def bulk_upsert(
     connection.exec_driver_sql(f"TRUNCATE {waiting}")
 
 
+def utc(value: datetime | str | None) -> datetime | None:
+    """A time as the driver reads it, when SQLAlchemy's types are not in between."""
+    if value is None:
+        return None
+    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(tzinfo=UTC)
+
+
 def _insertion(table: str, columns: Mapping[str, str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
@@ -265,7 +272,9 @@ def _without_zone(row: tuple[Any, ...], times: Sequence[int]) -> list[Any]:
     for at in times:
         value = found[at]
         if value is not None:
-            found[at] = value.replace(tzinfo=None) if value.tzinfo is UTC else value.astimezone(UTC).replace(tzinfo=None)
+            found[at] = (
+                value.replace(tzinfo=None) if value.tzinfo is UTC else value.astimezone(UTC).replace(tzinfo=None)
+            )
     return found
 
 
