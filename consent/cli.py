@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from consent.cli_support import MetricsHost, MetricsPort, Workers, refuse_in_one_sentence
+from consent.load_cli import load
 
 app = typer.Typer(no_args_is_help=True, help="Run the consent registry.", rich_markup_mode="markdown")
 
@@ -37,3 +38,10 @@ def serve(
     from consent.serving import Listening, Service, metrics_at, serve
 
     serve(Service(home), Listening(host, port, workers, metrics_at(metrics_host, metrics_port)))
+
+
+app.command(
+    epilog="Examples: `tahini registry load answers.parquet --home workspace/registry --lender aspen --notice "
+    "joint-credit-model`, or as the lender `tahini registry load answers.csv --url https://registry.example "
+    "--consortium consortium.jws --registry-key KEY --lender aspen --key node.key --notice joint-credit-model`"
+)(load)

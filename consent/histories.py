@@ -5,27 +5,36 @@ All functions run inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from consent.changes import REVOKING, Present
 from consent.states import Event
-from consent.storage.database import bulk_insert, upsert
+from consent.storage.database import bulk_insert, bulk_upsert, utc
 from consent.storage.tables import (
     EVENTS,
     SENSITIVITIES,
+    STATES,
     ConsentEventRow,
     ConsentRow,
     RevocationRow,
-    ScopeRow,
 )
-from consent.subjects import IN_CHUNK
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
+_PRESENT_COLUMNS = {
+    "scope_id": "int4",
+    "subject_id": "int8",
+    "sensitivity": "int2",
+    "state": "int2",
+    "version": "int4",
+    "notice": "int4",
+    "event_time": "timestamp",
+    "expiry_time": "timestamp",
+}
 _EVENT_COLUMNS = {
     "scope_id": "int4",
     "sequence": "int8",
@@ -39,6 +48,23 @@ _EVENT_COLUMNS = {
     "position": "int4",
 }
 
+_REVOCATION_COLUMNS = {
+    "recipient": "text",
+    "number": "int8",
+    "scope_id": "int4",
+    "subject_id": "int8",
+    "sensitivity": "int2",
+    "event": "int2",
+    "revoked_at": "timestamp",
+}
+_SENSITIVITY, _STATE, _EVENT = (
+    {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
+)
+"""How words are stored: by their place in the list."""
+_EVENTS_OF = text("SELECT events FROM scopes WHERE id = :scope")
+_KEEP_EVENTS = text("UPDATE scopes SET events = :events WHERE id = :scope")
+MOST_IDS = 20_000
+"""Numbers in one question to the database."""
 ConsentKey = tuple[int, int, str]
 """Scope, subject, sensitivity."""
 
@@ -58,38 +84,59 @@ class Happened(NamedTuple):
 
 def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -> dict[ConsentKey, Present]:
     """Where the consents of these subjects stand."""
-    found: dict[ConsentKey, Present] = {}
-    for start in range(0, len(ids), IN_CHUNK):
-        rows = session.execute(
-            select(
-                ConsentRow.scope_id, ConsentRow.subject_id, ConsentRow.sensitivity, ConsentRow.state,
-                ConsentRow.version, ConsentRow.notice, ConsentRow.event_time, ConsentRow.expiry_time,
-            ).where(ConsentRow.scope_id.in_(scopes), ConsentRow.subject_id.in_(ids[start : start + IN_CHUNK]))
-        )  # fmt: skip
+    if not ids or not scopes:
+        return {}
+    connection, found = session.connection(), dict[ConsentKey, Present]()
+    within = ", ".join(str(int(scope)) for scope in scopes)
+    for start in range(0, len(ids), MOST_IDS):
+        part = ids[start : start + MOST_IDS]
+        rows = connection.exec_driver_sql(
+            f"SELECT {', '.join(_PRESENT_COLUMNS)} FROM consents"  # noqa: S608 - numbers of our own
+            f" WHERE scope_id IN ({within}) AND {_among('subject_id', part)}"
+        )
         for scope, subject, sensitivity, state, version, notice, event_time, expiry_time in rows:
-            found[scope, subject, sensitivity] = Present(state, version, notice, event_time, expiry_time)
+            found[scope, subject, SENSITIVITIES[sensitivity]] = Present(
+                STATES[state], version, notice, utc(event_time), utc(expiry_time)
+            )
     return found
+
+
+def _among(column: str, ids: Sequence[int]) -> str:
+    """A condition on a column of numbers, without a parameter for each."""
+    listed = ", ".join(str(int(one)) for one in ids)
+    return f"{column} IN ({listed})"
 
 
 def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
     """The sequence number of each event, counted on from what its scope held."""
-    counts = {row.id: row for row in session.scalars(select(ScopeRow).where(ScopeRow.id.in_({k[0] for k in events})))}
-    numbers = []
+    connection, numbers = session.connection(), []
+    held = {
+        scope: connection.execute(_EVENTS_OF, {"scope": scope}).scalar_one() for scope in {key[0] for key in events}
+    }
     for scope, _, _ in events:
-        counts[scope].events += 1
-        numbers.append(counts[scope].events)
-    session.flush()
+        held[scope] += 1
+        numbers.append(held[scope])
+    for scope, count in held.items():
+        connection.execute(_KEEP_EVENTS, {"scope": scope, "events": count})
     return numbers
 
 
-def write_presents(session: Session, presents: Mapping[ConsentKey, Present], touched: Sequence[ConsentKey]) -> None:
-    columns = ("state", "version", "notice", "event_time", "expiry_time")
-    rows = []
-    for key in touched:
-        present = presents[key]
-        values = (present.state, present.version, present.notice, present.event_time, present.expiry_time)
-        rows.append(dict(zip((*_KEY_COLUMNS, *columns), (*key, *values), strict=True)))
-    upsert(session, ConsentRow, _KEY_COLUMNS, columns, rows)
+def write_presents(session: Session, presents: Mapping[ConsentKey, Present], touched: Iterable[ConsentKey]) -> None:
+    bulk_upsert(
+        session,
+        ConsentRow.__tablename__,
+        _PRESENT_COLUMNS,
+        _KEY_COLUMNS,
+        tuple(_PRESENT_COLUMNS)[len(_KEY_COLUMNS) :],
+        [
+            (
+                key[0], key[1], _SENSITIVITY[key[2]], _STATE[present.state], present.version, present.notice,
+                present.event_time, present.expiry_time,
+            )
+            for key in touched
+            for present in (presents[key],)
+        ],
+    )  # fmt: skip
 
 
 def write_events(
@@ -103,7 +150,7 @@ def write_events(
         _EVENT_COLUMNS,
         [
             (
-                event.key[0], number, event.key[1], SENSITIVITIES.index(event.key[2]), EVENTS.index(event.event),
+                event.key[0], number, event.key[1], _SENSITIVITY[event.key[2]], _EVENT[event.event],
                 event.notice, event.at, event.decision, import_id, event.position,
             )
             for number, event in zip(numbers, events, strict=True)
@@ -128,10 +175,5 @@ def write_revocations(session: Session, recipients: Mapping[int, str], revoked: 
         scope, subject, sensitivity = event.key
         name = recipients[scope]
         newest[name] = newest.get(name, 0) + 1
-        rows.append(
-            {
-                "recipient": name, "number": newest[name], "scope_id": scope, "subject_id": subject,
-                "sensitivity": sensitivity, "event": event.event, "revoked_at": event.at,
-            }
-        )  # fmt: skip
-    session.execute(insert(RevocationRow), rows)
+        rows.append((name, newest[name], scope, subject, _SENSITIVITY[sensitivity], _EVENT[event.event], event.at))
+    bulk_insert(session, RevocationRow.__tablename__, _REVOCATION_COLUMNS, rows)

@@ -106,9 +106,10 @@ def _ids(session: Session, lender: str, numbers: Sequence[int]) -> dict[int, int
             some = select(SubjectRow.number, SubjectRow.id).join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
             rows = session.execute(some.where(SubjectRow.lender == lender, SubjectRow.number.in_(part)))
             found.update((row[0], row[1]) for row in rows)
-    if not found.keys() >= set(numbers):
-        raise Conflict("a record speaks of somebody who is not on this lender's roll; none was recorded")
-    return found
+    try:
+        return {number: found[number] for number in numbers}
+    except KeyError:
+        raise Conflict("a record speaks of somebody who is not on this lender's roll; none was recorded") from None
 
 
 def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
@@ -119,6 +120,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             that only the borrower can give, an illegal transition, the wrong time.
     """
     moment = registry.clock()
+    about = _about(lender, asked)
+    salt = secrets.token_bytes(SALT_SIZE)
+    leaves = [leaf_hash(record_leaf(salt, position, about, record)) for position, record in enumerate(asked.records)]
+    root = tree_root(len(leaves), leaves_reader(leaves)).hex()
     with registry.write() as session:
         known = registry.catalogue.load(session)
         notice_number, notice = known.notice(asked.notice_id, asked.notice_version)
@@ -127,12 +132,13 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         if lender.id not in notice.recipients:
             raise Conflict("the notice does not name this lender as a recipient")
         ids = _ids(session, lender.id, [record.number for record in asked.records])
-        presents = load_presents(session, sorted({ids[record.number] for record in asked.records}), [scope])
+        presents = load_presents(session, sorted(ids.values()), [scope])
         validity = notice.terms.validity_days
         events: list[Happened] = []
         touched: dict[ConsentKey, None] = {}
+        latest = moment + CLOCK_SKEW
         for position, record in enumerate(asked.records):
-            if record.event_time > moment + CLOCK_SKEW:
+            if record.event_time > latest:
                 raise Conflict(f"record {position} is dated in the future")
             key = (scope, ids[record.number], record.sensitivity)
             present, event = presents.get(key, _UNASKED), _ACTIONS[record.action]
@@ -142,18 +148,6 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             presents[key], happened = change(present, Answer(event, notice_number, record.event_time, ends), moment)
             touched[key] = None
             events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
-        salt = secrets.token_bytes(SALT_SIZE)
-        about: dict[str, str | int] = {
-            "channel": asked.channel,
-            "lender": lender.id,
-            "notice": asked.notice_id,
-            "notice_sha256": asked.notice_sha256,
-            "notice_version": asked.notice_version,
-        }
-        leaves = [
-            leaf_hash(record_leaf(salt, position, about, record)) for position, record in enumerate(asked.records)
-        ]
-        root = tree_root(len(leaves), leaves_reader(leaves)).hex()
         entry = registry.sealed_to_auditor(
             "consents.imported",
             lender.id,
@@ -166,9 +160,20 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             .values(lender=lender.id, entry_index=index, salt=salt, leaves=b"".join(leaves))
             .returning(ImportRow.id)
         ).scalar_one()
-        write_presents(session, presents, list(touched))
+        write_presents(session, presents, touched)
         write_events(session, {scope: lender.id}, events, import_id=number)
     return index
+
+
+def _about(lender: Party, asked: Import) -> dict[str, str | int]:
+    """What all records of a request have in common."""
+    return {
+        "channel": asked.channel,
+        "lender": lender.id,
+        "notice": asked.notice_id,
+        "notice_sha256": asked.notice_sha256,
+        "notice_version": asked.notice_version,
+    }
 
 
 _UNASKED = Present()

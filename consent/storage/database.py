@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -204,30 +204,77 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
             Values of type timestamp have a time zone; they are stored as UTC.
     """
     connection = session.connection()
-    names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
-        cursor: Any = connection.connection.cursor()
-        try:
-            with cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-                copy.set_types(list(columns.values()))
-                times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
-                for row in rows:
-                    copy.write_row(_without_zone(row, times) if times else row)
-        except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
-            raise failed(error) from error
+        _copy(connection, table, columns, rows)
+    else:
+        connection.exec_driver_sql(_insertion(table, columns), _plain(columns, rows))
+
+
+def bulk_upsert(
+    session: Session,
+    table: str,
+    columns: Mapping[str, str],
+    key: Sequence[str],
+    change: Sequence[str],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    """As :func:`bulk_insert`; where a row with the same ``key`` columns exists, set its ``change`` columns.
+
+    PostgreSQL takes the rows into a temporary table of the connection's own, and from there in one statement.
+    """
+    connection = session.connection()
+    changes = ", ".join(f"{name} = excluded.{name}" for name in change)
+    conflict = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+    if connection.dialect.name != "postgresql":
+        connection.exec_driver_sql(f"{_insertion(table, columns)} {conflict}", _plain(columns, rows))
         return
-    marks = ", ".join("?" * len(columns))
+    names, waiting = ", ".join(columns), f"waiting_{table}"
+    fields = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} ({fields}) ON COMMIT DELETE ROWS")
+    _copy(connection, waiting, columns, rows)
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM {waiting} {conflict}")  # noqa: S608
+    connection.exec_driver_sql(f"TRUNCATE {waiting}")
+
+
+def utc(value: datetime | str | None) -> datetime | None:
+    """A time as the driver reads it, when SQLAlchemy's types are not in between."""
+    if value is None:
+        return None
+    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(tzinfo=UTC)
+
+
+def _insertion(table: str, columns: Mapping[str, str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+
+
+def _copy(connection: Any, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
     times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
-    plain = [_as_text(row, times) for row in rows] if times else list(rows)
-    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", plain)  # noqa: S608
+    try:
+        with (
+            connection.connection.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types(list(columns.values()))
+            for row in rows:
+                copy.write_row(_without_zone(row, times) if times else row)
+    except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
+        raise failed(error) from error
+
+
+def _plain(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
+    return [_as_text(row, times) for row in rows] if times else list(rows)
 
 
 def _without_zone(row: tuple[Any, ...], times: Sequence[int]) -> list[Any]:
     """PostgreSQL's timestamp without time zone: ours are UTC."""
     found = list(row)
     for at in times:
-        if found[at] is not None:
-            found[at] = found[at].astimezone(UTC).replace(tzinfo=None)
+        value = found[at]
+        if value is not None:
+            found[at] = (
+                value.replace(tzinfo=None) if value.tzinfo is UTC else value.astimezone(UTC).replace(tzinfo=None)
+            )
     return found
 
 
