@@ -4,6 +4,8 @@ Endpoints are in :mod:`consent.endpoints`, by caller; the log's own in :mod:`con
 :mod:`consent.identity.api`. Errors are RFC 9457 problem details.
 """
 
+from datetime import datetime
+
 from fastapi import FastAPI
 
 from consent.access import Access
@@ -18,9 +20,9 @@ from consent.registry import Registry
 from consent.service import service
 
 
-def create_app(registry: Registry) -> FastAPI:
-    """The HTTP application over an open registry. Start ``registry.sequencer`` beside it."""
-    access = Access(registry)
+def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
+    """The HTTP application over an open registry. ``started``: see :class:`consent.access.Access`."""
+    access = Access(registry, started)
     app = service("Tahini consent registry", registry)
     install_problems(app)
     for routes in (log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, identity_routes):

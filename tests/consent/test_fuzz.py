@@ -174,8 +174,8 @@ class Site:
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory) -> Iterator[Site]:
     patched = pytest.MonkeyPatch()
-    patched.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
     with build(tmp_path_factory.mktemp("fuzz") / "house", people=12, shared=1) as house:
+        patched.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
         house.decide_first()
         house.activate()
         client = house.client("aspen")
