@@ -11,6 +11,7 @@ dependency itself: :func:`declarations` reads it off an application's routes.
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -32,7 +33,8 @@ from consent.identity.single_use import Challenges
 from consent.identity.tokens import AccessToken, AccessTokens
 from consent.journal import note_caller
 from consent.registry import Registry
-from consent.requests import ReplayGuard, SignedRequest, verify_request
+from consent.replays import SharedReplayGuard
+from consent.requests import ReplayGuard, SignedRequest, check_request
 from consent.sessions import SCHEME, Sessions
 from crypto.errors import SignatureError
 
@@ -49,13 +51,18 @@ def _target(request: Request) -> str:
 class Access:
     """Lets in whom an endpoint is for. Pseudonyms have a dot in them, party ids have none.
 
+    Args:
+        started: when the service began whose worker this process is, if it is one of several.
+
     Raises:
         IdentityMisconfigured, SignatureError: a settings file in the registry's home is not in order.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, started: datetime | None = None) -> None:
         self._registry = registry
-        self._guard = ReplayGuard(registry.clock())
+        self._guard: ReplayGuard | SharedReplayGuard = ReplayGuard(registry.clock())
+        if registry.log.lease.shared:
+            self._guard = SharedReplayGuard(registry.database, started or registry.clock())
         self._public: dict[Any, bool] = {}
         self.keys = PartyKeys(registry)
         self.issuers = Issuers(load_issuers(registry.home, registry.consortium))
@@ -181,8 +188,14 @@ class Access:
         except (SignatureError, NotFound) as error:
             raise NotAuthenticated("the request is signed by nobody who is known here") from error
         body = await request.body()
-        moment = registry.clock()
-        verify_request(credentials, key, registry.me.id, request.method, _target(request), body, moment, self._guard)
+        moment, target = registry.clock(), _target(request)
+        made = check_request(
+            credentials, key, registry.me.id, request.method, target, body, moment, self._guard.started
+        )
+        if isinstance(self._guard, SharedReplayGuard):
+            await self._guard.admit(made.jti, moment)
+        else:
+            self._guard.admit(made.jti, moment)
         return who
 
 

@@ -6,6 +6,7 @@ Endpoints are in :mod:`consent.endpoints`, by caller; the log's own in :mod:`con
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -24,9 +25,9 @@ from consent.registry import Registry
 from consent.service import service
 
 
-def create_app(registry: Registry) -> FastAPI:
-    """The HTTP application over an open registry. Start ``registry.sequencer`` beside it."""
-    access = Access(registry)
+def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
+    """The HTTP application over an open registry. ``started``: see :class:`consent.access.Access`."""
+    access = Access(registry, started)
     outbox = Outbox(registry, load_inboxes(registry.home))
     app = service("Tahini consent registry", registry)
     install_problems(app)

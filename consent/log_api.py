@@ -10,6 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -62,10 +63,14 @@ class Appended(BaseModel):
     count: int
 
 
-def create_log_app(registry: Registry, read_only: bool = False) -> FastAPI:
-    """The log alone. Any number of processes may serve it; one of them writes, and never one that is ``read_only``."""
+def create_log_app(registry: Registry, read_only: bool = False, started: datetime | None = None) -> FastAPI:
+    """The log alone. Any number of processes may serve it; one of them writes, and never one that is ``read_only``.
+
+    Args:
+        started: see :class:`consent.access.Access`.
+    """
     app = service("Tahini audit log", registry)
-    access = Access(registry)
+    access = Access(registry, started)
     install_problems(app)
     app.include_router(log_routes(registry, access, read_only), dependencies=[access.limit_public()])
     return app

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from socket import socket
 from types import FrameType
@@ -36,14 +37,15 @@ class Service:
     log_only: bool = False
     read_only: bool = False
 
-    def app(self, registry: Registry) -> FastAPI:
+    def app(self, registry: Registry, started: datetime | None = None) -> FastAPI:
+        """The application. ``started``: when this service began, if ``registry`` is one of its workers'."""
         if self.log_only:
             from consent.log_api import create_log_app
 
-            return create_log_app(registry, self.read_only)
+            return create_log_app(registry, self.read_only, started)
         from consent.api import create_app
 
-        return create_app(registry)
+        return create_app(registry, started)
 
 
 @dataclass(frozen=True)

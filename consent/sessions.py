@@ -1,6 +1,8 @@
 """Sessions of institutions with the registry; see ``crypto.sessions`` for how they are agreed.
 
-They live in memory: after a restart the caller makes a new one. A party has a few at a time; the oldest goes first.
+They live in the memory of the process they were begun at, with the window that lets each request in once: after a
+restart, and at another worker of the same service, the caller is told so, signs instead, or begins a new one. A party
+has a few at a time; the oldest goes first.
 """
 
 from __future__ import annotations
@@ -105,7 +107,9 @@ class Sessions:
         match = _CREDENTIALS.fullmatch(credentials)
         session = self._open.get(match[1]) if match else None
         if match is None or session is None or session.expires_at <= moment:
-            raise NotAuthenticated("there is no such session (any more); begin a new one")
+            raise NotAuthenticated(
+                "this process knows no such session (any more); sign the request, or begin a new one"
+            )
         try:
             self.find(session.party, session.begun_with)
         except NotAuthenticated:

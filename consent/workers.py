@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -26,6 +27,7 @@ from consent import metrics
 from consent.errors import ConsentError, StorageFailed
 from consent.journal import keep_journal
 from consent.registry import open_database, open_registry
+from consent.schema import now
 from consent.serving import FINISH_S, Service, serve_app
 from consent.storage.lease import Lease, holder_name, let_go
 from consent.turns import SharedTurn
@@ -51,6 +53,8 @@ class Worker:
     config: uvicorn.Config
     holder: str
     folder: Path
+    started: datetime
+    """When the service began: what was made before is refused by every worker, and nothing else for being old."""
 
     def __call__(self, listening: socket) -> None:
         keep_journal()
@@ -63,7 +67,7 @@ class Worker:
         registry.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
         self.config.callback_notify, self.config.timeout_notify = partial(_beat, self.folder), 1
         try:
-            serve_app(self.service.app(registry), self.config, [listening])
+            serve_app(self.service.app(registry, self.started), self.config, [listening])
         finally:
             registry.close()
 
@@ -175,7 +179,7 @@ def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
     except SystemExit as error:
         raise ConsentError(f"cannot listen at {config.host}:{config.port}; is another process there?") from error
     try:
-        orderly = Supervisor(Worker(service, config, holder, folder), listening).run()
+        orderly = Supervisor(Worker(service, config, holder, folder, now()), listening).run()
     finally:
         listening.close()
         _let_go(service.home, holder)

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
@@ -137,6 +137,15 @@ class Database:
         ):
             yield session
             session.flush()
+
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """A connection on which each statement commits by itself, beside the writers: it waits for none of them.
+
+        Only for what is no part of the registry's history and stands alone. Raises StorageFailed.
+        """
+        with _told_apart(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
 
     def truncate_journal(self) -> None:
         """Fold SQLite's write-ahead log into the database, so that what was deleted is nowhere in the files."""

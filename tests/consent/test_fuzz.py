@@ -22,11 +22,13 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from rfc8785 import CanonicalizationError
+from support.asgi import Answered, Sent, call
 from support.effort import effort
 from support.house import House, build
 
 from clients.witness import Witness, witness_app
 from consent.api import create_app
+from consent.authorising import AuthorisationRequest
 from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Approval, Campaign, Decision, Notice
 from consent.fsck import check_log
@@ -45,57 +47,6 @@ from crypto.witnessing import AddCheckpoint
 
 SEED = 20261122
 AT_ONCE = 24
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request; ``caller`` signs it, or nobody."""
-
-    method: str
-    target: str
-    body: bytes = b""
-    caller: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Answered:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-async def call(app: Any, sent: Sent, authorization: str) -> Answered:
-    """One request to an ASGI application, as a server would hand it over."""
-    path, _, query = sent.target.partition("?")
-    headers = [(b"host", b"registry.test"), (b"content-length", str(len(sent.body)).encode())]
-    headers += [(b"content-type", b"application/json")] if sent.body else []
-    headers += [(b"authorization", authorization.encode("latin-1"))] if authorization else []
-    headers += [(name.encode(), value.encode("latin-1")) for name, value in sent.headers]
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": sent.method, "scheme": "http",
-        "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
-        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
-    }  # fmt: skip
-    waiting = [{"type": "http.request", "body": sent.body, "more_body": False}]
-    heard: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        if waiting:
-            return waiting.pop()
-        await asyncio.sleep(3600)  # the caller stays on the line
-        raise AssertionError
-
-    async def send(message: dict[str, Any]) -> None:
-        heard.append(message)
-
-    try:
-        await app(scope, receive, send)
-    except Exception:
-        if not heard:
-            raise
-    stated = {name.decode(): value.decode("latin-1") for name, value in heard[0]["headers"]}
-    return Answered(heard[0]["status"], stated, b"".join(m.get("body", b"") for m in heard[1:]))
 
 
 @dataclass
@@ -173,13 +124,17 @@ class Site:
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory) -> Iterator[Site]:
-    patched = pytest.MonkeyPatch()
-    patched.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
     with build(tmp_path_factory.mktemp("fuzz") / "house", people=12, shared=1) as house:
         house.decide_first()
         house.activate()
         client = house.client("aspen")
-        authorisation = client.authorisation(house.campaign.sha256).id
+        asked = AuthorisationRequest(
+            node_key=house.node("aspen").key.public.thumbprint,
+            purpose=house.campaign.purpose,
+            code_sha256=house.campaign.code_sha256,
+            log_size=client.head().size,
+        )
+        authorisation = client.authorisation(house.campaign.sha256, asked).jti
         house.stop_registry()
         registry = open_registry(house.founded.registry_home)
         app = create_app(registry)
@@ -198,11 +153,11 @@ def opened(tmp_path_factory) -> Iterator[Site]:
             yield built
             runner.run(stack.aclose())
         registry.close()
-        patched.undo()
 
 
 @pytest.fixture
-def site(opened: Site) -> Site:
+def site(opened: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
     for caller in ("aspen", "coordinator", "registry", "auditor"):
         opened.begin(caller)
     return opened

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 from support.faults import another, append, end_lease, numbers
 from support.logs import Logbook
-from support.services import Load, Site
+from support.services import Load, Served, Site
 
-from consent.errors import LogHeld, NotWitnessed
+from consent.client import RegistryClient
+from consent.errors import LogHeld, NotAuthenticated, NotWitnessed, StorageFailed
 from consent.fsck import check_log
+from consent.replays import KEPT, SharedReplayGuard
+from consent.requests import sign_request
+from consent.schema import now
 from consent.sequencer import Sequencer
+from consent.storage import Database
 from consent.storage.lease import Lease, holder_name, let_go, read_state
 from consent.turns import SharedTurn, Standing
+from crypto.keys import load_signing_key
 
 Service = Callable[..., list[Logbook]]
 
@@ -159,6 +169,73 @@ def test_all_workers_know_that_the_log_has_halted(make_service):
         other.sequencer.wait_for(10_000)
 
 
+# --- signed requests act once
+
+
+@pytest.fixture
+def shared(postgresql) -> Iterator[Database]:
+    database = Database(postgresql())
+    database.migrate()
+    yield database
+    database.close()
+
+
+async def admitted(guards: list[SharedReplayGuard], names: list[str]) -> list[bool]:
+    """Whether each (guard, name) was let in, all asked at once, in the order of guards, then names."""
+
+    async def one(guard: SharedReplayGuard, name: str) -> bool:
+        try:
+            await guard.admit(name, now())
+        except NotAuthenticated as error:
+            assert "acts once" in str(error)
+            return False
+        return True
+
+    return await asyncio.gather(*(one(guard, name) for guard in guards for name in names))
+
+
+def test_a_request_acts_once_however_many_workers_are_asked_at_once(shared):
+    guards = [SharedReplayGuard(shared, now()) for _ in range(3)]
+    names = [f"request-{number:04d}" for number in range(40)]
+    let_in = asyncio.run(admitted(guards, names + names[:5]))
+    per_guard = [let_in[at : at + 45] for at in range(0, 135, 45)]
+    for number in range(40):
+        asked = [guard[number] for guard in per_guard] + [guard[40 + number] for guard in per_guard if number < 5]
+        assert asked.count(True) == 1, number
+    assert asyncio.run(admitted(guards[:1], names)) == [False] * 40, "nor later"
+    assert asyncio.run(admitted([SharedReplayGuard(shared, now())], [*names, "new"])) == [False] * 40 + [True]
+
+
+def test_what_was_seen_is_forgotten_only_when_its_token_has_long_ended(shared):
+    guard = SharedReplayGuard(shared, now())
+
+    def ask(name: str, after: timedelta = timedelta()) -> int:
+        asyncio.run(guard.admit(name, now() + after))
+        with shared.read() as session:
+            return session.scalar(text("SELECT count(*) FROM used_once"))
+
+    assert ask("first") == 1
+    assert ask("second", KEPT - timedelta(seconds=2)) == 2
+    with pytest.raises(NotAuthenticated):
+        ask("first", KEPT - timedelta(seconds=1))
+    assert ask("third", KEPT + timedelta(minutes=2)) == 2, "the first is gone, the second is not"
+
+
+def test_where_the_database_does_not_say_nobody_is_let_in_and_all_are_told(shared, monkeypatch):
+    guard = SharedReplayGuard(shared, now())
+
+    def away():
+        raise StorageFailed("away")
+
+    async def ask() -> list[object]:
+        return await asyncio.gather(*(guard.admit(f"r{n}", now()) for n in range(5)), return_exceptions=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "aside", away)
+        assert {type(answer) for answer in asyncio.run(ask())} == {StorageFailed}
+    assert asyncio.run(ask()) == [None] * 5, "they were not marked as seen"
+
+
 # --- real processes
 
 
@@ -280,3 +357,96 @@ def test_a_port_that_is_taken_is_one_sentence(any_site):
         done = subprocess.run(metrics, check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert "tahini: cannot serve metrics at" in done.stderr
+
+
+# --- one caller, several workers
+
+
+@contextmanager
+def one_line_to_each(served: Served) -> Iterator[list[httpx.Client]]:
+    """A connection to each of two workers, made while the other one stands still. It stays with its worker."""
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=60)
+    with ExitStack() as stack:
+        lines = []
+        for other in reversed(served.workers()):
+            line = stack.enter_context(httpx.Client(base_url=served.url, limits=limits, timeout=20))
+            os.kill(other, signal.SIGSTOP)
+            try:
+                line.get("/v1/consortium").raise_for_status()
+            finally:
+                os.kill(other, signal.SIGCONT)
+            lines.append(line)
+        yield lines
+
+
+BODY = json.dumps({"entries": [{"type": "use.read", "to": ["auditor"], "counts": {"rows": 1}}]}).encode()
+
+
+def post(line: httpx.Client, authorization: str) -> httpx.Response:
+    headers = {"Authorization": authorization, "Content-Type": "application/json"}
+    return line.post("/v1/log/entries", content=BODY, headers=headers)
+
+
+def signed(site: Site) -> str:
+    key = load_signing_key(site.home / "aspen" / "aspen.key")
+    return "Bearer " + sign_request(key, "aspen", "registry", "POST", "/v1/log/entries", BODY)
+
+
+@pytest.mark.timeout(240)
+def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacement(site):
+    with site.serve("--workers", 2) as served:
+        served.ready()
+        served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 2, "both had begun")
+        token, many = signed(site), signed(site)
+        with one_line_to_each(served) as [first, second]:
+            assert post(first, token).status_code == 201
+            for line in (second, first, second):
+                again = post(line, token)
+                assert (again.status_code, "acts once" in again.json()["detail"]) == (401, True), again.text
+        answers: list[int] = []
+
+        def at_once() -> None:
+            with httpx.Client(base_url=served.url, timeout=20) as line:
+                answers.append(post(line, many).status_code)
+
+        threads = [threading.Thread(target=at_once) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == [201] + [401] * 23
+        waiting, old = signed(site), served.workers()
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        served.until(lambda: len(served.workers()) == 2 and not set(old) & set(served.workers()), "both were replaced")
+        served.ready()
+        with httpx.Client(base_url=served.url, timeout=20) as line:
+            assert post(line, waiting).status_code == 201, "it was made after the service began"
+            for replayed in (waiting, many, token):
+                assert post(line, replayed).status_code == 401
+            assert line.get("/healthz").json()["entries"] == 3
+        assert served.end() == 0
+
+
+@pytest.mark.timeout(240)
+def test_a_session_is_its_workers_own_and_the_client_signs_elsewhere(site):
+    with site.serve("--workers", 2) as served:
+        served.ready()
+        served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 2, "both had begun")
+        with one_line_to_each(served) as [first, second], closing(site.client(served.url)) as known:
+            here = RegistryClient(served.url, known.consortium, "aspen", known._key, http=first)
+            session = here.begin_session()
+            header = session.authorization("POST", "/v1/log/entries", BODY)
+            assert post(first, header).status_code == 201
+            for refused in (header, session.authorization("POST", "/v1/log/entries", BODY)):
+                answer = post(second, refused)
+                assert (answer.status_code, answer.json()["title"]) == (401, "not authenticated")
+                assert "sign the request, or begin a new one" in answer.json()["detail"]
+            assert post(first, header).status_code == 401, "nor twice where it is known"
+            elsewhere = RegistryClient(served.url, known.consortium, "aspen", known._key, http=second)
+            elsewhere._session = session
+            [index] = elsewhere.append([{"type": "use.read", "to": ["auditor"], "counts": {"rows": 2}}])
+            assert (index, elsewhere._session) == (1, None), "it signed instead, and goes on so"
+            here.append([{"type": "use.read", "to": ["auditor"], "counts": {"rows": 3}}])
+            assert here._session is session, "where it was begun it goes on"
+        assert served.end() == 0
