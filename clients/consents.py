@@ -20,7 +20,7 @@ from clients.errors import NodeError
 from consent.client import HeldState, RegistryClient
 from consent.errors import ConsentError, Malformed, RegistryUnavailable
 from consent.rolls import Roll
-from consent.standing import RULES, SENSITIVITY_ORDER, Codes, ConsentState, Flags, Rule, rules_of
+from consent.standing import RULES, SENSITIVITY_ORDER, Codes, ConsentState, Flags, Places, Rule, rules_of
 from consent.terms import Limits, Sensitivity
 from crypto.errors import SignatureError
 from crypto.keys import replace_file
@@ -48,22 +48,25 @@ class Standing:
         rules = rules_of(self.codes[sensitivity], self.state.notices)
         return np.asarray(rules == _GIVEN)
 
-    def usable(self, places: Flags) -> tuple[list[str], set[str]]:
+    def usable(self, places: Places) -> tuple[list[str], set[str]]:
         """Who may be used in a campaign: for ordinary features, and of these for sensitive ones too.
 
         Args:
-            places: who has a place in the campaign, by number; whoever came later has none.
+            places: who has a place in the campaign; whoever came later has none.
         """
-        placed = np.zeros(len(self.names), dtype=bool)
-        placed[: len(places)] = places[: len(self.names)]
-        ordinary = self._given("ordinary") & placed
-        sensitive = ordinary & self._given("sensitive")
+        ordinary = self._given("ordinary") & self._on_roll(places.flags())
+        sensitive = ordinary & self._given("sensitive") & self._on_roll(places.flags("sensitive"))
         return [self.names[i] for i in np.flatnonzero(ordinary)], {self.names[i] for i in np.flatnonzero(sensitive)}
 
-    def limits(self) -> dict[str, Limits]:
-        """The limits on use of everybody whose notice sets any."""
+    def _on_roll(self, flags: Flags) -> Flags:
+        placed = np.zeros(len(self.names), dtype=bool)
+        placed[: len(flags)] = flags[: len(self.names)]
+        return placed
+
+    def limits(self, sensitivity: Sensitivity) -> dict[str, Limits]:
+        """The limits on using this kind of data, of everybody whose notice sets any."""
         limited = {number: notice.limits for number, notice in self.state.notices.items() if notice.limits != Limits()}
-        numbers = self.codes["ordinary"] >> 8
+        numbers = self.codes[sensitivity] >> 8
         return {self.names[i]: limited[int(numbers[i])] for i in np.flatnonzero(np.isin(numbers, list(limited)))}
 
 

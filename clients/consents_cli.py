@@ -46,6 +46,8 @@ def sync(
     client = node.registry()
     try:
         revoked = client.revocations()
+        for other in {one.purpose for one in revoked} - {purpose}:
+            node.consents.sync(client, other)
         standing = node.consents.sync(client, purpose)
         if revoked:
             client.acknowledge(revoked[-1].number, node.key)

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
+from clients.consents import Standing
 from clients.errors import NobodyToUse, NodeError
 from clients.node import BOOK_FILE, Node
 from clients.rules import Use, require
@@ -84,7 +85,7 @@ class Gate:
                 answer with something that can be believed. NodeError: the ledger's disk did not take the reservation.
         """
         try:
-            self._acknowledge_revocations()
+            self._act_on_revocations()
             authorisation = self._live_authorisation()
             standing = self._node.consents.sync(self._client, self._campaign.purpose)
             places = self._places()
@@ -111,7 +112,7 @@ class Gate:
             )
         )
         book = LoanBook(self._node.home / BOOK_FILE)
-        usable, sensitive = standing.usable(places.flags())
+        usable, sensitive = standing.usable(places)
         number, roster, members = self._reserve(book, usable, request, charge, moment)
         commitment = RosterCommitment(
             campaign_sha256=self._campaign.sha256,
@@ -133,7 +134,7 @@ class Gate:
             self._commit(commitment)
         except ConsentError as error:
             raise _named(error, self._node.lender) from error
-        rows = self._rows(book, members, sensitive, standing.limits(), moment)
+        rows = self._rows(book, members, sensitive, standing, moment)
         return Batch(rows, self._features, number)
 
     @property
@@ -147,14 +148,16 @@ class Gate:
                 node_key=self._node.key.public.thumbprint,
                 purpose=self._campaign.purpose,
                 code_sha256=installed_code(),
-                log_size=self._client.accepted_size(),
+                checkpoint=self._client.accepted_note(),
             )
             self._authorisation = held = self._client.authorisation(self._campaign.sha256, asked)
         return held
 
-    def _acknowledge_revocations(self) -> None:
-        """What was revoked is out of the state that is fetched next; say so, and see the acknowledgement logged."""
+    def _act_on_revocations(self) -> None:
+        """Bring this node's copy up to date for every purpose that was revoked, then acknowledge, on the record."""
         revoked = self._client.revocations()
+        for purpose in {one.purpose for one in revoked}:
+            self._node.consents.sync(self._client, purpose)
         if revoked:
             self._client.acknowledge(revoked[-1].number, self._node.key)
 
@@ -206,7 +209,7 @@ class Gate:
         book: LoanBook,
         members: list[str],
         sensitive: set[str],
-        limits: Mapping[str, Limits],
+        standing: Standing,
         moment: datetime,
     ) -> pd.DataFrame:
         registry = self._features
@@ -214,7 +217,13 @@ class Gate:
         names = table[PSEUDONYM]
         if not names.is_unique or not set(names) <= set(members) or not set(table[registry.target]) <= {0, 1}:
             raise NodeError("the loan book does not hold each member once with an outcome of 0 or 1; import it again")
-        table = _within_limits(forget(table, registry, moment.date()), registry, limits, moment)
+        fresh = forget(table, registry, moment.date())
+        table = _within_limits(fresh, registry, standing.limits("ordinary"), moment)
+        if registry.sensitive():
+            narrowed = _within_limits(fresh, registry, standing.limits("sensitive"), moment).set_index(PSEUDONYM)
+            reached = narrowed[list(registry.sensitive())].reindex(table[PSEUDONYM])
+            within_both = {name: table[name].where(reached[name].notna().to_numpy()) for name in registry.sensitive()}
+            table = table.assign(**within_both)
         masked = ~table[PSEUDONYM].isin(sensitive)
         hidden = {name: table[name].mask(masked) for name in registry.sensitive()}
         return table.assign(**hidden)[[registry.target, *registry.names]]

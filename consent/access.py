@@ -180,8 +180,8 @@ class Access:
         try:
             issuer = SignedRequest.claimed(credentials).iss
             if issuer.startswith("v") and "." in issuer:
-                who: Party | Borrower = Borrower((issuer,))
-                key = await run_in_threadpool(subject_key, registry, issuer)
+                name, key = await run_in_threadpool(subject_key, registry, issuer)
+                who: Party | Borrower = Borrower((name,))
             else:
                 who = registry.consortium.party(issuer)
                 key = self.keys.find(who, peek_kid(credentials))

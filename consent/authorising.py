@@ -33,8 +33,8 @@ class AuthorisationRequest(BaseModel):
     purpose: Iri
     code_sha256: Sha256
     """The code that is installed on the node."""
-    log_size: int = Field(ge=0, lt=1 << 63)
-    """Size of the newest head of the log that the node has accepted."""
+    checkpoint: str = Field(max_length=100_000)
+    """The newest published checkpoint that the node has accepted."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Situation:
     active: bool
     committed: tuple[Charge, ...]
     """What this lender's roster commitments for the campaign cost a person so far."""
+    seen: int
+    """Size of the log at the checkpoint that the node has accepted; the log's own signature on it was checked."""
     acknowledged_at: int
     """Index of the log entry in which the lender last acknowledged revocations; -1 for never."""
     overdue: Overdue | None
@@ -137,8 +139,10 @@ class FreshCheckpoint:
     """A node that acknowledged revocations has seen a head of the log with that acknowledgement in it."""
 
     def verify(self, now: Situation) -> Verdict:
-        seen = now.asked.log_size > now.acknowledged_at
-        return _holds(seen, "the node's checkpoint is stale: it is older than what its lender acknowledged; sync first")
+        return _holds(
+            now.seen > now.acknowledged_at,
+            "the node's checkpoint is stale: it is older than what its lender acknowledged; sync first",
+        )
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ class Answer:
 def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present, list[tuple[Event, datetime]]]:
     """The consent after ``answer``, and what happened to it, in order, each with its time.
 
-    An expiry that came due is an event of its own. Giving again in answer to a newer notice supersedes what was given.
+    An expiry that came due is an event of its own. Giving again in answer to a newer notice supersedes what was given;
+    refusing what was given withdraws it first.
 
     Raises:
         IllegalTransition: the answer does not apply to the present state.
@@ -72,6 +73,9 @@ def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present,
     if answer.event is Event.GIVE and state in LASTING and answer.notice > present.notice:
         state = step(state, Event.SUPERSEDE)
         events.append((Event.SUPERSEDE, answer.event_time))
+    if answer.event is Event.REFUSE and state in LASTING:  # a no to what was given takes it back
+        state = step(state, Event.WITHDRAW)
+        events.append((Event.WITHDRAW, answer.event_time))
     state = step(state, answer.event)
     events.append((answer.event, answer.event_time))
     kept = answer.event in {Event.SUSPEND, Event.RESUME}

@@ -146,12 +146,15 @@ class LogClient:
     def head(self) -> Checkpoint:
         return self.accept_head(self.checkpoint_note())
 
-    def accepted_size(self) -> int:
-        """Size of the newest head that was accepted so far; 0 for none."""
-        if self._heads is None:
-            return 0
-        with self._heads.locked() as note:
-            return 0 if note is None else self._checked(lambda: self.trust.open(note)).size
+    def accepted_note(self) -> str:
+        """The newest checkpoint that was accepted so far; the published one where there is none yet."""
+        if self._heads is not None:
+            with self._heads.locked() as note:
+                if note is not None:
+                    return note
+        note = self.checkpoint_note()
+        self.accept_head(note)
+        return note
 
     def inclusion(self, index: int, wait: bool = False) -> InclusionProof:
         """The proof of one entry, unverified; ``wait`` until it is under a published checkpoint."""

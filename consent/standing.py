@@ -169,11 +169,14 @@ class Places(Document):
     people: int = Field(ge=0, le=MOST_PEOPLE)
     bitmap: str
     """Packed bytes, one bit per borrower."""
+    sensitive: str
+    """The same, for sensitive data."""
     issued_at: Instant
 
-    def flags(self) -> Flags:
+    def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:
         """One flag per borrower on the roll when the campaign became active. Raises Malformed."""
-        bits = np.unpackbits(unpacked(self.bitmap, "uint8"), bitorder="little")
+        text = self.bitmap if sensitivity == "ordinary" else self.sensitive
+        bits = np.unpackbits(unpacked(text, "uint8"), bitorder="little")
         if len(bits) < self.people:
             raise Malformed("the bitmap is shorter than the roll")
         return bits[: self.people].astype(bool)

@@ -12,7 +12,7 @@ from consent.datakeys import StoredKey
 from consent.errors import KeysUnavailable, NotAuthenticated
 from consent.keystore import Wrapped
 from consent.registry import Registry
-from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
+from consent.storage.tables import DataKeyRow, FormerNameRow, KeyGroupRow, SubjectRow
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 
 IN_CHUNK = 500
@@ -32,8 +32,35 @@ class Subject:
     data_key: bytes = field(repr=False)
 
 
+def current_names(session: Session, names: Sequence[str]) -> dict[str, str]:
+    """What those of ``names`` are called now that are former names of somebody."""
+    found: dict[str, str] = {}
+    for start in range(0, len(names), IN_CHUNK):
+        rows = session.execute(
+            select(FormerNameRow.pseudonym, SubjectRow.pseudonym)
+            .join(SubjectRow, SubjectRow.id == FormerNameRow.subject_id)
+            .where(FormerNameRow.pseudonym.in_(names[start : start + IN_CHUNK]))
+        )
+        found.update((before, now) for before, now in rows)
+    return found
+
+
 def find_subjects(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
-    """The enrolled subjects among ``names`` whose keys have not been destroyed; raises KeysUnavailable."""
+    """The enrolled subjects among ``names``, former names included, whose keys have not been destroyed.
+
+    Raises:
+        KeysUnavailable: the key store does not answer.
+    """
+    found = _find(registry, session, names)
+    missing = [name for name in names if name not in found]
+    renamed = current_names(session, missing) if missing else {}
+    if renamed:
+        now = _find(registry, session, sorted(set(renamed.values())))
+        found.update((before, now[name]) for before, name in renamed.items() if name in now)
+    return found
+
+
+def _find(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
     found: dict[str, Subject] = {}
     for start in range(0, len(names), IN_CHUNK):
         rows = session.execute(

@@ -253,9 +253,9 @@ def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.Da
 
 
 def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, last: date | None) -> pd.DataFrame:
-    """Only facts recorded from ``first`` to ``last`` (either open): other values become missing, outcomes disappear.
+    """Only facts recorded from ``first`` to ``last`` (either open): other values become missing, other outcomes go.
 
-    A fact without a date cannot be shown to be inside: its value becomes missing too.
+    What has no date cannot be shown to be inside: a value becomes missing, a row goes with its outcome.
     """
 
     def inside(column: str | None) -> NDArray[np.bool_]:
@@ -271,4 +271,4 @@ def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, l
 
     kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in registry.features}
     narrowed = table.assign(**kept)
-    return narrowed[inside(registry.outcome_dated_by)] if registry.outcome_dated_by else narrowed
+    return narrowed[inside(registry.outcome_dated_by)]

@@ -23,6 +23,8 @@ from consent.storage.tables import (
     ScopeRow,
 )
 from crypto.documents import canonical_json, document_hash
+from crypto.errors import SignatureError
+from crypto.notes import open_checkpoint
 from privacy.charges import Charge
 
 
@@ -46,6 +48,10 @@ def _situation(
     registry: Registry, session: Session, lender: Party, sha256: str, asked: AuthorisationRequest
 ) -> Situation:
     campaign, row = load_campaign(registry, session, sha256)
+    try:
+        seen = open_checkpoint(asked.checkpoint, registry.log.verifier).size
+    except SignatureError as error:
+        raise NotAllowed("the node's checkpoint is not one that this log has signed") from error
     releases = session.scalars(
         select(CommitmentRow.release).where(CommitmentRow.campaign_sha256 == sha256, CommitmentRow.lender == lender.id)
     )
@@ -60,6 +66,7 @@ def _situation(
         approved_by=frozenset(approved),
         active=row.activated_at is not None,
         committed=tuple(Charge(*campaign.planned_charge(release)[1:]) for release in releases),
+        seen=seen,
         acknowledged_at=-1 if acknowledged is None else acknowledged,
         overdue=overdue(registry, session, lender),
         moment=registry.clock(),

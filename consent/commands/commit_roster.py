@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from consent.authorising import TOLERANCE
 from consent.commands.authorise import active_campaign
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Party, ReleaseKind, Role
+from consent.documents import Campaign, Party, ReleaseKind, Role
 from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
@@ -17,6 +19,8 @@ from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.documents import canonical_json
 from crypto.keys import unb64
+from privacy.accounting import epsilon_of
+from privacy.charges import Charge
 
 MAX_BODY_TEXT = 16_384
 MAX_CARD_TEXT = 262_144
@@ -78,6 +82,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         )
         if session.scalar(known) is not None:
             raise Conflict(f"{lender.id!r} has committed release {request.release} attempt {request.attempt} already")
+        _require_budget(session, campaign, lender, request)
         public = commitment_fields(request, sha256)
         body = unb64(request.sealed_body)
         auditor = registry.consortium.one(Role.AUDITOR).id
@@ -93,6 +98,19 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
             )
         )
     return index
+
+
+def _require_budget(session: Session, campaign: Campaign, lender: Party, request: CommitmentRequest) -> None:
+    """All that this lender committed for the campaign, and this, cost a person no more than the campaign may."""
+    releases = session.scalars(
+        select(CommitmentRow.release).where(
+            CommitmentRow.campaign_sha256 == campaign.sha256, CommitmentRow.lender == lender.id
+        )
+    )
+    charges = [Charge(*campaign.planned_charge(release)[1:]) for release in (*releases, request.release)]
+    mechanism = campaign.mechanism
+    if epsilon_of(charges, mechanism.delta) > mechanism.epsilon * (1 + TOLERANCE):
+        raise Conflict(f"the budget of campaign {campaign.id!r} is spent; release {request.release} does not fit in")
 
 
 def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> int:

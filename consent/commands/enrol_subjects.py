@@ -16,7 +16,7 @@ from consent.registry import Registry
 from consent.rolls import keep_roll, read_roll
 from consent.schema import KeyText, Pseudonym
 from consent.storage.database import bulk_insert
-from consent.storage.tables import SubjectRow
+from consent.storage.tables import FormerNameRow, SubjectRow
 from consent.subjects import IN_CHUNK
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym
@@ -53,20 +53,18 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         Conflict: one of them is enrolled already.
     """
     names = [enrolment.pseudonym for enrolment in enrolments]
-    if len(set(names)) != len(names):
-        raise Conflict("a pseudonym stands twice in the batch; none of it was recorded")
+    ledger_names = [sealed_ledger_pseudonym(registry.ledger_key, one.ledger_pseudonym) for one in enrolments]
     with registry.write() as session:
         before = read_roll(session, lender.id)
         first = before.people
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
             (
-                first_id + at, lender.id, first + at, enrolment.pseudonym,
-                sealed_ledger_pseudonym(registry.ledger_key, enrolment.ledger_pseudonym), enrolment.public_key,
+                first_id + at, lender.id, first + at, enrolment.pseudonym, ledger_name, enrolment.public_key,
             )
-            for at, enrolment in enumerate(enrolments)
+            for at, (enrolment, ledger_name) in enumerate(zip(enrolments, ledger_names, strict=True))
         ]  # fmt: skip
-        _refuse_known(session, names)
+        _refuse_known(session, lender.id, names, ledger_names)
         bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
         keep_roll(session, lender.id, before.called(names))
         registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
@@ -76,8 +74,17 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
     return first
 
 
-def _refuse_known(session: Session, names: Sequence[str]) -> None:
+def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]) -> None:
+    """A name is enrolled once, and a person once at a lender: whoever withdrew does not come back as somebody else."""
+    if len(set(names)) != len(names) or len(set(ledger_names)) != len(ledger_names):
+        raise Conflict("a person stands twice in the batch; none of it was recorded")
     for start in range(0, len(names), IN_CHUNK):
         part = names[start : start + IN_CHUNK]
-        if session.scalar(select(SubjectRow.id).where(SubjectRow.pseudonym.in_(part)).limit(1)) is not None:
-            raise Conflict("one of these pseudonyms is enrolled already; none of the batch was recorded")
+        person = ledger_names[start : start + IN_CHUNK]
+        known = (
+            select(SubjectRow.id).where(SubjectRow.pseudonym.in_(part)),
+            select(FormerNameRow.subject_id).where(FormerNameRow.pseudonym.in_(part)),
+            select(SubjectRow.id).where(SubjectRow.lender == lender, SubjectRow.ledger_pseudonym.in_(person)),
+        )
+        if any(session.scalar(question.limit(1)) is not None for question in known):
+            raise Conflict("one of these people is enrolled already; none of the batch was recorded")

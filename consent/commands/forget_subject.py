@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from consent.changes import Answer, change
 from consent.errors import KeysUnavailable, NotFound
@@ -18,7 +18,7 @@ from consent.histories import Happened, load_presents, write_events, write_prese
 from consent.keybackup import forgetting
 from consent.registry import Registry
 from consent.states import TRANSITIONS, Event
-from consent.storage.tables import DataKeyRow, SubjectRow
+from consent.storage.tables import DataKeyRow, IdempotencyRow, SubjectRow
 from crypto.documents import canonical_json
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 
@@ -80,6 +80,7 @@ def _forget(registry: Registry, pseudonym: str) -> int:
         if events:
             write_presents(session, presents, ended)
             write_events(session, recipients, events)
+        session.execute(delete(IdempotencyRow).where(IdempotencyRow.caller == pseudonym))
         key_id = registry.keys.destroy(session, subject)
         body = canonical_json({"ended": len(ended)})
         entry = registry.sealed_to_auditor("subject.forgotten", registry.me.id, {"key": key_id}, body)

@@ -11,6 +11,7 @@ A lender attests, the borrower did not sign here. So a lender can say for its bo
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -145,19 +146,28 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             if event in _FIRST and present.state is not State.NONE:
                 raise Conflict(f"record {position}: the borrower has decided already; only they can decide anew")
             ends = latest_expiry(record.event_time, validity, None)
-            presents[key], happened = change(present, Answer(event, notice_number, record.event_time, ends), moment)
+            presents[key], happened = change(
+                present, Answer(event, notice_number, min(record.event_time, moment), ends), moment
+            )
             touched[key] = None
             events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
         entry = registry.sealed_to_auditor(
             "consents.imported",
             lender.id,
-            {"count": len(leaves), "root": root},
-            canonical_json({**about, "salt": salt.hex()}),
+            {"root": root},
+            canonical_json({**about, "count": len(leaves), "salt": salt.hex()}),
         )
         index = registry.log.append(session, [entry])
         number = session.execute(
             insert(ImportRow)
-            .values(lender=lender.id, entry_index=index, salt=salt, leaves=b"".join(leaves))
+            .values(
+                lender=lender.id,
+                entry_index=index,
+                salt=salt,
+                leaves=b"".join(leaves),
+                evidence=b"".join(bytes.fromhex(record.evidence_sha256) for record in asked.records),
+                about=json.dumps(about),
+            )
             .returning(ImportRow.id)
         ).scalar_one()
         write_presents(session, presents, touched)

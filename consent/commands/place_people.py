@@ -16,31 +16,42 @@ from collections import defaultdict
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import insert, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from consent.catalogue import Known
 from consent.documents import Campaign, Party
-from consent.errors import NotAllowed, NotFound
+from consent.errors import Conflict, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.rolls import read_roll
 from consent.standing import NEVER, Flags, Places, packed
 from consent.states import Event, State, state_at
 from consent.storage.columns import read_columns
+from consent.storage.database import bulk_insert
 from consent.storage.tables import (
     EVENTS,
+    SENSITIVITIES,
     AssignmentRow,
     CampaignRow,
     ConsentRow,
     PlacesRow,
     SubjectRow,
 )
+from crypto.pseudonyms import version_of
 
 _CHANCES = 1 << 32
 
 
 def place_people(registry: Registry, session: Session, campaign: Campaign, moment: datetime) -> None:
-    """Assign whoever is not assigned yet, and keep who has a place in this campaign."""
+    """Assign whoever is not assigned yet, and keep who has a place in this campaign.
+
+    Places are kept of people whose consent is live now: of the others they would only tell where else they borrow.
+
+    Raises:
+        Conflict: some people still have names of an older version of the naming keys than others, so that one person
+            could be counted as two.
+    """
+    _refuse_two_versions(session)
     known = registry.catalogue.load(session)
     scopes = {lender: known.scopes.get((campaign.purpose, lender)) for lender in campaign.lenders}
     _assign(session, campaign, scopes, registry.consortium.cover_rate, moment)
@@ -54,11 +65,39 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
             & (AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym),
         )
         flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
-        if scope is not None:
-            used = used_up(session, registry, known, lender, campaign.purpose, moment)
-            flags &= True if used is None else ~used
-        bitmap = np.packbits(flags, bitorder="little").tobytes()
-        session.add(PlacesRow(campaign_sha256=campaign.sha256, lender=lender, bitmap=bitmap))
+        by_sensitivity = {}
+        for sensitivity in SENSITIVITIES:
+            live = _live(session, scope, sensitivity, people, moment)
+            used = used_up(session, known, lender, campaign.purpose, sensitivity, moment)
+            flags = flags & live if used is None else flags & live & ~used
+            by_sensitivity[sensitivity] = np.packbits(flags, bitorder="little").tobytes()
+        row = PlacesRow(campaign_sha256=campaign.sha256, lender=lender)
+        row.bitmap, row.sensitive = by_sensitivity["ordinary"], by_sensitivity["sensitive"]
+        session.add(row)
+
+
+def _refuse_two_versions(session: Session) -> None:
+    """Names of one version sort together, so the first and the last tell."""
+    ends = session.execute(select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym))).one()
+    if ends[0] is not None and version_of(ends[0]) != version_of(ends[1]):
+        raise Conflict("some lenders have not renamed their people since the naming keys were rotated; they come first")
+
+
+def _live(session: Session, scope: int | None, sensitivity: str, people: int, moment: datetime) -> Flags:
+    flags = np.zeros(people, dtype=bool)
+    if scope is not None:
+        rows = session.scalars(
+            select(SubjectRow.number)
+            .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
+            .where(
+                ConsentRow.scope_id == scope,
+                ConsentRow.sensitivity == sensitivity,
+                ConsentRow.state == State.GIVEN,
+                or_(ConsentRow.expiry_time.is_(None), ConsentRow.expiry_time > moment),
+            )
+        )
+        flags[list(rows)] = True
+    return flags
 
 
 def _assign(
@@ -85,13 +124,12 @@ def _assign(
         chosen: int | None = secrets.choice(candidates)
         if len(places) == 1 and secrets.randbelow(_CHANCES) < cover_rate * _CHANCES:
             chosen = None
-        assigned.append({"ledger_pseudonym": person, "subject_id": chosen})
-    if assigned:
-        session.execute(insert(AssignmentRow), assigned)
+        assigned.append((person, chosen))
+    bulk_insert(session, AssignmentRow.__tablename__, {"ledger_pseudonym": "text", "subject_id": "int8"}, assigned)
 
 
 def used_up(
-    session: Session, registry: Registry, known: Known, lender: str, purpose: str, moment: datetime
+    session: Session, known: Known, lender: str, purpose: str, sensitivity: str, moment: datetime
 ) -> Flags | None:
     """Whose limits on use leave no further campaign; None where no notice limits the number of uses.
 
@@ -111,7 +149,7 @@ def used_up(
     seconds = "CAST(strftime('%s', g.given_at) AS INTEGER)"
     if session.get_bind().dialect.name == "postgresql":
         seconds = "FLOOR(EXTRACT(EPOCH FROM g.given_at))::int8"
-    about = f"scope_id = {int(scope)} AND sensitivity = 0"
+    about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
     found = read_columns(
         session,
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
@@ -121,7 +159,7 @@ def used_up(
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
     full = np.zeros(people, dtype=bool)
-    uses = _uses(session, registry, lender, purpose, people)
+    uses = _uses(session, lender, purpose, sensitivity, people)
     for number, limits in limited.items():
         counted = np.zeros(people, dtype=np.int32)
         since = None if limits.frequency is None else moment - limits.frequency.period
@@ -134,11 +172,12 @@ def used_up(
 
 
 def _uses(
-    session: Session, registry: Registry, lender: str, purpose: str, people: int
+    session: Session, lender: str, purpose: str, sensitivity: str, people: int
 ) -> list[tuple[datetime, datetime, Flags]]:
     """When each campaign of this purpose became active at this lender, when it ends, and who had a place in it."""
+    placed = PlacesRow.bitmap if sensitivity == "ordinary" else PlacesRow.sensitive
     rows = session.execute(
-        select(CampaignRow.token, CampaignRow.activated_at, PlacesRow.bitmap)
+        select(CampaignRow.token, CampaignRow.activated_at, placed)
         .join(PlacesRow, PlacesRow.campaign_sha256 == CampaignRow.sha256)
         .where(PlacesRow.lender == lender)
     )
@@ -165,11 +204,13 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         if row is None:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap, people = np.frombuffer(row.bitmap, dtype=np.uint8), read_roll(session, lender.id).people
+        sensitive = np.frombuffer(row.sensitive, dtype=np.uint8)
     places = Places(
         campaign_sha256=sha256,
         lender=lender.id,
         people=min(people, 8 * len(bitmap)),
         bitmap=packed(bitmap),
+        sensitive=packed(sensitive),
         issued_at=registry.clock(),
     )
     return places.sign(registry.signing_key)

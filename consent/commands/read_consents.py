@@ -24,6 +24,7 @@ from consent.storage.tables import (
     CommitmentRow,
     ConsentEventRow,
     DecisionRow,
+    FormerNameRow,
     SubjectEntryRow,
     SubjectRow,
 )
@@ -33,13 +34,21 @@ from crypto.keys import PublicKey, b64, unb64
 from crypto.sealing import SealedBody, unseal
 
 
-def subject_key(registry: Registry, pseudonym: str) -> PublicKey:
-    """The key a subject's requests are signed with; raises NotFound."""
+def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
+    """What the subject of this name, or former name, is called now, and the key that signs their requests.
+
+    Raises:
+        NotFound: no such subject, or it has no key of its own.
+    """
     with registry.database.read() as session:
-        text = session.scalar(select(SubjectRow.public_key).where(SubjectRow.pseudonym == pseudonym))
-    if not text:
+        wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
+        row = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
+        if row is None:
+            former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
+            row = session.execute(former.where(FormerNameRow.pseudonym == pseudonym)).one_or_none()
+    if row is None or not row[1]:
         raise NotFound("no such subject")
-    return PublicKey.from_text(text)
+    return row[0], PublicKey.from_text(row[1])
 
 
 def _mine(

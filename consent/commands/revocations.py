@@ -90,9 +90,8 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledge
         before = acknowledged(session, recipient.id)
         if told.number <= before:
             return Acknowledged(before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index)
-        public = {"count": told.number - before}
         body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("revocations.acknowledged", recipient.id, public, body)
+        entry = registry.sealed_to_auditor("revocations.acknowledged", recipient.id, {}, body)
         index = registry.log.append(session, [entry])
         session.add(AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index))
     return Acknowledged(told.number, index)

@@ -231,7 +231,7 @@ def decide(
     Args:
         numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of both: everybody.
     """
-    moment = registry.clock()
+    moment, needed = registry.clock(), SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
     with registry.database.read() as session:
         known = registry.catalogue.load(session)
         scope = _scope(known, purpose, lender)
@@ -249,8 +249,8 @@ def decide(
                 about = np.unique(wanted[wanted < people])
                 where = f"AND c.subject_id IN ({', '.join(str(i) for _, i in ids if i) or -1})"
         found = _codes(session, scope, moment, where)
-        used = used_up(session, registry, known, lender.id, purpose, moment)
-    rules = _told(found, about, notices_of(known, purpose, lender.id), used, sensitivity)
+        used = {kind: used_up(session, known, lender.id, purpose, kind, moment) for kind in needed}
+    rules = _told(found, about, notices_of(known, purpose, lender.id), used)
     places = np.searchsorted(about, wanted)
     enrolled = wanted < people
     told = np.full(len(wanted), RULES.index(Rule.NOT_ENROLLED), dtype=np.uint8)
@@ -262,16 +262,15 @@ def _told(
     found: Mapping[str, NDArray[Any]],
     about: NDArray[np.int64],
     notices: Mapping[int, AnsweredNotice],
-    used: Flags | None,
-    sensitivity: Sensitivity,
+    used: Mapping[Sensitivity, Flags | None],
 ) -> NDArray[np.uint8]:
-    """The rule for each number in ``about`` (ascending): the first sensitivity that is not given decides."""
+    """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used`` that fails."""
     rules = np.full(len(about), RULES.index(Rule.GIVEN), dtype=np.uint8)
-    for kind in SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]:
+    for kind, reached in used.items():
         codes = np.zeros(len(about), dtype=np.uint32)
         mine = found["sensitivity"] == SENSITIVITIES.index(kind)
         codes[np.searchsorted(about, found["number"][mine])] = found["code"][mine]
-        told = rules_of(codes, notices, None if used is None else used[about])
+        told = rules_of(codes, notices, None if reached is None else reached[about])
         undecided = rules == RULES.index(Rule.GIVEN)
         rules[undecided] = told[undecided]
     return rules
@@ -304,5 +303,5 @@ def _by_number(session: Session, lender: str, numbers: NDArray[np.uint32]) -> li
         rows = session.execute(
             select(SubjectRow.number, SubjectRow.id).where(SubjectRow.lender == lender, SubjectRow.number.in_(part))
         )
-        found.update(rows.tuples())
+        found.update((number, i) for number, i in rows)
     return [(number, found[number]) if number in found else _NOBODY for number in wanted]

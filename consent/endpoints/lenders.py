@@ -17,13 +17,14 @@ from consent.documents import Party, Role
 from consent.endpoints.borrowers import Sha256Path
 from consent.endpoints.shared import Body, Commanded, Cursor, Page, Token, problems, run
 from consent.registry import Registry
+from consent.rolls import read_roll
 from consent.schema import Instant, Pseudonym
 from consent.service import Count
 from consent.standing import RULES, Rule, packed, unpacked
 from consent.storage.tables import SubjectRow
 from consent.terms import Iri, Sensitivity
 
-MOST_PACKED = 32 * 1024 * 1024
+MOST_PACKED = 12 * 1024 * 1024
 
 
 class Subjects(Body):
@@ -43,7 +44,7 @@ class Check(Body):
     numbers: str | None = Field(
         default=None,
         max_length=MOST_PACKED,
-        description="Little-endian 32-bit numbers, zlib-compressed, base64.",
+        description="Little-endian 32-bit numbers, zlib-compressed, base64; at most as many as are on the roll.",
         examples=["eJxjYGBgYARiJgAADwAG"],
     )
 
@@ -98,7 +99,10 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
         Named borrowers are answered one by one; else ``rules`` holds one byte per borrower, zlib-compressed, base64:
         an index into ``legend``. A name that is not the caller's own is ``not-enrolled``, whosever it is.
         """
-        numbers = None if body.numbers is None else unpacked(body.numbers, "uint32")
+        numbers = None
+        if body.numbers is not None:
+            with registry.database.read() as session:
+                numbers = unpacked(body.numbers, "uint32", most=max(1, read_roll(session, caller.id).people))
         decided = sync_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
         told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
         if body.subjects is not None:

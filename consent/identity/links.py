@@ -37,7 +37,7 @@ from consent.identity.single_use import derived_key, use_once
 from consent.registry import Registry
 from consent.schema import Document, Instant, Pseudonym, Slug
 from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
-from consent.subjects import find_subjects
+from consent.subjects import current_names, find_subjects
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
@@ -115,7 +115,9 @@ class Links:
                 .where(LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash)
                 .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
             ).all()
-            own = names.where(SubjectRow.pseudonym == (pseudonym or ""), SubjectRow.lender.in_(self._lenders(issuer)))
+            named = pseudonym or ""
+            called = current_names(session, [named]).get(named, named)
+            own = names.where(SubjectRow.pseudonym == called, SubjectRow.lender.in_(self._lenders(issuer)))
             rows = [*session.execute(own).all(), *found]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:
@@ -160,10 +162,11 @@ class Links:
             if not issuer.speaks_for(ticket.lender):
                 raise NotAllowed("logins of this issuer cannot be linked to customers of this lender")
             use_once(session, "ticket", f"{ticket.lender}\n{ticket.nonce}", ticket.expires_at, moment)
+            called = current_names(session, [ticket.pseudonym]).get(ticket.pseudonym, ticket.pseudonym)
             subject = session.scalar(
                 select(SubjectRow.id)
                 .join(DataKeyRow)
-                .where(SubjectRow.pseudonym == ticket.pseudonym, SubjectRow.lender == ticket.lender)
+                .where(SubjectRow.pseudonym == called, SubjectRow.lender == ticket.lender)
             )
             if subject is None:
                 raise NotAuthenticated(_NO_TICKET)

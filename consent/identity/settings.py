@@ -51,6 +51,8 @@ class Issuer(BaseModel):
             raise ValueError("an issuer has either jwks_uri or jwks")
         if self.jwks is not None and "keys" not in self.jwks:
             raise ValueError("jwks is a key set: an object with a list of keys")
+        if self.subject_is_pseudonym and not self.lenders:
+            raise ValueError("an issuer whose subjects are pseudonyms names the lenders that it speaks for")
         return self
 
     def speaks_for(self, lender: str) -> bool:

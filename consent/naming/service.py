@@ -107,7 +107,7 @@ class Namer:
         self.quota.reserve(lender.id, request.kind, count, moment)
         try:
             answer = self._evaluated(seed, lender, request)
-            said = {"lender": lender.id, "kind": request.kind, "version": request.version, "count": count}
+            said = {"lender": lender.id, "kind": request.kind, "version": request.version, "count": rounded_up(count)}
             self._append({"type": "names.evaluated", "names": said})
         except (ConsentError, CryptoError):
             self.quota.give_back(lender.id, request.kind, count, moment)
@@ -121,6 +121,11 @@ class Namer:
             return evaluate(seed, scope, [unb64(text) for text in request.elements])
         except (PseudonymError, ValueError) as error:
             raise Malformed("one of the blinded elements is not an element of ristretto255") from error
+
+
+def rounded_up(count: int) -> int:
+    """What the public log says of a batch: the next power of two, so that it does not tell a lender's business."""
+    return 1 << max(0, count - 1).bit_length()
 
 
 def create_app(namer: Namer) -> FastAPI:

@@ -96,6 +96,14 @@ class SubjectRow(Base):
     )
 
 
+class FormerNameRow(Base):
+    """A name that a borrower had until the naming keys were rotated: it still means them. Append-only."""
+
+    __tablename__ = "former_names"
+    pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
+
+
 class RollRow(Base):
     """How many borrowers a lender has enrolled, and a hash over their names in order."""
 
@@ -181,6 +189,10 @@ class ImportRow(Base):
     salt: Mapped[bytes] = mapped_column(LargeBinary)
     leaves: Mapped[bytes] = mapped_column(LargeBinary)
     """The leaf hash of every record, 32 bytes each, in order."""
+    evidence: Mapped[bytes] = mapped_column(LargeBinary)
+    """The hash of every record's evidence, 32 bytes each, in order."""
+    about: Mapped[str]
+    """What all records have in common, as JSON."""
 
 
 class ConsentEventRow(Base):
@@ -268,6 +280,8 @@ class PlacesRow(Base):
     campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
     lender: Mapped[str] = mapped_column(String(63), primary_key=True)
     bitmap: Mapped[bytes] = mapped_column(LargeBinary)
+    sensitive: Mapped[bytes] = mapped_column(LargeBinary)
+    """Of these, whose sensitive data may be used too, as far as limits on the number of uses go."""
 
 
 class PopulationRow(Base):

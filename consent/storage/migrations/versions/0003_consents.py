@@ -25,6 +25,7 @@ APPEND_ONLY = (
     "acknowledgements",
     "places",
     "populations",
+    "former_names",
 )
 """Tables of this revision whose rows are never changed, replaced or deleted."""
 _REBUILT = ("notices", "consents", "consent_events", "assignments")
@@ -89,6 +90,12 @@ def upgrade() -> None:
     )
     op.create_index("campaigns_by_number", "campaigns", ["number"], unique=True)
     op.create_table(
+        "former_names",
+        sa.Column("pseudonym", sa.String(length=64), primary_key=True),
+        sa.Column("subject_id", BigId, sa.ForeignKey("subjects.id"), nullable=False),
+    )
+    op.create_index("ix_former_names_subject_id", "former_names", ["subject_id"])
+    op.create_table(
         "rolls",
         sa.Column("lender", sa.String(length=63), primary_key=True),
         sa.Column("people", sa.Integer(), nullable=False),
@@ -129,6 +136,8 @@ def upgrade() -> None:
         sa.Column("entry_index", sa.BigInteger(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.Column("leaves", sa.LargeBinary(), nullable=False),
+        sa.Column("evidence", sa.LargeBinary(), nullable=False),
+        sa.Column("about", sa.String(), nullable=False),
     )
     op.create_table(
         "consent_events",
@@ -186,6 +195,7 @@ def upgrade() -> None:
         sa.Column("campaign_sha256", sa.String(length=64), sa.ForeignKey("campaigns.sha256"), primary_key=True),
         sa.Column("lender", sa.String(length=63), primary_key=True),
         sa.Column("bitmap", sa.LargeBinary(), nullable=False),
+        sa.Column("sensitive", sa.LargeBinary(), nullable=False),
     )
     op.create_table(
         "populations",
@@ -273,6 +283,7 @@ def downgrade() -> None:
         "subject_entries",
         "imports",
         "rolls",
+        "former_names",
     ):
         op.drop_table(table)
     op.create_table(
@@ -323,7 +334,8 @@ def downgrade() -> None:
         " FROM old_consent_events o JOIN scopes s ON s.id = o.scope_id ORDER BY o.scope_id, o.sequence"
     )
     op.execute(
-        "INSERT INTO assignments SELECT ledger_pseudonym, subject_id FROM old_assignments WHERE subject_id IS NOT NULL"
+        "INSERT INTO assignments (ledger_pseudonym, subject_id) SELECT max(ledger_pseudonym), subject_id"
+        " FROM old_assignments WHERE subject_id IS NOT NULL GROUP BY subject_id"
     )
     op.drop_table("scopes")
     op.drop_index("campaigns_by_number", table_name="campaigns")
