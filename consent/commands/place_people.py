@@ -101,12 +101,9 @@ def used_up(
         return None
     people = read_roll(session, lender).people
     given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
-    seconds = "CAST(strftime('%s', c.event_time) AS INTEGER)"
-    if session.get_bind().dialect.name == "postgresql":
-        seconds = "EXTRACT(EPOCH FROM c.event_time)::int8"
     found = read_columns(
         session,
-        {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
+        {"number": "s.number int32", "notice": "c.notice int32", "given_at": "c.event_time seconds"},
         f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} AND c.sensitivity = 0",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]

@@ -45,6 +45,9 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": 3,
 }
 """Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within half a minute."""
+MOST_CONNECTIONS = 15
+"""Kept open by one process. A connection that is opened for one request costs PostgreSQL a process, and the request
+milliseconds."""
 _WRITING = "tahini_writing"
 _WRITERS_LOCK = 0x7461_6869_6E69
 """Key of the advisory lock that every writing transaction takes: the word tahini."""
@@ -91,8 +94,10 @@ class Database:
 
     def __init__(self, location: Path | str) -> None:
         url = database_url(location)
-        options = POSTGRESQL_OPTIONS if url.startswith(POSTGRESQL) else {}
-        self._engine = create_engine(url, hide_parameters=True, connect_args=options)
+        options: dict[str, Any] = {}
+        if url.startswith(POSTGRESQL):
+            options = {"connect_args": POSTGRESQL_OPTIONS, "pool_size": MOST_CONNECTIONS, "max_overflow": 0}
+        self._engine = create_engine(url, hide_parameters=True, **options)
         _configure(self._engine)
         self._writer = threading.Lock()
         self._reading = self._engine
