@@ -6,17 +6,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from consent.cli_support import opened, progress, refuse_in_one_sentence, say
-from consent.client import load_consortium
-from consent.documents import Role
+from consent.documents import Notice, Role
 from consent.errors import Malformed
-from consent.load import Answered, Directly, Importing, Loader, OverHttp, Progress, count_rows
 from consent.terms import Channel
 from crypto.keys import PublicKey, load_signing_key
+
+if TYPE_CHECKING:
+    from consent.load import Importing
 
 
 def _home_or_url(home: Path | None, url: str | None, *others: object) -> None:
@@ -25,7 +26,9 @@ def _home_or_url(home: Path | None, url: str | None, *others: object) -> None:
 
 
 @contextmanager
-def _directly(home: Path, lender: str, notice: tuple[str, int]) -> Iterator[tuple[Sequence[Importing], Any]]:
+def _directly(home: Path, lender: str, notice: tuple[str, int]) -> Iterator[tuple[Sequence[Importing], Notice]]:
+    from consent.load import Directly  # reads tables: a library that only this command needs
+
     with opened(home) as registry:
         party = registry.consortium.party(lender)
         if party.role is not Role.LENDER:
@@ -39,7 +42,10 @@ def _directly(home: Path, lender: str, notice: tuple[str, int]) -> Iterator[tupl
 @contextmanager
 def _over_http(
     url: str, consortium: Path, registry_key: str, lender: str, key: Path, notice: tuple[str, int], connections: int
-) -> Iterator[tuple[Sequence[Importing], Any]]:
+) -> Iterator[tuple[Sequence[Importing], Notice]]:
+    from consent.client import load_consortium
+    from consent.load import OverHttp
+
     pinned = load_consortium(consortium, PublicKey.from_text(registry_key))
     clients = [OverHttp(url, pinned, lender, load_signing_key(key)) for _ in range(connections)]
     try:
@@ -77,6 +83,8 @@ def load(
     _home_or_url(home, url, consortium, registry_key, key)
     if channel not in get_args(Channel):
         raise typer.BadParameter(f"a channel is one of {', '.join(get_args(Channel))}")
+    from consent.load import Answered, Loader, Progress, count_rows
+
     asked = (notice, notice_version)
     way = (
         _directly(home, lender, asked)

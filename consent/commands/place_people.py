@@ -146,13 +146,10 @@ def used_up(
         return None
     people = read_roll(session, lender).people
     given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
-    seconds = "CAST(strftime('%s', g.given_at) AS INTEGER)"
-    if session.get_bind().dialect.name == "postgresql":
-        seconds = "FLOOR(EXTRACT(EPOCH FROM g.given_at))::int8"
     about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
     found = read_columns(
         session,
-        {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
+        {"number": "s.number int32", "notice": "c.notice int32", "given_at": "g.given_at seconds"},
         "FROM consents c JOIN subjects s ON s.id = c.subject_id JOIN (SELECT subject_id, MAX(event_time) AS given_at"
         f" FROM consent_events WHERE {about} AND event = {EVENTS.index(Event.GIVE)} GROUP BY subject_id) g"
         f" ON g.subject_id = c.subject_id WHERE c.{about.replace('AND ', 'AND c.')}",

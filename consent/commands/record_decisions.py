@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
@@ -21,12 +22,12 @@ from consent.catalogue import Known
 from consent.changes import Answer, Present, change, latest_expiry
 from consent.documents import Choice, Decision, Notice, decision_commitment
 from consent.entries import Entry, entry_for_subject
-from consent.errors import Conflict, ConsentError, NotAuthenticated, PreconditionFailed
+from consent.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from consent.histories import ConsentKey, Happened, load_presents, write_events, write_presents
 from consent.idempotency import Answered, Once, recall, remember, used_otherwise
 from consent.registry import Registry
 from consent.states import Event
-from consent.storage.tables import DecisionRow
+from consent.storage.tables import SENSITIVITIES, DecisionRow
 from consent.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import SignatureError
@@ -67,22 +68,47 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class View:
+    """What the borrowers of one request are and have decided so far, in the transaction that will record it."""
+
+    known: Known
+    subjects: Sequence[Subject]
+    presents: Mapping[ConsentKey, Present]
+    """Of these subjects, and of others."""
+    moment: datetime
+
+    def mine(self) -> list[tuple[Subject, ConsentKey, Present]]:
+        """Every consent of these subjects, with whose it is."""
+        scopes: dict[str, list[int]] = {subject.lender: [] for subject in self.subjects}
+        for (_, recipient), scope in self.known.scopes.items():
+            if recipient in scopes:
+                scopes[recipient].append(scope)
+        keys = [
+            (subject, (scope, subject.id, sensitivity))
+            for subject in self.subjects
+            for scope in scopes[subject.lender]
+            for sensitivity in SENSITIVITIES
+        ]
+        return [(subject, key, self.presents[key]) for subject, key in keys if key in self.presents]
+
+
+@dataclass(frozen=True)
 class Request:
     """Decisions that are recorded all or none.
 
     Args:
         signed: decisions as signed tokens.
-        stated: decisions made in a login that the caller has checked.
+        subjects: the pseudonyms of a caller who states decisions, made in a login or in a request that was checked.
+        state: what this caller decides, given how they stand; raises ConsentError.
         if_match: the borrower's consents must still have this tag.
-        caller: the pseudonyms whose consents the tag is of, decided about here or not.
         once: under which key the answer is kept.
         answer: status and body for the caller.
     """
 
     signed: Sequence[str] = ()
-    stated: Sequence[Stated] = ()
+    subjects: Sequence[str] = ()
+    state: Callable[[View], Sequence[Stated]] = lambda _: ()
     if_match: str | None = None
-    caller: Sequence[str] = ()
     once: Once | None = None
     answer: Callable[[Sequence[Recorded]], tuple[int, Any]] = lambda recorded: (201, {"recorded": len(recorded)})
 
@@ -199,13 +225,13 @@ def _draft(
         _verified(token, subjects.get(_claimed_subject(token)), f"decision {number} of {len(request.signed)}")
         for number, token in enumerate(request.signed, 1)
     ]
-    stated = [*signed, *request.stated]
+    stated = [*signed, *_stated(request, known, subjects, presents, moment)]
     if request.if_match is not None:
-        mine = {subjects[name].id for name in request.caller if name in subjects}
+        mine = {subjects[name].id for name in request.subjects if name in subjects}
         tag = tag_of([present for key, present in presents.items() if key[1] in mine])
         if request.if_match != tag:
             raise PreconditionFailed("the consents have changed since they were read; read them again")
-    _refuse_replays(session, [one.decision.sha256 for one in stated], taken)
+    _refuse_replays(session, [one.decision.sha256 for one in signed], taken)
     draft = _Draft(presents)
     for index, one in enumerate(stated, first):
         subject = subjects.get(one.decision.pii_principal_id)
@@ -221,6 +247,25 @@ def _draft(
         )
         draft.recorded.append(Recorded(subject.pseudonym, sha256, index, states, salt))
     return draft
+
+
+def _stated(
+    request: Request,
+    known: Known,
+    subjects: Mapping[str, Subject],
+    presents: Mapping[ConsentKey, Present],
+    moment: datetime,
+) -> Sequence[Stated]:
+    """What the caller decides. Their nonces are drawn here and now: such a decision cannot have acted before."""
+    if not request.subjects:
+        return ()
+    mine = [subjects[name] for name in request.subjects if name in subjects]
+    if not mine:
+        raise NotAuthenticated("no such borrower, or forgotten")
+    try:
+        return request.state(View(known, mine, presents, moment))
+    except ValidationError as error:  # of this request alone: the others in its group go on
+        raise Malformed(f"this is no decision: {error.errors()[0]['msg']}") from error
 
 
 # --- many requests, one transaction
@@ -243,8 +288,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
     moment = registry.clock()
     names: set[str] = set()
     for request in requests:
-        names.update(stated.decision.pii_principal_id for stated in request.stated)
-        names.update(request.caller if request.if_match is not None else ())
+        names.update(request.subjects)
         names.update(_claim_or_nobody(token) for token in request.signed)
     with registry.database.read() as session:
         subjects = find_subjects(registry, session, sorted(names))

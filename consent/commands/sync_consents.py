@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from consent.catalogue import Known
 from consent.commands.place_people import used_up
 from consent.documents import Party
-from consent.errors import Conflict, Malformed, NotFound
+from consent.errors import Conflict, Malformed, NotFound, StorageFailed
 from consent.registry import Registry
 from consent.rolls import Roll, read_roll
 from consent.standing import (
@@ -38,7 +39,8 @@ from consent.standing import (
     rules_of,
 )
 from consent.storage.columns import read_columns
-from consent.storage.tables import SENSITIVITIES, ScopeRow, SubjectRow
+from consent.storage.database import Database, utc
+from consent.storage.tables import SENSITIVITIES, ScopeRow
 from consent.subjects import IN_CHUNK
 from consent.terms import Sensitivity
 
@@ -67,31 +69,61 @@ class State:
         }
 
 
-def _expiry(session: Session) -> str:
-    seconds = "CAST(strftime('%s', c.expiry_time) AS INTEGER)"
-    if session.get_bind().dialect.name == "postgresql":
-        seconds = "EXTRACT(EPOCH FROM c.expiry_time)::int8"
-    return f"COALESCE({seconds}, {NEVER})"
+_CODES = {
+    "sensitivity": "c.sensitivity int16",
+    "state": "c.state int16",
+    "notice": "c.notice int32",
+    "expiry": "c.expiry_time seconds",
+}
 
 
-def _codes(session: Session, scope: int, moment: datetime, where: str = "") -> dict[str, NDArray[Any]]:
-    """Number, sensitivity and code of every consent of the scope that ``where`` lets through."""
-    columns = {
-        "number": "s.number int32",
-        "sensitivity": "c.sensitivity int16",
-        "state": "c.state int16",
-        "notice": "c.notice int32",
-        "expiry": f"{_expiry(session)} int64",
-    }
-    rest = f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} {where}"
-    found = read_columns(session, columns, rest)
+def _coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray[Any]]:
     states = at_moment(found["state"], found["expiry"], moment)
     return {**found, "code": found["notice"].astype(np.uint32) << np.uint32(8) | states}
 
 
-def standings(session: Session, scope: int, people: int, moment: datetime) -> dict[Sensitivity, Codes]:
+def _codes(session: Session, scope: int, moment: datetime, where: str) -> dict[str, NDArray[Any]]:
+    """Number, sensitivity and code of every consent of the scope that ``where`` lets through: of some."""
+    rest = f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} {where}"
+    return _coded(read_columns(session, {"number": "s.number int32", **_CODES}, rest), moment)
+
+
+def _all_codes(registry: Registry, session: Session, scope: int, moment: datetime) -> dict[str, NDArray[Any]]:
+    """The same of all. Who has which number is remembered, so that a million rows need not be joined each time."""
+    rest = f"FROM consents c WHERE c.scope_id = {int(scope)}"
+    found = _coded(read_columns(session, {"subject": "c.subject_id int64", **_CODES}, rest), moment)
+    return {**found, "number": _numbers_of(registry, session, scope, found["subject"])}
+
+
+_NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]]] = WeakKeyDictionary()
+"""By database and scope: ids of the people on the recipient's roll, ascending, and the number of each. A person keeps
+both, whatever else changes."""
+
+
+def _numbers_of(registry: Registry, session: Session, scope: int, subjects: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Number on the roll by subject id."""
+    known = _NUMBERED.setdefault(registry.database, {})
+    ids, numbers = known.get(scope, (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)))
+    new = read_columns(
+        session,
+        {"id": "s.id int64", "number": "s.number int32"},
+        f"FROM subjects s JOIN scopes r ON r.recipient = s.lender WHERE r.id = {int(scope)} AND s.number >= {len(ids)}",
+    )
+    if len(new["id"]):
+        ids, numbers = np.concatenate([ids, new["id"]]), np.concatenate([numbers, new["number"]])
+        order = np.argsort(ids, kind="stable")
+        ids, numbers = known[scope] = ids[order], numbers[order]
+    places = np.minimum(np.searchsorted(ids, subjects), max(len(ids) - 1, 0))
+    if subjects.size and not (ids.size and np.array_equal(ids[places], subjects)):
+        raise StorageFailed("a consent is of somebody who is not on the roll; nothing can be told from this database")
+    return numbers[places] if subjects.size else np.zeros(0, dtype=np.int32)
+
+
+def standings(
+    registry: Registry, session: Session, scope: int, people: int, moment: datetime
+) -> dict[Sensitivity, Codes]:
     """One code per borrower on the roll, by sensitivity."""
-    found = _codes(session, scope, moment)
+    found = _all_codes(registry, session, scope, moment)
     whole: dict[Sensitivity, Codes] = {}
     for place, sensitivity in enumerate(SENSITIVITIES):
         mine = found["sensitivity"] == place
@@ -140,7 +172,7 @@ def take_state(
         roll = read_roll(session, lender.id)
         checkpoint = registry.log.checkpoint(session)
         if since is None or since_moment is None:
-            whole = standings(session, scope, roll.people, moment)
+            whole = standings(registry, session, scope, roll.people, moment)
             numbers, ordinary, sensitive = None, whole["ordinary"], whole["sensitive"]
         else:
             if since > sequence or since_moment > moment:
@@ -235,30 +267,23 @@ def decide(
     with registry.database.read() as session:
         known = registry.catalogue.load(session)
         scope = _scope(known, purpose, lender)
-        people = read_roll(session, lender.id).people
-        about, where = np.arange(people, dtype=np.int64), ""
-        wanted = about
-        if names is not None or numbers is not None:
-            ids = _by_name(session, lender.id, names) if names is not None else None
-            if numbers is not None and len(numbers) <= MOST_NAMED:
-                ids = _by_number(session, lender.id, numbers)
-            if ids is None:
-                wanted = np.minimum(np.asarray(numbers, dtype=np.int64), people)
-            else:
-                wanted = np.array([number for number, _ in ids], dtype=np.int64)
-                about = np.unique(wanted[wanted < people])
-                where = f"AND c.subject_id IN ({', '.join(str(i) for _, i in ids if i) or -1})"
-        found = _codes(session, scope, moment, where)
         used = {kind: used_up(session, known, lender.id, purpose, kind, moment) for kind in needed}
-    rules = _told(found, about, notices_of(known, purpose, lender.id), used)
-    places = np.searchsorted(about, wanted)
+        if names is not None or (numbers is not None and len(numbers) <= MOST_NAMED):
+            wanted, found = _some(session, lender.id, scope, moment, numbers, names)
+            people, about = _NOBODY, np.unique(wanted[wanted < _NOBODY])
+        else:
+            people = read_roll(session, lender.id).people
+            about = np.arange(people, dtype=np.int64)
+            wanted = about if numbers is None else np.minimum(np.asarray(numbers, dtype=np.int64), people)
+            found = _all_codes(registry, session, scope, moment)
+    rules = _rules(found, about, notices_of(known, purpose, lender.id), used)
     enrolled = wanted < people
     told = np.full(len(wanted), RULES.index(Rule.NOT_ENROLLED), dtype=np.uint8)
-    told[enrolled] = rules[places[enrolled]]
+    told[enrolled] = rules[np.searchsorted(about, wanted[enrolled])]
     return Decisions(told, moment)
 
 
-def _told(
+def _rules(
     found: Mapping[str, NDArray[Any]],
     about: NDArray[np.int64],
     notices: Mapping[int, AnsweredNotice],
@@ -276,32 +301,44 @@ def _told(
     return rules
 
 
-_NOBODY = (1 << 32, 0)
-"""Place and id of somebody who is not on the roll."""
+_NOBODY = 1 << 32
+"""Number of somebody who is not on the roll."""
 
 
-def _by_name(session: Session, lender: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Place on the lender's roll and id of each of these pseudonyms; past the roll's end for whoever is not on it."""
-    if len(names) > MOST_NAMED:
+def _some(
+    session: Session,
+    lender: str,
+    scope: int,
+    moment: datetime,
+    numbers: NDArray[np.uint32] | None,
+    names: Sequence[str] | None,
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it; and their codes."""
+    wanted: Sequence[Any] = names if names is not None else [int(number) for number in numbers]  # type: ignore[union-attr]
+    if len(wanted) > MOST_NAMED:
         raise Malformed(f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number")
-    found: dict[str, tuple[int, int]] = {}
-    for start in range(0, len(names), IN_CHUNK):
-        rows = session.execute(
-            select(SubjectRow.pseudonym, SubjectRow.number, SubjectRow.id).where(
-                SubjectRow.lender == lender, SubjectRow.pseudonym.in_(names[start : start + IN_CHUNK])
-            )
-        )
-        found.update((name, (number, i)) for name, number, i in rows)
-    return [found.get(name, _NOBODY) for name in names]
+    known = wanted if names is not None else [number for number in wanted if number < MOST_PEOPLE]
+    place: dict[Any, int] = {}
+    rows: list[tuple[int, int, int, int, int]] = []
+    for start in range(0, len(known), IN_CHUNK):
+        asked = {"scope": scope, "lender": lender, "asked": known[start : start + IN_CHUNK]}
+        statement = _BY_NAME if names is not None else _BY_NUMBER
+        for name, number, sensitivity, state, notice, expiry in session.connection().execute(statement, asked):
+            place[name] = number
+            if state is not None:
+                ends = utc(expiry)
+                rows.append((number, sensitivity, state, notice, NEVER if ends is None else int(ends.timestamp())))
+    table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
+    found = dict(zip(("number", "sensitivity", "state", "notice", "expiry"), table.T, strict=True))
+    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), _coded(found, moment)
 
 
-def _by_number(session: Session, lender: str, numbers: NDArray[np.uint32]) -> list[tuple[int, int]]:
-    wanted = [int(number) for number in numbers]
-    found: dict[int, int] = {}
-    for start in range(0, len(wanted), IN_CHUNK):
-        part = [number for number in wanted[start : start + IN_CHUNK] if number < MOST_PEOPLE]
-        rows = session.execute(
-            select(SubjectRow.number, SubjectRow.id).where(SubjectRow.lender == lender, SubjectRow.number.in_(part))
-        )
-        found.update((number, i) for number, i in rows)
-    return [(number, found[number]) if number in found else _NOBODY for number in wanted]
+def _question(column: str) -> TextClause:
+    return text(
+        f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time FROM subjects s"
+        " LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
+        f" WHERE s.lender = :lender AND s.{column} IN :asked"
+    ).bindparams(bindparam("asked", expanding=True))
+
+
+_BY_NAME, _BY_NUMBER = _question("pseudonym"), _question("number")

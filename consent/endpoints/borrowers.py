@@ -3,18 +3,28 @@
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
-from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from consent.access import Access
+from consent.changes import Present
 from consent.commands import forget_subject, read_consents
-from consent.commands.record_decisions import MAX_BATCH, Done, Recorded, Request, Stated, record_requests
+from consent.commands.record_decisions import (
+    MAX_BATCH,
+    Done,
+    Recorded,
+    Request,
+    Stated,
+    View,
+    record_requests,
+    tag_of,
+)
 from consent.documents import RECEIPTS_UP_TO, Action, Choice, Decision
 from consent.endpoints.shared import (
     Body,
@@ -32,11 +42,12 @@ from consent.errors import Conflict, NotFound, NotWitnessed
 from consent.grouping import Group
 from consent.idempotency import Answered, recall
 from consent.identity.callers import Borrower, Caller
-from consent.records import ConsentRecord
+from consent.records import ConsentRecord, consent_record
+from consent.records import record_id as record_name
 from consent.registry import Registry
 from consent.schema import Instant, Language, Sha256, Slug
 from consent.states import TRANSITIONS, Event
-from consent.storage.tables import SubjectRow
+from consent.subjects import Subject as Enrolled
 from consent.terms import Authority, Channel, Sensitivity
 
 Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -125,43 +136,46 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
     @app.post("/v1/me/consents", status_code=201, responses=problems(404, 409, 412))
     async def decide(body: Statement, caller: Subject, command: Commanded, if_match: IfMatch = None) -> Response:
         """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within a second."""
-        stated = await run_in_threadpool(_stated, registry, caller, body)
         request = Request(
-            stated=stated, if_match=None if if_match == "*" else if_match, caller=caller.subjects,
-            once=command.once(caller), answer=_answer,
+            subjects=caller.subjects, state=lambda view: _stated(view, caller, body),
+            if_match=None if if_match == "*" else if_match, once=command.once(caller), answer=_answer,
         )  # fmt: skip
-        return sent((await decisions.submit(request, len(stated))).answered)
+        lenders = len({choice.recipient for choice in body.choices})
+        return sent((await decisions.submit(request, lenders)).answered)
 
     @app.post("/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412))
     async def withdraw(
         record_id: RecordPath, caller: Subject, command: Commanded, if_match: IfMatch = None
     ) -> Response:
         """Withdraw one consent."""
-        records, tag = await run_in_threadpool(read_consents.read_consents, registry, caller.subjects)
-        found = [record for record in records if record.record_id == record_id]
-        if not found:
-            raise NotFound("no such consent record")
         once = command.once(caller)
-        stated = await run_in_threadpool(_withdrawals, registry, caller, found)
-        if if_match is not None and once is None:
-            require_match(if_match, found[0].etag)
-        matched = tag if if_match is not None and if_match == found[0].etag else if_match
-        request = Request(
-            stated=stated, if_match=None if matched == "*" else matched, caller=caller.subjects, once=once,
-            answer=_answer,
-        )  # fmt: skip
+
+        def state(view: View) -> list[Stated]:
+            records = _records(registry, view)
+            if record_id not in records:
+                raise NotFound("no such consent record")
+            tag = tag_of([present for _, _, present in view.mine()])
+            if once is None or if_match != tag:
+                require_match(if_match, _etag(view, records[record_id]))
+            return _withdrawals(view, caller, [records[record_id]])
+
+        request = Request(subjects=caller.subjects, state=state, once=once, answer=_answer)
         return sent((await decisions.submit(request, 1)).answered)
 
     @app.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
     async def withdraw_all(caller: Subject, command: Commanded) -> Response:
         """Withdraw everything that I gave or suspended, everywhere."""
-        records, _ = await run_in_threadpool(read_consents.read_consents, registry, caller.subjects)
-        open_yet = [r for r in records if (r.event.event_state, Event.WITHDRAW) in TRANSITIONS]
-        once = command.once(caller)
-        if not open_yet and once is None:
-            return JSONResponse({"recorded": []}, 201)
-        stated = await run_in_threadpool(_withdrawals, registry, caller, open_yet)
-        return sent((await decisions.submit(Request(stated=stated, once=once, answer=_answer), len(stated))).answered)
+
+        def state(view: View) -> list[Stated]:
+            records = [
+                record
+                for _, record in sorted(_records(registry, view).items())
+                if (record.present.at(view.moment), Event.WITHDRAW) in TRANSITIONS
+            ]
+            return _withdrawals(view, caller, records)
+
+        request = Request(subjects=caller.subjects, state=state, once=command.once(caller), answer=_answer)
+        return sent((await decisions.submit(request, len(caller.subjects))).answered)
 
     @app.get("/v1/me/receipts", responses=problems())
     def my_receipts(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
@@ -216,28 +230,46 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
 # --- from statements to decisions
 
 
-def _lenders(registry: Registry, caller: Borrower) -> dict[str, str]:
-    """The caller's pseudonym at each lender."""
-    with registry.database.read() as session:
-        rows = session.execute(
-            select(SubjectRow.lender, SubjectRow.pseudonym).where(SubjectRow.pseudonym.in_(caller.subjects))
-        )
-        return {row[0]: row[1] for row in rows}
+@dataclass(frozen=True)
+class _Record:
+    """One consent of the caller, as a decision about it needs it."""
+
+    subject: Enrolled
+    purpose: str
+    sensitivity: Sensitivity
+    present: Present
 
 
-def _stated(registry: Registry, caller: Borrower, body: Statement) -> list[Stated]:
+def _records(registry: Registry, view: View) -> dict[str, _Record]:
+    """The caller's consents by the id of their record (``consent.records``)."""
+    scope_of, origin = view.known.scope_of, registry.consortium.log_origin
+    found = {}
+    for subject, (scope, _, sensitivity), present in view.mine():
+        purpose, recipient = scope_of[scope]
+        name = record_name(origin, subject.pseudonym, purpose, recipient, sensitivity)
+        found[name] = _Record(subject, purpose, sensitivity, present)  # type: ignore[arg-type]
+    return found
+
+
+def _etag(view: View, record: _Record) -> str:
+    """The ETag of the record as the caller reads it."""
+    return consent_record(
+        "", record.subject.pseudonym, record.subject.lender, record.sensitivity, record.present,
+        view.known.notices[record.present.notice], view.known.is_stale(record.present.notice), view.moment,
+    ).etag  # fmt: skip
+
+
+def _stated(view: View, caller: Borrower, body: Statement) -> list[Stated]:
     """One decision per lender. Raises NotFound, Conflict."""
-    with registry.database.read() as session:
-        _, notice = registry.catalogue.load(session).notice(body.notice_id, body.notice_version)
-    mine = _lenders(registry, caller)
+    _, notice = view.known.notice(body.notice_id, body.notice_version)
+    mine = {subject.lender: subject.pseudonym for subject in view.subjects}
     strangers = {choice.recipient for choice in body.choices} - set(mine)
     if strangers:
         raise Conflict("the statement speaks of a lender at which the caller is not enrolled")
-    moment = registry.clock()
     return [
         _login_decision(
             caller, name, notice.id, notice.version, body.notice_language, body.notice_sha256, body.channel,
-            body.authority, body.expiry_time, moment,
+            body.authority, body.expiry_time, view.moment,
             tuple(
                 Choice(purpose=notice.purpose, recipient=lender, sensitivity=c.sensitivity, action=c.action)
                 for c in body.choices if c.recipient == lender
@@ -267,26 +299,22 @@ def _login_decision(
     return Stated(decision, login_sha256=caller.evidence)
 
 
-def _withdrawals(registry: Registry, caller: Borrower, records: Sequence[ConsentRecord]) -> list[Stated]:
+def _withdrawals(view: View, caller: Borrower, records: Sequence[_Record]) -> list[Stated]:
     """Decisions that withdraw these records, each in answer to the notice that was answered last."""
-    moment = registry.clock()
-    with registry.database.read() as session:
-        known = registry.catalogue.load(session)
     stated = []
     for record in records:
-        about = record.pii_processing
-        _, notice = known.notice(about.privacy_notice.id, about.privacy_notice.version)
+        notice = view.known.notices[record.present.notice]
         language = min(notice.texts)
         choice = Choice(
-            purpose=about.purpose,
-            recipient=about.pii_controllers[0],
-            sensitivity=about.sensitivity,
+            purpose=record.purpose,
+            recipient=record.subject.lender,
+            sensitivity=record.sensitivity,
             action=Action.WITHDRAW,
         )
         stated.append(
             _login_decision(
-                caller, record.pii_principal_id, notice.id, notice.version, language, notice.text_sha256(language),
-                "web", Authority(), None, moment, (choice,),
+                caller, record.subject.pseudonym, notice.id, notice.version, language, notice.text_sha256(language),
+                "web", Authority(), None, view.moment, (choice,),
             )
         )  # fmt: skip
     return stated

@@ -45,7 +45,12 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": 3,
 }
 """Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within half a minute."""
+MOST_CONNECTIONS = 15
+"""Kept open by one process. A connection that is opened for one request costs PostgreSQL a process, and the request
+milliseconds."""
 _WRITING = "tahini_writing"
+FEW = 200
+"""Up to so many rows a statement for each is quicker than a temporary table."""
 _WRITERS_LOCK = 0x7461_6869_6E69
 """Key of the advisory lock that every writing transaction takes: the word tahini."""
 
@@ -91,8 +96,10 @@ class Database:
 
     def __init__(self, location: Path | str) -> None:
         url = database_url(location)
-        options = POSTGRESQL_OPTIONS if url.startswith(POSTGRESQL) else {}
-        self._engine = create_engine(url, hide_parameters=True, connect_args=options)
+        options: dict[str, Any] = {}
+        if url.startswith(POSTGRESQL):
+            options = {"connect_args": POSTGRESQL_OPTIONS, "pool_size": MOST_CONNECTIONS, "max_overflow": 0}
+        self._engine = create_engine(url, hide_parameters=True, **options)
         _configure(self._engine)
         self._writer = threading.Lock()
         self._reading = self._engine
@@ -216,7 +223,7 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
     if connection.dialect.name == "postgresql":
         _copy(connection, table, columns, rows)
     else:
-        connection.exec_driver_sql(_insertion(table, columns), _plain(columns, rows))
+        connection.exec_driver_sql(_insertion(table, columns, "?"), _plain(columns, rows))
 
 
 def bulk_upsert(
@@ -229,20 +236,28 @@ def bulk_upsert(
 ) -> None:
     """As :func:`bulk_insert`; where a row with the same ``key`` columns exists, set its ``change`` columns.
 
-    PostgreSQL takes the rows into a temporary table of the connection's own, and from there in one statement.
+    PostgreSQL takes many rows into a temporary table of the connection's own, and from there in one statement.
     """
+    rows = list(rows)
+    if not rows:
+        return
     connection = session.connection()
     changes = ", ".join(f"{name} = excluded.{name}" for name in change)
     conflict = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
     if connection.dialect.name != "postgresql":
-        connection.exec_driver_sql(f"{_insertion(table, columns)} {conflict}", _plain(columns, rows))
+        connection.exec_driver_sql(f"{_insertion(table, columns, '?')} {conflict}", _plain(columns, rows))
+        return
+    if len(rows) <= FEW:
+        times = _times(columns)
+        plain = [tuple(_without_zone(row, times)) for row in rows]
+        connection.exec_driver_sql(f"{_insertion(table, columns, '%s')} {conflict}", plain)
         return
     names, waiting = ", ".join(columns), f"waiting_{table}"
     fields = ", ".join(f"{name} {kind}" for name, kind in columns.items())
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} ({fields}) ON COMMIT DELETE ROWS")
     _copy(connection, waiting, columns, rows)
     connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM {waiting} {conflict}")  # noqa: S608
-    connection.exec_driver_sql(f"TRUNCATE {waiting}")
+    connection.exec_driver_sql(f"DELETE FROM {waiting}")  # noqa: S608 - the transaction may need it again
 
 
 def utc(value: datetime | str | None) -> datetime | None:
@@ -252,12 +267,17 @@ def utc(value: datetime | str | None) -> datetime | None:
     return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(tzinfo=UTC)
 
 
-def _insertion(table: str, columns: Mapping[str, str]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+def _insertion(table: str, columns: Mapping[str, str], mark: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
+
+
+def _times(columns: Mapping[str, str]) -> list[int]:
+    """Places of the times among the columns."""
+    return [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
 
 
 def _copy(connection: Any, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
-    times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
+    times = _times(columns)
     try:
         with (
             connection.connection.cursor() as cursor,
@@ -271,7 +291,7 @@ def _copy(connection: Any, table: str, columns: Mapping[str, str], rows: Iterabl
 
 
 def _plain(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    times = [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
+    times = _times(columns)
     return [_as_text(row, times) for row in rows] if times else list(rows)
 
 
