@@ -304,5 +304,5 @@ def _by_number(session: Session, lender: str, numbers: NDArray[np.uint32]) -> li
         rows = session.execute(
             select(SubjectRow.number, SubjectRow.id).where(SubjectRow.lender == lender, SubjectRow.number.in_(part))
         )
-        found.update(rows.tuples())
+        found.update(rows.tuples().all())
     return [(number, found[number]) if number in found else _NOBODY for number in wanted]
