@@ -112,12 +112,13 @@ def used_up(
     if session.get_bind().dialect.name == "postgresql":
         seconds = "FLOOR(EXTRACT(EPOCH FROM g.given_at))::int8"
     about = f"scope_id = {int(scope)} AND sensitivity = 0"
+    gave = f"{about} AND event = {EVENTS.index(Event.GIVE)}"
     found = read_columns(
         session,
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
-        "FROM consents c JOIN subjects s ON s.id = c.subject_id JOIN (SELECT subject_id, MAX(event_time) AS given_at"
-        f" FROM consent_events WHERE {about} AND event = {EVENTS.index(Event.GIVE)} GROUP BY subject_id) g"
-        f" ON g.subject_id = c.subject_id WHERE c.{about.replace('AND ', 'AND c.')}",
+        f"FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events WHERE {gave} GROUP BY subject_id) g"  # noqa: S608
+        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"  # noqa: S608
+        " JOIN subjects s ON s.id = g.subject_id",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
     full = np.zeros(people, dtype=bool)

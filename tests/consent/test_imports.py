@@ -181,4 +181,4 @@ def test_the_notice_s_validity_counts_from_the_day_of_the_answer(market):
     market.clock.move(days=1)
     assert told(market, 0) == "expired"
     assert market.check("aspen")["allowed"] == 0
-    assert TRAINING_PURPOSE == market.notices[-1].purpose
+    assert market.notices[-1].purpose == TRAINING_PURPOSE

@@ -54,7 +54,7 @@ def test_numbers_have_no_gap_whoever_revokes_at_the_same_moment(market):
         for token in mine:
             try:
                 record_decisions(market.registry, [token])
-            except Exception as error:  # noqa: BLE001 - reported below, from the test's own thread
+            except Exception as error:  # reported below, from the test's own thread
                 failed.append(error)
 
     threads = [threading.Thread(target=revoke, args=(tokens[n::THREADS],)) for n in range(THREADS)]
