@@ -264,9 +264,9 @@ def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, l
         days = _dates(table[column]).dt.normalize()
         reached = days.notna().to_numpy()
         if first is not None:
-            reached &= (days >= pd.Timestamp(first)).to_numpy()
+            reached = reached & (days >= pd.Timestamp(first)).to_numpy()  # pandas lends its arrays read-only
         if last is not None:
-            reached &= (days <= pd.Timestamp(last)).to_numpy()
+            reached = reached & (days <= pd.Timestamp(last)).to_numpy()
         return np.asarray(reached)
 
     kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in registry.features}

@@ -7,9 +7,12 @@ day, so asking again and again tells little more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import distinct, func, insert, or_, select
+from sqlalchemy import ColumnElement, distinct, func, insert, or_, select
+from sqlalchemy.orm import aliased
 
 from consent.documents import Party
 from consent.errors import Malformed, TooManyRequests
@@ -30,6 +33,12 @@ class Population:
 
     count: int
     epsilon: float = EPSILON
+
+
+def _live(row: type[ConsentRow], current: Sequence[int], moment: datetime) -> tuple[ColumnElement[bool], ...]:
+    """That a consent counts now."""
+    lasts = or_(row.expiry_time.is_(None), row.expiry_time > moment)
+    return row.state == State.GIVEN, row.notice.in_(current), lasts
 
 
 def count_population(
@@ -63,12 +72,14 @@ def count_population(
             .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
             .where(
                 ConsentRow.scope_id.in_(scopes),
-                ConsentRow.sensitivity == sensitivity,
-                ConsentRow.state == State.GIVEN,
-                ConsentRow.notice.in_(current),
-                or_(ConsentRow.expiry_time.is_(None), ConsentRow.expiry_time > moment),
+                ConsentRow.sensitivity == "ordinary",
+                *_live(ConsentRow, current, moment),
             )
         )
+        if sensitivity == "sensitive":  # may be used only of whom ordinary data may be used
+            also = aliased(ConsentRow)
+            same = (also.subject_id == ConsentRow.subject_id) & (also.scope_id == ConsentRow.scope_id)
+            people = people.join(also, same).where(also.sensitivity == "sensitive", *_live(also, current, moment))
         count = max(0, (session.scalar(people) or 0) + int(discrete_laplace(1, 1 / EPSILON)[0]))
         row = {"question_sha256": question, "day": moment.date(), "coordinator": coordinator.id, "count": count}
         session.execute(insert(PopulationRow), [row])

@@ -145,10 +145,9 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             present, event = presents.get(key, _UNASKED), _ACTIONS[record.action]
             if event in _FIRST and present.state is not State.NONE:
                 raise Conflict(f"record {position}: the borrower has decided already; only they can decide anew")
-            ends = latest_expiry(record.event_time, validity, None)
-            presents[key], happened = change(
-                present, Answer(event, notice_number, min(record.event_time, moment), ends), moment
-            )
+            said_at = min(record.event_time, moment)  # a clock ahead must not outlast the borrower's no of now
+            ends = latest_expiry(said_at, validity, None)
+            presents[key], happened = change(present, Answer(event, notice_number, said_at, ends), moment)
             touched[key] = None
             events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
         entry = registry.sealed_to_auditor(

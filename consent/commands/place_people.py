@@ -147,12 +147,13 @@ def used_up(
     people = read_roll(session, lender).people
     given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
     about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
+    gave = f"{about} AND event = {EVENTS.index(Event.GIVE)}"
     found = read_columns(
         session,
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": "g.given_at seconds"},
-        "FROM consents c JOIN subjects s ON s.id = c.subject_id JOIN (SELECT subject_id, MAX(event_time) AS given_at"
-        f" FROM consent_events WHERE {about} AND event = {EVENTS.index(Event.GIVE)} GROUP BY subject_id) g"
-        f" ON g.subject_id = c.subject_id WHERE c.{about.replace('AND ', 'AND c.')}",
+        f"FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events WHERE {gave} GROUP BY subject_id) g"  # noqa: S608
+        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"
+        " JOIN subjects s ON s.id = g.subject_id",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
     full = np.zeros(people, dtype=bool)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support.consent_model import ANSWERS, Asked, Model, Refused
-from support.effort import effort
+from support.effort import EFFORT, effort
 from support.market import open_market
 
 from clients.consents import Consents
@@ -23,7 +23,7 @@ from consent.standing import RULES, unpacked
 from consent.terms import TRAINING_PURPOSE
 
 STEPS_EACH = 50
-STEPS = effort(10_000)
+STEPS = effort(10_000 if EFFORT >= 1 else 6_000)
 KINDS = ("ordinary", "sensitive")
 WITH_ACCOUNT = (("aspen", 0), ("birch", 0))
 kinds = st.sampled_from(KINDS)

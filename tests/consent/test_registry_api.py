@@ -1,4 +1,4 @@
-"""The registry as its callers see it: commands that act once, preconditions, pages, records, and what is only one's own."""
+"""The registry as callers see it: commands that act once, preconditions, pages, records, and what is one's own."""
 
 from __future__ import annotations
 

@@ -244,20 +244,26 @@ def _asked() -> dict[tuple[str, str], int]:
 def _carry_scope(about: dict[str, str | int]) -> None:
     """Open one scope, and bring its consents and their events."""
     mine = "o.purpose = :purpose AND o.recipient = :recipient"
-    statements = (
+    versions = (
+        "SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose = o.purpose"
+        " AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity"
+    )
+    opened = (
         "INSERT INTO scopes (id, purpose, recipient, events) SELECT :scope, :purpose, :recipient, count(*)"
-        f" FROM old_consent_events o WHERE {mine}",
+        f" FROM old_consent_events o WHERE {mine}"
+    )
+    consents = (
         "INSERT INTO consents (scope_id, subject_id, sensitivity, state, version, notice, event_time, expiry_time)"
         f" SELECT :scope, o.subject_id, {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(STATES, 'o.state')},"
-        " (SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose = o.purpose"
-        " AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity),"
-        f" :notice, o.event_time, o.expiry_time FROM old_consents o WHERE {mine}",
+        f" ({versions}), :notice, o.event_time, o.expiry_time FROM old_consents o WHERE {mine}"
+    )
+    events = (
         "INSERT INTO consent_events (scope_id, sequence, subject_id, sensitivity, event, notice, event_time,"
         " decision_sha256) SELECT :scope, row_number() OVER (ORDER BY o.id), o.subject_id,"
         f" {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, :notice, o.event_time,"
-        f" NULLIF(o.decision_sha256, '') FROM old_consent_events o WHERE {mine}",
+        f" NULLIF(o.decision_sha256, '') FROM old_consent_events o WHERE {mine}"
     )
-    for statement in statements:
+    for statement in (opened, consents, events):
         op.get_bind().execute(sa.text(statement).bindparams(**{k: v for k, v in about.items() if f":{k}" in statement}))
 
 
