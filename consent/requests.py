@@ -76,7 +76,14 @@ class ReplayGuard:
 
 
 def check_request(
-    token: str, key: PublicKey, audience: str, method: str, target: str, body: bytes, moment: datetime, started: datetime
+    token: str,
+    key: PublicKey,
+    audience: str,
+    method: str,
+    target: str,
+    body: bytes,
+    moment: datetime,
+    started: datetime,
 ) -> SignedRequest:
     """The request is the key holder's, for exactly this call, and now. Whether for the first time is a guard's to say.
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from consent.errors import ConsentError
+from consent.errors import ConsentError, StorageFailed
 from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
 from consent.registry import Registry
@@ -71,6 +71,9 @@ def service(title: str, registry: Registry) -> FastAPI:
 
     @app.exception_handler(ConsentError)
     def refused(_: Request, error: ConsentError) -> JSONResponse:
+        if isinstance(error, StorageFailed) and error.__cause__ is not None:
+            logger.warning("%s", error)  # the database's own words, with its address in them: for the journal alone
+            return problem(error.status, error.code, "the registry's database does not answer; nothing was recorded")
         return problem(error.status, error.code, str(error))
 
     @app.exception_handler(CryptoError)
@@ -86,6 +89,8 @@ def service(title: str, registry: Registry) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
+            return problem(422, "malformed", "body: it cannot be read as JSON")
         return problem(error.status_code, "http", str(error.detail))
 
     @app.exception_handler(Exception)

@@ -107,7 +107,9 @@ class Sessions:
         match = _CREDENTIALS.fullmatch(credentials)
         session = self._open.get(match[1]) if match else None
         if match is None or session is None or session.expires_at <= moment:
-            raise NotAuthenticated("this process knows no such session (any more); sign the request, or begin a new one")
+            raise NotAuthenticated(
+                "this process knows no such session (any more); sign the request, or begin a new one"
+            )
         try:
             self.find(session.party, session.begun_with)
         except NotAuthenticated:

@@ -13,7 +13,7 @@ from consent.commands import authorise, commit_roster, count_population, propose
 from consent.cursors import cursor_of, position
 from consent.documents import Campaign, Party, Role
 from consent.endpoints.borrowers import Sha256Path
-from consent.endpoints.shared import Body, Commanded, Cursor, Limit, Page, Token, problems, run
+from consent.endpoints.shared import Body, Commanded, Cursor, Limit, Link, Page, Token, links, problems, run
 from consent.identity.callers import Caller
 from consent.registry import Registry
 from consent.schema import Sha256, Slug
@@ -25,8 +25,19 @@ from crypto.keys import b64
 class CardUpload(Body):
     """A signed model card and its hash."""
 
-    card_sha256: Sha256
-    card: str = Field(max_length=commit_roster.MAX_CARD_TEXT)
+    card_sha256: Sha256 = Field(examples=["0" * 64])
+    card: str = Field(max_length=commit_roster.MAX_CARD_TEXT, examples=["the signed card, as it is published"])
+
+
+_BY_SHA256 = {"sha256": "$response.body#/sha256"}
+CAMPAIGN = Link("campaign", "/v1/campaigns/{sha256}", "get", _BY_SHA256, "It, and who has approved it.")
+AUTHORISATIONS = Link(
+    "authorisations",
+    "/v1/campaigns/{sha256}/authorisations",
+    "get",
+    _BY_SHA256,
+    "What was authorised, for the auditor.",
+)
 
 
 class PopulationRequest(Body):
@@ -60,7 +71,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
 
         return run(registry, caller, command, count, 200)
 
-    @app.post("/v1/campaigns", status_code=201, responses=problems(409))
+    @app.post("/v1/campaigns", status_code=201, responses={**problems(409), **links(201, CAMPAIGN, AUTHORISATIONS)})
     def post_campaign(body: Token, caller: Coordinator, command: Commanded) -> Response:
         """Propose a campaign, signed by the coordinator."""
         return run(

@@ -28,8 +28,8 @@ from consent.replays import KEPT, SharedReplayGuard
 from consent.requests import sign_request
 from consent.schema import now
 from consent.sequencer import Sequencer
-from consent.storage.lease import Lease, holder_name, let_go, read_state
 from consent.storage import Database
+from consent.storage.lease import Lease, holder_name, let_go, read_state
 from consent.turns import SharedTurn, Standing
 from crypto.keys import load_signing_key
 

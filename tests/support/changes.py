@@ -23,7 +23,7 @@ import time
 import traceback
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -152,7 +152,8 @@ class Place:
 
     def saved(self) -> dict[str, Any]:
         return {
-            "home": str(self.home), "notice": self.notice.model_dump(mode="json"), "lender_key": self.lender_key.seed.hex(),
+            "home": str(self.home), "notice": self.notice.model_dump(mode="json"),
+            "lender_key": self.lender_key.seed.hex(),
             "people": [asdict(person) for person in self.people], "imported_from": self.imported_from,
         }  # fmt: skip
 
@@ -218,7 +219,9 @@ def _name() -> str:
 # --- writing
 
 
-async def write(place: Place, ledger: Ledger, send: Send, tell: Tell, until: Callable[[], bool] = lambda: False) -> None:
+async def write(
+    place: Place, ledger: Ledger, send: Send, tell: Tell, until: Callable[[], bool] = lambda: False
+) -> None:
     """Every writer at once, until ``until``, or until the registry is gone (ConnectionError)."""
     await asyncio.gather(*(_write(place, ledger, writer, send, tell, until) for writer in range(len(WRITERS))))
 
@@ -253,7 +256,9 @@ async def _answered(place: Place, op: Op, again: bool, send: Send, tell: Tell) -
             return None if WRITERS[op.writer] != "decision" else ({"recorded": 1}, "done")
         if answer.status == 503:
             retry = {name.lower(): value for name, value in answer.headers.items()}.get("retry-after")
-            tell("retry" if retry else "error", json.loads(said)["type"] if retry else f"503 without Retry-After: {said}")
+            tell(
+                "retry" if retry else "error", json.loads(said)["type"] if retry else f"503 without Retry-After: {said}"
+            )
             again = True  # what a 503 did not acknowledge may have been done all the same
             await asyncio.sleep(RETRY_S)
             continue
@@ -341,7 +346,9 @@ def _check_rows(registry: Registry) -> None:
         folded.setdefault((event.scope_id, event.subject_id, event.sensitivity), []).append(Event(event.event))
         numbers.setdefault(event.scope_id, []).append(event.sequence)
     assert {key: state_after(several) for key, several in folded.items()} == {k: State(v) for k, v in states.items()}
-    assert all(len(set(found)) == len(found) and max(found) - min(found) == len(found) - 1 for found in numbers.values())
+    assert all(
+        len(set(found)) == len(found) and max(found) - min(found) == len(found) - 1 for found in numbers.values()
+    )
 
 
 def _check_ops(place: Place, ledger: Ledger, registry: Registry) -> None:
@@ -375,7 +382,7 @@ def _check_bodies(registry: Registry, person: Person) -> None:
         body = entry["body"]
         if entry["entry"]["type"] != "consent.decided":
             continue
-        payload = body.get("decision") or json.loads(b64decode(body["token"].split(".")[1] + "=="  , altchars=b"-_"))
+        payload = body.get("decision") or json.loads(b64decode(body["token"].split(".")[1] + "==", altchars=b"-_"))
         sha256 = Decision.model_validate(payload).sha256
         stated = decision_commitment(body["salt"], sha256, body["states"])
         assert hmac.compare_digest(stated, entry["entry"]["decision"])
@@ -488,8 +495,6 @@ def _main() -> None:
         heard += told
         busy += any(kind == "answered" for kind, _ in told)
     json.dump({"heard": heard, "busy": busy}, sys.stdout)
-
-
 
 
 if __name__ == "__main__":
