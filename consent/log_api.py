@@ -44,8 +44,16 @@ INCLUSION = Link("inclusion", "/v1/log/inclusion/{index}", "get", {"index": "$re
 def _schema() -> dict[str, Any]:
     """The JSON schema of :class:`NewEntries` without references, to stand inside an OpenAPI document."""
     schema = NewEntries.model_json_schema()
-    schema["properties"]["entries"]["items"] = schema.pop("$defs")["NewEntry"]
-    return schema
+    known = schema.pop("$defs")
+
+    def whole(node: Any) -> Any:
+        if isinstance(node, dict):
+            found = known[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+            return {name: whole(child) for name, child in found.items()}
+        return [whole(child) for child in node] if isinstance(node, list) else node
+
+    inlined: dict[str, Any] = whole(schema)
+    return inlined | {"examples": [{"entries": [{"type": "use.read", "to": ["auditor"], "counts": {"rows": 120}}]}]}
 
 
 _ENTRIES_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}

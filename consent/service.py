@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consent.endpoints.shared import problems
 from consent.errors import ConsentError, StorageFailed
 from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
@@ -63,10 +65,37 @@ class LimitBody:
         await self._app(scope, receive, send)
 
 
+PERSONAL = (
+    "/v1/me", "/v1/decisions", "/v1/consent-states", "/v1/checks", "/v1/revocations", "/v1/subjects", "/v1/token",
+    "/v1/imports",
+)  # fmt: skip
+"""Where answers are about people: nothing on the way keeps them, refusals included."""
+
+
+class NoStore:
+    """``Cache-Control: no-store`` on whatever is answered about people."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PERSONAL):
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
 def service(title: str, registry: Registry) -> FastAPI:
     """An application with the house's error handling ``/healthz`` and ``/readyz``, and nothing else yet."""
     app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
     app.add_middleware(LimitBody)
+    app.add_middleware(NoStore)
     app.add_middleware(Journal)
 
     @app.exception_handler(ConsentError)
@@ -100,7 +129,7 @@ def service(title: str, registry: Registry) -> FastAPI:
         answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]  # this answer is made outside of the journal
         return answer
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=problems())
     def healthz() -> dict[str, Any]:
         """How far the log is: entries with an index, under a signed head, under a cosigned one."""
         sequencer = registry.sequencer
@@ -115,7 +144,7 @@ def service(title: str, registry: Registry) -> FastAPI:
                 "writer": writer,
             }
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=problems())
     def readyz() -> dict[str, str]:
         """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
         check_ready(registry)

@@ -12,7 +12,9 @@ from consent.authorising import AuthorisationRequest
 from consent.commands import authorise, commit_roster, count_population, propose_campaign, revocations
 from consent.cursors import cursor_of, position
 from consent.documents import Campaign, Party, Role
+from consent.endpoints import examples
 from consent.endpoints.borrowers import Sha256Path
+from consent.endpoints.examples import shown
 from consent.endpoints.shared import Body, Commanded, Cursor, Limit, Link, Page, Token, links, problems, run
 from consent.identity.callers import Caller
 from consent.registry import Registry
@@ -113,7 +115,12 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
             lambda: {"active": propose_campaign.approve_campaign(registry, caller, sha256, body.token)},
         )  # fmt: skip
 
-    @app.post("/v1/campaigns/{sha256}/authorisations", status_code=201, responses=problems(404))
+    @app.post(
+        "/v1/campaigns/{sha256}/authorisations",
+        status_code=201,
+        responses=problems(404, 409),
+        openapi_extra=shown(examples.AUTHORISATION),
+    )
     def post_authorisation(
         sha256: Sha256Path, body: AuthorisationRequest, caller: Lender, command: Commanded
     ) -> Response:
@@ -145,7 +152,12 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         """How far each lender is behind with acknowledging revocations."""
         return Page(items=[found.body() for found in revocations.outstanding(registry)])
 
-    @app.post("/v1/campaigns/{sha256}/commitments", status_code=201, responses=problems(404, 409))
+    @app.post(
+        "/v1/campaigns/{sha256}/commitments",
+        status_code=201,
+        responses=problems(404, 409),
+        openapi_extra=shown(examples.COMMITMENT),
+    )
     def post_commitment(sha256: Sha256Path, body: commit_roster.CommitmentRequest, caller: Lender) -> JSONResponse:
         """Commit to a roster; answered when its inclusion in the log is proved. The same release commits once."""
         return proved(commit_roster.commit_roster(registry, caller, sha256, body))

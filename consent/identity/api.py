@@ -31,6 +31,12 @@ _FORM_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["grant_type"],
                     "properties": {name: {"type": "string"} for name in _FIELDS},
+                    "examples": [
+                        {
+                            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                            "assertion": "eyJ0eXAiOiJKV1QifQ.e30.c2ln",
+                        }
+                    ],
                 }
             }
         },
