@@ -9,10 +9,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from consent.errors import ConsentError
+from consent.endpoints.shared import problems
+from consent.errors import ConsentError, StorageFailed
 from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
 from consent.registry import Registry
@@ -63,14 +65,44 @@ class LimitBody:
         await self._app(scope, receive, send)
 
 
+PERSONAL = (
+    "/v1/me", "/v1/decisions", "/v1/consent-states", "/v1/checks", "/v1/revocations", "/v1/subjects", "/v1/token",
+    "/v1/imports",
+)  # fmt: skip
+"""Where answers are about people: nothing on the way keeps them, refusals included."""
+
+
+class NoStore:
+    """``Cache-Control: no-store`` on whatever is answered about people."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PERSONAL):
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
 def service(title: str, registry: Registry) -> FastAPI:
     """An application with the house's error handling ``/healthz`` and ``/readyz``, and nothing else yet."""
     app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
     app.add_middleware(LimitBody)
+    app.add_middleware(NoStore)
     app.add_middleware(Journal)
 
     @app.exception_handler(ConsentError)
     def refused(_: Request, error: ConsentError) -> JSONResponse:
+        if isinstance(error, StorageFailed) and error.__cause__ is not None:
+            logger.warning("%s", error)  # the database's own words, with its address in them: for the journal alone
+            return problem(error.status, error.code, "the registry's database does not answer; nothing was recorded")
         return problem(error.status, error.code, str(error))
 
     @app.exception_handler(CryptoError)
@@ -86,6 +118,8 @@ def service(title: str, registry: Registry) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
+            return problem(422, "malformed", "body: it cannot be read as JSON")
         return problem(error.status_code, "http", str(error.detail))
 
     @app.exception_handler(Exception)
@@ -95,7 +129,7 @@ def service(title: str, registry: Registry) -> FastAPI:
         answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]  # this answer is made outside of the journal
         return answer
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=problems())
     def healthz() -> dict[str, Any]:
         """How far the log is: entries with an index, under a signed head, under a cosigned one."""
         sequencer = registry.sequencer
@@ -110,7 +144,7 @@ def service(title: str, registry: Registry) -> FastAPI:
                 "writer": writer,
             }
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=problems())
     def readyz() -> dict[str, str]:
         """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
         check_ready(registry)

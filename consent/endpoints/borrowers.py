@@ -27,12 +27,15 @@ from consent.commands.record_decisions import (
 )
 from consent.documents import RECEIPTS_UP_TO, Action, Choice, Decision
 from consent.endpoints.shared import (
+    A_TOKEN,
     Body,
     Commanded,
     Cursor,
     IfMatch,
     Limit,
+    Link,
     Page,
+    links,
     page,
     problems,
     require_match,
@@ -53,12 +56,21 @@ from consent.terms import Authority, Channel, Sensitivity
 Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 RecordPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _MOST_CHOICES = 16
+RECEIPT = Link(
+    "receipt", "/v1/me/receipts/{decision_sha256}", "get",
+    {"decision_sha256": "$response.body#/recorded/0/decision_sha256"}, "The signed receipt, within a second.",
+)  # fmt: skip
+_OF_FIRST = {"record_id": "$response.body#/items/0/record_id"}
+RECORD = Link("record", "/v1/me/consents/{record_id}", "get", _OF_FIRST, "One of them.")
+WITHDRAWAL = Link("withdrawal", "/v1/me/consents/{record_id}/withdrawal", "post", _OF_FIRST, "Take it back.")
 
 
 class Tokens(Body):
     """Signed decisions, accepted all or none."""
 
-    tokens: list[Annotated[str, Field(max_length=16_384)]] = Field(min_length=1, max_length=MAX_BATCH)
+    tokens: list[Annotated[str, Field(max_length=16_384)]] = Field(
+        min_length=1, max_length=MAX_BATCH, examples=[[A_TOKEN]]
+    )
 
 
 class MyChoice(Body):
@@ -91,6 +103,7 @@ def _answer(recorded: Sequence[Recorded]) -> tuple[int, Any]:
                 "pii_principal_id": one.subject,
                 "states": one.states,
                 "entry_index": one.entry_index,
+                "decision_sha256": one.decision_sha256,
                 "receipt": f"/v1/me/receipts/{one.decision_sha256}",
             }
             for one in recorded
@@ -117,7 +130,7 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         """The notices that ask me something: what is unanswered, and what must be confirmed again."""
         return Page(**page(read_consents.read_notices(registry, caller.subjects), cursor, limit))
 
-    @app.get("/v1/me/consents", responses=problems())
+    @app.get("/v1/me/consents", responses={**problems(), **links(200, RECORD, WITHDRAWAL)})
     def my_consents(
         caller: Subject, response: Response, cursor: Cursor = None, limit: Limit = 100
     ) -> Page[ConsentRecord]:
@@ -133,7 +146,7 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         response.headers["ETag"] = record.etag
         return record
 
-    @app.post("/v1/me/consents", status_code=201, responses=problems(404, 409, 412))
+    @app.post("/v1/me/consents", status_code=201, responses={**problems(404, 409, 412), **links(201, RECEIPT)})
     async def decide(body: Statement, caller: Subject, command: Commanded, if_match: IfMatch = None) -> Response:
         """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within a second."""
         request = Request(

@@ -13,8 +13,23 @@ from consent.authorising import AuthorisationRequest
 from consent.commands import authorise, commit_roster, count_population, propose_campaign, revocations
 from consent.cursors import cursor_of, position
 from consent.documents import Campaign, Party, Role
+from consent.endpoints import examples
 from consent.endpoints.borrowers import Sha256Path
-from consent.endpoints.shared import Body, Command, Commanded, Cursor, Limit, Page, Token, problems, run, sent
+from consent.endpoints.examples import shown
+from consent.endpoints.shared import (
+    Body,
+    Command,
+    Commanded,
+    Cursor,
+    Limit,
+    Link,
+    Page,
+    Token,
+    links,
+    problems,
+    run,
+    sent,
+)
 from consent.idempotency import Answered
 from consent.identity.callers import Caller
 from consent.registry import Registry
@@ -27,8 +42,19 @@ from crypto.keys import b64
 class CardUpload(Body):
     """A signed model card and its hash."""
 
-    card_sha256: Sha256
-    card: str = Field(max_length=commit_roster.MAX_CARD_TEXT)
+    card_sha256: Sha256 = Field(examples=["0" * 64])
+    card: str = Field(max_length=commit_roster.MAX_CARD_TEXT, examples=["the signed card, as it is published"])
+
+
+_BY_SHA256 = {"sha256": "$response.body#/sha256"}
+CAMPAIGN = Link("campaign", "/v1/campaigns/{sha256}", "get", _BY_SHA256, "It, and who has approved it.")
+AUTHORISATIONS = Link(
+    "authorisations",
+    "/v1/campaigns/{sha256}/authorisations",
+    "get",
+    _BY_SHA256,
+    "What was authorised, for the auditor.",
+)
 
 
 class PopulationRequest(Body):
@@ -63,7 +89,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
 
         return run(registry, caller, command, count, 200)
 
-    @app.post("/v1/campaigns", status_code=201, responses=problems(409))
+    @app.post("/v1/campaigns", status_code=201, responses={**problems(409), **links(201, CAMPAIGN, AUTHORISATIONS)})
     def post_campaign(body: Token, caller: Coordinator, command: Commanded) -> Response:
         """Propose a campaign, signed by the coordinator."""
         return run(
@@ -105,7 +131,12 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
             lambda: {"active": propose_campaign.approve_campaign(registry, caller, sha256, body.token)},
         )  # fmt: skip
 
-    @app.post("/v1/campaigns/{sha256}/authorisations", status_code=201, responses=problems(404))
+    @app.post(
+        "/v1/campaigns/{sha256}/authorisations",
+        status_code=201,
+        responses=problems(404, 409),
+        openapi_extra=shown(examples.AUTHORISATION),
+    )
     def post_authorisation(
         sha256: Sha256Path, body: AuthorisationRequest, caller: Lender, command: Commanded
     ) -> Response:
@@ -137,7 +168,12 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         """How far each lender is behind with acknowledging revocations."""
         return Page(items=[found.body() for found in revocations.outstanding(registry)])
 
-    @app.post("/v1/campaigns/{sha256}/commitments", status_code=201, responses=problems(404, 409))
+    @app.post(
+        "/v1/campaigns/{sha256}/commitments",
+        status_code=201,
+        responses=problems(404, 409),
+        openapi_extra=shown(examples.COMMITMENT),
+    )
     def post_commitment(
         sha256: Sha256Path, body: commit_roster.CommitmentRequest, caller: Lender, command: Commanded
     ) -> Response:

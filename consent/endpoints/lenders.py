@@ -14,7 +14,9 @@ from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
 from consent.cursors import cursor_of, position
 from consent.documents import Party, Role
+from consent.endpoints import examples
 from consent.endpoints.borrowers import Sha256Path
+from consent.endpoints.examples import shown
 from consent.endpoints.shared import Body, Commanded, Cursor, Page, Token, problems, run
 from consent.registry import Registry
 from consent.rolls import read_roll
@@ -62,7 +64,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
 
     # --- who
 
-    @app.post("/v1/subjects", status_code=201, responses=problems(409))
+    @app.post("/v1/subjects", status_code=201, responses=problems(409), openapi_extra=shown(examples.SUBJECTS))
     def post_subjects(body: Subjects, caller: Lender, command: Commanded) -> Response:
         """Enrol borrowers by pseudonym, all or none. They are numbered in order, from ``first`` on."""
         count = len(body.subjects)
@@ -85,7 +87,9 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
             ).all()
         return Page(items=list(names), next=cursor_of(first + limit) if len(names) == limit else None)
 
-    @app.post("/v1/subjects/renamings", status_code=201, responses=problems(409))
+    @app.post(
+        "/v1/subjects/renamings", status_code=201, responses=problems(409), openapi_extra=shown(examples.RENAMINGS)
+    )
     def post_renamings(body: RenamingsBody, caller: Lender, command: Commanded) -> Response:
         """Give borrowers their names under the new naming keys, all or none. Everything of theirs stays theirs."""
         return run(registry, caller, command, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)})
@@ -125,7 +129,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
     ) -> JSONResponse:
         """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a state it holds."""
         state = sync_consents.take_state(registry, caller, purpose, challenge, since, since_moment)
-        return JSONResponse(state.body(), headers={"Cache-Control": "no-store"})
+        return JSONResponse(state.body())
 
     @app.get("/v1/campaigns/{sha256}/places", response_class=PlainTextResponse, responses=problems(404))
     def places(sha256: Sha256Path, caller: Lender) -> str:
@@ -154,7 +158,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
 
     # --- collected elsewhere
 
-    @app.post("/v1/imports", status_code=201, responses=problems(404, 409))
+    @app.post("/v1/imports", status_code=201, responses=problems(404, 409), openapi_extra=shown(examples.IMPORT))
     def post_import(body: Import, caller: Lender, command: Commanded) -> Response:
         """Hand in decisions that borrowers made elsewhere, all or none, under one log entry."""
         return run(

@@ -8,10 +8,14 @@ from fastapi.responses import PlainTextResponse, Response
 from consent.access import Access
 from consent.commands import publish_notice
 from consent.documents import Party, Role
-from consent.endpoints.shared import Commanded, Cursor, Limit, Page, Token, page, problems, run
+from consent.endpoints.shared import Commanded, Cursor, Limit, Link, Page, Token, links, page, problems, run
 from consent.registry import Registry
 
 NoticeId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+NOTICE = Link(
+    "notice", "/v1/notices/{notice_id}/{version}", "get",
+    {"notice_id": "$response.body#/id", "version": "$response.body#/version"}, "It, word for word.",
+)  # fmt: skip
 Version = Annotated[int, Path(ge=1, le=1_000_000)]
 
 
@@ -25,7 +29,7 @@ def notice_routes(registry: Registry, access: Access) -> APIRouter:
         """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the registry."""
         return registry.consortium_token
 
-    @app.post("/v1/notices", status_code=201, responses=problems(409))
+    @app.post("/v1/notices", status_code=201, responses={**problems(409), **links(201, NOTICE)})
     def post_notice(body: Token, caller: Operator, command: Commanded) -> Response:
         """Publish a version of a notice, signed by the registry's operator."""
 

@@ -52,6 +52,39 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+@dataclass(frozen=True)
+class Link:
+    """An OpenAPI link: where the caller can go with what it was answered.
+
+    ``parameters`` are runtime expressions, by the name of the path's parameter.
+    """
+
+    name: str
+    path: str
+    method: str
+    parameters: Mapping[str, str]
+    description: str
+
+
+def links(status: int, *found: Link) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an endpoint whose success leads on; ``operationRef`` is a JSON pointer (RFC 6901)."""
+    return {
+        status: {
+            "links": {
+                link.name: {
+                    "operationRef": f"#/paths/{link.path.replace('/', '~1')}/{link.method}",
+                    "parameters": dict(link.parameters),
+                    "description": link.description,
+                }
+                for link in found
+            }
+        }
+    }
+
+
+A_TOKEN = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoidGFoaW5pLW5vdGljZSJ9.e30.c2ln"  # noqa: S105 - an example of the form
+
+
 class Body(BaseModel):
     """Base of every request body."""
 
@@ -61,7 +94,7 @@ class Body(BaseModel):
 class Token(Body):
     """One signed document, as a compact JWS."""
 
-    token: str = Field(max_length=1_000_000, examples=["eyJhbGciOiJFZDI1NTE5IiwidHlwIjoidGFoaW5pLW5vdGljZSJ9.e30.c2ln"])
+    token: str = Field(max_length=1_000_000, examples=[A_TOKEN])
 
 
 # --- idempotency

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from consent.access import Access
 from consent.documents import Party, Role
+from consent.endpoints.shared import problems
 from consent.errors import NotAllowed
 from consent.identity.callers import Borrower, Caller, Login
 from consent.identity.exchange import FORM, Granted, read_form
@@ -30,6 +31,12 @@ _FORM_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["grant_type"],
                     "properties": {name: {"type": "string"} for name in _FIELDS},
+                    "examples": [
+                        {
+                            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                            "assertion": "eyJ0eXAiOiJKV1QifQ.e30.c2ln",
+                        }
+                    ],
                 }
             }
         },
@@ -65,7 +72,7 @@ def identity_routes(registry: Registry, access: Access) -> APIRouter:
     Subject = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
     Public = Annotated[None, access.public(Kind.LOGIN)]
 
-    @app.post("/v1/challenges", status_code=201)
+    @app.post("/v1/challenges", status_code=201, responses=problems())
     def challenge(_: Public) -> Challenge:
         """A nonce for one login: the portal sends it to the issuer as ``nonce``. It acts once, within ten minutes."""
         nonce, ends = access.challenges.issue(registry.clock())
@@ -75,7 +82,10 @@ def identity_routes(registry: Registry, access: Access) -> APIRouter:
         "/v1/token",
         response_model=Granted,
         openapi_extra=_FORM_BODY,
-        responses={status: {"content": _PROBLEM, "description": "OAuth error"} for status in (400, 401)},
+        responses={
+            **problems(),
+            **{status: {"content": _PROBLEM, "description": "OAuth error"} for status in (400, 401)},
+        },
     )
     async def token(request: Request, _: Public) -> JSONResponse:
         """An access token for an ID token (borrowers) or a client assertion (institutions)."""
@@ -83,36 +93,36 @@ def identity_routes(registry: Registry, access: Access) -> APIRouter:
         granted = await run_in_threadpool(access.exchange.grant, fields)
         return JSONResponse(granted.model_dump(), headers=NO_STORE)
 
-    @app.get("/v1/parties/{party_id}/keys")
+    @app.get("/v1/parties/{party_id}/keys", responses=problems(404))
     def keys(party_id: str, caller: Institution) -> Keys:
         """A party's keys: for itself, the operator and the auditor."""
         if caller.id != party_id and caller.role not in {Role.REGISTRY, Role.AUDITOR}:
             raise NotAllowed("a party's keys are for itself, the operator and the auditor")
         return Keys(keys=access.keys.statuses(party_id))
 
-    @app.post("/v1/parties/{party_id}/keys", status_code=201)
+    @app.post("/v1/parties/{party_id}/keys", status_code=201, responses=problems(404, 409))
     def add_key(party_id: str, body: NewKey, caller: Institution) -> KeyStatus:
         """Add a key, or rotate one: a document signed by a live key of the party and by the new one."""
         return access.keys.add(caller, party_id, body)
 
-    @app.delete("/v1/parties/{party_id}/keys/{thumbprint}", status_code=204)
+    @app.delete("/v1/parties/{party_id}/keys/{thumbprint}", status_code=204, responses=problems(404, 409))
     def revoke_key(
         party_id: str, thumbprint: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{43}$")], caller: Institution
     ) -> None:
         """Revoke a key: its party, or the operator. Nothing made with it is accepted from then on."""
         access.keys.revoke(caller, party_id, thumbprint)
 
-    @app.get("/v1/me/links")
+    @app.get("/v1/me/links", responses=problems())
     def my_links(caller: Subject) -> MyLinks:
         """The pseudonyms that my login may speak for by a lender's ticket."""
         return MyLinks(links=access.links.read(_login(caller)))
 
-    @app.post("/v1/me/links", status_code=201)
+    @app.post("/v1/me/links", status_code=201, responses=problems(404, 409))
     def add_link(body: TicketUpload, caller: Subject) -> Link:
         """Hand in a lender's ticket."""
         return access.links.link(_login(caller), body.ticket)
 
-    @app.delete("/v1/me/links/{link_id}", status_code=204)
+    @app.delete("/v1/me/links/{link_id}", status_code=204, responses=problems(404))
     def remove_link(link_id: Annotated[str, Path(max_length=32)], caller: Subject) -> None:
         """My login does not speak for this pseudonym any more."""
         access.links.remove(_login(caller), link_id)

@@ -55,8 +55,8 @@ class NewKey(BaseModel):
     """One :class:`ClientKey`, signed twice: by a live key, and by the new key."""
 
     model_config = ConfigDict(extra="forbid")
-    document: str = Field(max_length=4096)
-    proof: str = Field(max_length=4096)
+    document: str = Field(max_length=4096, examples=["eyJhbGciOiJFZDI1NTE5In0.e30.c2ln"])
+    proof: str = Field(max_length=4096, examples=["eyJhbGciOiJFZDI1NTE5In0.e30.c2ln"])
 
 
 class KeyStatus(BaseModel):

@@ -62,7 +62,7 @@ class LinkTicket(Document):
 
 class TicketUpload(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    ticket: str = Field(max_length=4096)
+    ticket: str = Field(max_length=4096, examples=["eyJhbGciOiJFZDI1NTE5In0.e30.c2ln"])
 
 
 class Link(BaseModel):

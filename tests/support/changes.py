@@ -152,7 +152,8 @@ class Place:
 
     def saved(self) -> dict[str, Any]:
         return {
-            "home": str(self.home), "notice": self.notice.model_dump(mode="json"), "lender_key": self.lender_key.seed.hex(),
+            "home": str(self.home), "notice": self.notice.model_dump(mode="json"),
+            "lender_key": self.lender_key.seed.hex(),
             "people": [asdict(person) for person in self.people], "imported_from": self.imported_from,
         }  # fmt: skip
 
