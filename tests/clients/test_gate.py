@@ -206,7 +206,7 @@ def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(active):
             client = active.client(lender)
             standing = active.node(lender).consents.sync(client, campaign.purpose)
             names = {p.pseudonym: p.ledger_pseudonym for p in active.borrowers[lender]}
-            places |= {names[name]: lender for name in standing.usable(client.places(campaign.sha256).flags())[0]}
+            places |= {names[name]: lender for name in standing.usable(client.places(campaign.sha256))[0]}
         return places
 
     first = counted_at(active.campaign)

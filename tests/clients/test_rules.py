@@ -69,7 +69,8 @@ def use() -> Use:
             codes_sha256="0" * 64, checkpoint="", challenge="c" * 16, issued_at=moment,
         ),
         places=Places(
-            campaign_sha256=sha, lender="aspen", people=0, bitmap=packed(np.zeros(0, np.uint8)), issued_at=moment
+            campaign_sha256=sha, lender="aspen", people=0, bitmap=packed(np.zeros(0, np.uint8)),
+            sensitive=packed(np.zeros(0, np.uint8)), issued_at=moment,
         ),
     )  # fmt: skip
 

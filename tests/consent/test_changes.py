@@ -20,11 +20,11 @@ NO, YES = (Event.WITHDRAW, Event.SUSPEND), (Event.GIVE, Event.RESUME)
 LEGAL = {
     # present: answers to the same notice -> state after it
     State.NONE: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED},
-    State.GIVEN: {Event.WITHDRAW: State.WITHDRAWN, Event.SUSPEND: State.SUSPENDED},
+    State.GIVEN: {Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN, Event.SUSPEND: State.SUSPENDED},
     State.REFUSED: {Event.GIVE: State.GIVEN},
-    State.WITHDRAWN: {Event.GIVE: State.GIVEN},
-    State.EXPIRED: {Event.GIVE: State.GIVEN, Event.WITHDRAW: State.WITHDRAWN},
-    State.SUSPENDED: {Event.RESUME: State.GIVEN, Event.WITHDRAW: State.WITHDRAWN},
+    State.WITHDRAWN: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED},
+    State.EXPIRED: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN},
+    State.SUSPENDED: {Event.REFUSE: State.REFUSED, Event.RESUME: State.GIVEN, Event.WITHDRAW: State.WITHDRAWN},
     State.SUPERSEDED: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN},
 }
 
@@ -47,7 +47,9 @@ def test_every_answer_in_every_state(state, event, newer):
         return
     after, events = change(present(state), answer, moment)
     assert after.state is (State.GIVEN if superseding else expected)
-    assert events == [(Event.SUPERSEDE, moment)] * superseding + [(event, moment)]
+    taken_back = event is Event.REFUSE and state in {State.GIVEN, State.SUSPENDED}
+    before = [(Event.SUPERSEDE, moment)] * superseding + [(Event.WITHDRAW, moment)] * taken_back
+    assert events == [*before, (event, moment)]
     assert after.version == present(state).version + 1
     assert after.event_time == moment
 
@@ -60,6 +62,8 @@ def test_the_table_of_transitions_is_the_one_in_the_design():
         (State.GIVEN, Event.SUPERSEDE): State.SUPERSEDED,
         (State.SUSPENDED, Event.SUPERSEDE): State.SUPERSEDED,
     }
+    for lasting in (State.GIVEN, State.SUSPENDED):
+        assert said.pop((lasting, Event.REFUSE)) is State.REFUSED, "in two steps: withdrawn, then refused"
     assert said | happens == TRANSITIONS
 
 
@@ -119,7 +123,7 @@ def test_the_present_is_the_fold_over_the_events(history):
         events += [event for event, _ in added]
         assert state_after(events) is after.state
         assert added[-1] == (answer.event, answer.event_time)
-        assert {event for event, _ in added[:-1]} <= {Event.EXPIRE, Event.SUPERSEDE}
+        assert {event for event, _ in added[:-1]} <= {Event.EXPIRE, Event.SUPERSEDE, Event.WITHDRAW}
 
 
 @settings(max_examples=effort(300))

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from support.house import House, serve
+from support.house import House, everybody, serve
 
 from clients.inbox import Inbox, inbox_app
 from consent.commands.revocations import acknowledged, outstanding
@@ -60,7 +60,7 @@ def test_what_is_revoked_is_delivered_acted_on_and_acknowledged_in_the_log(house
     assert reached(house) == sum(2 if person.sensitive else 1 for person in leaving)
     assert log_types(house).count("revocations.acknowledged") == 1
     standing = house.node().consents.sync(house.client(), house.notice.purpose)
-    usable, _ = standing.usable(standing.codes["ordinary"] >= 0)
+    usable, _ = standing.usable(everybody(len(standing.names)))
     assert not {person.pseudonym for person in leaving} & set(usable)
 
 

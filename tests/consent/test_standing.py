@@ -149,7 +149,7 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
             named = market.check("aspen", kind, subjects=[p.pseudonym for p in people])["decisions"]
             assert [d["rule"] for d in named] == expected
             assert expected[:2] == [market.rule(p, kind) for p in people[:2]]
-        usable, sensitive = whole.usable(np.ones(len(people), dtype=bool))
+        usable, sensitive = whole.usable(everybody(len(people)))
         assert usable == [
             p.pseudonym for p, r in zip(people, rules_by_state(whole, "ordinary"), strict=True) if r == "given"
         ]

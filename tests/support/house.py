@@ -36,6 +36,7 @@ from consent.naming.service import Namer
 from consent.naming.service import create_app as naming_app
 from consent.registry import Registry, open_registry
 from consent.schema import now
+from consent.standing import Places, packed
 from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry, registry_from
 from crypto.cosignatures import CosigningKey
@@ -214,6 +215,14 @@ class House:
 
     def consenting(self, lender: str = "aspen") -> list[Borrower]:
         return [p for p in self.borrowers[lender] if p.answer == "gives"]
+
+
+def everybody(people: int) -> Places:
+    """A campaign in which everybody on the roll has a place."""
+    bitmap = packed(np.packbits(np.ones(people, dtype=bool), bitorder="little"))
+    return Places(
+        campaign_sha256="0" * 64, lender="aspen", people=people, bitmap=bitmap, sensitive=bitmap, issued_at=now()
+    )
 
 
 @dataclass
