@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +16,7 @@ from consent.documents import Notice
 from consent.schema import Instant
 from consent.standing import Rule
 from consent.states import State
-from consent.terms import Limits, Sensitivity
+from consent.terms import Authority, Channel, Limits, Sensitivity
 
 SCHEMA_VERSION = "https://w3id.org/dpv/schema/dpv-27560#consent-record"
 
@@ -31,6 +32,22 @@ class NoticeShown(_Part):
     version: int
     stale: bool
     """It has changed materially since: consent to it does not count for new uses until it is given again."""
+
+
+class Served(_Part):
+    """What was shown and said when the consent was decided last."""
+
+    language: str
+    text_sha256: str
+    """Of the exact text, UTF-8."""
+    time: Instant
+    channel: Channel
+    stated_by: Literal["signature", "login", "import"]
+    """By the borrower's own key, in their login, or by the lender that collected it."""
+    evidence_sha256: str | None = None
+    """Of what the lender keeps about an imported decision."""
+    authority: Authority = Authority()
+    """Age band, and the guardian or delegate who decided."""
 
 
 class PiiProcessing(_Part):
@@ -76,6 +93,8 @@ class ConsentRecord(_Part):
     pii_principal_id: str
     pii_processing: PiiProcessing
     event: ConsentEvent
+    served: Served | None = None
+    """None where the body that says it cannot be read any more."""
 
     @property
     def etag(self) -> str:
@@ -98,6 +117,7 @@ def consent_record(
     notice: Notice,
     stale: bool,
     moment: datetime,
+    served: Served | None = None,
 ) -> ConsentRecord:
     """The record of one consent as it stands at ``moment``."""
     terms, state = notice.terms, present.at(moment)
@@ -123,6 +143,7 @@ def consent_record(
             automated_decision=terms.automated_decision,
             limits=terms.limits,
         ),
+        served=served,
         event=ConsentEvent(
             event_state=state,
             event_time=present.event_time or moment,

@@ -165,7 +165,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 salt=salt,
                 leaves=b"".join(leaves),
                 evidence=b"".join(bytes.fromhex(record.evidence_sha256) for record in asked.records),
-                about=json.dumps(about),
+                about=json.dumps({**about, "language": asked.notice_language}),
             )
             .returning(ImportRow.id)
         ).scalar_one()

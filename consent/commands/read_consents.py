@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent.changes import Present
+from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
 from consent.commands.record_decisions import Recorded, tag_of
-from consent.documents import Campaign, Decision, Receipt
+from consent.documents import Campaign, Receipt
 from consent.entries import body_context, unpad
 from consent.errors import NotFound
 from consent.histories import ConsentKey, load_presents
@@ -72,10 +73,14 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
         people, presents = _mine(registry, session, pseudonyms)
         known = registry.catalogue.load(session)
         scope_of = known.scope_of
+        names = [pseudonym for pseudonym, _ in people.values()]
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, names).values()}
+        served = read_served(registry, session, subjects)
     records = [
         consent_record(
             registry.consortium.log_origin, people[subject][0], scope_of[scope][1], sensitivity,  # type: ignore[arg-type]
             present, known.notices[present.notice], known.is_stale(present.notice), moment,
+            served.get((scope, subject, sensitivity)),
         )
         for (scope, subject, sensitivity), present in presents.items()
     ]  # fmt: skip
@@ -143,12 +148,6 @@ def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[st
         ]
 
 
-def _opened(subject: Subject, leaf: bytes, body: bytes, kind: str) -> dict[str, Any]:
-    sealed = SealedBody(body, unb64(json.loads(leaf)["body"]["key_commitment"]))
-    found: dict[str, Any] = json.loads(unpad(unseal(subject.data_key, sealed, body_context(kind))))
-    return found
-
-
 def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha256: str) -> str:
     """The receipt of a decision of this borrower's, again, with a proof under the newest checkpoint.
 
@@ -162,9 +161,8 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
             raise NotFound("no such decision")
         subject, index = subjects[row.subject_id], row.entry_index
         entry = registry.log.entry(session, index)
-    held = _opened(subject, entry.leaf, entry.body, "consent.decided")
-    decision = Decision.claimed(held["token"]) if "token" in held else Decision.model_validate(held["decision"])
-    named = decision.pii_principal_id  # the name of that day, if there has been a renaming since
+    held = opened(subject, entry, "consent.decided")
+    named = decision_in(held).pii_principal_id  # the name of that day, if there has been a renaming since
     return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
 
 
@@ -182,6 +180,13 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
         issued_at=registry.clock(),
     )
     return receipt.sign(registry.signing_key)
+
+
+def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
+    """What lenders handed in about this person, with proofs."""
+    with registry.database.read() as session:
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
+        return prove_imports(registry, session, subjects)
 
 
 # --- uses
@@ -293,6 +298,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
                 .order_by(ConsentEventRow.event_time, ConsentEventRow.scope_id, ConsentEventRow.sequence)
             )
         ]
+        imports = prove_imports(registry, session, subjects)
         entries = []
         for index, subject_id in session.execute(
             select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
@@ -308,6 +314,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
         "consents": [record.model_dump(mode="json") for record in records],
         "events": events,
         "log_entries": entries,
+        "imports": imports,
         "uses": read_uses(registry, pseudonyms),
     }
 

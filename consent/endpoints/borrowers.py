@@ -200,6 +200,11 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         """The signed receipt of one of my decisions, with its proof under the newest checkpoint."""
         return read_consents.reissue_receipt(registry, caller.subjects, decision_sha256)
 
+    @app.get("/v1/me/imports", responses=problems())
+    def my_imports(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
+        """What a lender handed in that I had decided, each with its proof in the log."""
+        return Page(**page(read_consents.read_imports(registry, caller.subjects), cursor, limit))
+
     @app.get("/v1/me/uses", responses=problems())
     def my_uses(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
         """Who used my data and when, as far as the registry can know it, oldest first."""
