@@ -19,14 +19,15 @@ from consent.endpoints.borrowers import Sha256Path
 from consent.endpoints.examples import shown
 from consent.endpoints.shared import Body, Commanded, Cursor, Page, Token, problems, run
 from consent.registry import Registry
-from consent.rolls import read_roll
 from consent.schema import Instant, Pseudonym
 from consent.service import Count
 from consent.standing import RULES, Rule, packed, unpacked
-from consent.storage.tables import SubjectRow
+from consent.storage.tables import RollRow, SubjectRow
 from consent.terms import Iri, Sensitivity
 
 MOST_PACKED = 12 * 1024 * 1024
+FEWEST_UNPACKED = 1_000_000
+"""So many numbers may be asked about in one request; more only by a lender with more people on its roll."""
 
 
 class Subjects(Body):
@@ -61,6 +62,12 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
     """The endpoints for lenders."""
     app = APIRouter(tags=["lenders"])
     Lender = Annotated[Party, access.only(Role.LENDER)]
+
+    def most_asked(lender: Party) -> int:
+        """How many numbers one request may unpack to: a small text must not fill the memory of a small registry."""
+        with registry.database.read() as session:
+            roll = session.get(RollRow, lender.id)
+        return max(FEWEST_UNPACKED, roll.people if roll is not None else 0)
 
     # --- who
 
@@ -103,10 +110,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
         Named borrowers are answered one by one; else ``rules`` holds one byte per borrower, zlib-compressed, base64:
         an index into ``legend``. A name that is not the caller's own is ``not-enrolled``, whosever it is.
         """
-        numbers = None
-        if body.numbers is not None:
-            with registry.database.read() as session:
-                numbers = unpacked(body.numbers, "uint32", most=max(1, read_roll(session, caller.id).people))
+        numbers = None if body.numbers is None else unpacked(body.numbers, "uint32", most_asked(caller))
         decided = sync_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
         told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
         if body.subjects is not None:
