@@ -116,8 +116,9 @@ def used_up(
     found = read_columns(
         session,
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": f"{seconds} int64"},
-        f"FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events WHERE {gave} GROUP BY subject_id) g"
-        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"  # noqa: S608
+        "FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events"
+        f" WHERE {gave} GROUP BY subject_id) g"
+        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"
         " JOIN subjects s ON s.id = g.subject_id",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
