@@ -61,7 +61,8 @@ BREAKS = (
         "2 log before use: rows are read before the commitment",
         "clients/gate.py",
         "        try:\n            self._commit(commitment)",
-        "        self._rows(book, members, sensitive, standing.limits(), moment)\n        try:\n            self._commit(commitment)",
+        "        self._rows(book, members, sensitive, standing.limits(), moment)\n"
+        "        try:\n            self._commit(commitment)",
         "tests/clients/test_gate.py",
     ),
     Break(
