@@ -335,6 +335,7 @@ class Consortium(RuleBasedStateMachine):
         assert all((d["decision"] == "allow") == (d["rule"] == "given") for d in told)
 
 
+@pytest.mark.timeout(3600)
 def test_the_registry_and_its_model_never_differ(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("model")
     with open_market(folder) as market:
