@@ -151,7 +151,8 @@ def used_up(
     found = read_columns(
         session,
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": "g.given_at seconds"},
-        f"FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events WHERE {gave} GROUP BY subject_id) g"  # noqa: S608
+        "FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events"  # noqa: S608
+        f" WHERE {gave} GROUP BY subject_id) g"
         f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"
         " JOIN subjects s ON s.id = g.subject_id",
     )

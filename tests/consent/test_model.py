@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -29,13 +28,13 @@ WITH_ACCOUNT = (("aspen", 0), ("birch", 0))
 kinds = st.sampled_from(KINDS)
 who = st.integers(0, 5)
 actions = st.sampled_from(("give", "give", "refuse", "withdraw", "suspend", "resume"))
-matches = st.sampled_from((None, None, "right", "wrong"))
-keys = st.sampled_from((None, None, "one", "two"))
+matches = st.sampled_from((None, None, None, "right", "right", "wrong"))
+keys = st.sampled_from((None, None, None, None, "one", "two"))
 
 
 class Consortium(RuleBasedStateMachine):
     market = model = folder = None
-    examples = 0
+    examples = steps = 0
 
     @initialize()
     def newcomers(self) -> None:
@@ -103,6 +102,7 @@ class Consortium(RuleBasedStateMachine):
     )  # fmt: skip
     def state(self, at, choices, version, lasts, match, once, account) -> None:
         """Answers made here and now, for one lender with an own key or for several after a login."""
+        self.clock.move(seconds=1)
         persons = self.linked if account and not self.gone & set(WITH_ACCOUNT) else [self.mine[at % len(self.mine)]]
         if account and any(p.pseudonym in self.gone for p in persons):
             return
@@ -149,9 +149,10 @@ class Consortium(RuleBasedStateMachine):
         if once is not None:
             self.answers[same] = (body, answer.json(), self.clock() + timedelta(hours=24))
 
-    @rule(at=who, kind=kinds, action=actions, version=st.integers(0, 2), late=st.integers(0, 40))
+    @rule(at=who, kind=kinds, action=actions, version=st.integers(0, 2), late=st.sampled_from((0, 0, 0, 1, 40)))
     def hand_in(self, at, kind, action, version, late) -> None:
         """A decision that was signed a while ago, handed in now by whoever has it."""
+        self.clock.move(seconds=1)
         person, notice = self.mine[at % len(self.mine)], self.published[version % len(self.published)]
         said_at = self.clock() - timedelta(seconds=late)
         answer = self.market.decide(self.market.decision(person, {kind: action}, notice, event_time=said_at))
@@ -324,6 +325,7 @@ class Consortium(RuleBasedStateMachine):
     def decisions_agree(self) -> None:
         """After every step, about everybody of this example at one lender, and a stranger."""
         self.turn += 1
+        type(self).steps += 1
         lender, kind = ("aspen", "birch", "cedar")[self.turn % 3], KINDS[self.turn // 3 % 2]
         others = [p for p in self.mine if p.lender != lender][:1]
         people = [p for p in self.mine if p.lender == lender]
@@ -335,6 +337,7 @@ class Consortium(RuleBasedStateMachine):
         assert all((d["decision"] == "allow") == (d["rule"] == "given") for d in told)
 
 
+@pytest.mark.timeout(3600)
 def test_the_registry_and_its_model_never_differ(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("model")
     with open_market(folder) as market:
@@ -348,4 +351,7 @@ def test_the_registry_and_its_model_never_differ(tmp_path_factory: pytest.TempPa
                 phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
             ),
         )  # fmt: skip
-        assert np.sum([kept.version for kept in model.kept.values()]) > machine.examples
+        changes = sum(kept.version for kept in model.kept.values())
+        print(f"{machine.steps} steps in {machine.examples} examples, {changes} changes")
+        assert machine.steps >= STEPS / 2
+        assert changes > machine.steps / 20, "nearly all that was tried was refused"
