@@ -219,6 +219,9 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
         table: a table's name. columns: each column's name and PostgreSQL type. Both are the caller's constants.
             Values of type timestamp have a time zone; they are stored as UTC.
     """
+    rows = list(rows)
+    if not rows:
+        return
     connection = session.connection()
     if connection.dialect.name == "postgresql":
         _copy(connection, table, columns, rows)

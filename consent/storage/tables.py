@@ -146,16 +146,19 @@ class ScopeRow(Base):
 
 
 class ConsentRow(Base):
-    """The present state of one consent: a projection of its events, written in the same transaction."""
+    """The present state of one consent: a projection of its events, written in the same transaction.
+
+    Scopes and notices are not declared as foreign keys: they never go away, and the check costs more than the row.
+    """
 
     __tablename__ = "consents"
-    scope_id: Mapped[int] = mapped_column(ForeignKey("scopes.id"), primary_key=True, autoincrement=False)
+    scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
     sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES), primary_key=True, autoincrement=False)
     state: Mapped[State] = mapped_column(Coded(STATES))
     version: Mapped[int]
     """How often this record changed: its ETag."""
-    notice: Mapped[int] = mapped_column(ForeignKey("notices.number"))
+    notice: Mapped[int]
     event_time: Mapped[datetime] = mapped_column(UtcDateTime)
     """When the borrower last decided: an older decision that turns up later changes nothing."""
     expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -202,15 +205,15 @@ class ConsentEventRow(Base):
     """
 
     __tablename__ = "consent_events"
-    scope_id: Mapped[int] = mapped_column(ForeignKey("scopes.id"), primary_key=True, autoincrement=False)
+    scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
+    subject_id: Mapped[int] = mapped_column(BigInteger, index=True)
     sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES))
     event: Mapped[Event] = mapped_column(Coded(EVENTS))
-    notice: Mapped[int] = mapped_column(ForeignKey("notices.number"))
+    notice: Mapped[int]
     event_time: Mapped[datetime] = mapped_column(UtcDateTime)
     decision_sha256: Mapped[str | None] = mapped_column(String(64))
-    import_id: Mapped[int | None] = mapped_column(ForeignKey("imports.id"))
+    import_id: Mapped[int | None]
     position: Mapped[int | None]
 
 

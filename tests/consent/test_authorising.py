@@ -30,12 +30,13 @@ def situation() -> Situation:
     return Situation(
         lender=Party(id="aspen", name="Aspen", role=Role.LENDER, signing_key=KEY.text),
         asked=AuthorisationRequest(
-            node_key=KEY.thumbprint, purpose=TRAINING_PURPOSE, code_sha256="a" * 64, log_size=8
+            node_key=KEY.thumbprint, purpose=TRAINING_PURPOSE, code_sha256="a" * 64, checkpoint="checked before"
         ),
         campaign=campaign,
         approved_by=frozenset({"aspen", "birch"}),
         active=True,
         committed=(),
+        seen=8,
         acknowledged_at=7,
         overdue=None,
         moment=moment,
@@ -58,7 +59,7 @@ BREAKS = {
     "SamePurpose": lambda s: asked(s, purpose="https://w3id.org/dpv#Marketing"),
     "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
     "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
-    "FreshCheckpoint": lambda s: asked(s, log_size=7),
+    "FreshCheckpoint": lambda s: replace(s, seen=7),
     "BudgetLeft": lambda s: replace(s, committed=(Charge(0.5, 1.0, 9),)),
 }
 

@@ -139,7 +139,7 @@ def opened(tmp_path_factory) -> Iterator[Site]:
             node_key=house.node("aspen").key.public.thumbprint,
             purpose=house.campaign.purpose,
             code_sha256=house.campaign.code_sha256,
-            log_size=client.head().size,
+            checkpoint=client.checkpoint_note(),
         )
         authorisation = client.authorisation(house.campaign.sha256, asked).jti
         house.stop_registry()

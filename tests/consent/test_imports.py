@@ -65,8 +65,8 @@ def test_one_entry_holds_the_root_of_all_records(market):
     ]
     assert row.leaves == b"".join(leaves)
     root = tree_root(len(leaves), leaves_reader(leaves))
-    assert (leaf["type"], leaf["actor"], leaf["count"], leaf["root"]) == (
-        "consents.imported", "aspen", 8, root.hex(),
+    assert (leaf["type"], leaf["actor"], "count" in leaf, leaf["root"]) == (
+        "consents.imported", "aspen", False, root.hex(),
     )  # fmt: skip
     for at, one in enumerate(records):
         proof = inclusion_proof(at, len(leaves), leaves_reader(leaves))

@@ -294,7 +294,7 @@ def used(market, person, campaign):
     lender = market.party(person.lender)
     asked = {
         "node_key": lender.key.thumbprint, "purpose": campaign.purpose, "code_sha256": campaign.code_sha256,
-        "log_size": market.log_size(),
+        "checkpoint": market.checkpoint(),
     }  # fmt: skip
     target = f"/v1/campaigns/{campaign.sha256}/authorisations"
     token = market.call(lender.id, "POST", target, asked).json()["token"]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 from support.effort import effort
+from support.house import everybody
 from support.market import Signed, open_market
 
 from clients.consents import Consents
@@ -140,8 +141,8 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
         assert (delta.state.since is None) == (turn == 0)
         for kind in KINDS:
             expected = rules_by_state(whole, kind)
-            everybody = market.check("aspen", kind)
-            assert [RULES[i] for i in unpacked(everybody["rules"], "uint8")] == expected
+            of_all = market.check("aspen", kind)
+            assert [RULES[i] for i in unpacked(of_all["rules"], "uint8")] == expected
             order = [rng.randrange(len(people) + 3) for _ in range(20)]
             some = market.check("aspen", kind, numbers=packed(np.array(order, dtype=np.uint32)))
             told = [RULES[i] for i in unpacked(some["rules"], "uint8")]

@@ -249,6 +249,12 @@ class Market:
         flags = self.client(lender).places(campaign.sha256).flags()
         return {number for number, has in enumerate(flags) if has}
 
+    def checkpoint(self) -> str:
+        """The newest head, signed and published."""
+        self.registry.sequencer.settle()
+        with self.registry.database.read() as session:
+            return self.registry.log.checkpoint(session)
+
     def log_size(self) -> int:
         with self.registry.database.read() as session:
             return self.registry.log.size(session)

@@ -119,12 +119,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "consents",
-        sa.Column("scope_id", sa.Integer(), sa.ForeignKey("scopes.id"), primary_key=True, autoincrement=False),
+        sa.Column("scope_id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("subject_id", BigId, sa.ForeignKey("subjects.id"), primary_key=True, autoincrement=False),
         sa.Column("sensitivity", sa.SmallInteger(), primary_key=True, autoincrement=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("notice", sa.Integer(), sa.ForeignKey("notices.number"), nullable=False),
+        sa.Column("notice", sa.Integer(), nullable=False),
         sa.Column("event_time", UtcDateTime(), nullable=False),
         sa.Column("expiry_time", UtcDateTime(), nullable=True),
     )
@@ -141,15 +141,15 @@ def upgrade() -> None:
     )
     op.create_table(
         "consent_events",
-        sa.Column("scope_id", sa.Integer(), sa.ForeignKey("scopes.id"), primary_key=True, autoincrement=False),
+        sa.Column("scope_id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("sequence", sa.BigInteger(), primary_key=True, autoincrement=False),
-        sa.Column("subject_id", BigId, sa.ForeignKey("subjects.id"), nullable=False),
+        sa.Column("subject_id", BigId, nullable=False),
         sa.Column("sensitivity", sa.SmallInteger(), nullable=False),
         sa.Column("event", sa.SmallInteger(), nullable=False),
-        sa.Column("notice", sa.Integer(), sa.ForeignKey("notices.number"), nullable=False),
+        sa.Column("notice", sa.Integer(), nullable=False),
         sa.Column("event_time", UtcDateTime(), nullable=False),
         sa.Column("decision_sha256", sa.String(length=64), nullable=True),
-        sa.Column("import_id", sa.Integer(), sa.ForeignKey("imports.id"), nullable=True),
+        sa.Column("import_id", sa.Integer(), nullable=True),
         sa.Column("position", sa.Integer(), nullable=True),
     )
     op.create_index("ix_consent_events_subject_id", "consent_events", ["subject_id"])
