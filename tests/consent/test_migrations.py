@@ -29,7 +29,7 @@ TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/d
 KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
-    "approvals", "assignments", "notices", "imports", "subject_entries", "revocations", "acknowledgements", "places",
+    "approvals", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations", "acknowledgements", "places",
     "populations",
 }  # fmt: skip
 
@@ -245,11 +245,16 @@ def one_row_each(database: Database) -> None:
     put(database, "log_checkpoints", {"size": 1, "note": "n"})
     put(database, "log_published", {"size": 1, "note": "n"})
     database.migrate()
-    put(database, "imports", {"id": 1, "lender": "aspen", "entry_index": 1, "salt": b"s", "leaves": b"l"})
+    put(
+        database,
+        "imports",
+        {"id": 1, "lender": "aspen", "entry_index": 1, "salt": b"s", "leaves": b"l", "evidence": b"e", "about": "{}"},
+    )
     revoked = {"scope_id": 1, "subject_id": 1, "sensitivity": 0, "event": 2, "revoked_at": day(1)}
     put(database, "revocations", {"recipient": "aspen", "number": 1, **revoked})
     put(database, "acknowledgements", {"recipient": "aspen", "number": 1, "entry_index": 1})
-    put(database, "places", {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b"})
+    put(database, "former_names", {"pseudonym": "v1." + "o" * 43, "subject_id": 1})
+    put(database, "places", {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"})
     put(database, "populations", {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1})
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-EFFORT = float(os.environ.get("TAHINI_EFFORT", "0.3"))
+EFFORT = float(os.environ.get("TAHINI_EFFORT", "0.15"))
 
 
 def effort(count: int, least: int = 3) -> int:
