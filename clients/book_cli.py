@@ -17,7 +17,7 @@ import typer
 
 from clients.errors import NodeError, SourceError
 from clients.node import Node
-from clients.renaming import rename_people
+from clients.renaming import register_renamings, rename_people
 from consent.cli_support import progress, refuse_in_one_sentence, say
 from consent.naming.client import BATCH, Names
 from consent.naming.keylist import NamingKeys
@@ -150,10 +150,14 @@ def rename(
     new: Annotated[int, typer.Option("--to", help="The version that it shall have.", min=1)],
     out: Annotated[Path, typer.Option(help="Where to write old and new names, for the registry.")],
     column: Column = None,
+    register: Annotated[bool, typer.Option(help="Tell the registry, too.")] = True,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Re-key the node's ledger and loan book. Stop the node first; run it again if it was interrupted."""
+    """Rename the people at the registry, re-key the node's ledger and loan book.
+
+    Stop the node first; run it again if it was interrupted.
+    """
     if old == new:
         raise SourceError("the old and the new version are the same")
     node, identities = Node.open(home), _identities(people, column)
@@ -169,6 +173,13 @@ def rename(
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(out)
+    registered = register_renamings(node, renamings) if register else 0
     done = rename_people(node, renamings)
-    found = {"people": len(renamings), "ledger": done.ledger, "book": done.book, "out": str(out)}
+    found = {
+        "people": len(renamings),
+        "registered": registered,
+        "ledger": done.ledger,
+        "book": done.book,
+        "out": str(out),
+    }
     say(found if as_json else f"{done.book:,} people in the book have names of version {new}; see {out}", as_json)

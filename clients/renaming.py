@@ -15,6 +15,8 @@ from clients.source import rename_book
 from consent.naming.client import Renaming
 from consent.schema import now
 
+REGISTERED_AT_ONCE = 50_000
+
 
 @dataclass(frozen=True)
 class Renamed:
@@ -34,3 +36,20 @@ def rename_people(node: Node, renamings: Sequence[Renaming]) -> Renamed:
     names = {renaming.old: renaming.new for renaming in renamings}
     in_ledger = node.store.rename(names, now())
     return Renamed(in_ledger, rename_book(node.home / BOOK_FILE, names))
+
+
+def register_renamings(node: Node, renamings: Sequence[Renaming]) -> int:
+    """Tell the registry the new names of those who are on the roll under an old one; returns how many.
+
+    Raises:
+        ConsentError: the registry refused; nobody of that batch was renamed. Run it again, whatever came in between.
+    """
+    client = node.registry()
+    try:
+        on_roll = set(client.whole_roll())
+        left = [renaming for renaming in renamings if renaming.old in on_roll]
+        for start in range(0, len(left), REGISTERED_AT_ONCE):
+            client.rename([(r.old, r.new, r.ledger) for r in left[start : start + REGISTERED_AT_ONCE]])
+    finally:
+        client.close()
+    return len(left)

@@ -43,7 +43,7 @@ from consent.requests import sign_request
 from consent.revocations import Acknowledgement, Revocation
 from consent.schema import now
 from consent.sessions import ClientSession, SessionAnswer, SessionOffer
-from consent.standing import Codes, ConsentState, Places, codes_sha256, unpacked
+from consent.standing import MOST_PEOPLE, Codes, ConsentState, Places, codes_sha256, unpacked
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64
 from crypto.notes import InclusionProof, Trust
@@ -320,6 +320,17 @@ class RegistryClient(LogClient):
                 break
             names += found
         return names
+
+    def whole_roll(self) -> list[str]:
+        """All of the caller's own borrowers, in order."""
+        return self.roll(0, MOST_PEOPLE)
+
+    def rename(self, renamings: Sequence[tuple[str, str, str]]) -> int:
+        """Give borrowers (old name, new name, new ledger name), all or none; returns how many."""
+        fields = ("pseudonym", "new_pseudonym", "new_ledger_pseudonym")
+        body = {"renamings": [dict(zip(fields, renaming, strict=True)) for renaming in renamings]}
+        answer = self._send("POST", "/v1/subjects/renamings", body)
+        return int(self._checked(lambda: answer.json()["renamed"]))
 
     def places(self, sha256: str) -> Places:
         """Who of the caller's borrowers has a place in the campaign."""

@@ -278,6 +278,9 @@ def test_rename_rekeys_the_home_and_leaves_the_mapping(house, tmp_path):
     mapping = {row["old"]: row["new"] for row in rows(tmp_path / "renamings.csv")}
     assert set(LoanBook(home / "book.parquet").people()) == set(mapping.values())
     assert set(mapping) == {p.pseudonym for p in house.borrowers["aspen"]}
+    assert set(house.client().whole_roll()) == set(mapping.values()), "and the registry knows"
+    standing = house.node().consents.sync(house.client(), house.notice.purpose)
+    assert set(standing.names) == set(mapping.values())
     again = run(*command, "--out", tmp_path / "again.csv", "--json")
     assert (json.loads(again.stdout)["ledger"], json.loads(again.stdout)["book"]) == (0, 0)
 

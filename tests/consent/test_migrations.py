@@ -29,7 +29,8 @@ TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/d
 KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
-    "approvals", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations", "acknowledgements",
+    "approvals", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
+    "acknowledgements",
     "places",
     "populations",
 }  # fmt: skip
