@@ -84,6 +84,8 @@ class Group(Generic[Job, Result]):
         Raises:
             StorageFailed: the database did not accept it, or too many wait; nothing was recorded.
         """
+        if self._thread is None:
+            raise StorageFailed("the registry is starting or ending; nothing was recorded, try again in a second")
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Result] = _Waiting(job, weight, loop, loop.create_future())
         try:

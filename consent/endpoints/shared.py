@@ -27,6 +27,7 @@ class Problem(BaseModel):
     detail: str = Field(examples=["a consent that is withdrawn cannot be changed by 'withdraw'"])
 
 
+_PROBLEM = Problem.model_json_schema()
 _MEANINGS = {
     400: "The request makes no sense to the registry.",
     401: "The caller is not known, or its proof is not for this call.",
@@ -46,7 +47,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": _MEANINGS[status],
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+            "content": {"application/problem+json": {"schema": _PROBLEM}},
         }
         for status in sorted({*statuses, 401, 403, 413, 422, 429, 503})
     }
