@@ -15,14 +15,7 @@ from sqlalchemy.orm import Session
 from consent.changes import REVOKING, Present
 from consent.states import Event
 from consent.storage.database import bulk_insert, bulk_upsert, utc
-from consent.storage.tables import (
-    EVENTS,
-    SENSITIVITIES,
-    STATES,
-    ConsentEventRow,
-    ConsentRow,
-    RevocationRow,
-)
+from consent.storage.tables import EVENTS, SENSITIVITIES, STATES, ConsentEventRow, ConsentRow, RevocationRow
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
 _PRESENT_COLUMNS = {

@@ -26,13 +26,8 @@ from consent.entries import Entry, leaf_time
 from consent.errors import ClockWrong, LogDamaged, NotFound
 from consent.storage.database import bulk_insert
 from consent.storage.lease import Lease, LogState, read_state
-from consent.storage.tables import (
-    LogCheckpointRow,
-    LogEntryRow,
-    LogEnvelopeRow,
-    LogPublishedRow,
-    SubjectEntryRow,
-)
+from consent.storage.log_tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow
+from consent.storage.tables import SubjectEntryRow
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
 from crypto.merkle import (

@@ -27,7 +27,7 @@ from consent.log import AuditLog, TileStore
 from consent.storage import Database
 from consent.storage.database import upsert
 from consent.storage.lease import LEASE_S
-from consent.storage.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
+from consent.storage.log_tables import LogCheckpointRow, LogPublishedRow, LogTileRow
 from consent.turns import Alone, Standing, Turn
 from consent.witnesses import WitnessAhead, Witnesses
 from crypto.errors import CryptoError, ProofError, SignatureError

@@ -52,8 +52,7 @@ def find_subjects(registry: Registry, session: Session, names: Sequence[str]) ->
         KeysUnavailable: the key store does not answer.
     """
     found = _find(registry, session, names)
-    missing = [name for name in names if name not in found]
-    renamed = current_names(session, missing) if missing else {}
+    renamed = current_names(session, names)  # asked for all: whether a name is known must not show in the work
     if renamed:
         now = _find(registry, session, sorted(set(renamed.values())))
         found.update((before, now[name]) for before, name in renamed.items() if name in now)

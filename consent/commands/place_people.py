@@ -28,15 +28,7 @@ from consent.standing import NEVER, Flags, Places, packed
 from consent.states import Event, State, state_at
 from consent.storage.columns import read_columns
 from consent.storage.database import bulk_insert
-from consent.storage.tables import (
-    EVENTS,
-    SENSITIVITIES,
-    AssignmentRow,
-    CampaignRow,
-    ConsentRow,
-    PlacesRow,
-    SubjectRow,
-)
+from consent.storage.tables import EVENTS, SENSITIVITIES, AssignmentRow, CampaignRow, ConsentRow, PlacesRow, SubjectRow
 from crypto.pseudonyms import version_of
 
 _CHANCES = 1 << 32

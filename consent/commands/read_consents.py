@@ -43,10 +43,10 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     """
     with registry.database.read() as session:
         wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
-        row = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
-        if row is None:
-            former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
-            row = session.execute(former.where(FormerNameRow.pseudonym == pseudonym)).one_or_none()
+        present = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
+        former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
+        before = session.execute(former.where(FormerNameRow.pseudonym == pseudonym)).one_or_none()
+    row = present or before
     if row is None or not row[1]:
         raise NotFound("no such subject")
     return row[0], PublicKey.from_text(row[1])

@@ -53,7 +53,7 @@ from consent.registry import Registry, open_registry
 from consent.sequencer import Sequencer
 from consent.storage import Database
 from consent.storage.lease import LEASE_S
-from consent.storage.tables import LogCheckpointRow, LogPublishedRow
+from consent.storage.log_tables import LogCheckpointRow, LogPublishedRow
 from consent.witnesses import Witnesses
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey, SigningKey, save_signing_key

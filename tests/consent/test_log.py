@@ -25,7 +25,7 @@ from consent.entries import (
 )
 from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
 from consent.sequencer import Sequencer
-from consent.storage.tables import LogPublishedRow
+from consent.storage.log_tables import LogPublishedRow
 from consent.witnesses import Witnesses
 from crypto.documents import canonical_json
 from crypto.errors import ProofError, SealError

@@ -143,7 +143,7 @@ def test_every_batch_is_logged_with_its_count_and_without_any_element(site):
     assert evaluated == {
         "to": ["auditor"],
         "type": "names.evaluated",
-        "names": {"lender": "aspen", "kind": "pairwise", "version": 1, "count": 3},
+        "names": {"lender": "aspen", "kind": "pairwise", "version": 1, "count": 4},
     }
     assert not any(element in json.dumps(site.log.entries) for element in body["elements"])
 

@@ -74,7 +74,7 @@ def breaking(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patch:
         for place in (
-            "consent.api.enrol_subjects",
+            "consent.endpoints.lenders.enrol_subjects",
             "consent.commands.record_decisions.record_decisions",
             "consent.commands.read_consents.read_consents",
             "consent.commands.forget_subject.forget_subject",
