@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,15 +23,21 @@ CLIENT_ID = "demo-portal"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-def trust_issuer(registry_home: Path, issuer_url: str) -> None:
-    """Before the registry starts: it believes the development issuer about every lender's customers."""
+@contextmanager
+def trusted_issuer(registry_home: Path, issuer_url: str) -> Iterator[None]:
+    """While the demo runs, its registry believes the development issuer about every lender's customers."""
     issuer = {
         "issuer": issuer_url,
         "audience": CLIENT_ID,
         "jwks_uri": f"{issuer_url}/jwks.json",
         "algorithms": ["Ed25519"],
     }
-    (registry_home / "issuers.json").write_text(json.dumps({"issuers": [issuer]}))
+    settings = registry_home / "issuers.json"
+    settings.write_text(json.dumps({"issuers": [issuer]}))
+    try:
+        yield
+    finally:
+        settings.unlink()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import IDENTITY, Split, split
 from demo.outcome import Outcome, Settings, View
-from demo.portal import Portal, trust_issuer
+from demo.portal import Portal, trusted_issuer
 from demo.services import (
     coordinator_process,
     free_port,
@@ -69,11 +69,11 @@ def run(settings: Settings, view: View) -> Outcome:
     naming_url = f"http://127.0.0.1:{naming_port}"
     founded.connect(url, naming_url)
     portal = Portal(url, f"http://127.0.0.1:{issuer_port}")
-    trust_issuer(founded.registry_home, portal.issuer_url)
     logs = settings.workspace / "logs"
     logs.mkdir()
 
     with ExitStack() as stack:
+        stack.enter_context(trusted_issuer(founded.registry_home, portal.issuer_url))
         registry = stack.enter_context(registry_process(founded.registry_home, port, logs / "registry.log"))
         homes = [founded.node_home(name) for name in parts.lenders]
         stack.enter_context(witness_process(homes, witness_port, logs / "witnesses.log"))
