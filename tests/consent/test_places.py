@@ -33,6 +33,13 @@ def market(tmp_path):
         yield opened
 
 
+def enrol_and_give(market, lender, count=0, ledgers=None):
+    """People with a live consent: of others a campaign keeps no place."""
+    people = market.enrol(lender, ledgers=ledgers) if ledgers is not None else market.enrol(lender, count)
+    assert market.decide(*(market.decision(person, {"ordinary": "give"}) for person in people)).status_code == 201
+    return people
+
+
 def where(market, campaign) -> dict[str, list[str]]:
     """Lenders where each person is counted, by ledger name."""
     found: dict[str, list[str]] = {}
@@ -53,12 +60,13 @@ def test_each_person_is_counted_at_one_lender_in_every_campaign(market):
                 body = market.statement([(lender, "ordinary", rng.choice(["give", "give", "refuse"]))])
                 assert market.call(person.pseudonym, "POST", "/v1/me/consents", body).is_success
     first = where(market, market.campaign())
-    everybody = {p.ledger for people in market.people.values() for p in people}
-    assert set(first) == everybody
+    live = {p.ledger for people in market.people.values() for p in people if market.rule(p) == "given"}
+    assert set(first) == live, "who consents anywhere is counted somewhere, and nobody else"
     assert all(len(lenders) == 1 for lenders in first.values())
     for person in market.people["aspen"][:10]:
         if market.rule(person) == "given":
-            assert market.says(person, "withdraw").is_success
+            for action in ("suspend", "resume"):
+                assert market.says(person, action).is_success
     assert where(market, market.campaign()) == first, "whatever happens since, the place stays"
     fewer = where(market, market.campaign(("aspen", "birch")))
     assert fewer == {person: lenders for person, lenders in first.items() if lenders != ["cedar"]}
@@ -78,7 +86,7 @@ def test_between_lenders_the_draw_is_fair(market):
     count = effort(1000)
     ledgers = [pseudonym() for _ in range(count)]
     for lender in ("aspen", "birch"):
-        market.enrol(lender, ledgers=ledgers)
+        enrol_and_give(market, lender, ledgers=ledgers)
     found = where(market, market.campaign())
     expect_share(sum(lenders == ["aspen"] for lenders in found.values()), count, 0.5)
 
@@ -87,8 +95,8 @@ def test_cover_leaves_out_its_share_for_good(tmp_path):
     rate, count = 0.2, effort(2000)
     with open_market(tmp_path, cover_rate=rate) as market:
         shared = [pseudonym() for _ in range(count // 4)]
-        market.enrol("aspen", ledgers=[*(pseudonym() for _ in range(count)), *shared])
-        market.enrol("birch", ledgers=shared)
+        enrol_and_give(market, "aspen", ledgers=[*(pseudonym() for _ in range(count)), *shared])
+        enrol_and_give(market, "birch", ledgers=shared)
         campaign = market.campaign()
         placed = market.placed(campaign, "aspen")
         expect_share(count - len({n for n in placed if n < count}), count, rate)
@@ -99,11 +107,10 @@ def test_cover_leaves_out_its_share_for_good(tmp_path):
 
 
 def test_who_enrols_later_has_no_place_and_gets_one_in_the_next(market):
-    market.enrol("aspen", 3)
+    enrol_and_give(market, "aspen", 3)
     first = market.campaign()
-    late = market.enrol("aspen", 2)
     assert market.placed(first, "aspen") == {0, 1, 2}
-    market.says(late[0], "give")
+    enrol_and_give(market, "aspen", 2)
     assert market.placed(first, "aspen") == {0, 1, 2}
     assert market.placed(market.campaign(), "aspen") == {0, 1, 2, 3, 4}
 
@@ -132,12 +139,17 @@ def test_a_place_and_its_bitmap_are_written_once(market):
 # --- new names
 
 
-def rename(market, person, ledger, version=2):
-    fresh = pseudonym(version)
-    body = {"pseudonym": person.pseudonym, "new_pseudonym": fresh, "new_ledger_pseudonym": ledger}
-    answer = market.call(person.lender, "POST", "/v1/subjects/renamings", {"renamings": [body]})
+def rename(market, people, ledgers, version=2):
+    """Rename everybody of a lender's at once: few of many are refused."""
+    fresh = [pseudonym(version) for _ in people]
+    bodies = [
+        {"pseudonym": person.pseudonym, "new_pseudonym": name, "new_ledger_pseudonym": ledger}
+        for person, name, ledger in zip(people, fresh, ledgers, strict=True)
+    ]
+    answer = market.call(people[0].lender, "POST", "/v1/subjects/renamings", {"renamings": bodies})
     if answer.status_code == 201:
-        person.pseudonym, person.ledger = fresh, ledger
+        for person, name, ledger in zip(people, fresh, ledgers, strict=True):
+            person.pseudonym, person.ledger = name, ledger
     return answer
 
 
@@ -151,9 +163,9 @@ def test_everything_of_theirs_stays_theirs_under_a_new_name(market, tmp_path):
     consents = Consents(tmp_path, "aspen")
     consents.sync(market.client("aspen"), TRAINING_PURPOSE)
     old = person.pseudonym
-    assert rename(market, person, pseudonym(2)).status_code == 201
+    assert rename(market, [person, other], [pseudonym(2), pseudonym(2)]).status_code == 201
     market.keys[old] = person.key
-    assert market.call(old, "GET", "/v1/me/consents").status_code == 401
+    assert market.call(old, "GET", "/v1/me/consents").status_code == 200, "the old name goes on meaning them"
     standing = consents.sync(market.client("aspen"), TRAINING_PURPOSE)
     assert standing.names == (person.pseudonym, other.pseudonym)
     assert standing.usable(market.client("aspen").places(campaign.sha256))[0] == [person.pseudonym]
@@ -163,9 +175,9 @@ def test_everything_of_theirs_stays_theirs_under_a_new_name(market, tmp_path):
     assert [e["body"] for e in after["log_entries"][:1]] == [e["body"] for e in before["log_entries"][:1]]
     assert all(e["body"] is not None for e in after["log_entries"]), "the data key opens what it opened"
     assert market.call(login, "GET", "/v1/me/consents").json()["items"], "the login still speaks for them"
+    assert market.placed(market.campaign(), "aspen") == {0}
     for action in ("suspend", "resume", "withdraw"):
         assert market.says(person, action).status_code == 201
-    assert market.placed(market.campaign(), "aspen") == {0, 1}
 
 
 def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
@@ -173,7 +185,7 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
     token = market.decision(person, {"ordinary": "give"})
     market.decide(token)
     old = person.pseudonym
-    rename(market, person, pseudonym(2))
+    rename(market, [person], [pseudonym(2)])
     client = market.client(person.pseudonym)
     receipt = client.my_receipt(token)
     assert isinstance(receipt, Receipt)
@@ -184,12 +196,12 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
 def test_lenders_that_rename_at_different_times_never_make_two_of_one_person(market, first):
     ledgers = [pseudonym() for _ in range(12)]
     for lender in ("aspen", "birch"):
-        market.enrol(lender, ledgers=ledgers)
+        enrol_and_give(market, lender, ledgers=ledgers)
     before = where(market, market.campaign())
     new = {ledger: pseudonym(2) for ledger in ledgers}
     for lender in sorted(("aspen", "birch"), key=lambda name: name != first):
-        for person in market.people[lender]:
-            assert rename(market, person, new[person.ledger]).status_code == 201
+        people = market.people[lender]
+        assert rename(market, people, [new[person.ledger] for person in people]).status_code == 201
         counted: dict[str, list[str]] = {}
         names = {new.get(ledger, ledger): ledger for ledger in ledgers}
         for ledger, lenders in where(market, market.campaign()).items():
@@ -197,14 +209,15 @@ def test_lenders_that_rename_at_different_times_never_make_two_of_one_person(mar
         assert {names[ledger]: lenders for ledger, lenders in counted.items()} == before
 
 
-def test_who_came_under_the_new_name_meanwhile_is_one_person_after_the_renaming(market):
-    """Somebody of aspen's enrols at cedar when names are new already, and is drawn there before aspen renames."""
+def test_between_two_versions_of_names_no_campaign_becomes_active(market):
+    """Somebody of aspen's enrols at cedar when names are new already: until aspen renames nobody can know."""
     old, new = pseudonym(), pseudonym(2)
-    (here,) = market.enrol("aspen", ledgers=[old])
+    people = enrol_and_give(market, "aspen", ledgers=[old])
     market.campaign()
-    market.enrol("cedar", ledgers=[new])
-    market.campaign()  # until aspen renames nobody can know
-    assert rename(market, here, new).status_code == 201
+    enrol_and_give(market, "cedar", ledgers=[new])
+    with pytest.raises(AssertionError, match="have not renamed their people"):
+        market.campaign()
+    assert rename(market, people, [new]).status_code == 201
     assert len(where(market, market.campaign())[new]) == 1
 
 
@@ -213,17 +226,28 @@ def test_names_that_are_taken_strange_or_another_lender_s_rename_nobody(market):
     (there,) = market.enrol("birch", 1)
     size = market.log_size()
 
-    def wish(person, fresh):
-        return {"pseudonym": person.pseudonym, "new_pseudonym": fresh, "new_ledger_pseudonym": pseudonym(2)}
+    def wish(person, fresh, ledger=None):
+        new = ledger or pseudonym(2)
+        return {"pseudonym": person.pseudonym, "new_pseudonym": fresh, "new_ledger_pseudonym": new}
 
-    fresh = pseudonym(2)
-    for wishes in (
-        [wish(here, other.pseudonym)],
-        [wish(here, fresh), wish(other, fresh)],
-        [wish(here, fresh), wish(here, pseudonym(2))],
-        [wish(here, fresh), wish(there, pseudonym(2))],
+    fresh, shared = pseudonym(2), pseudonym(2)
+    for wishes, status in (
+        ([wish(here, fresh), wish(other, fresh)], 409),
+        ([wish(here, fresh), wish(here, pseudonym(2))], 409),
+        ([wish(here, fresh, shared), wish(other, pseudonym(2), shared)], 409),
+        ([wish(here, fresh), wish(there, pseudonym(2))], 409),
+        ([wish(here, other.pseudonym), wish(other, pseudonym(2))], 422),
+        ([wish(here, pseudonym(1)), wish(other, pseudonym(1))], 422),
+        ([wish(here, fresh)], 422),
     ):
         answer = market.call("aspen", "POST", "/v1/subjects/renamings", {"renamings": wishes})
-        assert answer.status_code == 409
+        assert answer.status_code == status, answer.text
     assert market.log_size() == size
     assert market.rule(here) == "never-asked"
+
+
+def test_nobody_is_enrolled_twice_under_one_ledger_name(market):
+    """Whoever withdrew does not come back as somebody else."""
+    (person,) = enrol_and_give(market, "aspen", ledgers=[pseudonym()])
+    with pytest.raises(AssertionError, match="enrolled already"):
+        market.enrol("aspen", ledgers=[person.ledger])
