@@ -206,6 +206,7 @@ class Replaying(Signed):
 
 def test_an_earlier_answer_is_not_the_answer_to_a_new_challenge(market):
     market.enrol("aspen", 1)
+    market.checkpoint()
     client = Replaying(market, "aspen")
     client.consent_state(TRAINING_PURPOSE, "c" * 16)
     with pytest.raises(RegistryUnavailable, match="another state than was asked for"):
