@@ -168,6 +168,7 @@ def test_append_over_http_as_a_party(book):
     before = book.registry.log.origin, told("log", "tail", "-n", "1", *book.reading)["index"]
     said = done("log", "append", "--type", "use.exported", "--to", "auditor", *book.as_party("coordinator"))
     assert said.strip() == f"entry {before[1] + 1}"
+    book.registry.catch_up()  # it is durable when it is acknowledged, and published a moment later
     shown = told("log", "show", before[1] + 1, *book.reading)
     assert (shown["leaf"]["type"], shown["leaf"]["actor"]) == ("use.exported", "coordinator")
 
