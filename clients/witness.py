@@ -91,10 +91,11 @@ class Witness:
         request = AddCheckpoint.parse(body)
         with self._alone():
             checkpoint = consider(request, self.logs, self._remembered())
-            text, _, signatures = request.note.rpartition("\n\n")
-            line = self.key.cosign(f"{text}\n", int(self.clock()))
+            head, _, signatures = request.note.rpartition("\n\n")
+            text = f"{head}\n"
+            line = self.key.cosign(text, int(self.clock()))
             log = self.logs[checkpoint.origin]
-            kept = f"{text}\n\n{own_line(signatures, log, f'{text}{chr(10)}')}{line}"
+            kept = f"{text}\n{own_line(signatures, log, text)}{line}"
             replace_file(self.folder / f"{origin_hash(checkpoint.origin)}.checkpoint", kept.encode())
         return line
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,23 +160,9 @@ class RecipientKey:
         return "RecipientKey(…)"
 
 
-def write_secret(path: Path, secret: bytes) -> None:
-    """Create ``path`` with mode 0600 and the secret in it, whole or not at all; refuses to overwrite."""
-    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(partial, path)
-    finally:
-        partial.unlink()
-    sync_folder(path.parent)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``path`` anew, whole or not at all, with mode 0600; durable when this returns."""
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """``content`` on the disk beside ``path``, mode 0600, for the caller to put in place; durable on leaving."""
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -182,10 +170,22 @@ def replace_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Create ``path`` with mode 0600 and the secret in it, whole or not at all; refuses to overwrite."""
+    with _written(path, secret) as partial:
+        os.link(partial, path)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``path`` anew, whole or not at all, with mode 0600; durable when this returns."""
+    with _written(path, content) as partial:
+        partial.replace(path)
 
 
 def sync_folder(folder: Path) -> None:
