@@ -42,7 +42,7 @@ class Overdue:
     """The oldest revocation that the lender should have acknowledged by now."""
 
     number: int
-    revoked_at: datetime
+    recorded_at: datetime
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class RevocationsAcknowledged:
             return Success()
         return Failure(
             f"{now.lender.id!r} has not acknowledged revocation {now.overdue.number} of "
-            f"{now.overdue.revoked_at.isoformat()}; fetch and acknowledge it first"
+            f"{now.overdue.recorded_at.isoformat()}; fetch and acknowledge it first"
         )
 
 

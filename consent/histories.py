@@ -49,6 +49,7 @@ _REVOCATION_COLUMNS = {
     "sensitivity": "int2",
     "event": "int2",
     "revoked_at": "timestamp",
+    "recorded_at": "timestamp",
 }
 _SENSITIVITY, _STATE, _EVENT = (
     {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
@@ -133,9 +134,13 @@ def write_presents(session: Session, presents: Mapping[ConsentKey, Present], tou
 
 
 def write_events(
-    session: Session, recipients: Mapping[int, str], events: Sequence[Happened], import_id: int | None = None
+    session: Session,
+    recipients: Mapping[int, str],
+    events: Sequence[Happened],
+    moment: datetime,
+    import_id: int | None = None,
 ) -> None:
-    """Append events, and for what revokes a numbered revocation to the recipient."""
+    """Append events recorded at ``moment``, and for what revokes a numbered revocation to the recipient."""
     numbers = _count_events(session, [happened.key for happened in events])
     bulk_insert(
         session,
@@ -149,10 +154,12 @@ def write_events(
             for number, event in zip(numbers, events, strict=True)
         ],
     )  # fmt: skip
-    write_revocations(session, recipients, [event for event in events if event.event in REVOKING])
+    _write_revocations(session, recipients, [event for event in events if event.event in REVOKING], moment)
 
 
-def write_revocations(session: Session, recipients: Mapping[int, str], revoked: Sequence[Happened]) -> None:
+def _write_revocations(
+    session: Session, recipients: Mapping[int, str], revoked: Sequence[Happened], moment: datetime
+) -> None:
     if not revoked:
         return
     names = {recipients[event.key[0]] for event in revoked}
@@ -168,5 +175,6 @@ def write_revocations(session: Session, recipients: Mapping[int, str], revoked: 
         scope, subject, sensitivity = event.key
         name = recipients[scope]
         newest[name] = newest.get(name, 0) + 1
-        rows.append((name, newest[name], scope, subject, _SENSITIVITY[sensitivity], _EVENT[event.event], event.at))
+        row = (newest[name], scope, subject, _SENSITIVITY[sensitivity], _EVENT[event.event], event.at, moment)
+        rows.append((name, *row))
     bulk_insert(session, RevocationRow.__tablename__, _REVOCATION_COLUMNS, rows)

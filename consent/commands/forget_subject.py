@@ -79,7 +79,7 @@ def _forget(registry: Registry, pseudonym: str) -> int:
             events += [Happened(key, event, present.notice, at) for event, at in happened]
         if events:
             write_presents(session, presents, ended)
-            write_events(session, recipients, events)
+            write_events(session, recipients, events, moment)
         session.execute(delete(IdempotencyRow).where(IdempotencyRow.caller == pseudonym))
         key_id = registry.keys.destroy(session, subject)
         body = canonical_json({"ended": len(ended)})

@@ -170,7 +170,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             .returning(ImportRow.id)
         ).scalar_one()
         write_presents(session, presents, touched)
-        write_events(session, {scope: lender.id}, events, import_id=number)
+        write_events(session, {scope: lender.id}, events, moment, import_id=number)
     return index
 
 

@@ -316,7 +316,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
                 before[request.once] = Answered(done.answered.status, done.answered.body, again=True)
         if whole.entries:
             write_presents(session, presents, list(whole.touched))
-            write_events(session, recipients, whole.events)
+            write_events(session, recipients, whole.events, moment)
             session.execute(insert(DecisionRow), whole.decisions)
             registry.log.append(session, whole.entries)
         remember(session, kept, moment)

@@ -30,12 +30,12 @@ def overdue(registry: Registry, session: Session, recipient: Party) -> Overdue |
     """The oldest revocation that should have been acknowledged by now."""
     latest = registry.clock() - timedelta(minutes=registry.consortium.revocation_minutes)
     row = session.execute(
-        select(RevocationRow.number, RevocationRow.revoked_at)
+        select(RevocationRow.number, RevocationRow.recorded_at)
         .where(RevocationRow.recipient == recipient.id, RevocationRow.number > acknowledged(session, recipient.id))
         .order_by(RevocationRow.number)
         .limit(1)
     ).one_or_none()
-    return None if row is None or row.revoked_at > latest else Overdue(row.number, row.revoked_at)
+    return None if row is None or row.recorded_at > latest else Overdue(row.number, row.recorded_at)
 
 
 def read_revocations(registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE) -> list[str]:
@@ -107,7 +107,7 @@ class Outstanding:
     overdue: Overdue | None
 
     def body(self) -> dict[str, Any]:
-        since = self.overdue.revoked_at.isoformat() if self.overdue else None
+        since = self.overdue.recorded_at.isoformat() if self.overdue else None
         return {
             "recipient": self.recipient,
             "newest": self.newest,

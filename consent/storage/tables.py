@@ -228,6 +228,9 @@ class RevocationRow(Base):
     sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES))
     event: Mapped[Event] = mapped_column(Coded(EVENTS))
     revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the borrower said so."""
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the registry heard of it: from then on the recipient has time to acknowledge it."""
 
 
 class AcknowledgementRow(Base):

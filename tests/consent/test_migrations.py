@@ -252,7 +252,14 @@ def one_row_each(database: Database) -> None:
         "imports",
         {"id": 1, "lender": "aspen", "entry_index": 1, "salt": b"s", "leaves": b"l", "evidence": b"e", "about": "{}"},
     )
-    revoked = {"scope_id": 1, "subject_id": 1, "sensitivity": 0, "event": 2, "revoked_at": day(1)}
+    revoked = {
+        "scope_id": 1,
+        "subject_id": 1,
+        "sensitivity": 0,
+        "event": 2,
+        "revoked_at": day(1),
+        "recorded_at": day(1),
+    }
     put(database, "revocations", {"recipient": "aspen", "number": 1, **revoked})
     put(database, "acknowledgements", {"recipient": "aspen", "number": 1, "entry_index": 1})
     put(database, "former_names", {"pseudonym": "v1." + "o" * 43, "subject_id": 1})

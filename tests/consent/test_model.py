@@ -65,14 +65,14 @@ class Consortium(RuleBasedStateMachine):
         return persons[0].pseudonym
 
     def commit(self, changes) -> None:
-        for key, action, made in changes:
-            self.model.said(key, action, made)
+        for key, made in changes:
+            self.model.said(key, made)
 
     def expect(self, choices, notice, ends, times):
         """What the model would make of these answers; None where the registry must refuse them."""
         try:
             return [
-                (key, action, self.model.answered(key, action, notice, times[key], ends, self.clock()))
+                (key, self.model.answered(key, action, notice, times[key], ends, self.clock()))
                 for key, action in choices
             ]
         except Refused:
@@ -145,7 +145,7 @@ class Consortium(RuleBasedStateMachine):
             return
         self.commit(changes)
         told = {name: state for one in answer.json()["recorded"] for name, state in one["states"].items()}
-        assert told == {f"{key[0]}/{key[2]}": made.state for key, _, made in changes}
+        assert told == {f"{key[0]}/{key[2]}": made.state for key, made in changes}
         if once is not None:
             self.answers[same] = (body, answer.json(), self.clock() + timedelta(hours=24))
 

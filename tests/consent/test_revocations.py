@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -148,6 +149,20 @@ def test_who_is_behind_gets_no_authorisation_until_it_has_caught_up(market):
     assert (stale.status_code, "stale" in stale.text) == (403, True)
     assert authorise(market, campaign, checkpoint="a note of nobody's").status_code == 403
     assert authorise(market, campaign).status_code == 201
+
+
+def test_the_time_to_act_begins_when_the_registry_hears_of_it(market):
+    person = consenting(market, 1)[0]
+    campaign = market.campaign(hours=9)
+    market.clock.move(hours=5)
+    said_at = market.clock() - timedelta(hours=4)
+    told = market.decide(market.decision(person, {"ordinary": "withdraw"}, event_time=said_at))
+    assert told.status_code == 201
+    assert market.rule(person) == "withdrawn", "the person's word counts at once"
+    market.clock.move(minutes=59)
+    assert authorise(market, campaign).status_code == 201, "aspen could not have known"
+    market.clock.move(minutes=1)
+    assert authorise(market, campaign).status_code == 403
 
 
 def test_a_withdrawal_is_in_force_in_the_very_next_answer(market):

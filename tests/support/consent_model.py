@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 ANSWERS = {
     "none": {"give": "given", "refuse": "refused"},
-    "given": {"withdraw": "withdrawn", "suspend": "suspended"},
+    "given": {"refuse": "refused", "withdraw": "withdrawn", "suspend": "suspended"},
     "refused": {"give": "given"},
-    "withdrawn": {"give": "given"},
-    "expired": {"give": "given", "withdraw": "withdrawn"},
-    "suspended": {"resume": "given", "withdraw": "withdrawn"},
+    "withdrawn": {"give": "given", "refuse": "refused"},
+    "expired": {"give": "given", "refuse": "refused", "withdraw": "withdrawn"},
+    "suspended": {"resume": "given", "refuse": "refused", "withdraw": "withdrawn"},
 }
 STATES = ("none", "given", "refused", "withdrawn", "expired", "suspended", "superseded")
 Key = tuple[str, int, str]
@@ -39,6 +39,8 @@ class Kept:
     notice: int = 0
     last: datetime | None = None
     ends: datetime | None = None
+    revoked: str | None = None
+    """What the lender must be told of the last answer."""
 
     def at(self, moment: datetime) -> str:
         over = self.state in {"given", "suspended"} and self.ends is not None and self.ends <= moment
@@ -76,12 +78,15 @@ class Model:
             notice, ends = now.notice, now.ends
         if after not in {"given", "suspended"}:
             ends = None
-        return Kept(after, now.version + 1, notice, said_at, ends and ends.replace(microsecond=0))
+        revoked = action if action in {"withdraw", "suspend"} else None
+        if action == "refuse" and state in {"given", "suspended"}:  # a no to what was given takes it back
+            revoked = "withdraw"
+        return Kept(after, now.version + 1, notice, said_at, ends and ends.replace(microsecond=0), revoked)
 
-    def said(self, key: Key, action: str, made: Kept) -> None:
+    def said(self, key: Key, made: Kept) -> None:
         self.kept[key] = made
-        if action in {"withdraw", "suspend"}:
-            self.revoked.setdefault(key[0], []).append((key[1], key[2], action))
+        if made.revoked is not None:
+            self.revoked.setdefault(key[0], []).append((key[1], key[2], made.revoked))
 
     def code(self, key: Key, moment: datetime) -> int:
         found = self.get(key)

@@ -173,6 +173,7 @@ def upgrade() -> None:
         sa.Column("sensitivity", sa.SmallInteger(), nullable=False),
         sa.Column("event", sa.SmallInteger(), nullable=False),
         sa.Column("revoked_at", UtcDateTime(), nullable=False),
+        sa.Column("recorded_at", UtcDateTime(), nullable=False),
     )
     op.create_table(
         "acknowledgements",
