@@ -70,11 +70,11 @@ def signed_by(key: SigningKey, header: dict[str, Any], claims: Any) -> str:
 
 
 def test_a_login_gives_a_token_for_ten_minutes(stored):
-    headers = stored.log_in("ada")
+    headers = stored.log_in("whoever it is")
     claims = AccessToken.claimed(headers["Authorization"].removeprefix("Bearer "))
     assert (claims.aud, claims.roles, claims.exp - claims.iat) == ("registry", ("subject",), 600)
     assert claims.login_issuer == GENERAL
-    assert "ada" not in claims.model_dump_json()
+    assert "whoever it is" not in claims.model_dump_json()
     assert stored.http.get(ME, headers=headers).status_code == 200
     stored.clock.offset += stored.clock.offset.resolution * 601_000_000
     assert stored.http.get(ME, headers=headers).status_code == 401
