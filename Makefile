@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.installed
 TORCH  ?= torch==2.13.0
 
 # More processes than cores: tests of services wait for much of their time.
-JOBS   ?= 4
+JOBS   ?= 3
 # Each file runs in one process; the longest go first, so that the processes end together.
 LONGEST := tests/test_demo.py tests/consent/test_faults.py tests/consent/test_workers.py tests/clients/test_gate.py \
            tests/consent/test_registry_faults.py tests/consent/test_tokens.py tests/consent/test_decisions.py

@@ -232,14 +232,6 @@ def _calls(route: Any) -> Iterator[Any]:
         waiting += dependant.dependencies
 
 
-def _routes(routes: Any) -> Iterator[APIRoute]:
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield route
-        else:  # a router that was included
-            yield from _routes(getattr(getattr(route, "original_router", None), "routes", ()))
-
-
 @dataclass(frozen=True)
 class Declaration:
     """Whom an endpoint is for; ``callers`` is None where it does not say."""
@@ -252,7 +244,9 @@ class Declaration:
 def declarations(app: FastAPI) -> list[Declaration]:
     """What every endpoint of an application declares."""
     found = []
-    for route in _routes(app.routes):
+    for route in app.routes:
+        if not isinstance(route, APIRoute):
+            continue
         gates = [call.callers for call in _calls(route) if isinstance(call, Gate)]
         callers = frozenset.intersection(*gates) if gates else None
         found += [Declaration(method, route.path, callers) for method in sorted(route.methods or ())]

@@ -29,11 +29,10 @@ def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
     """The HTTP application over an open registry. ``started``: see :class:`consent.access.Access`."""
     access = Access(registry, started)
     outbox = Outbox(registry, load_inboxes(registry.home))
-    app = service("Tahini consent registry", registry)
+    endpoints = (log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, identity_routes)
+    routers = [routes(registry, access) for routes in endpoints]
+    app = service("Tahini consent registry", registry, *routers, _delivering(outbox))
     install_problems(app)
-    for routes in (log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, identity_routes):
-        app.include_router(routes(registry, access), dependencies=[access.limit_public()])
-    app.include_router(_delivering(outbox))
     return app
 
 

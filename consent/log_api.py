@@ -85,10 +85,8 @@ def create_log_app(registry: Registry, read_only: bool = False, started: datetim
     Args:
         started: see :class:`consent.access.Access`.
     """
-    app = service("Tahini audit log", registry)
-    access = Access(registry, started)
+    app = service("Tahini audit log", registry, log_routes(registry, Access(registry, started), read_only))
     install_problems(app)
-    app.include_router(log_routes(registry, access, read_only), dependencies=[access.limit_public()])
     return app
 
 
@@ -105,7 +103,7 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
         group.stop()
         registry.sequencer.stop()
 
-    app = APIRouter(lifespan=lifespan)
+    app = APIRouter(lifespan=lifespan, dependencies=[access.limit_public()])
     Anyone = Annotated[Party, access.only(*Role)]
     Author = Annotated[Party, access.only(*AUTHORS)]
 

@@ -5,16 +5,12 @@ Asked by load balancers, by anybody: the answer names a category, the log says m
 
 from __future__ import annotations
 
-from functools import cache
-
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
 from consent.errors import ConsentError, LogDamaged, StorageFailed
 from consent.registry import Registry
-from consent.storage.database import MIGRATIONS
+from consent.storage.database import newest_revision
 
 
 class NotReady(ConsentError):
@@ -22,13 +18,6 @@ class NotReady(ConsentError):
 
     status = 503
     code = "not-ready"
-
-
-@cache
-def _newest_revision() -> str | None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(config).get_current_head()
 
 
 def check_ready(registry: Registry) -> None:
@@ -51,7 +40,7 @@ def check_ready(registry: Registry) -> None:
 
 def _reason(registry: Registry, session: Session) -> str:
     found = MigrationContext.configure(session.connection()).get_current_revision()
-    if found != _newest_revision():
+    if found != newest_revision():
         return "migrations"
     sequencer = registry.sequencer
     if not sequencer.read_only and registry.log.state(session).holder != registry.log.lease.name:

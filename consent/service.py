@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
@@ -91,9 +93,23 @@ class NoStore:
         await self._app(scope, receive, told)
 
 
-def service(title: str, registry: Registry) -> FastAPI:
-    """An application with the house's error handling ``/healthz`` and ``/readyz``, and nothing else yet."""
-    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
+def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
+    """An application of these routers, with the house's error handling, ``/healthz`` and ``/readyz``.
+
+    The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a second copy of each
+    and look through router after router at every request.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for router in routers:
+                await stack.enter_async_context(router.lifespan_context(app))
+            yield
+
+    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None, lifespan=lifespan)
+    for router in routers:
+        app.router.routes.extend(router.routes)
     app.add_middleware(LimitBody)
     app.add_middleware(NoStore)
     app.add_middleware(Journal)

@@ -121,7 +121,7 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
         yield
         decisions.stop()
 
-    app = APIRouter(lifespan=lifespan, tags=["borrowers"])
+    app = APIRouter(lifespan=lifespan, tags=["borrowers"], dependencies=[access.limit_public()])
     Subject = Annotated[Borrower, access.subject()]
     Person = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
 

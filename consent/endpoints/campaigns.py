@@ -67,7 +67,7 @@ class PopulationRequest(Body):
 
 def campaign_routes(registry: Registry, access: Access) -> APIRouter:
     """The endpoints around campaigns."""
-    app = APIRouter(tags=["campaigns"])
+    app = APIRouter(tags=["campaigns"], dependencies=[access.limit_public()])
     Coordinator = Annotated[Party, access.only(Role.COORDINATOR)]
     Lender = Annotated[Party, access.only(Role.LENDER)]
     Anyone = Annotated[Party, access.only(*(role for role in Caller if role is not Caller.SUBJECT))]

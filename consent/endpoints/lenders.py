@@ -60,7 +60,7 @@ class Check(Body):
 
 def lender_routes(registry: Registry, access: Access) -> APIRouter:
     """The endpoints for lenders."""
-    app = APIRouter(tags=["lenders"])
+    app = APIRouter(tags=["lenders"], dependencies=[access.limit_public()])
     Lender = Annotated[Party, access.only(Role.LENDER)]
 
     def most_asked(lender: Party) -> int:

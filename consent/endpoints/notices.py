@@ -21,7 +21,7 @@ Version = Annotated[int, Path(ge=1, le=1_000_000)]
 
 def notice_routes(registry: Registry, access: Access) -> APIRouter:
     """The endpoints around notices, and the consortium document."""
-    app = APIRouter(tags=["notices"])
+    app = APIRouter(tags=["notices"], dependencies=[access.limit_public()])
     Operator = Annotated[Party, access.only(Role.REGISTRY)]
 
     @app.get("/v1/consortium", response_class=PlainTextResponse, responses=problems())

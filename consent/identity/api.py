@@ -67,7 +67,7 @@ def _login(caller: Borrower) -> Login:
 
 def identity_routes(registry: Registry, access: Access) -> APIRouter:
     """The endpoints of this package."""
-    app = APIRouter()
+    app = APIRouter(dependencies=[access.limit_public()])
     Institution = Annotated[Party, access.only(*INSTITUTIONS)]
     Subject = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
     Public = Annotated[None, access.public(Kind.LOGIN)]

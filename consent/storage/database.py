@@ -11,12 +11,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
@@ -95,6 +98,7 @@ class Database:
     """
 
     def __init__(self, location: Path | str) -> None:
+        self.location = location
         url = database_url(location)
         options: dict[str, Any] = {}
         if url.startswith(POSTGRESQL):
@@ -113,14 +117,20 @@ class Database:
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to ``revision``; raises StorageFailed."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config = _alembic()
         config.attributes["engine"] = self._engine
         with _told_apart():
+            if revision == "head" and self.revision() == newest_revision():
+                return
             if revision == "base" or revision.startswith("-"):
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
+
+    def revision(self) -> str | None:
+        """Which migration ran last; None for an empty database. Raises StorageFailed."""
+        with self.read() as session:
+            return MigrationContext.configure(session.connection()).get_current_revision()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -165,6 +175,18 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+@cache
+def newest_revision() -> str | None:
+    """The last migration that this code knows."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 @contextmanager

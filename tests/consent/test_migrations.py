@@ -38,7 +38,7 @@ APPEND_ONLY = {
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request, tmp_path):
-    location = tmp_path / "old.db" if request.param == "sqlite" else request.getfixturevalue("postgresql")()
+    location = tmp_path / "old.db" if request.param == "sqlite" else request.getfixturevalue("postgresql")(empty=True)
     opened = Database(location)
     yield opened
     opened.close()

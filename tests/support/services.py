@@ -28,7 +28,7 @@ from crypto.keys import load_signing_key
 from demo.services import free_port
 
 ORIGIN = "audit.example.com/workers"
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 @dataclass
