@@ -13,13 +13,12 @@ STAMP  := $(VENV)/.installed
 # own settings name one; the rest is installed by uv, in a tenth of the time.
 TORCH  ?= torch==2.13.0
 
-# More processes than cores: tests of services wait for much of their time.
+# More processes than cores: tests of services wait for much of their time. Each file runs in one process.
 JOBS   ?= 3
-# Each file runs in one process; the longest go first, so that the processes end together.
-LONGEST := tests/test_demo.py tests/consent/test_faults.py tests/consent/test_workers.py tests/clients/test_gate.py \
-           tests/consent/test_registry_faults.py tests/consent/test_tokens.py tests/consent/test_decisions.py
 
 export OMP_NUM_THREADS ?= 1
+# Whatever the environment says: demo and tests start many processes, each of which would compile every module anew.
+export PYTHONDONTWRITEBYTECODE =
 export FLWR_TELEMETRY_ENABLED ?= 0
 export RAY_USAGE_STATS_ENABLED ?= 0
 
@@ -41,7 +40,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(LONGEST) tests $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -51,7 +50,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tahini needs Python 3.11 or newer; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv "$(TORCH)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable ".[dev]"
 	@touch $(STAMP)
 
 clean:
