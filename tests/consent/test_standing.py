@@ -228,6 +228,7 @@ def test_the_roll_s_hash_goes_on_where_it_stopped_and_knows_every_order(names, c
 
 def test_names_that_the_registry_did_not_sign_are_not_believed(market, tmp_path, monkeypatch):
     market.enrol("aspen", 3)
+    market.registry.catch_up()
     monkeypatch.setattr(Signed, "roll", lambda self, first, until: ["v1." + "A" * 43] * (until - first))
     with pytest.raises(RegistryUnavailable, match="list of names"):
         Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
