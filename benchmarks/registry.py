@@ -125,6 +125,7 @@ def found(home: Path, lenders: int, people: int, url: str | None, seed: int) -> 
         "jwks": {"keys": [SigningKey.generate().public.jwk.as_dict(private=False)]},
         "algorithms": ["Ed25519"],
         "subject_is_pseudonym": True,
+        "lenders": names,
     }
     (home / "registry" / ISSUERS_FILE).write_text(json.dumps({"issuers": [settings]}))
     consortium = load_consortium(
@@ -172,6 +173,8 @@ def served(bench: Bench, workers: int) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(command, stderr=journal, stdout=subprocess.DEVNULL)
         try:
             for _ in range(600):
+                if process.poll() is not None:
+                    raise RuntimeError((bench.home / "server.log").read_text())
                 try:
                     if httpx.get(f"{bench.url}/readyz").is_success:
                         break

@@ -56,6 +56,7 @@ class Known:
 
 
 _EMPTY = Known({}, {}, {})
+_NEWEST = select(func.max(NoticeRow.number))
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Catalogue:
     _known: Known = field(default=_EMPTY, repr=False)
 
     def load(self, session: Session) -> Known:
-        newest = session.scalar(select(func.max(NoticeRow.number))) or 0
+        newest = session.connection().execute(_NEWEST).scalar() or 0
         known = self._known
         if newest != max(known.notices, default=0):
             rows = session.scalars(select(NoticeRow).order_by(NoticeRow.number)).all()

@@ -5,6 +5,7 @@ All functions run inside the caller's transaction.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +16,15 @@ from sqlalchemy.orm import Session
 from consent.changes import REVOKING, Present
 from consent.states import Event
 from consent.storage.database import bulk_insert, bulk_upsert, utc
-from consent.storage.tables import EVENTS, SENSITIVITIES, STATES, ConsentEventRow, ConsentRow, RevocationRow
+from consent.storage.tables import (
+    EVENTS,
+    SENSITIVITIES,
+    STATES,
+    ConsentEventRow,
+    ConsentRow,
+    DecisionRow,
+    RevocationRow,
+)
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
 _PRESENT_COLUMNS = {
@@ -55,8 +64,8 @@ _SENSITIVITY, _STATE, _EVENT = (
     {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
 )
 """How words are stored: by their place in the list."""
-_EVENTS_OF = text("SELECT events FROM scopes WHERE id = :scope")
-_KEEP_EVENTS = text("UPDATE scopes SET events = :events WHERE id = :scope")
+_COUNT_EVENTS = text("UPDATE scopes SET events = events + :count WHERE id = :scope RETURNING events")
+_DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
 MOST_IDS = 20_000
 """Numbers in one question to the database."""
 ConsentKey = tuple[int, int, str]
@@ -104,14 +113,12 @@ def _among(column: str, ids: Sequence[int]) -> str:
 def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
     """The sequence number of each event, counted on from what its scope held."""
     connection, numbers = session.connection(), []
-    held = {
-        scope: connection.execute(_EVENTS_OF, {"scope": scope}).scalar_one() for scope in {key[0] for key in events}
-    }
+    held = {}
+    for scope, count in Counter(scope for scope, _, _ in events).items():
+        held[scope] = connection.execute(_COUNT_EVENTS, {"scope": scope, "count": count}).scalar_one() - count
     for scope, _, _ in events:
         held[scope] += 1
         numbers.append(held[scope])
-    for scope, count in held.items():
-        connection.execute(_KEEP_EVENTS, {"scope": scope, "events": count})
     return numbers
 
 
@@ -131,6 +138,11 @@ def write_presents(session: Session, presents: Mapping[ConsentKey, Present], tou
             for present in (presents[key],)
         ],
     )  # fmt: skip
+
+
+def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]]) -> None:
+    """Keep which decisions have acted: hash, subject, index of the log entry."""
+    bulk_insert(session, DecisionRow.__tablename__, _DECISION_COLUMNS, decisions)
 
 
 def write_events(

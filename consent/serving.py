@@ -22,7 +22,7 @@ from consent.journal import keep_journal
 from consent.metrics import FOLDER_VARIABLE, Endpoint, expose
 from consent.registry import Registry
 
-SWITCH_INTERVAL_S = 0.002
+SWITCH_INTERVAL_S = 0.0005
 """A commit gives up the interpreter at every step that waits for the disk. With Python's five milliseconds it would get
 it back only that much later each time, while requests are being parsed."""
 FINISH_S = 20

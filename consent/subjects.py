@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from consent.datakeys import StoredKey
@@ -36,7 +37,7 @@ def current_names(session: Session, names: Sequence[str]) -> dict[str, str]:
     """What those of ``names`` are called now that are former names of somebody."""
     found: dict[str, str] = {}
     for start in range(0, len(names), IN_CHUNK):
-        rows = session.execute(
+        rows = session.connection().execute(
             select(FormerNameRow.pseudonym, SubjectRow.pseudonym)
             .join(SubjectRow, SubjectRow.id == FormerNameRow.subject_id)
             .where(FormerNameRow.pseudonym.in_(names[start : start + IN_CHUNK]))
@@ -45,39 +46,45 @@ def current_names(session: Session, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+_COLUMNS = (
+    SubjectRow.id,
+    SubjectRow.lender,
+    SubjectRow.number,
+    SubjectRow.pseudonym,
+    SubjectRow.public_key,
+    DataKeyRow.wrapped,
+    KeyGroupRow.id.label("group_id"),
+    KeyGroupRow.root_version,
+    KeyGroupRow.wrapped.label("group_wrapped"),
+)
+
+
+def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
+    """Whoever is called one of ``names``, or was: one question, so that neither shows in the work."""
+    now = select(SubjectRow.pseudonym.label("asked"), *_COLUMNS).where(SubjectRow.pseudonym.in_(names))
+    before = (
+        select(FormerNameRow.pseudonym.label("asked"), *_COLUMNS)
+        .join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
+        .where(FormerNameRow.pseudonym.in_(names))
+    )
+    both = [
+        some.join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id).join(
+            KeyGroupRow, KeyGroupRow.id == DataKeyRow.group_id
+        )
+        for some in (now, before)
+    ]
+    return session.connection().execute(union_all(*both)).all()
+
+
 def find_subjects(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
     """The enrolled subjects among ``names``, former names included, whose keys have not been destroyed.
 
     Raises:
         KeysUnavailable: the key store does not answer.
     """
-    found = _find(registry, session, names)
-    renamed = current_names(session, names)  # asked for all: whether a name is known must not show in the work
-    if renamed:
-        now = _find(registry, session, sorted(set(renamed.values())))
-        found.update((before, now[name]) for before, name in renamed.items() if name in now)
-    return found
-
-
-def _find(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
     found: dict[str, Subject] = {}
     for start in range(0, len(names), IN_CHUNK):
-        rows = session.execute(
-            select(
-                SubjectRow.id,
-                SubjectRow.lender,
-                SubjectRow.number,
-                SubjectRow.pseudonym,
-                SubjectRow.public_key,
-                DataKeyRow.wrapped,
-                KeyGroupRow.id.label("group_id"),
-                KeyGroupRow.root_version,
-                KeyGroupRow.wrapped.label("group_wrapped"),
-            )
-            .join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
-            .join(KeyGroupRow, KeyGroupRow.id == DataKeyRow.group_id)
-            .where(SubjectRow.pseudonym.in_(names[start : start + IN_CHUNK]))
-        ).all()
+        rows = _people(session, names[start : start + IN_CHUNK])
         stored = [
             StoredKey(row.pseudonym, row.wrapped, row.group_id, Wrapped(row.root_version, row.group_wrapped))
             for row in rows
@@ -88,7 +95,7 @@ def _find(registry: Registry, session: Session, names: Sequence[str]) -> dict[st
             raise KeysUnavailable(f"a borrower's data key cannot be used now ({error}); try again") from error
         for row, data_key in zip(rows, data_keys, strict=True):
             if data_key is not None:
-                found[row.pseudonym] = Subject(row.id, row.lender, row.number, row.pseudonym, row.public_key, data_key)
+                found[row.asked] = Subject(row.id, row.lender, row.number, row.pseudonym, row.public_key, data_key)
     return found
 
 
@@ -96,7 +103,8 @@ def refuse_forgotten(session: Session, ids: Sequence[int]) -> None:
     """Between reading the keys and writing, somebody may have been forgotten; raises NotAuthenticated."""
     known = 0
     for start in range(0, len(ids), IN_CHUNK):
-        part = ids[start : start + IN_CHUNK]
-        known += session.scalar(select(func.count()).where(DataKeyRow.subject_id.in_(part))) or 0
+        listed = ", ".join(str(int(one)) for one in ids[start : start + IN_CHUNK])
+        question = f"SELECT count(*) FROM data_keys WHERE subject_id IN ({listed})"  # noqa: S608 - numbers of our own
+        known += session.connection().exec_driver_sql(question).scalar_one()
     if known != len(ids):
         raise NotAuthenticated("a borrower of this request has been forgotten")

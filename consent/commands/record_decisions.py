@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent.catalogue import Known
@@ -23,7 +23,7 @@ from consent.changes import Answer, Present, change, latest_expiry
 from consent.documents import Choice, Decision, Notice, decision_commitment
 from consent.entries import Entry, entry_for_subject
 from consent.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
-from consent.histories import ConsentKey, Happened, load_presents, write_events, write_presents
+from consent.histories import ConsentKey, Happened, load_presents, write_decisions, write_events, write_presents
 from consent.idempotency import Answered, Once, recall, remember, used_otherwise
 from consent.registry import Registry
 from consent.states import Event
@@ -128,7 +128,8 @@ class _Draft:
     presents: MutableMapping[ConsentKey, Present]
     touched: dict[ConsentKey, None] = field(default_factory=dict)
     events: list[Happened] = field(default_factory=list)
-    decisions: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[tuple[str, int, int]] = field(default_factory=list)
+    """Hash, subject, entry."""
     entries: list[Entry] = field(default_factory=list)
     recorded: list[Recorded] = field(default_factory=list)
 
@@ -205,7 +206,7 @@ def _fold(draft: _Draft, known: Known, stated: Stated, subject: Subject, moment:
         draft.presents[key] = after
         draft.touched[key] = None
         draft.events += [Happened(key, event, number, when, decision.sha256) for event, when in events]
-        states[f"{choice.recipient}/{choice.sensitivity}"] = after.state
+        states[f"{choice.recipient}/{choice.sensitivity}"] = after.state.value
     return states
 
 
@@ -239,7 +240,7 @@ def _draft(
             raise NotAuthenticated("no such borrower, or forgotten")
         states = _fold(draft, known, one, subject, moment)
         sha256, salt = one.decision.sha256, secrets.token_urlsafe(32)
-        draft.decisions.append({"sha256": sha256, "subject_id": subject.id, "entry_index": index})
+        draft.decisions.append((sha256, subject.id, index))
         public = {"decision": decision_commitment(salt, sha256, states)}
         body = canonical_json({**one.evidence, "states": states, "salt": salt})
         draft.entries.append(
@@ -317,7 +318,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
         if whole.entries:
             write_presents(session, presents, list(whole.touched))
             write_events(session, recipients, whole.events, moment)
-            session.execute(insert(DecisionRow), whole.decisions)
+            write_decisions(session, whole.decisions)
             registry.log.append(session, whole.entries)
         remember(session, kept, moment)
     return answers
@@ -351,7 +352,7 @@ def _one(
         if any((other.caller, other.key) == (request.once.caller, request.once.key) for other in before):
             raise used_otherwise()
     own: ChainMap[ConsentKey, Present] = ChainMap({}, whole.presents)
-    taken = {row["sha256"] for row in whole.decisions}
+    taken = {sha256 for sha256, _, _ in whole.decisions}
     draft = _draft(registry, known, session, request, subjects, own, taken, start + len(whole.entries), moment)
     whole.presents.update(own.maps[0])
     whole.touched.update(draft.touched)

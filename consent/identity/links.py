@@ -21,7 +21,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -80,6 +80,24 @@ def link_ticket(lender: str, pseudonym: str, key: SigningKey, expires_at: dateti
     return LinkTicket(pseudonym=pseudonym, lender=lender, nonce=nonce, expires_at=expires_at).sign(key)
 
 
+_SPEAKS_FOR = text(
+    """
+    SELECT s.pseudonym, s.lender, 0 AS place, CAST(NULL AS timestamp) AS linked_at, s.id
+    FROM subjects s JOIN data_keys k ON k.subject_id = s.id WHERE s.pseudonym = :name
+    UNION ALL
+    SELECT s.pseudonym, s.lender, 1, CAST(NULL AS timestamp), s.id
+    FROM former_names f JOIN subjects s ON s.id = f.subject_id JOIN data_keys k ON k.subject_id = s.id
+    WHERE f.pseudonym = :name
+    UNION ALL
+    SELECT s.pseudonym, s.lender, 2, l.linked_at, s.id
+    FROM login_links l JOIN subjects s ON s.id = l.subject_id JOIN data_keys k ON k.subject_id = s.id
+    WHERE l.issuer = :issuer AND l.subject_hash = :hash
+    ORDER BY 3, 4, 5
+    """
+)
+"""Who a login is, by the name it had then or has now, and whom it was linked to, in that order."""
+
+
 class Links:
     """Who may speak for whom. What was read is believed for :data:`FRESH_S`, in each worker."""
 
@@ -108,17 +126,9 @@ class Links:
             NotAuthenticated: its issuer is not trusted any more.
         """
         issuer, at = self._issuer(login), time.monotonic()
-        names = select(SubjectRow.pseudonym, SubjectRow.lender).join(DataKeyRow)
-        with self._registry.database.read() as session:
-            found = session.execute(
-                names.join(LoginLinkRow, LoginLinkRow.subject_id == SubjectRow.id)
-                .where(LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash)
-                .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
-            ).all()
-            named = pseudonym or ""
-            called = current_names(session, [named]).get(named, named)
-            own = names.where(SubjectRow.pseudonym == called, SubjectRow.lender.in_(self._lenders(issuer)))
-            rows = [*session.execute(own).all(), *found]
+        asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
+        with self._registry.database.aside() as connection:  # one question, once for nearly every request
+            rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:
             while len(self._known) >= MOST_REMEMBERED:
@@ -137,9 +147,6 @@ class Links:
                 .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
             ).all()
         return [Link(id=i, pseudonym=name, lender=lender, linked_at=at) for i, name, lender, at in rows]
-
-    def _lenders(self, issuer: Issuer) -> list[str]:
-        return [lender.id for lender in self._registry.consortium.lenders if issuer.speaks_for(lender.id)]
 
     def _issuer(self, login: Login) -> Issuer:
         issuer = self._issuers.known(login.issuer)
