@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+from support.effort import effort
 from support.faults import (
     AtTheWitness,
     Clock,
@@ -111,7 +112,7 @@ def one_sentence(error: BaseException, *words: str) -> None:
 
 def test_kill_9_loses_nothing_that_was_acknowledged(make_database, tmp_path):
     database = make_database()
-    kills, longest_ms = (200, 60) if database.dialect == "sqlite" else (12, 150)
+    kills, longest_ms = (effort(200, 20), 60) if database.dialect == "sqlite" else (effort(12, 4), 150)
     database.close()
     key = SigningKey.generate()
     save_signing_key(tmp_path / "log.key", key)

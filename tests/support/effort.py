@@ -2,7 +2,7 @@
 
 import os
 
-EFFORT = float(os.environ.get("TAHINI_EFFORT", "0.15"))
+EFFORT = float(os.environ.get("TAHINI_EFFORT", "0.1"))
 
 
 def effort(count: int, least: int = 3) -> int:

@@ -80,9 +80,11 @@ def loans(count: int, seed: int) -> pd.DataFrame:
 
 
 @contextmanager
-def serve(app: Any, port: int) -> Iterator[str]:
-    """An application's real HTTP face in a thread."""
+def serve(app: Any, port: int, servers: list[uvicorn.Server] | None = None) -> Iterator[str]:
+    """An application's real HTTP face in a thread. Those who share ``servers`` can be told together to end."""
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    if servers is not None:
+        servers.append(server)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -290,14 +292,15 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float =
     log = founded.consortium.log.verifier
     witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
     registry = open_registry(founded.registry_home).at(clock)
-    with serve(witness_app(witnesses), witness_port), ExitStack() as serving:
-        url = serving.enter_context(serve(create_app(registry), port))
+    servers: list[uvicorn.Server] = []
+    with serve(witness_app(witnesses), witness_port, servers), ExitStack() as serving:
+        url = serving.enter_context(serve(create_app(registry), port, servers))
         founded.connect(url, f"http://127.0.0.1:{naming_port}")
         (founded.naming_home / SEEDS / "v1.seed").unlink()
         write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
         namer = Namer(NamingHome.open(founded.naming_home))
         serving.callback(namer.close)
-        serving.enter_context(serve(naming_app(namer), naming_port))
+        serving.enter_context(serve(naming_app(namer), naming_port, servers))
         notice = make_notice(list(LENDERS), 1.0)
         operator = founded.operator(url)
         operator.publish_notice(notice, founded.registry_key)
@@ -324,4 +327,6 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float =
         finally:
             for client in house.clients:
                 client.close()
+            for server in servers:
+                server.should_exit = True
             registry.close()
