@@ -250,7 +250,7 @@ def test_whatever_the_openapi_document_allows_or_forbids_is_answered_as_it_says(
         cases: list[tuple[Any, Sent]] = []
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
             try:
-                cases += generated(operation, mode, effort(10))
+                cases += generated(operation, mode, effort(10, 2))
             except Exception as refused:  # an operation without any parameter has no negative cases
                 if type(refused).__name__ not in {"Unsatisfiable", "SkipTest", "Skip"}:
                     raise
@@ -261,7 +261,7 @@ def test_whatever_the_openapi_document_allows_or_forbids_is_answered_as_it_says(
             conforms(case, one, answer)
         sent += len(requests)
     assert len(operations(site.app)) >= 50
-    assert sent >= effort(2000)
+    assert sent >= min(1000, effort(2000))
     site.check()
 
 
@@ -480,7 +480,7 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("entries", effort(2500)), ("subjects", effort(1000)), ("commitment", effort(500)), ("model", effort(300))],
+    [("entries", effort(2500)), ("subjects", effort(1000, 300)), ("commitment", effort(500)), ("model", effort(300))],
 )
 def test_bodies_of_known_callers_damaged_in_any_place_are_answered(site, name, count):
     rng = random.Random(SEED)

@@ -74,7 +74,7 @@ async def over(url: str, place: Place, ledger: Ledger, until: Callable[[], bool]
 @pytest.mark.parametrize("workers", [1, 2], ids=["one process on SQLite", "two workers on PostgreSQL"])
 def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, request):
     database = request.getfixturevalue("postgresql")() if workers > 1 else None
-    kills = effort(5)
+    kills = effort(5, 2)
     place = Place.founded(tmp_path / "place", database, imports=kills * 100)
     ledger, rng = Ledger(), random.Random(31)
     for _ in range(kills):

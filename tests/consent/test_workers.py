@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ from consent.storage import Database
 from consent.storage.lease import Lease, holder_name, let_go, read_state
 from consent.turns import SharedTurn, Standing
 from crypto.keys import load_signing_key
+from demo.services import free_port
 
 Service = Callable[..., list[Logbook]]
 
@@ -344,15 +346,15 @@ def test_several_workers_are_refused_on_sqlite(tmp_path):
 
 def test_a_port_that_is_taken_is_one_sentence(any_site):
     site, workers = any_site
-    with site.serve("--workers", workers) as served:
-        served.ready()
-        port = served.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(site.registry), "--port", port]
-        again = [*command, "--workers", str(workers)]
-        done = subprocess.run(again, check=False, capture_output=True, text=True, timeout=60)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(site.registry), "--port"]
+        done = subprocess.run(
+            [*command, port, "--workers", str(workers)], check=False, capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 1
         assert f"tahini: cannot listen at 127.0.0.1:{port}" in done.stderr
-        metrics = [*command[:-1], "1", "--metrics-port", served.metrics_url.split(":")[2].split("/")[0]]
+        metrics = [*command, str(free_port()), "--metrics-port", port]
         done = subprocess.run(metrics, check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert "tahini: cannot serve metrics at" in done.stderr

@@ -52,7 +52,7 @@ from server import home as server_home
 from server.planning import plan_mechanism
 
 LENDERS = ("aspen", "birch", "cedar")
-PEOPLE = 80
+PEOPLE = 60
 REGISTRY = {
     "name": "test-loans",
     "target": "bad",
