@@ -22,12 +22,15 @@ export PYTHONDONTWRITEBYTECODE =
 export FLWR_TELEMETRY_ENABLED ?= 0
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: demo test lint types imports pytest format clean
+.PHONY: demo test checks lint types imports pytest format clean
 
 demo: $(STAMP)
 	$(BIN)/tahini demo $(ARGS)
 
-test: lint types imports pytest
+test: $(STAMP)
+	@$(MAKE) --no-print-directory --jobs=2 checks
+
+checks: lint types imports pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.house import features, loans
+from support.house import PEOPLE, features, loans
 from typer.testing import CliRunner
 
 from clients import renaming
@@ -174,7 +174,7 @@ def test_a_book_needs_a_name_for_each_loan(tmp_path):
 # --- both, in a node's home, with the real service
 
 
-def identities(lender="aspen", count=80):
+def identities(lender="aspen", count=PEOPLE):
     return [f"{lender}-{i}" for i in range(count)]
 
 
@@ -202,7 +202,7 @@ def test_a_crash_between_ledger_and_book_loses_no_charge_and_is_finished_by_doin
     everybody = [*old, *(r.new for r in renamings)]
     assert {len(charges) for charges in node.store.spent(everybody).values()} == {1}
     done = rename_people(node, renamings)
-    assert (done.ledger, done.book) == (0, 80)
+    assert (done.ledger, done.book) == (0, PEOPLE)
     assert set(book.people()) == {r.new for r in renamings}
     assert {len(charges) for charges in node.store.spent(book.people()).values()} == {1}
 
@@ -246,7 +246,7 @@ def test_a_table_or_a_list_is_named_row_by_row(house, tmp_path):
     home, csv_file, parquet = house.node().home, people_csv(tmp_path), tmp_path / "people.parquet"
     pd.read_csv(csv_file).to_parquet(parquet)
     said = run("name", "--home", home, "--people", csv_file, "--column", "id", "--out", tmp_path / "1.csv", "--json")
-    assert json.loads(said.stdout)["people"] == 80
+    assert json.loads(said.stdout)["people"] == PEOPLE
     run("name", "--home", home, "--people", parquet, "--column", "id", "--out", tmp_path / "2.csv")
     run("name", "--home", home, "--people", "-", "--out", tmp_path / "3.csv", typed="\n".join(identities()) + "\n")
     first = rows(tmp_path / "1.csv")
@@ -274,7 +274,7 @@ def test_rename_rekeys_the_home_and_leaves_the_mapping(house, tmp_path):
     NamingHome.open(house.founded.naming_home).seeds.rotate()
     command = ("rename", "--home", home, "--people", people, "--column", "id", "--from", 1, "--to", 2)
     said = run(*command, "--out", tmp_path / "renamings.csv", "--json")
-    assert json.loads(said.stdout)["book"] == 80
+    assert json.loads(said.stdout)["book"] == PEOPLE
     mapping = {row["old"]: row["new"] for row in rows(tmp_path / "renamings.csv")}
     assert set(LoanBook(home / "book.parquet").people()) == set(mapping.values())
     assert set(mapping) == {p.pseudonym for p in house.borrowers["aspen"]}
