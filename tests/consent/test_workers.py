@@ -18,6 +18,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from sqlalchemy import text
+from support.effort import slow
 from support.faults import another, append, end_lease, numbers
 from support.logs import Logbook
 from support.services import Load, Served, Site
@@ -298,6 +299,7 @@ def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_site):
     assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
 
 
+@slow
 @pytest.mark.timeout(240)
 def test_orphans_end_and_a_standby_takes_over(site):
     with ExitStack() as stack:
@@ -319,6 +321,7 @@ def test_orphans_end_and_a_standby_takes_over(site):
     site.check({**load.acknowledged, **after.acknowledged})
 
 
+@slow
 @pytest.mark.timeout(120)
 def test_a_worker_that_hangs_at_its_turn_is_killed_and_another_signs(site):
     with site.serve("--workers", 2) as served:
