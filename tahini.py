@@ -12,6 +12,11 @@ ROOMS = {
     "registry": ("consent.cli", "Run the consent registry."),
     "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
+    "party": ("consent.identity.party_cli", "List, rotate and revoke an institution's keys at the registry."),
+    "issuer": ("consent.identity.cli", "Run an OIDC issuer for development."),
+    "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
+    "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
+    "consents": ("clients.consents_cli", "Keep a lender's copy of its borrowers' consents in step."),
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 

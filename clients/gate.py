@@ -3,7 +3,8 @@
 For every release, in this order, stopping at the first thing that is not as it should be:
 
 1. a live data-use authorisation, checked rule by rule (:mod:`clients.rules`);
-2. the consent snapshot, verified and bound to a checkpoint that extends every one seen before;
+2. how this lender's borrowers stand, asked for now, signed, bound to a checkpoint that extends every one seen before;
+   revocations acknowledged; and who has a place in the campaign;
 3. the budget filter: whoever is at the cap is left out;
 4. the reservation, on this node's disk;
 5. the roster commitment, in the log, its inclusion proved;
@@ -12,17 +13,20 @@ For every release, in this order, stopping at the first thing that is not as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
 
+from clients.consents import Standing
 from clients.errors import NobodyToUse, NodeError
 from clients.node import BOOK_FILE, Node
 from clients.rules import Use, require
 from clients.source import PSEUDONYM, LoanBook
 from clients.store import Attempt
+from consent.authorising import AuthorisationRequest
 from consent.client import RegistryClient
 from consent.code import installed_code
 from consent.commands.commit_roster import CommitmentRequest
@@ -33,12 +37,13 @@ from consent.documents import (
     ReleaseRequest,
     Role,
     RosterCommitment,
-    Snapshot,
 )
 from consent.entries import body_context, pad
 from consent.errors import ConsentError
 from consent.schema import now
-from credit.features import FeatureRegistry, forget, registry_from
+from consent.standing import Places
+from consent.terms import Limits
+from credit.features import FeatureRegistry, forget, registry_from, within
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
 from crypto.rosters import Roster, new_salt
@@ -47,6 +52,7 @@ from privacy.charges import Charge
 from privacy.filter import affordable
 
 RENEW_BEFORE = timedelta(minutes=1)
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Gate:
         self._node, self._campaign, self._approval = node, campaign, approval
         self._client, self._clock = client, clock
         self._authorisation: Authorisation | None = None
+        self._placed: Places | None = None
 
     def open(self, request: ReleaseRequest, charge: Charge) -> Batch:
         """Let the rows of one release attempt through.
@@ -78,9 +85,12 @@ class Gate:
                 answer with something that can be believed. NodeError: the ledger's disk did not take the reservation.
         """
         try:
+            self._act_on_revocations()
             authorisation = self._live_authorisation()
-            snapshot, head, snapshot_sha256 = self._client.snapshot(self._campaign.sha256)
-            authorisation_size = self._client.size_of(authorisation.consent_checkpoint)
+            standing = self._node.consents.sync(self._client, self._campaign.purpose)
+            places = self._places()
+            authorisation_size = self._client.size_of(authorisation.use.consent_checkpoint)
+            state_size = self._client.size_of(standing.state.checkpoint)
         except ConsentError as error:
             raise _named(error, self._node.lender) from error
         moment = self._clock()
@@ -96,21 +106,22 @@ class Gate:
                 charge=charge,
                 authorisation=authorisation,
                 authorisation_size=authorisation_size,
-                snapshot=snapshot,
-                snapshot_size=head.size,
+                state=standing.state,
+                state_size=state_size,
+                places=places,
             )
         )
         book = LoanBook(self._node.home / BOOK_FILE)
-        number, roster, members = self._reserve(book, snapshot, request, charge, moment)
-        sensitive = set(snapshot.sensitive)
+        usable, sensitive = standing.usable(places)
+        number, roster, members = self._reserve(book, usable, request, charge, moment)
         commitment = RosterCommitment(
             campaign_sha256=self._campaign.sha256,
             lender=self._node.lender,
             release=request.release,
             attempt=request.attempt,
             kind=request.kind,
-            authorisation_id=authorisation.id,
-            snapshot_sha256=snapshot_sha256,
+            authorisation_id=authorisation.jti,
+            state_sha256=standing.token_sha256,
             root=roster.root.hex(),
             salt=b64(roster.salt),
             size=roster.size,
@@ -123,7 +134,8 @@ class Gate:
             self._commit(commitment)
         except ConsentError as error:
             raise _named(error, self._node.lender) from error
-        return Batch(self._rows(book, members, sensitive, moment), self._features, number)
+        rows = self._rows(book, members, sensitive, standing, moment)
+        return Batch(rows, self._features, number)
 
     @property
     def _features(self) -> FeatureRegistry:
@@ -131,16 +143,34 @@ class Gate:
 
     def _live_authorisation(self) -> Authorisation:
         held = self._authorisation
-        if held is None or held.expires_at - self._clock() < RENEW_BEFORE:
-            self._authorisation = held = self._client.authorisation(self._campaign.sha256)
+        if held is None or held.exp - self._clock() < RENEW_BEFORE:
+            asked = AuthorisationRequest(
+                node_key=self._node.key.public.thumbprint,
+                purpose=self._campaign.purpose,
+                code_sha256=installed_code(),
+                checkpoint=self._client.accepted_note(),
+            )
+            self._authorisation = held = self._client.authorisation(self._campaign.sha256, asked)
         return held
 
+    def _act_on_revocations(self) -> None:
+        """Bring this node's copy up to date for every purpose that was revoked, then acknowledge, on the record."""
+        revoked = self._client.revocations()
+        for purpose in {one.purpose for one in revoked}:
+            self._node.consents.sync(self._client, purpose)
+        if revoked:
+            self._client.acknowledge(revoked[-1].number, self._node.key)
+
+    def _places(self) -> Places:
+        if self._placed is None:
+            self._placed = self._client.places(self._campaign.sha256)
+        return self._placed
+
     def _reserve(
-        self, book: LoanBook, snapshot: Snapshot, request: ReleaseRequest, charge: Charge, moment: datetime
+        self, book: LoanBook, usable: Sequence[str], request: ReleaseRequest, charge: Charge, moment: datetime
     ) -> tuple[int, Roster, list[str]]:
         """Charge everybody who is consented, in the book and below the cap; returns number, roster and members."""
-        consented = {*snapshot.ordinary, *snapshot.sensitive}
-        present = sorted(consented.intersection(book.people()))
+        present = sorted(set(usable).intersection(book.people()))
         if not present:
             raise NobodyToUse(f"{self._node.lender}: no borrower in its book has a live consent for this campaign")
         rosters: list[Roster] = []
@@ -174,16 +204,47 @@ class Gate:
         )
         self._client.commit_roster(self._campaign.sha256, request)
 
-    def _rows(self, book: LoanBook, members: list[str], sensitive: set[str], moment: datetime) -> pd.DataFrame:
+    def _rows(
+        self,
+        book: LoanBook,
+        members: list[str],
+        sensitive: set[str],
+        standing: Standing,
+        moment: datetime,
+    ) -> pd.DataFrame:
         registry = self._features
         table = book.rows(members, registry)
         names = table[PSEUDONYM]
         if not names.is_unique or not set(names) <= set(members) or not set(table[registry.target]) <= {0, 1}:
             raise NodeError("the loan book does not hold each member once with an outcome of 0 or 1; import it again")
-        table = forget(table, registry, moment.date())
+        fresh = forget(table, registry, moment.date())
+        table = _within_limits(fresh, registry, standing.limits("ordinary"), moment)
+        if registry.sensitive():
+            narrowed = _within_limits(fresh, registry, standing.limits("sensitive"), moment).set_index(PSEUDONYM)
+            reached = narrowed[list(registry.sensitive())].reindex(table[PSEUDONYM])
+            within_both = {name: table[name].where(reached[name].notna().to_numpy()) for name in registry.sensitive()}
+            table = table.assign(**within_both)
         masked = ~table[PSEUDONYM].isin(sensitive)
         hidden = {name: table[name].mask(masked) for name in registry.sensitive()}
         return table.assign(**hidden)[[registry.target, *registry.names]]
+
+
+def _within_limits(
+    table: pd.DataFrame, registry: FeatureRegistry, limits: Mapping[str, Limits], moment: datetime
+) -> pd.DataFrame:
+    """Only the facts that each person's consent reaches: by the days on which they were recorded."""
+    parts = []
+    by_limits: dict[Limits, list[str]] = defaultdict(list)
+    for name in table[PSEUDONYM]:
+        by_limits[limits.get(name, _NO_LIMITS)].append(name)
+    for limit, names in by_limits.items():
+        part = table[table[PSEUDONYM].isin(names)]
+        first, last = limit.data_from, limit.data_to
+        if limit.data_life_days is not None:
+            oldest = moment.date() - timedelta(days=limit.data_life_days)
+            first = oldest if first is None else max(first, oldest)
+        parts.append(part if first is None and last is None else within(part, registry, first, last))
+    return pd.concat(parts).sort_values(PSEUDONYM, ignore_index=True) if parts else table
 
 
 def _named(error: ConsentError, lender: str) -> ConsentError:

@@ -1,31 +1,35 @@
 """A node's home folder and what is in it.
 
-``node.key`` signs for the lender; ``pseudonym.key`` and ``consortium.key`` name people (see crypto.pseudonyms);
-``consortium.jws`` and ``registry.pub`` are pinned at joining; ``book.parquet`` holds the loans; ``ledger.db`` is the
-node's store; ``approved/`` holds the campaigns that its operator signed; ``log.head`` is the newest checkpoint seen.
+``node.key`` signs for the lender; ``consortium.jws`` is pinned at joining, ``naming-keys.jws`` when people are first
+named; ``book.parquet`` holds the loans; ``ledger.db`` is the node's store; ``approved/`` holds the campaigns that its
+operator signed; ``log.head`` is the newest checkpoint seen. There is no key here that a name could be computed with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clients.consents import Consents
 from clients.errors import NodeError
 from clients.store import NodeStore
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.code import installed_code
 from consent.documents import Approval, Campaign, Consortium, Role
+from consent.naming.client import NamingClient
 from consent.schema import now
 from credit.features import registry_from
 from crypto.errors import SignatureError
-from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key, write_secret
-from crypto.pseudonyms import KEY_SIZE
+from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
 from privacy.accounting import epsilon_of
 from privacy.charges import Budget, Charge
 
-KEY_FILE, PSEUDONYM_KEY_FILE, CONSORTIUM_KEY_FILE = "node.key", "pseudonym.key", "consortium.key"
+KEY_FILE, NAMING_KEYS_FILE = "node.key", "naming-keys.jws"
+AUTH_KEY_FILE = "auth.key"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"
 
 
@@ -37,18 +41,16 @@ class NodeSettings(BaseModel):
     lender: str
     registry_url: str
     registry_key: str
+    naming_url: str | None = None
+    """Where people are named; a node that only trains need not know."""
 
 
-def create_home(home: Path, lender_key: bytes, consortium_key: bytes) -> SigningKey:
-    """Make a node's keys and ledger; the two pseudonym keys have 32 bytes each."""
-    if len(lender_key) != KEY_SIZE or len(consortium_key) != KEY_SIZE:
-        raise NodeError(f"a pseudonym key has {KEY_SIZE} bytes")
+def create_home(home: Path) -> SigningKey:
+    """Make a node's key and ledger."""
     home.mkdir(parents=True, mode=0o700)
     (home / "approved").mkdir()
     key = SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)
-    write_secret(home / PSEUDONYM_KEY_FILE, lender_key)
-    write_secret(home / CONSORTIUM_KEY_FILE, consortium_key)
     NodeStore(home / LEDGER_FILE).create()
     return key
 
@@ -86,8 +88,21 @@ class Node:
         return self.settings.lender
 
     @property
+    def auth_key(self) -> SigningKey:
+        """What requests are signed with: ``auth.key`` after a rotation (``tahini party rotate``), else the node's key.
+
+        Raises KeyFileError.
+        """
+        path = self.home / AUTH_KEY_FILE
+        return load_signing_key(path) if path.exists() else self.key
+
+    @property
     def store(self) -> NodeStore:
         return NodeStore(self.home / LEDGER_FILE)
+
+    @property
+    def consents(self) -> Consents:
+        return Consents(self.home, self.lender)
 
     @property
     def cap(self) -> Budget:
@@ -96,7 +111,28 @@ class Node:
 
     def registry(self) -> RegistryClient:
         heads = HeadStore(self.home / HEAD_FILE)
-        return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.key, heads)
+        return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.auth_key, heads)
+
+    @contextmanager
+    def naming(self, workers: int | None = None) -> Iterator[NamingClient]:
+        """The naming service, for this lender; its list of keys is pinned here and checked against the log."""
+        if self.settings.naming_url is None:
+            raise NodeError(
+                f"the node of {self.lender!r} does not know a naming service; set naming_url in {SETTINGS_FILE}"
+            )
+        registry = self.registry()
+        try:
+            yield NamingClient(
+                self.settings.naming_url,
+                self.consortium,
+                self.lender,
+                self.key,
+                self.home / NAMING_KEYS_FILE,
+                registry,
+                workers,
+            )
+        finally:
+            registry.close()
 
     def campaign(self, sha256: str) -> tuple[Campaign, Approval]:
         """A campaign that this node's own operator approved; both signatures are checked again.

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from clients.errors import GateClosed
-from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest, Snapshot
+from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest
+from consent.standing import ConsentState, Places
 from crypto.documents import document_hash
 from privacy.charges import Charge
 
 CLOCK_SKEW = timedelta(seconds=30)
-SNAPSHOT_AGE = timedelta(minutes=2)
+STATE_AGE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ class Use:
     charge: Charge
     authorisation: Authorisation
     authorisation_size: int
-    """Size of the log at the checkpoint the authorisation was computed from; issuing it appended an entry."""
-    snapshot: Snapshot
-    snapshot_size: int
-    """Size of the log at the checkpoint the snapshot is bound to."""
+    """Size of the log at the checkpoint that the authorisation names."""
+    state: ConsentState
+    state_size: int
+    """Size of the log at the checkpoint that the consent state is bound to."""
+    places: Places
 
 
 class Rule(Protocol):
@@ -78,15 +80,15 @@ class ApprovedByOwnOperator:
 @dataclass(frozen=True)
 class IssuedToThisNode:
     def verify(self, use: Use) -> Verdict:
-        if use.authorisation.lender != use.lender:
-            return Failure(f"the authorisation was issued to {use.authorisation.lender!r}, not to {use.lender!r}")
-        return _equal("the authorisation's node key", use.authorisation.node_key, use.node_key)
+        if use.authorisation.aud != use.lender:
+            return Failure(f"the authorisation was issued to {use.authorisation.aud!r}, not to {use.lender!r}")
+        return _equal("the authorisation's node key", use.authorisation.use.node_key, use.node_key)
 
 
 @dataclass(frozen=True)
 class ForThisCampaign:
     def verify(self, use: Use) -> Verdict:
-        named = {use.authorisation.campaign_sha256, use.request.campaign_sha256, use.snapshot.campaign_sha256}
+        named = {use.authorisation.use.identifier, use.request.campaign_sha256, use.places.campaign_sha256}
         return _equal("the campaign", named, {use.campaign.sha256})
 
 
@@ -101,9 +103,9 @@ class LenderTakesPart:
 @dataclass(frozen=True)
 class InForceNow:
     def verify(self, use: Use) -> Verdict:
-        if use.moment >= use.authorisation.expires_at:
-            return Failure(f"the authorisation expired at {use.authorisation.expires_at.isoformat()}")
-        if use.moment < use.authorisation.issued_at - CLOCK_SKEW:
+        if use.moment >= use.authorisation.exp:
+            return Failure(f"the authorisation expired at {use.authorisation.exp.isoformat()}")
+        if use.moment < use.authorisation.iat - CLOCK_SKEW:
             return Failure("the authorisation is from the future; check the clock of this machine")
         if use.moment >= use.campaign.expires_at:
             return Failure(f"the campaign expired at {use.campaign.expires_at.isoformat()}")
@@ -113,7 +115,7 @@ class InForceNow:
 @dataclass(frozen=True)
 class ReleaseInRange:
     def verify(self, use: Use) -> Verdict:
-        if not use.authorisation.first_release <= use.request.release <= use.authorisation.last_release:
+        if not use.authorisation.use.first_release <= use.request.release <= use.authorisation.use.last_release:
             return Failure(f"release {use.request.release} is outside the authorised range")
         return _equal("the kind of release", use.request.kind, use.campaign.planned_charge(use.request.release)[0])
 
@@ -121,20 +123,20 @@ class ReleaseInRange:
 @dataclass(frozen=True)
 class ForThisPurpose:
     def verify(self, use: Use) -> Verdict:
-        return _equal("the purpose", {use.authorisation.purpose, use.snapshot.purpose}, {use.campaign.purpose})
+        return _equal("the purpose", {use.authorisation.use.purpose, use.state.purpose}, {use.campaign.purpose})
 
 
 @dataclass(frozen=True)
 class OnTheseFeatures:
     def verify(self, use: Use) -> Verdict:
         wanted = tuple(feature["name"] for feature in use.campaign.features["features"])
-        return _equal("the authorised feature set", use.authorisation.features, wanted)
+        return _equal("the authorised feature set", use.authorisation.use.datatypes, wanted)
 
 
 @dataclass(frozen=True)
 class ByThisCode:
     def verify(self, use: Use) -> Verdict:
-        named = {use.authorisation.code_sha256, use.campaign.code_sha256}
+        named = {use.authorisation.use.code_sha256, use.campaign.code_sha256}
         if named != {use.code_sha256}:
             return Failure("the code installed on this node is not the code that was approved")
         return Success()
@@ -144,7 +146,7 @@ class ByThisCode:
 class ByThisMechanism:
     def verify(self, use: Use) -> Verdict:
         expected = document_hash(use.campaign.mechanism.model_dump(mode="json"))
-        return _equal("the mechanism", use.authorisation.mechanism_sha256, expected)
+        return _equal("the mechanism", use.authorisation.use.mechanism_sha256, expected)
 
 
 @dataclass(frozen=True)
@@ -158,20 +160,31 @@ class NoLessNoise:
 class WithinAuthorisedSpend:
     def verify(self, use: Use) -> Verdict:
         mechanism = use.campaign.mechanism
-        within = mechanism.epsilon <= use.authorisation.max_epsilon and mechanism.delta <= use.authorisation.delta
+        within = (
+            mechanism.epsilon <= use.authorisation.use.max_epsilon and mechanism.delta <= use.authorisation.use.delta
+        )
         return Success() if within else Failure("the campaign may cost a borrower more than was authorised")
 
 
 @dataclass(frozen=True)
-class ConsentIsFresh:
+class KindIsAuthorised:
     def verify(self, use: Use) -> Verdict:
-        if use.snapshot_size <= use.authorisation_size:
-            return Failure("the consent snapshot is older than the authorisation")
-        if use.snapshot.lender != use.lender:
-            return Failure("the consent snapshot is another lender's")
-        age = use.moment - use.snapshot.issued_at
-        if not -CLOCK_SKEW <= age <= SNAPSHOT_AGE:
-            return Failure(f"the consent snapshot is {int(age.total_seconds())} seconds old")
+        named = use.request.kind in use.authorisation.use.actions
+        return Success() if named else Failure("the authorisation is not for this kind of release")
+
+
+@dataclass(frozen=True)
+class ConsentIsFresh:
+    """The state was asked for now, and holds everything that the authorisation was computed from."""
+
+    def verify(self, use: Use) -> Verdict:
+        if use.state.sequence < use.authorisation.use.consent_sequence or use.state_size < use.authorisation_size:
+            return Failure("the consent state is older than the authorisation")
+        if {use.state.lender, use.places.lender} != {use.lender}:
+            return Failure("the consent state is another lender's")
+        age = use.moment - use.state.issued_at
+        if not -CLOCK_SKEW <= age <= STATE_AGE:
+            return Failure(f"the consent state is {int(age.total_seconds())} seconds old")
         return Success()
 
 
@@ -182,6 +195,7 @@ RULES: tuple[Rule, ...] = (
     IssuedToThisNode(),
     InForceNow(),
     ReleaseInRange(),
+    KindIsAuthorised(),
     ForThisPurpose(),
     OnTheseFeatures(),
     ByThisCode(),

@@ -1,8 +1,10 @@
 """The node's own record of what it did with people's data, in SQLite, written before it is done.
 
 The budget ledger is two-phase. *Reserve* puts the release and everybody in it on disk before the roster commitment is
-sent; *settle* marks that the release left the node. Both count in full: a crash in between can only over-count.
-Rows are never changed except from reserved to settled.
+sent; *settle* marks that the release left the node. Both count in full: a crash in between can only over-count. Rows
+are never changed except from reserved to settled. When people get new names (docs/pseudonyms.md), their history stays
+under the names that were committed to; ``renamings`` says whose it is, and whoever is asked about, by any name they
+ever had, has spent what they spent under all of them.
 """
 
 from __future__ import annotations
@@ -44,6 +46,16 @@ CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
     (OLD.id, OLD.campaign, OLD.release, OLD.attempt, OLD.kind, OLD.noise_multiplier, OLD.sampling_rate, OLD.steps,
      OLD.root, OLD.salt, OLD.reserved_at)
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TABLE IF NOT EXISTS renamings (
+    old TEXT PRIMARY KEY, new TEXT NOT NULL UNIQUE, renamed_at TEXT NOT NULL, CHECK (old <> new)
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS renamings_kept BEFORE DELETE ON renamings
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS renamings_fixed BEFORE UPDATE ON renamings
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS renamings_not_replaced BEFORE INSERT ON renamings WHEN EXISTS (
+    SELECT 1 FROM renamings WHERE old = NEW.old OR new = NEW.new)
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS releases_not_replaced BEFORE INSERT ON releases WHEN EXISTS (
     SELECT 1 FROM releases WHERE id = NEW.id OR
     (campaign = NEW.campaign AND release = NEW.release AND attempt = NEW.attempt))
@@ -74,20 +86,40 @@ class Reservation:
     salt: bytes
 
 
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add what a ledger of an earlier release lacks; an empty file is no ledger, and stays none."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "releases" in tables and "renamings" not in tables:
+        connection.executescript(_SCHEMA)
+
+
+def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
+    """What a name's person is called now. Renamings are kept free of circles by :meth:`NodeStore.rename`."""
+    later: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
+
+    def newest(name: str) -> str:
+        while name in later:
+            name = later[name]
+        return name
+
+    return newest
+
+
 def _spent(connection: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
     charges = {
         row[0]: Charge(row[1], row[2], row[3])
         for row in connection.execute("SELECT id, noise_multiplier, sampling_rate, steps FROM releases")
     }
+    newest = _newest(connection)
     histories = connection.execute("SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym")
     by_ids: dict[str, tuple[Charge, ...]] = {}
-    spent: dict[str, tuple[Charge, ...]] = dict.fromkeys(people, ())
+    by_person: dict[str, tuple[Charge, ...]] = {}
     for pseudonym, ids in histories:
-        if pseudonym in spent:
-            if ids not in by_ids:
-                by_ids[ids] = tuple(charges[int(i)] for i in ids.split(","))
-            spent[pseudonym] = by_ids[ids]
-    return spent
+        if ids not in by_ids:
+            by_ids[ids] = tuple(charges[int(i)] for i in ids.split(","))
+        person = newest(pseudonym)
+        by_person[person] = by_person.get(person, ()) + by_ids[ids]
+    return {name: by_person.get(newest(name), ()) for name in people}
 
 
 @dataclass(frozen=True)
@@ -103,6 +135,7 @@ class NodeStore:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
+                _complete(connection)
                 connection.execute("BEGIN IMMEDIATE")
                 with connection:
                     yield connection
@@ -167,6 +200,31 @@ class NodeStore:
             number = int(row.lastrowid or 0)
             connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in members))
         return number, members
+
+    def rename(self, names: Mapping[str, str], moment: datetime) -> int:
+        """Record people's new names by their old ones, all or none; returns how many were new to the ledger.
+
+        From then on a person has spent the same under either name. Doing it again changes nothing.
+
+        Raises:
+            NodeError: one of them has another new name already, two people would get one name, or a name would lead
+                back to itself; nothing was recorded.
+        """
+        with self._connect() as connection:
+            known: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
+            fresh = {old: new for old, new in names.items() if known.get(old) != new}
+            if fresh.keys() & known.keys() or any(old == new for old, new in fresh.items()):
+                raise NodeError("one of these people has another new name already; nobody was renamed")
+            taken = list(known.values()) + list(fresh.values())
+            if len(set(taken)) != len(taken):
+                raise NodeError("two people would get the same new name; nobody was renamed")
+            if (fresh.keys() | known.keys()) & set(fresh.values()):
+                raise NodeError("a person would get a name back that was given up before; nobody was renamed")
+            connection.executemany(
+                "INSERT INTO renamings VALUES (?, ?, ?)",
+                ((old, new, moment.isoformat()) for old, new in fresh.items()),
+            )
+        return len(fresh)
 
     def settle(self, number: int, moment: datetime) -> None:
         with self._connect() as connection:

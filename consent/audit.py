@@ -158,7 +158,7 @@ class _Authority:
         document = None
         if token := self._open(index, leaf):
             document = Authorisation.verify(token, self._consortium.one(Role.REGISTRY).key)
-            stated = (document.campaign_sha256, document.lender, document.id)
+            stated = (document.use.identifier, document.aud, document.jti)
             right = stated == (leaf["campaign"], leaf["lender"], leaf["authorisation"])
             self._require(right, "the authorisation is for another campaign or lender")
         self._authorised[leaf["campaign"], leaf["lender"], leaf["authorisation"]] = document
@@ -174,7 +174,7 @@ class _Authority:
         if campaign is None or authorisation is None or token is None:
             return None
         logged = datetime.fromisoformat(leaf["time"])
-        live = authorisation.issued_at <= logged < authorisation.expires_at
+        live = authorisation.iat <= logged < authorisation.exp
         self._require(live, "the authorisation was not in force when the roster was committed")
         kind, *charge = campaign.planned_charge(leaf["release"])
         stated = [leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"]]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -21,6 +21,12 @@ from crypto.errors import CryptoError
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+MOST_WORKERS = 64
+Workers = Annotated[int, typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MOST_WORKERS)]
+MetricsPort = Annotated[
+    int | None, typer.Option(help="Serve Prometheus metrics on this port; not at all without it.", min=1, max=65535)
+]
+MetricsHost = Annotated[str, typer.Option(help="Address for metrics: the operator's, never the public one.")]
 
 
 def refuse_in_one_sentence(command: F) -> F:

@@ -9,14 +9,21 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
+from consent.authorising import AuthorisationRequest
 from consent.commands.commit_roster import CommitmentRequest, commitment_fields
 from consent.commands.enrol_subjects import Enrolment
+from consent.cursors import cursor_of
 from consent.documents import (
     RECEIPTS_UP_TO,
     Approval,
@@ -27,17 +34,19 @@ from consent.documents import (
     Notice,
     Receipt,
     Role,
-    Snapshot,
     decision_commitment,
 )
 from consent.errors import ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from consent.log_client import HeadStore, LogClient
+from consent.records import ConsentRecord
 from consent.requests import sign_request
+from consent.revocations import Acknowledgement, Revocation
 from consent.schema import now
 from consent.sessions import ClientSession, SessionAnswer, SessionOffer
+from consent.standing import MOST_PEOPLE, Codes, ConsentState, Places, codes_sha256, unpacked
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64
-from crypto.notes import Checkpoint, InclusionProof, Trust
+from crypto.notes import InclusionProof, Trust
 from crypto.sessions import Ephemeral
 
 SESSION_MARGIN = timedelta(seconds=30)
@@ -66,6 +75,21 @@ def check_receipt(receipt: Receipt, trust: Trust) -> InclusionProof:
     if fields["type"] != "consent.decided" or not hmac.compare_digest(str(fields["decision"]), stated):
         raise ProofError("the log entry does not commit to this decision")
     return proof
+
+
+@dataclass(frozen=True)
+class HeldState:
+    """A consent state as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
+
+    state: ConsentState
+    token: str
+    numbers: NDArray[np.uint32] | None
+    ordinary: Codes
+    sensitive: Codes
+
+
+def _items(answer: httpx.Response) -> list[str]:
+    return [str(item) for item in answer.json()["items"]]
 
 
 class RegistryClient(LogClient):
@@ -205,13 +229,27 @@ class RegistryClient(LogClient):
         text = self._send("GET", f"/v1/me/receipts/{Decision.claimed(token).sha256}").text
         return self._receipt(text, token)
 
-    def my_consents(self) -> list[dict[str, str | None]]:
-        consents: list[dict[str, str | None]] = self._send("GET", "/v1/me/consents").json()["consents"]
-        return consents
+    def my_consents(self) -> list[ConsentRecord]:
+        answer = self._checked(self._send("GET", "/v1/me/consents?limit=1000").json)
+        return self._checked(lambda: [ConsentRecord.model_validate(record) for record in answer["items"]])
 
     def forget_me(self) -> int:
         """End all my consents and destroy my data key; returns how many consents were ended."""
         return int(self._send("DELETE", "/v1/me").json()["ended"])
+
+    # --- an institution's keys
+
+    def party_keys(self) -> list[dict[str, Any]]:
+        answer = self._send("GET", f"/v1/parties/{self._caller}/keys")
+        return self._checked(lambda: [dict(key) for key in answer.json()["keys"]])
+
+    def add_party_key(self, new_key: dict[str, Any]) -> dict[str, Any]:
+        """``new_key`` is a ``consent.identity.keys.NewKey``."""
+        answer = self._send("POST", f"/v1/parties/{self._caller}/keys", new_key)
+        return self._checked(lambda: dict(answer.json()))
+
+    def revoke_party_key(self, party: str, thumbprint: str) -> None:
+        self._send("DELETE", f"/v1/parties/{party}/keys/{thumbprint}")
 
     # --- campaigns
 
@@ -232,20 +270,105 @@ class RegistryClient(LogClient):
         target = f"/v1/campaigns/{approval.campaign_sha256}/approvals"
         return bool(self._send("POST", target, {"token": approval.sign(key)}).json()["active"])
 
-    def authorisation(self, sha256: str) -> Authorisation:
-        answer = self._send("POST", f"/v1/campaigns/{sha256}/authorisations")
+    def authorisation(self, sha256: str, asked: AuthorisationRequest) -> Authorisation:
+        answer = self._send("POST", f"/v1/campaigns/{sha256}/authorisations", asked.model_dump(mode="json"))
         return self._checked(lambda: Authorisation.verify(answer.json()["token"], self._registry_key))
 
     def size_of(self, note: str) -> int:
         """The tree size in a checkpoint note of this log."""
         return self._checked(lambda: self.trust.open(note)).size
 
-    def snapshot(self, sha256: str) -> tuple[Snapshot, Checkpoint, str]:
-        """The verified snapshot, the accepted head it is bound to, and the hash of its signed form."""
-        token = self._send("GET", f"/v1/campaigns/{sha256}/snapshot").text
-        snapshot = self._checked(lambda: Snapshot.verify(token, self._registry_key))
-        head = self.accept_head(snapshot.checkpoint)
-        return snapshot, head, hashlib.sha256(token.encode()).hexdigest()
+    # --- how a lender's borrowers stand
+
+    def consent_state(self, purpose: str, challenge: str, since: ConsentState | None = None) -> HeldState:
+        """The state of the caller's borrowers for ``purpose``, verified: all of it, or what is other than ``since``.
+
+        Raises:
+            RegistryUnavailable: the answer is not signed, not to this challenge, or its codes are not those signed.
+        """
+        asked = {"purpose": purpose, "challenge": challenge}
+        if since is not None:
+            asked |= {"since": str(since.sequence), "since_moment": since.issued_at.isoformat()}
+        answer = self._checked(self._send("GET", f"/v1/consent-states?{urlencode(asked)}").json)
+        token = self._checked(lambda: str(answer["token"]))
+        state = self._checked(lambda: ConsentState.verify(token, self._registry_key))
+        numbers = answer.get("numbers")
+        held = self._checked(
+            lambda: HeldState(
+                state=state,
+                token=token,
+                numbers=None if numbers is None else unpacked(numbers, "uint32"),
+                ordinary=unpacked(answer["ordinary"], "uint32"),
+                sensitive=unpacked(answer["sensitive"], "uint32"),
+            )
+        )
+        expected = (self._caller, purpose, challenge, since.sequence if since else None)
+        stated = (state.lender, state.purpose, state.challenge, state.since)
+        if stated != expected or codes_sha256(held.numbers, held.ordinary, held.sensitive) != state.codes_sha256:
+            raise RegistryUnavailable("the consent registry answered with another state than was asked for")
+        self.accept_head(state.checkpoint)
+        return held
+
+    def roll(self, first: int, until: int) -> list[str]:
+        """The caller's own borrowers from number ``first`` to ``until - 1``, in order."""
+        names: list[str] = []
+        while first + len(names) < until:
+            cursor = cursor_of(first + len(names))
+            answer = self._send("GET", f"/v1/subjects?cursor={cursor}&limit={min(50_000, until - first - len(names))}")
+            found = self._checked(partial(_items, answer))
+            if not found:
+                break
+            names += found
+        return names
+
+    def whole_roll(self) -> list[str]:
+        """All of the caller's own borrowers, in order."""
+        return self.roll(0, MOST_PEOPLE)
+
+    def rename(self, renamings: Sequence[tuple[str, str, str]]) -> int:
+        """Give borrowers (old name, new name, new ledger name), all or none; returns how many."""
+        fields = ("pseudonym", "new_pseudonym", "new_ledger_pseudonym")
+        body = {"renamings": [dict(zip(fields, renaming, strict=True)) for renaming in renamings]}
+        answer = self._send("POST", "/v1/subjects/renamings", body)
+        return int(self._checked(lambda: answer.json()["renamed"]))
+
+    def places(self, sha256: str) -> Places:
+        """Who of the caller's borrowers has a place in the campaign."""
+        token = self._send("GET", f"/v1/campaigns/{sha256}/places").text
+        places = self._checked(lambda: Places.verify(token, self._registry_key))
+        if (places.campaign_sha256, places.lender) != (sha256, self._caller):
+            raise RegistryUnavailable("the consent registry answered with the places of another campaign or lender")
+        return places
+
+    def revocations(self) -> list[Revocation]:
+        """What the caller has not acknowledged yet, verified and in order, without a gap."""
+        found: list[Revocation] = []
+        cursor = ""
+        while True:
+            answer = self._send("GET", f"/v1/revocations{cursor}")
+            page = self._checked(partial(_items, answer))
+            found += [self._checked(partial(Revocation.verify, token, self._registry_key)) for token in page]
+            following = answer.json().get("next")
+            if following is None or not page:
+                break
+            cursor = f"?cursor={following}"
+        numbers = [revocation.number for revocation in found]
+        mine = all(revocation.recipient == self._caller for revocation in found)
+        if not mine or (numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers)))):
+            raise RegistryUnavailable("the consent registry's revocations have a gap, or are another lender's")
+        return found
+
+    def acknowledge(self, number: int, key: SigningKey) -> int:
+        """Say, signed, that the caller has acted on every revocation up to ``number``; returns up to which it has.
+
+        The acknowledgement is under an accepted head of the log when this returns.
+        """
+        told = Acknowledgement(recipient=self._caller or "", number=number, acknowledged_at=now())
+        body = {"token": told.sign(key)}
+        answer = self._checked(self._send("POST", "/v1/revocations/acknowledgements", body).json)
+        reached, index = self._checked(lambda: (int(answer["acknowledged"]), int(answer["entry_index"])))
+        self.proved_leaf(index, wait=True)
+        return reached
 
     def commit_roster(self, sha256: str, request: CommitmentRequest) -> None:
         """Write the commitment to the log; returns only when its inclusion is proved.

@@ -15,17 +15,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from consent.errors import NotFound
 from consent.keystore import KeyStore, Wrapped
+from consent.storage.database import bulk_insert
 from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
 from crypto.errors import SealError
 from crypto.sealing import new_data_key, unwrap_key, wrap_key
 
 GROUP_SIZE = 256
 _MOST_CACHED = 4096
+_IN_CHUNK = 500
+_COLUMNS = {"subject_id": "int8", "group_id": "int8", "key_id": "text", "wrapped": "bytea"}
 
 
 def _group_context(group_id: int) -> bytes:
@@ -59,7 +62,7 @@ class DataKeys:
 
     def create(self, session: Session, subjects: Sequence[tuple[int, str]]) -> None:
         """A fresh data key for each (subject id, pseudonym)."""
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[int, int, str, bytes]] = []
         waiting = list(subjects)
         while waiting:
             group = self._open_group(session)
@@ -67,15 +70,10 @@ class DataKeys:
             taken, waiting = waiting[: GROUP_SIZE - group.members], waiting[GROUP_SIZE - group.members :]
             group.members += len(taken)
             rows += [
-                {
-                    "subject_id": subject,
-                    "group_id": group.id,
-                    "key_id": secrets.token_hex(16),
-                    "wrapped": wrap_key(key, new_data_key(), pseudonym.encode()),
-                }
+                (subject, group.id, secrets.token_hex(16), wrap_key(key, new_data_key(), pseudonym.encode()))
                 for subject, pseudonym in taken
             ]
-        session.execute(insert(DataKeyRow), rows)
+        bulk_insert(session, DataKeyRow.__tablename__, _COLUMNS, rows)
 
     def _open_group(self, session: Session) -> KeyGroupRow:
         """The newest group if it has room, else a new one."""
@@ -112,6 +110,30 @@ class DataKeys:
         """
         groups = self._unwrap_groups({key.group_id: key.group for key in keys})
         return [_opened(groups[key.group_id], key) for key in keys]
+
+    def rename(self, session: Session, renamed: Sequence[tuple[int, str, bytes]]) -> None:
+        """Wrap the data keys of (subject id, new pseudonym, data key) for their new names."""
+        rows: list[tuple[int, int]] = []
+        ids = [subject for subject, _, _ in renamed]
+        for start in range(0, len(ids), _IN_CHUNK):
+            part = select(DataKeyRow.subject_id, DataKeyRow.group_id).where(
+                DataKeyRow.subject_id.in_(ids[start : start + _IN_CHUNK])
+            )
+            rows += [(row[0], row[1]) for row in session.execute(part)]
+        groups = dict(rows)
+        held = {
+            group.id: group
+            for group in session.scalars(select(KeyGroupRow).where(KeyGroupRow.id.in_(set(groups.values()))))
+        }
+        keys = self._group_keys(list(held.values()))
+        table: Any = DataKeyRow.__table__
+        session.connection().execute(
+            update(table).where(table.c.subject_id == bindparam("who")).values(wrapped=bindparam("again")),
+            [
+                {"who": subject, "again": wrap_key(keys[groups[subject]], data_key, name.encode())}
+                for subject, name, data_key in renamed
+            ],
+        )
 
     def destroy(self, session: Session, subject_id: int) -> str:
         """Destroy one subject's data key in the database; returns the key's name for the log.

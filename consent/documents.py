@@ -14,16 +14,15 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from consent.schema import Document, Instant, KeyText, Language, Pseudonym, Sha256, Slug
+from consent.terms import CONSENT_BASIS, Authority, Channel, Iri, Sensitivity, Terms
 from crypto.documents import document_hash
 from crypto.errors import CryptoError, SignatureError
 from crypto.keys import PublicKey
 from crypto.policies import Log, Policy
 
-TRAINING_PURPOSE = "https://w3id.org/dpv#CreditChecking"
-"""DPV's term for assessing whether somebody can repay; training the model that does so is part of it."""
+DEFAULT_COVER_RATE = 0.2
 RECEIPTS_UP_TO = 16
 """A request with at most this many decisions is answered with a receipt for each."""
-CONSENT_BASIS = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a"
 
 
 class Role(StrEnum):
@@ -31,6 +30,8 @@ class Role(StrEnum):
     COORDINATOR = "coordinator"
     LENDER = "lender"
     AUDITOR = "auditor"
+    NAMING = "naming"
+    """The key service that people's names are made with; a consortium has one, or none."""
 
 
 class Party(BaseModel):
@@ -61,6 +62,10 @@ class Consortium(Document):
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
+    revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+    """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""
+    cover_rate: float = Field(default=DEFAULT_COVER_RATE, ge=0, le=0.5)
+    """Share of the people with one lender only who have no place in any campaign (``commands.place_people``)."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -76,6 +81,8 @@ class Consortium(Document):
         for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
             if len([p for p in self.parties if p.role is role]) != 1:
                 raise ValueError(f"a consortium has exactly one {role}")
+        if len([p for p in self.parties if p.role is Role.NAMING]) > 1:
+            raise ValueError("a consortium has at most one naming service")
         return self
 
     @cached_property
@@ -118,16 +125,14 @@ class Notice(Document):
 
     id: Slug
     version: int = Field(ge=1)
-    purpose: str
+    purpose: Iri
     recipients: tuple[Slug, ...]
     texts: dict[Language, str]
+    terms: Terms = Terms()
     published_at: Instant
 
     def text_sha256(self, language: str) -> str:
         return hashlib.sha256(self.texts[language].encode()).hexdigest()
-
-
-Sensitivity = Literal["ordinary", "sensitive"]
 
 
 class Action(StrEnum):
@@ -136,6 +141,9 @@ class Action(StrEnum):
     GIVE = "give"
     REFUSE = "refuse"
     WITHDRAW = "withdraw"
+    SUSPEND = "suspend"
+    """Not for now: no use until the borrower resumes (GDPR Art. 18)."""
+    RESUME = "resume"
 
 
 class Choice(BaseModel):
@@ -162,6 +170,8 @@ class Decision(Document):
     choices: tuple[Choice, ...] = Field(min_length=1, max_length=16)
     event_time: Instant
     expiry_time: Instant | None = None
+    channel: Channel = "app"
+    authority: Authority = Authority()
     nonce: str = Field(min_length=16, max_length=64)
 
     @model_validator(mode="after")
@@ -239,42 +249,50 @@ class Approval(Document):
     approved_at: Instant
 
 
-class Authorisation(Document):
-    """Data-use authorisation (DUA): the registry lets one node use data for one campaign, for minutes."""
+class DataUse(BaseModel):
+    """What is authorised: one object of RFC 9396 ``authorization_details``."""
 
-    typ = "tahini-authorisation"
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
-    lender: Slug
-    node_key: str
-    campaign_sha256: Sha256
+    type: Literal["tahini-data-use"] = "tahini-data-use"
+    actions: tuple[ReleaseKind, ...]
+    datatypes: tuple[str, ...]
+    """The features that may be used, by name."""
+    identifier: Sha256
+    """The campaign's hash."""
+    purpose: Iri
+    node_key: KeyText
     first_release: int = Field(ge=0)
     last_release: int = Field(ge=0)
-    purpose: str
-    features: tuple[str, ...]
     code_sha256: Sha256
     mechanism_sha256: Sha256
     max_epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
+    consent_sequence: int = Field(ge=0)
+    """Consent events that the decision was computed from: a node uses no state older than this."""
     consent_checkpoint: str
-    issued_at: Instant
-    expires_at: Instant
+    """The newest published head of the log then."""
 
 
-class Snapshot(Document):
-    """Who, of one lender's own borrowers, may be used for one campaign, as of one checkpoint of the log."""
+class Authorisation(Document):
+    """Data-use authorisation (DUA): the registry lets one node use data for one campaign, for minutes.
 
-    typ = "tahini-snapshot"
+    Claims are those of RFC 9068; what is authorised is in ``authorization_details`` (RFC 9396). Verified offline.
+    """
 
-    campaign_sha256: Sha256
-    lender: Slug
-    purpose: str
-    ordinary: tuple[str, ...]
-    """Pseudonyms whose consent covers ordinary features only."""
-    sensitive: tuple[str, ...]
-    """Pseudonyms whose consent covers sensitive features too."""
-    checkpoint: str
-    issued_at: Instant
+    typ = "tahini-authorisation"
+
+    jti: str = Field(pattern=r"^[0-9a-f]{32}$")
+    iss: Slug
+    aud: Slug
+    """The lender."""
+    iat: Instant
+    exp: Instant
+    authorization_details: tuple[DataUse, ...] = Field(min_length=1, max_length=1)
+
+    @property
+    def use(self) -> DataUse:
+        return self.authorization_details[0]
 
 
 class MaskKey(Document):
@@ -320,7 +338,8 @@ class RosterCommitment(Document):
     attempt: int
     kind: ReleaseKind
     authorisation_id: str
-    snapshot_sha256: Sha256
+    state_sha256: Sha256
+    """Hash of the signed consent state (``consent.standing``) that the members were drawn from."""
     root: str
     salt: str
     size: int

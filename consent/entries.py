@@ -38,6 +38,8 @@ class Entry:
     template: bytes
     body: bytes
     envelope: Envelope | None = None
+    subject_id: int | None = None
+    """The borrower it concerns, who can ask for it."""
 
     def leaf(self, moment: bytes) -> bytes:
         return self.template.replace(_TIME, moment, 1)
@@ -79,7 +81,9 @@ def body_context(kind: str) -> bytes:
     return f"tahini/log-body/v1/{kind}".encode()
 
 
-def entry_for_subject(kind: str, actor: str, public: Mapping[str, Any], data_key: bytes, body: bytes) -> Entry:
+def entry_for_subject(
+    kind: str, actor: str, public: Mapping[str, Any], subject_id: int, data_key: bytes, body: bytes
+) -> Entry:
     """An entry whose body only the holder of this subject's data key can read."""
     sealed = seal(data_key, pad(body), body_context(kind))
     about = {
@@ -87,7 +91,7 @@ def entry_for_subject(kind: str, actor: str, public: Mapping[str, Any], data_key
         "sha256": hashlib.sha256(sealed.ciphertext).hexdigest(),
         "key_commitment": b64(sealed.commitment),
     }
-    return Entry(_template(kind, actor, public, about), sealed.ciphertext)
+    return Entry(_template(kind, actor, public, about), sealed.ciphertext, subject_id=subject_id)
 
 
 def entry_with_sealed_body(kind: str, actor: str, public: Mapping[str, Any], to: str, body: bytes) -> Entry:

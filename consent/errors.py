@@ -21,10 +21,11 @@ class NotFound(ConsentError):
 
 
 class NotAllowed(ConsentError):
-    """The caller is known but may not do this."""
+    """The caller is known but may not do this. ``rule`` names the rule that said so, where there are several."""
 
     status = 403
     code = "not-allowed"
+    rule = ""
 
 
 class NotAuthenticated(ConsentError):
@@ -39,6 +40,20 @@ class Conflict(ConsentError):
 
     status = 409
     code = "conflict"
+
+
+class PreconditionFailed(ConsentError):
+    """What the caller read has changed since (RFC 9110 section 13.1.1); nothing was changed."""
+
+    status = 412
+    code = "precondition-failed"
+
+
+class TooManyRequests(ConsentError):
+    """More than the caller may ask in this time; nothing was done."""
+
+    status = 429
+    code = "too-many-requests"
 
 
 class StorageFailed(ConsentError):

@@ -40,7 +40,12 @@ TO_BE_ADDED = (
     "each lender's own retention periods for its loan books",
     "the impact assessment itself (GDPR Art. 35; PIPL Art. 55), which refers to this record",
 )
-_RIGHTS = {"consent.decided": "decisions recorded", "subject.forgotten": "people forgotten (key destroyed)"}
+_RIGHTS = {
+    "consent.decided": "decisions recorded",
+    "consents.imported": "imports of decisions that lenders collected",
+    "revocations.acknowledged": "acknowledgements of revocations by lenders",
+    "subject.forgotten": "people forgotten (key destroyed)",
+}
 
 
 @dataclass
@@ -70,7 +75,8 @@ class _Counts:
 
 REGISTRY_TYPES = frozenset(
     {
-        "notice.published", "subjects.enrolled", "consent.decided", "subject.forgotten", "campaign.proposed",
+        "notice.published", "subjects.enrolled", "subjects.renamed", "consent.decided", "consents.imported",
+        "revocations.acknowledged", "population.counted", "subject.forgotten", "campaign.proposed",
         "campaign.approved", "campaign.activated", "use.authorised", "roster.committed", "model.released",
     }
 )  # fmt: skip

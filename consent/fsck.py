@@ -27,7 +27,7 @@ from consent.entries import leaf_time
 from consent.errors import LogDamaged
 from consent.log import AuditLog
 from consent.storage import Database
-from consent.storage.tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow, LogTileRow
+from consent.storage.log_tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow, LogTileRow
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.merkle import HASH_SIZE, Frontier, leaf_hash, leaves_reader, tree_root

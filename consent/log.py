@@ -26,12 +26,8 @@ from consent.entries import Entry, leaf_time
 from consent.errors import ClockWrong, LogDamaged, NotFound
 from consent.storage.database import bulk_insert
 from consent.storage.lease import Lease, LogState, read_state
-from consent.storage.tables import (
-    LogCheckpointRow,
-    LogEntryRow,
-    LogEnvelopeRow,
-    LogPublishedRow,
-)
+from consent.storage.log_tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow
+from consent.storage.tables import SubjectEntryRow
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
 from crypto.merkle import (
@@ -56,6 +52,7 @@ _NEWEST = text("SELECT note FROM log_published ORDER BY size DESC LIMIT 1")
 _PUBLISHED = text("SELECT note FROM log_published WHERE size = :size")
 _ENTRY = text("SELECT leaf, body FROM log_entries WHERE idx = :index")
 _LEAVES = text("SELECT leaf FROM log_entries WHERE idx >= :start AND idx < :stop ORDER BY idx")
+_ABOUT_COLUMNS = {"subject_id": "int8", "entry_index": "int8"}
 _ENTRY_COLUMNS = {"idx": "int8", "leaf": "bytea", "body": "bytea"}
 
 
@@ -126,6 +123,9 @@ class AuditLog:
             _ENTRY_COLUMNS,
             [(index, entry.leaf(stamp), entry.body) for index, entry in enumerate(entries, first)],
         )
+        about = [(entry.subject_id, at) for at, entry in enumerate(entries, first) if entry.subject_id is not None]
+        if about:
+            bulk_insert(session, SubjectEntryRow.__tablename__, _ABOUT_COLUMNS, about)
         self.lease.advance(session, appended=first + len(entries), newest=newest)
         return first
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from consent.errors import ConsentError, RegistryUnavailable
+from consent.errors import ConsentError, Malformed, RegistryUnavailable
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
@@ -108,7 +108,7 @@ class LogClient:
         """An answer that does not verify is the same as no answer."""
         try:
             return read()
-        except (CryptoError, KeyError, ValueError) as error:
+        except (CryptoError, KeyError, ValueError, TypeError, Malformed) as error:
             raise RegistryUnavailable(f"the consent registry's answer cannot be believed: {error}") from error
 
     # --- heads, proofs, leaves
@@ -117,7 +117,7 @@ class LogClient:
         """Verify a checkpoint, and that it and the newest one seen before are of one history; remember the newer.
 
         An older head is one history's past: enough for a proof of inclusion. Whoever needs the present compares sizes,
-        as the gate does with snapshot and authorisation.
+        as the gate does with state and authorisation.
         """
         checkpoint = self._checked(lambda: self.trust.open(note))
         if self._heads is None:
@@ -145,6 +145,16 @@ class LogClient:
 
     def head(self) -> Checkpoint:
         return self.accept_head(self.checkpoint_note())
+
+    def accepted_note(self) -> str:
+        """The newest checkpoint that was accepted so far; the published one where there is none yet."""
+        if self._heads is not None:
+            with self._heads.locked() as note:
+                if note is not None:
+                    return note
+        note = self.checkpoint_note()
+        self.accept_head(note)
+        return note
 
     def inclusion(self, index: int, wait: bool = False) -> InclusionProof:
         """The proof of one entry, unverified; ``wait`` until it is under a published checkpoint."""

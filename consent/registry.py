@@ -1,15 +1,18 @@
 """The registry as its commands see it: storage, log, keys, consortium, clock.
 
 A registry's home folder holds ``registry.key`` (signs documents), ``log.key`` (signs checkpoints), ``root-keys/`` (what
-subjects' data keys are wrapped under; or ``keystore.json``, which says where else), ``consortium.jws`` (who belongs,
-and which checkpoints are believed) and ``registry.db`` (or ``database.url``, a PostgreSQL database).
+subjects' data keys are wrapped under; or ``keystore.json``, which says where else), ``ledger.key`` (what ledger
+pseudonyms are stored under), ``consortium.jws`` (who belongs, and which checkpoints are believed) and ``registry.db``
+(or ``database.url``, a PostgreSQL database).
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,26 +21,33 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.orm import Session
 
+from consent.catalogue import Catalogue
 from consent.datakeys import DataKeys
 from consent.documents import Consortium, Party, Role
 from consent.entries import Entry, Sealer
 from consent.errors import LogHeld, NotFound, StorageFailed
+from consent.idempotency import Answered, Once, recall, remember
 from consent.keybackup import finish_forgetting
 from consent.keystore import FileKeyStore, KeyStore
 from consent.log import AuditLog
 from consent.schema import now
 from consent.sequencer import Sequencer
 from consent.storage import Database
+from consent.storage.lease import Lease
 from consent.witnesses import Witnesses
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import RecipientPublicKey, SigningKey, load_signing_key, read_secret, save_signing_key, write_secret
 from crypto.notes import InclusionProof
 
 KEY_FILE, LOG_KEY_FILE, ROOT_KEYS, KEYSTORE_FILE = "registry.key", "log.key", "root-keys", "keystore.json"
+LEDGER_KEY_FILE = "ledger.key"
+LEDGER_KEY_SIZE = 32
 CONSORTIUM_FILE, DATABASE_FILE, DATABASE_URL_FILE = "consortium.jws", "registry.db", "database.url"
 
 
 logger = logging.getLogger("tahini.registry")
+_WRITING: ContextVar[Session | None] = ContextVar("tahini_writing", default=None)
+"""The transaction that a command which acts once runs in."""
 
 
 class VaultSettings(BaseModel):
@@ -76,6 +86,9 @@ class Registry:
     signing_key: SigningKey = field(repr=False)
     consortium_token: str
     consortium: Consortium
+    catalogue: Catalogue
+    ledger_key: bytes = field(repr=False)
+    """What ledger pseudonyms are stored under: without it a copy of the database does not say who is who."""
     clock: Callable[[], datetime] = now
 
     @property
@@ -91,10 +104,36 @@ class Registry:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A write transaction; the sequencer is told when it has committed."""
+        """A write transaction; the sequencer is told when it has committed. Within :meth:`once`, that transaction."""
+        ambient = _WRITING.get()
+        if ambient is not None:
+            yield ambient
+            return
         with self.database.write() as session:
             yield session
         self.sequencer.notify()
+
+    def once(self, once: Once | None, do: Callable[[], tuple[int, Any]]) -> Answered:
+        """Run a command and keep its answer, in one transaction; answer as before if it was run before.
+
+        Args:
+            do: returns status and a JSON body. What it writes with :meth:`write` is part of the transaction.
+        """
+        if once is None:
+            return Answered(*do())
+        with self.write() as session:
+            earlier = recall(session, [once], self.clock()).get(once)
+            if isinstance(earlier, Exception):
+                raise earlier
+            if earlier is not None:
+                return earlier
+            token = _WRITING.set(session)
+            try:
+                answered = Answered(*do())
+            finally:
+                _WRITING.reset(token)
+            remember(session, [(once, answered)], self.clock())
+        return answered
 
     def proved(self, index: int) -> tuple[bytes, InclusionProof]:
         """Leaf and inclusion proof of an entry, once it is under a published checkpoint.
@@ -138,7 +177,19 @@ def create_home(home: Path) -> tuple[SigningKey, SigningKey]:
     save_signing_key(home / KEY_FILE, key)
     save_signing_key(home / LOG_KEY_FILE, log_key)
     FileKeyStore.create(home / ROOT_KEYS)
+    write_secret(home / LEDGER_KEY_FILE, secrets.token_bytes(LEDGER_KEY_SIZE))
     return key, log_key
+
+
+def _ledger_key(home: Path) -> bytes:
+    """A registry of 0.2 has none yet: its lenders name everybody anew, and find the key here."""
+    path = home / LEDGER_KEY_FILE
+    if not path.exists():
+        write_secret(path, secrets.token_bytes(LEDGER_KEY_SIZE))
+    key = read_secret(path)
+    if len(key) != LEDGER_KEY_SIZE:
+        raise KeyFileError(f"{path} does not hold a key of {LEDGER_KEY_SIZE} bytes")
+    return key
 
 
 def found(home: Path, consortium: Consortium, database: str | None = None) -> str:
@@ -172,8 +223,8 @@ def recipients(parties: Iterable[Party]) -> dict[str, RecipientPublicKey]:
     return {p.id: RecipientPublicKey.from_text(p.recipient_key) for p in parties if p.recipient_key is not None}
 
 
-def open_registry(home: Path) -> Registry:
-    """Open the registry in ``home``.
+def open_registry(home: Path, lease: Lease | None = None) -> Registry:
+    """Open the registry in ``home``; ``lease`` is given where several processes write under one name.
 
     Raises:
         KeyFileError, SignatureError: its keys or its consortium document are not in order.
@@ -191,7 +242,7 @@ def open_registry(home: Path) -> Registry:
     keys = DataKeys(open_keystore(home))
     database = open_database(home)
     database.migrate()
-    log = AuditLog(consortium.log_origin, log_key, consortium.policy, now)
+    log = AuditLog(consortium.log_origin, log_key, consortium.policy, now, lease or Lease())
     registry = Registry(
         home=home,
         database=database,
@@ -202,6 +253,8 @@ def open_registry(home: Path) -> Registry:
         signing_key=key,
         consortium_token=token,
         consortium=consortium,
+        catalogue=Catalogue(key.public),
+        ledger_key=_ledger_key(home),
     )
     finish_forgetting(registry)
     return registry

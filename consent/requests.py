@@ -1,7 +1,8 @@
 """Signed requests: how a caller proves who it is, for one request, for a minute.
 
 The bearer token is a signed document bound to method, path and body hash, so it cannot be replayed on anything else;
-its ``jti`` is remembered until it expires, and what was made before the registry started is refused.
+its ``jti`` is remembered until it expires, and what was made before the registry started is refused. One process keeps
+them in memory (:class:`ReplayGuard`); the workers of one service share them (``consent.replays``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from crypto.keys import PublicKey, SigningKey
 
 LIFETIME = timedelta(seconds=60)
 CLOCK_SKEW = timedelta(seconds=30)
+SEEN_BEFORE = "this request was made before; a signed request acts once"
 
 
 class SignedRequest(Document):
@@ -69,11 +71,11 @@ class ReplayGuard:
             if moment - self._turned >= self.GENERATION:
                 self._before, self._seen, self._turned = self._seen, set(), moment
             if jti in self._seen or jti in self._before:
-                raise NotAuthenticated("this request was made before; a signed request acts once")
+                raise NotAuthenticated(SEEN_BEFORE)
             self._seen.add(jti)
 
 
-def verify_request(
+def check_request(
     token: str,
     key: PublicKey,
     audience: str,
@@ -81,9 +83,12 @@ def verify_request(
     target: str,
     body: bytes,
     moment: datetime,
-    guard: ReplayGuard,
+    started: datetime,
 ) -> SignedRequest:
-    """The request is the key holder's, for exactly this call, now and for the first time.
+    """The request is the key holder's, for exactly this call, and now. Whether for the first time is a guard's to say.
+
+    Args:
+        started: since when requests are remembered; what was made before is refused.
 
     Raises:
         NotAuthenticated: anything else.
@@ -98,7 +103,22 @@ def verify_request(
         raise NotAuthenticated("the request's signature was made for another call")
     if not request.iat - CLOCK_SKEW <= moment <= request.iat + LIFETIME + CLOCK_SKEW:
         raise NotAuthenticated("the request is older than a minute or from the future; check the clock of this machine")
-    if request.iat < guard.started:
+    if request.iat < started:
         raise NotAuthenticated("the request was made before this registry started; make it again")
+    return request
+
+
+def verify_request(
+    token: str,
+    key: PublicKey,
+    audience: str,
+    method: str,
+    target: str,
+    body: bytes,
+    moment: datetime,
+    guard: ReplayGuard,
+) -> SignedRequest:
+    """:func:`check_request`, and for the first time as far as this process knows; raises NotAuthenticated."""
+    request = check_request(token, key, audience, method, target, body, moment, guard.started)
     guard.admit(request.jti, moment)
     return request

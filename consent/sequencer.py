@@ -3,6 +3,9 @@
 One thread integrates (tiles and signed head, within milliseconds of the commit), another publishes (witnesses may be
 slow). Both steps can also be taken by hand, :meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof
 waits for publication: :meth:`Sequencer.wait_for`.
+
+Where several processes serve one log, one of them at a time takes both steps (``consent.turns``); the others follow
+what it publishes, more closely while somebody waits.
 """
 
 from __future__ import annotations
@@ -11,18 +14,21 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from consent import metrics
 from consent.errors import ConsentError, LogDamaged, LogHeld, NotFound, NotWitnessed
 from consent.log import AuditLog, TileStore
 from consent.storage import Database
 from consent.storage.database import upsert
 from consent.storage.lease import LEASE_S
-from consent.storage.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
+from consent.storage.log_tables import LogCheckpointRow, LogPublishedRow, LogTileRow
+from consent.turns import Alone, Standing, Turn
 from consent.witnesses import WitnessAhead, Witnesses
 from crypto.errors import CryptoError, ProofError, SignatureError
 from crypto.merkle import leaf_hash, tree_root
@@ -37,6 +43,9 @@ MOST_WAITING = 24
 """Threads that may wait for publication: fewer than a server has, so that readers are still answered."""
 _RETRY_S = (0.1, 2.0)
 _REST, _LONGEST_REST_S = 4.0, 0.05
+_IDLE_S, _SHARED_S = 1.0, 0.02
+"""How often to look for what another process did: with nothing to expect; where other workers append, or wait."""
+_WELL: Mapping[str, str] = MappingProxyType({})
 logger = logging.getLogger("tahini.log")
 
 
@@ -62,15 +71,15 @@ class _Edge:
 class Sequencer:
     """Brings the log's signed head up to what was appended.
 
-    ``halted`` says why nothing is signed any more, once a witness has seen more of the log than is here.
+    ``halted`` says why nothing is signed any more, once a witness has seen more of the log than is here; ``failing``
+    why the last step failed, while it is being tried again. ``turn`` says which process takes the steps.
     """
 
     database: Database
     log: AuditLog
     witnesses: Witnesses
-    halted: str = ""
-    failing: str = ""
-    """Why the last step failed, while it is being tried again."""
+    turn: Turn = field(default_factory=Alone)
+    read_only: bool = False
     _edge: _Edge = field(default_factory=_Edge, repr=False)
     _work: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), repr=False)
@@ -78,14 +87,36 @@ class Sequencer:
     _publishing_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _appended: threading.Event = field(default_factory=threading.Event, repr=False)
     _integrated: threading.Event = field(default_factory=threading.Event, repr=False)
+    _failures: dict[str, str] = field(default_factory=dict, repr=False)
+    _telling: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _wanted: threading.Event = field(default_factory=threading.Event, repr=False)
     _published: int = 0
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
     _stopping: bool = False
 
     @property
     def published(self) -> int:
-        """Entries under a published checkpoint, as far as this process knows."""
+        """Entries under a published checkpoint, as far as this process knows; whoever asks makes it look again soon."""
+        self._wanted.set()
         return self._published
+
+    @property
+    def halted(self) -> str:
+        return self.turn.told().halted
+
+    @property
+    def failing(self) -> str:
+        return self.turn.told().failing
+
+    def _fares(self, halted: str = "", failing: Mapping[str, str] = _WELL) -> None:
+        """Say why the log halted, or what a step, by its name, failed of; once halted, it stays so."""
+        with self._telling:
+            self._failures.update(failing)
+            first = next(filter(None, self._failures.values()), "")
+            standing = Standing(halted or self.halted, first)
+            if standing != self.turn.told():
+                self.turn.tell(standing)
+                metrics.troubled(bool(standing.halted), bool(standing.failing))
 
     # --- one step of each kind
 
@@ -99,6 +130,8 @@ class Sequencer:
             with self.database.read() as session:
                 state = self.log.state(session)
                 start, stop = state.integrated, min(state.appended, state.integrated + MOST_AT_ONCE)
+                metrics.stage("appended", state.appended)
+                metrics.stage("integrated", state.integrated)
                 if start == stop:
                     return None
                 fresh = self._edge.size != start  # the first time, or another process has written since
@@ -111,6 +144,7 @@ class Sequencer:
             with self.database.write() as session:
                 self._record(session, start, changed, checkpoint)
             self._edge.move(stop, changed)
+        metrics.stage("integrated", checkpoint.size)
         if self.log.policy.quorum == NO_QUORUM:
             self._tell(checkpoint.size)
         self._integrated.set()
@@ -189,9 +223,11 @@ class Sequencer:
             raise LogDamaged(f"the newest signed head is damaged ({error}); run: tahini log fsck") from error
 
     def _tell(self, published: int) -> None:
+        metrics.stage("published", published)
         with self._moved:
-            self._published = max(self._published, published)
-            self._moved.notify_all()
+            if published > self._published:
+                self._published = published
+                self._moved.notify_all()
 
     def _cosign(self, note: str, head: Checkpoint) -> None:
         if self.halted:
@@ -200,12 +236,18 @@ class Sequencer:
             epoch = self.log.lease.hold(session).epoch
         try:
             cosigned = self.witnesses.cosign(note, head, self._prove)
-        except WitnessAhead as error:
-            with self.database.read() as session:
-                state = self.log.state(session)
-            if (state.epoch, state.integrated) == (epoch, head.size):
-                self.halted = str(error)
+        except NotWitnessed as error:
+            metrics.asked_witnesses("refused")
+            if isinstance(error, WitnessAhead):
+                with self.database.read() as session:
+                    state = self.log.state(session)
+                if (state.epoch, state.integrated) == (epoch, head.size):
+                    self._fares(halted=str(error))
             raise
+        finally:
+            for submitter in self.witnesses.submitters:
+                metrics.witnessed(submitter.witness.name, submitter.size)
+        metrics.asked_witnesses("cosigned")
         self.log.policy.open(cosigned)
         with self.database.write() as session:
             if self.log.state(session).epoch != epoch:
@@ -227,15 +269,14 @@ class Sequencer:
 
     def start(self, read_only: bool = False) -> None:
         """Run both steps in the background until :meth:`stop`; with ``read_only`` only follow what others publish."""
-        self._stopping = False
-        steps = (
-            [(self._follow, threading.Event(), "follow")]
-            if read_only
-            else [
+        self._stopping, self.read_only = False, read_only
+        steps = [(self._follow, self._wanted, "follow")] if read_only or self.turn.shared else []
+        if not read_only:
+            steps += [
                 (self._integrate_all, self._appended, "integrate"),
                 (self._publish_once, self._integrated, "publish"),
             ]
-        )
+            self._appended.set()  # whoever starts first takes the lease at once
         self._threads = [
             threading.Thread(target=self._loop, args=(step, event), name=name, daemon=True)
             for step, event, name in steps
@@ -247,6 +288,7 @@ class Sequencer:
         self._stopping = True
         self._appended.set()
         self._integrated.set()
+        self._wanted.set()
         for thread in self._threads:
             thread.join(10)
         self._threads = []
@@ -274,8 +316,14 @@ class Sequencer:
             self._waiting.release()
 
     def _await(self, index: int) -> None:
+        deadline = time.monotonic() + PUBLICATION_TIMEOUT_S
+        look_again = _SHARED_S if self.turn.shared else _IDLE_S
         with self._moved:
-            if not self._moved.wait_for(lambda: self._published > index or self.halted, PUBLICATION_TIMEOUT_S):
+            while not (self.published > index or self.halted):
+                left = deadline - time.monotonic()
+                if left > 0:
+                    self._moved.wait(min(left, look_again))
+                    continue
                 raise NotWitnessed(
                     f"entry {index} is recorded, but no quorum of witnesses has cosigned it within "
                     f"{PUBLICATION_TIMEOUT_S:.0f} s; its proof will be there once they do"
@@ -284,14 +332,19 @@ class Sequencer:
             raise NotWitnessed(f"entry {index} is recorded, but nothing is signed any more: {self.halted}")
 
     def _integrate_all(self) -> None:
+        if not self.turn.mine():
+            return
         while self.integrate() is not None:
             pass
         self._renew()
 
     def _publish_once(self) -> None:
-        self.publish()
+        if self.turn.mine():
+            self.publish()
 
     def _follow(self) -> None:
+        if not self.read_only and self.turn.mine():
+            return
         with self.database.read() as session:
             self._tell(self.log.published_size(session))
 
@@ -306,30 +359,36 @@ class Sequencer:
 
     _renewed: float = 0.0
 
+    def _pause(self, event: threading.Event) -> float:
+        """How long a step that nobody asks for may wait: the one that signs looks for other workers' appends."""
+        return _SHARED_S if event is self._appended and self.turn.shared and self.turn.mine() else _IDLE_S
+
     def _loop(self, step: Callable[[], None], event: threading.Event) -> None:
-        """Do ``step`` whenever there is something new, and once a second; what fails is tried again, more slowly.
+        """Do ``step`` whenever there is something new, and now and then; what fails is tried again, more slowly.
 
         A step rests for as long as it worked, a few times over: under load it does more at once, not more often.
         """
-        retry = _RETRY_S[0]
+        retry, name, pause = _RETRY_S[0], threading.current_thread().name, _IDLE_S
         while not self._stopping:
-            event.wait(1.0)
+            event.wait(pause)
             event.clear()
             if self._stopping:
                 return
             started = time.monotonic()
             try:
                 step()
-                retry = _RETRY_S[0]
+                retry, pause = _RETRY_S[0], self._pause(event)
             except LogHeld as error:
                 logger.info("reading only: %s", error)
+                pause = _IDLE_S
             except Exception as error:
                 # Whatever it was, this thread is the only one that signs: it says so and tries again.
-                self.failing = str(error) if isinstance(error, ConsentError | CryptoError) else type(error).__name__
-                logger.warning("%s", self.failing, exc_info=not isinstance(error, ConsentError | CryptoError))
+                failing = str(error) if isinstance(error, ConsentError | CryptoError) else type(error).__name__
+                logger.warning("%s", failing, exc_info=not isinstance(error, ConsentError | CryptoError))
+                self._fares(failing={name: failing})
                 time.sleep(retry)
                 retry = min(2 * retry, _RETRY_S[1])
                 event.set()
             else:
-                self.failing = ""
+                self._fares(failing={name: ""})
                 time.sleep(min(_REST * (time.monotonic() - started), _LONGEST_REST_S))

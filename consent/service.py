@@ -1,18 +1,24 @@
-"""What every HTTP service over a registry has in common: limits, problem details, health."""
+"""What every HTTP service over a registry has in common: limits, a journal, problem details, health, readiness."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from consent.errors import ConsentError
+from consent.endpoints.shared import problems
+from consent.errors import ConsentError, StorageFailed
+from consent.journal import PROBLEM, REQUEST_ID, Journal
+from consent.readiness import check_ready
 from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
 
@@ -22,11 +28,25 @@ logger = logging.getLogger("tahini.registry")
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
+class Problem(JSONResponse):
+    """An RFC 9457 problem document; its code is written into the request's line of the journal."""
+
+    media_type = "application/problem+json"
+
+    def __init__(self, body: dict[str, Any], headers: dict[str, str]) -> None:
+        super().__init__(body, body["status"], headers)
+        self._code = body["type"].rpartition(":")[2]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[PROBLEM] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def problem(status: int, code: str, detail: str) -> JSONResponse:
     """An RFC 9457 problem document."""
     body = {"type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
     headers = {"Retry-After": "1"} if status == 503 else {}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return Problem(body, headers)
 
 
 class LimitBody:
@@ -47,13 +67,58 @@ class LimitBody:
         await self._app(scope, receive, send)
 
 
-def service(title: str, registry: Registry) -> FastAPI:
-    """An application with the house's error handling and ``/healthz``, and nothing else yet."""
-    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
+PERSONAL = (
+    "/v1/me", "/v1/decisions", "/v1/consent-states", "/v1/checks", "/v1/revocations", "/v1/subjects", "/v1/token",
+    "/v1/imports",
+)  # fmt: skip
+"""Where answers are about people: nothing on the way keeps them, refusals included."""
+
+
+class NoStore:
+    """``Cache-Control: no-store`` on whatever is answered about people."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PERSONAL):
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
+def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
+    """An application of these routers, with the house's error handling, ``/healthz`` and ``/readyz``.
+
+    The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a second copy of each
+    and look through router after router at every request.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for router in routers:
+                await stack.enter_async_context(router.lifespan_context(app))
+            yield
+
+    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None, lifespan=lifespan)
+    for router in routers:
+        app.router.routes.extend(router.routes)
     app.add_middleware(LimitBody)
+    app.add_middleware(NoStore)
+    app.add_middleware(Journal)
 
     @app.exception_handler(ConsentError)
     def refused(_: Request, error: ConsentError) -> JSONResponse:
+        if isinstance(error, StorageFailed) and error.__cause__ is not None:
+            logger.warning("%s", error)  # the database's own words, with its address in them: for the journal alone
+            return problem(error.status, error.code, "the registry's database does not answer; nothing was recorded")
         return problem(error.status, error.code, str(error))
 
     @app.exception_handler(CryptoError)
@@ -69,14 +134,18 @@ def service(title: str, registry: Registry) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
+            return problem(422, "malformed", "body: it cannot be read as JSON")
         return problem(error.status_code, "http", str(error.detail))
 
     @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
-        return problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+        answer = problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
+        answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]  # this answer is made outside of the journal
+        return answer
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=problems())
     def healthz() -> dict[str, Any]:
         """How far the log is: entries with an index, under a signed head, under a cosigned one."""
         sequencer = registry.sequencer
@@ -90,5 +159,11 @@ def service(title: str, registry: Registry) -> FastAPI:
                 "published": published,
                 "writer": writer,
             }
+
+    @app.get("/readyz", responses=problems())
+    def readyz() -> dict[str, str]:
+        """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
+        check_ready(registry)
+        return {"status": "ready"}
 
     return app

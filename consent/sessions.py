@@ -1,6 +1,8 @@
 """Sessions of institutions with the registry; see ``crypto.sessions`` for how they are agreed.
 
-They live in memory: after a restart the caller makes a new one. A party has a few at a time; the oldest goes first.
+They live in the memory of the process they were begun at, with the window that lets each request in once: after a
+restart, and at another worker of the same service, the caller is told so, signs instead, or begins a new one. A party
+has a few at a time; the oldest goes first.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -18,9 +20,10 @@ from pydantic import Field
 
 from consent.documents import Party
 from consent.errors import NotAuthenticated
+from consent.identity.jwts import peek_kid
 from consent.schema import Document, Instant, KeyText, Sha256
 from crypto.errors import SignatureError
-from crypto.keys import SigningKey
+from crypto.keys import PublicKey, SigningKey
 from crypto.sessions import CounterWindow, Ephemeral, request_mac
 
 LIFETIME = timedelta(minutes=10)
@@ -51,23 +54,31 @@ class SessionAnswer(Document):
 @dataclass
 class _Session:
     party: Party
+    begun_with: str
+    """Thumbprint of the party's key that the offer was signed with."""
     key: bytes = field(repr=False)
     expires_at: datetime
     window: CounterWindow = field(default_factory=CounterWindow)
 
 
+def _only_key(party: Party, _: str | None) -> PublicKey:
+    return party.key
+
+
 @dataclass
 class Sessions:
-    """The registry's side."""
+    """The registry's side. ``find``: a party's live key by its thumbprint; raises NotAuthenticated when it is none."""
 
     audience: str
     signing_key: SigningKey = field(repr=False)
+    find: Callable[[Party, str | None], PublicKey] = field(default=_only_key, repr=False)
     _open: dict[str, _Session] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def begin(self, party: Party, offer_token: str, moment: datetime) -> str:
         """Answer a party's offer; returns the signed answer. Raises SignatureError or NotAuthenticated."""
-        offer = SessionOffer.verify(offer_token, party.key)
+        begun_with = self.find(party, peek_kid(offer_token))
+        offer = SessionOffer.verify(offer_token, begun_with)
         if (offer.caller, offer.audience) != (party.id, self.audience):
             raise NotAuthenticated("the offer of a session names somebody else")
         ephemeral = Ephemeral()
@@ -84,15 +95,27 @@ class Sessions:
             mine = [name for name, known in self._open.items() if known.party.id == party.id]
             for oldest in mine[: max(0, len(mine) + 1 - MOST_PER_PARTY)]:
                 del self._open[oldest]
-            self._open[answer.id] = _Session(party, key, answer.expires_at)
+            self._open[answer.id] = _Session(party, begun_with.thumbprint, key, answer.expires_at)
         return token
 
     def known(self, credentials: str, moment: datetime) -> tuple[_Session, int, str]:
-        """The session, counter and MAC that are claimed; raises NotAuthenticated when there is no such session."""
+        """The session, counter and MAC that are claimed.
+
+        Raises:
+            NotAuthenticated: there is no such session, or the key it was begun with was revoked.
+        """
         match = _CREDENTIALS.fullmatch(credentials)
         session = self._open.get(match[1]) if match else None
         if match is None or session is None or session.expires_at <= moment:
-            raise NotAuthenticated("there is no such session (any more); begin a new one")
+            raise NotAuthenticated(
+                "this process knows no such session (any more); sign the request, or begin a new one"
+            )
+        try:
+            self.find(session.party, session.begun_with)
+        except NotAuthenticated:
+            with self._lock:
+                self._open.pop(match[1], None)
+            raise
         return session, int(match[2]), match[3]
 
     def verify(self, credentials: str, method: str, target: str, body: bytes, moment: datetime) -> Party:

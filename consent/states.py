@@ -51,9 +51,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.GIVEN, Event.EXPIRE): State.EXPIRED,
     (State.GIVEN, Event.SUSPEND): State.SUSPENDED,
     (State.GIVEN, Event.SUPERSEDE): State.SUPERSEDED,
+    (State.SUSPENDED, Event.SUPERSEDE): State.SUPERSEDED,
     (State.REFUSED, Event.GIVE): State.GIVEN,
     (State.WITHDRAWN, Event.GIVE): State.GIVEN,
+    (State.WITHDRAWN, Event.REFUSE): State.REFUSED,
     (State.EXPIRED, Event.GIVE): State.GIVEN,
+    (State.EXPIRED, Event.REFUSE): State.REFUSED,
     (State.EXPIRED, Event.WITHDRAW): State.WITHDRAWN,
     (State.SUSPENDED, Event.RESUME): State.GIVEN,
     (State.SUSPENDED, Event.WITHDRAW): State.WITHDRAWN,
@@ -78,5 +81,6 @@ def state_after(events: Iterable[Event]) -> State:
 
 def state_at(state: State, expiry_time: datetime | None, moment: datetime) -> State:
     """What a stored state means at ``moment``: expiry is true without anybody doing anything."""
-    expired = state is State.GIVEN and expiry_time is not None and expiry_time <= moment
+    lasting = state in {State.GIVEN, State.SUSPENDED}
+    expired = lasting and expiry_time is not None and expiry_time <= moment
     return step(state, Event.EXPIRE) if expired else state

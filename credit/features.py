@@ -17,7 +17,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from credit.errors import FeatureError
@@ -248,3 +250,25 @@ def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.Da
     if not stale:
         return kept
     return kept.assign(**{name: kept[name].mask(rows) for name, rows in stale.items()})
+
+
+def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, last: date | None) -> pd.DataFrame:
+    """Only facts recorded from ``first`` to ``last`` (either open): other values become missing, other outcomes go.
+
+    What has no date cannot be shown to be inside: a value becomes missing, a row goes with its outcome.
+    """
+
+    def inside(column: str | None) -> NDArray[np.bool_]:
+        if column is None:
+            return np.zeros(len(table), dtype=bool)
+        days = _dates(table[column]).dt.normalize()
+        reached = days.notna().to_numpy()
+        if first is not None:
+            reached = reached & (days >= pd.Timestamp(first)).to_numpy()  # pandas lends its arrays read-only
+        if last is not None:
+            reached = reached & (days <= pd.Timestamp(last)).to_numpy()
+        return np.asarray(reached)
+
+    kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in registry.features}
+    narrowed = table.assign(**kept)
+    return narrowed[inside(registry.outcome_dated_by)]

@@ -31,7 +31,7 @@ MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 
 
 class _Registry(jws.JWSRegistry):
-    """joserfc's checks, with room for a consent snapshot of a large lender."""
+    """joserfc's checks, with room for the consent state of a large lender."""
 
     max_payload_length = MAX_DOCUMENT_BYTES
 

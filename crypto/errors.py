@@ -31,3 +31,7 @@ class MaskError(CryptoError):
 
 class PolicyError(CryptoError):
     """A trust policy is malformed or cannot be satisfied."""
+
+
+class PseudonymError(CryptoError):
+    """A name cannot be made, or the key service's answer does not prove that it used the key it published."""

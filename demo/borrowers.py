@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from consent.commands.enrol_subjects import Enrolment
-from consent.documents import TRAINING_PURPOSE, Action, Choice, Decision, Notice, Sensitivity
+from consent.documents import Action, Choice, Decision, Notice
+from consent.naming.client import Names
 from consent.schema import now
+from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
 from crypto.keys import SigningKey
-from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
 
 Answer = Literal["gives", "refuses", "silent"]
 GIVES, REFUSES = 0.86, 0.08
@@ -40,6 +42,15 @@ def make_notice(lenders: list[str], epsilon: float) -> Notice:
         version=1,
         purpose=TRAINING_PURPOSE,
         recipients=tuple(lenders),
+        terms=Terms(
+            pii_type={
+                "ordinary": ("https://w3id.org/dpv/pd#CreditRecord", "https://w3id.org/dpv/pd#FinancialAccount"),
+                "sensitive": ("https://w3id.org/dpv/pd#Income",),
+            },
+            storage_locations=("at the lender",),
+            jurisdiction=("CN",),
+            validity_days=365,
+        ),
         texts={
             "en": " ".join(NOTICE_EN.split()).format(lenders=all_names, epsilon=epsilon),
             "zh": "".join(NOTICE_ZH.split("\n")).format(lenders="、".join(names), epsilon=epsilon),
@@ -99,19 +110,17 @@ class Borrower:
         return self.decide(notice, answers)
 
 
-def make_borrowers(
-    lender: str, identities: list[str], lender_key: bytes, consortium_key: bytes, rng: np.random.Generator
-) -> list[Borrower]:
-    """The borrowers of one lender; ``rng`` fixes their answers, never their keys."""
-    draws = rng.random((len(identities), 3))
+def make_borrowers(lender: str, people: Sequence[Names], rng: np.random.Generator) -> list[Borrower]:
+    """The borrowers of one lender by their names; ``rng`` fixes their answers, never their keys."""
+    draws = rng.random((len(people), 3))
     borrowers = []
-    for identity, (answer, sensitive, language) in zip(identities, draws, strict=True):
+    for names, (answer, sensitive, language) in zip(people, draws, strict=True):
         said: Answer = "gives" if answer < GIVES else "refuses" if answer < GIVES + REFUSES else "silent"
         borrowers.append(
             Borrower(
                 lender=lender,
-                pseudonym=pairwise_pseudonym(lender_key, identity),
-                ledger_pseudonym=ledger_pseudonym(consortium_key, identity),
+                pseudonym=names.pairwise,
+                ledger_pseudonym=names.ledger,
                 key=SigningKey.generate(),
                 answer=said,
                 sensitive=bool(sensitive < GIVES_SENSITIVE),

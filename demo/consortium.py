@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import clients.node
+import consent.naming.keys
 import consent.registry
 import server.home
 from clients.witness import create_witness
 from consent.client import RegistryClient
-from consent.documents import Consortium, Membership, Party, Role
+from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, witnessed_by
-from crypto.pseudonyms import KEY_SIZE
 
 LOG_ORIGIN = "tahini.example/consent-log"
 
@@ -31,10 +30,6 @@ class Founded:
     registry_key: SigningKey
     auditor_key: SigningKey
     auditor_recipient: RecipientKey
-    lender_keys: dict[str, bytes] = field(repr=False)
-    """Each lender's key for pairwise pseudonyms."""
-    consortium_key: bytes = field(repr=False)
-    """The lenders' shared key for ledger pseudonyms."""
 
     @property
     def registry_home(self) -> Path:
@@ -44,14 +39,22 @@ class Founded:
     def coordinator_home(self) -> Path:
         return self.root / "coordinator"
 
+    @property
+    def naming_home(self) -> Path:
+        return self.root / "naming"
+
     def node_home(self, lender: str) -> Path:
         return self.root / "lenders" / lender
 
-    def connect(self, url: str) -> None:
-        """Every party pins the signed consortium and learns where the registry is."""
+    def connect(self, url: str, naming_url: str) -> None:
+        """Every party pins the signed consortium and learns where the registry is, and where names are made."""
         key = self.registry_key.public.text
+        naming = consent.naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
+        consent.naming.keys.join(self.naming_home, naming, self.token)
         for lender in self.consortium.lenders:
-            settings = clients.node.NodeSettings(lender=lender.id, registry_url=url, registry_key=key)
+            settings = clients.node.NodeSettings(
+                lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url
+            )
             clients.node.join(self.node_home(lender.id), settings, self.token)
         coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
         server.home.join(self.coordinator_home, coordinator, self.token)
@@ -72,7 +75,12 @@ def _stated(party: Party, key: SigningKey) -> Party:
 
 
 def found(
-    root: Path, lenders: list[str], epsilon: float, delta: float, witness_urls: Mapping[str, str] | None = None
+    root: Path,
+    lenders: list[str],
+    epsilon: float,
+    delta: float,
+    witness_urls: Mapping[str, str] | None = None,
+    cover_rate: float = DEFAULT_COVER_RATE,
 ) -> Founded:
     """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total.
 
@@ -86,11 +94,8 @@ def found(
     auditor_key, auditor_recipient = SigningKey.generate(), RecipientKey.generate()
     save_signing_key(auditor_home / "auditor.key", auditor_key)
     save_recipient_key(auditor_home / "auditor.recipient.key", auditor_recipient)
-    consortium_key = os.urandom(KEY_SIZE)
-    lender_keys = {name: os.urandom(KEY_SIZE) for name in lenders}
-    node_keys = {
-        name: clients.node.create_home(root / "lenders" / name, lender_keys[name], consortium_key) for name in lenders
-    }
+    naming_key = consent.naming.keys.create_home(root / "naming")
+    node_keys = {name: clients.node.create_home(root / "lenders" / name) for name in lenders}
 
     witnesses = {name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders}
     asked = tuple(Witness(name, witnesses[name], url) for name, url in witness_urls.items())
@@ -108,11 +113,13 @@ def found(
             party("registry", "Consent registry", Role.REGISTRY, registry_key),
             party("coordinator", "Coordinator", Role.COORDINATOR, coordinator_key),
             party("auditor", "Auditor", Role.AUDITOR, auditor_key, auditor_recipient),
+            party("naming", "Naming service", Role.NAMING, naming_key),
             *(party(name, f"{name.title()} Finance", Role.LENDER, key) for name, key in node_keys.items()),
         ),
         log_policy=policy.text,
         max_epsilon=epsilon,
         max_delta=delta,
+        cover_rate=cover_rate,
     )
     token = consent.registry.found(root / "registry", consortium)
-    return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient, lender_keys, consortium_key)
+    return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient)

@@ -1,4 +1,4 @@
-"""The registry and the coordinator as real processes, and how they are watched."""
+"""The registry, the naming service, the witnesses and the coordinator as real processes, and how they are watched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from typing import Any
 import httpx
 
 from clients.app import SIMULATED_HOMES
+from consent.identity.settings import ENVIRONMENT
 from demo.errors import DemoError
 
 START_TIMEOUT_S = 60.0
+DEVELOPMENT = {ENVIRONMENT: "development"}
+"""The registry believes an issuer over http only so."""
 
 
 def free_port() -> int:
@@ -66,41 +69,48 @@ def tail(log: Path, lines: int = 1) -> str:
 
 
 @contextmanager
-def registry_process(home: Path, port: int, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """``tahini registry serve`` on loopback; stopped on the way out."""
-    command = ["-m", "tahini", "registry", "serve", "--home", str(home), "--port", str(port)]
-    process = _start(command, log, {}, stdout=subprocess.DEVNULL)
+def _service(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """``tahini …`` as a process of its own; stopped on the way out."""
+    process = _start(["-m", "tahini", *arguments], log, DEVELOPMENT, stdout=subprocess.DEVNULL)
     try:
         yield process
     finally:
         _stop(process)
 
 
-@contextmanager
-def witness_process(homes: list[Path], port: int, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """``tahini witness serve`` for all lenders on loopback; stopped on the way out."""
+def registry_process(home: Path, port: int, log: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The registry on loopback."""
+    return _service(["registry", "serve", "--home", str(home), "--port", str(port)], log)
+
+
+def witness_process(homes: list[Path], port: int, log: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The witnesses of all lenders on loopback."""
     named = [argument for home in homes for argument in ("--home", str(home))]
-    process = _start(
-        ["-m", "tahini", "witness", "serve", *named, "--port", str(port)], log, {}, stdout=subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        _stop(process)
+    return _service(["witness", "serve", *named, "--port", str(port)], log)
 
 
-def wait_for_registry(url: str, process: subprocess.Popen[str], log: Path) -> None:
-    """Returns once the registry answers; raises DemoError when it ended or takes too long."""
+def naming_process(home: Path, port: int, log: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The naming service on loopback."""
+    return _service(["names", "serve", "--home", str(home), "--port", str(port)], log)
+
+
+def issuer_process(port: int, log: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The development issuer that borrowers log in at."""
+    return _service(["issuer", "serve", "--port", str(port)], log)
+
+
+def wait_for(what: str, url: str, process: subprocess.Popen[str], log: Path) -> None:
+    """Returns once the service answers; raises DemoError when it ended or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise DemoError(f"the registry ended at its start ({tail(log)})")
+            raise DemoError(f"{what} ended at its start ({tail(log)})")
         try:
             if httpx.get(f"{url}/healthz", timeout=2).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise DemoError(f"the registry did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
+    raise DemoError(f"{what} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
 
 
 @dataclass

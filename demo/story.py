@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
@@ -15,8 +15,10 @@ from clients.node import BOOK_FILE, Node, approve
 from clients.source import import_book
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import TRAINING_PURPOSE, Campaign, Notice
+from consent.documents import Campaign, Notice
+from consent.naming.client import Names
 from consent.schema import now
+from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry
 from demo.aftermath import audit_log, compare
 from demo.borrowers import Borrower, make_borrowers, make_notice
@@ -24,7 +26,16 @@ from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import IDENTITY, Split, split
 from demo.outcome import Outcome, Settings, View
-from demo.services import coordinator_process, free_port, registry_process, wait_for_registry, witness_process
+from demo.portal import Portal, trusted_issuer
+from demo.services import (
+    coordinator_process,
+    free_port,
+    issuer_process,
+    naming_process,
+    registry_process,
+    wait_for,
+    witness_process,
+)
 from demo.training import train
 from privacy.charges import Budget
 from server.home import Coordinator
@@ -50,31 +61,38 @@ def run(settings: Settings, view: View) -> Outcome:
     view.end(f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held out")
 
     view.begin("Found the consortium")
-    port, witness_port = free_port(), free_port()
+    port, witness_port, naming_port, issuer_port = free_port(), free_port(), free_port(), free_port()
     witness_urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in parts.lenders}
     founded = found(settings.workspace, list(parts.lenders), settings.epsilon, settings.delta, witness_urls)
     view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender is a witness")
     url = f"http://127.0.0.1:{port}"
-    founded.connect(url)
+    naming_url = f"http://127.0.0.1:{naming_port}"
+    founded.connect(url, naming_url)
+    portal = Portal(url, f"http://127.0.0.1:{issuer_port}")
     logs = settings.workspace / "logs"
     logs.mkdir()
 
     with ExitStack() as stack:
+        stack.enter_context(trusted_issuer(founded.registry_home, portal.issuer_url))
         registry = stack.enter_context(registry_process(founded.registry_home, port, logs / "registry.log"))
         homes = [founded.node_home(name) for name in parts.lenders]
         stack.enter_context(witness_process(homes, witness_port, logs / "witnesses.log"))
         coordinator = stack.enter_context(
             coordinator_process(founded.coordinator_home, homes, logs / "coordinator.log")
         )
-        view.begin("Import the loan books")
-        _import_books(founded, parts, settings.loans.registry)
-        view.end("identity numbers replaced by pairwise pseudonyms")
-        view.begin("Start the consent registry")
-        wait_for_registry(url, registry, logs / "registry.log")
-        view.end(url)
+        naming = stack.enter_context(naming_process(founded.naming_home, naming_port, logs / "naming.log"))
+        issuer = stack.enter_context(issuer_process(issuer_port, logs / "issuer.log"))
+        view.begin("Start the consent registry and the naming service")
+        wait_for("the registry", url, registry, logs / "registry.log")
+        wait_for("the naming service", naming_url, naming, logs / "naming.log")
+        wait_for("the login issuer", portal.issuer_url, issuer, logs / "issuer.log")
+        view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
+        view.begin("Name the borrowers and import the loan books")
+        people = _import_books(founded, parts, settings.loans.registry, view)
+        view.end("no identity number left its lender, and none is in a book")
 
         asked = bool(settings.loans.registry.sensitive())
-        notice, borrowers = _consent(founded, url, parts, settings, asked, view)
+        notice, borrowers = _consent(founded, url, people, settings, asked, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
         first_checkpoint = auditor.checkpoint_note()
@@ -82,36 +100,45 @@ def run(settings: Settings, view: View) -> Outcome:
 
         campaign = _campaign(founded, url, settings, view)
         outcome = Outcome(settings, parts, founded, campaign, _consent_counts(borrowers))
-        train(outcome, coordinator, url, notice, borrowers, asked, view)
+        train(outcome, coordinator, portal, notice, borrowers, asked, view)
         compare(outcome, borrowers, view)
         audit_log(outcome, url, first_checkpoint, view)
         outcome.seconds = time.monotonic() - started
     return outcome
 
 
-def _import_books(founded: Founded, parts: Split, registry: FeatureRegistry) -> None:
+def _import_books(founded: Founded, parts: Split, registry: FeatureRegistry, view: View) -> dict[str, list[Names]]:
+    """Each lender has its people named, proofs verified, and writes its book; returns the names, loan by loan."""
+    people: dict[str, list[Names]] = {}
+    accounts, before = sum(map(len, parts.lenders.values())), 0
     for name, loans in parts.lenders.items():
-        path = founded.node_home(name) / BOOK_FILE
-        import_book(path, loans, IDENTITY, registry, founded.lender_keys[name], f"lender {name!r}")
+        node = Node.open(founded.node_home(name))
+        with node.naming() as naming:
+            people[name] = naming.names(
+                loans[IDENTITY].astype(str).tolist(),
+                lambda done, _, before=before: view.advance(before + done, accounts),  # type: ignore[misc]
+            )
+        names = [person.pairwise for person in people[name]]
+        import_book(node.home / BOOK_FILE, loans, names, registry, f"lender {name!r}")
+        before += len(loans)
+    return people
 
 
 def _consent(
-    founded: Founded, url: str, parts: Split, settings: Settings, asked: bool, view: View
+    founded: Founded, url: str, named: Mapping[str, list[Names]], settings: Settings, asked: bool, view: View
 ) -> tuple[Notice, list[Borrower]]:
     """Publish the notice, enrol everybody, record what they decide."""
     view.begin("Publish the notice")
-    notice = make_notice(list(parts.lenders), settings.epsilon)
+    notice = make_notice(list(named), settings.epsilon)
     founded.operator(url).publish_notice(notice, founded.registry_key)
     view.end("in English and Chinese, hashed and logged")
 
     view.begin("Enrol the borrowers")
     rng = np.random.default_rng([settings.seed, 1])
     borrowers: list[Borrower] = []
-    accounts = sum(map(len, parts.lenders.values()))
-    for name, loans in parts.lenders.items():
-        people = make_borrowers(
-            name, loans[IDENTITY].astype(str).tolist(), founded.lender_keys[name], founded.consortium_key, rng
-        )
+    accounts = sum(map(len, named.values()))
+    for name, names in named.items():
+        people = make_borrowers(name, names, rng)
         client = Node.open(founded.node_home(name)).registry()
         before = len(borrowers)
         _pipelined(

@@ -17,6 +17,7 @@ from credit.models import CreditModel, binning_from
 from demo.borrowers import Borrower
 from demo.errors import DemoError
 from demo.outcome import NAMED, Outcome, Round, View
+from demo.portal import Portal
 from demo.services import CoordinatorProcess
 from server.home import BINNING_FILE, load_round
 
@@ -26,7 +27,7 @@ OTHERS_WHO_WITHDRAW = 100
 def train(
     outcome: Outcome,
     coordinator: CoordinatorProcess,
-    url: str,
+    portal: Portal,
     notice: Notice,
     borrowers: Sequence[Borrower],
     asked: bool,
@@ -59,7 +60,7 @@ def train(
                 view.round(int(event["round"]), mechanism.rounds, auc, float(event["epsilon"]))
             case "held":
                 view.end(f"held after round {outcome.hold_after} of {mechanism.rounds}")
-                _withdraw(outcome, url, notice, borrowers, asked, view)
+                _withdraw(outcome, portal, notice, borrowers, asked, view)
                 view.begin("Train on without them")
                 coordinator.send({"command": "continue"})
             case "stopped":
@@ -85,7 +86,7 @@ class _Scorer:
 
 
 def _withdraw(
-    outcome: Outcome, url: str, notice: Notice, borrowers: Sequence[Borrower], asked: bool, view: View
+    outcome: Outcome, portal: Portal, notice: Notice, borrowers: Sequence[Borrower], asked: bool, view: View
 ) -> None:
     """One named borrower and a hundred others, all of whom were in the last round, change their mind."""
     view.begin("Borrowers withdraw")
@@ -97,8 +98,9 @@ def _withdraw(
         in_use += [by_name[name] for name in store.members(number)]
     order = np.random.default_rng([outcome.settings.seed, 2]).permutation(len(in_use))
     leaving = [in_use[i] for i in order[: 1 + min(OTHERS_WHO_WITHDRAW, len(in_use) // 10)]]
-    client = RegistryClient(url, outcome.founded.consortium)
-    for done, person in enumerate(leaving, 1):
+    portal.withdraw_all(leaving[0], Node.open(outcome.founded.node_home(leaving[0].lender)))
+    client = RegistryClient(portal.registry_url, outcome.founded.consortium)
+    for done, person in enumerate(leaving[1:], 2):
         receipts = client.decide([person.withdrawal(notice, asked)])
         if set(receipts[0].states.values()) - {"withdrawn"}:
             raise DemoError("the registry acknowledged a withdrawal that it did not record")
@@ -106,4 +108,4 @@ def _withdraw(
     client.close()
     outcome.withdrawn = leaving
     outcome.consent["withdrawn"] = len(leaving)
-    view.end(f"{NAMED} and {len(leaving) - 1} others, each with a signed receipt")
+    view.end(f"{NAMED} and {len(leaving) - 1} others, each with a signed receipt; {NAMED} did it in the portal")

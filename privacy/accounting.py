@@ -10,9 +10,6 @@ import math
 from collections.abc import Iterable
 from functools import lru_cache
 
-from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
-from dp_accounting.pld import PLDAccountant
-
 from privacy.charges import Budget, Charge, merge
 from privacy.errors import PrivacyError
 
@@ -27,6 +24,10 @@ HOPELESS = 1e4
 def _composed(charges: tuple[Charge, ...], delta: float) -> float:
     if sum(charge.steps / charge.noise_multiplier**2 for charge in charges if charge.sampling_rate == 1) > HOPELESS:
         return math.inf
+    # Imported here: they take two seconds, and most processes that load this module never compose anything.
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+    from dp_accounting.pld import PLDAccountant
+
     accountant = PLDAccountant(value_discretization_interval=DISCRETISATION)
     for charge in charges:
         event = GaussianDpEvent(charge.noise_multiplier)

@@ -14,20 +14,33 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import opendp.prelude as dp
 from numpy.typing import NDArray
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import make_gaussian, make_laplace
+from opendp.metrics import l1_distance, l2_distance
+from opendp.mod import Measurement, enable_features
 
 from privacy.errors import PrivacyError
 
 GRID_STEPS_PER_STD = 1 << 20
 LARGEST_STEPS = 1 << 61
 
-dp.enable_features("contrib")
+enable_features("contrib")
 
 
 @lru_cache(maxsize=16)
-def _sampler(scale: float) -> dp.Measurement:
-    return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale)
+def _sampler(scale: float) -> Measurement:
+    return make_gaussian(vector_domain(atom_domain(T="i64")), l2_distance(T="f64"), scale)
+
+
+@lru_cache(maxsize=16)
+def _laplace_sampler(scale: float) -> Measurement:
+    return make_laplace(vector_domain(atom_domain(T="i64")), l1_distance(T="i64"), scale)
+
+
+def discrete_laplace(size: int, scale: float) -> NDArray[np.int64]:
+    """``size`` independent draws of the discrete Laplace distribution (Ghosh, Roughgarden & Sundararajan 2009)."""
+    return np.asarray(_laplace_sampler(scale)([0] * size), dtype=np.int64)
 
 
 def discrete_gaussian(size: int, scale: float) -> NDArray[np.int64]:

@@ -16,6 +16,41 @@ settings.register_profile("house", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("house")
 
 
+LONGEST = (
+    "test_demo", "test_workers", "test_faults", "test_registry_faults", "test_gate", "test_operation", "test_fuzz",
+    "test_tokens", "test_decisions", "test_api", "test_security",
+)  # fmt: skip
+"""Files that go first, so that processes that share the tests end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An SQLite database that is still empty becomes a copy of a migrated one, which is quicker than to migrate each.
+
+    What the migrations do is tested in ``test_migrations.py``, step by step.
+    """
+    template, migrate = tmp_path_factory.mktemp("migrated") / "migrated.db", Database.migrate
+    database = Database(template)
+    database.migrate()
+    database.close()
+
+    def copied(self: Database, revision: str = "head") -> None:
+        path = self.location
+        if isinstance(path, Path) and revision == "head" and not (path.exists() and path.stat().st_size):
+            path.touch()
+            path.write_bytes(template.read_bytes())
+        migrate(self, revision)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "migrate", copied)
+        yield
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """Borrowers enrolled and decided; no campaign yet."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.effort import slow
 from support.house import loans
 
 from consent.client import RegistryClient, load_consortium
@@ -154,6 +155,7 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
     assert json.loads(done.stdout)["entries"] == finished[2]["log"]["entries"]
 
 
+@slow
 def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
     loans(900, 1).to_parquet(tmp_path / "t.parquet")
     run = tmp_path / "run"

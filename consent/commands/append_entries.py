@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consent.commands.record_decisions import find_subjects
-from consent.documents import Party
+from consent.documents import Party, Role
 from consent.entries import Entry, entry_for_subject
-from consent.errors import Malformed, NotFound
+from consent.errors import Malformed, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.schema import Pseudonym, Sha256, Slug
+from consent.subjects import Subject, find_subjects
 from crypto.keys import unb64
 
 MAX_BATCH = 256
@@ -26,6 +26,7 @@ MAX_BODY_TEXT = MAX_BODY_BYTES * 4 // 3 + 4
 EntryType = Literal[
     "use.read", "use.scored", "use.explained", "use.corrected", "use.exported", "use.deleted", "use.refused",
     "system.started", "system.stopped", "system.changed", "review.made", "incident.opened", "incident.closed",
+    "names.evaluated", "names.keys",
 ]  # fmt: skip
 """What a party can log by itself. The registry's own types are written by its commands and by nobody else."""
 CountName = Literal["rows", "people", "columns", "models", "attempts", "refusals", "files"]
@@ -45,6 +46,17 @@ def _decoded(text: str) -> bytes:
 Count = Annotated[int, Field(ge=0, lt=1_000_000_000)]
 
 
+class NamesEvaluated(BaseModel):
+    """Whom the key service named how many people for, and with which of its keys. Never an element, never a name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lender: Slug
+    kind: Literal["pairwise", "ledger"]
+    version: int = Field(ge=1, le=999)
+    count: int = Field(ge=1, lt=1_000_000_000)
+
+
 class NewEntry(BaseModel):
     """One entry. ``body`` is base64url; it is sealed to the parties in ``to``, or under borrower ``subject``'s key."""
 
@@ -54,6 +66,7 @@ class NewEntry(BaseModel):
     campaign: Sha256 | None = None
     counts: dict[CountName, Count] = Field(default_factory=dict)
     hashes: dict[HashName, Sha256] = Field(default_factory=dict)
+    names: NamesEvaluated | None = None
     to: tuple[Slug, ...] = Field(default=(), max_length=16)
     subject: Pseudonym | None = None
     body: str = Field(default="", max_length=MAX_BODY_TEXT)
@@ -62,6 +75,12 @@ class NewEntry(BaseModel):
     def _one_reader(self) -> Self:
         if bool(self.to) == (self.subject is not None):
             raise ValueError("an entry is sealed either to the parties in 'to' or to a 'subject'")
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_was_named(self) -> Self:
+        if (self.names is not None) != (self.type == "names.evaluated"):
+            raise ValueError("'names' belongs to names.evaluated, and to nothing else")
         return self
 
     def public(self) -> dict[str, Any]:
@@ -73,6 +92,8 @@ class NewEntry(BaseModel):
             fields["counts"] = self.counts
         if self.hashes:
             fields["hashes"] = self.hashes
+        if self.names:
+            fields["names"] = self.names.model_dump()
         return fields
 
 
@@ -89,14 +110,18 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
 
     Raises:
         NotFound: a recipient that has no key to seal to, or a borrower that is not the caller's.
+        NotAllowed: an entry about names by anybody but the key service, or any other entry by the key service.
         Malformed: a body that is not base64url or too long.
     """
-    data_keys = _data_keys(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
+    if any(entry.type.startswith("names.") != (author.role is Role.NAMING) for entry in entries):
+        raise NotAllowed("entries about names are the key service's, and it writes no others")
+    subjects = _subjects(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
     sealed = []
     for entry in entries:
         body = _decoded(entry.body)
         if entry.subject is not None:
-            sealed.append(entry_for_subject(entry.type, author.id, entry.public(), data_keys[entry.subject], body))
+            about = subjects[entry.subject]
+            sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))
             continue
         for name in entry.to:
             if name not in registry.sealer.recipients:
@@ -105,12 +130,12 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
     return sealed
 
 
-def _data_keys(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, bytes]:
+def _subjects(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, Subject]:
     if not names:
         return {}
     with registry.database.read() as session:
         found = find_subjects(registry, session, names)
-    mine = {name: subject.data_key for name, subject in found.items() if subject.lender == author.id}
+    mine = {name: subject for name, subject in found.items() if subject.lender == author.id}
     if len(mine) != len(names):
         raise NotFound("one of these borrowers is not enrolled by the caller")
     return mine

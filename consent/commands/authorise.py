@@ -1,20 +1,31 @@
-"""Data-use authorisations and the consent snapshots that go with them."""
+"""Data-use authorisations: issued to one node, for one campaign, for minutes, and logged."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from consent.authorising import AuthorisationRequest, Situation, require
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Authorisation, Campaign, Party, Snapshot
+from consent.commands.revocations import overdue
+from consent.documents import Authorisation, Campaign, DataUse, Party, ReleaseKind
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
-from consent.states import State, state_at
-from consent.storage.tables import AssignmentRow, AuthorisationRow, CampaignRow, ConsentRow, SubjectRow
+from consent.storage.tables import (
+    AcknowledgementRow,
+    ApprovalRow,
+    AuthorisationRow,
+    CampaignRow,
+    CommitmentRow,
+    ScopeRow,
+)
 from crypto.documents import canonical_json, document_hash
+from crypto.errors import SignatureError
+from crypto.notes import open_checkpoint
+from privacy.charges import Charge
 
 
 def active_campaign(registry: Registry, session: Session, lender: Party, sha256: str) -> tuple[Campaign, CampaignRow]:
@@ -33,75 +44,80 @@ def active_campaign(registry: Registry, session: Session, lender: Party, sha256:
     return campaign, row
 
 
-def authorise(registry: Registry, lender: Party, sha256: str) -> str:
-    """Issue a signed authorisation for this lender's node, and log it."""
-    moment = registry.clock()
+def _situation(
+    registry: Registry, session: Session, lender: Party, sha256: str, asked: AuthorisationRequest
+) -> Situation:
+    campaign, row = load_campaign(registry, session, sha256)
+    try:
+        seen = open_checkpoint(asked.checkpoint, registry.log.verifier).size
+    except SignatureError as error:
+        raise NotAllowed("the node's checkpoint is not one that this log has signed") from error
+    releases = session.scalars(
+        select(CommitmentRow.release).where(CommitmentRow.campaign_sha256 == sha256, CommitmentRow.lender == lender.id)
+    )
+    approved = session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
+    acknowledged = session.scalar(
+        select(func.max(AcknowledgementRow.entry_index)).where(AcknowledgementRow.recipient == lender.id)
+    )
+    return Situation(
+        lender=lender,
+        asked=asked,
+        campaign=campaign,
+        approved_by=frozenset(approved),
+        active=row.activated_at is not None,
+        committed=tuple(Charge(*campaign.planned_charge(release)[1:]) for release in releases),
+        seen=seen,
+        acknowledged_at=-1 if acknowledged is None else acknowledged,
+        overdue=overdue(registry, session, lender),
+        moment=registry.clock(),
+    )
+
+
+def authorise(registry: Registry, lender: Party, sha256: str, asked: AuthorisationRequest) -> str:
+    """Issue a signed authorisation for this lender's node, and log it.
+
+    Raises:
+        NotFound: no such campaign. NotAllowed: a rule of ``consent.authorising`` fails.
+    """
     with registry.write() as session:
-        campaign, _ = active_campaign(registry, session, lender, sha256)
-        authorisation = Authorisation(
-            id=secrets.token_hex(16),
-            lender=lender.id,
-            node_key=lender.key.thumbprint,
-            campaign_sha256=sha256,
+        now = _situation(registry, session, lender, sha256, asked)
+        require(now)
+        campaign = now.campaign
+        known = registry.catalogue.load(session)
+        scope = known.scopes.get((campaign.purpose, lender.id))
+        events = session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope)) if scope is not None else 0
+        use = DataUse(
+            actions=tuple(ReleaseKind),
+            datatypes=tuple(feature["name"] for feature in campaign.features["features"]),
+            identifier=sha256,
+            purpose=campaign.purpose,
+            node_key=asked.node_key,
             first_release=0,
             last_release=campaign.mechanism.rounds,
-            purpose=campaign.purpose,
-            features=tuple(feature["name"] for feature in campaign.features["features"]),
             code_sha256=campaign.code_sha256,
             mechanism_sha256=document_hash(campaign.mechanism.model_dump(mode="json")),
             max_epsilon=campaign.mechanism.epsilon,
             delta=campaign.mechanism.delta,
+            consent_sequence=events or 0,
             consent_checkpoint=registry.log.checkpoint(session),
-            issued_at=moment,
-            expires_at=min(moment + timedelta(minutes=registry.consortium.authorisation_minutes), campaign.expires_at),
+        )
+        lasting = timedelta(minutes=registry.consortium.authorisation_minutes)
+        authorisation = Authorisation(
+            jti=secrets.token_hex(16),
+            iss=registry.me.id,
+            aud=lender.id,
+            iat=now.moment,
+            exp=min(now.moment + lasting, campaign.expires_at),
+            authorization_details=(use,),
         )
         token = authorisation.sign(registry.signing_key)
         session.add(
             AuthorisationRow(
-                id=authorisation.id, campaign_sha256=sha256, lender=lender.id, expires_at=authorisation.expires_at
+                id=authorisation.jti, campaign_sha256=sha256, lender=lender.id, expires_at=authorisation.exp
             )
         )
-        public = {"campaign": sha256, "lender": lender.id, "authorisation": authorisation.id}
+        public = {"campaign": sha256, "lender": lender.id, "authorisation": authorisation.jti}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("use.authorised", registry.me.id, public, body)
         registry.log.append(session, [entry])
     return token
-
-
-def take_snapshot(registry: Registry, lender: Party, sha256: str) -> str:
-    """Who of this lender's borrowers may be used for the campaign now, signed and bound to a checkpoint.
-
-    Everything that was logged before the call is under that checkpoint, so every withdrawal that was acknowledged is
-    in the snapshot. A person counted at another lender is absent, as one without consent is. A lender that knows of the
-    consent can conclude the rest; docs/threat-model.md says so.
-    """
-    registry.catch_up()
-    moment = registry.clock()
-    with registry.database.read() as session:
-        campaign, _ = active_campaign(registry, session, lender, sha256)
-        rows = session.execute(
-            select(SubjectRow.pseudonym, ConsentRow.sensitivity, ConsentRow.state, ConsentRow.expiry_time)
-            .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
-            .join(AssignmentRow, AssignmentRow.subject_id == SubjectRow.id)
-            .where(
-                SubjectRow.lender == lender.id,
-                ConsentRow.purpose == campaign.purpose,
-                ConsentRow.recipient == lender.id,
-                ConsentRow.state == State.GIVEN.value,
-            )
-        ).all()
-        given: dict[str, set[str]] = {"ordinary": set(), "sensitive": set()}
-        for pseudonym, sensitivity, state, expiry in rows:
-            if state_at(State(state), expiry, moment) is State.GIVEN:
-                given[sensitivity].add(pseudonym)
-        checkpoint = registry.log.checkpoint(session)
-    snapshot = Snapshot(
-        campaign_sha256=sha256,
-        lender=lender.id,
-        purpose=campaign.purpose,
-        ordinary=tuple(sorted(given["ordinary"] - given["sensitive"])),
-        sensitive=tuple(sorted(given["ordinary"] & given["sensitive"])),
-        checkpoint=checkpoint,
-        issued_at=moment,
-    )
-    return snapshot.sign(registry.signing_key)

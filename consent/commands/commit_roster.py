@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from consent.authorising import TOLERANCE
 from consent.commands.authorise import active_campaign
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Party, ReleaseKind, Role
+from consent.documents import Campaign, Party, ReleaseKind, Role
 from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
@@ -17,6 +19,8 @@ from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.documents import canonical_json
 from crypto.keys import unb64
+from privacy.accounting import epsilon_of
+from privacy.charges import Charge
 
 MAX_BODY_TEXT = 16_384
 MAX_CARD_TEXT = 262_144
@@ -48,8 +52,8 @@ def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[
     return {"campaign": campaign_sha256, **request.model_dump(mode="json", exclude={"sealed_body"})}
 
 
-def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> tuple[bytes, str]:
-    """Log the commitment; returns the leaf and its ``.tlog-proof``.
+def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> int:
+    """Log the commitment; returns its index.
 
     Raises:
         NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such release.
@@ -78,6 +82,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         )
         if session.scalar(known) is not None:
             raise Conflict(f"{lender.id!r} has committed release {request.release} attempt {request.attempt} already")
+        _require_budget(session, campaign, lender, request)
         public = commitment_fields(request, sha256)
         body = unb64(request.sealed_body)
         auditor = registry.consortium.one(Role.AUDITOR).id
@@ -92,14 +97,24 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
                 attempt=request.attempt,
             )
         )
-    leaf, proof = registry.proved(index)
-    return leaf, proof.text
+    return index
 
 
-def log_model(
-    registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str
-) -> tuple[bytes, str]:
-    """Log the signed model card of a campaign; returns the leaf and its ``.tlog-proof``."""
+def _require_budget(session: Session, campaign: Campaign, lender: Party, request: CommitmentRequest) -> None:
+    """All that this lender committed for the campaign, and this, cost a person no more than the campaign may."""
+    releases = session.scalars(
+        select(CommitmentRow.release).where(
+            CommitmentRow.campaign_sha256 == campaign.sha256, CommitmentRow.lender == lender.id
+        )
+    )
+    charges = [Charge(*campaign.planned_charge(release)[1:]) for release in (*releases, request.release)]
+    mechanism = campaign.mechanism
+    if epsilon_of(charges, mechanism.delta) > mechanism.epsilon * (1 + TOLERANCE):
+        raise Conflict(f"the budget of campaign {campaign.id!r} is spent; release {request.release} does not fit in")
+
+
+def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> int:
+    """Log the signed model card of a campaign; returns the entry's index."""
     with registry.write() as session:
         campaign, _ = load_campaign(registry, session, campaign_sha256)
         if campaign.coordinator != coordinator.id:
@@ -107,6 +122,4 @@ def log_model(
         public = {"campaign": campaign_sha256, "model_card": card_sha256}
         body = canonical_json({"token": card})
         entry = registry.sealed_to_auditor("model.released", coordinator.id, public, body)
-        index = registry.log.append(session, [entry])
-    leaf, proof = registry.proved(index)
-    return leaf, proof.text
+        return registry.log.append(session, [entry])

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from consent.documents import Party
 from consent.errors import Conflict
 from consent.registry import Registry
+from consent.rolls import keep_roll, read_roll
 from consent.schema import KeyText, Pseudonym
-from consent.storage.tables import SubjectRow
+from consent.storage.database import bulk_insert
+from consent.storage.tables import FormerNameRow, SubjectRow
+from consent.subjects import IN_CHUNK
 from crypto.documents import canonical_json
+from crypto.pseudonyms import sealed_ledger_pseudonym
 
 MAX_BATCH = 5_000
+_COLUMNS = {
+    "id": "int8",
+    "lender": "text",
+    "number": "int4",
+    "pseudonym": "text",
+    "ledger_pseudonym": "text",
+    "public_key": "text",
+}
 
 
 class Enrolment(BaseModel):
@@ -27,33 +39,52 @@ class Enrolment(BaseModel):
 
     pseudonym: Pseudonym
     ledger_pseudonym: Pseudonym
-    public_key: KeyText
+    public_key: KeyText | Literal[""] = ""
+    """The key that will sign this person's decisions; empty for who only logs in."""
 
 
 Enrolments = Annotated[list[Enrolment], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrolment]) -> int:
-    """Enrol all or none; returns how many.
+    """Enrol all or none; returns the number of the first: the others follow in order.
 
     Raises:
         Conflict: one of them is enrolled already.
     """
+    names = [enrolment.pseudonym for enrolment in enrolments]
+    ledger_names = [sealed_ledger_pseudonym(registry.ledger_key, one.ledger_pseudonym) for one in enrolments]
     with registry.write() as session:
-        rows = [{"lender": lender.id, **enrolment.model_dump()} for enrolment in enrolments]
-        try:
-            session.execute(insert(SubjectRow), rows)
-        except IntegrityError as error:
-            raise Conflict("one of these pseudonyms is enrolled already; none of the batch was recorded") from error
-        names = [enrolment.pseudonym for enrolment in enrolments]
-        ids = session.execute(
-            select(SubjectRow.id, SubjectRow.pseudonym)
-            .where(SubjectRow.lender == lender.id)
-            .order_by(SubjectRow.id.desc())
-            .limit(len(names))
-        )
-        registry.keys.create(session, [(i, name) for i, name in ids])
+        before = read_roll(session, lender.id)
+        first = before.people
+        first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
+        rows = [
+            (
+                first_id + at, lender.id, first + at, enrolment.pseudonym, ledger_name, enrolment.public_key,
+            )
+            for at, (enrolment, ledger_name) in enumerate(zip(enrolments, ledger_names, strict=True))
+        ]  # fmt: skip
+        _refuse_known(session, lender.id, names, ledger_names)
+        bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
+        keep_roll(session, lender.id, before.called(names))
+        registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
         body = canonical_json({"sha256": hashlib.sha256(canonical_json(sorted(names))).hexdigest()})
         entry = registry.sealed_to_auditor("subjects.enrolled", lender.id, {}, body)
         registry.log.append(session, [entry])
-    return len(enrolments)
+    return first
+
+
+def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]) -> None:
+    """A name is enrolled once, and a person once at a lender: whoever withdrew does not come back as somebody else."""
+    if len(set(names)) != len(names) or len(set(ledger_names)) != len(ledger_names):
+        raise Conflict("a person stands twice in the batch; none of it was recorded")
+    for start in range(0, len(names), IN_CHUNK):
+        part = names[start : start + IN_CHUNK]
+        person = ledger_names[start : start + IN_CHUNK]
+        known = (
+            select(SubjectRow.id).where(SubjectRow.pseudonym.in_(part)),
+            select(FormerNameRow.subject_id).where(FormerNameRow.pseudonym.in_(part)),
+            select(SubjectRow.id).where(SubjectRow.lender == lender, SubjectRow.ledger_pseudonym.in_(person)),
+        )
+        if any(session.scalar(question.limit(1)) is not None for question in known):
+            raise Conflict("one of these people is enrolled already; none of the batch was recorded")

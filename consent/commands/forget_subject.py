@@ -8,13 +8,17 @@ that no restored copy brings it back.
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select
+from collections.abc import Sequence
 
+from sqlalchemy import delete, select
+
+from consent.changes import Answer, change
 from consent.errors import KeysUnavailable, NotFound
+from consent.histories import Happened, load_presents, write_events, write_presents
 from consent.keybackup import forgetting
 from consent.registry import Registry
-from consent.states import TRANSITIONS, Event, State, state_at, step
-from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, SubjectRow
+from consent.states import TRANSITIONS, Event
+from consent.storage.tables import DataKeyRow, IdempotencyRow, SubjectRow
 from crypto.documents import canonical_json
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 
@@ -35,6 +39,27 @@ def forget_subject(registry: Registry, pseudonym: str) -> int:
         ) from error
 
 
+def forget_person(registry: Registry, pseudonyms: Sequence[str]) -> int:
+    """Forget everybody that one person is; returns how many consents were ended.
+
+    Who was forgotten already, perhaps by a call that was cut off, is passed over.
+
+    Raises:
+        NotFound: nobody is left to be forgotten. KeysUnavailable.
+    """
+    ended, left = 0, NotFound("no such subject, or forgotten already")
+    forgotten = False
+    for pseudonym in pseudonyms:
+        try:
+            ended += forget_subject(registry, pseudonym)
+            forgotten = True
+        except NotFound as gone:
+            left = gone
+    if not forgotten:
+        raise left
+    return ended
+
+
 def _forget(registry: Registry, pseudonym: str) -> int:
     moment = registry.clock()
     with registry.write() as session:
@@ -42,31 +67,20 @@ def _forget(registry: Registry, pseudonym: str) -> int:
         subject = session.scalar(select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym))
         if subject is None:
             raise NotFound("no such subject")
-        rows = session.scalars(select(ConsentRow).where(ConsentRow.subject_id == subject)).all()
-        ended = [row for row in rows if (State(row.state), Event.WITHDRAW) in TRANSITIONS]
-        events = []
-        for row in ended:
-            present = state_at(State(row.state), row.expiry_time, moment)
-            if present is not State(row.state) and row.expiry_time is not None:
-                events.append((row, Event.EXPIRE, row.expiry_time))
-            events.append((row, Event.WITHDRAW, moment))
-            row.state, row.event_time = step(present, Event.WITHDRAW), moment
+        known = registry.catalogue.load(session)
+        recipients = {scope: recipient for (_, recipient), scope in known.scopes.items()}
+        presents = load_presents(session, [subject], list(recipients))
+        events: list[Happened] = []
+        ended = [key for key, present in presents.items() if (present.at(moment), Event.WITHDRAW) in TRANSITIONS]
+        for key in ended:
+            present = presents[key]
+            when = max(moment, present.event_time or moment)
+            presents[key], happened = change(present, Answer(Event.WITHDRAW, present.notice, when), moment)
+            events += [Happened(key, event, present.notice, at) for event, at in happened]
         if events:
-            session.execute(
-                insert(ConsentEventRow),
-                [
-                    {
-                        "subject_id": subject,
-                        "purpose": row.purpose,
-                        "recipient": row.recipient,
-                        "sensitivity": row.sensitivity,
-                        "event": event.value,
-                        "event_time": event_time,
-                        "decision_sha256": "",
-                    }
-                    for row, event, event_time in events
-                ],
-            )
+            write_presents(session, presents, ended)
+            write_events(session, recipients, events, moment)
+        session.execute(delete(IdempotencyRow).where(IdempotencyRow.caller == pseudonym))
         key_id = registry.keys.destroy(session, subject)
         body = canonical_json({"ended": len(ended)})
         entry = registry.sealed_to_auditor("subject.forgotten", registry.me.id, {"key": key_id}, body)

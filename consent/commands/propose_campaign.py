@@ -1,23 +1,15 @@
-"""Propose and approve campaigns. When the last lender has approved, the campaign is active.
-
-Contribution bounding (invariant 5): a person enrolled at several lenders is counted at exactly one of them, in every
-campaign the same. Who enrols after a campaign became active has no place in it.
-"""
+"""Propose and approve campaigns. When the last lender has approved, the campaign is active."""
 
 from __future__ import annotations
 
-import secrets
-from collections import defaultdict
-from datetime import datetime
-
-from sqlalchemy import insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from consent.commands.place_people import place_people
 from consent.documents import Approval, Campaign, Party
 from consent.errors import Conflict, NotAllowed, NotFound
 from consent.registry import Registry
-from consent.states import State, state_at
-from consent.storage.tables import ApprovalRow, AssignmentRow, CampaignRow, ConsentRow, SubjectRow
+from consent.storage.tables import ApprovalRow, CampaignRow
 from crypto.documents import canonical_json
 
 
@@ -45,7 +37,8 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     with registry.write() as session:
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
-        session.add(CampaignRow(sha256=campaign.sha256, token=token, activated_at=None))
+        number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
+        session.add(CampaignRow(sha256=campaign.sha256, number=number, token=token, activated_at=None))
         public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("campaign.proposed", coordinator.id, public, body)
@@ -89,38 +82,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         active = approved == set(campaign.lenders)
         if active:
             row.activated_at = moment
-            _assign_people(session, campaign, moment)
+            place_people(registry, session, campaign, moment)
             body = canonical_json({"approved": sorted(approved)})
             entries.append(registry.sealed_to_auditor("campaign.activated", registry.me.id, public, body))
         registry.log.append(session, entries)
     return active
-
-
-def _assign_people(session: Session, campaign: Campaign, moment: datetime) -> None:
-    """Give everybody who has no place yet the one lender at which they are counted, now and in every later campaign.
-
-    The place is drawn at random among the lenders where the person's consent is live, else among all of theirs. It
-    stays: the person's budget is kept there, and a second ledger would be a second budget.
-    """
-    rows = session.execute(
-        select(SubjectRow.ledger_pseudonym, SubjectRow.id, ConsentRow.state, ConsentRow.expiry_time)
-        .outerjoin(
-            ConsentRow,
-            (ConsentRow.subject_id == SubjectRow.id)
-            & (ConsentRow.purpose == campaign.purpose)
-            & (ConsentRow.recipient == SubjectRow.lender)
-            & (ConsentRow.sensitivity == "ordinary"),
-        )
-        .outerjoin(AssignmentRow, AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym)
-        .where(SubjectRow.lender.in_(campaign.lenders), AssignmentRow.subject_id.is_(None))
-    )
-    people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-    for person, subject_id, state, expiry in rows:
-        live = state is not None and state_at(State(state), expiry, moment) is State.GIVEN
-        people[person].append((subject_id, live))
-    assigned = []
-    for person, places in people.items():
-        candidates = [i for i, live in places if live] or [i for i, _ in places]
-        assigned.append({"ledger_pseudonym": person, "subject_id": secrets.choice(candidates)})
-    if assigned:
-        session.execute(insert(AssignmentRow), assigned)

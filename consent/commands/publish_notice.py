@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from consent.documents import Notice
 from consent.errors import Conflict, NotFound
 from consent.registry import Registry
-from consent.storage.tables import NoticeRow
+from consent.storage.tables import NoticeRow, ScopeRow
 from crypto.documents import canonical_json
 
 
@@ -18,13 +20,24 @@ def publish_notice(registry: Registry, token: str) -> Notice:
     notice = Notice.verify(token, registry.me.key)
     if not notice.texts:
         raise Conflict(f"notice {notice.id!r} has no text in any language")
+    if len(set(notice.recipients)) != len(notice.recipients):
+        raise Conflict(f"notice {notice.id!r} names a recipient twice")
     for recipient in notice.recipients:
         registry.consortium.party(recipient)
     texts = {language: notice.text_sha256(language) for language in sorted(notice.texts)}
     with registry.write() as session:
-        if session.get(NoticeRow, (notice.id, notice.version)):
+        known = registry.catalogue.load(session)
+        if (notice.id, notice.version) in known.numbers:
             raise Conflict(f"notice {notice.id!r} version {notice.version} is published already")
+        if any(
+            n.id == notice.id and (n.version > notice.version or n.purpose != notice.purpose)
+            for n in known.notices.values()
+        ):
+            raise Conflict(f"notice {notice.id!r} has a later version already, or was about another purpose")
         session.add(NoticeRow(id=notice.id, version=notice.version, token=token))
+        for recipient in notice.recipients:
+            if (notice.purpose, recipient) not in known.scopes:
+                session.add(ScopeRow(purpose=notice.purpose, recipient=recipient, events=0))
         public = {"notice": notice.id, "notice_version": notice.version, "texts": texts}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("notice.published", registry.me.id, public, body)
@@ -35,7 +48,7 @@ def publish_notice(registry: Registry, token: str) -> Notice:
 def read_notice(registry: Registry, notice_id: str, version: int) -> str:
     """The signed notice; raises NotFound."""
     with registry.database.read() as session:
-        row = session.get(NoticeRow, (notice_id, version))
-        if row is None:
-            raise NotFound(f"there is no notice {notice_id!r} version {version}")
-        return row.token
+        token = session.scalar(select(NoticeRow.token).where(NoticeRow.id == notice_id, NoticeRow.version == version))
+    if token is None:
+        raise NotFound(f"there is no notice {notice_id!r} version {version}")
+    return token

@@ -1,68 +1,169 @@
-"""What a borrower can see of their own: present states, and a receipt for each decision."""
+"""What borrowers can see of their own: notices, consents, receipts, who used their data, and all of it as one file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from consent.commands.record_decisions import Recorded, find_subjects
-from consent.documents import Receipt
+from consent.changes import Present
+from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
+from consent.commands.record_decisions import Recorded, tag_of
+from consent.documents import Campaign, Receipt
 from consent.entries import body_context, unpad
 from consent.errors import NotFound
+from consent.histories import ConsentKey, load_presents
+from consent.records import ConsentRecord, consent_record
 from consent.registry import Registry
-from consent.states import State, state_at
-from consent.storage.tables import ConsentRow, DecisionRow, SubjectRow
+from consent.states import State
+from consent.storage.tables import (
+    AssignmentRow,
+    CampaignRow,
+    CommitmentRow,
+    ConsentEventRow,
+    DecisionRow,
+    FormerNameRow,
+    SubjectEntryRow,
+    SubjectRow,
+)
+from consent.subjects import Subject, find_subjects
+from crypto.errors import SealError
 from crypto.keys import PublicKey, b64, unb64
 from crypto.sealing import SealedBody, unseal
 
 
-def subject_key(registry: Registry, pseudonym: str) -> PublicKey:
-    """The key a subject's requests are signed with; raises NotFound."""
+def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
+    """What the subject of this name, or former name, is called now, and the key that signs their requests.
+
+    Raises:
+        NotFound: no such subject, or it has no key of its own.
+    """
     with registry.database.read() as session:
-        text = session.scalar(select(SubjectRow.public_key).where(SubjectRow.pseudonym == pseudonym))
-    if text is None:
+        wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
+        present = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
+        former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
+        before = session.execute(former.where(FormerNameRow.pseudonym == pseudonym)).one_or_none()
+    row = present or before
+    if row is None or not row[1]:
         raise NotFound("no such subject")
-    return PublicKey.from_text(text)
+    return row[0], PublicKey.from_text(row[1])
 
 
-def read_consents(registry: Registry, pseudonym: str) -> list[dict[str, str | None]]:
-    """The subject's consent records, each with its state at this moment."""
+def _mine(
+    registry: Registry, session: Session, pseudonyms: Sequence[str]
+) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, Present]]:
+    """Pseudonym and lender by subject id, and the presents of these subjects."""
+    rows = session.execute(
+        select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms))
+    )
+    people = {row[0]: (row[1], row[2]) for row in rows}
+    known = registry.catalogue.load(session)
+    lenders = {lender for _, lender in people.values()}
+    scopes = [scope for (_, recipient), scope in known.scopes.items() if recipient in lenders]
+    return people, load_presents(session, sorted(people), scopes)
+
+
+def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[ConsentRecord], str]:
+    """The consent records of one person's pseudonyms as they stand now, and their tag."""
     moment = registry.clock()
     with registry.database.read() as session:
-        rows = session.scalars(
-            select(ConsentRow)
-            .join(SubjectRow, SubjectRow.id == ConsentRow.subject_id)
-            .where(SubjectRow.pseudonym == pseudonym)
-        ).all()
-    return [
-        {
-            "purpose": row.purpose,
-            "recipient": row.recipient,
-            "sensitivity": row.sensitivity,
-            "state": state_at(State(row.state), row.expiry_time, moment).value,
-            "expiry_time": row.expiry_time.isoformat() if row.expiry_time else None,
-        }
-        for row in rows
-    ]
+        people, presents = _mine(registry, session, pseudonyms)
+        known = registry.catalogue.load(session)
+        scope_of = known.scope_of
+        names = [pseudonym for pseudonym, _ in people.values()]
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, names).values()}
+        served = read_served(registry, session, subjects)
+    records = [
+        consent_record(
+            registry.consortium.log_origin, people[subject][0], scope_of[scope][1], sensitivity,  # type: ignore[arg-type]
+            present, known.notices[present.notice], known.is_stale(present.notice), moment,
+            served.get((scope, subject, sensitivity)),
+        )
+        for (scope, subject, sensitivity), present in presents.items()
+    ]  # fmt: skip
+    return sorted(records, key=lambda record: record.record_id), tag_of(list(presents.values()))
 
 
-def reissue_receipt(registry: Registry, pseudonym: str, decision_sha256: str) -> str:
+def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -> ConsentRecord:
+    """One of this person's records; raises NotFound, for other people's as for those that do not exist."""
+    for record in read_consents(registry, pseudonyms)[0]:
+        if record.record_id == record_id:
+            return record
+    raise NotFound("no such consent record")
+
+
+def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
+    """The newest version of every notice that asks this person something, and what is still open about it."""
+    with registry.database.read() as session:
+        people, presents = _mine(registry, session, pseudonyms)
+        known = registry.catalogue.load(session)
+    lenders = {lender for _, lender in people.values()}
+    newest: dict[str, int] = {}
+    for number, notice in known.notices.items():
+        if lenders & set(notice.recipients):
+            newest[notice.id] = max(number, newest.get(notice.id, 0))
+    answered = {(known.notices[present.notice].id, scope) for (scope, _, _), present in presents.items()}
+    stale = {
+        (known.notices[present.notice].id, scope)
+        for (scope, _, _), present in presents.items()
+        if present.state is State.GIVEN and known.is_stale(present.notice)
+    }
+    found = []
+    for notice_id, number in sorted(newest.items()):
+        notice = known.notices[number]
+        mine = sorted(lenders & set(notice.recipients))
+        asked = {lender: (notice_id, known.scope(notice.purpose, lender)) for lender in mine}
+        found.append(
+            {
+                "id": notice.id,
+                "version": notice.version,
+                "purpose": notice.purpose,
+                "recipients": mine,
+                "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
+                "unanswered": [lender for lender, key in asked.items() if key not in answered],
+                "to_reconfirm": [lender for lender, key in asked.items() if key in stale],
+            }
+        )
+    return found
+
+
+# --- receipts
+
+
+def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
+    """Every decision of this person, newest first, with where its entry stands in the log."""
+    with registry.database.read() as session:
+        rows = session.execute(
+            select(DecisionRow.sha256, DecisionRow.entry_index, SubjectRow.pseudonym)
+            .join(SubjectRow, SubjectRow.id == DecisionRow.subject_id)
+            .where(SubjectRow.pseudonym.in_(pseudonyms))
+            .order_by(DecisionRow.entry_index.desc())
+        )
+        return [
+            {"decision_sha256": sha256, "entry_index": index, "pii_principal_id": pseudonym}
+            for sha256, index, pseudonym in rows
+        ]
+
+
+def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha256: str) -> str:
     """The receipt of a decision of this borrower's, again, with a proof under the newest checkpoint.
 
     Raises:
         NotFound: no such decision of this borrower's.
     """
     with registry.database.read() as session:
-        subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
         row = session.get(DecisionRow, decision_sha256)
-        if subject is None or row is None or row.subject_id != subject.id:
+        if row is None or row.subject_id not in subjects:
             raise NotFound("no such decision")
-        entry = registry.log.entry(session, row.entry_index)
-        index = row.entry_index
-    sealed = SealedBody(entry.body, unb64(json.loads(entry.leaf)["body"]["key_commitment"]))
-    held = json.loads(unpad(unseal(subject.data_key, sealed, body_context("consent.decided"))))
-    return issue_receipt(registry, Recorded(pseudonym, decision_sha256, index, held["states"], held["salt"]))
+        subject, index = subjects[row.subject_id], row.entry_index
+        entry = registry.log.entry(session, index)
+    held = opened(subject, entry, "consent.decided")
+    named = decision_in(held).pii_principal_id  # the name of that day, if there has been a renaming since
+    return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
 
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:
@@ -79,3 +180,153 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
         issued_at=registry.clock(),
     )
     return receipt.sign(registry.signing_key)
+
+
+def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
+    """What lenders handed in about this person, with proofs."""
+    with registry.database.read() as session:
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
+        return prove_imports(registry, session, subjects)
+
+
+# --- uses
+
+
+def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
+    """Who used this person's data and when, oldest first, as far as the registry can know it.
+
+    ``may-have-used``: a lender committed a roster for a release while the person had a place in the campaign; whether
+    the person stood in that roster is known to the lender and, sealed, to the auditor. ``logged``: an entry that a
+    lender wrote about this very person.
+    """
+    with registry.database.read() as session:
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
+        found = _training_uses(registry, session, subjects)
+        entries = session.execute(
+            select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
+            .where(SubjectEntryRow.subject_id.in_(subjects))
+            .order_by(SubjectEntryRow.entry_index)
+        ).all()
+        for index, _ in entries:
+            leaf = json.loads(registry.log.entry(session, index).leaf)
+            if str(leaf["type"]).startswith("use."):
+                found.append(
+                    {
+                        "kind": "logged",
+                        "what": leaf["type"],
+                        "who": leaf["actor"],
+                        "time": leaf["time"],
+                        "entry_index": index,
+                    }
+                )
+    return sorted(found, key=lambda use: int(use["entry_index"]))
+
+
+def _training_uses(registry: Registry, session: Session, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
+    placed = set(session.scalars(select(AssignmentRow.subject_id).where(AssignmentRow.subject_id.in_(subjects))))
+    lenders = {subject.lender for subject in subjects.values() if subject.id in placed}
+    rows = session.execute(
+        select(CommitmentRow.entry_index, CommitmentRow.lender, CommitmentRow.release, CampaignRow.token)
+        .join(CampaignRow, CampaignRow.sha256 == CommitmentRow.campaign_sha256)
+        .where(CommitmentRow.lender.in_(lenders))
+        .order_by(CommitmentRow.entry_index)
+    ).all()
+    given = _given_periods(registry, session, subjects)
+    found = []
+    for index, lender, release, token in rows:
+        campaign = Campaign.claimed(token)
+        leaf = json.loads(registry.log.entry(session, index).leaf)
+        if any(start <= leaf["time"] < end for start, end in given.get((campaign.purpose, lender), [])):
+            found.append(
+                {
+                    "kind": "may-have-used",
+                    "what": f"release {release} of campaign {campaign.id}",
+                    "who": lender,
+                    "time": leaf["time"],
+                    "entry_index": index,
+                }
+            )
+    return found
+
+
+def _given_periods(
+    registry: Registry, session: Session, subjects: dict[int, Subject]
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """When a consent to ordinary data was in force, as RFC 3339 texts, by (purpose, recipient)."""
+    scope_of = registry.catalogue.load(session).scope_of
+    rows = session.scalars(
+        select(ConsentEventRow)
+        .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.sensitivity == "ordinary")
+        .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
+    )
+    periods: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in rows:
+        mine = periods.setdefault(scope_of[row.scope_id], [])
+        when = row.event_time.isoformat()
+        if mine and mine[-1][1] == _ENDLESS:
+            mine[-1] = (mine[-1][0], when)
+        if row.event.value in {"give", "resume"}:
+            mine.append((when, _ENDLESS))
+    for (scope, _, sensitivity), present in load_presents(session, list(subjects), list(scope_of)).items():
+        mine = periods.get(scope_of[scope], [])
+        if sensitivity == "ordinary" and present.expiry_time is not None and mine and mine[-1][1] == _ENDLESS:
+            mine[-1] = (mine[-1][0], present.expiry_time.isoformat())  # true without an event
+    return periods
+
+
+_ENDLESS = "9999"
+
+
+def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
+    """Everything the registry holds about this person, for them to take away (GDPR Art. 15 and 20; PIPL Art. 45)."""
+    records, _ = read_consents(registry, pseudonyms)
+    with registry.database.read() as session:
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
+        scope_of = registry.catalogue.load(session).scope_of
+        events = [
+            {
+                "purpose": scope_of[row.scope_id][0],
+                "recipient": scope_of[row.scope_id][1],
+                "sensitivity": row.sensitivity,
+                "event_type": row.event.value,
+                "event_time": row.event_time.isoformat(),
+                "decision_sha256": row.decision_sha256,
+            }
+            for row in session.scalars(
+                select(ConsentEventRow)
+                .where(ConsentEventRow.subject_id.in_(subjects))
+                .order_by(ConsentEventRow.event_time, ConsentEventRow.scope_id, ConsentEventRow.sequence)
+            )
+        ]
+        imports = prove_imports(registry, session, subjects)
+        entries = []
+        for index, subject_id in session.execute(
+            select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
+            .where(SubjectEntryRow.subject_id.in_(subjects))
+            .order_by(SubjectEntryRow.entry_index)
+        ):
+            entry = registry.log.entry(session, index)
+            leaf = json.loads(entry.leaf)
+            entries.append({"entry_index": index, "entry": leaf, "body": _readable(subjects[subject_id], entry, leaf)})
+    return {
+        "exported_at": registry.clock().isoformat(),
+        "accounts": [{"pii_principal_id": s.pseudonym, "lender": s.lender} for s in subjects.values()],
+        "consents": [record.model_dump(mode="json") for record in records],
+        "events": events,
+        "log_entries": entries,
+        "imports": imports,
+        "uses": read_uses(registry, pseudonyms),
+    }
+
+
+def _readable(subject: Subject, entry: Any, leaf: dict[str, Any]) -> Any:
+    """An entry's body as JSON, or as base64url where a lender sealed something else; None where no key opens it."""
+    sealed = SealedBody(entry.body, unb64(leaf["body"]["key_commitment"]))
+    try:
+        opened = unpad(unseal(subject.data_key, sealed, body_context(leaf["type"])))
+    except SealError:
+        return None
+    try:
+        return json.loads(opened)
+    except ValueError:
+        return {"base64url": b64(opened)}

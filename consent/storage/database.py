@@ -10,17 +10,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
+from consent import metrics
 from consent.errors import Malformed, StorageFailed
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -43,7 +48,12 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": 3,
 }
 """Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within half a minute."""
+MOST_CONNECTIONS = 15
+"""Kept open by one process. A connection that is opened for one request costs PostgreSQL a process, and the request
+milliseconds."""
 _WRITING = "tahini_writing"
+FEW = 200
+"""Up to so many rows a statement for each is quicker than a temporary table."""
 _WRITERS_LOCK = 0x7461_6869_6E69
 """Key of the advisory lock that every writing transaction takes: the word tahini."""
 
@@ -88,9 +98,12 @@ class Database:
     """
 
     def __init__(self, location: Path | str) -> None:
+        self.location = location
         url = database_url(location)
-        options = POSTGRESQL_OPTIONS if url.startswith(POSTGRESQL) else {}
-        self._engine = create_engine(url, hide_parameters=True, connect_args=options)
+        options: dict[str, Any] = {}
+        if url.startswith(POSTGRESQL):
+            options = {"connect_args": POSTGRESQL_OPTIONS, "pool_size": MOST_CONNECTIONS, "max_overflow": 0}
+        self._engine = create_engine(url, hide_parameters=True, **options)
         _configure(self._engine)
         self._writer = threading.Lock()
         self._reading = self._engine
@@ -104,14 +117,20 @@ class Database:
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to ``revision``; raises StorageFailed."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config = _alembic()
         config.attributes["engine"] = self._engine
         with _told_apart():
+            if revision == "head" and self.revision() == newest_revision():
+                return
             if revision == "base" or revision.startswith("-"):
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
+
+    def revision(self) -> str | None:
+        """Which migration ran last; None for an empty database. Raises StorageFailed."""
+        with self.read() as session:
+            return MigrationContext.configure(session.connection()).get_current_revision()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -136,6 +155,15 @@ class Database:
             yield session
             session.flush()
 
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """A connection on which each statement commits by itself, beside the writers: it waits for none of them.
+
+        Only for what is no part of the registry's history and stands alone. Raises StorageFailed.
+        """
+        with _told_apart(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
     def truncate_journal(self) -> None:
         """Fold SQLite's write-ahead log into the database, so that what was deleted is nowhere in the files."""
         if self.dialect != "sqlite":
@@ -149,6 +177,18 @@ class Database:
         self._engine.dispose()
 
 
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+@cache
+def newest_revision() -> str | None:
+    """The last migration that this code knows."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
 @contextmanager
 def _told_apart() -> Iterator[None]:
     """The database's own failures become StorageFailed; a broken rule of the schema stays what it is."""
@@ -157,15 +197,17 @@ def _told_apart() -> Iterator[None]:
     except DataError as error:
         raise Malformed("the request holds a value that the database cannot hold") from error
     except (OperationalError, InterfaceError) as error:
-        raise _failed(error.orig or error) from error
+        raise failed(error.orig or error) from error
     except (InternalError, DatabaseError) as error:
         ours = "append-only" in str(error.orig) or type(error) not in {InternalError, DatabaseError}
         if ours:
             raise
-        raise _failed(error.orig or error) from error
+        raise failed(error.orig or error) from error
 
 
-def _failed(error: BaseException) -> StorageFailed:
+def failed(error: BaseException) -> StorageFailed:
+    """The database's own words, as what callers are told."""
+    metrics.database_failed()
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
 
@@ -197,18 +239,102 @@ def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: 
 
     Args:
         table: a table's name. columns: each column's name and PostgreSQL type. Both are the caller's constants.
+            Values of type timestamp have a time zone; they are stored as UTC.
     """
-    connection = session.connection()
-    names = ", ".join(columns)
-    if connection.dialect.name == "postgresql":
-        cursor: Any = connection.connection.cursor()
-        try:
-            with cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-                copy.set_types(list(columns.values()))
-                for row in rows:
-                    copy.write_row(row)
-        except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
-            raise _failed(error) from error
+    rows = list(rows)
+    if not rows:
         return
-    marks = ", ".join("?" * len(columns))
-    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, columns, rows)
+    else:
+        connection.exec_driver_sql(_insertion(table, columns, "?"), _plain(columns, rows))
+
+
+def bulk_upsert(
+    session: Session,
+    table: str,
+    columns: Mapping[str, str],
+    key: Sequence[str],
+    change: Sequence[str],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    """As :func:`bulk_insert`; where a row with the same ``key`` columns exists, set its ``change`` columns.
+
+    PostgreSQL takes many rows into a temporary table of the connection's own, and from there in one statement.
+    """
+    rows = list(rows)
+    if not rows:
+        return
+    connection = session.connection()
+    changes = ", ".join(f"{name} = excluded.{name}" for name in change)
+    conflict = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+    if connection.dialect.name != "postgresql":
+        connection.exec_driver_sql(f"{_insertion(table, columns, '?')} {conflict}", _plain(columns, rows))
+        return
+    if len(rows) <= FEW:
+        times = _times(columns)
+        plain = [tuple(_without_zone(row, times)) for row in rows]
+        connection.exec_driver_sql(f"{_insertion(table, columns, '%s')} {conflict}", plain)
+        return
+    names, waiting = ", ".join(columns), f"waiting_{table}"
+    fields = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} ({fields}) ON COMMIT DELETE ROWS")
+    _copy(connection, waiting, columns, rows)
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM {waiting} {conflict}")  # noqa: S608
+    connection.exec_driver_sql(f"DELETE FROM {waiting}")  # noqa: S608 - the transaction may need it again
+
+
+def utc(value: datetime | str | None) -> datetime | None:
+    """A time as the driver reads it, when SQLAlchemy's types are not in between."""
+    if value is None:
+        return None
+    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(tzinfo=UTC)
+
+
+def _insertion(table: str, columns: Mapping[str, str], mark: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
+
+
+def _times(columns: Mapping[str, str]) -> list[int]:
+    """Places of the times among the columns."""
+    return [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
+
+
+def _copy(connection: Any, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+    times = _times(columns)
+    try:
+        with (
+            connection.connection.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types(list(columns.values()))
+            for row in rows:
+                copy.write_row(_without_zone(row, times) if times else row)
+    except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
+        raise failed(error) from error
+
+
+def _plain(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    times = _times(columns)
+    return [_as_text(row, times) for row in rows] if times else list(rows)
+
+
+def _without_zone(row: tuple[Any, ...], times: Sequence[int]) -> list[Any]:
+    """PostgreSQL's timestamp without time zone: ours are UTC."""
+    found = list(row)
+    for at in times:
+        value = found[at]
+        if value is not None:
+            found[at] = (
+                value.replace(tzinfo=None) if value.tzinfo is UTC else value.astimezone(UTC).replace(tzinfo=None)
+            )
+    return found
+
+
+def _as_text(row: tuple[Any, ...], times: Sequence[int]) -> tuple[Any, ...]:
+    """Times as SQLAlchemy writes them into SQLite."""
+    return tuple(
+        value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if at in times and value is not None else value
+        for at, value in enumerate(row)
+    )

@@ -1,9 +1,13 @@
 """One writer holds the log at a time: a lease in the database, with a fencing token.
 
+The writer is a process, or a service of several processes (``consent.workers``) that share one name: the parent's. Each
+of them may write, and renews the lease for all; what fences them from another service is the same as for one process.
+
 Taking the lease raises ``epoch``; every append and integration compares holder and epoch in its own transaction. Which
 process *should* write is a matter of clocks; which one *can* is not: a clock that jumps makes nobody's write wrong.
 
 A lease ends when its time is over, when its holder lets go, or at once when the holder ran on this machine and is dead.
+A shared one is let go by the parent, once every worker has ended.
 """
 
 from __future__ import annotations
@@ -45,8 +49,14 @@ def _started(pid: int) -> str:
     return "" if found[0] == "Z" else found[19]
 
 
-def _process() -> str:
-    return f"{_machine()}/{os.getpid()}/{_started(os.getpid())}"
+def holder_name() -> str:
+    """A name of its own for this process as a holder: machine, process id, its start, something random."""
+    return f"{_machine()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
+
+
+def let_go(session: Session, holder: str) -> None:
+    """End the lease of ``holder``, at whatever epoch: a service whose every process has ended."""
+    session.connection().execute(_LET_GO, {"holder": holder})
 
 
 def is_gone(holder: str) -> bool:
@@ -74,6 +84,7 @@ class LogState:
 _COLUMNS = tuple(item.name for item in fields(LogState))
 _SELECT = text(f"SELECT {', '.join(_COLUMNS)} FROM log_state")  # noqa: S608
 _TAKE = text("UPDATE log_state SET holder = :holder, epoch = :epoch, held_until = :until")
+_LET_GO = text("UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder")
 _RELEASE = text("UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder AND epoch = :epoch")
 
 
@@ -95,10 +106,15 @@ def read_state(session: Session) -> LogState:
 
 @dataclass
 class Lease:
-    """One process's claim on the log. Safe to share between threads: it changes only inside write transactions."""
+    """A writer's claim on the log. Safe to share between threads: it changes only inside write transactions.
 
-    name: str = field(default_factory=lambda: f"{_process()}/{secrets.token_hex(4)}")
+    ``shared`` says that other processes write under the same name: this one takes over their epoch, and never lets go
+    for them.
+    """
+
+    name: str = field(default_factory=holder_name)
     epoch: int = 0
+    shared: bool = False
 
     def hold(self, session: Session) -> LogState:
         """The log's state, held by this process for the rest of the transaction; the lease is taken if it is free.
@@ -108,6 +124,9 @@ class Lease:
         """
         state = read_state(session)
         if (state.holder, state.epoch) == (self.name, self.epoch):
+            return state
+        if self.shared and state.holder == self.name:
+            self.epoch = state.epoch
             return state
         left = state.held_until - time.time()
         if state.holder and 0 < left <= 2 * LEASE_S and not is_gone(state.holder):
@@ -128,5 +147,7 @@ class Lease:
             raise LogHeld("another process has taken over this log; nothing was recorded")
 
     def release(self, session: Session) -> None:
-        """Let another process write at once."""
+        """Let another process write at once; the parent does that for those who share a lease."""
+        if self.shared:
+            return
         session.connection().execute(_RELEASE, {"holder": self.name, "epoch": self.epoch})

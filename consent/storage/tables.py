@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from consent.states import Event, State
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the column is called INTEGER."""
@@ -25,27 +40,77 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value else None
 
 
+class Coded(TypeDecorator[Any]):
+    """One of a fixed list of words, stored as its place in the list. The list only ever grows at its end."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def __init__(self, words: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:
+        return None if value is None else self.words.index(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Any:
+        return None if value is None else self.words[value]
+
+
+SENSITIVITIES = ("ordinary", "sensitive")
+STATES = tuple(State)
+EVENTS = tuple(Event)
+
+
 class Base(DeclarativeBase):
     pass
 
 
 class NoticeRow(Base):
+    """Append-only."""
+
     __tablename__ = "notices"
-    id: Mapped[str] = mapped_column(String(63), primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """Short name of (id, version) in the tables below."""
+    id: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int]
     token: Mapped[str]
+    __table_args__ = (UniqueConstraint("id", "version"),)
 
 
 class SubjectRow(Base):
-    """One person at one lender, by pseudonym, with the key that the person's decisions are signed with."""
+    """One person at one lender, by pseudonym."""
 
     __tablename__ = "subjects"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     lender: Mapped[str] = mapped_column(String(63))
+    number: Mapped[int]
+    """Place in the lender's own order of enrolment, from 0: its place in every state."""
     pseudonym: Mapped[str] = mapped_column(String(64), unique=True)
     ledger_pseudonym: Mapped[str] = mapped_column(String(64))
     public_key: Mapped[str] = mapped_column(String(43))
-    __table_args__ = (Index("subjects_by_person", "ledger_pseudonym"), Index("subjects_by_lender", "lender"))
+    """The key that the person's own decisions are signed with; empty for those who only log in."""
+    __table_args__ = (
+        Index("subjects_by_person", "ledger_pseudonym"),
+        Index("subjects_by_number", "lender", "number", unique=True),
+    )
+
+
+class FormerNameRow(Base):
+    """A name that a borrower had until the naming keys were rotated: it still means them. Append-only."""
+
+    __tablename__ = "former_names"
+    pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
+
+
+class RollRow(Base):
+    """How many borrowers a lender has enrolled, and a hash over their names in order."""
+
+    __tablename__ = "rolls"
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    people: Mapped[int]
+    names_sha256: Mapped[str] = mapped_column(String(64))
 
 
 class KeyGroupRow(Base):
@@ -69,18 +134,35 @@ class DataKeyRow(Base):
     wrapped: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class ScopeRow(Base):
+    """A purpose and a recipient: what one state covers. ``events`` counts what happened in it so far."""
+
+    __tablename__ = "scopes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(200))
+    recipient: Mapped[str] = mapped_column(String(63))
+    events: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (UniqueConstraint("purpose", "recipient"),)
+
+
 class ConsentRow(Base):
-    """The present state of one consent: a projection of its events, written in the same transaction."""
+    """The present state of one consent: a projection of its events, written in the same transaction.
+
+    Scopes and notices are not declared as foreign keys: they never go away, and the check costs more than the row.
+    """
 
     __tablename__ = "consents"
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True)
-    purpose: Mapped[str] = mapped_column(String(200), primary_key=True)
-    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
-    sensitivity: Mapped[str] = mapped_column(String(16), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16))
-    expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES), primary_key=True, autoincrement=False)
+    state: Mapped[State] = mapped_column(Coded(STATES))
+    version: Mapped[int]
+    """How often this record changed: its ETag."""
+    notice: Mapped[int]
     event_time: Mapped[datetime] = mapped_column(UtcDateTime)
     """When the borrower last decided: an older decision that turns up later changes nothing."""
+    expiry_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    __table_args__ = (Index("consents_by_expiry", "scope_id", "expiry_time"),)
 
 
 class DecisionRow(Base):
@@ -92,25 +174,94 @@ class DecisionRow(Base):
     entry_index: Mapped[int] = mapped_column(BigInteger)
 
 
+class SubjectEntryRow(Base):
+    """Which entries of the log concern a borrower: what they can ask to see. Append-only."""
+
+    __tablename__ = "subject_entries"
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class ImportRow(Base):
+    """Decisions that a lender collected and handed in together; one log entry holds their Merkle root. Append-only."""
+
+    __tablename__ = "imports"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63))
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+    salt: Mapped[bytes] = mapped_column(LargeBinary)
+    leaves: Mapped[bytes] = mapped_column(LargeBinary)
+    """The leaf hash of every record, 32 bytes each, in order."""
+    evidence: Mapped[bytes] = mapped_column(LargeBinary)
+    """The hash of every record's evidence, 32 bytes each, in order."""
+    about: Mapped[str]
+    """What all records have in common, as JSON."""
+
+
 class ConsentEventRow(Base):
-    """What happened to a consent, in order: the truth. Append-only."""
+    """What happened to a consent, in order: the truth. Append-only.
+
+    It stems from a signed or logged-in decision, or from record ``position`` of an import.
+    """
 
     __tablename__ = "consent_events"
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
-    purpose: Mapped[str] = mapped_column(String(200))
-    recipient: Mapped[str] = mapped_column(String(63))
-    sensitivity: Mapped[str] = mapped_column(String(16))
-    event: Mapped[str] = mapped_column(String(16))
+    scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    subject_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES))
+    event: Mapped[Event] = mapped_column(Coded(EVENTS))
+    notice: Mapped[int]
     event_time: Mapped[datetime] = mapped_column(UtcDateTime)
-    decision_sha256: Mapped[str] = mapped_column(String(64))
+    decision_sha256: Mapped[str | None] = mapped_column(String(64))
+    import_id: Mapped[int | None]
+    position: Mapped[int | None]
+
+
+class RevocationRow(Base):
+    """A revocation that a recipient must learn of, numbered per recipient. Append-only."""
+
+    __tablename__ = "revocations"
+    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    scope_id: Mapped[int] = mapped_column(ForeignKey("scopes.id"))
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"))
+    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES))
+    event: Mapped[Event] = mapped_column(Coded(EVENTS))
+    revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the borrower said so."""
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the registry heard of it: from then on the recipient has time to acknowledge it."""
+
+
+class AcknowledgementRow(Base):
+    """How far a recipient has acknowledged its revocations. Append-only."""
+
+    __tablename__ = "acknowledgements"
+    recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class IdempotencyRow(Base):
+    """The answer that a command was given, for whoever asks again under the same key."""
+
+    __tablename__ = "idempotency"
+    caller: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    body: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class CampaignRow(Base):
     __tablename__ = "campaigns"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int]
+    """Order in which campaigns were proposed, from 1."""
     token: Mapped[str]
     activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    __table_args__ = (Index("campaigns_by_number", "number", unique=True),)
 
 
 class ApprovalRow(Base):
@@ -121,11 +272,32 @@ class ApprovalRow(Base):
 
 
 class AssignmentRow(Base):
-    """Where a person who borrows at several lenders is counted, in every campaign. Append-only."""
+    """Where a person is counted, in every campaign; nowhere, if the draw says so (cover). Append-only."""
 
     __tablename__ = "assignments"
     ledger_pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True, unique=True)
+    subject_id: Mapped[int | None] = mapped_column(ForeignKey("subjects.id"), index=True)
+
+
+class PlacesRow(Base):
+    """Who of a lender's borrowers has a place in a campaign, as a bitmap over their numbers. Append-only."""
+
+    __tablename__ = "places"
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    bitmap: Mapped[bytes] = mapped_column(LargeBinary)
+    sensitive: Mapped[bytes] = mapped_column(LargeBinary)
+    """Of these, whose sensitive data may be used too, as far as limits on the number of uses go."""
+
+
+class PopulationRow(Base):
+    """A noisy count that was answered, so that asking again tells nothing more. Append-only."""
+
+    __tablename__ = "populations"
+    question_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, index=True)
+    coordinator: Mapped[str] = mapped_column(String(63))
+    count: Mapped[int] = mapped_column(BigInteger)
 
 
 class AuthorisationRow(Base):
@@ -148,64 +320,34 @@ class CommitmentRow(Base):
     __table_args__ = (UniqueConstraint("campaign_sha256", "lender", "release", "attempt"),)
 
 
-class LogStateRow(Base):
-    """The log's only row that changes: how far it is, and which process may write to it.
+class PartyKeyRow(Base):
+    """A key that an institution authenticates to the registry with. The consortium document's is the first: it has a
+    row only once it is revoked. A key is one party's for ever, and what was revoked stays so."""
 
-    ``epoch`` counts the writers there have been. Every append and every integration checks it in its own transaction,
-    so a writer that was deposed while it slept can change nothing (a fencing token).
-    """
-
-    __tablename__ = "log_state"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    appended: Mapped[int] = mapped_column(BigInteger)
-    """Entries that have an index."""
-    integrated: Mapped[int] = mapped_column(BigInteger)
-    """Entries that are under a signed head."""
-    newest: Mapped[int] = mapped_column(BigInteger)
-    """Time of the newest entry, in microseconds since 1970: the log's clock never runs backwards."""
-    holder: Mapped[str] = mapped_column(String(200))
-    epoch: Mapped[int] = mapped_column(BigInteger)
-    held_until: Mapped[float]
-    """POSIX time at which the holder's lease ends unless it is renewed."""
+    __tablename__ = "party_keys"
+    thumbprint: Mapped[str] = mapped_column(String(43), primary_key=True)
+    party: Mapped[str] = mapped_column(String(63), index=True)
+    public_key: Mapped[str] = mapped_column(String(43))
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class LogEntryRow(Base):
-    """One leaf of the log, and the sealed body that it commits to. Append-only."""
+class LoginLinkRow(Base):
+    """A login that may speak for a pseudonym. It goes with the subject's data key: forgetting takes it along."""
 
-    __tablename__ = "log_entries"
-    index: Mapped[int] = mapped_column("idx", BigId, primary_key=True, autoincrement=False)
-    leaf: Mapped[bytes] = mapped_column(LargeBinary)
-    body: Mapped[bytes] = mapped_column(LargeBinary)
+    __tablename__ = "login_links"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    issuer: Mapped[str] = mapped_column(String(255))
+    subject_hash: Mapped[str] = mapped_column(String(64))
+    """Keyed hash of the login's ``sub``, hex; the ``sub`` itself is never stored."""
+    subject_id: Mapped[int] = mapped_column(ForeignKey("data_keys.subject_id", ondelete="CASCADE"), index=True)
+    linked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (UniqueConstraint("issuer", "subject_hash", "subject_id"),)
 
 
-class LogEnvelopeRow(Base):
-    """The header of an envelope: the content key of many bodies, sealed to their recipients. Append-only."""
+class UsedOnceRow(Base):
+    """Something that acts once and has acted: the hash of a nonce, an assertion or a ticket, until it cannot matter."""
 
-    __tablename__ = "log_envelopes"
+    __tablename__ = "used_once"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    header: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class LogTileRow(Base):
-    __tablename__ = "log_tiles"
-    level: Mapped[int] = mapped_column(primary_key=True)
-    index: Mapped[int] = mapped_column("idx", BigInteger, primary_key=True)
-    hashes: Mapped[bytes] = mapped_column(LargeBinary)
-    check: Mapped[bytes] = mapped_column("checksum", LargeBinary)
-    """SHA-256 of ``hashes``: a damaged tile is refused, not served."""
-
-
-class LogCheckpointRow(Base):
-    """Every tree head that was ever signed. Append-only."""
-
-    __tablename__ = "log_checkpoints"
-    size: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
-    note: Mapped[str]
-
-
-class LogPublishedRow(Base):
-    """Every checkpoint that a quorum of witnesses has cosigned. Append-only."""
-
-    __tablename__ = "log_published"
-    size: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
-    note: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from support.house import features
 
@@ -14,15 +15,17 @@ from consent.documents import (
     Approval,
     Authorisation,
     Campaign,
+    DataUse,
     Mechanism,
     ReleaseKind,
     ReleaseRequest,
-    Snapshot,
 )
 from consent.schema import now
+from consent.standing import ConsentState, Places, packed
 from crypto.documents import document_hash
 from privacy.charges import Charge
 
+PURPOSE = "https://w3id.org/dpv#CreditChecking"
 MECHANISM = Mechanism(
     epsilon=1, delta=1e-5, rounds=2, local_steps=4, sampling_rate=1, clip_norm=2, noise_multiplier=20, bins=14,
     histogram_noise_multiplier=12, collusion_bound=2,
@@ -32,14 +35,14 @@ MECHANISM = Mechanism(
 def use() -> Use:
     moment = now()
     campaign = Campaign(
-        id="c", title="t", coordinator="coordinator", lenders=("aspen", "birch"), purpose="p", model="scorecard",
+        id="c", title="t", coordinator="coordinator", lenders=("aspen", "birch"), purpose=PURPOSE, model="scorecard",
         features=features().model_dump(mode="json"), mechanism=MECHANISM, code_sha256="a" * 64, seed=0,
         created_at=moment, expires_at=moment + timedelta(hours=1),
     )  # fmt: skip
     sha = campaign.sha256
     return Use(
         lender="aspen",
-        node_key="key",
+        node_key="k" * 43,
         code_sha256="a" * 64,
         moment=moment,
         campaign=campaign,
@@ -49,15 +52,25 @@ def use() -> Use:
         ),
         charge=Charge(20, 1, 4),
         authorisation=Authorisation(
-            id="x", lender="aspen", node_key="key", campaign_sha256=sha, first_release=0, last_release=2, purpose="p",
-            features=features().names, code_sha256="a" * 64,
-            mechanism_sha256=document_hash(MECHANISM.model_dump(mode="json")), max_epsilon=1, delta=1e-5,
-            consent_checkpoint="", issued_at=moment, expires_at=moment + timedelta(minutes=10),
+            jti="0" * 32, iss="registry", aud="aspen", iat=moment, exp=moment + timedelta(minutes=10),
+            authorization_details=(
+                DataUse(
+                    actions=tuple(ReleaseKind), datatypes=features().names, identifier=sha, purpose=PURPOSE,
+                    node_key="k" * 43, first_release=0, last_release=2, code_sha256="a" * 64,
+                    mechanism_sha256=document_hash(MECHANISM.model_dump(mode="json")), max_epsilon=1, delta=1e-5,
+                    consent_sequence=7, consent_checkpoint="",
+                ),
+            ),
         ),
         authorisation_size=10,
-        snapshot_size=11,
-        snapshot=Snapshot(
-            campaign_sha256=sha, lender="aspen", purpose="p", ordinary=(), sensitive=(), checkpoint="", issued_at=moment
+        state_size=10,
+        state=ConsentState(
+            lender="aspen", purpose=PURPOSE, people=0, names_sha256="0" * 64, sequence=7, notices={},
+            codes_sha256="0" * 64, checkpoint="", challenge="c" * 16, issued_at=moment,
+        ),
+        places=Places(
+            campaign_sha256=sha, lender="aspen", people=0, bitmap=packed(np.zeros(0, np.uint8)),
+            sensitive=packed(np.zeros(0, np.uint8)), issued_at=moment,
         ),
     )  # fmt: skip
 
@@ -66,20 +79,28 @@ def changed(document, **fields):
     return document.model_copy(update=fields)
 
 
+def authorised(u, **fields):
+    """The use with another authorisation."""
+    return replace(
+        u, authorisation=changed(u.authorisation, authorization_details=(changed(u.authorisation.use, **fields),))
+    )
+
+
 BREAKS = {
     "LenderTakesPart": lambda u: replace(u, lender="zelkova"),
     "ApprovedByOwnOperator": lambda u: replace(u, approval=None),
-    "ForThisCampaign": lambda u: replace(u, authorisation=changed(u.authorisation, campaign_sha256="b" * 64)),
-    "IssuedToThisNode": lambda u: replace(u, authorisation=changed(u.authorisation, node_key="other")),
-    "InForceNow": lambda u: replace(u, authorisation=changed(u.authorisation, expires_at=u.moment)),
+    "ForThisCampaign": lambda u: authorised(u, identifier="b" * 64),
+    "IssuedToThisNode": lambda u: authorised(u, node_key="o" * 43),
+    "InForceNow": lambda u: replace(u, authorisation=changed(u.authorisation, exp=u.moment)),
+    "KindIsAuthorised": lambda u: authorised(u, actions=(ReleaseKind.HISTOGRAM,)),
     "ReleaseInRange": lambda u: replace(u, request=changed(u.request, release=3)),
-    "ForThisPurpose": lambda u: replace(u, snapshot=changed(u.snapshot, purpose="marketing")),
-    "OnTheseFeatures": lambda u: replace(u, authorisation=changed(u.authorisation, features=("late",))),
+    "ForThisPurpose": lambda u: replace(u, state=changed(u.state, purpose="https://w3id.org/dpv#Marketing")),
+    "OnTheseFeatures": lambda u: authorised(u, datatypes=("late",)),
     "ByThisCode": lambda u: replace(u, code_sha256="c" * 64),
-    "ByThisMechanism": lambda u: replace(u, authorisation=changed(u.authorisation, mechanism_sha256="d" * 64)),
+    "ByThisMechanism": lambda u: authorised(u, mechanism_sha256="d" * 64),
     "NoLessNoise": lambda u: replace(u, charge=Charge(19.9, 1, 4)),
-    "WithinAuthorisedSpend": lambda u: replace(u, authorisation=changed(u.authorisation, max_epsilon=0.5)),
-    "ConsentIsFresh": lambda u: replace(u, snapshot=changed(u.snapshot, issued_at=u.moment - timedelta(minutes=3))),
+    "WithinAuthorisedSpend": lambda u: authorised(u, max_epsilon=0.5),
+    "ConsentIsFresh": lambda u: replace(u, state=changed(u.state, issued_at=u.moment - timedelta(minutes=3))),
 }
 
 
@@ -96,16 +117,23 @@ def test_a_broken_rule_closes_the_gate(name):
         require(broken)
 
 
-def test_a_snapshot_from_before_the_authorisation_is_refused():
-    """A snapshot held back from before a withdrawal cannot be replayed: the authorisation is newer."""
+@pytest.mark.parametrize("older", [{"state_size": 9}, {"state": changed(use().state, sequence=6)}])
+def test_a_state_from_before_the_authorisation_is_refused(older):
     with pytest.raises(GateClosed, match="older than the authorisation"):
-        require(replace(use(), snapshot_size=10))
+        require(replace(use(), **older))
+
+
+@pytest.mark.parametrize("foreign", ["state", "places"])
+def test_another_lender_s_consents_are_refused(foreign):
+    u = use()
+    with pytest.raises(GateClosed, match="another lender"):
+        require(replace(u, **{foreign: changed(getattr(u, foreign), lender="birch")}))
 
 
 def test_another_lender_s_authorisation_is_refused():
     u = use()
     with pytest.raises(GateClosed, match="issued to 'birch'"):
-        require(replace(u, authorisation=changed(u.authorisation, lender="birch")))
+        require(replace(u, authorisation=changed(u.authorisation, aud="birch")))
 
 
 def test_an_approval_of_another_campaign_is_no_approval():
@@ -116,7 +144,7 @@ def test_an_approval_of_another_campaign_is_no_approval():
 
 def test_an_authorisation_from_the_future_is_refused():
     u = use()
-    future = changed(u.authorisation, issued_at=u.moment + timedelta(minutes=5))
+    future = changed(u.authorisation, iat=u.moment + timedelta(minutes=5))
     with pytest.raises(GateClosed, match="future"):
         require(replace(u, authorisation=future))
 

@@ -36,8 +36,11 @@ def refused(response: httpx.Response, status: int) -> str:
 
 def test_every_call_that_needs_a_signature_refuses_one_without(house, http):
     open_to_all = {
+        ("POST", "/v1/challenges"), ("POST", "/v1/token"),
         ("POST", "/v1/decisions"), ("GET", "/healthz"), ("GET", "/v1/consortium"), ("GET", "/checkpoint"),
-        ("GET", "/v1/notices/{notice_id}/{version}"), ("GET", "/tile/entries/{path}"), ("GET", "/tile/{level}/{path}"),
+        ("GET", "/readyz"),
+        ("GET", "/v1/notices/{notice_id}/{version}"), ("GET", "/v1/notices"),
+        ("GET", "/tile/entries/{path}"), ("GET", "/tile/{level}/{path}"),
         ("GET", "/v1/log/consistency"), ("GET", "/v1/log/inclusion/{index}"), ("GET", "/v1/log/entries/{index}"),
     }  # fmt: skip
     paths = http.get("/openapi.json").json()["paths"]
@@ -61,7 +64,7 @@ def test_each_institution_can_make_only_its_own_calls(house, http):
         ("POST", "/v1/campaigns"): {"coordinator"},
         ("POST", f"/v1/campaigns/{'0' * 64}/approvals"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/authorisations"): {"aspen"},
-        ("GET", f"/v1/campaigns/{'0' * 64}/snapshot"): {"aspen"},
+        ("GET", f"/v1/campaigns/{'0' * 64}/places"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/commitments"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/model"): {"coordinator"},
         ("GET", f"/v1/campaigns/{'0' * 64}"): set(keys),
@@ -78,8 +81,8 @@ def test_each_institution_can_make_only_its_own_calls(house, http):
 def test_a_borrower_sees_only_their_own_consents(house, http):
     person = house.consenting()[0]
     headers = bearer(person.key, person.pseudonym, "GET", "/v1/me/consents")
-    records = http.get("/v1/me/consents", headers=headers).json()["consents"]
-    assert {r["recipient"] for r in records} == {"aspen"}
+    records = http.get("/v1/me/consents", headers=headers).json()["items"]
+    assert {r["pii_processing"]["pii_controllers"][0] for r in records} == {"aspen"}
     campaigns = bearer(person.key, person.pseudonym, "POST", "/v1/campaigns", b"{}")
     assert refused(http.post("/v1/campaigns", content=b"{}", headers=campaigns), 403)
 
@@ -170,9 +173,6 @@ def test_a_refusal_never_repeats_what_was_sent(house, http):
 
 def test_enrolling_somebody_else_s_customer_looks_like_enrolling_anybody(house):
     """No answer tells a lender whether a person is another lender's customer."""
-    from support.house import _borrower
-
-    aspen_customer = _borrower("cedar", "aspen-0", house.founded, "gives", True)
-    stranger = _borrower("cedar", "nobody-0", house.founded, "gives", True)
+    aspen_customer, stranger = house.person("cedar", "aspen-0"), house.person("cedar", "nobody-0")
     client = house.client("cedar")
     assert client.enrol([aspen_customer.enrolment]) == client.enrol([stranger.enrolment]) == 1

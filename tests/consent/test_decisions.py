@@ -27,7 +27,7 @@ from crypto.sealing import SealedBody, unseal
 
 def state_of(house: House, person) -> dict[str, str]:
     records = house.borrower_client(person).my_consents()
-    return {str(r["sensitivity"]): str(r["state"]) for r in records}
+    return {r.pii_processing.sensitivity: r.event.event_state.value for r in records}
 
 
 def size(house: House) -> int:
@@ -38,7 +38,7 @@ def size(house: House) -> int:
 def everything(house: House) -> tuple:
     with house.registry.database.read() as session:
         consents = sorted((r.subject_id, r.sensitivity, r.state) for r in session.scalars(select(ConsentRow)))
-        events = session.scalars(select(ConsentEventRow.id)).all()
+        events = session.scalars(select(ConsentEventRow.sequence)).all()
         decisions = sorted(session.scalars(select(DecisionRow.sha256)))
         return consents, len(events), decisions, house.registry.log.size(session)
 
@@ -60,11 +60,10 @@ def test_the_projection_is_the_fold_over_the_events(house):
                 select(ConsentEventRow.event)
                 .where(
                     ConsentEventRow.subject_id == row.subject_id,
-                    ConsentEventRow.purpose == row.purpose,
-                    ConsentEventRow.recipient == row.recipient,
+                    ConsentEventRow.scope_id == row.scope_id,
                     ConsentEventRow.sensitivity == row.sensitivity,
                 )
-                .order_by(ConsentEventRow.id)
+                .order_by(ConsentEventRow.sequence)
             )
             assert state_after(Event(event) for event in events) is State(row.state)
 
@@ -130,7 +129,9 @@ def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
     with house.registry.database.read() as session:
         subject = session.scalar(select(SubjectRow.id).where(SubjectRow.pseudonym == person.pseudonym))
         events = session.scalars(
-            select(ConsentEventRow.event).where(ConsentEventRow.subject_id == subject).order_by(ConsentEventRow.id)
+            select(ConsentEventRow.event)
+            .where(ConsentEventRow.subject_id == subject)
+            .order_by(ConsentEventRow.sequence)
         ).all()
     assert events == ["give", "expire", "give"]
     assert state_after(Event(event) for event in events) is State.GIVEN
@@ -311,7 +312,7 @@ def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_come
         patch.setattr(Witnesses, "cosign", asleep)
         with pytest.raises(NotWitnessed, match="in force"):
             client.decide([token])
-        assert "given" not in {row["state"] for row in client.my_consents()}
+        assert "given" not in {row.event.event_state for row in client.my_consents()}
     house.registry.catch_up()
     receipt = client.my_receipt(token)
     assert receipt.decision_sha256 == Decision.claimed(token).sha256

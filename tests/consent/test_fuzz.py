@@ -12,7 +12,8 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -22,11 +23,19 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from rfc8785 import CanonicalizationError
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from support.asgi import Answered, Sent, call
 from support.effort import effort
 from support.house import House, build
 
 from clients.witness import Witness, witness_app
 from consent.api import create_app
+from consent.authorising import AuthorisationRequest
 from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Approval, Campaign, Decision, Notice
 from consent.fsck import check_log
@@ -45,57 +54,6 @@ from crypto.witnessing import AddCheckpoint
 
 SEED = 20261122
 AT_ONCE = 24
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request; ``caller`` signs it, or nobody."""
-
-    method: str
-    target: str
-    body: bytes = b""
-    caller: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Answered:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-async def call(app: Any, sent: Sent, authorization: str) -> Answered:
-    """One request to an ASGI application, as a server would hand it over."""
-    path, _, query = sent.target.partition("?")
-    headers = [(b"host", b"registry.test"), (b"content-length", str(len(sent.body)).encode())]
-    headers += [(b"content-type", b"application/json")] if sent.body else []
-    headers += [(b"authorization", authorization.encode("latin-1"))] if authorization else []
-    headers += [(name.encode(), value.encode("latin-1")) for name, value in sent.headers]
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": sent.method, "scheme": "http",
-        "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
-        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
-    }  # fmt: skip
-    waiting = [{"type": "http.request", "body": sent.body, "more_body": False}]
-    heard: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        if waiting:
-            return waiting.pop()
-        await asyncio.sleep(3600)  # the caller stays on the line
-        raise AssertionError
-
-    async def send(message: dict[str, Any]) -> None:
-        heard.append(message)
-
-    try:
-        await app(scope, receive, send)
-    except Exception:
-        if not heard:
-            raise
-    stated = {name.decode(): value.decode("latin-1") for name, value in heard[0]["headers"]}
-    return Answered(heard[0]["status"], stated, b"".join(m.get("body", b"") for m in heard[1:]))
 
 
 @dataclass
@@ -173,13 +131,17 @@ class Site:
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory) -> Iterator[Site]:
-    patched = pytest.MonkeyPatch()
-    patched.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
     with build(tmp_path_factory.mktemp("fuzz") / "house", people=12, shared=1) as house:
         house.decide_first()
         house.activate()
         client = house.client("aspen")
-        authorisation = client.authorisation(house.campaign.sha256).id
+        asked = AuthorisationRequest(
+            node_key=house.node("aspen").key.public.thumbprint,
+            purpose=house.campaign.purpose,
+            code_sha256=house.campaign.code_sha256,
+            checkpoint=client.checkpoint_note(),
+        )
+        authorisation = client.authorisation(house.campaign.sha256, asked).jti
         house.stop_registry()
         registry = open_registry(house.founded.registry_home)
         app = create_app(registry)
@@ -198,11 +160,11 @@ def opened(tmp_path_factory) -> Iterator[Site]:
             yield built
             runner.run(stack.aclose())
         registry.close()
-        patched.undo()
 
 
 @pytest.fixture
-def site(opened: Site) -> Site:
+def site(opened: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
     for caller in ("aspen", "coordinator", "registry", "auditor"):
         opened.begin(caller)
     return opened
@@ -233,9 +195,9 @@ def operations(app: FastAPI) -> list[Any]:
     return [result.ok() for result in schemathesis.openapi.from_dict(app.openapi()).get_all_operations()]
 
 
-def generated(operation: Any, mode: schemathesis.GenerationMode, count: int) -> list[Sent]:
-    """Cases of one operation, as schemathesis makes them."""
-    found: list[Sent] = []
+def generated(operation: Any, mode: schemathesis.GenerationMode, count: int) -> list[tuple[Any, Sent]]:
+    """Cases of one operation, as schemathesis makes them, and each as a request."""
+    found: list[tuple[Any, Sent]] = []
 
     @settings(
         max_examples=count,
@@ -261,31 +223,151 @@ def generated(operation: Any, mode: schemathesis.GenerationMode, count: int) -> 
                 return
         if not isinstance(body, bytes):
             body = urlencode(body).encode() if isinstance(body, dict) else str(body).encode()
-        found.append(Sent(operation.method.upper(), request.url.raw_path.decode(), body))
+        named = {"idempotency-key", "if-match", "content-type"}
+        headers = tuple((k, str(v)) for k, v in dict(kwargs.get("headers") or {}).items() if k.lower() in named)
+        headers = tuple((k, v) for k, v in headers if v.isascii() and v.isprintable())
+        found.append((case, Sent(operation.method.upper(), request.url.raw_path.decode(), body, "", headers)))
 
     collect()
     return found
 
 
-def test_whatever_the_openapi_document_allows_or_forbids_is_answered(site):
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+def conforms(case: Any, sent: Sent, answer: Answered) -> None:
+    """The answer is one that the document says there is: its status, its content type, its schema."""
+    request = httpx.Request(sent.method, f"http://registry.test{sent.target}", content=sent.body)
+    response = httpx.Response(answer.status, headers=answer.headers, content=answer.body, request=request)
+    response.elapsed = timedelta()
+    case.validate_response(response, checks=CHECKS)
+
+
+def test_whatever_the_openapi_document_allows_or_forbids_is_answered_as_it_says(site):
     """Each generated request comes from nobody and from callers of every kind."""
     sent = 0
     for operation in operations(site.app):
-        cases: list[Sent] = []
+        cases: list[tuple[Any, Sent]] = []
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
             try:
-                cases += generated(operation, mode, effort(10))
+                cases += generated(operation, mode, effort(10, 2))
             except Exception as refused:  # an operation without any parameter has no negative cases
                 if type(refused).__name__ not in {"Unsatisfiable", "SkipTest", "Skip"}:
                     raise
         assert cases, operation.label
         who = list(site.keys)[: -1 if operation.label == "DELETE /v1/me" else None]  # the borrower is needed later
-        requests = [Sent(case.method, case.target, case.body, caller) for case in cases for caller in ("", *who)]
-        site.send(requests)
+        requests = [(case, replace(one, caller=caller)) for case, one in cases for caller in ("", *who)]
+        for (case, one), answer in zip(requests, site.send([one for _, one in requests]), strict=True):
+            conforms(case, one, answer)
         sent += len(requests)
-    assert len(operations(site.app)) >= 25
-    assert sent >= effort(2000)
+    assert len(operations(site.app)) >= 50
+    assert sent >= min(1000, effort(2000))
     site.check()
+
+
+# --- the document itself
+
+
+def has_example(schema: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a reader can make a value from what the schema shows: every part that must be there is shown."""
+    if "$ref" in schema:
+        schema = known[schema["$ref"].rpartition("/")[2]]
+    if schema.keys() & {"example", "examples", "default", "enum", "const"}:
+        return True
+    if "properties" in schema:
+        return all(has_example(schema["properties"][name], known) for name in schema.get("required", ()))
+    parts = [schema["items"]] if "items" in schema else schema.get("anyOf", []) + schema.get("oneOf", [])
+    return any(has_example(part, known) for part in parts)
+
+
+def test_every_endpoint_says_what_it_does_shows_a_body_and_names_its_errors(site):
+    document, known = site.app.openapi(), site.app.openapi()["components"]["schemas"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            where = f"{method} {path}"
+            assert operation.get("summary"), where
+            assert operation.get("description"), where
+            assert operation["responses"].keys() >= {"401", "403", "413", "422", "429", "503"}, where
+            if "{" in path and not path.startswith("/v1/parties"):
+                assert "404" in operation["responses"], where
+            for status, response in operation["responses"].items():
+                assert response.get("description"), (where, status)
+                assert status[0] == "2" or list(response["content"]) == ["application/problem+json"], (where, status)
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                assert "examples" in content or has_example(content["schema"], known), f"{where} shows no body"
+
+
+def pointed_at(body: Any, expression: str) -> Any:
+    """What a runtime expression of OpenAPI means for an answer."""
+    node = body
+    for step in expression.removeprefix("$response.body#/").split("/"):
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    return node
+
+
+def openings(site: Site) -> dict[str, Sent]:
+    """A request for each operation that has links, which succeeds."""
+    house, borrower = site.house, list(site.keys)[-1]
+    number = sum(site.statuses.values())
+    notice = house.notice.model_copy(update={"version": 100_000 + number})
+    campaign = house.campaign.model_copy(update={"id": f"linked-{number}"})
+    entry = {"type": "use.read", "to": ["auditor"], "counts": {"rows": 1}}
+    choice = {"recipient": "cedar", "sensitivity": "ordinary", "action": "give"}
+    statement = {
+        "notice_id": house.notice.id,
+        "notice_version": house.notice.version,
+        "notice_language": "en",
+        "notice_sha256": house.notice.text_sha256("en"),
+        "choices": [choice],
+    }
+    found = {
+        "POST /v1/log/entries": ("aspen", {"entries": [entry]}),
+        "POST /v1/notices": ("registry", {"token": notice.sign(site.keys["registry"])}),
+        "POST /v1/campaigns": ("coordinator", {"token": campaign.sign(site.keys["coordinator"])}),
+        "POST /v1/me/consents": (borrower, statement),
+        "GET /v1/me/consents": (borrower, None),
+    }
+    return {
+        label: Sent(*label.split(" "), b"" if body is None else json.dumps(body).encode(), caller)
+        for label, (caller, body) in found.items()
+    }
+
+
+def test_every_link_of_the_document_leads_where_it_says(site):
+    document = site.app.openapi()
+    by_label = {operation.label: operation for operation in operations(site.app)}
+    followed = 0
+    for label, opening in openings(site).items():
+        if label == "POST /v1/me/consents":  # it may have been given before: then it is taken back first
+            site.send([replace(opening, body=opening.body.replace(b'"give"', b'"withdraw"'))])
+        [answer] = site.send([opening])
+        assert answer.status in {200, 201}, (label, answer)
+        conforms(by_label[label].Case(path_parameters={}), opening, answer)
+        site.registry.sequencer.settle()
+        method, path = label.split(" ")
+        found = document["paths"][path][method.lower()]["responses"][str(answer.status)]["links"]
+        for name, link in found.items():
+            target, verb = link["operationRef"].removeprefix("#/paths/").rsplit("/", 1)
+            template = target.replace("~1", "/")
+            named = {key: pointed_at(json.loads(answer.body), told) for key, told in link["parameters"].items()}
+            case, target = by_label[f"{verb.upper()} {template}"].Case(path_parameters=named), template
+            for key, value in named.items():
+                target = target.replace(f"{{{key}}}", str(value))
+            caller = "auditor" if name == "authorisations" else opening.caller
+            follow = Sent(verb.upper(), target, b"", caller)
+            [there] = site.send([follow])
+            may_be_over = {409} if name == "withdrawal" else set()  # the record may be one that was withdrawn before
+            assert there.status in {200, 201} | may_be_over, (label, name, there)
+            conforms(case, follow, there)
+            followed += 1
+    stated = [
+        link
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for response in operation["responses"].values()
+        for link in response.get("links", ())
+    ]
+    assert followed == len(stated) >= 7, "each was followed"
 
 
 # --- good requests, damaged
@@ -398,7 +480,7 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("entries", effort(2500)), ("subjects", effort(1000)), ("commitment", effort(500)), ("model", effort(300))],
+    [("entries", effort(2500)), ("subjects", effort(1000, 300)), ("commitment", effort(500)), ("model", effort(300))],
 )
 def test_bodies_of_known_callers_damaged_in_any_place_are_answered(site, name, count):
     rng = random.Random(SEED)

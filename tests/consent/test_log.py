@@ -25,7 +25,7 @@ from consent.entries import (
 )
 from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
 from consent.sequencer import Sequencer
-from consent.storage.tables import LogPublishedRow
+from consent.storage.log_tables import LogPublishedRow
 from consent.witnesses import Witnesses
 from crypto.documents import canonical_json
 from crypto.errors import ProofError, SealError
@@ -164,7 +164,7 @@ def test_a_skeleton_names_nobody(active):
 
 def test_a_body_is_bound_to_its_leaf_and_opens_for_its_subject_only():
     key = new_data_key()
-    entry = entry_for_subject("consent.decided", "registry", {}, key, b"secret")
+    entry = entry_for_subject("consent.decided", "registry", {}, 1, key, b"secret")
     leaf = json.loads(entry.leaf(b"2026-01-01T00:00:00.000000Z"))
     assert b"secret" not in entry.template + entry.body
     assert leaf["body"]["sealed_to"] == ["subject"]

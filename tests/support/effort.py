@@ -2,7 +2,13 @@
 
 import os
 
-EFFORT = float(os.environ.get("TAHINI_EFFORT", "0.3"))
+import pytest
+
+EFFORT = float(os.environ.get("TAHINI_EFFORT", "0.1"))
+
+
+slow = pytest.mark.skipif(EFFORT < 0.3, reason="long: with TAHINI_EFFORT=0.3 or more")
+"""A test of real processes that takes half a minute and looks closer at what a quicker one shows too."""
 
 
 def effort(count: int, least: int = 3) -> int:

@@ -6,12 +6,14 @@ Only the transport between coordinator and nodes is a stand-in (``InMemoryFleet`
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,21 @@ from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import TRAINING_PURPOSE, Campaign, Notice
+from consent.documents import Campaign, Mechanism, Notice
+from consent.naming.client import Names
+from consent.naming.keys import SEEDS, NamingHome
+from consent.naming.service import Namer
+from consent.naming.service import create_app as naming_app
 from consent.registry import Registry, open_registry
 from consent.schema import now
+from consent.standing import Places, packed
+from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry, registry_from
 from crypto.cosignatures import CosigningKey
+from crypto.keys import SigningKey, write_secret
 from crypto.masks import Words
 from crypto.notes import Checkpoint, sign_checkpoint
+from crypto.pseudonyms import SEED_SIZE
 from demo.borrowers import Borrower, make_notice
 from demo.consortium import Founded, found
 from demo.services import free_port
@@ -42,7 +52,7 @@ from server import home as server_home
 from server.planning import plan_mechanism
 
 LENDERS = ("aspen", "birch", "cedar")
-PEOPLE = 80
+PEOPLE = 60
 REGISTRY = {
     "name": "test-loans",
     "target": "bad",
@@ -70,9 +80,11 @@ def loans(count: int, seed: int) -> pd.DataFrame:
 
 
 @contextmanager
-def serve(app: Any, port: int) -> Iterator[str]:
-    """An application's real HTTP face in a thread."""
+def serve(app: Any, port: int, servers: list[uvicorn.Server] | None = None) -> Iterator[str]:
+    """An application's real HTTP face in a thread. Those who share ``servers`` can be told together to end."""
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    if servers is not None:
+        servers.append(server)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -140,9 +152,15 @@ class House:
         note = sign_checkpoint(checkpoint, self.registry.log.key)
         return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
+    def person(self, lender: str, identity: str) -> Borrower:
+        """A person by their names at this lender, who gives, but is not enrolled yet."""
+        with self.node(lender).naming(workers=1) as naming:
+            (names,) = naming.names([identity])
+        return _borrower(lender, names, "gives", False)
+
     def late(self, lender: str) -> str:
         """Somebody who enrols now; returns the pseudonym."""
-        person = _borrower(lender, f"{lender}-late", self.founded, "gives", False)
+        person = self.person(lender, f"{lender}-late")
         self.client(lender).enrol([person.enrolment])
         return person.pseudonym
 
@@ -162,9 +180,7 @@ class House:
             "purpose": TRAINING_PURPOSE,
             "model": "scorecard",
             "features": features().model_dump(mode="json"),
-            "mechanism": plan_mechanism(
-                Budget(epsilon, 1e-5), features(), "scorecard", len(self.borrowers), rounds=rounds
-            ),
+            "mechanism": _mechanism(epsilon, len(self.borrowers), rounds),
             "code_sha256": installed_code(),
             "seed": 0,
             "created_at": moment,
@@ -203,6 +219,14 @@ class House:
         return [p for p in self.borrowers[lender] if p.answer == "gives"]
 
 
+def everybody(people: int) -> Places:
+    """A campaign in which everybody on the roll has a place."""
+    bitmap = packed(np.packbits(np.ones(people, dtype=bool), bitorder="little"))
+    return Places(
+        campaign_sha256="0" * 64, lender="aspen", people=people, bitmap=bitmap, sensitive=bitmap, issued_at=now()
+    )
+
+
 @dataclass
 class InMemoryFleet:
     """Carries messages to nodes by calling them. ``tamper`` may change what a node sends; ``absent`` do not answer."""
@@ -226,14 +250,11 @@ class InMemoryFleet:
         return answers
 
 
-def _borrower(lender: str, identity: str, founded: Founded, answer: str, sensitive: bool) -> Borrower:
-    from crypto.keys import SigningKey
-    from crypto.pseudonyms import ledger_pseudonym, pairwise_pseudonym
-
+def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> Borrower:
     return Borrower(
         lender=lender,
-        pseudonym=pairwise_pseudonym(founded.lender_keys[lender], identity),
-        ledger_pseudonym=ledger_pseudonym(founded.consortium_key, identity),
+        pseudonym=names.pairwise,
+        ledger_pseudonym=names.ledger,
         key=SigningKey.generate(),
         answer=answer,  # type: ignore[arg-type]
         sensitive=sensitive,
@@ -241,20 +262,45 @@ def _borrower(lender: str, identity: str, founded: Founded, answer: str, sensiti
     )
 
 
+_KNOWN: dict[tuple[str, str], Names] = {}
+_SEED = os.urandom(SEED_SIZE)
+"""Of every house of this process, so that naming the same people again costs nothing."""
+
+
+def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
+    """What the house's own naming service answers; asked once for each person at each lender."""
+    new = [identity for identity in identities if (node.lender, identity) not in _KNOWN]
+    if new:
+        with node.naming(workers=1) as naming:
+            _KNOWN.update(zip(((node.lender, identity) for identity in new), naming.names(new), strict=True))
+    return [_KNOWN[node.lender, identity] for identity in identities]
+
+
+@lru_cache
+def _mechanism(epsilon: float, lenders: int, rounds: int) -> Mechanism:
+    return plan_mechanism(Budget(epsilon, 1e-5), features(), "scorecard", lenders, rounds=rounds)
+
+
 @contextmanager
-def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
+def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0) -> Iterator[House]:
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
-    port, witness_port = free_port(), free_port()
+    port, witness_port, naming_port = free_port(), free_port(), free_port()
     urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
-    founded = found(root, list(LENDERS), 1.0, 1e-5, urls)
+    founded = found(root, list(LENDERS), 1.0, 1e-5, urls, cover_rate)
     clock = Clock()
     log = founded.consortium.log.verifier
     witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
     registry = open_registry(founded.registry_home).at(clock)
-    with serve(witness_app(witnesses), witness_port), ExitStack() as serving:
-        url = serving.enter_context(serve(create_app(registry), port))
-        founded.connect(url)
+    servers: list[uvicorn.Server] = []
+    with serve(witness_app(witnesses), witness_port, servers), ExitStack() as serving:
+        url = serving.enter_context(serve(create_app(registry), port, servers))
+        founded.connect(url, f"http://127.0.0.1:{naming_port}")
+        (founded.naming_home / SEEDS / "v1.seed").unlink()
+        write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
+        namer = Namer(NamingHome.open(founded.naming_home))
+        serving.callback(namer.close)
+        serving.enter_context(serve(naming_app(namer), naming_port, servers))
         notice = make_notice(list(LENDERS), 1.0)
         operator = founded.operator(url)
         operator.publish_notice(notice, founded.registry_key)
@@ -264,14 +310,13 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
             identities = [f"{lender}-{i}" for i in range(people)]
             if lender == "birch":
                 identities[:shared] = [f"aspen-{i}" for i in range(shared)]
-            table = loans(people, number).assign(identity=identities)
-            book = founded.node_home(lender) / nodes.BOOK_FILE
-            import_book(book, table, "identity", features(), founded.lender_keys[lender], lender)
+            node = Node.open(founded.node_home(lender))
+            named = _named(node, founded, identities)
+            book = node.home / nodes.BOOK_FILE
+            import_book(book, loans(people, number), [names.pairwise for names in named], features(), lender)
             borrowers[lender] = [
-                _borrower(
-                    lender, who, founded, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0
-                )
-                for i, who in enumerate(identities)
+                _borrower(lender, names, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
+                for i, names in enumerate(named)
             ]
             client = Node.open(founded.node_home(lender)).registry()
             client.enrol([person.enrolment for person in borrowers[lender]])
@@ -282,4 +327,6 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5) -> Iterator[House]:
         finally:
             for client in house.clients:
                 client.close()
+            for server in servers:
+                server.should_exit = True
             registry.close()

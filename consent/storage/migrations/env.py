@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from consent.storage import log_tables  # noqa: F401  # so that the metadata is whole
 from consent.storage.tables import Base
 
 engine = context.config.attributes["engine"]

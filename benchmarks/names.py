@@ -1,0 +1,131 @@
+"""How fast people are named: blinded, evaluated by the real naming service over HTTP, proofs verified, unblinded.
+
+A consortium is founded in a temporary folder; the registry and the naming service run as processes of their own on this
+machine. One lender has ``--people`` made-up identity numbers named, both kinds of name each, which is everything that
+naming costs at enrolment: quota on the disk and audit log included. Prints the machine, the versions and every figure;
+``--json`` for machines. ``cpu_s_without_workers`` is the processor time
+of both services and the caller; the client's worker processes are not in it. Where the load average is above the number
+of cores, something else was running and the seconds say little.
+
+    python -m benchmarks.names --json
+    python -m benchmarks.names --people 50000 --repeat 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from clients.node import Node
+from consent.naming.client import BATCH
+from consent.naming.keys import NamingHome, NamingSettings, join
+from demo.consortium import Founded, found
+from demo.services import free_port, naming_process, registry_process, wait_for
+
+PACKAGES = ("voprf", "cryptography", "fastapi", "httpx", "sqlalchemy", "uvicorn", "uvloop")
+LENDER = "aspen"
+BAR_S = 15 * 60
+
+
+def identities(count: int, seed: int, run: int) -> list[str]:
+    """Distinct numbers of 18 digits in the form of Chinese identity numbers; made up."""
+    rng = random.Random(f"{seed}/{run}")
+    start = rng.randrange(10**6)
+    return [f"110101{19500101 + (start + i) % 500000:08d}{(start + i) // 500000:03d}X" for i in range(count)]
+
+
+def start(root: Path, people: int, stack: ExitStack) -> tuple[Founded, str]:
+    """The consortium with both services running; returns it and the naming service's URL."""
+    founded = found(root / "consortium", [LENDER, "birch"], 1.0, 1e-5)
+    port, naming_port = free_port(), free_port()
+    url, naming_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}"
+    founded.connect(url, naming_url)
+    settings = NamingHome.open(founded.naming_home).settings
+    more = NamingSettings.model_validate({**settings.model_dump(), "people_per_day": people})
+    join(founded.naming_home, more, founded.token)
+    log = root / "registry.log"
+    wait_for("the registry", url, stack.enter_context(registry_process(founded.registry_home, port, log)), log)
+    log = root / "naming.log"
+    naming = stack.enter_context(naming_process(founded.naming_home, naming_port, log))
+    wait_for("the naming service", naming_url, naming, log)
+    return founded, naming_url
+
+
+def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
+    seconds = []
+    before = os.times()
+    with ExitStack() as stack:
+        founded, _ = start(root, options.people * (options.repeat + 1), stack)
+        node = Node.open(founded.node_home(LENDER))
+        for run in range(options.repeat):
+            people = identities(options.people, options.seed, run)
+            watched = sys.stderr.isatty()
+
+            def progress(done: int, total: int, watched: bool = watched) -> None:
+                if watched:
+                    print(f"\r{done:,} of {total:,}", end="", file=sys.stderr)
+
+            with node.naming(options.workers) as naming:
+                started = time.perf_counter()
+                names = naming.names(people, progress)
+                seconds.append(time.perf_counter() - started)
+            distinct = len({name.pairwise for name in names}) + len({name.ledger for name in names})
+            if distinct != 2 * options.people:
+                raise SystemExit("two people got one name")
+    median, after = statistics.median(seconds), os.times()
+    used = sum(getattr(after, f) - getattr(before, f) for f in ("user", "system", "children_user", "children_system"))
+    return {
+        "machine": {
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
+        "seed": options.seed,
+        "people": options.people,
+        "batch": BATCH,
+        "workers": options.workers or os.cpu_count(),
+        "seconds": [round(value, 2) for value in seconds],
+        "median_s": round(median, 2),
+        "cpu_s_without_workers": round(used / options.repeat, 2),
+        "load_average_at_end": os.getloadavg()[0],
+        "people_per_s": round(options.people / median),
+        "names_per_s": round(2 * options.people / median),
+        "seconds_for_a_million": round(1_000_000 * median / options.people),
+        "bar_s_for_a_million": BAR_S,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--people", type=int, default=1_000_000, help="how many people are named, twice each")
+    parser.add_argument("--repeat", type=int, default=1, help="how often, with other people each time")
+    parser.add_argument("--workers", type=int, help="processes of the lender's client; one per core by default")
+    parser.add_argument("--seed", type=int, default=0, help="fixes the made-up identity numbers, never keys")
+    parser.add_argument("--folder", type=Path, help="where to put the consortium; a temporary folder by default")
+    options = parser.parse_args()
+    if options.people < 1 or options.repeat < 1:
+        parser.error("--people and --repeat are at least 1")
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="tahini-names-bench-") as folder:
+        report = measure(options, Path(folder))
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, value in report.items():
+        print(f"{name}: {json.dumps(value)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A lender's inbox: the registry delivers revocations here, and gets the lender's signed acknowledgement.
+
+Nothing is acknowledged that this node's own copy of its borrowers' consents (``clients.consents``) does not hold yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from clients.errors import NodeError
+from clients.node import Node
+from consent.documents import Role
+from consent.errors import ConsentError, NotAuthenticated
+from consent.outbox import Delivered, Delivery
+from consent.revocations import Acknowledgement, Revocation
+from consent.schema import now
+from crypto.errors import CryptoError
+
+MAX_BODY_BYTES = 1 << 20
+logger = logging.getLogger("tahini.inbox")
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """The inbox of one node."""
+
+    node: Node
+
+    def receive(self, items: list[str]) -> str:
+        """Verify revocations, bring this node's copy up to date, and acknowledge them; returns the signed token.
+
+        Raises:
+            NotAuthenticated: not the registry's, not this lender's, or with a gap.
+            ConsentError: the registry did not answer when it was asked for the present state.
+        """
+        key = self.node.consortium.one(Role.REGISTRY).key
+        try:
+            revoked = [Revocation.verify(item, key) for item in items]
+        except CryptoError as error:
+            raise NotAuthenticated("a revocation is not signed by the registry") from error
+        numbers = [one.number for one in revoked]
+        mine = all(one.recipient == self.node.lender for one in revoked)
+        if not mine or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            raise NotAuthenticated("the revocations are another lender's, or have a gap")
+        client = self.node.registry()
+        try:
+            for purpose in {one.purpose for one in revoked}:
+                self.node.consents.sync(client, purpose)
+        finally:
+            client.close()
+        told = Acknowledgement(recipient=self.node.lender, number=numbers[-1], acknowledged_at=now())
+        return told.sign(self.node.key)
+
+
+def inbox_app(inbox: Inbox) -> Starlette:
+    """``POST /revocations``."""
+
+    async def revocations(request: Request) -> Response:
+        length = request.headers.get("content-length", "")
+        if not length.isdigit() or len(length) > 9 or int(length) > MAX_BODY_BYTES:
+            return PlainTextResponse("a delivery states its length, of one MiB at most\n", 413)
+        try:
+            delivery = Delivery.model_validate_json(await request.body())
+        except ValidationError:
+            return PlainTextResponse("not a delivery of revocations\n", 422)
+        try:
+            token = await run_in_threadpool(inbox.receive, delivery.items)
+        except NotAuthenticated as error:
+            return PlainTextResponse(f"{error}\n", 401)
+        except (ConsentError, NodeError) as error:
+            logger.warning("a delivery could not be acted on: %s", type(error).__name__)
+            return PlainTextResponse("this node could not bring its consents up to date; deliver again\n", 503)
+        return JSONResponse(Delivered(token=token).model_dump())
+
+    return Starlette(routes=[Route("/revocations", revocations, methods=["POST"])])

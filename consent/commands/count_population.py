@@ -1,0 +1,90 @@
+"""How many people a campaign could use: a noisy count, so that no answer tells whether somebody is in it.
+
+The discrete Laplace mechanism with sensitivity 1 (one person changes the count by one): epsilon per answer is
+:data:`EPSILON`. The same question on the same day has the same answer, and a coordinator gets few different answers a
+day, so asking again and again tells little more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, distinct, func, insert, or_, select
+from sqlalchemy.orm import aliased
+
+from consent.documents import Party
+from consent.errors import Malformed, TooManyRequests
+from consent.registry import Registry
+from consent.states import State
+from consent.storage.tables import ConsentRow, PopulationRow, SubjectRow
+from consent.terms import Sensitivity
+from crypto.documents import canonical_json, document_hash
+from privacy.noise import discrete_laplace
+
+EPSILON = 0.1
+MOST_A_DAY = 10
+
+
+@dataclass(frozen=True)
+class Population:
+    """A noisy count of people with a live consent at one lender at least; never below zero."""
+
+    count: int
+    epsilon: float = EPSILON
+
+
+def _live(row: type[ConsentRow], current: Sequence[int], moment: datetime) -> tuple[ColumnElement[bool], ...]:
+    """That a consent counts now."""
+    lasts = or_(row.expiry_time.is_(None), row.expiry_time > moment)
+    return row.state == State.GIVEN, row.notice.in_(current), lasts
+
+
+def count_population(
+    registry: Registry, coordinator: Party, purpose: str, lenders: tuple[str, ...], sensitivity: Sensitivity
+) -> Population:
+    """How many people could be used for ``purpose`` at these lenders, about.
+
+    Raises:
+        Malformed: somebody who is not a lender. TooManyRequests: the day's answers are used up.
+    """
+    known_lenders = {party.id for party in registry.consortium.lenders}
+    if not lenders or not set(lenders) <= known_lenders:
+        raise Malformed("a population is counted at lenders of the consortium")
+    moment = registry.clock()
+    asked = {"purpose": purpose, "lenders": sorted(set(lenders)), "sensitivity": sensitivity}
+    question = document_hash({**asked, "day": moment.date().isoformat(), "coordinator": coordinator.id})
+    with registry.write() as session:
+        before = session.get(PopulationRow, question)
+        if before is not None:
+            return Population(before.count)
+        today = select(func.count()).where(
+            PopulationRow.day == moment.date(), PopulationRow.coordinator == coordinator.id
+        )
+        if (session.scalar(today) or 0) >= MOST_A_DAY:
+            raise TooManyRequests(f"{MOST_A_DAY} different populations were counted today; ask again tomorrow")
+        known = registry.catalogue.load(session)
+        scopes = [known.scopes[purpose, name] for name in set(lenders) if (purpose, name) in known.scopes]
+        current = [number for number in known.notices if not known.is_stale(number)]
+        people = (
+            select(func.count(distinct(SubjectRow.ledger_pseudonym)))
+            .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
+            .where(
+                ConsentRow.scope_id.in_(scopes),
+                ConsentRow.sensitivity == "ordinary",
+                *_live(ConsentRow, current, moment),
+            )
+        )
+        if sensitivity == "sensitive":  # may be used only of whom ordinary data may be used
+            also = aliased(ConsentRow)
+            same = (also.subject_id == ConsentRow.subject_id) & (also.scope_id == ConsentRow.scope_id)
+            people = people.join(also, same).where(also.sensitivity == "sensitive", *_live(also, current, moment))
+        count = max(0, (session.scalar(people) or 0) + int(discrete_laplace(1, 1 / EPSILON)[0]))
+        row = {"question_sha256": question, "day": moment.date(), "coordinator": coordinator.id, "count": count}
+        session.execute(insert(PopulationRow), [row])
+        entry = registry.sealed_to_auditor(
+            "population.counted", coordinator.id, {"epsilon": EPSILON}, canonical_json({**asked, "count": count})
+        )
+        registry.log.append(session, [entry])
+    return Population(count)

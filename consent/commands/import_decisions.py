@@ -1,0 +1,188 @@
+"""Decisions that a lender collected from its own borrowers, on paper or in its app, handed in by the thousand.
+
+One log entry holds the Merkle root of a request's records; each borrower can have their own record's inclusion proved.
+A lender attests, the borrower did not sign here. So a lender can say for its borrowers only
+
+- what they answered first, as long as they have not decided about it themselves (give, refuse), each record with the
+  hash of the evidence that the lender keeps;
+- that they withdraw or suspend, at any time. What a borrower has withdrawn, only the borrower gives again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+
+from consent.changes import Answer, Present, change, latest_expiry
+from consent.commands.record_decisions import CLOCK_SKEW, check_notice
+from consent.documents import Party
+from consent.errors import Conflict
+from consent.histories import ConsentKey, Happened, load_presents, write_events, write_presents
+from consent.registry import Registry
+from consent.schema import Instant, Language, Sha256, Slug
+from consent.states import Event, State
+from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
+from consent.subjects import IN_CHUNK
+from consent.terms import Channel, Sensitivity
+from crypto.documents import canonical_json
+from crypto.merkle import leaf_hash, leaves_reader, tree_root
+
+MAX_BATCH = 20_000
+SALT_SIZE = 32
+_ACTIONS = {"give": Event.GIVE, "refuse": Event.REFUSE, "withdraw": Event.WITHDRAW, "suspend": Event.SUSPEND}
+_FIRST = frozenset({Event.GIVE, Event.REFUSE})
+
+
+class ImportedRecord(BaseModel):
+    """One answer of the borrower with this number on the lender's roll."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=0, lt=1 << 31)
+    sensitivity: Sensitivity
+    action: Literal["give", "refuse", "withdraw", "suspend"]
+    event_time: Instant
+    evidence_sha256: Sha256
+    """Of what the lender keeps to show that the borrower decided so."""
+
+
+class Import(BaseModel):
+    """Answers to one notice in one language over one channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    notice_id: Slug
+    notice_version: int = Field(ge=1, le=1_000_000)
+    notice_language: Language
+    notice_sha256: Sha256
+    channel: Channel
+    records: Annotated[list[ImportedRecord], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+def record_salt(salt: bytes, position: int) -> bytes:
+    """Salt of one record, so that a leaf hash cannot be guessed from what it might say."""
+    return hashlib.sha256(salt + position.to_bytes(8, "big")).digest()
+
+
+def record_leaf(salt: bytes, position: int, asked: Mapping[str, str | int], record: ImportedRecord) -> bytes:
+    """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names are sorted)."""
+    return orjson.dumps(
+        {
+            **asked,
+            "action": record.action,
+            "event_time": record.event_time.isoformat(),
+            "evidence": record.evidence_sha256,
+            "number": record.number,
+            "salt": record_salt(salt, position).hex(),
+            "sensitivity": record.sensitivity,
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def _ids(session: Session, lender: str, numbers: Sequence[int]) -> dict[int, int]:
+    """Id by number on the lender's roll; raises Conflict when one is not on it, or forgotten."""
+    low, high = min(numbers), max(numbers)
+    found: dict[int, int] = {}
+    if high - low <= 8 * len(numbers):
+        rows = session.execute(
+            text(
+                "SELECT s.number, s.id FROM subjects s JOIN data_keys k ON k.subject_id = s.id"
+                " WHERE s.lender = :lender AND s.number BETWEEN :low AND :high"
+            ),
+            {"lender": lender, "low": low, "high": high},
+        )
+        found.update((row[0], row[1]) for row in rows)
+    else:
+        for start in range(0, len(numbers), IN_CHUNK):
+            part = list(numbers[start : start + IN_CHUNK])
+            some = select(SubjectRow.number, SubjectRow.id).join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
+            rows = session.execute(some.where(SubjectRow.lender == lender, SubjectRow.number.in_(part)))
+            found.update((row[0], row[1]) for row in rows)
+    try:
+        return {number: found[number] for number in numbers}
+    except KeyError:
+        raise Conflict("a record speaks of somebody who is not on this lender's roll; none was recorded") from None
+
+
+def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
+    """Record all or none of the records; returns the index of their log entry.
+
+    Raises:
+        NotFound: unknown notice. Conflict: somebody who is not enrolled, another text than was published, an answer
+            that only the borrower can give, an illegal transition, the wrong time.
+    """
+    moment = registry.clock()
+    about = _about(lender, asked)
+    salt = secrets.token_bytes(SALT_SIZE)
+    leaves = [leaf_hash(record_leaf(salt, position, about, record)) for position, record in enumerate(asked.records)]
+    root = tree_root(len(leaves), leaves_reader(leaves)).hex()
+    with registry.write() as session:
+        known = registry.catalogue.load(session)
+        notice_number, notice = known.notice(asked.notice_id, asked.notice_version)
+        check_notice(notice, asked.notice_language, asked.notice_sha256)
+        scope = known.scope(notice.purpose, lender.id)
+        if lender.id not in notice.recipients:
+            raise Conflict("the notice does not name this lender as a recipient")
+        ids = _ids(session, lender.id, [record.number for record in asked.records])
+        presents = load_presents(session, sorted(ids.values()), [scope])
+        validity = notice.terms.validity_days
+        events: list[Happened] = []
+        touched: dict[ConsentKey, None] = {}
+        latest = moment + CLOCK_SKEW
+        for position, record in enumerate(asked.records):
+            if record.event_time > latest:
+                raise Conflict(f"record {position} is dated in the future")
+            key = (scope, ids[record.number], record.sensitivity)
+            present, event = presents.get(key, _UNASKED), _ACTIONS[record.action]
+            if event in _FIRST and present.state is not State.NONE:
+                raise Conflict(f"record {position}: the borrower has decided already; only they can decide anew")
+            said_at = min(record.event_time, moment)  # a clock ahead must not outlast the borrower's no of now
+            ends = latest_expiry(said_at, validity, None)
+            presents[key], happened = change(present, Answer(event, notice_number, said_at, ends), moment)
+            touched[key] = None
+            events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
+        entry = registry.sealed_to_auditor(
+            "consents.imported",
+            lender.id,
+            {"root": root},
+            canonical_json({**about, "count": len(leaves), "salt": salt.hex()}),
+        )
+        index = registry.log.append(session, [entry])
+        number = session.execute(
+            insert(ImportRow)
+            .values(
+                lender=lender.id,
+                entry_index=index,
+                salt=salt,
+                leaves=b"".join(leaves),
+                evidence=b"".join(bytes.fromhex(record.evidence_sha256) for record in asked.records),
+                about=json.dumps({**about, "language": asked.notice_language}),
+            )
+            .returning(ImportRow.id)
+        ).scalar_one()
+        write_presents(session, presents, touched)
+        write_events(session, {scope: lender.id}, events, moment, import_id=number)
+    return index
+
+
+def _about(lender: Party, asked: Import) -> dict[str, str | int]:
+    """What all records of a request have in common."""
+    return {
+        "channel": asked.channel,
+        "lender": lender.id,
+        "notice": asked.notice_id,
+        "notice_sha256": asked.notice_sha256,
+        "notice_version": asked.notice_version,
+    }
+
+
+_UNASKED = Present()

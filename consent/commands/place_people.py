@@ -1,0 +1,207 @@
+"""Contribution bounding (invariant 5): a person is counted at one lender at most, in every campaign.
+
+When a campaign becomes active, everybody who has no place yet is given one: at random among the lenders where their
+consent is live, else among all of theirs. It stays, because the person's budget is kept there, and a second ledger
+would be a second budget. And because it stays, a lender that watches many campaigns learns no more than from one.
+
+A lender sees who of its consenting borrowers has no place. So that this does not mean "borrows elsewhere too", people
+with one lender only are left out as well, with probability ``Consortium.cover_rate``, for good. What still leaks is in
+docs/consent.md, with figures.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from consent.catalogue import Known
+from consent.documents import Campaign, Party
+from consent.errors import Conflict, NotAllowed, NotFound
+from consent.registry import Registry
+from consent.rolls import read_roll
+from consent.standing import NEVER, Flags, Places, packed
+from consent.states import Event, State, state_at
+from consent.storage.columns import read_columns
+from consent.storage.database import bulk_insert
+from consent.storage.tables import EVENTS, SENSITIVITIES, AssignmentRow, CampaignRow, ConsentRow, PlacesRow, SubjectRow
+from crypto.pseudonyms import version_of
+
+_CHANCES = 1 << 32
+
+
+def place_people(registry: Registry, session: Session, campaign: Campaign, moment: datetime) -> None:
+    """Assign whoever is not assigned yet, and keep who has a place in this campaign.
+
+    Places are kept of people whose consent is live now: of the others they would only tell where else they borrow.
+
+    Raises:
+        Conflict: some people still have names of an older version of the naming keys than others, so that one person
+            could be counted as two.
+    """
+    _refuse_two_versions(session)
+    known = registry.catalogue.load(session)
+    scopes = {lender: known.scopes.get((campaign.purpose, lender)) for lender in campaign.lenders}
+    _assign(session, campaign, scopes, registry.consortium.cover_rate, moment)
+    for lender, scope in scopes.items():
+        people = read_roll(session, lender).people
+        flags = np.zeros(people, dtype=bool)
+        # The name must be that of the place: who was two people until a renaming may have left a place behind.
+        placed = select(SubjectRow.number).join(
+            AssignmentRow,
+            (AssignmentRow.subject_id == SubjectRow.id)
+            & (AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym),
+        )
+        flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
+        by_sensitivity = {}
+        for sensitivity in SENSITIVITIES:
+            live = _live(session, scope, sensitivity, people, moment)
+            used = used_up(session, known, lender, campaign.purpose, sensitivity, moment)
+            flags = flags & live if used is None else flags & live & ~used
+            by_sensitivity[sensitivity] = np.packbits(flags, bitorder="little").tobytes()
+        row = PlacesRow(campaign_sha256=campaign.sha256, lender=lender)
+        row.bitmap, row.sensitive = by_sensitivity["ordinary"], by_sensitivity["sensitive"]
+        session.add(row)
+
+
+def _refuse_two_versions(session: Session) -> None:
+    """Names of one version sort together, so the first and the last tell."""
+    ends = session.execute(select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym))).one()
+    if ends[0] is not None and version_of(ends[0]) != version_of(ends[1]):
+        raise Conflict("some lenders have not renamed their people since the naming keys were rotated; they come first")
+
+
+def _live(session: Session, scope: int | None, sensitivity: str, people: int, moment: datetime) -> Flags:
+    flags = np.zeros(people, dtype=bool)
+    if scope is not None:
+        rows = session.scalars(
+            select(SubjectRow.number)
+            .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
+            .where(
+                ConsentRow.scope_id == scope,
+                ConsentRow.sensitivity == sensitivity,
+                ConsentRow.state == State.GIVEN,
+                or_(ConsentRow.expiry_time.is_(None), ConsentRow.expiry_time > moment),
+            )
+        )
+        flags[list(rows)] = True
+    return flags
+
+
+def _assign(
+    session: Session, campaign: Campaign, scopes: dict[str, int | None], cover_rate: float, moment: datetime
+) -> None:
+    rows = session.execute(
+        select(SubjectRow.ledger_pseudonym, SubjectRow.id, ConsentRow.state, ConsentRow.expiry_time)
+        .outerjoin(
+            ConsentRow,
+            (ConsentRow.subject_id == SubjectRow.id)
+            & ConsentRow.scope_id.in_([scope for scope in scopes.values() if scope is not None])
+            & (ConsentRow.sensitivity == "ordinary"),
+        )
+        .outerjoin(AssignmentRow, AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym)
+        .where(SubjectRow.lender.in_(campaign.lenders), AssignmentRow.ledger_pseudonym.is_(None))
+    )
+    people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    for person, subject_id, state, expiry in rows:
+        live = state is not None and state_at(state, expiry, moment) is State.GIVEN
+        people[person].append((subject_id, live))
+    assigned = []
+    for person, places in people.items():
+        candidates = [i for i, live in places if live] or [i for i, _ in places]
+        chosen: int | None = secrets.choice(candidates)
+        if len(places) == 1 and secrets.randbelow(_CHANCES) < cover_rate * _CHANCES:
+            chosen = None
+        assigned.append((person, chosen))
+    bulk_insert(session, AssignmentRow.__tablename__, {"ledger_pseudonym": "text", "subject_id": "int8"}, assigned)
+
+
+def used_up(
+    session: Session, known: Known, lender: str, purpose: str, sensitivity: str, moment: datetime
+) -> Flags | None:
+    """Whose limits on use leave no further campaign; None where no notice limits the number of uses.
+
+    A use is a campaign of this purpose in which the person had a place at this lender and that had not ended when the
+    consent was given: who gives while a campaign runs is used in it. Suspending and resuming give nothing anew.
+    """
+    limited = {
+        number: notice.terms.limits
+        for number, notice in known.notices.items()
+        if notice.purpose == purpose and lender in notice.recipients and notice.terms.limits.counts_uses
+    }
+    scope = known.scopes.get((purpose, lender))
+    if not limited or scope is None:
+        return None
+    people = read_roll(session, lender).people
+    given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
+    about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
+    gave = f"{about} AND event = {EVENTS.index(Event.GIVE)}"
+    found = read_columns(
+        session,
+        {"number": "s.number int32", "notice": "c.notice int32", "given_at": "g.given_at seconds"},
+        "FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events"  # noqa: S608
+        f" WHERE {gave} GROUP BY subject_id) g"
+        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"
+        " JOIN subjects s ON s.id = g.subject_id",
+    )
+    given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
+    full = np.zeros(people, dtype=bool)
+    uses = _uses(session, lender, purpose, sensitivity, people)
+    for number, limits in limited.items():
+        counted = np.zeros(people, dtype=np.int32)
+        since = None if limits.frequency is None else moment - limits.frequency.period
+        for activated, ends, flags in uses:
+            if limits.fetch_type == "one-time" or since is None or activated > since:
+                counted += flags & (given_at < int(ends.timestamp()))
+        most = 1 if limits.fetch_type == "one-time" or limits.frequency is None else limits.frequency.times
+        full |= (notice_of == number) & (counted >= most)
+    return full
+
+
+def _uses(
+    session: Session, lender: str, purpose: str, sensitivity: str, people: int
+) -> list[tuple[datetime, datetime, Flags]]:
+    """When each campaign of this purpose became active at this lender, when it ends, and who had a place in it."""
+    placed = PlacesRow.bitmap if sensitivity == "ordinary" else PlacesRow.sensitive
+    rows = session.execute(
+        select(CampaignRow.token, CampaignRow.activated_at, placed)
+        .join(PlacesRow, PlacesRow.campaign_sha256 == CampaignRow.sha256)
+        .where(PlacesRow.lender == lender)
+    )
+    found = []
+    for token, activated, bitmap in rows:
+        campaign = Campaign.claimed(token)
+        if activated is not None and campaign.purpose == purpose:
+            bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")[:people].astype(bool)
+            found.append((activated, campaign.expires_at, np.pad(bits, (0, people - len(bits)))))
+    return found
+
+
+def read_places(registry: Registry, lender: Party, sha256: str) -> str:
+    """Who of this lender's borrowers has a place in an active campaign, signed.
+
+    Raises:
+        NotFound: the campaign is not active. NotAllowed: this lender is no part of it.
+    """
+    with registry.database.read() as session:
+        row = session.get(PlacesRow, (sha256, lender.id))
+        campaign = session.get(CampaignRow, sha256)
+        if campaign is None or campaign.activated_at is None:
+            raise NotFound(f"there is no active campaign {sha256[:12]}…")
+        if row is None:
+            raise NotAllowed(f"{lender.id!r} is not part of this campaign")
+        bitmap, people = np.frombuffer(row.bitmap, dtype=np.uint8), read_roll(session, lender.id).people
+        sensitive = np.frombuffer(row.sensitive, dtype=np.uint8)
+    places = Places(
+        campaign_sha256=sha256,
+        lender=lender.id,
+        people=min(people, 8 * len(bitmap)),
+        bitmap=packed(bitmap),
+        sensitive=packed(sensitive),
+        issued_at=registry.clock(),
+    )
+    return places.sign(registry.signing_key)

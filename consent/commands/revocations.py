@@ -1,0 +1,133 @@
+"""Revocations that arrive: fetched or delivered in order, acknowledged, and the acknowledgement logged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from consent.authorising import Overdue
+from consent.documents import Party
+from consent.errors import Conflict, NotAllowed
+from consent.registry import Registry
+from consent.revocations import Acknowledgement, Revocation
+from consent.storage.tables import AcknowledgementRow, RevocationRow, SubjectRow
+from crypto.documents import canonical_json
+
+MOST_AT_ONCE = 500
+
+
+def acknowledged(session: Session, recipient: str) -> int:
+    """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
+    newest = select(func.max(AcknowledgementRow.number)).where(AcknowledgementRow.recipient == recipient)
+    return session.scalar(newest) or 0
+
+
+def overdue(registry: Registry, session: Session, recipient: Party) -> Overdue | None:
+    """The oldest revocation that should have been acknowledged by now."""
+    latest = registry.clock() - timedelta(minutes=registry.consortium.revocation_minutes)
+    row = session.execute(
+        select(RevocationRow.number, RevocationRow.recorded_at)
+        .where(RevocationRow.recipient == recipient.id, RevocationRow.number > acknowledged(session, recipient.id))
+        .order_by(RevocationRow.number)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None or row.recorded_at > latest else Overdue(row.number, row.recorded_at)
+
+
+def read_revocations(registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE) -> list[str]:
+    """Signed revocations with numbers above ``after``, in order, at most ``limit``."""
+    with registry.database.read() as session:
+        scope_of = registry.catalogue.load(session).scope_of
+        rows = session.execute(
+            select(RevocationRow, SubjectRow.pseudonym)
+            .join(SubjectRow, SubjectRow.id == RevocationRow.subject_id)
+            .where(RevocationRow.recipient == recipient.id, RevocationRow.number > after)
+            .order_by(RevocationRow.number)
+            .limit(min(limit, MOST_AT_ONCE))
+        ).all()
+    return [
+        Revocation(
+            recipient=recipient.id,
+            number=row.number,
+            pii_principal_id=pseudonym,
+            purpose=scope_of[row.scope_id][0],
+            sensitivity=row.sensitivity,
+            event_type=row.event,
+            event_time=row.revoked_at,
+        ).sign(registry.signing_key)
+        for row, pseudonym in rows
+    ]
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """Up to which revocation a recipient has acknowledged, and the log entry that says so."""
+
+    number: int
+    entry_index: int
+
+    def body(self) -> dict[str, int]:
+        return {"acknowledged": self.number, "entry_index": self.entry_index}
+
+
+def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledged:
+    """Record that ``recipient`` has acted on its revocations; once more is no more.
+
+    Raises:
+        SignatureError: not this recipient's. NotAllowed: another recipient's. Conflict: there is no such revocation.
+    """
+    told = Acknowledgement.verify(token, recipient.key)
+    if told.recipient != recipient.id:
+        raise NotAllowed("the acknowledgement names another recipient")
+    with registry.write() as session:
+        newest = session.scalar(select(func.max(RevocationRow.number)).where(RevocationRow.recipient == recipient.id))
+        if told.number > (newest or 0):
+            raise Conflict(f"{recipient.id!r} has no revocation {told.number} yet")
+        before = acknowledged(session, recipient.id)
+        if told.number <= before:
+            return Acknowledged(before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index)
+        body = canonical_json({"token": token})
+        entry = registry.sealed_to_auditor("revocations.acknowledged", recipient.id, {}, body)
+        index = registry.log.append(session, [entry])
+        session.add(AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index))
+    return Acknowledged(told.number, index)
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """How far one lender is behind."""
+
+    recipient: str
+    newest: int
+    acknowledged: int
+    overdue: Overdue | None
+
+    def body(self) -> dict[str, Any]:
+        since = self.overdue.recorded_at.isoformat() if self.overdue else None
+        return {
+            "recipient": self.recipient,
+            "newest": self.newest,
+            "acknowledged": self.acknowledged,
+            "overdue_since": since,
+        }
+
+
+def outstanding(registry: Registry) -> list[Outstanding]:
+    """Every lender, and how far it has acknowledged its revocations."""
+    found = []
+    with registry.database.read() as session:
+        for lender in registry.consortium.lenders:
+            newest = select(func.max(RevocationRow.number)).where(RevocationRow.recipient == lender.id)
+            found.append(
+                Outstanding(
+                    lender.id,
+                    session.scalar(newest) or 0,
+                    acknowledged(session, lender.id),
+                    overdue(registry, session, lender),
+                )
+            )
+    return found

@@ -1,0 +1,344 @@
+"""How a lender's borrowers stand: the whole, what changed since, and the decision about each.
+
+A state is read in one transaction, so every change that was acknowledged before the call is in it. It carries the
+newest published checkpoint, and the challenge that the caller sent, so that an older answer cannot pass for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import TextClause, bindparam, select, text
+from sqlalchemy.orm import Session
+
+from consent.catalogue import Known
+from consent.commands.place_people import used_up
+from consent.documents import Party
+from consent.errors import Conflict, Malformed, NotFound, StorageFailed
+from consent.registry import Registry
+from consent.rolls import Roll, read_roll
+from consent.standing import (
+    MOST_PEOPLE,
+    NEVER,
+    RULES,
+    SENSITIVITY_ORDER,
+    AnsweredNotice,
+    Codes,
+    ConsentState,
+    Flags,
+    Rule,
+    at_moment,
+    codes_sha256,
+    packed,
+    rules_of,
+)
+from consent.storage.columns import read_columns
+from consent.storage.database import Database, utc
+from consent.storage.tables import SENSITIVITIES, ScopeRow
+from consent.subjects import IN_CHUNK
+from consent.terms import Sensitivity
+
+MOST_NAMED = 10_000
+"""Pseudonyms in one question; who asks about more asks by number."""
+MOST_CHANGES = 1_000_000
+"""A delta of more changes is a whole."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A signed state and what travels beside it, packed (``consent.standing.packed``)."""
+
+    token: str
+    numbers: str | None
+    """Whom the codes are about; none when they are about everybody on the roll."""
+    ordinary: str
+    sensitive: str
+
+    def body(self) -> dict[str, str | None]:
+        return {
+            "token": self.token,
+            "numbers": self.numbers,
+            "ordinary": self.ordinary,
+            "sensitive": self.sensitive,
+        }
+
+
+_CODES = {
+    "sensitivity": "c.sensitivity int16",
+    "state": "c.state int16",
+    "notice": "c.notice int32",
+    "expiry": "c.expiry_time seconds",
+}
+
+
+def _coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray[Any]]:
+    states = at_moment(found["state"], found["expiry"], moment)
+    return {**found, "code": found["notice"].astype(np.uint32) << np.uint32(8) | states}
+
+
+def _codes(session: Session, scope: int, moment: datetime, where: str) -> dict[str, NDArray[Any]]:
+    """Number, sensitivity and code of every consent of the scope that ``where`` lets through: of some."""
+    rest = f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} {where}"
+    return _coded(read_columns(session, {"number": "s.number int32", **_CODES}, rest), moment)
+
+
+def _all_codes(registry: Registry, session: Session, scope: int, moment: datetime) -> dict[str, NDArray[Any]]:
+    """The same of all. Who has which number is remembered, so that a million rows need not be joined each time."""
+    rest = f"FROM consents c WHERE c.scope_id = {int(scope)}"
+    found = _coded(read_columns(session, {"subject": "c.subject_id int64", **_CODES}, rest), moment)
+    return {**found, "number": _numbers_of(registry, session, scope, found["subject"])}
+
+
+_NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]]] = WeakKeyDictionary()
+"""By database and scope: ids of the people on the recipient's roll, ascending, and the number of each. A person keeps
+both, whatever else changes."""
+
+
+def _numbers_of(registry: Registry, session: Session, scope: int, subjects: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Number on the roll by subject id."""
+    known = _NUMBERED.setdefault(registry.database, {})
+    ids, numbers = known.get(scope, (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)))
+    new = read_columns(
+        session,
+        {"id": "s.id int64", "number": "s.number int32"},
+        f"FROM subjects s JOIN scopes r ON r.recipient = s.lender WHERE r.id = {int(scope)} AND s.number >= {len(ids)}",
+    )
+    if len(new["id"]):
+        ids, numbers = np.concatenate([ids, new["id"]]), np.concatenate([numbers, new["number"]])
+        order = np.argsort(ids, kind="stable")
+        ids, numbers = known[scope] = ids[order], numbers[order]
+    places = np.minimum(np.searchsorted(ids, subjects), max(len(ids) - 1, 0))
+    if subjects.size and not (ids.size and np.array_equal(ids[places], subjects)):
+        raise StorageFailed("a consent is of somebody who is not on the roll; nothing can be told from this database")
+    return numbers[places] if subjects.size else np.zeros(0, dtype=np.int32)
+
+
+def standings(
+    registry: Registry, session: Session, scope: int, people: int, moment: datetime
+) -> dict[Sensitivity, Codes]:
+    """One code per borrower on the roll, by sensitivity."""
+    found = _all_codes(registry, session, scope, moment)
+    whole: dict[Sensitivity, Codes] = {}
+    for place, sensitivity in enumerate(SENSITIVITIES):
+        mine = found["sensitivity"] == place
+        whole[sensitivity] = np.zeros(people, dtype=np.uint32)  # type: ignore[index]
+        whole[sensitivity][found["number"][mine]] = found["code"][mine]  # type: ignore[index]
+    return whole
+
+
+def notices_of(known: Known, purpose: str, lender: str) -> dict[int, AnsweredNotice]:
+    """The notices that a borrower of this lender may have answered for this purpose, by number."""
+    return {
+        number: AnsweredNotice(
+            id=notice.id, version=notice.version, stale=known.is_stale(number), limits=notice.terms.limits
+        )
+        for number, notice in known.notices.items()
+        if notice.purpose == purpose and lender in notice.recipients
+    }
+
+
+def _scope(known: Known, purpose: str, lender: Party) -> int:
+    found = known.scopes.get((purpose, lender.id))
+    if found is None:
+        raise NotFound("no notice asks this lender's borrowers for consent to this purpose")
+    return found
+
+
+def take_state(
+    registry: Registry, lender: Party, purpose: str, challenge: str, since: int | None, since_moment: datetime | None
+) -> State:
+    """The state of the lender's borrowers for ``purpose`` now: all of it, or what is other than at ``since``.
+
+    Args:
+        challenge: the caller's own random text, which is signed with the answer.
+        since, since_moment: sequence and time of the state that the caller holds.
+
+    Raises:
+        NotFound: nobody was ever asked. Malformed: a state that was never there. Conflict: too much has changed.
+    """
+    if (since is None) != (since_moment is None):
+        raise Malformed("what changed is told from a sequence number and a moment on: give both, or neither")
+    moment = registry.clock()
+    with registry.database.read() as session:
+        known = registry.catalogue.load(session)
+        scope = _scope(known, purpose, lender)
+        sequence = session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope)) or 0
+        roll = read_roll(session, lender.id)
+        checkpoint = registry.log.checkpoint(session)
+        if since is None or since_moment is None:
+            whole = standings(registry, session, scope, roll.people, moment)
+            numbers, ordinary, sensitive = None, whole["ordinary"], whole["sensitive"]
+        else:
+            if since > sequence or since_moment > moment:
+                raise Malformed(f"there is no state {since} of that time; ask for the whole")
+            numbers, ordinary, sensitive = _changed(session, scope, since, since_moment, moment)
+    return _signed(
+        registry, lender, purpose, challenge, moment, known, roll, sequence, since, since_moment, checkpoint,
+        numbers, ordinary, sensitive,
+    )  # fmt: skip
+
+
+def _changed(
+    session: Session, scope: int, since: int, since_moment: datetime, moment: datetime
+) -> tuple[NDArray[np.uint32], Codes, Codes]:
+    """Who changed, or expired, after ``since``, and their codes now."""
+    first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since_moment, moment))
+    found = _codes(
+        session,
+        scope,
+        moment,
+        f"AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = {int(scope)}"
+        f" AND e.sequence > {int(since)} UNION SELECT x.subject_id FROM consents x WHERE x.scope_id = {int(scope)}"
+        f" AND x.expiry_time > {first} AND x.expiry_time <= {last})",
+    )
+    numbers, places = np.unique(found["number"], return_inverse=True)
+    if len(numbers) > MOST_CHANGES:
+        raise Conflict("too much has changed since then; ask for the whole")
+    codes = np.zeros((2, len(numbers)), dtype=np.uint32)
+    codes[found["sensitivity"], places] = found["code"]
+    return numbers.astype(np.uint32), codes[0], codes[1]
+
+
+def _signed(
+    registry: Registry, lender: Party, purpose: str, challenge: str, moment: datetime, known: Known, roll: Roll,
+    sequence: int, since: int | None, since_moment: datetime | None, checkpoint: str,
+    numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive: Codes,
+) -> State:  # fmt: skip
+    document = ConsentState(
+        lender=lender.id,
+        purpose=purpose,
+        people=roll.people,
+        names_sha256=roll.names_sha256,
+        since=since,
+        since_moment=since_moment,
+        sequence=sequence,
+        notices=notices_of(known, purpose, lender.id),
+        codes_sha256=codes_sha256(numbers, ordinary, sensitive),
+        checkpoint=checkpoint,
+        challenge=challenge,
+        issued_at=moment,
+    )
+    return State(
+        token=document.sign(registry.signing_key),
+        numbers=None if numbers is None else packed(numbers),
+        ordinary=packed(ordinary),
+        sensitive=packed(sensitive),
+    )
+
+
+# --- decisions
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """For each borrower asked about, in their order, an index into ``consent.standing.RULES``."""
+
+    rules: NDArray[np.uint8]
+    moment: datetime
+
+    @property
+    def allowed(self) -> int:
+        return int((self.rules == RULES.index(Rule.GIVEN)).sum())
+
+
+def decide(
+    registry: Registry,
+    lender: Party,
+    purpose: str,
+    sensitivity: Sensitivity,
+    numbers: NDArray[np.uint32] | None = None,
+    names: Sequence[str] | None = None,
+) -> Decisions:
+    """Whether each of these borrowers of the lender may be used for ``purpose`` now, and which rule says so.
+
+    Whoever is not the lender's own is ``not-enrolled``, whether the registry knows the name or not. Sensitive data may
+    be used only of whom ordinary data may be used.
+
+    Args:
+        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of both: everybody.
+    """
+    moment, needed = registry.clock(), SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
+    with registry.database.read() as session:
+        known = registry.catalogue.load(session)
+        scope = _scope(known, purpose, lender)
+        used = {kind: used_up(session, known, lender.id, purpose, kind, moment) for kind in needed}
+        if names is not None or (numbers is not None and len(numbers) <= MOST_NAMED):
+            wanted, found = _some(session, lender.id, scope, moment, numbers, names)
+            people, about = _NOBODY, np.unique(wanted[wanted < _NOBODY])
+        else:
+            people = read_roll(session, lender.id).people
+            about = np.arange(people, dtype=np.int64)
+            wanted = about if numbers is None else np.minimum(np.asarray(numbers, dtype=np.int64), people)
+            found = _all_codes(registry, session, scope, moment)
+    rules = _rules(found, about, notices_of(known, purpose, lender.id), used)
+    enrolled = wanted < people
+    told = np.full(len(wanted), RULES.index(Rule.NOT_ENROLLED), dtype=np.uint8)
+    told[enrolled] = rules[np.searchsorted(about, wanted[enrolled])]
+    return Decisions(told, moment)
+
+
+def _rules(
+    found: Mapping[str, NDArray[Any]],
+    about: NDArray[np.int64],
+    notices: Mapping[int, AnsweredNotice],
+    used: Mapping[Sensitivity, Flags | None],
+) -> NDArray[np.uint8]:
+    """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used`` that fails."""
+    rules = np.full(len(about), RULES.index(Rule.GIVEN), dtype=np.uint8)
+    for kind, reached in used.items():
+        codes = np.zeros(len(about), dtype=np.uint32)
+        mine = found["sensitivity"] == SENSITIVITIES.index(kind)
+        codes[np.searchsorted(about, found["number"][mine])] = found["code"][mine]
+        told = rules_of(codes, notices, None if reached is None else reached[about])
+        undecided = rules == RULES.index(Rule.GIVEN)
+        rules[undecided] = told[undecided]
+    return rules
+
+
+_NOBODY = 1 << 32
+"""Number of somebody who is not on the roll."""
+
+
+def _some(
+    session: Session,
+    lender: str,
+    scope: int,
+    moment: datetime,
+    numbers: NDArray[np.uint32] | None,
+    names: Sequence[str] | None,
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it; and their codes."""
+    wanted: Sequence[Any] = names if names is not None else [int(number) for number in numbers]  # type: ignore[union-attr]
+    if len(wanted) > MOST_NAMED:
+        raise Malformed(f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number")
+    known = wanted if names is not None else [number for number in wanted if number < MOST_PEOPLE]
+    place: dict[Any, int] = {}
+    rows: list[tuple[int, int, int, int, int]] = []
+    for start in range(0, len(known), IN_CHUNK):
+        asked = {"scope": scope, "lender": lender, "asked": known[start : start + IN_CHUNK]}
+        statement = _BY_NAME if names is not None else _BY_NUMBER
+        for name, number, sensitivity, state, notice, expiry in session.connection().execute(statement, asked):
+            place[name] = number
+            if state is not None:
+                ends = utc(expiry)
+                rows.append((number, sensitivity, state, notice, NEVER if ends is None else int(ends.timestamp())))
+    table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
+    found = dict(zip(("number", "sensitivity", "state", "notice", "expiry"), table.T, strict=True))
+    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), _coded(found, moment)
+
+
+def _question(column: str) -> TextClause:
+    return text(
+        f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time FROM subjects s"
+        " LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
+        f" WHERE s.lender = :lender AND s.{column} IN :asked"
+    ).bindparams(bindparam("asked", expanding=True))
+
+
+_BY_NAME, _BY_NUMBER = _question("pseudonym"), _question("number")

@@ -1,0 +1,239 @@
+"""Which pseudonyms a login may speak for.
+
+The login of a general issuer has an opaque ``sub``. A lender vouches for its customer with a ticket that acts once; the
+borrower, logged in, hands it in, and the login may speak for that pseudonym from then on. A lender's own login may *be*
+a pseudonym (``subject_is_pseudonym``). Never for a customer of a lender that the issuer does not speak for.
+
+Of a login its issuer and a keyed hash of its ``sub`` are kept: an identity number as ``sub`` cannot be found by trying.
+Bodies of the log entries are sealed to the subject, and the rows hang on the subject's data key: forgetting takes both.
+
+An unknown pseudonym and another lender's customer get the same answer after the same work: one look-up by pseudonym
+*and* lender.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from consent.documents import Party, Role
+from consent.entries import entry_for_subject
+from consent.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
+from consent.identity.callers import Login
+from consent.identity.issuers import Issuers, VerifiedLogin
+from consent.identity.jwts import peek_kid
+from consent.identity.keys import PartyKeys
+from consent.identity.settings import Issuer
+from consent.identity.single_use import derived_key, use_once
+from consent.registry import Registry
+from consent.schema import Document, Instant, Pseudonym, Slug
+from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
+from consent.subjects import current_names, find_subjects
+from crypto.documents import canonical_json
+from crypto.errors import SignatureError
+from crypto.keys import SigningKey
+
+FRESH_S = 1.0
+MOST_REMEMBERED = 50_000
+MOST_LINKS = 64
+LONGEST_TICKET = timedelta(hours=24)
+_NO_TICKET = "the ticket does not verify, or does not name a customer of the lender that signed it"
+
+
+class LinkTicket(Document):
+    """A lender's word that whoever hands this in is its customer."""
+
+    typ = "tahini-link-ticket"
+
+    pseudonym: Pseudonym
+    lender: Slug
+    nonce: str = Field(min_length=16, max_length=64)
+    expires_at: Instant
+
+
+class TicketUpload(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    ticket: str = Field(max_length=4096, examples=["eyJhbGciOiJFZDI1NTE5In0.e30.c2ln"])
+
+
+class Link(BaseModel):
+    """One link of the caller's own login."""
+
+    id: str
+    pseudonym: str
+    lender: str
+    linked_at: datetime
+
+
+def link_ticket(lender: str, pseudonym: str, key: SigningKey, expires_at: datetime) -> str:
+    """A ticket for a customer of ``lender``, to be handed over on a channel that only the customer sees."""
+    nonce = secrets.token_urlsafe(24)
+    return LinkTicket(pseudonym=pseudonym, lender=lender, nonce=nonce, expires_at=expires_at).sign(key)
+
+
+_SPEAKS_FOR = text(
+    """
+    SELECT s.pseudonym, s.lender, 0 AS place, CAST(NULL AS timestamp) AS linked_at, s.id
+    FROM subjects s JOIN data_keys k ON k.subject_id = s.id WHERE s.pseudonym = :name
+    UNION ALL
+    SELECT s.pseudonym, s.lender, 1, CAST(NULL AS timestamp), s.id
+    FROM former_names f JOIN subjects s ON s.id = f.subject_id JOIN data_keys k ON k.subject_id = s.id
+    WHERE f.pseudonym = :name
+    UNION ALL
+    SELECT s.pseudonym, s.lender, 2, l.linked_at, s.id
+    FROM login_links l JOIN subjects s ON s.id = l.subject_id JOIN data_keys k ON k.subject_id = s.id
+    WHERE l.issuer = :issuer AND l.subject_hash = :hash
+    ORDER BY 3, 4, 5
+    """
+)
+"""Who a login is, by the name it had then or has now, and whom it was linked to, in that order."""
+
+
+class Links:
+    """Who may speak for whom. What was read is believed for :data:`FRESH_S`, in each worker."""
+
+    def __init__(self, registry: Registry, issuers: Issuers, keys: PartyKeys) -> None:
+        self._registry, self._issuers, self._keys = registry, issuers, keys
+        self._hash_key = derived_key(registry.signing_key, "login")
+        self._known: OrderedDict[tuple[Login, str | None], tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def login(self, verified: VerifiedLogin) -> Login:
+        """HMAC-SHA256 of issuer and ``sub``, so that the ``sub`` is never stored."""
+        named = canonical_json([verified.issuer.issuer, verified.subject])
+        return Login(verified.issuer.issuer, hmac.digest(self._hash_key, named, "sha256").hex())
+
+    # --- reading
+
+    def remembered(self, login: Login, pseudonym: str | None) -> tuple[str, ...] | None:
+        """What :meth:`subjects` said a moment ago."""
+        known = self._known.get((login, pseudonym))
+        return known[1] if known is not None and time.monotonic() - known[0] < FRESH_S else None
+
+    def subjects(self, login: Login, pseudonym: str | None) -> tuple[str, ...]:
+        """The enrolled, unforgotten pseudonyms that this login may speak for; ``pseudonym``: the one that it is.
+
+        Raises:
+            NotAuthenticated: its issuer is not trusted any more.
+        """
+        issuer, at = self._issuer(login), time.monotonic()
+        asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
+        with self._registry.database.aside() as connection:  # one question, once for nearly every request
+            rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
+        allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
+        with self._lock:
+            while len(self._known) >= MOST_REMEMBERED:
+                self._known.popitem(last=False)
+            self._known[login, pseudonym] = (at, allowed)
+            self._known.move_to_end((login, pseudonym))
+        return allowed
+
+    def read(self, login: Login) -> list[Link]:
+        """The links of this login, and of no other."""
+        with self._registry.database.read() as session:
+            rows = session.execute(
+                select(LoginLinkRow.id, SubjectRow.pseudonym, SubjectRow.lender, LoginLinkRow.linked_at)
+                .join(SubjectRow, SubjectRow.id == LoginLinkRow.subject_id)
+                .where(LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash)
+                .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
+            ).all()
+        return [Link(id=i, pseudonym=name, lender=lender, linked_at=at) for i, name, lender, at in rows]
+
+    def _issuer(self, login: Login) -> Issuer:
+        issuer = self._issuers.known(login.issuer)
+        if issuer is None:
+            raise NotAuthenticated("the login's issuer is not trusted any more")
+        return issuer
+
+    # --- changing
+
+    def link(self, login: Login, ticket_token: str) -> Link:
+        """Let this login speak for the pseudonym in a lender's ticket.
+
+        Raises:
+            NotAuthenticated: not a live ticket of a lender for a customer of its own, or used before. NotAllowed: the
+                issuer does not speak for this lender. Conflict: linked already, or too many.
+        """
+        issuer, moment = self._issuer(login), self._registry.clock()
+        with self._registry.write() as session:
+            ticket = self._verified(session, ticket_token, moment)
+            if not issuer.speaks_for(ticket.lender):
+                raise NotAllowed("logins of this issuer cannot be linked to customers of this lender")
+            use_once(session, "ticket", f"{ticket.lender}\n{ticket.nonce}", ticket.expires_at, moment)
+            called = current_names(session, [ticket.pseudonym]).get(ticket.pseudonym, ticket.pseudonym)
+            subject = session.scalar(
+                select(SubjectRow.id)
+                .join(DataKeyRow)
+                .where(SubjectRow.pseudonym == called, SubjectRow.lender == ticket.lender)
+            )
+            if subject is None:
+                raise NotAuthenticated(_NO_TICKET)
+            link = Link(
+                id=secrets.token_urlsafe(16), pseudonym=ticket.pseudonym, lender=ticket.lender, linked_at=moment
+            )
+            self._insert(session, login, subject, link)
+            about = {"link": link.id, "login": login.subject_hash, "issuer": login.issuer, "ticket": ticket_token}
+            self._log(session, "login.linked", ticket.pseudonym, about)
+        self._forget(login)
+        return link
+
+    def _insert(self, session: Session, login: Login, subject: int, link: Link) -> None:
+        mine = (LoginLinkRow.issuer == login.issuer) & (LoginLinkRow.subject_hash == login.subject_hash)
+        if len(session.scalars(select(LoginLinkRow.id).where(mine)).all()) >= MOST_LINKS:
+            raise Conflict(f"a login has at most {MOST_LINKS} links; end one first")
+        row = {"id": link.id, "issuer": login.issuer, "subject_hash": login.subject_hash, "subject_id": subject}
+        try:
+            session.execute(insert(LoginLinkRow), {**row, "linked_at": link.linked_at})
+        except IntegrityError as error:
+            raise Conflict("this login is linked to this pseudonym already") from error
+
+    def _verified(self, session: Session, token: str, moment: datetime) -> LinkTicket:
+        try:
+            claimed = LinkTicket.claimed(token)
+            lender: Party = self._registry.consortium.party(claimed.lender)
+            ticket = LinkTicket.verify(token, self._keys.find_now(session, lender, peek_kid(token)))
+        except (SignatureError, NotAuthenticated) as error:
+            raise NotAuthenticated(_NO_TICKET) from error
+        if lender.role is not Role.LENDER:
+            raise NotAuthenticated(_NO_TICKET)
+        if not moment < ticket.expires_at <= moment + LONGEST_TICKET:
+            raise NotAuthenticated("the ticket has expired or is valid for too long; ask the lender for a new one")
+        return ticket
+
+    def remove(self, login: Login, link_id: str) -> None:
+        """End one of this login's links; raises NotFound, for another's as for none."""
+        mine = (LoginLinkRow.issuer == login.issuer) & (LoginLinkRow.subject_hash == login.subject_hash)
+        with self._registry.write() as session:
+            pseudonym = session.scalar(
+                select(SubjectRow.pseudonym)
+                .join(LoginLinkRow, LoginLinkRow.subject_id == SubjectRow.id)
+                .where(mine, LoginLinkRow.id == link_id)
+            )
+            if pseudonym is None:
+                raise NotFound("there is no such link")
+            session.execute(delete(LoginLinkRow).where(mine, LoginLinkRow.id == link_id))
+            self._log(session, "login.unlinked", pseudonym, {"link": link_id})
+        self._forget(login)
+
+    def _log(self, session: Session, kind: str, pseudonym: str, about: dict[str, str]) -> None:
+        """The skeleton says only that somebody's login was linked; the rest is sealed to the subject."""
+        registry = self._registry
+        subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
+        if subject is None:
+            raise NotFound("no such subject")
+        entry = entry_for_subject(kind, registry.me.id, {}, subject.id, subject.data_key, canonical_json(about))
+        registry.log.append(session, [entry])
+
+    def _forget(self, login: Login) -> None:
+        with self._lock:
+            for known in [key for key in self._known if key[0] == login]:
+                del self._known[known]

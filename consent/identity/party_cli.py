@@ -1,0 +1,97 @@
+"""``tahini party``: an institution's keys for authenticating to the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from consent.cli_support import ask, refuse_in_one_sentence, say
+from consent.client import RegistryClient, load_consortium
+from consent.errors import ConsentError
+from consent.identity.keys import new_key
+from consent.schema import now
+from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="An institution's keys for authenticating to the registry.",
+    rich_markup_mode="markdown",
+)
+DEFAULT_URL = "http://127.0.0.1:8700"
+Url = Annotated[str, typer.Option(help="The registry's base URL.")]
+ConsortiumFile = Annotated[Path, typer.Option("--consortium", help="The pinned, signed consortium document.")]
+RegistryKey = Annotated[str, typer.Option("--registry-key", help="The registry's public key, or a file of it.")]
+Party = Annotated[str, typer.Option(help="The institution's id in the consortium.")]
+KeyFile = Annotated[Path, typer.Option("--key", help="A live key of the institution's.", exists=True, dir_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+@app.callback()
+def party() -> None:
+    """Approvals and other documents are still signed with the key that the consortium document names."""
+
+
+def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: SigningKey) -> RegistryClient:
+    text = ask(Path(registry_key).read_text, registry_key).strip() if Path(registry_key).is_file() else registry_key
+    pinned = load_consortium(consortium, PublicKey.from_text(text))
+    return RegistryClient(url, pinned, pinned.party(party_id).id, key)
+
+
+@app.command(
+    "keys", epilog="Example: `tahini party keys --consortium c.jws --registry-key KEY --party aspen --key node.key`"
+)
+@refuse_in_one_sentence
+def list_keys(
+    consortium: ConsortiumFile, registry_key: RegistryKey, party: Party, key: KeyFile, url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Every key that the institution ever had here, and which are live."""
+    client = _client(url, consortium, registry_key, party, load_signing_key(key))
+    found = client.party_keys()
+    if as_json:
+        say(found, as_json)
+        return
+    for one in found:
+        state = f"revoked {one['revoked_at']}" if one["revoked_at"] else "live"
+        typer.echo(f"{one['thumbprint']}  {state}  {one['added_at'] or 'from the consortium document'}")
+
+
+@app.command(
+    "rotate",
+    epilog="Example: `tahini party rotate --consortium c.jws --registry-key KEY --party aspen --key node.key "
+    "--new auth.key`, then put auth.key into the node's home",
+)
+@refuse_in_one_sentence
+def rotate(
+    consortium: ConsortiumFile, registry_key: RegistryKey, party: Party, key: KeyFile,
+    new: Annotated[Path, typer.Option(help="Where the new key goes; must not exist.")],
+    keep: Annotated[bool, typer.Option(help="Add the new key, and keep the old one live.")] = False,
+    url: Url = DEFAULT_URL, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Make a new key and have the registry accept it, in place of the old one."""
+    if new.exists():
+        raise ConsentError(f"{new} exists; a key is never overwritten")
+    old, fresh = load_signing_key(key), SigningKey.generate()
+    client = _client(url, consortium, registry_key, party, old)
+    save_signing_key(new, fresh)  # before the registry knows it: a key that is accepted and lost would lock us out
+    asked = new_key(party, client.consortium.log_origin, old, fresh, now(), rotate=not keep)
+    added: dict[str, Any] = client.add_party_key(asked.model_dump())
+    say(added if as_json else f"{added['thumbprint']} is live; its secret half is in {new}", as_json)
+
+
+@app.command(
+    "revoke",
+    epilog="Example: `tahini party revoke THUMB --consortium c.jws --registry-key KEY --party aspen --key auth.key`",
+)
+@refuse_in_one_sentence
+def revoke(
+    thumbprint: Annotated[str, typer.Argument(help="RFC 7638 thumbprint of the key to revoke.")],
+    consortium: ConsortiumFile, registry_key: RegistryKey, party: Party, key: KeyFile,
+    of: Annotated[str | None, typer.Option(help="Whose key, where the operator revokes another party's.")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:  # fmt: skip
+    """Revoke a key: nothing that is made with it is accepted any more."""
+    _client(url, consortium, registry_key, party, load_signing_key(key)).revoke_party_key(of or party, thumbprint)
+    typer.echo(f"{thumbprint} is revoked")

@@ -1,0 +1,152 @@
+"""Revocations delivered to lenders that have an inbox: signed, in order, retried with back-off until acknowledged.
+
+``inboxes.json`` in the registry's home names the inboxes; the operator writes it, so that nobody can make the registry
+call an address of their choosing. A lender without an inbox fetches its revocations. Either way what counts is the
+lender's signed acknowledgement, which is logged; one that is overdue stops the lender's next authorisation.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from consent.commands.revocations import acknowledge, acknowledged, read_revocations
+from consent.documents import Party
+from consent.errors import ConsentError
+from consent.log_client import trusted_authorities
+from consent.registry import Registry
+from consent.schema import Slug
+from crypto.errors import CryptoError, KeyFileError
+
+INBOXES_FILE = "inboxes.json"
+EVERY_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.0, 300.0
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+MOST_ANSWER_BYTES = 65_536
+_LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
+logger = logging.getLogger("tahini.outbox")
+
+
+class Inboxes(BaseModel):
+    """``inboxes.json``: each lender's URL, https except on loopback."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inboxes: dict[Slug, str] = Field(default_factory=dict)
+
+    @field_validator("inboxes")
+    @classmethod
+    def _safe(cls, inboxes: dict[str, str]) -> dict[str, str]:
+        for lender, url in inboxes.items():
+            if not url.startswith(("https://", *_LOOPBACK)) or "@" in url:
+                raise ValueError(f"the inbox of {lender!r} is not an https URL")
+        return inboxes
+
+
+class Delivery(BaseModel):
+    """What is posted to an inbox: signed revocations, in order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[str] = Field(min_length=1, max_length=500)
+
+
+class Delivered(BaseModel):
+    """What an inbox answers: the lender's signed acknowledgement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=8192)
+
+
+def load_inboxes(home: Path) -> Mapping[str, str]:
+    """Raises KeyFileError."""
+    path = home / INBOXES_FILE
+    if not path.exists():
+        return {}
+    try:
+        return Inboxes.model_validate_json(path.read_text()).inboxes
+    except (OSError, ValidationError) as error:
+        raise KeyFileError(f"{path} does not name inboxes as it must: an https URL for each lender") from error
+
+
+@dataclass
+class _Patience:
+    """When a recipient is tried again: doubling waits with jitter, up to five minutes."""
+
+    wait_s: float = 0.0
+    not_before: float = 0.0
+
+    def failed(self) -> None:
+        self.wait_s = min(LONGEST_WAIT_S, max(FIRST_WAIT_S, 2 * self.wait_s))
+        jitter = 0.5 + secrets.randbelow(1000) / 1000
+        self.not_before = time.monotonic() + self.wait_s * jitter
+
+    def reset(self) -> None:
+        self.wait_s = self.not_before = 0.0
+
+
+@dataclass
+class Outbox:
+    """One thread that delivers. Of several workers, whoever signs the log delivers too."""
+
+    registry: Registry
+    inboxes: Mapping[str, str]
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _thread: threading.Thread | None = field(default=None, repr=False)
+    _patience: dict[str, _Patience] = field(default_factory=dict, repr=False)
+
+    def start(self) -> None:
+        if self.inboxes:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(15)
+            self._thread = None
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=trusted_authorities()) as http:
+            while not self._stop.wait(EVERY_S):
+                if self.registry.sequencer.turn.mine():
+                    self.deliver_due(http)
+
+    def deliver_due(self, http: httpx.Client) -> None:
+        """Try every recipient whose time has come, once."""
+        lenders = {party.id: party for party in self.registry.consortium.lenders}
+        for name, url in self.inboxes.items():
+            patience = self._patience.setdefault(name, _Patience())
+            if name not in lenders or time.monotonic() < patience.not_before:
+                continue
+            try:
+                self._deliver(http, lenders[name], url)
+            except (httpx.HTTPError, ConsentError, CryptoError, ValidationError) as error:
+                patience.failed()
+                logger.warning("revocations were not delivered: %s: %s", name, type(error).__name__)
+            else:
+                patience.reset()
+
+    def _deliver(self, http: httpx.Client, lender: Party, url: str) -> None:
+        with self.registry.database.read() as session:
+            after = acknowledged(session, lender.id)
+        items = read_revocations(self.registry, lender, after)
+        if not items:
+            return
+        with http.stream("POST", url, json=Delivery(items=items).model_dump()) as answer:
+            answer.raise_for_status()
+            body = bytearray()
+            for block in answer.iter_bytes():
+                body += block
+                if len(body) > MOST_ANSWER_BYTES:
+                    raise httpx.DecodingError("the answer is too long")
+        acknowledge(self.registry, lender, Delivered.model_validate_json(bytes(body)).token)

@@ -1,0 +1,48 @@
+"""Whether this process may be sent requests: its database, its schema, its lease, its sequencer.
+
+Asked by load balancers, by anybody: the answer names a category, the log says more.
+"""
+
+from __future__ import annotations
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.orm import Session
+
+from consent.errors import ConsentError, LogDamaged, StorageFailed
+from consent.registry import Registry
+from consent.storage.database import newest_revision
+
+
+class NotReady(ConsentError):
+    """This process should not be sent requests now; the message is the category of the reason."""
+
+    status = 503
+    code = "not-ready"
+
+
+def check_ready(registry: Registry) -> None:
+    """Returns when all is well.
+
+    Raises:
+        NotReady: ``database`` does not answer; ``migrations`` have not been run; ``lease``: another service writes to
+            this log, and this one was not started to read only; ``sequencer``: it has halted, nothing is signed.
+    """
+    try:
+        with registry.database.read() as session:
+            reason = _reason(registry, session)
+    except StorageFailed as error:
+        raise NotReady("database") from error
+    except LogDamaged as error:
+        raise NotReady("log") from error
+    if reason:
+        raise NotReady(reason)
+
+
+def _reason(registry: Registry, session: Session) -> str:
+    found = MigrationContext.configure(session.connection()).get_current_revision()
+    if found != newest_revision():
+        return "migrations"
+    sequencer = registry.sequencer
+    if not sequencer.read_only and registry.log.state(session).holder != registry.log.lease.name:
+        return "lease"
+    return "sequencer" if sequencer.halted else ""

@@ -1,0 +1,116 @@
+"""Each rule of the registry's authorisations, broken alone, refuses and is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from support.house import features
+from support.market import MECHANISM
+
+from consent.authorising import RULES, AuthorisationRequest, Overdue, Situation, Success, require
+from consent.documents import Campaign, Party, Role
+from consent.errors import NotAllowed
+from consent.schema import now
+from consent.terms import TRAINING_PURPOSE
+from crypto.keys import SigningKey
+from privacy.charges import Charge
+
+KEY, OTHER = SigningKey.generate().public, SigningKey.generate().public
+
+
+def situation() -> Situation:
+    moment = now()
+    campaign = Campaign(
+        id="c", title="t", coordinator="coordinator", lenders=("aspen", "birch"), purpose=TRAINING_PURPOSE,
+        model="scorecard", features=features().model_dump(mode="json"), mechanism=MECHANISM, code_sha256="a" * 64,
+        seed=0, created_at=moment, expires_at=moment + timedelta(hours=1),
+    )  # fmt: skip
+    return Situation(
+        lender=Party(id="aspen", name="Aspen", role=Role.LENDER, signing_key=KEY.text),
+        asked=AuthorisationRequest(
+            node_key=KEY.thumbprint, purpose=TRAINING_PURPOSE, code_sha256="a" * 64, checkpoint="checked before"
+        ),
+        campaign=campaign,
+        approved_by=frozenset({"aspen", "birch"}),
+        active=True,
+        committed=(),
+        seen=8,
+        acknowledged_at=7,
+        overdue=None,
+        moment=moment,
+    )  # fmt: skip
+
+
+def asked(s: Situation, **fields) -> Situation:
+    return replace(s, asked=s.asked.model_copy(update=fields))
+
+
+def lender(s: Situation, **fields) -> Situation:
+    return replace(s, lender=Party.model_validate(s.lender.model_dump() | fields))
+
+
+BREAKS = {
+    "OwnNode": lambda s: asked(s, node_key=OTHER.thumbprint),
+    "TakesPart": lambda s: lender(s, id="zelkova"),
+    "ApprovedByAll": lambda s: replace(s, approved_by=frozenset({"aspen"})),
+    "NotLapsed": lambda s: replace(s, moment=s.campaign.expires_at),
+    "SamePurpose": lambda s: asked(s, purpose="https://w3id.org/dpv#Marketing"),
+    "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
+    "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
+    "FreshCheckpoint": lambda s: replace(s, seen=7),
+    "BudgetLeft": lambda s: replace(s, committed=(Charge(0.5, 1.0, 9),)),
+}
+
+
+def test_a_request_that_is_in_order_passes_every_rule():
+    require(situation())
+
+
+@pytest.mark.parametrize("name", [type(rule).__name__ for rule in RULES])
+def test_a_broken_rule_refuses_and_is_named(name):
+    broken = BREAKS[name](situation())
+    failing = [type(rule).__name__ for rule in RULES if not isinstance(rule.verify(broken), Success)]
+    assert failing == [name], "broken alone"
+    with pytest.raises(NotAllowed) as refused:
+        require(broken)
+    assert refused.value.rule == name
+    assert str(refused.value).count("\n") == 0
+
+
+def test_every_rule_is_broken_once_and_frozen():
+    assert {type(rule).__name__ for rule in RULES} == set(BREAKS)
+    with pytest.raises(AttributeError):
+        RULES[0].extra = 1  # type: ignore[attr-defined]
+
+
+def test_only_a_lender_s_node_is_authorised():
+    with pytest.raises(NotAllowed) as refused:
+        require(lender(situation(), role="coordinator"))
+    assert refused.value.rule == "OwnNode"
+
+
+def test_approvals_without_activation_are_not_enough():
+    with pytest.raises(NotAllowed, match="no quorum, no run"):
+        require(replace(situation(), active=False))
+
+
+def test_who_never_acknowledged_anything_needs_no_checkpoint():
+    require(asked(replace(situation(), acknowledged_at=-1), log_size=0))
+
+
+def test_the_last_planned_release_fits_and_the_next_does_not():
+    s = situation()
+    charges = [Charge(*s.campaign.planned_charge(release)[1:]) for release in range(MECHANISM.rounds + 1)]
+    for done in range(len(charges)):
+        require(replace(s, committed=tuple(charges[:done])))
+    spent = list(charges)
+    while len(spent) < 200:
+        try:
+            require(replace(s, committed=tuple(spent)))
+        except NotAllowed as refused:
+            assert refused.rule == "BudgetLeft"
+            return
+        spent.append(charges[-1])
+    pytest.fail("the budget never ends")

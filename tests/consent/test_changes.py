@@ -1,0 +1,229 @@
+"""One answer to one consent: every (state, answer) pair, and what must hold whatever a borrower says and when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from support.effort import effort
+
+from consent.changes import REVOKING, Answer, Present, change, latest_expiry
+from consent.errors import Conflict
+from consent.states import TRANSITIONS, Event, IllegalTransition, State, state_after, step
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ANSWERS = (Event.GIVE, Event.REFUSE, Event.WITHDRAW, Event.SUSPEND, Event.RESUME)
+"""What a borrower can say; EXPIRE and SUPERSEDE happen."""
+NO, YES = (Event.WITHDRAW, Event.SUSPEND), (Event.GIVE, Event.RESUME)
+LEGAL = {
+    # present: answers to the same notice -> state after it
+    State.NONE: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED},
+    State.GIVEN: {Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN, Event.SUSPEND: State.SUSPENDED},
+    State.REFUSED: {Event.GIVE: State.GIVEN},
+    State.WITHDRAWN: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED},
+    State.EXPIRED: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN},
+    State.SUSPENDED: {Event.REFUSE: State.REFUSED, Event.RESUME: State.GIVEN, Event.WITHDRAW: State.WITHDRAWN},
+    State.SUPERSEDED: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN},
+}
+
+
+def present(state: State, expiry: datetime | None = None) -> Present:
+    return Present() if state is State.NONE else Present(state, 3, 5, START, expiry)
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("event", ANSWERS)
+@pytest.mark.parametrize("newer", [False, True], ids=["same notice", "newer notice"])
+def test_every_answer_in_every_state(state, event, newer):
+    moment = START + timedelta(seconds=1)
+    answer = Answer(event, 6 if newer else 5, moment, moment + timedelta(days=1))
+    expected = LEGAL[state].get(event)
+    superseding = newer and event is Event.GIVE and state in {State.GIVEN, State.SUSPENDED}
+    if expected is None and not superseding:
+        with pytest.raises(IllegalTransition, match=f"is {state} cannot be changed by '{event}'"):
+            change(present(state), answer, moment)
+        return
+    after, events = change(present(state), answer, moment)
+    assert after.state is (State.GIVEN if superseding else expected)
+    taken_back = event is Event.REFUSE and state in {State.GIVEN, State.SUSPENDED}
+    before = [(Event.SUPERSEDE, moment)] * superseding + [(Event.WITHDRAW, moment)] * taken_back
+    assert events == [*before, (event, moment)]
+    assert after.version == present(state).version + 1
+    assert after.event_time == moment
+
+
+def test_the_table_of_transitions_is_the_one_in_the_design():
+    said = {(state, event): after for state, row in LEGAL.items() for event, after in row.items()}
+    happens = {
+        (State.GIVEN, Event.EXPIRE): State.EXPIRED,
+        (State.SUSPENDED, Event.EXPIRE): State.EXPIRED,
+        (State.GIVEN, Event.SUPERSEDE): State.SUPERSEDED,
+        (State.SUSPENDED, Event.SUPERSEDE): State.SUPERSEDED,
+    }
+    for lasting in (State.GIVEN, State.SUSPENDED):
+        assert said.pop((lasting, Event.REFUSE)) is State.REFUSED, "in two steps: withdrawn, then refused"
+    assert said | happens == TRANSITIONS
+
+
+@pytest.mark.parametrize("state", [State.GIVEN, State.SUSPENDED])
+@pytest.mark.parametrize("event", ANSWERS)
+def test_what_has_expired_is_answered_as_expired_and_the_expiry_is_on_record(state, event):
+    ends = START + timedelta(seconds=10)
+    moment = ends
+    answer = Answer(event, 5, moment)
+    if event not in LEGAL[State.EXPIRED]:
+        with pytest.raises(IllegalTransition, match="expired"):
+            change(present(state, ends), answer, moment)
+        return
+    after, events = change(present(state, ends), answer, moment)
+    assert events == [(Event.EXPIRE, ends), (event, moment)]
+    assert after.state is LEGAL[State.EXPIRED][event]
+
+
+# --- whatever is said, and when
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(ANSWERS),
+        st.integers(1, 4),  # notice
+        st.integers(-30, 90),  # seconds since the answer before: some were held back
+        st.one_of(st.none(), st.integers(1, 120)),  # seconds until it expires
+    ),
+    max_size=25,
+)
+
+
+def played(history):
+    """Every present along the way, with the moment, the answer, and the events it added (None: refused)."""
+    now, moment = Present(), START
+    for event, notice, passed, lasts in history:
+        said_at = moment + timedelta(seconds=passed)
+        moment = max(moment, said_at)
+        ends = None if lasts is None else said_at + timedelta(seconds=lasts)
+        answer = Answer(event, notice, said_at, ends)
+        try:
+            after, events = change(now, answer, moment)
+        except Conflict:
+            yield now, moment, answer, None, now
+            continue
+        yield now, moment, answer, events, after
+        now = after
+
+
+@settings(max_examples=effort(300))
+@given(steps)
+def test_the_present_is_the_fold_over_the_events(history):
+    events: list[Event] = []
+    for before, _, answer, added, after in played(history):
+        if added is None:
+            assert after == before
+            continue
+        events += [event for event, _ in added]
+        assert state_after(events) is after.state
+        assert added[-1] == (answer.event, answer.event_time)
+        assert {event for event, _ in added[:-1]} <= {Event.EXPIRE, Event.SUPERSEDE, Event.WITHDRAW}
+
+
+@settings(max_examples=effort(300))
+@given(steps)
+def test_versions_count_up_by_one_and_times_never_go_back(history):
+    for before, _, _, added, after in played(history):
+        assert after.version == before.version + (added is not None)
+        if before.event_time is not None:
+            assert after.event_time >= before.event_time
+
+
+@settings(max_examples=effort(300))
+@given(steps)
+def test_nothing_is_given_without_a_give_or_a_resume(history):
+    for before, _, answer, added, after in played(history):
+        if after.state is State.GIVEN and before.state is not State.GIVEN:
+            assert added and answer.event in YES
+        if added and answer.event in NO:
+            assert after.state is not State.GIVEN
+
+
+@settings(max_examples=effort(300))
+@given(steps, st.sampled_from(YES), st.integers(-90, 0), st.sampled_from(NO))
+def test_a_yes_that_is_no_later_than_a_no_changes_nothing(history, yes, earlier, no):
+    """Somebody who keeps a signed yes back cannot undo what was said since."""
+    *_, last = [(Present(), START, None, None, Present()), *played(history)]
+    now, moment = last[4], last[1] + timedelta(seconds=1)
+    assume((now.at(moment), no) in TRANSITIONS)
+    after, _ = change(now, Answer(no, now.notice, moment), moment)
+    held_back = Answer(yes, 9, moment + timedelta(seconds=earlier))
+    with pytest.raises(Conflict):
+        change(after, held_back, moment + timedelta(seconds=5))
+
+
+@settings(max_examples=effort(300))
+@given(steps, st.sampled_from(NO))
+def test_a_no_at_the_same_instant_as_a_yes_counts(history, no):
+    *_, last = [(Present(), START, None, None, Present()), *played(history)]
+    now, moment = last[4], last[1] + timedelta(seconds=1)
+    assume((now.at(moment), Event.GIVE) in TRANSITIONS)
+    given_now, _ = change(now, Answer(Event.GIVE, 9, moment), moment)
+    after, _ = change(given_now, Answer(no, 9, moment), moment)
+    assert after.at(moment) is step(State.GIVEN, no)
+
+
+@settings(max_examples=effort(300))
+@given(steps)
+def test_expiry_is_true_at_its_second_without_any_event(history):
+    for _, _, _, _, after in played(history):
+        ends = after.expiry_time
+        if ends is None:
+            assert after.at(START + timedelta(days=9999)) is after.state
+            continue
+        assert after.state in {State.GIVEN, State.SUSPENDED}
+        assert after.at(ends - timedelta(microseconds=1)) is after.state
+        assert after.at(ends) is after.at(ends + timedelta(days=9999)) is State.EXPIRED
+
+
+@settings(max_examples=effort(300))
+@given(steps)
+def test_suspending_and_resuming_keep_notice_and_expiry(history):
+    for before, _, answer, added, after in played(history):
+        if added and answer.event in {Event.SUSPEND, Event.RESUME}:
+            assert (after.notice, after.expiry_time) == (before.notice, before.expiry_time)
+        elif added:
+            assert after.notice == answer.notice
+
+
+@settings(max_examples=effort(300))
+@given(steps)
+def test_only_giving_to_a_newer_notice_supersedes(history):
+    for before, moment, answer, added, _ in played(history):
+        superseded = bool(added) and any(event is Event.SUPERSEDE for event, _ in added)
+        if added is not None:
+            lasting = before.at(moment) in {State.GIVEN, State.SUSPENDED}
+            assert superseded == (lasting and answer.event is Event.GIVE and answer.notice > before.notice)
+
+
+def test_what_recipients_are_told_of_is_what_takes_a_yes_away():
+    taken = {event for (state, event), after in TRANSITIONS.items() if state is State.GIVEN and event in ANSWERS}
+    assert taken == REVOKING
+
+
+# --- when it ends
+
+
+@given(
+    st.one_of(st.none(), st.integers(1, 4000)),
+    st.one_of(st.none(), st.integers(1, 10**9)),
+    st.integers(0, 999_999),
+)
+def test_a_consent_ends_when_the_borrower_wishes_but_no_later_than_the_notice_says(days, seconds, micro):
+    said_at = START + timedelta(microseconds=micro)
+    wished = None if seconds is None else said_at + timedelta(seconds=seconds)
+    ends = latest_expiry(said_at, days, wished)
+    limits = [] if days is None else [said_at + timedelta(days=days)]
+    limits += [] if wished is None else [wished]
+    if not limits:
+        assert ends is None
+        return
+    assert ends is not None
+    assert timedelta() <= min(limits) - ends < timedelta(seconds=1)
+    assert ends.microsecond == 0

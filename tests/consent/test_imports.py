@@ -1,0 +1,184 @@
+"""Decisions collected elsewhere: all or none, only first answers or a no, and a Merkle root over every record."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+from support.market import open_market
+
+from consent.commands.import_decisions import ImportedRecord, record_leaf
+from consent.storage.tables import ConsentEventRow, ImportRow, RevocationRow, SubjectRow
+from consent.terms import TRAINING_PURPOSE
+from crypto.merkle import inclusion_proof, leaf_hash, leaves_reader, tree_root, verify_inclusion
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def market(request, tmp_path):
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgresql")()
+    with open_market(tmp_path, url) as opened:
+        opened.enrol("aspen", 12)
+        yield opened
+
+
+def record(market, number, action="give", kind="ordinary", **fields):
+    when = market.clock() - timedelta(days=3)
+    about = {"number": number, "sensitivity": kind, "action": action, "event_time": when.isoformat()}
+    return about | {"evidence_sha256": f"{number:064x}"} | fields
+
+
+def hand_in(market, *records, lender="aspen", **fields):
+    notice = market.notices[-1]
+    body = {
+        "notice_id": notice.id, "notice_version": notice.version, "notice_language": "zh",
+        "notice_sha256": notice.text_sha256("zh"), "channel": "paper", "records": list(records),
+    }  # fmt: skip
+    return market.call(lender, "POST", "/v1/imports", body | fields)
+
+
+def told(market, number):
+    return market.rule(market.people["aspen"][number])
+
+
+def test_one_entry_holds_the_root_of_all_records(market):
+    records = [record(market, n, "give" if n % 3 else "refuse") for n in range(7)]
+    records.append(record(market, 1, kind="sensitive"))
+    size = market.log_size()
+    answer = hand_in(market, *records)
+    assert (answer.status_code, answer.json()) == (201, {"imported": 8, "entry_index": size})
+    assert market.log_size() == size + 1
+    with market.registry.database.read() as session:
+        (row,) = session.scalars(select(ImportRow))
+        leaf = json.loads(market.registry.log.entry(session, size).leaf)
+        events = session.scalars(select(ConsentEventRow).order_by(ConsentEventRow.sequence)).all()
+        numbers = dict(session.execute(select(SubjectRow.id, SubjectRow.number)).tuples().all())
+    notice = market.notices[-1]
+    about = {
+        "channel": "paper", "lender": "aspen", "notice": notice.id, "notice_sha256": notice.text_sha256("zh"),
+        "notice_version": 1,
+    }  # fmt: skip
+    leaves = [
+        leaf_hash(record_leaf(row.salt, at, about, ImportedRecord.model_validate(one)))
+        for at, one in enumerate(records)
+    ]
+    assert row.leaves == b"".join(leaves)
+    root = tree_root(len(leaves), leaves_reader(leaves))
+    assert (leaf["type"], leaf["actor"], "count" in leaf, leaf["root"]) == (
+        "consents.imported", "aspen", False, root.hex(),
+    )  # fmt: skip
+    for at, one in enumerate(records):
+        proof = inclusion_proof(at, len(leaves), leaves_reader(leaves))
+        verify_inclusion(leaves[at], at, len(leaves), proof, root)
+        event = events[at]
+        assert (event.import_id, event.position, event.decision_sha256) == (row.id, at, None)
+        assert (numbers[event.subject_id], event.sensitivity, event.event) == (
+            one["number"], one["sensitivity"], one["action"],
+        )  # fmt: skip
+    assert [told(market, n) for n in range(8)] == ["refused", "given", "given"] * 2 + ["refused", "never-asked"]
+
+
+def test_a_leaf_cannot_be_guessed_without_its_salt(market):
+    one = ImportedRecord.model_validate(record(market, 1))
+    assert record_leaf(b"a" * 32, 0, {}, one) != record_leaf(b"b" * 32, 0, {}, one)
+    assert record_leaf(b"a" * 32, 0, {}, one) != record_leaf(b"a" * 32, 1, {}, one)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"number": 99}, 409),
+        ({"action": "withdraw"}, 409),
+        ({"action": "resume"}, 422),
+        ({"number": 0}, 409),  # answered twice in one request
+        ({"number": -1}, 422),
+        ({"evidence_sha256": "x"}, 422),
+        ({"event_time": "2999-01-01T00:00:00Z"}, 422),
+        ({"event_time": "2150-01-01T00:00:00Z"}, 409),
+        ({"sensitivity": "secret"}, 422),
+    ],
+)
+def test_one_bad_record_and_none_is_recorded(market, change, status):
+    size = market.log_size()
+    answer = hand_in(market, record(market, 0), record(market, 1) | change)
+    assert answer.status_code == status, answer.text
+    assert market.log_size() == size
+    assert told(market, 0) == "never-asked"
+    with market.registry.database.read() as session:
+        assert session.scalars(select(ImportRow)).all() == []
+
+
+@pytest.mark.parametrize("fields", [{"notice_sha256": "0" * 64}, {"notice_language": "fr"}, {"notice_version": 9}])
+def test_another_text_than_was_published_is_refused(market, fields):
+    assert hand_in(market, record(market, 0), **fields).status_code in {404, 409}
+    assert told(market, 0) == "never-asked"
+
+
+def test_a_lender_speaks_for_its_own_borrowers_only(market):
+    assert hand_in(market, record(market, 0), lender="birch").status_code == 409
+    market.publish(1, "others", recipients=("birch",), purpose="https://w3id.org/dpv#Others")
+    assert hand_in(market, record(market, 0)).status_code == 409
+
+
+def test_what_a_borrower_has_decided_only_the_borrower_decides_anew(market):
+    person = market.people["aspen"][0]
+    market.says(person, "refuse")
+    recent = (market.clock() + timedelta(seconds=1)).isoformat()
+    for action in ("give", "refuse"):
+        answer = hand_in(market, record(market, 0, action, event_time=recent))
+        assert (answer.status_code, "only they can decide anew" in answer.text) == (409, True)
+    assert market.rule(person) == "refused"
+
+
+def test_a_lender_may_say_no_for_a_borrower_and_never_yes_again(market):
+    person = market.people["aspen"][0]
+    market.says(person, "give")
+    market.clock.move(seconds=5)
+    moment = market.clock().isoformat()
+    assert hand_in(market, record(market, 0, "suspend", event_time=moment)).status_code == 201
+    assert market.rule(person) == "suspended"
+    assert hand_in(market, record(market, 0, "withdraw", event_time=moment)).status_code == 201
+    assert market.rule(person) == "withdrawn"
+    market.clock.move(seconds=5)
+    again = hand_in(market, record(market, 0, "give", event_time=market.clock().isoformat()))
+    assert again.status_code == 409
+    assert market.rule(person) == "withdrawn"
+    with market.registry.database.read() as session:
+        rows = session.scalars(select(RevocationRow).order_by(RevocationRow.number)).all()
+    assert [(row.number, str(row.event)) for row in rows] == [(1, "suspend"), (2, "withdraw")]
+    assert market.says(person, "give").status_code == 201
+    assert market.rule(person) == "given"
+
+
+def test_a_no_from_before_the_borrower_s_own_yes_changes_nothing(market):
+    person = market.people["aspen"][0]
+    market.says(person, "give")
+    assert hand_in(market, record(market, 0, "withdraw")).status_code == 409
+    assert market.rule(person) == "given"
+
+
+def test_a_record_dated_ahead_cannot_stand_in_the_way_of_a_withdrawal(market):
+    """A lender's yes of tomorrow, or of the next minutes, would be later than the borrower's no of now."""
+    ahead = (market.clock() + timedelta(minutes=4)).isoformat()
+    hand_in(market, record(market, 0, event_time=ahead))
+    person = market.people["aspen"][0]
+    market.clock.move(seconds=10)
+    if market.rule(person) == "given":
+        assert market.decide(market.decision(person, {"ordinary": "withdraw"})).status_code == 201
+    assert market.rule(person) in {"withdrawn", "never-asked"}
+
+
+def test_the_forgotten_are_not_on_the_roll_any_more(market):
+    assert market.call(market.people["aspen"][0].pseudonym, "DELETE", "/v1/me").status_code == 200
+    assert hand_in(market, record(market, 0)).status_code == 409
+
+
+def test_the_notice_s_validity_counts_from_the_day_of_the_answer(market):
+    market.publish(2, validity_days=4)
+    assert hand_in(market, record(market, 0), record(market, 1, event_time="2020-01-01T00:00:00Z")).status_code == 201
+    assert (told(market, 0), told(market, 1)) == ("given", "expired")
+    market.clock.move(days=1)
+    assert told(market, 0) == "expired"
+    assert market.check("aspen")["allowed"] == 0
+    assert market.notices[-1].purpose == TRAINING_PURPOSE

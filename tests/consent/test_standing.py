@@ -1,0 +1,328 @@
+"""How people stand: one truth, told by single decisions, bulk decisions, whole states and changes alike."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from base64 import b64encode
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+from support.effort import effort
+from support.house import everybody
+from support.market import Signed, open_market
+
+from clients.consents import Consents
+from clients.gate import _within_limits
+from consent.errors import Malformed, RegistryUnavailable
+from consent.rolls import Roll
+from consent.standing import RULES, STATES, AnsweredNotice, code_of, codes_sha256, packed, rules_of, unpacked
+from consent.states import State
+from consent.terms import TRAINING_PURPOSE, Limits
+from credit.features import registry_from
+
+KINDS = ("ordinary", "sensitive")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def market(request, tmp_path):
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgresql")()
+    with open_market(tmp_path, url) as opened:
+        yield opened
+
+
+# --- codes
+
+
+@given(st.sampled_from(State), st.integers(0, 2**24 - 1))
+def test_a_code_says_state_and_notice(state, notice):
+    code = code_of(state, notice)
+    assert 0 <= code < 2**32
+    assert (STATES[code & 0xFF], code >> 8) == (state, notice)
+
+
+def test_each_state_has_its_rule_and_only_given_allows():
+    notices = {1: AnsweredNotice(id="n", version=1, stale=False, limits=Limits())}
+    codes = np.array([code_of(state, 1) for state in State], dtype=np.uint32)
+    told = [str(RULES[i]) for i in rules_of(codes, notices)]
+    assert told == [
+        "never-asked", "given", "refused", "withdrawn", "expired", "suspended", "superseded",
+    ]  # fmt: skip
+    with pytest.raises(Malformed, match="state that does not exist"):
+        rules_of(np.array([len(STATES)], dtype=np.uint32), notices)
+
+
+def test_consent_to_a_stale_or_unknown_notice_does_not_count():
+    notices = {n: AnsweredNotice(id="n", version=n, stale=n == 1, limits=Limits()) for n in (1, 2)}
+    codes = np.array([code_of(State.GIVEN, n) for n in (1, 2, 3)], dtype=np.uint32)
+    assert [str(RULES[i]) for i in rules_of(codes, notices)] == ["notice-changed", "given", "notice-changed"]
+    refused = np.array([code_of(State.REFUSED, 1)], dtype=np.uint32)
+    assert RULES[rules_of(refused, notices)[0]] == "refused"
+    used = rules_of(codes, notices, np.array([True, True, True]))
+    assert [str(RULES[i]) for i in used] == ["notice-changed", "used-up", "notice-changed"]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=200))
+def test_what_is_packed_comes_out_as_it_went_in(values):
+    array = np.array(values, dtype=np.uint32)
+    assert unpacked(packed(array), "uint32").tolist() == values
+    assert unpacked(packed(array), "uint32", max(len(values), 1)).tolist() == values, "as many as are allowed"
+
+
+@given(st.data())
+def test_what_is_damaged_is_refused_or_is_the_same(data):
+    array = np.arange(50, dtype=np.uint32)
+    text_of = packed(array)
+    at = data.draw(st.integers(0, len(text_of) - 1))
+    cut = data.draw(st.booleans())
+    damaged = text_of[:at] if cut else text_of[:at] + data.draw(st.sampled_from("AZaz09+/=!")) + text_of[at + 1 :]
+    try:
+        found = unpacked(damaged, "uint32")
+    except Malformed:
+        return
+    assert found.tolist() == array.tolist()
+
+
+def test_bombs_and_what_does_not_fit_are_refused():
+    bomb = b64encode(zlib.compress(b"\0" * (64 << 20), 9)).decode()
+    with pytest.raises(Malformed, match="too many"):
+        unpacked(bomb, "uint32", 1000)
+    for bad in (packed(np.zeros(3, np.uint8)), b64encode(zlib.compress(b"abcd") + b"x").decode(), "", "AAAA", "é"):
+        with pytest.raises(Malformed):
+            unpacked(bad, "uint32")
+
+
+def test_the_hash_tells_the_three_arrays_apart():
+    a, b = np.array([1, 2], np.uint32), np.array([3], np.uint32)
+    none = np.zeros(0, np.uint32)
+    hashes = [codes_sha256(*parts) for parts in ((None, a, b), (a, b, none), (None, b, a), (a, none, b), (b, a, none))]
+    assert len(set(hashes)) == len(hashes)
+
+
+# --- one truth
+
+
+def rules_by_state(standing, kind):
+    """What a node makes of its own copy: the first kind that is not given decides."""
+    rules = rules_of(standing.codes["ordinary"], standing.state.notices)
+    if kind == "sensitive":
+        other = rules_of(standing.codes["sensitive"], standing.state.notices)
+        rules = np.where(rules == RULES.index("given"), other, rules)
+    return [str(RULES[i]) for i in rules]
+
+
+@pytest.mark.parametrize("seed", range(effort(6, 2)))
+def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
+    rng = random.Random(seed)
+    purpose = TRAINING_PURPOSE
+    people = market.enrol("aspen", 12)
+    (tmp_path / "kept").mkdir()
+    client, kept = market.client("aspen"), Consents(tmp_path / "kept", "aspen")
+    for turn in range(8):
+        for person in rng.sample(people, 5):
+            action = rng.choice(["give", "give", "refuse", "withdraw", "suspend", "resume"])
+            ends = rng.choice([None, market.clock() + timedelta(seconds=rng.choice([5, 50]))])
+            market.says(person, action, rng.choice([("ordinary",), ("sensitive",), KINDS]), expiry_time=ends)
+        if turn == 4:
+            market.publish(2, material_change=True)
+        if turn == 5:
+            people += market.enrol("aspen", 2)
+        market.clock.move(seconds=rng.choice([1, 20]))
+        (tmp_path / f"whole-{turn}").mkdir()
+        whole = Consents(tmp_path / f"whole-{turn}", "aspen").sync(client, purpose)
+        delta = kept.sync(client, purpose)
+        assert all((whole.codes[kind] == delta.codes[kind]).all() for kind in KINDS)
+        assert whole.names == delta.names == tuple(p.pseudonym for p in people)
+        assert (delta.state.since is None) == (turn == 0)
+        for kind in KINDS:
+            expected = rules_by_state(whole, kind)
+            of_all = market.check("aspen", kind)
+            assert [RULES[i] for i in unpacked(of_all["rules"], "uint8")] == expected
+            order = [rng.randrange(len(people) + 3) for _ in range(20)]
+            some = market.check("aspen", kind, numbers=packed(np.array(order, dtype=np.uint32)))
+            told = [RULES[i] for i in unpacked(some["rules"], "uint8")]
+            assert told == [expected[n] if n < len(people) else "not-enrolled" for n in order]
+            named = market.check("aspen", kind, subjects=[p.pseudonym for p in people])["decisions"]
+            assert [d["rule"] for d in named] == expected
+            assert expected[:2] == [market.rule(p, kind) for p in people[:2]]
+        usable, sensitive = whole.usable(everybody(len(people)))
+        assert usable == [
+            p.pseudonym for p, r in zip(people, rules_by_state(whole, "ordinary"), strict=True) if r == "given"
+        ]
+        assert sensitive == {
+            p.pseudonym for p, r in zip(people, rules_by_state(whole, "sensitive"), strict=True) if r == "given"
+        }
+
+
+def test_changes_are_as_many_as_there_were_and_found_by_index(market, tmp_path):
+    people = market.enrol("aspen", 60)
+    market.clock.move(seconds=1)
+    market.decide(*(market.decision(p, dict.fromkeys(KINDS, "give")) for p in people))
+    client = market.client("aspen")
+    held = client.consent_state(TRAINING_PURPOSE, "c" * 16).state
+    for person in people[7:10]:
+        market.says(person, "withdraw")
+    asked: list[str] = []
+    listened = market.registry.database._engine
+    note = lambda conn, cursor, statement, *rest: asked.append(statement)  # noqa: E731
+    event.listen(listened, "before_cursor_execute", note)
+    changed = client.consent_state(TRAINING_PURPOSE, "d" * 16, held)
+    event.remove(listened, "before_cursor_execute", note)
+    assert changed.numbers.tolist() == [7, 8, 9]
+    if market.registry.database.dialect == "sqlite":
+        (query,) = [q for q in asked if "UNION" in q]
+        with market.registry.database.read() as session:
+            plan = [row[3] for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+        assert not [step for step in plan if step.startswith(("SCAN c", "SCAN s", "SCAN e", "SCAN x"))], plan
+
+
+def test_a_state_that_never_was_is_refused(market):
+    market.enrol("aspen", 3)
+    market.registry.catch_up()
+    target = f"/v1/consent-states?purpose={TRAINING_PURPOSE.replace('#', '%23')}&challenge={'c' * 16}"
+    moment = market.clock().isoformat().replace("+00:00", "Z")
+    later = (market.clock() + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    for wrong in (f"&since=99&since_moment={moment}", f"&since=0&since_moment={later}", "&since=0"):
+        assert market.call("aspen", "GET", target + wrong).status_code == 422
+    assert market.call("aspen", "GET", target + f"&since=0&since_moment={moment}").status_code == 200
+
+
+class Replaying(Signed):
+    """Somebody between node and registry who answers with what was answered before."""
+
+    kept = None
+
+    def _send(self, method, target, body=None):
+        if "consent-states" in target:
+            self.kept = self.kept or super()._send(method, target, body)
+            return self.kept
+        return super()._send(method, target, body)
+
+
+def test_an_earlier_answer_is_not_the_answer_to_a_new_challenge(market):
+    market.enrol("aspen", 1)
+    market.checkpoint()
+    client = Replaying(market, "aspen")
+    client.consent_state(TRAINING_PURPOSE, "c" * 16)
+    with pytest.raises(RegistryUnavailable, match="another state than was asked for"):
+        client.consent_state(TRAINING_PURPOSE, "d" * 16)
+
+
+# --- the roll
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=3), max_size=8), st.integers(0, 8))
+def test_the_roll_s_hash_goes_on_where_it_stopped_and_knows_every_order(names, cut):
+    whole = Roll().called(names)
+    assert Roll().called(names[:cut]).called(names[cut:]) == whole
+    assert whole.people == len(names)
+    if len(set(names)) > 1 and names != names[::-1]:
+        assert Roll().called(names[::-1]) != whole
+    assert Roll().called([*names, "d"]) != whole
+
+
+def test_names_that_the_registry_did_not_sign_are_not_believed(market, tmp_path, monkeypatch):
+    market.enrol("aspen", 3)
+    market.registry.catch_up()
+    monkeypatch.setattr(Signed, "roll", lambda self, first, until: ["v1." + "A" * 43] * (until - first))
+    with pytest.raises(RegistryUnavailable, match="list of names"):
+        Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+
+
+# --- limits on use
+
+
+def limited(market, **limits):
+    notice = market.publish(1, "limited", limits=limits)
+    person = market.enrol("aspen", 1)[0]
+    market.says(person, "give", notice=notice)
+    return person
+
+
+def test_one_time_is_one_campaign(market):
+    person = limited(market, fetch_type="one-time")
+    assert market.rule(person) == "given"
+    first = market.campaign(("aspen", "birch"))
+    assert market.placed(first, "aspen") == {0}
+    assert market.rule(person) == "used-up", "no further campaign"
+    assert market.placed(market.campaign(("aspen", "birch")), "aspen") == set()
+    assert market.placed(first, "aspen") == {0}, "the campaign under way goes on"
+
+
+def test_suspending_and_resuming_does_not_make_one_time_twice(market):
+    person = limited(market, fetch_type="one-time")
+    market.campaign(("aspen", "birch"))
+    market.clock.move(hours=2)
+    for action in ("suspend", "resume"):
+        assert market.says(person, action).status_code == 201
+    assert market.rule(person) == "used-up"
+    assert market.placed(market.campaign(("aspen", "birch")), "aspen") == set()
+
+
+def test_who_gives_while_a_campaign_runs_has_no_place_in_it(market):
+    notice = market.publish(1, "limited", limits={"fetch_type": "one-time"})
+    person = market.enrol("aspen", 1)[0]
+    first = market.campaign(("aspen", "birch"), hours=1)
+    assert market.says(person, "give", notice=notice).status_code == 201
+    assert market.placed(first, "aspen") == set()
+    assert market.placed(market.campaign(("aspen", "birch")), "aspen") == {0}
+    assert market.placed(market.campaign(("aspen", "birch")), "aspen") == set(), "once is once"
+
+
+def test_giving_anew_after_all_campaigns_ended_is_a_new_consent(market):
+    person = limited(market, fetch_type="one-time")
+    market.campaign(("aspen", "birch"), hours=1)
+    market.clock.move(hours=2)
+    for action in ("withdraw", "give"):
+        assert market.says(person, action, notice=market.notices[-1]).status_code == 201
+    assert market.rule(person) == "given"
+
+
+def test_frequency_counts_campaigns_in_the_period(market):
+    person = limited(market, frequency={"times": 2, "per": "week"})
+    days = []
+    for day in range(16):
+        if market.rule(person) == "given":
+            campaign = market.campaign(("aspen", "birch"))
+            assert market.placed(campaign, "aspen") == {0}
+            days.append(day)
+        market.clock.move(days=1)
+    assert days == [0, 1, 7, 8, 14, 15]
+
+
+def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
+    registry = registry_from(
+        {
+            "name": "dated", "target": "bad", "outcome_dated_by": "decided",
+            "features": [
+                {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen"},
+                {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive"},
+            ],
+        },
+        "tests",
+    )  # fmt: skip
+    day = date(2026, 6, 15)
+    seen = pd.to_datetime([date(2026, 6, n) for n in (1, 5, 10, 15, 5)])
+    table = pd.DataFrame(
+        {"pseudonym": list("abcde"), "late": [1, 2, 3, 4, 5], "income": [1.0] * 5, "bad": [0] * 5,
+         "seen": seen, "decided": seen}
+    )  # fmt: skip
+    limits = {
+        "a": Limits(data_from=date(2026, 6, 2)),
+        "b": Limits(data_to=date(2026, 6, 5)),
+        "c": Limits(data_life_days=5),
+        "d": Limits(data_from=date(2026, 6, 15), data_to=date(2026, 6, 15)),
+    }
+    moment = pd.Timestamp(day, tz="UTC").to_pydatetime()
+    found = _within_limits(table, registry, limits, moment).set_index("pseudonym")
+    assert list(found.index) == ["b", "c", "d", "e"], "an outcome outside of the window is no outcome"
+    assert found["late"].tolist() == [2, 3, 4, 5]
+    assert found["income"].isna().tolist() == [True, True, True, False], "what has no date cannot be shown to be inside"
+    older = {"c": Limits(data_life_days=4), "e": Limits(data_life_days=1, data_from=date(2026, 1, 1))}
+    assert list(_within_limits(table, registry, older, moment)["pseudonym"]) == ["a", "b", "d"]
+    assert _within_limits(table, registry, {}, moment).equals(table)

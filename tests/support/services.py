@@ -1,0 +1,195 @@
+"""Real services in processes of their own, under load, and what is left when they end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from consent.client import RegistryClient
+from consent.errors import ConsentError
+from consent.founding import REGISTRY_HOME, found_log
+from consent.fsck import check_log
+from consent.registry import open_database, open_registry
+from consent.storage.lease import LogState, read_state
+from crypto.keys import load_signing_key
+from demo.services import free_port
+
+ORIGIN = "audit.example.com/workers"
+PATIENCE_S = 90.0
+
+
+@dataclass
+class Served:
+    """A process that serves a log's home; ``written`` is the file of its journal."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    metrics_url: str
+    written: Path
+
+    def until(self, holds, what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if holds():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"waited in vain until {what}: {self.written.read_text()[-2000:]}")
+
+    def answers(self, path: str) -> int:
+        """Status of the answer; 0 where there is none."""
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code
+        except httpx.TransportError:
+            return 0
+
+    def ready(self) -> Served:
+        self.until(lambda: self.process.poll() is not None or self.answers("/readyz") == 200, "it was ready")
+        assert self.process.poll() is None, self.written.read_text()
+        return self
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers; of the processes below the parent only they listen."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if "resource_tracker" not in _command(child)]
+
+    def end(self) -> int:
+        """The exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+    def lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.written.read_text().splitlines() if line.startswith("{")]
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+@dataclass
+class Site:
+    """A founded log's folders."""
+
+    home: Path
+
+    @classmethod
+    def founded(cls, home: Path, database: str | None) -> Site:
+        found_log(home, ORIGIN, ["aspen"], database)
+        return cls(home)
+
+    @property
+    def registry(self) -> Path:
+        return self.home / REGISTRY_HOME
+
+    @contextmanager
+    def serve(self, *options: object, room: str = "registry") -> Iterator[Served]:
+        port, metrics_port = free_port(), free_port()
+        written = self.home / f"{port}.log"
+        command = [sys.executable, "-m", "tahini", room, "serve", "--home", self.registry, "--port", port]
+        command += ["--metrics-port", metrics_port, *options]
+        with written.open("wb") as errors:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stderr=errors,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "TMPDIR": str(self.home)},
+            )
+        served = Served(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", written)
+        try:
+            yield served
+        finally:
+            orphans = served.workers() if process.poll() is None else []
+            process.kill()
+            process.wait()
+            served.until(lambda: not any("spawn_main" in _command(str(pid)) for pid in orphans), "all workers ended")
+
+    def client(self, url: str) -> RegistryClient:
+        registry = open_registry(self.registry)
+        consortium = registry.consortium
+        registry.close()
+        return RegistryClient(url, consortium, "aspen", load_signing_key(self.home / "aspen" / "aspen.key"))
+
+    def state(self) -> LogState:
+        database = open_database(self.registry)
+        try:
+            with database.read() as session:
+                return read_state(session)
+        finally:
+            database.close()
+
+    def check(self, acknowledged: dict[int, int]) -> int:
+        """Every acknowledged entry is at its index, no entry is there twice, the log is whole; returns its size."""
+        registry = open_registry(self.registry)
+        try:
+            registry.sequencer.settle()
+            found = check_log(registry.database, registry.log)
+            with registry.database.read() as session:
+                leaves = [json.loads(leaf) for leaf in registry.log.leaves(session, 0, registry.log.size(session))]
+        finally:
+            registry.close()
+        numbers = [leaf["counts"]["rows"] for leaf in leaves]
+        assert all(numbers[index] == number for number, index in acknowledged.items())
+        assert max(Counter(numbers).values(), default=0) <= 1
+        assert (found.entries, found.integrated) == (len(numbers),) * 2
+        return found.entries
+
+
+@dataclass
+class Load:
+    """Clients that append numbered entries until they are told to stop; each number is sent once."""
+
+    site: Site
+    url: str
+    clients: int = 4
+    first: int = 0
+    acknowledged: dict[int, int] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _numbers: Iterator[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(self.first)
+
+    def __enter__(self) -> Load:
+        template = self.site.client(self.url)
+        self._threads = [threading.Thread(target=self._run, args=(template,)) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, template: RegistryClient) -> None:
+        client = RegistryClient(self.url, template.consortium, template._caller, template._key)
+        while not self._stop.is_set():
+            number = next(self._numbers)
+            try:
+                [index] = client.append([{"type": "use.read", "to": ["auditor"], "counts": {"rows": number}}])
+                self.acknowledged[number] = index
+            except ConsentError as error:
+                assert error.status >= 500 or "make it again" in str(error), error
+                self.refused.append(f"{error.status} {error.code} {error}")
+                client.close()  # another connection, so perhaps another worker
+                client = RegistryClient(self.url, template.consortium, template._caller, template._key)
+                time.sleep(0.02)
+        client.close()
