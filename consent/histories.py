@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from consent.changes import REVOKING, Present
 from consent.states import Event
-from consent.storage.database import bulk_insert, bulk_upsert, utc
+from consent.storage.database import among, bulk_insert, bulk_upsert, utc
 from consent.storage.tables import (
     EVENTS,
     SENSITIVITIES,
@@ -95,19 +95,13 @@ def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -
         part = ids[start : start + MOST_IDS]
         rows = connection.exec_driver_sql(
             f"SELECT {', '.join(_PRESENT_COLUMNS)} FROM consents"  # noqa: S608 - numbers of our own
-            f" WHERE scope_id IN ({within}) AND {_among('subject_id', part)}"
+            f" WHERE scope_id IN ({within}) AND {among('subject_id', part)}"
         )
         for scope, subject, sensitivity, state, version, notice, event_time, expiry_time in rows:
             found[scope, subject, SENSITIVITIES[sensitivity]] = Present(
                 STATES[state], version, notice, utc(event_time), utc(expiry_time)
             )
     return found
-
-
-def _among(column: str, ids: Sequence[int]) -> str:
-    """A condition on a column of numbers, without a parameter for each."""
-    listed = ", ".join(str(int(one)) for one in ids)
-    return f"{column} IN ({listed})"
 
 
 def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:

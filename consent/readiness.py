@@ -5,12 +5,11 @@ Asked by load balancers, by anybody: the answer names a category, the log says m
 
 from __future__ import annotations
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy.orm import Session
 
 from consent.errors import ConsentError, LogDamaged, StorageFailed
 from consent.registry import Registry
-from consent.storage.database import newest_revision
+from consent.storage.database import current_revision, newest_revision
 
 
 class NotReady(ConsentError):
@@ -39,8 +38,7 @@ def check_ready(registry: Registry) -> None:
 
 
 def _reason(registry: Registry, session: Session) -> str:
-    found = MigrationContext.configure(session.connection()).get_current_revision()
-    if found != newest_revision():
+    if current_revision(session) != newest_revision():
         return "migrations"
     sequencer = registry.sequencer
     if not sequencer.read_only and registry.log.state(session).holder != registry.log.lease.name:

@@ -13,6 +13,7 @@ from consent.datakeys import StoredKey
 from consent.errors import KeysUnavailable, NotAuthenticated
 from consent.keystore import Wrapped
 from consent.registry import Registry
+from consent.storage.database import among
 from consent.storage.tables import DataKeyRow, FormerNameRow, KeyGroupRow, SubjectRow
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 
@@ -103,8 +104,8 @@ def refuse_forgotten(session: Session, ids: Sequence[int]) -> None:
     """Between reading the keys and writing, somebody may have been forgotten; raises NotAuthenticated."""
     known = 0
     for start in range(0, len(ids), IN_CHUNK):
-        listed = ", ".join(str(int(one)) for one in ids[start : start + IN_CHUNK])
-        question = f"SELECT count(*) FROM data_keys WHERE subject_id IN ({listed})"  # noqa: S608 - numbers of our own
+        some = among("subject_id", ids[start : start + IN_CHUNK])
+        question = f"SELECT count(*) FROM data_keys WHERE {some}"  # noqa: S608 - numbers of our own
         known += session.connection().exec_driver_sql(question).scalar_one()
     if known != len(ids):
         raise NotAuthenticated("a borrower of this request has been forgotten")

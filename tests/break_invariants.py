@@ -286,7 +286,7 @@ BREAKS = (
     Break(
         "3 an ETag of half of what the caller may decide about",
         "consent/commands/record_decisions.py",
-        "mine = {subjects[name].id for name in request.caller if name in subjects}",
+        "mine = {subjects[name].id for name in request.subjects if name in subjects}",
         "mine = {subjects[s.decision.pii_principal_id].id for s in stated}",
         "tests/consent/test_registry_api.py",
     ),

@@ -40,8 +40,8 @@ def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     database.close()
 
     def copied(self: Database, revision: str = "head") -> None:
-        path = self.location
-        if isinstance(path, Path) and revision == "head" and not (path.exists() and path.stat().st_size):
+        path = Path(self._engine.url.database or "")
+        if self.dialect == "sqlite" and revision == "head" and not (path.exists() and path.stat().st_size):
             path.touch()
             path.write_bytes(template.read_bytes())
         migrate(self, revision)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from break_invariants import BREAKS, Break
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("crypto", "privacy", "credit", "consent", "clients", "server", "demo")
@@ -55,3 +56,9 @@ def test_pure_rooms_open_no_files_and_no_sockets():
     for path in PRODUCT:
         if path.relative_to(ROOT).parts[0] in {"crypto", "privacy"} and path.name != "keys.py":
             assert not {"socket", "sqlite3", "httpx", "pathlib", "time", "datetime"} & imports(path), path
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.invariant)
+def test_every_line_to_break_is_still_there(broken: Break):
+    assert (ROOT / broken.file).read_text().count(broken.old) == 1
+    assert (ROOT / broken.test).exists()

@@ -98,7 +98,6 @@ class Database:
     """
 
     def __init__(self, location: Path | str) -> None:
-        self.location = location
         url = database_url(location)
         options: dict[str, Any] = {}
         if url.startswith(POSTGRESQL):
@@ -130,7 +129,7 @@ class Database:
     def revision(self) -> str | None:
         """Which migration ran last; None for an empty database. Raises StorageFailed."""
         with self.read() as session:
-            return MigrationContext.configure(session.connection()).get_current_revision()
+            return current_revision(session)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -184,6 +183,11 @@ def _alembic() -> Config:
 
 
 @cache
+def current_revision(session: Session) -> str | None:
+    """Which migration ran last; None for an empty database."""
+    return MigrationContext.configure(session.connection()).get_current_revision()
+
+
 def newest_revision() -> str | None:
     """The last migration that this code knows."""
     return ScriptDirectory.from_config(_alembic()).get_current_head()
@@ -232,6 +236,12 @@ def upsert(
     else:
         statement = statement.on_conflict_do_nothing(index_elements=list(key))
     session.execute(statement, [dict(row) for row in rows])
+
+
+def among(column: str, ids: Sequence[int]) -> str:
+    """A condition on a column of numbers, without a parameter for each."""
+    listed = ", ".join(str(int(one)) for one in ids)
+    return f"{column} IN ({listed})"
 
 
 def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:

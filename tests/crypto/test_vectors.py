@@ -62,6 +62,7 @@ READ = leaves_reader([leaf_hash(bytes.fromhex(entry)) for entry in TREES["entrie
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_vector_file_says_where_it_is_from(path):
     vectors = json.loads(path.read_text(encoding="utf-8"))
+    assert vectors["source"]
     if not vectors["source"].startswith("RFC "):
         assert vectors["license"] and len(vectors["commit"]) == 40
 
