@@ -1,8 +1,8 @@
 """DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and the optimizer are Opacus', sum and noise are ours.
 
 Opacus sums in float32 and draws its noise from torch's seeded generator; here sums are exact and the noise comes from
-:mod:`privacy.noise`. Batches are Poisson
-samples, as the accountant assumes, and may be empty. Large batches are clipped in slices that fit into memory.
+:mod:`privacy.noise`. Batches are Poisson samples, as the accountant assumes, and may be empty. Large batches are clipped
+in slices that fit into memory.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ with warnings.catch_warnings():
 
 from privacy.charges import Charge
 from privacy.errors import PrivacyError
-from privacy.noise import Grid, poisson_sample
+from privacy.noise import poisson_sample
+from privacy.sums import NoisySum
 
 SLICE_VALUES = 4_000_000
 """Per-record gradient values held at once (about 100 MB through all steps)."""
+UNIT = 2.0**-36
+"""Clipped gradients are cut to whole multiples of this part of the clip norm."""
 CLIP_MARGIN = 1e-9
 """So that rounding in the clip itself stays on the safe side."""
 
@@ -53,7 +56,7 @@ class DpSgd:
 
 
 class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no types
-    """Opacus' optimizer over exact sums: clipped in double precision, summed on an integer grid, noised exactly."""
+    """Opacus' optimizer over exact sums: clipped in double precision, summed in whole numbers, noised exactly."""
 
     def clip_and_accumulate(self) -> None:
         """Opacus' rule (each record's gradient scaled to norm ``max_grad_norm`` at most), without its float32 sums."""
@@ -62,8 +65,8 @@ class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no type
         sound = np.isfinite(gradients).all(axis=1, keepdims=True)
         gradients = np.where(sound, gradients, 0.0)
         norms = np.linalg.norm(gradients, axis=1, keepdims=True)
-        clipped = gradients * np.minimum(1.0, self.max_grad_norm * (1 - CLIP_MARGIN) / np.maximum(norms, 1e-300))
-        total = self._grid.round(clipped).sum(axis=0, dtype=np.int64)
+        units = gradients * ((1 - CLIP_MARGIN) / UNIT / np.maximum(norms, self.max_grad_norm))
+        total = np.trunc(units).astype(np.int64).sum(axis=0)
         self._total = total if self._total is None else self._total + total
         for parameter in self.params:
             parameter.grad_sample = None
@@ -72,16 +75,13 @@ class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no type
         total, self._total = self._total, None
         if total is None:
             raise PrivacyError("a step was taken before any gradient was summed")
-        released = torch.from_numpy(self._grid.release(total)).to(self.params[0].dtype)
+        form = NoisySum(total.size, 1.0, self.noise_multiplier, honest=1, unit=UNIT)
+        released = torch.from_numpy(form.decode(form.share(total)) * self.max_grad_norm).to(self.params[0].dtype)
         sizes = [p.numel() for p in self.params]
         for parameter, part in zip(self.params, torch.split(released, sizes), strict=True):
             parameter.grad = part.view_as(parameter)
 
     _total: NDArray[np.int64] | None = None
-
-    @property
-    def _grid(self) -> Grid:
-        return Grid(self.max_grad_norm, self.noise_multiplier)
 
 
 def train(
