@@ -124,7 +124,10 @@ def main() -> None:
     parser.add_argument("--target", default="target", help="its column of 0 (good) and 1 (bad)")
     parser.add_argument("--lenders", type=int, default=LENDERS)
     parser.add_argument(
-        "--models", nargs="+", default=["scorecard", "mlp", "half", "local"], choices=["scorecard", "mlp", "half", "local"]
+        "--models",
+        nargs="+",
+        default=["scorecard", "mlp", "half", "local"],
+        choices=["scorecard", "mlp", "half", "local"],
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
@@ -143,7 +146,9 @@ def main() -> None:
             print(f"{name} seed {seed}", file=sys.stderr, flush=True)
         results[name] = {"runs": runs, **summarise(runs, options.models)}
     if options.json:
-        print(json.dumps({"machine": machine(), "seeds": options.seeds, "lenders": options.lenders} | results, indent=2))
+        print(
+            json.dumps({"machine": machine(), "seeds": options.seeds, "lenders": options.lenders} | results, indent=2)
+        )
         return
     print(json.dumps(machine()), f"\nseeds {options.seeds}, {options.lenders} lenders, epsilon 1, delta 1e-5\n")
     for name, summary in results.items():

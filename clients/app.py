@@ -19,6 +19,7 @@ from clients.node import Node
 from clients.releases import join, release
 from consent.errors import ConsentError
 from credit.errors import FeatureError, ModelError
+from credit.questions import Packed
 from crypto.errors import CryptoError
 
 SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
@@ -67,9 +68,10 @@ def on_release(message: Message, context: Context) -> Message:
     """Answer a release request with this lender's masked contribution."""
     try:
         request = message.content.config_records["request"]
-        weights = np.asarray(message.content.array_records["parameters"]["weights"].numpy(), dtype=np.float64)
+        parameters = message.content.array_records["parameters"]
+        arrays = {name: np.asarray(array.numpy(), dtype=np.float64) for name, array in parameters.items()}
         node = _open_node(context)
-        words = release(node, str(request["token"]), str(request["binning"]), weights)
+        words = release(node, str(request["token"]), Packed(str(request["binning"]), arrays))
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     content = RecordDict(

@@ -50,6 +50,7 @@ from crypto.rosters import Roster, new_salt
 from crypto.sealing import seal_to
 from privacy.charges import Charge
 from privacy.filter import affordable
+from privacy.mechanism import Audience
 
 RENEW_BEFORE = timedelta(minutes=1)
 _NO_LIMITS = Limits()
@@ -169,8 +170,14 @@ class Gate:
     def _reserve(
         self, book: LoanBook, usable: Sequence[str], request: ReleaseRequest, charge: Charge, moment: datetime
     ) -> tuple[int, Roster, list[str]]:
-        """Charge everybody who is consented, in the book and below the cap; returns number, roster and members."""
-        present = sorted(set(usable).intersection(book.people()))
+        """Charge everybody who is consented, in the book, of this release's audience and below the cap.
+
+        Returns the ledger's number, the roster and its members.
+        """
+        planned = self._campaign.planned(request.release)
+        wanted = Audience.TRAINING if planned is None else planned.audience
+        consenting = set(usable).intersection(book.people())
+        present = sorted(name for name in consenting if self._campaign.audience_of(name) is wanted)
         if not present:
             raise NobodyToUse(f"{self._node.lender}: no borrower in its book has a live consent for this campaign")
         rosters: list[Roster] = []
@@ -181,7 +188,12 @@ class Gate:
 
         about = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, charge)
         number, members = self._node.store.reserve(
-            about, present, lambda spent: affordable(spent, charge, self._node.cap), commit_to, moment
+            about,
+            present,
+            lambda spent: affordable(spent, charge, self._node.cap),
+            commit_to,
+            moment,
+            self._campaign.mechanism.spare_attempts,
         )
         if not members:
             raise NobodyToUse(f"{self._node.lender}: every consenting borrower's privacy budget is spent")

@@ -161,18 +161,21 @@ class NodeStore:
         affordable: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]],
         commit_to: Callable[[Sequence[str]], tuple[str, bytes]],
         moment: datetime,
+        spare_attempts: int,
     ) -> tuple[int, list[str]]:
         """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
 
         Args:
             affordable: of the histories it is given, who may be charged once more.
             commit_to: root and salt of the roster of those members.
+            spare_attempts: how many attempts beyond the first of each release the campaign reserved, in all.
 
         Returns:
             the release's number in this ledger and its members; nothing is reserved for nobody.
 
         Raises:
-            GateClosed: this release attempt was reserved before; contributing twice would break the masks.
+            GateClosed: this release attempt was reserved before, and contributing twice would break the masks; or the
+                campaign has no spare attempt left.
         """
         with self._connect() as connection:
             taken = connection.execute(
@@ -182,6 +185,16 @@ class NodeStore:
             if taken:
                 raise GateClosed(
                     f"release {about.release} attempt {about.attempt} was reserved before; no row was read"
+                )
+            extra, again = connection.execute(
+                "SELECT count(*) - count(DISTINCT release), coalesce(sum(release = ?), 0) FROM releases"
+                " WHERE campaign = ?",
+                (about.release, about.campaign),
+            ).fetchone()
+            if again and extra >= spare_attempts:
+                raise GateClosed(
+                    f"release {about.release} attempt {about.attempt}: the campaign reserved {spare_attempts} attempts "
+                    "beyond the first of each release, and they are used up; no row was read"
                 )
             able = affordable(_spent(connection, people))
             members = [name for name in people if name in able]

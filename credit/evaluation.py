@@ -163,7 +163,10 @@ def psi_of(expected: Floats, actual: Floats) -> float:
 def deciles(counts: Floats) -> NDArray[np.int64]:
     """Ten groups of score cells with about equal numbers of people."""
     people = _tidy(counts.sum(axis=0))
-    return np.minimum((np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * 10, 9).astype(np.int64)
+    group: NDArray[np.int64] = np.minimum((np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * 10, 9).astype(
+        int
+    )
+    return group
 
 
 def _figure(of: Callable[[Floats], float], counts: Floats, noise: float, rng: np.random.Generator) -> Figure:
@@ -205,7 +208,7 @@ def evaluate(
     psi_score = None
     if trained_on is not None:
         group = deciles(trained_on)
-        before = np.bincount(group, trained_on.sum(axis=0), 10)
-        seen = np.bincount(group, by_segment[0].sum(axis=0), 10)
-        psi_score = _figure(partial(psi_of, before), seen, noise * math.sqrt(2 * ScoreCells.WIDTH / 10), rng)
+        usual = np.bincount(group, trained_on.sum(axis=0), 10).astype(np.float64)
+        counted = np.bincount(group, by_segment[0].sum(axis=0), 10).astype(np.float64)
+        psi_score = _figure(partial(psi_of, usual), counted, noise * math.sqrt(2 * ScoreCells.WIDTH / 10), rng)
     return Evaluation(tuple(qualities), psi_score, psi)

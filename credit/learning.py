@@ -21,7 +21,8 @@ from credit.errors import ModelError
 from credit.evaluation import Evaluation, ScoreCells, evaluate
 from credit.features import FeatureRegistry
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, Kind, fold, start
-from credit.tasks import DESCENT, Question, Task, task_of
+from credit.questions import Question
+from credit.tasks import DESCENT, Task, task_of
 from privacy.clipping import OFF_DIAGONAL, second_moments
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 

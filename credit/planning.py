@@ -7,7 +7,7 @@ from typing import Literal
 from credit.models import Kind
 from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
 from privacy.charges import Budget
-from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
+from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
 
 STEPS: dict[Kind, int] = {"scorecard": 10, "mlp": 24}
 BINS = 14
@@ -21,15 +21,16 @@ COLLUDING_SHARE = 3
 
 def plan_mechanism(
     budget: Budget, model: Kind, lenders: int, *, kind: Literal["distributed", "local"] = "distributed",
-    steps: int | None = None, collusion_bound: int | None = None, spare_attempts: int = 0, hold_out: float = 0.0,
+    steps: int | None = None, collusion_bound: int | None = None, spare_attempts: int | None = None,
+    hold_out: float = 0.0,
 ) -> Mechanism:  # fmt: skip
     """A campaign's mechanism, whose releases and spare attempts cost a person ``budget`` together.
 
     Args:
         steps: releases of the descent; by default as many as the model needs.
         collusion_bound: lenders who may collude; by default a third.
-        spare_attempts: how often a release may be attempted again because a lender dropped out. Each lender who may be
-            lost takes one.
+        spare_attempts: how often a release may be attempted again because a lender dropped out; each lender who may be
+            lost takes one. By default one, where enough lenders would be left.
         hold_out: share of people kept for the evaluation, who are trained on by nobody.
 
     Raises:
@@ -37,8 +38,9 @@ def plan_mechanism(
     """
     descent = STEPS[model] if steps is None else steps
     bound = lenders // COLLUDING_SHARE if collusion_bound is None else collusion_bound
+    spare = int(lenders - bound > LEAST_HONEST) if spare_attempts is None else spare_attempts
     of_each = SHARES | {ReleaseKind.GRADIENT: (1 - sum(SHARES.values())) / descent}
-    reserve = 1 + spare_attempts * max(of_each.values())
+    reserve = 1 + spare * max(of_each.values())
 
     def planned(release: ReleaseKind) -> PlannedRelease:
         return PlannedRelease(kind=release, noise_multiplier=gaussian_multiplier(budget, of_each[release] / reserve))
@@ -46,12 +48,12 @@ def plan_mechanism(
     first, second, last = (planned(release) for release in SHARES)
     middle = planned(ReleaseKind.GRADIENT)
     if kind == "local":
-        fixed = [release.charge for release in (first, second, last, *[first] * spare_attempts)]
-        noise = calibrate(budget, LOCAL_RATE, (descent + spare_attempts) * LOCAL_STEPS, fixed)
+        fixed = [release.charge for release in (first, second, last, *[first] * spare)]
+        noise = calibrate(budget, LOCAL_RATE, (descent + spare) * LOCAL_STEPS, fixed)
         middle = PlannedRelease(
             kind=ReleaseKind.TRAIN, noise_multiplier=noise, sampling_rate=LOCAL_RATE, steps=LOCAL_STEPS
         )
-    alone = gaussian_multiplier(budget, 1 / (1 + spare_attempts))
+    alone = gaussian_multiplier(budget, 1 / (1 + spare))
     held = (PlannedRelease(kind=ReleaseKind.EVALUATION, noise_multiplier=alone),) if hold_out else ()
     return Mechanism(
         kind=kind,
@@ -61,8 +63,8 @@ def plan_mechanism(
         clip_norm=CLIP_NORM,
         bins=BINS,
         collusion_bound=bound,
-        threshold=max(2, lenders - spare_attempts, bound + 2 if kind == "distributed" else 2),
-        spare_attempts=spare_attempts,
+        threshold=max(lenders - spare, LEAST_HONEST + (bound if kind == "distributed" else 0)),
+        spare_attempts=spare,
         hold_out=hold_out,
     )
 

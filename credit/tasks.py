@@ -7,7 +7,7 @@ exact contribution of a table of people. Noise shares are added by :class:`priva
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -16,12 +16,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from credit.binning import Binning, Embedding, Grid
+from credit.binning import Embedding, Grid
 from credit.coordinates import row_clip
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureRegistry
-from credit.models import UNCALIBRATED, CreditModel, Kind, check_calibration, flat, layers, network, size
+from credit.models import CreditModel, Kind, check_calibration, flat, layers, network, size
+from credit.questions import Question
 from privacy.clipping import (
     MOMENT_UNIT,
     UNIT,
@@ -44,18 +45,6 @@ WEIGHT_POWER = 1.5
 square of the count, so larger lenders deserve slightly more than their share."""
 TYPICAL_POPULATION = 1000.0
 DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the coordinator asks: public, signed by hash. ``whitening`` is (width, width), ``weights`` are flat."""
-
-    kind: ReleaseKind
-    binning: Binning | None = None
-    whitening: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    weights: Floats = field(default_factory=lambda: np.zeros(0))
-    learning_rate: float = 0.0
-    calibration: tuple[float, ...] = UNCALIBRATED
 
 
 class Task(Protocol):
@@ -156,7 +145,7 @@ class GradientTask(_Sum):
         where = device()
         plain = torch.from_numpy(self.embedding.rows(self.embedding.grid.cells(table))).to(where)
         rows = plain @ torch.from_numpy(self.whitening.astype(np.float32)).to(where)
-        records = Records.of(rows, torch.from_numpy(self.labels(table)).to(where))
+        records = Records.of(rows, torch.tensor(self.labels(table), device=where))
         net = layers(self.model, self.whitening.shape[1], self.weights, where)
         return clipped_gradient_sum(net, records, self.mechanism.clip_norm, self.offset)
 

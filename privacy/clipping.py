@@ -13,7 +13,7 @@ adds has norm ``clip_norm`` at most as computed. Works on whatever device the te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,8 @@ SLICE = 1 << 16
 MARGIN = 1 - 1e-9
 """So that rounding in the norm itself stays on the safe side."""
 MOST_PEOPLE = 1 << 26
-ACTIVATIONS = {
+Elementwise = Callable[[torch.Tensor], torch.Tensor]
+ACTIVATIONS: dict[str, tuple[Elementwise, Elementwise]] = {
     "tanh": (torch.tanh, lambda a: 1 - a * a),
     "relu": (torch.relu, lambda a: (a > 0).to(a.dtype)),
 }

@@ -15,6 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from privacy.charges import Charge
 
 
+LEAST_HONEST = 2
+"""A sum must have this many contributors who do not collude."""
+
+
 class ReleaseKind(StrEnum):
     HISTOGRAM = "histogram"
     """Every feature's cells, for good and bad."""
@@ -86,7 +90,7 @@ class Mechanism(BaseModel):
         sampled = [r for r in self.releases if r.kind is not ReleaseKind.TRAIN and r.charge.sampling_rate < 1]
         if sampled or any(r.steps > 1 for r in self.releases if r.kind is not ReleaseKind.TRAIN):
             raise ValueError("a sum is over everybody, once: sampling rate 1 and one step")
-        if self.kind == "distributed" and self.threshold < self.collusion_bound + 2:
+        if self.kind == "distributed" and self.threshold < self.collusion_bound + LEAST_HONEST:
             raise ValueError("a sum must have at least two contributors who do not collude: raise the threshold")
         if (self.hold_out > 0) != (ReleaseKind.EVALUATION in kinds):
             raise ValueError("people are held out for an evaluation, and only for one")
@@ -99,5 +103,7 @@ class Mechanism(BaseModel):
     def charges(self, audience: Audience = Audience.TRAINING) -> tuple[Charge, ...]:
         """All that the plan may cost a person of this audience, spare attempts at the dearest release included."""
         planned = [release.charge for release in self.releases if release.audience is audience]
+        if not planned:
+            return ()
         dearest = max(planned, key=lambda charge: charge.steps * (charge.sampling_rate / charge.noise_multiplier) ** 2)
         return (*planned, *[dearest] * self.spare_attempts)

@@ -82,7 +82,9 @@ class NoisySum:
         if self._shift > 0:
             return (exact + (1 << (self._shift - 1))) >> self._shift
         if exact.size and int(np.abs(exact).max()) > HEADROOM >> -self._shift:
-            raise PrivacyError("a contribution is too large for its grid; the sensitivity is not what it was said to be")
+            raise PrivacyError(
+                "a contribution is too large for its grid; the sensitivity is not what it was said to be"
+            )
         return exact << -self._shift
 
     def share(self, exact: Steps) -> Steps:
