@@ -1,8 +1,8 @@
 """What leaves a node: one masked vector of whole numbers per release attempt.
 
-What is asked of the rows is :mod:`credit.tasks`, who may be asked is :mod:`clients.gate`, and what makes the answer mean
-nothing alone is :mod:`crypto.masks`. Everything is verified before the first row is read; afterwards nothing depends on
-a row but the answer itself.
+What is asked of the rows is :mod:`credit.tasks`, who may be asked is :mod:`clients.gate`, and what makes the answer
+mean nothing alone is :mod:`crypto.masks`. Everything is verified before the first row is read; afterwards nothing
+depends on a row but the answer itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a coordinator asks of every lender in one release, and how it travels: JSON for the bins, arrays for the rest."""
+"""What a coordinator asks of every lender in one release, and how it travels: JSON and arrays."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Question:
 
     @classmethod
     def unpack(cls, kind: ReleaseKind, packed: Packed) -> Question:
-        """Inverse of :meth:`pack`; raises ModelError if it is not a question. Whether it fits is for the task to say."""
+        """Inverse of :meth:`pack`; raises ModelError if it is not a question. Whether it fits, the task says."""
         if set(packed.arrays) != set(ARRAYS) or packed.arrays["learning_rate"].shape != (1,):
             raise ModelError("the parameters are not those of a release")
         try:

@@ -4,7 +4,7 @@ Each pair of lenders agrees on a key (X25519, RFC 7748), derives a fresh 256-bit
 (HKDF-SHA256, RFC 5869) and expands it with ChaCha20 (RFC 8439) to one 64-bit word per coordinate. The lender
 whose name sorts first adds the words, the other subtracts them, modulo 2^64; over all lenders they cancel.
 
-What is masked are whole numbers whose sum cannot wrap (:mod:`privacy.sums`). The argument is that of Bonawitz et al. 2017
+What is masked are whole numbers whose sum cannot wrap (``privacy.sums``). The argument is that of Bonawitz et al. 2017
 (https://eprint.iacr.org/2017/281), section 4, without self-masks: there is no recovery of dropouts here, so no mask is
 ever opened (docs/privacy.md).
 """

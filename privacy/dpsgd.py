@@ -1,8 +1,8 @@
 """DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and the optimizer are Opacus', sum and noise are ours.
 
-Opacus sums in float32 and draws its noise from torch's seeded generator; here sums are exact and the noise comes from
-:mod:`privacy.noise`. Batches are Poisson samples, as the accountant assumes, and may be empty. Large batches are clipped
-in slices that fit into memory.
+Opacus sums in float32 and draws its noise from torch's generator; here sums are exact and the noise comes from
+:mod:`privacy.sums`. Batches are Poisson samples, as the accountant assumes, and may be empty. Large batches are
+clipped in slices that fit into memory.
 """
 
 from __future__ import annotations

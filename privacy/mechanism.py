@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from privacy.charges import Charge
 
-
 LEAST_HONEST = 2
 """A sum must have this many contributors who do not collude."""
 

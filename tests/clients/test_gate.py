@@ -14,12 +14,11 @@ from support.house import House, features, loans
 from clients.errors import GateClosed, NodeError
 from clients.gate import Gate
 from clients.node import approve
-from clients.releases import charge_of
 from clients.rules import RULES
 from clients.source import LoanBook, import_book
 from consent import client as client_module
 from consent.client import RegistryClient
-from consent.documents import Action, Decision, ReleaseKind, ReleaseRequest
+from consent.documents import Action, Campaign, Decision, ReleaseRequest
 from consent.errors import ConsentError, RegistryUnavailable
 from consent.schema import now
 from crypto.notes import Checkpoint
@@ -31,10 +30,14 @@ def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:
         campaign_sha256=house.campaign.sha256,
         release=release,
         attempt=attempt,
-        kind=ReleaseKind.HISTOGRAM if release == 0 else ReleaseKind.TRAIN,
+        kind=house.campaign.planned(release).kind,
         parameters_sha256="0" * 64,
         mask_keys={},
     )
+
+
+def charge_of(campaign: Campaign, release: int) -> Charge:
+    return campaign.planned(release).charge
 
 
 def gate(house: House, lender: str = "aspen", client: RegistryClient | None = None, **kwargs) -> Gate:
