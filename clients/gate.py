@@ -186,14 +186,10 @@ class Gate:
             rosters.append(Roster.of(members, new_salt()))
             return rosters[0].root.hex(), rosters[0].salt
 
-        about = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, charge)
+        spare = self._campaign.mechanism.spare_attempts
+        about = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, charge, spare)
         number, members = self._node.store.reserve(
-            about,
-            present,
-            lambda spent: affordable(spent, charge, self._node.cap),
-            commit_to,
-            moment,
-            self._campaign.mechanism.spare_attempts,
+            about, present, lambda spent: affordable(spent, charge, self._node.cap), commit_to, moment
         )
         if not members:
             raise NobodyToUse(f"{self._node.lender}: every consenting borrower's privacy budget is spent")

@@ -72,6 +72,8 @@ class Attempt:
     attempt: int
     kind: str
     charge: Charge
+    spare: int = 0
+    """How many attempts beyond the first of each release the campaign reserved, in all."""
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,12 @@ class NodeStore:
         affordable: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]],
         commit_to: Callable[[Sequence[str]], tuple[str, bytes]],
         moment: datetime,
-        spare_attempts: int,
     ) -> tuple[int, list[str]]:
         """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
 
         Args:
             affordable: of the histories it is given, who may be charged once more.
             commit_to: root and salt of the roster of those members.
-            spare_attempts: how many attempts beyond the first of each release the campaign reserved, in all.
 
         Returns:
             the release's number in this ledger and its members; nothing is reserved for nobody.
@@ -191,9 +191,9 @@ class NodeStore:
                 " WHERE campaign = ?",
                 (about.release, about.campaign),
             ).fetchone()
-            if again and extra >= spare_attempts:
+            if again and extra >= about.spare:
                 raise GateClosed(
-                    f"release {about.release} attempt {about.attempt}: the campaign reserved {spare_attempts} attempts "
+                    f"release {about.release} attempt {about.attempt}: the campaign reserved {about.spare} attempts "
                     "beyond the first of each release, and they are used up; no row was read"
                 )
             able = affordable(_spent(connection, people))

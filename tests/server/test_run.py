@@ -112,7 +112,7 @@ def test_a_subset_of_contributions_says_nothing(active):
     for lenders in (("aspen",), ("cedar",), ("aspen", "birch"), ("birch", "cedar")):
         partial = [sum(answers[lender] for lender in lenders) for answers in fleet.seen]
         counts = np.bincount((np.concatenate(partial) >> np.uint64(56)).astype(int), minlength=256)
-        assert counts.sum() > 256 * 5 and chisquare(counts).pvalue > P_VALUE
+        assert counts.sum() > 256 * 3 and chisquare(counts).pvalue > P_VALUE
     assert np.abs(unmask(list(fleet.seen[0].values()))).max() < 2**40
 
 
@@ -172,7 +172,7 @@ def test_a_release_is_attempted_again_among_the_rest_and_charged_twice(house):
     assert charges(house)[:4] == [(0, 1), (1, 1), (1, 2), (2, 1)]
     assert load_release(house.coordinator().folder(house.campaign.sha256), 1).contributors == 2
     assert learner.done
-    spent = house.node("aspen").store.spent([house.consenting("aspen")[0].pseudonym])
+    spent = house.node("cedar").store.spent([house.consenting("cedar")[0].pseudonym])
     assert len(next(iter(spent.values()))) == len(house.campaign.mechanism.releases) + 1
 
 
