@@ -40,8 +40,13 @@ def pair_seed(shared_secret: bytes, release: Mapping[str, object], low: str, hig
 
 def expand(seed: bytes, size: int) -> Words:
     """``size`` pseudorandom 64-bit words: the ChaCha20 key stream under ``seed``, used once."""
-    stream = Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
-    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
+    stream = bytearray(8 * size)
+    _expand_into(seed, bytes(8 * size), stream)
+    return np.frombuffer(stream, dtype="<u8")
+
+
+def _expand_into(seed: bytes, zeros: bytes, stream: bytearray) -> None:
+    Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor().update_into(zeros, stream)
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,12 @@ class Masks:
 
     def apply(self, words: Words) -> Words:
         """Add the masks to ``words``."""
-        total = words.copy()
+        total = words.astype("<u8")
+        zeros, stream = bytes(total.nbytes), bytearray(total.nbytes)
+        mask = np.frombuffer(stream, dtype="<u8")
         for adds, seed in self.signs_and_seeds:
-            stream = expand(seed, len(words))
-            total = total + stream if adds else total - stream
+            _expand_into(seed, zeros, stream)
+            (np.add if adds else np.subtract)(total, mask, out=total)
         return total
 
 

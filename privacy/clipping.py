@@ -5,8 +5,8 @@ The gradient of one person's loss in a dense layer is the outer product of what 
 person's gradient is ever formed. Scaling the deltas by each person's clip factor makes the ordinary matrix product the
 sum of clipped gradients.
 
-The sum is exact: activations are rounded to multiples of 2^-14 *before* the norm is taken, scaled deltas are cut
-towards zero to multiples of 2^-22, and products of the two are whole multiples of 2^-36 that a double holds without
+The sum is exact: activations are rounded to multiples of 2^-20 *before* the norm is taken, scaled deltas are cut
+towards zero to multiples of 2^-18, and products of the two are whole multiples of 2^-38 that a double holds without
 rounding for as many people as one slice has. Order, slices, threads and the device change nothing, and what one person
 adds has norm ``clip_norm`` at most as computed. Works on whatever device the tensors are on.
 """
@@ -22,18 +22,21 @@ from numpy.typing import NDArray
 
 from privacy.errors import PrivacyError
 
-ACTIVATION_BITS, DELTA_BITS = 14, 22
+ACTIVATION_BITS, DELTA_BITS, MOMENT_BITS = 20, 18, 14
 UNIT = 2.0 ** -(ACTIVATION_BITS + DELTA_BITS)
 """What a 1 in a returned sum stands for, times the clip norm."""
-SLICE = 1 << 16
-"""People in one product: 2^16 people of norm 1 sum to 2^52 units, which a double holds exactly."""
+LARGEST_SLICE = 1 << 14
+"""People in one product: 2^14 people of norm 1 sum to 2^52 units, which a double holds exactly."""
+CACHED_VALUES = 1 << 16
+"""On a processor, slices of deep networks are small enough to stay in its cache; the sum is the same."""
+LARGEST_INPUT = 1e6
 MARGIN = 1 - 1e-9
 """So that rounding in the norm itself stays on the safe side."""
-MOST_PEOPLE = 1 << 26
+MOST_PEOPLE = 1 << 24
 Elementwise = Callable[[torch.Tensor], torch.Tensor]
 ACTIVATIONS: dict[str, tuple[Elementwise, Elementwise]] = {
     "tanh": (torch.tanh, lambda a: 1 - a * a),
-    "relu": (torch.relu, lambda a: (a > 0).to(a.dtype)),
+    "relu": (torch.relu, lambda a: a > 0),
 }
 """Each with its derivative, as a function of its value."""
 
@@ -60,18 +63,12 @@ def device() -> torch.device:
 
 
 def on_activation_grid(values: torch.Tensor) -> torch.Tensor:
-    """Doubles, rounded to multiples of 2^-14; what is not finite becomes zero."""
-    scaled = torch.nan_to_num(values.double(), nan=0.0, posinf=0.0, neginf=0.0).mul_(2.0**ACTIVATION_BITS)
-    return scaled.round_().mul_(2.0**-ACTIVATION_BITS)
+    """Rounded to multiples of 2^-20, in place."""
+    return values.mul_(2.0**ACTIVATION_BITS).round_().mul_(2.0**-ACTIVATION_BITS)
 
 
-def forward(layers: Sequence[Dense], rows: torch.Tensor, activation: str = "tanh") -> list[torch.Tensor]:
-    """What flows into each layer, then the logits; every entry (people, width)."""
-    apply, _ = ACTIVATIONS[activation]
-    flow = [rows]
-    for layer in layers[:-1]:
-        flow.append(on_activation_grid(apply(layer(flow[-1]))))
-    return [*flow, layers[-1](flow[-1])]
+def _squares(rows: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(rows, dim=1).square_()
 
 
 def _slice_sum(
@@ -79,20 +76,23 @@ def _slice_sum(
     offset: float, activation: str,
 ) -> torch.Tensor:  # fmt: skip
     """The sum over one slice, in units of ``clip_norm * UNIT``, exact."""
-    flow = forward(layers, rows, activation)
-    _, slope = ACTIVATIONS[activation]
-    delta = torch.sigmoid(flow[-1] + offset) - labels[:, None]
-    deltas = [delta]
-    for layer, inputs in zip(reversed(layers[1:]), reversed(flow[1:-1]), strict=True):
-        deltas.insert(0, (deltas[0] @ layer.weight) * slope(inputs))
+    apply, slope = ACTIVATIONS[activation]
+    flow, slopes = [rows], []
+    for layer in layers[:-1]:
+        active = apply(layer(flow[-1]))
+        slopes.append(slope(active))
+        flow.append(on_activation_grid(active))
+    deltas = [torch.sigmoid(layers[-1](flow[-1]) + offset) - labels[:, None]]
+    for layer, slope_there in zip(reversed(layers[1:]), reversed(slopes), strict=True):
+        deltas.insert(0, (deltas[0] @ layer.weight) * slope_there)
     norms = torch.zeros_like(squares)
     for i, layer in enumerate(layers):
-        entering = squares if i == 0 else flow[i].square().sum(1)
-        norms += deltas[i].square().sum(1) * (entering + (layer.bias is not None))
+        entering = squares if i == 0 else _squares(flow[i])
+        norms += _squares(deltas[i]) * (entering + (layer.bias is not None))
     factor = (MARGIN / torch.sqrt(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, None]
     parts = []
     for i, layer in enumerate(layers):
-        scaled = torch.nan_to_num((deltas[i] * factor).trunc_(), nan=0.0, posinf=0.0, neginf=0.0)
+        scaled = (deltas[i] * factor).trunc_()
         parts.append(((scaled.T @ flow[i]) * 2.0**ACTIVATION_BITS).reshape(-1))
         if layer.bias is not None:
             parts.append(scaled.sum(0) * 2.0**ACTIVATION_BITS)
@@ -116,8 +116,9 @@ class Records:
         """
         if len(rows) > MOST_PEOPLE or labels.shape != (len(rows),):
             raise PrivacyError("the rows and labels do not belong together, or are more than a sum has room for")
-        prepared = on_activation_grid(rows)
-        return cls(prepared, prepared.square().sum(1), labels.double())
+        finite = torch.nan_to_num(rows.double(), nan=0.0).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+        prepared = on_activation_grid(finite)
+        return cls(prepared, _squares(prepared), labels.double())
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -138,10 +139,16 @@ def clipped_gradient_sum(
     """
     if not clip_norm > 0 or activation not in ACTIVATIONS:
         raise PrivacyError("gradients are clipped to a positive norm, in networks of known activations")
+    if not all(
+        torch.isfinite(part).all() for layer in layers for part in (layer.weight, layer.bias) if part is not None
+    ):
+        raise PrivacyError("the network has weights that are not numbers")
     where = records.rows.device
     total = torch.zeros(sum(layer.parameters for layer in layers), dtype=torch.int64, device=where)
-    for start in range(0, len(records), SLICE):
-        part = slice(start, start + SLICE)
+    widest = max(layer.weight.shape[0] for layer in layers)
+    size = LARGEST_SLICE if where.type == "cuda" else min(LARGEST_SLICE, CACHED_VALUES // widest)
+    for start in range(0, len(records), size):
+        part = slice(start, start + size)
         total += _slice_sum(
             layers, records.rows[part], records.squares[part], records.labels[part], clip_norm, offset, activation
         )
@@ -160,20 +167,20 @@ def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.i
     doubles = torch.nan_to_num(rows.double(), nan=0.0, posinf=0.0, neginf=0.0)
     width = doubles.shape[1]
     total = torch.zeros(width, width, dtype=torch.int64, device=rows.device)
-    fit = min(SLICE, int(2 ** (52 - 2 * ACTIVATION_BITS) / clip_norm**2))
+    fit = min(LARGEST_SLICE, int(2 ** (52 - 2 * MOMENT_BITS) / clip_norm**2))
     if fit < 1:
         raise PrivacyError(f"second moments of vectors of norm {clip_norm:g} cannot be summed exactly")
     for start in range(0, len(doubles), fit):
         part = doubles[start : start + fit]
         factor = (MARGIN * clip_norm / torch.linalg.vector_norm(part, dim=1).clamp_(min=clip_norm))[:, None]
-        whole = (part * factor * 2.0**ACTIVATION_BITS).trunc_()
+        whole = (part * factor * 2.0**MOMENT_BITS).trunc_()
         total += (whole.T @ whole).to(torch.int64)
     weights = torch.triu(torch.full((width, width), 181), 1) + torch.eye(width, dtype=torch.int64) * 128
     upper = (total.cpu() * weights)[tuple(torch.triu_indices(width, width))]
     return np.asarray(upper.numpy())
 
 
-MOMENT_UNIT = 2.0 ** -(2 * ACTIVATION_BITS + 7)
+MOMENT_UNIT = 2.0 ** -(2 * MOMENT_BITS + 7)
 OFF_DIAGONAL = 128 / 181
 """Undoes the weight of an entry off the diagonal."""
 
