@@ -18,6 +18,7 @@ from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
 from privacy.charges import Charge
+from privacy.mechanism import ReleaseKind
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS releases (
@@ -72,8 +73,6 @@ class Attempt:
     attempt: int
     kind: str
     charge: Charge
-    spare: int = 0
-    """How many attempts beyond the first of each release the campaign reserved, in all."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,21 @@ def _spent(connection: sqlite3.Connection, people: Sequence[str]) -> dict[str, t
     return {name: by_person.get(newest(name), ()) for name in people}
 
 
+def _on_the_other_side(connection: sqlite3.Connection, about: Attempt, people: Sequence[str]) -> set[str]:
+    """Who of these was trained on in this campaign, if it now evaluates, or was evaluated on, if it now trains.
+
+    Which side somebody is on is drawn from their name; a new name must not put them on both.
+    """
+    newest = _newest(connection)
+    rows = connection.execute(
+        "SELECT DISTINCT pseudonym FROM members JOIN releases ON release_id = id"
+        " WHERE campaign = ? AND (kind = ?) <> (? = ?)",
+        (about.campaign, ReleaseKind.EVALUATION, about.kind, ReleaseKind.EVALUATION),
+    )
+    used = {newest(row[0]) for row in rows}
+    return {name for name in people if newest(name) in used}
+
+
 @dataclass(frozen=True)
 class NodeStore:
     path: Path
@@ -163,19 +177,22 @@ class NodeStore:
         affordable: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]],
         commit_to: Callable[[Sequence[str]], tuple[str, bytes]],
         moment: datetime,
+        why_not: Callable[[Sequence[int]], str] = lambda _: "",
     ) -> tuple[int, list[str]]:
         """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
 
         Args:
             affordable: of the histories it is given, who may be charged once more.
             commit_to: root and salt of the roster of those members.
+            why_not: why the campaign may not have all these releases (each named as often as it was attempted, this one
+                last); "" if it may.
 
         Returns:
-            the release's number in this ledger and its members; nothing is reserved for nobody.
+            the release's number in this ledger and its members, who may be none.
 
         Raises:
-            GateClosed: this release attempt was reserved before, and contributing twice would break the masks; or the
-                campaign has no spare attempt left.
+            GateClosed: this release attempt was reserved before, and contributing twice would break the masks; or
+                ``why_not`` has a reason.
         """
         with self._connect() as connection:
             taken = connection.execute(
@@ -186,20 +203,13 @@ class NodeStore:
                 raise GateClosed(
                     f"release {about.release} attempt {about.attempt} was reserved before; no row was read"
                 )
-            extra, again = connection.execute(
-                "SELECT count(*) - count(DISTINCT release), coalesce(sum(release = ?), 0) FROM releases"
-                " WHERE campaign = ?",
-                (about.release, about.campaign),
-            ).fetchone()
-            if again and extra >= about.spare:
-                raise GateClosed(
-                    f"release {about.release} attempt {about.attempt}: the campaign reserved {about.spare} attempts "
-                    "beyond the first of each release, and they are used up; no row was read"
-                )
-            able = affordable(_spent(connection, people))
+            rows = connection.execute(
+                "SELECT release FROM releases WHERE campaign = ? ORDER BY id", (about.campaign,)
+            ).fetchall()
+            if reason := why_not([*(row[0] for row in rows), about.release]):
+                raise GateClosed(f"release {about.release} attempt {about.attempt}: {reason}; no row was read")
+            able = affordable(_spent(connection, people)) - _on_the_other_side(connection, about, people)
             members = [name for name in people if name in able]
-            if not members:
-                return 0, []
             root, salt = commit_to(members)
             charge = about.charge
             row = connection.execute(

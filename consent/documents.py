@@ -7,7 +7,7 @@ Field names of consent records follow ISO/IEC TS 27560; purposes and legal bases
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -228,6 +228,14 @@ class Campaign(Document):
             spent.setdefault(planned.audience, []).append(planned.charge)
         most = self.mechanism.epsilon * (1 + TOLERANCE)
         return all(epsilon_of(charges, self.mechanism.delta) <= most for charges in spent.values())
+
+    def why_not(self, releases: Sequence[int]) -> str:
+        """Why a lender may not be asked for all these attempts, the newest last; "" if it may. Depends on no data."""
+        spare = self.mechanism.spare_attempts
+        again = releases[-1] in releases[:-1]
+        if again and len(releases) - len(set(releases)) > spare:
+            return f"the campaign reserved {spare} attempts beyond the first of each release, and they are used up"
+        return "" if self.within_budget(releases) else f"the budget of campaign {self.id!r} is spent"
 
     def audience_of(self, pseudonym: str) -> Audience:
         """Whether somebody is trained on or held out: the same in every release, unforeseeable before the campaign."""

@@ -50,6 +50,14 @@ def _positive_edges(kind: str) -> Floats:
     return np.append(1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE))
 
 
+def _code(value: object) -> str:
+    """A category as text, the same whether the column holds it as text, as a whole number or as a float.
+
+    A column of whole numbers becomes one of floats as soon as one person's value is missing; that must not move others.
+    """
+    return str(value).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class FeatureCells:
     """The grid of one feature. The last cell is 'missing'; a category has a cell 'other' before it."""
@@ -75,8 +83,8 @@ class FeatureCells:
         """Cell numbers of a column; NaN and None are missing, undeclared codes are 'other'."""
         missing = column.isna().to_numpy()
         if self.feature.kind == "category":
-            numbers = {code: i for i, code in enumerate(self.feature.values)}
-            cells = column.astype(str).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
+            numbers = {_code(code): i for i, code in enumerate(self.feature.values)}
+            cells = column.map(_code).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
         else:
             values = np.nan_to_num(column.to_numpy(dtype=np.float64), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
             cells = np.searchsorted(self.edges, values).astype(np.int32)
@@ -274,6 +282,19 @@ class Embedding:
             table[np.asarray(bins.bin_of_cell)].astype(np.float32)
             for table, bins in zip(self.tables, self.binning.features, strict=True)
         ]
+
+    def projected(self, cells: Cells, matrix: Floats) -> Floats:
+        """(people, directions): :meth:`rows` times ``matrix`` (width, directions), one table look-up per feature.
+
+        The products are of tables, not of people, and sums go element by element: nobody's row depends on who else is
+        there, as it could in a product over people (:mod:`privacy.clipping`).
+        """
+        cuts = np.cumsum([len(table) for table in self.tables])
+        *parts, constant = np.split(matrix, cuts)
+        out = np.tile(constant[0], (len(cells), 1))
+        for j, (table, part, bins) in enumerate(zip(self.tables, parts, self.binning.features, strict=True)):
+            out += (table @ part)[np.asarray(bins.bin_of_cell)][cells[:, j]]
+        return out
 
     def rows(self, cells: Cells) -> NDArray[np.float32]:
         """(people, width) inputs."""

@@ -24,7 +24,8 @@ from torch import nn
 from credit.binning import Binning, Embedding, Grid
 from credit.errors import FeatureError, ModelError
 from credit.features import registry_from
-from privacy.clipping import Dense
+from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
+from privacy.errors import PrivacyError
 
 Kind = Literal["scorecard", "mlp"]
 Floats = NDArray[np.float64]
@@ -144,10 +145,10 @@ class CreditModel:
 
     def raw_logit(self, table: pd.DataFrame) -> Floats:
         """The network's output for each row of ``table``."""
-        rows = torch.from_numpy(self.embedding.rows(self.embedding.grid.cells(table)))
-        with torch.no_grad():
-            logits = network(self.kind, self.embedding.width, self.parameters)(rows)
-        return torch.as_tensor(logits).double().numpy()
+        cells, width = self.embedding.grid.cells(table), self.embedding.width
+        rows = inputs_on_grid(torch.from_numpy(self.embedding.rows(cells)))
+        net = layers_on_grid(layers(self.kind, width, self.parameters, rows.device))
+        return np.asarray(logits(net, rows).numpy())
 
     def save(self, path: Path) -> None:
         specification = {
@@ -171,12 +172,22 @@ class CreditModel:
             registry = registry_from(specification["registry"], str(path))
             embedding = Embedding(Grid(registry), binning_from(specification["binning"]))
             kind = TypeAdapter(Kind).validate_python(specification["kind"])
-            network(kind, embedding.width, parameters)
+            check_network(kind, embedding.width, parameters)
             calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(specification["calibration"])
             check_calibration(calibration)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, FeatureError, ModelError) as error:
             raise ModelError(f"{path} is not a released model: {error}") from error
         return cls(kind, embedding, parameters, calibration)
+
+
+def check_network(kind: Kind, width: int, parameters: Floats) -> None:
+    """Raises ModelError unless these are a network's parameters, small enough for exact arithmetic; sees no data."""
+    if parameters.shape != (size(kind, width),):
+        raise ModelError(f"the shared model is not {size(kind, width)} weights")
+    try:
+        layers_on_grid(layers(kind, width, parameters, torch.device("cpu")))
+    except PrivacyError as error:
+        raise ModelError(f"the shared model cannot be used: {error}") from error
 
 
 def check_calibration(values: tuple[float, ...]) -> None:

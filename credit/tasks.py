@@ -21,7 +21,7 @@ from credit.coordinates import row_clip
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureRegistry
-from credit.models import CreditModel, Kind, check_calibration, flat, layers, network, size
+from credit.models import CreditModel, Kind, check_calibration, check_network, flat, layers, network, size
 from credit.questions import Question
 from privacy.clipping import (
     MOMENT_UNIT,
@@ -38,8 +38,8 @@ from privacy.sums import NoisySum, fixed_point, from_fixed_point
 Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
-LARGEST_WEIGHT = 1e4
-"""Beyond this no honest model goes."""
+LARGEST_ENTRY = 1e4
+"""Of a whitening, and the largest learning rate: beyond this no honest coordinator goes."""
 WEIGHT_POWER = 1.5
 """Lenders who train by themselves count by the noisy number of their people to this power: local noise falls with the
 square of the count, so larger lenders deserve slightly more than their share."""
@@ -49,6 +49,11 @@ DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
 
 class Task(Protocol):
     """One release over one table of people."""
+
+    @property
+    def size(self) -> int:
+        """Coordinates of a contribution."""
+        ...
 
     def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
         """This lender's share of the noisy sum; everything that leaves the node, but for the masks."""
@@ -80,6 +85,10 @@ class _Sum:
     def shape(self) -> tuple[int, float, float]:
         """Size, sensitivity, unit."""
         raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        return self.shape[0]
 
     def exact(self, table: pd.DataFrame) -> Steps:
         raise NotImplementedError
@@ -143,9 +152,8 @@ class GradientTask(_Sum):
 
     def exact(self, table: pd.DataFrame) -> Steps:
         where = device()
-        plain = torch.from_numpy(self.embedding.rows(self.embedding.grid.cells(table))).to(where)
-        rows = plain @ torch.from_numpy(self.whitening.astype(np.float32)).to(where)
-        records = Records.of(rows, torch.tensor(self.labels(table), device=where))
+        rows = self.embedding.projected(self.embedding.grid.cells(table), self.whitening)
+        records = Records.of(torch.from_numpy(rows).to(where), torch.tensor(self.labels(table), device=where))
         net = layers(self.model, self.whitening.shape[1], self.weights, where)
         return clipped_gradient_sum(net, records, self.mechanism.clip_norm, self.offset)
 
@@ -214,10 +222,13 @@ class TrainTask:
     population: float
     """This lender's, as it released it with noise."""
 
+    @property
+    def size(self) -> int:
+        return len(self.weights) + 1
+
     def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
         """The locally trained model times this lender's weight, and the weight."""
-        plain = torch.from_numpy(self.embedding.rows(self.embedding.grid.cells(table)))
-        rows = plain @ torch.from_numpy(self.whitening.astype(np.float32))
+        rows = torch.from_numpy(self.embedding.projected(self.embedding.grid.cells(table), self.whitening))
         labels = torch.from_numpy(table[self.registry.target].to_numpy(dtype=np.float32))
         net = network(self.model, self.whitening.shape[1], self.weights, self.offset)
         settings = DpSgd(
@@ -263,20 +274,19 @@ def task_of(
     if planned.kind is ReleaseKind.GRAM:
         return GramTask(planned, mechanism, registry, embedding)
     inputs = width if planned.kind not in DESCENT else asked.whitening.shape[-1]
-    if asked.weights.shape != (size(model, inputs),) or not (np.abs(asked.weights) <= LARGEST_WEIGHT).all():
-        raise ModelError(f"the shared model is not {size(model, inputs)} weights within {LARGEST_WEIGHT:g}")
+    check_network(model, inputs, asked.weights)
     if planned.kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION):
         check_calibration(asked.calibration)
         scored = CreditModel(model, embedding, asked.weights, asked.calibration)
         task = CalibrationTask if planned.kind is ReleaseKind.CALIBRATION else EvaluationTask
         return task(planned, mechanism, registry, scored)
     shaped = asked.whitening.ndim == 2 and len(asked.whitening) == width and 1 <= asked.whitening.shape[1] <= width
-    if not shaped or not (np.abs(asked.whitening) <= LARGEST_WEIGHT).all():
-        raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_WEIGHT:g}")
+    if not shaped or not (np.abs(asked.whitening) <= LARGEST_ENTRY).all():
+        raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}")
     offset = math.log(base / (1 - base))
     if planned.kind is ReleaseKind.GRADIENT:
         return GradientTask(planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset)
-    if not 0 < asked.learning_rate <= LARGEST_WEIGHT or population is None:
+    if not 0 < asked.learning_rate <= LARGEST_ENTRY or population is None:
         raise ModelError("a lender trains at a positive learning rate, after it took part in the histogram")
     return TrainTask(
         planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset, asked.learning_rate,

@@ -16,6 +16,8 @@ from privacy.errors import PrivacyError
 MIN_NOISE_MULTIPLIER = 0.1
 MAX_STEPS = 100_000
 """Beyond these limits a release protects nobody, and composing it would take hours."""
+LEAST_CLIP, LARGEST_CLIP = 1e-3, 1e3
+"""Clip norms far from where squares of norms would vanish or overflow."""
 
 
 @dataclass(frozen=True, order=True)

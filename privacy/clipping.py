@@ -5,10 +5,12 @@ The gradient of one person's loss in a dense layer is the outer product of what 
 person's gradient is ever formed. Scaling the deltas by each person's clip factor makes the ordinary matrix product the
 sum of clipped gradients.
 
-The sum is exact: activations are rounded to multiples of 2^-20 *before* the norm is taken, scaled deltas are cut
-towards zero to multiples of 2^-18, and products of the two are whole multiples of 2^-38 that a double holds without
-rounding for as many people as one slice has. Order, slices, threads and the device change nothing, and what one person
-adds has norm ``clip_norm`` at most as computed. Works on whatever device the tensors are on.
+Everything that a matrix product touches is a whole multiple of a power of two, small enough that a double holds every
+partial sum: inputs, activations and weights of 2^-20, deltas between layers of 2^-20, scaled deltas (cut towards zero)
+of 2^-18. So order, slices, threads, the device and *who else is there* change nothing, not even in the last bit: with
+rounding left to the library, one person more can change the others' values, and chosen weights amplify that beyond any
+clip. Whatever else is computed goes element by element. What one person adds has norm ``clip_norm`` at most, as
+computed.
 """
 
 from __future__ import annotations
@@ -20,23 +22,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from privacy.charges import LARGEST_CLIP, LEAST_CLIP
 from privacy.errors import PrivacyError
 
-ACTIVATION_BITS, DELTA_BITS, MOMENT_BITS = 20, 18, 14
-UNIT = 2.0 ** -(ACTIVATION_BITS + DELTA_BITS)
+GRID_BITS, DELTA_BITS, MOMENT_BITS = 20, 18, 12
+UNIT = 2.0 ** -(GRID_BITS + DELTA_BITS)
 """What a 1 in a returned sum stands for, times the clip norm."""
+LARGEST_INPUT = 16.0
+LARGEST_SUM = 2.0**53 / 2.0 ** (2 * GRID_BITS)
+"""A product of two grid numbers is a multiple of 2^-40; sums up to this are exact."""
 LARGEST_SLICE = 1 << 14
 """People in one product: 2^14 people of norm 1 sum to 2^52 units, which a double holds exactly."""
 CACHED_VALUES = 1 << 16
 """On a processor, slices of deep networks are small enough to stay in its cache; the sum is the same."""
-LARGEST_INPUT = 1e6
 MARGIN = 1 - 1e-9
 """So that rounding in the norm itself stays on the safe side."""
 MOST_PEOPLE = 1 << 24
 Elementwise = Callable[[torch.Tensor], torch.Tensor]
 ACTIVATIONS: dict[str, tuple[Elementwise, Elementwise]] = {
     "tanh": (torch.tanh, lambda a: 1 - a * a),
-    "relu": (torch.relu, lambda a: a > 0),
+    "relu": (lambda z: torch.clamp(z, 0.0, LARGEST_INPUT), lambda a: (a > 0) & (a < LARGEST_INPUT)),
 }
 """Each with its derivative, as a function of its value."""
 
@@ -62,13 +67,56 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def on_activation_grid(values: torch.Tensor) -> torch.Tensor:
+def on_grid(values: torch.Tensor) -> torch.Tensor:
     """Rounded to multiples of 2^-20, in place."""
-    return values.mul_(2.0**ACTIVATION_BITS).round_().mul_(2.0**-ACTIVATION_BITS)
+    return values.mul_(2.0**GRID_BITS).round_().mul_(2.0**-GRID_BITS)
 
 
-def _squares(rows: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(rows, dim=1).square_()
+def inputs_on_grid(rows: torch.Tensor) -> torch.Tensor:
+    """Doubles within +-``LARGEST_INPUT``, on the grid; what is not a number becomes zero."""
+    return on_grid(torch.nan_to_num(rows.double(), nan=0.0).clamp_(-LARGEST_INPUT, LARGEST_INPUT))
+
+
+def layers_on_grid(layers: Sequence[Dense]) -> list[Dense]:
+    """The same layers with weights on the grid.
+
+    Raises:
+        PrivacyError: a weight is not a number, or they are so large that sums would not be exact. Depends on no data.
+    """
+    rounded = [
+        Dense(on_grid(layer.weight.clone()), None if layer.bias is None else on_grid(layer.bias.clone()))
+        for layer in layers
+    ]
+    returned = 1.0
+    for layer in reversed(rounded):
+        size = layer.weight.abs()
+        bias = 0.0 if layer.bias is None else float(layer.bias.abs().max())
+        forward = float(size.sum(1).max()) * LARGEST_INPUT + bias
+        returned *= float(size.sum(0).max())
+        if not (forward < LARGEST_SUM and (returned < LARGEST_SUM or layer is rounded[0])):
+            raise PrivacyError("the network's weights are too large, or not numbers")
+    return rounded
+
+
+def _squares(values: torch.Tensor) -> torch.Tensor:
+    """Squared norm of each row, element by element: a library's reduction may depend on how many rows there are."""
+    parts = values * values
+    while (width := parts.shape[1]) > 1:
+        half = width // 2
+        folded = parts[:, :half] + parts[:, half : 2 * half]
+        if width % 2:
+            folded[:, 0] += parts[:, -1]
+        parts = folded
+    return parts[:, 0]
+
+
+def logits(layers: Sequence[Dense], rows: torch.Tensor, activation: str = "tanh") -> torch.Tensor:
+    """(people,) outputs for inputs from :func:`inputs_on_grid` and layers from :func:`layers_on_grid`; exact."""
+    apply, _ = ACTIVATIONS[activation]
+    flow = rows
+    for layer in layers[:-1]:
+        flow = on_grid(apply(layer(flow)))
+    return layers[-1](flow)[:, 0]
 
 
 def _slice_sum(
@@ -81,10 +129,10 @@ def _slice_sum(
     for layer in layers[:-1]:
         active = apply(layer(flow[-1]))
         slopes.append(slope(active))
-        flow.append(on_activation_grid(active))
+        flow.append(on_grid(active))
     deltas = [torch.sigmoid(layers[-1](flow[-1]) + offset) - labels[:, None]]
     for layer, slope_there in zip(reversed(layers[1:]), reversed(slopes), strict=True):
-        deltas.insert(0, (deltas[0] @ layer.weight) * slope_there)
+        deltas.insert(0, (on_grid(deltas[0]) @ layer.weight) * slope_there)
     norms = torch.zeros_like(squares)
     for i, layer in enumerate(layers):
         entering = squares if i == 0 else _squares(flow[i])
@@ -93,9 +141,9 @@ def _slice_sum(
     parts = []
     for i, layer in enumerate(layers):
         scaled = (deltas[i] * factor).trunc_()
-        parts.append(((scaled.T @ flow[i]) * 2.0**ACTIVATION_BITS).reshape(-1))
+        parts.append(((scaled.T @ flow[i]) * 2.0**GRID_BITS).reshape(-1))
         if layer.bias is not None:
-            parts.append(scaled.sum(0) * 2.0**ACTIVATION_BITS)
+            parts.append(scaled.sum(0) * 2.0**GRID_BITS)
     return torch.cat(parts).to(torch.int64)
 
 
@@ -116,8 +164,7 @@ class Records:
         """
         if len(rows) > MOST_PEOPLE or labels.shape != (len(rows),):
             raise PrivacyError("the rows and labels do not belong together, or are more than a sum has room for")
-        finite = torch.nan_to_num(rows.double(), nan=0.0).clamp(-LARGEST_INPUT, LARGEST_INPUT)
-        prepared = on_activation_grid(finite)
+        prepared = inputs_on_grid(rows)
         return cls(prepared, _squares(prepared), labels.double())
 
     def __len__(self) -> int:
@@ -137,12 +184,9 @@ def clipped_gradient_sum(
     Returns:
         whole multiples of ``clip_norm * UNIT``; layer by layer, weight (row by row) then bias.
     """
-    if not clip_norm > 0 or activation not in ACTIVATIONS:
-        raise PrivacyError("gradients are clipped to a positive norm, in networks of known activations")
-    if not all(
-        torch.isfinite(part).all() for layer in layers for part in (layer.weight, layer.bias) if part is not None
-    ):
-        raise PrivacyError("the network has weights that are not numbers")
+    if not LEAST_CLIP <= clip_norm <= LARGEST_CLIP or activation not in ACTIVATIONS:
+        raise PrivacyError(f"gradients are clipped to a norm in [{LEAST_CLIP:g}, {LARGEST_CLIP:g}]")
+    sound = layers_on_grid(layers)
     where = records.rows.device
     total = torch.zeros(sum(layer.parameters for layer in layers), dtype=torch.int64, device=where)
     widest = max(layer.weight.shape[0] for layer in layers)
@@ -150,7 +194,7 @@ def clipped_gradient_sum(
     for start in range(0, len(records), size):
         part = slice(start, start + size)
         total += _slice_sum(
-            layers, records.rows[part], records.squares[part], records.labels[part], clip_norm, offset, activation
+            sound, records.rows[part], records.squares[part], records.labels[part], clip_norm, offset, activation
         )
     return np.asarray(total.cpu().numpy())
 
@@ -168,11 +212,11 @@ def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.i
     width = doubles.shape[1]
     total = torch.zeros(width, width, dtype=torch.int64, device=rows.device)
     fit = min(LARGEST_SLICE, int(2 ** (52 - 2 * MOMENT_BITS) / clip_norm**2))
-    if fit < 1:
-        raise PrivacyError(f"second moments of vectors of norm {clip_norm:g} cannot be summed exactly")
+    if fit < 1 or len(rows) * clip_norm**2 * 181 * 2.0 ** (2 * MOMENT_BITS) >= 2.0**62:
+        raise PrivacyError(f"second moments of so many vectors of norm {clip_norm:g} cannot be summed exactly")
     for start in range(0, len(doubles), fit):
         part = doubles[start : start + fit]
-        factor = (MARGIN * clip_norm / torch.linalg.vector_norm(part, dim=1).clamp_(min=clip_norm))[:, None]
+        factor = (MARGIN * clip_norm / torch.sqrt(_squares(part)).clamp_(min=clip_norm))[:, None]
         whole = (part * factor * 2.0**MOMENT_BITS).trunc_()
         total += (whole.T @ whole).to(torch.int64)
     weights = torch.triu(torch.full((width, width), 181), 1) + torch.eye(width, dtype=torch.int64) * 128

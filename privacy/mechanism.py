@@ -12,7 +12,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from privacy.charges import Charge
+from privacy.accounting import epsilon_of
+from privacy.charges import LARGEST_CLIP, LEAST_CLIP, Charge
 
 LEAST_HONEST = 2
 """A sum must have this many contributors who do not collude."""
@@ -68,7 +69,7 @@ class Mechanism(BaseModel):
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
     releases: tuple[PlannedRelease, ...] = Field(min_length=1, max_length=1000)
-    clip_norm: float = Field(gt=0)
+    clip_norm: float = Field(ge=LEAST_CLIP, le=LARGEST_CLIP)
     bins: int = Field(ge=2, le=64)
     collusion_bound: int = Field(ge=0)
     """Lenders who may pool what they know with the coordinator."""
@@ -100,9 +101,12 @@ class Mechanism(BaseModel):
         return max(1, contributors - self.collusion_bound) if self.kind == "distributed" else 1
 
     def charges(self, audience: Audience = Audience.TRAINING) -> tuple[Charge, ...]:
-        """All that the plan may cost a person of this audience, spare attempts at the dearest release included."""
+        """All that the plan may cost a person of this audience, every spare attempt at the dearest release.
+
+        What attempts really cost is checked before each (``Campaign.within_budget``): mixtures of kinds may cost more.
+        """
         planned = [release.charge for release in self.releases if release.audience is audience]
         if not planned:
             return ()
-        dearest = max(planned, key=lambda charge: charge.steps * (charge.sampling_rate / charge.noise_multiplier) ** 2)
-        return (*planned, *[dearest] * self.spare_attempts)
+        costs = {charge: epsilon_of([*planned, *[charge] * self.spare_attempts], self.delta) for charge in set(planned)}
+        return (*planned, *[max(costs, key=costs.__getitem__)] * self.spare_attempts)

@@ -22,10 +22,11 @@ from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
 from credit.questions import Packed
 from crypto.errors import CryptoError
+from crypto.keys import replace_file
 from crypto.masks import Words
 from server.card import ModelCard
 from server.errors import CampaignStopped, CoordinatorError
-from server.home import CARD_FILE, MODEL_FILE, Coordinator
+from server.home import CARD_FILE, MODEL_FILE, Coordinator, load_releases
 from server.run import Answers, CampaignRun
 
 NODES_TIMEOUT_S = 120.0
@@ -43,7 +44,8 @@ class FlowerFleet:
     grid: Grid
     expected_nodes: int
     _lenders: dict[int, str] = field(default_factory=dict, init=False)
-    """Which node speaks for which lender, as it said when it joined; its mask key's signature proves it."""
+    """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot contribute: it
+    lacks the mask key. A release without the lender's contribution is lost, not wrong."""
 
     def _node_ids(self) -> list[int]:
         deadline = time.monotonic() + NODES_TIMEOUT_S
@@ -67,8 +69,10 @@ class FlowerFleet:
             if (refusal := _refusal(reply)) is not None:
                 raise CampaignStopped(refusal)
             answer = reply.content.config_records["answer"]
-            self._lenders[node] = str(answer["lender"])
-            keys[str(answer["lender"])] = str(answer["mask_key"])
+            lender = str(answer["lender"])
+            if lender in keys:
+                raise CampaignStopped(f"two nodes say that they are {lender}'s")
+            self._lenders[node], keys[lender] = lender, str(answer["mask_key"])
         return keys
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
@@ -90,8 +94,11 @@ class FlowerFleet:
             if refusal is not None:
                 refusals[lender] = refusal
                 continue
-            words = reply.content.array_records["contribution"]["words"].numpy()
-            contributions[lender] = np.asarray(words, dtype=np.uint64)
+            record = reply.content.array_records.get("contribution") or ArrayRecord()
+            if "words" not in record or record["words"].dtype != "uint64":
+                refusals[lender] = f"{lender} sent something that is not a contribution"
+                continue
+            contributions[lender] = np.asarray(record["words"].numpy())
         return Answers(contributions, refusals)
 
 
@@ -107,6 +114,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     """Sign the model card, log it, and leave it beside the model; returns its hash."""
     binning = learner.embedding.binning
     folder = coordinator.folder(campaign.sha256)
+    lenders = load_releases(folder).releases[-1].lenders
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
@@ -115,7 +123,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         features=tuple(feature["name"] for feature in campaign.features["features"]),
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
-        lenders=campaign.lenders,
+        lenders=lenders,
         epsilon=campaign.mechanism.epsilon,
         delta=campaign.mechanism.delta,
         mechanism=campaign.mechanism.model_dump(mode="json"),
@@ -126,12 +134,12 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         released_at=now(),
     )
     token = card.sign(coordinator.key)
+    replace_file(folder / CARD_FILE, token.encode())
     client = coordinator.registry()
     try:
         client.log_model(campaign.sha256, card.sha256, token)
     finally:
         client.close()
-    (folder / CARD_FILE).write_text(token)
     return card.sha256
 
 

@@ -80,34 +80,39 @@ class Coordinator:
 
 @dataclass(frozen=True)
 class KeptRelease:
-    """The sum of one release, as it was released, and over how many lenders; ``lost`` dropped out on the way to it."""
+    """The sum of one release, as it was released, and over which lenders."""
 
     total: NDArray[np.int64]
-    contributors: int
-    lost: tuple[str, ...]
+    lenders: tuple[str, ...]
+
+    @property
+    def contributors(self) -> int:
+        return len(self.lenders)
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """How often a release was asked for, written before it is: what was asked may have been charged."""
+    """How often a release was asked for, and who was lost by then, written before it is: it may have been charged."""
 
     release: int
     attempts: int
+    lost: tuple[str, ...]
 
     def write(self, folder: Path) -> None:
-        replace_file(folder / PROGRESS_FILE, json.dumps([self.release, self.attempts]).encode())
+        replace_file(folder / PROGRESS_FILE, json.dumps([self.release, self.attempts, self.lost]).encode())
 
 
 @dataclass(frozen=True)
 class KeptReleases:
     releases: tuple[KeptRelease, ...]
     attempts_at_next: int
+    lost: tuple[str, ...]
 
 
-def save_release(folder: Path, number: int, total: NDArray[np.int64], contributors: int, lost: Sequence[str]) -> None:
+def save_release(folder: Path, number: int, total: NDArray[np.int64], lenders: Sequence[str]) -> None:
     """Keep one release, whole or not at all, durable when this returns."""
     buffer = io.BytesIO()
-    np.savez(buffer, total=total, contributors=contributors, lost=np.array(lost, dtype=np.str_))
+    np.savez(buffer, total=total, lenders=np.array(lenders, dtype=np.str_))
     replace_file(folder / f"release-{number:03d}.npz", buffer.getvalue())
 
 
@@ -119,7 +124,7 @@ def load_release(folder: Path, number: int) -> KeptRelease | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             total = np.asarray(file["total"], dtype=np.int64)
-            return KeptRelease(total, int(file["contributors"]), tuple(file["lost"].tolist()))
+            return KeptRelease(total, tuple(file["lenders"].tolist()))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise CoordinatorError(f"{path} is damaged ({error}); restore it, or propose a new campaign") from error
 
@@ -130,9 +135,9 @@ def load_releases(folder: Path) -> KeptReleases:
     while (one := load_release(folder, len(kept))) is not None:
         kept.append(one)
     try:
-        release, attempts = json.loads((folder / PROGRESS_FILE).read_text())
+        release, attempts, lost = json.loads((folder / PROGRESS_FILE).read_text())
     except FileNotFoundError:
-        release, attempts = 0, 0
+        release, attempts, lost = 0, 0, []
     except (OSError, ValueError) as error:
         raise CoordinatorError(f"{folder / PROGRESS_FILE} is damaged ({error})") from error
-    return KeptReleases(tuple(kept), int(attempts) if release == len(kept) else 0)
+    return KeptReleases(tuple(kept), int(attempts) if release == len(kept) else 0, tuple(lost))

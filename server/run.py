@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consent.documents import Campaign, MaskKey, ReleaseRequest
 from credit.features import registry_from
@@ -21,7 +22,7 @@ from credit.learning import Learner
 from credit.models import CreditModel
 from credit.planning import spent
 from credit.questions import Packed
-from crypto.errors import CryptoError, MaskError
+from crypto.errors import CryptoError
 from crypto.masks import Words, unmask
 from server.errors import CampaignStopped
 from server.home import MODEL_FILE, Coordinator, Progressed, load_releases, save_release
@@ -73,19 +74,17 @@ class CampaignRun:
             CampaignStopped: too few lenders are left, or no attempt; what was released so far is kept.
         """
         folder, plan = self.coordinator.folder(self.campaign.sha256), self.campaign.mechanism.releases
-        learner = learner_of(self.campaign)
-        mask_keys = self._join()
-        done = load_releases(folder)
+        learner, done = learner_of(self.campaign), load_releases(folder)
         for kept in done.releases:
             learner.absorb(kept.total, kept.contributors)
-            mask_keys = {lender: key for lender, key in mask_keys.items() if lender not in kept.lost}
-        attempt = done.attempts_at_next
+        lost, attempts = set(done.lost), done.attempts_at_next
+        mask_keys = {} if learner.done else self._join(lost)
         while not learner.done:
             number = learner.released
-            total, mask_keys, lost = self._release(learner, mask_keys, attempt)
-            save_release(folder, number, total, len(mask_keys), lost)
+            total, mask_keys = self._release(learner, mask_keys, attempts)
             learner.absorb(total, len(mask_keys))
-            attempt = 0
+            save_release(folder, number, total, sorted(mask_keys))
+            attempts = 0
             self.progress(
                 {
                     "event": "release",
@@ -100,11 +99,12 @@ class CampaignRun:
         model.save(folder / MODEL_FILE)
         return learner
 
-    def _join(self) -> dict[str, str]:
-        tokens = dict(self.fleet.join(self.campaign.sha256))
-        missing = set(self.campaign.lenders) - set(tokens)
-        if missing or len(tokens) != len(self.campaign.lenders):
-            raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing)) or 'none'}")
+    def _join(self, lost: set[str]) -> dict[str, str]:
+        """The mask keys of every lender but those who were lost before the run was interrupted."""
+        wanted = set(self.campaign.lenders) - lost
+        tokens = {name: key for name, key in self.fleet.join(self.campaign.sha256).items() if name in wanted}
+        if missing := wanted - set(tokens):
+            raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing))}")
         for lender, token in tokens.items():
             try:
                 MaskKey.verify(token, self.coordinator.consortium.party(lender).key)
@@ -115,14 +115,13 @@ class CampaignRun:
 
     def _release(
         self, learner: Learner, mask_keys: dict[str, str], attempts: int
-    ) -> tuple[np.ndarray, dict[str, str], list[str]]:
-        """The total of one release, who contributed, and who was lost on the way."""
+    ) -> tuple[NDArray[np.int64], dict[str, str]]:
+        """The total of one release, and the mask keys of those who contributed."""
         number, packed = learner.released, learner.question().pack()
         folder = self.coordinator.folder(self.campaign.sha256)
-        lost: list[str] = []
         while True:
             attempts += 1
-            Progressed(number, attempts).write(folder)
+            Progressed(number, attempts, tuple(sorted(set(self.campaign.lenders) - set(mask_keys)))).write(folder)
             request = ReleaseRequest(
                 campaign_sha256=self.campaign.sha256,
                 release=number,
@@ -132,21 +131,18 @@ class CampaignRun:
                 mask_keys=mask_keys,
             )
             answers = self.fleet.release(request.sign(self.coordinator.key), packed, frozenset(mask_keys))
-            gone = sorted(set(mask_keys) - set(answers.contributions))
+            size = learner.task().size
+            whole = {name: w for name, w in answers.contributions.items() if name in mask_keys and w.shape == (size,)}
+            gone = sorted(set(mask_keys) - set(whole))
             if not gone:
-                return self._sum(number, answers.contributions), mask_keys, lost
-            why = "; ".join(answers.refusals.get(lender, f"{lender} did not answer") for lender in gone)
+                return unmask(list(whole.values())), mask_keys
+            said = {name: f"{name} sent {w.shape} words, not {size}" for name, w in answers.contributions.items()}
+            said |= answers.refusals
+            why = "; ".join(said.get(lender, f"{lender} did not answer") for lender in gone)
             mask_keys = {lender: key for lender, key in mask_keys.items() if lender not in gone}
-            lost += gone
             self.progress({"event": "lost", "release": number, "attempt": attempts, "lenders": gone, "reason": why})
             if len(mask_keys) < self.campaign.mechanism.threshold:
                 raise CampaignStopped(
                     f"release {number} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders are "
                     f"fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
                 )
-
-    def _sum(self, number: int, contributions: Mapping[str, Words]) -> np.ndarray:
-        try:
-            return unmask(list(contributions.values()))
-        except MaskError as error:
-            raise CampaignStopped(f"release {number} cannot be summed: {error}") from error

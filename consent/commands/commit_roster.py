@@ -106,8 +106,8 @@ def _require_budget(session: Session, campaign: Campaign, lender: Party, request
             CommitmentRow.campaign_sha256 == campaign.sha256, CommitmentRow.lender == lender.id
         )
     )
-    if not campaign.within_budget((*releases, request.release)):
-        raise Conflict(f"the budget of campaign {campaign.id!r} is spent; release {request.release} does not fit in")
+    if reason := campaign.why_not((*releases, request.release)):
+        raise Conflict(f"release {request.release} attempt {request.attempt}: {reason}")
 
 
 def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> int:

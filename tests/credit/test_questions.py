@@ -39,9 +39,7 @@ questions = st.builds(
 )
 
 BINNING = Binning((FeatureBins((0, 0, 1), (0.75, 0.25)),), 100.0, 0.2)
-ASKED = Question(
-    ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0)
-)
+ASKED = Question(ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0))
 
 
 def travelled(packed):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from privacy.accounting import epsilon_of, rho_of
-from privacy.charges import Charge
+from privacy.charges import LARGEST_CLIP, LEAST_CLIP, Charge
 from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
 
 DELTA = 1e-5
@@ -111,6 +111,8 @@ def test_people_are_held_out_for_an_evaluation_and_only_for_one():
         {"releases": (HISTOGRAM, *[release()] * 1000)},
         {"clip_norm": 0.0},
         {"clip_norm": -1.0},
+        {"clip_norm": LEAST_CLIP / 2},
+        {"clip_norm": LARGEST_CLIP * 2},
         {"clip_norm": math.inf},
         {"clip_norm": math.nan},
         {"bins": 1},
@@ -210,7 +212,7 @@ def test_a_sum_attempted_again_never_costs_more_than_was_planned(noise, again):
     releases = [release("histogram", noise[0]), *[release(noise_multiplier=sigma) for sigma in noise[1:]]]
     plan = mechanism(*releases, spare_attempts=len(again))
     happened = [r.charge for r in releases] + [releases[i % len(releases)].charge for i in again]
-    assert rho_of(happened) <= rho_of(plan.charges()) * (1 + 1e-12)
+    assert rho_of(happened) <= rho_of(plan.charges()) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(

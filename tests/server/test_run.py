@@ -26,7 +26,7 @@ from server.app import release_card
 from server.card import ModelCard
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import MODEL_FILE, load_release
-from server.run import CampaignRun, learner_of
+from server.run import Answers, CampaignRun, learner_of
 
 P_VALUE = 1e-8
 DROPOUTS = {"plan": {"collusion_bound": 0, "spare_attempts": 1}}
@@ -152,6 +152,57 @@ def test_a_run_that_died_while_it_asked_asks_again_under_the_next_attempt(house)
     assert charges(house)[:2] == [(0, 1), (0, 2)], "both were charged"
 
 
+def test_a_run_that_lost_a_lender_goes_on_without_it(house):
+    house.activate(**DROPOUTS)
+
+    class Killed(Exception):
+        pass
+
+    def kill(number: int) -> None:
+        if number == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(house, InMemoryFleet(house, leaving={1: {"birch"}}), between_releases=kill).execute()
+    run(house, InMemoryFleet(house, absent={"birch"})).execute()
+    assert charges(house)[:5] == [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1)], "nothing was asked twice"
+
+
+def test_who_was_lost_is_remembered_when_the_run_dies_while_asking_the_rest(house):
+    house.activate(**DROPOUTS)
+
+    class DyingOnRetry(InMemoryFleet):
+        def release(self, token, packed, roster):
+            if "birch" not in roster:
+                raise KeyboardInterrupt
+            return super().release(token, packed, roster)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(house, DyingOnRetry(house, leaving={1: {"birch"}})).execute()
+    run(house).execute()
+    assert charges(house, "birch") == [(0, 1)]
+    assert (1, 3) in charges(house) and house.campaign.mechanism.spare_attempts == 1
+
+
+def test_a_finished_campaign_needs_nobody_to_give_its_model_again(active):
+    first = run(active).execute()
+    again = run(active, InMemoryFleet(active, absent=set(active.borrowers))).execute()
+    assert again.model().parameters.tolist() == first.model().parameters.tolist()
+
+
+def test_an_answer_of_the_wrong_length_loses_its_sender_not_the_campaign(house):
+    house.activate(**DROPOUTS)
+
+    class Malformed(InMemoryFleet):
+        def release(self, token, packed, roster):
+            answers = super().release(token, packed, roster)
+            return Answers({n: w[:-1] if n == "birch" else w for n, w in answers.contributions.items()})
+
+    events: list[dict] = []
+    run(house, Malformed(house), events=events).execute()
+    assert next(e for e in events if e["event"] == "lost")["reason"].startswith("birch sent")
+
+
 def test_a_damaged_sum_is_not_gone_on_from(active):
     run(active).execute()
     path = active.coordinator().folder(active.campaign.sha256) / "release-001.npz"
@@ -185,7 +236,7 @@ def test_what_is_left_after_a_dropout_still_carries_the_whole_noise(house):
 
 
 def test_fewer_lenders_than_the_threshold_stop_the_campaign(active):
-    fleet = InMemoryFleet(active, absent={"birch"})
+    fleet = InMemoryFleet(active, leaving={1: {"birch"}})
     with pytest.raises(CampaignStopped, match="lacks the contribution of birch"):
         run(active, fleet).execute()
     assert not (active.coordinator().folder(active.campaign.sha256) / MODEL_FILE).exists()
@@ -255,7 +306,7 @@ def test_a_withdrawal_between_releases_is_in_force_for_the_next(active):
 
 
 def test_a_coordinator_without_all_lenders_does_not_start(active):
-    fleet = InMemoryFleet(active, mask_keys=lambda keys: {k: v for k, v in keys.items() if k != "cedar"})
+    fleet = InMemoryFleet(active, absent={"cedar"})
     with pytest.raises(CampaignStopped, match="missing: cedar"):
         run(active, fleet).execute()
 

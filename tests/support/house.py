@@ -244,7 +244,8 @@ class InMemoryFleet:
     mask_keys: Callable[[dict[str, str]], dict[str, str]] = lambda keys: keys
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        tokens = {name: join(self.house.node(name), campaign_sha256) for name in self.house.borrowers}
+        present = [name for name in self.house.borrowers if name not in self.absent]
+        tokens = {name: join(self.house.node(name), campaign_sha256) for name in present}
         return self.mask_keys(tokens)
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
