@@ -191,6 +191,7 @@ class Gate:
             commit_to,
             moment,
             self._campaign.why_not,
+            lambda spent: affordable(spent, charge, self._node.yearly_cap),
         )
         return number, rosters[0], members
 

@@ -111,6 +111,11 @@ class Node:
         """The most that all campaigns together may cost one borrower, by the consortium's policy."""
         return Budget(self.consortium.max_epsilon, self.consortium.max_delta)
 
+    @property
+    def yearly_cap(self) -> Budget:
+        """The most that they may cost one borrower within 365 days."""
+        return Budget(self.consortium.max_epsilon_per_year or self.consortium.max_epsilon, self.consortium.max_delta)
+
     def registry(self) -> RegistryClient:
         heads = HeadStore(self.home / HEAD_FILE)
         return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.auth_key, heads)

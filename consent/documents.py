@@ -66,6 +66,8 @@ class Consortium(Document):
     """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their quorum."""
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
+    max_epsilon_per_year: float | None = Field(default=None, gt=0)
+    """What all campaigns of any 365 days together may cost a person; ``max_epsilon`` where it is left out."""
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
     revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""

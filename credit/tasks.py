@@ -69,7 +69,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class _Sum:
+class SumTask:
     """A task that is one noisy sum: subclasses say its form and how to count."""
 
     planned: PlannedRelease
@@ -107,7 +107,7 @@ class _Sum:
 
 
 @dataclass(frozen=True)
-class HistogramTask(_Sum):
+class HistogramTask(SumTask):
     @cached_property
     def grid(self) -> Grid:
         return Grid(self.registry)
@@ -121,7 +121,7 @@ class HistogramTask(_Sum):
 
 
 @dataclass(frozen=True)
-class GramTask(_Sum):
+class GramTask(SumTask):
     embedding: Embedding
 
     @property
@@ -139,7 +139,7 @@ class GramTask(_Sum):
 
 
 @dataclass(frozen=True)
-class GradientTask(_Sum):
+class GradientTask(SumTask):
     embedding: Embedding
     model: Kind
     whitening: Floats
@@ -165,7 +165,7 @@ class GradientTask(_Sum):
 
 
 @dataclass(frozen=True)
-class CalibrationTask(_Sum):
+class CalibrationTask(SumTask):
     scored: CreditModel
 
     @property
@@ -177,7 +177,7 @@ class CalibrationTask(_Sum):
 
 
 @dataclass(frozen=True)
-class EvaluationTask(_Sum):
+class EvaluationTask(SumTask):
     scored: CreditModel
 
     @cached_property

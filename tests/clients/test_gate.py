@@ -319,12 +319,9 @@ def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
 
 
 def test_one_person_s_missing_value_moves_nobody_else(active):
-    """A category kept as whole numbers becomes a column of floats when one consent masks it; others stay as they were."""
-    numbered = registry_from(
-        {"name": "n", "target": "bad", "features": [
-            {"name": "code", "kind": "category", "category": "income", "sensitivity": "sensitive", "values": ["1", "2"]}]},
-        "tests",
-    )  # fmt: skip
+    """Whole numbers become floats when one consent masks a value among them; the others' categories stay."""
+    code = {"name": "code", "kind": "category", "category": "income", "sensitivity": "sensitive", "values": ["1", "2"]}
+    numbered = registry_from({"name": "n", "target": "bad", "features": [code]}, "tests")
     codes = pd.Series([1, 2, 1, 2])
     masked = codes.mask(pd.Series([True, False, False, False]))
     cells = FeatureCells(numbered.features[0])

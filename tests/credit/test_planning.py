@@ -1,6 +1,7 @@
 """From a budget to a plan that spends it, never more and hardly less."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -56,7 +57,7 @@ def test_a_plan_spends_the_budget_and_no_more(budget, model, consortium, steps, 
     ]
 
 
-@pytest.mark.parametrize(("epsilon", "steps", "spare"), [(1.0, 2, 0), (8.0, 6, 0), (2.0, 3, 1), (4.0, 2, 3)])
+@pytest.mark.parametrize(("epsilon", "steps", "spare"), [(1.0, 2, 0), (8.0, 1, 0), (2.0, 2, 1)])
 def test_a_local_plan_spends_the_budget_and_no_more(epsilon, steps, spare):
     budget = Budget(epsilon, 1e-5)
     plan = plan_mechanism(budget, "scorecard", 6, kind="local", steps=steps, spare_attempts=spare)
@@ -104,7 +105,7 @@ def test_what_is_spent_grows_to_the_whole_without_its_spare_attempts():
     plan = plan_mechanism(Budget(2.0, 1e-5), "scorecard", 9, spare_attempts=0, hold_out=0.2)
     costs = [spent(plan, n) for n in range(len(plan.releases) + 1)]
     assert costs[0] == 0
-    assert all(a < b for a, b in zip(costs, costs[1:-1], strict=False))
+    assert all(a < b for a, b in pairwise(costs[:-1]))
     assert costs[-1] == costs[-2] == epsilon_of(plan.charges(), 1e-5)  # the evaluation costs others
     spare = plan_mechanism(Budget(2.0, 1e-5), "scorecard", 9, spare_attempts=2)
     assert spent(spare, len(spare.releases)) < 2.0 * 0.99

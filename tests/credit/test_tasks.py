@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -156,7 +157,7 @@ def test_a_calibration_with_an_edge_under_a_crowd_does_not_amplify_one_person(ma
         moved = replace(question, calibration=tuple((KNOTS - middle).tolist()))
         this = task_of(market.registry, model, plan, 1, moved)
         counts = [this.exact(crowd.iloc[:n]) for n in range(34)]
-        worst = max(norm(this, after - before) for before, after in zip(counts, counts[1:], strict=False))
+        worst = max(norm(this, after - before) for before, after in pairwise(counts))
         assert worst <= this.shape[1]
 
 

@@ -161,13 +161,26 @@ def test_threads_change_nothing():
 def test_a_crowd_that_pulls_the_same_way_is_summed_without_rounding():
     """Everybody at the clip in one coordinate, with odd last bits: a sum held too long in doubles would round."""
     layers = [Dense(torch.zeros(1, 1, dtype=torch.float64))]
-    values = [1 - 2.0**-14, 3 * (1 + 2.0**-14), 5 + 2.0**-13]
-    ones = [int(gradient_sum(layers, torch.tensor([[v]] * 64), torch.zeros(64), 0.1)[0]) // 64 for v in values]
+    values, ones = [], []
+    for step in range(1, 40):
+        row = torch.tensor([[1 + step * 2.0**-20]], dtype=torch.float64)
+        one = int(gradient_sum(layers, row, torch.zeros(1), 0.1)[0])
+        if one % 2:
+            values.append(float(row))
+            ones.append(one)
+    assert len(values) > 5
     assert all(abs(one * UNIT) > 0.999 for one in ones)
-    count = 90_000
-    rows = torch.tensor(values, dtype=torch.float64).repeat(count // 3)[:, None]
-    total = gradient_sum(layers, rows, torch.zeros(count), 0.1)
-    assert total.tolist() == [sum(ones) * (count // 3)]
+    count = 90_000 // len(values)
+    rows = torch.tensor(values, dtype=torch.float64).repeat(count)[:, None]
+    assert gradient_sum(layers, rows, torch.zeros(len(rows)), 0.1).tolist() == [sum(ones) * count]
+
+
+def test_weights_count_as_they_are_on_the_grid():
+    """A product with other weights would round, and that can depend on who else is there."""
+    layers, (rows, labels) = network((23, 8, 4, 1)), people(60)
+    between = [Dense(x.weight + 0.3 * 2.0**-20, x.bias - 0.3 * 2.0**-20) for x in layers]
+    there = gradient_sum(between, rows, labels, LEAST_CLIP)
+    assert there.tolist() == gradient_sum(layers, rows, labels, LEAST_CLIP).tolist()
 
 
 def test_a_person_counts_the_same_alone_and_in_a_crowd():
