@@ -103,7 +103,7 @@ def show(home: Home, as_json: AsJson = False) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"\ncap per person: epsilon {cap.epsilon:g} ever, {node.yearly_cap.epsilon:g} in a year, at delta {cap.delta:g}; "
+        f"\ncap per person: epsilon {cap.epsilon:g} ever, {node.yearly_cap.epsilon:g} a year, at delta {cap.delta:g}; "
         f"{facts['people']:,} people charged, {facts['at_the_cap']:,} at the cap",
         highlight=False,
     )

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 GUESS_SHARE = 0.7
 """Guesses per canary; the others are too close to call."""
-NOISE_CONFIDENCE = 0.999
+NOISE_CONFIDENCE = 0.99999
 SHARE_SLACK = 1e-6
 
 

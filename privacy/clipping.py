@@ -165,7 +165,7 @@ class Records:
         if len(rows) > MOST_PEOPLE or labels.shape != (len(rows),):
             raise PrivacyError("the rows and labels do not belong together, or are more than a sum has room for")
         prepared = inputs_on_grid(rows)
-        return cls(prepared, _squares(prepared), labels.double())
+        return cls(prepared, _squares(prepared), (labels > 0).double())
 
     def __len__(self) -> int:
         return len(self.rows)
