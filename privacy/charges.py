@@ -56,4 +56,8 @@ def merge(charges: Iterable[Charge]) -> tuple[Charge, ...]:
     steps: Counter[tuple[float, float]] = Counter()
     for charge in charges:
         steps[charge.noise_multiplier, charge.sampling_rate] += charge.steps
-    return tuple(sorted(Charge(sigma, rate, count) for (sigma, rate), count in steps.items()))
+    listed = []
+    for (sigma, rate), count in steps.items():
+        whole, rest = divmod(count, MAX_STEPS)
+        listed += [Charge(sigma, rate, MAX_STEPS)] * whole + ([Charge(sigma, rate, rest)] if rest else [])
+    return tuple(sorted(listed))

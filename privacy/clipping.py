@@ -9,12 +9,13 @@ Everything that a matrix product touches is a whole multiple of a power of two, 
 partial sum: inputs, activations and weights of 2^-20, deltas between layers of 2^-20, scaled deltas (cut towards zero)
 of 2^-18. So order, slices, threads, the device and *who else is there* change nothing, not even in the last bit: with
 rounding left to the library, one person more can change the others' values, and chosen weights amplify that beyond any
-clip. Whatever else is computed goes element by element. What one person adds has norm ``clip_norm`` at most, as
+clip. Whatever else is computed goes element by element, by operations that IEEE 754 rounds correctly. What one person adds has norm ``clip_norm`` at most, as
 computed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,9 +39,40 @@ CACHED_VALUES = 1 << 16
 MARGIN = 1 - 1e-9
 """So that rounding in the norm itself stays on the safe side."""
 MOST_PEOPLE = 1 << 24
+LARGEST_OFFSET = 1e3
+HALVINGS, TERMS = 8, 8
 Elementwise = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _exp_of_minus(size: torch.Tensor) -> torch.Tensor:
+    """e^-x for x >= 0, to about 1e-9, of additions and multiplications only.
+
+    Those are rounded the same wherever an element stands; a library's exp may not be, at the end of a vector.
+    """
+    small = size.clamp(max=64.0) * -(0.5**HALVINGS)
+    total = torch.zeros_like(small)
+    for term in range(TERMS, -1, -1):
+        total.mul_(small).add_(1.0 / math.factorial(term))
+    for _ in range(HALVINGS):
+        total.mul_(total)
+    return total
+
+
+def sigmoid(values: torch.Tensor) -> torch.Tensor:
+    """1 / (1 + e^-x), the same for the same x wherever it stands."""
+    small = _exp_of_minus(values.abs())
+    share = 1 / (1 + small)
+    return torch.where(values >= 0, share, small * share)
+
+
+def tanh(values: torch.Tensor) -> torch.Tensor:
+    """The hyperbolic tangent, the same for the same x wherever it stands."""
+    small = _exp_of_minus(values.abs() * 2)
+    return torch.sign(values) * ((1 - small) / (1 + small))
+
+
 ACTIVATIONS: dict[str, tuple[Elementwise, Elementwise]] = {
-    "tanh": (torch.tanh, lambda a: 1 - a * a),
+    "tanh": (tanh, lambda a: 1 - a * a),
     "relu": (lambda z: torch.clamp(z, 0.0, LARGEST_INPUT), lambda a: (a > 0) & (a < LARGEST_INPUT)),
 }
 """Each with its derivative, as a function of its value."""
@@ -130,7 +162,7 @@ def _slice_sum(
         active = apply(layer(flow[-1]))
         slopes.append(slope(active))
         flow.append(on_grid(active))
-    deltas = [torch.sigmoid(layers[-1](flow[-1]) + offset) - labels[:, None]]
+    deltas = [sigmoid(layers[-1](flow[-1]) + offset) - labels[:, None]]
     for layer, slope_there in zip(reversed(layers[1:]), reversed(slopes), strict=True):
         deltas.insert(0, (on_grid(deltas[0]) @ layer.weight) * slope_there)
     norms = torch.zeros_like(squares)
@@ -186,6 +218,8 @@ def clipped_gradient_sum(
     """
     if not LEAST_CLIP <= clip_norm <= LARGEST_CLIP or activation not in ACTIVATIONS:
         raise PrivacyError(f"gradients are clipped to a norm in [{LEAST_CLIP:g}, {LARGEST_CLIP:g}]")
+    if not abs(offset) <= LARGEST_OFFSET:
+        raise PrivacyError(f"an offset lies within {LARGEST_OFFSET:g}")
     sound = layers_on_grid(layers)
     where = records.rows.device
     total = torch.zeros(sum(layer.parameters for layer in layers), dtype=torch.int64, device=where)
@@ -208,6 +242,8 @@ def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.i
     Returns:
         (d (d + 1) / 2,) whole multiples of :data:`MOMENT_UNIT`; undo the weights with :func:`second_moments`.
     """
+    if not 0 < clip_norm < np.inf:
+        raise PrivacyError(f"rows are cut to a positive norm, not {clip_norm:g}")
     doubles = torch.nan_to_num(rows.double(), nan=0.0, posinf=0.0, neginf=0.0)
     width = doubles.shape[1]
     total = torch.zeros(width, width, dtype=torch.int64, device=rows.device)

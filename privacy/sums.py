@@ -23,6 +23,7 @@ from privacy.noise import discrete_gaussian
 STEPS_PER_STD = 1 << 20
 FINEST_SHARE = 16.0
 HEADROOM = 1 << 62
+LARGEST_SHIFT = 61
 
 Steps = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -58,7 +59,7 @@ class NoisySum:
     def _shift(self) -> int:
         """log2 of the grid step over the unit; positive when the grid is coarser than the contributions."""
         target = self.sensitivity * self.noise_multiplier / STEPS_PER_STD
-        return math.floor(math.log2(target / self.unit))
+        return min(math.floor(math.log2(target / self.unit)), LARGEST_SHIFT)
 
     @property
     def step(self) -> float:
@@ -79,13 +80,11 @@ class NoisySum:
         """An exact contribution in grid steps, half steps rounded up."""
         if exact.shape != (self.size,) or exact.dtype != np.int64:
             raise PrivacyError(f"a contribution of shape {exact.shape} does not fit a sum of {self.size}")
-        if self._shift > 0:
-            return (exact + (1 << (self._shift - 1))) >> self._shift
-        if exact.size and int(np.abs(exact).max()) > HEADROOM >> -self._shift:
-            raise PrivacyError(
-                "a contribution is too large for its grid; the sensitivity is not what it was said to be"
-            )
-        return exact << -self._shift
+        shift = self._shift
+        room = HEADROOM if shift > 0 else HEADROOM >> -shift
+        if ((exact > room) | (exact < -room)).any():
+            raise PrivacyError("a contribution is too large for its grid; the sensitivity is not what was said")
+        return (exact + (1 << (shift - 1))) >> shift if shift > 0 else exact << -shift
 
     def share(self, exact: Steps) -> Steps:
         """One lender's contribution with its share of the noise, in grid steps."""
