@@ -9,8 +9,8 @@ Everything that a matrix product touches is a whole multiple of a power of two, 
 partial sum: inputs, activations and weights of 2^-20, deltas between layers of 2^-20, scaled deltas (cut towards zero)
 of 2^-18. So order, slices, threads, the device and *who else is there* change nothing, not even in the last bit: with
 rounding left to the library, one person more can change the others' values, and chosen weights amplify that beyond any
-clip. Whatever else is computed goes element by element, by operations that IEEE 754 rounds correctly. What one person adds has norm ``clip_norm`` at most, as
-computed.
+clip. Whatever else is computed goes element by element, by operations that IEEE 754 rounds correctly. What one person
+adds has norm ``clip_norm`` at most, as computed.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def clipped_gradient_sum(
     where = records.rows.device
     total = torch.zeros(sum(layer.parameters for layer in layers), dtype=torch.int64, device=where)
     widest = max(layer.weight.shape[0] for layer in layers)
-    size = LARGEST_SLICE if where.type == "cuda" else min(LARGEST_SLICE, CACHED_VALUES // widest)
+    size = LARGEST_SLICE if where.type == "cuda" else min(LARGEST_SLICE, max(1, CACHED_VALUES // widest))
     for start in range(0, len(records), size):
         part = slice(start, start + size)
         total += _slice_sum(
@@ -243,7 +243,7 @@ def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.i
         (d (d + 1) / 2,) whole multiples of :data:`MOMENT_UNIT`; undo the weights with :func:`second_moments`.
     """
     if not 0 < clip_norm < np.inf:
-        raise PrivacyError(f"rows are cut to a positive norm, not {clip_norm:g}")
+        raise PrivacyError(f"vectors of norm {clip_norm:g} cannot be summed exactly")
     doubles = torch.nan_to_num(rows.double(), nan=0.0, posinf=0.0, neginf=0.0)
     width = doubles.shape[1]
     total = torch.zeros(width, width, dtype=torch.int64, device=rows.device)

@@ -106,7 +106,7 @@ class Mechanism(BaseModel):
         What attempts really cost is checked before each (``Campaign.within_budget``): mixtures of kinds may cost more.
         """
         planned = [release.charge for release in self.releases if release.audience is audience]
-        if not planned:
-            return ()
+        if not planned or not self.spare_attempts:
+            return tuple(planned)
         costs = {charge: epsilon_of([*planned, *[charge] * self.spare_attempts], self.delta) for charge in set(planned)}
         return (*planned, *[max(costs, key=costs.__getitem__)] * self.spare_attempts)

@@ -49,7 +49,7 @@ class NoisySum:
 
     def __post_init__(self) -> None:
         positive = self.sensitivity > 0 and self.noise_multiplier > 0 and self.honest >= 1 and self.size >= 1
-        finite = math.isfinite(self.sensitivity * self.noise_multiplier)
+        finite = 0 < self.sensitivity * self.noise_multiplier < math.inf
         if not (positive and finite and self.unit > 0 and math.frexp(self.unit)[0] == 0.5):
             raise PrivacyError(f"not a sum that can be protected: {self}")
         if self.scale < FINEST_SHARE:
