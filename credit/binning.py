@@ -137,7 +137,7 @@ class Grid:
 
     def totals(self, histogram: Floats) -> tuple[float, float]:
         """Good and bad people in a (noisy) histogram: every feature counts them all once, so the mean over features."""
-        good, bad = histogram.reshape(2, -1).sum(axis=1) / len(self.columns)
+        good, bad = np.sum([counts.sum(axis=1) for counts in self.split(histogram)], axis=0) / len(self.columns)
         return float(good), float(bad)
 
     def population(self, histogram: Floats) -> float:

@@ -35,7 +35,7 @@ AVERAGED_SHARE = 0.5
 """The model is the mean of the iterates of the last half of the descent (Polyak & Juditsky 1992)."""
 PRIOR_PEOPLE = 5.0
 """Weight of the belief that probabilities are right as they are."""
-NEWTON_STEPS, LARGEST_COEFFICIENT = 25, 10.0
+NEWTON_STEPS, LARGEST_COEFFICIENT, SMALLEST_STEP = 50, 10.0, 1e-9
 CELL_DEVIATIONS, LEAST_SLOPE = 3.0, 0.05
 
 
@@ -67,6 +67,8 @@ class Learner:
 
     def question(self) -> Question:
         """What the next release asks of every lender."""
+        if self.done:
+            raise ModelError("every release of the plan has been made")
         planned = self.mechanism.releases[self.released]
         if planned.kind is ReleaseKind.HISTOGRAM:
             return Question(planned.kind)
@@ -141,8 +143,10 @@ class Learner:
         """Score counts of the training population under the model as it was calibrated."""
         if self._scores is None:
             return None
-        moved = np.searchsorted(ScoreCells.EDGES, np.interp(ScoreCells.CENTRES, KNOTS, self._calibration))
-        return np.stack([np.bincount(moved, counts, ScoreCells.WIDTH) for counts in self._scores])
+        moved = np.interp(ScoreCells.EDGES, KNOTS, self._calibration)
+        below = np.cumsum(self._scores, axis=1)
+        at_edges = np.stack([np.interp(ScoreCells.EDGES, moved, counts[:-1]) for counts in below])
+        return np.diff(at_edges, axis=1, prepend=0.0, append=below[:, -1:])
 
     def _rate(self, noise_std: float, steps: int) -> float:
         """Step size from public and released figures only: no longer than curvature or noise allow."""
@@ -170,13 +174,22 @@ def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
     scores, people, bad = ScoreCells.CENTRES[seen], people[seen], counts[1][seen]
     inputs = np.stack([np.ones_like(scores), scores, scores**2])
     unchanged = np.array([0.0, 1.0, 0.0])
+
+    def loss(at: Floats) -> float:
+        logit = at @ inputs
+        prior = PRIOR_PEOPLE / 2 * float(((at - unchanged) ** 2).sum())
+        return float((people * np.logaddexp(0, logit) - bad * logit).sum()) + prior
+
     found = unchanged
     for _ in range(NEWTON_STEPS):
         rate = expit(found @ inputs)
         gradient = inputs @ (people * rate - bad) + PRIOR_PEOPLE * (found - unchanged)
         curvature = (inputs * (people * rate * (1 - rate))) @ inputs.T + PRIOR_PEOPLE * np.eye(3)
-        found = found - np.linalg.solve(curvature, gradient)
-    if not np.isfinite(found).all() or np.abs(found).max() > LARGEST_COEFFICIENT or not seen.any():
+        step = np.linalg.solve(curvature, gradient)
+        while loss(found - step) > loss(found) and np.abs(step).max() > SMALLEST_STEP:
+            step = step / 2
+        found = found - step
+    if seen.sum() < len(found) or not np.isfinite(found).all() or np.abs(found).max() > LARGEST_COEFFICIENT:
         return UNCALIBRATED
     parabola = np.stack([np.ones_like(KNOTS), KNOTS, KNOTS**2]).T @ found
     first, last = np.searchsorted(KNOTS, [scores.min(), scores.max()])

@@ -39,6 +39,12 @@ def plan_mechanism(
     descent = STEPS[model] if steps is None else steps
     bound = lenders // COLLUDING_SHARE if collusion_bound is None else collusion_bound
     spare = int(lenders - bound > LEAST_HONEST) if spare_attempts is None else spare_attempts
+    honest = lenders - bound if kind == "distributed" else lenders
+    if honest < LEAST_HONEST or descent < 1 or spare < 0:
+        raise ValueError(
+            f"a plan for {lenders} lenders, {bound} of whom may collude, with {descent} steps and {spare} spare attempts "
+            f"makes no sense: at least {LEAST_HONEST} lenders must not collude"
+        )
     of_each = SHARES | {ReleaseKind.GRADIENT: (1 - sum(SHARES.values())) / descent}
     reserve = 1 + spare * max(of_each.values())
 
@@ -48,8 +54,11 @@ def plan_mechanism(
     first, second, last = (planned(release) for release in SHARES)
     middle = planned(ReleaseKind.GRADIENT)
     if kind == "local":
-        fixed = [release.charge for release in (first, second, last, *[first] * spare)]
-        noise = calibrate(budget, LOCAL_RATE, (descent + spare) * LOCAL_STEPS, fixed)
+        fixed = [release.charge for release in (first, second, last)]
+        noise = max(
+            calibrate(budget, LOCAL_RATE, (descent + spare) * LOCAL_STEPS, fixed),
+            calibrate(budget, LOCAL_RATE, descent * LOCAL_STEPS, [*fixed, *[first.charge] * spare]),
+        )
         middle = PlannedRelease(
             kind=ReleaseKind.TRAIN, noise_multiplier=noise, sampling_rate=LOCAL_RATE, steps=LOCAL_STEPS
         )

@@ -72,11 +72,13 @@ class Question:
         except (ValueError, RecursionError) as error:
             raise ModelError("the binning is not JSON") from error
         calibration = np.asarray(packed.arrays["calibration"], dtype=np.float64)
+        if calibration.ndim != 1:
+            raise ModelError("a calibration is one row of numbers")
         return cls(
             kind,
             binning,
             np.asarray(packed.arrays["whitening"], dtype=np.float64),
             np.asarray(packed.arrays["weights"], dtype=np.float64),
             float(packed.arrays["learning_rate"][0]),
-            tuple(calibration.ravel().tolist()),
+            tuple(calibration.tolist()),
         )

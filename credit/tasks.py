@@ -273,16 +273,17 @@ def task_of(
     width, base = embedding.width, asked.binning.base_rate
     if planned.kind is ReleaseKind.GRAM:
         return GramTask(planned, mechanism, registry, embedding)
-    inputs = width if planned.kind not in DESCENT else asked.whitening.shape[-1]
+    if planned.kind in DESCENT:
+        shaped = asked.whitening.ndim == 2 and len(asked.whitening) == width and 1 <= asked.whitening.shape[1] <= width
+        if not shaped or not (np.abs(asked.whitening) <= LARGEST_ENTRY).all():
+            raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}")
+    inputs = asked.whitening.shape[1] if planned.kind in DESCENT else width
     check_network(model, inputs, asked.weights)
     if planned.kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION):
         check_calibration(asked.calibration)
         scored = CreditModel(model, embedding, asked.weights, asked.calibration)
         task = CalibrationTask if planned.kind is ReleaseKind.CALIBRATION else EvaluationTask
         return task(planned, mechanism, registry, scored)
-    shaped = asked.whitening.ndim == 2 and len(asked.whitening) == width and 1 <= asked.whitening.shape[1] <= width
-    if not shaped or not (np.abs(asked.whitening) <= LARGEST_ENTRY).all():
-        raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}")
     offset = math.log(base / (1 - base))
     if planned.kind is ReleaseKind.GRADIENT:
         return GradientTask(planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset)
