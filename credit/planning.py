@@ -42,8 +42,8 @@ def plan_mechanism(
     honest = lenders - bound if kind == "distributed" else lenders
     if honest < LEAST_HONEST or descent < 1 or spare < 0:
         raise ValueError(
-            f"a plan for {lenders} lenders, {bound} of whom may collude, with {descent} steps and {spare} spare attempts "
-            f"makes no sense: at least {LEAST_HONEST} lenders must not collude"
+            f"no plan for {lenders} lenders, {bound} of them colluding, {descent} steps and {spare} spare attempts: "
+            f"at least {LEAST_HONEST} lenders must not collude"
         )
     of_each = SHARES | {ReleaseKind.GRADIENT: (1 - sum(SHARES.values())) / descent}
     reserve = 1 + spare * max(of_each.values())
