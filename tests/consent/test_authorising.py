@@ -15,7 +15,6 @@ from consent.errors import NotAllowed
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
 from crypto.keys import SigningKey
-from privacy.charges import Charge
 
 KEY, OTHER = SigningKey.generate().public, SigningKey.generate().public
 
@@ -60,7 +59,7 @@ BREAKS = {
     "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
     "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
     "FreshCheckpoint": lambda s: replace(s, seen=7),
-    "BudgetLeft": lambda s: replace(s, committed=(Charge(0.5, 1.0, 9),)),
+    "BudgetLeft": lambda s: replace(s, committed=(0,) * 100),
 }
 
 

@@ -41,7 +41,7 @@ from crypto.policies import Log, witnessed_by
 
 LENDERS = ("aspen", "birch", "cedar")
 TEXTS = {"en": "May we train a model with your data?", "zh": "我们可以用您的数据训练模型吗？"}
-MECHANISM = small_plan()
+MECHANISM = small_plan(lenders=2)
 _UNLIMITED = {"per_second": 1e6, "burst": 10**9}
 _RATES = dict.fromkeys(("reading", "changing", "login"), _UNLIMITED)
 
