@@ -16,6 +16,8 @@ ROOMS = {
     "issuer": ("consent.identity.cli", "Run an OIDC issuer for development."),
     "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
     "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
+    "budget": ("clients.budget_cli", "What campaigns cost a lender's borrowers, and what is left."),
+    "privacy": ("demo.privacy_cli", "Attack the installed build with canaries."),
     "consents": ("clients.consents_cli", "Keep a lender's copy of its borrowers' consents in step."),
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }

@@ -8,23 +8,24 @@ from __future__ import annotations
 import json
 import logging
 import os
+import traceback
 from pathlib import Path
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.errors import GateClosed, NobodyToUse, NodeError, StoreFailed
+from clients.errors import GateClosed, NodeError, StoreFailed
 from clients.node import Node
 from clients.releases import join, release
 from consent.errors import ConsentError
 from credit.errors import FeatureError, ModelError
+from credit.questions import Packed
 from crypto.errors import CryptoError
 
 SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
 """In a simulation, the JSON list of node homes by partition. A real node names its own in ``--node-config home=…``."""
 SAYABLE = (GateClosed, ConsentError, CryptoError, FeatureError, ModelError, StoreFailed)
-NOT_SAYABLE = (NobodyToUse,)
 UNSAID = "a lender's node cannot take part in this release; its operator finds the reason in the node's log"
 logger = logging.getLogger("tahini.node")
 
@@ -45,8 +46,10 @@ def _refuse(message: Message, error: Exception) -> Message:
 
     What can depend on a borrower's row is said in the same words whatever it was.
     """
-    logger.warning("%s refused: %s: %s", message.metadata.message_type, type(error).__name__, error)
-    sentence = str(error) if isinstance(error, SAYABLE) and not isinstance(error, NOT_SAYABLE) else UNSAID
+    ours = isinstance(error, (*SAYABLE, NodeError))  # whatever else it is may quote a value of somebody's
+    said = str(error) if ours else "".join(traceback.format_tb(error.__traceback__)[-1:])
+    logger.warning("%s refused: %s: %s", message.metadata.message_type, type(error).__name__, said)
+    sentence = str(error) if isinstance(error, SAYABLE) else UNSAID
     return Message(RecordDict({"answer": ConfigRecord({"refused": sentence})}), reply_to=message)
 
 
@@ -67,9 +70,10 @@ def on_release(message: Message, context: Context) -> Message:
     """Answer a release request with this lender's masked contribution."""
     try:
         request = message.content.config_records["request"]
-        weights = np.asarray(message.content.array_records["parameters"]["weights"].numpy(), dtype=np.float64)
+        parameters = message.content.array_records["parameters"]
+        arrays = {name: np.asarray(array.numpy(), dtype=np.float64) for name, array in parameters.items()}
         node = _open_node(context)
-        words = release(node, str(request["token"]), str(request["binning"]), weights)
+        words = release(node, str(request["token"]), Packed(str(request["binning"]), arrays))
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     content = RecordDict(

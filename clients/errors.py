@@ -9,10 +9,6 @@ class GateClosed(NodeError):
     """A rule failed, so no row was read. The message names the rule."""
 
 
-class NobodyToUse(GateClosed):
-    """Nobody in this lender's book may be used for the release."""
-
-
 class StoreFailed(NodeError):
     """The node's ledger could not be written."""
 

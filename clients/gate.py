@@ -5,7 +5,8 @@ For every release, in this order, stopping at the first thing that is not as it 
 1. a live data-use authorisation, checked rule by rule (:mod:`clients.rules`);
 2. how this lender's borrowers stand, asked for now, signed, bound to a checkpoint that extends every one seen before;
    revocations acknowledged; and who has a place in the campaign;
-3. the budget filter: whoever is at the cap is left out;
+3. the budget filter: whoever is at the cap is left out, and if that is everybody the roster is empty and the answer is
+   noise, because a refusal would say so;
 4. the reservation, on this node's disk;
 5. the roster commitment, in the log, its inclusion proved;
 6. only then rows: of the roster's members, once per person, features without consent masked, stale records gone.
@@ -21,7 +22,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from clients.consents import Standing
-from clients.errors import NobodyToUse, NodeError
+from clients.errors import NodeError
 from clients.node import BOOK_FILE, Node
 from clients.rules import Use, require
 from clients.source import PSEUDONYM, LoanBook
@@ -169,10 +170,13 @@ class Gate:
     def _reserve(
         self, book: LoanBook, usable: Sequence[str], request: ReleaseRequest, charge: Charge, moment: datetime
     ) -> tuple[int, Roster, list[str]]:
-        """Charge everybody who is consented, in the book and below the cap; returns number, roster and members."""
-        present = sorted(set(usable).intersection(book.people()))
-        if not present:
-            raise NobodyToUse(f"{self._node.lender}: no borrower in its book has a live consent for this campaign")
+        """Charge everybody who is consented, in the book, of this release's audience and below the cap.
+
+        Returns the ledger's number, the roster and its members.
+        """
+        consenting = set(usable).intersection(book.people())
+        wanted = self._campaign.mechanism.releases[request.release].audience
+        present = sorted(name for name in consenting if self._campaign.audience_of(name) is wanted)
         rosters: list[Roster] = []
 
         def commit_to(members: Sequence[str]) -> tuple[str, bytes]:
@@ -181,10 +185,14 @@ class Gate:
 
         about = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, charge)
         number, members = self._node.store.reserve(
-            about, present, lambda spent: affordable(spent, charge, self._node.cap), commit_to, moment
+            about,
+            present,
+            lambda spent: affordable(spent, charge, self._node.cap),
+            commit_to,
+            moment,
+            self._campaign.why_not,
+            lambda spent: affordable(spent, charge, self._node.yearly_cap),
         )
-        if not members:
-            raise NobodyToUse(f"{self._node.lender}: every consenting borrower's privacy budget is spent")
         return number, rosters[0], members
 
     def _commit(self, commitment: RosterCommitment) -> None:

@@ -26,7 +26,9 @@ from credit.features import registry_from
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
 from privacy.accounting import epsilon_of
-from privacy.charges import Budget, Charge
+from privacy.charges import Budget
+from privacy.filter import TOLERANCE
+from privacy.mechanism import Audience
 
 KEY_FILE, NAMING_KEYS_FILE = "node.key", "naming-keys.jws"
 AUTH_KEY_FILE = "auth.key"
@@ -109,6 +111,11 @@ class Node:
         """The most that all campaigns together may cost one borrower, by the consortium's policy."""
         return Budget(self.consortium.max_epsilon, self.consortium.max_delta)
 
+    @property
+    def yearly_cap(self) -> Budget:
+        """The most that they may cost one borrower within 365 days."""
+        return Budget(self.consortium.max_epsilon_per_year or self.consortium.max_epsilon, self.consortium.max_delta)
+
     def registry(self) -> RegistryClient:
         heads = HeadStore(self.home / HEAD_FILE)
         return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.auth_key, heads)
@@ -153,14 +160,9 @@ class Node:
 
 
 def campaign_cost(campaign: Campaign) -> float:
-    """What a campaign costs a borrower who is in every release, by this node's own accountant."""
+    """What a campaign costs a borrower at most, every spare attempt used, by this node's own accountant."""
     mechanism = campaign.mechanism
-    steps = mechanism.rounds * mechanism.local_steps
-    charges = [
-        Charge(mechanism.histogram_noise_multiplier),
-        Charge(mechanism.noise_multiplier, mechanism.sampling_rate, steps),
-    ]
-    return epsilon_of(charges, mechanism.delta)
+    return max(epsilon_of(mechanism.charges(audience), mechanism.delta) for audience in Audience)
 
 
 def approve(node: Node, campaign_token: str) -> Approval:
@@ -173,7 +175,7 @@ def approve(node: Node, campaign_token: str) -> Approval:
     campaign = Campaign.verify(campaign_token, node.consortium.one(Role.COORDINATOR).key)
     registry_from(campaign.features, f"campaign {campaign.id}")
     cost = campaign_cost(campaign)
-    if cost > campaign.mechanism.epsilon * (1 + 1e-6):
+    if cost > campaign.mechanism.epsilon * (1 + TOLERANCE):
         raise NodeError(
             f"campaign {campaign.id!r} says it costs {campaign.mechanism.epsilon:g}, but it costs {cost:.4g}"
         )

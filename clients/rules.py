@@ -117,7 +117,8 @@ class ReleaseInRange:
     def verify(self, use: Use) -> Verdict:
         if not use.authorisation.use.first_release <= use.request.release <= use.authorisation.use.last_release:
             return Failure(f"release {use.request.release} is outside the authorised range")
-        return _equal("the kind of release", use.request.kind, use.campaign.planned_charge(use.request.release)[0])
+        planned = use.campaign.planned(use.request.release)
+        return _equal("the kind of release", use.request.kind, planned and planned.kind)
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,8 @@ class ByThisMechanism:
 @dataclass(frozen=True)
 class NoLessNoise:
     def verify(self, use: Use) -> Verdict:
-        planned = Charge(*use.campaign.planned_charge(use.request.release)[1:])
-        return _equal("the charge of the release", use.charge, planned)
+        planned = use.campaign.planned(use.request.release)
+        return _equal("the charge of the release", use.charge, planned and planned.charge)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,10 @@ class LoanBook:
         """The declared columns of these people, in the order of their pseudonyms."""
         columns = [PSEUDONYM, registry.target, *registry.names, *date_columns(registry)]
         try:
-            table = pq.read_table(self.path, columns=columns, filters=[(PSEUDONYM, "in", set(people))])
+            if people:
+                table = pq.read_table(self.path, columns=columns, filters=[(PSEUDONYM, "in", set(people))])
+            else:
+                table = pq.read_schema(self.path).empty_table().select(columns)
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"cannot read the loan book {self.path}: {error}") from error
         frame: pd.DataFrame = table.to_pandas()

@@ -13,11 +13,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
 from privacy.charges import Charge
+from privacy.mechanism import ReleaseKind
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS releases (
@@ -63,6 +64,23 @@ CREATE TRIGGER IF NOT EXISTS releases_not_replaced BEFORE INSERT ON releases WHE
 """
 
 
+YEAR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One reserved attempt, for the lender's own operator: how many people it charged never leaves the node."""
+
+    campaign: str
+    release: int
+    attempt: int
+    kind: str
+    charge: Charge
+    people: int
+    reserved_at: str
+    settled_at: str | None
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One release attempt and what it costs each member."""
@@ -105,10 +123,15 @@ def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
     return newest
 
 
-def _spent(connection: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
+def _spent(
+    connection: sqlite3.Connection, people: Sequence[str], since: datetime | None = None
+) -> dict[str, tuple[Charge, ...]]:
+    oldest = "" if since is None else since.isoformat()
     charges = {
         row[0]: Charge(row[1], row[2], row[3])
-        for row in connection.execute("SELECT id, noise_multiplier, sampling_rate, steps FROM releases")
+        for row in connection.execute(
+            "SELECT id, noise_multiplier, sampling_rate, steps FROM releases WHERE reserved_at >= ?", (oldest,)
+        )
     }
     newest = _newest(connection)
     histories = connection.execute("SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym")
@@ -116,10 +139,25 @@ def _spent(connection: sqlite3.Connection, people: Sequence[str]) -> dict[str, t
     by_person: dict[str, tuple[Charge, ...]] = {}
     for pseudonym, ids in histories:
         if ids not in by_ids:
-            by_ids[ids] = tuple(charges[int(i)] for i in ids.split(","))
+            by_ids[ids] = tuple(charges[int(i)] for i in ids.split(",") if int(i) in charges)
         person = newest(pseudonym)
         by_person[person] = by_person.get(person, ()) + by_ids[ids]
     return {name: by_person.get(newest(name), ()) for name in people}
+
+
+def _on_the_other_side(connection: sqlite3.Connection, about: Attempt, people: Sequence[str]) -> set[str]:
+    """Who of these was trained on in this campaign, if it now evaluates, or was evaluated on, if it now trains.
+
+    Which side somebody is on is drawn from their name; a new name must not put them on both.
+    """
+    newest = _newest(connection)
+    rows = connection.execute(
+        "SELECT DISTINCT pseudonym FROM members JOIN releases ON release_id = id"
+        " WHERE campaign = ? AND (kind = ?) <> (? = ?)",
+        (about.campaign, ReleaseKind.EVALUATION, about.kind, ReleaseKind.EVALUATION),
+    )
+    used = {newest(row[0]) for row in rows}
+    return {name for name in people if newest(name) in used}
 
 
 @dataclass(frozen=True)
@@ -149,6 +187,22 @@ class NodeStore:
         with sqlite3.connect(self.path) as connection:
             connection.executescript(_SCHEMA)
 
+    def ledger(self) -> list[LedgerLine]:
+        """Every attempt ever reserved, oldest first."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps,"
+                " (SELECT count(*) FROM members WHERE release_id = id), reserved_at, settled_at"
+                " FROM releases ORDER BY id"
+            ).fetchall()
+        return [LedgerLine(r[0], r[1], r[2], r[3], Charge(*r[4:7]), r[7], r[8], r[9]) for r in rows]
+
+    def everybody(self) -> list[str]:
+        """Everybody who was ever charged, by their newest name."""
+        with self._connect() as connection:
+            newest = _newest(connection)
+            return sorted({newest(row[0]) for row in connection.execute("SELECT DISTINCT pseudonym FROM members")})
+
     def spent(self, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
         """Every release each of these people was reserved for, in any campaign."""
         with self._connect() as connection:
@@ -161,18 +215,24 @@ class NodeStore:
         affordable: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]],
         commit_to: Callable[[Sequence[str]], tuple[str, bytes]],
         moment: datetime,
+        why_not: Callable[[Sequence[int]], str] = lambda _: "",
+        this_year: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]] = set,
     ) -> tuple[int, list[str]]:
         """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
 
         Args:
-            affordable: of the histories it is given, who may be charged once more.
+            affordable: of the histories it is given, who may be charged once more; ``this_year`` the same of the last
+                365 days.
             commit_to: root and salt of the roster of those members.
+            why_not: why the campaign may not have all these releases (each named as often as it was attempted, this one
+                last); "" if it may.
 
         Returns:
-            the release's number in this ledger and its members; nothing is reserved for nobody.
+            the release's number in this ledger and its members, who may be none.
 
         Raises:
-            GateClosed: this release attempt was reserved before; contributing twice would break the masks.
+            GateClosed: this release attempt was reserved before, and contributing twice would break the masks; or
+                ``why_not`` has a reason.
         """
         with self._connect() as connection:
             taken = connection.execute(
@@ -183,10 +243,14 @@ class NodeStore:
                 raise GateClosed(
                     f"release {about.release} attempt {about.attempt} was reserved before; no row was read"
                 )
-            able = affordable(_spent(connection, people))
+            rows = connection.execute(
+                "SELECT release FROM releases WHERE campaign = ? ORDER BY id", (about.campaign,)
+            ).fetchall()
+            if reason := why_not([*(row[0] for row in rows), about.release]):
+                raise GateClosed(f"release {about.release} attempt {about.attempt}: {reason}; no row was read")
+            able = affordable(_spent(connection, people)) & this_year(_spent(connection, people, moment - YEAR))
+            able -= _on_the_other_side(connection, about, people)
             members = [name for name in people if name in able]
-            if not members:
-                return 0, []
             root, salt = commit_to(members)
             charge = about.charge
             row = connection.execute(

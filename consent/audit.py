@@ -92,6 +92,7 @@ class _Authority:
         self._uses: dict[str, _Use] = {}
         self._authorised: dict[tuple[str, str, str], Authorisation | None] = {}
         self._committed: set[tuple[str, str, int, int]] = set()
+        self._attempts: dict[tuple[str, str], list[int]] = {}
         self._latest = ""
         self._index = 0
 
@@ -176,10 +177,13 @@ class _Authority:
         logged = datetime.fromisoformat(leaf["time"])
         live = authorisation.iat <= logged < authorisation.exp
         self._require(live, "the authorisation was not in force when the roster was committed")
-        kind, *charge = campaign.planned_charge(leaf["release"])
-        stated = [leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"]]
-        planned = leaf["release"] <= campaign.mechanism.rounds and leaf["kind"] == kind and stated == charge
-        self._require(planned, "the release is not one that the campaign planned")
+        planned = campaign.planned(leaf["release"])
+        stated = (leaf["kind"], leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"])
+        agreed = planned and (planned.kind, planned.noise_multiplier, planned.sampling_rate, planned.steps)
+        self._require(stated == agreed, "the release is not one that the campaign planned")
+        attempts = self._attempts.setdefault((leaf["campaign"], leaf["actor"]), [])
+        attempts.append(leaf["release"])
+        self._require(not campaign.why_not(attempts), "a lender made more attempts than the campaign reserved")
         commitment = RosterCommitment.verify(token, self._consortium.party(leaf["actor"]).key)
         fields = commitment.payload()
         fields["campaign"] = fields.pop("campaign_sha256")

@@ -16,11 +16,6 @@ from consent.documents import Campaign, Party, Role
 from consent.errors import NotAllowed
 from consent.schema import KeyText, Sha256
 from consent.terms import Iri
-from privacy.accounting import epsilon_of
-from privacy.charges import Charge
-
-TOLERANCE = 1e-6
-"""What composing in another order may cost in epsilon, relatively."""
 
 
 class AuthorisationRequest(BaseModel):
@@ -54,7 +49,8 @@ class Situation:
     campaign: Campaign
     approved_by: frozenset[str]
     active: bool
-    committed: tuple[Charge, ...]
+    committed: tuple[int, ...]
+    """Releases that this lender committed, each as often as it was attempted."""
     """What this lender's roster commitments for the campaign cost a person so far."""
     seen: int
     """Size of the log at the checkpoint that the node has accepted; the log's own signature on it was checked."""
@@ -161,10 +157,8 @@ class BudgetLeft:
     """What was committed so far leaves room for one more release within the campaign's epsilon."""
 
     def verify(self, now: Situation) -> Verdict:
-        mechanism = now.campaign.mechanism
-        planned = {Charge(*now.campaign.planned_charge(release)[1:]) for release in (0, 1)}
-        most = mechanism.epsilon * (1 + TOLERANCE)
-        room = any(epsilon_of((*now.committed, charge), mechanism.delta) <= most for charge in planned)
+        releases = range(len(now.campaign.mechanism.releases))
+        room = any(now.campaign.within_budget((*now.committed, release)) for release in releases)
         return _holds(room, f"the budget of campaign {now.campaign.id!r} is spent")
 
 

@@ -7,6 +7,7 @@ Field names of consent records follow ISO/IEC TS 27560; purposes and legal bases
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -19,6 +20,10 @@ from crypto.documents import document_hash
 from crypto.errors import CryptoError, SignatureError
 from crypto.keys import PublicKey
 from crypto.policies import Log, Policy
+from privacy.accounting import epsilon_of
+from privacy.charges import Charge
+from privacy.filter import TOLERANCE
+from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
 
 DEFAULT_COVER_RATE = 0.2
 RECEIPTS_UP_TO = 16
@@ -61,6 +66,8 @@ class Consortium(Document):
     """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their quorum."""
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
+    max_epsilon_per_year: float | None = Field(default=None, gt=0)
+    """What all campaigns of any 365 days together may cost a person; ``max_epsilon`` where it is left out."""
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
     revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""
@@ -182,29 +189,6 @@ class Decision(Document):
         return self
 
 
-class ReleaseKind(StrEnum):
-    HISTOGRAM = "histogram"
-    TRAIN = "train"
-
-
-class Mechanism(BaseModel):
-    """How the model is trained and what protects each person; every figure is public and fixed in advance."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    kind: Literal["local-dp-sgd"] = "local-dp-sgd"
-    epsilon: float = Field(gt=0)
-    delta: float = Field(gt=0, lt=1)
-    rounds: int = Field(ge=1, le=1000)
-    local_steps: int = Field(ge=1, le=100_000)
-    sampling_rate: float = Field(gt=0, le=1)
-    clip_norm: float = Field(gt=0)
-    noise_multiplier: float = Field(ge=0.1)
-    bins: int = Field(ge=2, le=64)
-    histogram_noise_multiplier: float = Field(ge=0.1)
-    collusion_bound: int = Field(ge=0)
-
-
 class Campaign(Document):
     """What a coordinator wants to train. Its hash is what lenders approve and everything later refers to."""
 
@@ -229,14 +213,37 @@ class Campaign(Document):
     def _distinct(self) -> Self:
         if len(set(self.lenders)) != len(self.lenders):
             raise ValueError("a lender is named twice")
+        if len(self.lenders) < self.mechanism.threshold:
+            raise ValueError("the threshold is higher than there are lenders")
         return self
 
-    def planned_charge(self, release: int) -> tuple[ReleaseKind, float, float, int]:
-        """Kind, noise multiplier, sampling rate and steps of a release, as every party computes them."""
-        if release == 0:
-            return ReleaseKind.HISTOGRAM, self.mechanism.histogram_noise_multiplier, 1.0, 1
-        mechanism = self.mechanism
-        return ReleaseKind.TRAIN, mechanism.noise_multiplier, mechanism.sampling_rate, mechanism.local_steps
+    def planned(self, release: int) -> PlannedRelease | None:
+        """What the plan says of a release, as every party reads it; None if it has no such release."""
+        releases = self.mechanism.releases
+        return releases[release] if 0 <= release < len(releases) else None
+
+    def within_budget(self, releases: Iterable[int]) -> bool:
+        """Whether these releases, retries named as often as they were attempted, cost nobody more than was approved."""
+        spent: dict[Audience, list[Charge]] = {}
+        for release in releases:
+            planned = self.mechanism.releases[release]
+            spent.setdefault(planned.audience, []).append(planned.charge)
+        most = self.mechanism.epsilon * (1 + TOLERANCE)
+        return all(epsilon_of(charges, self.mechanism.delta) <= most for charges in spent.values())
+
+    def why_not(self, releases: Sequence[int]) -> str:
+        """Why a lender may not be asked for all these attempts, the newest last; "" if it may. Depends on no data."""
+        spare = self.mechanism.spare_attempts
+        again = releases[-1] in releases[:-1]
+        if again and len(releases) - len(set(releases)) > spare:
+            return f"the campaign reserved {spare} attempts beyond the first of each release, and they are used up"
+        return "" if self.within_budget(releases) else f"the budget of campaign {self.id!r} is spent"
+
+    def audience_of(self, pseudonym: str) -> Audience:
+        """Whether somebody is trained on or held out: the same in every release, unforeseeable before the campaign."""
+        drawn = hashlib.sha256(f"tahini/hold-out/v1 {self.sha256} {pseudonym}".encode()).digest()[:8]
+        held = int.from_bytes(drawn, "big") < self.mechanism.hold_out * 2.0**64
+        return Audience.HOLD_OUT if held else Audience.TRAINING
 
 
 class Approval(Document):
@@ -316,15 +323,7 @@ class ReleaseRequest(Document):
     kind: ReleaseKind
     parameters_sha256: Sha256
     mask_keys: dict[str, str]
-    """Every lender's signed MaskKey, by lender."""
-
-
-def parameters_sha256(binning_json: str, weights: bytes) -> str:
-    """What a release request says its parameters are: the binning, then the weights as little-endian doubles."""
-    digest = hashlib.sha256(len(binning_json.encode()).to_bytes(8, "big"))
-    digest.update(binning_json.encode())
-    digest.update(weights)
-    return digest.hexdigest()
+    """The signed MaskKey of every lender of this attempt, by lender."""
 
 
 class RosterCommitment(Document):

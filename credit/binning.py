@@ -3,9 +3,8 @@
 Three steps, of which only the first touches data:
 
 1. *Cells*. Each feature has a fixed, data-independent grid: whole numbers one by one near zero and eight cells per
-   decade beyond, within the public range that the registry declares. One histogram over all cells, plus the count of
-   good and bad, is one release: a person adds 1 in each feature and ``LABEL_WEIGHT`` to one label count, so the
-   L2 sensitivity is ``sqrt(features + LABEL_WEIGHT**2)``.
+   decade beyond, within the public range that the registry declares. One histogram over all cells, good and bad apart,
+   is one release: a person adds 1 in each feature, so the L2 sensitivity is ``sqrt(features)``.
 2. *Bins*. The noisy histogram is cut into about ``bins`` groups of equal weight; heavy cells (a point mass at zero)
    stand alone, so that what remains shares the other bins. Missing is a bin of its own.
 3. *Embedding*. One-hot bins times the square root of a smoothing kernel over neighbouring bins, centred, scaled to
@@ -32,7 +31,6 @@ Cells = NDArray[np.int32]
 CELLS_PER_DECADE = 8
 WHOLE_NUMBERS_UP_TO = 20
 SMALLEST, LARGEST = 1e-3, 1e9
-LABEL_WEIGHT = 2.0
 NOISE_CELL = 2.5
 """Cells below this many standard deviations of their noise count as empty."""
 MIN_MASS = 0.01
@@ -50,6 +48,14 @@ def _positive_edges(kind: str) -> Floats:
         return np.concatenate([np.arange(0.5, WHOLE_NUMBERS_UP_TO + 0.6), np.floor(far) + 0.5])
     decades = round(math.log10(LARGEST / SMALLEST))
     return np.append(1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE))
+
+
+def _code(value: object) -> str:
+    """A category as text, the same whether the column holds it as text, as a whole number or as a float.
+
+    A column of whole numbers becomes one of floats as soon as one person's value is missing; that must not move others.
+    """
+    return str(value).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ class FeatureCells:
         """Cell numbers of a column; NaN and None are missing, undeclared codes are 'other'."""
         missing = column.isna().to_numpy()
         if self.feature.kind == "category":
-            numbers = {code: i for i, code in enumerate(self.feature.values)}
-            cells = column.astype(str).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
+            numbers = {_code(code): i for i, code in enumerate(self.feature.values)}
+            cells = column.map(_code).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
         else:
             values = np.nan_to_num(column.to_numpy(dtype=np.float64), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
             cells = np.searchsorted(self.edges, values).astype(np.int32)
@@ -100,33 +106,47 @@ class Grid:
         return tuple(column.size for column in self.columns)
 
     @property
+    def size(self) -> int:
+        """Cells of :meth:`histogram`."""
+        return 2 * sum(self.sizes)
+
+    @property
     def sensitivity(self) -> float:
         """L2 norm of what one person adds to :meth:`histogram`."""
-        return math.sqrt(len(self.columns) + LABEL_WEIGHT**2)
+        return math.sqrt(len(self.columns))
 
     def cells(self, table: pd.DataFrame) -> Cells:
         """(people, features) cell numbers."""
         return np.stack([column.of(table[column.feature.name]) for column in self.columns], axis=1)
 
-    def histogram(self, cells: Cells, labels: NDArray[np.int64]) -> Floats:
-        """Exact counts of every cell, then ``LABEL_WEIGHT`` times the counts of good and bad. Not yet private."""
-        parts = [np.bincount(cells[:, j], minlength=size) for j, size in enumerate(self.sizes)]
-        return np.append(np.concatenate(parts).astype(np.float64), LABEL_WEIGHT * np.bincount(labels, minlength=2))
+    def histogram(self, cells: Cells, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Exact counts of every feature's cells, among the good and then among the bad. Not yet private."""
+        parts = [
+            np.bincount(cells[labels == label, j], minlength=size)
+            for label in (0, 1)
+            for j, size in enumerate(self.sizes)
+        ]
+        return np.concatenate(parts).astype(np.int64)
+
+    def split(self, histogram: Floats) -> list[Floats]:
+        """A (noisy) histogram by feature; each (2, cells), good before bad."""
+        if histogram.shape != (self.size,):
+            raise FeatureError(f"a histogram of {len(histogram)} cells does not fit registry {self.registry.name!r}")
+        both = histogram.reshape(2, -1)
+        return np.split(both, np.cumsum(self.sizes)[:-1], axis=1)
+
+    def totals(self, histogram: Floats) -> tuple[float, float]:
+        """Good and bad people in a (noisy) histogram: every feature counts them all once, so the mean over features."""
+        good, bad = np.sum([counts.sum(axis=1) for counts in self.split(histogram)], axis=0) / len(self.columns)
+        return float(good), float(bad)
 
     def population(self, histogram: Floats) -> float:
         """The number of people in a (noisy) histogram, at least ``MIN_POPULATION``."""
-        return max(float(histogram[-2:].sum()) / LABEL_WEIGHT, MIN_POPULATION)
+        return max(sum(self.totals(histogram)), MIN_POPULATION)
 
     def base_rate(self, histogram: Floats) -> float:
         """The share of bad in a (noisy) histogram, kept within [0.01, 0.99]."""
-        return float(np.clip(histogram[-1] / LABEL_WEIGHT / self.population(histogram), 0.01, 0.99))
-
-    def split(self, histogram: Floats) -> list[Floats]:
-        if len(histogram) != sum(self.sizes) + 2:
-            raise FeatureError(
-                f"a histogram of {len(histogram)} cells does not belong to registry {self.registry.name!r}"
-            )
-        return np.split(histogram[:-2], np.cumsum(self.sizes)[:-1])
+        return float(np.clip(self.totals(histogram)[1] / self.population(histogram), 0.01, 0.99))
 
 
 @dataclass(frozen=True)
@@ -148,11 +168,11 @@ class Binning:
 
 def make_binning(grid: Grid, histogram: Floats, noise_std: float, bins: int) -> Binning:
     """Post-processing of a noisy histogram whose cells carry Gaussian noise of ``noise_std``."""
-    population = grid.population(histogram)
+    population, both = grid.population(histogram), noise_std * math.sqrt(2)
     features = tuple(
-        _category_bins(counts, population, noise_std)
+        _category_bins(counts.sum(axis=0), population, both)
         if column.feature.kind == "category"
-        else _numeric_bins(counts, population, noise_std, bins)
+        else _numeric_bins(counts.sum(axis=0), population, both, bins)
         for column, counts in zip(grid.columns, grid.split(histogram), strict=True)
     )
     return Binning(features, population, grid.base_rate(histogram))
@@ -252,9 +272,9 @@ class Embedding:
         return sum(len(table) for table in self.tables) + 1
 
     @property
-    def row_norm(self) -> float:
-        """Root mean square of a row's L2 norm: one per feature, and the constant."""
-        return math.sqrt(len(self.tables) + 1)
+    def mean_square(self) -> float:
+        """Mean squared L2 norm of a row: one per feature, and the constant."""
+        return len(self.tables) + 1.0
 
     @cached_property
     def _by_cell(self) -> list[NDArray[np.float32]]:
@@ -262,6 +282,19 @@ class Embedding:
             table[np.asarray(bins.bin_of_cell)].astype(np.float32)
             for table, bins in zip(self.tables, self.binning.features, strict=True)
         ]
+
+    def projected(self, cells: Cells, matrix: Floats) -> Floats:
+        """(people, directions): :meth:`rows` times ``matrix`` (width, directions), one table look-up per feature.
+
+        The products are of tables, not of people, and sums go element by element: nobody's row depends on who else is
+        there, as it could in a product over people (:mod:`privacy.clipping`).
+        """
+        cuts = np.cumsum([len(table) for table in self.tables])
+        *parts, constant = np.split(matrix, cuts)
+        out = np.tile(constant[0], (len(cells), 1))
+        for j, (table, part, bins) in enumerate(zip(self.tables, parts, self.binning.features, strict=True)):
+            out += (table @ part)[np.asarray(bins.bin_of_cell)][cells[:, j]]
+        return out
 
     def rows(self, cells: Cells) -> NDArray[np.float32]:
         """(people, width) inputs."""

@@ -7,7 +7,6 @@ hidden layer. Files are safetensors with the specification in their metadata; no
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,71 +15,98 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy.special import expit
 from torch import nn
 
 from credit.binning import Binning, Embedding, Grid
 from credit.errors import FeatureError, ModelError
 from credit.features import registry_from
+from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
+from privacy.errors import PrivacyError
 
 Kind = Literal["scorecard", "mlp"]
 Floats = NDArray[np.float64]
 
-HIDDEN_UNITS = 32
-MLP_CLIP_NORM = 0.5
-MLP_LEARNING_RATE = 10.0
-NOISE_WALK = 0.1
-"""How far the noise may carry a scorecard's weights over a whole campaign: early stopping chosen without data."""
-CURVATURE_LIMIT = 4.0
+HIDDEN_UNITS, HIDDEN_SCALE = 16, 0.3
+KNOTS = np.linspace(-12.0, 12.0, 49)
+UNCALIBRATED = tuple(KNOTS.tolist())
 
 
 class Scorecard(nn.Module):
-    """Logistic regression; the constant input carries the intercept."""
+    """Logistic regression around a fixed ``offset``; the constant among the inputs carries the intercept."""
 
-    def __init__(self, width: int) -> None:
+    offset: torch.Tensor
+
+    def __init__(self, width: int, offset: float = 0.0) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 1, bias=False)
+        self.register_buffer("offset", torch.tensor(offset))
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.linear(rows)).squeeze(-1)
+        return torch.as_tensor(self.linear(rows)).squeeze(-1) + self.offset
 
 
 class Mlp(nn.Module):
     """Inputs, ``HIDDEN_UNITS`` tanh units, one logit."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, offset: float = 0.0) -> None:
         super().__init__()
         self.hidden = nn.Linear(width, HIDDEN_UNITS)
         self.output = nn.Linear(HIDDEN_UNITS, 1)
+        self.register_buffer("offset", torch.tensor(offset))
+
+    offset: torch.Tensor
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.output(torch.tanh(self.hidden(rows)))).squeeze(-1)
+        return torch.as_tensor(self.output(torch.tanh(self.hidden(rows)))).squeeze(-1) + self.offset
 
 
-def build(kind: Kind, embedding: Embedding, parameters: Floats | None = None, seed: int = 0) -> nn.Module:
-    """A model of ``kind``: with the given flat parameters, or at its start.
+Network = Scorecard | Mlp
 
-    The start is zero weights for the scorecard and a seeded draw for the MLP, with the intercept at the released
-    base rate.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    model: nn.Module = Scorecard(embedding.width) if kind == "scorecard" else Mlp(embedding.width)
-    if parameters is not None:
-        load_flat(model, parameters)
-        return model
-    intercept = math.log(embedding.binning.base_rate / (1 - embedding.binning.base_rate))
-    with torch.no_grad():
-        if isinstance(model, Scorecard):
-            model.linear.weight.zero_()
-            model.linear.weight[0, -1] = intercept
-        elif isinstance(model, Mlp):
-            model.hidden.weight.normal_(0, 1 / embedding.row_norm, generator=generator)
-            model.hidden.bias.zero_()
-            model.output.weight.normal_(0, 1 / math.sqrt(HIDDEN_UNITS), generator=generator)
-            model.output.bias.fill_(intercept)
+
+def network(kind: Kind, width: int, parameters: Floats, offset: float = 0.0) -> Network:
+    """A network with these flat parameters; raises ModelError if they do not fit."""
+    model = Scorecard(width, offset) if kind == "scorecard" else Mlp(width, offset)
+    load_flat(model, parameters)
     return model
+
+
+def start(kind: Kind, width: int, seed: int) -> Floats:
+    """Where training begins: zero weights for the scorecard, a seeded draw for the MLP, whose output is zero."""
+    if kind == "scorecard":
+        return np.zeros(width)
+    hidden = np.random.default_rng(seed).normal(0, HIDDEN_SCALE, HIDDEN_UNITS * width)
+    return np.concatenate([hidden, np.zeros(HIDDEN_UNITS), np.zeros(HIDDEN_UNITS + 1)])
+
+
+def size(kind: Kind, width: int) -> int:
+    """Number of parameters."""
+    return width if kind == "scorecard" else HIDDEN_UNITS * (width + 2) + 1
+
+
+def layers(kind: Kind, width: int, parameters: Floats, where: torch.device) -> list[Dense]:
+    """The same network as :func:`network`, in the form that :mod:`privacy.clipping` differentiates. Tanh between."""
+    doubles = torch.from_numpy(np.array(parameters, dtype=np.float64)).to(where)
+    if kind == "scorecard":
+        return [Dense(doubles.view(1, width))]
+    weight, bias, out, last = torch.split(doubles, [HIDDEN_UNITS * width, HIDDEN_UNITS, HIDDEN_UNITS, 1])
+    return [Dense(weight.view(HIDDEN_UNITS, width), bias), Dense(out.view(1, HIDDEN_UNITS), last)]
+
+
+def fold(kind: Kind, parameters: Floats, coordinates: Floats, offset: float) -> Floats:
+    """Parameters for plain inputs x out of those for inputs ``x @ coordinates`` around ``offset``."""
+    width = coordinates.shape[1]
+    if kind == "scorecard":
+        plain = coordinates @ parameters
+        plain[-1] += offset
+        return np.asarray(plain)
+    first = parameters[: HIDDEN_UNITS * width].reshape(HIDDEN_UNITS, width) @ coordinates.T
+    rest = parameters[HIDDEN_UNITS * width :].copy()
+    rest[-1] += offset
+    return np.concatenate([first.ravel(), rest])
 
 
 def flat(model: nn.Module) -> Floats:
@@ -99,25 +125,6 @@ def load_flat(model: nn.Module, vector: Floats) -> None:
             parameter.copy_(part.view_as(parameter))
 
 
-def clip_norm(kind: Kind, features: int) -> float:
-    """The clip: for the scorecard the largest gradient a typical row can have, so that clipping hardly biases."""
-    return math.sqrt(features + 1) if kind == "scorecard" else MLP_CLIP_NORM
-
-
-def learning_rate(kind: Kind, binning: Binning, noise_multiplier: float, steps: int, lenders: int) -> float:
-    """Step size from public and released figures only.
-
-    Two limits for the scorecard: over all ``steps`` the noise moves the weights by about ``NOISE_WALK``; and no step is
-    longer than the curvature of the loss allows.
-    """
-    if kind == "mlp":
-        return MLP_LEARNING_RATE
-    features = len(binning.features)
-    noise = clip_norm(kind, features) * noise_multiplier / math.sqrt(steps) * math.sqrt(lenders) / binning.population
-    variance = binning.base_rate * (1 - binning.base_rate)
-    return min(NOISE_WALK / (noise * steps), CURVATURE_LIMIT / (variance * (features + 1)))
-
-
 @dataclass(frozen=True)
 class CreditModel:
     """A released model: what it needs to score a borrower, and nothing else."""
@@ -125,19 +132,30 @@ class CreditModel:
     kind: Kind
     embedding: Embedding
     parameters: Floats
+    calibration: tuple[float, ...] = UNCALIBRATED
+    """The honest log-odds at each of ``KNOTS`` of the network's own; straight between them."""
 
     def probability(self, table: pd.DataFrame) -> Floats:
         """Probability of bad for each row of ``table`` (columns by the registry's names)."""
-        rows = torch.from_numpy(self.embedding.rows(self.embedding.grid.cells(table)))
-        with torch.no_grad():
-            logits = build(self.kind, self.embedding, self.parameters)(rows)
-        return torch.sigmoid(logits).double().numpy()
+        return np.asarray(expit(self.logit(table)))
+
+    def logit(self, table: pd.DataFrame) -> Floats:
+        """Log-odds of bad for each row of ``table``, calibrated."""
+        return np.asarray(np.interp(self.raw_logit(table), KNOTS, self.calibration))
+
+    def raw_logit(self, table: pd.DataFrame) -> Floats:
+        """The network's output for each row of ``table``."""
+        cells, width = self.embedding.grid.cells(table), self.embedding.width
+        rows = inputs_on_grid(torch.from_numpy(self.embedding.rows(cells)))
+        net = layers_on_grid(layers(self.kind, width, self.parameters, rows.device))
+        return np.asarray(logits(net, rows).numpy())
 
     def save(self, path: Path) -> None:
         specification = {
             "kind": self.kind,
             "registry": self.embedding.grid.registry.model_dump(mode="json"),
             "binning": asdict(self.embedding.binning),
+            "calibration": self.calibration,
         }
         tensors = {"parameters": torch.from_numpy(self.parameters.copy())}
         partial = path.with_suffix(".partial")
@@ -154,10 +172,28 @@ class CreditModel:
             registry = registry_from(specification["registry"], str(path))
             embedding = Embedding(Grid(registry), binning_from(specification["binning"]))
             kind = TypeAdapter(Kind).validate_python(specification["kind"])
-            build(kind, embedding, parameters)
+            check_network(kind, embedding.width, parameters)
+            calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(specification["calibration"])
+            check_calibration(calibration)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, FeatureError, ModelError) as error:
             raise ModelError(f"{path} is not a released model: {error}") from error
-        return cls(kind, embedding, parameters)
+        return cls(kind, embedding, parameters, calibration)
+
+
+def check_network(kind: Kind, width: int, parameters: Floats) -> None:
+    """Raises ModelError unless these are a network's parameters, small enough for exact arithmetic; sees no data."""
+    if parameters.shape != (size(kind, width),):
+        raise ModelError(f"the shared model is not {size(kind, width)} weights")
+    try:
+        layers_on_grid(layers(kind, width, parameters, torch.device("cpu")))
+    except PrivacyError as error:
+        raise ModelError(f"the shared model cannot be used: {error}") from error
+
+
+def check_calibration(values: tuple[float, ...]) -> None:
+    """Raises ModelError unless there is a finite value for each knot and they rise."""
+    if len(values) != len(KNOTS) or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
+        raise ModelError("the calibration does not rise from knot to knot")
 
 
 def binning_from(data: object) -> Binning:

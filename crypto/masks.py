@@ -4,9 +4,9 @@ Each pair of lenders agrees on a key (X25519, RFC 7748), derives a fresh 256-bit
 (HKDF-SHA256, RFC 5869) and expands it with ChaCha20 (RFC 8439) to one 64-bit word per coordinate. The lender
 whose name sorts first adds the words, the other subtracts them, modulo 2^64; over all lenders they cancel.
 
-Values travel in fixed point with 24 fractional bits, cut so that the sum over all lenders cannot wrap. The argument is
-that of Bonawitz et al. 2017 (https://eprint.iacr.org/2017/281), section 4, without self-masks: there is no recovery of
-dropouts here, so no mask is ever opened.
+What is masked are whole numbers whose sum cannot wrap (``privacy.sums``). The argument is that of Bonawitz et al. 2017
+(https://eprint.iacr.org/2017/281), section 4, without self-masks: there is no recovery of dropouts here, so no mask is
+ever opened (docs/privacy.md).
 """
 
 from __future__ import annotations
@@ -25,25 +25,7 @@ from numpy.typing import NDArray
 from crypto.documents import canonical_json
 from crypto.errors import MaskError
 
-FRACTION_BITS = 24
 Words = NDArray[np.uint64]
-
-
-def encode(values: NDArray[np.float64], parties: int) -> Words:
-    """Fixed-point words of ``values`` (any shape, flattened), two's complement modulo 2^64.
-
-    A value so large that the sum over ``parties`` could wrap is cut to the largest that cannot, and one that is not a
-    number becomes zero: refusing would tell the coordinator something about this lender alone.
-    """
-    limit = 2.0**62 / max(parties, 1)
-    scaled = np.rint(np.asarray(values, dtype=np.float64).ravel() * (1 << FRACTION_BITS))
-    words: Words = np.clip(np.nan_to_num(scaled, nan=0.0), -limit, limit).astype(np.int64).view(np.uint64)
-    return words
-
-
-def decode(total: Words) -> NDArray[np.float64]:
-    """Inverse of :func:`encode`, for a sum of encoded vectors."""
-    return total.view(np.int64).astype(np.float64) / (1 << FRACTION_BITS)
 
 
 def pair_seed(shared_secret: bytes, release: Mapping[str, object], low: str, high: str) -> bytes:
@@ -58,8 +40,13 @@ def pair_seed(shared_secret: bytes, release: Mapping[str, object], low: str, hig
 
 def expand(seed: bytes, size: int) -> Words:
     """``size`` pseudorandom 64-bit words: the ChaCha20 key stream under ``seed``, used once."""
-    stream = Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
-    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
+    stream = bytearray(8 * size)
+    _expand_into(seed, bytes(8 * size), stream)
+    return np.frombuffer(stream, dtype="<u8")
+
+
+def _expand_into(seed: bytes, zeros: bytes, stream: bytearray) -> None:
+    Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor().update_into(zeros, stream)
 
 
 @dataclass(frozen=True)
@@ -96,15 +83,20 @@ class Masks:
 
     def apply(self, words: Words) -> Words:
         """Add the masks to ``words``."""
-        total = words.copy()
+        total = words.astype("<u8")
+        zeros, stream = bytes(total.nbytes), bytearray(total.nbytes)
+        mask = np.frombuffer(stream, dtype="<u8")
         for adds, seed in self.signs_and_seeds:
-            stream = expand(seed, len(words))
-            total = total + stream if adds else total - stream
+            _expand_into(seed, zeros, stream)
+            (np.add if adds else np.subtract)(total, mask, out=total)
         return total
 
 
-def unmask(contributions: Sequence[Words]) -> NDArray[np.float64]:
-    """The exact fixed-point sum of all lenders' masked vectors (each of the same length)."""
+def unmask(contributions: Sequence[Words]) -> NDArray[np.int64]:
+    """The exact sum of all lenders' masked vectors (each of the same length), as signed whole numbers."""
     if len({len(words) for words in contributions}) != 1:
         raise MaskError("the masked vectors differ in length")
-    return decode(np.sum(np.stack(contributions), axis=0, dtype=np.uint64))
+    total = contributions[0].copy()
+    for words in contributions[1:]:
+        total += words
+    return total.view(np.int64)

@@ -75,7 +75,7 @@ def audit_log(outcome: Outcome, url: str, first_checkpoint: str, view: View) -> 
     audit = verify_log(auditor, first_checkpoint, founded.auditor_recipient)
     auditor.close()
     outcome.audit = audit
-    expected = len(outcome.campaign.lenders) * (outcome.campaign.mechanism.rounds + 1)
+    expected = len(outcome.campaign.lenders) * len(outcome.campaign.mechanism.releases)
     if len(audit.commitments) != expected:
         raise DemoError(f"the log holds {len(audit.commitments)} roster commitments, expected {expected}")
     sizes: dict[int, dict[str, int]] = {}

@@ -85,7 +85,7 @@ def calibration(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str
 
 
 def rounds(numbers: Sequence[int], aucs: Sequence[float], epsilons: Sequence[float], held_after: int) -> str:
-    figure, axes = _figure("AUC and epsilon per round", "round", "AUC of the shared model")
+    figure, axes = _figure("AUC and epsilon per step", "release", "AUC of the shared model")
     axes.plot(numbers, aucs, "o-", color=CONSORTIUM, lw=1.8, ms=4)
     axes.set_xticks(list(numbers))
     axes.axvline(held_after + 0.5, color=BAD, lw=0.9, ls=":")

@@ -39,6 +39,11 @@ class ModelChoice(StrEnum):
     MLP = "mlp"
 
 
+class MechanismChoice(StrEnum):
+    DISTRIBUTED = "distributed"
+    LOCAL = "local"
+
+
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
@@ -58,6 +63,9 @@ def demo(
     lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
     epsilon: Annotated[float, typer.Option(help="Privacy loss per borrower over the whole campaign.")] = 1.0,
     model: Annotated[ModelChoice, typer.Option(help="What to train.")] = ModelChoice.SCORECARD,
+    mechanism: Annotated[
+        MechanismChoice, typer.Option(help="Shares of noise in one secure sum, or each lender its own noise.")
+    ] = MechanismChoice.DISTRIBUTED,
     seed: Annotated[
         int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED)
     ] = DEFAULT_SEED,
@@ -78,7 +86,7 @@ def demo(
     from demo.story import run
     from demo.view import LiveView, result_table
 
-    settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA)
+    settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA, mechanism.value)
     try:
         with LiveView(console) as view:
             outcome = run(settings, view)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from consent.audit import Audit
 from consent.documents import Campaign
+from credit.evaluation import Evaluation
 from credit.metrics import Quality
 from credit.models import CreditModel, Kind
 from demo.borrowers import Borrower
@@ -27,6 +28,7 @@ class View(Protocol):
     def advance(self, done: int, total: int) -> None: ...
     def end(self, result: str) -> None: ...
     def round(self, number: int, total: int, auc: float, epsilon: float) -> None: ...
+    def lost(self, lenders: str, reason: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,13 @@ class Settings:
     seed: int
     model: Kind
     delta: float
+    mechanism: Literal["distributed", "local"] = "distributed"
 
 
 @dataclass(frozen=True)
 class Round:
+    """One step of the descent; ``number`` is that of its release."""
+
     number: int
     auc: float
     epsilon: float
@@ -66,6 +71,8 @@ class Outcome:
     qualities: dict[str, Quality] = field(default_factory=dict)
     audit: Audit | None = None
     model: CreditModel | None = None
+    evaluation: Evaluation | None = None
+    """What the consortium itself may know of its model: figures from noisy sums over people held out by the lenders."""
     epsilon_spent: float = 0.0
     seconds: float = 0.0
 

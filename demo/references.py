@@ -7,9 +7,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 import torch
@@ -17,12 +14,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
-from consent.documents import Mechanism
-from credit.binning import Embedding, Grid, make_binning
 from credit.features import FeatureRegistry
-from credit.models import CreditModel, Kind, binning_from, build, flat, learning_rate
-from privacy.dpsgd import DpSgd, train
-from privacy.noise import noisy_sum
+from credit.models import CreditModel, Kind
+from credit.rehearsal import rehearse
+from privacy.mechanism import Audience, Mechanism
 
 Floats = NDArray[np.float64]
 POOLED_BINS = 10
@@ -32,32 +27,16 @@ POOLED_STRENGTH = 0.3
 def train_alone(
     table: pd.DataFrame, registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, seed: int
 ) -> CreditModel:
-    """One lender's own model under the same mechanism: histogram, then all steps, averaged like the consortium's."""
+    """One lender's own model under the same plan: the same releases, of its people only, with the whole noise."""
     torch.set_num_threads(1)
-    grid = Grid(registry)
-    cells, labels = grid.cells(table), table[registry.target].to_numpy(dtype=np.int64)
-    noisy = noisy_sum(grid.histogram(cells, labels), grid.sensitivity, mechanism.histogram_noise_multiplier)
-    noise_std = mechanism.histogram_noise_multiplier * grid.sensitivity
-    binning = binning_from(json.loads(json.dumps(asdict(make_binning(grid, noisy, noise_std, mechanism.bins)))))
-    embedding = Embedding(grid, binning)
-    model = build(kind, embedding, seed=seed)
-    steps = mechanism.rounds * mechanism.local_steps
-    settings = DpSgd(
-        clip_norm=mechanism.clip_norm,
-        noise_multiplier=mechanism.noise_multiplier,
-        sampling_rate=mechanism.sampling_rate,
-        steps=steps,
-        learning_rate=learning_rate(kind, binning, mechanism.noise_multiplier, steps, lenders=1),
+    plan = mechanism.model_copy(
+        update={
+            "collusion_bound": 0,
+            "hold_out": 0.0,
+            "releases": tuple(r for r in mechanism.releases if r.audience is Audience.TRAINING),
+        }
     )
-    iterates: list[Floats] = []
-
-    def keep(step: int) -> None:
-        if step % mechanism.local_steps == 0:
-            iterates.append(flat(model))
-
-    rows = torch.from_numpy(embedding.rows(cells))
-    train(model, rows, torch.from_numpy(labels.astype(np.float32)), settings, binning.population, keep)
-    return CreditModel(kind, embedding, np.mean(iterates[len(iterates) // 2 :], axis=0))
+    return rehearse([table], registry, kind, plan, seed).model()
 
 
 def _quantile_bins(

@@ -48,6 +48,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             {"round": r.number, "auc": _shown(r.auc), "epsilon": _shown(r.epsilon), "roster": r.roster}
             for r in outcome.rounds
         ],
+        "evaluation": outcome.evaluation and outcome.evaluation.as_dict(),
         "consent": outcome.consent,
         "withdrawn_after_round": outcome.hold_after,
         "withdrawn_seen_after": outcome.withdrawn_seen_after,

@@ -20,6 +20,7 @@ from consent.naming.client import Names
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry
+from credit.planning import plan_mechanism
 from demo.aftermath import audit_log, compare
 from demo.borrowers import Borrower, make_borrowers, make_notice
 from demo.consortium import Founded, found
@@ -39,10 +40,11 @@ from demo.services import (
 from demo.training import train
 from privacy.charges import Budget
 from server.home import Coordinator
-from server.planning import plan_mechanism
 
 BATCH = 1000
 CAMPAIGN_HOURS = 6
+HELD_OUT = 0.1
+"""Share of each lender's people whom the consortium keeps for its own evaluation."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -210,7 +212,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Cam
         purpose=TRAINING_PURPOSE,
         model=settings.model,
         features=settings.loans.registry.model_dump(mode="json"),
-        mechanism=plan_mechanism(budget, settings.loans.registry, settings.model, len(lenders)),
+        mechanism=plan_mechanism(budget, settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT),
         code_sha256=installed_code(),
         seed=settings.seed,
         created_at=moment,

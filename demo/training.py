@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,16 +9,16 @@ import numpy as np
 from clients.node import Node
 from consent.client import RegistryClient
 from consent.documents import Notice
-from credit.binning import Embedding, Grid
-from credit.features import registry_from
+from credit.evaluation import Evaluation
 from credit.metrics import auc
-from credit.models import CreditModel, binning_from
+from credit.tasks import DESCENT
 from demo.borrowers import Borrower
 from demo.errors import DemoError
 from demo.outcome import NAMED, Outcome, Round, View
 from demo.portal import Portal
 from demo.services import CoordinatorProcess
-from server.home import BINNING_FILE, load_round
+from server.home import load_release
+from server.run import learner_of
 
 OTHERS_WHO_WITHDRAW = 100
 
@@ -34,8 +33,9 @@ def train(
     view: View,
 ) -> None:
     """Launch the campaign, withdraw people half-way, collect the model."""
-    mechanism = outcome.campaign.mechanism
-    outcome.hold_after = max(1, mechanism.rounds // 2)
+    plan = outcome.campaign.mechanism.releases
+    descent = [number for number, release in enumerate(plan) if release.kind in DESCENT]
+    outcome.hold_after = descent[(len(descent) - 1) // 2]
     view.begin("Start Flower")
     scorer: _Scorer | None = None
     for event in coordinator.events():
@@ -46,43 +46,60 @@ def train(
                 )
             case "joined":
                 view.end(f"{len(event['lenders'])} nodes joined with signed mask keys")
-                view.begin("Agree on bins")
-            case "binned":
-                view.end(f"{event['bins']} bins from one noisy histogram")
+                view.begin("Agree on bins and coordinates")
                 scorer = _Scorer(outcome)
-                view.begin("Train")
-            case "round":
+            case "lost":
+                view.lost(", ".join(event["lenders"]), str(event["reason"]))
+            case "release":
                 if scorer is None:
-                    raise DemoError("the coordinator reported a round before there were bins")
-                auc = scorer.auc(int(event["round"]))
-                outcome.rounds.append(Round(int(event["round"]), auc, float(event["epsilon"]), {}))
-                outcome.epsilon_spent = float(event["epsilon"])
-                view.round(int(event["round"]), mechanism.rounds, auc, float(event["epsilon"]))
+                    raise DemoError("the coordinator reported a release before any node had joined")
+                number, epsilon = int(event["release"]), float(event["epsilon"])
+                auc, outcome.epsilon_spent = scorer.auc(number), epsilon
+                if number in descent:
+                    outcome.rounds.append(Round(number, auc, epsilon, {}))
+                    view.round(descent.index(number) + 1, len(descent), auc, epsilon)
+                elif number == descent[0] - 1:
+                    view.end(f"{scorer.bins} bins and their second moments, from two noisy sums")
+                    view.begin("Train")
             case "held":
-                view.end(f"held after round {outcome.hold_after} of {mechanism.rounds}")
+                view.end(f"held after step {descent.index(outcome.hold_after) + 1} of {len(descent)}")
                 _withdraw(outcome, portal, notice, borrowers, asked, view)
                 view.begin("Train on without them")
                 coordinator.send({"command": "continue"})
             case "stopped":
                 raise DemoError(f"the campaign stopped: {event['reason']}")
             case "released":
-                view.end("model averaged over the last half of the rounds; card signed and logged")
+                view.end(
+                    "averaged over the last half, calibrated, evaluated on people held out; card signed and logged"
+                )
+                outcome.evaluation = scorer.evaluation if scorer else None
 
 
 class _Scorer:
-    """Measures each round's shared model on the hold-out, which belongs to nobody in the consortium."""
+    """Measures the shared model after each release on the hold-out, which belongs to nobody in the consortium.
+
+    The model is computed from the released sums in the coordinator's folder, as anybody could who has them.
+    """
 
     def __init__(self, outcome: Outcome) -> None:
-        registry = registry_from(outcome.campaign.features, "the campaign")
-        binning = binning_from(json.loads((outcome.folder / BINNING_FILE).read_text()))
-        self._embedding = Embedding(Grid(registry), binning)
+        self._learner = learner_of(outcome.campaign)
         self._outcome = outcome
-        self._labels = outcome.split.hold_out[registry.target].to_numpy(dtype=np.int64)
+        self._labels = outcome.split.hold_out[outcome.settings.loans.registry.target].to_numpy(dtype=np.int64)
+
+    @property
+    def bins(self) -> int:
+        return sum(len(bins.frequency) for bins in self._learner.embedding.binning.features)
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        return self._learner.evaluation
 
     def auc(self, number: int) -> float:
-        weights = load_round(self._outcome.folder, number)
-        model = CreditModel(self._outcome.campaign.model, self._embedding, weights)
-        return auc(self._labels, model.probability(self._outcome.split.hold_out))
+        kept = load_release(self._outcome.folder, number)
+        if kept is None:
+            raise DemoError(f"the coordinator reported release {number} but did not keep it")
+        self._learner.absorb(kept.total, kept.contributors)
+        return auc(self._labels, self._learner.model().probability(self._outcome.split.hold_out))
 
 
 def _withdraw(

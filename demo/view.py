@@ -52,8 +52,11 @@ class LiveView:
         self._progress = (number, total)
         if not self._live:
             self._console.print(
-                f"      round {number:>2} of {total}   AUC {auc:.4f}   epsilon {epsilon:.3f}", highlight=False
+                f"      step {number:>2} of {total}   AUC {auc:.4f}   epsilon {epsilon:.3f}", highlight=False
             )
+
+    def lost(self, lenders: str, reason: str) -> None:
+        self._console.print(f"      {lenders} dropped out; the release is attempted again ({reason})", highlight=False)
 
     def end(self, result: str) -> None:
         if self._step is None:
@@ -102,7 +105,7 @@ class LiveView:
             ("   AUC ", "grey62"),
             (f"{spark:<{total}}", ACCENT),
             (f"  {auc:.4f}", "bold"),
-            (f"   round {number} of {total}   epsilon spent ", "grey62"),
+            (f"   step {number} of {total}   epsilon spent ", "grey62"),
             (f"{epsilon:.3f}", "bold"),
         )
 

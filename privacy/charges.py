@@ -16,6 +16,8 @@ from privacy.errors import PrivacyError
 MIN_NOISE_MULTIPLIER = 0.1
 MAX_STEPS = 100_000
 """Beyond these limits a release protects nobody, and composing it would take hours."""
+LEAST_CLIP, LARGEST_CLIP = 1e-3, 1e3
+"""Clip norms far from where squares of norms would vanish or overflow."""
 
 
 @dataclass(frozen=True, order=True)
@@ -54,4 +56,8 @@ def merge(charges: Iterable[Charge]) -> tuple[Charge, ...]:
     steps: Counter[tuple[float, float]] = Counter()
     for charge in charges:
         steps[charge.noise_multiplier, charge.sampling_rate] += charge.steps
-    return tuple(sorted(Charge(sigma, rate, count) for (sigma, rate), count in steps.items()))
+    listed = []
+    for (sigma, rate), count in steps.items():
+        whole, rest = divmod(count, MAX_STEPS)
+        listed += [Charge(sigma, rate, MAX_STEPS)] * whole + ([Charge(sigma, rate, rest)] if rest else [])
+    return tuple(sorted(listed))

@@ -1,8 +1,8 @@
 """DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and the optimizer are Opacus', sum and noise are ours.
 
-Opacus sums in float32 and draws its noise from torch's seeded generator; here sums are exact and the noise comes from
-:mod:`privacy.noise`. Batches are Poisson
-samples, as the accountant assumes, and may be empty. Large batches are clipped in slices that fit into memory.
+Opacus sums in float32 and draws its noise from torch's generator; here sums are exact and the noise comes from
+:mod:`privacy.sums`. Batches are Poisson samples, as the accountant assumes, and may be empty. Large batches are
+clipped in slices that fit into memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -24,10 +23,13 @@ with warnings.catch_warnings():
 
 from privacy.charges import Charge
 from privacy.errors import PrivacyError
-from privacy.noise import Grid, poisson_sample
+from privacy.noise import poisson_sample
+from privacy.sums import NoisySum
 
-SLICE_VALUES = 4_000_000
-"""Per-record gradient values held at once (about 100 MB through all steps)."""
+SLICE = 512
+"""Records in one pass, always: the last is filled up, so that how many there are changes nobody's gradient."""
+UNIT = 2.0**-36
+"""Clipped gradients are cut to whole multiples of this part of the clip norm."""
 CLIP_MARGIN = 1e-9
 """So that rounding in the clip itself stays on the safe side."""
 
@@ -53,17 +55,17 @@ class DpSgd:
 
 
 class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no types
-    """Opacus' optimizer over exact sums: clipped in double precision, summed on an integer grid, noised exactly."""
+    """Opacus' optimizer over exact sums: clipped in double precision, summed in whole numbers, noised exactly."""
 
     def clip_and_accumulate(self) -> None:
         """Opacus' rule (each record's gradient scaled to norm ``max_grad_norm`` at most), without its float32 sums."""
         records = torch.cat([self._get_flat_grad_sample(p).flatten(1) for p in self.params], dim=1)
-        gradients = records.double().numpy()
+        gradients = records.double().numpy()[: self.records]
         sound = np.isfinite(gradients).all(axis=1, keepdims=True)
         gradients = np.where(sound, gradients, 0.0)
         norms = np.linalg.norm(gradients, axis=1, keepdims=True)
-        clipped = gradients * np.minimum(1.0, self.max_grad_norm * (1 - CLIP_MARGIN) / np.maximum(norms, 1e-300))
-        total = self._grid.round(clipped).sum(axis=0, dtype=np.int64)
+        units = gradients * ((1 - CLIP_MARGIN) / UNIT / np.maximum(norms, self.max_grad_norm))
+        total = np.trunc(units).astype(np.int64).sum(axis=0)
         self._total = total if self._total is None else self._total + total
         for parameter in self.params:
             parameter.grad_sample = None
@@ -72,16 +74,15 @@ class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no type
         total, self._total = self._total, None
         if total is None:
             raise PrivacyError("a step was taken before any gradient was summed")
-        released = torch.from_numpy(self._grid.release(total)).to(self.params[0].dtype)
+        form = NoisySum(total.size, 1.0, self.noise_multiplier, honest=1, unit=UNIT)
+        released = torch.from_numpy(form.decode(form.share(total)) * self.max_grad_norm).to(self.params[0].dtype)
         sizes = [p.numel() for p in self.params]
         for parameter, part in zip(self.params, torch.split(released, sizes), strict=True):
             parameter.grad = part.view_as(parameter)
 
     _total: NDArray[np.int64] | None = None
-
-    @property
-    def _grid(self) -> Grid:
-        return Grid(self.max_grad_norm, self.noise_multiplier)
+    records = SLICE
+    """How many of the slice just differentiated are people; the others fill it up."""
 
 
 def train(
@@ -96,7 +97,7 @@ def train(
 
     Args:
         model: maps (n, d) features to (n,) logits.
-        features: (n, d) float tensor.
+        features: (n, d) tensor.
         labels: (n,) tensor of 0 and 1.
         population: how many records there are, as already *released* with noise; it turns sums into means. The exact
             count is private and is not used.
@@ -104,9 +105,7 @@ def train(
     """
     if population < 1:
         raise PrivacyError("the released number of records must be at least 1")
-    parameters = sum(p.numel() for p in model.parameters())
-    slice_size = max(1, SLICE_VALUES // parameters)
-    guarded = GradSampleModule(model, loss_reduction="sum", strict=True)
+    guarded = GradSampleModule(model.double(), loss_reduction="sum", strict=True)
     expected = max(1.0, settings.sampling_rate * population)
     optimizer = ExactOptimizer(
         torch.optim.SGD(model.parameters(), lr=settings.learning_rate / expected, momentum=settings.momentum),
@@ -120,12 +119,15 @@ def train(
     try:
         for step in range(settings.steps):
             chosen = torch.from_numpy(poisson_sample(len(labels), settings.sampling_rate).nonzero()[0])
-            bounds = [*range(0, max(len(chosen), 1), slice_size), len(chosen)]
-            for start, stop in pairwise(bounds):
-                part = chosen[start:stop]
-                optimizer.signal_skip_step(do_skip=stop != bounds[-1])
+            for start in range(0, max(len(chosen), 1), SLICE):
+                part = chosen[start : start + SLICE]
+                rows = torch.zeros(SLICE, features.shape[1], dtype=torch.float64)
+                targets = torch.zeros(SLICE, dtype=torch.float64)
+                rows[: len(part)], targets[: len(part)] = features[part].double(), labels[part].double()
+                optimizer.records = len(part)
+                optimizer.signal_skip_step(do_skip=start + SLICE < len(chosen))
                 optimizer.zero_grad()
-                loss(guarded(features[part]), labels[part].to(features.dtype)).backward()
+                loss(guarded(rows), targets).backward()
                 optimizer.step()
             optimizer.zero_grad()
             if progress:

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
-from numpy.typing import NDArray
 
+from consent.documents import Campaign
 from consent.errors import ConsentError
 from consent.schema import now
 from credit.errors import FeatureError, ModelError
+from credit.learning import Learner
+from credit.questions import Packed
 from crypto.errors import CryptoError
+from crypto.keys import replace_file
 from crypto.masks import Words
 from server.card import ModelCard
 from server.errors import CampaignStopped, CoordinatorError
-from server.home import CARD_FILE, MODEL_FILE, Coordinator
-from server.run import CampaignRun
+from server.home import CARD_FILE, MODEL_FILE, Coordinator, load_releases
+from server.run import Answers, CampaignRun
 
 NODES_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 300.0
@@ -40,6 +43,9 @@ class FlowerFleet:
 
     grid: Grid
     expected_nodes: int
+    _lenders: dict[int, str] = field(default_factory=dict, init=False)
+    """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot contribute: it
+    lacks the mask key. A release without the lender's contribution is lost, not wrong."""
 
     def _node_ids(self) -> list[int]:
         deadline = time.monotonic() + NODES_TIMEOUT_S
@@ -51,46 +57,64 @@ class FlowerFleet:
             time.sleep(0.1)
         return ids
 
-    def _ask(self, kind: str, content: Callable[[], RecordDict]) -> list[Message]:
-        messages = [Message(content(), dst_node_id=node, message_type=kind) for node in self._node_ids()]
-        replies: Iterable[Message] = self.grid.send_and_receive(messages, timeout=ANSWER_TIMEOUT_S)
-        answers = []
-        for reply in replies:
-            if reply.has_error():
-                raise CampaignStopped(f"a node failed: {reply.error.reason}")
-            refusal = reply.content.config_records["answer"].get("refused")
-            if refusal is not None:
-                raise CampaignStopped(str(refusal))
-            answers.append(reply)
-        return answers
+    def _ask(self, kind: str, nodes: Iterable[int], content: Callable[[], RecordDict]) -> Iterator[tuple[int, Message]]:
+        messages = [Message(content(), dst_node_id=node, message_type=kind) for node in nodes]
+        for reply in self.grid.send_and_receive(messages, timeout=ANSWER_TIMEOUT_S):
+            yield reply.metadata.src_node_id, reply
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        replies = self._ask("query.join", lambda: RecordDict({"request": ConfigRecord({"campaign": campaign_sha256})}))
-        answers = [reply.content.config_records["answer"] for reply in replies]
-        return {str(answer["lender"]): str(answer["mask_key"]) for answer in answers}
+        content = RecordDict({"request": ConfigRecord({"campaign": campaign_sha256})})
+        keys: dict[str, str] = {}
+        for node, reply in self._ask("query.join", self._node_ids(), lambda: content):
+            if (refusal := _refusal(reply)) is not None:
+                raise CampaignStopped(refusal)
+            answer = reply.content.config_records["answer"]
+            lender = str(answer["lender"])
+            if lender in keys:
+                raise CampaignStopped(f"two nodes say that they are {lender}'s")
+            self._lenders[node], keys[lender] = lender, str(answer["mask_key"])
+        return keys
 
-    def release(self, token: str, binning_json: str, weights: NDArray[np.float64]) -> Mapping[str, Words]:
+    def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
         def content() -> RecordDict:
+            arrays = {name: Array(np.asarray(array)) for name, array in packed.arrays.items()}
             return RecordDict(
                 {
-                    "request": ConfigRecord({"token": token, "binning": binning_json}),
-                    "parameters": ArrayRecord({"weights": Array(weights)}),
+                    "request": ConfigRecord({"token": token, "binning": packed.binning}),
+                    "parameters": ArrayRecord(arrays),
                 }
             )
 
         contributions: dict[str, Words] = {}
-        for reply in self._ask("train.release", content):
-            lender = str(reply.content.config_records["answer"]["lender"])
-            contributions[lender] = np.asarray(
-                reply.content.array_records["contribution"]["words"].numpy(), dtype=np.uint64
-            )
-        return contributions
+        refusals: dict[str, str] = {}
+        asked = [node for node, lender in self._lenders.items() if lender in roster]
+        for node, reply in self._ask("train.release", asked, content):
+            lender = self._lenders[node]
+            refusal = _refusal(reply)
+            if refusal is not None:
+                refusals[lender] = refusal
+                continue
+            record = reply.content.array_records.get("contribution") or ArrayRecord()
+            if "words" not in record or record["words"].dtype != "uint64":
+                refusals[lender] = f"{lender} sent something that is not a contribution"
+                continue
+            contributions[lender] = np.asarray(record["words"].numpy())
+        return Answers(contributions, refusals)
 
 
-def release_card(coordinator: Coordinator, run: CampaignRun, population: float, base_rate: float) -> str:
+def _refusal(reply: Message) -> str | None:
+    """Why a node did not do what it was asked; None if it did."""
+    if reply.has_error():
+        return f"a node failed: {reply.error.reason}"
+    said = reply.content.config_records["answer"].get("refused")
+    return None if said is None else str(said)
+
+
+def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner) -> str:
     """Sign the model card, log it, and leave it beside the model; returns its hash."""
-    campaign = run.campaign
+    binning = learner.embedding.binning
     folder = coordinator.folder(campaign.sha256)
+    lenders = load_releases(folder).releases[-1].lenders
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
@@ -99,22 +123,23 @@ def release_card(coordinator: Coordinator, run: CampaignRun, population: float, 
         features=tuple(feature["name"] for feature in campaign.features["features"]),
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
-        lenders=campaign.lenders,
+        lenders=lenders,
         epsilon=campaign.mechanism.epsilon,
         delta=campaign.mechanism.delta,
         mechanism=campaign.mechanism.model_dump(mode="json"),
-        releases=campaign.mechanism.rounds + 1,
-        population_released=population,
-        base_rate_released=base_rate,
+        releases=len(campaign.mechanism.releases),
+        population_released=binning.population,
+        base_rate_released=binning.base_rate,
+        evaluation=learner.evaluation and learner.evaluation.as_dict(),
         released_at=now(),
     )
     token = card.sign(coordinator.key)
+    replace_file(folder / CARD_FILE, token.encode())
     client = coordinator.registry()
     try:
         client.log_model(campaign.sha256, card.sha256, token)
     finally:
         client.close()
-    (folder / CARD_FILE).write_text(token)
     return card.sha256
 
 
@@ -139,15 +164,13 @@ def make_app(coordinator: Coordinator, nodes: int, emit: Emit, receive: Receive)
             if not active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
 
-            def between_rounds(number: int) -> None:
+            def between_releases(number: int) -> None:
                 if number in holds:
-                    emit({"event": "held", "round": number})
+                    emit({"event": "held", "release": number})
                     receive()
 
-            run = CampaignRun(coordinator, campaign, FlowerFleet(grid, nodes), emit, between_rounds)
-            model = run.execute()
-            binning = model.embedding.binning
-            card = release_card(coordinator, run, binning.population, binning.base_rate)
+            run = CampaignRun(coordinator, campaign, FlowerFleet(grid, nodes), emit, between_releases)
+            card = release_card(coordinator, campaign, run.execute())
             emit({"event": "released", "card": card, "folder": str(coordinator.folder(campaign.sha256))})
         except EXPECTED as error:
             emit({"event": "stopped", "reason": str(error)})

@@ -27,8 +27,10 @@ class ModelCard(Document):
     releases: int
     population_released: float
     base_rate_released: float
+    evaluation: dict[str, Any] | None = None
+    """Figures on people nobody trained on, from one noisy sum over all lenders (``credit.evaluation``)."""
     limits: tuple[str, ...] = (
         "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in this model.",
-        "Quality figures are in the evaluation report; none was computed from unprotected lenders' data here.",
+        "Quality figures here are of the noisy sum over held-out people; their errors are those of the noise.",
     )
     released_at: Instant

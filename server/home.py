@@ -1,9 +1,16 @@
-"""The coordinator's folder: ``coordinator.key``, ``consortium.jws``, ``log.head``, and ``campaigns/<hash>/``."""
+"""The coordinator's folder: ``coordinator.key``, ``consortium.jws``, ``log.head``, and ``campaigns/<hash>/``.
+
+A campaign's folder holds the sum of every release, the model and its card. Nothing in it is anybody's: all is released.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.documents import Consortium, Role
-from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
+from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from server.errors import CoordinatorError
 
 KEY_FILE, SETTINGS_FILE = "coordinator.key", "coordinator.json"
-BINNING_FILE, MODEL_FILE, CARD_FILE = "binning.json", "model.safetensors", "model-card.jws"
+MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "progress.json"
 
 
 class CoordinatorSettings(BaseModel):
@@ -71,20 +78,66 @@ class Coordinator:
         return folder
 
 
-def save_round(folder: Path, number: int, weights: NDArray[np.float64]) -> None:
-    """The shared model after round ``number``, whole or not at all."""
-    partial = folder / f"round-{number:03d}.partial"
-    with partial.open("wb") as file:
-        np.save(file, weights, allow_pickle=False)
-    partial.replace(folder / f"round-{number:03d}.npy")
+@dataclass(frozen=True)
+class KeptRelease:
+    """The sum of one release, as it was released, and over which lenders."""
+
+    total: NDArray[np.int64]
+    lenders: tuple[str, ...]
+
+    @property
+    def contributors(self) -> int:
+        return len(self.lenders)
 
 
-def save_binning(folder: Path, text: str) -> None:
-    """The shared binning as JSON, whole or not at all."""
-    partial = folder / "binning.partial"
-    partial.write_text(text)
-    partial.replace(folder / BINNING_FILE)
+@dataclass(frozen=True)
+class Progressed:
+    """How often a release was asked for, and who was lost by then, written before it is: it may have been charged."""
+
+    release: int
+    attempts: int
+    lost: tuple[str, ...]
+
+    def write(self, folder: Path) -> None:
+        replace_file(folder / PROGRESS_FILE, json.dumps([self.release, self.attempts, self.lost]).encode())
 
 
-def load_round(folder: Path, number: int) -> NDArray[np.float64]:
-    return np.asarray(np.load(folder / f"round-{number:03d}.npy", allow_pickle=False), dtype=np.float64)
+@dataclass(frozen=True)
+class KeptReleases:
+    releases: tuple[KeptRelease, ...]
+    attempts_at_next: int
+    lost: tuple[str, ...]
+
+
+def save_release(folder: Path, number: int, total: NDArray[np.int64], lenders: Sequence[str]) -> None:
+    """Keep one release, whole or not at all, durable when this returns."""
+    buffer = io.BytesIO()
+    np.savez(buffer, total=total, lenders=np.array(lenders, dtype=np.str_))
+    replace_file(folder / f"release-{number:03d}.npz", buffer.getvalue())
+
+
+def load_release(folder: Path, number: int) -> KeptRelease | None:
+    """One release that was kept; None if it was not. Raises CoordinatorError if the file is damaged."""
+    path = folder / f"release-{number:03d}.npz"
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            total = np.asarray(file["total"], dtype=np.int64)
+            return KeptRelease(total, tuple(file["lenders"].tolist()))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise CoordinatorError(f"{path} is damaged ({error}); restore it, or propose a new campaign") from error
+
+
+def load_releases(folder: Path) -> KeptReleases:
+    """Every release kept so far, and how often the one after them was asked for before the run was interrupted."""
+    kept: list[KeptRelease] = []
+    while (one := load_release(folder, len(kept))) is not None:
+        kept.append(one)
+    try:
+        release, attempts, lost = json.loads((folder / PROGRESS_FILE).read_text())
+    except FileNotFoundError:
+        release, attempts, lost = 0, 0, []
+    except (OSError, ValueError) as error:
+        raise CoordinatorError(f"{folder / PROGRESS_FILE} is damaged ({error})") from error
+    return KeptReleases(tuple(kept), int(attempts) if release == len(kept) else 0, tuple(lost))

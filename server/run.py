@@ -1,48 +1,59 @@
-"""One campaign, release by release: join, histogram, rounds of training, the averaged model.
+"""One campaign, release by release, until the plan is done.
 
 The fleet is whoever can carry a message to every node and bring the answers back; Flower in production. Nothing here
-sees a single lender's update: contributions are summed as they are, masked.
+sees a single lender's update: contributions are summed as they are, masked, and a sum over fewer lenders than the
+masks were made for is noise. When a lender drops out, the release is attempted again among the rest, with fresh masks
+and fresh noise, as often as the campaign reserved; every attempt is charged. The sums are kept, and the model is a fold
+over them (:mod:`credit.learning`), so a run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from consent.documents import Campaign, MaskKey, ReleaseKind, ReleaseRequest, parameters_sha256
-from credit.binning import Binning, Embedding, Grid, make_binning
+from consent.documents import Campaign, MaskKey, ReleaseRequest
 from credit.features import registry_from
-from credit.models import CreditModel, build, flat
-from crypto.errors import MaskError, SignatureError
+from credit.learning import Learner
+from credit.models import CreditModel
+from credit.planning import spent
+from credit.questions import Packed
+from crypto.errors import CryptoError
 from crypto.masks import Words, unmask
 from server.errors import CampaignStopped
-from server.home import MODEL_FILE, Coordinator, save_binning, save_round
-from server.planning import AVERAGED_SHARE, spent_after
+from server.home import MODEL_FILE, Coordinator, Progressed, load_releases, save_release
 
-Floats = NDArray[np.float64]
 Progress = Callable[[dict[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What came back from one attempt: masked contributions, and what the others said instead."""
+
+    contributions: Mapping[str, Words]
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+
 class Fleet(Protocol):
-    """The nodes of a campaign. Both calls raise CampaignStopped with a node's own words when it refuses."""
+    """The nodes of a campaign."""
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        """Every node's signed mask key, by lender."""
+        """Every node's signed mask key, by lender; raises CampaignStopped with a node's own words when it refuses."""
         ...
 
-    def release(self, token: str, binning_json: str, weights: Floats) -> Mapping[str, Words]:
-        """Every node's masked contribution, by lender."""
+    def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
+        """What the lenders of the roster answer to this request."""
         ...
 
 
-def binning_text(binning: Binning) -> str:
-    """The binning as it is sent to nodes and kept on disk."""
-    return json.dumps(asdict(binning))
+def learner_of(campaign: Campaign) -> Learner:
+    """A campaign's learning before its first release."""
+    registry = registry_from(campaign.features, f"campaign {campaign.id}")
+    return Learner(registry, campaign.model, campaign.mechanism, campaign.seed)
 
 
 @dataclass
@@ -53,83 +64,85 @@ class CampaignRun:
     campaign: Campaign
     fleet: Fleet
     progress: Progress
-    between_rounds: Callable[[int], None]
-    """Called after every round with its number; may wait, for instance while an operator holds the campaign."""
+    between_releases: Callable[[int], None]
+    """Called after every release with its number; may wait, for instance while an operator holds the campaign."""
 
-    def execute(self) -> CreditModel:
-        """Run every release and leave the model file in the campaign's folder."""
-        mask_keys = self._join()
-        grid = Grid(registry_from(self.campaign.features, f"campaign {self.campaign.id}"))
-        embedding = self._histogram(grid, mask_keys)
-        weights = flat(build(self.campaign.model, embedding, seed=self.campaign.seed))
-        binning_json = binning_text(embedding.binning)
-        folder = self.coordinator.folder(self.campaign.sha256)
-        rounds = self.campaign.mechanism.rounds
-        iterates: list[Floats] = []
-        for number in range(1, rounds + 1):
-            total = self._release(number, ReleaseKind.TRAIN, mask_keys, binning_json, weights)
-            weights = total[:-1] / total[-1]
-            save_round(folder, number, weights)
-            iterates.append(weights)
+    def execute(self) -> Learner:
+        """Run every release that has not been run, and leave the model file in the campaign's folder.
+
+        Raises:
+            CampaignStopped: too few lenders are left, or no attempt; what was released so far is kept.
+        """
+        folder, plan = self.coordinator.folder(self.campaign.sha256), self.campaign.mechanism.releases
+        learner, done = learner_of(self.campaign), load_releases(folder)
+        for kept in done.releases:
+            learner.absorb(kept.total, kept.contributors)
+        lost, attempts = set(done.lost), done.attempts_at_next
+        mask_keys = {} if learner.done else self._join(lost)
+        while not learner.done:
+            number = learner.released
+            total, mask_keys = self._release(learner, mask_keys, attempts)
+            learner.absorb(total, len(mask_keys))
+            save_release(folder, number, total, sorted(mask_keys))
+            attempts = 0
             self.progress(
                 {
-                    "event": "round",
-                    "round": number,
-                    "rounds": rounds,
-                    "epsilon": spent_after(self.campaign.mechanism, number),
+                    "event": "release",
+                    "release": number,
+                    "releases": len(plan),
+                    "kind": plan[number].kind,
+                    "epsilon": spent(self.campaign.mechanism, number + 1),
                 }
             )
-            self.between_rounds(number)
-        averaged = np.mean(iterates[-max(1, round(AVERAGED_SHARE * rounds)) :], axis=0)
-        model = CreditModel(self.campaign.model, embedding, averaged)
+            self.between_releases(number)
+        model: CreditModel = learner.model()
         model.save(folder / MODEL_FILE)
-        return model
+        return learner
 
-    def _join(self) -> dict[str, str]:
-        tokens = dict(self.fleet.join(self.campaign.sha256))
-        missing = set(self.campaign.lenders) - set(tokens)
-        if missing or len(tokens) != len(self.campaign.lenders):
-            raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing)) or 'none'}")
+    def _join(self, lost: set[str]) -> dict[str, str]:
+        """The mask keys of every lender but those who were lost before the run was interrupted."""
+        wanted = set(self.campaign.lenders) - lost
+        tokens = {name: key for name, key in self.fleet.join(self.campaign.sha256).items() if name in wanted}
+        if missing := wanted - set(tokens):
+            raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing))}")
         for lender, token in tokens.items():
             try:
                 MaskKey.verify(token, self.coordinator.consortium.party(lender).key)
-            except SignatureError as error:
+            except CryptoError as error:
                 raise CampaignStopped(f"{lender}'s mask key is not signed by {lender}: {error}") from error
         self.progress({"event": "joined", "lenders": sorted(tokens)})
         return tokens
 
-    def _histogram(self, grid: Grid, mask_keys: dict[str, str]) -> Embedding:
-        mechanism = self.campaign.mechanism
-        total = self._release(0, ReleaseKind.HISTOGRAM, mask_keys, "", np.zeros(0))
-        noise_std = mechanism.histogram_noise_multiplier * grid.sensitivity * np.sqrt(len(self.campaign.lenders))
-        binning = make_binning(grid, total, float(noise_std), mechanism.bins)
-        save_binning(self.coordinator.folder(self.campaign.sha256), binning_text(binning))
-        self.progress(
-            {
-                "event": "binned",
-                "bins": sum(len(bins.frequency) for bins in binning.features),
-                "population": binning.population,
-                "epsilon": spent_after(mechanism, 0),
-            }
-        )
-        return Embedding(grid, binning)
-
     def _release(
-        self, number: int, kind: ReleaseKind, mask_keys: dict[str, str], binning_json: str, weights: Floats
-    ) -> Floats:
-        request = ReleaseRequest(
-            campaign_sha256=self.campaign.sha256,
-            release=number,
-            attempt=1,
-            kind=kind,
-            parameters_sha256=parameters_sha256(binning_json, np.ascontiguousarray(weights, dtype="<f8").tobytes()),
-            mask_keys=mask_keys,
-        )
-        answers = self.fleet.release(request.sign(self.coordinator.key), binning_json, weights)
-        if set(answers) != set(self.campaign.lenders):
-            missing = ", ".join(sorted(set(self.campaign.lenders) - set(answers)))
-            raise CampaignStopped(f"release {number} lacks the contribution of {missing}; the sum would be noise")
-        try:
-            return unmask(list(answers.values()))
-        except MaskError as error:
-            raise CampaignStopped(f"release {number} cannot be summed: {error}") from error
+        self, learner: Learner, mask_keys: dict[str, str], attempts: int
+    ) -> tuple[NDArray[np.int64], dict[str, str]]:
+        """The total of one release, and the mask keys of those who contributed."""
+        number, packed = learner.released, learner.question().pack()
+        folder = self.coordinator.folder(self.campaign.sha256)
+        while True:
+            attempts += 1
+            Progressed(number, attempts, tuple(sorted(set(self.campaign.lenders) - set(mask_keys)))).write(folder)
+            request = ReleaseRequest(
+                campaign_sha256=self.campaign.sha256,
+                release=number,
+                attempt=attempts,
+                kind=self.campaign.mechanism.releases[number].kind,
+                parameters_sha256=packed.sha256,
+                mask_keys=mask_keys,
+            )
+            answers = self.fleet.release(request.sign(self.coordinator.key), packed, frozenset(mask_keys))
+            size = learner.task().size
+            whole = {name: w for name, w in answers.contributions.items() if name in mask_keys and w.shape == (size,)}
+            gone = sorted(set(mask_keys) - set(whole))
+            if not gone:
+                return unmask(list(whole.values())), mask_keys
+            said = {name: f"{name} sent {w.shape} words, not {size}" for name, w in answers.contributions.items()}
+            said |= answers.refusals
+            why = "; ".join(said.get(lender, f"{lender} did not answer") for lender in gone)
+            mask_keys = {lender: key for lender, key in mask_keys.items() if lender not in gone}
+            self.progress({"event": "lost", "release": number, "attempt": attempts, "lenders": gone, "reason": why})
+            if len(mask_keys) < self.campaign.mechanism.threshold:
+                raise CampaignStopped(
+                    f"release {number} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders are "
+                    f"fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
+                )

@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
 def test_the_whole_path_runs_from_notice_to_audited_model(finished):
     folder, done, report = finished
     assert report["log"]["verified"] is True
-    assert report["log"]["rosters"] == 3 * (report["campaign"]["mechanism"]["rounds"] + 1)
+    assert report["log"]["rosters"] == 3 * len(report["campaign"]["mechanism"]["releases"])
     assert report["log"]["entries"] == sum(report["log"]["by_type"].values())
     assert report["withdrawn_seen_after"] == 0
     assert report["consent"]["withdrawn"] == 101
@@ -89,7 +89,7 @@ def test_rosters_shrink_by_exactly_those_who_withdrew(finished):
 def test_epsilon_grows_with_every_round(finished):
     spent = [r["epsilon"] for r in finished[2]["rounds"]]
     assert spent == sorted(spent)
-    assert spent[-1] == finished[2]["epsilon_spent"]
+    assert spent[-1] < finished[2]["epsilon_spent"], "and calibration costs as well"
 
 
 def test_the_report_is_self_contained(finished):
@@ -165,7 +165,7 @@ def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(run.glob("coordinator/campaigns/*/round-001.npy")) and time.monotonic() < deadline:
+    while not list(run.glob("coordinator/campaigns/*/release-002.npz")) and time.monotonic() < deadline:
         assert demo.poll() is None, demo.stderr.read()
         time.sleep(0.02)
     pids = subprocess.run(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from consent.authorising import AuthorisationRequest, Situation, require
 from consent.commands.propose_campaign import load_campaign
 from consent.commands.revocations import overdue
-from consent.documents import Authorisation, Campaign, DataUse, Party, ReleaseKind
+from consent.documents import Authorisation, Campaign, DataUse, Party
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
 from consent.storage.tables import (
@@ -25,7 +25,7 @@ from consent.storage.tables import (
 from crypto.documents import canonical_json, document_hash
 from crypto.errors import SignatureError
 from crypto.notes import open_checkpoint
-from privacy.charges import Charge
+from privacy.mechanism import ReleaseKind
 
 
 def active_campaign(registry: Registry, session: Session, lender: Party, sha256: str) -> tuple[Campaign, CampaignRow]:
@@ -65,7 +65,7 @@ def _situation(
         campaign=campaign,
         approved_by=frozenset(approved),
         active=row.activated_at is not None,
-        committed=tuple(Charge(*campaign.planned_charge(release)[1:]) for release in releases),
+        committed=tuple(releases),
         seen=seen,
         acknowledged_at=-1 if acknowledged is None else acknowledged,
         overdue=overdue(registry, session, lender),
@@ -93,7 +93,7 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
             purpose=campaign.purpose,
             node_key=asked.node_key,
             first_release=0,
-            last_release=campaign.mechanism.rounds,
+            last_release=len(campaign.mechanism.releases) - 1,
             code_sha256=campaign.code_sha256,
             mechanism_sha256=document_hash(campaign.mechanism.model_dump(mode="json")),
             max_epsilon=campaign.mechanism.epsilon,

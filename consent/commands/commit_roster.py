@@ -8,10 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.authorising import TOLERANCE
 from consent.commands.authorise import active_campaign
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Campaign, Party, ReleaseKind, Role
+from consent.documents import Campaign, Party, Role
 from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
@@ -19,8 +18,8 @@ from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.documents import canonical_json
 from crypto.keys import unb64
-from privacy.accounting import epsilon_of
-from privacy.charges import Charge
+from privacy.charges import MIN_NOISE_MULTIPLIER, Charge
+from privacy.mechanism import ReleaseKind
 
 MAX_BODY_TEXT = 16_384
 MAX_CARD_TEXT = 262_144
@@ -41,7 +40,7 @@ class CommitmentRequest(BaseModel):
     attempt: int = Field(ge=1, le=100)
     kind: ReleaseKind
     root: Sha256
-    noise_multiplier: float = Field(gt=0)
+    noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER)
     sampling_rate: float = Field(gt=0, le=1)
     steps: int = Field(ge=1, le=100_000)
     sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT), AfterValidator(_base64url)]
@@ -68,11 +67,11 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
             raise NotAllowed(
                 f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign"
             )
-        if request.release > campaign.mechanism.rounds:
+        planned = campaign.planned(request.release)
+        if planned is None:
             raise NotAllowed(f"campaign {campaign.id!r} has no release {request.release}")
-        planned = campaign.planned_charge(request.release)
-        stated = (request.kind, request.noise_multiplier, request.sampling_rate, request.steps)
-        if stated != planned:
+        stated = (request.kind, Charge(request.noise_multiplier, request.sampling_rate, request.steps))
+        if stated != (planned.kind, planned.charge):
             raise NotAllowed(f"release {request.release} is not what campaign {campaign.id!r} planned for it")
         known = select(CommitmentRow).where(
             CommitmentRow.campaign_sha256 == sha256,
@@ -107,10 +106,8 @@ def _require_budget(session: Session, campaign: Campaign, lender: Party, request
             CommitmentRow.campaign_sha256 == campaign.sha256, CommitmentRow.lender == lender.id
         )
     )
-    charges = [Charge(*campaign.planned_charge(release)[1:]) for release in (*releases, request.release)]
-    mechanism = campaign.mechanism
-    if epsilon_of(charges, mechanism.delta) > mechanism.epsilon * (1 + TOLERANCE):
-        raise Conflict(f"the budget of campaign {campaign.id!r} is spent; release {request.release} does not fit in")
+    if reason := campaign.why_not((*releases, request.release)):
+        raise Conflict(f"release {request.release} attempt {request.attempt}: {reason}")
 
 
 def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> int:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from support.house import features
+from support.plans import small_plan
 
 from clients.errors import GateClosed
 from clients.rules import RULES, Success, Use, require
@@ -16,20 +17,16 @@ from consent.documents import (
     Authorisation,
     Campaign,
     DataUse,
-    Mechanism,
-    ReleaseKind,
     ReleaseRequest,
 )
 from consent.schema import now
 from consent.standing import ConsentState, Places, packed
 from crypto.documents import document_hash
 from privacy.charges import Charge
+from privacy.mechanism import ReleaseKind
 
 PURPOSE = "https://w3id.org/dpv#CreditChecking"
-MECHANISM = Mechanism(
-    epsilon=1, delta=1e-5, rounds=2, local_steps=4, sampling_rate=1, clip_norm=2, noise_multiplier=20, bins=14,
-    histogram_noise_multiplier=12, collusion_bound=2,
-)  # fmt: skip
+MECHANISM = small_plan(lenders=2)
 
 
 def use() -> Use:
@@ -48,15 +45,15 @@ def use() -> Use:
         campaign=campaign,
         approval=Approval(campaign_sha256=sha, lender="aspen", approved_at=moment),
         request=ReleaseRequest(
-            campaign_sha256=sha, release=1, attempt=1, kind=ReleaseKind.TRAIN, parameters_sha256="0" * 64, mask_keys={}
+            campaign_sha256=sha, release=1, attempt=1, kind=ReleaseKind.GRAM, parameters_sha256="0" * 64, mask_keys={}
         ),
-        charge=Charge(20, 1, 4),
+        charge=MECHANISM.releases[1].charge,
         authorisation=Authorisation(
             jti="0" * 32, iss="registry", aud="aspen", iat=moment, exp=moment + timedelta(minutes=10),
             authorization_details=(
                 DataUse(
                     actions=tuple(ReleaseKind), datatypes=features().names, identifier=sha, purpose=PURPOSE,
-                    node_key="k" * 43, first_release=0, last_release=2, code_sha256="a" * 64,
+                    node_key="k" * 43, first_release=0, last_release=4, code_sha256="a" * 64,
                     mechanism_sha256=document_hash(MECHANISM.model_dump(mode="json")), max_epsilon=1, delta=1e-5,
                     consent_sequence=7, consent_checkpoint="",
                 ),
@@ -93,12 +90,12 @@ BREAKS = {
     "IssuedToThisNode": lambda u: authorised(u, node_key="o" * 43),
     "InForceNow": lambda u: replace(u, authorisation=changed(u.authorisation, exp=u.moment)),
     "KindIsAuthorised": lambda u: authorised(u, actions=(ReleaseKind.HISTOGRAM,)),
-    "ReleaseInRange": lambda u: replace(u, request=changed(u.request, release=3)),
+    "ReleaseInRange": lambda u: replace(u, request=changed(u.request, release=5)),
     "ForThisPurpose": lambda u: replace(u, state=changed(u.state, purpose="https://w3id.org/dpv#Marketing")),
     "OnTheseFeatures": lambda u: authorised(u, datatypes=("late",)),
     "ByThisCode": lambda u: replace(u, code_sha256="c" * 64),
     "ByThisMechanism": lambda u: authorised(u, mechanism_sha256="d" * 64),
-    "NoLessNoise": lambda u: replace(u, charge=Charge(19.9, 1, 4)),
+    "NoLessNoise": lambda u: replace(u, charge=Charge(u.charge.noise_multiplier * 0.99)),
     "WithinAuthorisedSpend": lambda u: authorised(u, max_epsilon=0.5),
     "ConsentIsFresh": lambda u: replace(u, state=changed(u.state, issued_at=u.moment - timedelta(minutes=3))),
 }

@@ -32,6 +32,7 @@ from schemathesis.specs.openapi.checks import (
 from support.asgi import Answered, Sent, call
 from support.effort import effort
 from support.house import House, build
+from support.plans import stated
 
 from clients.witness import Witness, witness_app
 from consent.api import create_app
@@ -458,12 +459,10 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
         "to": ["auditor"], "body": b64(b"why"),
     }  # fmt: skip
     about = {"type": "use.explained", "subject": borrower.pseudonym, "counts": {"people": 1}, "body": b64(b"what")}
-    charge = house.campaign.planned_charge(0)
     auditor = house.founded.auditor_recipient.public
     commitment = CommitmentRequest(
-        authorisation_id=site.authorisation, release=0, attempt=1, kind=charge[0], root=digest("root"),
-        noise_multiplier=charge[1], sampling_rate=charge[2], steps=charge[3],
-        sealed_body=b64(seal_to(auditor, b"who", b"context")),
+        authorisation_id=site.authorisation, release=0, attempt=1, root=digest("root"),
+        sealed_body=b64(seal_to(auditor, b"who", b"context")), **stated(house.campaign, 0),
     )  # fmt: skip
     person = {
         "pseudonym": f"v1.{b64(hashlib.sha256(b'p').digest())}",

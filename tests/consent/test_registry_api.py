@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 from support.market import open_market, pseudonym
+from support.plans import stated
 
 from consent import registry as registry_module
 from consent.access import declarations
@@ -15,7 +16,7 @@ from consent.commands import record_decisions
 from consent.commands.append_entries import NewEntry, append_entries
 from consent.commands.commit_roster import CommitmentRequest, commit_roster
 from consent.cursors import cursor_of
-from consent.documents import Authorisation, ReleaseKind
+from consent.documents import Authorisation
 from consent.idempotency import remember
 from consent.storage.tables import ConsentEventRow, IdempotencyRow, SubjectRow
 from consent.terms import TRAINING_PURPOSE
@@ -298,12 +299,11 @@ def used(market, person, campaign):
     }  # fmt: skip
     target = f"/v1/campaigns/{campaign.sha256}/authorisations"
     token = market.call(lender.id, "POST", target, asked).json()["token"]
-    kind, noise, rate, steps = campaign.planned_charge(0)
     commit_roster(
         market.registry, lender, campaign.sha256,
         CommitmentRequest(
-            authorisation_id=Authorisation.claimed(token).jti, release=0, attempt=1, kind=ReleaseKind(kind),
-            root="0" * 64, noise_multiplier=noise, sampling_rate=rate, steps=steps, sealed_body="AA",
+            authorisation_id=Authorisation.claimed(token).jti, release=0, attempt=1,
+            root="0" * 64, sealed_body="AA", **stated(campaign, 0),
         ),
     )  # fmt: skip
     entry = NewEntry(type="use.explained", subject=person.pseudonym, body=b64(b"why"))

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 from support.market import MECHANISM, open_market
+from support.plans import stated
 
 from consent.commands.commit_roster import CommitmentRequest, commit_roster
 from consent.commands.record_decisions import record_decisions
@@ -184,12 +185,11 @@ def test_a_spent_budget_is_refused(market):
     consenting(market, 1)
     campaign = market.campaign()
     lender = market.party("aspen")
-    for release in range(MECHANISM.rounds + 1):
+    for release in range(len(MECHANISM.releases)):
         token = authorise(market, campaign).json()["token"]
-        kind, noise, rate, steps = campaign.planned_charge(release)
         request = CommitmentRequest(
-            authorisation_id=Authorisation.claimed(token).jti, release=release, attempt=1, kind=kind, root="0" * 64,
-            noise_multiplier=noise, sampling_rate=rate, steps=steps, sealed_body="AA",
+            authorisation_id=Authorisation.claimed(token).jti, release=release, attempt=1, root="0" * 64,
+            sealed_body="AA", **stated(campaign, release),
         )  # fmt: skip
         commit_roster(market.registry, lender, campaign.sha256, request)
     for attempt in range(2, 101):

@@ -258,6 +258,7 @@ def published(url: str) -> int:
 
 
 @pytest.mark.timeout(240)
+@slow
 def test_workers_that_are_killed_are_replaced_and_nothing_acknowledged_is_lost(site):
     with site.serve("--workers", 3) as served:
         served.ready()

@@ -1,4 +1,4 @@
-"""Secure aggregation: exact in the sum, uniform in everything less."""
+"""Secure aggregation: exact in the sum modulo 2^64, uniform in everything less."""
 
 from functools import reduce
 
@@ -10,10 +10,21 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from crypto.errors import MaskError
-from crypto.masks import FRACTION_BITS, Masks, decode, encode, expand, pair_seed, unmask
+from crypto.masks import Masks, expand, pair_seed, unmask
 
-RELEASE = {"campaign": "c1", "release": 1, "attempt": 1, "roster": "k1 k2 k3"}
-P_VALUE = 1e-8  # some ten chi-square tests in this file; all of them together fail by chance below 1e-6
+RELEASE = {"campaign": "c1", "release": 1, "attempt": 1, "roster": "k1 k2 k3", "parameters": "p1"}
+P_VALUE = 1e-8  # some twenty chi-square tests in this file; all of them together fail by chance below 1e-6
+LOW_ORDER = {
+    "zero": 0,
+    "one": 1,
+    "order 8": 325606250916557431795983626356110631294008115727848805560023387167927233504,
+    "order 8, the other": 39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    "minus one": 2**255 - 20,
+    "zero, not reduced": 2**255 - 19,
+    "one, not reduced": 2**255 - 18,
+    "zero with the unused bit": 2**255,
+}
+"""Curve25519's points of small order, and other ways to write them (https://cr.yp.to/ecdh.html#validate)."""
 
 
 class Party:
@@ -21,72 +32,119 @@ class Party:
         self.name = f"lender-{number}"
         self.private = X25519PrivateKey.from_private_bytes(bytes([number + 1]) * 32)
 
-    def masked(self, values, parties, release=RELEASE):
+    def masks(self, parties, release=RELEASE):
         peers = {p.name: p.private.public_key() for p in parties if p is not self}
-        return Masks.of(self.name, self.private, peers, release).apply(encode(values, len(parties)))
+        return Masks.of(self.name, self.private, peers, release)
+
+    def masked(self, steps, parties, release=RELEASE):
+        return self.masks(parties, release).apply(np.asarray(steps, dtype=np.int64).view(np.uint64))
 
 
 def consortium(size):
     return [Party(i) for i in range(size)]
 
 
+def signed(number):
+    """A whole number as 64 bits hold it."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
 def assert_uniform(words):
-    """Chi-square over the top byte of each word."""
-    counts = np.bincount((np.concatenate(words) >> np.uint64(56)).astype(int), minlength=256)
-    assert counts.sum() >= 256 * 100
-    assert chisquare(counts).pvalue > P_VALUE
+    """Chi-square over the top byte and the bottom byte of each word."""
+    joined = np.concatenate(words)
+    for shift in (56, 0):
+        counts = np.bincount((joined >> np.uint64(shift)).astype(np.uint8), minlength=256)
+        assert counts.sum() >= 256 * 100
+        assert chisquare(counts).pvalue > P_VALUE
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 6), st.integers(0, 50), st.data())
 def test_the_sum_over_all_lenders_is_exact(size, length, data):
-    value = st.floats(-1e9, 1e9)
-    vectors = [np.array(data.draw(st.lists(value, min_size=length, max_size=length))) for _ in range(size)]
+    steps = st.lists(st.integers(-(2**60), 2**60), min_size=length, max_size=length)
+    vectors = [data.draw(steps) for _ in range(size)]
     parties = consortium(size)
     total = unmask([p.masked(v, parties) for p, v in zip(parties, vectors, strict=True)])
-    fixed = [sum(round(float(v[i]) * 2**FRACTION_BITS) for v in vectors) for i in range(length)]
-    assert total.tolist() == [number / 2**FRACTION_BITS for number in fixed]
+    assert total.dtype == np.int64
+    assert total.tolist() == [sum(column) for column in zip(*vectors, strict=True)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=6))
+def test_a_sum_that_wraps_is_exact_modulo_2_to_the_64(steps):
+    parties = consortium(len(steps))
+    total = unmask([p.masked([step], parties) for p, step in zip(parties, steps, strict=True)])
+    assert total.tolist() == [signed(sum(steps))]
+
+
+def test_the_largest_and_the_smallest_whole_number_wrap_as_integers_do():
+    parties = consortium(3)
+    for steps, expected in (
+        ((2**63 - 1, 1, 0), -(2**63)),
+        ((-(2**63), -1, 0), 2**63 - 1),
+        ((2**62, 2**62, 2**62), signed(3 * 2**62)),
+        ((-(2**63), 2**63 - 1, 1), 0),
+    ):
+        masked = [p.masked([step], parties) for p, step in zip(parties, steps, strict=True)]
+        assert unmask(masked).tolist() == [expected]
 
 
 def test_the_sum_does_not_depend_on_the_order_of_arrival():
     parties = consortium(4)
-    masked = [p.masked(np.array([1.5, -2.0]), parties) for p in parties]
-    assert unmask(masked[::-1]).tolist() == unmask(masked).tolist() == [6.0, -8.0]
+    masked = [p.masked([15, -20], parties) for p in parties]
+    assert unmask(masked[::-1]).tolist() == unmask(masked).tolist() == [60, -80]
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(-1e10, 1e10)))
-def test_a_fixed_point_value_is_within_half_a_step_of_the_truth(values):
-    assert np.abs(decode(encode(np.array(values), 2)) - values).max(initial=0) <= 2.0 ** -(FRACTION_BITS + 1)
-
-
-@pytest.mark.parametrize("values", [np.zeros(2000), np.full(2000, -1.0), np.linspace(-1e9, 1e9, 2000)])
-def test_one_lenders_masked_vector_is_uniform_whatever_it_holds(values):
+@pytest.mark.parametrize("steps", [np.zeros(2000), np.full(2000, -1), np.arange(2000) * 10**12, np.full(2000, 2**62)])
+def test_one_lenders_masked_vector_is_uniform_whatever_it_holds(steps):
     parties = consortium(2)
-    assert_uniform([parties[0].masked(values, parties, RELEASE | {"attempt": n}) for n in range(40)])
+    assert_uniform([parties[0].masked(steps, parties, RELEASE | {"attempt": n}) for n in range(40)])
 
 
 def test_one_coordinate_is_uniform_over_many_attempts():
     parties = consortium(2)
     attempts = [RELEASE | {"attempt": n} for n in range(3000)]
-    assert_uniform([parties[0].masked(np.full(10, 3.0), parties, attempt) for attempt in attempts])
+    assert_uniform([parties[0].masked(np.full(10, 3), parties, attempt) for attempt in attempts])
 
 
-@pytest.mark.parametrize("subset", [(0, 1), (0, 3), (0, 1, 2), (1, 2, 3)])
+@pytest.mark.parametrize("subset", [(0,), (3,), (0, 1), (0, 3), (0, 1, 2), (1, 2, 3)])
 def test_the_sum_of_some_but_not_all_lenders_is_uniform(subset):
     parties = consortium(4)
     sums = []
     for attempt in range(30):
-        masked = [p.masked(np.full(1000, 7.0), parties, RELEASE | {"attempt": attempt}) for p in parties]
-        assert unmask(masked).tolist() == [28.0] * 1000
+        masked = [p.masked(np.full(1000, 7), parties, RELEASE | {"attempt": attempt}) for p in parties]
+        assert unmask(masked).tolist() == [28] * 1000
         sums.append(reduce(np.add, (masked[i] for i in subset)))
     assert_uniform(sums)
 
 
+def test_colluders_who_take_their_masks_off_again_still_see_a_uniform_vector():
+    a, b, *colluders = parties = consortium(4)
+    seen = []
+    for attempt in range(30):
+        release = RELEASE | {"attempt": attempt}
+        with_colluders = [Masks.of(a.name, a.private, {c.name: c.private.public_key()}, release) for c in colluders]
+        known = reduce(np.add, (masks.apply(np.zeros(1000, np.uint64)) for masks in with_colluders))
+        seen.append(a.masked(np.full(1000, 7), parties, release) - known)
+        of_b = Masks.of(a.name, a.private, {b.name: b.private.public_key()}, release)
+        assert (seen[-1] == of_b.apply(np.full(1000, 7, np.uint64))).all()
+    assert_uniform(seen)
+
+
 @pytest.mark.parametrize(
-    "change", [{"attempt": 2}, {"release": 2}, {"campaign": "c2"}, {"roster": "k1 k2 k4"}, {"more": 1}]
+    "change",
+    [
+        {"attempt": 2},
+        {"release": 2},
+        {"campaign": "c2"},
+        {"roster": "k1 k2 k4"},
+        {"parameters": "p2"},
+        {"more": 1},
+        {"attempt": "1"},
+    ],
+    ids=str,
 )
-def test_another_attempt_release_or_roster_gives_unrelated_masks(change):
+def test_another_attempt_release_roster_or_question_gives_unrelated_masks(change):
     parties = consortium(2)
     first = parties[0].masked(np.zeros(64), parties)
     second = parties[0].masked(np.zeros(64), parties, RELEASE | change)
@@ -94,10 +152,18 @@ def test_another_attempt_release_or_roster_gives_unrelated_masks(change):
     assert first.tolist() == parties[0].masked(np.zeros(64), parties, dict(reversed(RELEASE.items()))).tolist()
 
 
+def test_every_lender_has_unrelated_masks_with_each_of_its_peers():
+    parties = consortium(4)
+    seeds = [{seed for _, seed in p.masks(parties).signs_and_seeds} for p in parties]
+    assert [len(mine) for mine in seeds] == [3] * 4
+    assert len(set.union(*seeds)) == 6
+
+
 def test_masks_of_different_views_of_a_release_do_not_cancel():
     a, b = parties = consortium(2)
-    total = unmask([a.masked(np.zeros(8), parties), b.masked(np.zeros(8), parties, RELEASE | {"roster": "forged"})])
-    assert (np.abs(total) > 1).any()
+    for change in ({"roster": "forged"}, {"parameters": "forged"}, {"attempt": 2}):
+        total = unmask([a.masked(np.zeros(8), parties), b.masked(np.zeros(8), parties, RELEASE | change)])
+        assert (np.abs(total.astype(float)) > 2**32).any()
 
 
 def test_two_lenders_share_one_seed_of_32_bytes_per_pair():
@@ -111,6 +177,13 @@ def test_two_lenders_share_one_seed_of_32_bytes_per_pair():
     assert len(ab) == 32
     others = {seed(a, c, a.name, c.name), seed(b, c, b.name, c.name), seed(a, b, b.name, a.name)}
     assert len(others | {ab}) == 4
+
+
+def test_one_key_under_two_names_does_not_give_one_mask_twice():
+    me, other = consortium(2)
+    key = other.private.public_key()
+    masks = Masks.of(me.name, me.private, {"lender-1": key, "lender-2": key}, RELEASE)
+    assert len({seed for _, seed in masks.signs_and_seeds}) == 2
 
 
 def test_words_come_from_the_chacha20_key_stream():
@@ -131,38 +204,35 @@ def test_a_lender_alone_is_refused():
 
 
 def test_a_lender_among_its_own_peers_is_refused():
-    me = Party(0)
-    with pytest.raises(MaskError, match="hides nothing"):
-        Masks.of(me.name, me.private, {me.name: me.private.public_key()}, RELEASE)
+    me, other = consortium(2)
+    for peers in ({me.name: me.private.public_key()}, {p.name: p.private.public_key() for p in (me, other)}):
+        with pytest.raises(MaskError, match="hides nothing"):
+            Masks.of(me.name, me.private, peers, RELEASE)
+
+
+@pytest.mark.parametrize("point", LOW_ORDER.values(), ids=LOW_ORDER)
+def test_a_peers_key_of_low_order_is_refused(point):
+    peers = {"b": Party(1).private.public_key(), "c": X25519PublicKey.from_public_bytes(point.to_bytes(32, "little"))}
+    with pytest.raises(MaskError, match="'c' is of low order"):
+        Masks.of("a", Party(0).private, peers, RELEASE)
 
 
 def test_masking_leaves_the_input_alone():
-    words = encode(np.ones(3), 2)
-    before = words.tolist()
+    words = np.arange(3, dtype=np.uint64)
     Masks.of("a", Party(0).private, {"b": Party(1).private.public_key()}, RELEASE).apply(words)
-    assert words.tolist() == before
+    assert words.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("parties", [2, 5])
-def test_a_value_beyond_fixed_point_is_cut_and_never_refused(parties):
-    """A refusal would depend on this lender's value alone, and so tell it."""
-    limit = 2.0 ** (62 - FRACTION_BITS) / parties
-    values = np.array([float("nan"), float("inf"), float("-inf"), 1e300, -1e300])
-    assert decode(encode(values, parties)) == pytest.approx([0.0, limit, -limit, limit, -limit])
+def test_adding_up_leaves_the_contributions_alone():
+    words = [np.ones(3, np.uint64), np.ones(3, np.uint64)]
+    assert unmask(words).tolist() == [2, 2, 2]
+    assert [w.tolist() for w in words] == [[1, 1, 1], [1, 1, 1]]
 
 
-def test_a_peer_s_key_of_low_order_is_refused():
-    with pytest.raises(MaskError, match="low order"):
-        Masks.of("a", Party(0).private, {"b": X25519PublicKey.from_public_bytes(bytes(32))}, RELEASE)
-
-
-@pytest.mark.parametrize("parties", [2, 3, 6])
-def test_the_sum_of_the_largest_values_does_not_wrap(parties):
-    largest = 2.0 ** (62 - FRACTION_BITS) / parties
-    total = reduce(np.add, [encode(np.array([largest, -largest]) * (1 - 1e-12), parties)] * parties)
-    assert decode(total) == pytest.approx([2.0**38, -(2.0**38)])
-    cut = reduce(np.add, [encode(np.array([1e300]), parties)] * parties)
-    assert decode(cut) == pytest.approx([2.0**38])
+def test_masks_do_not_show_their_seeds():
+    parties = consortium(2)
+    masks = parties[0].masks(parties)
+    assert repr(masks.signs_and_seeds[0][1]) not in repr(masks)
 
 
 def test_masked_vectors_of_different_lengths_are_refused():

@@ -1,18 +1,20 @@
-"""What releases cost, against closed forms and a second accountant."""
+"""What releases cost, against closed forms and other accountants."""
 
 import math
 import warnings
 
 import numpy as np
 import pytest
+from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting.pld import PLDAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opacus.accountants import PRVAccountant, RDPAccountant
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
-from privacy.charges import Budget, Charge, merge
+from privacy.accounting import calibrate, epsilon_of, gaussian_epsilon, gaussian_multiplier, rho_of
+from privacy.charges import MAX_STEPS, MIN_NOISE_MULTIPLIER, Budget, Charge, merge
 from privacy.errors import PrivacyError
 
 DELTA = 1e-5
@@ -72,6 +74,40 @@ def test_one_sampled_step_costs_what_its_closed_form_says_and_never_less(sigma, 
     assert truth <= epsilon_of([Charge(sigma, rate)], DELTA) <= truth * 1.001 + 1e-3
 
 
+def pld_epsilon(charges, delta):
+    """Google's accountant at its own, ten times finer discretisation, charge after charge, nothing in closed form."""
+    accountant = PLDAccountant()
+    for charge in charges:
+        event = GaussianDpEvent(charge.noise_multiplier)
+        if charge.sampling_rate < 1:
+            event = PoissonSampledDpEvent(charge.sampling_rate, event)
+        accountant.compose(SelfComposedDpEvent(event, charge.steps))
+    return accountant.get_epsilon(delta)
+
+
+@pytest.mark.parametrize(
+    ("delta", "charges"),
+    [
+        (1e-5, [Charge(1.0)]),
+        (1e-9, [Charge(0.5)]),
+        (1e-5, [Charge(20.0)]),
+        (1e-9, [Charge(30.0, steps=40)]),
+        (1e-5, [Charge(100.0, steps=1000), Charge(1.5)]),
+        (1e-5, [Charge(0.8, 0.1)]),
+        (1e-5, [Charge(50.0, 0.5)]),
+        (1e-5, [Charge(1.0, 0.01, 500)]),
+        (1e-9, [Charge(2.0, 0.2, 50)]),
+        (1e-5, [Charge(3.0), Charge(4.0, 0.5, 2)]),
+        (1e-9, [Charge(4.0), Charge(8.0, steps=10), Charge(1.5, 0.02, 100)]),
+        (1e-5, [Charge(3.0, 0.9, 20), Charge(4.0, 0.1, 30), Charge(6.0)]),
+        (1e-9, [Charge(40.0, steps=3), Charge(20.0, 0.3, 10)]),
+    ],
+)
+def test_any_mixture_costs_what_a_finer_accountant_says_and_never_less(charges, delta):
+    truth = pld_epsilon(charges, delta)
+    assert truth <= epsilon_of(charges, delta) <= truth * 1.01
+
+
 @pytest.mark.parametrize(("sigma", "rate", "steps"), [(1.0, 0.01, 500), (0.8, 0.05, 60), (2.0, 0.2, 50)])
 def test_sampled_training_costs_what_two_other_accountants_say(sigma, rate, steps):
     ours = epsilon_of([Charge(sigma, rate, steps)], DELTA)
@@ -84,6 +120,54 @@ def test_sampled_training_costs_what_two_other_accountants_say(sigma, rate, step
     tight, loose = witnesses
     assert ours == pytest.approx(tight, rel=0.01, abs=0.01)  # PRV promises 0.01
     assert ours < loose
+
+
+def test_a_mixture_costs_what_opacus_accountant_says():
+    # Two noise levels; a full batch is a sample of everybody.
+    accountant = PRVAccountant()
+    accountant.history = [(4.0, 1.0, 3), (1.5, 0.05, 60)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tight = accountant.get_epsilon(DELTA)
+    assert epsilon_of([Charge(4.0, steps=3), Charge(1.5, 0.05, 60)], DELTA) == pytest.approx(tight, rel=0.01, abs=0.01)
+
+
+@given(st.floats(1e-3, 50), st.floats(1e-12, 0.1))
+def test_the_epsilon_of_a_gaussian_is_on_its_own_curve(mu, delta):
+    epsilon = gaussian_epsilon(mu, delta)
+    curve = norm.cdf(-epsilon / mu + mu / 2) - math.exp(epsilon + norm.logcdf(-epsilon / mu - mu / 2))
+    assert epsilon >= 0
+    assert curve <= delta * (1 + 1e-6) + 1e-15
+    assert epsilon == 0 or curve == pytest.approx(delta, rel=1e-6, abs=1e-15)
+
+
+full_batch = st.lists(st.builds(Charge, st.floats(0.5, 1000), st.just(1.0), st.integers(1, 100)), max_size=6)
+
+
+@given(full_batch, st.sampled_from([1e-5, 1e-9]))
+def test_rho_is_half_of_squared_mu_and_bounds_epsilon(charges, delta):
+    rho = rho_of(charges)
+    assert rho == pytest.approx(sum(c.steps / (2 * c.noise_multiplier**2) for c in charges), rel=1e-12)
+    # Bun & Steinke 2016, proposition 1.3.
+    assert epsilon_of(charges, delta) <= (rho + 2 * math.sqrt(rho * math.log(1 / delta))) * (1 + 2e-4)
+
+
+def test_rho_of_nothing_is_nothing_and_of_a_sample_is_not_known():
+    assert rho_of([]) == 0
+    assert rho_of([Charge(2.0)]) == 0.125
+    assert rho_of([Charge(2.0), Charge(2.0, 0.5)]) == math.inf
+    assert rho_of(iter([Charge(2.0, 0.999), Charge(2.0)])) == math.inf
+
+
+def test_what_protects_nobody_is_infinite_and_not_an_error():
+    assert epsilon_of([Charge(0.1, steps=200)], DELTA) == math.inf
+    assert epsilon_of([Charge(0.1, steps=200), Charge(2.0, 0.1)], DELTA) == math.inf
+    assert 1000 < epsilon_of([Charge(0.1, steps=20)], DELTA) < math.inf
+
+
+def test_a_ledger_longer_than_one_release_can_be_is_still_counted():
+    ledger = [Charge(3000.0, steps=MAX_STEPS), Charge(3000.0, steps=MAX_STEPS)]
+    assert epsilon_of(ledger, DELTA) == pytest.approx(gdp_epsilon(math.sqrt(2 * MAX_STEPS) / 3000, DELTA), rel=1e-3)
 
 
 def test_nothing_costs_nothing():
@@ -137,6 +221,9 @@ def test_one_more_charge_never_costs_less():
         (3.0, 1.0, 50, ()),
         (2.0, 0.05, 40, ()),
         (4.0, 0.1, 20, (Charge(3.0), Charge(4.0, 0.5, 2))),
+        (8.0, 1.0, 1, ()),
+        (0.05, 1.0, 1, ()),
+        (1.0, 1.0, 3, (Charge(6.0), Charge(9.0, steps=2))),
     ],
 )
 def test_calibration_finds_the_least_noise_that_fits(epsilon, rate, steps, fixed):
@@ -156,13 +243,30 @@ def test_calibration_is_refused_when_other_releases_leave_nothing():
         calibrate(Budget(1.0, DELTA), 1.0, 1, [Charge(1.0)])
 
 
+def test_what_remains_is_less_noise_for_who_asks_last():
+    """Full batches: squared mu of the whole budget, less that of the others."""
+    budget, fixed = Budget(2.0, DELTA), (Charge(5.0), Charge(4.0))
+    whole = calibrate(budget, 1.0, 1) ** -2
+    left = whole - rho_of(fixed) * 2
+    assert calibrate(budget, 1.0, 1, fixed) == pytest.approx(left**-0.5, rel=1e-3)
+    assert calibrate(budget, 1.0, 10, fixed) == pytest.approx((left / 10) ** -0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [1e-4, 0.25, 1.0])
+def test_a_share_is_of_squared_mu(share):
+    budget = Budget(3.0, DELTA)
+    assert gaussian_multiplier(budget, share) == pytest.approx(gaussian_multiplier(budget, 1.0) * share**-0.5)
+    assert gaussian_multiplier(budget, 1.0) == calibrate(budget, 1.0, 1)
+    assert epsilon_of([Charge(gaussian_multiplier(budget, share), steps=round(1 / share))], DELTA) <= 3.0 * (1 + 1e-9)
+
+
 def test_shares_of_a_budget_add_up_to_the_budget():
     budget = Budget(2.0, DELTA)
     charges = [Charge(gaussian_multiplier(budget, share)) for share in (0.2, 0.3, 0.5)]
     assert epsilon_of(charges, DELTA) == pytest.approx(2.0, rel=5e-3)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.0001, 1.5, float("nan"), float("inf")])
 def test_a_share_that_is_no_share_is_refused(share):
     with pytest.raises(PrivacyError, match="share"):
         gaussian_multiplier(Budget(1.0, DELTA), share)
@@ -181,6 +285,8 @@ def test_a_share_that_is_no_share_is_refused(share):
         (1.0, math.nan, 1),
         (1.0, 1.0, 0),
         (1.0, 1.0, -3),
+        (MIN_NOISE_MULTIPLIER * 0.999, 1.0, 1),
+        (1.0, 1.0, MAX_STEPS + 1),
     ],
 )
 def test_what_cannot_be_charged_is_refused(sigma, rate, steps):

@@ -1,5 +1,7 @@
 """DP-SGD against a loop over records, one at a time."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from privacy import dpsgd
 from privacy.charges import Charge
 from privacy.dpsgd import DpSgd, train
 from privacy.errors import PrivacyError
-from privacy.noise import GRID_STEPS_PER_STD
+from privacy.sums import NoisySum
 
 ALMOST_NO_NOISE = 1e-6
 
@@ -35,13 +37,22 @@ def weights(model):
 
 
 def naive_sum(model, features, labels, clip):
-    """The sum of clipped gradients, one record after the other."""
-    total = 0.0
-    for row, label in zip(features, labels, strict=True):
-        loss = nn.functional.binary_cross_entropy_with_logits(model(row[None]), label[None].float(), reduction="sum")
+    """The sum of clipped gradients, one record after the other, in double precision."""
+    model, total = copy.deepcopy(model).double(), 0.0
+    for row, label in zip(features.double(), labels.double(), strict=True):
+        loss = nn.functional.binary_cross_entropy_with_logits(model(row[None]), label[None], reduction="sum")
         gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(model.parameters()))])
-        total = total + gradient.double().numpy() * min(1.0, clip / float(gradient.norm()))
+        total = total + gradient.numpy() * min(1.0, clip / float(gradient.norm()))
     return total
+
+
+def exact_totals(model, *records, clip_norm=0.3, **changes):
+    """The whole numbers to which each step adds noise."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NoisySum, "share", lambda self, exact: seen.append(exact) or self.on_grid(exact))
+        train(model, *records, settings(clip_norm=clip_norm, **changes), population=len(records[1]) or 1)
+    return seen
 
 
 @pytest.fixture
@@ -77,7 +88,7 @@ def test_several_steps_follow_gradient_descent_with_momentum(records, momentum):
 def test_clipping_in_slices_changes_nothing(records, records_at_once, monkeypatch):
     model = network()
     expected, before = naive_sum(model, *records, 0.3), weights(model)
-    monkeypatch.setattr(dpsgd, "SLICE_VALUES", records_at_once * len(before))
+    monkeypatch.setattr(dpsgd, "SLICE", records_at_once)
     train(model, *records, settings(), population=23)
     assert (before - weights(model)) * 23 == pytest.approx(expected, abs=1e-4)
 
@@ -85,14 +96,45 @@ def test_clipping_in_slices_changes_nothing(records, records_at_once, monkeypatc
 def test_slices_carry_nothing_over_from_step_to_step(records, monkeypatch):
     whole, sliced = network(), network()
     train(whole, *records, settings(steps=3), population=23)
-    monkeypatch.setattr(dpsgd, "SLICE_VALUES", 5 * len(weights(sliced)))
+    monkeypatch.setattr(dpsgd, "SLICE", 5)
     train(sliced, *records, settings(steps=3), population=23)
     assert weights(sliced) == pytest.approx(weights(whole), abs=1e-4)
 
 
+def test_what_fills_up_a_slice_counts_for_nothing(records):
+    """A row of zeros has a gradient too: of every bias."""
+    whole = naive_sum(network(), *records, 0.3)
+    (total,) = exact_totals(network(), *records)
+    assert total * dpsgd.UNIT * 0.3 == pytest.approx(whole, abs=1e-9)
+    (nobody,) = exact_totals(network(), torch.zeros(0, 5), torch.zeros(0))
+    assert not nobody.any()
+
+
 def test_noise_is_added_once_per_step_not_once_per_slice(monkeypatch):
-    monkeypatch.setattr(dpsgd, "SLICE_VALUES", 1)
+    monkeypatch.setattr(dpsgd, "SLICE", 1)
     assert step_on_zeros(1.0).std() == pytest.approx(1.0, rel=0.06)
+
+
+@pytest.mark.parametrize("count", [23, 700])
+def test_what_one_record_adds_does_not_depend_on_the_others(records, count):
+    features, labels = (part.repeat(count // 23 + 1, *[1] * (part.dim() - 1))[:count] for part in records)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(count))
+    (whole,) = exact_totals(network(), features, labels)
+    (shuffled,) = exact_totals(network(), features[order], labels[order])
+    (without,) = exact_totals(network(), features[1:], labels[1:])
+    (alone,) = exact_totals(network(), features[:1], labels[:1])
+    assert shuffled.tolist() == whole.tolist()
+    assert (without + alone).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("value", [1.0, 1e-6, 1e4, 1e30, 1e300, float("nan"), float("inf")])
+@pytest.mark.parametrize("clip", [1e-3, 0.3, 100.0])
+def test_no_record_adds_more_than_the_clip_as_computed(records, value, clip):
+    features, labels = (part[:5].double() for part in records)
+    features[1:] *= value
+    for i in range(5):
+        (total,) = exact_totals(network(), features[i : i + 1], labels[i : i + 1], clip_norm=clip)
+        assert sum(int(x) ** 2 for x in total) <= (1 / dpsgd.UNIT) ** 2
 
 
 def test_one_person_moves_the_sum_by_no_more_than_the_clip(records):
@@ -149,7 +191,8 @@ def step_on_zeros(multiplier, clip=1.0):
 @pytest.mark.parametrize(("multiplier", "clip"), [(1.0, 1.0), (4.0, 0.5), (0.5, 3.0)])
 def test_the_noise_of_a_step_is_multiplier_times_clip(multiplier, clip):
     noise = step_on_zeros(multiplier, clip)
-    expected = multiplier * clip * (1 + multiplier * np.sqrt(20_000) / GRID_STEPS_PER_STD)
+    expected = clip * NoisySum(20_000, 1.0, multiplier, honest=1, unit=dpsgd.UNIT).noise_std(1)
+    assert multiplier * clip <= expected < multiplier * clip * 1.01
     assert noise.std() == pytest.approx(expected, rel=6 / np.sqrt(2 * 20_000))
     assert abs(noise.mean()) < 6 * expected / np.sqrt(20_000)
 

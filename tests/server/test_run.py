@@ -1,4 +1,4 @@
-"""A campaign from the coordinator's side: exact sums, uniform parts, and stopping when something is missing."""
+"""A campaign from the coordinator's side: exact sums, uniform parts, retries that are charged, attacks on all of it."""
 
 from __future__ import annotations
 
@@ -6,83 +6,299 @@ import hashlib
 
 import numpy as np
 import pytest
-from support.house import InMemoryFleet
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from scipy.stats import chisquare
+from support.house import InMemoryFleet, loans
 
 from clients.errors import GateClosed
 from clients.releases import join, release
-from consent.documents import MaskKey, ReleaseKind, ReleaseRequest, parameters_sha256
+from consent.documents import MaskKey, ReleaseRequest
+from consent.errors import Conflict
+from credit.errors import ModelError
 from credit.models import CreditModel
+from credit.questions import Question
 from crypto.errors import SignatureError
-from crypto.keys import SigningKey
-from crypto.masks import decode, unmask
+from crypto.keys import SigningKey, b64
+from crypto.masks import unmask
+from privacy.mechanism import ReleaseKind
+from privacy.sums import NoisySum
 from server.app import release_card
 from server.card import ModelCard
-from server.errors import CampaignStopped
-from server.home import MODEL_FILE
-from server.run import CampaignRun
+from server.errors import CampaignStopped, CoordinatorError
+from server.home import MODEL_FILE, load_release
+from server.run import Answers, CampaignRun, learner_of
+
+P_VALUE = 1e-8
+DROPOUTS = {"plan": {"collusion_bound": 0, "spare_attempts": 1}}
+NOTHING_YET = Question(ReleaseKind.HISTOGRAM).pack()
 
 
 def run(house, fleet=None, **kwargs) -> CampaignRun:
     events = kwargs.pop("events", [])
-    between = kwargs.pop("between_rounds", lambda _: None)
+    between = kwargs.pop("between_releases", lambda _: None)
     return CampaignRun(house.coordinator(), house.campaign, fleet or InMemoryFleet(house), events.append, between)
 
 
+def keys_of(house, *names: str) -> dict[str, str]:
+    return {name: join(house.node(name), house.campaign.sha256) for name in names or house.borrowers}
+
+
 def histogram_request(house, **changes) -> str:
-    keys = {name: join(house.node(name), house.campaign.sha256) for name in house.borrowers}
     fields = {
         "campaign_sha256": house.campaign.sha256,
         "release": 0,
         "attempt": 1,
         "kind": ReleaseKind.HISTOGRAM,
-        "parameters_sha256": parameters_sha256("", b""),
-        "mask_keys": keys,
+        "parameters_sha256": NOTHING_YET.sha256,
+        "mask_keys": changes.pop("mask_keys", None) or keys_of(house),
     }
     return ReleaseRequest(**(fields | changes)).sign(house.coordinator().key)
 
 
+def charges(house, lender: str = "aspen") -> list[tuple[int, int]]:
+    return [(r.release, r.attempt) for _, r in house.node(lender).store.releases(house.campaign.sha256)]
+
+
 def test_a_campaign_ends_in_a_model_that_scores_and_a_signed_logged_card(active):
     events: list[dict] = []
-    finished = run(active, events=events)
-    model = finished.execute()
-    assert [e["event"] for e in events] == ["joined", "binned", "round", "round"]
+    learner = run(active, events=events).execute()
+    assert [e["event"] for e in events] == ["joined"] + ["release"] * len(active.campaign.mechanism.releases)
     assert events[-1]["epsilon"] <= active.campaign.mechanism.epsilon
     folder = active.coordinator().folder(active.campaign.sha256)
     loaded = CreditModel.load(folder / MODEL_FILE)
-    from support.house import loans
-
     table = loans(50, 9)
-    assert np.allclose(loaded.probability(table), model.probability(table))
-    release_card(active.coordinator(), finished, 200.0, 0.3)
+    assert np.allclose(loaded.probability(table), learner.model().probability(table))
+    release_card(active.coordinator(), active.campaign, learner)
     card = ModelCard.verify((folder / "model-card.jws").read_text(), active.coordinator().key.public)
     assert card.model_sha256 == hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
     client = active.client()
     assert any(card.sha256 in leaf.decode() for leaf in client.leaves(client.head().size))
 
 
-def test_a_single_lender_s_contribution_says_nothing(active):
-    """Invariant 6: each masked vector is spread over the whole ring; only the sum means anything."""
+def test_held_out_people_are_evaluated_on_and_never_trained_on(house):
+    house.activate(plan={"hold_out": 0.3})
+    learner = run(house).execute()
+    assert learner.evaluation is not None and learner.evaluation.segments[0].name == "everybody"
+    store = house.node("cedar").store
+    rosters = {r.kind: set(store.members(n)) for n, r in store.releases(house.campaign.sha256)}
+    held = rosters.pop("evaluation")
+    assert held and not any(held & trained for trained in rosters.values())
+    assert held | rosters["gram"] == {p.pseudonym for p in house.consenting("cedar")}
+
+
+def test_a_local_campaign_has_every_lender_train_by_itself(house):
+    house.activate(plan={"kind": "local", "spare_attempts": 0})
+    learner = run(house).execute()
+    assert learner.mechanism.honest(3) == 1
+    assert np.isfinite(learner.model().parameters).all()
+
+
+def test_the_sum_is_exact_and_what_the_lenders_noised(active, monkeypatch):
+    """Masks cancel to the last bit: the total is the sum of the shares as the lenders made them."""
+    shares: list[np.ndarray] = []
+    share = NoisySum.share
+    monkeypatch.setattr(NoisySum, "share", lambda self, exact: shares.append(share(self, exact)) or shares[-1])
+    run(active).execute()
+    folder, lenders = active.coordinator().folder(active.campaign.sha256), len(active.borrowers)
+    for number in range(len(active.campaign.mechanism.releases)):
+        kept = load_release(folder, number)
+        assert kept.total.tolist() == np.sum(shares[number * lenders : (number + 1) * lenders], axis=0).tolist()
+
+
+def test_a_subset_of_contributions_says_nothing(active):
+    """Invariant 6: whatever less than all the coordinator adds up is spread evenly over the whole ring."""
     fleet = InMemoryFleet(active)
     run(active, fleet).execute()
-    for answers in fleet.seen:
-        total = unmask(list(answers.values()))
-        assert np.abs(total).max() < 1e6
-        for words in answers.values():
-            assert np.abs(decode(words)).mean() > 1e9
-            ones = np.unpackbits(words.view(np.uint8)).mean()
-            assert abs(ones - 0.5) < 6 * 0.5 / np.sqrt(64 * len(words))
+    for lenders in (("aspen",), ("cedar",), ("aspen", "birch"), ("birch", "cedar")):
+        partial = [sum(answers[lender] for lender in lenders) for answers in fleet.seen]
+        counts = np.bincount((np.concatenate(partial) >> np.uint64(56)).astype(int), minlength=256)
+        assert counts.sum() > 256 * 3 and chisquare(counts).pvalue > P_VALUE
+    assert np.abs(unmask(list(fleet.seen[0].values()))).max() < 2**40
 
 
-def test_a_missing_contribution_stops_the_campaign(active):
-    fleet = InMemoryFleet(active, absent={"birch"})
+def test_an_interrupted_run_goes_on_from_the_sums_it_kept(house):
+    house.activate(plan={"collusion_bound": 0, "spare_attempts": 1})
+    folder = house.coordinator().folder(house.campaign.sha256)
+
+    class Killed(Exception):
+        pass
+
+    def kill(number: int) -> None:
+        if number == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(house, between_releases=kill).execute()
+    learner = run(house).execute()
+    assert charges(house) == [(number, 1) for number in range(len(house.campaign.mechanism.releases))]
+    again = learner_of(house.campaign)
+    while not again.done:
+        kept = load_release(folder, again.released)
+        again.absorb(kept.total, kept.contributors)
+    assert again.model().parameters.tolist() == learner.model().parameters.tolist(), "the model is a fold over the sums"
+
+
+def test_a_run_that_died_while_it_asked_asks_again_under_the_next_attempt(house):
+    house.activate(**DROPOUTS)
+
+    class Silent(InMemoryFleet):
+        def release(self, token, packed, roster):
+            super().release(token, packed, roster)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(house, Silent(house)).execute()
+    run(house).execute()
+    assert charges(house)[:2] == [(0, 1), (0, 2)], "both were charged"
+
+
+def test_a_run_that_lost_a_lender_goes_on_without_it(house):
+    house.activate(**DROPOUTS)
+
+    class Killed(Exception):
+        pass
+
+    def kill(number: int) -> None:
+        if number == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(house, InMemoryFleet(house, leaving={1: {"birch"}}), between_releases=kill).execute()
+    run(house, InMemoryFleet(house, absent={"birch"})).execute()
+    assert charges(house)[:5] == [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1)], "nothing was asked twice"
+
+
+def test_who_was_lost_is_remembered_when_the_run_dies_while_asking_the_rest(house):
+    house.activate(**DROPOUTS)
+
+    class DyingOnRetry(InMemoryFleet):
+        def release(self, token, packed, roster):
+            if "birch" not in roster:
+                raise KeyboardInterrupt
+            return super().release(token, packed, roster)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(house, DyingOnRetry(house, leaving={1: {"birch"}})).execute()
+    run(house).execute()
+    assert charges(house, "birch") == [(0, 1)]
+    assert (1, 3) in charges(house) and house.campaign.mechanism.spare_attempts == 1
+
+
+def test_a_finished_campaign_needs_nobody_to_give_its_model_again(active):
+    first = run(active).execute()
+    again = run(active, InMemoryFleet(active, absent=set(active.borrowers))).execute()
+    assert again.model().parameters.tolist() == first.model().parameters.tolist()
+
+
+def test_an_answer_of_the_wrong_length_loses_its_sender_not_the_campaign(house):
+    house.activate(**DROPOUTS)
+
+    class Malformed(InMemoryFleet):
+        def release(self, token, packed, roster):
+            answers = super().release(token, packed, roster)
+            return Answers({n: w[:-1] if n == "birch" else w for n, w in answers.contributions.items()})
+
+    events: list[dict] = []
+    run(house, Malformed(house), events=events).execute()
+    assert next(e for e in events if e["event"] == "lost")["reason"].startswith("birch sent")
+
+
+def test_a_damaged_sum_is_not_gone_on_from(active):
+    run(active).execute()
+    path = active.coordinator().folder(active.campaign.sha256) / "release-001.npz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(CoordinatorError, match=r"release-001\.npz is damaged"):
+        run(active).execute()
+
+
+# --- dropping out
+
+
+def test_a_release_is_attempted_again_among_the_rest_and_charged_twice(house):
+    house.activate(**DROPOUTS)
+    events: list[dict] = []
+    learner = run(house, InMemoryFleet(house, leaving={1: {"birch"}}), events=events).execute()
+    lost = next(e for e in events if e["event"] == "lost")
+    assert (lost["release"], lost["attempt"], lost["lenders"]) == (1, 1, ["birch"])
+    assert charges(house)[:4] == [(0, 1), (1, 1), (1, 2), (2, 1)]
+    assert load_release(house.coordinator().folder(house.campaign.sha256), 1).contributors == 2
+    assert learner.done
+    spent = house.node("cedar").store.spent([house.consenting("cedar")[0].pseudonym])
+    assert len(next(iter(spent.values()))) == len(house.campaign.mechanism.releases) + 1
+
+
+def test_what_is_left_after_a_dropout_still_carries_the_whole_noise(house):
+    """Two shares of a half, or three of a third: the same variance, though one share is missing."""
+    plan = house.make_campaign(**DROPOUTS).mechanism
+    for contributors in (2, 3):
+        form = NoisySum(4, 1.0, plan.releases[2].noise_multiplier, plan.honest(contributors))
+        assert form.noise_std(contributors) == pytest.approx(plan.releases[2].noise_multiplier)
+
+
+def test_fewer_lenders_than_the_threshold_stop_the_campaign(active):
+    fleet = InMemoryFleet(active, leaving={1: {"birch"}})
     with pytest.raises(CampaignStopped, match="lacks the contribution of birch"):
         run(active, fleet).execute()
     assert not (active.coordinator().folder(active.campaign.sha256) / MODEL_FILE).exists()
 
 
-def test_a_withdrawal_between_rounds_is_in_force_for_the_next_round(active):
+def test_more_attempts_than_were_reserved_are_refused(house):
+    house.activate(**DROPOUTS)
+    release(house.node(), histogram_request(house), NOTHING_YET)
+    release(house.node(), histogram_request(house, attempt=2), NOTHING_YET)
+    with pytest.raises(GateClosed, match="used up"):
+        release(house.node(), histogram_request(house, attempt=3), NOTHING_YET)
+    assert charges(house) == [(0, 1), (0, 2)]
+
+
+def test_a_second_contribution_to_the_same_attempt_is_refused(house):
+    house.activate(**DROPOUTS)
+    release(house.node(), histogram_request(house), NOTHING_YET)
+    for roster in (keys_of(house), keys_of(house, "aspen", "birch")):
+        with pytest.raises((GateClosed, Conflict), match=r"before|already"):
+            release(house.node(), histogram_request(house, mask_keys=roster), NOTHING_YET)
+    assert charges(house) == [(0, 1)]
+
+
+def test_a_withheld_contribution_cannot_be_played_into_another_attempt(house):
+    """The coordinator keeps birch's first answer back, asks again, and puts the old one into the new sum."""
+    house.activate(**DROPOUTS)
+    old = release(house.node("birch"), histogram_request(house), NOTHING_YET)
+    fresh = [release(house.node(n), histogram_request(house, attempt=2), NOTHING_YET) for n in ("aspen", "cedar")]
+    assert np.abs(unmask([*fresh, old]).astype(float)).mean() > 2**60
+
+
+def test_two_views_of_the_roster_do_not_cancel(house):
+    """If lenders are shown different rosters, the sum is noise, not somebody's update."""
+    house.activate(**DROPOUTS)
+    both = keys_of(house, "aspen", "birch")
+    answers = [
+        release(house.node("aspen"), histogram_request(house, mask_keys=both), NOTHING_YET),
+        release(house.node("birch"), histogram_request(house), NOTHING_YET),
+        release(house.node("cedar"), histogram_request(house), NOTHING_YET),
+    ]
+    for some in (answers, answers[:2], answers[1:]):
+        assert np.abs(unmask(some).astype(float)).mean() > 2**60
+
+
+def test_a_roster_below_the_threshold_or_with_a_stranger_is_refused(active):
+    keys = keys_of(active)
+    for roster, said in (
+        ({**keys, "zelkova": keys["birch"]}, "not of the campaign's lenders"),
+        ({"birch": keys["birch"], "cedar": keys["cedar"]}, "and this one"),
+        ({"aspen": keys["aspen"], "birch": keys["birch"]}, "too few to hide among"),
+    ):
+        with pytest.raises(GateClosed, match=said):
+            release(active.node(), histogram_request(active, mask_keys=roster), NOTHING_YET)
+    assert charges(active) == []
+
+
+# --- keys, signatures, parameters
+
+
+def test_a_withdrawal_between_releases_is_in_force_for_the_next(active):
     person = active.consenting("cedar")[0]
-    run(active, between_rounds=lambda number: active.withdraw(person) if number == 1 else None).execute()
+    run(active, between_releases=lambda number: active.withdraw(person) if number == 1 else None).execute()
     store = active.node("cedar").store
     rosters = {r.release: set(store.members(n)) for n, r in store.releases(active.campaign.sha256)}
     assert person.pseudonym in rosters[0] & rosters[1]
@@ -90,7 +306,7 @@ def test_a_withdrawal_between_rounds_is_in_force_for_the_next_round(active):
 
 
 def test_a_coordinator_without_all_lenders_does_not_start(active):
-    fleet = InMemoryFleet(active, mask_keys=lambda keys: {k: v for k, v in keys.items() if k != "cedar"})
+    fleet = InMemoryFleet(active, absent={"cedar"})
     with pytest.raises(CampaignStopped, match="missing: cedar"):
         run(active, fleet).execute()
 
@@ -102,47 +318,54 @@ def test_a_mask_key_that_its_lender_did_not_sign_is_refused_by_coordinator_and_n
     fleet = InMemoryFleet(active, mask_keys=lambda keys: {**keys, "birch": forged})
     with pytest.raises(CampaignStopped, match="birch's mask key"):
         run(active, fleet).execute()
-    keys = {name: join(active.node(name), active.campaign.sha256) for name in active.borrowers}
     with pytest.raises(SignatureError):
-        release(active.node(), histogram_request(active, mask_keys={**keys, "birch": forged}), "", np.zeros(0))
-
-
-def test_a_roster_with_a_stranger_or_without_a_lender_is_refused(active):
-    keys = {name: join(active.node(name), active.campaign.sha256) for name in active.borrowers}
-    for roster in ({**keys, "zelkova": keys["birch"]}, {"aspen": keys["aspen"], "birch": keys["birch"]}):
-        with pytest.raises(GateClosed, match="not the campaign's list of lenders"):
-            release(active.node(), histogram_request(active, mask_keys=roster), "", np.zeros(0))
-    assert active.node().store.releases(active.campaign.sha256) == []
+        mixed = {**keys_of(active), "birch": forged}
+        release(active.node(), histogram_request(active, mask_keys=mixed), NOTHING_YET)
 
 
 def test_a_mask_key_under_another_name_is_refused(active):
-    keys = {name: join(active.node(name), active.campaign.sha256) for name in active.borrowers}
+    keys = keys_of(active)
     with pytest.raises(SignatureError):
-        release(active.node(), histogram_request(active, mask_keys={**keys, "birch": keys["cedar"]}), "", np.zeros(0))
+        swapped = {**keys, "birch": keys["cedar"]}
+        release(active.node(), histogram_request(active, mask_keys=swapped), NOTHING_YET)
+
+
+def test_a_mask_key_of_an_earlier_campaign_is_refused(active):
+    keys = keys_of(active)
+    active.activate(id="the-next")
+    mixed = {**keys_of(active), "birch": keys["birch"]}
+    with pytest.raises(SignatureError, match="another campaign's"):
+        release(active.node(), histogram_request(active, mask_keys=mixed), NOTHING_YET)
+
+
+def test_a_key_of_one_s_own_that_one_did_not_make_is_refused(active):
+    """A lender's identity key stolen elsewhere must not put another mask key in its own place unnoticed."""
+    other = b64(X25519PrivateKey.generate().public_key().public_bytes_raw())
+    planted = MaskKey(campaign_sha256=active.campaign.sha256, lender="aspen", public=other).sign(active.node().key)
+    with pytest.raises(SignatureError, match="not the one it made"):
+        mixed = {**keys_of(active), "aspen": planted}
+        release(active.node(), histogram_request(active, mask_keys=mixed), NOTHING_YET)
 
 
 def test_a_request_that_the_coordinator_did_not_sign_is_refused(active):
-    keys = {name: join(active.node(name), active.campaign.sha256) for name in active.borrowers}
     request = ReleaseRequest(
         campaign_sha256=active.campaign.sha256, release=0, attempt=1, kind=ReleaseKind.HISTOGRAM,
-        parameters_sha256=parameters_sha256("", b""), mask_keys=keys,
+        parameters_sha256=NOTHING_YET.sha256, mask_keys=keys_of(active),
     )  # fmt: skip
     with pytest.raises(SignatureError):
-        release(active.node(), request.sign(active.node("birch").key), "", np.zeros(0))
+        release(active.node(), request.sign(active.node("birch").key), NOTHING_YET)
 
 
 def test_parameters_that_were_not_signed_are_refused(active):
     with pytest.raises(SignatureError, match="parameters"):
-        release(active.node(), histogram_request(active), "", np.ones(3))
+        release(active.node(), histogram_request(active), Question(ReleaseKind.HISTOGRAM, weights=np.ones(3)).pack())
 
 
-def test_two_views_of_the_roster_do_not_cancel(active):
-    """If a coordinator shows lenders different requests, the sum is noise, not somebody's update."""
-    first = histogram_request(active)
-    second = histogram_request(active, attempt=2)
-    contributions = [
-        release(active.node("aspen"), first, "", np.zeros(0)),
-        release(active.node("birch"), second, "", np.zeros(0)),
-        release(active.node("cedar"), first, "", np.zeros(0)),
-    ]
-    assert np.abs(unmask(contributions)).mean() > 1e9
+def test_parameters_that_do_not_fit_are_refused_before_a_row_is_read_or_anybody_charged(active):
+    finished = run(active).execute()
+    bad = Question(ReleaseKind.GRADIENT, finished.binning, np.eye(3), np.ones(3)).pack()
+    before = charges(active)
+    asked = histogram_request(active, release=2, attempt=2, kind=ReleaseKind.GRADIENT, parameters_sha256=bad.sha256)
+    with pytest.raises(ModelError, match="not a matrix"):
+        release(active.node(), asked, bad)
+    assert charges(active) == before

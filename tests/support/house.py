@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import uvicorn
+from support.plans import small_plan
 
 from clients import node as nodes
+from clients.errors import GateClosed
 from clients.node import Node, approve
 from clients.releases import join, release
 from clients.source import import_book
@@ -29,7 +31,8 @@ from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import Campaign, Mechanism, Notice
+from consent.documents import Campaign, Notice
+from consent.errors import ConsentError
 from consent.naming.client import Names
 from consent.naming.keys import SEEDS, NamingHome
 from consent.naming.service import Namer
@@ -39,6 +42,7 @@ from consent.schema import now
 from consent.standing import Places, packed
 from consent.terms import TRAINING_PURPOSE
 from credit.features import FeatureRegistry, registry_from
+from credit.questions import Packed
 from crypto.cosignatures import CosigningKey
 from crypto.keys import SigningKey, write_secret
 from crypto.masks import Words
@@ -47,9 +51,8 @@ from crypto.pseudonyms import SEED_SIZE
 from demo.borrowers import Borrower, make_notice
 from demo.consortium import Founded, found
 from demo.services import free_port
-from privacy.charges import Budget
 from server import home as server_home
-from server.planning import plan_mechanism
+from server.run import Answers
 
 LENDERS = ("aspen", "birch", "cedar")
 PEOPLE = 60
@@ -170,7 +173,9 @@ class House:
             tokens = [p.first_answer(self.notice, True) for p in people if p.answer != "silent"]
             client.decide(tokens)
 
-    def make_campaign(self, epsilon: float = 1.0, rounds: int = 2, **changes: object) -> Campaign:
+    def make_campaign(
+        self, epsilon: float = 1.0, plan: Mapping[str, object] = MappingProxyType({}), **changes: object
+    ) -> Campaign:
         moment = now()
         fields: dict[str, object] = {
             "id": "test-campaign",
@@ -180,7 +185,7 @@ class House:
             "purpose": TRAINING_PURPOSE,
             "model": "scorecard",
             "features": features().model_dump(mode="json"),
-            "mechanism": _mechanism(epsilon, len(self.borrowers), rounds),
+            "mechanism": small_plan(epsilon, len(self.borrowers), **plan),
             "code_sha256": installed_code(),
             "seed": 0,
             "created_at": moment,
@@ -234,20 +239,26 @@ class InMemoryFleet:
     house: House
     absent: set[str] = field(default_factory=set)
     seen: list[Mapping[str, Words]] = field(default_factory=list)
+    leaving: dict[int, set[str]] = field(default_factory=dict)
+    """Who drops out after so many attempts."""
     mask_keys: Callable[[dict[str, str]], dict[str, str]] = lambda keys: keys
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        tokens = {name: join(self.house.node(name), campaign_sha256) for name in self.house.borrowers}
+        present = [name for name in self.house.borrowers if name not in self.absent]
+        tokens = {name: join(self.house.node(name), campaign_sha256) for name in present}
         return self.mask_keys(tokens)
 
-    def release(self, token: str, binning_json: str, weights: np.ndarray) -> Mapping[str, Words]:
-        answers = {
-            name: release(self.house.node(name), token, binning_json, weights)
-            for name in self.house.borrowers
-            if name not in self.absent
-        }
+    def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
+        answers: dict[str, Words] = {}
+        refusals: dict[str, str] = {}
+        for name in sorted(roster - self.absent):
+            try:
+                answers[name] = release(self.house.node(name), token, packed)
+            except (GateClosed, ConsentError) as error:
+                refusals[name] = str(error)
         self.seen.append(answers)
-        return answers
+        self.absent |= self.leaving.pop(len(self.seen), set())
+        return Answers(answers, refusals)
 
 
 def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> Borrower:
@@ -274,11 +285,6 @@ def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
         with node.naming(workers=1) as naming:
             _KNOWN.update(zip(((node.lender, identity) for identity in new), naming.names(new), strict=True))
     return [_KNOWN[node.lender, identity] for identity in identities]
-
-
-@lru_cache
-def _mechanism(epsilon: float, lenders: int, rounds: int) -> Mechanism:
-    return plan_mechanism(Budget(epsilon, 1e-5), features(), "scorecard", lenders, rounds=rounds)
 
 
 @contextmanager

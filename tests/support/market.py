@@ -20,11 +20,12 @@ import httpx
 from fastapi.testclient import TestClient
 from support.house import features
 from support.identity import GENERAL, PORTAL, TOKEN_ENDPOINT
+from support.plans import small_plan
 
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import Action, Approval, Campaign, Choice, Consortium, Decision, Mechanism, Notice, Party, Role
+from consent.documents import Action, Approval, Campaign, Choice, Consortium, Decision, Notice, Party, Role
 from consent.identity.callers import Caller
 from consent.identity.devissuer import public_jwks
 from consent.identity.links import link_ticket
@@ -40,10 +41,7 @@ from crypto.policies import Log, witnessed_by
 
 LENDERS = ("aspen", "birch", "cedar")
 TEXTS = {"en": "May we train a model with your data?", "zh": "我们可以用您的数据训练模型吗？"}
-MECHANISM = Mechanism(
-    epsilon=1, delta=1e-5, rounds=2, local_steps=4, sampling_rate=1, clip_norm=2, noise_multiplier=20, bins=14,
-    histogram_noise_multiplier=12, collusion_bound=2,
-)  # fmt: skip
+MECHANISM = small_plan(lenders=2)
 _UNLIMITED = {"per_second": 1e6, "burst": 10**9}
 _RATES = dict.fromkeys(("reading", "changing", "login"), _UNLIMITED)
 

@@ -1,0 +1,120 @@
+"""Masking and unmasking beside the arithmetic of Flower's SecAgg+, in one run on one thread.
+
+    python -m benchmarks.secure_sum
+    python -m benchmarks.secure_sum --lenders 20 --size 100000 --json
+
+``mask_ms`` is what one release costs per lender: agreeing on seeds with everybody, masking, and its part of the sum.
+Flower's side runs its own functions in the order of its client and its workflow: shared keys, quantisation, private and
+pairwise masks, modulus, and the server's sum without private masks (nobody drops out, which is its cheapest case).
+Neither side counts messages or noise; the noise of one release is reported apart (``noise_ms``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from flwr.common.secure_aggregation.crypto.symmetric_encryption import generate_shared_key
+from flwr.common.secure_aggregation.ndarrays_arithmetic import (
+    parameters_addition,
+    parameters_mod,
+    parameters_subtraction,
+)
+from flwr.common.secure_aggregation.quantization import quantize
+from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
+
+from benchmarks.machine import machine
+from crypto.masks import Masks, unmask
+from privacy.sums import NoisySum
+
+MOD_RANGE, TARGET_RANGE, CLIPPING_RANGE = 1 << 32, 1 << 22, 8.0
+"""Flower's defaults."""
+
+
+def ours(vectors: list[np.ndarray]) -> float:
+    """Milliseconds per lender; checks that the sum is exact."""
+    names = [f"lender-{number:02d}" for number in range(len(vectors))]
+    private = {name: X25519PrivateKey.generate() for name in names}
+    public = {name: key.public_key() for name, key in private.items()}
+    about = {"campaign": "c", "release": 1, "attempt": 1, "roster": os.urandom(8).hex()}
+    started = time.perf_counter()
+    masked = []
+    for name, vector in zip(names, vectors, strict=True):
+        peers = {other: key for other, key in public.items() if other != name}
+        masked.append(Masks.of(name, private[name], peers, about).apply(vector.view(np.uint64)))
+    total = unmask(masked)
+    elapsed = time.perf_counter() - started
+    if (total != np.sum(vectors, axis=0)).any():
+        raise SystemExit("the sum is not exact")
+    return 1000 * elapsed / len(vectors)
+
+
+def flowers(vectors: list[np.ndarray]) -> float:
+    """Milliseconds per lender of SecAgg+'s arithmetic."""
+    count, shape = len(vectors), [vectors[0].shape]
+    keys = [ec.generate_private_key(ec.SECP384R1()) for _ in range(count)]
+    seeds = [os.urandom(32) for _ in range(count)]
+    floats = [vector / 2.0**20 for vector in vectors]
+    started = time.perf_counter()
+    total = None
+    for me in range(count):
+        quantized = quantize([floats[me]], CLIPPING_RANGE, TARGET_RANGE)
+        quantized = parameters_addition(quantized, pseudo_rand_gen(seeds[me], MOD_RANGE, shape))
+        for other in range(count):
+            if other != me:
+                mask = pseudo_rand_gen(generate_shared_key(keys[me], keys[other].public_key()), MOD_RANGE, shape)
+                combine = parameters_addition if me > other else parameters_subtraction
+                quantized = combine(quantized, mask)
+        masked = parameters_mod(quantized, MOD_RANGE)
+        total = masked if total is None else parameters_addition(total, masked)
+    for seed in seeds:
+        total = parameters_subtraction(total, pseudo_rand_gen(seed, MOD_RANGE, shape))
+    parameters_mod(total, MOD_RANGE)
+    return 1000 * (time.perf_counter() - started) / count
+
+
+def noise(size: int, lenders: int) -> float:
+    """Milliseconds of one lender's exact noise share."""
+    form = NoisySum(size, 1.0, 10.0, lenders - 1)
+    started = time.perf_counter()
+    form.share(np.zeros(size, dtype=np.int64))
+    return 1000 * (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lenders", type=int, default=20)
+    parser.add_argument("--size", type=int, default=100_000, help="coordinates")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    vectors = [rng.integers(-(1 << 22), 1 << 22, options.size, dtype=np.int64) for _ in range(options.lenders)]
+    mine = [ours(vectors) for _ in range(options.repeats)]
+    theirs = [flowers(vectors) for _ in range(max(1, options.repeats // 2))]
+    report = {
+        "machine": machine(),
+        "lenders": options.lenders,
+        "size": options.size,
+        "seed": options.seed,
+        "mask_ms": statistics.median(mine),
+        "flower_ms": statistics.median(theirs),
+        "ratio_to_flower": statistics.median(mine) / statistics.median(theirs),
+        "noise_ms": noise(options.size, options.lenders),
+    }
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, value in report.items():
+        print(f"{name:20} {value:,.4g}" if isinstance(value, float) else f"{name:20} {value}")
+
+
+if __name__ == "__main__":
+    main()

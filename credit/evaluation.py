@@ -1,0 +1,218 @@
+"""How good a model is on people nobody trained on, from one noisy histogram over all lenders.
+
+A held-out person adds one to a score cell for everybody and one for each segment, by label, and one to a bin of every
+feature. From the noisy counts follow AUC, KS, calibration and population stability, each with a standard error: the
+histogram is noised again, which costs nothing, and the figure computed again. No lender's own figures exist anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from credit.binning import Binning
+from credit.features import DataCategory, FeatureRegistry
+
+Floats = NDArray[np.float64]
+
+AGE = re.compile(r"(?i)(?<![a-z])age(?![a-z])|年龄")
+AGE_BANDS = ((0, 25), (25, 35), (35, 50), (50, 200))
+REDRAWS = 200
+PSI_FLOOR = 1e-4
+
+
+class ScoreCells:
+    """Cells of log-odds of bad, a fifth wide within +-8, for good and then for bad."""
+
+    EDGES = np.linspace(-8.0, 8.0, 81)
+    WIDTH = len(EDGES) + 1
+    SIZE = 2 * WIDTH
+    CENTRES = np.concatenate([[-8.1], (EDGES[1:] + EDGES[:-1]) / 2, [8.1]])
+
+    @classmethod
+    def count(cls, logits: Floats, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Exact counts; each person adds 1 to one cell."""
+        cells = np.searchsorted(cls.EDGES, np.nan_to_num(logits)) + cls.WIDTH * labels
+        return np.bincount(cells, minlength=cls.SIZE)
+
+
+def evaluation_weight(features: int) -> int:
+    """Score cells are counted this many times, so that features, of which there are many, do not drown them."""
+    return max(1, round(math.sqrt(features)))
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Groups that a model must serve: everybody; thin files, without any bureau history, and thick ones; age bands."""
+
+    registry: FeatureRegistry
+    bureau: tuple[str, ...]
+    age: str | None
+
+    @classmethod
+    def of(cls, registry: FeatureRegistry) -> Segments:
+        bureau = tuple(f.name for f in registry.features if f.category is DataCategory.BUREAU)
+        ages = [
+            f.name
+            for f in registry.features
+            if f.kind != "category" and f.category is DataCategory.IDENTITY and AGE.search(f.name.replace("_", " "))
+        ]
+        return cls(registry, bureau, ages[0] if ages else None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        files = ("thin file", "thick file") if self.bureau else ()
+        bands = tuple(f"age {low} to {high - 1}" for low, high in AGE_BANDS) if self.age else ()
+        return ("everybody", *files, *bands)
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
+
+    @property
+    def per_person(self) -> int:
+        """In how many segments one person can be."""
+        return 1 + bool(self.bureau) + bool(self.age)
+
+    def rows(self, table: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:
+        """Who of a table is in each segment, in the order of :attr:`names`."""
+        yield np.ones(len(table), dtype=bool)
+        if self.bureau:
+            thin = table[list(self.bureau)].isna().all(axis=1).to_numpy()
+            yield thin
+            yield ~thin
+        if self.age:
+            years = table[self.age].to_numpy(dtype=np.float64)
+            for low, high in AGE_BANDS:
+                yield (years >= low) & (years < high)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and its standard error from the noise (not from the sample)."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class SegmentQuality:
+    """One segment's figures; ``auc`` and the rest are absent where the noise is as large as the group."""
+
+    name: str
+    people: Figure
+    bad_rate: Figure | None
+    auc: Figure | None
+    ks: Figure | None
+    ece: Figure | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a campaign may say about its model: the whole, the segments, the stability of scores and features."""
+
+    segments: tuple[SegmentQuality, ...]
+    psi_score: Figure | None
+    psi_features: dict[str, Figure]
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def _tidy(counts: Floats) -> Floats:
+    return np.maximum(counts, 0.0)
+
+
+def auc_of(counts: Floats) -> float:
+    """AUC of (2, cells) counts, which may be noisy; people in the same cell count half."""
+    good, bad = counts
+    below = np.cumsum(good) - good / 2
+    return float((bad * below).sum() / max(bad.sum() * good.sum(), 1e-9))
+
+
+def ks_of(counts: Floats) -> float:
+    good, bad = _tidy(counts)
+    apart = np.cumsum(good) / max(good.sum(), 1e-9) - np.cumsum(bad) / max(bad.sum(), 1e-9)
+    return float(np.abs(apart).max())
+
+
+def ece_of(counts: Floats, groups: int = 10) -> float:
+    """Expected calibration error of (2, cells) counts in ``groups`` of about equal size."""
+    good, bad = counts
+    people = _tidy(good + bad)
+    group = np.minimum((np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * groups, groups - 1).astype(int)
+    total = np.bincount(group, people, groups)
+    expected = np.bincount(group, people / (1 + np.exp(-ScoreCells.CENTRES)), groups)
+    seen = np.bincount(group, bad, groups)
+    return float(np.abs(expected - seen)[total > 0].sum() / max(people.sum(), 1e-9))
+
+
+def psi_of(expected: Floats, actual: Floats) -> float:
+    """Population stability index of two (noisy) distributions (Siddiqi 2006, chapter 8)."""
+    e, a = (np.maximum(_tidy(x) / max(_tidy(x).sum(), 1e-9), PSI_FLOOR) for x in (expected, actual))
+    return float(((a - e) * np.log(a / e)).sum())
+
+
+def deciles(counts: Floats) -> NDArray[np.int64]:
+    """Ten groups of score cells with about equal numbers of people."""
+    people = _tidy(counts.sum(axis=0))
+    group: NDArray[np.int64] = np.minimum((np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * 10, 9).astype(
+        int
+    )
+    return group
+
+
+def _figure(of: Callable[[Floats], float], counts: Floats, noise: float, rng: np.random.Generator) -> Figure:
+    """A figure of noisy counts. Noising them again shows how far noise carries it on average, which is taken off, and
+    how far it scatters; both are in the error."""
+    plain = of(counts)
+    again = [of(counts + rng.normal(0, noise, counts.shape)) for _ in range(REDRAWS)]
+    carried = float(np.mean(again)) - plain
+    return Figure(max(plain - carried, 0.0), math.hypot(float(np.std(again)), carried))
+
+
+def evaluate(
+    total: Floats, noise_std: float, registry: FeatureRegistry, binning: Binning, trained_on: Floats | None
+) -> Evaluation:
+    """Figures of a released evaluation.
+
+    Args:
+        total: the noisy sum, weights as :class:`credit.tasks.EvaluationTask` lays it out.
+        noise_std: of each of its coordinates.
+        binning: whose frequencies are those of the training population.
+        trained_on: (2, cells) noisy score counts of the training population, if there are any.
+    """
+    rng = np.random.default_rng(0)
+    segments, weight = Segments.of(registry), evaluation_weight(len(registry.features))
+    scores, rest = np.split(total, [ScoreCells.SIZE * segments.count])
+    noise = noise_std / weight
+    by_segment = scores.reshape(segments.count, 2, ScoreCells.WIDTH) / weight
+    qualities = []
+    for name, counts in zip(segments.names, by_segment, strict=True):
+        people = Figure(float(counts.sum()), noise * math.sqrt(counts.size))
+        bad = Figure(float(counts[1].sum()), noise * math.sqrt(ScoreCells.WIDTH))
+        if people.value < 3 * people.error or bad.value < 3 * bad.error:
+            qualities.append(SegmentQuality(name, people, None, None, None, None))
+            continue
+        rate = Figure(bad.value / people.value, bad.error / people.value)
+        figures = [_figure(of, counts, noise, rng) for of in (auc_of, ks_of, ece_of)]
+        qualities.append(SegmentQuality(name, people, rate, *figures))
+    psi = {}
+    expected = [np.asarray(bins.frequency) for bins in binning.features]
+    parts = np.split(rest, np.cumsum([len(part) for part in expected])[:-1])
+    for name, before, seen in zip(registry.names, expected, parts, strict=True):
+        psi[name] = _figure(partial(psi_of, before), seen, noise_std, rng)
+    psi_score = None
+    if trained_on is not None:
+        group = deciles(trained_on)
+        usual = np.bincount(group, trained_on.sum(axis=0), 10).astype(np.float64)
+        counted = np.bincount(group, by_segment[0].sum(axis=0), 10).astype(np.float64)
+        psi_score = _figure(partial(psi_of, usual), counted, noise * math.sqrt(2 * ScoreCells.WIDTH / 10), rng)
+    return Evaluation(tuple(qualities), psi_score, psi)

@@ -1,0 +1,200 @@
+"""How a model comes out of a campaign's releases. A fold: nothing but the released sums and the campaign goes in.
+
+So the coordinator can stop after any release and go on from the sums it kept, and whoever has the sums can compute the
+model again. The order is: bins (*histogram*), coordinates (*gram*), some steps of descent (*gradient*, or *train* when
+lenders train by themselves), honest probabilities (*calibration*), and how good it is (*evaluation*).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from credit.binning import Binning, Embedding, Grid, make_binning
+from credit.coordinates import whitening
+from credit.errors import ModelError
+from credit.evaluation import Evaluation, ScoreCells, evaluate
+from credit.features import FeatureRegistry
+from credit.models import KNOTS, UNCALIBRATED, CreditModel, Kind, fold, start
+from credit.questions import Question
+from credit.tasks import DESCENT, Task, task_of
+from privacy.clipping import OFF_DIAGONAL, second_moments
+from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
+
+Floats = NDArray[np.float64]
+
+STEP_PER_CURVATURE = 1.0
+NOISE_WALK = 0.1
+"""How far the noise may carry each weight over the whole descent: early stopping chosen without data."""
+AVERAGED_SHARE = 0.5
+"""The model is the mean of the iterates of the last half of the descent (Polyak & Juditsky 1992)."""
+PRIOR_PEOPLE = 5.0
+"""Weight of the belief that probabilities are right as they are."""
+NEWTON_STEPS, LARGEST_COEFFICIENT, SMALLEST_STEP = 50, 10.0, 1e-9
+CELL_DEVIATIONS, LEAST_SLOPE = 3.0, 0.05
+
+
+@dataclass
+class Learner:
+    """One campaign's learning: ask :meth:`question`, sum the answers, :meth:`absorb` the sum; in the plan's order."""
+
+    registry: FeatureRegistry
+    kind: Kind
+    mechanism: Mechanism
+    seed: int
+    binning: Binning | None = field(default=None, init=False)
+    evaluation: Evaluation | None = field(default=None, init=False)
+    released: int = field(default=0, init=False)
+    """Releases taken in so far."""
+    _contributors: int = field(default=1, init=False)
+    _whitening: Floats | None = field(default=None, init=False)
+    _iterates: list[Floats] = field(default_factory=list, init=False)
+    _calibration: tuple[float, ...] = field(default=UNCALIBRATED, init=False)
+    _scores: Floats | None = field(default=None, init=False)
+
+    @property
+    def done(self) -> bool:
+        return self.released == len(self.mechanism.releases)
+
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self._grid, self._bins)
+
+    def question(self) -> Question:
+        """What the next release asks of every lender."""
+        if self.done:
+            raise ModelError("every release of the plan has been made")
+        planned = self.mechanism.releases[self.released]
+        if planned.kind is ReleaseKind.HISTOGRAM:
+            return Question(planned.kind)
+        if planned.kind is ReleaseKind.GRAM:
+            return Question(planned.kind, self._bins)
+        if planned.kind in DESCENT:
+            rate = self._local_rate(planned) if planned.kind is ReleaseKind.TRAIN else 0.0
+            return Question(planned.kind, self._bins, self._coordinates, self._latest, rate)
+        model = self.model()
+        return Question(planned.kind, self._bins, weights=model.parameters, calibration=model.calibration)
+
+    def task(self, population: float = 1.0) -> Task:
+        """The next release; whose ``population`` it is matters to a lender who trains by itself, not to a total."""
+        return task_of(self.registry, self.kind, self.mechanism, self.released, self.question(), population)
+
+    def absorb(self, total: NDArray[np.int64], contributors: int) -> None:
+        """Take in the sum of this many lenders' contributions to the next release, in grid steps."""
+        task, kind = self.task(), self.mechanism.releases[self.released].kind
+        vector, noise = task.decode(total, contributors), task.noise_std(contributors)
+        if kind is ReleaseKind.HISTOGRAM:
+            self.binning = make_binning(self._grid, vector, noise, self.mechanism.bins)
+            self._contributors = contributors
+        elif kind is ReleaseKind.GRAM:
+            moments = second_moments(vector, self.embedding.width)
+            leading = self.kind == "mlp"
+            self._whitening = whitening(moments, noise * OFF_DIAGONAL, self._bins.population, leading)
+        elif kind is ReleaseKind.GRADIENT:
+            rate = self._rate(noise, sum(release.kind is kind for release in self.mechanism.releases))
+            self._iterates.append(self._latest - rate * vector / self._bins.population)
+        elif kind is ReleaseKind.TRAIN:
+            self._iterates.append(vector)
+        elif kind is ReleaseKind.CALIBRATION:
+            self._scores = vector.reshape(2, ScoreCells.WIDTH)
+            self._calibration = calibrated(self._scores, noise)
+        else:
+            self.evaluation = evaluate(vector, noise, self.registry, self._bins, self._trained_on)
+        self.released += 1
+
+    def model(self) -> CreditModel:
+        """The model as it stands: before the descent has begun, one that says the base rate of everybody."""
+        embedding = self.embedding
+        half = max(1, round(AVERAGED_SHARE * len(self._iterates)))
+        mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
+        plain = fold(self.kind, mean, self._coordinates, self._offset)
+        return CreditModel(self.kind, embedding, plain, self._calibration)
+
+    @cached_property
+    def _grid(self) -> Grid:
+        return Grid(self.registry)
+
+    @property
+    def _bins(self) -> Binning:
+        if self.binning is None:
+            raise ModelError("there are no bins before the histogram")
+        return self.binning
+
+    @property
+    def _coordinates(self) -> Floats:
+        return np.eye(self.embedding.width) if self._whitening is None else self._whitening
+
+    @property
+    def _latest(self) -> Floats:
+        return self._iterates[-1] if self._iterates else start(self.kind, self._coordinates.shape[1], self.seed)
+
+    @property
+    def _offset(self) -> float:
+        base = self._bins.base_rate
+        return math.log(base / (1 - base))
+
+    @property
+    def _trained_on(self) -> Floats | None:
+        """Score counts of the training population under the model as it was calibrated."""
+        if self._scores is None:
+            return None
+        moved = np.interp(ScoreCells.EDGES, KNOTS, self._calibration)
+        below = np.cumsum(self._scores, axis=1)
+        at_edges = np.stack([np.interp(ScoreCells.EDGES, moved, counts[:-1]) for counts in below])
+        return np.diff(at_edges, axis=1, prepend=0.0, append=below[:, -1:])
+
+    def _rate(self, noise_std: float, steps: int) -> float:
+        """Step size from public and released figures only: no longer than curvature or noise allow."""
+        base = self._bins.base_rate
+        walk = noise_std / self._bins.population * math.sqrt(steps)
+        return min(STEP_PER_CURVATURE / (base * (1 - base)), NOISE_WALK / walk)
+
+    def _local_rate(self, planned: PlannedRelease) -> float:
+        """The same for one local step among several, after which the lenders' models are averaged."""
+        rounds = sum(release.kind is planned.kind for release in self.mechanism.releases)
+        one = self.mechanism.clip_norm * planned.noise_multiplier / planned.sampling_rate
+        noise = one * math.sqrt(self._contributors / planned.steps)
+        return self._rate(noise, rounds) / planned.steps
+
+
+def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
+    """Honest log-odds at each of ``KNOTS``, from (2, cells) noisy counts of scores among good and bad.
+
+    A parabola in the logit, where Platt 1999 has a line: clipping bends probabilities more than it shifts them. It is
+    fitted by Newton's method on the binomial likelihood of the cells that stand out of the noise, with a prior for no
+    change, and made to rise where it would fall, so that the order of people stays as it is.
+    """
+    people = counts.sum(axis=0)
+    seen = people > CELL_DEVIATIONS * math.sqrt(2) * noise_std
+    scores, people, bad = ScoreCells.CENTRES[seen], people[seen], counts[1][seen]
+    inputs = np.stack([np.ones_like(scores), scores, scores**2])
+    unchanged = np.array([0.0, 1.0, 0.0])
+
+    def loss(at: Floats) -> float:
+        logit = at @ inputs
+        prior = PRIOR_PEOPLE / 2 * float(((at - unchanged) ** 2).sum())
+        return float((people * np.logaddexp(0, logit) - bad * logit).sum()) + prior
+
+    found = unchanged
+    for _ in range(NEWTON_STEPS):
+        rate = expit(found @ inputs)
+        gradient = inputs @ (people * rate - bad) + PRIOR_PEOPLE * (found - unchanged)
+        curvature = (inputs * (people * rate * (1 - rate))) @ inputs.T + PRIOR_PEOPLE * np.eye(3)
+        step = np.linalg.solve(curvature, gradient)
+        while loss(found - step) > loss(found) and np.abs(step).max() > SMALLEST_STEP:
+            step = step / 2
+        found = found - step
+    if seen.sum() < len(found) or not np.isfinite(found).all() or np.abs(found).max() > LARGEST_COEFFICIENT:
+        return UNCALIBRATED
+    parabola = np.stack([np.ones_like(KNOTS), KNOTS, KNOTS**2]).T @ found
+    first, last = np.searchsorted(KNOTS, [scores.min(), scores.max()])
+    rises = np.maximum(np.diff(parabola), LEAST_SLOPE * np.diff(KNOTS))
+    rises[: max(first - 1, 0)], rises[last:] = np.diff(KNOTS)[0], np.diff(KNOTS)[0]  # nobody was seen there
+    middle = int(np.argmin(np.abs(KNOTS - np.average(scores, weights=people))))
+    values = parabola[middle] + np.concatenate([[0.0], np.cumsum(rises)]) - np.sum(rises[:middle])
+    return tuple(values.tolist())

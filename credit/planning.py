@@ -1,0 +1,84 @@
+"""From a budget to a plan: which releases, and noise multipliers that together spend what was asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from credit.models import Kind
+from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
+from privacy.charges import Budget
+from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
+
+STEPS: dict[Kind, int] = {"scorecard": 10, "mlp": 24}
+BINS = 14
+CLIP_NORM = 2.0
+SHARES = {ReleaseKind.HISTOGRAM: 0.10, ReleaseKind.GRAM: 0.10, ReleaseKind.CALIBRATION: 0.05}
+"""Shares of the budget (of squared mu); the descent has the rest."""
+LOCAL_STEPS, LOCAL_RATE = 4, 0.25
+COLLUDING_SHARE = 3
+"""One lender in so many is assumed to collude unless the campaign says otherwise."""
+
+
+def plan_mechanism(
+    budget: Budget, model: Kind, lenders: int, *, kind: Literal["distributed", "local"] = "distributed",
+    steps: int | None = None, collusion_bound: int | None = None, spare_attempts: int | None = None,
+    hold_out: float = 0.0,
+) -> Mechanism:  # fmt: skip
+    """A campaign's mechanism, whose releases and spare attempts cost a person ``budget`` together.
+
+    Args:
+        steps: releases of the descent; by default as many as the model needs.
+        collusion_bound: lenders who may collude; by default a third.
+        spare_attempts: how often a release may be attempted again because a lender dropped out; each lender who may be
+            lost takes one. By default one, where enough lenders would be left.
+        hold_out: share of people kept for the evaluation, who are trained on by nobody.
+
+    Raises:
+        PrivacyError: the budget is too small. ValueError: fewer than two lenders would not collude.
+    """
+    descent = STEPS[model] if steps is None else steps
+    bound = lenders // COLLUDING_SHARE if collusion_bound is None else collusion_bound
+    spare = int(lenders - bound > LEAST_HONEST) if spare_attempts is None else spare_attempts
+    honest = lenders - bound if kind == "distributed" else lenders
+    if honest < LEAST_HONEST or descent < 1 or spare < 0:
+        raise ValueError(
+            f"no plan for {lenders} lenders, {bound} of them colluding, {descent} steps and {spare} spare attempts: "
+            f"at least {LEAST_HONEST} lenders must not collude"
+        )
+    of_each = SHARES | {ReleaseKind.GRADIENT: (1 - sum(SHARES.values())) / descent}
+    reserve = 1 + spare * max(of_each.values())
+
+    def planned(release: ReleaseKind) -> PlannedRelease:
+        return PlannedRelease(kind=release, noise_multiplier=gaussian_multiplier(budget, of_each[release] / reserve))
+
+    first, second, last = (planned(release) for release in SHARES)
+    middle = planned(ReleaseKind.GRADIENT)
+    if kind == "local":
+        fixed = [release.charge for release in (first, second, last)]
+        noise = max(
+            calibrate(budget, LOCAL_RATE, (descent + spare) * LOCAL_STEPS, fixed),
+            calibrate(budget, LOCAL_RATE, descent * LOCAL_STEPS, [*fixed, *[first.charge] * spare]),
+        )
+        middle = PlannedRelease(
+            kind=ReleaseKind.TRAIN, noise_multiplier=noise, sampling_rate=LOCAL_RATE, steps=LOCAL_STEPS
+        )
+    alone = gaussian_multiplier(budget, 1 / (1 + spare))
+    held = (PlannedRelease(kind=ReleaseKind.EVALUATION, noise_multiplier=alone),) if hold_out else ()
+    return Mechanism(
+        kind=kind,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        releases=(first, second, *[middle] * descent, last, *held),
+        clip_norm=CLIP_NORM,
+        bins=BINS,
+        collusion_bound=bound,
+        threshold=max(lenders - spare, LEAST_HONEST + (bound if kind == "distributed" else 0)),
+        spare_attempts=spare,
+        hold_out=hold_out,
+    )
+
+
+def spent(mechanism: Mechanism, releases: int) -> float:
+    """Epsilon of a person whose data are in the first ``releases`` releases, each attempted once."""
+    charges = [release.charge for release in mechanism.releases[:releases] if release.audience is Audience.TRAINING]
+    return epsilon_of(charges, mechanism.delta)

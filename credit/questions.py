@@ -1,0 +1,84 @@
+"""What a coordinator asks of every lender in one release, and how it travels: JSON and arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from credit.binning import Binning
+from credit.errors import ModelError
+from credit.models import UNCALIBRATED, binning_from
+from privacy.mechanism import ReleaseKind
+
+Floats = NDArray[np.float64]
+ARRAYS = ("calibration", "learning_rate", "weights", "whitening")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A question as it is sent. Bound to the coordinator's signature by :attr:`sha256`."""
+
+    binning: str
+    arrays: Mapping[str, Floats]
+
+    @property
+    def sha256(self) -> str:
+        """Over the bins, then each array's name, shape and little-endian doubles; every part with its length."""
+        digest = hashlib.sha256()
+        parts = [self.binning.encode()]
+        for name in sorted(self.arrays):
+            array = np.ascontiguousarray(self.arrays[name], dtype="<f8")
+            parts += [name.encode(), repr(array.shape).encode(), array.tobytes()]
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Question:
+    """``whitening`` is (width, directions), ``weights`` are flat, ``calibration`` has a value for each knot."""
+
+    kind: ReleaseKind
+    binning: Binning | None = None
+    whitening: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    weights: Floats = field(default_factory=lambda: np.zeros(0))
+    learning_rate: float = 0.0
+    calibration: tuple[float, ...] = UNCALIBRATED
+
+    def pack(self) -> Packed:
+        return Packed(
+            "" if self.binning is None else json.dumps(asdict(self.binning)),
+            {
+                "calibration": np.array(self.calibration),
+                "learning_rate": np.array([self.learning_rate]),
+                "weights": self.weights,
+                "whitening": self.whitening,
+            },
+        )
+
+    @classmethod
+    def unpack(cls, kind: ReleaseKind, packed: Packed) -> Question:
+        """Inverse of :meth:`pack`; raises ModelError if it is not a question. Whether it fits, the task says."""
+        if set(packed.arrays) != set(ARRAYS) or packed.arrays["learning_rate"].shape != (1,):
+            raise ModelError("the parameters are not those of a release")
+        try:
+            binning = binning_from(json.loads(packed.binning)) if packed.binning else None
+        except (ValueError, RecursionError) as error:
+            raise ModelError("the binning is not JSON") from error
+        calibration = np.asarray(packed.arrays["calibration"], dtype=np.float64)
+        if calibration.ndim != 1:
+            raise ModelError("a calibration is one row of numbers")
+        return cls(
+            kind,
+            binning,
+            np.asarray(packed.arrays["whitening"], dtype=np.float64),
+            np.asarray(packed.arrays["weights"], dtype=np.float64),
+            float(packed.arrays["learning_rate"][0]),
+            tuple(calibration.tolist()),
+        )

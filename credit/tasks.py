@@ -1,0 +1,295 @@
+"""What one release asks of a lender's rows, kind by kind. Everything but the rows is public and checked beforehand.
+
+Each task knows the form of its sum (size, sensitivity, unit), which the coordinator computes too, and how to form the
+exact contribution of a table of people. Noise shares are added by :class:`privacy.sums.NoisySum`, masks by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from credit.binning import Embedding, Grid
+from credit.coordinates import row_clip
+from credit.errors import ModelError
+from credit.evaluation import ScoreCells, Segments, evaluation_weight
+from credit.features import FeatureRegistry
+from credit.models import CreditModel, Kind, check_calibration, check_network, flat, layers, network, size
+from credit.questions import Question
+from privacy.clipping import (
+    MOMENT_UNIT,
+    UNIT,
+    Records,
+    clipped_gradient_sum,
+    clipped_second_moments,
+    device,
+)
+from privacy.dpsgd import DpSgd, train
+from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
+from privacy.sums import NoisySum, fixed_point, from_fixed_point
+
+Floats = NDArray[np.float64]
+Steps = NDArray[np.int64]
+
+LARGEST_ENTRY = 1e4
+"""Of a whitening, and the largest learning rate: beyond this no honest coordinator goes."""
+WEIGHT_POWER = 1.5
+"""Lenders who train by themselves count by the noisy number of their people to this power: local noise falls with the
+square of the count, so larger lenders deserve slightly more than their share."""
+TYPICAL_POPULATION = 1000.0
+DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
+
+
+class Task(Protocol):
+    """One release over one table of people."""
+
+    @property
+    def size(self) -> int:
+        """Coordinates of a contribution."""
+        ...
+
+    def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
+        """This lender's share of the noisy sum; everything that leaves the node, but for the masks."""
+        ...
+
+    def decode(self, total: Steps, contributors: int) -> Floats:
+        """The released vector, from the sum of all contributions."""
+        ...
+
+    def noise_std(self, contributors: int) -> float:
+        """Standard deviation of the noise in each coordinate of the released vector; 0 where it is within models."""
+        ...
+
+
+@dataclass(frozen=True)
+class SumTask:
+    """A task that is one noisy sum: subclasses say its form and how to count."""
+
+    planned: PlannedRelease
+    mechanism: Mechanism
+    registry: FeatureRegistry
+
+    def form(self, contributors: int) -> NoisySum:
+        size, sensitivity, unit = self.shape
+        honest = self.mechanism.honest(contributors)
+        return NoisySum(size, sensitivity, self.planned.noise_multiplier, honest, unit)
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        """Size, sensitivity, unit."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        return self.shape[0]
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        raise NotImplementedError
+
+    def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
+        return self.form(contributors).share(self.exact(table))
+
+    def decode(self, total: Steps, contributors: int) -> Floats:
+        return self.form(contributors).decode(total)
+
+    def noise_std(self, contributors: int) -> float:
+        return self.form(contributors).noise_std(contributors)
+
+    def labels(self, table: pd.DataFrame) -> NDArray[np.int64]:
+        return table[self.registry.target].to_numpy(dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class HistogramTask(SumTask):
+    @cached_property
+    def grid(self) -> Grid:
+        return Grid(self.registry)
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        return self.grid.size, self.grid.sensitivity, 1.0
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        return self.grid.histogram(self.grid.cells(table), self.labels(table))
+
+
+@dataclass(frozen=True)
+class GramTask(SumTask):
+    embedding: Embedding
+
+    @property
+    def clip(self) -> float:
+        return row_clip(self.embedding.mean_square)
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        width = self.embedding.width
+        return width * (width + 1) // 2, self.clip**2, MOMENT_UNIT
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        rows = self.embedding.rows(self.embedding.grid.cells(table))
+        return clipped_second_moments(torch.from_numpy(rows).to(device()), self.clip)
+
+
+@dataclass(frozen=True)
+class GradientTask(SumTask):
+    embedding: Embedding
+    model: Kind
+    whitening: Floats
+    weights: Floats
+    offset: float
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        return size(self.model, self.whitening.shape[1]), 1.0, UNIT
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        where = device()
+        rows = self.embedding.projected(self.embedding.grid.cells(table), self.whitening)
+        records = Records.of(torch.from_numpy(rows).to(where), torch.tensor(self.labels(table), device=where))
+        net = layers(self.model, self.whitening.shape[1], self.weights, where)
+        return clipped_gradient_sum(net, records, self.mechanism.clip_norm, self.offset)
+
+    def decode(self, total: Steps, contributors: int) -> Floats:
+        return super().decode(total, contributors) * self.mechanism.clip_norm
+
+    def noise_std(self, contributors: int) -> float:
+        return super().noise_std(contributors) * self.mechanism.clip_norm
+
+
+@dataclass(frozen=True)
+class CalibrationTask(SumTask):
+    scored: CreditModel
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        return ScoreCells.SIZE, 1.0, 1.0
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        return ScoreCells.count(self.scored.logit(table), self.labels(table))
+
+
+@dataclass(frozen=True)
+class EvaluationTask(SumTask):
+    scored: CreditModel
+
+    @cached_property
+    def segments(self) -> Segments:
+        return Segments.of(self.registry)
+
+    @property
+    def weight(self) -> int:
+        return evaluation_weight(len(self.registry.features))
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        counted = ScoreCells.SIZE * self.segments.count + sum(len(t) for t in self.scored.embedding.tables)
+        held = math.sqrt(self.segments.per_person * self.weight**2 + len(self.registry.features))
+        return counted, held, 1.0
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        logits, labels = self.scored.logit(table), self.labels(table)
+        scores = [ScoreCells.count(logits[rows], labels[rows]) for rows in self.segments.rows(table)]
+        embedding = self.scored.embedding
+        cells = embedding.grid.cells(table)
+        bins = [
+            np.bincount(np.asarray(bins.bin_of_cell)[cells[:, j]], minlength=len(bins.frequency))
+            for j, bins in enumerate(embedding.binning.features)
+        ]
+        return np.concatenate([*(self.weight * counts for counts in scores), *bins]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """DP-SGD inside one lender, from the shared model. What leaves is private before it is added to anything."""
+
+    planned: PlannedRelease
+    mechanism: Mechanism
+    registry: FeatureRegistry
+    embedding: Embedding
+    model: Kind
+    whitening: Floats
+    weights: Floats
+    offset: float
+    learning_rate: float
+    population: float
+    """This lender's, as it released it with noise."""
+
+    @property
+    def size(self) -> int:
+        return len(self.weights) + 1
+
+    def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
+        """The locally trained model times this lender's weight, and the weight."""
+        rows = torch.from_numpy(self.embedding.projected(self.embedding.grid.cells(table), self.whitening))
+        labels = torch.from_numpy(table[self.registry.target].to_numpy(dtype=np.float32))
+        net = network(self.model, self.whitening.shape[1], self.weights, self.offset)
+        settings = DpSgd(
+            clip_norm=self.mechanism.clip_norm,
+            noise_multiplier=self.planned.noise_multiplier,
+            sampling_rate=self.planned.sampling_rate,
+            steps=self.planned.steps,
+            learning_rate=self.learning_rate,
+        )
+        train(net, rows, labels, settings, self.population)
+        weight = (self.population / TYPICAL_POPULATION) ** WEIGHT_POWER
+        return fixed_point(np.append(weight * flat(net), weight), contributors)
+
+    def decode(self, total: Steps, contributors: int) -> Floats:
+        """The weighted mean of the lenders' models."""
+        sums = from_fixed_point(total)
+        if not sums[-1] > 0:
+            raise ModelError("the lenders' weights do not add up to anything")
+        return np.asarray(sums[:-1] / sums[-1])
+
+    def noise_std(self, contributors: int) -> float:
+        return 0.0
+
+
+def task_of(
+    registry: FeatureRegistry, model: Kind, mechanism: Mechanism, release: int, asked: Question,
+    population: float | None = None,
+) -> Task:  # fmt: skip
+    """The task of a release, its parameters found sound before any row is read.
+
+    Raises:
+        ModelError, FeatureError: the question does not fit the campaign; neither depends on data.
+    """
+    planned = mechanism.releases[release]
+    if asked.kind is not planned.kind:
+        raise ModelError(f"release {release} is a {planned.kind}, not a {asked.kind}")
+    if planned.kind is ReleaseKind.HISTOGRAM:
+        return HistogramTask(planned, mechanism, registry)
+    if asked.binning is None:
+        raise ModelError(f"release {release} comes without a binning")
+    embedding = Embedding(Grid(registry), asked.binning)
+    width, base = embedding.width, asked.binning.base_rate
+    if planned.kind is ReleaseKind.GRAM:
+        return GramTask(planned, mechanism, registry, embedding)
+    if planned.kind in DESCENT:
+        shaped = asked.whitening.ndim == 2 and len(asked.whitening) == width and 1 <= asked.whitening.shape[1] <= width
+        if not shaped or not (np.abs(asked.whitening) <= LARGEST_ENTRY).all():
+            raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}")
+    inputs = asked.whitening.shape[1] if planned.kind in DESCENT else width
+    check_network(model, inputs, asked.weights)
+    if planned.kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION):
+        check_calibration(asked.calibration)
+        scored = CreditModel(model, embedding, asked.weights, asked.calibration)
+        task = CalibrationTask if planned.kind is ReleaseKind.CALIBRATION else EvaluationTask
+        return task(planned, mechanism, registry, scored)
+    offset = math.log(base / (1 - base))
+    if planned.kind is ReleaseKind.GRADIENT:
+        return GradientTask(planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset)
+    if not 0 < asked.learning_rate <= LARGEST_ENTRY or population is None:
+        raise ModelError("a lender trains at a positive learning rate, after it took part in the histogram")
+    return TrainTask(
+        planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset, asked.learning_rate,
+        population,
+    )  # fmt: skip

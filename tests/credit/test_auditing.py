@@ -1,0 +1,77 @@
+"""The attack must find nothing in an honest build and must catch broken ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from credit import tasks
+from credit.auditing import audit, canary_people
+from credit.features import registry_from
+from credit.planning import plan_mechanism
+from privacy.charges import Budget
+from privacy.mechanism import Mechanism
+from privacy.sums import NoisySum
+
+REGISTRY = registry_from(
+    {
+        "name": "audited",
+        "target": "bad",
+        "features": [
+            *({"name": f"n{i}", "kind": "number", "category": "bureau"} for i in range(6)),
+            {"name": "late", "kind": "integer", "category": "repayment"},
+            {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b", "c"]},
+        ],
+    },
+    "here",
+)
+PLAN = plan_mechanism(Budget(1.0, 1e-5), "scorecard", 4, collusion_bound=0, spare_attempts=2, steps=3)
+
+
+def people(count, seed):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({f"n{i}": rng.lognormal(3, 1, count) for i in range(6)})
+    frame["late"], frame["grade"] = rng.poisson(1, count), rng.choice(["a", "b", "c"], count)
+    return frame.assign(bad=(rng.random(count) < 0.2).astype(int))
+
+
+TABLES = [people(400, seed) for seed in range(4)]
+
+
+def attack(**kwargs):
+    return audit(TABLES, REGISTRY, "scorecard", PLAN, canaries=60, **kwargs)
+
+
+@pytest.mark.parametrize("dropped", [0, 2])
+def test_an_honest_build_passes_whoever_drops_out(dropped):
+    report = attack(dropped=dropped)
+    assert report.passed, report.findings
+    assert report.largest_share <= 1 + 1e-9 and report.epsilon_proved <= report.epsilon_promised <= 1
+
+
+def test_noise_divided_by_ten_is_caught_by_its_size_and_by_the_canaries(monkeypatch):
+    scale = NoisySum.scale.fget
+    monkeypatch.setattr(NoisySum, "scale", property(lambda self: scale(self) / 10))
+    report = attack()
+    assert not report.passed and sum("of the noise" in finding for finding in report.findings) == len(report.noise)
+    assert report.right > 0.65 * report.guesses
+
+
+def test_a_share_that_nobody_took_over_is_caught(monkeypatch):
+    monkeypatch.setattr(Mechanism, "honest", lambda self, contributors: 4)
+    report = attack(dropped=2)
+    gram = next(check for check in report.noise if check.kind == "gram")
+    assert gram.too_small and 0.65 < gram.ratio < 0.77, "the square root of a half"
+
+
+def test_a_clip_that_is_skipped_is_caught(monkeypatch):
+    clipped = tasks.clipped_gradient_sum
+    monkeypatch.setattr(tasks, "clipped_gradient_sum", lambda net, r, clip, offset: clipped(net, r, 50, offset) * 25)
+    report = attack()
+    assert any("the clip does not clip" in finding for finding in report.findings)
+
+
+def test_canaries_are_people_that_the_registry_allows():
+    table = canary_people(REGISTRY, 50, 1)
+    assert set(table.columns) == {"bad", *REGISTRY.names}
+    assert set(table["grade"].dropna()) <= {"a", "b", "c"} and set(table["bad"]) == {0, 1}
+    assert not table.duplicated().any()
