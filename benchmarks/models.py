@@ -75,6 +75,7 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
     }
     plans = {
         "scorecard": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, collusion_bound=0)),
+        "gam": ("gam", plan_mechanism(BUDGET, "gam", lenders, collusion_bound=0)),
         "mlp": ("mlp", plan_mechanism(BUDGET, "mlp", lenders, collusion_bound=0)),
         "half": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, collusion_bound=lenders // 2)),
         "local": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, kind="local")),
@@ -109,7 +110,7 @@ def summarise(runs: list[dict[str, float]], which: list[str]) -> dict[str, dict[
         }
         for name in runs[0]
     }
-    candidates = [name for name in which if name in ("scorecard", "mlp")]
+    candidates = [name for name in which if name in ("scorecard", "gam", "mlp")]
     if candidates:
         best = min(candidates, key=lambda name: summary[f"{name}_gap_to_lightgbm"]["mean"])
         summary["best_gap"] = summary[f"{best}_gap_to_lightgbm"]
@@ -126,8 +127,8 @@ def main() -> None:
     parser.add_argument(
         "--models",
         nargs="+",
-        default=["scorecard", "mlp", "half", "local"],
-        choices=["scorecard", "mlp", "half", "local"],
+        default=["scorecard", "gam", "mlp", "half", "local"],
+        choices=["scorecard", "gam", "mlp", "half", "local"],
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()

@@ -73,7 +73,7 @@ def on_release(message: Message, context: Context) -> Message:
         parameters = message.content.array_records["parameters"]
         arrays = {name: np.asarray(array.numpy(), dtype=np.float64) for name, array in parameters.items()}
         node = _open_node(context)
-        words = release(node, str(request["token"]), Packed(str(request["binning"]), arrays))
+        words = release(node, str(request["token"]), Packed(str(request["binning"]), str(request["pairs"]), arrays))
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     content = RecordDict(

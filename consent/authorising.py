@@ -51,7 +51,6 @@ class Situation:
     active: bool
     committed: tuple[int, ...]
     """Releases that this lender committed, each as often as it was attempted."""
-    """What this lender's roster commitments for the campaign cost a person so far."""
     seen: int
     """Size of the log at the checkpoint that the node has accepted; the log's own signature on it was checked."""
     acknowledged_at: int

@@ -200,7 +200,7 @@ class Campaign(Document):
     lenders: tuple[Slug, ...] = Field(min_length=2)
     purpose: str
     legal_basis: str = CONSENT_BASIS
-    model: Literal["scorecard", "mlp"]
+    model: Literal["scorecard", "gam", "mlp"]
     features: dict[str, Any]
     """The feature registry (credit.features.FeatureRegistry) that the model may see."""
     mechanism: Mechanism
@@ -215,6 +215,8 @@ class Campaign(Document):
             raise ValueError("a lender is named twice")
         if len(self.lenders) < self.mechanism.threshold:
             raise ValueError("the threshold is higher than there are lenders")
+        if (self.model == "gam") != any(r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases):
+            raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self
 
     def planned(self, release: int) -> PlannedRelease | None:

@@ -2,7 +2,7 @@
 
 So the coordinator can stop after any release and go on from the sums it kept, and whoever has the sums can compute the
 model again. The order is: bins (*histogram*), coordinates (*gram*), some steps of descent (*gradient*, or *train* when
-lenders train by themselves), honest probabilities (*calibration*), and how good it is (*evaluation*).
+lenders train by themselves), what features say together (*pairs*, for a GAM), honest probabilities (*calibration*), and how good it is (*evaluation*).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from credit.errors import ModelError
 from credit.evaluation import Evaluation, ScoreCells, evaluate
 from credit.features import FeatureRegistry
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, Kind, fold, start
+from credit.pairs import Pairs, boosted, candidates
 from credit.questions import Question
 from credit.tasks import DESCENT, Task, task_of
 from privacy.clipping import OFF_DIAGONAL, second_moments
@@ -54,8 +55,14 @@ class Learner:
     _contributors: int = field(default=1, init=False)
     _whitening: Floats | None = field(default=None, init=False)
     _iterates: list[Floats] = field(default_factory=list, init=False)
+    _pairs: Pairs = field(default=(), init=False)
     _calibration: tuple[float, ...] = field(default=UNCALIBRATED, init=False)
     _scores: Floats | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Raises ModelError if there is no such model of these features."""
+        if self.kind == "gam" and len(self.registry.features) < 2:
+            raise ModelError("a gam needs two features to pair")
 
     @property
     def done(self) -> bool:
@@ -78,7 +85,10 @@ class Learner:
             rate = self._local_rate(planned) if planned.kind is ReleaseKind.TRAIN else 0.0
             return Question(planned.kind, self._bins, self._coordinates, self._latest, rate)
         model = self.model()
-        return Question(planned.kind, self._bins, weights=model.parameters, calibration=model.calibration)
+        pairs = model.pairs
+        if planned.kind is ReleaseKind.PAIRS and not pairs:
+            pairs = candidates(model.embedding, model.parameters, planned.noise_multiplier)
+        return Question(planned.kind, self._bins, weights=model.parameters, calibration=model.calibration, pairs=pairs)
 
     def task(self, population: float = 1.0) -> Task:
         """The next release; whose ``population`` it is matters to a lender who trains by itself, not to a total."""
@@ -100,6 +110,8 @@ class Learner:
             self._iterates.append(self._latest - rate * vector / self._bins.population)
         elif kind is ReleaseKind.TRAIN:
             self._iterates.append(vector)
+        elif kind is ReleaseKind.PAIRS:
+            self._pairs = boosted(self.question().pairs, vector, noise)
         elif kind is ReleaseKind.CALIBRATION:
             self._scores = vector.reshape(2, ScoreCells.WIDTH)
             self._calibration = calibrated(self._scores, noise)
@@ -113,7 +125,7 @@ class Learner:
         half = max(1, round(AVERAGED_SHARE * len(self._iterates)))
         mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
         plain = fold(self.kind, mean, self._coordinates, self._offset)
-        return CreditModel(self.kind, embedding, plain, self._calibration)
+        return CreditModel(self.kind, embedding, plain, self._calibration, self._pairs)
 
     @cached_property
     def _grid(self) -> Grid:

@@ -1,7 +1,7 @@
 """The models a campaign can choose, their flat parameter vectors, and the file they are released in.
 
-Both read the embedding of :mod:`credit.binning`. The *scorecard* is logistic regression on bins; the *MLP* has one
-hidden layer. Files are safetensors with the specification in their metadata; nothing in them can execute.
+All read the embedding of :mod:`credit.binning`. The *scorecard* is logistic regression on bins; the *GAM* is a scorecard
+with the pairwise terms of :mod:`credit.pairs`; the *MLP* has one hidden layer. Files are safetensors with the specification in their metadata; nothing in them can execute.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from torch import nn
 from credit.binning import Binning, Embedding, Grid
 from credit.errors import FeatureError, ModelError
 from credit.features import registry_from
+from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
 from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
 from privacy.errors import PrivacyError
 
-Kind = Literal["scorecard", "mlp"]
+Kind = Literal["scorecard", "gam", "mlp"]
 Floats = NDArray[np.float64]
 
 HIDDEN_UNITS, HIDDEN_SCALE = 16, 0.3
@@ -69,28 +70,28 @@ Network = Scorecard | Mlp
 
 def network(kind: Kind, width: int, parameters: Floats, offset: float = 0.0) -> Network:
     """A network with these flat parameters; raises ModelError if they do not fit."""
-    model = Scorecard(width, offset) if kind == "scorecard" else Mlp(width, offset)
+    model = Mlp(width, offset) if kind == "mlp" else Scorecard(width, offset)
     load_flat(model, parameters)
     return model
 
 
 def start(kind: Kind, width: int, seed: int) -> Floats:
-    """Where training begins: zero weights for the scorecard, a seeded draw for the MLP, whose output is zero."""
-    if kind == "scorecard":
+    """Where training begins: zero weights, or a seeded draw for the MLP, whose output is zero."""
+    if kind != "mlp":
         return np.zeros(width)
     hidden = np.random.default_rng(seed).normal(0, HIDDEN_SCALE, HIDDEN_UNITS * width)
     return np.concatenate([hidden, np.zeros(HIDDEN_UNITS), np.zeros(HIDDEN_UNITS + 1)])
 
 
 def size(kind: Kind, width: int) -> int:
-    """Number of parameters."""
-    return width if kind == "scorecard" else HIDDEN_UNITS * (width + 2) + 1
+    """Number of the network's parameters; pairwise terms are not among them."""
+    return HIDDEN_UNITS * (width + 2) + 1 if kind == "mlp" else width
 
 
 def layers(kind: Kind, width: int, parameters: Floats, where: torch.device) -> list[Dense]:
     """The same network as :func:`network`, in the form that :mod:`privacy.clipping` differentiates. Tanh between."""
     doubles = torch.from_numpy(np.array(parameters, dtype=np.float64)).to(where)
-    if kind == "scorecard":
+    if kind != "mlp":
         return [Dense(doubles.view(1, width))]
     weight, bias, out, last = torch.split(doubles, [HIDDEN_UNITS * width, HIDDEN_UNITS, HIDDEN_UNITS, 1])
     return [Dense(weight.view(HIDDEN_UNITS, width), bias), Dense(out.view(1, HIDDEN_UNITS), last)]
@@ -99,7 +100,7 @@ def layers(kind: Kind, width: int, parameters: Floats, where: torch.device) -> l
 def fold(kind: Kind, parameters: Floats, coordinates: Floats, offset: float) -> Floats:
     """Parameters for plain inputs x out of those for inputs ``x @ coordinates`` around ``offset``."""
     width = coordinates.shape[1]
-    if kind == "scorecard":
+    if kind != "mlp":
         plain = coordinates @ parameters
         plain[-1] += offset
         return np.asarray(plain)
@@ -133,7 +134,8 @@ class CreditModel:
     embedding: Embedding
     parameters: Floats
     calibration: tuple[float, ...] = UNCALIBRATED
-    """The honest log-odds at each of ``KNOTS`` of the network's own; straight between them."""
+    """The honest log-odds at each of ``KNOTS`` of the raw ones; straight between them."""
+    pairs: Pairs = ()
 
     def probability(self, table: pd.DataFrame) -> Floats:
         """Probability of bad for each row of ``table`` (columns by the registry's names)."""
@@ -144,11 +146,11 @@ class CreditModel:
         return np.asarray(np.interp(self.raw_logit(table), KNOTS, self.calibration))
 
     def raw_logit(self, table: pd.DataFrame) -> Floats:
-        """The network's output for each row of ``table``."""
+        """The network's output for each row of ``table``, and what the pairwise terms add."""
         cells, width = self.embedding.grid.cells(table), self.embedding.width
         rows = inputs_on_grid(torch.from_numpy(self.embedding.rows(cells)))
         net = layers_on_grid(layers(self.kind, width, self.parameters, rows.device))
-        return np.asarray(logits(net, rows).numpy())
+        return np.asarray(logits(net, rows).numpy()) + added(self.pairs, self.embedding, cells)
 
     def save(self, path: Path) -> None:
         specification = {
@@ -156,6 +158,7 @@ class CreditModel:
             "registry": self.embedding.grid.registry.model_dump(mode="json"),
             "binning": asdict(self.embedding.binning),
             "calibration": self.calibration,
+            "pairs": as_data(self.pairs),
         }
         tensors = {"parameters": torch.from_numpy(self.parameters.copy())}
         partial = path.with_suffix(".partial")
@@ -175,9 +178,11 @@ class CreditModel:
             check_network(kind, embedding.width, parameters)
             calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(specification["calibration"])
             check_calibration(calibration)
+            pairs = pairs_from(specification["pairs"])
+            check_pairs(pairs, embedding)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, FeatureError, ModelError) as error:
             raise ModelError(f"{path} is not a released model: {error}") from error
-        return cls(kind, embedding, parameters, calibration)
+        return cls(kind, embedding, parameters, calibration, pairs)
 
 
 def check_network(kind: Kind, width: int, parameters: Floats) -> None:

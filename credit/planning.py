@@ -9,11 +9,12 @@ from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
 from privacy.charges import Budget
 from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
 
-STEPS: dict[Kind, int] = {"scorecard": 10, "mlp": 24}
+STEPS: dict[Kind, int] = {"scorecard": 10, "gam": 10, "mlp": 24}
 BINS = 14
 CLIP_NORM = 2.0
 SHARES = {ReleaseKind.HISTOGRAM: 0.10, ReleaseKind.GRAM: 0.10, ReleaseKind.CALIBRATION: 0.05}
 """Shares of the budget (of squared mu); the descent has the rest."""
+PAIRS_SHARE = 0.15
 LOCAL_STEPS, LOCAL_RATE = 4, 0.25
 COLLUDING_SHARE = 3
 """One lender in so many is assumed to collude unless the campaign says otherwise."""
@@ -45,19 +46,22 @@ def plan_mechanism(
             f"no plan for {lenders} lenders, {bound} of them colluding, {descent} steps and {spare} spare attempts: "
             f"at least {LEAST_HONEST} lenders must not collude"
         )
-    of_each = SHARES | {ReleaseKind.GRADIENT: (1 - sum(SHARES.values())) / descent}
+    fixed_shares = SHARES | ({ReleaseKind.PAIRS: PAIRS_SHARE} if model == "gam" else {})
+    of_each = fixed_shares | {ReleaseKind.GRADIENT: (1 - sum(fixed_shares.values())) / descent}
     reserve = 1 + spare * max(of_each.values())
 
     def planned(release: ReleaseKind) -> PlannedRelease:
         return PlannedRelease(kind=release, noise_multiplier=gaussian_multiplier(budget, of_each[release] / reserve))
 
     first, second, last = (planned(release) for release in SHARES)
+    pairs = (planned(ReleaseKind.PAIRS),) if model == "gam" else ()
     middle = planned(ReleaseKind.GRADIENT)
     if kind == "local":
-        fixed = [release.charge for release in (first, second, last)]
+        fixed = [release.charge for release in (first, second, last, *pairs)]
+        dearest = min(fixed, key=lambda charge: charge.noise_multiplier)
         noise = max(
             calibrate(budget, LOCAL_RATE, (descent + spare) * LOCAL_STEPS, fixed),
-            calibrate(budget, LOCAL_RATE, descent * LOCAL_STEPS, [*fixed, *[first.charge] * spare]),
+            calibrate(budget, LOCAL_RATE, descent * LOCAL_STEPS, [*fixed, *[dearest] * spare]),
         )
         middle = PlannedRelease(
             kind=ReleaseKind.TRAIN, noise_multiplier=noise, sampling_rate=LOCAL_RATE, steps=LOCAL_STEPS
@@ -68,7 +72,7 @@ def plan_mechanism(
         kind=kind,
         epsilon=budget.epsilon,
         delta=budget.delta,
-        releases=(first, second, *[middle] * descent, last, *held),
+        releases=(first, second, *[middle] * descent, *pairs, last, *held),
         clip_norm=CLIP_NORM,
         bins=BINS,
         collusion_bound=bound,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from credit.binning import Binning
 from credit.errors import ModelError
 from credit.models import UNCALIBRATED, binning_from
+from credit.pairs import Pairs, as_data, pairs_from
 from privacy.mechanism import ReleaseKind
 
 Floats = NDArray[np.float64]
@@ -24,13 +25,14 @@ class Packed:
     """A question as it is sent. Bound to the coordinator's signature by :attr:`sha256`."""
 
     binning: str
+    pairs: str
     arrays: Mapping[str, Floats]
 
     @property
     def sha256(self) -> str:
-        """Over the bins, then each array's name, shape and little-endian doubles; every part with its length."""
+        """Over the bins, the pairs, then each array's name, shape and little-endian doubles; every part with its length."""
         digest = hashlib.sha256()
-        parts = [self.binning.encode()]
+        parts = [self.binning.encode(), self.pairs.encode()]
         for name in sorted(self.arrays):
             array = np.ascontiguousarray(self.arrays[name], dtype="<f8")
             parts += [name.encode(), repr(array.shape).encode(), array.tobytes()]
@@ -50,10 +52,12 @@ class Question:
     weights: Floats = field(default_factory=lambda: np.zeros(0))
     learning_rate: float = 0.0
     calibration: tuple[float, ...] = UNCALIBRATED
+    pairs: Pairs = ()
 
     def pack(self) -> Packed:
         return Packed(
             "" if self.binning is None else json.dumps(asdict(self.binning)),
+            json.dumps(as_data(self.pairs)),
             {
                 "calibration": np.array(self.calibration),
                 "learning_rate": np.array([self.learning_rate]),
@@ -69,8 +73,9 @@ class Question:
             raise ModelError("the parameters are not those of a release")
         try:
             binning = binning_from(json.loads(packed.binning)) if packed.binning else None
+            pairs = pairs_from(json.loads(packed.pairs))
         except (ValueError, RecursionError) as error:
-            raise ModelError("the binning is not JSON") from error
+            raise ModelError("the binning or the pairs are not JSON") from error
         calibration = np.asarray(packed.arrays["calibration"], dtype=np.float64)
         if calibration.ndim != 1:
             raise ModelError("a calibration is one row of numbers")
@@ -81,4 +86,5 @@ class Question:
             np.asarray(packed.arrays["weights"], dtype=np.float64),
             float(packed.arrays["learning_rate"][0]),
             tuple(calibration.tolist()),
+            pairs,
         )

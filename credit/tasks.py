@@ -22,6 +22,7 @@ from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureRegistry
 from credit.models import CreditModel, Kind, check_calibration, check_network, flat, layers, network, size
+from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.questions import Question
 from privacy.clipping import (
     MOMENT_UNIT,
@@ -165,6 +166,20 @@ class GradientTask(SumTask):
 
 
 @dataclass(frozen=True)
+class PairsTask(SumTask):
+    scored: CreditModel
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        return sums_size(self.scored.pairs), sensitivity(self.scored.pairs), PAIR_UNIT
+
+    def exact(self, table: pd.DataFrame) -> Steps:
+        embedding, pairs = self.scored.embedding, self.scored.pairs
+        cells = embedding.grid.cells(table)
+        return residual_sums(pairs, embedding, cells, self.scored.raw_logit(table), self.labels(table))
+
+
+@dataclass(frozen=True)
 class CalibrationTask(SumTask):
     scored: CreditModel
 
@@ -253,6 +268,14 @@ class TrainTask:
         return 0.0
 
 
+SCORING: dict[ReleaseKind, type[PairsTask] | type[CalibrationTask] | type[EvaluationTask]] = {
+    ReleaseKind.PAIRS: PairsTask,
+    ReleaseKind.CALIBRATION: CalibrationTask,
+    ReleaseKind.EVALUATION: EvaluationTask,
+}
+"""What asks for the scores of a model."""
+
+
 def task_of(
     registry: FeatureRegistry, model: Kind, mechanism: Mechanism, release: int, asked: Question,
     population: float | None = None,
@@ -279,11 +302,13 @@ def task_of(
             raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}")
     inputs = asked.whitening.shape[1] if planned.kind in DESCENT else width
     check_network(model, inputs, asked.weights)
-    if planned.kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION):
+    if planned.kind in SCORING:
         check_calibration(asked.calibration)
-        scored = CreditModel(model, embedding, asked.weights, asked.calibration)
-        task = CalibrationTask if planned.kind is ReleaseKind.CALIBRATION else EvaluationTask
-        return task(planned, mechanism, registry, scored)
+        check_pairs(asked.pairs, embedding)
+        if (planned.kind is ReleaseKind.PAIRS) > bool(asked.pairs) or bool(asked.pairs) > (model == "gam"):
+            raise ModelError(f"release {release} of a {model} does not come with {len(asked.pairs)} pairs of features")
+        scored = CreditModel(model, embedding, asked.weights, asked.calibration, asked.pairs)
+        return SCORING[planned.kind](planned, mechanism, registry, scored)
     offset = math.log(base / (1 - base))
     if planned.kind is ReleaseKind.GRADIENT:
         return GradientTask(planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset)

@@ -36,6 +36,7 @@ EXPECTED = (
 
 class ModelChoice(StrEnum):
     SCORECARD = "scorecard"
+    GAM = "gam"
     MLP = "mlp"
 
 

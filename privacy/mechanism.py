@@ -28,6 +28,8 @@ class ReleaseKind(StrEnum):
     """The clipped gradient sum at the shared model."""
     TRAIN = "train"
     """Each lender's model after DP-SGD from the shared one."""
+    PAIRS = "pairs"
+    """Residuals at the shared model in coarse tables of two features each."""
     CALIBRATION = "calibration"
     """The shared model's scores, for good and bad."""
     EVALUATION = "evaluation"
@@ -90,6 +92,9 @@ class Mechanism(BaseModel):
         sampled = [r for r in self.releases if r.kind is not ReleaseKind.TRAIN and r.charge.sampling_rate < 1]
         if sampled or any(r.steps > 1 for r in self.releases if r.kind is not ReleaseKind.TRAIN):
             raise ValueError("a sum is over everybody, once: sampling rate 1 and one step")
+        after = kinds[kinds.index(ReleaseKind.PAIRS) :] if ReleaseKind.PAIRS in kinds else []
+        if ReleaseKind.GRADIENT in after or ReleaseKind.TRAIN in after:
+            raise ValueError("pairs of features come after the descent, whose residuals they are")
         if self.kind == "distributed" and self.threshold < self.collusion_bound + LEAST_HONEST:
             raise ValueError("a sum must have at least two contributors who do not collude: raise the threshold")
         if (self.hold_out > 0) != (ReleaseKind.EVALUATION in kinds):

@@ -80,7 +80,7 @@ class FlowerFleet:
             arrays = {name: Array(np.asarray(array)) for name, array in packed.arrays.items()}
             return RecordDict(
                 {
-                    "request": ConfigRecord({"token": token, "binning": packed.binning}),
+                    "request": ConfigRecord({"token": token, "binning": packed.binning, "pairs": packed.pairs}),
                     "parameters": ArrayRecord(arrays),
                 }
             )

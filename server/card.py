@@ -14,7 +14,7 @@ class ModelCard(Document):
 
     campaign_sha256: Sha256
     campaign_title: str
-    model: Literal["scorecard", "mlp"]
+    model: Literal["scorecard", "gam", "mlp"]
     model_sha256: Sha256
     features: tuple[str, ...]
     purpose: str

@@ -6,7 +6,7 @@ would be a second budget. And because it stays, a lender that watches many campa
 
 A lender sees who of its consenting borrowers has no place. So that this does not mean "borrows elsewhere too", people
 with one lender only are left out as well, with probability ``Consortium.cover_rate``, for good. What still leaks is in
-docs/consent.md, with figures.
+docs/consent.md, with figures. Who has no budget left for the campaign has no place either (``consent.budgets``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from consent.budgets import Caps, Spending, cannot_pay, price
 from consent.catalogue import Known
 from consent.documents import Campaign, Party
 from consent.errors import Conflict, NotAllowed, NotFound
@@ -28,7 +29,16 @@ from consent.standing import NEVER, Flags, Places, packed
 from consent.states import Event, State, state_at
 from consent.storage.columns import read_columns
 from consent.storage.database import bulk_insert
-from consent.storage.tables import EVENTS, SENSITIVITIES, AssignmentRow, CampaignRow, ConsentRow, PlacesRow, SubjectRow
+from consent.storage.tables import (
+    EVENTS,
+    SENSITIVITIES,
+    AssignmentRow,
+    CampaignRow,
+    CommitmentRow,
+    ConsentRow,
+    PlacesRow,
+    SubjectRow,
+)
 from crypto.pseudonyms import version_of
 
 _CHANCES = 1 << 32
@@ -47,6 +57,7 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
     known = registry.catalogue.load(session)
     scopes = {lender: known.scopes.get((campaign.purpose, lender)) for lender in campaign.lenders}
     _assign(session, campaign, scopes, registry.consortium.cover_rate, moment)
+    poor = _without_budget(session, campaign, Caps.of(registry.consortium), moment)
     for lender, scope in scopes.items():
         people = read_roll(session, lender).people
         flags = np.zeros(people, dtype=bool)
@@ -57,6 +68,8 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
             & (AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym),
         )
         flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
+        if lender in poor:
+            flags &= ~poor[lender]
         by_sensitivity = {}
         for sensitivity in SENSITIVITIES:
             live = _live(session, scope, sensitivity, people, moment)
@@ -66,6 +79,36 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
         row = PlacesRow(campaign_sha256=campaign.sha256, lender=lender)
         row.bitmap, row.sensitive = by_sensitivity["ordinary"], by_sensitivity["sensitive"]
         session.add(row)
+
+
+def _without_budget(session: Session, campaign: Campaign, caps: Caps, moment: datetime) -> dict[str, Flags]:
+    """Who of each lender's borrowers cannot pay for this campaign; empty where nobody has paid for any yet."""
+    attempts: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for sha256, lender, release in session.execute(
+        select(CommitmentRow.campaign_sha256, CommitmentRow.lender, CommitmentRow.release)
+    ):
+        attempts[sha256, lender].append(release)
+    rows = session.execute(
+        select(PlacesRow.lender, PlacesRow.bitmap, CampaignRow.token, CampaignRow.sha256).join(
+            CampaignRow, CampaignRow.sha256 == PlacesRow.campaign_sha256
+        )
+    )
+    spendings = []
+    for lender, bitmap, token, sha256 in rows:
+        earlier = Campaign.claimed(token)
+        charges = price(earlier, attempts[sha256, lender], moment)
+        flags = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little").astype(bool)
+        spendings.append(Spending(lender, flags, charges, earlier.expires_at))
+    if not spendings:
+        return {}
+    concerned = {spending.lender for spending in spendings} | set(campaign.lenders)
+    people = {lender: np.zeros(read_roll(session, lender).people, dtype=np.int64) for lender in concerned}
+    person = func.min(SubjectRow.id).over(partition_by=SubjectRow.ledger_pseudonym)
+    for lender, number, who in session.execute(
+        select(SubjectRow.lender, SubjectRow.number, person).where(SubjectRow.lender.in_(concerned))
+    ):
+        people[lender][number] = who
+    return cannot_pay(people, spendings, price(campaign, (), moment), caps, moment)
 
 
 def _refuse_two_versions(session: Session) -> None:

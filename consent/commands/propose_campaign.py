@@ -34,6 +34,9 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
             f"campaign {campaign.id!r} asks for epsilon {campaign.mechanism.epsilon:g} at delta "
             f"{campaign.mechanism.delta:g}; the consortium allows {policy.max_epsilon:g} at {policy.max_delta:g}"
         )
+    yearly = policy.max_epsilon_per_year
+    if yearly is not None and campaign.mechanism.epsilon > yearly:
+        raise Conflict(f"campaign {campaign.id!r} alone costs more than the epsilon {yearly:g} that a year may cost")
     with registry.write() as session:
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")

@@ -292,22 +292,9 @@ def test_a_materially_changed_notice_is_to_be_confirmed_again(market):
 
 def used(market, person, campaign):
     """The lender authorises and commits a release, and logs a use of this very person."""
-    lender = market.party(person.lender)
-    asked = {
-        "node_key": lender.key.thumbprint, "purpose": campaign.purpose, "code_sha256": campaign.code_sha256,
-        "checkpoint": market.checkpoint(),
-    }  # fmt: skip
-    target = f"/v1/campaigns/{campaign.sha256}/authorisations"
-    token = market.call(lender.id, "POST", target, asked).json()["token"]
-    commit_roster(
-        market.registry, lender, campaign.sha256,
-        CommitmentRequest(
-            authorisation_id=Authorisation.claimed(token).jti, release=0, attempt=1,
-            root="0" * 64, sealed_body="AA", **stated(campaign, 0),
-        ),
-    )  # fmt: skip
+    market.commit(campaign, person.lender)
     entry = NewEntry(type="use.explained", subject=person.pseudonym, body=b64(b"why"))
-    append_entries(market.registry, lender, [entry])
+    append_entries(market.registry, market.party(person.lender), [entry])
 
 
 def test_uses_receipts_and_export_are_complete_and_only_one_s_own(market):

@@ -36,14 +36,6 @@ def consenting(market, count, lender="aspen"):
     return people
 
 
-def authorise(market, campaign, lender="aspen", checkpoint=None):
-    asked = {
-        "node_key": market.party(lender).key.thumbprint, "purpose": campaign.purpose,
-        "code_sha256": campaign.code_sha256, "checkpoint": checkpoint or market.checkpoint(),
-    }  # fmt: skip
-    return market.call(lender, "POST", f"/v1/campaigns/{campaign.sha256}/authorisations", asked)
-
-
 def test_numbers_have_no_gap_whoever_revokes_at_the_same_moment(market):
     people = consenting(market, THREADS * EACH)
     market.clock.move(seconds=1)
@@ -132,24 +124,24 @@ def test_nobody_acknowledges_for_another_or_ahead(market):
 def test_who_is_behind_gets_no_authorisation_until_it_has_caught_up(market):
     person = consenting(market, 1)[0]
     campaign = market.campaign(hours=9)
-    assert authorise(market, campaign).status_code == 201
+    assert market.authorise(campaign).status_code == 201
     market.says(person, "withdraw")
     market.clock.move(minutes=59)
-    assert authorise(market, campaign).status_code == 201, "there is an hour to act"
+    assert market.authorise(campaign).status_code == 201, "there is an hour to act"
     market.clock.move(minutes=1)
-    refused = authorise(market, campaign)
+    refused = market.authorise(campaign)
     assert (refused.status_code, "has not acknowledged revocation 1" in refused.text) == (403, True)
-    assert authorise(market, campaign, "birch").status_code == 201, "it is aspen that is behind"
+    assert market.authorise(campaign, "birch").status_code == 201, "it is aspen that is behind"
     behind = market.call("auditor", "GET", "/v1/revocations/outstanding").json()["items"]
     assert [(b["recipient"], b["newest"], b["acknowledged"], b["overdue_since"] is None) for b in behind] == [
         ("aspen", 1, 0, False), ("birch", 0, 0, True), ("cedar", 0, 0, True),
     ]  # fmt: skip
     before = market.checkpoint()
     market.acknowledge("aspen", 1)
-    stale = authorise(market, campaign, checkpoint=before)
+    stale = market.authorise(campaign, checkpoint=before)
     assert (stale.status_code, "stale" in stale.text) == (403, True)
-    assert authorise(market, campaign, checkpoint="a note of nobody's").status_code == 403
-    assert authorise(market, campaign).status_code == 201
+    assert market.authorise(campaign, checkpoint="a note of nobody's").status_code == 403
+    assert market.authorise(campaign).status_code == 201
 
 
 def test_the_time_to_act_begins_when_the_registry_hears_of_it(market):
@@ -161,9 +153,9 @@ def test_the_time_to_act_begins_when_the_registry_hears_of_it(market):
     assert told.status_code == 201
     assert market.rule(person) == "withdrawn", "the person's word counts at once"
     market.clock.move(minutes=59)
-    assert authorise(market, campaign).status_code == 201, "aspen could not have known"
+    assert market.authorise(campaign).status_code == 201, "aspen could not have known"
     market.clock.move(minutes=1)
-    assert authorise(market, campaign).status_code == 403
+    assert market.authorise(campaign).status_code == 403
 
 
 def test_a_withdrawal_is_in_force_in_the_very_next_answer(market):
@@ -171,12 +163,12 @@ def test_a_withdrawal_is_in_force_in_the_very_next_answer(market):
     campaign = market.campaign()
     client = market.client("aspen")
     assert client.consent_state(campaign.purpose, "c" * 16).ordinary.tolist() == [1 << 8 | 1] * 2
-    before = Authorisation.claimed(authorise(market, campaign).json()["token"]).use.consent_sequence
+    before = Authorisation.claimed(market.authorise(campaign).json()["token"]).use.consent_sequence
     market.says(person, "withdraw")
     assert market.rule(person) == "withdrawn"
     state = client.consent_state(campaign.purpose, "d" * 16)
     assert [code & 0xFF for code in state.ordinary.tolist()] == [3, 1]
-    after = Authorisation.claimed(authorise(market, campaign).json()["token"]).use.consent_sequence
+    after = Authorisation.claimed(market.authorise(campaign).json()["token"]).use.consent_sequence
     assert after == state.state.sequence == before + 1, "and no node may use what was before"
     assert market.rule(other) == "given"
 
@@ -184,21 +176,12 @@ def test_a_withdrawal_is_in_force_in_the_very_next_answer(market):
 def test_a_spent_budget_is_refused(market):
     consenting(market, 1)
     campaign = market.campaign()
-    lender = market.party("aspen")
     for release in range(len(MECHANISM.releases)):
-        token = authorise(market, campaign).json()["token"]
-        request = CommitmentRequest(
-            authorisation_id=Authorisation.claimed(token).jti, release=release, attempt=1, root="0" * 64,
-            sealed_body="AA", **stated(campaign, release),
-        )  # fmt: skip
-        commit_roster(market.registry, lender, campaign.sha256, request)
+        market.commit(campaign, release=release)
     for attempt in range(2, 101):
-        answer = authorise(market, campaign)
+        answer = market.authorise(campaign)
         if answer.status_code != 201:
             break
-        request = request.model_copy(
-            update={"authorisation_id": Authorisation.claimed(answer.json()["token"]).jti, "attempt": attempt}
-        )
-        commit_roster(market.registry, lender, campaign.sha256, request)
+        market.commit(campaign, release=len(MECHANISM.releases) - 1, attempt=attempt)
     assert (answer.status_code, "is spent" in answer.text) == (403, True)
-    assert authorise(market, campaign, "birch").status_code == 201, "each lender has spent its own"
+    assert market.authorise(campaign, "birch").status_code == 201, "each lender has spent its own"

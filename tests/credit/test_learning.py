@@ -22,7 +22,7 @@ from privacy.charges import Budget
 from privacy.errors import PrivacyError
 from privacy.mechanism import Audience, ReleaseKind
 
-KINDS = ("scorecard", "mlp")
+KINDS = ("scorecard", "gam", "mlp")
 SIZES = (2000, 1200, 800)
 GENEROUS = Budget(50.0, 1e-5)
 
@@ -76,7 +76,8 @@ def one_hot(embedding, table):
 
 
 def same(one, other):
-    return (one.parameters.tobytes(), one.calibration) == (other.parameters.tobytes(), other.calibration)
+    this, that = ((m.parameters.tobytes(), m.calibration, m.pairs) for m in (one, other))
+    return this == that
 
 
 def test_the_same_sums_give_the_same_model_and_evaluation_bit_by_bit(learnt):

@@ -35,7 +35,7 @@ FEATURES = [
     {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent"]},
 ]
 PEOPLE = pd.DataFrame({"late": [0.0, 3.0, None, 99.0], "housing": ["own", "rent", None, "castle"]})
-KINDS = ("scorecard", "mlp")
+KINDS = ("scorecard", "gam", "mlp")
 BENT = tuple((KNOTS + 0.02 * KNOTS**2 / 2 - 0.3).tolist())
 
 

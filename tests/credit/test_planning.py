@@ -26,7 +26,7 @@ def consortia(draw):
 @settings(max_examples=60)
 @given(
     budgets,
-    st.sampled_from(["scorecard", "mlp"]),
+    st.sampled_from(["scorecard", "gam", "mlp"]),
     consortia(),
     st.none() | st.integers(1, 60),
     st.none() | st.integers(0, 6),
@@ -52,6 +52,7 @@ def test_a_plan_spends_the_budget_and_no_more(budget, model, consortium, steps, 
         ReleaseKind.HISTOGRAM,
         ReleaseKind.GRAM,
         *[ReleaseKind.GRADIENT] * descent,
+        *[ReleaseKind.PAIRS] * (model == "gam"),
         ReleaseKind.CALIBRATION,
         *[ReleaseKind.EVALUATION] * bool(hold_out),
     ]

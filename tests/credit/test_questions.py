@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from credit.binning import Binning, FeatureBins
 from credit.errors import ModelError
+from credit.pairs import PairTerm
 from credit.questions import ARRAYS, Packed, Question
 from privacy.mechanism import ReleaseKind
 
@@ -20,6 +21,10 @@ feature_bins = st.builds(
     FeatureBins,
     st.lists(st.integers(0, 600), max_size=6).map(tuple),
     st.lists(finite, max_size=6).map(tuple),
+)
+levels = st.lists(st.integers(0, 4), min_size=1, max_size=4).map(tuple)
+pair_terms = st.builds(
+    PairTerm, st.integers(0, 9), st.integers(0, 9), levels, levels, st.lists(finite, max_size=6).map(tuple)
 )
 binnings = st.builds(Binning, st.lists(feature_bins, max_size=3).map(tuple), finite, finite)
 
@@ -36,16 +41,20 @@ questions = st.builds(
     doubles(1),
     finite,
     st.lists(finite, max_size=60).map(tuple),
+    st.lists(pair_terms, max_size=3).map(tuple),
 )
 
 BINNING = Binning((FeatureBins((0, 0, 1), (0.75, 0.25)),), 100.0, 0.2)
-ASKED = Question(ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0))
+PAIR = PairTerm(0, 1, (0, 1), (0, 0), (0.5, -0.25))
+ASKED = Question(
+    ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0), (PAIR,)
+)
 
 
 def travelled(packed):
     """As JSON and little-endian doubles carry it."""
     wire = {name: (a.shape, np.ascontiguousarray(a, "<f8").tobytes()) for name, a in packed.arrays.items()}
-    return Packed(packed.binning, {name: np.frombuffer(b, "<f8").reshape(s) for name, (s, b) in wire.items()})
+    return Packed(packed.binning, packed.pairs, {name: np.frombuffer(b, "<f8").reshape(s) for name, (s, b) in wire.items()})
 
 
 @settings(max_examples=60)
@@ -57,6 +66,7 @@ def test_a_question_survives_packing_and_travelling_bit_by_bit(asked):
     found = Question.unpack(asked.kind, arrived)
     assert (found.kind, found.binning) == (asked.kind, asked.binning)
     assert (found.learning_rate, found.calibration) == (asked.learning_rate, asked.calibration)
+    assert found.pairs == asked.pairs
     for mine, theirs in ((asked.whitening, found.whitening), (asked.weights, found.weights)):
         assert theirs.shape == mine.shape
         assert theirs.tobytes() == mine.tobytes()
@@ -70,42 +80,45 @@ def test_any_bit_of_any_array_changes_the_digest(name, place, bit):
     altered = {key: np.array(value) for key, value in packed.arrays.items()}
     words = altered[name].reshape(-1).view(np.uint64)
     words[place % len(words)] ^= np.uint64(1) << np.uint64(bit)
-    assert Packed(packed.binning, altered).sha256 != packed.sha256
+    assert Packed(packed.binning, packed.pairs, altered).sha256 != packed.sha256
 
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.characters(codec="utf-8"))
-def test_any_character_of_the_binning_changes_the_digest(place, character):
+def test_any_character_of_the_binning_or_the_pairs_changes_the_digest(place, character):
     packed = ASKED.pack()
-    place %= len(packed.binning)
-    text = packed.binning[:place] + character + packed.binning[place + 1 :]
-    assert (Packed(text, packed.arrays).sha256 == packed.sha256) == (text == packed.binning)
+    for part in ("binning", "pairs"):
+        before = getattr(packed, part)
+        at = place % len(before)
+        text = before[:at] + character + before[at + 1 :]
+        assert (replace(packed, **{part: text}).sha256 == packed.sha256) == (text == before)
 
 
 def test_names_shapes_and_boundaries_are_bound_too():
     one = np.arange(6.0)
     variants = [
-        Packed("", {"a": one}),
-        Packed("a", {"": one}),
-        Packed("", {"b": one}),
-        Packed("", {"a": one.reshape(2, 3)}),
-        Packed("", {"a": one.reshape(3, 2)}),
-        Packed("", {"a": one.reshape(1, 6)}),
-        Packed("", {"a": one[:3], "b": one[3:]}),
-        Packed("", {"a": one[:2], "b": one[2:]}),
-        Packed("", {"b": one[:3], "a": one[3:]}),
-        Packed("", {"a": one, "b": np.zeros(0)}),
-        Packed("", {"a": one, "b": np.zeros((0, 2))}),
-        Packed("", {}),
+        Packed("", "", {"a": one}),
+        Packed("a", "", {"": one}),
+        Packed("", "a", {"": one}),
+        Packed("", "", {"b": one}),
+        Packed("", "", {"a": one.reshape(2, 3)}),
+        Packed("", "", {"a": one.reshape(3, 2)}),
+        Packed("", "", {"a": one.reshape(1, 6)}),
+        Packed("", "", {"a": one[:3], "b": one[3:]}),
+        Packed("", "", {"a": one[:2], "b": one[2:]}),
+        Packed("", "", {"b": one[:3], "a": one[3:]}),
+        Packed("", "", {"a": one, "b": np.zeros(0)}),
+        Packed("", "", {"a": one, "b": np.zeros((0, 2))}),
+        Packed("", "", {}),
     ]
     assert len({variant.sha256 for variant in variants}) == len(variants)
 
 
 def test_order_layout_and_byte_order_of_the_same_values_make_no_difference():
     packed = ASKED.pack()
-    backwards = Packed(packed.binning, dict(reversed(packed.arrays.items())))
-    by_columns = Packed(packed.binning, {name: np.asfortranarray(a) for name, a in packed.arrays.items()})
-    swapped = Packed(packed.binning, {name: a.astype(">f8") for name, a in packed.arrays.items()})
+    backwards = Packed(packed.binning, packed.pairs, dict(reversed(packed.arrays.items())))
+    by_columns = Packed(packed.binning, packed.pairs, {name: np.asfortranarray(a) for name, a in packed.arrays.items()})
+    swapped = Packed(packed.binning, packed.pairs, {name: a.astype(">f8") for name, a in packed.arrays.items()})
     assert {backwards.sha256, by_columns.sha256, swapped.sha256} == {packed.sha256}
 
 

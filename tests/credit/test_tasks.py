@@ -16,6 +16,7 @@ from credit.binning import Binning
 from credit.errors import FeatureError, ModelError
 from credit.evaluation import ScoreCells
 from credit.models import KNOTS, UNCALIBRATED, flat, network, size
+from credit.pairs import candidates
 from credit.questions import Question
 from credit.tasks import TYPICAL_POPULATION, WEIGHT_POWER, task_of
 from privacy.clipping import OFF_DIAGONAL, second_moments
@@ -23,16 +24,22 @@ from privacy.errors import PrivacyError
 from privacy.mechanism import ReleaseKind
 
 COLUMNS = ["late", "balance", "inquiries", "housing", "age", "bad"]
-KINDS = ("scorecard", "mlp")
+KINDS = ("scorecard", "gam", "mlp")
 LARGEST_ENTRY = 1e4
 SUMS = (
     ReleaseKind.HISTOGRAM,
     ReleaseKind.GRAM,
     ReleaseKind.GRADIENT,
+    ReleaseKind.PAIRS,
     ReleaseKind.CALIBRATION,
     ReleaseKind.EVALUATION,
 )
-CASES = [(kind, model) for kind in SUMS for model in KINDS if model == "scorecard" or kind is not ReleaseKind.GRAM]
+CASES = [
+    (kind, model)
+    for kind in SUMS
+    for model in KINDS
+    if (model == "gam" if kind is ReleaseKind.PAIRS else model == "scorecard" or kind is not ReleaseKind.GRAM)
+]
 
 number = st.one_of(
     st.none(), st.floats(), st.sampled_from([0.0, -0.0, 25.0, 1e9, -1e300, 1.7e308, math.inf, -math.inf])
@@ -69,6 +76,12 @@ def asked(embedding):
         generator = np.random.default_rng(seed)
         width = embedding.width
         inner = directions or width
+        pairs = candidates(embedding, generator.uniform(-1, 1, width), 1.0) if model == "gam" else ()
+        sizes = [len(pair.effects) for pair in pairs]
+        pairs = tuple(
+            replace(pair, effects=tuple(generator.uniform(-8 if wild else -1, 8 if wild else 1, cells)))
+            for pair, cells in zip(pairs, sizes, strict=True)
+        )
         descent = kind in (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
         return Question(
             kind,
@@ -77,6 +90,7 @@ def asked(embedding):
             generator.uniform(-1, 1, size(model, inner if descent else width)) * (8 if wild else 0.3),
             0.5,
             tuple((KNOTS * 0.9 - 0.2).tolist()),
+            pairs,
         )
 
     return ask
@@ -86,7 +100,8 @@ def asked(embedding):
 def task(market, asked):
     """The task of a release of one kind, asked as above."""
 
-    def of(kind, model="scorecard", noise=1.0, bound=1, population=1000.0, **how):
+    def of(kind, model=None, noise=1.0, bound=1, population=1000.0, **how):
+        model = model or ("gam" if kind is ReleaseKind.PAIRS else "scorecard")
         plan = market.plan(*([] if kind is ReleaseKind.HISTOGRAM else [kind]), noise=noise, bound=bound)
         last = len(plan.releases) - 1
         return task_of(market.registry, model, plan, last, asked(kind, model, **how), population)
@@ -321,6 +336,11 @@ def put(value, place=0):
     return change
 
 
+def of_pair(change):
+    """A question with its first pair changed."""
+    return lambda q: replace(q, pairs=(change(q.pairs[0]), *q.pairs[1:]))
+
+
 NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "too large": 1.001e4, "too small": -1.001e4}
 BAD_WEIGHTS = {
     **{f"weight {name}": weights(put(value, -1)) for name, value in NUMBERS.items()},
@@ -349,6 +369,19 @@ BAD_WHITENING = {
     "deep": whitening(lambda w: w[None]),
     "a number": whitening(lambda w: np.float64(1.0).reshape(())),
 }
+BAD_PAIRS = {
+    "no pairs": lambda q: replace(q, pairs=()),
+    "too many": lambda q: replace(q, pairs=q.pairs * 10),
+    "with itself": of_pair(lambda p: replace(p, second=p.first, second_levels=p.first_levels)),
+    "no such feature": of_pair(lambda p: replace(p, first=5)),
+    "counted from the end": of_pair(lambda p: replace(p, first=-1)),
+    "a bin too few": of_pair(lambda p: replace(p, first_levels=p.first_levels[1:])),
+    "a level below": of_pair(lambda p: replace(p, first_levels=(-1, *p.first_levels[1:]))),
+    "a level beyond": of_pair(lambda p: replace(p, first_levels=(600, *p.first_levels[1:]))),
+    "an effect too few": of_pair(lambda p: replace(p, effects=p.effects[1:])),
+    "an effect too large": of_pair(lambda p: replace(p, effects=(9.0, *p.effects[1:]))),
+    "an effect not a number": of_pair(lambda p: replace(p, effects=(math.nan, *p.effects[1:]))),
+}
 BAD_CALIBRATION = {
     "a knot too few": lambda q: replace(q, calibration=q.calibration[:-1]),
     "no knots": lambda q: replace(q, calibration=()),
@@ -365,6 +398,7 @@ REFUSED = {
     ReleaseKind.GRAM: BAD_BINNING,
     ReleaseKind.GRADIENT: BAD_BINNING | BAD_WEIGHTS | BAD_WHITENING,
     ReleaseKind.TRAIN: BAD_BINNING | BAD_WEIGHTS | BAD_WHITENING | BAD_RATE,
+    ReleaseKind.PAIRS: BAD_BINNING | BAD_WEIGHTS | BAD_PAIRS,
     ReleaseKind.CALIBRATION: BAD_BINNING | BAD_WEIGHTS | BAD_CALIBRATION,
     ReleaseKind.EVALUATION: BAD_BINNING | BAD_WEIGHTS | BAD_CALIBRATION,
 }
@@ -372,10 +406,19 @@ REFUSED = {
 
 @pytest.mark.parametrize(("kind", "how"), [(kind, how) for kind, ways in REFUSED.items() for how in ways])
 def test_an_unsound_question_is_refused_before_any_row_is_read(market, asked, kind, how):
-    plan, question = market.plan(kind), asked(kind)
-    task_of(market.registry, "scorecard", plan, 1, question, 1000.0)
+    model = "gam" if kind is ReleaseKind.PAIRS else "scorecard"
+    plan, question = market.plan(kind), asked(kind, model)
+    task_of(market.registry, model, plan, 1, question, 1000.0)
     with pytest.raises((ModelError, FeatureError)):
-        task_of(market.registry, "scorecard", plan, 1, REFUSED[kind][how](question), 1000.0)
+        task_of(market.registry, model, plan, 1, REFUSED[kind][how](question), 1000.0)
+
+
+@pytest.mark.parametrize("kind", [ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION])
+@pytest.mark.parametrize("model", ["scorecard", "mlp"])
+def test_pairs_belong_to_a_gam_alone(market, asked, kind, model):
+    question = replace(asked(kind, model), pairs=asked(kind, "gam").pairs)
+    with pytest.raises(ModelError, match="pairs of features"):
+        task_of(market.registry, model, market.plan(kind), 1, question)
 
 
 @pytest.mark.parametrize("kind", [k for k in ReleaseKind if k is not ReleaseKind.HISTOGRAM])

@@ -12,7 +12,7 @@ from privacy.charges import LARGEST_CLIP, LEAST_CLIP, Charge
 from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
 
 DELTA = 1e-5
-SUMS = [ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION]
+SUMS = [ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT, ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION]
 
 
 def release(kind="gradient", noise_multiplier=5.0, **changes):
@@ -60,6 +60,12 @@ def test_a_distributed_and_a_local_plan_are_accepted():
 )
 def test_a_plan_that_does_not_begin_with_its_only_histogram_is_refused(releases):
     refused("begins with its only histogram", *releases)
+
+
+def test_pairs_come_after_the_descent_whose_residuals_they_are():
+    refused("after the descent", HISTOGRAM, release("pairs"), release())
+    refused("after the descent", HISTOGRAM, TRAIN, release("pairs"), TRAIN, kind="local")
+    mechanism(HISTOGRAM, release(), release("pairs"), release("pairs"), release("calibration"))
 
 
 def test_training_inside_a_lender_belongs_to_a_local_mechanism_and_only_there():

@@ -20,12 +20,24 @@ import httpx
 from fastapi.testclient import TestClient
 from support.house import features
 from support.identity import GENERAL, PORTAL, TOKEN_ENDPOINT
-from support.plans import small_plan
+from support.plans import small_plan, stated
 
 from consent.api import create_app
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.documents import Action, Approval, Campaign, Choice, Consortium, Decision, Notice, Party, Role
+from consent.commands.commit_roster import CommitmentRequest, commit_roster
+from consent.documents import (
+    Action,
+    Approval,
+    Authorisation,
+    Campaign,
+    Choice,
+    Consortium,
+    Decision,
+    Notice,
+    Party,
+    Role,
+)
 from consent.identity.callers import Caller
 from consent.identity.devissuer import public_jwks
 from consent.identity.links import link_ticket
@@ -225,6 +237,23 @@ class Market:
             assert answer.status_code == 201, answer.text
         return campaign
 
+    def authorise(self, campaign: Campaign, lender: str = "aspen", checkpoint: str | None = None) -> httpx.Response:
+        """What a lender's node asks for before every release."""
+        asked = {
+            "node_key": self.party(lender).key.thumbprint, "purpose": campaign.purpose,
+            "code_sha256": campaign.code_sha256, "checkpoint": checkpoint or self.checkpoint(),
+        }  # fmt: skip
+        return self.call(lender, "POST", f"/v1/campaigns/{campaign.sha256}/authorisations", asked)
+
+    def commit(self, campaign: Campaign, lender: str = "aspen", release: int = 0, attempt: int = 1) -> None:
+        """The lender authorises and commits one attempt at a release."""
+        token = self.authorise(campaign, lender).json()["token"]
+        request = CommitmentRequest(
+            authorisation_id=Authorisation.claimed(token).jti, release=release, attempt=attempt, root="0" * 64,
+            sealed_body="AA", **stated(campaign, release),
+        )  # fmt: skip
+        commit_roster(self.registry, self.party(lender), campaign.sha256, request)
+
     def acknowledge(self, lender: str, number: int) -> httpx.Response:
         told = Acknowledgement(recipient=lender, number=number, acknowledged_at=self.clock())
         body = {"token": told.sign(self.keys[lender])}
@@ -282,8 +311,8 @@ def open_market(
         )
     log = witnessed_by(Log(Verifier("market.test/log", log_key.public)), (), 0)
     consortium = Consortium(
-        name="market", parties=tuple(parties), log_policy=log.text, max_epsilon=1.0, max_delta=1e-5,
-        cover_rate=cover_rate, **policy,
+        name="market", parties=tuple(parties), log_policy=log.text, cover_rate=cover_rate,
+        **({"max_epsilon": 100.0, "max_delta": 1e-5} | policy),
     )  # fmt: skip
     found(home, consortium, url)
     issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": public_jwks(SigningKey.generate())}
