@@ -2,7 +2,8 @@
 
 So the coordinator can stop after any release and go on from the sums it kept, and whoever has the sums can compute the
 model again. The order is: bins (*histogram*), coordinates (*gram*), some steps of descent (*gradient*, or *train* when
-lenders train by themselves), what features say together (*pairs*, for a GAM), honest probabilities (*calibration*), and how good it is (*evaluation*).
+lenders train by themselves), what features say together (*pairs*, for a GAM), honest probabilities (*calibration*), and
+how good it is (*evaluation*).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The models a campaign can choose, their flat parameter vectors, and the file they are released in.
 
-All read the embedding of :mod:`credit.binning`. The *scorecard* is logistic regression on bins; the *GAM* is a scorecard
-with the pairwise terms of :mod:`credit.pairs`; the *MLP* has one hidden layer. Files are safetensors with the specification in their metadata; nothing in them can execute.
+All read the embedding of :mod:`credit.binning`. The *scorecard* is logistic regression on bins; the *GAM* is one with
+the pairwise terms of :mod:`credit.pairs`; the *MLP* has one hidden layer. Files are safetensors with the specification
+in their metadata; nothing in them can execute.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -114,9 +113,7 @@ def sensitivity(pairs: Pairs) -> float:
     return math.sqrt(max(len(pairs), 1))
 
 
-def residual_sums(
-    pairs: Pairs, embedding: Embedding, cells: Cells, logits: Floats, labels: NDArray[np.int64]
-) -> Steps:
+def residual_sums(pairs: Pairs, embedding: Embedding, cells: Cells, logits: Floats, labels: NDArray[np.int64]) -> Steps:
     """Sums over people of ``label - p`` and of ``2 p (1 - p)`` in each cell of each pair; not yet private.
 
     Whole multiples of :data:`PAIR_UNIT`, cut towards zero person by person, so that order changes nothing.

@@ -30,7 +30,7 @@ class Packed:
 
     @property
     def sha256(self) -> str:
-        """Over the bins, the pairs, then each array's name, shape and little-endian doubles; every part with its length."""
+        """Over bins, pairs, then each array's name, shape and little-endian doubles; every part with its length."""
         digest = hashlib.sha256()
         parts = [self.binning.encode(), self.pairs.encode()]
         for name in sorted(self.arrays):

@@ -25,7 +25,9 @@ WANTED = (Charge(5.0),)
 @st.composite
 def ledgers(draw):
     """People at two lenders, some at both, and what they spent on earlier campaigns."""
-    people = {name: np.array(draw(st.lists(st.integers(1, 6), max_size=6, unique=True)), dtype=np.int64) for name in "ab"}
+    people = {
+        name: np.array(draw(st.lists(st.integers(1, 6), max_size=6, unique=True)), dtype=np.int64) for name in "ab"
+    }
     spendings = []
     for _ in range(draw(st.integers(0, 4))):
         lender = draw(st.sampled_from("ab"))
@@ -47,7 +49,9 @@ def test_a_person_pays_for_every_campaign_at_whichever_lender(ledger):
             paid = [s for s in spendings if person in people[s.lender][s.flags]]
             ever = [c for s in paid for c in s.charges]
             year = [c for s in paid if s.ends > NOW - YEAR for c in s.charges]
-            over = epsilon_of([*ever, *WANTED], DELTA) > caps.ever or epsilon_of([*year, *WANTED], DELTA) > caps.per_year
+            over = (
+                epsilon_of([*ever, *WANTED], DELTA) > caps.ever or epsilon_of([*year, *WANTED], DELTA) > caps.per_year
+            )
             assert found[lender][number] == over
 
 

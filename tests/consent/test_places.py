@@ -209,6 +209,20 @@ def test_lenders_that_rename_at_different_times_never_make_two_of_one_person(mar
         assert {names[ledger]: lenders for ledger, lenders in counted.items()} == before
 
 
+@pytest.mark.parametrize("first", ["aspen", "birch"])
+def test_who_was_two_people_until_a_renaming_is_counted_once_from_then_on(market, first):
+    """An identity number mistyped at one lender, say. The place of the second name stays behind, and counts no more."""
+    for lender in ("aspen", "birch"):
+        enrol_and_give(market, lender, count=1)
+    assert sorted(lender for lenders in where(market, market.campaign()).values() for lender in lenders) == [
+        "aspen", "birch",
+    ]  # fmt: skip
+    one = pseudonym(2)
+    for lender in sorted(("aspen", "birch"), key=lambda name: name != first):
+        assert rename(market, market.people[lender], [one]).status_code == 201
+    assert [len(lenders) for lenders in where(market, market.campaign()).values()] == [1]
+
+
 def test_between_two_versions_of_names_no_campaign_becomes_active(market):
     """Somebody of aspen's enrols at cedar when names are new already: until aspen renames nobody can know."""
     old, new = pseudonym(), pseudonym(2)

@@ -8,15 +8,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 from support.market import open_market, pseudonym
-from support.plans import stated
 
 from consent import registry as registry_module
 from consent.access import declarations
 from consent.commands import record_decisions
 from consent.commands.append_entries import NewEntry, append_entries
-from consent.commands.commit_roster import CommitmentRequest, commit_roster
 from consent.cursors import cursor_of
-from consent.documents import Authorisation
 from consent.idempotency import remember
 from consent.storage.tables import ConsentEventRow, IdempotencyRow, SubjectRow
 from consent.terms import TRAINING_PURPOSE

@@ -8,9 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 from support.market import MECHANISM, open_market
-from support.plans import stated
 
-from consent.commands.commit_roster import CommitmentRequest, commit_roster
 from consent.commands.record_decisions import record_decisions
 from consent.documents import Authorisation
 from consent.revocations import Acknowledgement, Revocation

@@ -302,12 +302,15 @@ def statements(site: Site) -> Iterator[list[str]]:
 
 def alike(site: Site, caller: str, method: str, pair: tuple[str, str], body: tuple[Any, Any] = (None, None)) -> None:
     """What is not there and what is not the caller's get the same status, the same body, for the same work."""
-    answers, work = [], []
-    for target, content in zip(pair, body, strict=True):
-        site.signed(caller, method, target, content)  # what is remembered from the first time is so for both
-        with statements(site) as asked:
-            answers.append(site.signed(caller, method, target, content))
-        work.append(asked)
+    for _ in range(3):  # now and then keys are read anew in one of the two, because a second has passed
+        answers, work = [], []
+        for target, content in zip(pair, body, strict=True):
+            site.signed(caller, method, target, content)  # what is remembered from the first time is so for both
+            with statements(site) as asked:
+                answers.append(site.signed(caller, method, target, content))
+            work.append(asked)
+        if work[0] == work[1]:
+            break
     unknown, foreign = answers
     assert 400 <= unknown.status_code < 500, unknown.text
     assert (unknown.status_code, unknown.text) == (foreign.status_code, foreign.text)

@@ -274,6 +274,15 @@ def test_who_gives_while_a_campaign_runs_has_no_place_in_it(market):
     assert market.placed(market.campaign(("aspen", "birch")), "aspen") == set(), "once is once"
 
 
+def test_giving_anew_while_a_campaign_runs_is_the_use_it_was(market):
+    """The place in the running campaign stays, so the new consent is used in it."""
+    person = limited(market, fetch_type="one-time")
+    market.campaign(("aspen", "birch"), hours=1)
+    for action in ("withdraw", "give"):
+        assert market.says(person, action, notice=market.notices[-1]).status_code == 201
+    assert market.rule(person) == "used-up"
+
+
 def test_giving_anew_after_all_campaigns_ended_is_a_new_consent(market):
     person = limited(market, fetch_type="one-time")
     market.campaign(("aspen", "birch"), hours=1)

@@ -76,9 +76,7 @@ def test_what_a_person_adds_is_residual_and_curvature(market, embedding, pairs):
     for pair in pairs:
         count = len(pair.effects)
         places = pair.places(embedding, cells)
-        expected = [
-            np.bincount(places, values, count) for values in (labels - p, CURVATURE_WEIGHT * p * (1 - p))
-        ]
+        expected = [np.bincount(places, values, count) for values in (labels - p, CURVATURE_WEIGHT * p * (1 - p))]
         assert total[start : start + 2 * count] == pytest.approx(np.concatenate(expected), abs=500 * 2 * PAIR_UNIT)
         start += 2 * count
 
@@ -166,9 +164,7 @@ def test_larger_populations_are_asked_for_more_pairs_and_finer_tables(people):
     check_pairs(asked, Embedding(grid, binning))
 
 
-@given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 0.5), st.integers(3, 5), st.booleans()
-)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 0.5), st.integers(3, 5), st.booleans())
 def test_levels_are_numbered_from_zero_in_order_and_missing_stands_apart(mass, missing, most, ordered):
     levels = levels_of(FeatureBins((), (*mass, missing)), most, ordered)
     assert len(levels) == len(mass) + 1

@@ -54,7 +54,9 @@ ASKED = Question(
 def travelled(packed):
     """As JSON and little-endian doubles carry it."""
     wire = {name: (a.shape, np.ascontiguousarray(a, "<f8").tobytes()) for name, a in packed.arrays.items()}
-    return Packed(packed.binning, packed.pairs, {name: np.frombuffer(b, "<f8").reshape(s) for name, (s, b) in wire.items()})
+    return Packed(
+        packed.binning, packed.pairs, {name: np.frombuffer(b, "<f8").reshape(s) for name, (s, b) in wire.items()}
+    )
 
 
 @settings(max_examples=60)

@@ -12,7 +12,14 @@ from privacy.charges import LARGEST_CLIP, LEAST_CLIP, Charge
 from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
 
 DELTA = 1e-5
-SUMS = [ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT, ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION]
+SUMS = [
+    ReleaseKind.HISTOGRAM,
+    ReleaseKind.GRAM,
+    ReleaseKind.GRADIENT,
+    ReleaseKind.PAIRS,
+    ReleaseKind.CALIBRATION,
+    ReleaseKind.EVALUATION,
+]
 
 
 def release(kind="gradient", noise_multiplier=5.0, **changes):
