@@ -14,6 +14,9 @@ ROOMS = {
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
     "party": ("consent.identity.party_cli", "List, rotate and revoke an institution's keys at the registry."),
     "issuer": ("consent.identity.cli", "Run an OIDC issuer for development."),
+    "coordinator": ("server.coordinator_cli", "Run the coordinator."),
+    "node": ("clients.node_cli", "Run a lender's node."),
+    "campaign": ("server.campaign_cli clients.campaign_cli", "Propose, approve and run campaigns."),
     "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
     "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
     "budget": ("clients.budget_cli", "What campaigns cost a lender's borrowers, and what is left."),
@@ -32,7 +35,11 @@ class FrontDoor(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ROOMS:
             return None
-        return typer.main.get_command(import_module(ROOMS[cmd_name][0]).app)
+        first, *others = (typer.main.get_command(import_module(name).app) for name in ROOMS[cmd_name][0].split())
+        if isinstance(first, click.Group):
+            for other in others:
+                first.commands.update(other.commands if isinstance(other, click.Group) else {})
+        return first
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

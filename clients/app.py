@@ -24,7 +24,9 @@ from credit.questions import Packed
 from crypto.errors import CryptoError
 
 SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
-"""In a simulation, the JSON list of node homes by partition. A real node names its own in ``--node-config home=…``."""
+"""In a simulation, the JSON list of node homes by partition."""
+HOME_VARIABLE = "TAHINI_NODE_HOME"
+"""The home of the one node that this process serves."""
 SAYABLE = (GateClosed, ConsentError, CryptoError, FeatureError, ModelError, StoreFailed)
 UNSAID = "a lender's node cannot take part in this release; its operator finds the reason in the node's log"
 logger = logging.getLogger("tahini.node")
@@ -33,11 +35,11 @@ app = ClientApp()
 
 
 def _open_node(context: Context) -> Node:
-    home = context.node_config.get("home")
+    home = context.node_config.get("home") or os.environ.get(HOME_VARIABLE)
     if home is None and SIMULATED_HOMES in os.environ:
         home = json.loads(os.environ[SIMULATED_HOMES])[int(context.node_config["partition-id"])]
     if home is None:
-        raise NodeError("this node does not know its home; start it with --node-config 'home=\"…\"'")
+        raise NodeError("this node does not know its home; start it with: tahini node serve")
     return Node.open(Path(str(home)))
 
 

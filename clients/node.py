@@ -20,6 +20,7 @@ from clients.store import NodeStore
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.code import installed_code
 from consent.documents import Approval, Campaign, Consortium, Role
+from consent.log_client import http_client
 from consent.naming.client import NamingClient
 from consent.schema import now
 from credit.features import registry_from
@@ -31,7 +32,7 @@ from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience
 
 KEY_FILE, NAMING_KEYS_FILE = "node.key", "naming-keys.jws"
-AUTH_KEY_FILE = "auth.key"
+AUTH_KEY_FILE, CA_FILE = "auth.key", "ca.crt"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"
 
 
@@ -45,6 +46,8 @@ class NodeSettings(BaseModel):
     registry_key: str
     naming_url: str | None = None
     """Where people are named; a node that only trains need not know."""
+    superlink: str | None = None
+    """host:port of the coordinator's SuperLink; without it the node takes part in simulations only."""
 
 
 def create_home(home: Path) -> SigningKey:
@@ -116,9 +119,16 @@ class Node:
         """The most that they may cost one borrower within 365 days."""
         return Budget(self.consortium.max_epsilon_per_year or self.consortium.max_epsilon, self.consortium.max_delta)
 
+    @property
+    def authority(self) -> Path | None:
+        """The certificate authority that this node believes, if its home holds one; else the system's are believed."""
+        path = self.home / CA_FILE
+        return path if path.exists() else None
+
     def registry(self) -> RegistryClient:
-        heads = HeadStore(self.home / HEAD_FILE)
-        return RegistryClient(self.settings.registry_url, self.consortium, self.lender, self.auth_key, heads)
+        heads, url = HeadStore(self.home / HEAD_FILE), self.settings.registry_url
+        http = http_client(url, self.authority)
+        return RegistryClient(url, self.consortium, self.lender, self.auth_key, heads, http)
 
     @contextmanager
     def naming(self, workers: int | None = None) -> Iterator[NamingClient]:
@@ -147,6 +157,8 @@ class Node:
         Raises:
             NodeError: it was not approved here. SignatureError: a file was altered.
         """
+        if (self.home / "approved" / f"{sha256}.rejected.json").exists():
+            raise NodeError(f"the operator of {self.lender!r} takes no part in campaign {sha256[:12]}…")
         try:
             campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text()
             approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text()

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from clients.errors import NodeError
 from clients.node import Node
 from clients.witness import Witness, witness_app
+from consent.cli_support import Certificate, PrivateKey, refuse_in_one_sentence
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
 
@@ -34,16 +34,21 @@ def _open(homes: list[Path]) -> dict[str, Witness]:
 
 
 @app.command(epilog="Example: `tahini witness serve --home lenders/aspen --port 8710`")
+@refuse_in_one_sentence
 def serve(
     home: Homes,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8710,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    certificate: Certificate = None,
+    key: PrivateKey = None,
 ) -> None:
     """Serve C2SP tlog-witness over HTTP until interrupted.
 
     With one home the witness is at the root. With several (trials on one machine) each is under its lender's id.
     """
-    uvicorn.run(witness_app(_open(home)), host=host, port=port, log_level="warning", access_log=False)
+    from consent.serving import Tls, run
+
+    run(witness_app(_open(home)), host, port, Tls.of(certificate, key))
 
 
 @app.command(epilog="Example: `tahini witness show --home lenders/aspen`")

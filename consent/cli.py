@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import MetricsHost, MetricsPort, Workers, refuse_in_one_sentence
+from consent.cli_support import Certificate, MetricsHost, MetricsPort, PrivateKey, Workers, refuse_in_one_sentence
 from consent.load_cli import load
 
 app = typer.Typer(no_args_is_help=True, help="Run the consent registry.", rich_markup_mode="markdown")
@@ -30,14 +30,17 @@ def serve(
     workers: Workers = 1,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    certificate: Certificate = None,
+    key: PrivateKey = None,
 ) -> None:
     """Serve the registry over HTTP until SIGTERM or SIGINT; requests that were begun are finished first.
 
     Logs are JSON lines on standard error. `/healthz` says how the log is, `/readyz` whether to send requests here.
     """
-    from consent.serving import Listening, Service, metrics_at, serve
+    from consent.serving import Listening, Service, Tls, metrics_at, serve
 
-    serve(Service(home), Listening(host, port, workers, metrics_at(metrics_host, metrics_port)))
+    metrics, tls = metrics_at(metrics_host, metrics_port), Tls.of(certificate, key)
+    serve(Service(home), Listening(host, port, workers, metrics, tls))
 
 
 app.command(

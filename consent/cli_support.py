@@ -26,6 +26,12 @@ Workers = Annotated[int, typer.Option(help="Processes that serve; several need P
 MetricsPort = Annotated[
     int | None, typer.Option(help="Serve Prometheus metrics on this port; not at all without it.", min=1, max=65535)
 ]
+Certificate = Annotated[
+    Path | None, typer.Option(help="PEM file to serve TLS with; plain HTTP without it.", exists=True, dir_okay=False)
+]
+PrivateKey = Annotated[
+    Path | None, typer.Option("--key", help="PEM file with the certificate's key.", exists=True, dir_okay=False)
+]
 MetricsHost = Annotated[str, typer.Option(help="Address for metrics: the operator's, never the public one.")]
 
 

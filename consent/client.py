@@ -259,12 +259,32 @@ class RegistryClient(LogClient):
 
     def campaign(self, sha256: str) -> tuple[Campaign, bool]:
         """The campaign with this hash, verified against the coordinator's key, and whether it is active."""
+        campaign, _, active = self._campaign(sha256)
+        return campaign, active
+
+    def proposed(self, sha256: str) -> tuple[Campaign, str]:
+        """The same, and the token that its coordinator signed."""
+        campaign, token, _ = self._campaign(sha256)
+        return campaign, token
+
+    def _campaign(self, sha256: str) -> tuple[Campaign, str, bool]:
         answer = self._send("GET", f"/v1/campaigns/{sha256}").json()
-        key = self.consortium.one(Role.COORDINATOR).key
-        campaign = self._checked(lambda: Campaign.verify(answer["token"], key))
+        token = self._checked(lambda: str(answer["token"]))
+        campaign = self._checked(lambda: Campaign.verify(token, self.consortium.one(Role.COORDINATOR).key))
         if campaign.sha256 != sha256:
             raise RegistryUnavailable("the consent registry answered with another campaign than was asked for")
-        return campaign, bool(answer["active"])
+        return campaign, token, bool(answer["active"])
+
+    def campaigns(self) -> list[str]:
+        """Hashes of the campaigns that the caller may see, in the order in which they were proposed."""
+        found: list[str] = []
+        cursor = ""
+        while True:
+            answer = self._send("GET", f"/v1/campaigns{cursor}").json()
+            found += [str(item["sha256"]) for item in self._checked(lambda: list(answer["items"]))]  # noqa: B023
+            if answer.get("next") is None:
+                return found
+            cursor = f"?cursor={answer['next']}"
 
     def approve(self, approval: Approval, key: SigningKey) -> bool:
         target = f"/v1/campaigns/{approval.campaign_sha256}/approvals"

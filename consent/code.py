@@ -7,30 +7,35 @@ with what is installed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-NODE_ROOMS = ("clients", "consent", "credit", "crypto", "privacy")
+NODE_ROOMS = ("clients", "consent", "credit", "crypto", "fleet", "privacy")
 
 
-def hash_tree(roots: dict[str, Path]) -> str:
-    """SHA-256 over (path, content hash) of every Python file under the named roots, in order."""
+def hash_files(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over (path, content hash) of every file, in the order of their paths."""
     digest = hashlib.sha256()
-    for name, root in sorted(roots.items()):
-        for file in sorted(root.rglob("*.py")):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{name}/{file.relative_to(root).as_posix()} {content}\n".encode())
+    for path, content in sorted(files.items()):
+        digest.update(f"{path} {hashlib.sha256(content).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def room_files(rooms: Iterable[str]) -> dict[str, bytes]:
+    """Every Python file of these rooms as installed on this machine, by its path from above the room."""
+    files: dict[str, bytes] = {}
+    for room in rooms:
+        spec = find_spec(room)
+        if spec is None or not spec.submodule_search_locations:
+            raise RuntimeError(f"the room {room!r} is not installed")
+        root = Path(next(iter(spec.submodule_search_locations)))
+        files |= {f"{room}/{file.relative_to(root).as_posix()}": file.read_bytes() for file in root.rglob("*.py")}
+    return files
 
 
 @cache
 def installed_code() -> str:
     """The hash of the node's code as installed on this machine."""
-    roots = {}
-    for room in NODE_ROOMS:
-        spec = find_spec(room)
-        if spec is None or not spec.submodule_search_locations:
-            raise RuntimeError(f"the room {room!r} is not installed")
-        roots[room] = Path(next(iter(spec.submodule_search_locations)))
-    return hash_tree(roots)
+    return hash_files(room_files(NODE_ROOMS))

@@ -49,6 +49,8 @@ class Party(BaseModel):
     role: Role
     signing_key: KeyText
     recipient_key: str | None = None
+    fleet_key: str | None = Field(default=None, max_length=400)
+    """A lender's node authenticates to the SuperLink with its private half (``fleet.keys``)."""
 
     @cached_property
     def key(self) -> PublicKey:
@@ -205,6 +207,9 @@ class Campaign(Document):
     """The feature registry (credit.features.FeatureRegistry) that the model may see."""
     mechanism: Mechanism
     code_sha256: Sha256
+    """What a node must have installed (``consent.code``)."""
+    bundle_sha256: Sha256 | None = None
+    """The Flower App Bundle that a SuperLink may send for it; without one it can only be simulated."""
     seed: int
     created_at: Instant
     expires_at: Instant

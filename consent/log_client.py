@@ -65,6 +65,19 @@ def _refusal(response: httpx.Response) -> ConsentError:
     return error
 
 
+def http_client(url: str, authority: Path | None = None) -> httpx.Client:
+    """A client that believes the system's certificate authorities, or ``authority`` alone.
+
+    Raises:
+        RegistryUnavailable: the authority's certificate cannot be read.
+    """
+    try:
+        verify = trusted_authorities() if authority is None else ssl.create_default_context(cafile=str(authority))
+    except (OSError, ssl.SSLError) as error:
+        raise RegistryUnavailable(f"{authority} is no certificate to believe ({error})") from error
+    return httpx.Client(base_url=url, timeout=TIMEOUT, verify=verify)
+
+
 class LogClient:
     """One reader of one log.
 
@@ -78,7 +91,7 @@ class LogClient:
         self, url: str, trust: Trust, heads: HeadStore | None = None, http: httpx.Client | None = None
     ) -> None:
         self.trust, self._heads = trust, heads
-        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT, verify=trusted_authorities())
+        self._http = http or http_client(url)
 
     def close(self) -> None:
         self._http.close()

@@ -15,6 +15,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from consent.cli_support import opened
 from consent.errors import ConsentError
@@ -56,6 +57,22 @@ class Listening:
     port: int = 8700
     workers: int = 1
     metrics: Endpoint | None = None
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files that a service shows and proves itself with."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def of(cls, certificate: Path | None, key: Path | None) -> Tls | None:
+        """Raises ConsentError for one without the other."""
+        if (certificate is None) != (key is None):
+            raise ConsentError("a certificate and its key come together: --certificate and --key")
+        return None if certificate is None or key is None else cls(certificate, key)
 
 
 def metrics_at(host: str, port: int | None) -> Endpoint | None:
@@ -79,10 +96,10 @@ def serve(service: Service, listening: Listening) -> None:
         serve_app(service.app(registry), _config(listening))
 
 
-def run(app: FastAPI, host: str, port: int) -> None:
+def run(app: FastAPI | Starlette, host: str, port: int, tls: Tls | None = None) -> None:
     """Serve one of the smaller services in this process until a signal; raises ConsentError."""
     keep_journal()
-    serve_app(app, _config(Listening(host, port)))
+    serve_app(app, _config(Listening(host, port, tls=tls)))
 
 
 def _config(listening: Listening) -> uvicorn.Config:
@@ -96,6 +113,8 @@ def _config(listening: Listening) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=FINISH_S,
+        ssl_certfile=listening.tls.certificate if listening.tls else None,
+        ssl_keyfile=listening.tls.key if listening.tls else None,
     )
 
 
@@ -106,7 +125,7 @@ def _expose(endpoint: Endpoint, folder: Path | None = None) -> None:
         raise ConsentError(f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}") from error
 
 
-def serve_app(app: FastAPI, config: uvicorn.Config, sockets: Sequence[socket] | None = None) -> None:
+def serve_app(app: FastAPI | Starlette, config: uvicorn.Config, sockets: Sequence[socket] | None = None) -> None:
     """Serve ``app`` until a signal. Returns after an orderly end; the caller then closes what the app used.
 
     Raises:

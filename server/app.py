@@ -31,6 +31,8 @@ from server.run import Answers, CampaignRun
 
 NODES_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 300.0
+POLL_S = 0.1
+"""Flower's own loop looks for replies every three seconds."""
 EXPECTED = (CampaignStopped, CoordinatorError, ConsentError, CryptoError, FeatureError, ModelError)
 
 Emit = Callable[[dict[str, Any]], None]
@@ -43,6 +45,9 @@ class FlowerFleet:
 
     grid: Grid
     expected_nodes: int
+    answer_s: float = ANSWER_TIMEOUT_S
+    check: Callable[[], None] = lambda: None
+    """Called while waiting; raises CampaignStopped when the operator wants to stop."""
     _lenders: dict[int, str] = field(default_factory=dict, init=False)
     """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot contribute: it
     lacks the mask key. A release without the lender's contribution is lost, not wrong."""
@@ -50,17 +55,26 @@ class FlowerFleet:
     def _node_ids(self) -> list[int]:
         deadline = time.monotonic() + NODES_TIMEOUT_S
         while len(ids := list(self.grid.get_node_ids())) < self.expected_nodes:
+            self.check()
             if time.monotonic() > deadline:
                 raise CampaignStopped(
                     f"only {len(ids)} of {self.expected_nodes} nodes connected within {NODES_TIMEOUT_S:.0f} s"
                 )
-            time.sleep(0.1)
+            time.sleep(POLL_S)
         return ids
 
     def _ask(self, kind: str, nodes: Iterable[int], content: Callable[[], RecordDict]) -> Iterator[tuple[int, Message]]:
         messages = [Message(content(), dst_node_id=node, message_type=kind) for node in nodes]
-        for reply in self.grid.send_and_receive(messages, timeout=ANSWER_TIMEOUT_S):
-            yield reply.metadata.src_node_id, reply
+        waiting = {str(found) for found in self.grid.push_messages(messages) if found}
+        deadline = time.monotonic() + self.answer_s
+        while waiting and time.monotonic() < deadline:
+            self.check()
+            replies = list(self.grid.pull_messages(waiting))
+            for reply in replies:
+                waiting.discard(reply.metadata.reply_to_message_id)
+                yield reply.metadata.src_node_id, reply
+            if not replies:
+                time.sleep(POLL_S)
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
         content = RecordDict({"request": ConfigRecord({"campaign": campaign_sha256})})

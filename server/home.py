@@ -14,14 +14,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.documents import Consortium, Role
+from consent.log_client import http_client
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from server.errors import CoordinatorError
 
-KEY_FILE, SETTINGS_FILE = "coordinator.key", "coordinator.json"
+KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "executor.secret"
 MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "progress.json"
 
 
@@ -30,6 +31,11 @@ class CoordinatorSettings(BaseModel):
 
     registry_url: str
     registry_key: str
+    host: str = "0.0.0.0"  # noqa: S104 - lenders' nodes come from outside; only the fleet interface is there
+    port: int = Field(default=9443, ge=1, le=65535)
+    """Where lenders' nodes reach the fleet interface."""
+    answer_s: float = Field(default=120.0, gt=0, le=3600)
+    """How long one release waits for a node, which is then dropped."""
 
 
 def create_home(home: Path) -> SigningKey:
@@ -67,9 +73,15 @@ class Coordinator:
     def id(self) -> str:
         return self.consortium.one(Role.COORDINATOR).id
 
+    @property
+    def authority(self) -> Path | None:
+        """The certificate authority that is believed, if the home holds one; else the system's are."""
+        path = self.home / "ca.crt"
+        return path if path.exists() else None
+
     def registry(self) -> RegistryClient:
-        heads = HeadStore(self.home / "log.head")
-        return RegistryClient(self.settings.registry_url, self.consortium, self.id, self.key, heads)
+        heads, url = HeadStore(self.home / "log.head"), self.settings.registry_url
+        return RegistryClient(url, self.consortium, self.id, self.key, heads, http_client(url, self.authority))
 
     def folder(self, campaign_sha256: str) -> Path:
         """Where a campaign's results go; made if needed."""

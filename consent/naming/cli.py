@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import ask, refuse_in_one_sentence, say
+from consent.cli_support import Certificate, PrivateKey, ask, refuse_in_one_sentence, say
 from consent.naming.keys import PEOPLE_PER_DAY, SEEDS, NamingHome, NamingSettings, Seeds, create_home, join
 from consent.naming.quota import Quota
 from consent.schema import now
@@ -71,14 +71,16 @@ def serve(
     home: Home,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8720,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    certificate: Certificate = None,
+    key: PrivateKey = None,
 ) -> None:
     """Serve names over HTTP until interrupted. Run one process: it remembers which requests it has seen."""
     from consent.naming.service import Namer, create_app
-    from consent.serving import run
+    from consent.serving import Tls, run
 
     namer = Namer(NamingHome.open(home))
     try:
-        run(create_app(namer), host, port)
+        run(create_app(namer), host, port, Tls.of(certificate, key))
     finally:
         namer.close()
 

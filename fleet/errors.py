@@ -1,0 +1,9 @@
+"""What can go wrong around the engine, in one sentence."""
+
+
+class FleetError(Exception):
+    """The engine, its certificates or its keys are not in order."""
+
+
+class BundleRefused(FleetError):
+    """A bundle is not one that this node's operator signed, or not what is installed. No line of it was loaded."""

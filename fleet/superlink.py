@@ -1,0 +1,190 @@
+"""Flower's SuperLink in this process, behind two doors.
+
+Outside, with TLS, stands the fleet interface and nothing else: nodes of the roster, by key, ask for messages and bring
+answers. On loopback stands the runtime interface, for this machine's executor, by a secret. The control interface,
+which starts, stops and reads runs, has no door at all: it is called as functions, by whoever holds this object. So
+neither a node's credentials nor anything else on the network can start, stop or read a run.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from flwr.common.constant import ISOLATION_MODE_PROCESS, NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, TRANSPORT_TYPE_GRPC_RERE
+from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest, StopRunRequest
+from flwr.proto.fab_pb2 import Fab as FabProto
+from flwr.supercore.auth.typing import AccountInfo
+from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
+from flwr.superlink.config_loader import SuperLinkLifespanConfig
+from flwr.superlink.main import create_app
+from flwr.superlink.servicer.control import control_handlers
+
+from fleet.errors import FleetError
+from fleet.keys import superlink_key
+from fleet.tls import RenewingContext
+
+FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
+START_S = 20.0
+ACCOUNT = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
+
+Scope = MutableMapping[str, Any]
+Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Door:
+    """Lets requests for paths under ``prefix`` through, and answers every other with 404."""
+
+    app: Asgi
+    prefix: str
+
+    async def __call__(self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and self._admits(str(scope["path"]))):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+
+    def _admits(self, path: str) -> bool:
+        return path.startswith(self.prefix) and ".." not in path and "//" not in path
+
+
+@dataclass
+class SuperLink:
+    """The engine of one coordinator.
+
+    Args:
+        database: SQLite file that runs, messages and nodes outlive a crash in.
+        certificate, key: for the outer door.
+        outside: host and port of the outer door.
+    """
+
+    database: Path
+    certificate: Path
+    key: Path
+    outside: tuple[str, int]
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    """What the executor on this machine authenticates with."""
+    runtime_port: int = field(init=False)
+    _servers: list[uvicorn.Server] = field(default_factory=list, init=False)
+
+    def start(self) -> None:
+        """Open both doors; raises FleetError when a port is taken or a certificate is not in order."""
+        self._tls = RenewingContext(self.certificate, self.key)
+        inner = _listening("127.0.0.1", 0)
+        self.runtime_port = int(inner.getsockname()[1])
+        outer = _listening(*self.outside)
+        app = create_app(self._config(), SuperLinkLifespan)
+        self._links = app.state.linkstate_factory
+        self._serve(Door(app, RUNTIME), inner, None, "on")
+        self._serve(Door(app, FLEET), outer, self._tls, "off")
+
+    def _config(self) -> SuperLinkLifespanConfig:
+        return SuperLinkLifespanConfig(
+            control_address="127.0.0.1:0", health_server_address=None, host="127.0.0.1", port=self.runtime_port,
+            insecure=False, certificates=None, superexec_auth_secret=self.secret, authn_plugin=NoOpControlAuthnPlugin(),
+            event_log_plugin=None, fleet_event_log_plugin=None, enable_event_log=False, artifact_provider=None,
+            enable_supernode_auth=True, fleet_api_type=TRANSPORT_TYPE_GRPC_RERE, fleet_api_address=None,
+            simulation=False, ssl_ca_certfile=None, ssl_certfile=None, ssl_keyfile=None, database=str(self.database),
+            isolation=ISOLATION_MODE_PROCESS, runtime_dependency_install=False,
+        )  # fmt: skip
+
+    def _serve(self, app: Asgi, listening: socket.socket, tls: RenewingContext | None, lifespan: Any) -> None:
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan=lifespan,
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+        config.load()
+        if tls is not None:
+            config.ssl = tls.context
+        server = uvicorn.Server(config)
+        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True).start()
+        deadline = time.monotonic() + START_S
+        while not server.started:
+            if time.monotonic() > deadline:
+                raise FleetError(f"the SuperLink did not start within {START_S:.0f} s")
+            time.sleep(0.02)
+        self._servers.append(server)
+
+    def stop(self) -> None:
+        """Close both doors; what is in the database stays."""
+        for server in reversed(self._servers):
+            server.should_exit = True
+        deadline = time.monotonic() + START_S
+        for thread in threading.enumerate():
+            if thread.name == "superlink":
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def refresh(self) -> bool:
+        """Whether a renewed certificate was taken; raises FleetError."""
+        return self._tls.refresh()
+
+    # --- who may connect
+
+    def admit(self, roster: Mapping[str, str]) -> dict[str, int]:
+        """Let exactly these lenders' nodes connect, by their keys; returns their node ids.
+
+        Args:
+            roster: fleet keys by lender, as they stand in the consortium document.
+        """
+        state, found = self._links.state(), {}
+        for lender, text in roster.items():
+            pem = superlink_key(text)
+            known = state.get_node_id_by_public_key(pem)
+            if known is None:
+                answer = control_handlers.register_node(
+                    RegisterNodeRequest(public_key=pem, name=lender), ACCOUNT, state
+                )
+                known = int(answer.node_id)
+            found[lender] = known
+        for node in state.get_node_info(owner_aids=[NOOP_FLWR_AID]):
+            if node.node_id not in found.values() and node.status != "unregistered":
+                state.delete_node(NOOP_FLWR_AID, node.node_id)
+        return found
+
+    # --- runs
+
+    def launch(self, bundle: bytes, campaign: str) -> int:
+        """Start a run of a campaign; returns its id. Raises FleetError."""
+        request = StartRunRequest(fab=FabProto(content=bundle))
+        request.override_config["campaign"].string = campaign
+        answer = control_handlers.start_run(request, ACCOUNT, self._links.state(), None)
+        if not answer.run_id:
+            raise FleetError("the SuperLink did not start the run; its log says why")
+        return int(answer.run_id)
+
+    def over(self, run: int) -> bool:
+        """Whether a run has ended, however it did."""
+        found = self._links.state().get_run_info(run_ids=[run])
+        return not found or str(found[0].status.status) == "finished"
+
+    def end(self, run: int) -> None:
+        """Stop a run; nodes ignore its messages from then on."""
+        if not self.over(run):
+            control_handlers.stop_run(StopRunRequest(run_id=run), ACCOUNT, self._links.state())
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        listening = socket.create_server((host, port), backlog=256)
+    except OSError as error:
+        raise FleetError(
+            f"cannot listen at {host}:{port} ({os.strerror(error.errno or 0)}); is another one running?"
+        ) from error
+    listening.set_inheritable(False)
+    return listening

@@ -1,0 +1,146 @@
+"""The consortium's certificate authority: X.509 (RFC 5280) for servers that institutions run for each other.
+
+Whoever has certificates of their own uses those; every command takes files. ECDSA on P-256, because every TLS library
+speaks it. Leaf certificates live 90 days and are renewed by issuing them again: servers read them anew when the file
+changes (:func:`renewing_context`), so that nothing is stopped.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from crypto.keys import replace_file, write_secret
+from fleet.errors import FleetError
+
+CA_CERT, CA_KEY = "ca.crt", "ca.key"
+AUTHORITY_LIFE, LEAF_LIFE = timedelta(days=10 * 365), timedelta(days=90)
+BACKDATED = timedelta(minutes=5)
+"""Clocks differ."""
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def create_authority(folder: Path, name: str, moment: datetime | None = None) -> Path:
+    """Make a consortium's root certificate and key; returns the certificate, which everybody pins.
+
+    Raises:
+        FleetError: there is one already.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (folder / CA_KEY).exists():
+        raise FleetError(f"{folder} holds a certificate authority already")
+    begin = moment or datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_named(f"{name} consortium"))
+        .issuer_name(_named(f"{name} consortium"))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin - BACKDATED)
+        .not_valid_after(begin + AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    write_secret(folder / CA_KEY, _key_pem(key))
+    replace_file(folder / CA_CERT, certificate.public_bytes(Encoding.PEM))
+    return folder / CA_CERT
+
+
+def issue(authority: Path, folder: Path, name: str, hosts: list[str], moment: datetime | None = None) -> None:
+    """Make ``NAME.key`` and ``NAME.crt`` in ``folder`` for a server at ``hosts``, replacing what was there.
+
+    Args:
+        hosts: DNS names and IP addresses that clients will call.
+
+    Raises:
+        FleetError: the authority's files are missing or damaged.
+    """
+    try:
+        root = x509.load_pem_x509_certificate((authority / CA_CERT).read_bytes())
+        signer = load_pem_private_key((authority / CA_KEY).read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise FleetError(f"{authority} is no certificate authority ({error}); make one first") from error
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise FleetError(f"the key in {authority} is not the authority's")
+    begin, key = moment or datetime.now(UTC), ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_named(name))
+        .issuer_name(root.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin - BACKDATED)
+        .not_valid_after(min(begin + LEAF_LIFE, root.not_valid_after_utc))
+        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_file(folder / f"{name}.key", _key_pem(key))
+    replace_file(folder / f"{name}.crt", certificate.public_bytes(Encoding.PEM))
+
+
+def _usage(signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def expires_at(certificate: Path) -> datetime:
+    """When a certificate ends; raises FleetError if it cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        raise FleetError(f"{certificate} is not a certificate ({error})") from error
+
+
+class RenewingContext:
+    """A server's TLS context that takes a renewed certificate without a restart: call :meth:`refresh` now and then."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = (certificate, key)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._loaded = 0
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Whether a newer certificate was taken. One that does not fit its key is left alone; raises FleetError."""
+        try:
+            newest = max(path.stat().st_mtime_ns for path in self._files)
+            if newest == self._loaded:
+                return False
+            self.context.load_cert_chain(*self._files)
+        except (OSError, ssl.SSLError) as error:
+            raise FleetError(f"{self._files[0]} and its key cannot be used ({error})") from error
+        self._loaded = newest
+        return True

@@ -1,0 +1,26 @@
+"""Runs the coordinator's side of runs: ``python -m server.executor HOME PORT PARENT``, started by the service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from consent.journal import keep_journal
+from fleet.executor import Executor
+from fleet.processes import die_with
+from fleet.tasks import conduct
+from server.fleet_app import app
+from server.home import SECRET_FILE
+
+
+def main() -> None:
+    home, port, parent = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    die_with(parent)
+    keep_journal()
+    address = f"127.0.0.1:{port}"
+    secret = (home / SECRET_FILE).read_bytes()
+    Executor(address, secret, ("flwr-serverapp",), lambda token: conduct(address, token, app)).run()
+
+
+if __name__ == "__main__":
+    main()
