@@ -9,6 +9,8 @@ import typer
 
 ROOMS = {
     "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
+    "up": ("demo.up_cli", "Start a whole consortium on this machine: real processes, real TLS."),
+    "down": ("demo.down_cli", "Stop it."),
     "registry": ("consent.cli", "Run the consent registry."),
     "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),

@@ -16,6 +16,7 @@ from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party,
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, witnessed_by
+from fleet.keys import create_fleet_key
 
 LOG_ORIGIN = "tahini.example/consent-log"
 
@@ -46,17 +47,18 @@ class Founded:
     def node_home(self, lender: str) -> Path:
         return self.root / "lenders" / lender
 
-    def connect(self, url: str, naming_url: str) -> None:
-        """Every party pins the signed consortium and learns where the registry is, and where names are made."""
+    def connect(self, url: str, naming_url: str, superlink: str | None = None) -> None:
+        """Every party pins the signed consortium and learns where registry, naming service and SuperLink are."""
         key = self.registry_key.public.text
         naming = consent.naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
         consent.naming.keys.join(self.naming_home, naming, self.token)
         for lender in self.consortium.lenders:
             settings = clients.node.NodeSettings(
-                lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url
+                lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url, superlink=superlink
             )
             clients.node.join(self.node_home(lender.id), settings, self.token)
-        coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
+        port = {} if superlink is None else {"host": "127.0.0.1", "port": int(superlink.rpartition(":")[2])}
+        coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key, **port)
         server.home.join(self.coordinator_home, coordinator, self.token)
 
     def auditor(self, url: str) -> RegistryClient:
@@ -96,16 +98,18 @@ def found(
     save_recipient_key(auditor_home / "auditor.recipient.key", auditor_recipient)
     naming_key = consent.naming.keys.create_home(root / "naming")
     node_keys = {name: clients.node.create_home(root / "lenders" / name) for name in lenders}
+    fleet_keys = {name: create_fleet_key(root / "lenders" / name) for name in lenders}
 
     witnesses = {name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders}
     asked = tuple(Witness(name, witnesses[name], url) for name, url in witness_urls.items())
     policy = witnessed_by(Log(Verifier(LOG_ORIGIN, log_key.public)), asked, len(asked) // 2 + 1)
 
     def party(party_id: str, name: str, role: Role, key: SigningKey, recipient: RecipientKey | None = None) -> Party:
-        recipient_key = recipient.public.text if recipient else None
-        return _stated(
-            Party(id=party_id, name=name, role=role, signing_key=key.public.text, recipient_key=recipient_key), key
-        )
+        stated = Party(
+            id=party_id, name=name, role=role, signing_key=key.public.text, fleet_key=fleet_keys.get(party_id),
+            recipient_key=recipient.public.text if recipient else None,
+        )  # fmt: skip
+        return _stated(stated, key)
 
     consortium = Consortium(
         name="sesame",

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TypeVar
 
-import numpy as np
-
-from clients.node import BOOK_FILE, Node, approve
-from clients.source import import_book
-from consent.client import RegistryClient
+from clients.node import Node, approve
 from consent.code import installed_code
-from consent.documents import Campaign, Notice
-from consent.naming.client import Names
+from consent.documents import Campaign
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
-from credit.features import FeatureRegistry
 from credit.planning import plan_mechanism
 from demo.aftermath import audit_log, compare
-from demo.borrowers import Borrower, make_borrowers, make_notice
 from demo.consortium import Founded, found
 from demo.errors import DemoError
-from demo.loans import IDENTITY, Split, split
+from demo.loans import split
 from demo.outcome import Outcome, Settings, View
+from demo.people import ask_everybody, consent_counts, import_books
 from demo.portal import Portal, trusted_issuer
 from demo.services import (
     coordinator_process,
@@ -41,17 +32,9 @@ from demo.training import train
 from privacy.charges import Budget
 from server.home import Coordinator
 
-BATCH = 1000
 CAMPAIGN_HOURS = 6
 HELD_OUT = 0.1
 """Share of each lender's people whom the consortium keeps for its own evaluation."""
-T = TypeVar("T")
-U = TypeVar("U")
-
-
-def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def run(settings: Settings, view: View) -> Outcome:
@@ -90,112 +73,23 @@ def run(settings: Settings, view: View) -> Outcome:
         wait_for("the login issuer", portal.issuer_url, issuer, logs / "issuer.log")
         view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
-        people = _import_books(founded, parts, settings.loans.registry, view)
+        people = import_books(founded, parts, settings.loans.registry, view)
         view.end("no identity number left its lender, and none is in a book")
 
         asked = bool(settings.loans.registry.sensitive())
-        notice, borrowers = _consent(founded, url, people, settings, asked, view)
+        notice, borrowers = ask_everybody(founded, url, people, settings.epsilon, settings.seed, asked, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
         first_checkpoint = auditor.checkpoint_note()
         (settings.workspace / "auditor" / "first.checkpoint").write_text(first_checkpoint)
 
         campaign = _campaign(founded, url, settings, view)
-        outcome = Outcome(settings, parts, founded, campaign, _consent_counts(borrowers))
+        outcome = Outcome(settings, parts, founded, campaign, consent_counts(borrowers))
         train(outcome, coordinator, portal, notice, borrowers, asked, view)
         compare(outcome, borrowers, view)
         audit_log(outcome, url, first_checkpoint, view)
         outcome.seconds = time.monotonic() - started
     return outcome
-
-
-def _import_books(founded: Founded, parts: Split, registry: FeatureRegistry, view: View) -> dict[str, list[Names]]:
-    """Each lender has its people named, proofs verified, and writes its book; returns the names, loan by loan."""
-    people: dict[str, list[Names]] = {}
-    accounts, before = sum(map(len, parts.lenders.values())), 0
-    for name, loans in parts.lenders.items():
-        node = Node.open(founded.node_home(name))
-        with node.naming() as naming:
-            people[name] = naming.names(
-                loans[IDENTITY].astype(str).tolist(),
-                lambda done, _, before=before: view.advance(before + done, accounts),  # type: ignore[misc]
-            )
-        names = [person.pairwise for person in people[name]]
-        import_book(node.home / BOOK_FILE, loans, names, registry, f"lender {name!r}")
-        before += len(loans)
-    return people
-
-
-def _consent(
-    founded: Founded, url: str, named: Mapping[str, list[Names]], settings: Settings, asked: bool, view: View
-) -> tuple[Notice, list[Borrower]]:
-    """Publish the notice, enrol everybody, record what they decide."""
-    view.begin("Publish the notice")
-    notice = make_notice(list(named), settings.epsilon)
-    founded.operator(url).publish_notice(notice, founded.registry_key)
-    view.end("in English and Chinese, hashed and logged")
-
-    view.begin("Enrol the borrowers")
-    rng = np.random.default_rng([settings.seed, 1])
-    borrowers: list[Borrower] = []
-    accounts = sum(map(len, named.values()))
-    for name, names in named.items():
-        people = make_borrowers(name, names, rng)
-        client = Node.open(founded.node_home(name)).registry()
-        before = len(borrowers)
-        _pipelined(
-            batches(people),
-            lambda batch: [person.enrolment for person in batch],
-            client.enrol,
-            lambda done, before=before: view.advance(before + done * BATCH, accounts),  # type: ignore[misc]
-        )
-        client.close()
-        borrowers += people
-    view.end(f"{len(borrowers):,} accounts by pseudonym")
-
-    view.begin("Borrowers decide")
-    speaking = [person for person in borrowers if person.answer != "silent"]
-    client = RegistryClient(url, founded.consortium)
-    _pipelined(
-        batches(speaking),
-        lambda people: [person.first_answer(notice, asked) for person in people],
-        client.decide,
-        lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
-    )
-    client.close()
-    counts = _consent_counts(borrowers)
-    view.end(f"{counts['given']:,} give, {counts['refused']:,} refuse, {counts['silent']:,} say nothing; each signed")
-    return notice, borrowers
-
-
-def _pipelined(
-    work: Iterator[T],
-    prepare: Callable[[T], list[U]],
-    send: Callable[[list[U]], object],
-    done: Callable[[int], None],
-) -> None:
-    """Prepare the next batch while the previous one is being recorded."""
-    with ThreadPoolExecutor(1) as sender:
-        pending = None
-        for number, item in enumerate(work):
-            prepared = prepare(item)
-            if pending is not None:
-                pending.result()
-                done(number)
-            pending = sender.submit(send, prepared)
-        if pending is not None:
-            pending.result()
-
-
-def _consent_counts(borrowers: Sequence[Borrower]) -> dict[str, int]:
-    answers = [person.answer for person in borrowers]
-    return {
-        "enrolled": len(borrowers),
-        "given": answers.count("gives"),
-        "refused": answers.count("refuses"),
-        "silent": answers.count("silent"),
-        "withdrawn": 0,
-    }
 
 
 def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Campaign:

@@ -1,0 +1,215 @@
+"""A whole consortium as processes of this machine, with TLS, that stay until they are stopped.
+
+What runs stands in ``processes.json``: name, command and process number. Whoever dies can be started again from there
+(:func:`start`), which is also how the chaos trials do it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import httpx
+
+from demo.consortium import Founded, found
+from demo.errors import DemoError
+from demo.loans import Loans, split
+from demo.outcome import View
+from demo.people import ask_everybody, import_books
+from demo.services import DEVELOPMENT, START_TIMEOUT_S, tail
+from fleet.processes import free_port
+from fleet.tls import CA_CERT, create_authority, issue
+
+DELTA, EPSILON = 1e-5, 8.0
+HOSTS = ["127.0.0.1", "localhost"]
+PROCESSES_FILE = "processes.json"
+QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+STOP_S = 15.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the consortium."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """After ``tahini``."""
+    ready: str = ""
+    """URL that answers when it is ready; a node has none."""
+    pid: int = 0
+
+
+def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> list[Process]:
+    """Found a consortium under ``root``, start everybody, name and ask its borrowers.
+
+    Raises:
+        DemoError: a process did not start; what had started is stopped.
+    """
+    view.begin("Found the consortium")
+    parts = split(loans, lenders, seed)
+    ports = {name: free_port() for name in ("registry", "naming", "witnesses", "superlink")}
+    url, naming, witnesses = (f"https://127.0.0.1:{ports[name]}" for name in ("registry", "naming", "witnesses"))
+    founded = found(root, list(parts.lenders), EPSILON, DELTA, {name: f"{witnesses}/{name}" for name in parts.lenders})
+    founded.connect(url, naming, f"127.0.0.1:{ports['superlink']}")
+    authority = _certificates(founded)
+    os.environ["SSL_CERT_FILE"] = str(authority)
+    view.end(f"{len(founded.consortium.parties)} parties with keys, one certificate authority")
+
+    view.begin("Start registry, naming service and witnesses")
+    (root / "logs").mkdir()
+    started: list[Process] = []
+    try:
+        for process in _services(founded, ports):
+            started.append(start(root, process))
+            _keep(root, started)
+        for process in started:
+            _wait(root, process, authority)
+        view.end(url)
+        view.begin("Name the borrowers and import the loan books")
+        people = import_books(founded, parts, loans.registry, view)
+        view.end("no identity number left its lender")
+        asked = bool(loans.registry.sensitive())
+        ask_everybody(founded, url, people, EPSILON, seed, asked, view)
+        view.begin("Start the coordinator and the nodes")
+        for process in _fleet(founded):
+            started.append(start(root, process))
+            _keep(root, started)
+        _wait_for_nodes(root, founded)
+        view.end(f"the SuperLink listens at 127.0.0.1:{ports['superlink']}; {len(parts.lenders)} nodes serve")
+    except BaseException:
+        down(root)
+        raise
+    return started
+
+
+def _certificates(founded: Founded) -> Path:
+    authority = create_authority(founded.root / "ca", founded.consortium.name)
+    tls = founded.root / "tls"
+    for name in ("registry", "naming", "witnesses", "coordinator"):
+        issue(founded.root / "ca", tls, name, HOSTS)
+    shutil.copyfile(tls / "coordinator.crt", founded.coordinator_home / "coordinator.crt")
+    shutil.copyfile(tls / "coordinator.key", founded.coordinator_home / "coordinator.tls.key")
+    homes = [founded.coordinator_home, *(founded.node_home(lender.id) for lender in founded.consortium.lenders)]
+    for home in homes:
+        shutil.copyfile(authority, home / CA_CERT)
+    return authority
+
+
+def _services(founded: Founded, ports: dict[str, int]) -> Iterator[Process]:
+    def shown(name: str) -> tuple[str, ...]:
+        tls = founded.root / "tls"
+        return (
+            "--port",
+            str(ports[name]),
+            "--certificate",
+            str(tls / f"{name}.crt"),
+            "--key",
+            str(tls / f"{name}.key"),
+        )
+
+    homes = [str(founded.node_home(lender.id)) for lender in founded.consortium.lenders]
+    named = tuple(argument for home in homes for argument in ("--home", home))
+    yield Process("witnesses", ("witness", "serve", *named, *shown("witnesses")))
+    registry, naming = str(founded.registry_home), str(founded.naming_home)
+    for name, room, home in (("registry", "registry", registry), ("naming", "names", naming)):
+        ready = f"https://127.0.0.1:{ports[name]}/healthz"
+        yield Process(name, (room, "serve", "--home", home, *shown(name)), ready)
+
+
+def _fleet(founded: Founded) -> Iterator[Process]:
+    yield Process("coordinator", ("coordinator", "serve", "--home", str(founded.coordinator_home)))
+    for lender in founded.consortium.lenders:
+        yield Process(lender.id, ("node", "serve", "--home", str(founded.node_home(lender.id))))
+
+
+def start(root: Path, process: Process) -> Process:
+    """Start a process in a session of its own; returns it with its number."""
+    environment = {**os.environ, **QUIET, **DEVELOPMENT, "SSL_CERT_FILE": str(root / "ca" / CA_CERT)}
+    with (root / "logs" / f"{process.name}.log").open("a") as log:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "tahini", *process.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True, env=environment,
+        )  # fmt: skip
+    return replace(process, pid=running.pid)
+
+
+def _keep(root: Path, processes: list[Process]) -> None:
+    (root / PROCESSES_FILE).write_text(json.dumps([asdict(process) for process in processes], indent=2))
+
+
+def processes(root: Path) -> list[Process]:
+    """What :func:`up` started; raises DemoError if ``root`` is no such workspace."""
+    try:
+        found = json.loads((root / PROCESSES_FILE).read_text())
+        return [Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"])) for p in found]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DemoError(f"{root} is not the workspace of a consortium that was started with tahini up") from error
+
+
+def is_running(process: Process) -> bool:
+    """Whether this very command runs under this number: numbers are used again."""
+    try:
+        said = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return [a.encode() for a in process.arguments] == said[-1 - len(process.arguments) : -1]
+
+
+def _wait(root: Path, process: Process, authority: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    verify = ssl.create_default_context(cafile=str(authority))
+    log = root / "logs" / f"{process.name}.log"
+    while process.ready:
+        if not is_running(process):
+            raise DemoError(f"{process.name} ended at its start ({tail(log)})")
+        try:
+            if httpx.get(process.ready, timeout=2, verify=verify).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+        if time.monotonic() > deadline:
+            raise DemoError(f"{process.name} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
+
+
+def _wait_for_nodes(root: Path, founded: Founded) -> None:
+    from clients.service import running
+
+    deadline = time.monotonic() + START_TIMEOUT_S
+    for lender in founded.consortium.lenders:
+        while not running(founded.node_home(lender.id)):
+            if time.monotonic() > deadline:
+                raise DemoError(f"{lender.id}'s node does not serve ({tail(root / 'logs' / f'{lender.id}.log')})")
+            time.sleep(0.1)
+
+
+def down(root: Path) -> int:
+    """Stop what runs, the last started first; returns how many did."""
+    running = [process for process in reversed(processes(root)) if is_running(process)]
+    for process in running:
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    for process in running:
+        while is_running(process) and time.monotonic() < deadline:
+            _reap(process.pid)
+            time.sleep(0.05)
+        if is_running(process):
+            os.killpg(process.pid, signal.SIGKILL)
+            _reap(process.pid)
+    return len(running)
+
+
+def _reap(pid: int) -> None:
+    """If it is this process's own child, it stays a zombie until it is waited for."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
