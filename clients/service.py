@@ -104,6 +104,8 @@ class NodeService:
         replace_file(self._settings, settings.model_dump_json().encode())
 
         from clients.app import HOME_VARIABLE, app  # everything that a task needs is imported now, once
+
+        installed_code()  # of the files as they are now, from which those imports came: it is remembered
         from fleet.executor import Executor
         from fleet.tasks import answer
 

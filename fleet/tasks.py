@@ -12,6 +12,7 @@ from flwr.common.serde import context_from_proto, context_to_proto, run_from_pro
 from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import Grid
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
@@ -57,6 +58,8 @@ def conduct(address: str, token: str, main: Callable[[Grid, Context], None]) -> 
         found = client.PullTaskInput(PullTaskInputRequest())
         context, run = context_from_proto(found.context), run_from_proto(found.run)
         context.run_config = run.override_config
+        TaskIdentity.task_id, TaskIdentity.run_id = found.task_id, run.run_id
+        TaskIdentity.node_id = context.node_id
         grid.set_run(run)
         main(grid, context)
         status, details = SubStatus.COMPLETED, ""

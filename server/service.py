@@ -23,9 +23,9 @@ from fleet.superlink import SuperLink
 from server.desired import BUNDLE_FILE, Stage, read_state, wanted, write_state
 from server.errors import CoordinatorError
 from server.fleet_app import HOME_VARIABLE
-from server.home import SECRET_FILE, Coordinator
+from server.home import SECRET_FILE, Coordinator, load_releases
 
-TICK_S, SLOW_TICK_S, RESTART_PAUSE_S = 0.2, 5.0, 2.0
+TICK_S, SLOW_TICK_S, RESTART_PAUSE_S, MOST_ENDS = 0.2, 5.0, 2.0, 5
 CERTIFICATE, KEY, DATABASE = "coordinator.crt", "coordinator.tls.key", "superlink.db"
 logger = logging.getLogger("tahini.coordinator")
 
@@ -36,6 +36,9 @@ class CoordinatorService:
 
     coordinator: Coordinator
     _runs: dict[str, int] = field(default_factory=dict, init=False)
+    _ends: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
+    """By campaign: releases kept when its run ended without a word, and how often it did at that number."""
+    _again_at: dict[str, float] = field(default_factory=dict, init=False)
     _executor: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _restart_at: float = field(default=0.0, init=False)
     _stopping: Event = field(default_factory=Event, init=False)
@@ -98,18 +101,28 @@ class CoordinatorService:
         if run is not None and link.over(run):
             del self._runs[sha256]
             if (state := read_state(folder)).stage is Stage.RUNNING:
-                logger.warning("the run of campaign %s ended without a word; it is started again", sha256[:12])
+                self._ended_without_a_word(folder)
             elif state.stage is Stage.STOPPED:
                 logger.warning("campaign %s stopped: %s", sha256[:12], state.reason)
             run = None
         state = read_state(folder)
         go = wanted(folder) and state.stage in (Stage.PROPOSED, Stage.RUNNING)
-        if run is None and go:
+        if run is None and go and time.monotonic() > self._again_at.get(sha256, 0.0):
             try:
                 bundle = (folder / BUNDLE_FILE).read_bytes()
                 self._runs[sha256] = link.launch(bundle, sha256)
             except (OSError, FleetError) as error:
                 write_state(folder, Stage.STOPPED, f"it cannot be launched: {error}")
 
-
-__all__ = ["CoordinatorService"]
+    def _ended_without_a_word(self, folder: Path) -> None:
+        """A run was killed, or failed in a way nobody foresaw: try again, but not for ever at the same release."""
+        kept = len(load_releases(folder).releases)
+        before, times = self._ends.get(folder.name, (kept, 0))
+        times = times + 1 if before == kept else 1
+        self._ends[folder.name] = (kept, times)
+        self._again_at[folder.name] = time.monotonic() + RESTART_PAUSE_S * times
+        if times < MOST_ENDS:
+            logger.warning("the run of campaign %s ended without a word; it is started again", folder.name[:12])
+            return
+        reason = f"its run ended {times} times at release {kept} without saying why; the coordinator's log may tell"
+        write_state(folder, Stage.STOPPED, reason)
