@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 NODE_ROOMS = ("clients", "consent", "credit", "crypto", "fleet", "privacy")
@@ -25,13 +24,12 @@ def hash_files(files: Mapping[str, bytes]) -> str:
 
 def room_files(rooms: Iterable[str]) -> dict[str, bytes]:
     """Every Python file of these rooms as installed on this machine, by its path from above the room."""
+    above = Path(__file__).resolve().parents[1]  # where this room stands the others do too, however it was installed
     files: dict[str, bytes] = {}
     for room in rooms:
-        spec = find_spec(room)
-        if spec is None or not spec.submodule_search_locations:
-            raise RuntimeError(f"the room {room!r} is not installed")
-        root = Path(next(iter(spec.submodule_search_locations)))
-        files |= {f"{room}/{file.relative_to(root).as_posix()}": file.read_bytes() for file in root.rglob("*.py")}
+        if not (above / room / "__init__.py").is_file():
+            raise RuntimeError(f"the room {room!r} is not installed beside this one")
+        files |= {file.relative_to(above).as_posix(): file.read_bytes() for file in (above / room).rglob("*.py")}
     return files
 
 

@@ -91,7 +91,7 @@ def keep_journal(stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.error", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "alembic", "flwr", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught

@@ -8,6 +8,7 @@ neither a node's credentials nor anything else on the network can start, stop or
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -23,6 +24,7 @@ from flwr.common.constant import ISOLATION_MODE_PROCESS, NOOP_ACCOUNT_NAME, NOOP
 from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.supercore.auth.typing import AccountInfo
+from flwr.supercore.error import FlowerError
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
@@ -35,6 +37,8 @@ from fleet.tls import RenewingContext
 
 FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
 START_S = 20.0
+logger = logging.getLogger("tahini.superlink")
+logger = logging.getLogger("tahini.superlink")
 ACCOUNT = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
 
 Scope = MutableMapping[str, Any]
@@ -139,19 +143,24 @@ class SuperLink:
     def admit(self, roster: Mapping[str, str]) -> dict[str, int]:
         """Let exactly these lenders' nodes connect, by their keys; returns their node ids.
 
+        A lender whose key cannot be used is left out, and said in the log: the others must not wait for it. A key that
+        was taken from the roster is not taken again; its lender makes a new one.
+
         Args:
             roster: fleet keys by lender, as they stand in the consortium document.
         """
-        state, found = self._links.state(), {}
+        state = self._links.state()
+        found: dict[str, int] = {}
         for lender, text in roster.items():
-            pem = superlink_key(text)
-            known = state.get_node_id_by_public_key(pem)
-            if known is None:
-                answer = control_handlers.register_node(
-                    RegisterNodeRequest(public_key=pem, name=lender), ACCOUNT, state
-                )
-                known = int(answer.node_id)
-            found[lender] = known
+            try:
+                pem = superlink_key(text)
+                known = state.get_node_id_by_public_key(pem)
+                if known is None:
+                    request = RegisterNodeRequest(public_key=pem, name=lender)
+                    known = int(control_handlers.register_node(request, ACCOUNT, state).node_id)
+                found[lender] = known
+            except (FleetError, FlowerError) as error:
+                logger.warning("%s's node is not let in (%s); a new key may help: node rotate-fleet-key", lender, error)
         for node in state.get_node_info(owner_aids=[NOOP_FLWR_AID]):
             if node.node_id not in found.values() and node.status != "unregistered":
                 state.delete_node(NOOP_FLWR_AID, node.node_id)

@@ -139,6 +139,7 @@ class RenewingContext:
             newest = max(path.stat().st_mtime_ns for path in self._files)
             if newest == self._loaded:
                 return False
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)  # one that fails spoils its context
             self.context.load_cert_chain(*self._files)
         except (OSError, ssl.SSLError) as error:
             raise FleetError(f"{self._files[0]} and its key cannot be used ({error})") from error

@@ -151,6 +151,22 @@ def test_a_person_spends_one_budget_at_all_lenders_under_every_name(market):
         assert [market.placed(later, lender) for lender in later.lenders] == [set(), set()]
 
 
+def test_whoever_was_two_people_until_a_renaming_has_paid_for_both(tmp_path):
+    """Two campaigns fit into the budget of either name, and not three into that of the one person."""
+    with open_market(tmp_path, max_epsilon=1.6) as market:
+        for lender in ("aspen", "birch"):
+            consenting(market, lender, [pseudonym()])
+        first = market.campaign()
+        assert [market.placed(first, lender) for lender in ("aspen", "birch")] == [{0}, {0}]
+        one = pseudonym(2)
+        for lender in ("aspen", "birch"):
+            assert market.rename(market.people[lender], [one]).status_code == 201
+        assert [market.placed(market.campaign(), lender) for lender in ("aspen", "birch")] == [set(), set()]
+    with open_market(tmp_path, max_epsilon=1.6) as market:
+        consenting(market, "aspen", [pseudonym()])
+        assert [market.placed(market.campaign(), "aspen") for _ in range(3)] == [{0}, {0}, set()]
+
+
 def test_a_campaign_that_a_year_could_not_pay_for_is_refused_at_once(tmp_path):
     with open_market(tmp_path, max_epsilon=3.0, max_epsilon_per_year=0.5) as market:
         with pytest.raises(AssertionError):

@@ -139,20 +139,6 @@ def test_a_place_and_its_bitmap_are_written_once(market):
 # --- new names
 
 
-def rename(market, people, ledgers, version=2):
-    """Rename everybody of a lender's at once: few of many are refused."""
-    fresh = [pseudonym(version) for _ in people]
-    bodies = [
-        {"pseudonym": person.pseudonym, "new_pseudonym": name, "new_ledger_pseudonym": ledger}
-        for person, name, ledger in zip(people, fresh, ledgers, strict=True)
-    ]
-    answer = market.call(people[0].lender, "POST", "/v1/subjects/renamings", {"renamings": bodies})
-    if answer.status_code == 201:
-        for person, name, ledger in zip(people, fresh, ledgers, strict=True):
-            person.pseudonym, person.ledger = name, ledger
-    return answer
-
-
 def test_everything_of_theirs_stays_theirs_under_a_new_name(market, tmp_path):
     person, other = market.enrol("aspen", 2)
     login = market.login(person)
@@ -163,7 +149,7 @@ def test_everything_of_theirs_stays_theirs_under_a_new_name(market, tmp_path):
     consents = Consents(tmp_path, "aspen")
     consents.sync(market.client("aspen"), TRAINING_PURPOSE)
     old = person.pseudonym
-    assert rename(market, [person, other], [pseudonym(2), pseudonym(2)]).status_code == 201
+    assert market.rename([person, other], [pseudonym(2), pseudonym(2)]).status_code == 201
     market.keys[old] = person.key
     assert market.call(old, "GET", "/v1/me/consents").status_code == 200, "the old name goes on meaning them"
     standing = consents.sync(market.client("aspen"), TRAINING_PURPOSE)
@@ -185,7 +171,7 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
     token = market.decision(person, {"ordinary": "give"})
     market.decide(token)
     old = person.pseudonym
-    rename(market, [person], [pseudonym(2)])
+    market.rename([person], [pseudonym(2)])
     client = market.client(person.pseudonym)
     receipt = client.my_receipt(token)
     assert isinstance(receipt, Receipt)
@@ -201,7 +187,7 @@ def test_lenders_that_rename_at_different_times_never_make_two_of_one_person(mar
     new = {ledger: pseudonym(2) for ledger in ledgers}
     for lender in sorted(("aspen", "birch"), key=lambda name: name != first):
         people = market.people[lender]
-        assert rename(market, people, [new[person.ledger] for person in people]).status_code == 201
+        assert market.rename(people, [new[person.ledger] for person in people]).status_code == 201
         counted: dict[str, list[str]] = {}
         names = {new.get(ledger, ledger): ledger for ledger in ledgers}
         for ledger, lenders in where(market, market.campaign()).items():
@@ -219,7 +205,7 @@ def test_who_was_two_people_until_a_renaming_is_counted_once_from_then_on(market
     ]  # fmt: skip
     one = pseudonym(2)
     for lender in sorted(("aspen", "birch"), key=lambda name: name != first):
-        assert rename(market, market.people[lender], [one]).status_code == 201
+        assert market.rename(market.people[lender], [one]).status_code == 201
     assert [len(lenders) for lenders in where(market, market.campaign()).values()] == [1]
 
 
@@ -231,7 +217,7 @@ def test_between_two_versions_of_names_no_campaign_becomes_active(market):
     enrol_and_give(market, "cedar", ledgers=[new])
     with pytest.raises(AssertionError, match="have not renamed their people"):
         market.campaign()
-    assert rename(market, people, [new]).status_code == 201
+    assert market.rename(people, [new]).status_code == 201
     assert len(where(market, market.campaign())[new]) == 1
 
 

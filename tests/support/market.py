@@ -254,6 +254,19 @@ class Market:
         )  # fmt: skip
         commit_roster(self.registry, self.party(lender), campaign.sha256, request)
 
+    def rename(self, people: Sequence[Person], ledgers: Sequence[str], version: int = 2) -> httpx.Response:
+        """Rename everybody of a lender's at once: few of many are refused."""
+        fresh = [pseudonym(version) for _ in people]
+        bodies = [
+            {"pseudonym": person.pseudonym, "new_pseudonym": name, "new_ledger_pseudonym": ledger}
+            for person, name, ledger in zip(people, fresh, ledgers, strict=True)
+        ]
+        answer = self.call(people[0].lender, "POST", "/v1/subjects/renamings", {"renamings": bodies})
+        if answer.status_code == 201:
+            for person, name, ledger in zip(people, fresh, ledgers, strict=True):
+                person.pseudonym, person.ledger = name, ledger
+        return answer
+
     def acknowledge(self, lender: str, number: int) -> httpx.Response:
         told = Acknowledgement(recipient=lender, number=number, acknowledged_at=self.clock())
         body = {"token": told.sign(self.keys[lender])}
