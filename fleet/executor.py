@@ -26,10 +26,11 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 
+from fleet.pace import Pace
 from fleet.processes import die_with
 
 ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
-POLL_S = 0.05
+QUICK_S, IDLE_S = 0.05, 0.5
 logger = logging.getLogger("tahini.executor")
 
 Work = Callable[[str], None]
@@ -62,6 +63,7 @@ class Executor:
     work: Work
     between: Callable[[], None] = lambda: None
     """Called again and again between tasks; must not take long."""
+    _pace: Pace = field(default_factory=lambda: Pace(QUICK_S, IDLE_S), init=False)
     _children: set[int] = field(default_factory=set, init=False)
     _stopping: bool = field(default=False, init=False)
 
@@ -81,12 +83,13 @@ class Executor:
                 found = client.AcquireTask(AcquireTaskRequest(supported_task_types=list(self.kinds)))
             except httpx.HTTPError as error:
                 logger.info("the runtime at %s does not answer (%s)", self.address, type(error).__name__)
-                time.sleep(10 * POLL_S)
+                time.sleep(IDLE_S)
                 continue
             if found.HasField("task") and found.token:
+                self._pace.worked()
                 self._start(found.token)
             else:
-                time.sleep(POLL_S)
+                time.sleep(self._pace.pause)
         for child in self._children:
             os.kill(child, signal.SIGKILL)
         client.close()
