@@ -11,8 +11,7 @@ import os
 import traceback
 from pathlib import Path
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.errors import GateClosed, NodeError, StoreFailed
@@ -20,7 +19,7 @@ from clients.node import Node
 from clients.releases import join, release
 from consent.errors import ConsentError
 from credit.errors import FeatureError, ModelError
-from credit.questions import Packed
+from credit.questions import Packed, arrays_from_bytes
 from crypto.errors import CryptoError
 
 SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
@@ -72,16 +71,10 @@ def on_release(message: Message, context: Context) -> Message:
     """Answer a release request with this lender's masked contribution."""
     try:
         request = message.content.config_records["request"]
-        parameters = message.content.array_records["parameters"]
-        arrays = {name: np.asarray(array.numpy(), dtype=np.float64) for name, array in parameters.items()}
+        arrays = arrays_from_bytes(bytes(request["arrays"]))  # type: ignore[arg-type]
         node = _open_node(context)
         words = release(node, str(request["token"]), Packed(str(request["binning"]), str(request["pairs"]), arrays))
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
-    content = RecordDict(
-        {
-            "answer": ConfigRecord({"lender": node.lender}),
-            "contribution": ArrayRecord({"words": Array(words)}),
-        }
-    )
-    return Message(content, reply_to=message)
+    answer = ConfigRecord({"lender": node.lender, "words": words.astype("<u8").tobytes()})
+    return Message(RecordDict({"answer": answer}), reply_to=message)

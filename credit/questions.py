@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from credit.binning import Binning
 from credit.errors import ModelError
@@ -40,6 +42,19 @@ class Packed:
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
         return digest.hexdigest()
+
+
+def arrays_to_bytes(arrays: Mapping[str, Floats]) -> bytes:
+    """All arrays in one piece (safetensors): every object of a message is a request of its own."""
+    return bytes(save({name: np.ascontiguousarray(array, dtype="<f8") for name, array in arrays.items()}))
+
+
+def arrays_from_bytes(data: bytes) -> dict[str, Floats]:
+    """Inverse of :func:`arrays_to_bytes`; raises ModelError if it is not one. Nothing in it can execute."""
+    try:
+        return {name: np.asarray(array, dtype=np.float64) for name, array in load(data).items()}
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ModelError("the parameters are not arrays") from error
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from consent.documents import Campaign
@@ -20,7 +20,7 @@ from consent.errors import ConsentError
 from consent.schema import now
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
-from credit.questions import Packed
+from credit.questions import Packed, arrays_to_bytes
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.masks import Words
@@ -90,14 +90,16 @@ class FlowerFleet:
         return keys
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
+        arrays = arrays_to_bytes(packed.arrays)
+
         def content() -> RecordDict:
-            arrays = {name: Array(np.asarray(array)) for name, array in packed.arrays.items()}
-            return RecordDict(
-                {
-                    "request": ConfigRecord({"token": token, "binning": packed.binning, "pairs": packed.pairs}),
-                    "parameters": ArrayRecord(arrays),
-                }
-            )
+            parts: dict[str, str | bytes] = {
+                "token": token,
+                "binning": packed.binning,
+                "pairs": packed.pairs,
+                "arrays": arrays,
+            }
+            return RecordDict({"request": ConfigRecord(parts)})  # type: ignore[arg-type]
 
         contributions: dict[str, Words] = {}
         refusals: dict[str, str] = {}
@@ -108,11 +110,11 @@ class FlowerFleet:
             if refusal is not None:
                 refusals[lender] = refusal
                 continue
-            record = reply.content.array_records.get("contribution") or ArrayRecord()
-            if "words" not in record or record["words"].dtype != "uint64":
+            words = reply.content.config_records["answer"].get("words")
+            if not isinstance(words, bytes) or len(words) % 8:
                 refusals[lender] = f"{lender} sent something that is not a contribution"
                 continue
-            contributions[lender] = np.asarray(record["words"].numpy())
+            contributions[lender] = np.frombuffer(words, dtype="<u8").astype(np.uint64)
         return Answers(contributions, refusals)
 
 
