@@ -98,7 +98,7 @@ class LoanBook(Source):
     def where(self) -> str:
         return f"the loan book {self.path}"
 
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None) -> Iterator[Part]:
+    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
         try:
             with pq.ParquetFile(self.path) as file:
                 asked = [PSEUDONYM, *columns]

@@ -71,15 +71,22 @@ class MappedSource(Source):
                 )
         return found
 
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None) -> Iterator[Part]:
+    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
         chosen = [one for one in self.conversions(registry) if one.name in columns] if registry is not None else []
         wanted = self.keys() | {_key(place): one.wanted for place, one in enumerate(chosen)}
+        if flaws:
+            read = ((place, one.wanted) for place, one in enumerate(chosen) if one.wanted.form == "number")
+            wanted |= {_flaw(place): Wanted(asked.column, "flaw") for place, asked in read}
         if registry is None and (absent := {one.column for one in wanted.values()} - set(self.reader.columns())):
             raise SourceError(f"{self.where}: there is no column {min(absent)!r}")
         for batch in self.reader.batches(wanted):
             table = pd.DataFrame({one.name: one.of(batch[_key(place)]) for place, one in enumerate(chosen)})
             names = [name if isinstance(name, str) else None for name in batch[PERSON].array]
-            yield Part(names, self.when(batch), table)
+            unreadable = {
+                one.name: one.unreadable(batch[_key(place)], batch.get(_flaw(place)), table[one.name])
+                for place, one in enumerate(chosen if flaws else ())
+            }
+            yield Part(names, self.when(batch), table, unreadable)
 
     def when(self, batch: pd.DataFrame) -> NDArray[np.int64]:
         """The moments of these rows, in microseconds; alike where nothing is dated."""
@@ -93,3 +100,7 @@ class MappedSource(Source):
 def _key(place: int) -> str:
     """Under which a reader is asked for a column; a feature may be called what it likes."""
     return f"c{place}"
+
+
+def _flaw(place: int) -> str:
+    return f"flaw{place}"

@@ -8,7 +8,7 @@ change. Nobody is then counted twice: a row counts if its date is the one found 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,8 @@ class Part:
     names: Sequence[str | None]
     when: NDArray[np.int64]
     table: pd.DataFrame
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """By column: values that are there but are not what they are declared to be. Counted where it was asked for."""
 
 
 class Source:
@@ -42,8 +44,12 @@ class Source:
     def dated(self) -> bool:
         return False
 
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None) -> Iterator[Part]:
-        """All rows, a bounded number at a time, with these columns of the registry. Raises SourceError."""
+    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
+        """All rows, a bounded number at a time, with these columns of the registry. Raises SourceError.
+
+        Args:
+            flaws: count what cannot be read as what it is declared to be; it is missing either way.
+        """
         raise NotImplementedError
 
     def people(self) -> list[str]:
@@ -100,8 +106,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Held:
-    """By member: the latest date, how many rows have it, and the outcome there (2 for one that is neither 0 nor 1)."""
+    """By member: rows, their latest date, how many have it, and the outcome there (2 if it is neither 0 nor 1)."""
 
+    rows: NDArray[np.int32]
     latest: NDArray[np.int64]
     times: NDArray[np.int32]
     outcome: NDArray[np.int8]
@@ -110,6 +117,7 @@ class Held:
 def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry) -> Held:
     """Which row of each member counts; reads names, dates and outcomes."""
     held = Held(
+        np.zeros(len(places), dtype=np.int32),
         np.full(len(places), NEVER, dtype=np.int64),
         np.zeros(len(places), dtype=np.int32),
         np.zeros(len(places), dtype=np.int8),
@@ -118,6 +126,7 @@ def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry)
         place = _places(part.names, places)
         ours = place >= 0
         whose, when = place[ours], part.when[ours]
+        np.add.at(held.rows, whose, 1)
         different = np.unique(whose)
         before = held.latest[different]
         np.maximum.at(held.latest, whose, when)
