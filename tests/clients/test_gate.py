@@ -209,19 +209,21 @@ def test_requests_at_the_same_moment_cannot_share_one_attempt(house):
     assert sorted(outcomes) == ["closed"] * 4 + ["open"] * 2
 
 
-def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(active):
+def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(house):
     def counted_at(campaign) -> dict[str, str]:
         places = {}
-        for lender in active.borrowers:
-            client = active.client(lender)
-            standing = active.node(lender).consents.sync(client, campaign.purpose)
-            names = {p.pseudonym: p.ledger_pseudonym for p in active.borrowers[lender]}
+        for lender in house.borrowers:
+            client = house.client(lender)
+            standing = house.node(lender).consents.sync(client, campaign.purpose)
+            names = {p.pseudonym: p.ledger_pseudonym for p in house.borrowers[lender]}
             places |= {names[name]: lender for name in standing.usable(client.places(campaign.sha256))[0]}
         return places
 
-    first = counted_at(active.campaign)
+    first = counted_at(house.activate(epsilon=0.2))
+    assert first
     for number in range(3):
-        assert counted_at(active.activate(id=f"next-{number}")) == first
+        assert counted_at(house.activate(epsilon=0.2, id=f"next-{number}")) == first
+    assert counted_at(house.activate(epsilon=1.0, id="too-dear")) == {}, "nobody has so much left"
 
 
 def test_a_book_with_somebody_twice_is_refused(active):
