@@ -120,7 +120,9 @@ class Conversion:
             text = code(value)
             return None if text in gone else mapped.get(text, text)
 
-        return pd.Series([one(value) for value in read.array], index=read.index, dtype=object)
+        which, different = pd.factorize(read.to_numpy(dtype=object), use_na_sentinel=True)
+        became = np.array([*(one(value) for value in different), None], dtype=object)  # -1 stands for what is missing
+        return pd.Series(became[which], index=read.index, dtype=object)
 
 
 def conversions(columns: Mapping[str, Column], registry: FeatureRegistry) -> tuple[Conversion, ...]:

@@ -81,7 +81,7 @@ class MappedSource(Source):
             raise SourceError(f"{self.where}: there is no column {min(absent)!r}")
         for batch in self.reader.batches(wanted):
             table = pd.DataFrame({one.name: one.of(batch[_key(place)]) for place, one in enumerate(chosen)})
-            names = [name if isinstance(name, str) else None for name in batch[PERSON].array]
+            names = [name if isinstance(name, str) else None for name in batch[PERSON].to_numpy(dtype=object)]
             unreadable = {
                 one.name: one.unreadable(batch[_key(place)], batch.get(_flaw(place)), table[one.name])
                 for place, one in enumerate(chosen if flaws else ())
