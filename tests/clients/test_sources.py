@@ -298,7 +298,7 @@ def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_
         as_csv(tmp_path / "csv", table, columns=""),
         as_parquet(tmp_path / "parquet", table, columns=""),
         as_parquet(tmp_path / "stamped", stamped, columns=""),
-        as_sql(tmp_path / "sql", stamped, columns='table = "risk.loans"'),
+        as_sql(tmp_path / "sql", stamped, columns=""),
     ):
         tables = pd.concat(source.rows(list(table["customer"]), registry)).sort_index()
         found.append(tables)
