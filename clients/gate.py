@@ -9,23 +9,25 @@ For every release, in this order, stopping at the first thing that is not as it 
    noise, because a refusal would say so;
 4. the reservation, on this node's disk;
 5. the roster commitment, in the log, its inclusion proved;
-6. only then rows: of the roster's members, once per person, features without consent masked, stale records gone.
+6. only then rows: of the roster's members, once per person, features without consent masked, stale records gone. They
+   come chunk by chunk, each as it may be used before anything else sees it (:mod:`clients.admission`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import pandas as pd
 
+from clients.admission import Admission, Reach
 from clients.consents import Standing
-from clients.errors import NodeError
-from clients.node import BOOK_FILE, Node
+from clients.node import Node
 from clients.rules import Use, require
-from clients.source import PSEUDONYM, LoanBook
+from clients.source import open_source
+from clients.sources.people import Source
 from clients.store import Attempt
 from consent.authorising import AuthorisationRequest
 from consent.client import RegistryClient
@@ -43,8 +45,7 @@ from consent.entries import body_context, pad
 from consent.errors import ConsentError
 from consent.schema import now
 from consent.standing import Places
-from consent.terms import Limits
-from credit.features import FeatureRegistry, forget, registry_from, within
+from credit.features import FeatureRegistry, registry_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
 from crypto.rosters import Roster, new_salt
@@ -53,17 +54,24 @@ from privacy.charges import Charge
 from privacy.filter import affordable
 
 RENEW_BEFORE = timedelta(minutes=1)
-_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows that may be used for exactly one release. Columns: the target and the campaign's features."""
 
-    table: pd.DataFrame
+    tables: Iterator[pd.DataFrame]
+    """A bounded number of people in each, everybody once; none where nobody may be used. They can be read once."""
     registry: FeatureRegistry
     number: int
     """The reservation in the node's ledger; settle it when the release leaves the node."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All that was not read yet in one table, in memory."""
+        nobody = pd.DataFrame(columns=[self.registry.target, *self.registry.names])
+        found = list(self.tables)
+        return pd.concat(found, ignore_index=True) if found else nobody
 
 
 class Gate:
@@ -112,7 +120,7 @@ class Gate:
                 places=places,
             )
         )
-        book = LoanBook(self._node.home / BOOK_FILE)
+        book = open_source(self._node.home)
         usable, sensitive = standing.usable(places)
         number, roster, members = self._reserve(book, usable, request, charge, moment)
         commitment = RosterCommitment(
@@ -168,7 +176,7 @@ class Gate:
         return self._placed
 
     def _reserve(
-        self, book: LoanBook, usable: Sequence[str], request: ReleaseRequest, charge: Charge, moment: datetime
+        self, book: Source, usable: Sequence[str], request: ReleaseRequest, charge: Charge, moment: datetime
     ) -> tuple[int, Roster, list[str]]:
         """Charge everybody who is consented, in the book, of this release's audience and below the cap.
 
@@ -214,45 +222,22 @@ class Gate:
 
     def _rows(
         self,
-        book: LoanBook,
+        book: Source,
         members: list[str],
         sensitive: set[str],
         standing: Standing,
         moment: datetime,
-    ) -> pd.DataFrame:
-        registry = self._features
-        table = book.rows(members, registry)
-        names = table[PSEUDONYM]
-        if not names.is_unique or not set(names) <= set(members) or not set(table[registry.target]) <= {0, 1}:
-            raise NodeError("the loan book does not hold each member once with an outcome of 0 or 1; import it again")
-        fresh = forget(table, registry, moment.date())
-        table = _within_limits(fresh, registry, standing.limits("ordinary"), moment)
-        if registry.sensitive():
-            narrowed = _within_limits(fresh, registry, standing.limits("sensitive"), moment).set_index(PSEUDONYM)
-            reached = narrowed[list(registry.sensitive())].reindex(table[PSEUDONYM])
-            within_both = {name: table[name].where(reached[name].notna().to_numpy()) for name in registry.sensitive()}
-            table = table.assign(**within_both)
-        masked = ~table[PSEUDONYM].isin(sensitive)
-        hidden = {name: table[name].mask(masked) for name in registry.sensitive()}
-        return table.assign(**hidden)[[registry.target, *registry.names]]
-
-
-def _within_limits(
-    table: pd.DataFrame, registry: FeatureRegistry, limits: Mapping[str, Limits], moment: datetime
-) -> pd.DataFrame:
-    """Only the facts that each person's consent reaches: by the days on which they were recorded."""
-    parts = []
-    by_limits: dict[Limits, list[str]] = defaultdict(list)
-    for name in table[PSEUDONYM]:
-        by_limits[limits.get(name, _NO_LIMITS)].append(name)
-    for limit, names in by_limits.items():
-        part = table[table[PSEUDONYM].isin(names)]
-        first, last = limit.data_from, limit.data_to
-        if limit.data_life_days is not None:
-            oldest = moment.date() - timedelta(days=limit.data_life_days)
-            first = oldest if first is None else max(first, oldest)
-        parts.append(part if first is None and last is None else within(part, registry, first, last))
-    return pd.concat(parts).sort_values(PSEUDONYM, ignore_index=True) if parts else table
+    ) -> Iterator[pd.DataFrame]:
+        """The members' rows, each chunk as their consents let it be before anything else sees it."""
+        admission = Admission(
+            self._features,
+            moment,
+            np.fromiter((name in sensitive for name in members), dtype=bool, count=len(members)),
+            Reach.of(members, standing.limits("ordinary")),
+            Reach.of(members, standing.limits("sensitive")),
+        )
+        rows = book.rows(members, self._features)
+        return (admission.admitted(table) for table in rows)
 
 
 def _named(error: ConsentError, lender: str) -> ConsentError:

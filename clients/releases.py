@@ -114,7 +114,7 @@ def release(node: Node, request_token: str, packed: Packed) -> Words:
         batch = Gate(node, campaign, approval, client).open(request, planned.charge)
     finally:
         client.close()
-    steps = task.contribution(batch.table, contributors)
+    steps = task.contribution(batch.tables, contributors)
     if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":
         # Under a local mechanism this histogram carries the whole noise by itself, so its total is private already.
         node.store.remember_population(campaign.sha256, task.grid.population(task.decode(steps, contributors)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from clients.node import BOOK_FILE, Node
 from clients.source import rename_book
+from clients.sources.description import DATA_FILE
 from consent.naming.client import Renaming
 from consent.schema import now
 
@@ -29,12 +30,16 @@ class Renamed:
 def rename_people(node: Node, renamings: Sequence[Renaming]) -> Renamed:
     """Re-key the node's ledger and book. Stop the node first: a release under way would find nobody by the old names.
 
+    Where ``data.toml`` describes the rows, the lender itself puts the new names into its table before the node goes on.
+
     Raises:
         NodeError: the renamings contradict earlier ones; nothing was changed.
         SourceError: the book cannot be read or written; the ledger has the names, do it again.
     """
     names = {renaming.old: renaming.new for renaming in renamings}
     in_ledger = node.store.rename(names, now())
+    if (node.home / DATA_FILE).exists():  # the rows are the lender's own table, which nothing here writes to
+        return Renamed(in_ledger, 0)
     return Renamed(in_ledger, rename_book(node.home / BOOK_FILE, names))
 
 

@@ -1,21 +1,28 @@
-"""The loan book: a lender's own rows, keyed by pairwise pseudonym.
+"""A lender's own rows, keyed by pairwise pseudonym: a loan book in the node's home, or wherever ``data.toml`` says.
 
 Identity numbers are replaced by names when a book is imported and are not kept beside the features. Only the gate may
-open a book for reading rows (``tests/test_architecture.py`` checks who imports this module).
+open a source for reading rows, and the operator's own check, which counts them (``tests/test_architecture.py`` checks
+who imports this module).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clients.errors import SourceError
+from clients.node import BOOK_FILE
+from clients.sources.columns import CHUNK_ROWS
+from clients.sources.description import DATA_FILE
+from clients.sources.mapped import MappedSource
+from clients.sources.people import Part, Source
 from credit.features import FeatureRegistry, check_table, date_columns
 from crypto.keys import sync_folder
 
@@ -82,27 +89,38 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 @dataclass(frozen=True)
-class LoanBook:
+class LoanBook(Source):
     """A book on disk."""
 
     path: Path
 
-    def people(self) -> list[str]:
-        """The pseudonyms in the book; no feature is read."""
+    @property
+    def where(self) -> str:
+        return f"the loan book {self.path}"
+
+    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
         try:
-            return [str(name) for name in pq.read_table(self.path, columns=[PSEUDONYM])[PSEUDONYM].to_pylist()]
+            with pq.ParquetFile(self.path) as file:
+                asked = [PSEUDONYM, *columns]
+                if absent := [name for name in asked if name not in file.schema_arrow.names]:
+                    raise SourceError(f"cannot read the loan book {self.path}: it has no column {absent[0]!r}")
+                for batch in file.iter_batches(CHUNK_ROWS, columns=asked):
+                    names = [None if name is None else str(name) for name in batch[PSEUDONYM].to_pylist()]
+                    table = pa.Table.from_batches([batch]).select(list(columns)).to_pandas()
+                    yield Part(names, np.zeros(len(names), dtype=np.int64), table)
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"cannot read the loan book {self.path}: {error}") from error
 
-    def rows(self, people: Collection[str], registry: FeatureRegistry) -> pd.DataFrame:
-        """The declared columns of these people, in the order of their pseudonyms."""
-        columns = [PSEUDONYM, registry.target, *registry.names, *date_columns(registry)]
-        try:
-            if people:
-                table = pq.read_table(self.path, columns=columns, filters=[(PSEUDONYM, "in", set(people))])
-            else:
-                table = pq.read_schema(self.path).empty_table().select(columns)
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(f"cannot read the loan book {self.path}: {error}") from error
-        frame: pd.DataFrame = table.to_pandas()
-        return frame.sort_values(PSEUDONYM, ignore_index=True)
+
+def open_source(home: Path) -> LoanBook | MappedSource:
+    """Where a node's rows are: what its ``data.toml`` describes, else its loan book.
+
+    Raises:
+        SourceError: the description is not sound, or there are both.
+    """
+    book = home / BOOK_FILE
+    if not (home / DATA_FILE).exists():
+        return LoanBook(book)
+    if book.exists():
+        raise SourceError(f"{home} has both a {BOOK_FILE} and a {DATA_FILE}; one of them is not to be used, remove it")
+    return MappedSource.load(home)

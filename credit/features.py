@@ -228,8 +228,12 @@ def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> N
 
 
 def _dates(column: pd.Series) -> pd.Series:
-    """Dates without time zone; whatever is not a date is missing, and so counts as stale."""
-    return pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
+    """Dates without time zone; whatever is not a date is missing, and so counts as stale.
+
+    Text is read value by value ("mixed"): a format guessed from the first row would let one person decide about others,
+    and a chunk's first row about the rest of the chunk.
+    """
+    return pd.to_datetime(column, errors="coerce", utc=True, format="mixed").dt.tz_localize(None)
 
 
 def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.DataFrame:

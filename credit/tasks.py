@@ -2,11 +2,15 @@
 
 Each task knows the form of its sum (size, sensitivity, unit), which the coordinator computes too, and how to form the
 exact contribution of a table of people. Noise shares are added by :class:`privacy.sums.NoisySum`, masks by the caller.
+
+A contribution may be asked of one table or of many with different people in each: exact sums of whole numbers add up to
+the same integers however the people are cut into tables, and the noise is added once, to the whole.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -33,8 +37,9 @@ from privacy.clipping import (
     device,
 )
 from privacy.dpsgd import DpSgd, train
+from privacy.errors import PrivacyError
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
-from privacy.sums import NoisySum, fixed_point, from_fixed_point
+from privacy.sums import HEADROOM, NoisySum, fixed_point, from_fixed_point
 
 Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
@@ -46,17 +51,23 @@ WEIGHT_POWER = 1.5
 square of the count, so larger lenders deserve slightly more than their share."""
 TYPICAL_POPULATION = 1000.0
 DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
+Tables = pd.DataFrame | Iterable[pd.DataFrame]
+"""People: in one table, or in several with nobody in two of them, which are read once and in turn."""
+
+
+def _each(tables: Tables) -> Iterable[pd.DataFrame]:
+    return (tables,) if isinstance(tables, pd.DataFrame) else tables
 
 
 class Task(Protocol):
-    """One release over one table of people."""
+    """One release over a lender's people."""
 
     @property
     def size(self) -> int:
         """Coordinates of a contribution."""
         ...
 
-    def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
+    def contribution(self, tables: Tables, contributors: int) -> Steps:
         """This lender's share of the noisy sum; everything that leaves the node, but for the masks."""
         ...
 
@@ -94,8 +105,23 @@ class SumTask:
     def exact(self, table: pd.DataFrame) -> Steps:
         raise NotImplementedError
 
-    def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
-        return self.form(contributors).share(self.exact(table))
+    def total(self, tables: Tables) -> Steps:
+        """The exact contributions of all tables together, one table in memory at a time.
+
+        Raises:
+            PrivacyError: more people than the sum has room for. It depends on their number only.
+        """
+        size, sensitivity, unit = self.shape
+        total, people = np.zeros(size, dtype=np.int64), 0
+        for table in _each(tables):
+            people += len(table)
+            if people * sensitivity / unit > HEADROOM:
+                raise PrivacyError("there are more people than the sum has room for")
+            total += self.exact(table)
+        return total
+
+    def contribution(self, tables: Tables, contributors: int) -> Steps:
+        return self.form(contributors).share(self.total(tables))
 
     def decode(self, total: Steps, contributors: int) -> Floats:
         return self.form(contributors).decode(total)
@@ -223,7 +249,11 @@ class EvaluationTask(SumTask):
 
 @dataclass(frozen=True)
 class TrainTask:
-    """DP-SGD inside one lender, from the shared model. What leaves is private before it is added to anything."""
+    """DP-SGD inside one lender, from the shared model. What leaves is private before it is added to anything.
+
+    Unlike a sum it needs everybody again and again in random order, so all people's inputs are in memory at once: eight
+    bytes for each of the whitening's directions and each person. Tables are still read one at a time.
+    """
 
     planned: PlannedRelease
     mechanism: Mechanism
@@ -241,10 +271,14 @@ class TrainTask:
     def size(self) -> int:
         return len(self.weights) + 1
 
-    def contribution(self, table: pd.DataFrame, contributors: int) -> Steps:
+    def contribution(self, tables: Tables, contributors: int) -> Steps:
         """The locally trained model times this lender's weight, and the weight."""
-        rows = torch.from_numpy(self.embedding.projected(self.embedding.grid.cells(table), self.whitening))
-        labels = torch.from_numpy(table[self.registry.target].to_numpy(dtype=np.float32))
+        inputs, outcomes = [np.zeros((0, self.whitening.shape[1]))], [np.zeros(0, dtype=np.float32)]
+        for table in _each(tables):
+            inputs.append(self.embedding.projected(self.embedding.grid.cells(table), self.whitening))
+            outcomes.append(table[self.registry.target].to_numpy(dtype=np.float32))
+        rows, labels = torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(outcomes))
+        del inputs, outcomes
         net = network(self.model, self.whitening.shape[1], self.weights, self.offset)
         settings = DpSgd(
             clip_norm=self.mechanism.clip_norm,

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import credit.tasks
+import privacy.sums
 from credit.binning import Binning
 from credit.errors import FeatureError, ModelError
 from credit.evaluation import ScoreCells
@@ -126,6 +127,48 @@ def test_one_person_changes_a_contribution_by_the_stated_sensitivity_at_most(
     assert with_them.dtype == np.int64
     assert with_them.shape == (this.shape[0],)
     assert norm(this, change) <= this.shape[1]
+
+
+@pytest.mark.parametrize(("kind", "model"), CASES)
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, 310), max_size=4))
+def test_how_people_are_cut_into_tables_changes_no_bit_of_a_contribution(market, task, kind, model, cuts):
+    this, crowd = task(kind, model), pd.concat([market.people(300), table_of(NOBODY_SENDS)], ignore_index=True)
+    edges = [0, *sorted(cuts), len(crowd)]
+    tables = (crowd.iloc[first:last] for first, last in pairwise(edges))
+    with pytest.MonkeyPatch.context() as patch:
+        noises = []
+        patch.setattr(privacy.sums, "discrete_gaussian", lambda size, scale: noises.append((size, scale)) or 7)
+        whole = this.contribution(crowd, 4)
+        assert (this.contribution(tables, 4) == whole).all()
+    form = this.form(4)
+    assert noises == [(form.size, form.scale)] * 2, "one noise share, however many tables"
+    assert (whole == form.on_grid(this.exact(crowd)) + 7).all()
+
+
+def test_a_sum_over_no_table_at_all_is_that_over_nobody(market, task):
+    this = task(ReleaseKind.HISTOGRAM)
+    assert (this.total([]) == this.exact(market.people(0))).all()
+
+
+def test_more_people_than_a_sum_has_room_for_are_refused_by_their_number_alone(market, task, monkeypatch):
+    this, crowd = task(ReleaseKind.GRADIENT), market.people(10)
+    _, sensitivity, unit = this.shape
+    monkeypatch.setattr(credit.tasks, "HEADROOM", 25 * sensitivity / unit)
+    this.total([crowd, crowd])
+    with pytest.raises(PrivacyError, match="room"):
+        this.total([crowd, crowd, crowd])
+
+
+def test_a_lender_that_trains_alone_sees_the_same_people_from_many_tables(market, task, monkeypatch):
+    this, crowd, seen = task(ReleaseKind.TRAIN), market.people(100), []
+    monkeypatch.setattr(credit.tasks, "train", lambda net, rows, labels, *_: seen.append((rows, labels)))
+    this.contribution(crowd, 3)
+    this.contribution(iter([crowd.head(1), crowd.iloc[1:60], crowd.tail(40)]), 3)
+    this.contribution([], 3)
+    (rows, labels), (rows_again, labels_again), (nobody, _) = seen
+    assert torch.equal(rows, rows_again) and torch.equal(labels, labels_again)
+    assert nobody.shape == (0, rows.shape[1])
 
 
 @pytest.mark.parametrize(("kind", "model"), CASES)

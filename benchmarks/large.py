@@ -1,0 +1,153 @@
+"""One lender's contributions over more rows than it would like to have in memory, and the most memory that they took.
+
+    python -m benchmarks.large
+    python -m benchmarks.large --rows 10000000 --json
+
+A Parquet file of 40 features (30 numbers, 8 whole numbers, 2 categories; four are sensitive) is made in a temporary
+folder and described by a ``data.toml``. A child process then does what a node does for a histogram, a second-moments
+and a gradient release once the gate has let it: look for each person's one row, read chunk by chunk, mask sensitive
+features where there is no consent, add up, add the noise. Everybody is used; nine in ten consent to sensitive features.
+Not counted: the registry's part of the gate, which has benchmarks of its own (``benchmarks.registry``).
+
+``peak_rss_gib`` is the child's most resident memory, Python and libraries included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from benchmarks.machine import machine
+from clients.admission import Admission, Reach
+from clients.sources.mapped import MappedSource
+from credit.binning import make_binning
+from credit.coordinates import whitening
+from credit.features import FeatureRegistry, registry_from
+from credit.models import size
+from credit.questions import Question
+from credit.tasks import task_of
+from privacy.clipping import second_moments
+from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
+
+NUMBERS, WHOLE, CATEGORIES, SENSITIVE, CONTRIBUTORS = 30, 8, 2, 4, 5
+DESCRIPTION = 'kind = "parquet"\npath = "loans.parquet"\nperson = "customer"\n\n[columns]\nbad = "dpd90"\n'
+T = TypeVar("T")
+
+
+def registry() -> FeatureRegistry:
+    features: list[dict[str, object]] = [
+        {"name": f"n{i}", "kind": "number", "category": "income", "sensitivity": "sensitive", "low": 0}
+        if i < SENSITIVE
+        else {"name": f"n{i}", "kind": "number", "category": "bureau", "low": 0}
+        for i in range(NUMBERS)
+    ]
+    features += [{"name": f"w{i}", "kind": "integer", "category": "repayment", "low": 0} for i in range(WHOLE)]
+    code = {"kind": "category", "category": "bureau", "values": ["a", "b", "c", "d", "e"]}
+    features += [{"name": f"c{i}", **code} for i in range(CATEGORIES)]
+    return registry_from({"name": "large", "target": "bad", "features": features}, "benchmark")
+
+
+def make(home: Path, rows: int) -> None:
+    """A file of ``rows`` people and its description."""
+    columns = [
+        "'v1.' || left(sha256(CAST(i AS VARCHAR)), 43) AS customer",
+        "CAST(random() < 1 / (1 + exp(2.2 - late / 2)) AS INTEGER) AS dpd90",
+        "CASE WHEN random() < 0.05 THEN NULL ELSE round(exp(7 + 2 * random() + late / 9), 0) END AS n0",
+        *(f"round(exp({2 + i / 5} + 3 * random()), 1) AS n{i}" for i in range(1, NUMBERS)),
+        "late AS w0",
+        *(f"CAST(floor(-{1 + i} * ln(1 - random())) AS INTEGER) AS w{i}" for i in range(1, WHOLE)),
+        *(f"substr('aabbcde', CAST(1 + floor(7 * random()) AS INTEGER), 1) AS c{i}" for i in range(CATEGORIES)),
+    ]
+    people = f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) AS r(i)"
+    duckdb.execute("SET threads = 2")
+    duckdb.execute(f"COPY (SELECT {', '.join(columns)} FROM ({people})) TO '{home / 'loans.parquet'}' (FORMAT parquet)")
+    (home / "data.toml").write_text(DESCRIPTION)
+
+
+def timed(report: dict[str, float], name: str, work: Callable[[], T]) -> T:
+    started = time.perf_counter()
+    result = work()
+    report[f"{name}_s"] = round(time.perf_counter() - started, 1)
+    report[f"{name}_rss_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    print(f"{name}: {report[f'{name}_s']} s, {report[f'{name}_rss_gib']} GiB", file=sys.stderr, flush=True)
+    return result
+
+
+def child(home: Path) -> dict[str, float]:
+    """Seconds of each step, and the most memory at its end."""
+    report: dict[str, float] = {}
+    features, source = registry(), MappedSource.load(home)
+    members = timed(report, "people", lambda: sorted(source.people()))
+    consenting = np.arange(len(members)) % 10 != 0
+    anywhere = Reach.of(members, {})
+    admission = Admission(features, datetime.now(UTC), consenting, anywhere, anywhere)
+    kinds = (ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT)
+    plan = Mechanism(
+        kind="distributed", epsilon=1.0, delta=1e-5, clip_norm=2.0, bins=10, collusion_bound=1, threshold=4,
+        hold_out=0.0, releases=tuple(PlannedRelease(kind=kind, noise_multiplier=10.0) for kind in kinds),
+    )  # fmt: skip
+
+    def tables() -> Iterator[pd.DataFrame]:
+        return map(admission.admitted, source.rows(members, features))
+
+    def released(number: int, asked: Question) -> np.ndarray:
+        task = task_of(features, "scorecard", plan, number, asked)
+        name = kinds[number].value
+        return task.decode(timed(report, name, lambda: task.contribution(tables(), CONTRIBUTORS)), CONTRIBUTORS)
+
+    counted = task_of(features, "scorecard", plan, 0, Question(kinds[0]))
+    histogram = released(0, Question(kinds[0]))
+    binning = make_binning(counted.grid, histogram, counted.noise_std(CONTRIBUTORS), plan.bins)
+    width = sum(len(bins.frequency) for bins in binning.features) + 1
+    moments = second_moments(released(1, Question(kinds[1], binning)), width)
+    matrix = whitening(moments, 1.0, binning.population)
+    asked = Question(kinds[2], binning, matrix, np.zeros(size("scorecard", matrix.shape[1])))
+    released(2, asked)
+    report |= {"people": len(members), "width": width, "directions": matrix.shape[1]}
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument(
+        "--folder", type=Path, help="where the file is made; a temporary folder of the system's otherwise"
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(child(options.child)))
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        home = Path(folder)
+        make(home, options.rows)
+        command = [sys.executable, "-m", "benchmarks.large", "--child", str(home)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1", **os.environ})
+        found = json.loads(done.stdout)
+        file_gib = (home / "loans.parquet").stat().st_size / 2**30
+    peak = max(value for name, value in found.items() if name.endswith("_rss_gib"))
+    report = {"machine": machine(), "rows": options.rows, "file_gib": round(file_gib, 2), **found, "peak_rss_gib": peak}
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, value in report.items():
+        print(f"{name:20} {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What of a member's row may be used: features without consent masked, stale records gone, limits of notices kept.
+
+Everything here is decided person by person, so that it does not matter in which chunk somebody stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from consent.terms import Limits
+from credit.features import FeatureRegistry, forget, within
+
+_NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far each member's consent reaches: ``which`` of ``limits`` is theirs, by their place in the roster."""
+
+    limits: tuple[Limits, ...]
+    which: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, members: Sequence[str], limits: Mapping[str, Limits]) -> Reach:
+        kinds = tuple(dict.fromkeys((_NO_LIMITS, *limits.values())))
+        number = {limit: place for place, limit in enumerate(kinds)}
+        which = (number[limits.get(name, _NO_LIMITS)] for name in members)
+        return cls(kinds, np.fromiter(which, dtype=np.int32, count=len(members)))
+
+    def within(self, table: pd.DataFrame, registry: FeatureRegistry, moment: datetime) -> pd.DataFrame:
+        """Only the facts that each person's consent reaches: by the days on which they were recorded."""
+        parts = []
+        which = self.which[table.index.to_numpy()]
+        for number in np.unique(which):
+            part, limit = table[which == number], self.limits[number]
+            first, last = limit.data_from, limit.data_to
+            if limit.data_life_days is not None:
+                oldest = moment.date() - timedelta(days=limit.data_life_days)
+                first = oldest if first is None else max(first, oldest)
+            parts.append(part if first is None and last is None else within(part, registry, first, last))
+        return pd.concat(parts) if parts else table
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The rules for one release's members; ``sensitive`` says who consented to those features, by place."""
+
+    registry: FeatureRegistry
+    moment: datetime
+    sensitive: NDArray[np.bool_]
+    ordinary_reach: Reach
+    sensitive_reach: Reach
+
+    def admitted(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The target and the features of some members, whose places are the index; the places stay behind."""
+        registry = self.registry
+        fresh = forget(table, registry, self.moment.date())
+        reached = self.ordinary_reach.within(fresh, registry, self.moment)
+        if registry.sensitive():
+            narrowed = self.sensitive_reach.within(fresh, registry, self.moment)[list(registry.sensitive())]
+            narrowed = narrowed.reindex(reached.index)
+            within_both = {name: reached[name].where(narrowed[name].notna()) for name in registry.sensitive()}
+            reached = reached.assign(**within_both)
+        masked = ~self.sensitive[reached.index.to_numpy()]
+        hidden = {name: reached[name].mask(masked) for name in registry.sensitive()}
+        return reached.assign(**hidden)[[registry.target, *registry.names]].reset_index(drop=True)

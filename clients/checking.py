@@ -1,0 +1,243 @@
+"""Whether a lender's data can be used: counts over all of its rows, for the lender's own operator.
+
+Beside the gate this is the only place that opens a source. What it finds is numbers of rows and figures over many of
+them; no value of anybody's is kept or said, not even the largest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clients.source import LoanBook, open_source
+from clients.sources.columns import numbers
+from clients.sources.description import Column
+from clients.sources.mapped import MappedSource
+from clients.sources.people import Part, Source, survey
+from clients.sources.sql import SqlReader
+from credit.binning import FeatureCells
+from credit.features import Feature, FeatureRegistry
+
+LEAKING_AUC = 0.9
+"""No honest feature of a credit model separates good from bad so well alone."""
+MISSING_AUC = 0.65
+"""Of whether a value is there: 30 of 100 more are missing among the bad than among the good, or the other way round."""
+LEAST_OUTCOMES = 20
+"""Good and bad rows each, below which separation is chance."""
+PAIRWISE = re.compile(r"v[1-9][0-9]*\.[A-Za-z0-9_-]{43}")
+_OUTCOME = r"defaulted|default|charged? ?offs?|writ(?:e|ten) ?offs?|npl|collections?|recover(?:y|ies|ed)|bankrupt\w*"
+_MOMENT = r"date|dates|day|days|month|year|time|on|at|dt|ts|since|until"
+_AFTERWARDS = re.compile(
+    rf"\b(?:(?:{_OUTCOME}|bad|outcome|closed?|closing|closure|settled?|settlement|last pay(?:ment)?)\b.*\b(?:{_MOMENT})"
+    rf"|(?:{_MOMENT})\b.*\b(?:{_OUTCOME}|outcome|closing|closure|settlement)"
+    r"|recoveries|charged? ?offs?|writ(?:e|ten) ?offs?)\b"
+)
+"""Names of what is only known once the outcome is."""
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class FeatureFound:
+    """One feature over all rows. ``auc`` (alone, of values that are there) and ``missing_auc`` (of whether one is
+    there) are at least 0.5; absent where there are too few outcomes."""
+
+    name: str
+    missing: int
+    unreadable: int
+    out_of_range: int
+    unknown: int
+    constant: bool
+    auc: float | None
+    missing_auc: float | None
+    suspect: str
+    """Why it may know the outcome; empty if nothing says so."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """``errors`` say why the data cannot be used, ``warnings`` what to look at."""
+
+    where: str
+    rows: int
+    people: int
+    repeated: int
+    """People with more than one row."""
+    good: int
+    bad: int
+    features: tuple[FeatureFound, ...]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class _Tally:
+    """What is counted of one feature."""
+
+    feature: Feature
+    counts: NDArray[np.int64] = field(init=False)
+    """(3, cells): among the good, the bad, and rows without an outcome."""
+    least: float = np.inf
+    most: float = -np.inf
+    out_of_range: int = 0
+    unreadable: int = 0
+
+    def __post_init__(self) -> None:
+        self.cells = FeatureCells(self.feature)
+        self.counts = np.zeros((3, self.cells.size), dtype=np.int64)
+
+    def add(self, column: pd.Series, outcome: NDArray[np.int64], unreadable: int) -> None:
+        self.unreadable += unreadable
+        if self.feature.kind != "category":
+            read = numbers(column.array)
+            if not pd.api.types.is_numeric_dtype(column):
+                self.unreadable += int((column.notna().to_numpy() & np.isnan(read)).sum())
+            column = pd.Series(read)
+            there = read[~np.isnan(read)]
+            low, high = self.feature.low, self.feature.high
+            beyond = np.isinf(there)
+            beyond |= (there < low) if low is not None else False
+            beyond |= (there > high) if high is not None else False
+            self.out_of_range += int(beyond.sum())
+            if len(there):
+                self.least, self.most = min(self.least, there.min()), max(self.most, there.max())
+        places = outcome * self.cells.size + self.cells.of(column)
+        self.counts += np.bincount(places, minlength=self.counts.size).reshape(self.counts.shape)
+
+    def found(self, source: Column) -> FeatureFound:
+        good, bad = self.counts[0], self.counts[1]
+        there = self.counts.sum(axis=0)[:-1]
+        category = self.feature.kind == "category"
+        constant = bool(np.count_nonzero(there) <= 1 if category else not self.least < self.most)
+        auc = _separation(good[:-1], bad[:-1], ordered=not category)
+        whether = [np.array([side[:-1].sum(), side[-1]]) for side in (good, bad)]
+        missing_auc = _separation(whether[0], whether[1], ordered=True)
+        missing = int(self.counts[:, -1].sum()) - self.unreadable
+        suspect = _suspect(self.feature, source, auc, missing_auc)
+        return FeatureFound(
+            self.feature.name, missing, self.unreadable, self.out_of_range, int(there[-1]) if category else 0, constant,
+            auc, missing_auc, suspect,
+        )  # fmt: skip
+
+
+def _separation(good: NDArray[np.int64], bad: NDArray[np.int64], ordered: bool) -> float | None:
+    """AUC of cells with these counts, in their order or by their share of bad; 0.5 at least."""
+    if good.sum() < LEAST_OUTCOMES or bad.sum() < LEAST_OUTCOMES:
+        return None
+    if not ordered:
+        order = np.argsort(bad / np.maximum(good + bad, 1), kind="stable")
+        good, bad = good[order], bad[order]
+    below = np.cumsum(good) - good
+    area = float((bad * (below + good / 2)).sum() / (float(good.sum()) * float(bad.sum())))
+    return max(area, 1 - area)
+
+
+def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: float | None) -> str:
+    if auc is not None and auc > LEAKING_AUC:
+        return f"separates good from bad alone (AUC {auc:.3f})"
+    if missing_auc is not None and missing_auc > MISSING_AUC:
+        return f"that it is missing says how it ended (AUC {missing_auc:.3f})"
+    for name in (feature.name, source.column):
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).lower()
+        if _AFTERWARDS.search(words):
+            return f"the name {name!r} is of something known only afterwards"
+    return ""
+
+
+def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, __: None) -> Found:
+    """Look through all rows of a node's source, three times, a bounded number in memory.
+
+    Args:
+        progress: is told what is done and how many rows of it so far.
+
+    Raises:
+        SourceError: the rows cannot be read, or the description does not fit them or the registry.
+    """
+    source = open_source(home)
+    nameless = strangers = rows = 0
+    places: dict[str, int] = {}
+    for part in _told(source.parts((), None), "people", progress):
+        for name in part.names:
+            if name is None:
+                nameless += 1
+            elif places.setdefault(name, len(places)) == len(places) - 1 and not PAIRWISE.fullmatch(name):
+                strangers += 1
+        rows += len(part.names)
+    held = survey(_Telling(source, progress), places, registry)
+    repeated = int((held.rows > 1).sum())
+    tallies = [_Tally(feature) for feature in registry.features]
+    outcomes = np.zeros(3, dtype=np.int64)
+    names = [registry.target, *registry.names]
+    for part in _told(source.parts(names, registry, flaws=True), "features", progress):
+        labels = part.table[registry.target]
+        outcome = np.where(labels.isin([1]), 1, np.where(labels.isin([0]), 0, 2)).astype(np.int64)
+        outcomes += np.bincount(outcome, minlength=3)
+        for tally in tallies:
+            tally.add(part.table[tally.feature.name], outcome, part.unreadable.get(tally.feature.name, 0))
+    columns = source.description.columns if isinstance(source, MappedSource) else {}
+    features = tuple(t.found(columns.get(t.feature.name, Column(column=t.feature.name))) for t in tallies)
+    ambiguous = int((held.times > 1).sum())
+    good, bad, unsound = (int(count) for count in outcomes)
+    errors = [
+        *_said(not rows, "there are no rows"),
+        *_said(nameless, f"{nameless:,} rows do not say whose they are"),
+        *_said(strangers, f"{strangers:,} people do not have a pairwise name; have them named: tahini book name"),
+        *_said(ambiguous and not source.dated, f"{ambiguous:,} people have several rows; say latest_by in data.toml"),
+        *_said(ambiguous and source.dated, f"{ambiguous:,} people have several rows at their latest date"),
+        *_said(unsound, f"{unsound:,} rows have an outcome that is neither 0 (good) nor 1 (bad)"),
+        *_said(rows and not (good and bad), "the outcome must be 0 (good) and 1 (bad), both"),
+    ]
+    for one in features:
+        errors += _said(one.unreadable, f"{one.name}: {one.unreadable:,} values are not what it is declared to be")
+        errors += _said(one.unknown, f"{one.name}: {one.unknown:,} values are of categories that are not declared")
+    return Found(
+        source.where, rows, len(places), repeated, good, bad, features, tuple(errors),
+        tuple(_warnings(source, features, rows)),
+    )  # fmt: skip
+
+
+def _warnings(source: LoanBook | MappedSource, features: Sequence[FeatureFound], rows: int) -> Iterator[str]:
+    for one in features:
+        if one.suspect:
+            yield f"{one.name}: {one.suspect}"
+        if rows and one.missing == rows:
+            yield f"{one.name}: there is no value at all"
+        elif rows and one.constant:
+            yield f"{one.name}: every value is the same"
+        if one.out_of_range:
+            yield f"{one.name}: {one.out_of_range:,} values are out of range and count as the nearest one within"
+    if isinstance(source, MappedSource) and isinstance(source.reader, SqlReader) and source.reader.may_write():
+        yield "the database lets this role write to the table; give the node one that can only read"
+
+
+def _said(count: object, sentence: str) -> list[str]:
+    return [sentence] if count else []
+
+
+def _told(parts: Iterator[Part], what: str, progress: Progress) -> Iterator[Part]:
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part.names)
+        progress(what, done)
+
+
+@dataclass(frozen=True)
+class _Telling(Source):
+    """A source that says how far it was read."""
+
+    source: Source
+    progress: Progress
+
+    @property
+    def where(self) -> str:
+        return self.source.where
+
+    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
+        return _told(self.source.parts(columns, registry, flaws), "outcomes", self.progress)

@@ -1,0 +1,126 @@
+"""``data.toml`` in a node's home: where the lender's rows are, and which of its columns is which feature."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from clients.errors import SourceError
+
+DATA_FILE = "data.toml"
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Column(BaseModel):
+    """The lender's column that holds a feature, and how its values become the registry's.
+
+    ``missing`` lists codes that mean "not known" (-999), as the lender writes them, before ``scale``; ``scale``
+    multiplies a number; ``values`` maps the lender's codes to the registry's, others stay as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    column: Name
+    scale: float = 1.0
+    missing: tuple[float | str, ...] = ()
+    values: dict[str, str] = {}
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _codes(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {code: str(value) if isinstance(value, int | float) else value for code, value in values.items()}
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.scale == 0 or not math.isfinite(self.scale):
+            raise ValueError("a scale is a number other than zero")
+        return self
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    person: Name
+    """The column with people's pairwise names (``tahini book name``)."""
+    latest_by: Name | None = None
+    """The column with a date (ISO 8601 where it is text) by which a person's latest row is the one that counts.
+
+    Without it a person may have one row only.
+    """
+    columns: dict[str, Column] = {}
+    """By feature, outcome or date column of the registry; one that is not listed is in the column of its own name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secret(cls, data: Any) -> Any:
+        if isinstance(data, dict) and {"url", "password"} & data.keys():
+            raise ValueError("keep the URL out of this file: say url_env or url_file, a variable or file that holds it")
+        return data
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _short(cls, columns: Any) -> Any:
+        """A name alone is a column without further ado."""
+        if not isinstance(columns, dict):
+            return columns
+        return {name: {"column": found} if isinstance(found, str) else found for name, found in columns.items()}
+
+
+class FileDescription(_Described):
+    """``path`` is relative to the node's home and may have wildcards."""
+
+    kind: Literal["parquet", "csv"]
+    path: Name
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+
+    @field_validator("path")
+    @classmethod
+    def _here(cls, path: str) -> str:
+        if "://" in path:
+            raise ValueError("rows are read from files of this machine only")
+        return path
+
+
+class SqlDescription(_Described):
+    """``table`` (``schema.table`` too) or ``query``; the URL, which may hold a password, is kept elsewhere."""
+
+    kind: Literal["sql"]
+    url_env: Name | None = None
+    url_file: Name | None = None
+    table: Name | None = None
+    query: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if (self.url_env is None) == (self.url_file is None):
+            raise ValueError("say where the database's URL is: either url_env or url_file")
+        if (self.table is None) == (self.query is None):
+            raise ValueError("say what to read: either table or query")
+        return self
+
+
+Description = FileDescription | SqlDescription
+_ANY: TypeAdapter[Description] = TypeAdapter(Annotated[Description, Field(discriminator="kind")])
+
+
+def load_description(path: Path) -> Description:
+    """Read a ``data.toml``; raises SourceError with one sentence that names the place, never a value."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read {path} ({type(error).__name__})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"{path} is not TOML: {error}") from error
+    try:
+        return _ANY.validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        message = first["msg"].removeprefix("Value error, ")
+    raise SourceError(f"{path}: {place + ': ' if place else ''}{message}")

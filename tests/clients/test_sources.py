@@ -1,0 +1,604 @@
+"""A lender's rows from where they are: the same people and the same sums from files, databases and books."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from support.house import House, features, loans
+
+import clients.source
+import clients.sources.files
+import clients.sources.sql
+import tahini
+from clients.checking import check
+from clients.errors import NodeError, SourceError
+from clients.gate import Gate
+from clients.renaming import rename_people
+from clients.source import LoanBook, import_book, open_source
+from clients.sources.mapped import MappedSource
+from clients.sources.people import Part, Source
+from consent.documents import ReleaseRequest
+from consent.naming.client import Renaming
+from credit.binning import Grid
+from credit.features import registry_from
+
+PEOPLE = 5000
+SECRET = "4111222233334444"
+COLUMNS = """
+[columns]
+bad = { column = "dpd90", values = { Y = 1, N = 0 } }
+late = { column = "times late", missing = [-999] }
+income = { column = "income_k", scale = 1000, missing = ["n/a"] }
+grade = { column = "risk", values = { "1" = "a", "2" = "b", "3" = "c" } }
+"""
+DATED = {
+    "name": "dated",
+    "target": "bad",
+    "outcome_dated_by": "ended",
+    "features": [
+        {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen", "low": 0, "high": 90},
+        {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b"]},
+    ],
+}
+
+
+def name(number: int) -> str:
+    return f"v1.{number:043d}"
+
+
+def lender_table(count: int = PEOPLE) -> pd.DataFrame:
+    """What a lender's own system holds: other names, other codes, other units."""
+    ours = loans(count, 3)
+    rng = np.random.default_rng(4)
+    income = (ours["income"].round(0) / 1000).map(str)
+    return pd.DataFrame(
+        {
+            "customer": [name(i) for i in range(count)],
+            "dpd90": np.where(ours["bad"] == 1, "Y", "N"),
+            "times late": np.where(rng.random(count) < 0.1, -999, ours["late"]),
+            "income_k": np.where(rng.random(count) < 0.1, "n/a", income),
+            "risk": ours["grade"].map({"a": 1, "b": 2, "c": 3}),
+        }
+    )
+
+
+def described(home: Path, first: str, columns: str = COLUMNS) -> MappedSource:
+    home.mkdir(exist_ok=True)
+    (home / "data.toml").write_text(f'person = "customer"\n{first}\n{columns}')
+    source = open_source(home)
+    assert isinstance(source, MappedSource)
+    return source
+
+
+def as_csv(home: Path, table: pd.DataFrame, more: str = "", columns: str = COLUMNS) -> MappedSource:
+    home.mkdir(exist_ok=True)
+    table.to_csv(home / "loans.csv", index=False)
+    return described(home, f'kind = "csv"\npath = "loans.csv"\n{more}', columns)
+
+
+def as_parquet(home: Path, table: pd.DataFrame, more: str = "", columns: str = COLUMNS) -> MappedSource:
+    home.mkdir(exist_ok=True)
+    table.to_parquet(home / "loans.parquet", row_group_size=700)
+    return described(home, f'kind = "parquet"\npath = "*.parquet"\n{more}', columns)
+
+
+@pytest.fixture
+def as_sql(postgresql, monkeypatch):
+    """Puts a table into a fresh PostgreSQL database and describes it, for a role that can only read it."""
+
+    def put(home: Path, table: pd.DataFrame, more: str = 'table = "risk.loans"', columns: str = COLUMNS):
+        url = sa.make_url(postgresql(empty=True)).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text("CREATE SCHEMA risk"))
+            table.to_sql("loans", connection, schema="risk", index=False)
+            connection.execute(sa.text("DROP ROLE IF EXISTS reader"))
+            connection.execute(sa.text("CREATE ROLE reader LOGIN"))
+            connection.execute(sa.text("GRANT USAGE ON SCHEMA risk TO reader"))
+            connection.execute(sa.text("GRANT SELECT ON risk.loans TO reader"))
+        made.append((engine, url))
+        reader = url.set(username="reader").render_as_string(hide_password=False)
+        monkeypatch.setenv("LOANS_URL", reader)
+        return described(home, f'kind = "sql"\nurl_env = "LOANS_URL"\n{more}', columns)
+
+    made: list[tuple[sa.Engine, sa.URL]] = []
+    put.made = made
+    yield put
+    for engine, _ in made:
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA risk CASCADE"))
+            connection.execute(sa.text("DROP ROLE reader"))
+        engine.dispose()
+
+
+@pytest.fixture
+def chunks_of(monkeypatch):
+    def of(rows: int) -> None:
+        for module in (clients.source, clients.sources.files, clients.sources.sql):
+            monkeypatch.setattr(module, "CHUNK_ROWS", rows)
+
+    return of
+
+
+def counted(source: Source, people: list[str], registry=None) -> np.ndarray:
+    """The exact histogram over the people, chunk by chunk."""
+    registry = registry or features()
+    grid = Grid(registry)
+    total = np.zeros(grid.size, dtype=np.int64)
+    for table in source.rows(people, registry):
+        total += grid.histogram(grid.cells(table), table[registry.target].to_numpy(dtype=np.int64))
+    return total
+
+
+def test_csv_parquet_postgresql_and_a_book_give_the_same_contribution(tmp_path, as_sql, chunks_of):
+    table = lender_table()
+    ours = loans(PEOPLE, 3).assign(income=lambda t: t["income"].round(0) / 1000 * 1000)
+    ours = ours.assign(
+        late=ours["late"].where(table["times late"] != -999), income=ours["income"].where(table["income_k"] != "n/a")
+    )
+    import_book(tmp_path / "book.parquet", ours, list(table["customer"]), features(), "here")
+    sources = [
+        LoanBook(tmp_path / "book.parquet"),
+        as_csv(tmp_path / "csv", table),
+        as_parquet(tmp_path / "parquet", table),
+        as_sql(tmp_path / "sql", table),
+        as_parquet(tmp_path / "again", table.sample(frac=1, random_state=1)),
+    ]
+    people = [name(i) for i in range(0, PEOPLE, 2)] + ["v1." + "s" * 43]
+    first = counted(sources[0], people)
+    assert first.sum() == len(people[:-1]) * 3
+    for rows in (2048, 100_000):
+        chunks_of(rows)
+        for source in sources:
+            assert sorted(source.people()) == sorted(table["customer"])
+            assert (counted(source, people) == first).all()
+
+
+def test_a_query_is_read_like_a_table_and_an_sqlite_file_like_a_server(tmp_path, as_sql, monkeypatch):
+    table = lender_table(300)
+    people = list(table["customer"])
+    first = counted(as_csv(tmp_path / "csv", table), people)
+    query = "query = \"SELECT * FROM risk.loans WHERE 'a:b'::text <> ':x';\""
+    assert (counted(as_sql(tmp_path / "query", table, query), people) == first).all()
+    with sa.create_engine(f"sqlite:///{tmp_path}/loans.db").begin() as connection:
+        table.to_sql("loans", connection, index=False)
+    monkeypatch.setenv("HERE", f"sqlite:///{tmp_path}/loans.db")
+    assert (
+        counted(described(tmp_path / "lite", 'kind = "sql"\nurl_env = "HERE"\ntable = "loans"'), people) == first
+    ).all()
+    monkeypatch.setenv("HERE", f"sqlite:///{tmp_path}/nowhere.db")
+    with pytest.raises(SourceError, match="not there"):
+        open_source(tmp_path / "lite")
+    assert not (tmp_path / "nowhere.db").exists()
+
+
+def test_chunks_are_bounded_and_each_person_is_in_one(tmp_path, as_sql, chunks_of):
+    chunks_of(2048)
+    table = lender_table()
+    people = list(table["customer"])
+    for source in (as_csv(tmp_path / "c", table), as_parquet(tmp_path / "p", table), as_sql(tmp_path / "s", table)):
+        found = list(source.rows(people, features()))
+        assert len(found) > 2 and max(len(part) for part in found) <= 2048
+        places = np.concatenate([part.index for part in found])
+        assert sorted(places) == list(range(PEOPLE))
+
+
+# --- a person with several rows
+
+
+class Listed(Source):
+    """Rows in memory, cut where a test says."""
+
+    def __init__(self, parts: list[list[tuple[str, int, int]]], dated: bool) -> None:
+        self._parts, self._dated = parts, dated
+
+    where, dated = "here", property(lambda self: self._dated)
+
+    def parts(self, columns, registry, flaws=False):
+        for part in self._parts:
+            table = pd.DataFrame({"bad": [bad for _, _, bad in part], "late": float("nan"), "income": float("nan")})
+            when = np.array([when for _, when, _ in part], dtype=np.int64) * self._dated
+            yield Part([who for who, _, _ in part], when, table.assign(grade=None))
+
+
+row = st.tuples(st.sampled_from("abcd"), st.integers(0, 3), st.integers(0, 1))
+
+
+@given(parts=st.lists(st.lists(row, max_size=6), max_size=4))
+def test_the_latest_row_counts_once_wherever_the_chunks_are_cut(parts):
+    rows = [one for part in parts for one in part]
+    latest = {who: max(when for w, when, _ in rows if w == who) for who, _, _ in rows if who != "d"}
+    counting = [(who, bad) for who, when, bad in rows if latest.get(who) == when]
+    source = Listed(parts, dated=True)
+    if len(counting) > len(latest):
+        with pytest.raises(SourceError, match="at the latest date"):
+            source.rows(["a", "b", "c"], features())
+        return
+    found = {("abc"[place], bad) for t in source.rows(["a", "b", "c"], features()) for place, bad in t["bad"].items()}
+    assert found == set(counting)
+
+
+@pytest.mark.parametrize("put", [as_csv, as_parquet])
+def test_a_person_twice_across_chunks_is_refused_before_a_feature_is_read(tmp_path, chunks_of, put, monkeypatch):
+    chunks_of(2048)
+    table = lender_table()
+    twice = pd.concat([table, table.head(1)], ignore_index=True)
+    source = put(tmp_path / "home", twice)
+    asked = []
+    batches = type(source.reader).batches
+    monkeypatch.setattr(type(source.reader), "batches", lambda s, w: asked.extend(w) or batches(s, w))
+    with pytest.raises(SourceError, match="each member once") as refused:
+        source.rows(list(table["customer"]), features())
+    assert set(asked) == {"person", "c0"}, "names and outcomes only"
+    assert name(0) not in str(refused.value)
+    assert counted(source, [name(i) for i in range(1, 50)]).sum() == 49 * 3, "others may be used"
+
+
+def test_the_latest_loan_counts_from_every_kind_of_source(tmp_path, as_sql, chunks_of):
+    chunks_of(2048)
+    table = lender_table().assign(opened="2024-03-01")
+    older = table.head(3000).assign(opened="2023-12-31", dpd90="Y", risk=3)
+    undated = table.tail(100).assign(opened=None, dpd90="N")
+    both = pd.concat([older.head(1000), table, older.tail(2000), undated], ignore_index=True)
+    people = list(table["customer"])
+    first = counted(as_csv(tmp_path / "once", table), people)
+    stamped = both.assign(opened=pd.to_datetime(both["opened"]))
+    latest = 'latest_by = "opened"'
+    for source in (
+        as_csv(tmp_path / "csv", both, latest),
+        as_parquet(tmp_path / "text", both, latest),
+        as_parquet(tmp_path / "parquet", stamped, latest),
+        as_sql(tmp_path / "sql", stamped, f'{latest}\ntable = "risk.loans"'),
+    ):
+        assert (counted(source, people) == first).all()
+
+
+def test_rows_that_appear_while_they_are_read_count_nobody_twice(tmp_path):
+    table = lender_table(100)
+    source = as_csv(tmp_path / "home", table)
+    rows = source.rows(list(table["customer"]), features())
+    pd.concat([table, table]).to_csv(tmp_path / "home" / "loans.csv", index=False)
+    with pytest.raises(SourceError, match="each member once"):
+        list(rows)
+
+
+@pytest.mark.parametrize("outcome", ["maybe", "", "2"])
+def test_an_outcome_that_is_none_is_refused_for_members_only(tmp_path, outcome):
+    table = lender_table(100)
+    table.loc[7, "dpd90"] = outcome
+    source = as_csv(tmp_path / "home", table)
+    with pytest.raises(SourceError, match="outcome of 0 or 1"):
+        source.rows(list(table["customer"]), features())
+    assert counted(source, list(table["customer"].drop(7))).sum() == 99 * 3
+
+
+def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_of):
+    chunks_of(2048)
+    count, registry = 5000, registry_from(DATED, "here")
+    day = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(count) % 400, unit="h")
+    text = [moment.isoformat() if i % 2 else str(moment.date()) for i, moment in enumerate(day)]
+    text[5] = None
+    table = pd.DataFrame(
+        {"customer": [name(i) for i in range(count)], "bad": np.arange(count) % 2, "late": np.arange(count) % 95,
+         "grade": np.where(np.arange(count) % 3, "a", "b"), "seen": text, "ended": text}
+    )  # fmt: skip
+    stamped = table.assign(seen=pd.to_datetime(table["seen"], utc=True, format="ISO8601"))
+    found = []
+    for source in (
+        as_csv(tmp_path / "csv", table, columns=""),
+        as_parquet(tmp_path / "parquet", table, columns=""),
+        as_parquet(tmp_path / "stamped", stamped, columns=""),
+        as_sql(tmp_path / "sql", stamped, columns=""),
+    ):
+        tables = pd.concat(source.rows(list(table["customer"]), registry)).sort_index()
+        found.append(tables)
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(found[0], other, check_dtype=False)
+    assert found[0]["seen"].isna().sum() == 1
+
+
+# --- at the gate
+
+
+def open_gate(house: House, release: int, lender: str):
+    node, planned = house.node(lender), house.campaign.planned(release)
+    campaign, approval = node.campaign(house.campaign.sha256)
+    asked = ReleaseRequest(
+        campaign_sha256=campaign.sha256, release=release, attempt=1, kind=planned.kind, parameters_sha256="0" * 64,
+        mask_keys={},
+    )  # fmt: skip
+    return Gate(node, campaign, approval, house.client(lender)).open(asked, planned.charge)
+
+
+def members(house: House, release: int, lender: str) -> set[str]:
+    store = house.node(lender).store
+    number = next(n for n, r in store.releases(house.campaign.sha256) if r.release == release)
+    return set(store.members(number))
+
+
+def moved(home: Path, more: str = "") -> None:
+    """A node's book becomes a CSV file of its own system."""
+    book = pd.read_parquet(home / "book.parquet").rename(columns={"pseudonym": "customer", "late": "n_late"})
+    book.to_csv(home / "loans.csv", index=False)
+    (home / "book.parquet").unlink()
+    (home / "data.toml").write_text(
+        f'kind = "csv"\npath = "loans.csv"\nperson = "customer"\n{more}\n[columns]\nlate = "n_late"\n'
+    )
+
+
+def test_the_gate_lets_the_same_rows_through_from_a_file(active, chunks_of):
+    book = open_gate(active, 0, "cedar").table
+    chunks_of(7)
+    again = open_gate(active, 1, "cedar").table
+    pd.testing.assert_frame_equal(book, again, check_dtype=False)
+    moved(active.founded.node_home("cedar"))
+    batch = open_gate(active, 2, "cedar")
+    from_file = batch.table
+    order = ["late", "income", "grade", "bad"]
+    assert members(active, 2, "cedar") == members(active, 0, "cedar")
+    pd.testing.assert_frame_equal(
+        book.sort_values(order, ignore_index=True), from_file.sort_values(order, ignore_index=True), check_dtype=False
+    )
+    assert from_file["income"].isna().sum() == sum(not p.sensitive for p in active.consenting("cedar"))
+    assert list(from_file.columns) == ["bad", "late", "income", "grade"], "no name leaves the gate"
+
+
+def test_a_file_with_somebody_twice_is_refused_at_the_gate(active):
+    home = active.founded.node_home("cedar")
+    moved(home)
+    table = pd.read_csv(home / "loans.csv")
+    pd.concat([table, table.head(1)]).to_csv(home / "loans.csv", index=False)
+    with pytest.raises(NodeError, match="each member once"):
+        open_gate(active, 0, "cedar")
+
+
+def test_a_book_and_a_description_together_are_refused(tmp_path):
+    as_csv(tmp_path / "home", lender_table(10))
+    (tmp_path / "home" / "book.parquet").touch()
+    with pytest.raises(SourceError, match="has both"):
+        open_source(tmp_path / "home")
+
+
+def test_renaming_re_keys_the_ledger_and_leaves_the_lender_s_own_table_alone(house):
+    node = house.node("cedar")
+    moved(node.home)
+    before = (node.home / "loans.csv").read_bytes()
+    person = house.borrowers["cedar"][0].pseudonym
+    done = rename_people(node, [Renaming(person, "v2." + "x" * 43, "v2." + "y" * 43)])
+    assert (done.ledger, done.book) == (1, 0)
+    assert (node.home / "loans.csv").read_bytes() == before
+
+
+# --- databases
+
+
+def test_a_session_cannot_write_whatever_the_role_may(tmp_path, as_sql, monkeypatch):
+    table = lender_table(50)
+    source = as_sql(tmp_path / "home", table)
+    _, owner = as_sql.made[0]
+    as_owner = replace(source.reader, url=owner)
+    assert as_owner.may_write() and not source.reader.may_write()
+    for statement in ("DELETE FROM risk.loans", "COMMIT; DELETE FROM risk.loans"):
+        with pytest.raises(SourceError), as_owner._connected() as connection:
+            connection.execute(sa.text(statement))
+            connection.commit()
+    with as_owner._connected() as connection:
+        assert connection.execute(sa.text("SHOW transaction_read_only")).scalar() == "on"
+        connection.commit()
+        assert connection.execute(sa.text("SHOW transaction_read_only")).scalar() == "on"
+    writing = 'query = "WITH gone AS (DELETE FROM risk.loans RETURNING *) SELECT * FROM gone"'
+    monkeypatch.setenv("OWNER", owner.render_as_string(hide_password=False))
+    evil = described(tmp_path / "evil", f'kind = "sql"\nurl_env = "OWNER"\n{writing}')
+    with pytest.raises(SourceError):
+        evil.people()
+    assert len(source.people()) == 50
+
+
+def test_rows_stay_on_the_server_until_they_are_asked_for(tmp_path, as_sql, chunks_of):
+    """A cursor of the server: it is there while rows are read, and ends with them."""
+    chunks_of(100)
+    source = as_sql(tmp_path / "home", lender_table(1000))
+    engine, _ = as_sql.made[0]
+    fetching = sa.text("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND query LIKE 'FETCH FORWARD%'")
+    reading = source.parts(("late",), features())
+    assert len(next(reading).names) == 100
+    with engine.connect() as connection:
+        assert connection.execute(fetching).scalar() == 1
+    reading.close()
+    with engine.connect() as connection:
+        sessions = sa.text("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'")
+        deadline = time.monotonic() + 10
+        while connection.execute(sessions).scalar() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert connection.execute(sessions).scalar() == 0
+
+
+def test_a_url_is_kept_out_of_the_description_and_out_of_every_message(tmp_path, monkeypatch):
+    with pytest.raises(SourceError, match="url_env or url_file") as refused:
+        described(tmp_path, f'kind = "sql"\nurl = "postgresql://me:{SECRET}@db/loans"\ntable = "loans"')
+    assert SECRET not in str(refused.value)
+    described_by_file = 'kind = "sql"\nurl_file = "url"\ntable = "loans"'
+    (tmp_path / "url").write_text(f"postgresql://me:{SECRET}@127.0.0.1:9/loans")
+    with pytest.raises(SourceError, match="can be read by others"):
+        described(tmp_path, described_by_file)
+    (tmp_path / "url").chmod(0o600)
+    with pytest.raises(SourceError, match="did not answer") as refused:
+        described(tmp_path, described_by_file).people()
+    assert SECRET not in str(refused.value) and refused.value.__suppress_context__
+    for url in ("", SECRET, f"duck+db://me:{SECRET}@db/loans", f"mssql+pyodbc://me:{SECRET}@db/loans"):
+        monkeypatch.setenv("WHERE", url)
+        with pytest.raises(SourceError) as refused:
+            described(tmp_path, 'kind = "sql"\nurl_env = "WHERE"\ntable = "loans"')
+        assert SECRET not in str(refused.value)
+
+
+# --- descriptions
+
+
+@pytest.mark.parametrize(
+    ("first", "columns", "said"),
+    [
+        ('kind = "excel"', "", "'parquet'"),
+        ('kind = "csv"', "", "path: Field required"),
+        ('kind = "csv"\npath = "s3://bucket/loans.csv"', "", "this machine"),
+        ('kind = "sql"\nurl_env = "U"', "", "either table or query"),
+        ('kind = "sql"\ntable = "t"', "", "either url_env or url_file"),
+        (
+            'kind = "csv"\npath = "loans.csv"\n',
+            "[columns]\nlate = { column = 'x', scale = 0 }",
+            "columns.late: a scale",
+        ),
+        ('kind = "csv"\npath = "loans.csv"\n', "[columns]\nlate = { colum = 'x' }", "columns.late"),
+        ('kind = "csv"\npath = "loans.csv"\n', "[columns\n", "is not TOML"),
+    ],
+)
+def test_a_description_that_is_not_sound_is_refused_in_one_sentence(tmp_path, first, columns, said):
+    with pytest.raises(SourceError) as refused:
+        described(tmp_path, first, columns)
+    assert said in str(refused.value) and "\n" not in str(refused.value) and "data.toml" in str(refused.value)
+
+
+def test_a_mapping_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
+    table = lender_table(20)
+    for columns, said in (
+        (COLUMNS + 'age = "years"\n', "columns.age is neither a feature, the outcome nor a date"),
+        (COLUMNS.replace('"times late"', '"lates"'), "'late' is to be read from a column 'lates', which is not there"),
+        (COLUMNS.replace("grade =", "# grade ="), "'grade' is to be read from a column 'grade'"),
+    ):
+        source = as_csv(tmp_path / "home", table, columns=columns)
+        with pytest.raises(SourceError) as refused:
+            source.rows([name(1)], features())
+        assert said in str(refused.value) and "\n" not in str(refused.value)
+    source = as_csv(tmp_path / "home", table.drop(columns="customer"))
+    with pytest.raises(SourceError, match="no column 'customer'"):
+        source.people()
+
+
+def test_nothing_of_a_row_is_in_any_message(tmp_path):
+    home = tmp_path / "home"
+    as_csv(home, lender_table(20))
+    broken = (home / "loans.csv").read_text() + f'{SECRET},"{SECRET}\n{SECRET},{SECRET},{SECRET},{SECRET},1,2,3\n'
+    (home / "loans.csv").write_text(broken)
+    with pytest.raises(SourceError) as refused:
+        list(open_source(home).rows([name(1)], features()))
+    assert SECRET not in str(refused.value) and refused.value.__suppress_context__
+    (home / "loans.csv").unlink()
+    with pytest.raises(SourceError, match="cannot read"):
+        open_source(home).people()
+    (home / "loans.csv").write_text(f"{SECRET}")
+    with pytest.raises(SourceError):
+        open_source(home).people()
+
+
+# --- the operator's check
+
+
+def run(home: Path, *options: str):
+    registry = home / "registry.toml"
+    registry.write_text(
+        'name = "test-loans"\ntarget = "bad"\n'
+        '[[features]]\nname = "late"\nkind = "integer"\ncategory = "repayment"\nlow = 0\nhigh = 30\n'
+        '[[features]]\nname = "income"\nkind = "number"\ncategory = "income"\nsensitivity = "sensitive"\n'
+        '[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\nvalues = ["a", "b", "c"]\n'
+    )
+    return CliRunner().invoke(
+        tahini.main, ["data", "check", "--home", str(home), "--features", str(registry), *options]
+    )
+
+
+def test_data_that_can_be_used_is_counted(tmp_path):
+    table = lender_table(2000)
+    table.loc[3, "times late"] = 31
+    as_csv(tmp_path / "home", table)
+    done = run(tmp_path / "home", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    late, income, grade = found["features"]
+    assert (found["usable"], found["rows"], found["people"], found["repeated"]) == (True, 2000, 2000, 0)
+    assert found["good"] + found["bad"] == 2000
+    assert late["missing"] == (table["times late"] == -999).sum() and late["out_of_range"] == 1
+    assert income["missing"] == (table["income_k"] == "n/a").sum() and income["unreadable"] == 0
+    assert (grade["missing"], grade["unknown"], grade["suspect"]) == (0, 0, "")
+    assert any("out of range" in warning for warning in found["warnings"])
+    shown = run(tmp_path / "home")
+    assert shown.exit_code == 0 and "2,000 rows of 2,000 people" in shown.stdout and "look at: late" in shown.stdout
+
+
+def test_data_that_cannot_be_used_is_refused_with_every_reason_and_no_value(tmp_path, as_sql):
+    table = lender_table(400).astype({"times late": object, "risk": object})
+    table.loc[1, "customer"] = None
+    table.loc[2, "customer"] = SECRET
+    table.loc[3, "customer"] = name(4)
+    table.loc[5, "dpd90"] = None
+    table.loc[6, "times late"] = SECRET + "x"
+    table.loc[7, "risk"] = SECRET
+    table.loc[8, "income_k"] = SECRET + "x"
+    texts = table.assign(**{column: table[column].map(str, na_action="ignore") for column in ("times late", "risk")})
+    for source in (as_csv(tmp_path / "csv", table), as_sql(tmp_path / "sql", texts)):
+        home = Path(source.where).parent
+        done = run(home, "--json")
+        assert done.exit_code == 1
+        found = json.loads(done.stdout)
+        said = "\n".join(found["errors"])
+        assert "1 rows do not say whose" in said and "1 people do not have a pairwise name" in said
+        assert "1 people have several rows; say latest_by" in said and "1 rows have an outcome" in said
+        assert "late: 1 values are not" in said and "income: 1 values are not" in said and "grade: 1 values" in said
+        assert SECRET not in done.output + run(home).output
+        assert not found["usable"]
+
+
+def test_features_that_know_the_outcome_are_suspects(tmp_path):
+    count = 2000
+    bad = np.arange(count) % 4 == 0
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "customer": [name(i) for i in range(count)],
+            "bad": bad.astype(int),
+            "balance": np.where(bad, 100, 0) + rng.random(count),
+            "visits": np.where(bad & (rng.random(count) < 0.6), np.nan, rng.random(count)),
+            "chargeoff_date": rng.random(count),
+            "age": rng.random(count),
+            "same": 1,
+            "region": np.where(bad, "n", "s"),
+        }
+    )
+    kinds = {"region": {"kind": "category", "values": ["n", "s"]}}
+    registry = registry_from(
+        {"name": "r", "target": "bad", "features": [
+            {"name": one, "kind": "number", "category": "bureau", **kinds.get(one, {})} for one in table.columns[2:]
+        ]}, "here",
+    )  # fmt: skip
+    as_parquet(tmp_path / "home", table, columns="")
+    found = check(tmp_path / "home", registry)
+    suspects = {one.name for one in found.features if one.suspect}
+    assert suspects == {"balance", "visits", "chargeoff_date", "region"}
+    assert not found.errors
+    assert "same: every value is the same" in found.warnings
+    assert next(one for one in found.features if one.name == "balance").auc == pytest.approx(1, abs=0.01)
+    assert next(one for one in found.features if one.name == "age").auc < 0.6
+
+
+def test_a_book_can_be_checked_and_the_check_says_how_far_it_is(active, chunks_of):
+    chunks_of(20)
+    told = []
+    home = active.founded.node_home("cedar")
+    found = check(home, features(), lambda what, rows: told.append((what, rows)))
+    assert not found.errors and found.rows == found.people == 60
+    assert told == [(what, rows) for what in ("people", "outcomes", "features") for rows in (20, 40, 60)]
+    assert run(home).exit_code == 0
+
+
+def test_a_missing_source_is_one_sentence(tmp_path):
+    done = run(tmp_path)
+    assert done.exit_code == 1 and done.output.startswith("tahini: cannot read the loan book")
