@@ -61,4 +61,4 @@ done
 if [ "${SMOKE:-1}" = 1 ]; then
     python3 "$here/smoke.py" --store "$store" --tag "$tag" "${roles[@]}"
 fi
-images images --format 'table {{.Name}} {{.Tag}} {{.Size}}' --filter reference=tahini-
+images images --format 'table {{.Name}} {{.Tag}} {{.Size}}' | grep --extended-regexp "REPOSITORY|tahini-"

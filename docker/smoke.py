@@ -13,6 +13,7 @@ import ctypes
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -211,17 +212,18 @@ class Image:
         return process.returncode == 0
 
     @contextmanager
-    def serving(self, home: Path, secrets: Path | None = None) -> Iterator[None]:
+    def serving(self, home: Path, secrets: Path | None = None, more: Sequence[str] = ()) -> Iterator[None]:
         """The image's own command, until it is healthy; on the way out it must end in order when it is told to."""
         begun = time.monotonic()
-        process = self.start([*self.config["Entrypoint"], *self.config["Cmd"]], home, secrets)
+        command = [*self.config["Cmd"], *more]
+        process = self.start([*self.config["Entrypoint"], *command], home, secrets)
         try:
             while not self.healthy(home):
                 if process.poll() is not None or time.monotonic() - begun > 120:
                     process.kill()
                     raise SystemExit(f"{self.role} does not become healthy:\n{process.communicate()[0]}")
                 time.sleep(0.3)
-            say(self.role, f"healthy after {time.monotonic() - begun:.1f} s: {' '.join(self.config['Cmd'])}")
+            say(self.role, f"healthy after {time.monotonic() - begun:.1f} s: {' '.join(command)}")
             yield
         finally:
             if process.poll() is None:
@@ -263,6 +265,33 @@ def keys_as_secrets(home: Path, names: Sequence[str], folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def database(image: Image, binaries: Path, work: Path) -> Iterator[str]:
+    """A PostgreSQL of this machine's own, in the images' network; its URL, with a password."""
+    folder, password, nobody = Path(tempfile.mkdtemp(dir=work)), secrets.token_urlsafe(16), 65534
+    (folder / "password").write_text(password)
+    for path in (folder, folder / "password"):
+        os.chown(path, nobody, nobody)
+    as_user = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"]
+    made = [*as_user, f"{binaries}/initdb", "--username=tahini", "--auth=scram-sha-256", "--no-sync"]
+    made += [f"--pwfile={folder}/password", str(folder / "data")]
+    subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        ["nsenter", f"--net=/proc/{image.network}/ns/net", *as_user, f"{binaries}/postgres", "-k", str(folder),
+         "-h", "127.0.0.1", "-D", str(folder / "data")],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while subprocess.run([f"{binaries}/pg_isready", "-q", "-h", folder], check=False).returncode:
+            if running.poll() is not None:
+                raise SystemExit("PostgreSQL does not start")
+            time.sleep(0.2)
+        yield f"postgresql://tahini:{password}@127.0.0.1/postgres\n"
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.wait(30)
+
+
 def alone(image: Image, work: Path) -> str:
     """What every image must do; returns the hash of its code."""
     home = owned(Path(tempfile.mkdtemp(dir=work)))
@@ -288,7 +317,7 @@ def together(images: dict[str, Image], work: Path) -> None:
     home = owned(Path(tempfile.mkdtemp(dir=work)))
     registry = images["registry"]
     registry.python(FOUND, home)
-    secrets = {
+    given = {
         role: keys_as_secrets(home / role, names, work / f"secrets-{role}")
         for role, names in {
             "registry": ("registry.key", "log.key", "ledger.key"),
@@ -297,8 +326,15 @@ def together(images: dict[str, Image], work: Path) -> None:
         }.items()
     }
     with ExitStack() as stack:
+        more: tuple[str, ...] = ()
+        if binaries := sorted(Path("/usr/lib/postgresql").glob("*/bin")):
+            (given["registry"] / "database.url").write_text(stack.enter_context(database(registry, binaries[-1], work)))
+            more = ("--workers", "2")
+        else:
+            say("together", "NOT TRIED: PostgreSQL is not installed here; the registry uses SQLite, with one worker")
         for role in ("witness", "registry", "names"):
-            stack.enter_context(images[role].serving(home / role, secrets[role]))
+            more_of = more if role == "registry" else ()
+            stack.enter_context(images[role].serving(home / role, given[role], more_of))
         for page in ("8700/healthz", "8700/readyz", "8720/healthz", "9700/metrics"):
             code = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{page}').read()[:160].decode())"
             say("together", f":{page} {registry.python(code, home).strip().splitlines()[0]}")
@@ -316,9 +352,10 @@ def together(images: dict[str, Image], work: Path) -> None:
         )
         code = "import urllib.request as u, json; print(json.load(u.urlopen('http://127.0.0.1:8720/v1/naming-keys')).keys())"
         say("together", f"naming keys, logged at the registry first: {registry.python(code, home).strip()}")
-    left = [str(p) for p in home.rglob("*.key") if not p.is_symlink() and p.parent != home]
-    if left:
-        raise SystemExit(f"keys were written into homes: {left}")
+    for role, folder in given.items():
+        left = [file.name for file in folder.iterdir() if not (home / role / file.name).is_symlink()]
+        if left:
+            raise SystemExit(f"{role}: {left} were written to the home's disk")
 
 
 def main() -> None:
