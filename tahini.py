@@ -21,7 +21,6 @@ ROOMS = {
     "campaign": ("server.campaign_cli clients.campaign_cli", "Propose, approve and run campaigns."),
     "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
     "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
-    "data": ("clients.data_cli", "Look at a lender's own data before anybody trains on it."),
     "budget": ("clients.budget_cli", "What campaigns cost a lender's borrowers, and what is left."),
     "privacy": ("demo.privacy_cli", "Attack the installed build with canaries."),
     "consents": ("clients.consents_cli", "Keep a lender's copy of its borrowers' consents in step."),

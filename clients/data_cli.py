@@ -1,4 +1,4 @@
-"""``tahini data``: look at a lender's own data before anybody trains on it."""
+"""``tahini node check-data``: look at a lender's own data before anybody trains on it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,11 @@ from consent.errors import ConsentError
 from credit.errors import FeatureError
 from credit.features import load_registry
 
-app = typer.Typer(no_args_is_help=True, help="Look at a lender's own data.", rich_markup_mode="markdown")
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
 Features = Annotated[Path, typer.Option("--features", help="The consortium's feature registry, TOML.")]
 
 
-@app.callback()
-def data() -> None:
-    """Where a node's rows are is said in its `data.toml`; without one they are in its `book.parquet`."""
-
-
-@app.command(
-    "check", epilog="Example: `tahini data check --home lenders/aspen --features registry.toml`, or with `--json`"
-)
 @refuse_in_one_sentence
 def check_data(home: Home, features: Features, as_json: AsJson = False) -> None:
     """Count what is in a lender's rows and what is wrong with them; nobody's values are shown.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from clients.data_cli import check_data
 from clients.errors import NodeError
 from clients.node import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
 from consent.cli_support import ask, refuse_in_one_sentence, say
@@ -43,8 +44,9 @@ def init(
 
 
 @app.command(
+    "join",
     epilog="Example: `tahini node join --home aspen --consortium consortium.jws --registry https://registry.example "
-    "--registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`"
+    "--registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`",
 )
 @refuse_in_one_sentence
 def join_(
@@ -74,9 +76,6 @@ def join_(
     if ca is not None:
         shutil.copyfile(ca, home / CA_FILE)
     typer.echo(f"{home} is {me!r} of consortium {Consortium.claimed(token).name!r}")
-
-
-app.registered_commands[-1].name = "join"
 
 
 @app.command(epilog="Example: `tahini node serve --home aspen`")
@@ -122,6 +121,12 @@ def status(home: Home, as_json: AsJson = False) -> None:
         )
     if not found["running"]:
         raise typer.Exit(3)
+
+
+app.command(
+    "check-data",
+    epilog="Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or with `--json`",
+)(check_data)
 
 
 @app.command(epilog="Example: `tahini node rotate-fleet-key --home aspen`")

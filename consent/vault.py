@@ -1,7 +1,8 @@
 """The root key in HashiCorp Vault: its transit engine, reached with ``hvac``. The root key never leaves Vault.
 
 The transit key is ``derived``: every wrapped key is bound to its context. The token comes from the environment
-(``VAULT_TOKEN``), never from a file of ours. Vault's own policy should allow this token ``encrypt``, ``decrypt``,
+(``VAULT_TOKEN``), or from the file that ``VAULT_TOKEN_FILE`` names: a container's secret, or what a Vault agent renews.
+Vault's own policy should allow this token ``encrypt``, ``decrypt``,
 ``rewrap``, ``rotate``, ``config`` and ``trim`` on the one key, and nothing else.
 """
 
@@ -12,6 +13,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import hvac
@@ -39,10 +41,15 @@ class VaultKeyStore:
 
     @classmethod
     def from_environment(cls, url: str, mount: str, name: str) -> VaultKeyStore:
-        """Raises KeyStoreUnavailable without ``VAULT_TOKEN``."""
-        token = os.environ.get("VAULT_TOKEN", "")
+        """Raises KeyStoreUnavailable without ``VAULT_TOKEN``, or a ``VAULT_TOKEN_FILE`` that can be read."""
+        token, file = os.environ.get("VAULT_TOKEN", ""), os.environ.get("VAULT_TOKEN_FILE")
+        if file and not token:
+            try:
+                token = Path(file).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise KeyStoreUnavailable("the key store is Vault, but VAULT_TOKEN_FILE cannot be read") from error
         if not token:
-            raise KeyStoreUnavailable("the key store is Vault, but VAULT_TOKEN is not set")
+            raise KeyStoreUnavailable("the key store is Vault, but neither VAULT_TOKEN nor VAULT_TOKEN_FILE is set")
         return cls(url, mount, name, token)
 
     def create(self) -> None:

@@ -82,7 +82,7 @@ class Source:
         if self.dated:
             return SourceError(
                 f"{self.where} does not hold each member once at the latest date, with an outcome of 0 or 1; "
-                "run: tahini data check"
+                "run: tahini node check-data"
             )
         return SourceError(
             f"{self.where} does not hold each member once with an outcome of 0 or 1; import it again, or say in "

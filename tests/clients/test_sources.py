@@ -512,7 +512,7 @@ def run(home: Path, *options: str):
         '[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\nvalues = ["a", "b", "c"]\n'
     )
     return CliRunner().invoke(
-        tahini.main, ["data", "check", "--home", str(home), "--features", str(registry), *options]
+        tahini.main, ["node", "check-data", "--home", str(home), "--features", str(registry), *options]
     )
 
 

@@ -371,3 +371,13 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
         monkeypatch.delenv("VAULT_TOKEN")
         with pytest.raises(KeyStoreUnavailable, match="VAULT_TOKEN"):
             open_registry(home)
+
+
+def test_vaults_token_may_come_as_a_file(tmp_path, monkeypatch):
+    """As containers are given secrets; what is in the environment still counts first."""
+    monkeypatch.delenv("VAULT_TOKEN", raising=False)
+    monkeypatch.setenv("VAULT_TOKEN_FILE", str(tmp_path / "token"))
+    with pytest.raises(KeyStoreUnavailable, match="VAULT_TOKEN_FILE"):
+        VaultKeyStore.from_environment("http://127.0.0.1:1", "transit", "roots")
+    (tmp_path / "token").write_text("a token\n")
+    assert VaultKeyStore.from_environment("http://127.0.0.1:1", "transit", "roots").token == "a token"
