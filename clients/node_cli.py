@@ -11,7 +11,7 @@ import typer
 from clients.data_cli import check_data
 from clients.errors import NodeError
 from clients.node import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
-from consent.cli_support import ask, refuse_in_one_sentence, say
+from consent.cli_support import MetricsHost, MetricsPort, ask, refuse_in_one_sentence, say
 from consent.documents import Membership, Party, Role
 from consent.errors import ConsentError
 from crypto.keys import load_signing_key, replace_file
@@ -80,14 +80,19 @@ def join_(
 
 @app.command(epilog="Example: `tahini node serve --home aspen`")
 @refuse_in_one_sentence
-def serve(home: Home) -> None:
+def serve(home: Home, metrics_port: MetricsPort = None, metrics_host: MetricsHost = "127.0.0.1") -> None:
     """Take part in campaigns until SIGTERM or SIGINT. Reaches out to registry and coordinator; nothing reaches in."""
+    from clients.metrics import LedgerCollector
     from clients.service import NodeService
     from consent.journal import keep_journal
+    from consent.metrics import expose_collector
+    from consent.serving import metrics_at
 
     keep_journal()
     try:
-        NodeService(Node.open(home)).run()
+        node = Node.open(home)
+        expose_collector(LedgerCollector(node.store), metrics_at(metrics_host, metrics_port))
+        NodeService(node).run()
     except (NodeError, FleetError) as error:
         raise ConsentError(str(error)) from error
 

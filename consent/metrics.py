@@ -12,6 +12,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from consent.errors import ConsentError
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -125,6 +128,22 @@ def expose(endpoint: Endpoint, folder: Path | None = None) -> None:
         shown = CollectorRegistry()
         shown.register(_Service(str(folder)))
     start_http_server(endpoint.port, endpoint.host, shown)
+
+
+def expose_collector(collector: Collector, endpoint: Endpoint | None) -> None:
+    """Serve one collector's figures, asked anew each time, in a thread until the process ends; nowhere without one.
+
+    Raises:
+        ConsentError: the address cannot be listened on.
+    """
+    if endpoint is None:
+        return
+    shown = CollectorRegistry()
+    shown.register(collector)
+    try:
+        start_http_server(endpoint.port, endpoint.host, shown)
+    except OSError as error:
+        raise ConsentError(f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}") from error
 
 
 class _Service(MultiProcessCollector):

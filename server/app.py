@@ -77,16 +77,20 @@ class FlowerFleet:
                 time.sleep(POLL_S)
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
+        """Asked again until everybody answers or time is up: a node that was just started again may miss a question."""
         content = RecordDict({"request": ConfigRecord({"campaign": campaign_sha256})})
         keys: dict[str, str] = {}
-        for node, reply in self._ask("query.join", self._node_ids(), lambda: content):
-            if (refusal := _refusal(reply)) is not None:
-                raise CampaignStopped(refusal)
-            answer = reply.content.config_records["answer"]
-            lender = str(answer["lender"])
-            if lender in keys:
-                raise CampaignStopped(f"two nodes say that they are {lender}'s")
-            self._lenders[node], keys[lender] = lender, str(answer["mask_key"])
+        deadline = time.monotonic() + NODES_TIMEOUT_S
+        while len(keys) < self.expected_nodes and time.monotonic() < deadline:
+            silent = [node for node in self._node_ids() if node not in self._lenders]
+            for node, reply in self._ask("query.join", silent, lambda: content):
+                if (refusal := _refusal(reply)) is not None:
+                    raise CampaignStopped(refusal)
+                answer = reply.content.config_records["answer"]
+                lender = str(answer["lender"])
+                if lender in keys:
+                    raise CampaignStopped(f"two nodes say that they are {lender}'s")
+                self._lenders[node], keys[lender] = lender, str(answer["mask_key"])
         return keys
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import ask
+from consent.cli_support import MetricsHost, MetricsPort, ask
 from consent.documents import Membership, Party, Role
 from server.cli_support import Home, plainly
 from server.home import Coordinator, CoordinatorSettings, create_home, join
@@ -69,10 +69,22 @@ def join_(
 
 @app.command(epilog="Example: `tahini coordinator serve --home coordinator`")
 @plainly
-def serve(home: Home) -> None:
+def serve(
+    home: Home,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    health_port: Annotated[
+        int | None, typer.Option(help="Answer /healthz on this port of loopback.", min=1, max=65535)
+    ] = None,
+) -> None:
     """Serve the fleet interface and run what is launched, until SIGTERM or SIGINT."""
     from consent.journal import keep_journal
+    from consent.metrics import expose_collector
+    from consent.serving import metrics_at
+    from server.metrics import CampaignCollector
     from server.service import CoordinatorService
 
     keep_journal()
-    CoordinatorService(Coordinator.open(home)).run()
+    coordinator = Coordinator.open(home)
+    expose_collector(CampaignCollector(home), metrics_at(metrics_host, metrics_port))
+    CoordinatorService(coordinator, health_port).run()

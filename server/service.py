@@ -19,6 +19,7 @@ from threading import Event
 
 from crypto.keys import replace_file
 from fleet.errors import FleetError
+from fleet.health import Heartbeat, serve_health
 from fleet.superlink import SuperLink
 from server.desired import BUNDLE_FILE, Stage, read_state, wanted, write_state
 from server.errors import CoordinatorError
@@ -35,6 +36,9 @@ class CoordinatorService:
     """Everything that ``tahini coordinator serve`` keeps running."""
 
     coordinator: Coordinator
+    health_port: int | None = None
+    """Where ``/healthz`` answers, on loopback; nowhere without one."""
+    _heart: Heartbeat = field(default_factory=Heartbeat, init=False)
     _runs: dict[str, int] = field(default_factory=dict, init=False)
     _ends: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
     """By campaign: releases kept when its run ended without a word, and how often it did at that number."""
@@ -48,6 +52,8 @@ class CoordinatorService:
         home, settings = self.coordinator.home, self.coordinator.settings
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: self._stopping.set())
+        if self.health_port is not None:
+            serve_health(self._heart, self.health_port)
         link = SuperLink(home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port))
         link.start()
         replace_file(home / SECRET_FILE, link.secret)
@@ -56,6 +62,7 @@ class CoordinatorService:
         slow_at = time.monotonic() + SLOW_TICK_S
         try:
             while not self._stopping.wait(TICK_S):
+                self._heart.beat()
                 self._keep_executor(link)
                 for folder in sorted((home / "campaigns").iterdir()):
                     self._bring_about(link, folder)

@@ -1,0 +1,234 @@
+"""How long a round takes over Flower's deployment engine, TLS and node authentication on; and a whole campaign.
+
+    python -m benchmarks.rounds --json
+    python -m benchmarks.rounds --releases 30 --no-stock
+
+Brings a consortium up (``tahini up``: SuperLink, three nodes, registry, witnesses, all processes of this machine), runs
+one campaign of ``--releases`` releases, and takes the times between releases. Stock Flower beside it: SuperLink and
+SuperNodes as Flower starts them (``flower-superlink``, ``flower-supernode``, TLS, authentication, subprocesses), with an app that only echoes, so that all of its time is the engine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from click.testing import CliRunner
+
+from benchmarks.machine import machine
+from demo.loans import default_loans
+from demo.local import QUIET, down, up
+from fleet.keys import create_fleet_key, fleet_key_text, superlink_key
+from fleet.processes import free_port
+from fleet.tls import create_authority, issue
+from server.desired import events
+from tahini import main as tahini
+
+LENDERS = 3
+FIXED = 3
+"""Histogram, moments and calibration; the rest are steps."""
+STOCK_APP = {
+    "pyproject.toml": """
+[project]
+name = "echo"
+version = "1.0.0"
+description = "Echoes"
+license = "Apache-2.0"
+dependencies = []
+[tool.flwr.app]
+publisher = "bench"
+fab-include = ["**/*.py"]
+[tool.flwr.app.components]
+serverapp = "echo.server:app"
+clientapp = "echo.client:app"
+[tool.flwr.app.config]
+rounds = 5
+out = ""
+""",
+    "echo/__init__.py": "",
+    "echo/client.py": """
+from flwr.app import Message
+from flwr.clientapp import ClientApp
+app = ClientApp()
+@app.query()
+def query(message, context):
+    return Message(message.content, reply_to=message)
+""",
+    "echo/server.py": """
+import json, time
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import ServerApp
+app = ServerApp()
+@app.main()
+def main(grid, context):
+    while len(ids := list(grid.get_node_ids())) < 3:
+        time.sleep(0.2)
+    times = []
+    for _ in range(int(context.run_config["rounds"])):
+        began = time.time()
+        content = RecordDict({"r": ConfigRecord({"x": 1})})
+        messages = [Message(content, dst_node_id=n, message_type="query") for n in ids]
+        replies = grid.send_and_receive(messages, timeout=120)
+        if len([r for r in replies if not r.has_error()]) == 3:
+            times.append(time.time() - began)
+    open(str(context.run_config["out"]), "w").write(json.dumps(times))
+""",
+}
+
+
+class Told:
+    """Says on standard error what is happening."""
+
+    def begin(self, step: str) -> None:
+        print(step, file=sys.stderr, flush=True)
+
+    def advance(self, done: int, total: int) -> None: ...
+    def end(self, result: str) -> None: ...
+    def round(self, number: int, total: int, auc: float, epsilon: float) -> None: ...
+    def lost(self, lenders: str, reason: str) -> None: ...
+
+
+def command(*arguments: str) -> str:
+    done = CliRunner().invoke(tahini, list(arguments))
+    if done.exit_code:
+        sys.exit(done.output)
+    return done.stdout
+
+
+def ours(root: Path, releases: int) -> dict[str, Any]:
+    loans = default_loans()
+    up(root, replace(loans, table=loans.table.head(2400)), LENDERS, 8, Told())
+    try:
+        features, home = root / "features.toml", str(root / "coordinator")
+        features.write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)))
+        told = command(
+            "campaign", "propose", "--home", home, "--id", "rounds", "--title", "Rounds", "--features", str(features),
+            "--steps", str(releases - FIXED), "--hold-out", "0", "--json",
+        )  # fmt: skip
+        campaign = json.loads(told)["campaign"]
+        for node in sorted((root / "lenders").iterdir()):
+            command("campaign", "approve", campaign[:12], "--home", str(node), "--yes", "--json")
+        began = time.time()
+        command("campaign", "launch", campaign[:12], "--home", home)
+        command("campaign", "watch", campaign[:12], "--home", home, "--timeout", "900")
+        ended = time.time()
+        folder = root / "coordinator" / "campaigns" / campaign
+        made = [e for e in events(folder) if e["event"] in ("joined", "release")]
+        at = [datetime.fromisoformat(e["at"]).timestamp() for e in made]
+        saved = [(folder / f"release-{n:03d}.npz").stat().st_mtime for n in range(releases)]
+        times = [later - earlier for earlier, later in pairwise(saved)]
+        return {"median_round_s": statistics.median(times), "slowest_round_s": max(times), "campaign_s": ended - began,
+                "releases": releases, "started_after_s": at[0] - began}  # fmt: skip
+    finally:
+        down(root)
+
+
+def stock(root: Path, rounds: int) -> dict[str, Any]:
+    """The median round of Flower as it comes."""
+    from flwr.cli.build import build_fab_from_files
+    from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
+    from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest
+    from flwr.proto.fab_pb2 import Fab
+    from flwr.server.superlink.linkstate import LinkStateFactory
+    from flwr.supercore.auth.typing import AccountInfo
+    from flwr.supercore.object_store import ObjectStoreFactory
+    from flwr.superlink.federation import NoOpFederationManager
+    from flwr.superlink.servicer.control import control_handlers
+
+    print("Stock Flower", file=sys.stderr, flush=True)
+    root.mkdir()
+    create_authority(root / "ca", "stock")
+    issue(root / "ca", root, "superlink", ["127.0.0.1", "localhost"])
+    port, database, out = free_port(), root / "state.db", root / "times.json"
+    environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr")}
+    bin_folder = Path(sys.executable).parent
+    log = (root / "log").open("w")
+
+    def run(*arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [str(bin_folder / arguments[0]), *arguments[1:]], env=environment, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+
+    started = [
+        run(
+            "flower-superlink", "--ssl-certfile", str(root / "superlink.crt"), "--ssl-keyfile",
+            str(root / "superlink.key"), "--ssl-ca-certfile", str(root / "ca" / "ca.crt"), "--enable-supernode-auth",
+            "--host", "127.0.0.1", "--port", str(port), "--database", str(database),
+            "--disable-runtime-dependency-installation",
+        )
+    ]  # fmt: skip
+    try:
+        time.sleep(8)
+        state = LinkStateFactory(str(database), NoOpFederationManager(), ObjectStoreFactory(str(database))).state()
+        account = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
+        for number in range(LENDERS):
+            home = root / f"node{number}"
+            home.mkdir()
+            create_fleet_key(home)
+            key = superlink_key(fleet_key_text(home))
+            control_handlers.register_node(RegisterNodeRequest(public_key=key), account, state)
+            started.append(
+                run(
+                    "flower-supernode", "--superlink", f"127.0.0.1:{port}", "--root-certificates",
+                    str(root / "ca" / "ca.crt"), "--auth-supernode-private-key", str(home / "fleet.key"),
+                    "--port", str(free_port()),
+                )
+            )  # fmt: skip
+        fab, _ = build_fab_from_files({name: text.encode() for name, text in STOCK_APP.items()})
+        request = StartRunRequest(fab=Fab(content=fab))
+        request.override_config["rounds"].sint64 = rounds
+        request.override_config["out"].string = str(out)
+        control_handlers.start_run(request, account, state, None)
+        deadline = time.monotonic() + 60 + 30 * rounds
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        times = json.loads(out.read_text())
+        return {"stock_median_round_s": statistics.median(times), "stock_rounds": len(times)}
+    finally:
+        for process in started:
+            os.killpg(process.pid, 15)
+        for process in started:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--releases", type=int, default=30)
+    parser.add_argument("--stock-rounds", type=int, default=6)
+    parser.add_argument("--no-stock", action="store_true", help="leave stock Flower out")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="rounds-"))
+    try:
+        figures = ours(folder / "ours", options.releases)
+        if not options.no_stock:
+            figures |= stock(folder / "stock", options.stock_rounds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if options.json:
+        print(json.dumps({"machine": machine(), **figures}, indent=2))
+        return
+    print(json.dumps(machine()))
+    for name, value in figures.items():
+        print(f"  {name:24}{value:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()
