@@ -5,7 +5,8 @@
 
 Brings a consortium up (``tahini up``: SuperLink, three nodes, registry, witnesses, all processes of this machine), runs
 one campaign of ``--releases`` releases, and takes the times between releases. Stock Flower beside it: SuperLink and
-SuperNodes as Flower starts them (``flower-superlink``, ``flower-supernode``, TLS, authentication, subprocesses), with an app that only echoes, so that all of its time is the engine's.
+SuperNodes as Flower starts them, with TLS, authentication and subprocesses, and an app that only echoes, so that all of
+its time is the engine's.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from support.effort import slow
 
 from clients.node import Node
 from consent.documents import Campaign, Role
@@ -154,6 +155,7 @@ def test_a_campaign_that_not_everybody_signed_does_not_run(consortium):
     assert consortium.attempts(campaign, "aspen") == []
 
 
+@slow
 @pytest.mark.parametrize("victim", ["coordinator", "registry", "birch"])
 def test_kill_9_of_any_process_lets_the_campaign_go_on_and_charges_nothing_twice_that_was_charged_once(
     consortium, victim
@@ -190,6 +192,7 @@ def test_kill_9_of_any_process_lets_the_campaign_go_on_and_charges_nothing_twice
         assert read_state(consortium.folder(campaign)).reason
 
 
+@slow
 def test_a_lender_that_rejects_a_running_campaign_is_not_used_any_more(consortium):
     campaign = consortium.propose()
     consortium.approve(campaign)
