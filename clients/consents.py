@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.errors import NodeError
-from consent.client import HeldState, RegistryClient
+from consent.client import RegistryClient
 from consent.errors import ConsentError, Malformed, RegistryUnavailable
 from consent.rolls import Roll
-from consent.standing import RULES, SENSITIVITY_ORDER, Codes, ConsentState, Flags, Places, Rule, rules_of
+from consent.standing import RULES, SENSITIVITY_ORDER, Codes, ConsentState, Flags, HeldState, Places, Rule, rules_of
 from consent.terms import Limits, Sensitivity
 from crypto.errors import SignatureError
 from crypto.keys import replace_file

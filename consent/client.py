@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-import numpy as np
-from numpy.typing import NDArray
 
 from consent.authorising import AuthorisationRequest
 from consent.commands.commit_roster import CommitmentRequest, commitment_fields
@@ -43,7 +40,7 @@ from consent.requests import sign_request
 from consent.revocations import Acknowledgement, Revocation
 from consent.schema import now
 from consent.sessions import ClientSession, SessionAnswer, SessionOffer
-from consent.standing import MOST_PEOPLE, Codes, ConsentState, Places, codes_sha256, unpacked
+from consent.standing import MOST_PEOPLE, ConsentState, HeldState, Places, codes_sha256, unpacked
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import PublicKey, SigningKey, b64, unb64
 from crypto.notes import InclusionProof, Trust
@@ -75,17 +72,6 @@ def check_receipt(receipt: Receipt, trust: Trust) -> InclusionProof:
     if fields["type"] != "consent.decided" or not hmac.compare_digest(str(fields["decision"]), stated):
         raise ProofError("the log entry does not commit to this decision")
     return proof
-
-
-@dataclass(frozen=True)
-class HeldState:
-    """A consent state as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
-
-    state: ConsentState
-    token: str
-    numbers: NDArray[np.uint32] | None
-    ordinary: Codes
-    sensitive: Codes
 
 
 def _items(answer: httpx.Response) -> list[str]:
@@ -259,13 +245,11 @@ class RegistryClient(LogClient):
 
     def campaign(self, sha256: str) -> tuple[Campaign, bool]:
         """The campaign with this hash, verified against the coordinator's key, and whether it is active."""
-        campaign, _, active = self._campaign(sha256)
-        return campaign, active
+        return self._campaign(sha256)[::2]
 
     def proposed(self, sha256: str) -> tuple[Campaign, str]:
         """The same, and the token that its coordinator signed."""
-        campaign, token, _ = self._campaign(sha256)
-        return campaign, token
+        return self._campaign(sha256)[:2]
 
     def _campaign(self, sha256: str) -> tuple[Campaign, str, bool]:
         answer = self._send("GET", f"/v1/campaigns/{sha256}").json()
@@ -278,13 +262,12 @@ class RegistryClient(LogClient):
     def campaigns(self) -> list[str]:
         """Hashes of the campaigns that the caller may see, in the order in which they were proposed."""
         found: list[str] = []
-        cursor = ""
-        while True:
-            answer = self._send("GET", f"/v1/campaigns{cursor}").json()
-            found += [str(item["sha256"]) for item in self._checked(lambda: list(answer["items"]))]  # noqa: B023
-            if answer.get("next") is None:
-                return found
-            cursor = f"?cursor={answer['next']}"
+        following: str | None = ""
+        while following is not None:
+            answer = self._send("GET", f"/v1/campaigns{following and f'?cursor={following}'}").json()
+            found += [str(item["sha256"]) for item in answer["items"]]
+            following = answer.get("next")
+        return found
 
     def approve(self, approval: Approval, key: SigningKey) -> bool:
         target = f"/v1/campaigns/{approval.campaign_sha256}/approvals"

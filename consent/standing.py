@@ -11,6 +11,7 @@ import hashlib
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -157,6 +158,17 @@ class ConsentState(Document):
     challenge: str = Field(min_length=16, max_length=64)
     """What the caller sent, so that an earlier answer cannot be this one."""
     issued_at: Instant
+
+
+@dataclass(frozen=True)
+class HeldState:
+    """A consent state as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
+
+    state: ConsentState
+    token: str
+    numbers: NDArray[np.uint32] | None
+    ordinary: Codes
+    sensitive: Codes
 
 
 class Places(Document):

@@ -17,8 +17,8 @@ from support.effort import effort
 from support.house import everybody
 from support.market import Signed, open_market
 
+from clients.admission import Reach
 from clients.consents import Consents
-from clients.gate import _within_limits
 from consent.errors import Malformed, RegistryUnavailable
 from consent.rolls import Roll
 from consent.standing import RULES, STATES, AnsweredNotice, code_of, codes_sha256, packed, rules_of, unpacked
@@ -328,10 +328,14 @@ def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
         "d": Limits(data_from=date(2026, 6, 15), data_to=date(2026, 6, 15)),
     }
     moment = pd.Timestamp(day, tz="UTC").to_pydatetime()
-    found = _within_limits(table, registry, limits, moment).set_index("pseudonym")
+
+    def within(limits):
+        return Reach.of(table["pseudonym"].tolist(), limits).within(table, registry, moment)
+
+    found = within(limits).set_index("pseudonym").sort_index()
     assert list(found.index) == ["b", "c", "d", "e"], "an outcome outside of the window is no outcome"
     assert found["late"].tolist() == [2, 3, 4, 5]
     assert found["income"].isna().tolist() == [True, True, True, False], "what has no date cannot be shown to be inside"
     older = {"c": Limits(data_life_days=4), "e": Limits(data_life_days=1, data_from=date(2026, 1, 1))}
-    assert list(_within_limits(table, registry, older, moment)["pseudonym"]) == ["a", "b", "d"]
-    assert _within_limits(table, registry, {}, moment).equals(table)
+    assert sorted(within(older)["pseudonym"]) == ["a", "b", "d"]
+    assert within({}).equals(table)
