@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from consent.cli_support import Certificate, MetricsHost, MetricsPort, PrivateKey, Workers, refuse_in_one_sentence
+from consent.init_cli import init
 from consent.load_cli import load
 
 app = typer.Typer(no_args_is_help=True, help="Run the consent registry.", rich_markup_mode="markdown")
@@ -48,3 +49,8 @@ app.command(
     "joint-credit-model`, or as the lender `tahini registry load answers.csv --url https://registry.example "
     "--consortium consortium.jws --registry-key KEY --lender aspen --key node.key --notice joint-credit-model`"
 )(load)
+
+app.command(
+    epilog="Example: `tahini registry init --home registry --name sesame --origin audit.example/log --max-epsilon 8 "
+    "--member coordinator.jws --member auditor.jws --member aspen.jws --member birch.jws`"
+)(init)

@@ -9,10 +9,12 @@ import typer
 
 from consent.cli_support import ask, refuse_in_one_sentence, say
 from consent.client import RegistryClient, load_consortium
+from consent.documents import Membership, Role
+from consent.documents import Party as ListedParty
 from consent.errors import ConsentError
 from consent.identity.keys import new_key
 from consent.schema import now
-from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
+from crypto.keys import PublicKey, SigningKey, load_recipient_key, load_signing_key, save_signing_key
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +39,30 @@ def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: S
     text = ask(Path(registry_key).read_text, registry_key).strip() if Path(registry_key).is_file() else registry_key
     pinned = load_consortium(consortium, PublicKey.from_text(text))
     return RegistryClient(url, pinned, pinned.party(party_id).id, key)
+
+
+@app.command(
+    epilog="Example: `tahini party state --id auditor --name 'Auditor' --role auditor --key auditor.key "
+    "--recipient-key auditor.recipient.key --out auditor.jws`"
+)
+@refuse_in_one_sentence
+def state(
+    party_id: Annotated[str, typer.Option("--id", help="The institution's id in the consortium.")],
+    name: Annotated[str, typer.Option(help="Its name.")],
+    role: Annotated[Role, typer.Option(help="What it does.")],
+    key: Annotated[Path, typer.Option(help="Its signing key (tahini keys new signing).", exists=True)],
+    out: Annotated[Path, typer.Option(help="Where to write the statement.")],
+    recipient_key: Annotated[
+        Path | None, typer.Option(help="Its recipient key, if entries are sealed to it.", exists=True)
+    ] = None,
+) -> None:
+    """Sign a statement of an institution's keys, for whoever founds the consortium. Coordinators and lenders have
+    theirs from `init`; this is for auditors and naming services."""
+    signing = load_signing_key(key)
+    sealed_to = None if recipient_key is None else load_recipient_key(recipient_key).public.text
+    stated = ListedParty(id=party_id, name=name, role=role, signing_key=signing.public.text, recipient_key=sealed_to)
+    out.write_text(Membership(party=stated).sign(signing))
+    typer.echo(f"wrote {out}; it is public")
 
 
 @app.command(

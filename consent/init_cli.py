@@ -1,0 +1,75 @@
+"""``tahini registry init``: found a consortium from the statements of its parties."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consent.cli_support import ask, refuse_in_one_sentence
+from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
+from consent.errors import Conflict
+from consent.registry import create_home, found
+from crypto.cosignatures import Cosigner
+from crypto.keys import read_secret
+from crypto.notes import Verifier, check_key_name
+from crypto.policies import Log, Witness, witnessed_by
+
+
+def _member(path: Path) -> Party:
+    """A party's own statement, signed with the key that it states; raises SignatureError."""
+    token = ask(path.read_text, str(path))
+    return Membership.verify(token, Membership.claimed(token).party.key).party
+
+
+def _witness(number: int, said: str) -> Witness:
+    """From ``vkey@URL``; raises Conflict, SignatureError."""
+    vkey, at, url = said.partition("@")
+    if not at:
+        raise Conflict(f"a witness is given as VKEY@URL, not as {said!r}")
+    return Witness(f"witness-{number}", Cosigner.from_vkey(vkey), url)
+
+
+@refuse_in_one_sentence
+def init(
+    home: Annotated[Path, typer.Option(help="Where to make the registry's home; must not exist yet.")],
+    name: Annotated[str, typer.Option(help="The consortium's name.")],
+    origin: Annotated[str, typer.Option(help="The log's name for the world: a URL without its scheme.")],
+    member: Annotated[list[Path], typer.Option(help="A party's membership.jws; once for each.", exists=True)],
+    max_epsilon: Annotated[float, typer.Option(help="What all campaigns together may cost a borrower.", min=0.01)],
+    max_delta: Annotated[float, typer.Option(help="Its delta.")] = 1e-5,
+    max_epsilon_per_year: Annotated[float | None, typer.Option(help="The same within 365 days.")] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="A lender's witness as VKEY@URL; see: tahini witness show.")
+    ] = None,
+    cover_rate: Annotated[float, typer.Option(help="Share of people left out as cover.")] = DEFAULT_COVER_RATE,
+    database: Annotated[
+        Path | None, typer.Option(help="File that holds a postgresql:// URL; SQLite without it.", exists=True)
+    ] = None,
+) -> None:
+    """Make a registry and sign the consortium: coordinator, auditor, lenders and naming service, each by its statement.
+
+    Every statement must be signed by the key that it states. Compare the keys with their owners by another way.
+    """
+    check_key_name(origin)
+    members = [_member(path) for path in member]
+    if home.exists():
+        raise Conflict(f"{home} exists already; a consortium is founded once, in a new folder")
+    asked = tuple(_witness(number, said) for number, said in enumerate(witness or [], 1))
+    registry_key, log_key = create_home(home)
+    try:
+        me = Party(id="registry", name=f"{name} registry", role=Role.REGISTRY, signing_key=registry_key.public.text)
+        policy = witnessed_by(Log(Verifier(origin, log_key.public)), asked, len(asked) // 2 + 1 if asked else 0)
+        consortium = Consortium(
+            name=name, parties=(me, *members), log_policy=policy.text, max_epsilon=max_epsilon, max_delta=max_delta,
+            max_epsilon_per_year=max_epsilon_per_year, cover_rate=cover_rate,
+        )  # fmt: skip
+        found(home, consortium, None if database is None else read_secret(database).decode().strip())
+    except BaseException:
+        shutil.rmtree(home)  # keys that nobody has seen
+        raise
+    (home / "registry.pub").write_text(registry_key.public.text + "\n")
+    typer.echo(f"founded {name!r} with {len(members)} parties; {home / 'consortium.jws'} is for everybody to pin")
+    typer.echo(f"the registry's key, to be compared by another way: {registry_key.public.text}")

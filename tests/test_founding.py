@@ -1,0 +1,102 @@
+"""A consortium founded by commands alone, each party on its own: statements, the signed list, everybody pins it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from clients.node import Node
+from consent.documents import Consortium, Membership
+from crypto.keys import PublicKey
+from fleet.keys import fleet_key_text
+from server.home import Coordinator
+from tahini import main
+
+
+def tahini(*arguments, code=0):
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def statements(tmp_path):
+    """Each party's home and its membership.jws."""
+    tahini("coordinator", "init", "--home", tmp_path / "coordinator", "--name", "Office")
+    for lender in ("aspen", "birch"):
+        tahini("node", "init", "--home", tmp_path / lender, "--id", lender, "--name", lender.title())
+    for kind in ("signing", "recipient"):
+        tahini("keys", "new", kind, tmp_path / f"auditor.{kind}.key")
+    tahini(
+        "party", "state", "--id", "auditor", "--name", "Auditor", "--role", "auditor", "--key",
+        tmp_path / "auditor.signing.key", "--recipient-key", tmp_path / "auditor.recipient.key", "--out",
+        tmp_path / "auditor.jws",
+    )  # fmt: skip
+    return [
+        tmp_path / "coordinator" / "membership.jws",
+        *(tmp_path / lender / "membership.jws" for lender in ("aspen", "birch")),
+        tmp_path / "auditor.jws",
+    ]
+
+
+def found(tmp_path, statements, code=0):
+    named = [argument for path in statements for argument in ("--member", path)]
+    return tahini(
+        "registry", "init", "--home", tmp_path / "registry", "--name", "sesame", "--origin", "audit.example/log",
+        "--max-epsilon", "8", *named, code=code,
+    )  # fmt: skip
+
+
+def test_everybody_states_their_keys_and_pins_the_list_that_the_registry_signed(tmp_path, statements):
+    found(tmp_path, statements)
+    key = (tmp_path / "registry" / "registry.pub").read_text().strip()
+    document = tmp_path / "registry" / "consortium.jws"
+    signed = Consortium.verify(document.read_text(), PublicKey.from_text(key))
+    assert [party.id for party in signed.lenders] == ["aspen", "birch"]
+    assert signed.party("aspen").fleet_key == fleet_key_text(tmp_path / "aspen")
+    pinned = ("--consortium", document, "--registry", "https://registry.example", "--registry-key", key)
+    tahini("node", "join", "--home", tmp_path / "aspen", *pinned, "--superlink", "coordinator.example:9443")
+    node = Node.open(tmp_path / "aspen")
+    assert (node.lender, node.settings.superlink) == ("aspen", "coordinator.example:9443")
+    for name in ("coordinator.crt", "coordinator.tls.key"):
+        (tmp_path / name).write_text("pem")
+    tahini(
+        "coordinator", "join", "--home", tmp_path / "coordinator", *pinned,
+        "--certificate", tmp_path / "coordinator.crt", "--key", tmp_path / "coordinator.tls.key",
+    )  # fmt: skip
+    assert Coordinator.open(tmp_path / "coordinator").consortium == signed
+    status = json.loads(tahini("node", "status", "--home", tmp_path / "aspen", "--json", code=3))
+    assert (status["lender"], status["running"], status["releases"]) == ("aspen", False, 0)
+
+
+def test_a_statement_that_its_own_key_did_not_sign_founds_nothing(tmp_path, statements):
+    """Somebody swaps the key in a lender's statement on the way."""
+    mine, theirs = (Membership.claimed(statements[i].read_text()).party for i in (1, 2))
+    forged = mine.model_copy(update={"signing_key": theirs.signing_key})
+    from crypto.keys import load_signing_key
+
+    statements[1].write_text(Membership(party=forged).sign(load_signing_key(tmp_path / "aspen" / "node.key")))
+    assert "tahini:" in found(tmp_path, statements, code=1)
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_lender_that_is_not_on_the_list_cannot_join(tmp_path, statements):
+    found(tmp_path, statements[:2] + statements[3:])
+    key = (tmp_path / "registry" / "registry.pub").read_text().strip()
+    said = tahini(
+        "node", "join", "--home", tmp_path / "birch", "--consortium", tmp_path / "registry" / "consortium.jws",
+        "--registry", "https://registry.example", "--registry-key", key, code=1,
+    )  # fmt: skip
+    assert "no lender in" in said
+
+
+def test_a_consortium_is_founded_once(tmp_path, statements):
+    found(tmp_path, statements)
+    before = (tmp_path / "registry" / "consortium.jws").read_text()
+    assert "exists already" in found(tmp_path, statements, code=1)
+    assert (tmp_path / "registry" / "consortium.jws").read_text() == before
+
+
+def test_without_an_auditor_nothing_is_founded_and_nothing_left_behind(tmp_path, statements):
+    assert "auditor" in found(tmp_path, statements[:3], code=1)
+    assert not (tmp_path / "registry").exists()
