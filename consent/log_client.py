@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import ssl
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -29,9 +30,14 @@ T = TypeVar("T")
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
-@cache
 def trusted_authorities() -> ssl.SSLContext:
-    """Read once: the list of certificate authorities takes longer to load than most requests take."""
+    """The system's, or those that ``SSL_CERT_FILE`` names."""
+    return _read_once(os.environ.get("SSL_CERT_FILE"))
+
+
+@cache
+def _read_once(_named: str | None) -> ssl.SSLContext:
+    """The list of certificate authorities takes longer to load than most requests take."""
     return httpx.create_ssl_context()
 
 

@@ -27,6 +27,7 @@ from server.card import ModelCard
 from server.desired import Stage, events, read_state
 from tahini import main
 
+pytestmark = slow
 LENDERS = ("aspen", "birch", "cedar")
 PLAN = ["--steps", "2", "--hold-out", "0", "--epsilon", "0.5", "--collusion-bound", "0", "--spare-attempts", "2"]
 
@@ -155,7 +156,6 @@ def test_a_campaign_that_not_everybody_signed_does_not_run(consortium):
     assert consortium.attempts(campaign, "aspen") == []
 
 
-@slow
 @pytest.mark.parametrize("victim", ["coordinator", "registry", "birch"])
 def test_kill_9_of_any_process_lets_the_campaign_go_on_and_charges_nothing_twice_that_was_charged_once(
     consortium, victim
@@ -192,7 +192,6 @@ def test_kill_9_of_any_process_lets_the_campaign_go_on_and_charges_nothing_twice
         assert read_state(consortium.folder(campaign)).reason
 
 
-@slow
 def test_a_lender_that_rejects_a_running_campaign_is_not_used_any_more(consortium):
     campaign = consortium.propose()
     consortium.approve(campaign)

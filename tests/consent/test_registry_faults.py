@@ -160,6 +160,7 @@ def wait_for(holds: Callable[[], bool], what: str) -> None:
 
 
 @pytest.mark.timeout(300)
+@slow
 def test_postgresql_restarted_under_load_means_retries_and_no_losses(own_server, tmp_path):
     place, ledger = Place.founded(tmp_path / "place", own_server.url, imports=3000), Ledger()
     rng = random.Random(37)

@@ -348,6 +348,7 @@ def test_several_workers_are_refused_on_sqlite(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@slow
 def test_a_port_that_is_taken_is_one_sentence(any_site):
     site, workers = any_site
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -398,6 +399,7 @@ def signed(site: Site) -> str:
 
 
 @pytest.mark.timeout(240)
+@slow
 def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacement(site):
     with site.serve("--workers", 2) as served:
         served.ready()
@@ -434,6 +436,7 @@ def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacemen
 
 
 @pytest.mark.timeout(240)
+@slow
 def test_a_session_is_its_workers_own_and_the_client_signs_elsewhere(site):
     with site.serve("--workers", 2) as served:
         served.ready()
