@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
 from consent.documents import Campaign
@@ -84,6 +85,9 @@ class FlowerFleet:
         while len(keys) < self.expected_nodes and time.monotonic() < deadline:
             silent = [node for node in self._node_ids() if node not in self._lenders]
             for node, reply in self._ask("query.join", silent, lambda: content):
+                if reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE:
+                    time.sleep(POLL_S)  # it died, and may be on its way back
+                    continue
                 if (refusal := _refusal(reply)) is not None:
                     raise CampaignStopped(refusal)
                 answer = reply.content.config_records["answer"]
