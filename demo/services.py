@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,16 +19,11 @@ import httpx
 from clients.app import SIMULATED_HOMES
 from consent.identity.settings import ENVIRONMENT
 from demo.errors import DemoError
+from fleet.processes import free_port as free_port
 
 START_TIMEOUT_S = 60.0
 DEVELOPMENT = {ENVIRONMENT: "development"}
 """The registry believes an issuer over http only so."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:

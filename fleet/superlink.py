@@ -172,7 +172,10 @@ class SuperLink:
         """Start a run of a campaign; returns its id. Raises FleetError."""
         request = StartRunRequest(fab=FabProto(content=bundle))
         request.override_config["campaign"].string = campaign
-        answer = control_handlers.start_run(request, ACCOUNT, self._links.state(), None)
+        try:
+            answer = control_handlers.start_run(request, ACCOUNT, self._links.state(), None)
+        except FlowerError as error:
+            raise FleetError(f"the SuperLink did not start the run ({error})") from error
         if not answer.run_id:
             raise FleetError("the SuperLink did not start the run; its log says why")
         return int(answer.run_id)
@@ -181,6 +184,11 @@ class SuperLink:
         """Whether a run has ended, however it did."""
         found = self._links.state().get_run_info(run_ids=[run])
         return not found or str(found[0].status.status) == "finished"
+
+    def end_all(self) -> None:
+        """Stop every run that is still under way."""
+        for run in self._links.state().get_run_info(flwr_aids=[NOOP_FLWR_AID]):
+            self.end(int(run.run_id))
 
     def end(self, run: int) -> None:
         """Stop a run; nodes ignore its messages from then on."""

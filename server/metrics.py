@@ -14,7 +14,7 @@ from server.errors import CoordinatorError
 
 
 class CampaignCollector(Collector):
-    """Campaigns by stage; releases, attempts that were lost, and seconds of the last release of each campaign."""
+    """Campaigns by stage; releases, and losses of lenders, by campaign."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "campaigns"

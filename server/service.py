@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from fleet.errors import FleetError
 from fleet.health import Heartbeat, serve_health
@@ -56,6 +57,7 @@ class CoordinatorService:
             serve_health(self._heart, self.health_port)
         link = SuperLink(home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port))
         link.start()
+        link.end_all()  # of a life before this one: what is wanted is started anew, and nothing runs twice
         replace_file(home / SECRET_FILE, link.secret)
         self._admit(link)
         logger.info("listening for nodes at %s:%d", settings.host, settings.port)
@@ -65,7 +67,11 @@ class CoordinatorService:
                 self._heart.beat()
                 self._keep_executor(link)
                 for folder in sorted((home / "campaigns").iterdir()):
-                    self._bring_about(link, folder)
+                    try:
+                        self._bring_about(link, folder)
+                    except CoordinatorError as error:  # one campaign's damage is not the others'
+                        logger.error("campaign %s: %s", folder.name[:12], error)
+                        self._again_at[folder.name] = time.monotonic() + SLOW_TICK_S
                 if time.monotonic() > slow_at:
                     slow_at = time.monotonic() + SLOW_TICK_S
                     self._renew(link)
@@ -88,7 +94,7 @@ class CoordinatorService:
                 self.coordinator = fresh
                 self._admit(link)
                 logger.info("took a new roster of %d lenders", len(fresh.consortium.lenders))
-        except (FleetError, CoordinatorError, ValueError) as error:
+        except (FleetError, CoordinatorError, CryptoError) as error:
             logger.warning("what was renewed cannot be used, the old stays: %s", error)
 
     def _keep_executor(self, link: SuperLink) -> None:

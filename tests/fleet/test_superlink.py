@@ -166,8 +166,10 @@ def test_tasks_are_given_to_whoever_knows_the_secret_and_to_nobody_else(site):
             acquire(wrong)
         assert status(refused) in (401, 403)
     assert acquire(site.link.secret).task.run_id == run
-    site.link.end(run)
+    other = site.link.launch(build_bundle(), "d" * 64)
+    site.link.end_all()
     assert site.link.over(run)
+    assert site.link.over(other)
 
 
 def test_a_lender_that_leaves_the_roster_is_shut_out(site):
