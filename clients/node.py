@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from clients.consents import Consents
 from clients.errors import NodeError
@@ -20,9 +21,11 @@ from clients.store import NodeStore
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.code import installed_code
 from consent.documents import Approval, Campaign, Consortium, Role
+from consent.errors import BadSettings
 from consent.log_client import http_client
 from consent.naming.client import NamingClient
 from consent.schema import now
+from consent.settings import HomeSettings
 from credit.features import registry_from
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
@@ -36,10 +39,10 @@ AUTH_KEY_FILE, CA_FILE = "auth.key", "ca.crt"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"
 
 
-class NodeSettings(BaseModel):
-    """What a node must know to run."""
+class NodeSettings(HomeSettings):
+    """What a node must know to run: ``node.json``, or TAHINI_NODE_ and the name of a field in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="TAHINI_NODE_")
 
     lender: str
     registry_url: str
@@ -48,6 +51,9 @@ class NodeSettings(BaseModel):
     """Where people are named; a node that only trains need not know."""
     superlink: str | None = None
     """host:port of the coordinator's SuperLink; without it the node takes part in simulations only."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where Prometheus may ask; nowhere without a port."""
 
 
 def create_home(home: Path) -> SigningKey:
@@ -78,9 +84,9 @@ class Node:
     def open(cls, home: Path) -> Node:
         """Raises NodeError, KeyFileError or SignatureError when the home is not in order."""
         try:
-            settings = NodeSettings.model_validate_json((home / SETTINGS_FILE).read_text())
-        except (OSError, ValidationError) as error:
-            raise NodeError(f"{home} is not a node's home that has joined a consortium") from error
+            settings = NodeSettings.read(home / SETTINGS_FILE)
+        except BadSettings as error:
+            raise NodeError(f"{home} is not a node's home that has joined a consortium: {error}") from error
         key = load_signing_key(home / KEY_FILE)
         consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(settings.registry_key))
         me = consortium.party(settings.lender)

@@ -80,8 +80,17 @@ def join_(
 
 @app.command(epilog="Example: `tahini node serve --home aspen`")
 @refuse_in_one_sentence
-def serve(home: Home, metrics_port: MetricsPort = None, metrics_host: MetricsHost = "127.0.0.1") -> None:
-    """Take part in campaigns until SIGTERM or SIGINT. Reaches out to registry and coordinator; nothing reaches in."""
+def serve(
+    home: Home,
+    superlink: Annotated[str | None, typer.Option(help="The coordinator's fleet interface, host:port.")] = None,
+    registry: Annotated[str | None, typer.Option(help="The registry's URL.")] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
+) -> None:
+    """Take part in campaigns until SIGTERM or SIGINT. Reaches out to registry and coordinator; nothing reaches in.
+
+    An option goes before the environment (TAHINI_NODE_SUPERLINK and so on), and that before `node.json`.
+    """
     from clients.metrics import LedgerCollector
     from clients.service import NodeService
     from consent.journal import keep_journal
@@ -90,8 +99,12 @@ def serve(home: Home, metrics_port: MetricsPort = None, metrics_host: MetricsHos
 
     keep_journal()
     try:
+        NodeSettings.override(
+            superlink=superlink, registry_url=registry, metrics_port=metrics_port, metrics_host=metrics_host
+        )
         node = Node.open(home)
-        expose_collector(LedgerCollector(node.store), metrics_at(metrics_host, metrics_port))
+        at = node.settings
+        expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
         NodeService(node).run()
     except (NodeError, FleetError) as error:
         raise ConsentError(str(error)) from error

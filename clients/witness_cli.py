@@ -11,7 +11,7 @@ import typer
 from clients.errors import NodeError
 from clients.node import Node
 from clients.witness import Witness, witness_app
-from consent.cli_support import Certificate, PrivateKey, refuse_in_one_sentence
+from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, refuse_in_one_sentence
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
 
@@ -37,18 +37,23 @@ def _open(homes: list[Path]) -> dict[str, Witness]:
 @refuse_in_one_sentence
 def serve(
     home: Homes,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8710,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Port = None,
+    host: Host = None,
     certificate: Certificate = None,
     key: PrivateKey = None,
 ) -> None:
     """Serve C2SP tlog-witness over HTTP until interrupted.
 
     With one home the witness is at the root. With several (trials on one machine) each is under its lender's id.
+    Options can also stand in `serve.json` of the first home or in the environment (TAHINI_WITNESS_PORT …); the port is
+    8710 otherwise.
     """
-    from consent.serving import Tls, run
+    from consent.serving import WitnessListening, run
 
-    run(witness_app(_open(home)), host, port, Tls.of(certificate, key))
+    listening = WitnessListening.read(
+        home[0] / SERVE_FILE, host=host, port=port, certificate=certificate, certificate_key=key
+    )
+    run(witness_app(_open(home)), listening)
 
 
 @app.command(epilog="Example: `tahini witness show --home lenders/aspen`")

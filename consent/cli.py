@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import Certificate, MetricsHost, MetricsPort, PrivateKey, Workers, refuse_in_one_sentence
+from consent.cli_support import (
+    SERVE_FILE,
+    Certificate,
+    Host,
+    MetricsHost,
+    MetricsPort,
+    Port,
+    PrivateKey,
+    Workers,
+    refuse_in_one_sentence,
+)
 from consent.init_cli import init
 from consent.load_cli import load
 
@@ -26,22 +36,28 @@ def registry() -> None:
 @refuse_in_one_sentence
 def serve(
     home: Annotated[Path, typer.Option(help="The registry's home folder.", exists=True, file_okay=False)],
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8700,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    workers: Workers = 1,
+    port: Port = None,
+    host: Host = None,
+    workers: Workers = None,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = None,
     certificate: Certificate = None,
     key: PrivateKey = None,
 ) -> None:
     """Serve the registry over HTTP until SIGTERM or SIGINT; requests that were begun are finished first.
 
+    Every option can also stand in `serve.json` in the home, or in the environment (TAHINI_REGISTRY_PORT and so on; a
+    flag goes before the environment, and that before the file). The port is 8700 if nothing else is said.
+
     Logs are JSON lines on standard error. `/healthz` says how the log is, `/readyz` whether to send requests here.
     """
-    from consent.serving import Listening, Service, Tls, metrics_at, serve
+    from consent.serving import RegistryListening, Service, serve
 
-    metrics, tls = metrics_at(metrics_host, metrics_port), Tls.of(certificate, key)
-    serve(Service(home), Listening(host, port, workers, metrics, tls))
+    listening = RegistryListening.read(
+        home / SERVE_FILE, host=host, port=port, workers=workers, metrics_host=metrics_host, metrics_port=metrics_port,
+        certificate=certificate, certificate_key=key,
+    )  # fmt: skip
+    serve(Service(home), listening)
 
 
 app.command(

@@ -22,7 +22,13 @@ from crypto.errors import CryptoError
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 MOST_WORKERS = 64
-Workers = Annotated[int, typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MOST_WORKERS)]
+SERVE_FILE = "serve.json"
+"""In a service's home: where it listens. The environment is above it, flags are above both."""
+Port = Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback if nothing else is said.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MOST_WORKERS)
+]
 MetricsPort = Annotated[
     int | None, typer.Option(help="Serve Prometheus metrics on this port; not at all without it.", min=1, max=65535)
 ]
@@ -32,7 +38,7 @@ Certificate = Annotated[
 PrivateKey = Annotated[
     Path | None, typer.Option("--key", help="PEM file with the certificate's key.", exists=True, dir_okay=False)
 ]
-MetricsHost = Annotated[str, typer.Option(help="Address for metrics: the operator's, never the public one.")]
+MetricsHost = Annotated[str | None, typer.Option(help="Address for metrics: the operator's, never the public one.")]
 
 
 def refuse_in_one_sentence(command: F) -> F:

@@ -110,3 +110,7 @@ class AuditFailed(ConsentError):
 
     status = 500
     code = "audit-failed"
+
+
+class BadSettings(ConsentError):
+    """A service's settings are not whole; the message says which of file, environment and flag to look at."""

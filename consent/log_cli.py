@@ -12,7 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from consent.audit import open_body, verify_log
-from consent.cli_support import MetricsHost, MetricsPort, Workers, ask, opened, progress, refuse_in_one_sentence, say
+from consent.cli_support import (
+    SERVE_FILE,
+    Host,
+    MetricsHost,
+    MetricsPort,
+    Port,
+    Workers,
+    ask,
+    opened,
+    progress,
+    refuse_in_one_sentence,
+    say,
+)
 from consent.client import RegistryClient, load_consortium
 from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
 from consent.documents import Role
@@ -86,22 +98,24 @@ def init(
 @refuse_in_one_sentence
 def serve(
     home: Home,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8700,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Port = None,
+    host: Host = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Never write, even when nobody else does.")] = False,
-    workers: Workers = 1,
+    workers: Workers = None,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = None,
 ) -> None:
     """Serve the log alone over HTTP: checkpoint, tiles, proofs, appends. Until SIGTERM or SIGINT.
 
     Any number of services may serve one log. One of them writes; the others answer readers, and refuse appends with
     503 until the writer ends. Then one of them takes over, unless it is --read-only.
     """
-    from consent.serving import Listening, Service, metrics_at, serve
+    from consent.serving import LogListening, Service, serve
 
-    service = Service(home, log_only=True, read_only=read_only)
-    serve(service, Listening(host, port, workers, metrics_at(metrics_host, metrics_port)))
+    listening = LogListening.read(
+        home / SERVE_FILE, host=host, port=port, workers=workers, metrics_host=metrics_host, metrics_port=metrics_port
+    )
+    serve(Service(home, log_only=True, read_only=read_only), listening)
 
 
 @app.command(

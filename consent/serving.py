@@ -12,16 +12,20 @@ from datetime import datetime
 from pathlib import Path
 from socket import socket
 from types import FrameType
+from typing import Self
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
 from starlette.applications import Starlette
 
-from consent.cli_support import opened
+from consent.cli_support import MOST_WORKERS, opened
 from consent.errors import ConsentError
 from consent.journal import keep_journal
 from consent.metrics import FOLDER_VARIABLE, Endpoint, expose
 from consent.registry import Registry
+from consent.settings import HomeSettings
 
 SWITCH_INTERVAL_S = 0.0005
 """A commit gives up the interpreter at every step that waits for the disk. With Python's five milliseconds it would get
@@ -49,30 +53,48 @@ class Service:
         return create_app(registry, started)
 
 
-@dataclass(frozen=True)
-class Listening:
-    """Where, with how many processes, and where the operator's metrics are (nowhere, without an endpoint)."""
+class Listening(HomeSettings):
+    """Where a service is, with how many processes, and where the operator's metrics are (nowhere without a port).
+
+    Each service reads them from ``serve.json`` in its home and from variables with a prefix of its own.
+    """
 
     host: str = "127.0.0.1"
-    port: int = 8700
-    workers: int = 1
-    metrics: Endpoint | None = None
-    tls: Tls | None = None
+    port: int = Field(default=8700, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=MOST_WORKERS)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    certificate: Path | None = None
+    """PEM file that the service shows; plain HTTP without it. It may be renewed while the service runs."""
+    certificate_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError("a certificate and its key come together: --certificate and --key")
+        return self
+
+    @property
+    def metrics(self) -> Endpoint | None:
+        return metrics_at(self.metrics_host, self.metrics_port)
 
 
-@dataclass(frozen=True)
-class Tls:
-    """PEM files that a service shows and proves itself with."""
+class RegistryListening(Listening):
+    model_config = SettingsConfigDict(env_prefix="TAHINI_REGISTRY_")
 
-    certificate: Path
-    key: Path
 
-    @classmethod
-    def of(cls, certificate: Path | None, key: Path | None) -> Tls | None:
-        """Raises ConsentError for one without the other."""
-        if (certificate is None) != (key is None):
-            raise ConsentError("a certificate and its key come together: --certificate and --key")
-        return None if certificate is None or key is None else cls(certificate, key)
+class LogListening(Listening):
+    model_config = SettingsConfigDict(env_prefix="TAHINI_LOG_")
+
+
+class NamesListening(Listening):
+    model_config = SettingsConfigDict(env_prefix="TAHINI_NAMES_")
+    port: int = Field(default=8720, ge=1, le=65535)
+
+
+class WitnessListening(Listening):
+    model_config = SettingsConfigDict(env_prefix="TAHINI_WITNESS_")
+    port: int = Field(default=8710, ge=1, le=65535)
 
 
 def metrics_at(host: str, port: int | None) -> Endpoint | None:
@@ -96,10 +118,10 @@ def serve(service: Service, listening: Listening) -> None:
         serve_app(service.app(registry), _config(listening))
 
 
-def run(app: FastAPI | Starlette, host: str, port: int, tls: Tls | None = None) -> None:
+def run(app: FastAPI | Starlette, listening: Listening) -> None:
     """Serve one of the smaller services in this process until a signal; raises ConsentError."""
     keep_journal()
-    serve_app(app, _config(Listening(host, port, tls=tls)))
+    serve_app(app, _config(listening))
 
 
 def _config(listening: Listening) -> uvicorn.Config:
@@ -113,8 +135,8 @@ def _config(listening: Listening) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=FINISH_S,
-        ssl_certfile=listening.tls.certificate if listening.tls else None,
-        ssl_keyfile=listening.tls.key if listening.tls else None,
+        ssl_certfile=listening.certificate,
+        ssl_keyfile=listening.certificate_key,
     )
 
 

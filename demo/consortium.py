@@ -57,8 +57,10 @@ class Founded:
                 lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url, superlink=superlink
             )
             clients.node.join(self.node_home(lender.id), settings, self.token)
-        port = {} if superlink is None else {"host": "127.0.0.1", "port": int(superlink.rpartition(":")[2])}
-        coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key, **port)
+        coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
+        if superlink is not None:
+            port = int(superlink.rpartition(":")[2])
+            coordinator = coordinator.model_copy(update={"host": "127.0.0.1", "port": port})
         server.home.join(self.coordinator_home, coordinator, self.token)
 
     def auditor(self, url: str) -> RegistryClient:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import httpx
 
+from consent.documents import Notice
+from demo.borrowers import Borrower
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
@@ -48,7 +50,17 @@ class Process:
     pid: int = 0
 
 
-def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> list[Process]:
+@dataclass(frozen=True)
+class Local:
+    """A consortium that runs on this machine, and the borrowers' own keys, which nobody else holds."""
+
+    founded: Founded
+    processes: tuple[Process, ...]
+    notice: Notice
+    borrowers: tuple[Borrower, ...]
+
+
+def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> Local:
     """Found a consortium under ``root``, start everybody, name and ask its borrowers.
 
     Raises:
@@ -70,7 +82,7 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> list[Pr
     try:
         for process in _services(founded, ports):
             started.append(start(root, process))
-            _keep(root, started)
+            keep(root, started)
         for process in started:
             _wait(root, process, authority)
         view.end(url)
@@ -78,17 +90,17 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> list[Pr
         people = import_books(founded, parts, loans.registry, view)
         view.end("no identity number left its lender")
         asked = bool(loans.registry.sensitive())
-        ask_everybody(founded, url, people, EPSILON, seed, asked, view)
+        notice, borrowers = ask_everybody(founded, url, people, EPSILON, seed, asked, view)
         view.begin("Start the coordinator and the nodes")
         for process in _fleet(founded):
             started.append(start(root, process))
-            _keep(root, started)
+            keep(root, started)
         _wait_for_nodes(root, founded)
         view.end(f"the SuperLink listens at 127.0.0.1:{ports['superlink']}; {len(parts.lenders)} nodes serve")
     except BaseException:
         down(root)
         raise
-    return started
+    return Local(founded, tuple(started), notice, tuple(borrowers))
 
 
 def _certificates(founded: Founded) -> Path:
@@ -142,7 +154,8 @@ def start(root: Path, process: Process) -> Process:
     return replace(process, pid=running.pid)
 
 
-def _keep(root: Path, processes: list[Process]) -> None:
+def keep(root: Path, processes: list[Process]) -> None:
+    """Remember what runs, for :func:`down` and whoever starts a process again."""
     (root / PROCESSES_FILE).write_text(json.dumps([asdict(process) for process in processes], indent=2))
 
 

@@ -56,9 +56,9 @@ def up(
         (workspace / "features.toml").write_text(tomli_w.dumps(registry))
     except (DemoError, NodeError, FeatureError, FleetError) as error:
         raise ConsentError(str(error)) from error
-    names = [process.name for process in running[4:]]
+    names = [lender.id for lender in running.founded.consortium.lenders]
     console.print(
-        f"\n{len(running)} processes run; their logs are in {workspace / 'logs'}. Next:\n"
+        f"\n{len(running.processes)} processes run; their logs are in {workspace / 'logs'}. Next:\n"
         f"  tahini campaign propose --home {workspace}/coordinator --id first --title 'First model' "
         f"--features {workspace}/features.toml\n"
         + "".join(f"  tahini campaign approve HASH --home {workspace}/lenders/{name}\n" for name in names)

@@ -71,13 +71,21 @@ def join_(
 @plainly
 def serve(
     home: Home,
+    port: Annotated[int | None, typer.Option(help="Port of the fleet interface.", min=1, max=65535)] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the fleet interface.")] = None,
+    answer_s: Annotated[
+        float | None, typer.Option(help="Seconds that a release waits for a node.", min=1, max=3600)
+    ] = None,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = None,
     health_port: Annotated[
         int | None, typer.Option(help="Answer /healthz on this port of loopback.", min=1, max=65535)
     ] = None,
 ) -> None:
-    """Serve the fleet interface and run what is launched, until SIGTERM or SIGINT."""
+    """Serve the fleet interface and run what is launched, until SIGTERM or SIGINT.
+
+    An option goes before the environment (TAHINI_COORDINATOR_PORT and so on), and that before `coordinator.json`.
+    """
     from consent.journal import keep_journal
     from consent.metrics import expose_collector
     from consent.serving import metrics_at
@@ -85,6 +93,11 @@ def serve(
     from server.service import CoordinatorService
 
     keep_journal()
+    CoordinatorSettings.override(
+        port=port, host=host, answer_s=answer_s, metrics_port=metrics_port, metrics_host=metrics_host,
+        health_port=health_port,
+    )  # fmt: skip
     coordinator = Coordinator.open(home)
-    expose_collector(CampaignCollector(home), metrics_at(metrics_host, metrics_port))
-    CoordinatorService(coordinator, health_port).run()
+    at = coordinator.settings
+    expose_collector(CampaignCollector(home), metrics_at(at.metrics_host, at.metrics_port))
+    CoordinatorService(coordinator).run()

@@ -14,11 +14,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.documents import Consortium, Role
+from consent.errors import BadSettings
 from consent.log_client import http_client
+from consent.settings import HomeSettings
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from server.errors import CoordinatorError
 
@@ -26,8 +29,10 @@ KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "e
 MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "progress.json"
 
 
-class CoordinatorSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class CoordinatorSettings(HomeSettings):
+    """What the coordinator must know to run: ``coordinator.json``, or TAHINI_COORDINATOR_ and a field in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="TAHINI_COORDINATOR_")
 
     registry_url: str
     registry_key: str
@@ -36,6 +41,11 @@ class CoordinatorSettings(BaseModel):
     """Where lenders' nodes reach the fleet interface."""
     answer_s: float = Field(default=120.0, gt=0, le=3600)
     """How long one release waits for a node, which is then dropped."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where Prometheus may ask; nowhere without a port."""
+    health_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where ``/healthz`` answers, on loopback; nowhere without one."""
 
 
 def create_home(home: Path) -> SigningKey:
@@ -63,9 +73,9 @@ class Coordinator:
     @classmethod
     def open(cls, home: Path) -> Coordinator:
         try:
-            settings = CoordinatorSettings.model_validate_json((home / SETTINGS_FILE).read_text())
-        except (OSError, ValidationError) as error:
-            raise CoordinatorError(f"{home} is not a coordinator's home that has joined a consortium") from error
+            settings = CoordinatorSettings.read(home / SETTINGS_FILE)
+        except BadSettings as error:
+            raise CoordinatorError(f"{home} is not a coordinator's home that joined a consortium: {error}") from error
         consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(settings.registry_key))
         return cls(home, settings, load_signing_key(home / KEY_FILE), consortium)
 

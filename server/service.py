@@ -37,8 +37,6 @@ class CoordinatorService:
     """Everything that ``tahini coordinator serve`` keeps running."""
 
     coordinator: Coordinator
-    health_port: int | None = None
-    """Where ``/healthz`` answers, on loopback; nowhere without one."""
     _heart: Heartbeat = field(default_factory=Heartbeat, init=False)
     _runs: dict[str, int] = field(default_factory=dict, init=False)
     _ends: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
@@ -53,8 +51,8 @@ class CoordinatorService:
         home, settings = self.coordinator.home, self.coordinator.settings
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: self._stopping.set())
-        if self.health_port is not None:
-            serve_health(self._heart, self.health_port)
+        if settings.health_port is not None:
+            serve_health(self._heart, settings.health_port)
         link = SuperLink(home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port))
         link.start()
         link.end_all()  # of a life before this one: what is wanted is started anew, and nothing runs twice

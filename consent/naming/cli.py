@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import Certificate, PrivateKey, ask, refuse_in_one_sentence, say
+from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, ask, refuse_in_one_sentence, say
 from consent.naming.keys import PEOPLE_PER_DAY, SEEDS, NamingHome, NamingSettings, Seeds, create_home, join
 from consent.naming.quota import Quota
 from consent.schema import now
@@ -69,18 +69,24 @@ def join_consortium(
 @refuse_in_one_sentence
 def serve(
     home: Home,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8720,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Port = None,
+    host: Host = None,
     certificate: Certificate = None,
     key: PrivateKey = None,
 ) -> None:
-    """Serve names over HTTP until interrupted. Run one process: it remembers which requests it has seen."""
-    from consent.naming.service import Namer, create_app
-    from consent.serving import Tls, run
+    """Serve names over HTTP until interrupted. Run one process: it remembers which requests it has seen.
 
+    Options can also stand in `serve.json` or in the environment (TAHINI_NAMES_PORT …); the port is 8720 otherwise.
+    """
+    from consent.naming.service import Namer, create_app
+    from consent.serving import NamesListening, run
+
+    listening = NamesListening.read(
+        home / SERVE_FILE, host=host, port=port, certificate=certificate, certificate_key=key
+    )
     namer = Namer(NamingHome.open(home))
     try:
-        run(create_app(namer), host, port, Tls.of(certificate, key))
+        run(create_app(namer), listening)
     finally:
         namer.close()
 

@@ -13,14 +13,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from consent.client import RegistryClient, load_consortium
 from consent.documents import Consortium, Party, Role
-from consent.errors import Conflict
+from consent.errors import BadSettings, Conflict
 from consent.naming.errors import VersionGone
 from consent.naming.keylist import NamingKey, NamingKeys
 from consent.schema import Slug
+from consent.settings import HomeSettings
 from crypto.errors import KeyFileError
 from crypto.keys import (
     PublicKey,
@@ -43,10 +45,10 @@ PEOPLE_PER_DAY = 1_500_000
 _SEED_NAME = re.compile(r"v([0-9]{1,3})\.(seed|retired)")
 
 
-class NamingSettings(BaseModel):
+class NamingSettings(HomeSettings):
     """What the service must know to run. ``people_per_day`` is per lender and kind of name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="TAHINI_NAMES_")
 
     party: Slug
     registry_url: str
@@ -154,8 +156,8 @@ class NamingHome:
     def open(cls, home: Path) -> NamingHome:
         """Raises KeyFileError or SignatureError when the home is not in order."""
         try:
-            settings = NamingSettings.model_validate_json((home / SETTINGS_FILE).read_text())
-        except (OSError, ValidationError) as error:
+            settings = NamingSettings.read(home / SETTINGS_FILE)
+        except BadSettings as error:
             raise KeyFileError(f"{home} is not the home of a naming service that has joined a consortium") from error
         key = load_signing_key(home / KEY_FILE)
         consortium = load_consortium(home / CONSORTIUM_FILE, PublicKey.from_text(settings.registry_key))

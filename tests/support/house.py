@@ -7,11 +7,13 @@ Only the transport between coordinator and nodes is a stand-in (``InMemoryFleet`
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -287,31 +289,92 @@ def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
     return [_KNOWN[node.lender, identity] for identity in identities]
 
 
+@dataclass(frozen=True)
+class Ground:
+    """Everybody's homes at rest, everybody enrolled. It can be copied, as long as nobody listens where it is served."""
+
+    founded: Founded
+    notice: Notice
+    borrowers: dict[str, list[Borrower]]
+    ports: tuple[int, int, int]
+    """Of registry, witnesses and naming service: the signed policy holds the witnesses' addresses."""
+
+    @classmethod
+    def decided(cls, root: Path) -> Ground:
+        """A house of the usual size in which everybody decided; its ports are not given to anybody else."""
+        ports = _kept_ports()
+        with build(root, ports=ports) as built:
+            built.decide_first()
+        return cls(built.founded, built.notice, built.borrowers, ports)
+
+    @property
+    def free(self) -> bool:
+        return all(_is_free(port) for port in self.ports)
+
+    def copy(self, root: Path) -> Ground:
+        shutil.copytree(self.founded.root, root)
+        return replace(self, founded=replace(self.founded, root=root))
+
+    @contextmanager
+    def opened(self) -> Iterator[House]:
+        """Registry, witnesses and naming service at work."""
+        port, witness_port, naming_port = self.ports
+        clock, founded = Clock(), self.founded
+        log = founded.consortium.log.verifier
+        witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
+        registry = open_registry(founded.registry_home).at(clock)
+        servers: list[uvicorn.Server] = []
+        with serve(witness_app(witnesses), witness_port, servers), ExitStack() as serving:
+            url = serving.enter_context(serve(create_app(registry), port, servers))
+            namer = Namer(NamingHome.open(founded.naming_home))
+            serving.callback(namer.close)
+            serving.enter_context(serve(naming_app(namer), naming_port, servers))
+            house = House(founded, registry, url, self.notice, self.borrowers, clock, serving=serving)
+            try:
+                yield house
+            finally:
+                for client in house.clients:
+                    client.close()
+                for server in servers:
+                    server.should_exit = True
+                registry.close()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _kept_ports() -> tuple[int, int, int]:
+    """Three below those that the system hands out by itself, so that nobody gets them while no house listens."""
+    first = next(
+        at for at in range(20_000 + os.getpid() % 1000 * 10, 32_000, 10) if all(map(_is_free, range(at, at + 3)))
+    )
+    return first, first + 1, first + 2
+
+
 @contextmanager
-def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0) -> Iterator[House]:
+def build(
+    root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0,
+    ports: tuple[int, int, int] | None = None,
+) -> Iterator[House]:  # fmt: skip
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
-    port, witness_port, naming_port = free_port(), free_port(), free_port()
+    port, witness_port, naming_port = ports = ports or (free_port(), free_port(), free_port())
     urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
     founded = found(root, list(LENDERS), 1.0, 1e-5, urls, cover_rate)
-    clock = Clock()
-    log = founded.consortium.log.verifier
-    witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
-    registry = open_registry(founded.registry_home).at(clock)
-    servers: list[uvicorn.Server] = []
-    with serve(witness_app(witnesses), witness_port, servers), ExitStack() as serving:
-        url = serving.enter_context(serve(create_app(registry), port, servers))
-        founded.connect(url, f"http://127.0.0.1:{naming_port}")
-        (founded.naming_home / SEEDS / "v1.seed").unlink()
-        write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
-        namer = Namer(NamingHome.open(founded.naming_home))
-        serving.callback(namer.close)
-        serving.enter_context(serve(naming_app(namer), naming_port, servers))
-        notice = make_notice(list(LENDERS), 1.0)
-        operator = founded.operator(url)
-        operator.publish_notice(notice, founded.registry_key)
+    founded.connect(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}")
+    (founded.naming_home / SEEDS / "v1.seed").unlink()
+    write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
+    with Ground(founded, make_notice(list(LENDERS), 1.0), {}, ports).opened() as house:
+        operator = founded.operator(house.url)
+        operator.publish_notice(house.notice, founded.registry_key)
         operator.close()
-        borrowers: dict[str, list[Borrower]] = {}
         for number, lender in enumerate(LENDERS):
             identities = [f"{lender}-{i}" for i in range(people)]
             if lender == "birch":
@@ -320,19 +383,11 @@ def build(root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float =
             named = _named(node, founded, identities)
             book = node.home / nodes.BOOK_FILE
             import_book(book, loans(people, number), [names.pairwise for names in named], features(), lender)
-            borrowers[lender] = [
+            house.borrowers[lender] = [
                 _borrower(lender, names, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
                 for i, names in enumerate(named)
             ]
             client = Node.open(founded.node_home(lender)).registry()
-            client.enrol([person.enrolment for person in borrowers[lender]])
+            client.enrol([person.enrolment for person in house.borrowers[lender]])
             client.close()
-        house = House(founded, registry, url, notice, borrowers, clock, serving=serving)
-        try:
-            yield house
-        finally:
-            for client in house.clients:
-                client.close()
-            for server in servers:
-                server.should_exit = True
-            registry.close()
+        yield house

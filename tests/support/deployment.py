@@ -1,0 +1,146 @@
+"""A consortium of real processes with TLS, brought up by ``tahini up``'s own code, used by the commands people use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import tomli_w
+from click.testing import CliRunner
+
+from clients.node import Node
+from clients.store import LedgerLine
+from consent.documents import Role
+from credit.models import CreditModel
+from demo.loans import default_loans
+from demo.local import Local, is_running, keep, processes, start, up
+from demo.local import down as down_again
+from server.card import ModelCard
+from server.desired import Stage, State, events, read_state
+from tahini import main
+
+LENDERS = ("aspen", "birch", "cedar")
+PLAN = ("--steps", "2", "--hold-out", "0", "--collusion-bound", "0")
+ROWS = 1500
+
+
+class Silent:
+    def begin(self, step): ...
+    def advance(self, done, total): ...
+    def end(self, result): ...
+    def round(self, number, total, auc, epsilon): ...
+    def lost(self, lenders, reason): ...
+
+
+class Consortium:
+    """What its people can do with it, and what a test may look at and destroy."""
+
+    def __init__(self, local: Local) -> None:
+        self.local, self.root, self.campaigns = local, local.founded.root, 0
+        self.home = self.root / "coordinator"
+
+    def tahini(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a command; ``code`` is the exit status it must have, whatever it is if None."""
+        done = CliRunner().invoke(main, list(arguments))
+        assert code is None or done.exit_code == code, done.output
+        return done.stdout
+
+    def node(self, lender: str) -> Path:
+        return self.root / "lenders" / lender
+
+    def propose(self, *options: str, epsilon: float = 0.5, spare: int = 2) -> str:
+        self.campaigns += 1
+        told = self.tahini(
+            "campaign", "propose", "--home", str(self.home), "--id", f"c{self.campaigns}", "--title", "T", "--json",
+            "--features", str(self.root / "features.toml"), *PLAN, "--epsilon", str(epsilon),
+            "--spare-attempts", str(spare), *options,
+        )  # fmt: skip
+        return str(json.loads(told)["campaign"])
+
+    def approve(self, campaign: str, lenders: Sequence[str] = LENDERS) -> None:
+        for lender in lenders:
+            self.tahini("campaign", "approve", campaign[:12], "--home", str(self.node(lender)), "--yes", "--json")
+
+    def launch(self, campaign: str, code: int = 0) -> str:
+        return self.tahini("campaign", "launch", campaign[:12], "--home", str(self.home), code=code)
+
+    def watch(self, campaign: str, code: int | None = 0, timeout: float = 150) -> str:
+        return self.tahini(
+            "campaign", "watch", campaign[:12], "--home", str(self.home), "--timeout", str(timeout), code=code
+        )
+
+    def folder(self, campaign: str) -> Path:
+        return self.home / "campaigns" / campaign
+
+    def state(self, campaign: str) -> State:
+        return read_state(self.folder(campaign))
+
+    def wait_for_release(self, campaign: str, number: int, timeout: float = 120) -> None:
+        deadline = time.monotonic() + timeout
+        while not any(e["event"] == "release" and e["release"] >= number for e in events(self.folder(campaign))):
+            assert time.monotonic() < deadline, list(events(self.folder(campaign)))
+            time.sleep(0.05)
+
+    def wait_until_ended(self, campaign: str, timeout: float = 150) -> Stage:
+        """The stage it is in when it has ended, or when time is up."""
+        deadline = time.monotonic() + timeout
+        stage = self.state(campaign).stage
+        while stage not in (Stage.RELEASED, Stage.STOPPED) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            stage = self.state(campaign).stage
+        return stage
+
+    def kill(self, name: str, again: bool = True) -> None:
+        """Signal 9 to a process of the consortium; starting it again is what its operator's init system does."""
+        for process in processes(self.root):
+            if process.name == name and is_running(process):
+                os.kill(process.pid, signal.SIGKILL)
+                os.waitpid(process.pid, 0)
+        if again:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """Start a process that does not run, as it was started first."""
+        found = processes(self.root)
+        keep(self.root, [start(self.root, p) if p.name == name and not is_running(p) else p for p in found])
+
+    def ledger(self, lender: str) -> list[LedgerLine]:
+        return Node.open(self.node(lender)).store.ledger()
+
+    def attempts(self, campaign: str, lender: str) -> list[tuple[int, int]]:
+        return [(line.release, line.attempt) for line in self.ledger(lender) if line.campaign == campaign]
+
+    def verified(self, campaign: str) -> ModelCard:
+        """The model and its card, checked as somebody from outside would."""
+        node, folder = Node.open(self.node("aspen")), self.folder(campaign)
+        card = ModelCard.verify((folder / "model-card.jws").read_text(), node.consortium.one(Role.COORDINATOR).key)
+        assert card.campaign_sha256 == campaign
+        assert CreditModel.load(folder / "model.safetensors").parameters.size
+        return card
+
+    def log(self, name: str) -> str:
+        return (self.root / "logs" / f"{name}.log").read_text(errors="replace")
+
+
+@contextmanager
+def brought_up(root: Path, **more: object) -> Iterator[Consortium]:
+    loans = default_loans()
+    before = os.environ.get("SSL_CERT_FILE")
+    local = up(root, replace(loans, table=loans.table.head(ROWS)), len(LENDERS), 8, Silent(), **more)
+    try:
+        (root / "features.toml").write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)))
+        settings = root / "coordinator" / "coordinator.json"  # read anew by every run
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | {"answer_s": 15.0}))
+        yield Consortium(local)
+    finally:
+        down_again(root)
+        if before is None:
+            os.environ.pop("SSL_CERT_FILE", None)
+        else:
+            os.environ["SSL_CERT_FILE"] = before
