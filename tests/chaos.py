@@ -84,7 +84,7 @@ class Killer(threading.Thread):
             name = self.chance.choice(SERVICES)
             (process,) = [p for p in processes(self.consortium.root) if p.name == name]
             below = children(process.pid)
-            if below and self.chance.random() < 0.4:
+            if below and self.chance.random() < 0.5:
                 self.killed[f"child of {name}"] += 1
                 try:
                     os.kill(self.chance.choice(below), signal.SIGKILL)
@@ -244,7 +244,7 @@ def main() -> int:
     options.add_argument("--json", action="store_true", help="print the result as JSON")
     asked = options.parse_args()
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, force=True)
     for noisy in ("httpx", "tahini"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="tahini-chaos-") as folder, brought_up(Path(folder) / "root") as consortium:

@@ -24,10 +24,10 @@ def serve(
 ) -> None:
     """Serve the issuer until interrupted. Starts only with TAHINI_ENVIRONMENT=development."""
     from consent.identity.devissuer import create_issuer
-    from consent.serving import run
+    from consent.serving import Listening, run
 
     url = f"http://127.0.0.1:{port}"
     served = create_issuer(url)
     where = {"issuer": url, "jwks_uri": f"{url}/jwks.json", "authorize": f"{url}/authorize"}
     say(where if as_json else f"issuer {url}, keys at {where['jwks_uri']}; anybody can log in as anybody", as_json)
-    run(served, "127.0.0.1", port)
+    run(served, Listening(port=port))
