@@ -11,6 +11,7 @@ ROOMS = {
     "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
     "up": ("demo.up_cli", "Start a whole consortium on this machine: real processes, real TLS."),
     "down": ("demo.down_cli", "Stop it."),
+    "doctor": ("demo.doctor_cli", "Check everything that must be in order, and say what to do."),
     "registry": ("consent.cli", "Run the consent registry."),
     "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
@@ -24,6 +25,7 @@ ROOMS = {
     "budget": ("clients.budget_cli", "What campaigns cost a lender's borrowers, and what is left."),
     "privacy": ("demo.privacy_cli", "Attack the installed build with canaries."),
     "consents": ("clients.consents_cli", "Keep a lender's copy of its borrowers' consents in step."),
+    "ca": ("fleet.ca_cli", "Make a consortium's certificate authority, and certificates."),
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 

@@ -18,6 +18,7 @@ from clients.errors import GateClosed, NodeError, StoreFailed
 from clients.node import Node
 from clients.releases import join, release
 from consent.errors import ConsentError
+from consent.log_client import RESTART_PATIENCE_S
 from credit.errors import FeatureError, ModelError
 from credit.questions import Packed, arrays_from_bytes
 from crypto.errors import CryptoError
@@ -73,7 +74,8 @@ def on_release(message: Message, context: Context) -> Message:
         request = message.content.config_records["request"]
         arrays = arrays_from_bytes(bytes(request["arrays"]))  # type: ignore[arg-type]
         node = _open_node(context)
-        words = release(node, str(request["token"]), Packed(str(request["binning"]), str(request["pairs"]), arrays))
+        packed = Packed(str(request["binning"]), str(request["pairs"]), arrays)
+        words = release(node, str(request["token"]), packed, RESTART_PATIENCE_S)
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     answer = ConfigRecord({"lender": node.lender, "words": words.astype("<u8").tobytes()})

@@ -131,10 +131,12 @@ class Node:
         path = self.home / CA_FILE
         return path if path.exists() else None
 
-    def registry(self) -> RegistryClient:
+    def registry(self, patience_s: float = 0.0) -> RegistryClient:
         heads, url = HeadStore(self.home / HEAD_FILE), self.settings.registry_url
         http = http_client(url, self.authority)
-        return RegistryClient(url, self.consortium, self.lender, self.auth_key, heads, http)
+        client = RegistryClient(url, self.consortium, self.lender, self.auth_key, heads, http)
+        client.patience_s = patience_s
+        return client
 
     @contextmanager
     def naming(self, workers: int | None = None) -> Iterator[NamingClient]:

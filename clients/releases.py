@@ -71,12 +71,13 @@ class Peers:
         return cls(keys)
 
 
-def release(node: Node, request_token: str, packed: Packed) -> Words:
+def release(node: Node, request_token: str, packed: Packed, patience_s: float = 0.0) -> Words:
     """Answer one release request of the coordinator.
 
     Args:
         request_token: the coordinator's signed ReleaseRequest.
         packed: the question that it asks, by hash.
+        patience_s: how long to wait for a registry that is not there.
 
     Returns:
         masked words; alone uniformly random, in the sum over all lenders of the attempt exact.
@@ -109,7 +110,7 @@ def release(node: Node, request_token: str, packed: Packed) -> Words:
     registry = registry_from(campaign.features, f"campaign {campaign.id}")
     asked = Question.unpack(request.kind, packed)
     task = task_of(registry, campaign.model, campaign.mechanism, request.release, asked, population)
-    client = node.registry()
+    client = node.registry(patience_s)
     try:
         batch = Gate(node, campaign, approval, client).open(request, planned.charge)
     finally:

@@ -117,7 +117,7 @@ class NodeService:
             answer(address, token, app, lambda bundle, stated: check_bundle(node, bundle, stated))
 
         try:
-            Executor(address, secret, TASKS, work, self._look_after).run()
+            Executor(address, secret, TASKS, work, self._look_after, self._give_up).run()
         finally:
             if self._supernode is not None and self._supernode.poll() is None:
                 self._supernode.send_signal(signal.SIGTERM)
@@ -125,6 +125,11 @@ class NodeService:
                     self._supernode.wait(5)
                 except subprocess.TimeoutExpired:
                     self._supernode.kill()
+
+    def _give_up(self, _: str) -> None:
+        """A task's process is gone: its SuperNode would wait a minute for the answer, and hear nothing else."""
+        if self._supernode is not None:
+            self._supernode.terminate()
 
     def _look_after(self) -> None:
         """Start the SuperNode, again if it died; say that this process lives."""

@@ -114,3 +114,7 @@ class AuditFailed(ConsentError):
 
 class BadSettings(ConsentError):
     """A service's settings are not whole; the message says which of file, environment and flag to look at."""
+
+
+class CertificateRefused(ConsentError):
+    """A certificate cannot be read, or does not fit its key."""

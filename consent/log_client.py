@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import ssl
+import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 
 T = TypeVar("T")
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+RESTART_PATIENCE_S, ASK_AGAIN_S = 10.0, 0.25
+"""What a service that was killed takes to be started again, and more."""
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
 def trusted_authorities() -> ssl.SSLContext:
@@ -104,24 +108,34 @@ class LogClient:
 
     # --- transport
 
+    patience_s = 0.0
+    """How long to go on asking while nobody is there, for callers who can wait until it was started again. What may
+    have been heard is asked again only if it changes nothing."""
+
     def _authorization(self, _method: str, _target: str, _content: bytes) -> dict[str, str]:
         """Headers that say who is calling: nobody in particular."""
         return {}
 
     def _send(self, method: str, target: str, body: Any = None) -> httpx.Response:
         content = b"" if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        headers |= self._authorization(method, target, content)
-        try:
-            response = self._http.request(method, target, content=content, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryUnavailable(
-                f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
-                "nothing was acknowledged"
-            ) from error
-        if response.is_success:
-            return response
-        raise _refusal(response)
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            headers |= self._authorization(method, target, content)
+            try:
+                response = self._http.request(method, target, content=content, headers=headers)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                again = isinstance(error, NEVER_SENT) or (method == "GET" and isinstance(error, httpx.TransportError))
+                if again and time.monotonic() + ASK_AGAIN_S < deadline:
+                    time.sleep(ASK_AGAIN_S)
+                    continue
+                raise RegistryUnavailable(
+                    f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
+                    "nothing was acknowledged"
+                ) from error
+            if response.is_success:
+                return response
+            raise _refusal(response)
 
     def _checked(self, read: Callable[[], T]) -> T:
         """An answer that does not verify is the same as no answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from starlette.applications import Starlette
 
+from consent.certificates import RenewingContext, keep_renewing
 from consent.cli_support import MOST_WORKERS, opened
 from consent.errors import ConsentError
 from consent.journal import keep_journal
@@ -27,6 +29,7 @@ from consent.metrics import FOLDER_VARIABLE, Endpoint, expose
 from consent.registry import Registry
 from consent.settings import HomeSettings
 
+logger = logging.getLogger("tahini.service")
 SWITCH_INTERVAL_S = 0.0005
 """A commit gives up the interpreter at every step that waits for the disk. With Python's five milliseconds it would get
 it back only that much later each time, while requests are being parsed."""
@@ -151,9 +154,14 @@ def serve_app(app: FastAPI | Starlette, config: uvicorn.Config, sockets: Sequenc
     """Serve ``app`` until a signal. Returns after an orderly end; the caller then closes what the app used.
 
     Raises:
-        ConsentError: the address cannot be listened on, or the app did not start.
+        ConsentError: the address cannot be listened on, or the app did not start. CertificateRefused.
     """
     config.app = app
+    if config.ssl_certfile is not None and config.ssl_keyfile is not None:
+        tls = RenewingContext(Path(config.ssl_certfile), Path(config.ssl_keyfile))
+        config.load()
+        config.ssl = tls.context
+        keep_renewing(tls, logger.info)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     server = uvicorn.Server(config)
 

@@ -63,8 +63,11 @@ class Executor:
     work: Work
     between: Callable[[], None] = lambda: None
     """Called again and again between tasks; must not take long."""
+    failed: Callable[[str], None] = lambda _: None
+    """Called with the token of a task whose child ended without finishing it, however that came about."""
     _pace: Pace = field(default_factory=lambda: Pace(QUICK_S, IDLE_S), init=False)
-    _children: set[int] = field(default_factory=set, init=False)
+    _children: dict[int, str] = field(default_factory=dict, init=False)
+    """Each with its token."""
     _stopping: bool = field(default=False, init=False)
 
     def run(self) -> None:
@@ -101,9 +104,10 @@ class Executor:
         for child in tuple(self._children):
             pid, status = os.waitpid(child, os.WNOHANG)
             if pid:
-                self._children.discard(pid)
+                token = self._children.pop(pid)
                 if status:
                     logger.warning("a task ended with status %d", status)
+                    self.failed(token)
 
     def _start(self, token: str) -> None:
         sys.stdout.flush()
@@ -111,7 +115,7 @@ class Executor:
         parent = os.getpid()
         child = os.fork()
         if child:
-            self._children.add(child)
+            self._children[child] = token
             return
         code = 1
         try:

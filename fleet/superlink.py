@@ -31,9 +31,9 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 from flwr.superlink.servicer.control import control_handlers
 
+from consent.certificates import RenewingContext
 from fleet.errors import FleetError
 from fleet.keys import superlink_key
-from fleet.tls import RenewingContext
 
 FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
 START_S = 20.0
@@ -84,7 +84,7 @@ class SuperLink:
     _servers: list[uvicorn.Server] = field(default_factory=list, init=False)
 
     def start(self) -> None:
-        """Open both doors; raises FleetError when a port is taken or a certificate is not in order."""
+        """Open both doors; raises FleetError when a port is taken, CertificateRefused for the certificate."""
         self._tls = RenewingContext(self.certificate, self.key)
         inner = _listening("127.0.0.1", 0)
         self.runtime_port = int(inner.getsockname()[1])
@@ -135,7 +135,7 @@ class SuperLink:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def refresh(self) -> bool:
-        """Whether a renewed certificate was taken; raises FleetError."""
+        """Whether a renewed certificate was taken; raises CertificateRefused."""
         return self._tls.refresh()
 
     # --- who may connect

@@ -1,7 +1,9 @@
 """Flower's SuperNode as a process of its own: ``python -m fleet.supernode SETTINGS.json``.
 
-It is Flower's own, with one constant changed: while a campaign runs it looks for messages five times a second instead
-of every three seconds, which would be most of a round. It holds the fleet key and reaches out to the SuperLink; nothing
+It is Flower's own, with two constants changed: while a campaign runs it looks for messages five times a second instead
+of every three seconds, which would be most of a round; and it says every few seconds that it lives, so that one that was
+killed is let in again after twenty seconds instead of a minute (the SuperLink takes no second node of one key, until the
+first has been silent). It holds the fleet key and reaches out to the SuperLink; nothing
 reaches in but the executor on this machine, over loopback and by a secret.
 """
 
@@ -20,6 +22,8 @@ from fleet.processes import die_with
 LOOKING_S, WAITING_S = 3.0, 0.5
 """Flower's pauses: until it looks for messages again, and until it looks whether the answer is there."""
 WAITED_S = 0.05
+HEARTBEAT_S = 10.0
+"""The least that the SuperLink takes; a node that is silent for two of these is gone."""
 pace = Pace(quick=0.2, idle=1.0)
 
 
@@ -49,11 +53,16 @@ def _often(seconds: float) -> None:
 def main() -> None:
     settings = SuperNodeSettings.model_validate_json(Path(sys.argv[1]).read_text())
     die_with(settings.parent)
-    from flwr.supernode import start_client_internal
+    from flwr.supercore import heartbeat
+    from flwr.supernode import fleet_http_connection, start_client_internal
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
     if not hasattr(start_client_internal, "time"):
         sys.exit("tahini: this Flower keeps time differently; fleet/supernode.py must be looked at")
+    for module in (heartbeat, fleet_http_connection):
+        if not hasattr(module, "HEARTBEAT_DEFAULT_INTERVAL"):
+            sys.exit("tahini: this Flower says otherwise that it lives; fleet/supernode.py must be looked at")
+        module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_S
     start_client_internal.time = SimpleNamespace(**{**vars(time), "sleep": _often})
     sys.argv = [
         "flower-supernode", "--superlink", settings.superlink, "--root-certificates", str(settings.root_certificates),

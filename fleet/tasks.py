@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+import httpx
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode, SubStatus
@@ -13,6 +14,7 @@ from flwr.common.serde import context_from_proto, context_to_proto, fab_from_pro
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import Grid
+from flwr.supercore.error import FlowerError
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
@@ -74,6 +76,17 @@ def _task_input(client: RuntimeHttpClient) -> tuple[Message, Context, Fab]:
     )
     message.metadata.__dict__["_message_id"] = tree.object_id
     return message, context, fab_from_proto(found.fab)
+
+
+def give_up(address: str, token: str) -> None:
+    """Say that a task failed whose process is gone: otherwise the runtime waits for minutes until it believes so."""
+    client = runtime_client(address, token)
+    try:
+        client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details="its process ended"))
+    except (httpx.HTTPError, FlowerError) as error:  # it had just said so itself, or the runtime is gone as well
+        logger.info("a task that ended was not given up (%s)", type(error).__name__)
+    finally:
+        client.close()
 
 
 def conduct(address: str, token: str, main: Callable[[Grid, Context], None]) -> None:

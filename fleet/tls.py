@@ -2,13 +2,12 @@
 
 Whoever has certificates of their own uses those; every command takes files. ECDSA on P-256, because every TLS library
 speaks it. Leaf certificates live 90 days and are renewed by issuing them again: servers read them anew when the file
-changes (:func:`renewing_context`), so that nothing is stopped.
+changes (:mod:`consent.certificates`), so that nothing is stopped.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -113,35 +112,3 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def expires_at(certificate: Path) -> datetime:
-    """When a certificate ends; raises FleetError if it cannot be read."""
-    try:
-        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    except (OSError, ValueError) as error:
-        raise FleetError(f"{certificate} is not a certificate ({error})") from error
-
-
-class RenewingContext:
-    """A server's TLS context that takes a renewed certificate without a restart: call :meth:`refresh` now and then."""
-
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._files = (certificate, key)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._loaded = 0
-        self.refresh()
-
-    def refresh(self) -> bool:
-        """Whether a newer certificate was taken. One that does not fit its key is left alone; raises FleetError."""
-        try:
-            newest = max(path.stat().st_mtime_ns for path in self._files)
-            if newest == self._loaded:
-                return False
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)  # one that fails spoils its context
-            self.context.load_cert_chain(*self._files)
-        except (OSError, ssl.SSLError) as error:
-            raise FleetError(f"{self._files[0]} and its key cannot be used ({error})") from error
-        self._loaded = newest
-        return True

@@ -18,6 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from consent.documents import Campaign
 from consent.errors import ConsentError
+from consent.log_client import RESTART_PATIENCE_S
 from consent.schema import now
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
@@ -159,7 +160,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     )
     token = card.sign(coordinator.key)
     replace_file(folder / CARD_FILE, token.encode())
-    client = coordinator.registry()
+    client = coordinator.registry(RESTART_PATIENCE_S)
     try:
         client.log_model(campaign.sha256, card.sha256, token)
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from consent.journal import keep_journal
 from fleet.executor import Executor
 from fleet.processes import die_with
-from fleet.tasks import conduct
+from fleet.tasks import conduct, give_up
 from server.fleet_app import app
 from server.home import SECRET_FILE
 
@@ -19,7 +19,10 @@ def main() -> None:
     keep_journal()
     address = f"127.0.0.1:{port}"
     secret = (home / SECRET_FILE).read_bytes()
-    Executor(address, secret, ("flwr-serverapp",), lambda token: conduct(address, token, app)).run()
+    Executor(
+        address, secret, ("flwr-serverapp",), lambda token: conduct(address, token, app),
+        failed=lambda token: give_up(address, token),
+    ).run()  # fmt: skip
 
 
 if __name__ == "__main__":

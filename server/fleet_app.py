@@ -13,6 +13,7 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from consent.log_client import RESTART_PATIENCE_S
 from server.app import EXPECTED, FlowerFleet, release_card
 from server.desired import Stage, tell, wanted, write_state
 from server.errors import CampaignStopped
@@ -42,7 +43,7 @@ def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
 
     try:
         write_state(folder, Stage.RUNNING)
-        client = coordinator.registry()
+        client = coordinator.registry(RESTART_PATIENCE_S)
         try:
             campaign, active = client.campaign(sha256)
         finally:

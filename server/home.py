@@ -89,9 +89,11 @@ class Coordinator:
         path = self.home / "ca.crt"
         return path if path.exists() else None
 
-    def registry(self) -> RegistryClient:
+    def registry(self, patience_s: float = 0.0) -> RegistryClient:
         heads, url = HeadStore(self.home / "log.head"), self.settings.registry_url
-        return RegistryClient(url, self.consortium, self.id, self.key, heads, http_client(url, self.authority))
+        client = RegistryClient(url, self.consortium, self.id, self.key, heads, http_client(url, self.authority))
+        client.patience_s = patience_s
+        return client
 
     def folder(self, campaign_sha256: str) -> Path:
         """Where a campaign's results go; made if needed."""

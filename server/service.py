@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+from consent.errors import ConsentError
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from fleet.errors import FleetError
@@ -92,7 +93,7 @@ class CoordinatorService:
                 self.coordinator = fresh
                 self._admit(link)
                 logger.info("took a new roster of %d lenders", len(fresh.consortium.lenders))
-        except (FleetError, CoordinatorError, CryptoError) as error:
+        except (ConsentError, FleetError, CoordinatorError, CryptoError) as error:
             logger.warning("what was renewed cannot be used, the old stays: %s", error)
 
     def _keep_executor(self, link: SuperLink) -> None:
@@ -101,6 +102,8 @@ class CoordinatorService:
         if time.monotonic() < self._restart_at:
             return
         self._restart_at = time.monotonic() + RESTART_PAUSE_S
+        for run in self._runs.values():
+            link.end(run)  # it went with its executor
         home = self.coordinator.home
         command = [sys.executable, "-m", "server.executor", str(home), str(link.runtime_port), str(os.getpid())]
         environment = {**os.environ, HOME_VARIABLE: str(home)}

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from consent.certificates import RenewingContext, expires_at
+from consent.errors import CertificateRefused
 from fleet.errors import FleetError
-from fleet.tls import CA_CERT, CA_KEY, LEAF_LIFE, RenewingContext, create_authority, expires_at, issue
+from fleet.tls import CA_CERT, CA_KEY, LEAF_LIFE, create_authority, issue
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_a_certificate_that_does_not_fit_its_key_is_refused_and_the_old_one_stay
     with server(renewing.context) as port:
         first = shown(port, authority / CA_CERT)
         (tmp_path / "registry.crt").write_bytes((tmp_path / "other.crt").read_bytes())
-        with pytest.raises(FleetError, match="cannot be used"):
+        with pytest.raises(CertificateRefused, match="cannot be used"):
             renewing.refresh()
         assert shown(port, authority / CA_CERT) == first
 

@@ -1,0 +1,104 @@
+"""What a doctor looks at in a node's home."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from clients.errors import NodeError, SourceError
+from clients.node import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
+from clients.service import running, signed_bundles
+from clients.source import open_source
+from consent import doctor
+from consent.code import installed_code
+from consent.doctor import Finding, Level, care, found, ill, well
+from consent.errors import ConsentError
+from crypto.errors import CryptoError
+from fleet.errors import FleetError
+from fleet.keys import fleet_key_text
+
+
+def node(home: Path) -> Iterator[Finding]:
+    """Everything that a node needs to take part in a campaign."""
+    yield doctor.disk(home)
+    yield doctor.private_key(home / KEY_FILE)
+    yield _ledger(home)
+    try:
+        opened = Node.open(home)
+    except (NodeError, ConsentError, CryptoError, OSError) as error:
+        yield ill("consortium", error, "join: tahini node join --help")
+        return
+    yield well("consortium", f"{opened.lender!r} of {opened.consortium.name!r}, with the key that it knows")
+    yield _fleet_key(opened)
+    yield _book(opened)
+    yield from doctor.service("registry", opened.settings.registry_url, opened.authority)
+    if opened.settings.naming_url is not None:
+        yield from (f for f in doctor.service("naming service", opened.settings.naming_url, opened.authority)
+                    if f.what != "clock" or f.level is not Level.WELL)  # fmt: skip
+    if opened.settings.superlink is None:
+        yield care("superlink", "the coordinator's is not known", "join again with --superlink")
+    else:
+        yield doctor.handshake("superlink", opened.settings.superlink, opened.authority)
+    yield _approvals(opened)
+    yield _service(home)
+
+
+def _ledger(home: Path) -> Finding:
+    def look() -> str:
+        if not (home / LEDGER_FILE).exists():
+            raise NodeError(f"{LEDGER_FILE} is missing")
+        connection = sqlite3.connect(f"file:{home / LEDGER_FILE}?mode=ro", uri=True)
+        try:
+            (said,) = connection.execute("PRAGMA quick_check").fetchone()
+            (attempts,) = connection.execute("SELECT count(*) FROM releases").fetchone()
+        finally:
+            connection.close()
+        if said != "ok":
+            raise NodeError(f"{LEDGER_FILE}: {said}")
+        return f"{attempts} attempts, no damage"
+
+    try:
+        return found("ledger", look, "restore it from its backup; never start with an empty one")
+    except (NodeError, sqlite3.Error) as error:
+        return ill("ledger", error, "restore it from its backup; an empty one would spend every budget again")
+
+
+def _fleet_key(opened: Node) -> Finding:
+    try:
+        mine = fleet_key_text(opened.home)
+    except FleetError as error:
+        return ill("fleet key", error, "make one: tahini node rotate-fleet-key")
+    if mine != opened.consortium.party(opened.lender).fleet_key:
+        return ill(
+            "fleet key", "it is not the one in the pinned consortium document, so the SuperLink refuses this node",
+            "give membership.jws to the registry's operator, and join again with the document that is signed then",
+        )  # fmt: skip
+    return well("fleet key", "the one that the SuperLink lets in")
+
+
+def _book(opened: Node) -> Finding:
+    try:
+        people = len(open_source(opened.home).people())
+    except (SourceError, NodeError) as error:
+        return ill("data", error, f"import a {BOOK_FILE} (tahini book), or describe a source in data.toml")
+    if not people:
+        return care("data", "nobody is in the data source", "look at it with: tahini node check-data")
+    return well("data", f"{people:,} people")
+
+
+def _approvals(opened: Node) -> Finding:
+    signed = signed_bundles(opened)
+    other = sum(code != installed_code() for code in signed.values())
+    if other:
+        return ill(
+            "approvals", f"{other} of {len(signed)} signed bundles are of other code than is installed",
+            "install the version that was signed, or review and sign anew",
+        )  # fmt: skip
+    return well("approvals", f"{len(signed)} signed bundles are in force, of the installed code")
+
+
+def _service(home: Path) -> Finding:
+    if running(home):
+        return well("service", "said within seconds that it lives")
+    return care("service", "does not run", f"start it: tahini node serve --home {home}")

@@ -1,0 +1,277 @@
+"""What a doctor looks at, and says: one finding each, with what to do. Nothing here changes anything.
+
+This module has what every home shares, and the homes of this room: the registry and the naming service.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from packaging.requirements import Requirement
+
+from consent.certificates import RenewingContext, expires_at
+from consent.cli_support import SERVE_FILE
+from consent.errors import ConsentError
+from consent.log_client import http_client
+from consent.naming import keys as naming
+from consent.registry import CONSORTIUM_FILE, KEY_FILE, LOG_KEY_FILE, open_database
+from consent.requests import CLOCK_SKEW
+from consent.schema import now
+from consent.serving import Listening, NamesListening, RegistryListening
+from consent.storage.database import newest_revision
+from crypto.errors import CryptoError
+from crypto.keys import PublicKey, load_signing_key, read_secret
+
+T = TypeVar("T")
+RENEW_BEFORE = timedelta(days=21)
+LITTLE_DISK, NO_DISK = 2 * 2**30, 100 * 2**20
+TIMEOUT_S = 5.0
+
+
+class Level(StrEnum):
+    WELL = "well"
+    CARE = "care"
+    """It works, and will not for ever."""
+    ILL = "ill"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    level: Level
+    said: str
+    do: str = ""
+
+
+def well(what: str, said: str) -> Finding:
+    return Finding(what, Level.WELL, said)
+
+
+def care(what: str, said: str, do: str) -> Finding:
+    return Finding(what, Level.CARE, said, do)
+
+
+def ill(what: str, said: object, do: str) -> Finding:
+    return Finding(what, Level.ILL, " ".join(str(said).split()), do)
+
+
+def found(what: str, look: Callable[[], str], do: str) -> Finding:
+    """What ``look`` says, or the refusal it raises."""
+    try:
+        return well(what, look())
+    except (ConsentError, CryptoError, OSError, ValueError) as error:
+        return ill(what, error, do)
+
+
+# --- every machine
+
+
+def machine() -> Iterator[Finding]:
+    """Python and every package, against what this version of Tahini asks for."""
+    if sys.version_info < (3, 11):
+        yield ill("python", f"{sys.version.split()[0]} runs this", "install Python 3.11 or newer")
+    wrong = []
+    wanted = [Requirement(text) for text in requires("tahini") or []]
+    wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    for one in wanted:
+        try:
+            installed = version(one.name)
+        except PackageNotFoundError:
+            wrong.append(f"{one.name} is missing")
+            continue
+        if installed not in one.specifier:
+            wrong.append(f"{one.name} is {installed}, not {one.specifier}")
+    if wrong:
+        yield ill("versions", "; ".join(wrong), "install Tahini into an environment of its own: pip install tahini")
+    else:
+        python = ".".join(map(str, sys.version_info[:3]))
+        yield well("versions", f"tahini {version('tahini')} on Python {python}, {len(wanted)} packages as asked for")
+
+
+def disk(home: Path) -> Finding:
+    free = shutil.disk_usage(home).free
+    said = f"{free / 2**30:.1f} GiB free where {home} is"
+    if free < NO_DISK:
+        return ill("disk", said, "make room: ledgers and logs must be written before anything is used")
+    return care("disk", said, "make room soon") if free < LITTLE_DISK else well("disk", said)
+
+
+def private_key(path: Path) -> Finding:
+    def look() -> str:
+        load_signing_key(path)
+        return f"{path.name} is there, and nobody else's to read"
+
+    return found("key", look, f"restore {path} from its backup, for its owner alone (chmod 600)")
+
+
+def certificate(path: Path, key: Path, renewal: str = "tahini ca issue") -> Finding:
+    """Whether a service can show it, and for how long."""
+    try:
+        RenewingContext(path, key)
+        ends = expires_at(path)
+    except ConsentError as error:
+        return ill("certificate", error, f"issue it again, with its key ({renewal})")
+    left = ends - datetime.now(UTC)
+    said = f"{path.name} is valid until {ends:%Y-%m-%d}"
+    if left < timedelta():
+        return ill("certificate", f"{path.name} ended on {ends:%Y-%m-%d}", f"renew it: {renewal}; no restart is needed")
+    return care("certificate", said, f"renew it: {renewal}") if left < RENEW_BEFORE else well("certificate", said)
+
+
+def port(what: str, host: str, number: int) -> Finding:
+    """Whether a service may listen there, or one does already."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, number))
+        except OSError as error:
+            if answers("127.0.0.1" if host in ("0.0.0.0", "::") else host, number):  # noqa: S104 - compared, not bound
+                return well(what, f"something listens at {host}:{number}; if it is not this service, choose another")
+            return ill(
+                what, f"{host}:{number}: {error.strerror}", "choose another port or address, or ask for the right"
+            )
+    return well(what, f"{host}:{number} is free")
+
+
+def answers(host: str, number: int) -> bool:
+    try:
+        socket.create_connection((host, number), TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def handshake(what: str, address: str, authority: Path | None) -> Finding:
+    """Whether a TLS server is reached at host:port, and believed."""
+    host, _, number = address.rpartition(":")
+    context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+    try:
+        with (
+            socket.create_connection((host, int(number)), TIMEOUT_S) as plain,
+            context.wrap_socket(plain, server_hostname=host) as wrapped,
+        ):
+            return well(what, f"{address} answers with {wrapped.version()} and a certificate that is believed")
+    except ssl.SSLCertVerificationError as error:
+        said, do = f"{address}: {error.verify_message}", "compare the authority that was pinned at joining with theirs"
+    except socket.gaierror:
+        said, do = f"{host!r} has no address", "look at the name, and at this machine's DNS"
+    except (OSError, ValueError) as error:
+        said, do = f"{address} does not answer ({error})", "is it running, and does a firewall let this machine out?"
+    return ill(what, said, do)
+
+
+def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
+    """Whether an HTTP service answers and is well, and whether its clock is this machine's."""
+    began = now()
+    try:
+        client = http_client(url, authority)
+        client.timeout = httpx.Timeout(TIMEOUT_S)
+        with client:
+            answer = client.get("/healthz")
+    except (ConsentError, httpx.HTTPError) as error:
+        yield ill(
+            what, f"{url}: {error}", "is it running, is the name right, is its certificate from the pinned authority?"
+        )
+        return
+    if answer.is_success:
+        yield well(what, f"{url} answers, and says it is well")
+    else:
+        yield ill(what, f"{url} answers with {answer.status_code}", "ask its operator; its log says more")
+    try:
+        theirs = parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        yield care("clock", f"{what} does not say what time it is", "compare the clocks by another way")
+        return
+    apart = abs(theirs - began - (now() - began) / 2)
+    said = f"{apart.total_seconds():.0f} s apart from the {what}'s"
+    if apart > CLOCK_SKEW:
+        yield ill("clock", said, f"synchronise it (NTP): above {CLOCK_SKEW.seconds} s signed requests are refused")
+    else:
+        yield well("clock", said)
+
+
+# --- this room's homes
+
+
+def registry(home: Path) -> Iterator[Finding]:
+    """A registry's home."""
+    from consent.documents import Consortium
+
+    yield disk(home)
+    yield private_key(home / KEY_FILE)
+    yield private_key(home / LOG_KEY_FILE)
+
+    def consortium() -> str:
+        signed = Consortium.verify((home / CONSORTIUM_FILE).read_text(), load_signing_key(home / KEY_FILE).public)
+        if load_signing_key(home / LOG_KEY_FILE).public != signed.log.verifier.key:
+            raise ConsentError("the log's key is not the one that the consortium document names")
+        return f"{signed.name!r} with {len(signed.parties)} parties, signed by this registry"
+
+    yield found("consortium", consortium, "restore consortium.jws and the keys from the same backup")
+    yield found("database", lambda: _database(home), "is the database running, and its URL right?")
+    yield from _listens(RegistryListening, home, "port")
+
+
+def _database(home: Path) -> str:
+    database = open_database(home)
+    try:
+        revision = database.revision()
+        if revision != newest_revision():
+            raise ConsentError(
+                f"its schema is at {revision or 'nothing'}, not at {newest_revision()}: start the registry"
+            )
+        return f"{database.dialect} answers, its schema is of this version"
+    finally:
+        database.close()
+
+
+def names(home: Path) -> Iterator[Finding]:
+    """A naming service's home."""
+    yield disk(home)
+    yield private_key(home / naming.KEY_FILE)
+    seeds = naming.Seeds(home / naming.SEEDS)
+
+    def living() -> str:
+        for number in seeds.live:
+            read_secret(home / naming.SEEDS / f"v{number}.seed")
+        return f"versions {', '.join(map(str, seeds.live))} are answered for"
+
+    yield found("seeds", living, "restore the seeds from their backup: without them nobody finds their borrowers again")
+    joined = found("consortium", lambda: naming.NamingHome.open(home).consortium.name, "join: tahini names join")
+    yield joined
+    if joined.level is Level.WELL:
+        yield from service("registry", naming.NamingHome.open(home).settings.registry_url, None)
+    yield from _listens(NamesListening, home, "port")
+
+
+def _listens(kind: type[Listening], home: Path, what: str) -> Iterator[Finding]:
+    try:
+        listening = kind.read(home / SERVE_FILE)
+    except ConsentError as error:
+        yield ill("settings", error, f"mend {home / SERVE_FILE} or the environment")
+        return
+    yield port(what, listening.host, listening.port)
+    if listening.certificate is not None and listening.certificate_key is not None:
+        yield certificate(listening.certificate, listening.certificate_key)
+
+
+def pinned(consortium: Path, registry_key: str) -> str:
+    """For those who joined: whether the pinned document is the registry's."""
+    from consent.client import load_consortium
+
+    signed = load_consortium(consortium, PublicKey.from_text(registry_key))
+    return f"{signed.name!r} with {len(signed.parties)} parties, as the registry signed it"

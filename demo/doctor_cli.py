@@ -1,0 +1,79 @@
+"""``tahini doctor``: look at everything that must be in order, and say what to do about what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from consent.cli_support import refuse_in_one_sentence
+from consent.doctor import Finding, Level
+from consent.errors import ConsentError
+
+app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+MARKS = {Level.WELL: "[green]✓[/]", Level.CARE: "[yellow]![/]", Level.ILL: "[red]✗[/]"}
+Doctor = Callable[[Path], Iterator[Finding]]
+
+
+def _doctors() -> dict[str, Doctor]:
+    """Who looks at a home, by the key file that tells whose it is."""
+    from clients.doctor import node
+    from consent.doctor import names, registry
+    from server.doctor import coordinator
+
+    return {"registry.key": registry, "naming.key": names, "coordinator.key": coordinator, "node.key": node}
+
+
+def homes(under: Path) -> list[tuple[Path, Doctor]]:
+    """The home at ``under``, or all homes below it, as in a workspace."""
+    doctors = _doctors()
+    folders = [under, *sorted(under.glob("*")), *sorted(under.glob("*/*"))]
+    return [(folder, doctors[name]) for folder in folders for name in doctors if (folder / name).is_file()]
+
+
+@app.command(
+    epilog="Examples: `tahini doctor` (this machine alone) · `tahini doctor --home aspen` · `tahini doctor --home "
+    "workspace/up --json`; exit code 1 if anything is ill"
+)
+@refuse_in_one_sentence
+def doctor(
+    home: Annotated[
+        list[Path] | None, typer.Option(help="A home, or a folder with several; again for more.", exists=True)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Check versions, keys, certificates, clock, ports, database, data and connections. Changes nothing."""
+    from consent.doctor import machine
+
+    looked = [("this machine", list(machine()))]
+    for under in home or []:
+        here = homes(under)
+        if not here:
+            raise ConsentError(f"there is no home of a registry, naming service, coordinator or node in {under}")
+        for folder, look in here:
+            with Console(stderr=True).status(f"looking at {folder}"):
+                looked.append((str(folder), list(look(folder))))
+    findings = [finding for _, group in looked for finding in group]
+    if as_json:
+        told = [{"where": where, **asdict(finding)} for where, group in looked for finding in group]
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        _show(looked)
+    if any(finding.level is Level.ILL for finding in findings):
+        raise typer.Exit(1)
+
+
+def _show(looked: list[tuple[str, list[Finding]]]) -> None:
+    console = Console()
+    for where, group in looked:
+        table = Table(title=where, title_justify="left", title_style="bold", box=None, show_header=False)
+        for finding in group:
+            said = finding.said if not finding.do else f"{finding.said}\n→ {finding.do}"
+            table.add_row(MARKS[finding.level], finding.what, said)
+        console.print(table)
