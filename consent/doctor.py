@@ -82,8 +82,6 @@ def found(what: str, look: Callable[[], str], do: str) -> Finding:
 
 def machine() -> Iterator[Finding]:
     """Python and every package, against what this version of Tahini asks for."""
-    if sys.version_info < (3, 11):
-        yield ill("python", f"{sys.version.split()[0]} runs this", "install Python 3.11 or newer")
     wrong = []
     wanted = [Requirement(text) for text in requires("tahini") or []]
     wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]

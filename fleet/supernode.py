@@ -1,10 +1,10 @@
 """Flower's SuperNode as a process of its own: ``python -m fleet.supernode SETTINGS.json``.
 
-It is Flower's own, with two constants changed: while a campaign runs it looks for messages five times a second instead
-of every three seconds, which would be most of a round; and it says every few seconds that it lives, so that one that was
-killed is let in again after twenty seconds instead of a minute (the SuperLink takes no second node of one key, until the
-first has been silent). It holds the fleet key and reaches out to the SuperLink; nothing
-reaches in but the executor on this machine, over loopback and by a secret.
+It is Flower's own, with two constants changed. While a campaign runs it looks for messages five times a second instead
+of every three seconds, which would be most of a round. And it says every few seconds that it lives, so that one that
+was killed is let in again after twenty seconds instead of a minute: the SuperLink takes no second node of one key until
+the first has been silent. It holds the fleet key and reaches out to the SuperLink; nothing reaches in but the executor
+on this machine, over loopback and by a secret.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
     for module in (heartbeat, fleet_http_connection):
         if not hasattr(module, "HEARTBEAT_DEFAULT_INTERVAL"):
             sys.exit("tahini: this Flower says otherwise that it lives; fleet/supernode.py must be looked at")
-        module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_S
+        vars(module)["HEARTBEAT_DEFAULT_INTERVAL"] = HEARTBEAT_S
     start_client_internal.time = SimpleNamespace(**{**vars(time), "sleep": _often})
     sys.argv = [
         "flower-supernode", "--superlink", settings.superlink, "--root-certificates", str(settings.root_certificates),
