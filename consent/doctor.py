@@ -5,6 +5,7 @@ This module has what every home shares, and the homes of this room: the registry
 
 from __future__ import annotations
 
+import errno
 import shutil
 import socket
 import ssl
@@ -26,7 +27,14 @@ from consent.cli_support import SERVE_FILE
 from consent.errors import ConsentError
 from consent.log_client import http_client
 from consent.naming import keys as naming
-from consent.registry import CONSORTIUM_FILE, KEY_FILE, LOG_KEY_FILE, open_database
+from consent.registry import (
+    CONSORTIUM_FILE,
+    DATABASE_FILE,
+    DATABASE_URL_FILE,
+    KEY_FILE,
+    LOG_KEY_FILE,
+    open_database,
+)
 from consent.requests import CLOCK_SKEW
 from consent.schema import now
 from consent.serving import Listening, NamesListening, RegistryListening
@@ -137,20 +145,10 @@ def port(what: str, host: str, number: int) -> Finding:
         try:
             trial.bind((host, number))
         except OSError as error:
-            if answers("127.0.0.1" if host in ("0.0.0.0", "::") else host, number):  # noqa: S104 - compared, not bound
+            if error.errno == errno.EADDRINUSE:
                 return well(what, f"something listens at {host}:{number}; if it is not this service, choose another")
-            return ill(
-                what, f"{host}:{number}: {error.strerror}", "choose another port or address, or ask for the right"
-            )
+            return ill(what, f"{host}:{number}: {error.strerror}", "choose another port or address")
     return well(what, f"{host}:{number} is free")
-
-
-def answers(host: str, number: int) -> bool:
-    try:
-        socket.create_connection((host, number), TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def handshake(what: str, address: str, authority: Path | None) -> Finding:
@@ -225,6 +223,8 @@ def registry(home: Path) -> Iterator[Finding]:
 
 
 def _database(home: Path) -> str:
+    if not (home / DATABASE_URL_FILE).exists() and not (home / DATABASE_FILE).exists():
+        raise ConsentError(f"there is neither {DATABASE_FILE} nor {DATABASE_URL_FILE}")  # to open one would make it
     database = open_database(home)
     try:
         revision = database.revision()

@@ -18,6 +18,8 @@ from consent.errors import ConsentError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 MARKS = {Level.WELL: "[green]✓[/]", Level.CARE: "[yellow]![/]", Level.ILL: "[red]✗[/]"}
+KEY_SIZE = 32
+"""Of a key that signs documents; a certificate's key of the same name is larger."""
 Doctor = Callable[[Path], Iterator[Finding]]
 
 
@@ -31,10 +33,14 @@ def _doctors() -> dict[str, Doctor]:
 
 
 def homes(under: Path) -> list[tuple[Path, Doctor]]:
-    """The home at ``under``, or all homes below it, as in a workspace."""
+    """The home at ``under``; else all homes below it, as in a workspace."""
     doctors = _doctors()
-    folders = [under, *sorted(under.glob("*")), *sorted(under.glob("*/*"))]
-    return [(folder, doctors[name]) for folder in folders for name in doctors if (folder / name).is_file()]
+    here = [(under, look) for name, look in doctors.items() if (under / name).is_file()]
+    below = [*sorted(under.glob("*")), *sorted(under.glob("*/*"))]
+    return here or [
+        (folder, look) for folder in below for name, look in doctors.items()
+        if (folder / name).is_file() and (folder / name).stat().st_size == KEY_SIZE
+    ]  # fmt: skip
 
 
 @app.command(
