@@ -14,7 +14,7 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.errors import GateClosed, NodeError, StoreFailed
+from clients.errors import GateClosed, NodeError, NotApproved, StoreFailed
 from clients.node import Node
 from clients.releases import join, release
 from consent.errors import ConsentError
@@ -27,7 +27,7 @@ SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
 """In a simulation, the JSON list of node homes by partition."""
 HOME_VARIABLE = "TAHINI_NODE_HOME"
 """The home of the one node that this process serves."""
-SAYABLE = (GateClosed, ConsentError, CryptoError, FeatureError, ModelError, StoreFailed)
+SAYABLE = (GateClosed, NotApproved, ConsentError, CryptoError, FeatureError, ModelError, StoreFailed)
 UNSAID = "a lender's node cannot take part in this release; its operator finds the reason in the node's log"
 logger = logging.getLogger("tahini.node")
 

@@ -39,7 +39,7 @@ def node(home: Path) -> Iterator[Finding]:
     if opened.settings.superlink is None:
         yield care("superlink", "the coordinator's is not known", "join again with --superlink")
     else:
-        yield doctor.handshake("superlink", opened.settings.superlink, opened.authority)
+        yield doctor.reached("superlink", opened.settings.superlink, opened.authority)
     yield _approvals(opened)
     yield _service(home)
 

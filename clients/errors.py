@@ -15,3 +15,7 @@ class StoreFailed(NodeError):
 
 class SourceError(NodeError):
     """The loan book cannot be read or does not fit its registry."""
+
+
+class NotApproved(NodeError):
+    """This node's own operator has not signed it, or rejected it. Nothing in that is about anybody's row."""

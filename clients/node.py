@@ -16,7 +16,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from clients.consents import Consents
-from clients.errors import NodeError
+from clients.errors import NodeError, NotApproved
 from clients.store import NodeStore
 from consent.client import HeadStore, RegistryClient, load_consortium
 from consent.code import installed_code
@@ -163,15 +163,15 @@ class Node:
         """A campaign that this node's own operator approved; both signatures are checked again.
 
         Raises:
-            NodeError: it was not approved here. SignatureError: a file was altered.
+            NotApproved: it was not approved here, or was rejected. SignatureError: a file was altered.
         """
         if (self.home / "approved" / f"{sha256}.rejected.json").exists():
-            raise NodeError(f"the operator of {self.lender!r} takes no part in campaign {sha256[:12]}…")
+            raise NotApproved(f"the operator of {self.lender!r} takes no part in campaign {sha256[:12]}…")
         try:
             campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text()
             approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text()
         except OSError as error:
-            raise NodeError(f"the operator of {self.lender!r} has not approved campaign {sha256[:12]}…") from error
+            raise NotApproved(f"the operator of {self.lender!r} has not approved campaign {sha256[:12]}…") from error
         campaign = Campaign.verify(campaign_token, self.consortium.one(Role.COORDINATOR).key)
         approval = Approval.verify(approval_token, self.key.public)
         if campaign.sha256 != sha256 or approval.campaign_sha256 != sha256:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -151,23 +150,19 @@ def port(what: str, host: str, number: int) -> Finding:
     return well(what, f"{host}:{number} is free")
 
 
-def handshake(what: str, address: str, authority: Path | None) -> Finding:
-    """Whether a TLS server is reached at host:port, and believed."""
-    host, _, number = address.rpartition(":")
-    context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+def reached(what: str, address: str, authority: Path | None) -> Finding:
+    """Whether a TLS server is reached at host:port and believed, through a proxy where the environment names one."""
     try:
-        with (
-            socket.create_connection((host, int(number)), TIMEOUT_S) as plain,
-            context.wrap_socket(plain, server_hostname=host) as wrapped,
-        ):
-            return well(what, f"{address} answers with {wrapped.version()} and a certificate that is believed")
-    except ssl.SSLCertVerificationError as error:
-        said, do = f"{address}: {error.verify_message}", "compare the authority that was pinned at joining with theirs"
-    except socket.gaierror:
-        said, do = f"{host!r} has no address", "look at the name, and at this machine's DNS"
-    except (OSError, ValueError) as error:
-        said, do = f"{address} does not answer ({error})", "is it running, and does a firewall let this machine out?"
-    return ill(what, said, do)
+        client = http_client(f"https://{address}", authority)
+        client.timeout = httpx.Timeout(TIMEOUT_S)
+        with client:
+            client.get("/")
+    except (ConsentError, httpx.HTTPError, httpx.InvalidURL) as error:
+        return ill(
+            what, f"{address}: {error}",
+            "is it running, is the name right, does a firewall let this machine out, is its authority the pinned one?",
+        )  # fmt: skip
+    return well(what, f"{address} answers with a certificate that is believed")
 
 
 def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:

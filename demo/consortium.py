@@ -59,8 +59,8 @@ class Founded:
             clients.node.join(self.node_home(lender.id), settings, self.token)
         coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
         if superlink is not None:
-            port = int(superlink.rpartition(":")[2])
-            coordinator = coordinator.model_copy(update={"host": "127.0.0.1", "port": port})
+            host, _, port = superlink.rpartition(":")
+            coordinator = coordinator.model_copy(update={"host": host, "port": int(port)})
         server.home.join(self.coordinator_home, coordinator, self.token)
 
     def auditor(self, url: str) -> RegistryClient:
@@ -85,10 +85,12 @@ def found(
     delta: float,
     witness_urls: Mapping[str, str] | None = None,
     cover_rate: float = DEFAULT_COVER_RATE,
+    database: str | None = None,
 ) -> Founded:
     """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total.
 
-    Every lender whose witness has an address in ``witness_urls`` witnesses the log; more than half must cosign.
+    The registry's database is SQLite, or the PostgreSQL one at ``database``. Every lender whose witness has an address
+    in ``witness_urls`` witnesses the log; more than half must cosign.
     """
     witness_urls = witness_urls or {}
     registry_key, log_key = consent.registry.create_home(root / "registry")
@@ -127,5 +129,5 @@ def found(
         max_delta=delta,
         cover_rate=cover_rate,
     )
-    token = consent.registry.found(root / "registry", consortium)
+    token = consent.registry.found(root / "registry", consortium, database)
     return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient)

@@ -14,8 +14,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -32,7 +32,6 @@ from fleet.processes import free_port
 from fleet.tls import CA_CERT, create_authority, issue
 
 DELTA, EPSILON = 1e-5, 8.0
-HOSTS = ["127.0.0.1", "localhost"]
 PROCESSES_FILE = "processes.json"
 QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 STOP_S = 15.0
@@ -48,6 +47,8 @@ class Process:
     ready: str = ""
     """URL that answers when it is ready; a node has none."""
     pid: int = 0
+    inside: tuple[str, ...] = ()
+    """A command that runs it elsewhere, for instance in a network namespace, and becomes it."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,35 @@ class Local:
     borrowers: tuple[Borrower, ...]
 
 
-def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> Local:
+@dataclass(frozen=True)
+class Place:
+    """Where a consortium runs, if not all of it on loopback and in files."""
+
+    host: str = "127.0.0.1"
+    """Address of the services."""
+    database: str | None = None
+    """The registry's, a postgresql:// URL; SQLite without one."""
+    inside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Commands that lenders' nodes run inside, by lender."""
+
+
+def up(root: Path, loans: Loans, lenders: int, seed: int, view: View, place: Place | None = None) -> Local:
     """Found a consortium under ``root``, start everybody, name and ask its borrowers.
 
     Raises:
         DemoError: a process did not start; what had started is stopped.
     """
+    place = place or Place()
     view.begin("Found the consortium")
     parts = split(loans, lenders, seed)
     ports = {name: free_port() for name in ("registry", "naming", "witnesses", "superlink")}
-    url, naming, witnesses = (f"https://127.0.0.1:{ports[name]}" for name in ("registry", "naming", "witnesses"))
-    founded = found(root, list(parts.lenders), EPSILON, DELTA, {name: f"{witnesses}/{name}" for name in parts.lenders})
-    founded.connect(url, naming, f"127.0.0.1:{ports['superlink']}")
-    authority = _certificates(founded)
+    url, naming, witnesses = (f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses"))
+    founded = found(
+        root, list(parts.lenders), EPSILON, DELTA, {name: f"{witnesses}/{name}" for name in parts.lenders},
+        database=place.database,
+    )  # fmt: skip
+    founded.connect(url, naming, f"{place.host}:{ports['superlink']}")
+    authority = _certificates(founded, place.host)
     os.environ["SSL_CERT_FILE"] = str(authority)
     view.end(f"{len(founded.consortium.parties)} parties with keys, one certificate authority")
 
@@ -80,7 +97,7 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> Local:
     (root / "logs").mkdir()
     started: list[Process] = []
     try:
-        for process in _services(founded, ports):
+        for process in _services(founded, ports, place.host):
             started.append(start(root, process))
             keep(root, started)
         for process in started:
@@ -92,7 +109,7 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> Local:
         asked = bool(loans.registry.sensitive())
         notice, borrowers = ask_everybody(founded, url, people, EPSILON, seed, asked, view)
         view.begin("Start the coordinator and the nodes")
-        for process in _fleet(founded):
+        for process in _fleet(founded, place.inside):
             started.append(start(root, process))
             keep(root, started)
         _wait_for_nodes(root, founded)
@@ -103,11 +120,11 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: View) -> Local:
     return Local(founded, tuple(started), notice, tuple(borrowers))
 
 
-def _certificates(founded: Founded) -> Path:
+def _certificates(founded: Founded, host: str) -> Path:
     authority = create_authority(founded.root / "ca", founded.consortium.name)
     tls = founded.root / "tls"
     for name in ("registry", "naming", "witnesses", "coordinator"):
-        issue(founded.root / "ca", tls, name, HOSTS)
+        issue(founded.root / "ca", tls, name, [host, "localhost"])
     shutil.copyfile(tls / "coordinator.crt", founded.coordinator_home / "coordinator.crt")
     shutil.copyfile(tls / "coordinator.key", founded.coordinator_home / "coordinator.tls.key")
     homes = [founded.coordinator_home, *(founded.node_home(lender.id) for lender in founded.consortium.lenders)]
@@ -116,10 +133,12 @@ def _certificates(founded: Founded) -> Path:
     return authority
 
 
-def _services(founded: Founded, ports: dict[str, int]) -> Iterator[Process]:
+def _services(founded: Founded, ports: dict[str, int], host: str) -> Iterator[Process]:
     def shown(name: str) -> tuple[str, ...]:
         tls = founded.root / "tls"
         return (
+            "--host",
+            host,
             "--port",
             str(ports[name]),
             "--certificate",
@@ -133,14 +152,15 @@ def _services(founded: Founded, ports: dict[str, int]) -> Iterator[Process]:
     yield Process("witnesses", ("witness", "serve", *named, *shown("witnesses")))
     registry, naming = str(founded.registry_home), str(founded.naming_home)
     for name, room, home in (("registry", "registry", registry), ("naming", "names", naming)):
-        ready = f"https://127.0.0.1:{ports[name]}/healthz"
+        ready = f"https://{host}:{ports[name]}/healthz"
         yield Process(name, (room, "serve", "--home", home, *shown(name)), ready)
 
 
-def _fleet(founded: Founded) -> Iterator[Process]:
+def _fleet(founded: Founded, inside: Mapping[str, tuple[str, ...]]) -> Iterator[Process]:
     yield Process("coordinator", ("coordinator", "serve", "--home", str(founded.coordinator_home)))
     for lender in founded.consortium.lenders:
-        yield Process(lender.id, ("node", "serve", "--home", str(founded.node_home(lender.id))))
+        home = str(founded.node_home(lender.id))
+        yield Process(lender.id, ("node", "serve", "--home", home), inside=inside.get(lender.id, ()))
 
 
 def start(root: Path, process: Process) -> Process:
@@ -148,8 +168,8 @@ def start(root: Path, process: Process) -> Process:
     environment = {**os.environ, **QUIET, **DEVELOPMENT, "SSL_CERT_FILE": str(root / "ca" / CA_CERT)}
     with (root / "logs" / f"{process.name}.log").open("a") as log:
         running = subprocess.Popen(
-            [sys.executable, "-m", "tahini", *process.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True, env=environment,
+            [*process.inside, sys.executable, "-m", "tahini", *process.arguments],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
         )  # fmt: skip
     return replace(process, pid=running.pid)
 
@@ -163,7 +183,7 @@ def processes(root: Path) -> list[Process]:
     """What :func:`up` started; raises DemoError if ``root`` is no such workspace."""
     try:
         found = json.loads((root / PROCESSES_FILE).read_text())
-        return [Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"])) for p in found]
+        return [Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"]), tuple(p["inside"])) for p in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DemoError(f"{root} is not the workspace of a consortium that was started with tahini up") from error
 

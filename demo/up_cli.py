@@ -13,6 +13,7 @@ from clients.errors import NodeError
 from consent.cli_support import refuse_in_one_sentence
 from consent.errors import ConsentError
 from credit.errors import FeatureError
+from crypto.keys import read_secret
 from demo.errors import DemoError
 from demo.loans import default_loans, read_loans
 from fleet.errors import FleetError
@@ -31,6 +32,9 @@ def up(
     lenders: Annotated[int, typer.Option(help="How many lenders.", min=2, max=10)] = 3,
     rows: Annotated[int | None, typer.Option(help="Use so many loans only.", min=100)] = None,
     seed: Annotated[int, typer.Option(help="Fixes who has which loan; never noise or keys.")] = 8,
+    database: Annotated[
+        Path | None, typer.Option(help="File with the registry's postgresql:// URL; SQLite without it.", exists=True)
+    ] = None,
 ) -> None:
     """Found a consortium, start registry, naming service, witnesses, SuperLink and nodes, and ask the borrowers.
 
@@ -38,6 +42,7 @@ def up(
     """
     import tomli_w
 
+    from demo.local import Place
     from demo.local import up as start
     from demo.view import LiveView
 
@@ -50,8 +55,9 @@ def up(
         if rows is not None:
             loans = replace(loans, table=loans.table.head(rows))
         console = Console()
+        place = Place(database=None if database is None else read_secret(database).decode().strip())
         with LiveView(console) as view:
-            running = start(workspace, loans, lenders, seed, view)
+            running = start(workspace, loans, lenders, seed, view, place)
         registry = loans.registry.model_dump(mode="json", exclude_none=True)
         (workspace / "features.toml").write_text(tomli_w.dumps(registry))
     except (DemoError, NodeError, FeatureError, FleetError) as error:

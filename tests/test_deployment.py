@@ -1,4 +1,4 @@
-"""The real thing: registry, witnesses, SuperLink with TLS and node authentication, nodes, each a process of its own.
+"""The real thing: registry on PostgreSQL, witnesses, SuperLink with TLS and node authentication, nodes, all processes.
 
 One consortium, brought up once; every test uses the commands that people use.
 """
@@ -15,15 +15,15 @@ from support.effort import slow
 
 from clients.node import Node
 from consent.documents import Campaign
-from demo.local import is_running, processes
+from demo.local import Place, is_running, processes
 from server.desired import Stage, events
 
 pytestmark = slow
 
 
 @pytest.fixture(scope="module")
-def consortium(tmp_path_factory):
-    with brought_up(tmp_path_factory.mktemp("up") / "root") as opened:
+def consortium(tmp_path_factory, postgresql):
+    with brought_up(tmp_path_factory.mktemp("up") / "root", Place(database=postgresql())) as opened:
         yield opened
 
 

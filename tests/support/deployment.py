@@ -19,7 +19,7 @@ from clients.store import LedgerLine
 from consent.documents import Role
 from credit.models import CreditModel
 from demo.loans import default_loans
-from demo.local import Local, is_running, keep, processes, start, up
+from demo.local import Local, Place, is_running, keep, processes, start, up
 from demo.local import down as down_again
 from server.card import ModelCard
 from server.desired import Stage, State, events, read_state
@@ -129,10 +129,10 @@ class Consortium:
 
 
 @contextmanager
-def brought_up(root: Path, **more: object) -> Iterator[Consortium]:
+def brought_up(root: Path, place: Place | None = None) -> Iterator[Consortium]:
     loans = default_loans()
     before = os.environ.get("SSL_CERT_FILE")
-    local = up(root, replace(loans, table=loans.table.head(ROWS)), len(LENDERS), 8, Silent(), **more)
+    local = up(root, replace(loans, table=loans.table.head(ROWS)), len(LENDERS), 8, Silent(), place)
     try:
         (root / "features.toml").write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)))
         settings = root / "coordinator" / "coordinator.json"  # read anew by every run
