@@ -17,6 +17,7 @@ from flwr.clientapp import ClientApp
 from clients.errors import GateClosed, NodeError, NotApproved, StoreFailed
 from clients.node import Node
 from clients.releases import join, release
+from consent import tracing
 from consent.errors import ConsentError
 from consent.log_client import RESTART_PATIENCE_S
 from credit.errors import FeatureError, ModelError
@@ -43,6 +44,11 @@ def _open_node(context: Context) -> Node:
     return Node.open(Path(str(home)))
 
 
+def _above(message: Message) -> str:
+    """The coordinator's span, if it sent one."""
+    return tracing.accepted(message.content.config_records["request"].get("traceparent"))
+
+
 def _refuse(message: Message, error: Exception) -> Message:
     """One sentence for the coordinator's operator; the details stay in this node's log.
 
@@ -60,7 +66,8 @@ def on_join(message: Message, context: Context) -> Message:
     """Answer with this lender's name and signed mask key for the campaign."""
     try:
         node = _open_node(context)
-        token = join(node, str(message.content.config_records["request"]["campaign"]))
+        with tracing.span("node.join", _above(message), lender=node.lender):
+            token = join(node, str(message.content.config_records["request"]["campaign"]))
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     answer = ConfigRecord({"lender": node.lender, "mask_key": token})
@@ -75,7 +82,8 @@ def on_release(message: Message, context: Context) -> Message:
         arrays = arrays_from_bytes(bytes(request["arrays"]))  # type: ignore[arg-type]
         node = _open_node(context)
         packed = Packed(str(request["binning"]), str(request["pairs"]), arrays)
-        words = release(node, str(request["token"]), packed, RESTART_PATIENCE_S)
+        with tracing.span("node.release", _above(message), lender=node.lender):
+            words = release(node, str(request["token"]), packed, RESTART_PATIENCE_S)
     except Exception as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     answer = ConfigRecord({"lender": node.lender, "words": words.astype("<u8").tobytes()})

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from clients.errors import GateClosed
 from clients.gate import Gate
 from clients.node import Node
+from consent import tracing
 from consent.documents import Campaign, MaskKey, ReleaseRequest, Role
 from consent.schema import now
 from credit.features import registry_from
@@ -112,10 +113,12 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
     task = task_of(registry, campaign.model, campaign.mechanism, request.release, asked, population)
     client = node.registry(patience_s)
     try:
-        batch = Gate(node, campaign, approval, client).open(request, planned.charge)
+        with tracing.span("gate", release=request.release, attempt=request.attempt):
+            batch = Gate(node, campaign, approval, client).open(request, planned.charge)
     finally:
         client.close()
-    steps = task.contribution(batch.tables, contributors)
+    with tracing.span("contribution", kind=request.kind, release=request.release, attempt=request.attempt):
+        steps = task.contribution(batch.tables, contributors)
     if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":
         # Under a local mechanism this histogram carries the whole noise by itself, so its total is private already.
         node.store.remember_population(campaign.sha256, task.grid.population(task.decode(steps, contributors)))

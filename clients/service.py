@@ -22,6 +22,7 @@ from pathlib import Path
 
 from clients.errors import NodeError
 from clients.node import Node
+from consent import tracing
 from consent.code import installed_code
 from consent.schema import now
 from crypto.errors import CryptoError
@@ -110,6 +111,7 @@ class NodeService:
         from fleet.tasks import answer
 
         os.environ[HOME_VARIABLE] = str(self.node.home)
+        tracing.begin("node", self.node.lender)
         address = f"127.0.0.1:{self._port}"
 
         def work(token: str) -> None:

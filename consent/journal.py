@@ -23,7 +23,7 @@ from typing import Any, TextIO
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from consent import metrics
+from consent import metrics, tracing
 
 REQUEST_ID, CALLER, PROBLEM = "tahini.request", "tahini.caller", "tahini.problem"
 """Keys of a request's scope: its id, its caller's role, the code of the problem it was answered with."""
@@ -114,6 +114,11 @@ def _uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
     logging.getLogger("tahini").critical("uncaught in thread %s", name, exc_info=trace)
 
 
+def _route(scope: Scope) -> str:
+    """A template of ours, never what was sent."""
+    return getattr(scope.get("route"), "path", None) or UNMATCHED
+
+
 class Journal:
     """One line and one count for every request, and an id that the caller is told in ``X-Request-Id``."""
 
@@ -134,17 +139,20 @@ class Journal:
                 MutableHeaders(scope=message)["X-Request-Id"] = scope[REQUEST_ID]
             await send(message)
 
-        try:
-            await self._app(scope, receive, told)
-        except Exception:
-            status, scope[PROBLEM] = status or 500, "internal"
-            raise
-        finally:
-            self._write(scope, status, time.perf_counter() - started)
+        above = tracing.accepted(MutableHeaders(scope=scope).get(tracing.HEADER))
+        with tracing.span("request", above) as traced:
+            try:
+                await self._app(scope, receive, told)
+            except Exception:
+                status, scope[PROBLEM] = status or 500, "internal"
+                raise
+            finally:
+                self._write(scope, status, time.perf_counter() - started)
+                traced["rename"](f"{scope['method']} {_route(scope)}")
 
     def _write(self, scope: Scope, status: int, seconds: float) -> None:
         """Status 0: the request was given up before anything was answered."""
-        route = getattr(scope.get("route"), "path", None) or UNMATCHED
+        route = _route(scope)
         method = scope["method"] if scope["method"] in metrics.METHODS else "OTHER"
         metrics.requested(method, route, status, seconds)
         fields = {

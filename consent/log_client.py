@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from consent import tracing
 from consent.errors import ConsentError, Malformed, RegistryUnavailable
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
@@ -122,6 +123,8 @@ class LogClient:
         while True:
             headers = {"Content-Type": "application/json"} if body is not None else {}
             headers |= self._authorization(method, target, content)
+            if above := tracing.traceparent():
+                headers[tracing.HEADER] = above
             try:
                 response = self._http.request(method, target, content=content, headers=headers)
             except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from starlette.applications import Starlette
 
+from consent import tracing
 from consent.certificates import RenewingContext, keep_renewing
 from consent.cli_support import MOST_WORKERS, opened
 from consent.errors import ConsentError
@@ -112,6 +113,7 @@ def serve(service: Service, listening: Listening) -> None:
         ConsentError: several workers on SQLite; a port that is taken. KeyFileError, StorageFailed: from opening.
     """
     keep_journal()
+    tracing.begin("registry")
     if listening.workers > 1:
         _serve_many(service, listening)
         return

@@ -23,7 +23,7 @@ from socket import socket
 
 import uvicorn
 
-from consent import metrics
+from consent import metrics, tracing
 from consent.errors import ConsentError, StorageFailed
 from consent.journal import keep_journal
 from consent.registry import open_database, open_registry
@@ -58,6 +58,7 @@ class Worker:
 
     def __call__(self, listening: socket) -> None:
         keep_journal()
+        tracing.begin("registry")
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
         try:
             registry = open_registry(self.service.home, Lease(self.holder, shared=True))

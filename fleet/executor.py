@@ -26,6 +26,7 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 
+from consent import tracing
 from fleet.pace import Pace
 from fleet.processes import die_with
 
@@ -127,4 +128,5 @@ class Executor:
         except BaseException:
             logger.error("a task failed: %s", "".join(traceback.format_exc(limit=-3)))
         finally:
+            tracing.flush()
             os._exit(code)

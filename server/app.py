@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
+from consent import tracing
 from consent.documents import Campaign
 from consent.errors import ConsentError
 from consent.log_client import RESTART_PATIENCE_S
@@ -80,7 +81,8 @@ class FlowerFleet:
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
         """Asked again until everybody answers or time is up: a node that was just started again may miss a question."""
-        content = RecordDict({"request": ConfigRecord({"campaign": campaign_sha256})})
+        asked: dict[str, str | bytes] = {"campaign": campaign_sha256, "traceparent": tracing.traceparent()}
+        content = RecordDict({"request": ConfigRecord(asked)})  # type: ignore[arg-type]
         keys: dict[str, str] = {}
         deadline = time.monotonic() + NODES_TIMEOUT_S
         while len(keys) < self.expected_nodes and time.monotonic() < deadline:
@@ -107,6 +109,7 @@ class FlowerFleet:
                 "binning": packed.binning,
                 "pairs": packed.pairs,
                 "arrays": arrays,
+                "traceparent": tracing.traceparent(),
             }
             return RecordDict({"request": ConfigRecord(parts)})  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from consent import tracing
 from consent.journal import keep_journal
 from fleet.executor import Executor
 from fleet.processes import die_with
@@ -17,6 +18,7 @@ def main() -> None:
     home, port, parent = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     die_with(parent)
     keep_journal()
+    tracing.begin("coordinator")
     address = f"127.0.0.1:{port}"
     secret = (home / SECRET_FILE).read_bytes()
     Executor(

@@ -13,6 +13,7 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from consent import tracing
 from consent.log_client import RESTART_PATIENCE_S
 from server.app import EXPECTED, FlowerFleet, release_card
 from server.desired import Stage, tell, wanted, write_state
@@ -41,20 +42,21 @@ def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
         if not wanted(folder):
             raise CampaignStopped("the coordinator's operator stopped it")
 
-    try:
-        write_state(folder, Stage.RUNNING)
-        client = coordinator.registry(RESTART_PATIENCE_S)
+    with tracing.span("campaign", tracing.of_campaign(sha256), campaign=sha256[:12]):
         try:
-            campaign, active = client.campaign(sha256)
-        finally:
-            client.close()
-        if not active:
-            raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
-        fleet = FlowerFleet(grid, len(campaign.lenders), coordinator.settings.answer_s, check)
-        run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check())
-        card = release_card(coordinator, campaign, run.execute())
-        write_state(folder, Stage.RELEASED)
-        emit({"event": "released", "card": card})
-    except EXPECTED as error:
-        write_state(folder, Stage.STOPPED, str(error))
-        emit({"event": "stopped", "reason": str(error)})
+            write_state(folder, Stage.RUNNING)
+            client = coordinator.registry(RESTART_PATIENCE_S)
+            try:
+                campaign, active = client.campaign(sha256)
+            finally:
+                client.close()
+            if not active:
+                raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
+            fleet = FlowerFleet(grid, len(campaign.lenders), coordinator.settings.answer_s, check)
+            run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check())
+            card = release_card(coordinator, campaign, run.execute())
+            write_state(folder, Stage.RELEASED)
+            emit({"event": "released", "card": card})
+        except EXPECTED as error:
+            write_state(folder, Stage.STOPPED, str(error))
+            emit({"event": "stopped", "reason": str(error)})

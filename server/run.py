@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from consent import tracing
 from consent.documents import Campaign, MaskKey, ReleaseRequest
 from credit.features import registry_from
 from credit.learning import Learner
@@ -102,7 +103,8 @@ class CampaignRun:
     def _join(self, lost: set[str]) -> dict[str, str]:
         """The mask keys of every lender but those who were lost before the run was interrupted."""
         wanted = set(self.campaign.lenders) - lost
-        tokens = {name: key for name, key in self.fleet.join(self.campaign.sha256).items() if name in wanted}
+        with tracing.span("join"):
+            tokens = {name: key for name, key in self.fleet.join(self.campaign.sha256).items() if name in wanted}
         if missing := wanted - set(tokens):
             raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing))}")
         for lender, token in tokens.items():
@@ -130,7 +132,8 @@ class CampaignRun:
                 parameters_sha256=packed.sha256,
                 mask_keys=mask_keys,
             )
-            answers = self.fleet.release(request.sign(self.coordinator.key), packed, frozenset(mask_keys))
+            with tracing.span("release", kind=request.kind, release=number, attempt=attempts):
+                answers = self.fleet.release(request.sign(self.coordinator.key), packed, frozenset(mask_keys))
             size = learner.task().size
             whole = {name: w for name, w in answers.contributions.items() if name in mask_keys and w.shape == (size,)}
             gone = sorted(set(mask_keys) - set(whole))

@@ -10,6 +10,7 @@ import time
 
 import httpx
 import pytest
+from support.collector import collecting
 from support.deployment import LENDERS, brought_up
 from support.effort import slow
 
@@ -22,7 +23,15 @@ pytestmark = slow
 
 
 @pytest.fixture(scope="module")
-def consortium(tmp_path_factory, postgresql):
+def collector():
+    """Where every process of the consortium sends its traces."""
+    with collecting() as opened, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", opened.url)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory, postgresql, collector):
     with brought_up(tmp_path_factory.mktemp("up") / "root", Place(database=postgresql())) as opened:
         yield opened
 
@@ -40,6 +49,28 @@ def test_a_campaign_runs_from_proposal_to_signed_model_and_every_ledger_agrees(c
         assert (status["running"], status["unsettled"]) == (True, 0)
     told = json.loads(consortium.tahini("campaign", "show", campaign[:12], "--home", str(consortium.home), "--json"))
     assert (told["stage"], told["releases"], told["lost"]) == ("released", card.releases, [])
+
+
+def test_one_trace_tells_a_campaign_across_coordinator_nodes_and_registry(consortium, collector):
+    campaign = consortium.propose()
+    consortium.approve(campaign)
+    consortium.launch(campaign)
+    consortium.watch(campaign)
+    time.sleep(8)  # what is sent in batches is sent by then
+    spans = [seen for seen in collector.spans if seen.trace == campaign[:32]]
+    senders = {(seen.service, seen.instance) for seen in spans}
+    assert senders == {
+        ("tahini-coordinator", "tahini-coordinator"), ("tahini-registry", "tahini-registry"),
+        *(("tahini-node", lender) for lender in LENDERS),
+    }  # fmt: skip
+    ids = {seen.id for seen in spans}
+    assert {seen.name for seen in spans if seen.parent not in ids} == {"campaign"}, "one tree"
+    names = {seen.name for seen in spans}
+    assert {"join", "release", "node.join", "node.release", "gate", "contribution"} <= names
+    assert "POST /v1/campaigns/{sha256}/commitments" in names
+    people = [name for lender in LENDERS for name in Node.open(consortium.node(lender)).store.everybody()]
+    assert people
+    assert not any(name.encode() in collector.raw for name in people)
 
 
 def test_a_campaign_that_not_everybody_signed_does_not_run(consortium):
