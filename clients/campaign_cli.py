@@ -14,8 +14,9 @@ from clients.errors import NodeError
 from clients.node import Node, approve, campaign_cost
 from consent.cli_support import refuse_in_one_sentence, say
 from consent.code import NODE_ROOMS, room_files
-from consent.documents import Campaign
+from consent.documents import Campaign, Rejection
 from consent.errors import ConsentError
+from consent.schema import now
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
 
@@ -32,7 +33,8 @@ def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
         hashes = [sha256 for sha256 in client.campaigns() if sha256.startswith(begins)]
         if len(hashes) != 1 or len(begins) < 6:
             raise ConsentError(f"{len(hashes)} campaigns of this lender begin with {begins!r}; give more of the hash")
-        return client.proposed(hashes[0])
+        found = client.proposed(hashes[0])
+        return found.campaign, found.token
     finally:
         client.close()
 
@@ -124,3 +126,11 @@ def reject(
         raise ConsentError(str(error)) from error
     replace_file(node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode())
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
+    client = node.registry()
+    try:
+        client.reject(Rejection(campaign_sha256=sha256, lender=node.lender, rejected_at=now()), node.key)
+    except ConsentError as error:
+        raise ConsentError(f"this node answers nothing of it, but the registry does not know yet: {error}") from error
+    finally:
+        client.close()
+    typer.echo("the registry has it on the record, and authorises nothing more")

@@ -150,6 +150,11 @@ def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: f
     return ""
 
 
+def people_in(home: Path) -> int:
+    """How many people the node's source has; raises SourceError, NodeError."""
+    return len(open_source(home).people())
+
+
 def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, __: None) -> Found:
     """Look through all rows of a node's source, three times, a bounded number in memory.
 

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from clients.checking import people_in
 from clients.errors import NodeError, SourceError
 from clients.node import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
-from clients.source import open_source
 from consent import doctor
 from consent.code import installed_code
 from consent.doctor import Finding, Level, care, found, ill, well
@@ -79,7 +79,7 @@ def _fleet_key(opened: Node) -> Finding:
 
 def _book(opened: Node) -> Finding:
     try:
-        people = len(open_source(opened.home).people())
+        people = people_in(opened.home)
     except (SourceError, NodeError) as error:
         return ill("data", error, f"import a {BOOK_FILE} (tahini book), or describe a source in data.toml")
     if not people:

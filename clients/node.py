@@ -18,11 +18,11 @@ from pydantic_settings import SettingsConfigDict
 from clients.consents import Consents
 from clients.errors import NodeError, NotApproved
 from clients.store import NodeStore
-from consent.client import HeadStore, RegistryClient, load_consortium
+from consent.client import RegistryClient, load_consortium
 from consent.code import installed_code
 from consent.documents import Approval, Campaign, Consortium, Role
 from consent.errors import BadSettings
-from consent.log_client import http_client
+from consent.log_client import HeadStore, http_client
 from consent.naming.client import NamingClient
 from consent.schema import now
 from consent.settings import HomeSettings

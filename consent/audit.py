@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from consent.client import RegistryClient
-from consent.documents import Approval, Authorisation, Campaign, Role, RosterCommitment
+from consent.documents import Approval, Authorisation, Campaign, Rejection, Role, RosterCommitment
 from consent.entries import body_context, unpad
 from consent.errors import AuditFailed, ConsentError
 from crypto.errors import CryptoError
@@ -61,6 +61,7 @@ class _Use:
     """What is known of one campaign at some point of the log."""
 
     approved: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
     active: bool = False
     campaign: Campaign | None = None
 
@@ -106,6 +107,8 @@ class _Authority:
                 self._propose(index, leaf)
             case "campaign.approved":
                 self._approve(index, leaf)
+            case "campaign.rejected":
+                self._reject(index, leaf)
             case "campaign.activated":
                 self._activate(leaf)
             case "use.authorised":
@@ -147,6 +150,14 @@ class _Authority:
             self._require(right, "the approval is another lender's or for another campaign")
         use.approved.add(leaf["actor"])
 
+    def _reject(self, index: int, leaf: dict[str, Any]) -> None:
+        use = self._known(leaf)
+        if token := self._open(index, leaf):
+            rejection = Rejection.verify(token, self._consortium.party(leaf["actor"]).key)
+            right = (rejection.lender, rejection.campaign_sha256) == (leaf["actor"], leaf["campaign"])
+            self._require(right, "the rejection is another lender's or of another campaign")
+        use.rejected.add(leaf["actor"])
+
     def _activate(self, leaf: dict[str, Any]) -> None:
         use = self._known(leaf)
         lenders = set(use.campaign.lenders) if use.campaign else use.approved
@@ -155,7 +166,9 @@ class _Authority:
         use.active = True
 
     def _authorise(self, index: int, leaf: dict[str, Any]) -> None:
-        self._require(self._known(leaf).active, "a use was authorised before the campaign was active")
+        use = self._known(leaf)
+        self._require(use.active, "a use was authorised before the campaign was active")
+        self._require(leaf["lender"] not in use.rejected, f"{leaf['lender']!r} was authorised after it rejected")
         document = None
         if token := self._open(index, leaf):
             document = Authorisation.verify(token, self._consortium.one(Role.REGISTRY).key)

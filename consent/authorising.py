@@ -49,6 +49,8 @@ class Situation:
     campaign: Campaign
     approved_by: frozenset[str]
     active: bool
+    rejected: bool
+    """By this lender."""
     committed: tuple[int, ...]
     """Releases that this lender committed, each as often as it was attempted."""
     seen: int
@@ -104,6 +106,14 @@ class ApprovedByAll:
         missing = sorted(set(now.campaign.lenders) - now.approved_by)
         enough = now.active and not missing
         return _holds(enough, f"campaign {now.campaign.id!r} lacks approvals; no quorum, no run")
+
+
+@dataclass(frozen=True)
+class NotRejected:
+    """A lender may say no after its yes."""
+
+    def verify(self, now: Situation) -> Verdict:
+        return _holds(not now.rejected, f"{now.lender.id!r} has rejected campaign {now.campaign.id!r}")
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,7 @@ RULES: tuple[Rule, ...] = (
     OwnNode(),
     TakesPart(),
     ApprovedByAll(),
+    NotRejected(),
     NotLapsed(),
     SamePurpose(),
     ApprovedCode(),

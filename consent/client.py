@@ -20,6 +20,7 @@ import httpx
 from consent.authorising import AuthorisationRequest
 from consent.commands.commit_roster import CommitmentRequest, commitment_fields
 from consent.commands.enrol_subjects import Enrolment
+from consent.commands.propose_campaign import Proposed
 from consent.cursors import cursor_of
 from consent.documents import (
     RECEIPTS_UP_TO,
@@ -30,6 +31,7 @@ from consent.documents import (
     Decision,
     Notice,
     Receipt,
+    Rejection,
     Role,
     decision_commitment,
 )
@@ -42,7 +44,7 @@ from consent.schema import now
 from consent.sessions import ClientSession, SessionAnswer, SessionOffer
 from consent.standing import MOST_PEOPLE, ConsentState, HeldState, Places, codes_sha256, unpacked
 from crypto.errors import ProofError, SignatureError
-from crypto.keys import PublicKey, SigningKey, b64, unb64
+from crypto.keys import PublicKey, SigningKey, unb64
 from crypto.notes import InclusionProof, Trust
 from crypto.sessions import Ephemeral
 
@@ -243,21 +245,17 @@ class RegistryClient(LogClient):
         answer = self._send("POST", "/v1/campaigns", {"token": token})
         return str(self._checked(lambda: answer.json()["sha256"]))
 
-    def campaign(self, sha256: str) -> tuple[Campaign, bool]:
-        """The campaign with this hash, verified against the coordinator's key, and whether it is active."""
-        return self._campaign(sha256)[::2]
-
-    def proposed(self, sha256: str) -> tuple[Campaign, str]:
-        """The same, and the token that its coordinator signed."""
-        return self._campaign(sha256)[:2]
-
-    def _campaign(self, sha256: str) -> tuple[Campaign, str, bool]:
-        answer = self._send("GET", f"/v1/campaigns/{sha256}").json()
-        token = self._checked(lambda: str(answer["token"]))
-        campaign = self._checked(lambda: Campaign.verify(token, self.consortium.one(Role.COORDINATOR).key))
-        if campaign.sha256 != sha256:
+    def proposed(self, sha256: str) -> Proposed:
+        """The campaign with this hash, verified against the coordinator's key, and how lenders answered."""
+        said = self._checked(self._send("GET", f"/v1/campaigns/{sha256}").json)
+        found = self._checked(lambda: Proposed.of(said, self.consortium.one(Role.COORDINATOR).key))
+        if found.campaign.sha256 != sha256:
             raise RegistryUnavailable("the consent registry answered with another campaign than was asked for")
-        return campaign, token, bool(answer["active"])
+        return found
+
+    def campaign(self, sha256: str) -> tuple[Campaign, bool]:
+        """The campaign, and whether it is active."""
+        return (found := self.proposed(sha256)).campaign, found.active
 
     def campaigns(self) -> list[str]:
         """Hashes of the campaigns that the caller may see, in the order in which they were proposed."""
@@ -269,9 +267,14 @@ class RegistryClient(LogClient):
             following = answer.get("next")
         return found
 
+    def reject(self, rejection: Rejection, key: SigningKey) -> None:
+        self._send("POST", f"/v1/campaigns/{rejection.campaign_sha256}/rejections", {"token": rejection.sign(key)})
+
     def approve(self, approval: Approval, key: SigningKey) -> bool:
-        target = f"/v1/campaigns/{approval.campaign_sha256}/approvals"
-        return bool(self._send("POST", target, {"token": approval.sign(key)}).json()["active"])
+        answer = self._send(
+            "POST", f"/v1/campaigns/{approval.campaign_sha256}/approvals", {"token": approval.sign(key)}
+        )
+        return bool(answer.json()["active"])
 
     def authorisation(self, sha256: str, asked: AuthorisationRequest) -> Authorisation:
         answer = self._send("POST", f"/v1/campaigns/{sha256}/authorisations", asked.model_dump(mode="json"))
@@ -395,6 +398,3 @@ class RegistryClient(LogClient):
         leaf = self._acknowledged(self._send("POST", f"/v1/campaigns/{campaign_sha256}/model", body))
         if (leaf.get("type"), leaf.get("model_card")) != ("model.released", card_sha256):
             raise RegistryUnavailable("the log acknowledged another entry than the model card that was sent")
-
-
-__all__ = ["Enrolment", "HeadStore", "ProofError", "RegistryClient", "b64", "load_consortium"]

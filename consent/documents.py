@@ -263,6 +263,16 @@ class Approval(Document):
     approved_at: Instant
 
 
+class Rejection(Document):
+    """One lender's no to one campaign, before its approval or after; it stays."""
+
+    typ = "tahini-rejection"
+
+    campaign_sha256: Sha256
+    lender: Slug
+    rejected_at: Instant
+
+
 class DataUse(BaseModel):
     """What is authorised: one object of RFC 9396 ``authorization_details``."""
 

@@ -77,7 +77,8 @@ REGISTRY_TYPES = frozenset(
     {
         "notice.published", "subjects.enrolled", "subjects.renamed", "consent.decided", "consents.imported",
         "revocations.acknowledged", "population.counted", "subject.forgotten", "campaign.proposed",
-        "campaign.approved", "campaign.activated", "use.authorised", "roster.committed", "model.released",
+        "campaign.approved", "campaign.rejected", "campaign.activated", "use.authorised", "roster.committed",
+        "model.released",
     }
 )  # fmt: skip
 

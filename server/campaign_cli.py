@@ -176,12 +176,19 @@ def watch(
 @app.command(epilog="Example: `tahini campaign show 4f1c22 --home coordinator --json`")
 @plainly
 def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
-    """How a campaign stands: stage, releases, who was lost, what it costs."""
-    folder = campaign_folder(Coordinator.open(home), campaign)
+    """How a campaign stands: lenders' answers, stage, releases, who was lost, what it costs."""
+    coordinator = Coordinator.open(home)
+    folder = campaign_folder(coordinator, campaign)
+    client = coordinator.registry()
+    try:
+        answered = client.proposed(folder.name)
+    finally:
+        client.close()
     state, known = read_state(folder), Campaign.claimed((folder / "campaign.jws").read_text())
     told = list(events(folder))
     found: dict[str, Any] = {
-        "campaign": folder.name, "id": known.id, "stage": state.stage.value, "reason": state.reason,
+        "campaign": folder.name, "id": known.id, "approved_by": answered.approved_by,
+        "rejected_by": answered.rejected_by, "stage": state.stage.value, "reason": state.reason,
         "releases": sum(event["event"] == "release" for event in told), "planned": len(known.mechanism.releases),
         "lost": sorted({name for event in told if event["event"] == "lost" for name in event["lenders"]}),
         "epsilon": known.mechanism.epsilon, "delta": known.mechanism.delta, "folder": str(folder),
@@ -190,6 +197,14 @@ def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
         say(found, as_json)
         return
     typer.echo(_sentence(folder, state))
+    waiting = set(known.lenders) - {*answered.approved_by, *answered.rejected_by}
+    for what, who in (
+        ("approved by", answered.approved_by),
+        ("rejected by", answered.rejected_by),
+        ("not answered:", tuple(sorted(waiting))),
+    ):  # fmt: skip
+        if who:
+            typer.echo(f"  {what} {', '.join(who)}")
     typer.echo(f"  {found['releases']} of {found['planned']} releases; epsilon {found['epsilon']:g} per borrower")
     if found["lost"]:
         typer.echo(f"  lost on the way: {', '.join(found['lost'])}")

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from consent.client import HeadStore, RegistryClient, load_consortium
+from consent.client import RegistryClient, load_consortium
 from consent.documents import Consortium, Role
 from consent.errors import BadSettings
-from consent.log_client import http_client
+from consent.log_client import HeadStore, http_client
 from consent.settings import HomeSettings
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from server.errors import CoordinatorError

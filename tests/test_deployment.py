@@ -120,6 +120,8 @@ def test_a_lender_that_rejects_a_running_campaign_is_not_used_any_more(consortiu
     assert set(consortium.verified(campaign).lenders) == {"aspen", "birch"}
     (lost,) = [event for event in events(consortium.folder(campaign)) if event["event"] == "lost"]
     assert lost["lenders"] == ["cedar"]
+    told = json.loads(consortium.tahini("campaign", "show", campaign[:12], "--home", str(consortium.home), "--json"))
+    assert (sorted(told["approved_by"]), told["rejected_by"]) == (sorted(LENDERS), ["cedar"])
     assert len(consortium.attempts(campaign, "cedar")) <= len(before) + 1, "at most the one that was under way"
 
 

@@ -20,6 +20,7 @@ from consent.storage.tables import (
     AuthorisationRow,
     CampaignRow,
     CommitmentRow,
+    RejectionRow,
     ScopeRow,
 )
 from crypto.documents import canonical_json, document_hash
@@ -32,11 +33,14 @@ def active_campaign(registry: Registry, session: Session, lender: Party, sha256:
     """A campaign this lender may use data for now.
 
     Raises:
-        NotFound, NotAllowed: unknown, or the lender is no part of it. Conflict: a lender has not approved, or expired.
+        NotFound, NotAllowed: unknown, or the lender is no part of it, or rejected it. Conflict: a lender has not
+            approved, or expired.
     """
     campaign, row = load_campaign(registry, session, sha256)
     if lender.id not in campaign.lenders:
         raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
+    if session.get(RejectionRow, (sha256, lender.id)):
+        raise NotAllowed(f"{lender.id!r} has rejected campaign {campaign.id!r}")
     if row.activated_at is None:
         raise Conflict(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
     if campaign.expires_at <= registry.clock():
@@ -65,6 +69,7 @@ def _situation(
         campaign=campaign,
         approved_by=frozenset(approved),
         active=row.activated_at is not None,
+        rejected=session.get(RejectionRow, (sha256, lender.id)) is not None,
         committed=tuple(releases),
         seen=seen,
         acknowledged_at=-1 if acknowledged is None else acknowledged,

@@ -1,16 +1,42 @@
-"""Propose and approve campaigns. When the last lender has approved, the campaign is active."""
+"""Propose, approve and reject campaigns. When the last lender has approved, the campaign is active.
+
+A rejection before that keeps it from ever becoming so; after it, the lender that rejected gets no authorisation more.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consent.commands.place_people import place_people
-from consent.documents import Approval, Campaign, Party
+from consent.documents import Approval, Campaign, Party, Rejection
 from consent.errors import Conflict, NotAllowed, NotFound
 from consent.registry import Registry
-from consent.storage.tables import ApprovalRow, CampaignRow
+from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from crypto.documents import canonical_json
+from crypto.keys import PublicKey
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A campaign as the registry has it: its coordinator's token, and lenders' answers so far."""
+
+    campaign: Campaign
+    token: str
+    active: bool
+    approved_by: tuple[str, ...]
+    rejected_by: tuple[str, ...]
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], coordinator: PublicKey) -> Proposed:
+        """From the registry's answer; raises SignatureError, KeyError, TypeError."""
+        token = str(said["token"])
+        answered = (tuple(map(str, said[name])) for name in ("approved_by", "rejected_by"))
+        return cls(Campaign.verify(token, coordinator), token, bool(said["active"]), *answered)
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
@@ -74,6 +100,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
         if campaign.expires_at <= moment:
             raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
+        if session.get(RejectionRow, (sha256, lender.id)):
+            raise Conflict(f"{lender.id!r} has rejected campaign {campaign.id!r}; propose another")
         if session.get(ApprovalRow, (sha256, lender.id)):
             raise Conflict(f"{lender.id!r} has approved campaign {campaign.id!r} already")
         session.add(ApprovalRow(campaign_sha256=sha256, lender=lender.id, token=token))
@@ -90,3 +118,25 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             entries.append(registry.sealed_to_auditor("campaign.activated", registry.me.id, public, body))
         registry.log.append(session, entries)
     return active
+
+
+def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) -> bool:
+    """Record a lender's rejection; returns whether the campaign was active.
+
+    Raises:
+        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: rejected already.
+    """
+    rejection = Rejection.verify(token, lender.key)
+    if rejection.lender != lender.id or rejection.campaign_sha256 != sha256:
+        raise NotAllowed("the rejection names another lender or another campaign")
+    with registry.write() as session:
+        campaign, row = load_campaign(registry, session, sha256)
+        if lender.id not in campaign.lenders:
+            raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
+        if session.get(RejectionRow, (sha256, lender.id)):
+            raise Conflict(f"{lender.id!r} has rejected campaign {campaign.id!r} already")
+        session.add(RejectionRow(campaign_sha256=sha256, lender=lender.id, token=token))
+        body = canonical_json({"token": token})
+        entry = registry.sealed_to_auditor("campaign.rejected", lender.id, {"campaign": sha256}, body)
+        registry.log.append(session, [entry])
+    return row.activated_at is not None

@@ -34,7 +34,7 @@ from consent.idempotency import Answered
 from consent.identity.callers import Caller
 from consent.registry import Registry
 from consent.schema import Sha256, Slug
-from consent.storage.tables import ApprovalRow, AuthorisationRow, CampaignRow
+from consent.storage.tables import ApprovalRow, AuthorisationRow, CampaignRow, RejectionRow
 from consent.terms import Iri, Sensitivity
 from crypto.keys import b64
 
@@ -117,11 +117,15 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
 
     @app.get("/v1/campaigns/{sha256}", responses=problems(404))
     def get_campaign(sha256: Sha256Path, caller: Anyone) -> dict[str, Any]:
-        """A campaign as its coordinator signed it, and who has approved it."""
+        """A campaign as its coordinator signed it, and who has approved or rejected it."""
         with registry.database.read() as session:
             _, row = propose_campaign.load_campaign(registry, session, sha256)
             approved = session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
-            return {"token": row.token, "active": row.activated_at is not None, "approved_by": sorted(approved)}
+            rejected = session.scalars(select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256))
+            return {
+                "token": row.token, "active": row.activated_at is not None, "approved_by": sorted(approved),
+                "rejected_by": sorted(rejected),
+            }  # fmt: skip
 
     @app.post("/v1/campaigns/{sha256}/approvals", status_code=201, responses=problems(404, 409))
     def post_approval(sha256: Sha256Path, body: Token, caller: Lender, command: Commanded) -> Response:
@@ -129,6 +133,14 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         return run(
             registry, caller, command,
             lambda: {"active": propose_campaign.approve_campaign(registry, caller, sha256, body.token)},
+        )  # fmt: skip
+
+    @app.post("/v1/campaigns/{sha256}/rejections", status_code=201, responses=problems(404, 409))
+    def post_rejection(sha256: Sha256Path, body: Token, caller: Lender, command: Commanded) -> Response:
+        """A lender's no, before its yes or after. An active campaign goes on without it, while enough are left."""
+        return run(
+            registry, caller, command,
+            lambda: {"was_active": propose_campaign.reject_campaign(registry, caller, sha256, body.token)},
         )  # fmt: skip
 
     @app.post(

@@ -271,6 +271,15 @@ class ApprovalRow(Base):
     token: Mapped[str]
 
 
+class RejectionRow(Base):
+    """A lender's no. Append-only."""
+
+    __tablename__ = "rejections"
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    token: Mapped[str]
+
+
 class AssignmentRow(Base):
     """Where a person is counted, in every campaign; nowhere, if the draw says so (cover). Append-only."""
 

@@ -63,6 +63,7 @@ def test_each_institution_can_make_only_its_own_calls(house, http):
         ("POST", "/v1/subjects"): {"aspen"},
         ("POST", "/v1/campaigns"): {"coordinator"},
         ("POST", f"/v1/campaigns/{'0' * 64}/approvals"): {"aspen"},
+        ("POST", f"/v1/campaigns/{'0' * 64}/rejections"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/authorisations"): {"aspen"},
         ("GET", f"/v1/campaigns/{'0' * 64}/places"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/commitments"): {"aspen"},

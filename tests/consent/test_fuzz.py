@@ -38,7 +38,7 @@ from clients.witness import Witness, witness_app
 from consent.api import create_app
 from consent.authorising import AuthorisationRequest
 from consent.commands.commit_roster import CommitmentRequest
-from consent.documents import Approval, Campaign, Decision, Notice
+from consent.documents import Approval, Campaign, Decision, Notice, Rejection
 from consent.fsck import check_log
 from consent.registry import Registry, open_registry
 from consent.requests import sign_request
@@ -503,6 +503,7 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     decision = Decision.claimed(person.first_answer(house.notice, True))
     campaign = house.campaign.model_copy(update={"id": "another"})
     approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", approved_at=moment)
+    rejection = Rejection(campaign_sha256=house.campaign.sha256, lender="aspen", rejected_at=moment)
     notice = house.notice.model_copy(update={"version": 7})
     offer = SessionOffer(caller="aspen", audience="registry", ephemeral=Ephemeral().public)
     keys = site.keys
@@ -511,6 +512,10 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
         "campaign": ("/v1/campaigns", "coordinator", Campaign.typ, campaign.payload(), keys["coordinator"]),
         "approval": (
             f"/v1/campaigns/{approval.campaign_sha256}/approvals", "aspen", Approval.typ, approval.payload(),
+            keys["aspen"],
+        ),
+        "rejection": (
+            f"/v1/campaigns/{approval.campaign_sha256}/rejections", "aspen", Rejection.typ, rejection.payload(),
             keys["aspen"],
         ),
         "notice": ("/v1/notices", "registry", Notice.typ, notice.payload(), keys["registry"]),

@@ -29,7 +29,7 @@ TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/d
 KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
-    "approvals", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
+    "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements",
     "places",
     "populations",
@@ -261,6 +261,7 @@ def one_row_each(database: Database) -> None:
         "recorded_at": day(1),
     }
     put(database, "revocations", {"recipient": "aspen", "number": 1, **revoked})
+    put(database, "rejections", {"campaign_sha256": "1" * 64, "lender": "aspen", "token": "t"})
     put(database, "acknowledgements", {"recipient": "aspen", "number": 1, "entry_index": 1})
     put(database, "former_names", {"pseudonym": "v1." + "o" * 43, "subject_id": 1})
     put(database, "places", {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"})

@@ -1,0 +1,73 @@
+"""A lender's no to a campaign: on the record, before its yes or after; what it ends, and what it cannot."""
+
+import json
+
+import pytest
+from support.market import open_market
+
+from consent.documents import Rejection
+
+
+@pytest.fixture
+def market(tmp_path):
+    with open_market(tmp_path) as opened:
+        for lender in ("aspen", "birch", "cedar"):
+            opened.enrol(lender, 2)
+        yield opened
+
+
+def reject(market, campaign, lender="aspen", signer=None):
+    said = Rejection(campaign_sha256=campaign.sha256, lender=lender, rejected_at=market.clock())
+    token = said.sign(market.keys[signer or lender])
+    return market.call(lender, "POST", f"/v1/campaigns/{campaign.sha256}/rejections", {"token": token})
+
+
+def kinds(market) -> list[tuple[str, str]]:
+    with market.registry.database.read() as session:
+        log = market.registry.log
+        leaves = [json.loads(leaf) for leaf in log.leaves(session, 0, log.size(session))]
+    return [(leaf["type"], leaf["actor"]) for leaf in leaves]
+
+
+def test_after_its_no_a_lender_is_authorised_for_nothing_and_the_others_are(market):
+    campaign = market.campaign()
+    assert market.authorise(campaign).status_code == 201
+    answer = reject(market, campaign)
+    assert (answer.status_code, answer.json()) == (201, {"was_active": True})
+    refused = market.authorise(campaign)
+    assert (refused.status_code, "has rejected campaign" in refused.json()["detail"]) == (403, True)
+    assert market.authorise(campaign, "birch").status_code == 201
+    assert ("campaign.rejected", "aspen") in kinds(market)
+
+
+def test_an_authorisation_from_before_the_no_is_worth_nothing_after_it(market):
+    campaign = market.campaign()
+    market.commit(campaign)
+    held = market.commit
+    token = market.authorise(campaign)
+    assert token.status_code == 201
+    reject(market, campaign)
+    with pytest.raises(KeyError):  # no new authorisation
+        held(campaign, release=1)
+
+
+def test_a_campaign_that_somebody_rejected_never_becomes_active(market):
+    campaign = market.campaign(lenders=("aspen", "birch"))
+    other = market.campaign(lenders=("aspen", "birch"))
+    assert reject(market, other, "birch").json() == {"was_active": True}
+    known = market.client("aspen").proposed(other.sha256)
+    assert (known.active, known.approved_by, known.rejected_by) == (True, ("aspen", "birch"), ("birch",))
+    assert market.client("aspen").proposed(campaign.sha256).rejected_by == ()
+
+
+def test_a_no_is_said_once_and_by_the_lender_itself(market):
+    campaign = market.campaign()
+    assert reject(market, campaign, "aspen", signer="birch").status_code == 401
+    assert reject(market, campaign).status_code == 201
+    assert reject(market, campaign).status_code == 409
+    assert kinds(market).count(("campaign.rejected", "aspen")) == 1
+
+
+def test_only_who_takes_part_can_say_no(market):
+    campaign = market.campaign(lenders=("aspen", "birch"))
+    assert reject(market, campaign, "cedar").status_code == 403
