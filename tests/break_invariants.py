@@ -31,6 +31,20 @@ class Break:
 
 BREAKS = (
     Break(
+        "1 fail closed: a lender's no does not end its authorisations",
+        "consent/authorising.py",
+        "return _holds(not now.rejected,",
+        "return _holds(True,",
+        "tests/consent/test_rejections.py",
+    ),
+    Break(
+        "2 log before use: the auditor overlooks a use after a no",
+        "consent/audit.py",
+        'self._require(leaf["lender"] not in use.rejected,',
+        "self._require(True,",
+        "tests/consent/test_log.py",
+    ),
+    Break(
         "1 fail closed: an expired authorisation opens the gate",
         "clients/rules.py",
         "if use.moment >= use.authorisation.exp:",

@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from support.logs import Logbook
 
 from consent.audit import verify_log
+from consent.authorising import AuthorisationRequest
 from consent.client import HeadStore, RegistryClient
+from consent.documents import Rejection
 from consent.entries import (
     Entry,
     body_context,
@@ -24,6 +26,7 @@ from consent.entries import (
     unpad,
 )
 from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
+from consent.schema import now
 from consent.sequencer import Sequencer
 from consent.storage.log_tables import LogPublishedRow
 from consent.witnesses import Witnesses
@@ -287,6 +290,31 @@ def test_a_roster_without_authority_is_found(active):
         index = active.registry.log.append(session, [Entry(json.dumps(forged).encode(), bodies[-1])])
     active.registry.sequencer.wait_for(index)
     with pytest.raises(AuditFailed, match="without authorisation"):
+        audit(active)
+
+
+def rejected(house, lender: str = "aspen") -> None:
+    said = Rejection(campaign_sha256=house.campaign.sha256, lender=lender, rejected_at=now())
+    client = house.client(lender)
+    client.reject(said, house.node(lender).key)
+
+
+def test_a_rejection_stands_in_the_log_and_verifies(active):
+    rejected(active)
+    assert audit(active).by_type["campaign.rejected"] == 1
+
+
+def test_an_authorisation_after_the_lenders_no_is_found(active, monkeypatch):
+    """By a registry that forgot its own rule."""
+    rejected(active)
+    monkeypatch.setattr("consent.commands.authorise.require", lambda _: None)
+    client, node = active.client("aspen"), active.node("aspen")
+    asked = AuthorisationRequest(
+        node_key=node.key.public.thumbprint, purpose=active.campaign.purpose, code_sha256=active.campaign.code_sha256,
+        checkpoint=client.accepted_note(),
+    )  # fmt: skip
+    client.authorisation(active.campaign.sha256, asked)
+    with pytest.raises(AuditFailed, match="was authorised after it rejected"):
         audit(active)
 
 
