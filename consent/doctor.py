@@ -89,22 +89,27 @@ def found(what: str, look: Callable[[], str], do: str) -> Finding:
 
 def machine() -> Iterator[Finding]:
     """Python and every package, against what this version of Tahini asks for."""
-    wrong = []
+    wrong, missing = [], []
     wanted = [Requirement(text) for text in requires("tahini") or []]
     wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
     for one in wanted:
         try:
             installed = version(one.name)
         except PackageNotFoundError:
-            wrong.append(f"{one.name} is missing")
+            missing.append(one.name)
             continue
         if installed not in one.specifier:
             wrong.append(f"{one.name} is {installed}, not {one.specifier}")
+    python = ".".join(map(str, sys.version_info[:3]))
+    said = f"tahini {version('tahini')} on Python {python}, {len(wanted) - len(missing)} packages as asked for"
     if wrong:
-        yield ill("versions", "; ".join(wrong), "install Tahini into an environment of its own: pip install tahini")
+        yield ill("versions", "; ".join(wrong), "install Tahini into an environment of its own")
+    elif missing:
+        yield care(
+            "versions", f"{said}; not here: {', '.join(missing)}", "some roles' images do without; others need all"
+        )
     else:
-        python = ".".join(map(str, sys.version_info[:3]))
-        yield well("versions", f"tahini {version('tahini')} on Python {python}, {len(wanted)} packages as asked for")
+        yield well("versions", said)
 
 
 def disk(home: Path) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -18,29 +19,33 @@ from consent.errors import ConsentError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 MARKS = {Level.WELL: "[green]✓[/]", Level.CARE: "[yellow]![/]", Level.ILL: "[red]✗[/]"}
-KEY_SIZE = 32
-"""Of a key that signs documents; a certificate's key of the same name is larger."""
 Doctor = Callable[[Path], Iterator[Finding]]
 
 
-def _doctors() -> dict[str, Doctor]:
-    """Who looks at a home, by the key file that tells whose it is."""
-    from clients.doctor import node
-    from consent.doctor import names, registry
-    from server.doctor import coordinator
+HOMES = {
+    "log.key": "consent.doctor:registry",
+    "seeds": "consent.doctor:names",
+    "campaigns": "server.doctor:coordinator",
+    "approved": "clients.doctor:node",
+}
+"""Who looks at a home, by what only such a home has."""
 
-    return {"registry.key": registry, "naming.key": names, "coordinator.key": coordinator, "node.key": node}
+
+def _look(name: str) -> Doctor:
+    """Loaded when it is needed: not every image carries everything."""
+    room, _, function = HOMES[name].partition(":")
+    try:
+        found: Doctor = getattr(import_module(room), function)
+    except ImportError as error:
+        raise ConsentError(f"{room} needs {error.name}, which is not installed here") from error
+    return found
 
 
-def homes(under: Path) -> list[tuple[Path, Doctor]]:
-    """The home at ``under``; else all homes below it, as in a workspace."""
-    doctors = _doctors()
-    here = [(under, look) for name, look in doctors.items() if (under / name).is_file()]
+def homes(under: Path) -> list[tuple[Path, str]]:
+    """The home at ``under``; else all homes below it, as in a workspace. Each with what tells its kind."""
+    here = [(under, name) for name in HOMES if (under / name).exists()]
     below = [*sorted(under.glob("*")), *sorted(under.glob("*/*"))]
-    return here or [
-        (folder, look) for folder in below for name, look in doctors.items()
-        if (folder / name).is_file() and (folder / name).stat().st_size == KEY_SIZE
-    ]  # fmt: skip
+    return here or [(folder, name) for folder in below for name in HOMES if (folder / name).exists()]
 
 
 @app.command(
@@ -62,9 +67,9 @@ def doctor(
         here = homes(under)
         if not here:
             raise ConsentError(f"there is no home of a registry, naming service, coordinator or node in {under}")
-        for folder, look in here:
+        for folder, kind in here:
             with Console(stderr=True).status(f"looking at {folder}"):
-                looked.append((str(folder), list(look(folder))))
+                looked.append((str(folder), list(_look(kind)(folder))))
     findings = [finding for _, group in looked for finding in group]
     if as_json:
         told = [{"where": where, **asdict(finding)} for where, group in looked for finding in group]

@@ -11,8 +11,9 @@ import tomllib
 from pathlib import Path
 
 SERVICE = {
-    "alembic", "cryptography", "fastapi", "httptools", "httpx", "joserfc", "numpy", "orjson", "prometheus-client",
-    "psycopg", "pydantic", "rfc8785", "rich", "scipy", "sqlalchemy", "typer", "uvicorn", "uvloop", "voprf",
+    "alembic", "cryptography", "fastapi", "httptools", "httpx", "joserfc", "numpy",
+    "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk", "orjson", "packaging", "prometheus-client",
+    "psycopg", "pydantic", "pydantic-settings", "rfc8785", "rich", "scipy", "sqlalchemy", "typer", "uvicorn", "uvloop", "voprf",
 }  # fmt: skip
 """What every HTTP service of ours imports."""
 TABLES = {"pandas", "pyarrow"}
