@@ -105,9 +105,7 @@ def machine() -> Iterator[Finding]:
     if wrong:
         yield ill("versions", "; ".join(wrong), "install Tahini into an environment of its own")
     elif missing:
-        yield care(
-            "versions", f"{said}; not here: {', '.join(missing)}", "some roles' images do without; others need all"
-        )
+        yield care("versions", f"{said}; not here: {', '.join(missing)}", "some roles do without")
     else:
         yield well("versions", said)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 SERVICE = {
     "alembic", "cryptography", "fastapi", "httptools", "httpx", "joserfc", "numpy",
     "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk", "orjson", "packaging", "prometheus-client",
-    "psycopg", "pydantic", "pydantic-settings", "rfc8785", "rich", "scipy", "sqlalchemy", "typer", "uvicorn", "uvloop", "voprf",
+    "psycopg", "pydantic", "pydantic-settings", "rfc8785", "rich", "scipy", "sqlalchemy", "typer", "uvicorn", "uvloop",
+    "voprf",
 }  # fmt: skip
 """What every HTTP service of ours imports."""
 TABLES = {"pandas", "pyarrow"}

@@ -12,7 +12,7 @@ by hand. Exit code 1 if anything is not as it must be:
 - every campaign ends in a verified model, or stopped with a reason, and goes on when it is resumed until its attempts
   are used up;
 - every lender's ledger holds every release that was released, each attempt once, never more than were planned;
-- the log, verified from outside, holds every one of these attempts too, and the registry charges no less;
+- the log, verified from outside, holds every attempt that was answered, and none that a ledger lacks;
 - nobody who withdrew is in a roster that was reserved later;
 - no lender has a line of a campaign that its operator did not sign.
 """
