@@ -75,6 +75,53 @@ naming.join(at / "names", naming.NamingSettings(party="naming", registry_url=url
 save_signing_key(at / "aspen.key", keys["aspen"])
 (at / "body.json").write_text("{}")
 """
+FOUND_FLEET = """
+import shutil
+from pathlib import Path
+from demo.consortium import found
+from fleet.tls import CA_CERT, create_authority, issue
+at = Path("/var/lib/tahini/fleet")
+founded = found(at, ["aspen", "birch"], 8.0, 1e-5, {"aspen": "http://127.0.0.1:8710"})
+founded.connect("http://127.0.0.1:8700", "http://127.0.0.1:8720", "127.0.0.1:9443")
+authority = create_authority(at / "ca", "smoke")
+issue(at / "ca", at / "tls", "server", ["127.0.0.1"])
+shutil.copyfile(at / "tls" / "server.crt", founded.coordinator_home / "coordinator.crt")
+shutil.copyfile(at / "tls" / "server.key", founded.coordinator_home / "coordinator.tls.key")
+for home in (founded.coordinator_home, founded.node_home("aspen"), founded.node_home("birch")):
+    shutil.copyfile(authority, home / CA_CERT)
+"""
+ASK = """
+import secrets
+from pathlib import Path
+import numpy as np, pandas as pd, tomli_w
+from clients.node import BOOK_FILE, Node
+from clients.source import import_book
+from consent.client import RegistryClient
+from consent.naming.client import Names
+from credit.features import registry_from
+from crypto.keys import b64, load_signing_key
+from demo.borrowers import make_borrowers, make_notice
+at, url, people = Path("/var/lib/tahini/fleet"), "http://127.0.0.1:8700", 300
+features = {"name": "smoke", "target": "bad", "features": [
+    {"name": "late", "kind": "integer", "category": "repayment"},
+    {"name": "debt", "kind": "number", "category": "bureau"}]}
+(at / "coordinator" / "features.toml").write_text(tomli_w.dumps(features))
+nodes = [Node.open(at / "lenders" / name) for name in ("aspen", "birch")]
+key = load_signing_key(at / "registry" / "registry.key")
+notice, rng = make_notice(["aspen", "birch"], 8.0), np.random.default_rng(1)
+RegistryClient(url, nodes[0].consortium, "registry", key).publish_notice(notice, key)
+for node in nodes:
+    names = [Names("v1." + b64(secrets.token_bytes(32)), "v1." + b64(secrets.token_bytes(32))) for _ in range(people)]
+    late, debt = rng.poisson(1.0, people), rng.lognormal(8, 1, people)
+    bad = (rng.random(people) < 1 / (1 + np.exp(2 - late))).astype(int)
+    table = pd.DataFrame({"late": late, "debt": debt, "bad": bad})
+    pairwise, registry = [n.pairwise for n in names], registry_from(features, "smoke")
+    import_book(node.home / BOOK_FILE, table, pairwise, registry, node.lender)
+    borrowers = make_borrowers(node.lender, names, rng)
+    node.registry().enrol([one.enrolment for one in borrowers])
+    said = [one.first_answer(notice, False) for one in borrowers if one.answer != "silent"]
+    RegistryClient(url, node.consortium).decide(said)
+"""
 INSPECT = """
 import importlib, importlib.util, os, sys
 for name in {modules!r}.split():
@@ -358,6 +405,38 @@ def together(images: dict[str, Image], work: Path) -> None:
             raise SystemExit(f"{role}: {left} were written to the home's disk")
 
 
+def campaign(images: dict[str, Image], work: Path) -> None:
+    """A consortium of two lenders, every service in its image; one campaign from proposal to signed model."""
+    home = owned(Path(tempfile.mkdtemp(dir=work)))
+    coordinator, node, registry = images["coordinator"], images["node"], images["registry"]
+    coordinator.python(FOUND_FLEET, home)
+    homes = {name: home / "fleet" / "lenders" / name for name in ("aspen", "birch")}
+    at_home = ("--home", "/var/lib/tahini")
+    with ExitStack() as stack:
+        stack.enter_context(images["witness"].serving(homes["aspen"]))
+        stack.enter_context(registry.serving(home / "fleet" / "registry"))
+        node.python(ASK, home)
+        center = home / "fleet" / "coordinator"
+        stack.enter_context(coordinator.serving(center))
+        metrics = {"aspen": "9465", "birch": "9466"}  # they share a network here
+        for name, folder in homes.items():
+            stack.enter_context(node.serving(folder, more=("--metrics-port", metrics[name])))
+        plan = ["--steps", "2", "--hold-out", "0", "--epsilon", "4", "--collusion-bound", "0", "--spare-attempts", "1"]
+        features = ("--features", "/var/lib/tahini/features.toml")
+        said = coordinator.tahini(
+            center, "campaign", "propose", *at_home, "--id", "smoke", "--title", "Smoke", *features, *plan, "--json"
+        )
+        sha256 = json.loads(said[said.index("{") :])["campaign"]
+        for folder in homes.values():
+            node.tahini(folder, "campaign", "approve", sha256, *at_home, "--yes", "--json")
+        coordinator.tahini(center, "campaign", "launch", sha256, *at_home)
+        said = coordinator.tahini(center, "campaign", "watch", sha256, *at_home, "--timeout", "240")
+        say("campaign", said.strip().splitlines()[-1])
+        for image, folder in ((registry, home / "fleet" / "registry"), (coordinator, center), (node, homes["aspen"])):
+            image.tahini(folder, "doctor", *at_home)
+        say("campaign", "tahini doctor finds registry, coordinator and node in order")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--become", help=argparse.SUPPRESS)
@@ -391,6 +470,8 @@ def main() -> None:
             raise SystemExit("the images carry different code; a campaign approved for one would be refused by another")
         if all(role in images for role in SERVICES):
             together(images, work)
+        if set(MODULES) <= set(images):
+            campaign(images, work)
 
 
 if __name__ == "__main__":
