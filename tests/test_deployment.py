@@ -6,6 +6,7 @@ One consortium, brought up once; every test uses the commands that people use.
 from __future__ import annotations
 
 import json
+import ssl
 import time
 
 import httpx
@@ -17,6 +18,7 @@ from support.effort import slow
 from clients.node import Node
 from consent.documents import Campaign
 from demo.local import Place, is_running, processes
+from fleet.tls import issue
 from server.desired import Stage, events
 
 pytestmark = slow
@@ -130,6 +132,17 @@ def test_from_outside_only_the_fleet_interface_answers(consortium):
     with httpx.Client(base_url=f"https://127.0.0.1:{settings['port']}") as client:
         for path in ("/v1/control/list-runs", "/v1/control/start-run", "/v1/runtime/acquire-task", "/docs"):
             assert client.post(path, content=b"").status_code == 404
+
+
+def test_a_renewed_certificate_is_shown_by_the_registry_as_it_runs(consortium):
+    url = httpx.URL(Node.open(consortium.node("aspen")).settings.registry_url)
+    first = ssl.get_server_certificate((url.host, url.port))
+    issue(consortium.root / "ca", consortium.root / "tls", "registry", ["127.0.0.1", "localhost"])
+    deadline = time.monotonic() + 20
+    while ssl.get_server_certificate((url.host, url.port)) == first:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert httpx.get(url.join("/healthz")).is_success
 
 
 def test_no_log_names_anybody(consortium):
