@@ -50,7 +50,7 @@ def _positive_edges(kind: str) -> Floats:
     return np.append(1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE))
 
 
-def _code(value: object) -> str:
+def category_code(value: object) -> str:
     """A category as text, the same whether the column holds it as text, as a whole number or as a float.
 
     A column of whole numbers becomes one of floats as soon as one person's value is missing; that must not move others.
@@ -83,8 +83,8 @@ class FeatureCells:
         """Cell numbers of a column; NaN and None are missing, undeclared codes are 'other'."""
         missing = column.isna().to_numpy()
         if self.feature.kind == "category":
-            numbers = {_code(code): i for i, code in enumerate(self.feature.values)}
-            cells = column.map(_code).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
+            numbers = {category_code(code): i for i, code in enumerate(self.feature.values)}
+            cells = column.map(category_code).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
         else:
             values = np.nan_to_num(column.to_numpy(dtype=np.float64), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
             cells = np.searchsorted(self.edges, values).astype(np.int32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,6 +18,7 @@ from demo.errors import DemoError
 from demo.loans import Loans, default_loans, read_loans, split
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
+from server.choices import MechanismChoice, ModelChoice
 from server.errors import CampaignStopped, CoordinatorError
 
 DELTA = 1e-5
@@ -32,17 +32,6 @@ EXPECTED = (
     DemoError, NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError, CampaignStopped,
     CoordinatorError, OSError,
 )  # fmt: skip
-
-
-class ModelChoice(StrEnum):
-    SCORECARD = "scorecard"
-    GAM = "gam"
-    MLP = "mlp"
-
-
-class MechanismChoice(StrEnum):
-    DISTRIBUTED = "distributed"
-    LOCAL = "local"
 
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)

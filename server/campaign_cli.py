@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from credit.planning import plan_mechanism
 from crypto.keys import replace_file
 from fleet.bundle import build_bundle, bundle_sha256
 from privacy.charges import Budget
+from server.choices import MechanismChoice, ModelChoice
 from server.cli_support import AsJson, Home, campaign_folder, plainly
 from server.desired import BUNDLE_FILE, Stage, State, events, read_state, want, write_state
 from server.errors import CampaignStopped, CoordinatorError
@@ -28,17 +28,6 @@ from server.home import MODEL_FILE, Coordinator
 app = typer.Typer(no_args_is_help=True, help="Propose, approve and run campaigns.", rich_markup_mode="markdown")
 CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or the first six or more of its characters.")]
 WATCH_S = 0.3
-
-
-class ModelChoice(StrEnum):
-    SCORECARD = "scorecard"
-    GAM = "gam"
-    MLP = "mlp"
-
-
-class MechanismChoice(StrEnum):
-    DISTRIBUTED = "distributed"
-    LOCAL = "local"
 
 
 @app.command(

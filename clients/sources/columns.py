@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.sources.description import Column
+from credit.binning import category_code
 from credit.features import FeatureRegistry, date_columns
 
 Floats = NDArray[np.float64]
@@ -41,11 +42,6 @@ class Reader(Protocol):
         Raises SourceError, which quotes nothing that is in a row.
         """
         ...
-
-
-def code(value: object) -> str:
-    """A code as text, the same whether a column holds it as text, as a whole number or as a float."""
-    return str(value).removesuffix(".0")
 
 
 def _number(value: object) -> float:
@@ -111,13 +107,13 @@ class Conversion:
         return kept if self.source.scale == 1 else kept * self.source.scale
 
     def _codes(self, read: pd.Series) -> pd.Series:
-        mapped = {code(ours): theirs for ours, theirs in self.source.values.items()}
-        gone = {code(missing) for missing in self.source.missing}
+        mapped = {category_code(ours): theirs for ours, theirs in self.source.values.items()}
+        gone = {category_code(missing) for missing in self.source.missing}
 
         def one(value: object) -> str | None:
             if value is None or value != value or value == "":
                 return None
-            text = code(value)
+            text = category_code(value)
             return None if text in gone else mapped.get(text, text)
 
         which, different = pd.factorize(read.to_numpy(dtype=object), use_na_sentinel=True)

@@ -7,6 +7,7 @@ change. Nobody is then counted twice: a row counts if its date is the one found 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,24 +34,24 @@ class Part:
     """By column: values that are there but are not what they are declared to be. Counted where it was asked for."""
 
 
-class Source:
+class Source(ABC):
     """A lender's rows. ``where`` is what a refusal calls it, ``dated`` says whether a person may have several."""
 
     @property
-    def where(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def where(self) -> str: ...
 
     @property
     def dated(self) -> bool:
         return False
 
+    @abstractmethod
     def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
         """All rows, a bounded number at a time, with these columns of the registry. Raises SourceError.
 
         Args:
             flaws: count what cannot be read as what it is declared to be; it is missing either way.
         """
-        raise NotImplementedError
 
     def people(self) -> list[str]:
         """The names in it, each once, in the order of their first row; no feature is read."""
