@@ -87,7 +87,7 @@ def timed(report: dict[str, float], name: str, work: Callable[[], T]) -> T:
     return result
 
 
-def child(home: Path) -> dict[str, float]:
+def child(home: Path, moments: bool) -> dict[str, float]:
     """Seconds of each step, and the most memory at its end."""
     report: dict[str, float] = {}
     features, source = registry(), MappedSource.load(home)
@@ -113,8 +113,9 @@ def child(home: Path) -> dict[str, float]:
     histogram = released(0, Question(kinds[0]))
     binning = make_binning(counted.grid, histogram, counted.noise_std(CONTRIBUTORS), plan.bins)
     width = sum(len(bins.frequency) for bins in binning.features) + 1
-    moments = second_moments(released(1, Question(kinds[1], binning)), width)
-    matrix = whitening(moments, 1.0, binning.population)
+    matrix = np.eye(width)
+    if moments:
+        matrix = whitening(second_moments(released(1, Question(kinds[1], binning)), width), 1.0, binning.population)
     asked = Question(kinds[2], binning, matrix, np.zeros(size("scorecard", matrix.shape[1])))
     released(2, asked)
     report |= {"people": len(members), "width": width, "directions": matrix.shape[1]}
@@ -127,16 +128,22 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where the file is made; a temporary folder of the system's otherwise"
     )
+    parser.add_argument(
+        "--without-moments",
+        action="store_true",
+        help="leave out the longest release; the gradient is then taken in as many directions as there are inputs",
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(child(options.child)))
+        print(json.dumps(child(options.child, not options.without_moments)))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         home = Path(folder)
         make(home, options.rows)
         command = [sys.executable, "-m", "benchmarks.large", "--child", str(home)]
+        command += ["--without-moments"] * options.without_moments
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1", **os.environ})
         found = json.loads(done.stdout)
         file_gib = (home / "loans.parquet").stat().st_size / 2**30
