@@ -10,6 +10,7 @@
 - ``admission`` what of a member's row may be used
 - ``releases``  what is computed from a batch: noisy histograms, DP-SGD
 - ``app``       the Flower ClientApp
+- ``service``   what ``tahini node serve`` runs: a SuperNode, and tasks of signed bundles only; ``doctor`` its health
 - ``checking``  whether the lender's data can be used, for its own operator
 - ``witness``   the lender's witness of the consent log
 """
