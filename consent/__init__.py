@@ -18,7 +18,7 @@
 - ``api``         the HTTP face of those commands: ``endpoints`` by caller, ``log_api`` the log's
 - ``access``      who calls; ``identity`` logins, tokens, keys, limits; ``requests`` and ``sessions`` what is signed
 - ``serving``     processes: ``workers``, ``turns``, ``journal``, ``metrics``, ``readiness``, ``certificates``
-- ``settings``    of every service; ``tracing`` a campaign's spans, for all parties; ``doctor`` what must be in order, of this room's homes
+- ``settings``    of every service; ``tracing`` a campaign's spans; ``doctor`` what must be in order
 - ``naming``      the naming service, which somebody else runs
 - ``client``      how the other programs call it, verifying what comes back; ``log_client`` for the log alone
 - ``audit``       the outside view: verify a log without trusting who serves it; ``fsck`` the inside view
