@@ -15,7 +15,7 @@ from clients.node import Node, approve, campaign_cost
 from consent.cli_support import refuse_in_one_sentence, say
 from consent.code import NODE_ROOMS, room_files
 from consent.documents import Campaign, Rejection
-from consent.errors import ConsentError
+from consent.errors import Conflict, ConsentError
 from consent.schema import now
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
@@ -130,7 +130,10 @@ def reject(
     try:
         client.reject(Rejection(campaign_sha256=sha256, lender=node.lender, rejected_at=now()), node.key)
     except ConsentError as error:
-        raise ConsentError(f"this node answers nothing of it, but the registry does not know yet: {error}") from error
+        if error.status != Conflict.status:  # it knew already: an answer was lost
+            raise ConsentError(
+                f"this node answers nothing of it, but the registry does not know yet: {error}"
+            ) from error
     finally:
         client.close()
     typer.echo("the registry has it on the record, and authorises nothing more")

@@ -43,6 +43,7 @@ class NodeSettings(HomeSettings):
     """What a node must know to run: ``node.json``, or TAHINI_NODE_ and the name of a field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_NODE_")
+    pinned = frozenset({"lender", "registry_key"})
 
     lender: str
     registry_url: str

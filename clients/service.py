@@ -82,6 +82,7 @@ class NodeService:
     _supernode: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _port: int = field(default=0, init=False)
     _restart_at: float = field(default=0.0, init=False)
+    _started_at: float = field(default=0.0, init=False)
     _told_at: float = field(default=0.0, init=False)
 
     def run(self) -> None:
@@ -128,9 +129,9 @@ class NodeService:
                 except subprocess.TimeoutExpired:
                     self._supernode.kill()
 
-    def _give_up(self, _: str) -> None:
-        """A task's process is gone: its SuperNode would wait a minute for the answer, and hear nothing else."""
-        if self._supernode is not None:
+    def _give_up(self, _: str, began: float) -> None:
+        """A task's process is gone: the SuperNode that gave it out, one task at a time, would wait a minute for it."""
+        if self._supernode is not None and began > self._started_at:
             self._supernode.terminate()
 
     def _look_after(self) -> None:
@@ -141,7 +142,7 @@ class NodeService:
                 return
             if self._supernode is not None:
                 logger.warning("the SuperNode ended with %s; it is started again", self._supernode.returncode)
-            self._restart_at = moment + RESTART_PAUSE_S
+            self._restart_at, self._started_at = moment + RESTART_PAUSE_S, moment
             self._supernode = subprocess.Popen(
                 [sys.executable, "-m", "fleet.supernode", str(self._settings)], stdin=subprocess.DEVNULL
             )

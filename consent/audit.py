@@ -163,6 +163,7 @@ class _Authority:
         lenders = set(use.campaign.lenders) if use.campaign else use.approved
         missing = ", ".join(sorted(lenders - use.approved)) or ("anybody" if not use.approved else "")
         self._require(not missing, f"the campaign became active without the approval of {missing}")
+        self._require(not lenders & use.rejected, "the campaign became active after a lender rejected it")
         use.active = True
 
     def _authorise(self, index: int, leaf: dict[str, Any]) -> None:
@@ -180,6 +181,7 @@ class _Authority:
     def _commit(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
         held = (leaf["campaign"], leaf["actor"], leaf["authorisation_id"])
         self._require(held in self._authorised, f"{leaf['actor']!r} committed a roster without authorisation")
+        self._require(leaf["actor"] not in self._known(leaf).rejected, f"{leaf['actor']!r} was used after it rejected")
         attempt = (leaf["campaign"], leaf["actor"], leaf["release"], leaf["attempt"])
         self._require(attempt not in self._committed, f"{leaf['actor']!r} committed the same release attempt twice")
         self._committed.add(attempt)

@@ -31,7 +31,7 @@ class RenewingContext:
         self._files = (certificate, key)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._loaded = 0
+        self._loaded: tuple[int, ...] = ()
         self.refresh()
 
     def refresh(self) -> bool:
@@ -41,7 +41,7 @@ class RenewingContext:
             CertificateRefused: it does not fit its key, or cannot be read; the one before stays.
         """
         try:
-            newest = max(path.stat().st_mtime_ns for path in self._files)
+            newest = tuple(path.stat().st_mtime_ns for path in self._files)
             if newest == self._loaded:
                 return False
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)  # one that fails spoils its context

@@ -176,7 +176,7 @@ def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
         client.timeout = httpx.Timeout(TIMEOUT_S)
         with client:
             answer = client.get("/healthz")
-    except (ConsentError, httpx.HTTPError) as error:
+    except (ConsentError, httpx.HTTPError, httpx.InvalidURL) as error:
         yield ill(
             what, f"{url}: {error}", "is it running, is the name right, is its certificate from the pinned authority?"
         )
@@ -187,10 +187,10 @@ def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
         yield ill(what, f"{url} answers with {answer.status_code}", "ask its operator; its log says more")
     try:
         theirs = parsedate_to_datetime(answer.headers["date"])
-    except (KeyError, ValueError):
+        apart = abs(theirs - began - (now() - began) / 2)
+    except (KeyError, ValueError, TypeError):
         yield care("clock", f"{what} does not say what time it is", "compare the clocks by another way")
         return
-    apart = abs(theirs - began - (now() - began) / 2)
     said = f"{apart.total_seconds():.0f} s apart from the {what}'s"
     if apart > CLOCK_SKEW:
         yield ill("clock", said, f"synchronise it (NTP): above {CLOCK_SKEW.seconds} s signed requests are refused")

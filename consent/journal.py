@@ -25,6 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent import metrics, tracing
 
+INSTITUTIONS = frozenset({"lender", "coordinator", "auditor", "operator", "naming"})
+"""Whose requests may be traced; never a borrower's, nor anybody's who is not known."""
 REQUEST_ID, CALLER, PROBLEM = "tahini.request", "tahini.caller", "tahini.problem"
 """Keys of a request's scope: its id, its caller's role, the code of the problem it was answered with."""
 UNMATCHED, LEFT_OUT = "unmatched", "[left out]"
@@ -139,16 +141,17 @@ class Journal:
                 MutableHeaders(scope=message)["X-Request-Id"] = scope[REQUEST_ID]
             await send(message)
 
-        above = tracing.accepted(MutableHeaders(scope=scope).get(tracing.HEADER))
-        with tracing.span("request", above) as traced:
-            try:
-                await self._app(scope, receive, told)
-            except Exception:
-                status, scope[PROBLEM] = status or 500, "internal"
-                raise
-            finally:
-                self._write(scope, status, time.perf_counter() - started)
-                traced["rename"](f"{scope['method']} {_route(scope)}")
+        began_ns = time.time_ns()
+        try:
+            await self._app(scope, receive, told)
+        except Exception:
+            status, scope[PROBLEM] = status or 500, "internal"
+            raise
+        finally:
+            self._write(scope, status, time.perf_counter() - started)
+            if scope.get(CALLER) in INSTITUTIONS:
+                above = tracing.accepted(MutableHeaders(scope=scope).get(tracing.HEADER))
+                tracing.record(f"{scope['method']} {_route(scope)}", above, began_ns)
 
     def _write(self, scope: Scope, status: int, seconds: float) -> None:
         """Status 0: the request was given up before anything was answered."""

@@ -13,7 +13,6 @@ import typer
 
 from consent.audit import open_body, verify_log
 from consent.cli_support import (
-    SERVE_FILE,
     Host,
     MetricsHost,
     MetricsPort,
@@ -113,7 +112,12 @@ def serve(
     from consent.serving import LogListening, Service, serve
 
     listening = LogListening.read(
-        home / SERVE_FILE, host=host, port=port, workers=workers, metrics_host=metrics_host, metrics_port=metrics_port
+        home / "serve-log.json",
+        host=host,
+        port=port,
+        workers=workers,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
     )
     serve(Service(home, log_only=True, read_only=read_only), listening)
 

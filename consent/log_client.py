@@ -33,6 +33,8 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 RESTART_PATIENCE_S, ASK_AGAIN_S = 10.0, 0.25
 """What a service that was killed takes to be started again, and more."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+AWAY = frozenset({502, 503, 504})
+"""What a proxy says while nobody is behind it."""
 
 
 def trusted_authorities() -> ssl.SSLContext:
@@ -138,6 +140,9 @@ class LogClient:
                 ) from error
             if response.is_success:
                 return response
+            if method == "GET" and response.status_code in AWAY and time.monotonic() + ASK_AGAIN_S < deadline:
+                time.sleep(ASK_AGAIN_S)
+                continue
             raise _refusal(response)
 
     def _checked(self, read: Callable[[], T]) -> T:

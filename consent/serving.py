@@ -188,6 +188,8 @@ def _serve_many(service: Service, listening: Listening) -> None:
                 "several workers need PostgreSQL, and this registry's database is an SQLite file; serve it with one "
                 "worker, or move it to a postgresql:// database"
             )
+    if listening.certificate is not None and listening.certificate_key is not None:
+        RenewingContext(listening.certificate, listening.certificate_key)
     with tempfile.TemporaryDirectory(prefix="tahini-workers-") as name:
         os.environ[FOLDER_VARIABLE] = name
         folder = Path(name)

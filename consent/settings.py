@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,6 +21,8 @@ class HomeSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="TAHINI_")
+    pinned: ClassVar[frozenset[str]] = frozenset()
+    """Fields that stand in the home's own file and nowhere else: who one is, whom one believes."""
 
     @classmethod
     def settings_customise_sources(
@@ -42,20 +44,35 @@ class HomeSettings(BaseSettings):
         try:
             held = json.loads(path.read_text()) if path.exists() else {}
             told = {name: value for name, value in flags.items() if value is not None}
-            return cls(**{**held, **EnvSettingsSource(cls)(), **told})
+            outside = EnvSettingsSource(cls)()
+            for name in sorted(cls.pinned & outside.keys()):
+                raise BadSettings(
+                    f"{cls._variable(name)} is set, but {name} stands in {path} and nowhere else; unset it"
+                )
+            return cls(**{**cls._from(held, path.parent), **outside, **told})
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "the settings"
-            variable = f"{cls.model_config.get('env_prefix')}{name}".upper()
-            raise BadSettings(f"{name}, in {path} or as {variable}: {first['msg']}") from error
-        except (OSError, ValueError, TypeError) as error:
+            raise BadSettings(f"{name}, in {path} or as {cls._variable(name)}: {first['msg']}") from error
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise BadSettings(f"{path} is not a file of settings ({type(error).__name__})") from error
 
     @classmethod
     def override(cls, **flags: Any) -> None:
         """What a command was told goes above file and environment, for this process and every one that it starts."""
         for name, value in flags.items():
-            if name not in cls.model_fields:
-                raise TypeError(f"{cls.__name__} has no field {name!r}")
+            if name not in cls.model_fields or name in cls.pinned:
+                raise TypeError(f"{cls.__name__} has no field {name!r} that a command may set")
             if value is not None:
-                os.environ[f"{cls.model_config.get('env_prefix')}{name}".upper()] = str(value)
+                os.environ[cls._variable(name)] = str(value)
+
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        return f"{cls.model_config.get('env_prefix')}{name}".upper()
+
+    @classmethod
+    def _from(cls, held: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """What the file holds; paths in it are relative to the folder that it is in."""
+        kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in cls.model_fields.items()}
+        paths = {name for name, annotated in kinds.items() if Path in annotated}
+        return {name: str(folder / v) if name in paths and isinstance(v, str) else v for name, v in held.items()}

@@ -4,33 +4,37 @@ On where ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``…_TRACES_ENDPOINT``) names one;
 Without it nothing is imported, sent or measured. One campaign is one trace: its id is the beginning of the campaign's
 hash, so that whoever is killed goes on in the same one. Within it the context travels as W3C Trace Context
 (https://www.w3.org/TR/trace-context/): in a header to the registry, beside a request to a node. Only what belongs to a
-campaign is traced; borrowers' own requests are not. Spans hold routes, kinds, lenders' ids and the numbers of releases,
-never anything of a person's, and each party sends its own to a collector of its own choice.
+campaign is traced, and at the registry only what institutions ask, whatever header comes with a request. Spans hold
+routes, kinds, lenders' ids and the numbers of releases, never anything of a person's, and each party sends its own to a
+collector of its own choice.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 HEADER = "traceparent"
-FLUSH_MS = 3000
+FLUSH_S = 3.0
 _FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 _current: ContextVar[str] = ContextVar("tahini_traceparent", default="")
+logger = logging.getLogger("tahini.tracing")
 
 
 class _Tracing:
     """This process's provider: a forked child makes its own, for threads do not survive a fork."""
 
-    service, instance, pid = "tahini", "", 0
+    service, instance, pid, broken = "tahini", "", 0, False
     provider: TracerProvider | None = None
 
 
@@ -59,32 +63,25 @@ def accepted(text: object) -> str:
 
 
 @contextmanager
-def span(name: str, parent: str = "", **attributes: str | int) -> Iterator[Mapping[str, Any]]:
-    """A span around what is done here; below ``parent``, or else below the span that is open. Without both: nothing.
-
-    Yields a mapping whose ``rename`` is a function of one name, for those who learn theirs late.
-    """
+def span(name: str, parent: str = "", **attributes: str | int) -> Iterator[None]:
+    """A span around what is done here; below ``parent``, or else below the span that is open. Without both: nothing."""
     above = parent or _current.get()
-    if not above or not enabled():
-        yield {"rename": lambda _: None}
+    provider = _provider() if above else None
+    if provider is None:
+        yield
         return
     from opentelemetry import trace
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator as W3c
 
-    told = {f"tahini.{key}": value for key, value in attributes.items()}
-    context = W3c().extract({HEADER: above})
-    with (
-        _provider()
-        .get_tracer("tahini")
-        .start_as_current_span(
-            name, context, trace.SpanKind.INTERNAL, told, record_exception=False, set_status_on_exception=False
-        ) as opened
-    ):
+    told, context = {f"tahini.{key}": value for key, value in attributes.items()}, W3c().extract({HEADER: above})
+    with provider.get_tracer("tahini").start_as_current_span(
+        name, context, attributes=told, record_exception=False, set_status_on_exception=False
+    ) as opened:
         carrier: dict[str, str] = {}
         W3c().inject(carrier)
         token = _current.set(carrier.get(HEADER, ""))
         try:
-            yield {"rename": opened.update_name}
+            yield
         except BaseException as error:  # its kind alone: a message may hold more than a collector may know
             opened.set_status(trace.StatusCode.ERROR, type(error).__name__)
             raise
@@ -92,20 +89,45 @@ def span(name: str, parent: str = "", **attributes: str | int) -> Iterator[Mappi
             _current.reset(token)
 
 
-def _provider() -> TracerProvider:
-    if _Tracing.provider is None or _Tracing.pid != os.getpid():
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+def record(name: str, parent: str, began_ns: int) -> None:
+    """A span that is over: for those who know only at its end whether it may be traced."""
+    provider = _provider() if parent else None
+    if provider is not None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator as W3c
 
-        about = {"service.name": _Tracing.service, "service.instance.id": _Tracing.instance or _Tracing.service}
-        _Tracing.provider, _Tracing.pid = TracerProvider(resource=Resource.create(about)), os.getpid()
-        _Tracing.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.get_tracer("tahini").start_span(name, W3c().extract({HEADER: parent}), start_time=began_ns).end()
+
+
+def _provider() -> TracerProvider | None:
+    """This process's; none without a collector, or where the SDK refuses its settings: tracing stops nothing."""
+    if not enabled() or _Tracing.broken:
+        return None
+    try:
+        if _Tracing.provider is None or _Tracing.pid != os.getpid():
+            _Tracing.provider, _Tracing.pid = _made(), os.getpid()
+    except Exception as error:
+        _Tracing.broken = True
+        logger.warning("nothing is traced: %s", type(error).__name__)
+        return None
     return _Tracing.provider
 
 
+def _made() -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    about = {"service.name": _Tracing.service, "service.instance.id": _Tracing.instance or _Tracing.service}
+    provider = TracerProvider(resource=Resource.create(about))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
 def flush() -> None:
-    """Send what is not sent yet: before a process ends without ceremony."""
-    if _Tracing.provider is not None and _Tracing.pid == os.getpid():
-        _Tracing.provider.force_flush(FLUSH_MS)
+    """Send what is not sent yet, before a process ends without ceremony; gives up after a few seconds."""
+    provider = _Tracing.provider
+    if provider is not None and _Tracing.pid == os.getpid():
+        sending = threading.Thread(target=provider.force_flush, daemon=True)  # its own limit is not kept
+        sending.start()
+        sending.join(FLUSH_S)

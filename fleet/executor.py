@@ -38,14 +38,19 @@ Work = Callable[[str], None]
 """Does one task, given its token."""
 
 
-def runtime_client(address: str, token: str) -> RuntimeHttpClient:
-    """A client of the Runtime API on this machine, for the one task of this token."""
+def runtime_client(address: str, token: str, patient: bool = True) -> RuntimeHttpClient:
+    """A client of the Runtime API on this machine, for the one task of this token.
+
+    Args:
+        patient: try again while nobody answers, for ever, and end this process when the token is not valid any more, as
+            Flower does for whoever works on a task.
+    """
     interceptors: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="tahini"),
         RuntimeTokenHttpInterceptor(token),
     ]
     return RuntimeHttpClient.from_server_address(
-        address, True, None, interceptors, retry_invoker=make_simple_http_retry_invoker()
+        address, True, None, interceptors, retry_invoker=make_simple_http_retry_invoker() if patient else None
     )
 
 
@@ -64,11 +69,11 @@ class Executor:
     work: Work
     between: Callable[[], None] = lambda: None
     """Called again and again between tasks; must not take long."""
-    failed: Callable[[str], None] = lambda _: None
-    """Called with the token of a task whose child ended without finishing it, however that came about."""
+    failed: Callable[[str, float], None] = lambda _, __: None
+    """Called when a task's child ended other than in order, with its token and when it began (monotonic seconds)."""
     _pace: Pace = field(default_factory=lambda: Pace(QUICK_S, IDLE_S), init=False)
-    _children: dict[int, str] = field(default_factory=dict, init=False)
-    """Each with its token."""
+    _children: dict[int, tuple[str, float]] = field(default_factory=dict, init=False)
+    """Each with its token, and when it began."""
     _stopping: bool = field(default=False, init=False)
 
     def run(self) -> None:
@@ -105,10 +110,10 @@ class Executor:
         for child in tuple(self._children):
             pid, status = os.waitpid(child, os.WNOHANG)
             if pid:
-                token = self._children.pop(pid)
+                token, began = self._children.pop(pid)
                 if status:
                     logger.warning("a task ended with status %d", status)
-                    self.failed(token)
+                    self.failed(token, began)
 
     def _start(self, token: str) -> None:
         sys.stdout.flush()
@@ -116,7 +121,7 @@ class Executor:
         parent = os.getpid()
         child = os.fork()
         if child:
-            self._children[child] = token
+            self._children[child] = token, time.monotonic()
             return
         code = 1
         try:
@@ -128,5 +133,7 @@ class Executor:
         except BaseException:
             logger.error("a task failed: %s", "".join(traceback.format_exc(limit=-3)))
         finally:
-            tracing.flush()
-            os._exit(code)
+            try:
+                tracing.flush()
+            finally:
+                os._exit(code)

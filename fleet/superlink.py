@@ -191,9 +191,12 @@ class SuperLink:
             self.end(int(run.run_id))
 
     def end(self, run: int) -> None:
-        """Stop a run; nodes ignore its messages from then on."""
+        """Stop a run; nodes ignore its messages from then on. Raises FleetError."""
         if not self.over(run):
-            control_handlers.stop_run(StopRunRequest(run_id=run), ACCOUNT, self._links.state())
+            try:
+                control_handlers.stop_run(StopRunRequest(run_id=run), ACCOUNT, self._links.state())
+            except FlowerError as error:
+                raise FleetError(f"run {run} could not be ended; it may have ended by itself ({error})") from error
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -79,11 +79,14 @@ def _task_input(client: RuntimeHttpClient) -> tuple[Message, Context, Fab]:
 
 
 def give_up(address: str, token: str) -> None:
-    """Say that a task failed whose process is gone: otherwise the runtime waits for minutes until it believes so."""
-    client = runtime_client(address, token)
+    """Say that a task failed whose process is gone: otherwise the runtime waits for minutes until it believes so.
+
+    One that had said so itself has no token any more, and is left alone.
+    """
+    client = runtime_client(address, token, patient=False)
     try:
         client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details="its process ended"))
-    except (httpx.HTTPError, FlowerError) as error:  # it had just said so itself, or the runtime is gone as well
+    except (httpx.HTTPError, FlowerError) as error:
         logger.info("a task that ended was not given up (%s)", type(error).__name__)
     finally:
         client.close()

@@ -80,24 +80,33 @@ class FlowerFleet:
                 time.sleep(POLL_S)
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        """Asked again until everybody answers or time is up: a node that was just started again may miss a question."""
+        """Asked again until everybody answers or time is up: a node that was just started again may miss a question.
+
+        Whoever refuses is not asked again; raises CampaignStopped with their words if too few are left.
+        """
         asked: dict[str, str | bytes] = {"campaign": campaign_sha256, "traceparent": tracing.traceparent()}
         content = RecordDict({"request": ConfigRecord(asked)})  # type: ignore[arg-type]
         keys: dict[str, str] = {}
+        refused: dict[int, str] = {}
         deadline = time.monotonic() + NODES_TIMEOUT_S
         while len(keys) < self.expected_nodes and time.monotonic() < deadline:
-            silent = [node for node in self._node_ids() if node not in self._lenders]
+            silent = [node for node in self._node_ids() if node not in self._lenders and node not in refused]
+            if not silent and refused:
+                break
             for node, reply in self._ask("query.join", silent, lambda: content):
                 if reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE:
                     time.sleep(POLL_S)  # it died, and may be on its way back
                     continue
                 if (refusal := _refusal(reply)) is not None:
-                    raise CampaignStopped(refusal)
+                    refused[node] = refusal
+                    continue
                 answer = reply.content.config_records["answer"]
-                lender = str(answer["lender"])
+                lender = str(answer.get("lender"))
                 if lender in keys:
                     raise CampaignStopped(f"two nodes say that they are {lender}'s")
-                self._lenders[node], keys[lender] = lender, str(answer["mask_key"])
+                self._lenders[node], keys[lender] = lender, str(answer.get("mask_key"))
+        if len(keys) < self.expected_nodes and refused:
+            raise CampaignStopped("; ".join(refused.values()))
         return keys
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
@@ -134,7 +143,8 @@ def _refusal(reply: Message) -> str | None:
     """Why a node did not do what it was asked; None if it did."""
     if reply.has_error():
         return f"a node failed: {reply.error.reason}"
-    said = reply.content.config_records["answer"].get("refused")
+    answer = reply.content.config_records.get("answer")
+    said = "a node's answer is none" if answer is None else answer.get("refused")
     return None if said is None else str(said)
 
 

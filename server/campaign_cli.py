@@ -11,7 +11,9 @@ import typer
 
 from consent.cli_support import progress, say
 from consent.code import installed_code
+from consent.commands.propose_campaign import Proposed
 from consent.documents import Campaign
+from consent.errors import RegistryUnavailable
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
 from credit.features import load_registry
@@ -170,14 +172,17 @@ def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
     folder = campaign_folder(coordinator, campaign)
     client = coordinator.registry()
     try:
-        answered = client.proposed(folder.name)
+        answered: Proposed | None = client.proposed(folder.name)
+    except RegistryUnavailable as error:
+        answered = None  # what stands in this folder is known all the same
+        typer.echo(f"tahini: who approved is not known: {error}", err=True)
     finally:
         client.close()
     state, known = read_state(folder), Campaign.claimed((folder / "campaign.jws").read_text())
     told = list(events(folder))
     found: dict[str, Any] = {
-        "campaign": folder.name, "id": known.id, "approved_by": answered.approved_by,
-        "rejected_by": answered.rejected_by, "stage": state.stage.value, "reason": state.reason,
+        "campaign": folder.name, "id": known.id, "approved_by": answered and answered.approved_by,
+        "rejected_by": answered and answered.rejected_by, "stage": state.stage.value, "reason": state.reason,
         "releases": sum(event["event"] == "release" for event in told), "planned": len(known.mechanism.releases),
         "lost": sorted({name for event in told if event["event"] == "lost" for name in event["lenders"]}),
         "epsilon": known.mechanism.epsilon, "delta": known.mechanism.delta, "folder": str(folder),
@@ -186,14 +191,15 @@ def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
         say(found, as_json)
         return
     typer.echo(_sentence(folder, state))
-    waiting = set(known.lenders) - {*answered.approved_by, *answered.rejected_by}
-    for what, who in (
-        ("approved by", answered.approved_by),
-        ("rejected by", answered.rejected_by),
-        ("not answered:", tuple(sorted(waiting))),
-    ):  # fmt: skip
-        if who:
-            typer.echo(f"  {what} {', '.join(who)}")
+    if answered is not None:
+        waiting = set(known.lenders) - {*answered.approved_by, *answered.rejected_by}
+        for what, who in (
+            ("approved by", answered.approved_by),
+            ("rejected by", answered.rejected_by),
+            ("not answered:", tuple(sorted(waiting))),
+        ):
+            if who:
+                typer.echo(f"  {what} {', '.join(who)}")
     typer.echo(f"  {found['releases']} of {found['planned']} releases; epsilon {found['epsilon']:g} per borrower")
     if found["lost"]:
         typer.echo(f"  lost on the way: {', '.join(found['lost'])}")

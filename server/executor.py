@@ -23,7 +23,7 @@ def main() -> None:
     secret = (home / SECRET_FILE).read_bytes()
     Executor(
         address, secret, ("flwr-serverapp",), lambda token: conduct(address, token, app),
-        failed=lambda token: give_up(address, token),
+        failed=lambda token, _: give_up(address, token),
     ).run()  # fmt: skip
 
 

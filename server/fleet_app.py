@@ -47,13 +47,15 @@ def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
             write_state(folder, Stage.RUNNING)
             client = coordinator.registry(RESTART_PATIENCE_S)
             try:
-                campaign, active = client.campaign(sha256)
+                known = client.proposed(sha256)
             finally:
                 client.close()
-            if not active:
+            campaign, rejected = known.campaign, frozenset(known.rejected_by)
+            if not known.active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
-            fleet = FlowerFleet(grid, len(campaign.lenders), coordinator.settings.answer_s, check)
-            run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check())
+            taking_part = len(set(campaign.lenders) - rejected)
+            fleet = FlowerFleet(grid, taking_part, coordinator.settings.answer_s, check)
+            run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check(), rejected)
             card = release_card(coordinator, campaign, run.execute())
             write_state(folder, Stage.RELEASED)
             emit({"event": "released", "card": card})

@@ -33,6 +33,7 @@ class CoordinatorSettings(HomeSettings):
     """What the coordinator must know to run: ``coordinator.json``, or TAHINI_COORDINATOR_ and a field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_COORDINATOR_")
+    pinned = frozenset({"registry_key"})
 
     registry_url: str
     registry_key: str

@@ -67,6 +67,8 @@ class CampaignRun:
     progress: Progress
     between_releases: Callable[[int], None]
     """Called after every release with its number; may wait, for instance while an operator holds the campaign."""
+    rejected: frozenset[str] = frozenset()
+    """Lenders who said no after their yes: they are lost from the beginning."""
 
     def execute(self) -> Learner:
         """Run every release that has not been run, and leave the model file in the campaign's folder.
@@ -78,7 +80,7 @@ class CampaignRun:
         learner, done = learner_of(self.campaign), load_releases(folder)
         for kept in done.releases:
             learner.absorb(kept.total, kept.contributors)
-        lost, attempts = set(done.lost), done.attempts_at_next
+        lost, attempts = set(done.lost) | self.rejected, done.attempts_at_next
         mask_keys = {} if learner.done else self._join(lost)
         while not learner.done:
             number = learner.released
@@ -105,6 +107,11 @@ class CampaignRun:
         wanted = set(self.campaign.lenders) - lost
         with tracing.span("join"):
             tokens = {name: key for name, key in self.fleet.join(self.campaign.sha256).items() if name in wanted}
+        if len(wanted) < self.campaign.mechanism.threshold:
+            raise CampaignStopped(
+                f"without {', '.join(sorted(lost))} fewer lenders are left than the threshold of "
+                f"{self.campaign.mechanism.threshold}"
+            )
         if missing := wanted - set(tokens):
             raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing))}")
         for lender, token in tokens.items():

@@ -103,11 +103,17 @@ class CoordinatorService:
             return
         self._restart_at = time.monotonic() + RESTART_PAUSE_S
         for run in self._runs.values():
-            link.end(run)  # it went with its executor
+            self._end(link, run)  # it went with its executor
         home = self.coordinator.home
         command = [sys.executable, "-m", "server.executor", str(home), str(link.runtime_port), str(os.getpid())]
         environment = {**os.environ, HOME_VARIABLE: str(home)}
         self._executor = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
+
+    def _end(self, link: SuperLink, run: int) -> None:
+        try:
+            link.end(run)
+        except FleetError as error:
+            logger.info("%s", error)
 
     def _bring_about(self, link: SuperLink, folder: Path) -> None:
         """Start what should run and does not; end what runs and should not."""

@@ -88,7 +88,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
     """Record a lender's approval; returns whether the campaign is active now.
 
     Raises:
-        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: approved already, expired.
+        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: approved already, expired,
+            or rejected by anybody.
     """
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
@@ -100,8 +101,9 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
         if campaign.expires_at <= moment:
             raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
-        if session.get(RejectionRow, (sha256, lender.id)):
-            raise Conflict(f"{lender.id!r} has rejected campaign {campaign.id!r}; propose another")
+        no = session.scalar(select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256).limit(1))
+        if no is not None:
+            raise Conflict(f"{no!r} has rejected campaign {campaign.id!r}; propose another")
         if session.get(ApprovalRow, (sha256, lender.id)):
             raise Conflict(f"{lender.id!r} has approved campaign {campaign.id!r} already")
         session.add(ApprovalRow(campaign_sha256=sha256, lender=lender.id, token=token))

@@ -49,6 +49,7 @@ class NamingSettings(HomeSettings):
     """What the service must know to run. ``people_per_day`` is per lender and kind of name."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_NAMES_")
+    pinned = frozenset({"party", "registry_key", "people_per_day"})
 
     party: Slug
     registry_url: str

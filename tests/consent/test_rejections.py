@@ -4,8 +4,11 @@ import json
 
 import pytest
 from support.market import open_market
+from support.plans import stated
 
-from consent.documents import Rejection
+from consent.commands.commit_roster import CommitmentRequest, commit_roster
+from consent.documents import Authorisation, Rejection
+from consent.errors import NotAllowed
 
 
 @pytest.fixture
@@ -42,22 +45,27 @@ def test_after_its_no_a_lender_is_authorised_for_nothing_and_the_others_are(mark
 
 def test_an_authorisation_from_before_the_no_is_worth_nothing_after_it(market):
     campaign = market.campaign()
-    market.commit(campaign)
-    held = market.commit
-    token = market.authorise(campaign)
-    assert token.status_code == 201
+    held = Authorisation.claimed(market.authorise(campaign).json()["token"])
+    request = CommitmentRequest(
+        authorisation_id=held.jti, release=0, attempt=1, root="0" * 64, sealed_body="AA", **stated(campaign, 0)
+    )
     reject(market, campaign)
-    with pytest.raises(KeyError):  # no new authorisation
-        held(campaign, release=1)
+    with pytest.raises(NotAllowed, match="has rejected"):
+        commit_roster(market.registry, market.party("aspen"), campaign.sha256, request)
 
 
 def test_a_campaign_that_somebody_rejected_never_becomes_active(market):
-    campaign = market.campaign(lenders=("aspen", "birch"))
-    other = market.campaign(lenders=("aspen", "birch"))
-    assert reject(market, other, "birch").json() == {"was_active": True}
-    known = market.client("aspen").proposed(other.sha256)
-    assert (known.active, known.approved_by, known.rejected_by) == (True, ("aspen", "birch"), ("birch",))
-    assert market.client("aspen").proposed(campaign.sha256).rejected_by == ()
+    campaign = market.campaign(approving=("aspen", "birch"))
+    assert reject(market, campaign).json() == {"was_active": False}
+    assert market.approve(campaign, "cedar").status_code == 409
+    known = market.client("aspen").proposed(campaign.sha256)
+    assert (known.active, known.approved_by, known.rejected_by) == (False, ("aspen", "birch"), ("aspen",))
+
+
+def test_a_no_to_one_campaign_is_none_to_another(market):
+    campaign, other = market.campaign(), market.campaign()
+    reject(market, campaign)
+    assert market.authorise(other).status_code == 201
 
 
 def test_a_no_is_said_once_and_by_the_lender_itself(market):

@@ -6,6 +6,7 @@ import pytest
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from clients.node import NodeSettings
 from consent.errors import BadSettings
 from consent.serving import Listening, NamesListening, RegistryListening
 from consent.settings import HomeSettings
@@ -61,6 +62,24 @@ def test_what_is_wrong_is_named_with_the_places_to_look_at(path, monkeypatch, co
         monkeypatch.setenv("TAHINI_SOME_PORT", port)
     with pytest.raises(BadSettings, match=said):
         Some.read(path)
+
+
+def test_who_one_is_and_whom_one_believes_cannot_come_from_elsewhere(path, monkeypatch):
+    settings = NodeSettings(lender="aspen", registry_url="https://registry.example", registry_key="k")
+    path.write_text(settings.model_dump_json())
+    monkeypatch.setenv("TAHINI_NODE_SUPERLINK", "coordinator.example:9443")
+    assert NodeSettings.read(path).superlink == "coordinator.example:9443"
+    monkeypatch.setenv("TAHINI_NODE_REGISTRY_KEY", "theirs")
+    with pytest.raises(BadSettings, match="TAHINI_NODE_REGISTRY_KEY"):
+        NodeSettings.read(path)
+    with pytest.raises(TypeError):
+        NodeSettings.override(lender="birch")
+
+
+def test_paths_in_a_file_are_relative_to_its_folder(tmp_path):
+    (tmp_path / "serve.json").write_text('{"certificate": "tls/a.crt", "certificate_key": "/keys/a.key"}')
+    found = Listening.read(tmp_path / "serve.json")
+    assert (found.certificate, str(found.certificate_key)) == (tmp_path / "tls" / "a.crt", "/keys/a.key")
 
 
 def test_services_have_their_own_variables_and_ports(tmp_path, monkeypatch):

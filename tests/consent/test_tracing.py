@@ -8,6 +8,7 @@ import pytest
 from support.collector import collecting
 
 from consent import tracing
+from consent.errors import ConsentError
 from consent.tracing import ENDPOINTS, accepted, flush, of_campaign, span, traceparent
 
 SHA256 = "4f1c" * 16
@@ -71,15 +72,36 @@ def test_what_is_no_traceparent_is_nothing(text):
 
 
 def test_the_registry_names_a_request_by_its_route_and_nobody_in_it(house, collector):
-    somebody = house.borrowers["aspen"][0].pseudonym
-    for target in (f"/v1/subjects/{somebody}", "/healthz"):
-        httpx.get(house.url + target, headers={tracing.HEADER: of_campaign(SHA256)})
-    httpx.get(house.url + "/healthz")
+    person = house.borrowers["aspen"][0]
+    client = house.client("aspen")
+    with span("gate", of_campaign(SHA256)):
+        client._send("GET", "/v1/campaigns?limit=7")
+        with pytest.raises(ConsentError):
+            client._send("GET", f"/v1/campaigns/{person.pseudonym}")
     flush()
-    assert len(collector.spans) == 2, "a request that belongs to no campaign is not traced"
-    assert {seen.trace for seen in collector.spans} == {SHA256[:32]}
-    assert "GET /healthz" in {seen.name for seen in collector.spans}
-    assert somebody.encode() not in collector.raw
+    names = {seen.name for seen in collector.spans}
+    assert {"GET /v1/campaigns", "GET /v1/campaigns/{sha256}"} <= names
+    assert person.pseudonym.encode() not in collector.raw
+
+
+def test_borrowers_and_strangers_are_not_traced_whatever_header_comes_with_them(house, collector):
+    mine = house.borrower_client(house.borrowers["aspen"][0])
+    with span("outside", of_campaign(SHA256)):
+        mine._send("GET", "/v1/me/consents")
+    httpx.get(house.url + "/healthz", headers={tracing.HEADER: of_campaign(SHA256)})
+    flush()
+    assert [seen.name for seen in collector.spans] == ["outside"]
+
+
+def test_a_collector_whose_settings_are_wrong_stops_nothing(collector, monkeypatch):
+    def refuse():
+        raise ValueError("no number")
+
+    monkeypatch.setattr(tracing, "_made", refuse)
+    monkeypatch.setattr(tracing._Tracing, "broken", False)
+    with span("campaign", of_campaign(SHA256)):
+        assert traceparent() == ""
+    assert tracing._Tracing.broken
 
 
 def test_a_nodes_calls_carry_the_campaign_to_the_registry(house, collector):

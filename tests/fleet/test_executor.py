@@ -2,17 +2,31 @@
 
 import os
 import signal
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from fleet.executor import Executor
+from fleet.tasks import give_up
 
 
 def given_up(work, seconds: float = 5.0) -> list[str]:
     """The tokens that an executor gives up when one task does this."""
     told: list[str] = []
-    executor = Executor("127.0.0.1:1", b"secret", ("flwr-clientapp",), work, failed=told.append)
+    began = time.monotonic()
+    executor = Executor(
+        "127.0.0.1:1", b"secret", ("flwr-clientapp",), work,
+        failed=lambda token, at: told.append(token) if at >= began else None,
+    )  # fmt: skip
+        "127.0.0.1:1",
+        b"secret",
+        ("flwr-clientapp",),
+        work,
+        failed=lambda token, at: told.append(token) if at >= began else None,
+    )
     executor._start("token")
     deadline = time.monotonic() + seconds
     while executor._children and time.monotonic() < deadline:
@@ -37,3 +51,42 @@ def test_a_task_whose_process_is_gone_is_given_up(work):
 
 def test_a_task_that_finished_is_not():
     assert given_up(lambda token: None) == []
+
+
+@contextmanager
+def runtime(status: int):
+    """A runtime that answers everything so."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_giving_up_a_task_that_is_over_already_ends_nobody(status):
+    """Flower's own client would end this process at 401, and with it every other campaign's run."""
+    interrupted = []
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(1))
+    try:
+        with runtime(status) as address:
+            began = time.monotonic()
+            give_up(address, "token")
+        assert time.monotonic() - began < 5
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert interrupted == []
+
+
+def test_giving_up_does_not_wait_for_a_runtime_that_is_gone():
+    give_up("127.0.0.1:1", "token")

@@ -217,8 +217,10 @@ class Market:
         }  # fmt: skip
         return about | fields
 
-    def campaign(self, lenders: Sequence[str] = LENDERS, hours: float = 1, **changes: Any) -> Campaign:
-        """Proposed, and approved by every lender."""
+    def campaign(
+        self, lenders: Sequence[str] = LENDERS, hours: float = 1, approving: Sequence[str] | None = None, **changes: Any
+    ) -> Campaign:
+        """Proposed, and approved by every lender, or by those who are named."""
         self.campaigns += 1
         moment = self.clock()
         fields: dict[str, Any] = {
@@ -230,12 +232,15 @@ class Market:
         campaign = Campaign.model_validate(fields | changes)
         token = campaign.sign(self.keys["coordinator"])
         assert self.call("coordinator", "POST", "/v1/campaigns", {"token": token}).status_code == 201
-        for lender in lenders:
-            said = Approval(campaign_sha256=campaign.sha256, lender=lender, approved_at=moment)
-            target = f"/v1/campaigns/{campaign.sha256}/approvals"
-            answer = self.call(lender, "POST", target, {"token": said.sign(self.keys[lender])})
+        for lender in lenders if approving is None else approving:
+            answer = self.approve(campaign, lender)
             assert answer.status_code == 201, answer.text
         return campaign
+
+    def approve(self, campaign: Campaign, lender: str) -> httpx.Response:
+        said = Approval(campaign_sha256=campaign.sha256, lender=lender, approved_at=self.clock())
+        target = f"/v1/campaigns/{campaign.sha256}/approvals"
+        return self.call(lender, "POST", target, {"token": said.sign(self.keys[lender])})
 
     def authorise(self, campaign: Campaign, lender: str = "aspen", checkpoint: str | None = None) -> httpx.Response:
         """What a lender's node asks for before every release."""
