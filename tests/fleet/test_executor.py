@@ -21,12 +21,6 @@ def given_up(work, seconds: float = 5.0) -> list[str]:
         "127.0.0.1:1", b"secret", ("flwr-clientapp",), work,
         failed=lambda token, at: told.append(token) if at >= began else None,
     )  # fmt: skip
-        "127.0.0.1:1",
-        b"secret",
-        ("flwr-clientapp",),
-        work,
-        failed=lambda token, at: told.append(token) if at >= began else None,
-    )
     executor._start("token")
     deadline = time.monotonic() + seconds
     while executor._children and time.monotonic() < deadline:
