@@ -415,6 +415,7 @@ def campaign(images: dict[str, Image], work: Path) -> None:
     with ExitStack() as stack:
         stack.enter_context(images["witness"].serving(homes["aspen"]))
         stack.enter_context(registry.serving(home / "fleet" / "registry"))
+        stack.enter_context(images["names"].serving(home / "fleet" / "naming"))
         node.python(ASK, home)
         center = home / "fleet" / "coordinator"
         stack.enter_context(coordinator.serving(center))
