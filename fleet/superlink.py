@@ -30,6 +30,7 @@ from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 from flwr.superlink.servicer.control import control_handlers
+from sqlalchemy.exc import SQLAlchemyError
 
 from consent.certificates import RenewingContext
 from fleet.errors import FleetError
@@ -89,10 +90,23 @@ class SuperLink:
         inner = _listening("127.0.0.1", 0)
         self.runtime_port = int(inner.getsockname()[1])
         outer = _listening(*self.outside)
-        app = create_app(self._config(), SuperLinkLifespan)
+        app = self._application()
         self._links = app.state.linkstate_factory
         self._serve(Door(app, RUNTIME), inner, None, "on")
         self._serve(Door(app, FLEET), outer, self._tls, "off")
+
+    def _application(self) -> Any:
+        """Flower's, over its database. One that was killed while it was made, or is damaged, is put aside: what must
+        not be lost stands in campaigns' folders, nodes are let in by the roster, and runs are started anew."""
+        try:
+            return create_app(self._config(), SuperLinkLifespan)
+        except (SQLAlchemyError, SystemExit) as error:  # it ends the process over a schema that it does not know
+            if "locked" in str(error):
+                raise FleetError(f"{self.database} is in use; is another coordinator running?") from error
+            for path in self.database.parent.glob(f"{self.database.name}*"):
+                path.replace(path.with_name(f"damaged-{path.name}"))
+            logger.warning("the SuperLink's database could not be opened (%s); a new one is made", type(error).__name__)
+            return create_app(self._config(), SuperLinkLifespan)
 
     def _config(self) -> SuperLinkLifespanConfig:
         return SuperLinkLifespanConfig(

@@ -1,5 +1,6 @@
 """The SuperLink's doors: what can be reached from outside, from this machine, and by nobody."""
 
+import sqlite3
 import ssl
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -207,3 +208,19 @@ def test_a_key_that_is_none_is_one_sentence():
     for text in ("", "!!!", "AAAA"):
         with pytest.raises(FleetError):
             superlink_key(text)
+
+
+@pytest.mark.parametrize("kind", ["half made", "no database"])
+def test_a_database_that_a_kill_left_half_made_is_put_aside_and_nodes_are_let_in_all_the_same(tmp_path, kind):
+    """Flower makes its tables one by one; killed among them, it could never start again."""
+    if kind == "half made":
+        with sqlite3.connect(tmp_path / "superlink.db") as connection:
+            connection.execute("CREATE TABLE object_push_sessions (session_id TEXT PRIMARY KEY)")
+    else:
+        (tmp_path / "superlink.db").write_bytes(b"no database" * 500)
+    site = Site(tmp_path)
+    try:
+        assert set(site.nodes) == {"aspen", "birch"}
+        assert (tmp_path / "damaged-superlink.db").exists()
+    finally:
+        site.link.stop()
