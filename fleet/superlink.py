@@ -100,13 +100,19 @@ class SuperLink:
         not be lost stands in campaigns' folders, nodes are let in by the roster, and runs are started anew."""
         try:
             return create_app(self._config(), SuperLinkLifespan)
-        except (SQLAlchemyError, SystemExit) as error:  # it ends the process over a schema that it does not know
+        except SystemExit:  # Flower ends the process over a schema that it does not know: the next start is a clean one
+            self._put_aside("its schema is not one of Flower's")
+            raise
+        except SQLAlchemyError as error:
             if "locked" in str(error):
                 raise FleetError(f"{self.database} is in use; is another coordinator running?") from error
-            for path in self.database.parent.glob(f"{self.database.name}*"):
-                path.replace(path.with_name(f"damaged-{path.name}"))
-            logger.warning("the SuperLink's database could not be opened (%s); a new one is made", type(error).__name__)
+            self._put_aside(type(error).__name__)
             return create_app(self._config(), SuperLinkLifespan)
+
+    def _put_aside(self, reason: str) -> None:
+        for path in self.database.parent.glob(f"{self.database.name}*"):
+            path.replace(path.with_name(f"damaged-{path.name}"))
+        logger.warning("the SuperLink's database could not be opened (%s); it was put aside", reason)
 
     def _config(self) -> SuperLinkLifespanConfig:
         return SuperLinkLifespanConfig(

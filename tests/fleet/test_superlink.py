@@ -1,12 +1,16 @@
 """The SuperLink's doors: what can be reached from outside, from this machine, and by nobody."""
 
+import shutil
 import sqlite3
 import ssl
 from base64 import b64encode
 from datetime import UTC, datetime
+from pathlib import Path
 
+import flwr.supercore.state.alembic
 import httpx
 import pytest
+from alembic.script import ScriptDirectory
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StopRunRequest
@@ -214,8 +218,13 @@ def test_a_key_that_is_none_is_one_sentence():
 def test_a_database_that_a_kill_left_half_made_is_put_aside_and_nodes_are_let_in_all_the_same(tmp_path, kind):
     """Flower makes its tables one by one; killed among them, it could never start again."""
     if kind == "half made":
+        made = Site(tmp_path)
+        made.link.stop()
+        before = ScriptDirectory(str(Path(flwr.supercore.state.alembic.__file__).parent)).get_revision("head")
         with sqlite3.connect(tmp_path / "superlink.db") as connection:
-            connection.execute("CREATE TABLE object_push_sessions (session_id TEXT PRIMARY KEY)")
+            connection.execute("UPDATE alembic_version SET version_num = ?", (before.down_revision,))
+        for folder in ("ca", "aspen", "birch", "stranger"):
+            shutil.rmtree(tmp_path / folder)
     else:
         (tmp_path / "superlink.db").write_bytes(b"no database" * 500)
     site = Site(tmp_path)
