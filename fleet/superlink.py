@@ -83,6 +83,7 @@ class SuperLink:
     """What the executor on this machine authenticates with."""
     runtime_port: int = field(init=False)
     _servers: list[uvicorn.Server] = field(default_factory=list, init=False)
+    _threads: list[threading.Thread] = field(default_factory=list, init=False)
 
     def start(self) -> None:
         """Open both doors; raises FleetError when a port is taken, CertificateRefused for the certificate."""
@@ -137,7 +138,9 @@ class SuperLink:
         if tls is not None:
             config.ssl = tls.context
         server = uvicorn.Server(config)
-        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True).start()
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True)
+        serving.start()
+        self._threads.append(serving)
         deadline = time.monotonic() + START_S
         while not server.started:
             if time.monotonic() > deadline:
@@ -150,9 +153,8 @@ class SuperLink:
         for server in reversed(self._servers):
             server.should_exit = True
         deadline = time.monotonic() + START_S
-        for thread in threading.enumerate():
-            if thread.name == "superlink":
-                thread.join(max(0.0, deadline - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def refresh(self) -> bool:
         """Whether a renewed certificate was taken; raises CertificateRefused."""
