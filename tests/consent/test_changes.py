@@ -146,13 +146,14 @@ def test_nothing_is_given_without_a_give_or_a_resume(history):
 
 
 @settings(max_examples=effort(300))
-@given(steps, st.sampled_from(YES), st.integers(-90, 0), st.sampled_from(NO))
-def test_a_yes_that_is_no_later_than_a_no_changes_nothing(history, yes, earlier, no):
+@given(steps, st.sampled_from(YES), st.integers(-90, 0), st.integers(0, 59))
+def test_a_yes_that_is_no_later_than_a_no_changes_nothing(history, yes, earlier, pick):
     """Somebody who keeps a signed yes back cannot undo what was said since."""
     *_, last = [(Present(), START, None, None, Present()), *played(history)]
     now, moment = last[4], last[1] + timedelta(seconds=1)
-    assume((now.at(moment), no) in TRANSITIONS)
-    after, _ = change(now, Answer(no, now.notice, moment), moment)
+    legal = [no for no in NO if (now.at(moment), no) in TRANSITIONS]
+    assume(legal)
+    after, _ = change(now, Answer(legal[pick % len(legal)], now.notice, moment), moment)
     held_back = Answer(yes, 9, moment + timedelta(seconds=earlier))
     with pytest.raises(Conflict):
         change(after, held_back, moment + timedelta(seconds=5))
