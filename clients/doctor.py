@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,22 +45,10 @@ def node(home: Path) -> Iterator[Finding]:
 
 def _ledger(home: Path) -> Finding:
     def look() -> str:
-        if not (home / LEDGER_FILE).exists():
-            raise NodeError(f"{LEDGER_FILE} is missing")
-        connection = sqlite3.connect(f"file:{home / LEDGER_FILE}?mode=ro", uri=True)
-        try:
-            (said,) = connection.execute("PRAGMA quick_check").fetchone()
-            (attempts,) = connection.execute("SELECT count(*) FROM releases").fetchone()
-        finally:
-            connection.close()
-        if said != "ok":
-            raise NodeError(f"{LEDGER_FILE}: {said}")
-        return f"{attempts} attempts, no damage"
+        doctor.require_whole(home / LEDGER_FILE)
+        return "no damage"
 
-    try:
-        return found("ledger", look, "restore it from its backup; never start with an empty one")
-    except (NodeError, sqlite3.Error) as error:
-        return ill("ledger", error, "restore it from its backup; an empty one would spend every budget again")
+    return found("ledger", look, "restore it from its backup; an empty one would spend every budget again")
 
 
 def _fleet_key(opened: Node) -> Finding:

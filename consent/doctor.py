@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from consent.schema import now
 from consent.serving import Listening, NamesListening, RegistryListening
 from consent.storage.database import newest_revision
 from crypto.errors import CryptoError
-from crypto.keys import PublicKey, load_signing_key, read_secret
+from crypto.keys import load_signing_key, read_secret
 
 T = TypeVar("T")
 RENEW_BEFORE = timedelta(days=21)
@@ -116,6 +117,20 @@ def disk(home: Path) -> Finding:
     if free < NO_DISK:
         return ill("disk", said, "make room: ledgers and logs must be written before anything is used")
     return care("disk", said, "make room soon") if free < LITTLE_DISK else well("disk", said)
+
+
+def require_whole(path: Path) -> None:
+    """Raises ConsentError for an SQLite file that is missing or damaged; to look is not to make one."""
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            (said,) = connection.execute("PRAGMA quick_check").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise ConsentError(f"{path.name} {'cannot be read' if path.exists() else 'is missing'} ({error})") from error
+    if said != "ok":
+        raise ConsentError(f"{path.name}: {said}")
 
 
 def private_key(path: Path) -> Finding:
@@ -263,11 +278,3 @@ def _listens(kind: type[Listening], home: Path, what: str) -> Iterator[Finding]:
     yield port(what, listening.host, listening.port)
     if listening.certificate is not None and listening.certificate_key is not None:
         yield certificate(listening.certificate, listening.certificate_key)
-
-
-def pinned(consortium: Path, registry_key: str) -> str:
-    """For those who joined: whether the pinned document is the registry's."""
-    from consent.client import load_consortium
-
-    signed = load_consortium(consortium, PublicKey.from_text(registry_key))
-    return f"{signed.name!r} with {len(signed.parties)} parties, as the registry signed it"

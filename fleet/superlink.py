@@ -39,7 +39,6 @@ from fleet.keys import superlink_key
 FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
 START_S = 20.0
 logger = logging.getLogger("tahini.superlink")
-logger = logging.getLogger("tahini.superlink")
 ACCOUNT = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
 
 Scope = MutableMapping[str, Any]

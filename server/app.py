@@ -49,6 +49,8 @@ class FlowerFleet:
     grid: Grid
     expected_nodes: int
     answer_s: float = ANSWER_TIMEOUT_S
+    rejecting: int = 0
+    """How many nodes will refuse, because their lenders rejected the campaign."""
     check: Callable[[], None] = lambda: None
     """Called while waiting; raises CampaignStopped when the operator wants to stop."""
     _lenders: dict[int, str] = field(default_factory=dict, init=False)
@@ -91,8 +93,11 @@ class FlowerFleet:
         deadline = time.monotonic() + NODES_TIMEOUT_S
         while len(keys) < self.expected_nodes and time.monotonic() < deadline:
             silent = [node for node in self._node_ids() if node not in self._lenders and node not in refused]
-            if not silent and refused:
+            if len(refused) > self.rejecting:
                 break
+            if not silent:
+                time.sleep(POLL_S)
+                continue
             for node, reply in self._ask("query.join", silent, lambda: content):
                 if reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE:
                     time.sleep(POLL_S)  # it died, and may be on its way back

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,19 +42,9 @@ def coordinator(home: Path) -> Iterator[Finding]:
 
 
 def _database(home: Path) -> str:
-    path = home / DATABASE
-    if not path.exists():
+    if not (home / DATABASE).exists():
         return "no run yet"
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            (said,) = connection.execute("PRAGMA quick_check").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise ConsentError(f"{path}: {error}") from error
-    if said != "ok":
-        raise ConsentError(f"{path}: {said}")
+    doctor.require_whole(home / DATABASE)
     return "its database is whole"
 
 

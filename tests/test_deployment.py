@@ -127,6 +127,16 @@ def test_a_lender_that_rejects_a_running_campaign_is_not_used_any_more(consortiu
     assert len(consortium.attempts(campaign, "cedar")) <= len(before) + 1, "at most the one that was under way"
 
 
+def test_a_campaign_that_was_rejected_before_its_launch_runs_without_that_lender(consortium):
+    campaign = consortium.propose()
+    consortium.approve(campaign)
+    consortium.tahini("campaign", "reject", campaign[:12], "--home", str(consortium.node("cedar")), "--reason", "no")
+    consortium.launch(campaign)
+    consortium.watch(campaign)
+    assert set(consortium.verified(campaign).lenders) == {"aspen", "birch"}
+    assert consortium.attempts(campaign, "cedar") == []
+
+
 def test_from_outside_only_the_fleet_interface_answers(consortium):
     settings = json.loads((consortium.home / "coordinator.json").read_text())
     with httpx.Client(base_url=f"https://127.0.0.1:{settings['port']}") as client:
