@@ -10,7 +10,7 @@ import pytest
 from break_invariants import BREAKS, Break
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("crypto", "privacy", "credit", "consent", "clients", "server", "demo")
+ROOMS = ("crypto", "privacy", "credit", "consent", "fleet", "clients", "server", "demo")
 PRODUCT = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
@@ -59,6 +59,15 @@ def test_pure_rooms_open_no_files_and_no_sockets():
     for path in PRODUCT:
         if path.relative_to(ROOT).parts[0] in {"crypto", "privacy"} and path.name != "keys.py":
             assert not {"socket", "sqlite3", "httpx", "pathlib", "time", "datetime"} & imports(path), path
+
+
+def test_no_test_measures_time():
+    """A test waits for conditions (``support.waiting``) and counts events; how long they take is for benchmarks."""
+    measures = re.compile(r"\b(monotonic|perf_counter|process_time|timeit|longest_ms)\b")
+    waits = {"waiting.py", "killing.py", "test_architecture.py"}
+    trials = {"chaos.py", "network.py"}  # programs of their own, which pytest does not collect
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in waits | trials]
+    assert not [path for path in tests if measures.search(path.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.invariant)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from support.effort import slow
 from support.house import loans
+from support.waiting import PATIENCE_S, until
 
 from consent.client import RegistryClient, load_consortium
 from credit.models import CreditModel
@@ -138,12 +138,8 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
         client = RegistryClient(
             f"http://127.0.0.1:{port}", load_consortium(run / "coordinator" / "consortium.jws", key)
         )
-        for _ in range(200):
-            try:
-                client.checkpoint_note()
-                break
-            except Exception:
-                time.sleep(0.1)
+        client.patience_s = PATIENCE_S
+        client.checkpoint_note()
         client.close()
         done = tahini(
             "log", "verify", "--url", f"http://127.0.0.1:{port}", "--auditor", str(run / "auditor"), "--json",
@@ -166,10 +162,9 @@ def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
          "2", "--workspace", str(run), "--json", str(tmp_path / "out.json")],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(run.glob("coordinator/campaigns/*/release-002.npz")) and time.monotonic() < deadline:
-        assert demo.poll() is None, demo.stderr.read()
-        time.sleep(0.02)
+    released = "coordinator/campaigns/*/release-002.npz"
+    until(lambda: demo.poll() is not None or list(run.glob(released)), "the second release was made")
+    assert demo.poll() is None, demo.stderr.read()
     pids = subprocess.run(
         ["pgrep", "-f", f"registry serve --home {run}"], check=True, capture_output=True, text=True
     ).stdout.split()

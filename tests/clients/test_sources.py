@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from support.house import House, features, loans
+from support.waiting import until
 
 import clients.source
 import clients.sources.files
@@ -417,10 +417,7 @@ def test_rows_stay_on_the_server_until_they_are_asked_for(tmp_path, as_sql, chun
     reading.close()
     with engine.connect() as connection:
         sessions = sa.text("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'")
-        deadline = time.monotonic() + 10
-        while connection.execute(sessions).scalar() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert connection.execute(sessions).scalar() == 0
+        until(lambda: connection.execute(sessions).scalar() == 0, "the session ended")
 
 
 def test_a_url_is_kept_out_of_the_description_and_out_of_every_message(tmp_path, monkeypatch):

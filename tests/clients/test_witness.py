@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import itertools
+import random
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
@@ -19,7 +19,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from support.house import serve
+from support.killing import kill_soon
 from support.logs import ORIGIN, Logbook
+from support.waiting import until
 
 from clients.witness import WITNESS_FOLDER, WITNESS_KEY_FILE, Witness, create_witness, origin_hash, witness_app
 from consent.errors import NotWitnessed, RegistryUnavailable
@@ -310,14 +312,16 @@ uvicorn.run(witness_app({"one": witness}), port=int(sys.argv[3]), log_level="err
 def start(home) -> tuple[subprocess.Popen, str]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVER, str(home), VERIFIER.vkey, str(port)])
-    for _ in range(400):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/")
-            return process, f"http://127.0.0.1:{port}"
-        except httpx.TransportError:
-            time.sleep(0.05)
-    process.kill()
-    pytest.fail("the witness did not start")
+    until(lambda: answers(f"http://127.0.0.1:{port}/"), "the witness answered")
+    return process, f"http://127.0.0.1:{port}"
+
+
+def answers(url: str) -> bool:
+    try:
+        httpx.get(url)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def remembered(home) -> Checkpoint:
@@ -326,23 +330,22 @@ def remembered(home) -> Checkpoint:
 
 
 def test_kill_9_at_any_moment_forgets_nothing_that_was_cosigned(witness, street):
+    def grow(url: str, first: int, last: int) -> None:
+        for size in range(first, last):
+            assert ask(url, TRUNK.request(size, size + 1)).status_code == 200
+
     home = witness.folder.parent
     for kill in range(4):
         process, url = start(home)
-        first = size = remembered(home).size
-        timer = threading.Timer(0.03 + 0.02 * kill, process.kill)
-        try:
-            while size < 590:
-                answer = ask(url, TRUNK.request(size, size + 1))
-                assert answer.status_code == 200
+        first = remembered(home).size
+        size = first + 5
+        kill_soon(process, partial(grow, url, first, size), random.Random(kill))
+        with pytest.raises(httpx.TransportError):
+            while True:
+                assert ask(url, TRUNK.request(size, size + 1)).status_code == 200
                 size += 1
-                if size == first + 1:
-                    timer.start()
-        except httpx.TransportError:
-            pass
-        timer.join()
         process.wait()
-        assert size > first, "the witness cosigned before it was killed"
+        assert remembered(home).size >= size
         assert remembered(home) in (TRUNK.head(size), TRUNK.head(size + 1))
     again = street(witness_app({"one": reopened(witness)}))
     size = remembered(home).size

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 from support.house import serve
+from support.waiting import until
 
 from clients.witness import Witness
 from consent.commands.enrol_subjects import Enrolment, enrol_subjects
@@ -461,6 +461,13 @@ def test_export_refuses_days_that_are_none(book, tmp_path):
 # --- a real process
 
 
+def healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").is_success
+    except httpx.TransportError:
+        return False
+
+
 def test_serve_answers_until_it_is_ended_and_tail_follows(tmp_path):
     home, port = new_log(tmp_path), free_port()
     url, policy = f"http://127.0.0.1:{port}", tmp_path / "log" / "log.policy"
@@ -468,12 +475,7 @@ def test_serve_answers_until_it_is_ended_and_tail_follows(tmp_path):
     server = subprocess.Popen([*command, "serve", "--home", str(home), "--port", str(port)], stderr=subprocess.PIPE)
     following = None
     try:
-        for _ in range(400):
-            try:
-                if httpx.get(f"{url}/healthz").is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.05)
+        until(lambda: healthy(url), "the log answered")
         folder = tmp_path / "log"
         aspen = (
             *("--url", url, "--consortium", folder / "consortium.jws", "--registry-key", folder / "registry.pub"),

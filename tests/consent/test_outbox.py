@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from support.house import House, everybody, serve
+from support.waiting import until
 
 from clients.inbox import Inbox, inbox_app
 from consent.commands.revocations import acknowledged, outstanding
@@ -156,12 +156,9 @@ def test_the_outbox_runs_with_the_registry(house, inbox):
     outbox.start()
     try:
         house.withdraw(house.consenting()[0])
-        deadline = time.monotonic() + 20
-        while reached(house) == 0 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: reached(house) > 0, "the withdrawal was delivered")
     finally:
         outbox.stop()
-    assert reached(house) > 0
 
 
 @pytest.mark.parametrize(

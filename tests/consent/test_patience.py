@@ -1,13 +1,14 @@
 """A client that waits for a registry which restarts: nothing that may have been heard is said twice."""
 
+import itertools
 import socket
 import threading
-import time
 
 import pytest
+from support.waiting import PATIENCE_S
 
 from consent.errors import RegistryUnavailable
-from consent.log_client import LogClient
+from consent.log_client import ASK_AGAIN_S, LogClient
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}"
 
@@ -21,12 +22,12 @@ class Registry:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
 
-    def start(self, after: float = 0.0) -> None:
-        threading.Thread(target=self._serve, args=(after,), daemon=True).start()
+    def start(self) -> None:
+        listening = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, args=(listening,), daemon=True).start()
 
-    def _serve(self, after: float) -> None:
-        time.sleep(after)
-        with socket.create_server(("127.0.0.1", self.port)) as listening:
+    def _serve(self, listening: socket.socket) -> None:
+        with listening:
             while True:
                 connection, _ = listening.accept()
                 with connection:
@@ -38,8 +39,11 @@ class Registry:
 
 @pytest.fixture
 def client_of(house):
-    def client(registry: Registry, patience_s: float) -> LogClient:
+    def client(registry: Registry, patience_s: float, asked=lambda count: None) -> LogClient:
+        """A client; ``asked`` is told before each of its attempts how many there were."""
         made = LogClient(f"http://127.0.0.1:{registry.port}", house.founded.consortium.policy)
+        attempts = itertools.count()
+        made._http.event_hooks["request"].append(lambda _: asked(next(attempts)))
         made.patience_s = patience_s
         house.clients.append(made)
         return made
@@ -50,9 +54,9 @@ def client_of(house):
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_was_never_heard_is_said_again(client_of, method):
     registry = Registry()
-    registry.start(after=0.6)
     body = {} if method == "POST" else None
-    assert client_of(registry, 10.0)._send(method, "/", body).status_code == 200
+    client = client_of(registry, PATIENCE_S, asked=lambda before: registry.start() if before == 2 else None)
+    assert client._send(method, "/", body).status_code == 200
     assert registry.asked == [method]
 
 
@@ -62,21 +66,19 @@ def test_without_patience_the_first_refusal_counts(client_of):
 
 
 def test_patience_ends(client_of):
-    began = time.monotonic()
+    attempts = []
     with pytest.raises(RegistryUnavailable, match="does not answer"):
-        client_of(Registry(), 0.8)._send("GET", "/")
-    assert time.monotonic() - began >= 0.5
+        client_of(Registry(), 3 * ASK_AGAIN_S, asked=attempts.append)._send("GET", "/")
+    assert len(attempts) > 1
 
 
 def test_what_may_have_been_heard_is_asked_again_only_if_it_changes_nothing(client_of):
     asking = Registry(hang_up=1)
     asking.start()
-    time.sleep(0.1)
-    assert client_of(asking, 5.0)._send("GET", "/").status_code == 200
+    assert client_of(asking, PATIENCE_S)._send("GET", "/").status_code == 200
     assert asking.asked == ["GET", "GET"]
     saying = Registry(hang_up=1)
     saying.start()
-    time.sleep(0.1)
     with pytest.raises(RegistryUnavailable, match="nothing was acknowledged"):
-        client_of(saying, 5.0)._send("POST", "/", {})
+        client_of(saying, PATIENCE_S)._send("POST", "/", {})
     assert saying.asked == ["POST"]

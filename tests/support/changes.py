@@ -16,22 +16,21 @@ import json
 import os
 import random
 import secrets
-import signal
 import subprocess
 import sys
-import time
-import traceback
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import select
 from support.asgi import Answered, Sent, call
+from support.killing import Killer, Tell
 
 from consent.api import create_app
 from consent.commands.enrol_subjects import Enrolment, enrol_subjects
@@ -54,10 +53,8 @@ LENDER = "aspen"
 WRITERS = ("statement", "statement", "statement", "decision", "decision", "import")
 """What each writer does: states its consent after logging in, signs a decision, imports answers by the handful."""
 IN_IMPORT = 2
-_WHILE_OPENING = 0.2
 RETRY_S = 0.05
 Send = Callable[[Sent, str], Awaitable[Answered]]
-Tell = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True)
@@ -400,9 +397,13 @@ class Killed:
     """Lives in which something was acknowledged."""
 
 
-def lives(place: Place, kills: int, longest_ms: int, seed: int) -> Killed:
-    """Let ``kills`` registries, one after the other, be written to and kill each with signal 9."""
-    order = {"place": place.saved(), "kills": kills, "longest_ms": longest_ms, "seed": seed}
+def lives(place: Place, kills: int, most: int, seed: int) -> Killed:
+    """Let ``kills`` registries, one after the other, be written to and kill each with signal 9.
+
+    Args:
+        most: messages after which a registry is killed, at most.
+    """
+    order = {"place": place.saved(), "kills": kills, "most": most, "seed": seed}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__],
         input=json.dumps(order).encode(),
@@ -417,12 +418,9 @@ def lives(place: Place, kills: int, longest_ms: int, seed: int) -> Killed:
     return Killed(ledger, told["busy"])
 
 
-def _live(place: Place, ledger: Ledger, registry: Registry, app: FastAPI, pipe: int) -> None:
+def _live(place: Place, ledger: Ledger, registry: Registry, app: FastAPI, tell: Tell) -> None:
     """A process of its own, but for what it need not import and compile again."""
     registry.log.lease.name, registry.log.lease.epoch = holder_name(), 0
-
-    def tell(kind: str, what: Any) -> None:
-        os.write(pipe, json.dumps([kind, what]).encode() + b"\n")
 
     async def run() -> None:
         async def send(sent: Sent, authorization: str) -> Answered:
@@ -433,34 +431,6 @@ def _live(place: Place, ledger: Ledger, registry: Registry, app: FastAPI, pipe: 
             await write(place, ledger, send, tell)
 
     asyncio.run(run())
-
-
-def _one_life(
-    place: Place, ledger: Ledger, registry: Registry, app: FastAPI, seconds: float, from_birth: bool
-) -> list[Any]:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            _live(place, ledger, registry, app, writing)
-        except BaseException:
-            os.write(writing, json.dumps(["error", traceback.format_exc()]).encode() + b"\n")
-        finally:
-            os._exit(1)
-    os.close(writing)
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
-        told = b"" if from_birth else pipe.read(1)
-        deadline = time.monotonic() + seconds
-        os.set_blocking(reading, False)
-        while time.monotonic() < deadline:  # read on: a full pipe would hold the writers up
-            told += pipe.read(1 << 20) or b""
-            time.sleep(0.002)
-        os.kill(child, signal.SIGKILL)
-        os.set_blocking(reading, True)
-        told += pipe.readall()
-    os.waitpid(child, 0)
-    return [json.loads(line) for line in told.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 async def _warm_up(place: Place, ledger: Ledger, app: FastAPI, tell: Tell) -> None:
@@ -486,17 +456,13 @@ def _main() -> None:
     asyncio.run(_warm_up(place, ledger, app, tell))
     registry.close()
     gc.freeze()
-    rng = random.Random(order["seed"])
-    longest_ms = order["longest_ms"]
+    killer = Killer(random.Random(order["seed"]), order["most"])
     for _ in range(order["kills"]):
-        seconds, from_birth = rng.uniform(5, longest_ms) / 1000, rng.random() < _WHILE_OPENING
-        told = _one_life(place, ledger, registry, app, seconds, from_birth)
+        told = killer.life(partial(_live, place, ledger, registry, app))
         for kind, what in told:
             ledger.heard(kind, what)
         heard += told
-        answered = any(kind == "answered" for kind, _ in told)
-        longest_ms *= 1.0 if answered else 1.5  # where much else runs, everything takes longer
-        busy += answered
+        busy += any(kind == "answered" for kind, _ in told)
     json.dump({"heard": heard, "busy": busy}, sys.stdout)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import tomli_w
 from click.testing import CliRunner
+from support.waiting import until
 
 from clients.node import Node
 from clients.store import LedgerLine
@@ -82,19 +82,17 @@ class Consortium:
         return read_state(self.folder(campaign))
 
     def wait_for_release(self, campaign: str, number: int, timeout: float = 120) -> None:
-        deadline = time.monotonic() + timeout
-        while not any(e["event"] == "release" and e["release"] >= number for e in events(self.folder(campaign))):
-            assert time.monotonic() < deadline, list(events(self.folder(campaign)))
-            time.sleep(0.05)
+        folder = self.folder(campaign)
+        until(
+            lambda: any(e["event"] == "release" and e["release"] >= number for e in events(folder)),
+            f"release {number} was made", timeout,
+        )  # fmt: skip
 
     def wait_until_ended(self, campaign: str, timeout: float = 150) -> Stage:
-        """The stage it is in when it has ended, or when time is up."""
-        deadline = time.monotonic() + timeout
-        stage = self.state(campaign).stage
-        while stage not in (Stage.RELEASED, Stage.STOPPED) and time.monotonic() < deadline:
-            time.sleep(0.2)
-            stage = self.state(campaign).stage
-        return stage
+        """The stage in which it ended."""
+        ended = (Stage.RELEASED, Stage.STOPPED)
+        until(lambda: self.state(campaign).stage in ended, "the campaign ended", timeout)
+        return self.state(campaign).stage
 
     def kill(self, name: str, again: bool = True) -> None:
         """Signal 9 to a process of the consortium; starting it again is what its operator's init system does."""

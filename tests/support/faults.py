@@ -10,21 +10,20 @@ import gc
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from sqlalchemy import event, text
+from support.killing import Killer, Tell
 from support.logs import ORIGIN, Logbook
 
 from clients.witness import Witness
@@ -41,8 +40,6 @@ from crypto.policies import Log, witnessed_by
 from crypto.witnessing import WitnessRefusal
 
 _LARGEST_BATCH = 5
-_WHILE_OPENING = 0.2
-"""Share of the lives whose time runs from the fork on; of the others, from when they have opened the database."""
 
 
 def numbered(number: int, **counts: int) -> Entry:
@@ -172,16 +169,20 @@ class Life:
     opened: list[int] = field(default_factory=list)
     acknowledged: list[tuple[int, list[int]]] = field(default_factory=list)
     heads: list[tuple[int, str]] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    error: list[str] = field(default_factory=list)
 
 
-def lives(database: Database, key: Path, kills: int, longest_ms: int, seed: int) -> list[Life]:
-    """Let ``kills`` processes, one after the other, write to the log and kill each with signal 9."""
+def lives(database: Database, key: Path, kills: int, most: int, seed: int) -> list[Life]:
+    """Let ``kills`` processes, one after the other, write to the log and kill each with signal 9.
+
+    Args:
+        most: messages after which a process is killed, at most.
+    """
     order = {
         "location": str(location_of(database)),
         "key": str(key),
         "kills": kills,
-        "longest_ms": longest_ms,
+        "most": most,
         "seed": seed,
     }
     done = subprocess.run(
@@ -200,13 +201,13 @@ def _opened(location: Path | str, key: SigningKey) -> Logbook:
     return Logbook(database, log, Sequencer(database, log, Witnesses(policy, ())))
 
 
-def _live(location: Path | str, key: SigningKey, life: int, pipe: int) -> None:
+def _live(location: Path | str, key: SigningKey, life: int, tell: Tell) -> None:
     """Append without end. Only what returned is told."""
     rng = random.Random(life)
     book = _opened(location, key)
     with book.database.read() as session:
         book.log.state(session)
-    _tell(pipe, "opened", life)
+    tell("opened", life)
     book.sequencer.start()
     start = life * 1_000_000
     while True:
@@ -214,49 +215,22 @@ def _live(location: Path | str, key: SigningKey, life: int, pipe: int) -> None:
         batch = list(range(start, start + size))
         with book.database.write() as session:
             first = book.log.append(session, [numbered(n, batch=batch[0], of=size) for n in batch])
-        _tell(pipe, "acknowledged", [first, batch])
+        tell("acknowledged", [first, batch])
         book.sequencer.notify()
         try:
             with book.database.read() as session:
                 note = book.log.signed_head(session)
-            _tell(pipe, "heads", [int(note.split("\n")[1]), note])
+            tell("heads", [int(note.split("\n")[1]), note])
         except NotFound:
             pass
         start += size
 
 
-def _tell(pipe: int, kind: str, what: Any) -> None:
-    os.write(pipe, json.dumps([kind, what]).encode() + b"\n")
-
-
-def _heard(told: bytes) -> Life:
+def _heard(told: list[tuple[str, Any]]) -> Life:
     life = Life()
-    for line in told.splitlines(keepends=True):
-        if line.endswith(b"\n"):  # the last one may be cut off by the kill
-            kind, what = json.loads(line)
-            getattr(life, kind).append(what)
+    for kind, what in told:
+        getattr(life, kind).append(what)
     return life
-
-
-def _one_life(location: Path | str, key: SigningKey, life: int, seconds: float, from_birth: bool) -> Life:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            _live(location, key, life, writing)
-        except BaseException:
-            _tell(writing, "errors", traceback.format_exc())
-        finally:
-            os._exit(1)
-    os.close(writing)
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
-        told = b"" if from_birth else pipe.read(1)
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-        told += pipe.readall()
-    os.waitpid(child, 0)
-    return _heard(told)
 
 
 def _warm_up(location: Path | str, key: SigningKey) -> None:
@@ -277,13 +251,8 @@ def _main() -> None:
     key = load_signing_key(Path(order["key"]))
     _warm_up(location, key)
     gc.freeze()
-    rng = random.Random(order["seed"])
-    told: list[Life] = []
-    longest_ms = order["longest_ms"]
-    for number in range(order["kills"]):
-        life = _one_life(location, key, number, rng.uniform(5, longest_ms) / 1000, rng.random() < _WHILE_OPENING)
-        longest_ms *= 1.0 if life.acknowledged else 1.1  # where much else runs, everything takes longer
-        told.append(life)
+    killer = Killer(random.Random(order["seed"]), order["most"])
+    told = [_heard(killer.life(partial(_live, location, key, number))) for number in range(order["kills"])]
     json.dump([vars(life) for life in told], sys.stdout)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from support.waiting import PATIENCE_S, until
 
 from consent.client import RegistryClient
 from consent.errors import ConsentError
@@ -28,7 +29,6 @@ from crypto.keys import load_signing_key
 from demo.services import free_port
 
 ORIGIN = "audit.example.com/workers"
-PATIENCE_S = 90.0
 
 
 @dataclass
@@ -41,12 +41,10 @@ class Served:
     written: Path
 
     def until(self, holds, what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if holds():
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"waited in vain until {what}: {self.written.read_text()[-2000:]}")
+        try:
+            until(holds, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.written.read_text()[-2000:]}") from None
 
     def answers(self, path: str) -> int:
         """Status of the answer; 0 where there is none."""
