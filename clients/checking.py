@@ -7,7 +7,7 @@ them; no value of anybody's is kept or said, not even the largest.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clients.source import LoanBook, open_source
-from clients.sources.columns import numbers
+from clients.source import open_source
+from clients.sources.columns import NoRow, Told, nobody
 from clients.sources.description import Column
 from clients.sources.mapped import MappedSource
-from clients.sources.people import Part, Source, survey
+from clients.sources.people import Labels, Part, Source, labels_of, survey
 from clients.sources.sql import SqlReader
 from credit.binning import FeatureCells
-from credit.features import Feature, FeatureRegistry
+from credit.features import Feature, FeatureRegistry, date_columns
+from credit.values import UNREADABLE_DATE
 
 LEAKING_AUC = 0.9
 """No honest feature of a credit model separates good from bad so well alone."""
@@ -30,6 +31,11 @@ MISSING_AUC = 0.65
 """Of whether a value is there: 30 of 100 more are missing among the bad than among the good, or the other way round."""
 LEAST_OUTCOMES = 20
 """Good and bad rows each, below which separation is chance."""
+MAX_UNREADABLE = 0.01
+"""Share of the rows beyond which dates that cannot be read, or lines that are no rows, make data unusable."""
+RARE = 0.01
+"""Bad for each good, below which a model's level of risk is mostly noise."""
+SHOWN_LINES = 5
 PAIRWISE = re.compile(r"v[1-9][0-9]*\.[A-Za-z0-9_-]{43}")
 _OUTCOME = r"defaulted|default|charged? ?offs?|writ(?:e|ten) ?offs?|npl|collections?|recover(?:y|ies|ed)|bankrupt\w*"
 _MOMENT = r"date|dates|day|days|month|year|time|on|at|dt|ts|since|until"
@@ -66,12 +72,17 @@ class Found:
 
     where: str
     rows: int
+    no_rows: int
+    """Lines of a file where a row should be and is none."""
     people: int
     repeated: int
     """People with more than one row."""
     good: int
+    """People whose row that counts has this outcome."""
     bad: int
     features: tuple[FeatureFound, ...]
+    unreadable_dates: Mapping[str, int]
+    """By column: of every column that is a date, the one that orders a person's rows too."""
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -92,13 +103,10 @@ class _Tally:
         self.cells = FeatureCells(self.feature)
         self.counts = np.zeros((3, self.cells.size), dtype=np.int64)
 
-    def add(self, column: pd.Series, outcome: NDArray[np.int64], unreadable: int) -> None:
+    def add(self, column: pd.Series, outcome: Labels, unreadable: int) -> None:
         self.unreadable += unreadable
         if self.feature.kind != "category":
-            read = numbers(column.array)
-            if not pd.api.types.is_numeric_dtype(column):
-                self.unreadable += int((column.notna().to_numpy() & np.isnan(read)).sum())
-            column = pd.Series(read)
+            read = column.to_numpy(dtype=np.float64)
             there = read[~np.isnan(read)]
             low, high = self.feature.low, self.feature.high
             beyond = np.isinf(there)
@@ -107,7 +115,7 @@ class _Tally:
             self.out_of_range += int(beyond.sum())
             if len(there):
                 self.least, self.most = min(self.least, there.min()), max(self.most, there.max())
-        places = outcome * self.cells.size + self.cells.of(column)
+        places = outcome.astype(np.int64) * self.cells.size + self.cells.of(column)
         self.counts += np.bincount(places, minlength=self.counts.size).reshape(self.counts.shape)
 
     def found(self, source: Column) -> FeatureFound:
@@ -165,49 +173,133 @@ def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, 
         SourceError: the rows cannot be read, or the description does not fit them or the registry.
     """
     source = open_source(home)
-    nameless = strangers = rows = 0
-    places: dict[str, int] = {}
-    for part in _told(source.parts((), None), "people", progress):
-        for name in part.names:
-            if name is None:
-                nameless += 1
-            elif places.setdefault(name, len(places)) == len(places) - 1 and not PAIRWISE.fullmatch(name):
-                strangers += 1
-        rows += len(part.names)
-    held = survey(_Telling(source, progress), places, registry)
-    repeated = int((held.rows > 1).sum())
+    no_rows, people = _NoRows(), _People()
+    for part in _told(source.parts((), None, told=no_rows.add), "people", progress):
+        people.add(part)
+    rows = people.rows
+    held = survey(_Telling(source, progress), people.places, registry)
     tallies = [_Tally(feature) for feature in registry.features]
-    outcomes = np.zeros(3, dtype=np.int64)
-    names = [registry.target, *registry.names]
-    for part in _told(source.parts(names, registry, flaws=True), "features", progress):
-        labels = part.table[registry.target]
-        outcome = np.where(labels.isin([1]), 1, np.where(labels.isin([0]), 0, 2)).astype(np.int64)
-        outcomes += np.bincount(outcome, minlength=3)
+    dates = dict.fromkeys(date_columns(registry), 0)
+    if source.description.latest_by is not None:
+        dates = {source.description.latest_by.column: people.unreadable_dates} | dates
+    names = [registry.target, *registry.names, *date_columns(registry)]
+    for part in _told(source.parts(names, registry), "features", progress):
+        outcome = labels_of(part.table[registry.target])
         for tally in tallies:
-            tally.add(part.table[tally.feature.name], outcome, part.unreadable.get(tally.feature.name, 0))
-    columns = source.description.columns if isinstance(source, MappedSource) else {}
-    features = tuple(t.found(columns.get(t.feature.name, Column(column=t.feature.name))) for t in tallies)
+            tally.add(part.table[tally.feature.name], outcome, part.unreadable[tally.feature.name])
+        for name in date_columns(registry):
+            dates[name] += part.unreadable[name]
+    features = tuple(
+        t.found(source.description.columns.get(t.feature.name, Column(column=t.feature.name))) for t in tallies
+    )
     ambiguous = int((held.times > 1).sum())
-    good, bad, unsound = (int(count) for count in outcomes)
+    good, bad, unsound = np.bincount(held.outcome[held.times == 1], minlength=3).tolist()
+    many = MAX_UNREADABLE * (rows + no_rows.count)
     errors = [
         *_said(not rows, "there are no rows"),
-        *_said(nameless, f"{nameless:,} rows do not say whose they are"),
-        *_said(strangers, f"{strangers:,} people do not have a pairwise name; have them named: tahini book name"),
+        *_said(people.nameless, f"{people.nameless:,} rows do not say whose they are"),
+        *_said(
+            people.strangers,
+            f"{people.strangers:,} people do not have a pairwise name; have them named: tahini book name",
+        ),
         *_said(ambiguous and not source.dated, f"{ambiguous:,} people have several rows; say latest_by in data.toml"),
         *_said(ambiguous and source.dated, f"{ambiguous:,} people have several rows at their latest date"),
-        *_said(unsound, f"{unsound:,} rows have an outcome that is neither 0 (good) nor 1 (bad)"),
+        *_said(unsound, _outcome_sentence(unsound, registry.target, source.description.columns)),
         *_said(rows and not (good and bad), "the outcome must be 0 (good) and 1 (bad), both"),
+        *_said(no_rows.count > many, no_rows.sentence),
     ]
     for one in features:
         errors += _said(one.unreadable, f"{one.name}: {one.unreadable:,} values are not what it is declared to be")
-        errors += _said(one.unknown, f"{one.name}: {one.unknown:,} values are of categories that are not declared")
+        errors += [_unknown_sentence(one, registry[one.name])] if one.unknown else []
+    errors += [_date_sentence(name, count) for name, count in dates.items() if count > many]
+    warnings = [
+        *_said(0 < no_rows.count <= many, no_rows.sentence),
+        *(_date_sentence(name, count) for name, count in dates.items() if 0 < count <= many),
+        *_said(
+            bad > good, f"{bad:,} of {good + bad:,} outcomes are bad; is 1 bad and 0 good, and not the other way round?"
+        ),
+        *_said(
+            0 < bad < RARE * good,
+            f"only {bad:,} of {good + bad:,} outcomes are bad; the level of risk will be uncertain",
+        ),
+        *_warnings(source, features, rows),
+    ]
     return Found(
-        source.where, rows, len(places), repeated, good, bad, features, tuple(errors),
-        tuple(_warnings(source, features, rows)),
+        source.where, rows, no_rows.count, len(people.places), int((held.rows > 1).sum()), good, bad, features, dates,
+        tuple(errors), tuple(warnings),
     )  # fmt: skip
 
 
-def _warnings(source: LoanBook | MappedSource, features: Sequence[FeatureFound], rows: int) -> Iterator[str]:
+@dataclass
+class _People:
+    """Whose the rows are."""
+
+    places: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    nameless: int = 0
+    strangers: int = 0
+    unreadable_dates: int = 0
+
+    def add(self, part: Part) -> None:
+        self.rows += len(part.names)
+        self.unreadable_dates += int((part.when == UNREADABLE_DATE).sum())
+        for name in part.names:
+            if name is None:
+                self.nameless += 1
+            elif self.places.setdefault(name, len(self.places)) == len(self.places) - 1 and not PAIRWISE.fullmatch(
+                name
+            ):
+                self.strangers += 1
+
+
+@dataclass
+class _NoRows:
+    """Lines of a file that are no rows: how many, and the first of them."""
+
+    count: int = 0
+    first: list[NoRow] = field(default_factory=list)
+
+    def add(self, found: NoRow) -> None:
+        self.count += 1
+        if len(self.first) < SHOWN_LINES:
+            self.first.append(found)
+
+    @property
+    def sentence(self) -> str:
+        if not self.first:
+            return ""
+        one, lines = self.first[0], ", ".join(f"{found.line:,}" for found in self.first)
+        more = ", …" if self.count > len(self.first) else ""
+        return (
+            f"{self.count:,} lines of {one.file} are no rows and are left out (line {lines}{more}); "
+            f"of line {one.line:,}: {one.why}"
+        )
+
+
+def _date_sentence(column: str, count: int) -> str:
+    return (
+        f"{column}: {count:,} dates cannot be read and count as none; dates are ISO 8601 (2026-06-30), or say in "
+        f'data.toml how they are written: {column} = {{ column = "{column}", format = "%d/%m/%Y" }}'
+    )
+
+
+def _outcome_sentence(count: int, target: str, columns: Mapping[str, Column]) -> str:
+    column = columns.get(target, Column(column=target)).column
+    return (
+        f"{count:,} rows have an outcome that is neither 0 (good) nor 1 (bad); say in data.toml which is which: "
+        f'{target} = {{ column = "{column}", values = {{ "what stands for good" = 0, "what stands for bad" = 1 }} }}'
+    )
+
+
+def _unknown_sentence(one: FeatureFound, feature: Feature) -> str:
+    return (
+        f"{one.name}: {one.unknown:,} values are of categories that are not declared ({', '.join(feature.values)}); "
+        f'say in data.toml what they are: {one.name} = {{ column = …, values = {{ "as you write it" = '
+        f'"{feature.values[0]}" }} }}'
+    )
+
+
+def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int) -> Iterator[str]:
     for one in features:
         if one.suspect:
             yield f"{one.name}: {one.suspect}"
@@ -217,7 +309,7 @@ def _warnings(source: LoanBook | MappedSource, features: Sequence[FeatureFound],
             yield f"{one.name}: every value is the same"
         if one.out_of_range:
             yield f"{one.name}: {one.out_of_range:,} values are out of range and count as the nearest one within"
-    if isinstance(source, MappedSource) and isinstance(source.reader, SqlReader) and source.reader.may_write():
+    if isinstance(source.reader, SqlReader) and source.reader.may_write():
         yield "the database lets this role write to the table; give the node one that can only read"
 
 
@@ -244,5 +336,11 @@ class _Telling(Source):
     def where(self) -> str:
         return self.source.where
 
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
-        return _told(self.source.parts(columns, registry, flaws), "outcomes", self.progress)
+    def parts(
+        self,
+        columns: Sequence[str],
+        registry: FeatureRegistry | None,
+        members: Mapping[str, int] | None = None,
+        told: Told = nobody,
+    ) -> Iterator[Part]:
+        return _told(self.source.parts(columns, registry, members, told), "outcomes", self.progress)

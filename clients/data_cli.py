@@ -46,8 +46,9 @@ def _show(found: Found) -> None:
     console = Console()
     console.print(
         f"{found.where}: {found.rows:,} rows of {found.people:,} people, {found.repeated:,} of whom have several; "
-        f"{found.good:,} good and {found.bad:,} bad",
+        f"{found.good:,} good and {found.bad:,} bad in the rows that count",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table("feature", "missing", "unreadable", "out of range", "unknown", "AUC", "missing AUC", "suspect")
     for one in found.features:

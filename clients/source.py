@@ -8,21 +8,18 @@ who imports this module).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clients.errors import SourceError
 from clients.node import BOOK_FILE
-from clients.sources.columns import CHUNK_ROWS
-from clients.sources.description import DATA_FILE
+from clients.sources.description import DATA_FILE, FileDescription
+from clients.sources.files import FileReader
 from clients.sources.mapped import MappedSource
-from clients.sources.people import Part, Source
 from credit.features import FeatureRegistry, check_table, date_columns
 from crypto.keys import sync_folder
 
@@ -88,39 +85,26 @@ def _write(path: Path, table: pa.Table) -> None:
     sync_folder(path.parent)
 
 
-@dataclass(frozen=True)
-class LoanBook(Source):
-    """A book on disk."""
-
-    path: Path
-
-    @property
-    def where(self) -> str:
-        return f"the loan book {self.path}"
-
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
-        try:
-            with pq.ParquetFile(self.path) as file:
-                asked = [PSEUDONYM, *columns]
-                if absent := [name for name in asked if name not in file.schema_arrow.names]:
-                    raise SourceError(f"cannot read the loan book {self.path}: it has no column {absent[0]!r}")
-                for batch in file.iter_batches(CHUNK_ROWS, columns=asked):
-                    names = [None if name is None else str(name) for name in batch[PSEUDONYM].to_pylist()]
-                    table = pa.Table.from_batches([batch]).select(list(columns)).to_pandas()
-                    yield Part(names, np.zeros(len(names), dtype=np.int64), table)
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(f"cannot read the loan book {self.path}: {error}") from error
+def loan_book(path: Path) -> MappedSource:
+    """A book on disk, whose columns are the registry's own."""
+    description = FileDescription(kind="parquet", path=path.name, person=PSEUDONYM)
+    return MappedSource(description, FileReader(path.parent, path.name, "parquet"), f"the loan book {path}")
 
 
-def open_source(home: Path) -> LoanBook | MappedSource:
+def open_source(home: Path) -> MappedSource:
     """Where a node's rows are: what its ``data.toml`` describes, else its loan book.
 
     Raises:
-        SourceError: the description is not sound, or there are both.
+        SourceError: the description is not sound, or there is a book beside what it describes.
     """
     book = home / BOOK_FILE
     if not (home / DATA_FILE).exists():
-        return LoanBook(book)
-    if book.exists():
-        raise SourceError(f"{home} has both a {BOOK_FILE} and a {DATA_FILE}; one of them is not to be used, remove it")
-    return MappedSource.load(home)
+        return loan_book(book)
+    source = MappedSource.load(home)
+    reader = source.reader
+    if book.exists() and not (isinstance(reader, FileReader) and book in reader.files()):
+        raise SourceError(
+            f"{home} has an imported loan book, {BOOK_FILE}, and a {DATA_FILE} that describes other rows; "
+            "move the one that is not to be used elsewhere"
+        )
+    return source

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from credit.errors import FeatureError
 from credit.features import Feature, FeatureRegistry
+from credit.values import code, codes, numbers
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.int32]
@@ -50,14 +51,6 @@ def _positive_edges(kind: str) -> Floats:
     return np.append(1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE))
 
 
-def category_code(value: object) -> str:
-    """A category as text, the same whether the column holds it as text, as a whole number or as a float.
-
-    A column of whole numbers becomes one of floats as soon as one person's value is missing; that must not move others.
-    """
-    return str(value).removesuffix(".0")
-
-
 @dataclass(frozen=True)
 class FeatureCells:
     """The grid of one feature. The last cell is 'missing'; a category has a cell 'other' before it."""
@@ -80,15 +73,16 @@ class FeatureCells:
         return len(self.edges) + 2
 
     def of(self, column: pd.Series) -> Cells:
-        """Cell numbers of a column; NaN and None are missing, undeclared codes are 'other'."""
-        missing = column.isna().to_numpy()
+        """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are 'other'."""
         if self.feature.kind == "category":
-            numbers = {category_code(code): i for i, code in enumerate(self.feature.values)}
-            cells = column.map(category_code).map(numbers).fillna(len(numbers)).to_numpy(dtype=np.int32)
-        else:
-            values = np.nan_to_num(column.to_numpy(dtype=np.float64), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
-            cells = np.searchsorted(self.edges, values).astype(np.int32)
-        return np.where(missing, np.int32(self.size - 1), cells)
+            places: dict[str | None, int] = {code(value): i for i, value in enumerate(self.feature.values)}
+            places[None], other = self.size - 1, len(self.feature.values)
+            found = codes(column)
+            return np.fromiter((places.get(one, other) for one in found), dtype=np.int32, count=len(found))
+        values = numbers(column).values
+        missing = np.isnan(values)
+        bounded = np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
+        return np.where(missing, np.int32(self.size - 1), np.searchsorted(self.edges, bounded).astype(np.int32))
 
 
 @dataclass(frozen=True)

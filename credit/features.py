@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from credit.errors import FeatureError
+from credit.values import DAY_US, UNREADABLE_DATE, code, codes, moment, moments, numbers
 
 ADVERSE_RECORD_YEARS = 5
 ADVERSE_RECORD_DAYS = ADVERSE_RECORD_YEARS * 365 + 1
@@ -177,7 +178,7 @@ def registry_from(data: Any, where: str) -> FeatureRegistry:
 def load_registry(path: Path) -> FeatureRegistry:
     """Read a registry from a TOML file."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise FeatureError(f"cannot read the feature registry {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -206,7 +207,7 @@ def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> N
     for name in date_columns(registry):
         if name not in table.columns:
             raise FeatureError(f"{where}: the date column {name!r} is missing")
-        if pd.to_datetime(table[name], errors="coerce").isna().sum() > table[name].isna().sum():
+        if (moments(table[name]) == UNREADABLE_DATE).any():
             raise FeatureError(f"{where}: the date column {name!r} holds something that is not a date")
     labels = table[registry.target]
     if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
@@ -216,24 +217,16 @@ def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> N
     for feature in registry.features:
         column = table[feature.name]
         if feature.kind == "category":
-            unknown = set(column.dropna().map(str).unique()) - set(feature.values)
-            if unknown:
-                rows = int((~column.dropna().map(str).isin(feature.values)).sum())
+            known = {code(value) for value in feature.values} | {None}
+            if rows := sum(one not in known for one in codes(column)):
                 raise FeatureError(
                     f"{where}: column {feature.name!r} holds an unknown category in {rows} rows; "
                     f"the registry knows {', '.join(feature.values)}"
                 )
-        elif not pd.api.types.is_numeric_dtype(column):
-            raise FeatureError(f"{where}: column {feature.name!r} is declared a {feature.kind} but holds text")
-
-
-def _dates(column: pd.Series) -> pd.Series:
-    """Dates without time zone; whatever is not a date is missing, and so counts as stale.
-
-    Text is read value by value ("mixed"): a format guessed from the first row would let one person decide about others,
-    and a chunk's first row about the rest of the chunk.
-    """
-    return pd.to_datetime(column, errors="coerce", utc=True, format="mixed").dt.tz_localize(None)
+        elif rows := int(numbers(column).unreadable.sum()):
+            raise FeatureError(
+                f"{where}: column {feature.name!r} is declared a {feature.kind} but holds something else in {rows} rows"
+            )
 
 
 def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.DataFrame:
@@ -243,11 +236,10 @@ def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.Da
     """
     kept = table
     if registry.outcome_dated_by:
-        recorded = _dates(kept[registry.outcome_dated_by])
-        oldest = pd.Timestamp(today - timedelta(days=ADVERSE_RECORD_DAYS))
-        kept = kept[(kept[registry.target] == 0) | (recorded >= oldest)]
+        recorded = moments(kept[registry.outcome_dated_by])
+        kept = kept[(kept[registry.target] == 0) | (recorded >= moment(today - timedelta(days=ADVERSE_RECORD_DAYS)))]
     stale = {
-        feature.name: ~(_dates(kept[feature.dated_by]) >= pd.Timestamp(today - timedelta(days=feature.retention_days)))
+        feature.name: moments(kept[feature.dated_by]) < moment(today - timedelta(days=feature.retention_days))
         for feature in registry.features
         if feature.dated_by
     }
@@ -265,12 +257,12 @@ def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, l
     def inside(column: str | None) -> NDArray[np.bool_]:
         if column is None:
             return np.zeros(len(table), dtype=bool)
-        days = _dates(table[column]).dt.normalize()
-        reached = days.notna().to_numpy()
+        recorded = moments(table[column])
+        reached = recorded > UNREADABLE_DATE
         if first is not None:
-            reached = reached & (days >= pd.Timestamp(first)).to_numpy()  # pandas lends its arrays read-only
+            reached &= recorded >= moment(first)
         if last is not None:
-            reached = reached & (days <= pd.Timestamp(last)).to_numpy()
+            reached &= recorded < moment(last) + DAY_US
         return np.asarray(reached)
 
     kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in registry.features}

@@ -27,7 +27,7 @@ def imports(path: Path) -> set[str]:
 def test_only_the_gate_reads_rows():
     """Everything else in clients receives rows from the gate and from nowhere else; import_book only writes, and the
     operator's check counts."""
-    opens = re.compile(r"LoanBook|MappedSource|open_source|FileReader|SqlReader")
+    opens = re.compile(r"loan_book\(|MappedSource|open_source|FileReader|SqlReader")
     users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text())}
     reading = {f"clients/sources/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/source.py"}
     assert users == reading | {"clients/gate.py", "clients/checking.py"}

@@ -1,32 +1,37 @@
-"""A lender's values as the registry's. Every value is converted by itself: what it becomes depends on no other row."""
+"""A lender's values as the registry's, each by itself (:mod:`credit.values`): codes, scales, codes for missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from clients.sources.description import Column
-from credit.binning import category_code
 from credit.features import FeatureRegistry, date_columns
+from credit.values import NO_DATE, UNREADABLE_DATE, Floats, as_dates, code, codes, moments, number, numbers
 
-Floats = NDArray[np.float64]
-Form = Literal["number", "text", "date", "flaw"]
-"""How a column is read: as a double, as text, as a date (or text that may be one), or as whether it is there but is no
-number. What cannot be read in that form is missing."""
 CHUNK_ROWS = 100_000
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A lender's column, and in which form."""
+class NoRow:
+    """A place in a file where a row should be and is none; it is left out. ``why`` is for the operator."""
 
-    column: str
-    form: Form
+    file: str
+    line: int
+    why: str
+
+
+Told = Callable[[NoRow], None]
+
+
+def nobody(_: NoRow) -> None:
+    """Whoever trains is told nothing: what is wrong with a row must not be seen from outside (invariant 10)."""
 
 
 class Reader(Protocol):
@@ -36,89 +41,74 @@ class Reader(Protocol):
         """The lender's columns, in order. Raises SourceError."""
         ...
 
-    def batches(self, wanted: Mapping[str, Wanted]) -> Iterator[pd.DataFrame]:
-        """All rows, about ``CHUNK_ROWS`` at a time, with the columns ``wanted`` under the names given there.
+    def batches(self, columns: Sequence[str], told: Told = nobody) -> Iterator[pd.DataFrame]:
+        """These columns of all rows, about ``CHUNK_ROWS`` at a time, as they are declared where they lie.
 
-        Raises SourceError, which quotes nothing that is in a row.
+        Nothing is inferred from the rows: a column has the type of its file or table, or is one of objects.
+
+        Raises:
+            SourceError: it quotes nothing that is in a row, and no row is the reason for it.
         """
         ...
 
 
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return float("nan")
+class Converted(NamedTuple):
+    """``values`` as the registry has them: doubles, codes, or dates; missing is NaN, None or NaT."""
 
-
-def numbers(values: Iterable[object]) -> Floats:
-    """Doubles; what is not a number is missing (NaN). A decimal becomes the double nearest to it."""
-    listed = list(values)
-    try:
-        return np.array(listed, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.fromiter((_number(value) for value in listed), dtype=np.float64, count=len(listed))
-
-
-def dates(values: pd.Series) -> pd.Series:
-    """Points in time in UTC, without a zone; text must be ISO 8601, anything else is missing."""
-    found = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-    return found.dt.tz_localize(None).astype("datetime64[us]")
+    values: pd.Series
+    unreadable: int
+    """How many are there but are not what they are declared to be. They are missing."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """One column of the registry: what to ask the reader for, and what becomes of it."""
+    """One column of the registry, and what becomes of the lender's values for it."""
 
     name: str
     source: Column
     kind: Literal["number", "category", "date"]
 
-    @property
-    def wanted(self) -> Wanted:
+    def of(self, read: pd.Series) -> Converted:
         if self.kind == "date":
-            return Wanted(self.source.column, "date")
-        coded = self.source.values or any(isinstance(missing, str) for missing in self.source.missing)
-        return Wanted(self.source.column, "text" if self.kind == "category" or coded else "number")
-
-    def of(self, read: pd.Series) -> pd.Series:
-        """The registry's values: doubles, codes as text, or dates; missing is NaN, None or NaT."""
-        if self.kind == "date":
-            return dates(read)
-        if self.wanted.form == "number":
-            return pd.Series(self._scaled(read.to_numpy(dtype=np.float64)), index=read.index)
-        codes = self._codes(read)
+            found = moments(read, self.source.format)
+            return Converted(pd.Series(as_dates(found), read.index), int((found == UNREADABLE_DATE).sum()))
         if self.kind == "category":
-            return codes
-        return pd.Series(self._scaled(numbers(codes.array)), index=read.index)
+            return Converted(pd.Series(self._codes(read), read.index, dtype=object), 0)
+        values, unreadable = self._numbers(read)
+        return Converted(pd.Series(values * self.source.scale, read.index), int(unreadable.sum()))
 
-    def unreadable(self, read: pd.Series, flaw: pd.Series | None, converted: pd.Series) -> int:
-        """How many values are there, but are not what they are declared to be."""
-        if self.kind == "category":
-            return 0
-        if self.wanted.form == "number":
-            return 0 if flaw is None else int(flaw.fillna(False).sum())
-        there = read.notna() if self.kind == "date" else self._codes(read).notna()
-        return int((there & converted.isna()).sum())
+    @cached_property
+    def _mapped(self) -> Mapping[str | None, str]:
+        return {code(ours): theirs for ours, theirs in self.source.values.items()}
 
-    def _scaled(self, values: Floats) -> Floats:
-        missing = [float(missing) for missing in self.source.missing if not isinstance(missing, str)]
-        kept = np.where(np.isin(values, missing), np.nan, values) if missing else values
-        return kept if self.source.scale == 1 else kept * self.source.scale
+    @cached_property
+    def _gone(self) -> frozenset[str | None]:
+        return frozenset(code(missing) for missing in self.source.missing)
 
-    def _codes(self, read: pd.Series) -> pd.Series:
-        mapped = {category_code(ours): theirs for ours, theirs in self.source.values.items()}
-        gone = {category_code(missing) for missing in self.source.missing}
+    def _codes(self, read: pd.Series) -> NDArray[np.object_]:
+        found = codes(read)
+        if not self._mapped and not self._gone:
+            return found
+        became = (None if one in self._gone else self._mapped.get(one, one) for one in found)
+        return np.fromiter(became, dtype=object, count=len(found))
 
-        def one(value: object) -> str | None:
-            if value is None or value != value or value == "":
-                return None
-            text = category_code(value)
-            return None if text in gone else mapped.get(text, text)
+    def _numbers(self, read: pd.Series) -> tuple[Floats, NDArray[np.bool_]]:
+        found = numbers(pd.Series(self._codes(read), dtype=object) if self._mapped else read)
+        values, unreadable = found.values, found.unreadable
+        if self.source.missing:
+            values = np.where(np.isin(values, [number(missing) for missing in self.source.missing]), np.nan, values)
+        if self._gone and unreadable.any():
+            text = codes(read[unreadable])
+            unreadable = unreadable.copy()
+            unreadable[unreadable] = [one not in self._gone for one in text]
+        return values, unreadable
 
-        which, different = pd.factorize(read.to_numpy(dtype=object), use_na_sentinel=True)
-        became = np.array([*(one(value) for value in different), None], dtype=object)  # -1 stands for what is missing
-        return pd.Series(became[which], index=read.index, dtype=object)
+
+def moments_of(source: Column, read: pd.Series) -> NDArray[np.int64]:
+    """Of a column that orders a person's rows. Missing is ``NO_DATE``, unreadable ``UNREADABLE_DATE``."""
+    found = moments(read, source.format)
+    gone = [moment for moment in (code(missing) for missing in source.missing) if moment is not None]
+    return np.where(np.isin(codes(read).astype(str), gone), NO_DATE, found) if gone else found
 
 
 def conversions(columns: Mapping[str, Column], registry: FeatureRegistry) -> tuple[Conversion, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from clients.errors import SourceError
+from credit.values import UNIX_FORMATS
 
 DATA_FILE = "data.toml"
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -19,7 +21,8 @@ class Column(BaseModel):
     """The lender's column that holds a feature, and how its values become the registry's.
 
     ``missing`` lists codes that mean "not known" (-999), as the lender writes them, before ``scale``; ``scale``
-    multiplies a number; ``values`` maps the lender's codes to the registry's, others stay as they are.
+    multiplies a number; ``values`` maps the lender's codes to the registry's, others stay as they are; ``format`` says
+    how dates are written that are not ISO 8601 (``"%d/%m/%Y"``, ``"%Y年%m月%d日"``, ``"unix"``, ``"unix_ms"``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -28,6 +31,14 @@ class Column(BaseModel):
     scale: float = 1.0
     missing: tuple[float | str, ...] = ()
     values: dict[str, str] = {}
+    format: str | None = Field(default=None, min_length=2, max_length=100)
+
+    @field_validator("format")
+    @classmethod
+    def _written(cls, form: str | None) -> str | None:
+        if form is not None and form not in UNIX_FORMATS and not re.search(r"%[dDmyYfFjx]", form):
+            raise ValueError('a format has the codes of strptime, as "%d/%m/%Y", or is "unix" or "unix_ms"')
+        return form
 
     @field_validator("values", mode="before")
     @classmethod
@@ -48,8 +59,8 @@ class _Described(BaseModel):
 
     person: Name
     """The column with people's pairwise names (``tahini book name``)."""
-    latest_by: Name | None = None
-    """The column with a date (ISO 8601 where it is text) by which a person's latest row is the one that counts.
+    latest_by: Column | None = None
+    """The column with a date by which a person's latest row is the one that counts; a name alone, or with its format.
 
     Without it a person may have one row only.
     """
@@ -62,6 +73,11 @@ class _Described(BaseModel):
         if isinstance(data, dict) and {"url", "password"} & data.keys():
             raise ValueError("keep the URL out of this file: say url_env or url_file, a variable or file that holds it")
         return data
+
+    @field_validator("latest_by", mode="before")
+    @classmethod
+    def _named(cls, column: Any) -> Any:
+        return {"column": column} if isinstance(column, str) else column
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -78,6 +94,19 @@ class FileDescription(_Described):
     kind: Literal["parquet", "csv"]
     path: Name
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    """Of a CSV file: the name of an encoding whose lines end in the byte 10, such as utf-8, gb18030 or big5."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            alike = "\n".encode(encoding) == b"\n"
+        except LookupError:
+            raise ValueError(f"there is no encoding {encoding!r}; utf-8, gb18030 and big5 are some") from None
+        if not alike:
+            raise ValueError(f"a CSV file in {encoding} cannot be read line by line; save it as UTF-8")
+        return "utf-8" if encoding.lower() in {"utf8", "utf-8-sig"} else encoding
 
     @field_validator("path")
     @classmethod
@@ -88,12 +117,16 @@ class FileDescription(_Described):
 
 
 class SqlDescription(_Described):
-    """``table`` (``schema.table`` too) or ``query``; the URL, which may hold a password, is kept elsewhere."""
+    """``table`` or ``query``; the URL, which may hold a password, is kept elsewhere.
+
+    A table of another schema is ``schema.table``, or ``table`` and ``schema`` where either has a dot in its name.
+    """
 
     kind: Literal["sql"]
     url_env: Name | None = None
     url_file: Name | None = None
     table: Name | None = None
+    schema_: Name | None = Field(default=None, alias="schema")
     query: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
@@ -112,7 +145,7 @@ _ANY: TypeAdapter[Description] = TypeAdapter(Annotated[Description, Field(discri
 def load_description(path: Path) -> Description:
     """Read a ``data.toml``; raises SourceError with one sentence that names the place, never a value."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read {path} ({type(error).__name__})") from error
     except tomllib.TOMLDecodeError as error:

@@ -1,97 +1,89 @@
-"""CSV and Parquet files of any size, by DuckDB, which holds a few row groups of them at a time."""
+"""CSV and Parquet files of any size, a bounded number of rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from clients.errors import SourceError
-from clients.sources.columns import CHUNK_ROWS, Wanted
-
-MEMORY, THREADS = "1GB", 2
-"""Of DuckDB, beside what a chunk takes. It never writes: without a folder for what does not fit it gives up instead."""
-_DATES = ("DATE", "TIMESTAMP")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _expression(wanted: Wanted, kind: str) -> str:
-    """DuckDB's own text-to-double conversion rounds correctly, as Python's does, so that every source agrees."""
-    column = _quoted(wanted.column)
-    if wanted.form == "date" and kind.startswith(_DATES):
-        return f"CAST({column} AS TIMESTAMP)"
-    if wanted.form in {"text", "date"}:
-        return f"CAST({column} AS VARCHAR)"
-    # trim() also keeps the conversion out of the CSV reader, where what is not a number is an error and not missing
-    number = f"TRY_CAST(trim({column}) AS DOUBLE)" if kind == "VARCHAR" else f"TRY_CAST({column} AS DOUBLE)"
-    return number if wanted.form == "number" else f"{column} IS NOT NULL AND {number} IS NULL"
+from clients.sources.columns import CHUNK_ROWS, Told, nobody
+from clients.sources.lines import Lines
 
 
 @dataclass(frozen=True)
 class FileReader:
-    """``path`` may have wildcards; files then belong together, with columns of the same names."""
+    """``pattern`` is a path below ``home``, or from the root, and may have wildcards unless a file has just that name.
 
-    path: Path
+    Files then belong together: each has the columns that are asked for, in whatever order.
+    """
+
+    home: Path
+    pattern: str
     kind: Literal["parquet", "csv"]
     delimiter: str = ","
+    encoding: str = "utf-8"
+
+    def files(self) -> list[Path]:
+        """In order of their names. Raises SourceError if there is none."""
+        plain = self.home / self.pattern
+        if plain.is_file():
+            return [plain]
+        found = [path for path in _matching(self.home, Path(self.pattern)) if path.is_file()]
+        if not found:
+            raise SourceError(f"cannot read {plain} as {self.kind}: there is no such file")
+        return sorted(found)
 
     def columns(self) -> tuple[str, ...]:
-        with closing(_engine()) as engine:
-            return tuple(self._kinds(engine))
+        """Those that all files have, in the order of the first."""
+        each = [self._columns(path) for path in self.files()]
+        return tuple(name for name in each[0] if all(name in others for others in each))
 
-    def batches(self, wanted: Mapping[str, Wanted]) -> Iterator[pd.DataFrame]:
-        with closing(_engine()) as engine:
-            kinds = self._kinds(engine)
-            asked = ", ".join(f"{_expression(w, kinds[w.column])} AS {_quoted(name)}" for name, w in wanted.items())
-            try:
-                # columns are quoted, the path is a parameter
-                rows = engine.sql(f"SELECT {asked} FROM {self._scan}", params=self._parameters)  # noqa: S608
-                for batch in rows.to_arrow_reader(CHUNK_ROWS):
-                    frame: pd.DataFrame = batch.to_pandas()
-                    yield frame
-            except (duckdb.Error, OSError, ValueError) as error:
-                raise self._unread(error) from None  # what DuckDB says quotes the line
+    def batches(self, columns: Sequence[str], told: Told = nobody) -> Iterator[pd.DataFrame]:
+        for path in self.files():
+            if self.kind == "csv":
+                yield from Lines(path, self.delimiter, self.encoding).batches(columns, told, CHUNK_ROWS)
+            else:
+                yield from _parquet(path, columns)
 
-    @property
-    def _scan(self) -> str:
-        if self.kind == "parquet":
-            return "read_parquet(?)"
-        return "read_csv(?, all_varchar = true, header = true, delim = ?, quote = '\"', escape = '\"')"
-
-    @property
-    def _parameters(self) -> list[str]:
-        return [str(self.path)] if self.kind == "parquet" else [str(self.path), self.delimiter]
-
-    def _kinds(self, engine: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    def _columns(self, path: Path) -> tuple[str, ...]:
+        if self.kind == "csv":
+            return Lines(path, self.delimiter, self.encoding).columns()
         try:
-            found = engine.execute(f"DESCRIBE SELECT * FROM {self._scan}", self._parameters).fetchall()  # noqa: S608
-        except (duckdb.Error, OSError) as error:
-            raise self._unread(error) from None
-        return {str(row[0]): str(row[1]) for row in found}
-
-    def _unread(self, error: Exception) -> SourceError:
-        return SourceError(f"cannot read {self.path} as {self.kind} ({type(error).__name__})")
+            return tuple(pq.read_schema(path).names)
+        except (OSError, pa.ArrowException) as error:
+            raise _unread(path, error) from None
 
 
-def _engine() -> duckdb.DuckDBPyConnection:
-    """An engine that fetches nothing from anywhere, in UTC."""
-    engine = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": MEMORY,
-            "threads": THREADS,
-            "temp_directory": "",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )
-    engine.execute("SET TimeZone = 'UTC'")
-    return engine
+def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Each column with the type that the file declares."""
+    wanted = list(dict.fromkeys(columns))
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
+                yield pd.DataFrame({name: pd.arrays.ArrowExtensionArray(pa.chunked_array([batch[name]]))
+                                    for name in wanted})  # fmt: skip
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise _unread(path, error) from None
+
+
+def _unread(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"cannot read {path} as parquet ({type(error).__name__})")
+
+
+def _matching(home: Path, pattern: Path) -> Iterator[Path]:
+    """Folders whose very name a part of the pattern is, brackets and all, before those that match it as a wildcard."""
+    found = [Path(pattern.anchor) if pattern.is_absolute() else home]
+    for part in pattern.relative_to(pattern.anchor).parts:
+        found = [
+            path
+            for folder in found
+            if folder.is_dir()
+            for path in ([folder / part] if (folder / part).exists() else folder.glob(part))
+        ]
+    yield from found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.errors import SourceError
-from clients.sources.columns import Conversion, Reader, Wanted, conversions, dates
+from clients.sources.columns import Conversion, Reader, Told, conversions, moments_of, nobody
 from clients.sources.description import DATA_FILE, Description, FileDescription, load_description
 from clients.sources.files import FileReader
-from clients.sources.people import UNDATED, Part, Source
+from clients.sources.people import Part, Source
 from clients.sources.sql import SqlReader, database_url
 from credit.features import FeatureRegistry
-
-PERSON, WHEN = "person", "when"
+from credit.values import codes
 
 
 def reader_of(description: Description, home: Path) -> Reader:
     """What reads the rows; nothing is opened yet. Raises SourceError where the database's URL is not to be had."""
     if isinstance(description, FileDescription):
-        return FileReader(home / description.path, description.kind, description.delimiter)
-    return SqlReader(database_url(description, home), description.table, description.query)
+        return FileReader(home, description.path, description.kind, description.delimiter, description.encoding)
+    return SqlReader(database_url(description, home), description.table, description.query, description.schema_)
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,6 @@ class MappedSource(Source):
     def dated(self) -> bool:
         return self.description.latest_by is not None
 
-    def keys(self) -> dict[str, Wanted]:
-        """Whose a row is, and when it is of."""
-        wanted = {PERSON: Wanted(self.description.person, "text")}
-        if self.description.latest_by is not None:
-            wanted[WHEN] = Wanted(self.description.latest_by, "date")
-        return wanted
-
     def conversions(self, registry: FeatureRegistry) -> tuple[Conversion, ...]:
         """Of every column that the registry declares.
 
@@ -59,48 +51,50 @@ class MappedSource(Source):
                 does not know.
         """
         found = conversions(self.description.columns, registry)
-        known, there = {one.name for one in found}, self.reader.columns()
+        known = {one.name for one in found}
         if unknown := sorted(self.description.columns.keys() - known):
             raise SourceError(f"{self.where}: columns.{unknown[0]} is neither a feature, the outcome nor a date")
-        asked = {one.name: one.wanted.column for one in found} | {k: w.column for k, w in self.keys().items()}
-        for name, column in asked.items():
+        self._require({one.name: one.source.column for one in found})
+        return found
+
+    def _require(self, asked: dict[str, str]) -> None:
+        """The columns are there, by what is to be read from them."""
+        there = self.reader.columns()
+        for name, column in (asked | self._keys).items():
             if column not in there:
                 raise SourceError(
                     f"{self.where}: {name!r} is to be read from a column {column!r}, which is not there; "
                     f"the columns are {', '.join(there)}"
                 )
-        return found
 
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
+    @property
+    def _keys(self) -> dict[str, str]:
+        """Whose a row is, and when it is of."""
+        keys = {"person": self.description.person}
+        return keys if self.description.latest_by is None else keys | {"latest_by": self.description.latest_by.column}
+
+    def parts(
+        self,
+        columns: Sequence[str],
+        registry: FeatureRegistry | None,
+        members: Mapping[str, int] | None = None,
+        told: Told = nobody,
+    ) -> Iterator[Part]:
         chosen = [one for one in self.conversions(registry) if one.name in columns] if registry is not None else []
-        wanted = self.keys() | {_key(place): one.wanted for place, one in enumerate(chosen)}
-        if flaws:
-            read = ((place, one.wanted) for place, one in enumerate(chosen) if one.wanted.form == "number")
-            wanted |= {_flaw(place): Wanted(asked.column, "flaw") for place, asked in read}
-        if registry is None and (absent := {one.column for one in wanted.values()} - set(self.reader.columns())):
-            raise SourceError(f"{self.where}: there is no column {min(absent)!r}")
-        for batch in self.reader.batches(wanted):
-            table = pd.DataFrame({one.name: one.of(batch[_key(place)]) for place, one in enumerate(chosen)})
-            names = [name if isinstance(name, str) else None for name in batch[PERSON].to_numpy(dtype=object)]
-            unreadable = {
-                one.name: one.unreadable(batch[_key(place)], batch.get(_flaw(place)), table[one.name])
-                for place, one in enumerate(chosen if flaws else ())
-            }
-            yield Part(names, self.when(batch), table, unreadable)
+        if registry is None:
+            self._require({})
+        asked = list(dict.fromkeys([*self._keys.values(), *(one.source.column for one in chosen)]))
+        for whole in self.reader.batches(asked, told):
+            batch, names = whole, codes(whole[self.description.person])
+            if members is not None:  # before anything else of a row is looked at
+                theirs = np.fromiter((name in members for name in names), dtype=bool, count=len(names))
+                batch, names = whole[theirs].reset_index(drop=True), names[theirs]
+            found = {one.name: one.of(batch[one.source.column]) for one in chosen}
+            table = pd.DataFrame({name: each.values for name, each in found.items()}, index=batch.index)
+            yield Part(names, self._when(batch), table, {name: each.unreadable for name, each in found.items()})
 
-    def when(self, batch: pd.DataFrame) -> NDArray[np.int64]:
-        """The moments of these rows, in microseconds; alike where nothing is dated."""
-        if WHEN not in batch:
+    def _when(self, batch: pd.DataFrame) -> NDArray[np.int64]:
+        """The moments of these rows; alike where nothing is dated."""
+        if self.description.latest_by is None:
             return np.zeros(len(batch), dtype=np.int64)
-        found = dates(batch[WHEN])
-        moments = found.to_numpy(dtype="datetime64[us]").astype(np.int64)
-        return np.where(found.isna().to_numpy(), UNDATED, moments)
-
-
-def _key(place: int) -> str:
-    """Under which a reader is asked for a column; a feature may be called what it likes."""
-    return f"c{place}"
-
-
-def _flaw(place: int) -> str:
-    return f"flaw{place}"
+        return moments_of(self.description.latest_by, batch[self.description.latest_by.column])

@@ -1,8 +1,12 @@
 """Each person's one row, whatever the order and the chunks they come in.
 
-Two looks: the first, at names, outcomes and dates alone, finds for each member which row counts and refuses what is not
-sound before a feature is read; the second yields the rows that count, chunk by chunk. Between the looks a source may
-change. Nobody is then counted twice: a row counts if its date is the one found before and no other did.
+Two looks: the first, at names, outcomes and dates alone, finds for each member which row counts; the second yields the
+rows that count, chunk by chunk.
+
+Nothing but the noisy answer may depend on a row (invariant 10), so no row is a reason to refuse: who has no row that
+can be used (no outcome of 0 or 1 in the latest one, several of which none is the latest, a date that is none) is left
+out, without a word. The operator's own check counts them (:mod:`clients.checking`). Between the looks a source may
+change; nobody is then counted twice: a row counts if its date is the one found before and no other did.
 """
 
 from __future__ import annotations
@@ -15,23 +19,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clients.errors import SourceError
+from clients.sources.columns import Told, nobody
 from credit.features import FeatureRegistry, date_columns
+from credit.values import NO_DATE, UNREADABLE_DATE
 
-NEVER = np.iinfo(np.int64).min
-UNDATED = NEVER + 1
-_UNSOUND = np.int8(2)
+Labels = NDArray[np.int8]
+NO_OUTCOME = np.int8(2)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows: whose they are, when they are of (microseconds; 0 where nothing is dated), columns of the registry."""
+    """Some rows: whose they are, when they are of, columns of the registry."""
 
-    names: Sequence[str | None]
+    names: Sequence[str | None] | NDArray[np.object_]
     when: NDArray[np.int64]
+    """Microseconds, 0 where nothing is dated, ``NO_DATE`` or ``UNREADABLE_DATE``."""
     table: pd.DataFrame
     unreadable: Mapping[str, int] = field(default_factory=dict)
-    """By column: values that are there but are not what they are declared to be. Counted where it was asked for."""
+    """By column: values that are there but are not what they are declared to be. They are missing in the table."""
+
+
+def labels_of(outcomes: pd.Series) -> Labels:
+    """0 (good), 1 (bad), or ``NO_OUTCOME``."""
+    values = outcomes.to_numpy(dtype=np.float64)
+    return np.where(values == 1, np.int8(1), np.where(values == 0, np.int8(0), NO_OUTCOME))
 
 
 class Source(ABC):
@@ -46,11 +57,21 @@ class Source(ABC):
         return False
 
     @abstractmethod
-    def parts(self, columns: Sequence[str], registry: FeatureRegistry | None, flaws: bool = False) -> Iterator[Part]:
-        """All rows, a bounded number at a time, with these columns of the registry. Raises SourceError.
+    def parts(
+        self,
+        columns: Sequence[str],
+        registry: FeatureRegistry | None,
+        members: Mapping[str, int] | None = None,
+        told: Told = nobody,
+    ) -> Iterator[Part]:
+        """All rows, a bounded number at a time, with these columns of the registry.
 
         Args:
-            flaws: count what cannot be read as what it is declared to be; it is missing either way.
+            members: only rows of these people; nothing but the name of any other row is looked at.
+            told: hears of places where a row should be and is none.
+
+        Raises:
+            SourceError: the rows cannot be read, or the columns are not there; never because of what is in a row.
         """
 
     def people(self) -> list[str]:
@@ -61,7 +82,7 @@ class Source(ABC):
         return list(names)
 
     def rows(self, members: Sequence[str], registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
-        """The declared columns of these people, a bounded number at a time, each person once.
+        """The declared columns of these people, a bounded number at a time, each person once or not at all.
 
         Args:
             members: different names.
@@ -70,63 +91,50 @@ class Source(ABC):
             tables whose index is the person's place in ``members``, their order as it comes.
 
         Raises:
-            SourceError: at once, when a member has several rows of which none is the latest, or an outcome that is
-                not 0 or 1; from the iterator, when the rows cannot be read.
+            SourceError: the columns are not there, or the rows cannot be read; from the iterator too.
         """
         places = {name: place for place, name in enumerate(members)}
-        held = survey(self, places, registry)
-        if (held.times > 1).any() or (held.outcome == _UNSOUND).any():
-            raise self._unsound()
-        return self._chunks(places, held, registry)
-
-    def _unsound(self) -> SourceError:
-        if self.dated:
-            return SourceError(
-                f"{self.where} does not hold each member once at the latest date, with an outcome of 0 or 1; "
-                "run: tahini node check-data"
-            )
-        return SourceError(
-            f"{self.where} does not hold each member once with an outcome of 0 or 1; import it again, or say in "
-            "data.toml which row is the latest"
-        )
+        return self._chunks(places, survey(self, places, registry), registry)
 
     def _chunks(self, places: Mapping[str, int], held: Held, registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(places), dtype=bool)
-        for part in self.parts([registry.target, *registry.names, *date_columns(registry)], registry):
-            place = _places(part.names, places)
-            counts = place >= 0
-            counts[counts] = part.when[counts] == held.latest[place[counts]]
-            whose = place[counts]
-            table = part.table[counts].set_axis(whose, axis=0)
-            if seen[whose].any() or len(np.unique(whose)) < len(whose) or not set(table[registry.target]) <= {0, 1}:
-                raise self._unsound()
-            seen[whose] = True
-            if len(whose):
-                yield table
+        columns = [registry.target, *registry.names, *date_columns(registry)]
+        for part in self.parts(columns, registry, places):
+            whose = _places(part.names, places)
+            counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
+            counts &= labels_of(part.table[registry.target]) != NO_OUTCOME
+            counts &= _first(whose, counts)
+            seen[whose[counts]] = True
+            if counts.any():
+                yield part.table[counts].set_axis(whose[counts], axis=0)
 
 
 @dataclass(frozen=True)
 class Held:
-    """By member: rows, their latest date, how many have it, and the outcome there (2 if it is neither 0 nor 1)."""
+    """By member: rows, their latest date, how many have it, and the outcome there."""
 
     rows: NDArray[np.int32]
     latest: NDArray[np.int64]
     times: NDArray[np.int32]
-    outcome: NDArray[np.int8]
+    outcome: Labels
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Who has one row that is the latest, with an outcome."""
+        return np.asarray((self.times == 1) & (self.outcome != NO_OUTCOME))
 
 
 def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry) -> Held:
-    """Which row of each member counts; reads names, dates and outcomes."""
+    """Which row of each member counts; reads names, dates and outcomes. A row with no readable date is no row."""
     held = Held(
         np.zeros(len(places), dtype=np.int32),
-        np.full(len(places), NEVER, dtype=np.int64),
+        np.full(len(places), NO_DATE, dtype=np.int64),
         np.zeros(len(places), dtype=np.int32),
         np.zeros(len(places), dtype=np.int8),
     )
-    for part in source.parts([registry.target], registry):
-        place = _places(part.names, places)
-        ours = place >= 0
-        whose, when = place[ours], part.when[ours]
+    for part in source.parts([registry.target], registry, places):
+        dated = part.when != UNREADABLE_DATE
+        whose, when = _places(part.names, places)[dated], part.when[dated]
         np.add.at(held.rows, whose, 1)
         different = np.unique(whose)
         before = held.latest[different]
@@ -134,12 +142,19 @@ def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry)
         held.times[different[held.latest[different] > before]] = 0
         latest = when == held.latest[whose]
         np.add.at(held.times, whose[latest], 1)
-        labels = part.table[registry.target][ours][latest]
-        sound = labels.isin([0, 1]).to_numpy()
-        held.outcome[whose[latest]] = np.where(sound, labels.where(sound, 0).to_numpy(dtype=np.int8), _UNSOUND)
+        held.outcome[whose[latest]] = labels_of(part.table[registry.target])[dated][latest]
     return held
 
 
-def _places(names: Sequence[str | None], places: Mapping[str, int]) -> NDArray[np.int64]:
-    """Each row's person as a place, -1 for others."""
-    return np.fromiter((places.get(name, -1) for name in names), dtype=np.int64, count=len(names))  # type: ignore[arg-type]
+def _first(whose: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The first row that counts of each person."""
+    places = np.flatnonzero(counts)
+    _, first = np.unique(whose[places], return_index=True)
+    found = np.zeros(len(whose), dtype=bool)
+    found[places[first]] = True
+    return found
+
+
+def _places(names: Sequence[str | None] | NDArray[np.object_], places: Mapping[str, int]) -> NDArray[np.int64]:
+    """Each row's person as a place; all are members."""
+    return np.fromiter((places[str(name)] for name in names), dtype=np.int64, count=len(names))

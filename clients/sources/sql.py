@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
+from sqlalchemy.sql import quoted_name
 
 from clients.errors import SourceError
-from clients.sources.columns import CHUNK_ROWS, Wanted, numbers
+from clients.sources.columns import CHUNK_ROWS, Told, nobody
 from clients.sources.description import SqlDescription
 from crypto.errors import KeyFileError
 from crypto.keys import read_secret
@@ -70,64 +72,113 @@ class SqlReader:
     url: sa.URL
     table: str | None
     query: str | None
+    schema: str | None = None
 
     def columns(self) -> tuple[str, ...]:
         with self._connected() as connection:
-            return tuple(connection.execute(sa.select(sa.text("*")).select_from(self._rows()).limit(0)).keys())
+            if self.query is not None:
+                return self._names(self._executed(connection, ()))
+            return self._names(
+                connection.execute(sa.select(sa.text("*")).select_from(self._named(connection)).limit(0))
+            )
 
-    def batches(self, wanted: Mapping[str, Wanted]) -> Iterator[pd.DataFrame]:
-        asked = list(dict.fromkeys(one.column for one in wanted.values()))
-        rows = self._rows(asked)
-        statement = sa.select(*(rows.c[name] for name in asked))
+    def batches(self, columns: Sequence[str], told: Told = nobody) -> Iterator[pd.DataFrame]:
+        wanted = list(dict.fromkeys(columns))
         with self._connected() as connection:
-            streaming = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
-            for part in streaming.execute(statement).partitions():
-                by_name = dict(zip(asked, zip(*part, strict=True), strict=True))
-                yield pd.DataFrame({name: _formed(by_name[one.column], one) for name, one in wanted.items()})
+            result = self._executed(connection, wanted)
+            there = self._names(result)
+            places = [there.index(name) for name in wanted]
+            for part in result.partitions(CHUNK_ROWS):
+                yield pd.DataFrame({
+                    name: pd.Series(np.fromiter((row[place] for row in part), dtype=object, count=len(part)))
+                    for name, place in zip(wanted, places, strict=True)
+                })  # fmt: skip
 
     def may_write(self) -> bool:
         """Whether the database would let this role write, which it need not; known of tables in PostgreSQL."""
         if self.table is None or self.url.get_backend_name() != "postgresql":
             return False
         with self._connected() as connection:
-            return bool(connection.execute(_MAY_WRITE, {"name": self.table}).scalar())
+            table = self._named(connection)
+            name = connection.dialect.identifier_preparer.format_table(table)
+            return bool(connection.execute(_MAY_WRITE, {"name": name}).scalar())
 
-    def _rows(self, columns: Sequence[str] = ()) -> sa.FromClause:
-        named: list[sa.ColumnClause[Any]] = [sa.column(name) for name in columns]
+    def _executed(self, connection: sa.Connection, columns: Sequence[str]) -> sa.CursorResult[Any]:
+        """All rows, through a cursor that stays on the server. A query is sent as it was written, and nothing else."""
+        streaming = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
         if self.query is not None:
-            query = self.query.strip().rstrip(";").replace(":", r"\:")  # a colon is no parameter here
-            return sa.text(query).columns(*named).subquery("source")
-        *schema, table = str(self.table).split(".")
-        return sa.table(table, *named, schema=".".join(schema) or None)
+            query = self.query.strip().rstrip(";")
+            return streaming.exec_driver_sql(query, execution_options={"no_parameters": True})
+        asked: list[sa.ColumnClause[Any]] = [sa.column(quoted_name(name, quote=True)) for name in columns]
+        return streaming.execute(sa.select(*asked).select_from(self._named(connection)))
+
+    def _named(self, connection: sa.Connection) -> sa.TableClause:
+        """The table. A name with a dot is a table's if there is such a table, else a schema's and a table's."""
+        schema, table = self.schema, str(self.table)
+        if schema is None and "." in table:
+            looking = sa.inspect(connection)
+            if table not in {*looking.get_table_names(), *looking.get_view_names()}:
+                schema, _, table = table.partition(".")
+        where = None if schema is None else quoted_name(schema, quote=True)
+        return sa.table(quoted_name(table, quote=True), schema=where)
+
+    def _names(self, result: sa.CursorResult[Any]) -> tuple[str, ...]:
+        names = tuple(str(name) for name in result.keys())  # noqa: SIM118  of a result, not of a mapping
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+            raise SourceError(f"two columns of what the database answers are named {twice[0]!r}")
+        return names
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         """A connection that cannot write; raises SourceError, which quotes neither the URL nor a row."""
+        backend = self.url.get_backend_name()
         try:
             engine = sa.create_engine(self.url, poolclass=NullPool, hide_parameters=True)
             with engine.connect() as connection:
-                for statement in READ_ONLY[self.url.get_backend_name()]:
+                _read_far_values(connection)
+                for statement in READ_ONLY[backend]:
                     connection.execute(sa.text(statement))
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise SourceError(f"the database did not answer as it should ({type(error).__name__})") from None
+            raise SourceError(f"the database did not answer as it should: {_about_names(error)}") from None
         except ModuleNotFoundError as error:
             raise SourceError(f"the driver of {self.url.drivername} is not installed") from error
 
 
-def _formed(values: Sequence[Any], wanted: Wanted) -> pd.Series:
-    if wanted.form == "number":
-        return pd.Series(numbers(values))
-    if wanted.form == "flaw":
-        there = np.fromiter((value is not None and value != "" for value in values), dtype=bool, count=len(values))
-        return pd.Series(there & np.isnan(numbers(values)))
-    if wanted.form == "text":
-        return pd.Series([_text(value) for value in values], dtype=object)
-    return pd.Series([None if value is None else str(value) for value in values], dtype=object)
+def _read_far_values(connection: sa.Connection) -> None:
+    """Have the driver give text for what it cannot always read: a row with such a value would end everybody's answer.
+
+    PostgreSQL has dates that Python has not (``infinity``, the year 10000, before Christ); SQLite keeps text that may
+    not be UTF-8.
+    """
+    driver = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        driver.text_factory = lambda text: text.decode("utf-8", errors="replace")  # type: ignore[union-attr]
+    if connection.dialect.name == "postgresql":
+        from psycopg.adapt import Loader
+
+        class AsText(Loader):
+            def load(self, data: Any) -> str:
+                return bytes(data).decode("utf-8", errors="replace")
+
+        for name in ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb"):
+            driver.adapters.register_loader(name, AsText)  # type: ignore[union-attr]
+        connection.execute(sa.text("SET TimeZone = 'UTC'"))
+        connection.execute(sa.text("SET DateStyle = 'ISO'"))
 
 
-def _text(value: object) -> str | None:
-    """As DuckDB writes it, so that a table says the same wherever it lies."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return None if value is None else str(value)
+_NAMES = re.compile(r"no such (?:column|table): .*|near .*: syntax error", re.DOTALL)
+"""What SQLite says of a statement before it looks at a row."""
+
+
+def _about_names(error: sa.exc.SQLAlchemyError) -> str:
+    """What the database said, if that is about the statement (a name, the syntax); else only the kind of error.
+
+    In PostgreSQL that is class 42 of SQLSTATE, in MySQL the errors 1054, 1064 and 1146; no value of a row is in those.
+    """
+    said = getattr(error, "orig", None)
+    state = str(getattr(said, "sqlstate", None) or "")
+    first = said.args[0] if said is not None and said.args else None
+    if state.startswith("42") or first in {1054, 1064, 1146} or _NAMES.fullmatch(str(said)):
+        return " ".join(str(said).split("\n")[0].split())
+    return f"{type(error).__name__}"

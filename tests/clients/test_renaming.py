@@ -18,7 +18,7 @@ from clients import renaming
 from clients.book_cli import app as cli
 from clients.errors import NodeError, SourceError, StoreFailed
 from clients.renaming import rename_people
-from clients.source import LoanBook, import_book, rename_book
+from clients.source import import_book, loan_book, rename_book
 from clients.store import Attempt, NodeStore
 from consent.naming.client import Renaming
 from consent.naming.keys import NamingHome
@@ -143,7 +143,7 @@ def test_no_order_of_releases_and_renamings_loses_a_charge(tmp_path_factory, ste
 
 def book_at(path, names):
     import_book(path, loans(len(names), 1), names, features(), "aspen")
-    return LoanBook(path)
+    return loan_book(path)
 
 
 def test_a_book_keeps_its_rows_under_new_names(tmp_path):
@@ -185,7 +185,7 @@ def rotated(house):
 
 
 def test_a_crash_between_ledger_and_book_loses_no_charge_and_is_finished_by_doing_it_again(house, monkeypatch):
-    old = LoanBook(house.node().home / "book.parquet").people()
+    old = loan_book(house.node().home / "book.parquet").people()
     spend(house.node().store, old, 1)
     node, renamings = rotated(house)
 
@@ -196,7 +196,7 @@ def test_a_crash_between_ledger_and_book_loses_no_charge_and_is_finished_by_doin
     with pytest.raises(KeyboardInterrupt):
         rename_people(node, renamings)
     monkeypatch.undo()
-    book = LoanBook(node.home / "book.parquet")
+    book = loan_book(node.home / "book.parquet")
     assert book.people() == old
     everybody = [*old, *(r.new for r in renamings)]
     assert {len(charges) for charges in node.store.spent(everybody).values()} == {1}
@@ -275,7 +275,7 @@ def test_rename_rekeys_the_home_and_leaves_the_mapping(house, tmp_path):
     said = run(*command, "--out", tmp_path / "renamings.csv", "--json")
     assert json.loads(said.stdout)["book"] == PEOPLE
     mapping = {row["old"]: row["new"] for row in rows(tmp_path / "renamings.csv")}
-    assert set(LoanBook(home / "book.parquet").people()) == set(mapping.values())
+    assert set(loan_book(home / "book.parquet").people()) == set(mapping.values())
     assert set(mapping) == {p.pseudonym for p in house.borrowers["aspen"]}
     assert set(house.client().whole_roll()) == set(mapping.values()), "and the registry knows"
     standing = house.node().consents.sync(house.client(), house.notice.purpose)

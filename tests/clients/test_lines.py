@@ -1,0 +1,118 @@
+"""CSV row by row: RFC 4180, and a row that is none costs itself and nobody else."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from clients.errors import SourceError
+from clients.sources.columns import NoRow
+from clients.sources.files import FileReader
+from clients.sources.lines import LONGEST_RECORD, Lines, fields_of
+
+text = st.text(st.sampled_from('ab,;"\n \t中'), max_size=6)
+
+
+def read(path, columns=("a", "b"), rows=3, **how) -> tuple[list[tuple[str, ...]], list[NoRow]]:
+    told: list[NoRow] = []
+    lines = Lines(path, how.get("delimiter", ","), how.get("encoding", "utf-8"))
+    found = [tuple(row) for part in lines.batches(columns, told.append, rows) for row in part.itertuples(index=False)]
+    return found, told
+
+
+@given(st.lists(st.tuples(text, text), max_size=8))
+def test_what_a_careful_program_wrote_is_read_as_it_was(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
+    assert read(path) == (rows, [])
+
+
+@given(st.lists(st.tuples(text, text), max_size=6))
+@example([("a", "a,b"), ("b", "")])
+def test_fields_are_those_of_the_standard_library_where_it_is_strict(rows):
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows(rows)
+    for line in written.getvalue().splitlines():
+        found = fields_of_or_none(line)
+        if found is not None:
+            assert [found] == list(csv.reader([line], strict=True))
+
+
+def fields_of_or_none(line: str) -> list[str] | None:
+    try:
+        return fields_of(line, ",")
+    except ValueError:
+        return None
+
+
+BAD = {
+    "one field too many": b"1,2,3",
+    "one field too few": b"1",
+    "an open quotation mark": b'"1,2',
+    "an open quotation mark at the end": b'1,"2',
+    "a quotation mark within": b'1,2"3',
+    "something after a quotation mark": b'"1"x,2',
+    "not UTF-8": b"1,\xc4\xe3",
+    "a zero byte too many fields": b"\x00,,,",
+    "nothing but delimiters": b",,,,,,",
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("place", [1, 2, 4])
+def test_a_row_that_is_none_is_left_out_and_every_other_one_stays(tmp_path, bad, place):
+    good = [b"a,b", b"x,1", b'"y",2', b'"z\nz",3', b"w,4"]
+    (tmp_path / "good.csv").write_bytes(b"\n".join(good) + b"\n")
+    (tmp_path / "bad.csv").write_bytes(b"\n".join([*good[:place], bad, *good[place:]]) + b"\n")
+    whole, none = read(tmp_path / "good.csv")
+    assert len(whole) == 4 and not none
+    found, told = read(tmp_path / "bad.csv")
+    assert (found, [one.file for one in told]) == (whole, [str(tmp_path / "bad.csv")])
+    assert told[0].line == place + 1
+
+
+def test_an_open_quotation_mark_before_many_lines_costs_one_row(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + 'x,"1\n' + "y,2\n" * (3 * LONGEST_RECORD), encoding="utf-8")
+    found, told = read(path, rows=50)
+    assert found == [("y", "2")] * (3 * LONGEST_RECORD)
+    assert [(one.line, one.why) for one in told] == [(2, "a quotation mark is not closed")]
+
+
+def test_encodings_delimiters_packing_and_marks_are_declared_or_plain(tmp_path):
+    (tmp_path / "gbk.csv").write_bytes("a;b\n甲;乙\n".encode("gb18030"))
+    assert read(tmp_path / "gbk.csv", delimiter=";", encoding="gb18030") == ([("甲", "乙")], [])
+    (tmp_path / "bom.csv").write_bytes("\ufeffa,b\r\n1,2\r\n".encode())
+    assert read(tmp_path / "bom.csv")[0] == [("1", "2")]
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    assert read(tmp_path / "t.csv.gz")[0] == [("1", "2")]
+    (tmp_path / "names.csv").write_bytes("姓名,b\n1,2\n".encode("gb18030"))
+    (tmp_path / "utf16.csv").write_bytes("a,b\n1,2\n".encode("utf-16"))
+    (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:40])
+    (tmp_path / "twice.csv").write_bytes(b"a,a\n1,2\n")
+    (tmp_path / "none.csv").write_bytes(b"")
+    for name, said in (
+        ("names.csv", "line 1 .* is not UTF-8.*gb18030"), ("utf16.csv", "UTF-16"), ("torn.csv.gz", "cannot read"),
+        ("twice.csv", "two columns are named 'a'"), ("none.csv", "is empty"), ("away.csv", "cannot read"),
+    ):  # fmt: skip
+        with pytest.raises(SourceError, match=said):
+            read(tmp_path / name)
+
+
+def test_files_belong_together_by_the_names_of_their_columns_and_paths_may_hold_brackets(tmp_path):
+    folder = tmp_path / "home [1]" / "loans [2026]"
+    folder.mkdir(parents=True)
+    (folder / "1.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (folder / "2.csv").write_text("b,c,a\n4,9,3\n", encoding="utf-8")
+    for home, pattern in ((folder.parent, "loans [2026]/*.csv"), (folder.parent, f"{folder}/[12].csv")):
+        reader = FileReader(home, pattern, "csv")
+        assert set(reader.columns()) == {"a", "b"}
+        assert pd.concat(reader.batches(["a", "b"])).to_numpy().tolist() == [["1", "2"], ["3", "4"]]
+    assert FileReader(folder, "1.csv", "csv").files() == [folder / "1.csv"]
