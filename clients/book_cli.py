@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import typer
 
 from clients.errors import NodeError, SourceError
+from clients.identities import Identities
 from clients.node import Node
 from clients.renaming import register_renamings, rename_people
+from clients.sources.columns import NoRow
+from clients.sources.files import FileReader
 from consent.cli_support import progress, refuse_in_one_sentence, say
 from consent.naming.client import BATCH, Names
 from consent.naming.keylist import NamingKeys
@@ -33,6 +33,7 @@ People = Annotated[
     str, typer.Option("--people", help="CSV or Parquet file with the identity numbers; - reads one per line.")
 ]
 Column = Annotated[str | None, typer.Option(help="The column that holds them.")]
+Encoding = Annotated[str, typer.Option(help="Of a CSV file: utf-8, gb18030 …")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one per core by default.", min=1)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
@@ -56,24 +57,36 @@ def _plainly(command: F) -> F:
     return run  # type: ignore[return-value]
 
 
-def _identities(people: str, column: str | None) -> list[str]:
-    """The identity numbers, as text, one per row; raises SourceError without quoting any."""
+def _identities(people: str, column: str | None, encoding: str) -> list[str]:
+    """The identity numbers in their one spelling, one per row; says what was undone.
+
+    Raises:
+        SourceError: the file cannot be read, or a row names nobody; without quoting any.
+    """
     if people == "-":
-        return [line.rstrip("\r\n") for line in sys.stdin]
-    if column is None:
+        values: list[object] = [line.rstrip("\r\n") for line in sys.stdin]
+        where = "the input"
+    elif column is None:
         raise SourceError("say which column holds the identity numbers: --column NAME")
-    path = Path(people)
-    try:
-        if path.suffix == ".parquet":
-            found = pq.read_table(path, columns=[column])[column].cast(pa.string()).to_pylist()
-        else:
-            as_text = pacsv.ConvertOptions(include_columns=[column], column_types={column: pa.string()})
-            found = pacsv.read_csv(path, convert_options=as_text)[column].to_pylist()
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise SourceError(f"cannot read the column {column!r} of {path} ({type(error).__name__})") from error
-    if any(value is None or not value.strip() for value in found):
-        raise SourceError(f"the column {column!r} of {path} has rows without an identity number")
-    return [str(value) for value in found]
+    else:
+        values, where = _column_of(Path(people), column, encoding), f"{people}, column {column!r}"
+    found = Identities.of(values)
+    if found.refusal:
+        raise SourceError(f"{where}: {found.refusal}")
+    for remark in found.remarks:
+        typer.echo(f"look at: {where}: {remark}", err=True)
+    return found.numbers
+
+
+def _column_of(path: Path, column: str, encoding: str) -> list[object]:
+    reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
+    if column not in (there := reader.columns()):
+        raise SourceError(f"{path} has no column {column!r}; its columns are {', '.join(there)}")
+    torn: list[NoRow] = []
+    values = [value for part in reader.batches([column], torn.append) for value in part[column].tolist()]
+    if torn:
+        raise SourceError(f"line {torn[0].line:,} of {path} is no row: {torn[0].why}")
+    return values
 
 
 def _done_before(partial: Path, version: int) -> list[Names]:
@@ -95,13 +108,14 @@ def name(
     people: People,
     out: Annotated[Path, typer.Option(help="Where to write the names: CSV, row by row as in the input.")],
     column: Column = None,
+    encoding: Encoding = "utf-8",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Name people: a pairwise and a ledger name per row. Interrupted, it goes on where it stopped when run again."""
     if out.exists():
         raise SourceError(f"{out} exists already; name another file with --out")
-    identities = _identities(people, column)
+    identities = _identities(people, column, encoding)
     partial = out.with_name(f"{out.name}.partial")
     with Node.open(home).naming(workers) as naming:
         keys: NamingKeys = naming.keys()
@@ -150,6 +164,7 @@ def rename(
     new: Annotated[int, typer.Option("--to", help="The version that it shall have.", min=1)],
     out: Annotated[Path, typer.Option(help="Where to write old and new names, for the registry.")],
     column: Column = None,
+    encoding: Encoding = "utf-8",
     register: Annotated[bool, typer.Option(help="Tell the registry, too.")] = True,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -160,7 +175,7 @@ def rename(
     """
     if old == new:
         raise SourceError("the old and the new version are the same")
-    node, identities = Node.open(home), _identities(people, column)
+    node, identities = Node.open(home), _identities(people, column, encoding)
     with node.naming(workers) as naming, progress("people", len(identities)) as bar:
         renamings = naming.renamings(identities, old, new, bar)
     fresh = out.with_name(f".{out.name}")

@@ -158,6 +158,27 @@ def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: f
     return ""
 
 
+def look_at(table: pd.DataFrame, registry: FeatureRegistry) -> list[str]:
+    """What an operator should look at in a table whose columns are the registry's: features that may know the outcome,
+    an outcome that is rare or may be the wrong way round."""
+    outcome = labels_of(table[registry.target])
+    good, bad = int((outcome == 0).sum()), int((outcome == 1).sum())
+    found = []
+    for feature in registry.features:
+        tally = _Tally(feature)
+        tally.add(table[feature.name], outcome, 0)
+        found.append(tally.found(Column(column=feature.name)))
+    return [*_about_outcomes(good, bad), *(f"{one.name}: {one.suspect}" for one in found if one.suspect)]
+
+
+def _about_outcomes(good: int, bad: int) -> list[str]:
+    total = good + bad
+    return [
+        *_said(bad > good, f"{bad:,} of {total:,} outcomes are bad; is 1 bad and 0 good, and not the other way round?"),
+        *_said(0 < bad < RARE * good, f"only {bad:,} of {total:,} outcomes are bad: the level of risk is uncertain"),
+    ]
+
+
 def people_in(home: Path) -> int:
     """How many people the node's source has; raises SourceError, NodeError."""
     return len(open_source(home).people())
@@ -215,13 +236,7 @@ def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, 
     warnings = [
         *_said(0 < no_rows.count <= many, no_rows.sentence),
         *(_date_sentence(name, count) for name, count in dates.items() if 0 < count <= many),
-        *_said(
-            bad > good, f"{bad:,} of {good + bad:,} outcomes are bad; is 1 bad and 0 good, and not the other way round?"
-        ),
-        *_said(
-            0 < bad < RARE * good,
-            f"only {bad:,} of {good + bad:,} outcomes are bad; the level of risk will be uncertain",
-        ),
+        *_about_outcomes(good, bad),
         *_warnings(source, features, rows),
     ]
     return Found(

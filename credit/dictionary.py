@@ -2,7 +2,8 @@
 
 A consortium agrees on a data dictionary before it trains: which columns exist, of which type, with which codes.
 For a table at hand this module writes that dictionary from the table's *schema*: column names, types and category
-codes. Ranges and quantiles of values are never read here; bins come from a private release.
+codes. Values are looked at only to leave out what tells rows or people apart; their ranges and quantiles go nowhere,
+bins come from a private release.
 
 The data category of a column is guessed from its name, and guessed strictly: what looks like money earned or owned
 is sensitive.
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from credit.errors import FeatureError
@@ -24,7 +27,16 @@ from credit.features import (
     forbidden_kind,
     registry_from,
 )
+from credit.values import codes, numbers
 
+MAX_UNREADABLE = 0.01
+"""Share of values that are no numbers, up to which a column of numbers is one all the same."""
+MOSTLY = 0.9
+ROWS_TO_NUMBER = 100
+"""Rows below which whole numbers without a gap may be a coincidence."""
+_IDENTITY = re.compile(r"[0-9]{15,19}|[0-9]{17}[Xx]")
+_MOBILE = re.compile(r"(?:\+?86)?1[3-9][0-9]{9}")
+_KEY = re.compile(r"\b(?:id|no|nr|key|index|serial|row|unnamed(?: [0-9]+)?)$")
 MAX_CATEGORIES = 50
 """A text column with more codes than this is a name or a number in disguise and is left out."""
 
@@ -53,10 +65,18 @@ def guess_category(name: str) -> DataCategory:
     return DataCategory.CONSUMPTION
 
 
-def describe(
-    table: pd.DataFrame, target: str, name: str, exclude: Collection[str] = ()
-) -> tuple[FeatureRegistry, dict[str, str]]:
-    """The dictionary of ``table``, and the columns left out with the reason for each.
+class Described(NamedTuple):
+    """The dictionary of a table, and what became of its columns."""
+
+    registry: FeatureRegistry
+    left_out: dict[str, str]
+    """Columns that are no features, with the reason for each."""
+    remarks: tuple[str, ...]
+    """What was done with single values of columns that are."""
+
+
+def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[str] = ()) -> Described:
+    """Write the dictionary of ``table``.
 
     Raises:
         FeatureError: the target is missing, or no column is left to learn from.
@@ -67,29 +87,70 @@ def describe(
         )
     features: list[dict[str, object]] = []
     left_out: dict[str, str] = {}
+    remarks: list[str] = []
     for column in map(str, table.columns):
         if column == target or column in exclude:
             continue
-        if kind := forbidden_kind(column):
-            left_out[column] = f"about {kind}, which credit-reporting law forbids"
+        if why := no_feature(column, table[column]):
+            left_out[column] = why
             continue
-        values = table[column]
         category = guess_category(column)
         sensitive = Sensitivity.SENSITIVE if category in SENSITIVE_CATEGORIES else Sensitivity.ORDINARY
         feature: dict[str, object] = {"name": column, "category": category, "sensitivity": sensitive}
-        if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
-            if pd.api.types.is_datetime64_any_dtype(values):
-                left_out[column] = "a date"
-                continue
-            codes = sorted(values.dropna().map(str).unique())
-            if not 2 <= len(codes) <= MAX_CATEGORIES:
-                left_out[column] = f"text with {len(codes)} distinct values"
-                continue
-            feature |= {"kind": "category", "values": codes}
+        read = numbers(table[column])
+        if is_number(table[column]):
+            there = read.values[~np.isnan(read.values)]
+            feature |= {"kind": "integer" if (there % 1 == 0).all() else "number"}
+            if odd := int(read.unreadable.sum()):
+                remarks.append(f"{column}: {odd:,} of {len(read.values):,} values are no numbers and count as missing")
         else:
-            whole = pd.api.types.is_integer_dtype(values) or bool((values.dropna() % 1 == 0).all())
-            feature |= {"kind": "integer" if whole else "number"}
+            feature |= {"kind": "category", "values": _codes(table[column])}
         features.append(feature)
     if not features:
         raise FeatureError(f"{name}: no column is left to learn from besides the target {target!r}")
-    return registry_from({"name": name, "target": target, "features": features}, name), left_out
+    registry = registry_from({"name": name, "target": target, "features": features}, name)
+    return Described(registry, left_out, tuple(remarks))
+
+
+def is_number(values: pd.Series) -> bool:
+    """Whether a column holds numbers: all of its values, or nearly all of too many to be categories."""
+    if pd.api.types.is_bool_dtype(values):
+        return False
+    unreadable = int(numbers(values).unreadable.sum())
+    if pd.api.types.is_numeric_dtype(values) or not unreadable:
+        return not unreadable
+    return unreadable <= MAX_UNREADABLE * len(values) and len(_codes(values)) > MAX_CATEGORIES
+
+
+def no_feature(name: str, values: pd.Series) -> str:
+    """Why a column is no feature; empty if it may be one."""
+    if kind := forbidden_kind(name):
+        return f"about {kind}, which credit-reporting law forbids"
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "a date"
+    found = _codes(values)
+    if _share(found, _IDENTITY) > MOSTLY:
+        return "numbers of 15 digits or more: of identity papers, cards or accounts"
+    if _share(found, _MOBILE) > MOSTLY:
+        return "mobile phone numbers"
+    if not is_number(values):
+        return "" if 2 <= len(found) <= MAX_CATEGORIES else f"text with {len(found)} distinct values"
+    return "it numbers the rows" if _numbers_rows(name, values) else ""
+
+
+def _codes(values: pd.Series) -> list[str]:
+    return sorted({one for one in codes(values) if one is not None})
+
+
+def _share(found: Collection[str], pattern: re.Pattern[str]) -> float:
+    """Of the different codes, how many are such."""
+    return sum(pattern.fullmatch(one) is not None for one in found) / len(found) if found else 0.0
+
+
+def _numbers_rows(name: str, values: pd.Series) -> bool:
+    """Every row has a number of its own, without a gap or under a name that says so."""
+    read = numbers(values).values
+    if len(read) < ROWS_TO_NUMBER or np.isnan(read).any() or len(np.unique(read)) < len(read) or (read % 1).any():
+        return False
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).lower().strip()
+    return bool(read.max() - read.min() + 1 == len(read)) or _KEY.search(words) is not None or not words

@@ -70,6 +70,11 @@ def demo(
     except EXPECTED as error:
         _fail(error, None)
 
+    for column, why in loans.left_out.items():
+        console.print(f"left out: {column} ({why})", highlight=False, markup=False)
+    for remark in loans.remarks:
+        console.print(f"look at: {remark}", highlight=False, markup=False)
+
     from demo.borrowers import make_notice  # heavy rooms are loaded only for a run that can start
     from demo.outcome import Settings
     from demo.report import write_report

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from clients.checking import look_at
 from clients.source import PSEUDONYM
 from credit.dictionary import describe
 from credit.features import FeatureRegistry, check_table, date_columns, load_registry
+from credit.values import codes, numbers
 from demo.errors import DemoError
 
 IDENTITY = "identity_number"
@@ -42,6 +44,8 @@ class Loans:
     partition: str | None
     about: str
     left_out: dict[str, str]
+    remarks: tuple[str, ...] = ()
+    """What whoever brought the table should look at before believing a model of it."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,26 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
             f"{path}: the partition column {partition!r} is missing; the columns are {', '.join(table.columns)}"
         )
     left_out: dict[str, str] = {}
+    remarks: tuple[str, ...] = ()
     if registry_path:
         registry = load_registry(registry_path)
         if registry.target != target:
             raise DemoError(f"{registry_path} declares the target {registry.target!r}, not {target!r}")
     else:
-        registry, left_out = describe(table, target, path.stem)
+        registry, left_out, remarks = describe(table, target, path.stem)
+        table = _read_as(registry, table)
     check_table(table, registry, str(path))
-    return Loans(table, registry, partition, f"{path.name}: {len(table):,} rows, target {target!r}", left_out)
+    about = f"{path.name}: {len(table):,} rows, target {target!r}"
+    return Loans(table, registry, partition, about, left_out, (*remarks, *look_at(table, registry)))
+
+
+def _read_as(registry: FeatureRegistry, table: pd.DataFrame) -> pd.DataFrame:
+    """Each column as what it was found to be: numbers, codes, the outcome a number too."""
+    read = {
+        one.name: codes(table[one.name]) if one.kind == "category" else numbers(table[one.name]).values
+        for one in registry.features
+    }
+    return table.assign(**read, **{registry.target: numbers(table[registry.target]).values})
 
 
 def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:

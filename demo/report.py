@@ -68,6 +68,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
                 for f in settings.loans.registry.features
             ],
             "left_out": settings.loans.left_out,
+            "look_at": list(settings.loans.remarks),
             "partition": settings.loans.partition,
             "lenders": {name: len(table) for name, table in outcome.split.lenders.items()},
             "borrowers": outcome.split.people,

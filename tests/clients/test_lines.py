@@ -41,7 +41,7 @@ def test_fields_are_those_of_the_standard_library_where_it_is_strict(rows):
     csv.writer(written, lineterminator="\n").writerows(rows)
     for line in written.getvalue().splitlines():
         found = fields_of_or_none(line)
-        if found is not None:
+        if line and found is not None:
             assert [found] == list(csv.reader([line], strict=True))
 
 
@@ -75,7 +75,7 @@ def test_a_row_that_is_none_is_left_out_and_every_other_one_stays(tmp_path, bad,
     assert len(whole) == 4 and not none
     found, told = read(tmp_path / "bad.csv")
     assert (found, [one.file for one in told]) == (whole, [str(tmp_path / "bad.csv")])
-    assert told[0].line == place + 1
+    assert told[0].line == b"\n".join(good[:place]).count(b"\n") + 2
 
 
 def test_an_open_quotation_mark_before_many_lines_costs_one_row(tmp_path):
