@@ -1,9 +1,9 @@
 """Identity numbers as they stand in files, before anybody is named by them.
 
 Two spellings of one number are two people to the registry, and two numbers that a spreadsheet rounded to one are one
-person. So a spelling that can be undone is undone, and counted; what cannot be is refused, by its row. Chinese resident
-numbers (GB 11643-1999: 17 digits and a check character by ISO 7064 MOD 11-2) are checked; others have any form without
-blanks, of at least ``SHORTEST`` characters.
+person. So a spelling that can be undone is undone, and counted; what cannot be is refused, by its row. A number has any
+form without blanks, of at least ``SHORTEST`` characters; of Chinese resident numbers (GB 11643-1999: 17 digits and a
+check character by ISO 7064 MOD 11-2) those are counted that somebody mistyped.
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ def identity(value: object) -> tuple[str, str]:
         raise NoIdentity("a spreadsheet wrote it as a power of ten and lost its last digits; export the column as text")
     if len(found) < SHORTEST or any(one.isspace() for one in found):
         raise NoIdentity(f"an identity number has at least {SHORTEST} characters and no blanks")
-    if _RESIDENT.fullmatch(found) and not has_valid_check(found):
-        raise NoIdentity("its check digit is wrong (GB 11643)")
     return found, undone
 
 
@@ -117,9 +115,10 @@ class Identities:
 
     @property
     def remarks(self) -> list[str]:
-        said = [
-            f"{count:,} identity numbers had {undone}, which was taken off" for undone, count in self.undone.items()
-        ]
+        said = [f"{count:,} identity numbers had {what}, which was taken off" for what, count in self.undone.items()]
+        wrong = sum(bool(_RESIDENT.fullmatch(number)) and not has_valid_check(number) for number in self.numbers)
+        if wrong:
+            said.append(f"{wrong:,} resident numbers have a wrong check digit (GB 11643); they are named as they are")
         if self.repeated:
             said.append(f"{self.repeated:,} identity numbers stand in several rows and have the same name there")
         return said
