@@ -50,6 +50,8 @@ class AuditReport:
     right: int
     largest_share: float
     """Largest contribution of a canary to any release, per unit of sensitivity."""
+    stray: float
+    """What reading the attacked lender's rows together adds to reading them one by one, per unit of sensitivity: 0."""
     noise: tuple[NoiseCheck, ...]
 
     @property
@@ -61,6 +63,8 @@ class AuditReport:
             found.append(
                 f"one person contributed {self.largest_share:.2f} times the sensitivity: the clip does not clip"
             )
+        if self.stray > SHARE_SLACK:
+            found.append(f"rows that are read together change one another by {self.stray:.2f} times the sensitivity")
         found += [
             f"release {check.release} ({check.kind}) carries {check.ratio:.3f} of the noise that was promised"
             for check in self.noise
@@ -93,6 +97,7 @@ def canary_people(registry: FeatureRegistry, count: int, seed: int) -> pd.DataFr
 def audit(
     tables: Sequence[pd.DataFrame], registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, *,
     canaries: int = 100, confidence: float = 0.95, seed: int = 0, dropped: int = 0,
+    through: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> AuditReport:  # fmt: skip
     """Run a distributed campaign with canaries in the first lender's table, attack it, report.
@@ -100,6 +105,9 @@ def audit(
     Args:
         dropped: lenders who drop out before the first release, within what the threshold allows; the rest must carry
             the whole noise.
+        through: what becomes of a lender's rows on their way to the sum: written where a lender keeps them and read as
+            its node does. The attacker knows each person's row by itself; if one changed another there, what is left
+            after it has taken off what it knows would not be noise.
     """
     inside, people = coins(canaries), canary_people(registry, canaries, seed)
     used = list(tables[: len(tables) - dropped])
@@ -107,19 +115,22 @@ def audit(
     directions: list[Floats] = []
     evidence: list[Floats] = []
     checks: list[NoiseCheck] = []
-    largest = 0.0
+    largest = stray = 0.0
     planned = [r for r in mechanism.releases if r.audience is Audience.TRAINING]
     for number, release in enumerate(planned):
         task = learner.task()
         if not isinstance(task, SumTask):
             raise TypeError("only sums over all lenders can be attacked this way")
-        with_canaries = pd.concat([used[0], people[inside]], ignore_index=True)
+        by_themselves = pd.concat([used[0], people[inside]], ignore_index=True)
+        with_canaries = through(by_themselves)
         parts = [task.contribution(table, len(used)) for table in (with_canaries, *used[1:])]
         total = np.asarray(np.sum(parts, axis=0), dtype=np.int64)
         form = task.form(len(used))
         known = np.sum([task.exact(table) for table in used], axis=0, dtype=np.int64)
         shares = np.stack([task.exact(people.iloc[[i]]) for i in range(canaries)]) * form.unit
         largest = max(largest, float(np.linalg.norm(shares, axis=1).max()) / form.sensitivity)
+        strayed = (task.exact(with_canaries) - task.exact(by_themselves)) * form.unit
+        stray = max(stray, float(np.linalg.norm(strayed)) / form.sensitivity)
         std = form.noise_multiplier * form.sensitivity
         left = form.decode(total) - known * form.unit
         checks.append(check_noise(number, release.kind, left - shares[inside].sum(axis=0), std, NOISE_CONFIDENCE))
@@ -141,6 +152,7 @@ def audit(
         guesses=made,
         right=right,
         largest_share=largest,
+        stray=stray,
         noise=tuple(checks),
     )
 

@@ -17,6 +17,7 @@ from credit.errors import FeatureError
 from credit.planning import plan_mechanism
 from demo.errors import DemoError
 from demo.loans import default_loans, read_loans
+from demo.sources import Through, reading_through
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
 
@@ -45,6 +46,9 @@ def audit(
     canaries: Annotated[int, typer.Option(help="People invented for the attack.", min=20, max=2000)] = 100,
     confidence: Annotated[float, typer.Option(help="Of the lower bound.", min=0.5, max=0.999)] = 0.95,
     seed: Annotated[int, typer.Option(help="Fixes canaries and split; never coins or noise.", min=0)] = 0,
+    through: Annotated[
+        Through, typer.Option(help="What the attacked lender keeps its rows in; they are read as its node reads.")
+    ] = Through.CSV,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Train a scorecard with canaries, guess which of them took part, and prove a lower bound on epsilon.
@@ -65,7 +69,8 @@ def audit(
             bar = shown.add_task("attacking", total=None)
             report = attack(
                 tables, loans.registry, "scorecard", plan, canaries=canaries, confidence=confidence, seed=seed,
-                dropped=drop, progress=lambda done, total: shown.update(bar, completed=done, total=total),
+                dropped=drop, through=reading_through(through, loans.registry),
+                progress=lambda done, total: shown.update(bar, completed=done, total=total),
             )  # fmt: skip
     except (DemoError, FeatureError, PrivacyError, ValueError) as error:
         raise ConsentError(str(error)) from error
@@ -82,6 +87,7 @@ def audit(
             f"noise      {min(ratios):.3f} to {max(ratios):.3f} of what was promised, over {len(ratios)} releases"
         )
         typer.echo(f"clip       the largest share of one canary was {report.largest_share:.6f} of the sensitivity")
+        typer.echo(f"rows       read through {through.value}, they changed one another by {report.stray:.6f} of it")
         for finding in report.findings:
             typer.echo(f"BROKEN     {finding}")
         typer.echo("nothing promised was disproved" if report.passed else "this build must not be used")
