@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from consent.schema import Document, Instant, KeyText, Language, Pseudonym, Sha256, Slug
 from consent.terms import CONSENT_BASIS, Authority, Channel, Iri, Sensitivity, Terms
 from crypto.documents import document_hash
-from crypto.errors import CryptoError, SignatureError
+from crypto.errors import CryptoError, PolicyError, SignatureError
 from crypto.keys import PublicKey
-from crypto.policies import Log, Policy
+from crypto.policies import NO_QUORUM, Log, Policy
 from privacy.accounting import epsilon_of
 from privacy.charges import Charge
 from privacy.filter import TOLERANCE
@@ -66,6 +66,11 @@ class Consortium(Document):
     parties: tuple[Party, ...]
     log_policy: str = Field(max_length=100_000)
     """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their quorum."""
+    dishonest_witnesses: int = Field(default=0, ge=0)
+    """How many witnesses may collude with the log, or be set back to an old copy of their memory, before two quorums
+    need not share an honest one. Of n witnesses at most (n - 1) // 3: three tolerate none, four tolerate one."""
+    unwitnessed: bool = False
+    """That nobody witnesses the log, so that its operator can show everybody another history. Never by omission."""
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
     max_epsilon_per_year: float | None = Field(default=None, gt=0)
@@ -87,6 +92,15 @@ class Consortium(Document):
             raise ValueError(str(error)) from error
         if len(policy.logs) != 1:
             raise ValueError("a consortium has exactly one log")
+        if self.unwitnessed != (policy.quorum == NO_QUORUM):
+            raise ValueError(
+                "a log has witnesses, or its consortium says that it is unwitnessed (--no-quorum); never both"
+            )
+        if not self.unwitnessed:
+            try:
+                policy.tolerate(self.dishonest_witnesses)
+            except PolicyError as error:
+                raise ValueError(str(error)) from error
         for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
             if len([p for p in self.parties if p.role is role]) != 1:
                 raise ValueError(f"a consortium has exactly one {role}")

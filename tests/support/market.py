@@ -49,7 +49,7 @@ from consent.schema import now
 from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
 from crypto.keys import RecipientKey, SigningKey, b64
 from crypto.notes import Verifier
-from crypto.policies import Log, witnessed_by
+from crypto.policies import Log, unwitnessed
 
 LENDERS = ("aspen", "birch", "cedar")
 TEXTS = {"en": "May we train a model with your data?", "zh": "我们可以用您的数据训练模型吗？"}
@@ -327,9 +327,9 @@ def open_market(
         parties.append(
             Party(id=name, name=name, role=role, signing_key=keys[name].public.text, recipient_key=recipient)
         )
-    log = witnessed_by(Log(Verifier("market.test/log", log_key.public)), (), 0)
+    log = unwitnessed(Log(Verifier("market.test/log", log_key.public)))
     consortium = Consortium(
-        name="market", parties=tuple(parties), log_policy=log.text, cover_rate=cover_rate,
+        name="market", parties=tuple(parties), log_policy=log.text, unwitnessed=True, cover_rate=cover_rate,
         **({"max_epsilon": 100.0, "max_delta": 1e-5} | policy),
     )  # fmt: skip
     found(home, consortium, url)
