@@ -3,7 +3,8 @@
 What is checked, in order:
 
 1. the newest checkpoint is signed by the log's key and cosigned by the quorum of witnesses;
-2. it extends the checkpoint that the auditor kept from the beginning;
+2. it extends the checkpoint that the auditor kept from the beginning, and is of one history with what each witness
+   cosigned last;
 3. every leaf hashes, in its place, into the signed root (recomputed from the raw entries);
 4. every roster commitment has an inclusion proof under that root, as a lender would hold it;
 5. nothing was used without authority: each roster commitment comes after an authorisation for the same lender, which
@@ -26,6 +27,7 @@ from consent.client import RegistryClient
 from consent.documents import Approval, Authorisation, Campaign, Rejection, Role, RosterCommitment
 from consent.entries import body_context, unpad
 from consent.errors import AuditFailed, ConsentError
+from consent.gossip import compare_heads
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
@@ -223,10 +225,14 @@ def verify_log(
     """
     try:
         first = client.trust.open(first_note)
-        head = client.trust.open(client.checkpoint_note())
+        note = client.checkpoint_note()
+        head = client.trust.open(note)
         progress("checkpoint is signed by the log and cosigned by its witnesses")
         client.check_consistency(first, head)
         progress(f"the log of {head.size:,} entries extends the log of {first.size:,}")
+        heard = compare_heads(client, client.consortium.policy, note)
+        unheard = f"; not heard: {', '.join(heard.silent)}" if heard.silent else ""
+        progress(f"{len(heard.agree)} witnesses stand in the same history{unheard}")
         raw = client.leaves(head.size)
         if tree_root(head.size, leaves_reader([leaf_hash(leaf) for leaf in raw])) != head.root:
             raise AuditFailed("the entries that are served do not hash to the signed root")

@@ -105,6 +105,12 @@ class RegistryUnavailable(ConsentError):
     code = "registry-unavailable"
 
 
+class SplitView(RegistryUnavailable):
+    """The log's key signed two histories. Nothing that it says is believed from here on."""
+
+    code = "split-view"
+
+
 class AuditFailed(ConsentError):
     """The log does not prove what it should."""
 
