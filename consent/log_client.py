@@ -203,7 +203,7 @@ class LogClient:
                     kept = f"; both are in {self._heads.split}"
                 raise SplitView(
                     f"the log {old.origin} signed two heads of {old.size} entries, with the roots {old.root.hex()} and "
-                    f"{new.root.hex()}: it shows two histories{kept}"
+                    f"{new.root.hex()}: its history was rewritten, or it shows two{kept}"
                 )
             self.check_consistency(old, new)
 

@@ -19,6 +19,7 @@ from clients.releases import join, release
 from clients.rules import RULES
 from clients.source import LoanBook, import_book
 from clients.store import Attempt
+from clients.witness import WITNESS_FOLDER, origin_hash
 from consent import client as client_module
 from consent.client import RegistryClient
 from consent.documents import Action, Campaign, Decision, ReleaseRequest
@@ -364,6 +365,22 @@ def test_a_rewritten_history_closes_the_gate(active):
     (node.home / "log.head").write_text(forked)
     with pytest.raises(RegistryUnavailable, match=r"history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
+
+
+def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(active, monkeypatch):
+    """This node was shown one history from the beginning, with a quorum; its neighbour's witness stands in another."""
+    log = reads(monkeypatch)
+    open_gate(active, 0, "cedar")
+    log.clear()
+    size = active.client("cedar").head().size
+    forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
+    memory = (
+        active.founded.node_home("birch") / WITNESS_FOLDER / f"{origin_hash(active.registry.log.origin)}.checkpoint"
+    )
+    memory.write_text(forked)
+    with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
+        open_gate(active, 1, "cedar")
+    assert log == []
 
 
 def test_a_reservation_survives_a_crash_before_it_is_settled(active, monkeypatch):
