@@ -374,8 +374,8 @@ def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(activ
     log.clear()
     size = active.client("cedar").head().size
     forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
-    memory = (
-        active.founded.node_home("birch") / WITNESS_FOLDER / f"{origin_hash(active.registry.log.origin)}.checkpoint"
+    remembered = f"{origin_hash(active.registry.log.origin)}.checkpoint"
+    (active.founded.node_home("birch") / WITNESS_FOLDER / remembered).write_text(forked)
     )
     memory.write_text(forked)
     with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
