@@ -8,7 +8,8 @@ What is checked, in order:
 3. every leaf hashes, in its place, into the signed root (recomputed from the raw entries);
 4. every roster commitment has an inclusion proof under that root, as a lender would hold it;
 5. nothing was used without authority: each roster commitment comes after an authorisation for the same lender, which
-   comes after the campaign's activation, which comes after approvals; time never runs backwards;
+   comes after the campaign's activation, which comes after approvals; counts of people cost no more than the
+   consortium set aside for them; time never runs backwards;
 6. with the auditor's key also what is sealed: the campaign is the coordinator's, every one of its lenders signed its
    approval, the authorisation was in force, the release is one the campaign planned, and the commitment is signed by
    its lender and says what its skeleton says.
@@ -33,6 +34,7 @@ from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint
 from crypto.sealing import open_enclosed, open_envelope, unseal_from
+from privacy.filter import TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class _Authority:
         self._committed: set[tuple[str, str, int, int]] = set()
         self._attempts: dict[tuple[str, str], list[int]] = {}
         self._latest = ""
-        self._index = 0
+        self._index, self._counted = 0, 0.0
 
     def see(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
         """Take the next leaf; returns the opened commitment if it is one."""
@@ -115,6 +117,10 @@ class _Authority:
                 self._activate(leaf)
             case "use.authorised":
                 self._authorise(index, leaf)
+            case "population.counted":
+                self._counted += leaf["epsilon"]
+                within = self._counted <= self._consortium.count_epsilon * (1 + TOLERANCE)
+                self._require(within, "counts of people have cost more than the consortium set aside for them")
             case "roster.committed":
                 return self._commit(index, leaf)
         return None

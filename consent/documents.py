@@ -74,7 +74,10 @@ class Consortium(Document):
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
     max_epsilon_per_year: float | None = Field(default=None, gt=0)
-    """What all campaigns of any 365 days together may cost a person; ``max_epsilon`` where it is left out."""
+    """What everything of any 365 days together may cost a person; ``max_epsilon`` where it is left out."""
+    count_epsilon: float = Field(default=0.0, ge=0)
+    """The part of ``max_epsilon`` that noisy counts of people may cost everybody, ever (``commands.count_population``).
+    Campaigns have the rest, so the two never add up to more. Nobody is counted where it is 0."""
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
     revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""
@@ -101,12 +104,24 @@ class Consortium(Document):
                 policy.tolerate(self.dishonest_witnesses)
             except PolicyError as error:
                 raise ValueError(str(error)) from error
+        if self.count_epsilon and self.campaign_epsilon_per_year <= 0:
+            raise ValueError("counts of people may cost all that may be charged; nothing is left for campaigns")
         for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
             if len([p for p in self.parties if p.role is role]) != 1:
                 raise ValueError(f"a consortium has exactly one {role}")
         if len([p for p in self.parties if p.role is Role.NAMING]) > 1:
             raise ValueError("a consortium has at most one naming service")
         return self
+
+    @property
+    def campaign_epsilon(self) -> float:
+        """The most that all campaigns together may cost a person."""
+        return self.max_epsilon - self.count_epsilon
+
+    @property
+    def campaign_epsilon_per_year(self) -> float:
+        """The most that they may cost a person within 365 days."""
+        return min(self.max_epsilon_per_year or self.max_epsilon, self.max_epsilon) - self.count_epsilon
 
     @cached_property
     def policy(self) -> Policy:

@@ -38,9 +38,17 @@ def init(
     name: Annotated[str, typer.Option(help="The consortium's name.")],
     origin: Annotated[str, typer.Option(help="The log's name for the world: a URL without its scheme.")],
     member: Annotated[list[Path], typer.Option(help="A party's membership.jws; once for each.", exists=True)],
-    max_epsilon: Annotated[float, typer.Option(help="What all campaigns together may cost a borrower.", min=0.01)],
+    max_epsilon: Annotated[float, typer.Option(help="What everything together may cost a borrower.", min=0.01)],
     max_delta: Annotated[float, typer.Option(help="Its delta.")] = 1e-5,
     max_epsilon_per_year: Annotated[float | None, typer.Option(help="The same within 365 days.")] = None,
+    count_epsilon: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="The part of --max-epsilon that noisy counts of people may use, ever, 0.1 each; campaigns have the "
+            "rest. Nobody is counted at 0.",
+        ),
+    ] = 0.0,
     witness: Annotated[
         list[str] | None, typer.Option(help="A lender's witness as VKEY@URL; see: tahini witness show.")
     ] = None,
@@ -85,7 +93,7 @@ def init(
         policy = unwitnessed(log) if no_quorum else witnessed_by(log, asked, quorum)
         consortium = Consortium(
             name=name, parties=(me, *members), log_policy=policy.text, max_epsilon=max_epsilon, max_delta=max_delta,
-            max_epsilon_per_year=max_epsilon_per_year, cover_rate=cover_rate,
+            max_epsilon_per_year=max_epsilon_per_year, cover_rate=cover_rate, count_epsilon=count_epsilon,
             dishonest_witnesses=dishonest, unwitnessed=no_quorum,
         )  # fmt: skip
         found(home, consortium, None if database is None else read_secret(database).decode().strip())
