@@ -141,6 +141,7 @@ class Gate:
             noise_multiplier=charge.noise_multiplier,
             sampling_rate=charge.sampling_rate,
             steps=charge.steps,
+            committed_at=moment,
         )
         try:
             self._commit(commitment)

@@ -11,8 +11,8 @@ What is checked, in order:
    comes after the campaign's activation, which comes after approvals; counts of people cost no more than the
    consortium set aside for them; time never runs backwards;
 6. with the auditor's key also what is sealed: the campaign is the coordinator's, every one of its lenders signed its
-   approval, the authorisation was in force, the release is one the campaign planned, and the commitment is signed by
-   its lender and says what its skeleton says.
+   approval, the authorisation was in force (at the time that the lender signed: a leaf tells the day), the release is
+   one the campaign planned, and the commitment is signed by its lender and says what its skeleton says.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from typing import Any
 
 from consent.client import RegistryClient
 from consent.documents import Approval, Authorisation, Campaign, Rejection, Role, RosterCommitment
-from consent.entries import body_context, unpad
+from consent.entries import body_context, day_of, unpad
 from consent.errors import AuditFailed, ConsentError
 from consent.gossip import compare_heads
+from consent.requests import CLOCK_SKEW
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
@@ -104,8 +105,8 @@ class _Authority:
     def see(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
         """Take the next leaf; returns the opened commitment if it is one."""
         self._index = index
-        self._require(leaf["time"] >= self._latest, "time runs backwards")
-        self._latest = leaf["time"]
+        self._require(day_of(leaf) >= self._latest, "time runs backwards")
+        self._latest = day_of(leaf)
         match leaf["type"]:
             case "campaign.proposed":
                 self._propose(index, leaf)
@@ -197,9 +198,6 @@ class _Authority:
         token = self._open(index, leaf)
         if campaign is None or authorisation is None or token is None:
             return None
-        logged = datetime.fromisoformat(leaf["time"])
-        live = authorisation.iat <= logged < authorisation.exp
-        self._require(live, "the authorisation was not in force when the roster was committed")
         planned = campaign.planned(leaf["release"])
         stated = (leaf["kind"], leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"])
         agreed = planned and (planned.kind, planned.noise_multiplier, planned.sampling_rate, planned.steps)
@@ -213,6 +211,11 @@ class _Authority:
         same = {name: fields[name] for name in fields.keys() & leaf.keys()}
         agrees = same == {name: leaf[name] for name in same} and commitment.lender == leaf["actor"]
         self._require(agrees, "the sealed commitment says something else than its skeleton")
+        moment = commitment.committed_at or datetime.fromisoformat(leaf["time"])
+        live = authorisation.iat - CLOCK_SKEW <= moment < authorisation.exp + CLOCK_SKEW
+        self._require(live, "the authorisation was not in force when the roster was committed")
+        days = {(moment + skew).date().isoformat() for skew in (-CLOCK_SKEW, CLOCK_SKEW)}
+        self._require(day_of(leaf) in days, "the roster was not committed on the day that the log says")
         return commitment
 
 

@@ -392,6 +392,8 @@ class RosterCommitment(Document):
     noise_multiplier: float
     sampling_rate: float
     steps: int
+    committed_at: Instant | None = None
+    """By the node's clock, to the second; before version 0.6.0 the log's own times were exact."""
 
 
 def decision_commitment(salt: str, decision_sha256: str, states: dict[str, str]) -> str:

@@ -25,7 +25,7 @@ from consent.cli_support import (
     say,
 )
 from consent.client import RegistryClient, load_consortium
-from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
+from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries, opened_counts
 from consent.documents import Role
 from consent.errors import AuditFailed, Conflict, ConsentError
 from consent.export import html_page, parse_day, processing_record
@@ -268,7 +268,9 @@ def show(
         client = _member(url, consortium, registry_key, None, auditor / "auditor.key")
         name = client.consortium.one(Role.AUDITOR).id
         recipient = load_recipient_key(auditor / "auditor.recipient.key")
-        found["body"] = open_body(client, name, recipient, found["leaf"], client.body(index)).decode(errors="replace")
+        opened_body = open_body(client, name, recipient, found["leaf"], client.body(index))
+        counts, body = opened_counts(found["leaf"], opened_body)
+        found |= {**({"counts": counts} if counts else {}), "body": body.decode(errors="replace")}
         client.close()
     say(found if as_json else json.dumps(found, indent=2, ensure_ascii=False), as_json)
 
