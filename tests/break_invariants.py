@@ -411,6 +411,27 @@ BREAKS = (
         "            pass",
         "tests/clients/test_gate.py",
     ),
+    Break(
+        "4 every release is charged: counts of people are charged to nobody",
+        "consent/commands/count_population.py",
+        "if (answered + 1) * EPSILON > allowed * (1 + TOLERANCE):",
+        "if False:",
+        "tests/consent/test_population.py",
+    ),
+    Break(
+        "4 every release is charged: campaigns have what counts of people spend",
+        "consent/documents.py",
+        "        return self.max_epsilon - self.count_epsilon",
+        "        return self.max_epsilon",
+        "tests/consent/test_population.py",
+    ),
+    Break(
+        "the log: a leaf tells the second in which somebody acted",
+        "consent/log.py",
+        "stamp = public_time(newest).encode()",
+        "stamp = leaf_time(newest).encode()",
+        "tests/consent/test_log.py",
+    ),
 )
 
 
