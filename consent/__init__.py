@@ -8,7 +8,7 @@
 - ``storage``     tables, migrations, transactions, the writer's lease
 - ``entries``     what stands in the log: skeletons and sealed bodies
 - ``log``         append, read and prove over those tables
-- ``sequencer``   behind every commit: tiles, signed heads, cosignatures (``witnesses``); readers compare heads (``gossip``)
+- ``sequencer``   behind every commit: tiles, signed heads, cosignatures (``witnesses``, ``gossip``)
 - ``grouping``    many requests, one transaction; ``idempotency``: each acts once
 - ``catalogue``   notices and scopes; ``rolls``, ``subjects``, ``histories``: borrowers and their consents
 - ``outbox``      revocations delivered until acknowledged
