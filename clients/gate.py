@@ -4,7 +4,8 @@ For every release, in this order, stopping at the first thing that is not as it 
 
 1. a live data-use authorisation, checked rule by rule (:mod:`clients.rules`);
 2. how this lender's borrowers stand, asked for now, signed, bound to a checkpoint that extends every one seen before;
-   revocations acknowledged; and who has a place in the campaign;
+   revocations acknowledged; who has a place in the campaign; and that every witness that can be heard stands in the
+   same history (:mod:`consent.gossip`);
 3. the budget filter: whoever is at the cap is left out, and if that is everybody the roster is empty and the answer is
    noise, because a refusal would say so;
 4. the reservation, on this node's disk;
@@ -43,6 +44,7 @@ from consent.documents import (
 )
 from consent.entries import body_context, pad
 from consent.errors import ConsentError
+from consent.gossip import compare_heads
 from consent.schema import now
 from consent.standing import Places
 from credit.features import FeatureRegistry, registry_from
@@ -100,6 +102,7 @@ class Gate:
             places = self._places()
             authorisation_size = self._client.size_of(authorisation.use.consent_checkpoint)
             state_size = self._client.size_of(standing.state.checkpoint)
+            compare_heads(self._client, self._node.consortium.policy, self._client.accepted_note())
         except ConsentError as error:
             raise _named(error, self._node.lender) from error
         moment = self._clock()
@@ -138,6 +141,7 @@ class Gate:
             noise_multiplier=charge.noise_multiplier,
             sampling_rate=charge.sampling_rate,
             steps=charge.steps,
+            committed_at=moment,
         )
         try:
             self._commit(commitment)

@@ -119,12 +119,12 @@ class Node:
     @property
     def cap(self) -> Budget:
         """The most that all campaigns together may cost one borrower, by the consortium's policy."""
-        return Budget(self.consortium.max_epsilon, self.consortium.max_delta)
+        return Budget(self.consortium.campaign_epsilon, self.consortium.max_delta)
 
     @property
     def yearly_cap(self) -> Budget:
         """The most that they may cost one borrower within 365 days."""
-        return Budget(self.consortium.max_epsilon_per_year or self.consortium.max_epsilon, self.consortium.max_delta)
+        return Budget(self.consortium.campaign_epsilon_per_year, self.consortium.max_delta)
 
     @property
     def authority(self) -> Path | None:

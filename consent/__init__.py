@@ -1,6 +1,6 @@
 """The consent registry: notices, consents, approvals, authorisations, the audit log, and the client that calls it.
 
-- ``documents``   every signed document of the system, as a schema
+- ``documents``   every signed document of the system, as a schema; ``consortium`` who belongs and what they agreed
 - ``terms``       what a consent is about: ISO/IEC TS 27560 and DPV; ``records`` how it is shown
 - ``states``      the consent state machine (pure); ``changes`` the fold over it
 - ``standing``    who may be used: codes, rules, signed states and places (pure)
@@ -8,7 +8,7 @@
 - ``storage``     tables, migrations, transactions, the writer's lease
 - ``entries``     what stands in the log: skeletons and sealed bodies
 - ``log``         append, read and prove over those tables
-- ``sequencer``   behind every commit: tiles, signed heads, cosignatures (``witnesses``)
+- ``sequencer``   behind every commit: tiles, signed heads, cosignatures (``witnesses``, ``gossip``)
 - ``grouping``    many requests, one transaction; ``idempotency``: each acts once
 - ``catalogue``   notices and scopes; ``rolls``, ``subjects``, ``histories``: borrowers and their consents
 - ``outbox``      revocations delivered until acknowledged

@@ -3,14 +3,16 @@
 What is checked, in order:
 
 1. the newest checkpoint is signed by the log's key and cosigned by the quorum of witnesses;
-2. it extends the checkpoint that the auditor kept from the beginning;
+2. it extends the checkpoint that the auditor kept from the beginning, and is of one history with what each witness
+   cosigned last;
 3. every leaf hashes, in its place, into the signed root (recomputed from the raw entries);
 4. every roster commitment has an inclusion proof under that root, as a lender would hold it;
 5. nothing was used without authority: each roster commitment comes after an authorisation for the same lender, which
-   comes after the campaign's activation, which comes after approvals; time never runs backwards;
+   comes after the campaign's activation, which comes after approvals; counts of people cost no more than the
+   consortium set aside for them; time never runs backwards;
 6. with the auditor's key also what is sealed: the campaign is the coordinator's, every one of its lenders signed its
-   approval, the authorisation was in force, the release is one the campaign planned, and the commitment is signed by
-   its lender and says what its skeleton says.
+   approval, the authorisation was in force (at the time that the lender signed: a leaf tells the day), the release is
+   one the campaign planned, and the commitment is signed by its lender and says what its skeleton says.
 """
 
 from __future__ import annotations
@@ -24,13 +26,16 @@ from typing import Any
 
 from consent.client import RegistryClient
 from consent.documents import Approval, Authorisation, Campaign, Rejection, Role, RosterCommitment
-from consent.entries import body_context, unpad
+from consent.entries import body_context, day_of, unpad
 from consent.errors import AuditFailed, ConsentError
+from consent.gossip import compare_heads
+from consent.requests import CLOCK_SKEW
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint
 from crypto.sealing import open_enclosed, open_envelope, unseal_from
+from privacy.filter import TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -95,13 +100,13 @@ class _Authority:
         self._committed: set[tuple[str, str, int, int]] = set()
         self._attempts: dict[tuple[str, str], list[int]] = {}
         self._latest = ""
-        self._index = 0
+        self._index, self._counted = 0, 0.0
 
     def see(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
         """Take the next leaf; returns the opened commitment if it is one."""
         self._index = index
-        self._require(leaf["time"] >= self._latest, "time runs backwards")
-        self._latest = leaf["time"]
+        self._require(day_of(leaf) >= self._latest, "time runs backwards")
+        self._latest = day_of(leaf)
         match leaf["type"]:
             case "campaign.proposed":
                 self._propose(index, leaf)
@@ -113,6 +118,10 @@ class _Authority:
                 self._activate(leaf)
             case "use.authorised":
                 self._authorise(index, leaf)
+            case "population.counted":
+                self._counted += leaf["epsilon"]
+                within = self._counted <= self._consortium.count_epsilon * (1 + TOLERANCE)
+                self._require(within, "counts of people have cost more than the consortium set aside for them")
             case "roster.committed":
                 return self._commit(index, leaf)
         return None
@@ -189,9 +198,6 @@ class _Authority:
         token = self._open(index, leaf)
         if campaign is None or authorisation is None or token is None:
             return None
-        logged = datetime.fromisoformat(leaf["time"])
-        live = authorisation.iat <= logged < authorisation.exp
-        self._require(live, "the authorisation was not in force when the roster was committed")
         planned = campaign.planned(leaf["release"])
         stated = (leaf["kind"], leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"])
         agreed = planned and (planned.kind, planned.noise_multiplier, planned.sampling_rate, planned.steps)
@@ -205,6 +211,11 @@ class _Authority:
         same = {name: fields[name] for name in fields.keys() & leaf.keys()}
         agrees = same == {name: leaf[name] for name in same} and commitment.lender == leaf["actor"]
         self._require(agrees, "the sealed commitment says something else than its skeleton")
+        moment = commitment.committed_at or datetime.fromisoformat(leaf["time"])
+        live = authorisation.iat - CLOCK_SKEW <= moment < authorisation.exp + CLOCK_SKEW
+        self._require(live, "the authorisation was not in force when the roster was committed")
+        days = {(moment + skew).date().isoformat() for skew in (-CLOCK_SKEW, CLOCK_SKEW)}
+        self._require(day_of(leaf) in days, "the roster was not committed on the day that the log says")
         return commitment
 
 
@@ -223,10 +234,14 @@ def verify_log(
     """
     try:
         first = client.trust.open(first_note)
-        head = client.trust.open(client.checkpoint_note())
+        note = client.checkpoint_note()
+        head = client.trust.open(note)
         progress("checkpoint is signed by the log and cosigned by its witnesses")
         client.check_consistency(first, head)
         progress(f"the log of {head.size:,} entries extends the log of {first.size:,}")
+        heard = compare_heads(client, client.consortium.policy, note)
+        unheard = f"; not heard: {', '.join(heard.silent)}" if heard.silent else ""
+        progress(f"{len(heard.agree)} witnesses stand in the same history{unheard}")
         raw = client.leaves(head.size)
         if tree_root(head.size, leaves_reader([leaf_hash(leaf) for leaf in raw])) != head.root:
             raise AuditFailed("the entries that are served do not hash to the signed root")

@@ -31,7 +31,7 @@ People = NDArray[Any]
 
 @dataclass(frozen=True)
 class Caps:
-    """The most that all campaigns together may cost a person."""
+    """The most that all campaigns together may cost a person; what counts of people may cost is taken off already."""
 
     ever: float
     per_year: float
@@ -39,7 +39,7 @@ class Caps:
 
     @classmethod
     def of(cls, policy: Consortium) -> Caps:
-        return cls(policy.max_epsilon, policy.max_epsilon_per_year or policy.max_epsilon, policy.max_delta)
+        return cls(policy.campaign_epsilon, policy.campaign_epsilon_per_year, policy.max_delta)
 
 
 @dataclass(frozen=True)

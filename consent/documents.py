@@ -9,122 +9,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from consent.consortium import DEFAULT_COVER_RATE as DEFAULT_COVER_RATE
+from consent.consortium import Consortium as Consortium
+from consent.consortium import Membership as Membership
+from consent.consortium import Party as Party
+from consent.consortium import Role as Role
 from consent.schema import Document, Instant, KeyText, Language, Pseudonym, Sha256, Slug
 from consent.terms import CONSENT_BASIS, Authority, Channel, Iri, Sensitivity, Terms
 from crypto.documents import document_hash
-from crypto.errors import CryptoError, SignatureError
-from crypto.keys import PublicKey
-from crypto.policies import Log, Policy
 from privacy.accounting import epsilon_of
 from privacy.charges import Charge
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
 
-DEFAULT_COVER_RATE = 0.2
 RECEIPTS_UP_TO = 16
 """A request with at most this many decisions is answered with a receipt for each."""
-
-
-class Role(StrEnum):
-    REGISTRY = "registry"
-    COORDINATOR = "coordinator"
-    LENDER = "lender"
-    AUDITOR = "auditor"
-    NAMING = "naming"
-    """The key service that people's names are made with; a consortium has one, or none."""
-
-
-class Party(BaseModel):
-    """One institution and its keys. ``recipient_key`` is the HPKE key that bodies are sealed to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Slug
-    name: str
-    role: Role
-    signing_key: KeyText
-    recipient_key: str | None = None
-    fleet_key: str | None = Field(default=None, max_length=400)
-    """A lender's node authenticates to the SuperLink with its private half (``fleet.keys``)."""
-
-    @cached_property
-    def key(self) -> PublicKey:
-        return PublicKey.from_text(self.signing_key)
-
-
-class Consortium(Document):
-    """Who belongs, with which keys, under which policy. Signed by the registry; every party pins it."""
-
-    typ = "tahini-consortium"
-
-    name: str
-    parties: tuple[Party, ...]
-    log_policy: str = Field(max_length=100_000)
-    """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their quorum."""
-    max_epsilon: float = Field(gt=0)
-    max_delta: float = Field(gt=0, lt=1)
-    max_epsilon_per_year: float | None = Field(default=None, gt=0)
-    """What all campaigns of any 365 days together may cost a person; ``max_epsilon`` where it is left out."""
-    authorisation_minutes: int = Field(default=10, ge=1, le=60)
-    revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
-    """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""
-    cover_rate: float = Field(default=DEFAULT_COVER_RATE, ge=0, le=0.5)
-    """Share of the people with one lender only who have no place in any campaign (``commands.place_people``)."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        ids = [party.id for party in self.parties]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two parties share an id")
-        try:
-            policy = Policy.parse(self.log_policy)
-        except CryptoError as error:
-            raise ValueError(str(error)) from error
-        if len(policy.logs) != 1:
-            raise ValueError("a consortium has exactly one log")
-        for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
-            if len([p for p in self.parties if p.role is role]) != 1:
-                raise ValueError(f"a consortium has exactly one {role}")
-        if len([p for p in self.parties if p.role is Role.NAMING]) > 1:
-            raise ValueError("a consortium has at most one naming service")
-        return self
-
-    @cached_property
-    def policy(self) -> Policy:
-        return Policy.parse(self.log_policy)
-
-    @property
-    def log(self) -> Log:
-        return self.policy.logs[0]
-
-    @property
-    def log_origin(self) -> str:
-        return self.log.verifier.name
-
-    def party(self, party_id: str) -> Party:
-        for party in self.parties:
-            if party.id == party_id:
-                return party
-        raise SignatureError(f"{party_id!r} is not a party of the consortium {self.name!r}")
-
-    def one(self, role: Role) -> Party:
-        return next(party for party in self.parties if party.role is role)
-
-    @property
-    def lenders(self) -> tuple[Party, ...]:
-        return tuple(party for party in self.parties if party.role is Role.LENDER)
-
-
-class Membership(Document):
-    """A party's own statement of its keys: proof that it holds them."""
-
-    typ = "tahini-membership"
-    party: Party
 
 
 class Notice(Document):
@@ -363,6 +266,8 @@ class RosterCommitment(Document):
     noise_multiplier: float
     sampling_rate: float
     steps: int
+    committed_at: Instant | None = None
+    """By the node's clock, to the second; before version 0.6.0 the log's own times were exact."""
 
 
 def decision_commitment(salt: str, decision_sha256: str, states: dict[str, str]) -> str:

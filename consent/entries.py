@@ -3,6 +3,10 @@
 A leaf is canonical JSON: type, time, actor, campaign, counts, hashes; and of the body its SHA-256, whom it is sealed
 to, and what commits to the key. It never names a person. The leaf hashes ciphertext only, so destroying a key changes
 no proof. The time is filled in when the entry gets its index, so that entries stand in the order of their times.
+
+Leaves are public for ever, and who acted at which second is known to whoever stood beside them: the time in a leaf is
+the day (UTC). The order is the index. What needs more stands where few can read it: in the sealed body, signed by
+whoever acted, and in the registry's database.
 """
 
 from __future__ import annotations
@@ -49,6 +53,19 @@ def leaf_time(microseconds: int) -> str:
     """RFC 3339 in UTC, always with six decimals, so that times sort as text."""
     seconds, rest = divmod(microseconds, 1_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+DAY_US = 86_400_000_000
+
+
+def public_time(microseconds: int) -> str:
+    """The day, written as its first instant: what a leaf says of when its entry was made."""
+    return leaf_time(microseconds - microseconds % DAY_US)
+
+
+def day_of(leaf: Mapping[str, Any]) -> str:
+    """The day of an entry, such as ``2026-11-27``: of one made before version 0.6.0, too, whose time is exact."""
+    return str(leaf["time"])[:10]
 
 
 def _template(kind: str, actor: str, public: Mapping[str, Any], body: dict[str, Any]) -> bytes:

@@ -49,13 +49,6 @@ class PreconditionFailed(ConsentError):
     code = "precondition-failed"
 
 
-class TooManyRequests(ConsentError):
-    """More than the caller may ask in this time; nothing was done."""
-
-    status = 429
-    code = "too-many-requests"
-
-
 class StorageFailed(ConsentError):
     """The database did not accept the write; nothing was acknowledged."""
 
@@ -103,6 +96,12 @@ class RegistryUnavailable(ConsentError):
 
     status = 503
     code = "registry-unavailable"
+
+
+class SplitView(RegistryUnavailable):
+    """The log's key signed two histories. Nothing that it says is believed from here on."""
+
+    code = "split-view"
 
 
 class AuditFailed(ConsentError):

@@ -15,7 +15,7 @@ from consent.errors import Conflict
 from consent.registry import create_home, found
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier, check_key_name
-from crypto.policies import Log, Policy, witnessed_by
+from crypto.policies import Log, Policy, unwitnessed
 
 REGISTRY_HOME, POLICY_FILE, REGISTRY_PUB = "registry", "log.policy", "registry.pub"
 
@@ -29,7 +29,7 @@ class FoundedLog:
 
 
 def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | None = None) -> FoundedLog:
-    """Make a new log under ``home``.
+    """Make a new log under ``home`` that nobody witnesses: its policy asks for no quorum, and says so.
 
     Args:
         origin: the log's name for the world, a URL without its scheme, such as ``audit.example.com/consent``.
@@ -44,7 +44,7 @@ def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | N
         raise Conflict(f"{home} exists already; a log is founded once, in a new folder")
     home.mkdir(parents=True, mode=0o700)
     registry_key, log_key = create_home(home / REGISTRY_HOME)
-    policy = witnessed_by(Log(Verifier(origin, log_key.public)), (), 0)
+    policy = unwitnessed(Log(Verifier(origin, log_key.public)))
     parties = [Party(id="registry", name="Registry", role=Role.REGISTRY, signing_key=registry_key.public.text)]
     roles = {"coordinator": Role.COORDINATOR, "auditor": Role.AUDITOR, **dict.fromkeys(lenders, Role.LENDER)}
     for name, role in roles.items():
@@ -58,8 +58,9 @@ def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | N
         )
         parties.append(stated)
     consortium = Consortium(
-        name=origin.replace("/", " "), parties=tuple(parties), log_policy=policy.text, max_epsilon=1.0, max_delta=1e-5
-    )
+        name=origin.replace("/", " "), parties=tuple(parties), log_policy=policy.text, unwitnessed=True,
+        max_epsilon=1.0, max_delta=1e-5,
+    )  # fmt: skip
     token = found(home / REGISTRY_HOME, consortium, database)
     (home / "consortium.jws").write_text(token)
     (home / REGISTRY_PUB).write_text(registry_key.public.text + "\n")

@@ -22,7 +22,7 @@ from datetime import datetime
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.entries import Entry, leaf_time
+from consent.entries import Entry, leaf_time, public_time
 from consent.errors import ClockWrong, LogDamaged, NotFound
 from consent.storage.database import bulk_insert
 from consent.storage.lease import Lease, LogState, read_state
@@ -115,7 +115,7 @@ class AuditLog:
                 f"{leaf_time(state.newest)}; set the clock, nothing was recorded"
             )
         first, newest = state.appended, max(moment, state.newest)
-        stamp = leaf_time(newest).encode()
+        stamp = public_time(newest).encode()
         self._keep_envelopes(session, entries)
         bulk_insert(
             session,

@@ -25,9 +25,9 @@ from consent.cli_support import (
     say,
 )
 from consent.client import RegistryClient, load_consortium
-from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
+from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries, opened_counts
 from consent.documents import Role
-from consent.errors import AuditFailed, ConsentError
+from consent.errors import AuditFailed, Conflict, ConsentError
 from consent.export import html_page, parse_day, processing_record
 from consent.founding import POLICY_FILE, REGISTRY_HOME, found_log
 from consent.fsck import check_log
@@ -73,16 +73,26 @@ def _member(
     return RegistryClient(url, pinned, caller, load_signing_key(key))
 
 
-@app.command(epilog="Example: `tahini log init --home mylog --origin audit.example.com/loans --lender aspen`")
+@app.command(
+    epilog="Example: `tahini log init --home mylog --origin audit.example.com/loans --lender aspen --no-quorum`"
+)
 @refuse_in_one_sentence
 def init(
     home: Annotated[Path, typer.Option(help="A new folder for the log and everybody's keys.")],
     origin: Annotated[str, typer.Option(help="The log's name for the world: a URL without https://.")],
     lender: Annotated[list[str] | None, typer.Option(help="Id of a party that will append; may be repeated.")] = None,
     database: Annotated[str | None, typer.Option(help="A postgresql:// URL; SQLite in the home without it.")] = None,
+    no_quorum: Annotated[
+        bool, typer.Option("--no-quorum", help="Yes: nobody witnesses it, and its operator's word is all there is.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Found a log by itself, with a key for everybody who writes to it or reads it."""
+    """Found a log by itself, with a key for everybody who writes to it or reads it, and no witnesses."""
+    if not no_quorum:
+        raise Conflict(
+            "a log that is founded here has no witnesses, so that its operator can show everybody another history: "
+            "say --no-quorum, or found a consortium with witnesses (tahini registry init --witness)"
+        )
     made = found_log(home, origin, lender or [], database)
     if as_json:
         say({"home": str(home), "origin": origin, "parties": made.parties, "policy": made.policy.text}, True)
@@ -258,7 +268,9 @@ def show(
         client = _member(url, consortium, registry_key, None, auditor / "auditor.key")
         name = client.consortium.one(Role.AUDITOR).id
         recipient = load_recipient_key(auditor / "auditor.recipient.key")
-        found["body"] = open_body(client, name, recipient, found["leaf"], client.body(index)).decode(errors="replace")
+        opened_body = open_body(client, name, recipient, found["leaf"], client.body(index))
+        counts, body = opened_counts(found["leaf"], opened_body)
+        found |= {**({"counts": counts} if counts else {}), "body": body.decode(errors="replace")}
         client.close()
     say(found if as_json else json.dumps(found, indent=2, ensure_ascii=False), as_json)
 

@@ -11,21 +11,22 @@ import os
 import ssl
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
 from consent import tracing
-from consent.errors import ConsentError, Malformed, RegistryUnavailable
+from consent.errors import ConsentError, Malformed, RegistryUnavailable, SplitView
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
-from crypto.notes import Checkpoint, InclusionProof, Trust
+from crypto.notes import Checkpoint, InclusionProof, Trust, claimed_checkpoint
 from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 
 T = TypeVar("T")
@@ -54,11 +55,21 @@ class HeadStore:
 
     path: Path
 
+    @property
+    def split(self) -> Path:
+        """Where two notes are kept that prove a split view."""
+        return self.path.with_suffix(".split")
+
     @contextmanager
     def locked(self) -> Iterator[str | None]:
-        """Hold the store; yields the note in it."""
+        """Hold the store; yields the note in it. Raises SplitView once a split view was proved."""
         with self.path.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.split.exists():
+                raise SplitView(
+                    f"this log was found to have shown two histories; {self.split} holds the proof. Nothing is done on "
+                    "its word until all parties have settled which is true and the file is moved away"
+                )
             yield self.path.read_text() if self.path.exists() else None
 
     def write(self, note: str) -> None:
@@ -166,12 +177,39 @@ class LogClient:
         with self._heads.locked() as known_note:
             if known_note is not None:
                 known = self._checked(lambda: self.trust.open(known_note))
-                older, newer = sorted((known, checkpoint), key=lambda head: head.size)
-                self.check_consistency(older, newer)
-                if newer is known:
+                self.one_history((known_note, note))
+                if checkpoint.size < known.size:
                     return checkpoint
             self._heads.write(note)
         return checkpoint
+
+    def one_history(self, notes: Sequence[str]) -> None:
+        """These heads are of one history: in the order of their sizes each extends the one before.
+
+        Args:
+            notes: checkpoints that the log signed, which is checked already.
+
+        Raises:
+            SplitView: two of one size have different roots. Both notes are kept beside the newest head, if that is
+                kept, and nothing of this log is believed from then on.
+            RegistryUnavailable, ConsentError: the registry does not prove that one extends another.
+        """
+        heads = sorted(((claimed_checkpoint(note), note) for note in notes), key=lambda head: head[0].size)
+        for (old, older), (new, newer) in pairwise(heads):
+            if old.size == new.size and old.root != new.root:
+                kept = ""
+                if self._heads is not None:
+                    replace_file(self._heads.split, f"{older}\n{newer}".encode())
+                    kept = f"; both are in {self._heads.split}"
+                raise SplitView(
+                    f"the log {old.origin} signed two heads of {old.size} entries, with the roots {old.root.hex()} and "
+                    f"{new.root.hex()}: its history was rewritten, or it shows two{kept}"
+                )
+            self.check_consistency(old, new)
+
+    def elsewhere(self, url: str, timeout: httpx.Timeout) -> httpx.Response:
+        """What another host answers, believing the same certificate authorities. Raises httpx's errors."""
+        return self._http.get(url, timeout=timeout)
 
     def check_consistency(self, old: Checkpoint, new: Checkpoint) -> None:
         """Fetch and verify the proof that ``new`` extends ``old``; raises RegistryUnavailable if it does not."""

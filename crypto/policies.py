@@ -1,7 +1,14 @@
 """Which checkpoints are believed: C2SP tlog-policy (https://c2sp.org/tlog-policy).
 
 A policy names the log, its witnesses, and the quorum of witnesses that must have cosigned a checkpoint. With lenders as
-witnesses the log's operator cannot show two lenders two histories: no quorum has signed both.
+witnesses the log's operator cannot show two lenders two histories: two quorums share a witness who is honest, and an
+honest witness signs one history only.
+
+Of ``n`` witnesses let ``f`` be dishonest: colluding with the log, or set back to an old copy of what they remember.
+Two quorums of ``q`` share at least ``2q - n`` witnesses, and one of these is honest if ``2q - n > f``: the smallest
+such ``q`` is ``(n + f) // 2 + 1``. The log goes on while ``f`` are silent only if ``q <= n - f``. Both hold where
+``n >= 3f + 1`` only: three witnesses allow ``f = 0``, four allow 1, seven 2 (a dissemination quorum system:
+Malkhi and Reiter 1998).
 
 >>> Policy.parse("quorum none\\n").satisfied(set())
 True
@@ -10,7 +17,7 @@ True
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from crypto.cosignatures import Cosigner
@@ -73,6 +80,39 @@ class Policy:
                 witnessed.add(group.name)
         return self.quorum == NO_QUORUM or self.quorum in witnessed
 
+    @property
+    def shared(self) -> int:
+        """How many witnesses any two quorums have in common at least. Whoever outnumbers them can split the view."""
+        return self._fewest(lambda threshold, members: 2 * threshold - members)
+
+    @property
+    def blocking(self) -> int:
+        """How many witnesses must be silent at least before no quorum is left."""
+        return self._fewest(lambda threshold, members: members - threshold + 1)
+
+    def _fewest(self, needed: Callable[[int, int], int]) -> int:
+        """The fewest witnesses that make up ``needed(threshold, members)`` of every group's members, from below."""
+        if self.quorum == NO_QUORUM:
+            return 0
+        count = {witness.name: 1 for witness in self.witnesses}
+        for group in self.groups:
+            held = sorted(count[member] for member in group.members)
+            count[group.name] = sum(held[: max(0, needed(group.threshold, len(held)))])
+        return count[self.quorum]
+
+    def tolerate(self, dishonest: int) -> None:
+        """Raises PolicyError unless ``dishonest`` witnesses can neither split the view nor stop the log."""
+        if self.shared <= dishonest:
+            raise PolicyError(
+                f"two quorums may share only {self.shared} of {len(self.witnesses)} witnesses, and {dishonest} may "
+                f"be dishonest, so two histories could be believed; {_most(len(self.witnesses))}"
+            )
+        if self.blocking <= dishonest:
+            raise PolicyError(
+                f"{self.blocking} silent of {len(self.witnesses)} witnesses stop the log, and {dishonest} may be "
+                f"dishonest; {_most(len(self.witnesses))}"
+            )
+
     def open(self, note: str) -> Checkpoint:
         """The checkpoint in ``note``, if a known log signed it and the quorum cosigned it.
 
@@ -92,14 +132,43 @@ class Policy:
         return checkpoint
 
 
-def witnessed_by(log: Log, witnesses: tuple[Witness, ...], threshold: int) -> Policy:
-    """The policy of one log and a flat quorum: any ``threshold`` of ``witnesses``; without witnesses none is asked."""
-    if not witnesses:
-        return Policy((log,), (), (), NO_QUORUM)
+def most_dishonest(witnesses: int) -> int:
+    """How many of so many witnesses may be dishonest at most: the largest f with ``n >= 3f + 1``."""
+    return max(0, (witnesses - 1) // 3)
+
+
+def _most(witnesses: int) -> str:
+    return f"{witnesses} witnesses tolerate {most_dishonest(witnesses)} (n >= 3f + 1)"
+
+
+def quorum_size(witnesses: int, dishonest: int) -> int:
+    """The smallest quorum of which two always share an honest witness: ``(n + f) // 2 + 1``.
+
+    Raises:
+        PolicyError: so many dishonest ones could stop the log, or there is no witness.
+    """
+    if witnesses < 1:
+        raise PolicyError("there are no witnesses to make a quorum")
+    if not 0 <= dishonest <= most_dishonest(witnesses):
+        raise PolicyError(f"{dishonest} dishonest witnesses cannot be tolerated: {_most(witnesses)}")
+    return (witnesses + dishonest) // 2 + 1
+
+
+def unwitnessed(log: Log) -> Policy:
+    """The policy that believes the log's own signature alone: its operator can show everybody another history."""
+    return Policy((log,), (), (), NO_QUORUM)
+
+
+def witnessed_by(log: Log, witnesses: Sequence[Witness], threshold: int) -> Policy:
+    """The policy of one log and a flat quorum: any ``threshold`` of ``witnesses`` (:func:`quorum_size`).
+
+    Raises:
+        PolicyError: no such quorum can be. Without witnesses say :func:`unwitnessed`.
+    """
     if not 1 <= threshold <= len(witnesses):
         raise PolicyError(f"a quorum of {threshold} among {len(witnesses)} witnesses cannot be")
     group = Group("witnesses", threshold, tuple(witness.name for witness in witnesses))
-    return Policy((log,), witnesses, (group,), group.name)
+    return Policy((log,), tuple(witnesses), (group,), group.name)
 
 
 class _Parser:

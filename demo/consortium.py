@@ -15,7 +15,7 @@ from consent.client import RegistryClient
 from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
-from crypto.policies import Log, Witness, witnessed_by
+from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
 from fleet.keys import create_fleet_key
 
 LOG_ORIGIN = "tahini.example/consent-log"
@@ -90,7 +90,8 @@ def found(
     """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total.
 
     The registry's database is SQLite, or the PostgreSQL one at ``database``. Every lender whose witness has an address
-    in ``witness_urls`` witnesses the log; more than half must cosign.
+    in ``witness_urls`` witnesses the log, with the quorum that tolerates as many dishonest ones as there can be: none
+    of three, one of four. Without ``witness_urls`` nobody witnesses it.
     """
     witness_urls = witness_urls or {}
     registry_key, log_key = consent.registry.create_home(root / "registry")
@@ -106,7 +107,8 @@ def found(
 
     witnesses = {name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders}
     asked = tuple(Witness(name, witnesses[name], url) for name, url in witness_urls.items())
-    policy = witnessed_by(Log(Verifier(LOG_ORIGIN, log_key.public)), asked, len(asked) // 2 + 1)
+    dishonest, log = most_dishonest(len(asked)), Log(Verifier(LOG_ORIGIN, log_key.public))
+    policy = witnessed_by(log, asked, quorum_size(len(asked), dishonest)) if asked else unwitnessed(log)
 
     def party(party_id: str, name: str, role: Role, key: SigningKey, recipient: RecipientKey | None = None) -> Party:
         stated = Party(
@@ -125,6 +127,8 @@ def found(
             *(party(name, f"{name.title()} Finance", Role.LENDER, key) for name, key in node_keys.items()),
         ),
         log_policy=policy.text,
+        dishonest_witnesses=dishonest,
+        unwitnessed=not asked,
         max_epsilon=epsilon,
         max_delta=delta,
         cover_rate=cover_rate,

@@ -29,7 +29,12 @@ def up(
     workspace: Annotated[Path, typer.Option(help="Where to build it; must not exist yet.")] = Path("workspace/up"),
     data: Annotated[Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")] = None,
     target: Annotated[str | None, typer.Option(help="Its column of 0 (good) and 1 (bad).")] = None,
-    lenders: Annotated[int, typer.Option(help="How many lenders.", min=2, max=10)] = 3,
+    lenders: Annotated[
+        int,
+        typer.Option(
+            help="How many lenders; each is a witness. Of three none may be dishonest, of four one.", min=2, max=10
+        ),
+    ] = 3,
     rows: Annotated[int | None, typer.Option(help="Use so many loans only.", min=100)] = None,
     seed: Annotated[int, typer.Option(help="Fixes who has which loan; never noise or keys.")] = 8,
     database: Annotated[

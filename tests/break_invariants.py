@@ -168,7 +168,7 @@ BREAKS = (
     Break(
         "7 history cannot be rewritten: clients skip the consistency proof",
         "consent/log_client.py",
-        "                self.check_consistency(older, newer)",
+        "                self.one_history((known_note, note))",
         "                pass",
         "tests/consent/test_log.py",
     ),
@@ -410,6 +410,48 @@ BREAKS = (
         "return math.sqrt(max(len(pairs), 1))",
         "return 1.0",
         "tests/credit/test_tasks.py",
+    ),
+    Break(
+        "7 history cannot be rewritten: a bare majority is a quorum, whoever is dishonest",
+        "crypto/policies.py",
+        "    return (witnesses + dishonest) // 2 + 1",
+        "    return witnesses // 2 + 1",
+        "tests/crypto/test_policies.py",
+    ),
+    Break(
+        "7 history cannot be rewritten: a consortium states what its quorum does not hold",
+        "consent/consortium.py",
+        "                policy.tolerate(self.dishonest_witnesses)",
+        "                pass",
+        "tests/test_founding.py",
+    ),
+    Break(
+        "7 history cannot be rewritten: the gate does not hear what others believe",
+        "clients/gate.py",
+        "            compare_heads(self._client, self._node.consortium.policy, self._client.accepted_note())",
+        "            pass",
+        "tests/clients/test_gate.py",
+    ),
+    Break(
+        "4 every release is charged: counts of people are charged to nobody",
+        "consent/commands/count_population.py",
+        "if (answered + 1) * EPSILON > allowed * (1 + TOLERANCE):",
+        "if False:",
+        "tests/consent/test_population.py",
+    ),
+    Break(
+        "4 every release is charged: campaigns have what counts of people spend",
+        "consent/consortium.py",
+        "        return self.max_epsilon - self.count_epsilon",
+        "        return self.max_epsilon",
+        "tests/consent/test_population.py",
+    ),
+    Break(
+        "the log: a leaf tells the second in which somebody acted",
+        "consent/log.py",
+        "stamp = public_time(newest).encode()",
+        "stamp = leaf_time(newest).encode()",
+        "tests/consent/test_log.py",
     ),
 )
 

@@ -4,9 +4,11 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from clients.node import Node
 from consent.documents import Consortium, Membership
+from crypto.cosignatures import CosigningKey
 from crypto.keys import PublicKey
 from fleet.keys import fleet_key_text
 from server.home import Coordinator
@@ -39,11 +41,11 @@ def statements(tmp_path):
     ]
 
 
-def found(tmp_path, statements, code=0):
+def found(tmp_path, statements, code=0, more=()):
     named = [argument for path in statements for argument in ("--member", path)]
     return tahini(
         "registry", "init", "--home", tmp_path / "registry", "--name", "sesame", "--origin", "audit.example/log",
-        "--max-epsilon", "8", *named, code=code,
+        "--max-epsilon", "8", *named, *(more or ("--no-quorum",)), code=code,
     )  # fmt: skip
 
 
@@ -100,3 +102,57 @@ def test_a_consortium_is_founded_once(tmp_path, statements):
 def test_without_an_auditor_nothing_is_founded_and_nothing_left_behind(tmp_path, statements):
     assert "auditor" in found(tmp_path, statements[:3], code=1)
     assert not (tmp_path / "registry").exists()
+
+
+def witnesses(count):
+    keys = [CosigningKey.generate(f"lender-{number}.example/witness").public for number in range(count)]
+    return [
+        argument
+        for number, key in enumerate(keys)
+        for argument in ("--witness", f"{key.vkey}@https://lender-{number}.example/witness")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "stated", "quorum", "dishonest"),
+    [(1, None, 1, 0), (3, None, 2, 0), (3, 0, 2, 0), (4, None, 3, 1), (5, None, 4, 1), (5, 0, 3, 0), (7, None, 5, 2)],
+)
+def test_the_quorum_follows_from_how_many_witnesses_may_be_dishonest(
+    tmp_path, statements, count, stated, quorum, dishonest
+):
+    more = [*witnesses(count), *([] if stated is None else ["--dishonest-witnesses", str(stated)])]
+    said = found(tmp_path, statements, more=more)
+    assert f"{quorum} of {count} witnesses must cosign; up to {dishonest} may be dishonest" in said
+    signed = Consortium.claimed((tmp_path / "registry" / "consortium.jws").read_text())
+    assert (signed.dishonest_witnesses, signed.policy.groups[0].threshold) == (dishonest, quorum)
+    assert not signed.unwitnessed
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ((), "--no-quorum"),
+        ((*witnesses(3), "--dishonest-witnesses", "1"), "3 witnesses tolerate 0"),
+        ((*witnesses(6), "--dishonest-witnesses", "2"), "6 witnesses tolerate 1"),
+        ((*witnesses(3), "--no-quorum"), "has no witnesses"),
+        (("--dishonest-witnesses", "1", "--no-quorum"), "has no witnesses"),
+    ],
+)
+def test_a_quorum_that_cannot_hold_founds_nothing(tmp_path, statements, more, why):
+    assert why in " ".join(found(tmp_path, statements, code=1, more=more or ("--cover-rate", "0.2")).split())
+    assert not (tmp_path / "registry").exists()
+
+
+def test_no_document_states_what_its_quorum_does_not_hold(tmp_path, statements):
+    found(tmp_path, statements, more=witnesses(4))
+    signed = Consortium.claimed((tmp_path / "registry" / "consortium.jws").read_text()).payload()
+    Consortium.model_validate(signed)
+    majority = signed["log_policy"].replace("group witnesses 3", "group witnesses 2")
+    for changed, why in (
+        ({"log_policy": majority}, "two histories"),
+        ({"dishonest_witnesses": 2}, "4 witnesses tolerate 1"),
+        ({"unwitnessed": True}, "never both"),
+        ({"log_policy": signed["log_policy"].rpartition("quorum")[0] + "quorum none\n"}, "--no-quorum"),
+    ):
+        with pytest.raises(ValidationError, match=why):
+            Consortium.model_validate({**signed, **changed})

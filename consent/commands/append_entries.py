@@ -1,13 +1,14 @@
 """Log entries of a party's own: what it did with data, before it does it.
 
 The skeleton is public for ever, so it is a closed form: a type, a campaign, counts and hashes, all under names that are
-fixed here. There is no free text in it. The log seals the body to the parties that the caller names, or under the data
-key of a borrower of the caller's own.
+fixed here. There is no free text in it, and no count of people or of their rows: those are sealed with the body.
+The log seals the body to the parties that the caller names, or under the data key of a borrower of the caller's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,6 +19,7 @@ from consent.errors import Malformed, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.schema import Pseudonym, Sha256, Slug
 from consent.subjects import Subject, find_subjects
+from crypto.documents import canonical_json
 from crypto.keys import unb64
 
 MAX_BATCH = 256
@@ -30,6 +32,8 @@ EntryType = Literal[
 ]  # fmt: skip
 """What a party can log by itself. The registry's own types are written by its commands and by nobody else."""
 CountName = Literal["rows", "people", "columns", "models", "attempts", "refusals", "files"]
+SEALED_COUNTS = frozenset({"rows", "people"})
+"""Exact counts of people are for whom the body is sealed to: nobody was charged for telling them to the world."""
 HashName = Literal["model", "code", "dataset", "policy", "document", "request", "answer"]
 
 
@@ -47,7 +51,8 @@ Count = Annotated[int, Field(ge=0, lt=1_000_000_000)]
 
 
 class NamesEvaluated(BaseModel):
-    """Whom the key service named how many people for, and with which of its keys. Never an element, never a name."""
+    """Whom the key service named how many people for, and with which of its keys. Never an element, never a name.
+    ``count`` is sealed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,13 +93,40 @@ class NewEntry(BaseModel):
         fields: dict[str, Any] = {}
         if self.campaign:
             fields["campaign"] = self.campaign
-        if self.counts:
-            fields["counts"] = self.counts
+        if shown := {name: count for name, count in self.counts.items() if name not in SEALED_COUNTS}:
+            fields["counts"] = shown
         if self.hashes:
             fields["hashes"] = self.hashes
         if self.names:
-            fields["names"] = self.names.model_dump()
+            fields["names"] = self.names.model_dump(exclude={"count"})
+        if sealed := self.sealed_counts():
+            fields["sealed"] = sorted(sealed)
         return fields
+
+    def sealed_counts(self) -> dict[str, int]:
+        """What is sealed with the body."""
+        counts: dict[str, int] = {name: count for name, count in self.counts.items() if name in SEALED_COUNTS}
+        return counts | ({"people": self.names.count} if self.names else {})
+
+    def content(self) -> bytes:
+        """What is sealed: the caller's body, in front of it the counts where there are any (:func:`opened_counts`).
+
+        Raises:
+            Malformed: the body is not base64url or too long.
+        """
+        body, counts = _decoded(self.body), self.sealed_counts()
+        return canonical_json(counts) + b"\n" + body if counts else body
+
+
+def opened_counts(leaf: Mapping[str, Any], content: bytes) -> tuple[dict[str, int], bytes]:
+    """The counts and the body in what an entry sealed. Raises ValueError where they are not what the leaf says."""
+    if not leaf.get("sealed"):
+        return {}, content
+    line, _, body = content.partition(b"\n")
+    counts = json.loads(line)
+    if not isinstance(counts, dict) or sorted(counts) != leaf["sealed"]:
+        raise ValueError("the sealed counts are not those that the skeleton names")
+    return counts, body
 
 
 class NewEntries(BaseModel):
@@ -118,7 +150,7 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
     subjects = _subjects(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
     sealed = []
     for entry in entries:
-        body = _decoded(entry.body)
+        body = entry.content()
         if entry.subject is not None:
             about = subjects[entry.subject]
             sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))

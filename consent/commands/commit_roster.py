@@ -94,6 +94,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
                 lender=lender.id,
                 release=request.release,
                 attempt=request.attempt,
+                committed_at=moment,
             )
         )
     return index

@@ -1,8 +1,9 @@
 """How many people a campaign could use: a noisy count, so that no answer tells whether somebody is in it.
 
 The discrete Laplace mechanism with sensitivity 1 (one person changes the count by one): epsilon per answer is
-:data:`EPSILON`. The same question on the same day has the same answer, and a coordinator gets few different answers a
-day, so asking again and again tells little more.
+:data:`EPSILON`. Every answer is charged to everybody, ever after, whichever lenders and purpose it was about: together
+they cost at most the consortium's ``count_epsilon``, which campaigns do not have (basic composition). What is charged,
+and when there is no more, depends on nobody's data. The same question on the same day has the same answer, for nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, distinct, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
+from consent.commands.place_people import refuse_two_versions
 from consent.documents import Party
-from consent.errors import Malformed, TooManyRequests
+from consent.errors import Conflict, Malformed
 from consent.registry import Registry
 from consent.states import State
 from consent.storage.tables import ConsentRow, PopulationRow, SubjectRow
 from consent.terms import Sensitivity
 from crypto.documents import canonical_json, document_hash
+from privacy.filter import TOLERANCE
 from privacy.noise import discrete_laplace
 
 EPSILON = 0.1
-MOST_A_DAY = 10
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def count_population(
     """How many people could be used for ``purpose`` at these lenders, about.
 
     Raises:
-        Malformed: somebody who is not a lender. TooManyRequests: the day's answers are used up.
+        Malformed: somebody who is not a lender. Conflict: the consortium's budget for counts is spent, or somebody may
+            have two names, so that one person could be counted as two.
     """
     known_lenders = {party.id for party in registry.consortium.lenders}
     if not lenders or not set(lenders) <= known_lenders:
@@ -59,11 +62,14 @@ def count_population(
         before = session.get(PopulationRow, question)
         if before is not None:
             return Population(before.count)
-        today = select(func.count()).where(
-            PopulationRow.day == moment.date(), PopulationRow.coordinator == coordinator.id
-        )
-        if (session.scalar(today) or 0) >= MOST_A_DAY:
-            raise TooManyRequests(f"{MOST_A_DAY} different populations were counted today; ask again tomorrow")
+        refuse_two_versions(session)
+        answered = session.scalar(select(func.count()).select_from(PopulationRow)) or 0
+        allowed = registry.consortium.count_epsilon
+        if (answered + 1) * EPSILON > allowed * (1 + TOLERANCE):
+            raise Conflict(
+                f"a count costs everybody epsilon {EPSILON:g}; of the {allowed:g} that the consortium sets aside for "
+                f"counts, {answered * EPSILON:g} is spent"
+            )
         known = registry.catalogue.load(session)
         scopes = [known.scopes[purpose, name] for name in set(lenders) if (purpose, name) in known.scopes]
         current = [number for number in known.notices if not known.is_stale(number)]

@@ -53,7 +53,7 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
         Conflict: some people still have names of an older version of the naming keys than others, so that one person
             could be counted as two.
     """
-    _refuse_two_versions(session)
+    refuse_two_versions(session)
     known = registry.catalogue.load(session)
     scopes = {lender: known.scopes.get((campaign.purpose, lender)) for lender in campaign.lenders}
     _assign(session, campaign, scopes, registry.consortium.cover_rate, moment)
@@ -111,7 +111,7 @@ def _without_budget(session: Session, campaign: Campaign, caps: Caps, moment: da
     return cannot_pay(people, spendings, price(campaign, (), moment), caps, moment)
 
 
-def _refuse_two_versions(session: Session) -> None:
+def refuse_two_versions(session: Session) -> None:
     """Names of one version sort together, so the first and the last tell."""
     ends = session.execute(select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym))).one()
     if ends[0] is not None and version_of(ends[0]) != version_of(ends[1]):

@@ -55,13 +55,13 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
             raise Conflict(f"{lender!r} is not a lender")
     if campaign.expires_at <= registry.clock():
         raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
-    if campaign.mechanism.epsilon > policy.max_epsilon or campaign.mechanism.delta > policy.max_delta:
+    if campaign.mechanism.epsilon > policy.campaign_epsilon or campaign.mechanism.delta > policy.max_delta:
         raise Conflict(
             f"campaign {campaign.id!r} asks for epsilon {campaign.mechanism.epsilon:g} at delta "
-            f"{campaign.mechanism.delta:g}; the consortium allows {policy.max_epsilon:g} at {policy.max_delta:g}"
+            f"{campaign.mechanism.delta:g}; the consortium allows {policy.campaign_epsilon:g} at {policy.max_delta:g}"
         )
-    yearly = policy.max_epsilon_per_year
-    if yearly is not None and campaign.mechanism.epsilon > yearly:
+    yearly = policy.campaign_epsilon_per_year
+    if campaign.mechanism.epsilon > yearly:
         raise Conflict(f"campaign {campaign.id!r} alone costs more than the epsilon {yearly:g} that a year may cost")
     with registry.write() as session:
         if session.get(CampaignRow, campaign.sha256):

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent.changes import Present
+from consent.commands.append_entries import opened_counts
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
 from consent.commands.record_decisions import Recorded, tag_of
 from consent.documents import Campaign, Receipt
@@ -226,23 +227,29 @@ def _training_uses(registry: Registry, session: Session, subjects: dict[int, Sub
     placed = set(session.scalars(select(AssignmentRow.subject_id).where(AssignmentRow.subject_id.in_(subjects))))
     lenders = {subject.lender for subject in subjects.values() if subject.id in placed}
     rows = session.execute(
-        select(CommitmentRow.entry_index, CommitmentRow.lender, CommitmentRow.release, CampaignRow.token)
+        select(
+            CommitmentRow.entry_index,
+            CommitmentRow.lender,
+            CommitmentRow.release,
+            CampaignRow.token,
+            CommitmentRow.committed_at,
+        )
         .join(CampaignRow, CampaignRow.sha256 == CommitmentRow.campaign_sha256)
         .where(CommitmentRow.lender.in_(lenders))
         .order_by(CommitmentRow.entry_index)
     ).all()
     given = _given_periods(registry, session, subjects)
     found = []
-    for index, lender, release, token in rows:
+    for index, lender, release, token, committed_at in rows:
         campaign = Campaign.claimed(token)
-        leaf = json.loads(registry.log.entry(session, index).leaf)
-        if any(start <= leaf["time"] < end for start, end in given.get((campaign.purpose, lender), [])):
+        when = committed_at.isoformat() if committed_at else json.loads(registry.log.entry(session, index).leaf)["time"]
+        if any(start <= when < end for start, end in given.get((campaign.purpose, lender), [])):
             found.append(
                 {
                     "kind": "may-have-used",
                     "what": f"release {release} of campaign {campaign.id}",
                     "who": lender,
-                    "time": leaf["time"],
+                    "time": when,
                     "entry_index": index,
                 }
             )
@@ -327,6 +334,11 @@ def _readable(subject: Subject, entry: Any, leaf: dict[str, Any]) -> Any:
     except SealError:
         return None
     try:
-        return json.loads(opened)
+        counts, body = opened_counts(leaf, opened)
     except ValueError:
-        return {"base64url": b64(opened)}
+        counts, body = {}, opened
+    try:
+        readable = json.loads(body)
+    except ValueError:
+        readable = {"base64url": b64(body)}
+    return {"counts": counts, "body": readable} if counts else readable

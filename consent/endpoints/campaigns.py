@@ -79,9 +79,12 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         leaf, proof = registry.proved(logged.body["entry_index"])
         return sent(Answered(201, {"leaf": b64(leaf), "proof": proof.text}, logged.again))
 
-    @app.post("/v1/populations", responses=problems(422))
+    @app.post("/v1/populations", responses=problems(409, 422))
     def population(body: PopulationRequest, caller: Coordinator, command: Commanded) -> Response:
-        """About how many people could be used: a count with noise, the same all day for the same question."""
+        """About how many people could be used: a count with noise, the same all day for the same question.
+
+        Each new answer costs everybody epsilon, of what the consortium sets aside for counts; then 409.
+        """
 
         def count() -> dict[str, Any]:
             found = count_population.count_population(registry, caller, body.purpose, body.lenders, body.sensitivity)

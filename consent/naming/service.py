@@ -124,7 +124,7 @@ class Namer:
 
 
 def rounded_up(count: int) -> int:
-    """What the public log says of a batch: the next power of two, so that it does not tell a lender's business."""
+    """What the auditor reads of a batch: the next power of two, so that it does not tell a lender's business."""
     return 1 << max(0, count - 1).bit_length()
 
 

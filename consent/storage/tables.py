@@ -326,6 +326,8 @@ class CommitmentRow(Base):
     lender: Mapped[str] = mapped_column(String(63))
     release: Mapped[int]
     attempt: Mapped[int]
+    committed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Exactly; None where it was committed while the log's own times were exact."""
     __table_args__ = (UniqueConstraint("campaign_sha256", "lender", "release", "attempt"),)
 
 

@@ -20,10 +20,12 @@ from clients.rules import RULES
 from clients.source import import_book, loan_book
 from clients.sources.mapped import MappedSource
 from clients.store import Attempt
+from clients.witness import WITNESS_FOLDER, origin_hash
 from consent import client as client_module
+from consent.audit import verify_log
 from consent.client import RegistryClient
-from consent.documents import Action, Campaign, Decision, ReleaseRequest
-from consent.errors import ConsentError, RegistryUnavailable
+from consent.documents import Action, Campaign, Decision, ReleaseRequest, RosterCommitment
+from consent.errors import AuditFailed, ConsentError, RegistryUnavailable
 from consent.schema import now
 from credit.binning import FeatureCells, Grid
 from credit.features import registry_from
@@ -368,6 +370,42 @@ def test_a_rewritten_history_closes_the_gate(active):
     (node.home / "log.head").write_text(forked)
     with pytest.raises(RegistryUnavailable, match=r"history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
+
+
+def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(active, monkeypatch):
+    """This node was shown one history from the beginning, with a quorum; its neighbour's witness stands in another."""
+    log = reads(monkeypatch)
+    open_gate(active, 0, "cedar")
+    log.clear()
+    size = active.client("cedar").head().size
+    forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
+    remembered = f"{origin_hash(active.registry.log.origin)}.checkpoint"
+    (active.founded.node_home("birch") / WITNESS_FOLDER / remembered).write_text(forked)
+    with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
+        open_gate(active, 1, "cedar")
+    assert log == []
+
+
+@pytest.mark.parametrize("late", [timedelta(hours=-2), timedelta(hours=2), timedelta(days=3)])
+def test_the_auditor_sees_by_the_lender_s_own_word_that_an_authorisation_was_over(active, monkeypatch, late):
+    """The log tells the day; the second is in what the lender signed."""
+
+    def stated(**fields):
+        return RosterCommitment(**fields | {"committed_at": fields["committed_at"] + late})
+
+    client = active.founded.auditor(active.url)
+    active.clients.append(client)
+    first = client.checkpoint_note()
+    open_gate(active, 0, "cedar")
+    active.registry.catch_up()
+    (seen,) = verify_log(client, first, active.founded.auditor_recipient).commitments
+    assert seen.opened.committed_at is not None
+    assert "T00:00:00" in seen.leaf["time"]
+    monkeypatch.setattr("clients.gate.RosterCommitment", stated)
+    open_gate(active, 1, "cedar")
+    active.registry.catch_up()
+    with pytest.raises(AuditFailed, match="not in force"):
+        verify_log(client, first, active.founded.auditor_recipient)
 
 
 def test_a_reservation_survives_a_crash_before_it_is_settled(active, monkeypatch):

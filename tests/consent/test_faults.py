@@ -46,7 +46,7 @@ from support.waiting import until
 
 from clients.witness import Witness as WitnessService
 from clients.witness import create_witness
-from consent.entries import Sealer, leaf_time
+from consent.entries import Sealer, leaf_time, public_time
 from consent.errors import ClockWrong, ConsentError, LogDamaged, LogHeld, StorageFailed
 from consent.founding import REGISTRY_HOME, found_log
 from consent.fsck import check_log
@@ -484,7 +484,7 @@ def test_a_clock_that_goes_back_by_more_than_two_seconds_stops_appends_until_it_
         book.log.prove_inclusion(session, 1).verify(book.leaves()[1], book.log.policy)
     clock.moment = right
     append(book, 2)
-    assert times(book) == [leaf_time(round(right.timestamp() * 1e6))] * 3
+    assert times(book) == [public_time(round(right.timestamp() * 1e6))] * 3
     check_whole(book, [0, 1, 2])
 
 

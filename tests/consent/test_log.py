@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,14 +16,17 @@ from support.logs import Logbook
 from consent.audit import verify_log
 from consent.authorising import AuthorisationRequest
 from consent.client import HeadStore, RegistryClient
+from consent.commands.append_entries import NewEntry, opened_counts
 from consent.documents import Rejection
 from consent.entries import (
     Entry,
     body_context,
+    day_of,
     entry_for_subject,
     entry_with_sealed_body,
     leaf_time,
     pad,
+    public_time,
     unpad,
 )
 from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
@@ -32,7 +36,7 @@ from consent.storage.log_tables import LogPublishedRow
 from consent.witnesses import Witnesses
 from crypto.documents import canonical_json
 from crypto.errors import ProofError, SealError
-from crypto.keys import SigningKey, unb64
+from crypto.keys import SigningKey, b64, unb64
 from crypto.merkle import leaf_hash, leaves_reader, tree_root, verify_consistency
 from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.sealing import SealedBody, new_data_key, unseal
@@ -190,6 +194,37 @@ def test_a_leaf_is_canonical_json_with_its_time_filled_in():
     leaf = entry.leaf(leaf_time(1_700_000_000_000_001).encode())
     assert canonical_json(json.loads(leaf)) == leaf
     assert json.loads(leaf)["time"] == "2023-11-14T22:13:20.000001Z"
+
+
+def test_a_leaf_tells_the_day_and_never_when_somebody_acted(active):
+    """Who stood beside somebody who withdrew knows the second; the order is the index."""
+    leaves, _ = history(active)
+    assert {json.loads(leaf)["type"] for leaf in leaves} >= {"consent.decided", "campaign.activated"}
+    for leaf in leaves:
+        moment = datetime.fromisoformat(json.loads(leaf)["time"])
+        assert moment == moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert public_time(1_700_000_000_000_001) == "2023-11-14T00:00:00.000000Z"
+    assert day_of({"time": "2023-11-14T22:13:20.000001Z"}) == "2023-11-14", "as it was before version 0.6.0"
+
+
+def test_exact_counts_of_people_are_sealed_with_the_body_and_the_rest_stays_in_clear():
+    entry = NewEntry.model_validate(
+        {
+            "type": "use.read",
+            "to": ["auditor"],
+            "counts": {"rows": 7, "people": 6, "files": 2},
+            "body": b64(b"{}\n\x00"),
+        }
+    )
+    assert entry.public() == {"counts": {"files": 2}, "sealed": ["people", "rows"]}
+    assert opened_counts(entry.public(), entry.content()) == ({"people": 6, "rows": 7}, b"{}\n\x00")
+    plain = NewEntry.model_validate(
+        {"type": "use.read", "to": ["auditor"], "counts": {"files": 2}, "body": b64(b"x\n")}
+    )
+    assert opened_counts(plain.public(), plain.content()) == ({}, b"x\n")
+    for wrong in (b"", b"[1]\n", b'{"rows":7}\nx', b"no json\n"):
+        with pytest.raises(ValueError, match=r"sealed counts|Expecting"):
+            opened_counts(entry.public(), wrong)
 
 
 # --- from the outside

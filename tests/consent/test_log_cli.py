@@ -108,7 +108,7 @@ ENTRIES = [
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
     home = tmp_path_factory.mktemp("cli") / "mylog"
-    done("log", "init", "--home", home, "--origin", ORIGIN, "--lender", "aspen", "--lender", "birch")
+    done("log", "init", "--home", home, "--origin", ORIGIN, "--lender", "aspen", "--lender", "birch", "--no-quorum")
     registry = open_registry(home / REGISTRY_HOME)
     enrol_subjects(registry, registry.consortium.party("aspen"), people(3))
     with serve(create_log_app(registry), free_port()) as url:
@@ -123,7 +123,7 @@ def book(tmp_path_factory):
 
 def new_log(tmp_path: Path) -> Path:
     """A registry's home that nobody serves."""
-    done("log", "init", "--home", tmp_path / "log", "--origin", ORIGIN, "--lender", "aspen")
+    done("log", "init", "--home", tmp_path / "log", "--origin", ORIGIN, "--lender", "aspen", "--no-quorum")
     return tmp_path / "log" / REGISTRY_HOME
 
 
@@ -131,11 +131,11 @@ def new_log(tmp_path: Path) -> Path:
 
 
 def test_init_founds_a_log_and_says_how_to_go_on(tmp_path):
-    said = done("log", "init", "--home", tmp_path / "log", "--origin", ORIGIN, "--lender", "aspen")
+    said = done("log", "init", "--home", tmp_path / "log", "--origin", ORIGIN, "--lender", "aspen", "--no-quorum")
     assert f"founded the log {ORIGIN}" in said
     assert "registry, coordinator, auditor, aspen" in said
     assert "tahini log serve --home" in said
-    made = told("log", "init", "--home", tmp_path / "other", "--origin", ORIGIN)
+    made = told("log", "init", "--home", tmp_path / "other", "--origin", ORIGIN, "--no-quorum")
     assert made["parties"] == ["registry", "coordinator", "auditor"]
     policy = Policy.parse(made["policy"])
     assert policy.logs[0].verifier.name == ORIGIN
@@ -145,10 +145,12 @@ def test_init_founds_a_log_and_says_how_to_go_on(tmp_path):
 
 
 def test_init_refuses_what_it_cannot_found(tmp_path):
-    assert "exists already" in refused("log", "init", "--home", tmp_path, "--origin", ORIGIN)
-    assert "not a key name" in refused("log", "init", "--home", tmp_path / "a", "--origin", "two words")
-    assert refused("log", "init", "--home", tmp_path / "b", "--origin", ORIGIN, "--lender", "No Slug")
-    assert refused("log", "init", "--home", tmp_path / "c", "--origin", ORIGIN, "--database", "mysql://x")
+    assert "exists already" in refused("log", "init", "--home", tmp_path, "--origin", ORIGIN, "--no-quorum")
+    assert "not a key name" in refused("log", "init", "--home", tmp_path / "a", "--origin", "two words", "--no-quorum")
+    assert refused("log", "init", "--home", tmp_path / "b", "--origin", ORIGIN, "--lender", "No Slug", "--no-quorum")
+    assert refused(
+        "log", "init", "--home", tmp_path / "c", "--origin", ORIGIN, "--database", "mysql://x", "--no-quorum"
+    )
 
 
 def test_append_in_the_registry_s_own_home(tmp_path):
@@ -272,7 +274,8 @@ def test_tail_shows_the_newest_skeletons(book):
     assert [line.split()[0] for line in lines] == [str(number) for number in range(len(lines))]
     assert "subjects.enrolled" in lines[0]
     assert "use.read" in lines[1]
-    assert "{'counts': {'rows': 120}}" in lines[1]
+    assert "{'sealed': ['rows']}" in lines[1]
+    assert "120" not in lines[1]
     objects = [json.loads(line) for line in done("log", "tail", "-n", "3", "--json", *book.reading).splitlines()]
     assert [found["index"] for found in objects] == list(range(len(lines) - 3, len(lines)))
     assert objects[-1]["actor"] in {"aspen", "coordinator"}
@@ -314,11 +317,13 @@ def test_show_shows_one_entry_and_to_the_auditor_its_body(book):
     plain = told("log", "show", "1", *book.reading)
     assert plain == json.loads(done("log", "show", "1", *book.reading))
     assert plain["index"] == 1
-    assert plain["leaf"]["counts"] == {"rows": 120}
+    assert "counts" not in plain["leaf"], "nobody was charged for telling a count of people to the world"
+    assert plain["leaf"]["sealed"] == ["rows"]
+    assert plain["leaf"]["time"][10:] == "T00:00:00.000000Z"
     assert plain["under"] >= 5
     assert "body" not in plain
     opened = told("log", "show", "1", *book.reading, "--auditor", book.home / "auditor", *book.pinned)
-    assert opened["body"] == "why ä"
+    assert (opened["counts"], opened["body"]) == ({"rows": 120}, "why ä")
     for unknown in ("999999", str(2**62)):
         assert refused("log", "show", unknown, *book.reading)
     assert tahini("log", "show", "-1", *book.reading).exit_code == 2
@@ -580,7 +585,7 @@ def test_backups_that_are_none_or_somebody_else_s_are_refused(tmp_path):
     for content in ("", "{}", "[1]", "no json"):
         saved.write_text(content)
         assert "not a backup" in refused("keys", "restore", "--home", home, saved)
-    done("log", "init", "--home", tmp_path / "other", "--origin", "other.example/log")
+    done("log", "init", "--home", tmp_path / "other", "--origin", "other.example/log", "--no-quorum")
     done("keys", "backup", "--home", tmp_path / "other" / REGISTRY_HOME, tmp_path / "theirs.json")
     assert "other.example/log" in refused("keys", "restore", "--home", home, tmp_path / "theirs.json")
     assert refused("keys", "backup", "--home", home, tmp_path / "no" / "folder" / "keys.json")

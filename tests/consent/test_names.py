@@ -178,7 +178,8 @@ def test_the_real_log_takes_these_entries_from_the_naming_service_alone(house):
     reader.close()
     of_names = [leaf for leaf in leaves if leaf["type"] == "names.evaluated"]
     assert {leaf["actor"] for leaf in of_names} == {"naming"}
-    assert of_names[-1]["names"] == {"lender": "aspen", "kind": "ledger", "version": 1, "count": 1}
+    assert of_names[-1]["names"] == {"lender": "aspen", "kind": "ledger", "version": 1}
+    assert of_names[-1]["sealed"] == ["people"], "how many is for the auditor"
     said = {"lender": "birch", "kind": "ledger", "version": 1, "count": 9}
     for entry in (
         {"type": "names.keys", "to": ["auditor"]},

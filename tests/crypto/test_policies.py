@@ -13,7 +13,18 @@ from crypto.cosignatures import CosigningKey, Kind
 from crypto.errors import PolicyError, SignatureError
 from crypto.keys import SigningKey
 from crypto.notes import Checkpoint, Verifier, encode_vkey, sign_checkpoint, sign_note, signature_line
-from crypto.policies import MAX_LINES, NO_QUORUM, Group, Log, Policy, Witness, witnessed_by
+from crypto.policies import (
+    MAX_LINES,
+    NO_QUORUM,
+    Group,
+    Log,
+    Policy,
+    Witness,
+    most_dishonest,
+    quorum_size,
+    unwitnessed,
+    witnessed_by,
+)
 
 ORIGIN, NOW = "log.test/one", 1_800_000_000
 LOG_KEY = SigningKey.generate()
@@ -263,7 +274,100 @@ def test_a_flat_quorum_asks_for_any_k():
         assert Policy.parse(policy.text) == policy
         for count in range(4):
             assert policy.satisfied("ABC"[:count]) == (count >= threshold)
-    assert witnessed_by(Log(LOG), (), 0).satisfied(set())
+    assert unwitnessed(Log(LOG)).satisfied(set())
+
+
+@settings(max_examples=150)
+@given(policies())
+def test_what_two_quorums_share_and_what_stops_the_log_is_what_counting_all_sets_says(policy):
+    names = [w.name for w in policy.witnesses]
+    sets = [set(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count)]
+    quorums = [chosen for chosen in sets if policy.satisfied(chosen)]
+    assert policy.shared == min(len(one & other) for one in quorums for other in quorums)
+    if policy.quorum == NO_QUORUM:
+        assert policy.blocking == 0
+    else:
+        assert policy.blocking == min(len(silent) for silent in sets if not policy.satisfied(set(names) - silent))
+
+
+# --- split views: the operator signs two heads of one size, and shows one to each of two readers
+
+
+def street_of(count: int) -> tuple[Witness, ...]:
+    return tuple(Witness(f"w{i}", key(f"w{i}").public) for i in range(count))
+
+
+def splits(policy: Policy, colluding: int) -> tuple[set[str], set[str]] | None:
+    """The witnesses who cosign either head: colluding or forgetful ones both, each honest one the first it sees.
+
+    Tries every way of dividing the honest among the two; None if no way convinces both readers.
+    """
+    names = [witness.name for witness in policy.witnesses]
+    both, honest = set(names[:colluding]), names[colluding:]
+    for count in range(len(honest) + 1):
+        for left in combinations(honest, count):
+            one, other = both | set(left), both | set(honest) - set(left)
+            if policy.satisfied(one) and policy.satisfied(other):
+                return one, other
+    return None
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_up_to_f_dishonest_witnesses_neither_split_the_view_nor_stop_the_log(count):
+    names = [witness.name for witness in street_of(count)]
+    for dishonest in range(most_dishonest(count) + 1):
+        policy = witnessed_by(Log(LOG), street_of(count), quorum_size(count, dishonest))
+        policy.tolerate(dishonest)
+        assert all(splits(policy, colluding) is None for colluding in range(dishonest + 1))
+        assert policy.satisfied(names[dishonest:]), "the others are a quorum"
+        if quorum_size(count, dishonest) > 1:
+            smaller = witnessed_by(Log(LOG), street_of(count), quorum_size(count, dishonest) - 1)
+            assert splits(smaller, dishonest), "one witness fewer would not do"
+            with pytest.raises(PolicyError, match="two histories"):
+                smaller.tolerate(dishonest)
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_no_quorum_at_all_tolerates_more_than_a_third(count):
+    too_many = most_dishonest(count) + 1
+    assert count < 3 * too_many + 1
+    with pytest.raises(PolicyError, match=r"n >= 3f \+ 1"):
+        quorum_size(count, too_many)
+    for threshold in range(1, count + 1):
+        with pytest.raises(PolicyError, match=r"n >= 3f \+ 1"):
+            witnessed_by(Log(LOG), street_of(count), threshold).tolerate(too_many)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 7, 9])
+def test_two_readers_are_shown_two_heads_of_one_size(count):
+    """With the signatures that the operator and the witnesses really make. One colluding witness splits a bare
+    majority of an odd number; the quorum that tolerates one is split by none."""
+    heads = [Checkpoint(ORIGIN, 12, root * 32) for root in (b"\1", b"\2")]
+
+    def believed(policy: Policy) -> bool:
+        found = splits(policy, colluding=1)
+        if found is None:
+            return False
+        notes = [
+            sign_checkpoint(head, LOG_KEY) + cosigned(*sorted(names), text=head.text)
+            for head, names in zip(heads, found, strict=True)
+        ]
+        seen = [policy.open(note) for note in notes]
+        return seen[0].size == seen[1].size and seen[0].root != seen[1].root
+
+    assert believed(witnessed_by(Log(LOG), street_of(count), count // 2 + 1)) == (count % 2 == 1), "the attack"
+    if most_dishonest(count):
+        assert not believed(witnessed_by(Log(LOG), street_of(count), quorum_size(count, 1)))
+    else:
+        with pytest.raises(PolicyError, match="3 witnesses tolerate 0"):
+            quorum_size(count, 1)
+
+
+def test_without_witnesses_there_is_a_quorum_for_nobody_by_mistake():
+    with pytest.raises(PolicyError):
+        witnessed_by(Log(LOG), (), 0)
+    with pytest.raises(PolicyError, match="no witnesses"):
+        quorum_size(0, 0)
 
 
 # --- which notes are believed
@@ -350,4 +454,4 @@ def test_a_log_speaks_for_its_own_origin_only():
 
 def test_without_a_quorum_the_log_s_signature_is_enough():
     assert Policy((Log(LOG),), POLICY.witnesses, (), NO_QUORUM).open(NOTE) == HEAD
-    assert witnessed_by(Log(LOG), (), 0).open(NOTE + cosigned("A")) == HEAD
+    assert unwitnessed(Log(LOG)).open(NOTE + cosigned("A")) == HEAD

@@ -36,7 +36,7 @@ from consent.storage import Database
 from consent.witnesses import Witnesses
 from crypto.keys import SigningKey, load_signing_key
 from crypto.notes import Verifier
-from crypto.policies import Log, witnessed_by
+from crypto.policies import Log, unwitnessed
 from crypto.witnessing import WitnessRefusal
 
 _LARGEST_BATCH = 5
@@ -196,7 +196,7 @@ def lives(database: Database, key: Path, kills: int, most: int, seed: int) -> li
 
 def _opened(location: Path | str, key: SigningKey) -> Logbook:
     """A log without witnesses, and without the 0.1 s that an HTTP client takes to be made."""
-    policy = witnessed_by(Log(Verifier(ORIGIN, key.public)), (), 0)
+    policy = unwitnessed(Log(Verifier(ORIGIN, key.public)))
     database, log = Database(location), AuditLog(ORIGIN, key, policy, now)
     return Logbook(database, log, Sequencer(database, log, Witnesses(policy, ())))
 

@@ -21,7 +21,7 @@ from consent.storage import Database
 from consent.witnesses import Witnesses
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
-from crypto.policies import Log, Policy, witnessed_by
+from crypto.policies import Log, Policy, unwitnessed
 
 ORIGIN = "log.test/one"
 _numbers = itertools.count()
@@ -42,7 +42,7 @@ class Logbook:
         clock: Callable[[], datetime] = now,
     ) -> Logbook:
         key = key or SigningKey.generate()
-        policy = policy or witnessed_by(Log(Verifier(ORIGIN, key.public)), (), 0)
+        policy = policy or unwitnessed(Log(Verifier(ORIGIN, key.public)))
         log = AuditLog(ORIGIN, key, policy, clock)
         return cls(database, log, Sequencer(database, log, Witnesses.of(policy)))
 

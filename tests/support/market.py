@@ -49,9 +49,11 @@ from consent.schema import now
 from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
 from crypto.keys import RecipientKey, SigningKey, b64
 from crypto.notes import Verifier
-from crypto.policies import Log, witnessed_by
+from crypto.policies import Log, unwitnessed
 
 LENDERS = ("aspen", "birch", "cedar")
+COUNTS = {"count_epsilon": 10.0}
+"""What is set aside for counts of people where a test says nothing about budgets."""
 TEXTS = {"en": "May we train a model with your data?", "zh": "我们可以用您的数据训练模型吗？"}
 MECHANISM = small_plan(lenders=2)
 _UNLIMITED = {"per_second": 1e6, "burst": 10**9}
@@ -327,10 +329,10 @@ def open_market(
         parties.append(
             Party(id=name, name=name, role=role, signing_key=keys[name].public.text, recipient_key=recipient)
         )
-    log = witnessed_by(Log(Verifier("market.test/log", log_key.public)), (), 0)
+    log = unwitnessed(Log(Verifier("market.test/log", log_key.public)))
     consortium = Consortium(
-        name="market", parties=tuple(parties), log_policy=log.text, cover_rate=cover_rate,
-        **({"max_epsilon": 100.0, "max_delta": 1e-5} | policy),
+        name="market", parties=tuple(parties), log_policy=log.text, unwitnessed=True, cover_rate=cover_rate,
+        **({"max_epsilon": 100.0, "max_delta": 1e-5, **({} if "max_epsilon" in policy else COUNTS)} | policy),
     )  # fmt: skip
     found(home, consortium, url)
     issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": public_jwks(SigningKey.generate())}

@@ -141,7 +141,7 @@ class Site:
                 leaves = [json.loads(leaf) for leaf in registry.log.leaves(session, 0, registry.log.size(session))]
         finally:
             registry.close()
-        numbers = [leaf["counts"]["rows"] for leaf in leaves]
+        numbers = [leaf["counts"]["attempts"] for leaf in leaves]
         assert all(numbers[index] == number for number, index in acknowledged.items())
         assert max(Counter(numbers).values(), default=0) <= 1
         assert (found.entries, found.integrated) == (len(numbers),) * 2
@@ -182,7 +182,7 @@ class Load:
         while not self._stop.is_set():
             number = next(self._numbers)
             try:
-                [index] = client.append([{"type": "use.read", "to": ["auditor"], "counts": {"rows": number}}])
+                [index] = client.append([{"type": "use.read", "to": ["auditor"], "counts": {"attempts": number}}])
                 self.acknowledged[number] = index
             except ConsentError as error:
                 assert error.status >= 500 or "make it again" in str(error), error

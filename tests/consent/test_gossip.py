@@ -1,0 +1,194 @@
+"""Two histories meet: a registry and dishonest witnesses convince two readers, who then hear the honest witnesses."""
+
+from __future__ import annotations
+
+import shutil
+from base64 import b64encode
+from pathlib import Path
+
+import httpx
+import pytest
+from support.house import serve
+
+from clients.witness import WITNESS_FOLDER, Witness, create_witness, origin_hash, witness_app
+from consent.errors import RegistryUnavailable, SplitView
+from consent.gossip import compare_heads
+from consent.log_client import HeadStore, LogClient
+from crypto.keys import SigningKey, replace_file
+from crypto.merkle import consistency_proof, leaf_hash, leaves_reader, tree_root
+from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
+from crypto.policies import Log, Policy, quorum_size, witnessed_by
+from crypto.policies import Witness as Asked
+from crypto.witnessing import AddCheckpoint
+from demo.services import free_port
+
+ORIGIN = "log.test/gossip"
+KEY = SigningKey.generate()
+LOG = Verifier(ORIGIN, KEY.public)
+NAMES = ("aspen", "birch", "cedar", "damson")
+COMMON = 3
+
+
+class History:
+    """One of the operator's trees, and what it says of it with the log's key."""
+
+    def __init__(self, branch: str) -> None:
+        shared = [leaf_hash(f"common {number}".encode()) for number in range(COMMON)]
+        self.hashes = shared + [leaf_hash(f"{branch} {number}".encode()) for number in range(9)]
+
+    def note(self, size: int) -> str:
+        return sign_checkpoint(Checkpoint(ORIGIN, size, tree_root(size, leaves_reader(self.hashes[:size]))), KEY)
+
+    def proof(self, old: int, new: int) -> list[bytes]:
+        return consistency_proof(old, new, leaves_reader(self.hashes[:new])) if old < new else []
+
+
+LEFT, RIGHT = History("left"), History("right")
+
+
+class Town:
+    """Real witnesses behind a real server, and an operator who asks whom it wants for what it wants."""
+
+    def __init__(self, root: Path, url: str, witnesses: dict[str, Witness], dishonest: int) -> None:
+        self.root, self.witnesses = root, witnesses
+        asked = [Asked(name, witness.key.public, f"{url}/{name}") for name, witness in witnesses.items()]
+        self.policy = witnessed_by(Log(LOG), asked, quorum_size(len(asked), dishonest))
+        self.reach = 12
+        """Entries of which the operator proves anything."""
+
+    def cosigned(self, history: History, size: int, *names: str) -> str:
+        note, lines = history.note(size), ""
+        for name in names:
+            latest = self.witnesses[name].latest(ORIGIN)
+            old = open_checkpoint(latest, LOG).size if latest else 0
+            proof = history.proof(old, size) if old else []
+            lines += self.witnesses[name].add_checkpoint(AddCheckpoint(old, tuple(proof), note).text.encode())
+        return note + lines
+
+    def set_back(self, name: str) -> None:
+        """From a copy of when only what both histories share had been seen."""
+        folder = self.root / name / WITNESS_FOLDER
+        shutil.rmtree(folder)
+        shutil.copytree(self.root / f"{name}.backup", folder)
+
+    def keep_copies(self) -> None:
+        for name in self.witnesses:
+            shutil.copytree(self.root / name / WITNESS_FOLDER, self.root / f"{name}.backup")
+
+    def reader(self, name: str, history: History, note: str) -> LogClient:
+        """Who is shown ``history`` and nothing else."""
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/checkpoint":
+                return httpx.Response(200, text=note)
+            old, new = (int(request.url.params[name]) for name in ("old", "new"))
+            if new > self.reach:
+                return httpx.Response(404, json={"detail": f"the log has no {new} entries yet", "type": "x:not-found"})
+            return httpx.Response(200, json={"proof": [b64encode(one).decode() for one in history.proof(old, new)]})
+
+        mounts = {"all://log.test": httpx.MockTransport(answer)}
+        client = httpx.Client(base_url="http://log.test", mounts=mounts)
+        return LogClient("http://log.test", self.policy, HeadStore(self.root / f"{name}.head"), client)
+
+
+@pytest.fixture(params=[3, 4])
+def town(request, tmp_path):
+    names = NAMES[: request.param]
+    for name in names:
+        (tmp_path / name).mkdir()
+        create_witness(tmp_path / name, f"{name}.example/witness")
+    witnesses = {name: Witness.open(tmp_path / name, LOG) for name in names}
+    with serve(witness_app(witnesses), free_port()) as url:
+        yield Town(tmp_path, url, witnesses, (len(names) - 1) // 3)
+
+
+def split(town: Town, left: int, right: int) -> tuple[LogClient, LogClient]:
+    """One more dishonest witness than the policy allows: set back, they cosign both. Two readers believe two heads."""
+    dishonest = NAMES[: (len(town.witnesses) - 1) // 3 + 1]
+    honest = [name for name in town.witnesses if name not in dishonest]
+    town.cosigned(LEFT, COMMON, *town.witnesses)
+    town.keep_copies()
+    one = town.cosigned(LEFT, left, *dishonest, *honest[:1])
+    for name in dishonest:
+        town.set_back(name)
+    other = town.cosigned(RIGHT, right, *dishonest, *honest[1:])
+    readers = town.reader("left", LEFT, one), town.reader("right", RIGHT, other)
+    assert [reader.head().size for reader in readers] == [left, right], "each has its quorum"
+    return readers
+
+
+def test_two_heads_of_one_size_prove_the_split_view_and_stop_both_readers(town):
+    for reader, name in zip(split(town, 6, 6), ("left", "right"), strict=True):
+        with pytest.raises(SplitView, match="signed two heads of 6 entries"):
+            compare_heads(reader, town.policy, reader.accepted_note())
+        kept = (town.root / f"{name}.split").read_text()
+        heads = [open_checkpoint(note, LOG) for note in notes_in(kept)]
+        assert len({head.root for head in heads}) == 2
+        assert {head.size for head in heads} == {6}
+        with pytest.raises(SplitView, match="until all parties have settled"):
+            reader.head()
+
+
+def notes_in(kept: str) -> list[str]:
+    first, _, second = kept.partition(f"\n{ORIGIN}\n")
+    return [first, f"{ORIGIN}\n{second}"]
+
+
+@pytest.mark.parametrize(("left", "right"), [(6, 7), (7, 6)])
+def test_heads_of_different_sizes_that_are_not_of_one_history_stop_both_readers(town, left, right):
+    for reader in split(town, left, right):
+        with pytest.raises(RegistryUnavailable, match="history was rewritten"):
+            compare_heads(reader, town.policy, reader.accepted_note())
+
+
+def test_a_registry_that_proves_nothing_beyond_what_it_shows_is_told_apart_from_one_that_is_away(town):
+    reader, _ = split(town, 6, 7)
+    town.reach = 6
+    with pytest.raises(SplitView, match="no 7 entries yet"):
+        compare_heads(reader, town.policy, reader.accepted_note())
+
+
+def test_honest_witnesses_at_different_sizes_agree(town):
+    names = list(town.witnesses)
+    note = town.cosigned(LEFT, 5, *names)
+    town.cosigned(LEFT, 8, names[0])
+    reader = town.reader("left", LEFT, note)
+    heard = compare_heads(reader, town.policy, reader.accepted_note())
+    assert (heard.agree, heard.silent) == (tuple(names), ())
+    assert not (town.root / "left.split").exists()
+
+
+def test_two_that_extend_the_reader_s_head_are_compared_with_each_other(town):
+    """A reader who lags behind is of both histories; the two ahead of it are not of one."""
+    names = list(town.witnesses)
+    note = town.cosigned(LEFT, COMMON, *names)
+    town.cosigned(LEFT, 6, names[0])
+    town.cosigned(RIGHT, 6, names[1])
+    reader = town.reader("left", LEFT, note)
+    reader.head()
+    with pytest.raises(SplitView, match="two heads of 6"):
+        compare_heads(reader, town.policy, reader.accepted_note())
+
+
+def test_a_witness_that_is_away_new_or_talks_nonsense_is_silent_and_stops_nobody(town):
+    names = list(town.witnesses)
+    note = town.cosigned(LEFT, 5, *names[1:])
+    forged = RIGHT.note(5).replace(ORIGIN, "log.test/other")
+    replace_file(town.root / names[1] / WITNESS_FOLDER / f"{origin_hash(ORIGIN)}.checkpoint", forged.encode())
+    moved = Policy(
+        town.policy.logs,
+        (*town.policy.witnesses[:2], Asked("away", town.policy.witnesses[2].key, f"http://127.0.0.1:{free_port()}")),
+        (),
+        "none",
+    )
+    reader = town.reader("left", LEFT, note)
+    heard = compare_heads(reader, moved, note)
+    assert (heard.agree, heard.silent) == ((names[0],), (names[1], "away"))
+
+
+def test_a_reader_who_is_shown_another_head_of_the_same_size_keeps_both(town):
+    """Without any witness to hear: what it accepted, and what it is shown now, are proof enough."""
+    one, other = split(town, 6, 6)
+    with pytest.raises(SplitView, match="signed two heads"):
+        one.accept_head(other.checkpoint_note())
+    assert (town.root / "left.split").exists()
