@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from credit.models import Kind
@@ -82,7 +83,16 @@ def plan_mechanism(
     )
 
 
-def spent(mechanism: Mechanism, releases: int) -> float:
-    """Epsilon of a person whose data are in the first ``releases`` releases, each attempted once."""
-    charges = [release.charge for release in mechanism.releases[:releases] if release.audience is Audience.TRAINING]
-    return epsilon_of(charges, mechanism.delta)
+def spent(mechanism: Mechanism, attempts: Sequence[int]) -> float:
+    """Epsilon of a person who was in every attempt of this campaign so far, on the side that paid most.
+
+    Args:
+        attempts: how often each release was asked for, the first release first. Each was charged: retries are releases.
+
+    Returns:
+        what the nodes' ledgers reserved, and never more than ``mechanism.epsilon``: an attempt that no node got to see
+        is counted here and charged to nobody, and nodes refuse what goes beyond the plan (``Campaign.why_not``).
+    """
+    asked = [release for release, times in zip(mechanism.releases, attempts, strict=False) for _ in range(times)]
+    sides = ([release.charge for release in asked if release.audience is audience] for audience in Audience)
+    return min(mechanism.epsilon, max(epsilon_of(charges, mechanism.delta) for charges in sides))

@@ -23,6 +23,7 @@ from consent.log_client import RESTART_PATIENCE_S
 from consent.schema import now
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
+from credit.planning import spent
 from credit.questions import Packed, arrays_to_bytes
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
@@ -157,7 +158,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     """Sign the model card, log it, and leave it beside the model; returns its hash."""
     binning = learner.embedding.binning
     folder = coordinator.folder(campaign.sha256)
-    lenders = load_releases(folder).releases[-1].lenders
+    kept = load_releases(folder)
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
@@ -166,8 +167,9 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         features=tuple(feature["name"] for feature in campaign.features["features"]),
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
-        lenders=lenders,
+        lenders=kept.releases[-1].lenders,
         epsilon=campaign.mechanism.epsilon,
+        epsilon_spent=spent(campaign.mechanism, kept.progress.attempts),
         delta=campaign.mechanism.delta,
         mechanism=campaign.mechanism.model_dump(mode="json"),
         releases=len(campaign.mechanism.releases),
