@@ -26,6 +26,7 @@ from consent.client import RegistryClient
 from consent.documents import Approval, Authorisation, Campaign, Rejection, Role, RosterCommitment
 from consent.entries import body_context, unpad
 from consent.errors import AuditFailed, ConsentError
+from consent.holdout import Draw
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
@@ -61,6 +62,7 @@ class _Use:
     """What is known of one campaign at some point of the log."""
 
     approved: set[str] = field(default_factory=set)
+    approvals: list[Approval] = field(default_factory=list)
     rejected: set[str] = field(default_factory=set)
     active: bool = False
     campaign: Campaign | None = None
@@ -148,6 +150,7 @@ class _Authority:
             approval = Approval.verify(token, self._consortium.party(leaf["actor"]).key)
             right = (approval.lender, approval.campaign_sha256) == (leaf["actor"], leaf["campaign"])
             self._require(right, "the approval is another lender's or for another campaign")
+            use.approvals.append(approval)
         use.approved.add(leaf["actor"])
 
     def _reject(self, index: int, leaf: dict[str, Any]) -> None:
@@ -205,6 +208,8 @@ class _Authority:
         same = {name: fields[name] for name in fields.keys() & leaf.keys()}
         agrees = same == {name: leaf[name] for name in same} and commitment.lender == leaf["actor"]
         self._require(agrees, "the sealed commitment says something else than its skeleton")
+        drawn = Draw.of(campaign, self._known(leaf).approvals).sha256
+        self._require(commitment.draw_sha256 == drawn, "who was held out was not drawn by the lots in the log")
         return commitment
 
 

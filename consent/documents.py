@@ -246,12 +246,6 @@ class Campaign(Document):
             return f"the campaign reserved {spare} attempts beyond the first of each release, and they are used up"
         return "" if self.within_budget(releases) else f"the budget of campaign {self.id!r} is spent"
 
-    def audience_of(self, pseudonym: str) -> Audience:
-        """Whether somebody is trained on or held out: the same in every release, unforeseeable before the campaign."""
-        drawn = hashlib.sha256(f"tahini/hold-out/v1 {self.sha256} {pseudonym}".encode()).digest()[:8]
-        held = int.from_bytes(drawn, "big") < self.mechanism.hold_out * 2.0**64
-        return Audience.HOLD_OUT if held else Audience.TRAINING
-
 
 class Approval(Document):
     """One lender's yes to one campaign, by hash."""
@@ -260,6 +254,8 @@ class Approval(Document):
 
     campaign_sha256: Sha256
     lender: Slug
+    lot: KeyText
+    """32 random bytes, base64url: this lender's part in drawing who is held out (``consent.holdout``)."""
     approved_at: Instant
 
 
@@ -270,6 +266,8 @@ class Rejection(Document):
 
     campaign_sha256: Sha256
     lender: Slug
+    reason: str = Field(default="", max_length=500)
+    """In the lender's words, for the coordinator and the auditor."""
     rejected_at: Instant
 
 
@@ -360,6 +358,8 @@ class RosterCommitment(Document):
     salt: str
     size: int
     masked_sensitive: int
+    draw_sha256: Sha256
+    """What decided who is held out (``consent.holdout.Draw``)."""
     noise_multiplier: float
     sampling_rate: float
     steps: int

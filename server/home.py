@@ -118,7 +118,7 @@ class KeptRelease:
 
 @dataclass(frozen=True)
 class Progressed:
-    """How often each release was asked for, and who was lost by then, written before it is: it may have been charged."""
+    """How often each release was asked for, and who was lost by then; written before it is: it may be charged."""
 
     attempts: tuple[int, ...] = ()
     lost: tuple[str, ...] = ()
