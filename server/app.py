@@ -36,6 +36,8 @@ from server.run import Answers, CampaignRun
 NODES_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 300.0
 POLL_S = 0.1
+SLOW_S = 5.0
+"""Whoever has not answered by then is named to the operator."""
 """Flower's own loop looks for replies every three seconds."""
 EXPECTED = (CampaignStopped, CoordinatorError, ConsentError, CryptoError, FeatureError, ModelError)
 
@@ -54,14 +56,19 @@ class FlowerFleet:
     """How many nodes will refuse, because their lenders rejected the campaign."""
     check: Callable[[], None] = lambda: None
     """Called while waiting; raises CampaignStopped when the operator wants to stop."""
+    tell: Emit = lambda _: None
+    """Told what is waited for."""
     _lenders: dict[int, str] = field(default_factory=dict, init=False)
     """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot contribute: it
     lacks the mask key. A release without the lender's contribution is lost, not wrong."""
 
     def _node_ids(self) -> list[int]:
-        deadline = time.monotonic() + NODES_TIMEOUT_S
+        deadline, seen = time.monotonic() + NODES_TIMEOUT_S, -1
         while len(ids := list(self.grid.get_node_ids())) < self.expected_nodes:
             self.check()
+            if len(ids) != seen:
+                seen = len(ids)
+                self.tell({"event": "waiting", "reason": f"nodes: {seen} of {self.expected_nodes} are connected"})
             if time.monotonic() > deadline:
                 raise CampaignStopped(
                     f"only {len(ids)} of {self.expected_nodes} nodes connected within {NODES_TIMEOUT_S:.0f} s"
@@ -70,11 +77,19 @@ class FlowerFleet:
         return ids
 
     def _ask(self, kind: str, nodes: Iterable[int], content: Callable[[], RecordDict]) -> Iterator[tuple[int, Message]]:
-        messages = [Message(content(), dst_node_id=node, message_type=kind) for node in nodes]
-        waiting = {str(found) for found in self.grid.push_messages(messages) if found}
-        deadline = time.monotonic() + self.answer_s
+        asked = list(nodes)
+        messages = [Message(content(), dst_node_id=node, message_type=kind) for node in asked]
+        pushed = zip(self.grid.push_messages(messages), asked, strict=False)
+        sent = {str(found): node for found, node in pushed if found}
+        waiting = set(sent)
+        began = time.monotonic()
+        deadline, told = began + self.answer_s, False
         while waiting and time.monotonic() < deadline:
             self.check()
+            if not told and time.monotonic() > began + SLOW_S:
+                told = True
+                who = sorted(self._lenders.get(sent[found], "a node") for found in waiting)
+                self.tell({"event": "waiting", "reason": f"the answer of {', '.join(who)}"})
             replies = list(self.grid.pull_messages(waiting))
             for reply in replies:
                 waiting.discard(reply.metadata.reply_to_message_id)

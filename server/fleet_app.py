@@ -54,7 +54,7 @@ def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
             if not known.active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
             taking_part = len(campaign.lenders) - len(rejected)
-            fleet = FlowerFleet(grid, taking_part, coordinator.settings.answer_s, len(rejected), check)
+            fleet = FlowerFleet(grid, taking_part, coordinator.settings.answer_s, len(rejected), check, emit)
             run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check(), rejected)
             card = release_card(coordinator, campaign, run.execute())
             write_state(folder, Stage.RELEASED)

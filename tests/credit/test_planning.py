@@ -95,9 +95,9 @@ def test_a_smaller_epsilon_or_delta_makes_every_release_noisier():
 
 @pytest.mark.parametrize(
     ("lenders", "bound", "spare", "threshold"),
-    [(2, 0, 0, 2), (3, 1, 0, 3), (4, 1, 1, 3), (6, 2, 1, 5), (9, 3, 1, 8), (30, 10, 1, 29)],
+    [(2, 0, 1, 2), (3, 1, 1, 3), (4, 1, 1, 3), (6, 2, 1, 5), (9, 3, 1, 8), (30, 10, 1, 29)],
 )
-def test_a_third_may_collude_and_one_may_be_lost_where_enough_are_left(lenders, bound, spare, threshold):
+def test_a_third_may_collude_and_one_attempt_is_spare_for_whoever_drops_out(lenders, bound, spare, threshold):
     plan = plan_mechanism(Budget(1.0, 1e-5), "scorecard", lenders)
     assert (plan.collusion_bound, plan.spare_attempts, plan.threshold) == (bound, spare, threshold)
 
