@@ -208,7 +208,9 @@ class _Authority:
         same = {name: fields[name] for name in fields.keys() & leaf.keys()}
         agrees = same == {name: leaf[name] for name in same} and commitment.lender == leaf["actor"]
         self._require(agrees, "the sealed commitment says something else than its skeleton")
-        drawn = Draw.of(campaign, self._known(leaf).approvals).sha256
+        approvals = self._known(leaf).approvals
+        lots = any(one.lot for one in approvals)  # campaigns of version 0.5 have none at all
+        drawn = Draw.of(campaign, approvals).sha256 if lots else None
         self._require(commitment.draw_sha256 == drawn, "who was held out was not drawn by the lots in the log")
         return commitment
 

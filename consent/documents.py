@@ -254,8 +254,9 @@ class Approval(Document):
 
     campaign_sha256: Sha256
     lender: Slug
-    lot: KeyText
-    """32 random bytes, base64url: this lender's part in drawing who is held out (``consent.holdout``)."""
+    lot: KeyText | None = None
+    """32 random bytes, base64url: this lender's part in drawing who is held out (``consent.holdout``). Approvals of
+    version 0.5 have none: they stay in the log, and nothing is drawn or approved by them any more."""
     approved_at: Instant
 
 
@@ -358,8 +359,8 @@ class RosterCommitment(Document):
     salt: str
     size: int
     masked_sensitive: int
-    draw_sha256: Sha256
-    """What decided who is held out (``consent.holdout.Draw``)."""
+    draw_sha256: Sha256 | None = None
+    """What decided who is held out (``consent.holdout.Draw``); none before there were lots."""
     noise_multiplier: float
     sampling_rate: float
     steps: int

@@ -34,7 +34,7 @@ class Draw:
     @classmethod
     def of(cls, campaign: Campaign, approvals: Iterable[Approval]) -> Draw:
         """From verified approvals; raises SignatureError unless there is one of each lender, for this campaign."""
-        lots = {one.lender: one.lot for one in approvals if one.campaign_sha256 == campaign.sha256}
+        lots = {one.lender: one.lot for one in approvals if one.lot and one.campaign_sha256 == campaign.sha256}
         if missing := sorted(set(campaign.lenders) - set(lots)):
             raise SignatureError(f"who is held out cannot be drawn without the lot of {', '.join(missing)}")
         contributed = {lender: lots[lender] for lender in campaign.lenders}

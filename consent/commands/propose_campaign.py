@@ -103,6 +103,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
         raise NotAllowed("the approval names another lender or another campaign")
+    if approval.lot is None:
+        raise NotAllowed("the approval has no lot to draw by who is held out; the node is of an earlier version")
     moment = registry.clock()
     with registry.write() as session:
         campaign, row = load_campaign(registry, session, sha256)

@@ -12,7 +12,7 @@ from clients.node import approve
 from clients.source import LoanBook
 from consent.audit import verify_log
 from consent.client import RegistryClient
-from consent.documents import Approval, Campaign, ReleaseRequest
+from consent.documents import Approval, Campaign, ReleaseRequest, RosterCommitment
 from consent.errors import AuditFailed, ConsentError
 from consent.holdout import Draw, verified_approvals
 from consent.schema import now
@@ -141,8 +141,30 @@ def test_a_node_that_drew_by_other_lots_is_found(house, monkeypatch):
         audited(house)
 
 
-def test_an_approval_of_an_earlier_version_without_a_lot_is_none():
-    said = {"campaign_sha256": "0" * 64, "lender": "aspen", "approved_at": "2026-01-01T00:00:00Z"}
-    key = SigningKey.generate()
-    with pytest.raises(SignatureError, match="lot"):
-        Approval.verify(sign_document(Approval.typ, said, key), key.public)
+def test_an_approval_without_a_lot_is_read_and_neither_accepted_nor_drawn_by(house):
+    """Those of earlier versions stay in the log, where the auditor goes on verifying them."""
+    house.propose(house.make_campaign())
+    said = {"campaign_sha256": house.campaign.sha256, "lender": "aspen", "approved_at": "2026-01-01T00:00:00Z"}
+    key = house.node().key
+    old = Approval.verify(sign_document(Approval.typ, said, key), key.public)
+    with pytest.raises(ConsentError, match="no lot"):
+        house.client().approve(old, key)
+    with pytest.raises(SignatureError, match="without the lot of aspen"):
+        Draw.of(house.campaign, [old, *approvals(house.campaign)[1:]])
+
+
+def test_a_history_from_before_there_were_lots_still_verifies(house, monkeypatch):
+    house.activate(plan={"hold_out": 0.3})
+    trained(house)
+    real = Approval.verify.__func__
+    monkeypatch.setattr(
+        "consent.audit.Approval.verify", lambda *args: real(Approval, *args).model_copy(update={"lot": None})
+    )
+    with pytest.raises(AuditFailed, match="not drawn by the lots"):
+        audited(house)
+    commitment = RosterCommitment.verify.__func__
+    monkeypatch.setattr(
+        "consent.audit.RosterCommitment.verify",
+        lambda *args: commitment(RosterCommitment, *args).model_copy(update={"draw_sha256": None}),
+    )
+    audited(house)
