@@ -185,6 +185,7 @@ def offered(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Pr
             "answer": "rejected" if node.lender in one.rejected_by else
             "approved" if node.lender in one.approved_by else "none",
             "active": one.active,
+            "rejected_by": one.rejected_by,
             "expires_at": one.campaign.expires_at.isoformat(),
         }
         for one in known
@@ -194,7 +195,10 @@ def offered(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Pr
         return
     for one in found:
         expired = datetime.fromisoformat(str(one["expires_at"])) <= now()
-        stands = one["answer"] if one["answer"] != "none" else "expired" if expired else "waits for your answer"
+        stands = str(one["answer"])
+        if stands == "none":
+            noes = f"rejected by {', '.join(one['rejected_by'])}" if one["rejected_by"] else ""
+            stands = noes or ("expired" if expired else "waits for your answer")
         typer.echo(f"{str(one['campaign'])[:12]}  {one['id']:<20} {stands}  {one['title']}")
     if not found:
         typer.echo(f"no campaign was proposed to {node.lender!r} yet")

@@ -134,7 +134,7 @@ def warning(campaign: Campaign) -> str:
     if lenders - 1 >= plan.threshold:
         return "no attempt is spare: a lender that drops out during a release stops the campaign for good"
     again = (
-        f"it goes on when that lender is back, with tahini campaign resume, {plan.spare_attempts} times at most"
+        f"it goes on when that lender is back, with tahini campaign resume ({plan.spare_attempts} spare attempts)"
         if plan.spare_attempts
         else "and no attempt is spare, so for good"
     )

@@ -163,6 +163,6 @@ class CampaignRun:
             )
             if len(mask_keys) < self.campaign.mechanism.threshold:
                 raise CampaignStopped(
-                    f"release {number} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders are "
-                    f"fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
+                    f"release {number + 1} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders "
+                    f"are fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
                 )

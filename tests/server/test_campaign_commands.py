@@ -165,6 +165,8 @@ def test_what_was_offered_to_a_lender_is_listed_with_its_answer(desk):
     found = json.loads(desk.lender("offered", "aspen", "--json"))
     assert [(one["campaign"], one["answer"]) for one in found] == [(first, "none")]
     assert second not in json.dumps(found)
+    desk.lender("reject", "cedar", second, "--reason", "no")
+    assert "rejected by cedar" in desk.lender("offered", "birch")
 
 
 # --- waiting, rejecting, going on without
