@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -193,12 +192,12 @@ def offered(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Pr
     if as_json:
         say(found, as_json)
         return
-    for one in found:
-        expired = datetime.fromisoformat(str(one["expires_at"])) <= now()
-        stands = str(one["answer"])
-        if stands == "none":
-            noes = f"rejected by {', '.join(one['rejected_by'])}" if one["rejected_by"] else ""
-            stands = noes or ("expired" if expired else "waits for your answer")
-        typer.echo(f"{str(one['campaign'])[:12]}  {one['id']:<20} {stands}  {one['title']}")
+    for one, told in zip(known, found, strict=True):
+        stands = str(told["answer"])
+        if stands == "none" and one.rejected_by:
+            stands = f"rejected by {', '.join(one.rejected_by)}"
+        elif stands == "none":
+            stands = "expired" if one.campaign.expires_at <= now() else "waits for your answer"
+        typer.echo(f"{one.campaign.sha256[:12]}  {one.campaign.id:<20} {stands}  {one.campaign.title}")
     if not found:
         typer.echo(f"no campaign was proposed to {node.lender!r} yet")
