@@ -15,6 +15,7 @@ from clients.node import Node
 from clients.store import LedgerLine
 from consent.cli_support import refuse_in_one_sentence, say
 from consent.errors import ConsentError
+from consent.hashes import whole_hash
 from privacy.accounting import epsilon_of, rho_of
 from privacy.charges import Budget, Charge
 from privacy.filter import affordable
@@ -124,13 +125,10 @@ def explain(
     """Every attempt of one campaign: what it was for, its noise, its cost, and what it adds up to."""
     node = _node(home)
     lines = node.store.ledger()
-    named = {line.campaign for line in lines if line.campaign.startswith(campaign)}
-    if len(named) != 1:
-        known = ", ".join(sorted({line.campaign[:12] for line in lines})) or "none"
-        raise ConsentError(f"{len(named)} campaigns in this ledger begin with {campaign!r}; it knows: {known}")
+    sha256 = whole_hash(campaign, {line.campaign: "" for line in lines}, "in this ledger")
     so_far: dict[Audience, list[Charge]] = {side: [] for side in Audience}
     rows: list[dict[str, Any]] = []
-    for line in (line for line in lines if line.campaign in named):
+    for line in (line for line in lines if line.campaign == sha256):
         spent = so_far[_audience(line)]
         spent.append(line.charge)
         rows.append(
@@ -150,7 +148,7 @@ def explain(
             }
         )
     if as_json:
-        say({"campaign": named.pop(), "attempts": rows}, True)
+        say({"campaign": sha256, "attempts": rows}, True)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("release", "attempt", "kind", "noise", "rho", "epsilon so far", "people", "left the node"):

@@ -1,4 +1,4 @@
-"""``tahini campaign``, as a lender: review, approve, reject."""
+"""``tahini campaign``, as a lender: what was offered; review, approve, reject."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from clients.node import Node, approve, campaign_cost
 from consent.cli_support import refuse_in_one_sentence, say
 from consent.code import NODE_ROOMS, room_files
 from consent.documents import Campaign, Rejection
-from consent.errors import Conflict, ConsentError
+from consent.errors import Conflict, ConsentError, NotFound
+from consent.hashes import whole_hash
 from consent.schema import now
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
@@ -30,10 +31,7 @@ def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
     """The campaign at the registry whose hash begins so, and its token; raises ConsentError."""
     client = node.registry()
     try:
-        hashes = [sha256 for sha256 in client.campaigns() if sha256.startswith(begins)]
-        if len(hashes) != 1 or len(begins) < 6:
-            raise ConsentError(f"{len(hashes)} campaigns of this lender begin with {begins!r}; give more of the hash")
-        found = client.proposed(hashes[0])
+        found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
         return found.campaign, found.token
     finally:
         client.close()
@@ -55,10 +53,13 @@ def remember_code(node: Node) -> None:
     replace_file(node.home / CODE_FILE, buffer.getvalue())
 
 
+CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
+
+
 @app.command("approve", epilog="Examples: `tahini campaign approve 4f1c22 --home aspen` · `… --diff` · `… --yes`")
 @refuse_in_one_sentence
 def approve_(
-    campaign: Annotated[str, typer.Argument(help="The campaign's hash, or the first six or more of its characters.")],
+    campaign: CampaignHash,
     home: Home,
     diff: Annotated[bool, typer.Option("--diff", help="Show changed code line by line.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")] = False,
@@ -98,6 +99,8 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
         f"  model      {campaign.model} on {len(features)} features: {', '.join(f['name'] for f in features)}",
         f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at delta {mechanism.delta:g}",
         f"  releases   {len(mechanism.releases)}, and {mechanism.spare_attempts} spare attempts",
+        f"  noise      {_noise(campaign)}",
+        f"  held out   {mechanism.hold_out:.0%} of the people, drawn by every lender's lot",
         f"  collusion  {mechanism.collusion_bound} lenders may collude; at least {mechanism.threshold} take part",
         f"  bundle     {campaign.bundle_sha256 or 'none: simulation only'}",
     ]
@@ -110,25 +113,40 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
         typer.echo("\n".join(change.diff))
 
 
+def _noise(campaign: Campaign) -> str:
+    """The least and the most noise of each kind of release, as multiples of what one person can change."""
+    found: dict[str, list[float]] = {}
+    for release in campaign.mechanism.releases:
+        found.setdefault(release.kind, []).append(release.noise_multiplier)
+    told = [
+        f"{kind} {min(noise):.3g}" + (f" to {max(noise):.3g}" if max(noise) > min(noise) else "")
+        for kind, noise in found.items()
+    ]
+    return f"standard deviation in multiples of one person's most: {', '.join(told)}"
+
+
 @app.command(epilog="Example: `tahini campaign reject 4f1c22 --home aspen --reason 'the budget is too large'`")
 @refuse_in_one_sentence
 def reject(
-    campaign: Annotated[str, typer.Argument(help="The campaign's hash, or the first six or more of its characters.")],
+    campaign: CampaignHash,
     home: Home,
-    reason: Annotated[str, typer.Option(help="Why, for your own records.")],
+    reason: Annotated[str, typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most.")],
 ) -> None:
     """Do not take part, or no longer: from now on this node answers no release of it, approved or not."""
     try:
         node = Node.open(home)
-        approved = [path.name.partition(".")[0] for path in (node.home / "approved").glob(f"{campaign}*.approval.jws")]
-        sha256 = approved[0] if len(approved) == 1 else _campaign(node, campaign)[0].sha256
+        try:  # what it approved it can reject while the registry is away
+            sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
+        except NotFound:
+            sha256 = _campaign(node, campaign)[0].sha256
     except NodeError as error:
         raise ConsentError(str(error)) from error
+    rejection = Rejection(campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now())
     replace_file(node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode())
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
     client = node.registry()
     try:
-        client.reject(Rejection(campaign_sha256=sha256, lender=node.lender, rejected_at=now()), node.key)
+        client.reject(rejection, node.key)
     except ConsentError as error:
         if error.status != Conflict.status:  # it knew already: an answer was lost
             raise ConsentError(
@@ -136,4 +154,50 @@ def reject(
             ) from error
     finally:
         client.close()
-    typer.echo("the registry has it on the record, and authorises nothing more")
+    typer.echo("the registry has it on the record with your reason, and authorises nothing more")
+
+
+def _approved(node: Node) -> dict[str, str]:
+    """Hash and id of every campaign that this node's operator approved."""
+    tokens = (node.home / "approved").glob("*.campaign.jws")
+    return {path.name.partition(".")[0]: Campaign.claimed(path.read_text(encoding="utf-8")).id for path in tokens}
+
+
+@app.command(epilog="Example: `tahini campaign offered --home aspen`")
+@refuse_in_one_sentence
+def offered(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """Every campaign that was proposed to this lender, the newest last, and what it answered."""
+    try:
+        node = Node.open(home)
+    except NodeError as error:
+        raise ConsentError(str(error)) from error
+    client = node.registry()
+    try:
+        known = [client.proposed(sha256) for sha256 in client.campaigns()]
+    finally:
+        client.close()
+    found = [
+        {
+            "campaign": one.campaign.sha256,
+            "id": one.campaign.id,
+            "title": one.campaign.title,
+            "answer": "rejected" if node.lender in one.rejected_by else
+            "approved" if node.lender in one.approved_by else "none",
+            "active": one.active,
+            "rejected_by": one.rejected_by,
+            "expires_at": one.campaign.expires_at.isoformat(),
+        }
+        for one in known
+    ]  # fmt: skip
+    if as_json:
+        say(found, as_json)
+        return
+    for one, told in zip(known, found, strict=True):
+        stands = str(told["answer"])
+        if stands == "none" and one.rejected_by:
+            stands = f"rejected by {', '.join(one.rejected_by)}"
+        elif stands == "none":
+            stands = "expired" if one.campaign.expires_at <= now() else "waits for your answer"
+        typer.echo(f"{one.campaign.sha256[:12]}  {one.campaign.id:<20} {stands}  {one.campaign.title}")
+    if not found:
+        typer.echo(f"no campaign was proposed to {node.lender!r} yet")

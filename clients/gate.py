@@ -45,6 +45,7 @@ from consent.documents import (
 from consent.entries import body_context, pad
 from consent.errors import ConsentError
 from consent.gossip import compare_heads
+from consent.holdout import Draw, verified_approvals
 from consent.schema import now
 from consent.standing import Places
 from credit.features import FeatureRegistry, registry_from
@@ -93,7 +94,8 @@ class Gate:
 
         Raises:
             GateClosed: a rule failed, or nobody may be used. RegistryUnavailable: the registry or its log did not
-                answer with something that can be believed. NodeError: the ledger's disk did not take the reservation.
+                answer with something that can be believed. SignatureError: an approval is missing or forged.
+            NodeError: the ledger's disk did not take the reservation.
         """
         try:
             self._act_on_revocations()
@@ -123,9 +125,10 @@ class Gate:
                 places=places,
             )
         )
+        draw = Draw.of(self._campaign, verified_approvals(places.approvals, self._node.consortium))
         book = open_source(self._node.home)
         usable, sensitive = standing.usable(places)
-        number, roster, members = self._reserve(book, usable, request, charge, moment)
+        number, roster, members = self._reserve(book, usable, draw, request, charge, moment)
         commitment = RosterCommitment(
             campaign_sha256=self._campaign.sha256,
             lender=self._node.lender,
@@ -138,6 +141,7 @@ class Gate:
             salt=b64(roster.salt),
             size=roster.size,
             masked_sensitive=sum(name not in sensitive for name in members),
+            draw_sha256=draw.sha256,
             noise_multiplier=charge.noise_multiplier,
             sampling_rate=charge.sampling_rate,
             steps=charge.steps,
@@ -180,7 +184,7 @@ class Gate:
         return self._placed
 
     def _reserve(
-        self, book: Source, usable: Sequence[str], request: ReleaseRequest, charge: Charge, moment: datetime
+        self, book: Source, usable: Sequence[str], draw: Draw, request: ReleaseRequest, charge: Charge, moment: datetime
     ) -> tuple[int, Roster, list[str]]:
         """Charge everybody who is consented, in the book, of this release's audience and below the cap.
 
@@ -188,7 +192,7 @@ class Gate:
         """
         consenting = set(usable).intersection(book.people())
         wanted = self._campaign.mechanism.releases[request.release].audience
-        present = sorted(name for name in consenting if self._campaign.audience_of(name) is wanted)
+        present = sorted(name for name in consenting if draw.audience_of(name) is wanted)
         rosters: list[Roster] = []
 
         def commit_to(members: Sequence[str]) -> tuple[str, bytes]:

@@ -7,6 +7,7 @@ operator signed; ``log.head`` is the newest checkpoint seen. There is no key her
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -209,7 +210,9 @@ def approve(node: Node, campaign_token: str) -> Approval:
         raise NodeError(f"campaign {campaign.id!r} names {', '.join(sorted(strangers))} as a lender, which it is not")
     if node.lender not in campaign.lenders:
         raise NodeError(f"campaign {campaign.id!r} is not for {node.lender!r}")
-    approval = Approval(campaign_sha256=campaign.sha256, lender=node.lender, approved_at=now())
+    approval = Approval(
+        campaign_sha256=campaign.sha256, lender=node.lender, lot=secrets.token_urlsafe(32), approved_at=now()
+    )
     folder = node.home / "approved"
     (folder / f"{campaign.sha256}.campaign.jws").write_text(campaign_token)
     (folder / f"{campaign.sha256}.approval.jws").write_text(approval.sign(node.key))

@@ -5,6 +5,7 @@
 - ``states``      the consent state machine (pure); ``changes`` the fold over it
 - ``standing``    who may be used: codes, rules, signed states and places (pure)
 - ``authorising`` when a node may use data: rules (pure); ``revocations`` what recipients are told
+- ``holdout``     who is held out of training: drawn by every lender's lot (pure)
 - ``storage``     tables, migrations, transactions, the writer's lease
 - ``entries``     what stands in the log: skeletons and sealed bodies
 - ``log``         append, read and prove over those tables

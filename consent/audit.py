@@ -30,6 +30,7 @@ from consent.entries import body_context, day_of, unpad
 from consent.errors import AuditFailed, ConsentError
 from consent.gossip import compare_heads
 from consent.requests import CLOCK_SKEW
+from consent.holdout import Draw
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
@@ -66,6 +67,7 @@ class _Use:
     """What is known of one campaign at some point of the log."""
 
     approved: set[str] = field(default_factory=set)
+    approvals: list[Approval] = field(default_factory=list)
     rejected: set[str] = field(default_factory=set)
     active: bool = False
     campaign: Campaign | None = None
@@ -157,6 +159,7 @@ class _Authority:
             approval = Approval.verify(token, self._consortium.party(leaf["actor"]).key)
             right = (approval.lender, approval.campaign_sha256) == (leaf["actor"], leaf["campaign"])
             self._require(right, "the approval is another lender's or for another campaign")
+            use.approvals.append(approval)
         use.approved.add(leaf["actor"])
 
     def _reject(self, index: int, leaf: dict[str, Any]) -> None:
@@ -216,6 +219,10 @@ class _Authority:
         self._require(live, "the authorisation was not in force when the roster was committed")
         days = {(moment + skew).date().isoformat() for skew in (-CLOCK_SKEW, CLOCK_SKEW)}
         self._require(day_of(leaf) in days, "the roster was not committed on the day that the log says")
+        approvals = self._known(leaf).approvals
+        lots = any(one.lot for one in approvals)  # campaigns of version 0.5 have none at all
+        drawn = Draw.of(campaign, approvals).sha256 if lots else None
+        self._require(commitment.draw_sha256 == drawn, "who was held out was not drawn by the lots in the log")
         return commitment
 
 

@@ -248,7 +248,7 @@ class RegistryClient(LogClient):
     def proposed(self, sha256: str) -> Proposed:
         """The campaign with this hash, verified against the coordinator's key, and how lenders answered."""
         said = self._checked(self._send("GET", f"/v1/campaigns/{sha256}").json)
-        found = self._checked(lambda: Proposed.of(said, self.consortium.one(Role.COORDINATOR).key))
+        found = self._checked(lambda: Proposed.of(said, self.consortium))
         if found.campaign.sha256 != sha256:
             raise RegistryUnavailable("the consent registry answered with another campaign than was asked for")
         return found
@@ -257,13 +257,13 @@ class RegistryClient(LogClient):
         """The campaign, and whether it is active."""
         return (found := self.proposed(sha256)).campaign, found.active
 
-    def campaigns(self) -> list[str]:
-        """Hashes of the campaigns that the caller may see, in the order in which they were proposed."""
-        found: list[str] = []
+    def campaigns(self) -> dict[str, str]:
+        """Hash and id of the campaigns that the caller may see, in the order in which they were proposed."""
+        found: dict[str, str] = {}
         following: str | None = ""
         while following is not None:
             answer = self._send("GET", f"/v1/campaigns{following and f'?cursor={following}'}").json()
-            found += [str(item["sha256"]) for item in answer["items"]]
+            found |= {str(item["sha256"]): str(item["id"]) for item in answer["items"]}
             following = answer.get("next")
         return found
 

@@ -149,12 +149,6 @@ class Campaign(Document):
             return f"the campaign reserved {spare} attempts beyond the first of each release, and they are used up"
         return "" if self.within_budget(releases) else f"the budget of campaign {self.id!r} is spent"
 
-    def audience_of(self, pseudonym: str) -> Audience:
-        """Whether somebody is trained on or held out: the same in every release, unforeseeable before the campaign."""
-        drawn = hashlib.sha256(f"tahini/hold-out/v1 {self.sha256} {pseudonym}".encode()).digest()[:8]
-        held = int.from_bytes(drawn, "big") < self.mechanism.hold_out * 2.0**64
-        return Audience.HOLD_OUT if held else Audience.TRAINING
-
 
 class Approval(Document):
     """One lender's yes to one campaign, by hash."""
@@ -163,6 +157,9 @@ class Approval(Document):
 
     campaign_sha256: Sha256
     lender: Slug
+    lot: KeyText | None = None
+    """32 random bytes, base64url: this lender's part in drawing who is held out (``consent.holdout``). Approvals of
+    version 0.5 have none: they stay in the log, and nothing is drawn or approved by them any more."""
     approved_at: Instant
 
 
@@ -173,6 +170,8 @@ class Rejection(Document):
 
     campaign_sha256: Sha256
     lender: Slug
+    reason: str = Field(default="", max_length=500)
+    """In the lender's words, for the coordinator and the auditor."""
     rejected_at: Instant
 
 
@@ -263,6 +262,8 @@ class RosterCommitment(Document):
     salt: str
     size: int
     masked_sensitive: int
+    draw_sha256: Sha256 | None = None
+    """What decided who is held out (``consent.holdout.Draw``); none before there were lots."""
     noise_multiplier: float
     sampling_rate: float
     steps: int

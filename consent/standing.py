@@ -183,6 +183,8 @@ class Places(Document):
     """Packed bytes, one bit per borrower."""
     sensitive: str
     """The same, for sensitive data."""
+    approvals: tuple[str, ...] = ()
+    """Every lender's signed approval: what is drawn by who is held out (``consent.holdout``)."""
     issued_at: Instant
 
     def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:

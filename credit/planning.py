@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from credit.models import Kind
@@ -30,22 +31,24 @@ def plan_mechanism(
     Args:
         steps: releases of the descent; by default as many as the model needs.
         collusion_bound: lenders who may collude; by default a third.
-        spare_attempts: how often a release may be attempted again because a lender dropped out; each lender who may be
-            lost takes one. By default one, where enough lenders would be left.
+        spare_attempts: how often a release may be attempted again because a lender dropped out, among the rest where
+            enough are left, else when that lender is back. By default one.
         hold_out: share of people kept for the evaluation, who are trained on by nobody.
 
     Raises:
-        PrivacyError: the budget is too small. ValueError: fewer than two lenders would not collude.
+        PrivacyError: the budget is too small. ValueError: fewer than two lenders would not collude, or
+            there is nothing to plan.
     """
     descent = STEPS[model] if steps is None else steps
     bound = lenders // COLLUDING_SHARE if collusion_bound is None else collusion_bound
-    spare = int(lenders - bound > LEAST_HONEST) if spare_attempts is None else spare_attempts
+    spare = 1 if spare_attempts is None else spare_attempts
     honest = lenders - bound if kind == "distributed" else lenders
-    if honest < LEAST_HONEST or descent < 1 or spare < 0:
+    if bound < 0 or honest < LEAST_HONEST:
         raise ValueError(
-            f"no plan for {lenders} lenders, {bound} of them colluding, {descent} steps and {spare} spare attempts: "
-            f"at least {LEAST_HONEST} lenders must not collude"
+            f"no plan for {lenders} lenders of whom {bound} collude: at least {LEAST_HONEST} must not collude"
         )
+    if descent < 1 or spare < 0:
+        raise ValueError(f"no plan with {descent} steps and {spare} spare attempts")
     fixed_shares = SHARES | ({ReleaseKind.PAIRS: PAIRS_SHARE} if model == "gam" else {})
     of_each = fixed_shares | {ReleaseKind.GRADIENT: (1 - sum(fixed_shares.values())) / descent}
     reserve = 1 + spare * max(of_each.values())
@@ -82,7 +85,16 @@ def plan_mechanism(
     )
 
 
-def spent(mechanism: Mechanism, releases: int) -> float:
-    """Epsilon of a person whose data are in the first ``releases`` releases, each attempted once."""
-    charges = [release.charge for release in mechanism.releases[:releases] if release.audience is Audience.TRAINING]
-    return epsilon_of(charges, mechanism.delta)
+def spent(mechanism: Mechanism, attempts: Sequence[int]) -> float:
+    """Epsilon of a person who was in every attempt of this campaign so far, on the side that paid most.
+
+    Args:
+        attempts: how often each release was asked for, the first release first. Each was charged: retries are releases.
+
+    Returns:
+        what the nodes' ledgers reserved, and never more than ``mechanism.epsilon``: an attempt that no node got to see
+        is counted here and charged to nobody, and nodes refuse what goes beyond the plan (``Campaign.why_not``).
+    """
+    asked = [release for release, times in zip(mechanism.releases, attempts, strict=False) for _ in range(times)]
+    sides = ([release.charge for release in asked if release.audience is audience] for audience in Audience)
+    return min(mechanism.epsilon, max(epsilon_of(charges, mechanism.delta) for charges in sides))

@@ -21,6 +21,7 @@ from demo.borrowers import Borrower
 from demo.errors import DemoError
 from demo.outcome import Outcome, View
 from demo.references import pooled_probability, train_alone
+from server.home import load_releases
 
 ALONE_DRAWS = 3
 """A lender alone is trained this often, each time with fresh noise."""
@@ -75,9 +76,10 @@ def audit_log(outcome: Outcome, url: str, first_checkpoint: str, view: View) -> 
     audit = verify_log(auditor, first_checkpoint, founded.auditor_recipient)
     auditor.close()
     outcome.audit = audit
-    expected = len(outcome.campaign.lenders) * len(outcome.campaign.mechanism.releases)
-    if len(audit.commitments) != expected:
-        raise DemoError(f"the log holds {len(audit.commitments)} roster commitments, expected {expected}")
+    committed = {(one.leaf["release"], one.leaf["actor"]) for one in audit.commitments}
+    for number, kept in enumerate(load_releases(outcome.folder).releases):
+        if missing := [lender for lender in kept.lenders if (number, lender) not in committed]:
+            raise DemoError(f"the log holds no roster of {', '.join(missing)} for release {number}")
     sizes: dict[int, dict[str, int]] = {}
     for logged in audit.commitments:
         if logged.opened is not None:
@@ -97,7 +99,8 @@ def _seen_after(outcome: Outcome, audit: Audit) -> int:
         if commitment is None or commitment.release <= outcome.hold_after:
             continue
         store = Node.open(outcome.founded.node_home(commitment.lender)).store
-        number = next(n for n, r in store.releases(outcome.campaign.sha256) if r.release == commitment.release)
+        which = (commitment.release, commitment.attempt)
+        number = next(n for n, r in store.releases(outcome.campaign.sha256) if (r.release, r.attempt) == which)
         roster = Roster.of(store.members(number), unb64(commitment.salt))
         if roster.root.hex() != logged.leaf["root"]:
             raise DemoError(

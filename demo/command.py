@@ -93,6 +93,7 @@ def demo(
         _fail(DemoError("interrupted"), root)
     console.print()
     console.print(result_table(outcome))
+    console.print("Exact figures on people set aside: not private, for the demo only.", style="grey62")
     console.print()
     verified = outcome.audit.entries if outcome.audit else 0
     console.print(

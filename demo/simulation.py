@@ -32,7 +32,7 @@ def main() -> None:
         line = sys.stdin.readline()
         return dict(json.loads(line)) if line else {"command": "end"}
 
-    app = make_app(Coordinator.open(home), nodes, emit, receive)
+    app = make_app(Coordinator.open(home), emit, receive)
     backend: BackendConfig = {"client_resources": {"num_cpus": 1, "num_gpus": 0}}
     run_simulation(server_app=app, client_app=client_app, num_supernodes=nodes, backend_config=backend)
 

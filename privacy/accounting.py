@@ -17,14 +17,13 @@ from functools import lru_cache
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
-from privacy.charges import Budget, Charge, merge
+from privacy.charges import MAX_NOISE_MULTIPLIER, Budget, Charge, merge
 from privacy.errors import PrivacyError
 
 DISCRETISATION = 1e-3
 """Width of the privacy-loss grid. Coarser is faster and only ever more pessimistic (about 0.01% here)."""
 MARGIN = 1e-4
 """Added to the exact figure, relatively: noise is discrete and arithmetic is finite (far below this)."""
-MAX_NOISE_MULTIPLIER = 1e5
 HOPELESS = 1e4
 """Squared mu beyond which epsilon is in the thousands; not worth computing."""
 
@@ -101,8 +100,12 @@ def calibrate(budget: Budget, sampling_rate: float, steps: int, fixed: Iterable[
 def gaussian_multiplier(budget: Budget, share: float) -> float:
     """Noise multiplier of one Gaussian release that takes ``share`` of the budget.
 
-    Shares are of squared mu, which adds up exactly: a share s leaves 1 - s for the rest.
+    Shares are of squared mu, which adds up exactly: a share s leaves 1 - s for the rest. Raises PrivacyError for a
+    budget so small that the noise would be more than can be planned.
     """
     if not 0 < share <= 1:
         raise PrivacyError(f"a share of the budget lies in (0, 1], not {share}")
-    return calibrate(budget, 1.0, 1) / math.sqrt(share)
+    multiplier = calibrate(budget, 1.0, 1) / math.sqrt(share)
+    if multiplier > MAX_NOISE_MULTIPLIER:
+        raise PrivacyError(f"epsilon {budget.epsilon} is too small to be shared out among that many releases")
+    return multiplier

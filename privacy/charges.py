@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from privacy.errors import PrivacyError
 
-MIN_NOISE_MULTIPLIER = 0.1
+MIN_NOISE_MULTIPLIER, MAX_NOISE_MULTIPLIER = 0.1, 1e6
 MAX_STEPS = 100_000
-"""Beyond these limits a release protects nobody, and composing it would take hours."""
+"""Beyond these limits a release protects nobody, or tells nothing (and its noise would leave the ring that sums are
+made in), and composing it would take hours."""
 LEAST_CLIP, LARGEST_CLIP = 1e-3, 1e3
 """Clip norms far from where squares of norms would vanish or overflow."""
 
@@ -32,7 +33,7 @@ class Charge:
     steps: int = 1
 
     def __post_init__(self) -> None:
-        noise = MIN_NOISE_MULTIPLIER <= self.noise_multiplier < math.inf
+        noise = MIN_NOISE_MULTIPLIER <= self.noise_multiplier <= MAX_NOISE_MULTIPLIER
         if not (noise and 0 < self.sampling_rate <= 1 and 1 <= self.steps <= MAX_STEPS):
             raise PrivacyError(f"not a release that can be charged: {self}")
 

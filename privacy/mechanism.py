@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from privacy.accounting import epsilon_of
-from privacy.charges import LARGEST_CLIP, LEAST_CLIP, Charge
+from privacy.charges import LARGEST_CLIP, LEAST_CLIP, MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
 
 LEAST_HONEST = 2
 """A sum must have this many contributors who do not collude."""
@@ -49,7 +49,7 @@ class PlannedRelease(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ReleaseKind
-    noise_multiplier: float = Field(ge=0.1)
+    noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
     sampling_rate: float = Field(default=1.0, gt=0, le=1)
     steps: int = Field(default=1, ge=1, le=100_000)
 

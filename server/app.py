@@ -23,6 +23,7 @@ from consent.log_client import RESTART_PATIENCE_S
 from consent.schema import now
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
+from credit.planning import spent
 from credit.questions import Packed, arrays_to_bytes
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
@@ -35,6 +36,8 @@ from server.run import Answers, CampaignRun
 NODES_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 300.0
 POLL_S = 0.1
+SLOW_S = 5.0
+"""Whoever has not answered by then is named to the operator."""
 """Flower's own loop looks for replies every three seconds."""
 EXPECTED = (CampaignStopped, CoordinatorError, ConsentError, CryptoError, FeatureError, ModelError)
 
@@ -47,39 +50,54 @@ class FlowerFleet:
     """The campaign's nodes behind a Flower grid."""
 
     grid: Grid
-    expected_nodes: int
+    wanted: frozenset[str]
+    """The lenders without whose nodes nothing begins."""
     answer_s: float = ANSWER_TIMEOUT_S
-    rejecting: int = 0
-    """How many nodes will refuse, because their lenders rejected the campaign."""
+    others: int = 0
+    """How many more nodes may be connected, whose lenders take no part: they refuse, or are left alone."""
     check: Callable[[], None] = lambda: None
     """Called while waiting; raises CampaignStopped when the operator wants to stop."""
+    tell: Emit = lambda _: None
+    """Told what is waited for."""
     _lenders: dict[int, str] = field(default_factory=dict, init=False)
     """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot contribute: it
     lacks the mask key. A release without the lender's contribution is lost, not wrong."""
 
     def _node_ids(self) -> list[int]:
-        deadline = time.monotonic() + NODES_TIMEOUT_S
-        while len(ids := list(self.grid.get_node_ids())) < self.expected_nodes:
+        deadline, seen = time.monotonic() + NODES_TIMEOUT_S, -1
+        while len(ids := list(self.grid.get_node_ids())) < len(self.wanted):
             self.check()
+            if len(ids) != seen:
+                seen = len(ids)
+                self.tell({"event": "waiting", "reason": f"nodes: {seen} of {len(self.wanted)} are connected"})
             if time.monotonic() > deadline:
                 raise CampaignStopped(
-                    f"only {len(ids)} of {self.expected_nodes} nodes connected within {NODES_TIMEOUT_S:.0f} s"
+                    f"only {len(ids)} of {len(self.wanted)} nodes connected within {NODES_TIMEOUT_S:.0f} s"
                 )
             time.sleep(POLL_S)
         return ids
 
     def _ask(self, kind: str, nodes: Iterable[int], content: Callable[[], RecordDict]) -> Iterator[tuple[int, Message]]:
-        messages = [Message(content(), dst_node_id=node, message_type=kind) for node in nodes]
-        waiting = {str(found) for found in self.grid.push_messages(messages) if found}
-        deadline = time.monotonic() + self.answer_s
+        asked = list(nodes)
+        messages = [Message(content(), dst_node_id=node, message_type=kind) for node in asked]
+        pushed = zip(self.grid.push_messages(messages), asked, strict=False)
+        sent = {str(found): node for found, node in pushed if found}
+        waiting = set(sent)
+        began = time.monotonic()
+        deadline, told = began + self.answer_s, False
         while waiting and time.monotonic() < deadline:
             self.check()
             replies = list(self.grid.pull_messages(waiting))
             for reply in replies:
                 waiting.discard(reply.metadata.reply_to_message_id)
                 yield reply.metadata.src_node_id, reply
-            if not replies:
-                time.sleep(POLL_S)
+            if replies:
+                continue
+            if not told and time.monotonic() > began + SLOW_S:
+                told = True
+                who = sorted(self._lenders.get(sent[found], "a node") for found in waiting)
+                self.tell({"event": "waiting", "reason": f"the answer of {', '.join(who)}"})
+            time.sleep(POLL_S)
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
         """Asked again until everybody answers or time is up: a node that was just started again may miss a question.
@@ -90,12 +108,16 @@ class FlowerFleet:
         content = RecordDict({"request": ConfigRecord(asked)})  # type: ignore[arg-type]
         keys: dict[str, str] = {}
         refused: dict[int, str] = {}
-        deadline = time.monotonic() + NODES_TIMEOUT_S
-        while len(keys) < self.expected_nodes and time.monotonic() < deadline:
+        deadline, named = time.monotonic() + NODES_TIMEOUT_S, frozenset[str]()
+        while (missing := self.wanted - set(keys)) and time.monotonic() < deadline:
             silent = [node for node in self._node_ids() if node not in self._lenders and node not in refused]
-            if len(refused) > self.rejecting:
+            if len(refused) > self.others:
                 break
             if not silent:
+                if missing != named:
+                    named = missing
+                    self.tell({"event": "waiting", "reason": f"the node of {', '.join(sorted(missing))}"})
+                self.check()
                 time.sleep(POLL_S)
                 continue
             for node, reply in self._ask("query.join", silent, lambda: content):
@@ -110,9 +132,11 @@ class FlowerFleet:
                 if lender in keys:
                     raise CampaignStopped(f"two nodes say that they are {lender}'s")
                 self._lenders[node], keys[lender] = lender, str(answer.get("mask_key"))
-        if len(keys) < self.expected_nodes and refused:
-            raise CampaignStopped("; ".join(refused.values()))
-        return keys
+        if missing and refused:
+            raise CampaignStopped(
+                "; ".join([f"the node of {', '.join(sorted(missing))} is missing", *refused.values()])
+            )
+        return {lender: key for lender, key in keys.items() if lender in self.wanted}
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
         arrays = arrays_to_bytes(packed.arrays)
@@ -157,7 +181,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     """Sign the model card, log it, and leave it beside the model; returns its hash."""
     binning = learner.embedding.binning
     folder = coordinator.folder(campaign.sha256)
-    lenders = load_releases(folder).releases[-1].lenders
+    kept = load_releases(folder)
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
@@ -166,8 +190,9 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         features=tuple(feature["name"] for feature in campaign.features["features"]),
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
-        lenders=lenders,
+        lenders=kept.releases[-1].lenders,
         epsilon=campaign.mechanism.epsilon,
+        epsilon_spent=spent(campaign.mechanism, kept.progress.attempts),
         delta=campaign.mechanism.delta,
         mechanism=campaign.mechanism.model_dump(mode="json"),
         releases=len(campaign.mechanism.releases),
@@ -186,7 +211,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     return card.sha256
 
 
-def make_app(coordinator: Coordinator, nodes: int, emit: Emit, receive: Receive) -> ServerApp:
+def make_app(coordinator: Coordinator, emit: Emit, receive: Receive) -> ServerApp:
     """A ServerApp that waits for a launch command, runs that campaign, and says how it went."""
     server = ServerApp()
 
@@ -212,7 +237,8 @@ def make_app(coordinator: Coordinator, nodes: int, emit: Emit, receive: Receive)
                     emit({"event": "held", "release": number})
                     receive()
 
-            run = CampaignRun(coordinator, campaign, FlowerFleet(grid, nodes), emit, between_releases)
+            fleet = FlowerFleet(grid, frozenset(campaign.lenders))
+            run = CampaignRun(coordinator, campaign, fleet, emit, between_releases)
             card = release_card(coordinator, campaign, run.execute())
             emit({"event": "released", "card": card, "folder": str(coordinator.folder(campaign.sha256))})
         except EXPECTED as error:

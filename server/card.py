@@ -21,6 +21,9 @@ class ModelCard(Document):
     legal_basis: str
     lenders: tuple[str, ...]
     epsilon: float
+    """The most that the campaign could cost a person."""
+    epsilon_spent: float | None = None
+    """What a person who was in every attempt spent, retries included; absent in cards of version 0.5."""
     delta: float
     unit_of_privacy: Literal["person"] = "person"
     mechanism: dict[str, Any]
@@ -34,3 +37,7 @@ class ModelCard(Document):
         "Quality figures here are of the noisy sum over held-out people; their errors are those of the noise.",
     )
     released_at: Instant
+
+    def payload(self) -> dict[str, Any]:
+        found = super().payload()
+        return found if self.epsilon_spent is not None else {k: v for k, v in found.items() if k != "epsilon_spent"}

@@ -18,7 +18,7 @@ from consent.log_client import RESTART_PATIENCE_S
 from server.app import EXPECTED, FlowerFleet, release_card
 from server.desired import Stage, tell, wanted, write_state
 from server.errors import CampaignStopped
-from server.home import Coordinator
+from server.home import Coordinator, Progressed
 from server.run import CampaignRun
 
 HOME_VARIABLE = "TAHINI_COORDINATOR_HOME"
@@ -53,8 +53,9 @@ def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
             campaign, rejected = known.campaign, frozenset(known.rejected_by)
             if not known.active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
-            taking_part = len(campaign.lenders) - len(rejected)
-            fleet = FlowerFleet(grid, taking_part, coordinator.settings.answer_s, len(rejected), check)
+            wanted_ones = frozenset(campaign.lenders) - rejected - set(Progressed.read(folder).lost)
+            others = len(coordinator.consortium.lenders) - len(wanted_ones)
+            fleet = FlowerFleet(grid, wanted_ones, coordinator.settings.answer_s, others, check, emit)
             run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check(), rejected)
             card = release_card(coordinator, campaign, run.execute())
             write_state(folder, Stage.RELEASED)

@@ -26,6 +26,7 @@ from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, s
 from server.errors import CoordinatorError
 
 KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "executor.secret"
+MOST_ATTEMPTS = 100
 MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "progress.json"
 
 
@@ -117,21 +118,34 @@ class KeptRelease:
 
 @dataclass(frozen=True)
 class Progressed:
-    """How often a release was asked for, and who was lost by then, written before it is: it may have been charged."""
+    """How often each release was asked for, and who was lost by then; written before it is: it may be charged."""
 
-    release: int
-    attempts: int
-    lost: tuple[str, ...]
+    attempts: tuple[int, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> Progressed:
+        """Nothing was asked for without the file; raises CoordinatorError if it is damaged."""
+        try:
+            found = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
+            if isinstance(found, list):  # of version 0.5, which forgot earlier releases: the most is assumed of them
+                release, attempts, lost = found
+                found = {"attempts": [MOST_ATTEMPTS] * release + [attempts], "lost": lost}
+            return cls(tuple(map(int, found["attempts"])), tuple(map(str, found["lost"])))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CoordinatorError(f"{folder / PROGRESS_FILE} is damaged ({error})") from error
 
     def write(self, folder: Path) -> None:
-        replace_file(folder / PROGRESS_FILE, json.dumps([self.release, self.attempts, self.lost]).encode())
+        told = {"attempts": self.attempts, "lost": self.lost}
+        replace_file(folder / PROGRESS_FILE, json.dumps(told).encode())
 
 
 @dataclass(frozen=True)
 class KeptReleases:
     releases: tuple[KeptRelease, ...]
-    attempts_at_next: int
-    lost: tuple[str, ...]
+    progress: Progressed
 
 
 def save_release(folder: Path, number: int, total: NDArray[np.int64], lenders: Sequence[str]) -> None:
@@ -155,14 +169,8 @@ def load_release(folder: Path, number: int) -> KeptRelease | None:
 
 
 def load_releases(folder: Path) -> KeptReleases:
-    """Every release kept so far, and how often the one after them was asked for before the run was interrupted."""
+    """Every release kept so far, and how often each was asked for, the one under way too."""
     kept: list[KeptRelease] = []
     while (one := load_release(folder, len(kept))) is not None:
         kept.append(one)
-    try:
-        release, attempts, lost = json.loads((folder / PROGRESS_FILE).read_text())
-    except FileNotFoundError:
-        release, attempts, lost = 0, 0, []
-    except (OSError, ValueError) as error:
-        raise CoordinatorError(f"{folder / PROGRESS_FILE} is damaged ({error})") from error
-    return KeptReleases(tuple(kept), int(attempts) if release == len(kept) else 0, tuple(lost))
+    return KeptReleases(tuple(kept), Progressed.read(folder))

@@ -80,21 +80,21 @@ class CampaignRun:
         learner, done = learner_of(self.campaign), load_releases(folder)
         for kept in done.releases:
             learner.absorb(kept.total, kept.contributors)
-        lost, attempts = set(done.lost) | self.rejected, done.attempts_at_next
+        lost, attempts = set(done.progress.lost) | self.rejected, list(done.progress.attempts)
         mask_keys = {} if learner.done else self._join(lost)
         while not learner.done:
             number = learner.released
             total, mask_keys = self._release(learner, mask_keys, attempts)
             learner.absorb(total, len(mask_keys))
             save_release(folder, number, total, sorted(mask_keys))
-            attempts = 0
             self.progress(
                 {
                     "event": "release",
                     "release": number,
                     "releases": len(plan),
                     "kind": plan[number].kind,
-                    "epsilon": spent(self.campaign.mechanism, number + 1),
+                    "attempts": attempts[number],
+                    "epsilon": spent(self.campaign.mechanism, attempts),
                 }
             )
             self.between_releases(number)
@@ -123,23 +123,24 @@ class CampaignRun:
         return tokens
 
     def _release(
-        self, learner: Learner, mask_keys: dict[str, str], attempts: int
+        self, learner: Learner, mask_keys: dict[str, str], attempts: list[int]
     ) -> tuple[NDArray[np.int64], dict[str, str]]:
-        """The total of one release, and the mask keys of those who contributed."""
+        """The total of one release, and the mask keys of those who contributed; counts on in ``attempts``."""
         number, packed = learner.released, learner.question().pack()
         folder = self.coordinator.folder(self.campaign.sha256)
+        attempts += [0] * (number + 1 - len(attempts))
         while True:
-            attempts += 1
-            Progressed(number, attempts, tuple(sorted(set(self.campaign.lenders) - set(mask_keys)))).write(folder)
+            attempts[number] += 1
+            Progressed(tuple(attempts), tuple(sorted(set(self.campaign.lenders) - set(mask_keys)))).write(folder)
             request = ReleaseRequest(
                 campaign_sha256=self.campaign.sha256,
                 release=number,
-                attempt=attempts,
+                attempt=attempts[number],
                 kind=self.campaign.mechanism.releases[number].kind,
                 parameters_sha256=packed.sha256,
                 mask_keys=mask_keys,
             )
-            with tracing.span("release", kind=request.kind, release=number, attempt=attempts):
+            with tracing.span("release", kind=request.kind, release=number, attempt=attempts[number]):
                 answers = self.fleet.release(request.sign(self.coordinator.key), packed, frozenset(mask_keys))
             size = learner.task().size
             whole = {name: w for name, w in answers.contributions.items() if name in mask_keys and w.shape == (size,)}
@@ -150,9 +151,18 @@ class CampaignRun:
             said |= answers.refusals
             why = "; ".join(said.get(lender, f"{lender} did not answer") for lender in gone)
             mask_keys = {lender: key for lender, key in mask_keys.items() if lender not in gone}
-            self.progress({"event": "lost", "release": number, "attempt": attempts, "lenders": gone, "reason": why})
+            self.progress(
+                {
+                    "event": "lost",
+                    "release": number,
+                    "attempt": attempts[number],
+                    "lenders": gone,
+                    "reason": why,
+                    "epsilon": spent(self.campaign.mechanism, attempts),
+                }
+            )
             if len(mask_keys) < self.campaign.mechanism.threshold:
                 raise CampaignStopped(
-                    f"release {number} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders are "
-                    f"fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
+                    f"release {number + 1} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders "
+                    f"are fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
                 )

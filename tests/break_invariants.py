@@ -453,6 +453,27 @@ BREAKS = (
         "stamp = leaf_time(newest).encode()",
         "tests/consent/test_log.py",
     ),
+    Break(
+        "4 every release is charged: what is shown leaves retries out",
+        "credit/planning.py",
+        "for _ in range(times)]",
+        "for _ in range(min(times, 1))]",
+        "tests/server/test_run.py",
+    ),
+    Break(
+        "5 the person: a node draws who is held out without every lender's lot",
+        "consent/holdout.py",
+        "if missing := sorted(set(campaign.lenders) - set(lots)):",
+        "if missing := []:",
+        "tests/consent/test_holdout.py",
+    ),
+    Break(
+        "5 the person: the auditor does not look what a node drew by",
+        "consent/audit.py",
+        "self._require(commitment.draw_sha256 == drawn,",
+        "self._require(True,",
+        "tests/consent/test_holdout.py",
+    ),
 )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
-from demo.borrowers import make_notice
+import pytest
+
+from demo.borrowers import best_guess, make_notice
+from demo.report import NOT_PRIVATE
 from server.card import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +26,45 @@ def test_the_notice_says_what_a_withdrawal_does_and_does_not_do():
     assert "stays in the model" in notice.texts["en"]
     assert "会留在模型中" in notice.texts["zh"]
     assert "epsilon 1 " in notice.texts["en"]
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 8.0])
+def test_the_notice_states_what_somebody_who_guesses_can_gain(epsilon):
+    """Not "nobody can tell": the odds can move by a factor e^epsilon, and the lender knows."""
+    texts = make_notice(["aspen", "birch"], epsilon).texts
+    best = 100 * math.exp(epsilon) / (1 + math.exp(epsilon))
+    assert best <= best_guess(epsilon) <= best + 0.0101
+    for text in texts.values():
+        assert f"{best_guess(epsilon):g}" in text and f"{epsilon:g}" in text and "0.00001" in text
+    assert "Your lender knows" in texts["en"] and "您的贷款机构知道" in texts["zh"]
+
+
+CLAIMS = {
+    r"nobody can tell|no one can tell|任何人都无法判断": "an epsilon bounds what can be told; it is not zero",
+    r"your data are not sent to anybody|您的数据不会发送给任何人": "codes and answers go to the registry",
+    r"stands? in one (lender's )?book once": "as far as identity numbers tell",
+    r"epsilon 1[^.]{0,60}everything that leaves": "the epsilon of a campaign is over its releases",
+    r"(perfect|complete|absolute)(ly)? (privacy|private|anonym)": "there is a figure for it",
+    r"fully (compliant|anonym)|合规认证": "nobody has certified it",
+}
+PUBLISHED = [ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md"), ROOT / "demo" / "report.html"]
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_nothing_we_publish_claims_more_than_is_true(claim):
+    said = {path.name: path.read_text(encoding="utf-8") for path in PUBLISHED}
+    said |= make_notice(["aspen", "birch"], 1.0).texts
+    said |= {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "consent" / "endpoints").glob("*.py")}
+    for where, text in said.items():
+        assert not re.search(claim, " ".join(text.split()), re.IGNORECASE), f"{where}: {CLAIMS[claim]}"
+
+
+def test_exact_figures_of_the_demo_are_marked_wherever_they_stand():
+    page = (ROOT / "demo" / "report.html").read_text(encoding="utf-8")
+    for heading in ("How good is it", "Who said yes", "Rosters, step by step", "The data and the mechanism"):
+        _, _, after = page.partition(f"<h2>{heading}</h2>")
+        assert "not private, for the demo only" in after[:200], heading
+    assert "not private, for the demo only" in NOT_PRIVATE["note"]
 
 
 def test_nothing_we_publish_claims_that_a_model_unlearns():

@@ -81,6 +81,17 @@ def test_every_metric_names_consortium_ceiling_and_each_lender(finished):
     assert report["auc"]["consortium"] > 0.6
 
 
+def test_every_exact_figure_is_marked_as_such_and_none_that_a_consortium_has(finished):
+    report = finished[2]
+    assert "not private, for the demo only" in report["not_private"]["note"]
+    for name in report["not_private"]["figures"]:
+        found = report
+        for part in name.split("."):
+            found = (found[0] if isinstance(found, list) else found)[part]
+    assert "evaluation" not in report["not_private"]["figures"]
+    assert "not private, for the demo only" in finished[1].stdout
+
+
 def test_rosters_shrink_by_exactly_those_who_withdrew(finished):
     report = finished[2]
     rounds = {r["round"]: sum(r["roster"].values()) for r in report["rounds"]}

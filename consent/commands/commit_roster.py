@@ -18,7 +18,7 @@ from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.documents import canonical_json
 from crypto.keys import unb64
-from privacy.charges import MIN_NOISE_MULTIPLIER, Charge
+from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
 from privacy.mechanism import ReleaseKind
 
 MAX_BODY_TEXT = 16_384
@@ -40,7 +40,7 @@ class CommitmentRequest(BaseModel):
     attempt: int = Field(ge=1, le=100)
     kind: ReleaseKind
     root: Sha256
-    noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER)
+    noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
     sampling_rate: float = Field(gt=0, le=1)
     steps: int = Field(ge=1, le=100_000)
     sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT), AfterValidator(_base64url)]

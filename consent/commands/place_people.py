@@ -32,6 +32,7 @@ from consent.storage.database import bulk_insert
 from consent.storage.tables import (
     EVENTS,
     SENSITIVITIES,
+    ApprovalRow,
     AssignmentRow,
     CampaignRow,
     CommitmentRow,
@@ -239,12 +240,15 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap, people = np.frombuffer(row.bitmap, dtype=np.uint8), read_roll(session, lender.id).people
         sensitive = np.frombuffer(row.sensitive, dtype=np.uint8)
+        of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
+        approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))
     places = Places(
         campaign_sha256=sha256,
         lender=lender.id,
         people=min(people, 8 * len(bitmap)),
         bitmap=packed(bitmap),
         sensitive=packed(sensitive),
+        approvals=approvals,
         issued_at=registry.clock(),
     )
     return places.sign(registry.signing_key)

@@ -13,12 +13,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consent.commands.place_people import place_people
-from consent.documents import Approval, Campaign, Party, Rejection
+from consent.documents import Approval, Campaign, Consortium, Party, Rejection, Role
 from consent.errors import Conflict, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from crypto.documents import canonical_json
-from crypto.keys import PublicKey
+from crypto.errors import SignatureError
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,22 @@ class Proposed:
     active: bool
     approved_by: tuple[str, ...]
     rejected_by: tuple[str, ...]
+    rejections: tuple[Rejection, ...] = ()
+    """Each signed by its lender; none of them for a lender, who is told who rejected and not why."""
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], coordinator: PublicKey) -> Proposed:
+    def of(cls, said: Mapping[str, Any], consortium: Consortium) -> Proposed:
         """From the registry's answer; raises SignatureError, KeyError, TypeError."""
         token = str(said["token"])
-        answered = (tuple(map(str, said[name])) for name in ("approved_by", "rejected_by"))
-        return cls(Campaign.verify(token, coordinator), token, bool(said["active"]), *answered)
+        campaign = Campaign.verify(token, consortium.one(Role.COORDINATOR).key)
+        yes, no = (tuple(map(str, said[name])) for name in ("approved_by", "rejected_by"))
+        noes = tuple(
+            Rejection.verify(str(one), consortium.party(Rejection.claimed(str(one)).lender).key)
+            for one in said["rejections"]
+        )
+        if any(one.campaign_sha256 != campaign.sha256 for one in noes):
+            raise SignatureError("a rejection is of another campaign")
+        return cls(campaign, token, bool(said["active"]), yes, no, noes)
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
@@ -94,6 +103,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
         raise NotAllowed("the approval names another lender or another campaign")
+    if approval.lot is None:
+        raise NotAllowed("the approval has no lot to draw by who is held out; the node is of an earlier version")
     moment = registry.clock()
     with registry.write() as session:
         campaign, row = load_campaign(registry, session, sha256)

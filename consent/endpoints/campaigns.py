@@ -120,14 +120,15 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
 
     @app.get("/v1/campaigns/{sha256}", responses=problems(404))
     def get_campaign(sha256: Sha256Path, caller: Anyone) -> dict[str, Any]:
-        """A campaign as its coordinator signed it, and who has approved or rejected it."""
+        """A campaign as its coordinator signed it, who has approved or rejected it, and (not to lenders) why."""
         with registry.database.read() as session:
             _, row = propose_campaign.load_campaign(registry, session, sha256)
             approved = session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
-            rejected = session.scalars(select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256))
+            noes = session.scalars(select(RejectionRow).where(RejectionRow.campaign_sha256 == sha256)).all()
             return {
                 "token": row.token, "active": row.activated_at is not None, "approved_by": sorted(approved),
-                "rejected_by": sorted(rejected),
+                "rejected_by": sorted(no.lender for no in noes),
+                "rejections": [] if caller.role is Role.LENDER else [no.token for no in noes],
             }  # fmt: skip
 
     @app.post("/v1/campaigns/{sha256}/approvals", status_code=201, responses=problems(404, 409))

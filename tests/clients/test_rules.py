@@ -43,7 +43,7 @@ def use() -> Use:
         code_sha256="a" * 64,
         moment=moment,
         campaign=campaign,
-        approval=Approval(campaign_sha256=sha, lender="aspen", approved_at=moment),
+        approval=Approval(campaign_sha256=sha, lender="aspen", lot="l" * 43, approved_at=moment),
         request=ReleaseRequest(
             campaign_sha256=sha, release=1, attempt=1, kind=ReleaseKind.GRAM, parameters_sha256="0" * 64, mask_keys={}
         ),

@@ -502,7 +502,7 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     person = house.borrowers["birch"][3]
     decision = Decision.claimed(person.first_answer(house.notice, True))
     campaign = house.campaign.model_copy(update={"id": "another"})
-    approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", approved_at=moment)
+    approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", lot="l" * 43, approved_at=moment)
     rejection = Rejection(campaign_sha256=house.campaign.sha256, lender="aspen", rejected_at=moment)
     notice = house.notice.model_copy(update={"version": 7})
     offer = SessionOffer(caller="aspen", audience="registry", ephemeral=Ephemeral().public)

@@ -95,21 +95,36 @@ def test_a_smaller_epsilon_or_delta_makes_every_release_noisier():
 
 @pytest.mark.parametrize(
     ("lenders", "bound", "spare", "threshold"),
-    [(2, 0, 0, 2), (3, 1, 0, 3), (4, 1, 1, 3), (6, 2, 1, 5), (9, 3, 1, 8), (30, 10, 1, 29)],
+    [(2, 0, 1, 2), (3, 1, 1, 3), (4, 1, 1, 3), (6, 2, 1, 5), (9, 3, 1, 8), (30, 10, 1, 29)],
 )
-def test_a_third_may_collude_and_one_may_be_lost_where_enough_are_left(lenders, bound, spare, threshold):
+def test_a_third_may_collude_and_one_attempt_is_spare_for_whoever_drops_out(lenders, bound, spare, threshold):
     plan = plan_mechanism(Budget(1.0, 1e-5), "scorecard", lenders)
     assert (plan.collusion_bound, plan.spare_attempts, plan.threshold) == (bound, spare, threshold)
 
 
 def test_what_is_spent_grows_to_the_whole_without_its_spare_attempts():
     plan = plan_mechanism(Budget(2.0, 1e-5), "scorecard", 9, spare_attempts=0, hold_out=0.2)
-    costs = [spent(plan, n) for n in range(len(plan.releases) + 1)]
+    costs = [spent(plan, [1] * n) for n in range(len(plan.releases) + 1)]
     assert costs[0] == 0
     assert all(a < b for a, b in pairwise(costs[:-1]))
-    assert costs[-1] == costs[-2] == epsilon_of(plan.charges(), 1e-5)  # the evaluation costs others
+    assert costs[-1] == pytest.approx(costs[-2], rel=1e-9)  # the evaluation costs others
+    assert costs[-1] == pytest.approx(epsilon_of(plan.charges(), 1e-5), rel=1e-9)
     spare = plan_mechanism(Budget(2.0, 1e-5), "scorecard", 9, spare_attempts=2)
-    assert spent(spare, len(spare.releases)) < 2.0 * 0.99
+    assert spent(spare, [1] * len(spare.releases)) < 2.0 * 0.99
+
+
+def test_what_is_spent_counts_every_attempt_of_either_audience_and_never_more_than_nodes_let_happen():
+    plan = plan_mechanism(Budget(1.0, 1e-5), "scorecard", 9, spare_attempts=1, hold_out=0.2)
+    once, charges = [1] * len(plan.releases), [release.charge for release in plan.releases]
+    *training, held = charges
+    assert spent(plan, once) == pytest.approx(epsilon_of(training, 1e-5), rel=1e-9)
+    for number in (0, 2, len(training) - 1):
+        again = [1 + (at == number) for at in range(len(plan.releases))]
+        truth = epsilon_of([*training, training[number]], 1e-5)
+        assert spent(plan, once) < spent(plan, again) == pytest.approx(truth, rel=1e-9)
+    again = [*once[:-1], 2]
+    assert spent(plan, once) < spent(plan, again) == pytest.approx(epsilon_of([held, held], 1e-5), rel=1e-9)
+    assert spent(plan, [9] * len(plan.releases)) == plan.epsilon, "the nodes refuse attempts that were not reserved"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from privacy.accounting import epsilon_of, rho_of
-from privacy.charges import LARGEST_CLIP, LEAST_CLIP, Charge
+from privacy.charges import LARGEST_CLIP, LEAST_CLIP, MAX_NOISE_MULTIPLIER, Charge
+from privacy.errors import PrivacyError
 from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
+from privacy.sums import NoisySum
 
 DELTA = 1e-5
 SUMS = [
@@ -155,6 +157,8 @@ def test_a_figure_out_of_range_is_refused(change):
         {"noise_multiplier": 0.0999},
         {"noise_multiplier": -5.0},
         {"noise_multiplier": math.inf},
+        {"noise_multiplier": MAX_NOISE_MULTIPLIER * 1.001},
+        {"noise_multiplier": 1e300},
         {"noise_multiplier": math.nan},
         {"sampling_rate": 0.0},
         {"sampling_rate": 1.1},
@@ -244,3 +248,12 @@ def test_training_attempted_again_never_costs_more_than_was_planned(histogram, t
     plan = mechanism(histogram, train, kind="local", spare_attempts=5)
     happened = [histogram.charge, train.charge, *[(histogram, train)[attempted].charge] * 5]
     assert epsilon_of(happened, DELTA) <= epsilon_of(plan.charges(), DELTA) * (1 + 1e-6)
+
+
+def test_the_most_noise_that_can_be_planned_stays_far_within_the_ring_of_sums():
+    """Of noise of 1e300 the sampler answers with the largest whole number: a constant, charged as if it were noise."""
+    for sensitivity in (LEAST_CLIP, 1.0, LARGEST_CLIP):
+        form = NoisySum(10_000, sensitivity, MAX_NOISE_MULTIPLIER, 1, unit=2.0**-24)
+        assert 8 * form.scale * 100 < 2**62, "a hundred lenders, eight standard deviations"
+    with pytest.raises(PrivacyError, match="not a release that can be charged"):
+        Charge(MAX_NOISE_MULTIPLIER * 1.001)

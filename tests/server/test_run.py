@@ -17,15 +17,17 @@ from consent.errors import Conflict
 from credit.errors import ModelError
 from credit.models import CreditModel
 from credit.questions import Question
+from crypto.documents import document_hash, unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey, b64
 from crypto.masks import unmask
+from privacy.accounting import epsilon_of
 from privacy.mechanism import ReleaseKind
 from privacy.sums import NoisySum
 from server.app import release_card
 from server.card import ModelCard
 from server.errors import CampaignStopped, CoordinatorError
-from server.home import MODEL_FILE, load_release
+from server.home import MODEL_FILE, load_release, load_releases
 from server.run import Answers, CampaignRun, learner_of
 
 P_VALUE = 1e-8
@@ -227,6 +229,53 @@ def test_a_release_is_attempted_again_among_the_rest_and_charged_twice(house):
     assert learner.done
     spent = house.node("cedar").store.spent([house.consenting("cedar")[0].pseudonym])
     assert len(next(iter(spent.values()))) == len(house.campaign.mechanism.releases) + 1
+
+
+@pytest.mark.parametrize(("at", "hold_out"), [(1, 0.0), (3, 0.0), (5, 0.3)])
+def test_the_epsilon_that_is_shown_is_what_the_ledgers_reserved_retries_included(house, at, hold_out):
+    """0.949 was shown and 1.000 spent, because retries were left out."""
+    campaign = house.activate(plan={"collusion_bound": 0, "spare_attempts": 1, "hold_out": hold_out})
+    events: list[dict] = []
+    learner = run(house, InMemoryFleet(house, leaving={at: {"birch"}}), events=events).execute()
+    store = house.node("cedar").store
+    of_each = store.spent(store.everybody()).values()
+    ledger = max(epsilon_of(charged, campaign.mechanism.delta) for charged in of_each)
+    shown = [e["epsilon"] for e in events if e["event"] == "release"]
+    assert shown[-1] == pytest.approx(ledger, rel=1e-12)
+    assert [e["attempts"] for e in events if e["event"] == "release"].count(2) == 1
+    (lost,) = (e for e in events if e["event"] == "lost")
+    assert shown[at - 1] <= lost["epsilon"] <= shown[at]
+    release_card(house.coordinator(), campaign, learner)
+    token = (house.coordinator().folder(campaign.sha256) / "model-card.jws").read_text()
+    card = ModelCard.verify(token, house.coordinator().key.public)
+    assert card.epsilon_spent == pytest.approx(ledger, rel=1e-12) and card.epsilon_spent <= card.epsilon
+
+
+def test_attempts_stay_counted_when_a_run_dies(house):
+    campaign = house.activate(**DROPOUTS)
+
+    class Silent(InMemoryFleet):
+        def release(self, token, packed, roster):
+            super().release(token, packed, roster)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(house, Silent(house)).execute()
+    events: list[dict] = []
+    run(house, events=events).execute()
+    charged = epsilon_of(house.node().store.spent([house.consenting()[9].pseudonym]).popitem()[1], 1e-5)
+    assert events[-1]["epsilon"] == pytest.approx(charged, rel=1e-12)
+    kept = load_releases(house.coordinator().folder(campaign.sha256)).progress
+    assert kept.attempts == (2, *[1] * (len(campaign.mechanism.releases) - 1))
+
+
+def test_a_card_of_an_earlier_version_keeps_its_hash(active):
+    learner = run(active).execute()
+    release_card(active.coordinator(), active.campaign, learner)
+    token = (active.coordinator().folder(active.campaign.sha256) / "model-card.jws").read_text()
+    said = unverified_payload(token)
+    del said["epsilon_spent"]
+    assert ModelCard.model_validate(said).sha256 == document_hash(said)
 
 
 def test_what_is_left_after_a_dropout_still_carries_the_whole_noise(house):
