@@ -20,6 +20,7 @@ ROOMS = {
     "coordinator": ("server.coordinator_cli", "Run the coordinator."),
     "node": ("clients.node_cli", "Run a lender's node."),
     "campaign": ("server.campaign_cli clients.campaign_cli", "Propose, approve and run campaigns."),
+    "model": ("clients.model_cli", "Fetch, verify and read the models of a lender's campaigns."),
     "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
     "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
     "budget": ("clients.budget_cli", "What campaigns cost a lender's borrowers, and what is left."),

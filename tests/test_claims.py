@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from consent.card import ModelCard
 from demo.borrowers import make_notice
-from server.card import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
 
