@@ -13,7 +13,10 @@ ROOMS = {
     "down": ("demo.down_cli", "Stop it."),
     "doctor": ("demo.doctor_cli", "Check everything that must be in order, and say what to do."),
     "registry": ("consent.cli", "Run the consent registry."),
-    "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),
+    "log": (
+        "consent.log_cli consent.log_reading_cli",
+        "Serve, append to, read, prove, verify and export an audit log.",
+    ),
     "keys": ("consent.keys_cli", "Make, show, rotate, back up and restore keys."),
     "party": ("consent.identity.party_cli", "List, rotate and revoke an institution's keys at the registry."),
     "issuer": ("consent.identity.cli", "Run an OIDC issuer for development."),

@@ -50,6 +50,8 @@ class Audit:
     first: Checkpoint
     by_type: dict[str, int]
     commitments: tuple[LoggedCommitment, ...]
+    note: str
+    """The checkpoint as it was signed, to be kept until the next time."""
 
     @property
     def entries(self) -> int:
@@ -223,7 +225,8 @@ def verify_log(
     """
     try:
         first = client.trust.open(first_note)
-        head = client.trust.open(client.checkpoint_note())
+        note = client.checkpoint_note()
+        head = client.trust.open(note)
         progress("checkpoint is signed by the log and cosigned by its witnesses")
         client.check_consistency(first, head)
         progress(f"the log of {head.size:,} entries extends the log of {first.size:,}")
@@ -242,7 +245,7 @@ def verify_log(
     by_type: dict[str, int] = {}
     for leaf in leaves:
         by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
-    return Audit(head, first, by_type, tuple(commitments))
+    return Audit(head, first, by_type, tuple(commitments), note)
 
 
 def _check_authority(
