@@ -26,6 +26,8 @@ ROOMS = {
     "model": ("clients.model_cli", "Fetch, verify and read the models of a lender's campaigns."),
     "names": ("consent.naming.cli", "Run the naming service, and rotate its keys."),
     "book": ("clients.book_cli", "Have a lender's people named, and renamed when the naming keys change."),
+    "borrowers": ("clients.borrowers_cli", "Enrol a lender's borrowers at the registry."),
+    "borrower": ("demo.borrower_cli", "Play a borrower of a workspace: read, answer, withdraw, verify receipts."),
     "budget": ("clients.budget_cli", "What campaigns cost a lender's borrowers, and what is left."),
     "privacy": ("demo.privacy_cli", "Attack the installed build with canaries."),
     "consents": ("clients.consents_cli", "Keep a lender's copy of its borrowers' consents in step."),
