@@ -77,8 +77,11 @@ def _player(context: typer.Context) -> Player:
 @contextmanager
 def _playing(context: typer.Context) -> Iterator[tuple[Player, httpx.Client]]:
     player = _player(context)
-    with player.http() as http:
+    http = player.http()
+    try:
         yield player, http
+    finally:
+        http.close()
 
 
 @app.command(epilog="Example: `tahini borrower --as lin notices --language zh`")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from credit.errors import FeatureError
 from credit.features import registry_from
+from credit.reference import reference
 
 GOOD = {"name": "late", "kind": "integer", "category": "repayment"}
 
@@ -28,3 +31,9 @@ def test_errors_name_the_feature(features, said):
     assert str(refusal.value).startswith(f"features.toml: {said}")
     assert str(refusal.value).count("feature '") <= 1
     assert "\n" not in str(refusal.value)
+
+
+def test_the_reference_page_is_what_the_code_says():
+    """Write it anew with: python -m credit.reference > docs/features.md"""
+    page = Path(__file__).resolve().parents[2] / "docs" / "features.md"
+    assert page.read_text(encoding="utf-8") == reference()
