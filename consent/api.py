@@ -16,6 +16,7 @@ from consent.access import Access
 from consent.endpoints.borrowers import borrower_routes
 from consent.endpoints.campaigns import campaign_routes
 from consent.endpoints.lenders import lender_routes
+from consent.endpoints.models import model_routes
 from consent.endpoints.notices import notice_routes
 from consent.identity.api import identity_routes
 from consent.identity.problems import install_problems
@@ -29,7 +30,9 @@ def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
     """The HTTP application over an open registry. ``started``: see :class:`consent.access.Access`."""
     access = Access(registry, started)
     outbox = Outbox(registry, load_inboxes(registry.home))
-    endpoints = (log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, identity_routes)
+    endpoints = (
+        log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, model_routes, identity_routes,
+    )  # fmt: skip
     routers = [routes(registry, access) for routes in endpoints]
     app = service("Tahini consent registry", registry, *routers, _delivering(outbox))
     install_problems(app)

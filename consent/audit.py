@@ -29,8 +29,8 @@ from consent.documents import Approval, Authorisation, Campaign, Rejection, Role
 from consent.entries import body_context, day_of, unpad
 from consent.errors import AuditFailed, ConsentError
 from consent.gossip import compare_heads
-from consent.requests import CLOCK_SKEW
 from consent.holdout import Draw
+from consent.requests import CLOCK_SKEW
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
@@ -56,6 +56,8 @@ class Audit:
     first: Checkpoint
     by_type: dict[str, int]
     commitments: tuple[LoggedCommitment, ...]
+    note: str
+    """The checkpoint as it was signed, to be kept until the next time."""
 
     @property
     def entries(self) -> int:
@@ -264,7 +266,7 @@ def verify_log(
     by_type: dict[str, int] = {}
     for leaf in leaves:
         by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
-    return Audit(head, first, by_type, tuple(commitments))
+    return Audit(head, first, by_type, tuple(commitments), note)
 
 
 def _check_authority(

@@ -44,7 +44,7 @@ from consent.schema import now
 from consent.sessions import ClientSession, SessionAnswer, SessionOffer
 from consent.standing import MOST_PEOPLE, ConsentState, HeldState, Places, codes_sha256, unpacked
 from crypto.errors import ProofError, SignatureError
-from crypto.keys import PublicKey, SigningKey, unb64
+from crypto.keys import PublicKey, SigningKey, b64, unb64
 from crypto.notes import InclusionProof, Trust
 from crypto.sessions import Ephemeral
 
@@ -393,8 +393,8 @@ class RegistryClient(LogClient):
         if {k: leaf.get(k) for k in expected} != expected or leaf["body"]["sha256"] != sealed:
             raise RegistryUnavailable("the log acknowledged another entry than the roster commitment that was sent")
 
-    def log_model(self, campaign_sha256: str, card_sha256: str, card: str) -> None:
-        body = {"card_sha256": card_sha256, "card": card}
+    def log_model(self, campaign_sha256: str, card_sha256: str, card: str, model: bytes) -> None:
+        body = {"card_sha256": card_sha256, "card": card, "model": b64(model)}
         leaf = self._acknowledged(self._send("POST", f"/v1/campaigns/{campaign_sha256}/model", body))
         if (leaf.get("type"), leaf.get("model_card")) != ("model.released", card_sha256):
             raise RegistryUnavailable("the log acknowledged another entry than the model card that was sent")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from consent.audit import open_body, verify_log
 from consent.cli_support import (
     Host,
     MetricsHost,
@@ -24,53 +22,25 @@ from consent.cli_support import (
     refuse_in_one_sentence,
     say,
 )
-from consent.client import RegistryClient, load_consortium
-from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries, opened_counts
-from consent.documents import Role
-from consent.errors import AuditFailed, Conflict, ConsentError
+from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
+from consent.errors import Conflict, ConsentError
 from consent.export import html_page, parse_day, processing_record
 from consent.founding import POLICY_FILE, REGISTRY_HOME, found_log
 from consent.fsck import check_log
-from consent.log_client import LogClient
-from crypto.errors import ProofError
-from crypto.keys import PublicKey, load_recipient_key, load_signing_key
-from crypto.notes import InclusionProof
-from crypto.policies import Policy
+from consent.log_reading import Anchors
+from consent.log_reading_cli import DEFAULT_URL, AsJson, Ca, ConsortiumFile, RegistryKey, Url
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Serve, append to, look at, prove, verify and export an audit log.",
     rich_markup_mode="markdown",
 )
-DEFAULT_URL = "http://127.0.0.1:8700"
 Home = Annotated[Path, typer.Option(help="The registry's home folder.", exists=True, file_okay=False)]
-Url = Annotated[str, typer.Option(help="The log's base URL.")]
-PolicyFile = Annotated[Path, typer.Option("--policy", help="The pinned trust policy (C2SP tlog-policy).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ConsortiumFile = Annotated[Path | None, typer.Option("--consortium", help="The pinned, signed consortium document.")]
-RegistryKey = Annotated[str | None, typer.Option("--registry-key", help="The registry's public key, or a file of it.")]
-AuditorHome = Annotated[Path | None, typer.Option("--auditor", help="The auditor's home folder.", file_okay=False)]
 
 
 @app.callback()
 def log() -> None:
     """The audit log: encrypted, witnessed, and checkable by any transparency-log client."""
-
-
-def _reader(url: str, policy: Path) -> LogClient:
-    return LogClient(url, Policy.parse(ask(policy.read_text, f"the policy {policy}")))
-
-
-def _member(
-    url: str, consortium: Path | None, registry_key: str | None, party: str | None, key: Path
-) -> RegistryClient:
-    """A client that signs as ``party``; as the auditor when none is named."""
-    if consortium is None or registry_key is None:
-        raise AuditFailed("this needs --consortium and --registry-key, as they were pinned")
-    pinned_key = Path(registry_key).read_text().strip() if Path(registry_key).is_file() else registry_key
-    pinned = load_consortium(consortium, PublicKey.from_text(pinned_key))
-    caller = pinned.party(party).id if party else pinned.one(Role.AUDITOR).id
-    return RegistryClient(url, pinned, caller, load_signing_key(key))
 
 
 @app.command(
@@ -148,6 +118,7 @@ def append(
     entries: Annotated[Path | None, typer.Option(help="Instead: a file of entries, one JSON object a line.")] = None,
     home: Annotated[Path | None, typer.Option(help="The registry's home: append here, as the registry.")] = None,
     url: Url = DEFAULT_URL,
+    ca: Ca = None,
     consortium: ConsortiumFile = None,
     registry_key: RegistryKey = None,
     party: Annotated[str | None, typer.Option(help="Who appends, over HTTP.")] = None,
@@ -170,7 +141,7 @@ def append(
     else:
         if party is None or key is None:
             raise ConsentError("say who appends: --home, or --party and --key with --consortium and --registry-key")
-        client = _member(url, consortium, registry_key, party, key)
+        client = Anchors(url, ca, consortium, registry_key).member(party, key)
         with progress("appending", len(new)) as done:
             for batch in batches:
                 indexes += client.append([entry.model_dump(mode="json", exclude_none=True) for entry in batch])
@@ -210,130 +181,6 @@ def _new_entries(
 
 def _pairs(items: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in (item.partition("=") for item in items or [])}
-
-
-@app.command(epilog="Example: `tahini log tail --policy mylog/log.policy --follow`")
-@refuse_in_one_sentence
-def tail(
-    policy: PolicyFile,
-    url: Url = DEFAULT_URL,
-    number: Annotated[int, typer.Option("--number", "-n", help="How many of the newest entries.", min=0)] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """The newest skeletons, each verified under the signed head. With --json one object a line."""
-    client = _reader(url, policy)
-    head = client.head()
-    at = max(0, head.size - number)
-    while True:
-        for index, leaf in enumerate(client.verified_leaves(head, at), at):
-            fields = json.loads(leaf)
-            if as_json:
-                typer.echo(json.dumps({"index": index, **fields}))
-            else:
-                rest = {k: v for k, v in fields.items() if k not in {"v", "type", "time", "actor", "body"}}
-                typer.echo(
-                    f"{index:>8}  {fields['time'][:19]}  {fields['type']:<20} {fields['actor']:<14} {rest or ''}"
-                )
-        at = head.size
-        if not follow:
-            return
-        while head.size == at:
-            time.sleep(0.5)
-            newer = client.head()
-            client.check_consistency(head, newer)
-            head = newer
-
-
-@app.command(epilog="Example: `tahini log show 12 --policy mylog/log.policy`")
-@refuse_in_one_sentence
-def show(
-    index: Annotated[int, typer.Argument(help="The entry's index.", min=0)],
-    policy: PolicyFile,
-    url: Url = DEFAULT_URL,
-    auditor: AuditorHome = None,
-    consortium: ConsortiumFile = None,
-    registry_key: RegistryKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """One entry, verified; with the auditor's home also what is sealed to it."""
-    reader = _reader(url, policy)
-    leaf, proof = reader.proved_leaf(index)
-    found: dict[str, Any] = {
-        "index": index,
-        "leaf": json.loads(leaf),
-        "under": reader.trust.open(proof.checkpoint_note).size,
-    }
-    if auditor is not None:
-        client = _member(url, consortium, registry_key, None, auditor / "auditor.key")
-        name = client.consortium.one(Role.AUDITOR).id
-        recipient = load_recipient_key(auditor / "auditor.recipient.key")
-        opened_body = open_body(client, name, recipient, found["leaf"], client.body(index))
-        counts, body = opened_counts(found["leaf"], opened_body)
-        found |= {**({"counts": counts} if counts else {}), "body": body.decode(errors="replace")}
-        client.close()
-    say(found if as_json else json.dumps(found, indent=2, ensure_ascii=False), as_json)
-
-
-@app.command(epilog="Example: `tahini log prove 12 --policy mylog/log.policy --out receipts`")
-@refuse_in_one_sentence
-def prove(
-    index: Annotated[int, typer.Argument(help="The entry's index.", min=0)],
-    policy: PolicyFile,
-    url: Url = DEFAULT_URL,
-    out: Annotated[Path, typer.Option(help="Folder for the leaf and its proof.", file_okay=False)] = Path(),
-    as_json: AsJson = False,
-) -> None:
-    """Fetch, verify and keep the offline proof of one entry (C2SP tlog-proof)."""
-    leaf, proof = _reader(url, policy).proved_leaf(index, wait=True)
-    out.mkdir(parents=True, exist_ok=True)
-    files = {"leaf": out / f"entry-{index}.json", "proof": out / f"entry-{index}.tlog-proof"}
-    files["leaf"].write_bytes(leaf)
-    files["proof"].write_text(proof.text)
-    named = {name: str(path) for name, path in files.items()}
-    say(named if as_json else f"proved; kept {named['leaf']} and {named['proof']}", as_json)
-
-
-@app.command(
-    epilog="Examples: `tahini log verify --auditor mylog/auditor --consortium mylog/consortium.jws --registry-key "
-    "mylog/registry.pub --since first.checkpoint`, or offline `tahini log verify --proof entry-12.tlog-proof --leaf "
-    "entry-12.json --policy mylog/log.policy`"
-)
-@refuse_in_one_sentence
-def verify(
-    url: Url = DEFAULT_URL,
-    auditor: AuditorHome = None,
-    consortium: ConsortiumFile = None,
-    registry_key: RegistryKey = None,
-    since: Annotated[Path | None, typer.Option(help="A checkpoint kept from earlier.", dir_okay=False)] = None,
-    proof: Annotated[Path | None, typer.Option(help="Offline: a .tlog-proof …", dir_okay=False)] = None,
-    leaf: Annotated[Path | None, typer.Option(help="… of this leaf …", dir_okay=False)] = None,
-    policy: Annotated[Path | None, typer.Option(help="… under this trust policy.", dir_okay=False)] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Verify the whole log from the outside, or one kept proof offline. Exit code 1 if anything is wrong."""
-    if proof is not None:
-        if leaf is None or policy is None:
-            raise ProofError("an offline proof is checked with --proof, --leaf and --policy")
-        parsed = InclusionProof.parse(ask(proof.read_text, f"the proof {proof}"))
-        trust = Policy.parse(ask(policy.read_text, f"the policy {policy}"))
-        head = parsed.verify(ask(leaf.read_bytes, f"the leaf {leaf}"), trust)
-        found = {"verified": True, "index": parsed.index, "size": head.size, "origin": head.origin}
-        say(found if as_json else f"verified: entry {parsed.index} of {head.size:,} in {head.origin}", as_json)
-        return
-    if auditor is None or since is None:
-        raise AuditFailed("the whole log is verified with --auditor, --consortium, --registry-key and --since")
-    client = _member(url, consortium, registry_key, None, auditor / "auditor.key")
-    recipient = load_recipient_key(auditor / "auditor.recipient.key")
-    audit = verify_log(
-        client,
-        ask(since.read_text, f"the checkpoint {since}"),
-        recipient,
-        lambda line: None if as_json else typer.echo(f"  ok  {line}"),
-    )
-    client.close()
-    found = {"verified": True, "entries": audit.entries, "by_type": audit.by_type}
-    say(found if as_json else f"verified {audit.entries:,} entries", as_json)
 
 
 @app.command(epilog="Example: `tahini log fsck --home mylog/registry`")

@@ -156,6 +156,10 @@ class LogClient:
                 continue
             raise _refusal(response)
 
+    def get(self, target: str) -> httpx.Response:
+        """What is served at ``target``, as it came: for callers that verify it themselves."""
+        return self._send("GET", target)
+
     def _checked(self, read: Callable[[], T]) -> T:
         """An answer that does not verify is the same as no answer."""
         try:

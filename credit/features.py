@@ -169,10 +169,22 @@ def registry_from(data: Any, where: str) -> FeatureRegistry:
     try:
         return FeatureRegistry.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        first = error.errors(include_url=False)[0]
         message = first["msg"].removeprefix("Value error, ")
+        place = "" if message.startswith("feature ") else _place(data, first["loc"])
         raise FeatureError(f"{where}: {place + ': ' if place else ''}{message}") from error
+
+
+def _place(data: Any, loc: Sequence[int | str]) -> str:
+    """Where in a registry something is wrong, in its author's words: a feature by its name, counted from 1 without."""
+    match loc:
+        case ["features", int(at), *rest]:
+            found = data["features"][at]
+            name = found.get("name") if isinstance(found, dict) else None
+            called = f"feature {name!r}" if isinstance(name, str) and name else f"the {at + 1}. feature"
+            return ", ".join([called, *(".".join(map(str, rest)) for _ in rest[:1])])
+        case _:
+            return ".".join(map(str, loc))
 
 
 def load_registry(path: Path) -> FeatureRegistry:

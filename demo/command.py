@@ -77,6 +77,7 @@ def demo(
 
     from demo.borrowers import make_notice  # heavy rooms are loaded only for a run that can start
     from demo.outcome import Settings
+    from demo.outside import verification_of_demo
     from demo.report import write_report
     from demo.story import run
     from demo.view import LiveView, result_table
@@ -103,6 +104,9 @@ def demo(
     )
     for label, path in (("report", html), ("figures", figures), *outcome.files.items()):
         console.print(f"  {label:<8} {path}", highlight=False, soft_wrap=True)
+    console.print("Verify the log yourself, from the outside:", highlight=False)
+    for line in verification_of_demo(root):
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
 
 
 def _checked(

@@ -22,6 +22,7 @@ import httpx
 
 from consent.documents import Notice
 from demo.borrowers import Borrower
+from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
@@ -89,6 +90,7 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: View, place: Pla
         database=place.database,
     )  # fmt: skip
     founded.connect(url, naming, f"{place.host}:{ports['superlink']}")
+    trust_issuer(root)
     authority = _certificates(founded, place.host)
     os.environ["SSL_CERT_FILE"] = str(authority)
     view.end(f"{len(founded.consortium.parties)} parties with keys, one certificate authority")

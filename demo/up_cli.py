@@ -16,6 +16,7 @@ from credit.errors import FeatureError
 from crypto.keys import read_secret
 from demo.errors import DemoError
 from demo.loans import default_loans, read_loans
+from demo.outside import verification
 from fleet.errors import FleetError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -75,6 +76,9 @@ def up(
         + "".join(f"  tahini campaign approve HASH --home {workspace}/lenders/{name}\n" for name in names)
         + f"  tahini campaign launch HASH --home {workspace}/coordinator\n"
         f"  tahini campaign watch HASH --home {workspace}/coordinator\n"
+        f"  tahini borrower --workspace {workspace} --as lin notices\n"
+        f"  tahini model fetch HASH --home {workspace}/lenders/{names[0]}\n"
+        f"  {verification(workspace)}\n"
         f"  tahini down --workspace {workspace}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip

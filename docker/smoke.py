@@ -34,7 +34,7 @@ MODULES = {
     "registry": "consent.api consent.workers consent.load consent.vault consent.export consent.keys_cli",
     "names": "consent.naming.service consent.naming.cli",
     "witness": "clients.witness clients.witness_cli",
-    "coordinator": "server.app server.home server.card flwr.server torch opacus",
+    "coordinator": "server.app server.home consent.card flwr.server torch opacus",
     "node": "clients.app clients.gate clients.source flwr.client clients.book_cli clients.consents_cli torch opacus",
 }
 TOO_MUCH = {

@@ -17,6 +17,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
 from consent import tracing
+from consent.card import ModelCard
 from consent.documents import Campaign
 from consent.errors import ConsentError
 from consent.log_client import RESTART_PATIENCE_S
@@ -28,7 +29,6 @@ from credit.questions import Packed, arrays_to_bytes
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.masks import Words
-from server.card import ModelCard
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import CARD_FILE, MODEL_FILE, Coordinator, load_releases
 from server.run import Answers, CampaignRun
@@ -182,11 +182,12 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     binning = learner.embedding.binning
     folder = coordinator.folder(campaign.sha256)
     kept = load_releases(folder)
+    model = (folder / MODEL_FILE).read_bytes()
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
         model=campaign.model,
-        model_sha256=hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest(),
+        model_sha256=hashlib.sha256(model).hexdigest(),
         features=tuple(feature["name"] for feature in campaign.features["features"]),
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
@@ -205,7 +206,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     replace_file(folder / CARD_FILE, token.encode())
     client = coordinator.registry(RESTART_PATIENCE_S)
     try:
-        client.log_model(campaign.sha256, card.sha256, token)
+        client.log_model(campaign.sha256, card.sha256, token, model)
     finally:
         client.close()
     return card.sha256

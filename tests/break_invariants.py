@@ -223,7 +223,7 @@ BREAKS = (
     ),
     Break(
         "9 say what is true: the card claims the borrower's data were removed",
-        "server/card.py",
+        "consent/card.py",
         "leaves bounded influence (the recorded epsilon) in this model.",
         "removes the borrower from this model.",
         "tests/test_claims.py",

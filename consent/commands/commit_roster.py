@@ -1,4 +1,4 @@
-"""Roster commitments: the log entry without which a node may not read a row. And the model card at the end."""
+"""Roster commitments: the log entry without which a node may not read a row."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent.commands.authorise import active_campaign
-from consent.commands.propose_campaign import load_campaign
 from consent.documents import Campaign, Party, Role
 from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
 from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
-from crypto.documents import canonical_json
 from crypto.keys import unb64
 from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
 from privacy.mechanism import ReleaseKind
 
 MAX_BODY_TEXT = 16_384
-MAX_CARD_TEXT = 262_144
 
 
 def _base64url(text: str) -> str:
@@ -109,15 +106,3 @@ def _require_budget(session: Session, campaign: Campaign, lender: Party, request
     )
     if reason := campaign.why_not((*releases, request.release)):
         raise Conflict(f"release {request.release} attempt {request.attempt}: {reason}")
-
-
-def log_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str) -> int:
-    """Log the signed model card of a campaign; returns the entry's index."""
-    with registry.write() as session:
-        campaign, _ = load_campaign(registry, session, campaign_sha256)
-        if campaign.coordinator != coordinator.id:
-            raise NotAllowed(f"campaign {campaign.id!r} is not {coordinator.id!r}'s")
-        public = {"campaign": campaign_sha256, "model_card": card_sha256}
-        body = canonical_json({"token": card})
-        entry = registry.sealed_to_auditor("model.released", coordinator.id, public, body)
-        return registry.log.append(session, [entry])

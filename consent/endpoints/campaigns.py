@@ -11,6 +11,7 @@ from sqlalchemy import select
 from consent.access import Access
 from consent.authorising import AuthorisationRequest
 from consent.commands import authorise, commit_roster, count_population, propose_campaign, revocations
+from consent.commands.release_model import MAX_CARD_TEXT, MAX_MODEL_TEXT, release_model
 from consent.cursors import cursor_of, position
 from consent.documents import Campaign, Party, Role
 from consent.endpoints import examples
@@ -40,10 +41,11 @@ from crypto.keys import b64
 
 
 class CardUpload(Body):
-    """A signed model card and its hash."""
+    """A signed model card, its hash, and the model that it names."""
 
     card_sha256: Sha256 = Field(examples=["0" * 64])
-    card: str = Field(max_length=commit_roster.MAX_CARD_TEXT, examples=["the signed card, as it is published"])
+    card: str = Field(max_length=MAX_CARD_TEXT, examples=["the signed card, as it is published"])
+    model: str = Field(max_length=MAX_MODEL_TEXT, examples=["the model's file, base64url without padding"])
 
 
 _BY_SHA256 = {"sha256": "$response.body#/sha256"}
@@ -196,11 +198,12 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         """Commit to a roster; answered when its inclusion in the log is proved. The same release commits once."""
         return proved(caller, command, lambda: commit_roster.commit_roster(registry, caller, sha256, body))
 
-    @app.post("/v1/campaigns/{sha256}/model", status_code=201, responses=problems(404))
+    @app.post("/v1/campaigns/{sha256}/model", status_code=201, responses=problems(404, 409))
     def post_model(sha256: Sha256Path, body: CardUpload, caller: Coordinator, command: Commanded) -> Response:
-        """Log the signed model card of a campaign."""
+        """Log the signed model card of a campaign, and keep the model for the campaign's lenders."""
         return proved(
-            caller, command, lambda: commit_roster.log_model(registry, caller, sha256, body.card_sha256, body.card)
-        )
+            caller, command,
+            lambda: release_model(registry, caller, sha256, body.card_sha256, body.card, body.model),
+        )  # fmt: skip
 
     return app

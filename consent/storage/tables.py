@@ -280,6 +280,18 @@ class RejectionRow(Base):
     token: Mapped[str]
 
 
+class ModelRow(Base):
+    """A released model with its signed card; the newest of a campaign counts. Append-only."""
+
+    __tablename__ = "models"
+    card_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"))
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+    card: Mapped[str]
+    model: Mapped[bytes] = mapped_column(LargeBinary)
+    __table_args__ = (Index("models_by_campaign", "campaign_sha256", "entry_index"),)
+
+
 class AssignmentRow(Base):
     """Where a person is counted, in every campaign; nowhere, if the draw says so (cover). Append-only."""
 

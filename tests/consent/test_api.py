@@ -68,6 +68,8 @@ def test_each_institution_can_make_only_its_own_calls(house, http):
         ("GET", f"/v1/campaigns/{'0' * 64}/places"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/commitments"): {"aspen"},
         ("POST", f"/v1/campaigns/{'0' * 64}/model"): {"coordinator"},
+        ("GET", f"/v1/campaigns/{'0' * 64}/model"): {"coordinator", "auditor", "aspen"},
+        ("GET", f"/v1/campaigns/{'0' * 64}/model/file"): {"coordinator", "auditor", "aspen"},
         ("GET", f"/v1/campaigns/{'0' * 64}"): set(keys),
         ("GET", "/v1/log/bodies/0"): {"auditor"},
         ("GET", "/v1/me/consents"): set(),

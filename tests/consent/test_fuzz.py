@@ -37,6 +37,7 @@ from support.plans import stated
 from clients.witness import Witness, witness_app
 from consent.api import create_app
 from consent.authorising import AuthorisationRequest
+from consent.card import ModelCard
 from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Approval, Campaign, Decision, Notice, Rejection
 from consent.fsck import check_log
@@ -450,6 +451,19 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def released(site: Site) -> dict[str, str]:
+    """A model of the house's campaign and its signed card."""
+    campaign, model = site.house.campaign, b"a model"
+    card = ModelCard(
+        campaign_sha256=campaign.sha256, campaign_title=campaign.title, model=campaign.model,
+        model_sha256=hashlib.sha256(model).hexdigest(), features=("late",), purpose=campaign.purpose,
+        legal_basis=campaign.legal_basis, lenders=campaign.lenders, epsilon=1, delta=1e-5, mechanism={}, releases=1,
+        population_released=100, base_rate_released=0.2, released_at=campaign.created_at,
+    )  # fmt: skip
+    token = card.sign(site.keys["coordinator"])
+    return {"card_sha256": card.sha256, "card": token, "model": b64(model)}
+
+
 def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
     """(method and target, caller, body) of calls that are all in order, by name."""
     house, campaign = site.house, site.house.campaign.sha256
@@ -473,7 +487,7 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
         "entries": ("/v1/log/entries", "aspen", {"entries": [entry, about]}),
         "subjects": ("/v1/subjects", "aspen", {"subjects": [person, {**person, "pseudonym": "v1." + "B" * 43}]}),
         "commitment": (f"/v1/campaigns/{campaign}/commitments", "aspen", commitment.model_dump(mode="json")),
-        "model": (f"/v1/campaigns/{campaign}/model", "coordinator", {"card_sha256": digest("c"), "card": "card"}),
+        "model": (f"/v1/campaigns/{campaign}/model", "coordinator", released(site)),
     }
 
 

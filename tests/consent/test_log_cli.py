@@ -400,6 +400,68 @@ def test_the_auditor_verifies_the_whole_log(book, tmp_path):
     assert "--since" in refused("log", "verify", "--url", book.url)
 
 
+def test_the_first_verification_is_one_command_and_every_later_one_must_extend_it(book, tmp_path):
+    """By anybody, with the registry's key alone, or by the auditor: what was verified is remembered."""
+    kept = tmp_path / "mine.checkpoint"
+    public = (
+        "log", "verify", "--url", book.url, "--registry-key", book.home / "registry.pub",
+        "--consortium", book.home / "consortium.jws", "--checkpoint", kept,
+    )  # fmt: skip
+    first = told(*public)
+    assert first["since"] == first["entries"] and kept.exists()
+    done("log", "append", "--type", "use.read", "--to", "auditor", *book.as_party())
+    book.registry.catch_up()
+    later = told(*public)
+    assert (later["since"], later["entries"]) == (first["entries"], first["entries"] + 1)
+    assert told(*public)["since"] == later["entries"], "what was kept is the newest that was verified"
+    head = Checkpoint.parse(kept.read_text().partition("\n\n")[0] + "\n")
+    for other in (Checkpoint(ORIGIN, head.size, b"\0" * 32), Checkpoint(ORIGIN, head.size + 99, head.root)):
+        kept.write_text(sign_checkpoint(other, book.registry.log.key))
+        before = kept.read_text()
+        assert refused(*public, "--json")
+        assert kept.read_text() == before, "what does not verify is never remembered"
+    auditor = ("log", "verify", "--url", book.url, "--auditor", book.home / "auditor", *book.pinned)
+    assert told(*auditor)["checkpoint"] == str(book.home / "auditor" / "log.checkpoint")
+    assert told(*auditor)["verified"]
+    assert "--consortium" in refused(*public[:6], "--checkpoint", tmp_path / "elsewhere")
+    assert "--checkpoint" in refused(*public[:-2])
+
+
+def test_the_consortium_document_is_fetched_once_and_then_pinned(house, tmp_path):
+    kept = tmp_path / "mine.checkpoint"
+    key = house.founded.registry_key.public.text
+    house.anyone().inclusion(0, wait=True)
+    anybody = ("log", "verify", "--url", house.url, "--checkpoint", kept, "--registry-key")
+    assert "does not verify" in refused(*anybody, SigningKey.generate().public.text)
+    assert not kept.exists() and not (tmp_path / "consortium.jws").exists()
+    assert told(*anybody, key)["verified"]
+    assert (tmp_path / "consortium.jws").read_text() == house.registry.consortium_token
+    (tmp_path / "consortium.jws").write_text("another")
+    assert refused(*anybody, key)
+
+
+def test_entries_are_found_by_lender_type_and_day_and_shown_opened_to_the_auditor(book):
+    def found(*options: str) -> list[dict]:
+        lines = done("log", "tail", "-n", "1000", "--json", *book.reading, *options).splitlines()
+        return [json.loads(line) for line in lines]
+
+    everything = found()
+    assert found("--lender", "aspen") == [e for e in everything if e["actor"] == "aspen"] != []
+    assert found("--lender", "nobody") == []
+    assert {e["type"] for e in found("--type", "use")} >= {"use.read", "use.scored"}
+    assert all(e["type"].startswith(("use.", "review.made")) for e in found("--type", "use", "--type", "review.made"))
+    today = now().date()
+    assert found("--from", str(today - timedelta(days=1)), "--to", str(today)) == everything
+    assert found("--to", str(today - timedelta(days=2))) == []
+    assert "day" in refused("log", "tail", *book.reading, "--from", "yesterday")
+    opened = found("--auditor", str(book.home / "auditor"), *map(str, book.pinned), "--type", "use.read")
+    assert opened[0]["opened"]["body"] == "why ä"
+    assert "why ä" in done("log", "tail", *book.reading, "--auditor", book.home / "auditor", *book.pinned)
+    pinned = ("log", "tail", "--url", book.url, *book.pinned, "--json")
+    assert done(*pinned), "the consortium document holds the policy"
+    assert "--policy" in refused("log", "tail", "--url", book.url)
+
+
 # --- fsck and export
 
 

@@ -32,6 +32,7 @@ APPEND_ONLY = {
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements",
     "places",
+    "models",
     "populations",
 }  # fmt: skip
 
@@ -262,6 +263,8 @@ def one_row_each(database: Database) -> None:
     }
     put(database, "revocations", {"recipient": "aspen", "number": 1, **revoked})
     put(database, "rejections", {"campaign_sha256": "1" * 64, "lender": "aspen", "token": "t"})
+    model = {"card_sha256": "2" * 64, "campaign_sha256": "1" * 64, "entry_index": 1, "card": "c", "model": b"m"}
+    put(database, "models", model)
     put(database, "acknowledgements", {"recipient": "aspen", "number": 1, "entry_index": 1})
     put(database, "former_names", {"pseudonym": "v1." + "o" * 43, "subject_id": 1})
     put(database, "places", {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"})

@@ -1,4 +1,4 @@
-"""A campaign whose lenders have bad rows: the coordinator sees the answers, lengths and events that it would without."""
+"""A campaign whose lenders have bad rows: the coordinator sees answers, lengths and events as without them."""
 
 from __future__ import annotations
 

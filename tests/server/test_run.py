@@ -12,6 +12,7 @@ from support.house import InMemoryFleet, loans
 
 from clients.errors import GateClosed
 from clients.releases import join, release
+from consent.card import ModelCard
 from consent.documents import MaskKey, ReleaseRequest
 from consent.errors import Conflict
 from credit.errors import ModelError
@@ -25,7 +26,6 @@ from privacy.accounting import epsilon_of
 from privacy.mechanism import ReleaseKind
 from privacy.sums import NoisySum
 from server.app import release_card
-from server.card import ModelCard
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import MODEL_FILE, load_release, load_releases
 from server.run import Answers, CampaignRun, learner_of

@@ -16,12 +16,12 @@ from support.waiting import until
 
 from clients.node import Node
 from clients.store import LedgerLine
+from consent.card import ModelCard
 from consent.documents import Role
 from credit.models import CreditModel
 from demo.loans import default_loans
 from demo.local import Local, Place, is_running, keep, processes, start, up
 from demo.local import down as down_again
-from server.card import ModelCard
 from server.desired import Stage, State, events, read_state
 from tahini import main
 

@@ -1,0 +1,90 @@
+"""A campaign's model: its signed card is logged, and both are kept for the campaign's lenders.
+
+The log entry names the card by hash, the card names the model by hash, and the coordinator signed the card: whoever
+fetches them believes these three, never the registry that handed them over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from consent.card import ModelCard
+from consent.commands.propose_campaign import load_campaign
+from consent.documents import Party, Role
+from consent.errors import Conflict, Malformed, NotAllowed, NotFound
+from consent.registry import Registry
+from consent.storage.tables import ApprovalRow, ModelRow
+from crypto.documents import canonical_json
+from crypto.keys import unb64
+
+MAX_CARD_TEXT = 262_144
+MAX_MODEL_BYTES = 8 * 1024 * 1024
+MAX_MODEL_TEXT = MAX_MODEL_BYTES * 4 // 3 + 4
+
+
+@dataclass(frozen=True)
+class Held:
+    """A released model and everything that it rests on, each signed by whom it is of."""
+
+    card: str
+    campaign: str
+    approvals: tuple[str, ...]
+    entry_index: int
+    model: bytes
+
+
+def release_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str, model: str
+) -> int:  # fmt: skip
+    """Log the card of a campaign's model (base64url) and keep both; returns the entry's index, the same for the same.
+
+    Raises:
+        NotAllowed: another coordinator's campaign. Conflict: it is not active. SignatureError: the card is not the
+            coordinator's. Malformed: the card is of another campaign or hash, or the model is not the card's.
+    """
+    released = ModelCard.verify(card, coordinator.key)
+    if (released.campaign_sha256, released.sha256) != (campaign_sha256, card_sha256):
+        raise Malformed("the model card is of another campaign, or has another hash than was said")
+    try:
+        content = unb64(model)
+    except ValueError as error:
+        raise Malformed("the model is not base64url without padding") from error
+    if len(content) > MAX_MODEL_BYTES or hashlib.sha256(content).hexdigest() != released.model_sha256:
+        raise Malformed(f"the model is not the one that the card names, or has more than {MAX_MODEL_BYTES} bytes")
+    with registry.write() as session:
+        campaign, row = load_campaign(registry, session, campaign_sha256)
+        if campaign.coordinator != coordinator.id:
+            raise NotAllowed(f"campaign {campaign.id!r} is not {coordinator.id!r}'s")
+        if row.activated_at is None:
+            raise Conflict(f"campaign {campaign.id!r} is not active: it cannot have released a model")
+        if (known := session.get(ModelRow, card_sha256)) is not None:
+            return known.entry_index
+        public = {"campaign": campaign_sha256, "model_card": card_sha256}
+        body = canonical_json({"token": card})
+        index = registry.log.append(
+            session, [registry.sealed_to_auditor("model.released", coordinator.id, public, body)]
+        )
+        kept = {"campaign_sha256": campaign_sha256, "entry_index": index, "card": card, "model": content}
+        session.add(ModelRow(card_sha256=card_sha256, **kept))
+    return index
+
+
+def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> Held:
+    """The model that a campaign released last, for its lenders, its coordinator and the auditor.
+
+    Raises:
+        NotFound: no such campaign, or no model yet. NotAllowed: a lender that is not part of the campaign.
+    """
+    with registry.database.read() as session:
+        campaign, row = load_campaign(registry, session, campaign_sha256)
+        if caller.role is Role.LENDER and caller.id not in campaign.lenders:
+            raise NotAllowed(f"{caller.id!r} is not part of campaign {campaign.id!r}")
+        of_campaign = select(ModelRow).where(ModelRow.campaign_sha256 == campaign_sha256)
+        kept = session.scalar(of_campaign.order_by(ModelRow.entry_index.desc()).limit(1))
+        if kept is None:
+            raise NotFound(f"campaign {campaign.id!r} has not released a model yet")
+        signed = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == campaign_sha256)
+        approvals = tuple(session.scalars(signed.order_by(ApprovalRow.lender)))
+        return Held(kept.card, row.token, approvals, kept.entry_index, kept.model)
