@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from credit.binning import Binning, Embedding, Grid, make_binning
+from credit.binning import Binning, Grid, make_binning
 from credit.coordinates import whitening
+from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import Evaluation, ScoreCells, evaluate
 from credit.features import FeatureRegistry

@@ -11,7 +11,8 @@ from scipy.special import expit
 
 import credit.evaluation
 from credit import metrics
-from credit.binning import Binning, Embedding, FeatureBins
+from credit.binning import Binning, FeatureBins
+from credit.embedding import Embedding
 from credit.evaluation import (
     AGE_BANDS,
     ScoreCells,
@@ -335,7 +336,7 @@ def test_figures_survive_as_plain_values(market, model, task):
 
 def test_a_registry_of_one_feature_is_evaluated_too():
     one = registry(column("late", "repayment", low=0, high=9))
-    binning = Binning((FeatureBins((0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2), (0.5, 0.4, 0.1)),), 100.0, 0.2)
+    binning = Binning((FeatureBins((1.0,), (), (0.5, 0.4, 0.1)),), 100.0, 0.2)
     counts = counted(*crowd(500)).ravel()
     found = evaluate(np.concatenate([counts, [250, 200, 50]]), 1e-9, one, binning, None)
     assert found.segments[0].people.value == pytest.approx(500)

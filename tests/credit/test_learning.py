@@ -66,11 +66,11 @@ def again(learner):
 
 
 def one_hot(embedding, table):
-    cells = embedding.grid.cells(table)
+    bins = embedding.bins(table)
     return np.hstack(
         [
-            np.eye(len(bins.frequency))[np.asarray(bins.bin_of_cell)[cells[:, j]]]
-            for j, bins in enumerate(embedding.binning.features)
+            np.eye(len(features.frequency))[bins[:, j]]
+            for j, features in enumerate(embedding.binning.features)
         ]
     )
 
