@@ -62,6 +62,8 @@ TOTALS_SHARE = 8
 """Good and bad people are counted with a ``TOTALS_SHARE``-th of the squared weight of everything else."""
 NOISE_CELL = 3.0
 """Cells below this many standard deviations of their noise count as empty."""
+NEIGHBOURS = (1, 4)
+"""Unless so many together stand out: where people are spread thinly over many cells."""
 MIN_MASS = 0.01
 FLOOR_DEVIATIONS = 3.0
 SPLIT = 1.5
@@ -342,9 +344,18 @@ def _category_bins(counts: FeatureCounts, population: float) -> FeatureBins:
     return FeatureBins((), tuple(bin_of_code.tolist()), _frequency(weights, missing))
 
 
+def _standing_out(cells: Floats, noise_std: float) -> Floats:
+    """Cells that stand out of their noise, alone or with their neighbours, the others empty."""
+    seen = np.zeros(len(cells), dtype=bool)
+    for wide in NEIGHBOURS:
+        padded = np.append(cells, np.zeros(-len(cells) % wide)).reshape(-1, wide).sum(axis=1)
+        seen |= np.repeat(padded > NOISE_CELL * math.sqrt(wide) * noise_std, wide)[: len(cells)]
+    return np.where(seen, np.maximum(cells, 0.0), 0.0)
+
+
 def _numeric_bins(column: FeatureCells, counts: FeatureCounts, population: float, bins: int) -> FeatureBins:
-    clean = np.where(counts.cells > NOISE_CELL * counts.cell_noise, counts.cells, 0.0)
-    cells, missing = clean[:-1], float(clean[-1])
+    cells = _standing_out(counts.cells[:-1], counts.cell_noise)
+    missing = float(counts.cells[-1]) if counts.cells[-1] > NOISE_CELL * counts.cell_noise else 0.0
     floor = max(MIN_MASS * population, FLOOR_DEVIATIONS * counts.cell_noise)
     enough = SPLIT * max(cells.sum() / bins, floor)
     blocks = refined(column.blocks(cells), column.levels, counts.levels, counts.level_noise, enough)

@@ -68,10 +68,7 @@ def again(learner):
 def one_hot(embedding, table):
     bins = embedding.bins(table)
     return np.hstack(
-        [
-            np.eye(len(features.frequency))[bins[:, j]]
-            for j, features in enumerate(embedding.binning.features)
-        ]
+        [np.eye(len(features.frequency))[bins[:, j]] for j, features in enumerate(embedding.binning.features)]
     )
 
 

@@ -170,7 +170,7 @@ def test_larger_populations_are_asked_for_more_pairs_and_finer_tables(people):
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 0.5), st.integers(3, 5), st.booleans())
 def test_levels_are_numbered_from_zero_in_order_and_missing_stands_apart(mass, missing, most, ordered):
-    levels = levels_of(FeatureBins((), (*mass, missing)), most, ordered)
+    levels = levels_of(FeatureBins((), (), (*mass, missing)), most, ordered)
     assert len(levels) == len(mass) + 1
     assert set(levels) == set(range(max(levels) + 1))
     assert max(levels[:-1]) < most
