@@ -11,6 +11,7 @@
 - ``coordinates`` whitening, so that few steps suffice
 - ``learning``    from released sums to a model: the fold
 - ``evaluation``  figures on held-out people from a noisy sum
+- ``remarks``     what to know before a model is trusted
 - ``rehearsal``   all of it in one process
 - ``models``      the scorecard (logistic regression on bins) and the MLP, as flat vectors and files
 - ``scaling``     log-odds to the 350-950 score

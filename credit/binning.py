@@ -69,8 +69,6 @@ FLOOR_DEVIATIONS = 3.0
 SPLIT = 1.5
 """Cells that hold more than this many bins' worth are cut."""
 MIN_POPULATION = 50.0
-ONE_BIN = 0.99
-"""A feature with this share of its values in one bin tells nobody apart."""
 
 
 def _usual_edges(kind: str) -> Floats:
@@ -232,6 +230,11 @@ class FeatureCounts:
     level_noise: float
 
 
+def _counts(column: FeatureCells, part: Floats, noise_std: float) -> FeatureCounts:
+    cells, levels = np.split(part, [column.size])
+    return FeatureCounts(cells / CELL_WEIGHT, levels.reshape(-1, WRAP), noise_std / CELL_WEIGHT, noise_std)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The grids of all features, and the layout of the one histogram over them."""
@@ -269,11 +272,7 @@ class Grid:
         self._check(histogram)
         parts = np.split(histogram[2:], np.cumsum([column.coordinates for column in self.columns])[:-1])
         for column, part in zip(self.columns, parts, strict=True):
-            cells, levels = np.split(part, [column.size])
-            yield (
-                column,
-                FeatureCounts(cells / CELL_WEIGHT, levels.reshape(-1, WRAP), noise_std / CELL_WEIGHT, noise_std),
-            )
+            yield column, _counts(column, part, noise_std)
 
     def totals(self, histogram: Floats) -> tuple[float, float]:
         """Good and bad people in a (noisy) histogram; the noise of each is a ``totals_weight``-th of a coordinate's."""
@@ -309,6 +308,15 @@ class Binning:
     features: tuple[FeatureBins, ...]
     population: float
     base_rate: float
+
+
+def exact_bins(column: FeatureCells, counts: NDArray[np.int64], bins: int = 14) -> FeatureBins:
+    """Bins of one feature's exact :meth:`FeatureCells.counts`, which are not private: for the owner of the rows."""
+    found = _counts(column, counts.astype(np.float64), 0.0)
+    people = float(found.cells.sum())
+    if column.feature.kind == "category":
+        return _category_bins(found, people)
+    return _numeric_bins(column, found, people, bins)
 
 
 def make_binning(grid: Grid, histogram: Floats, noise_std: float, bins: int) -> Binning:
@@ -367,7 +375,7 @@ def _numeric_bins(column: FeatureCells, counts: FeatureCounts, population: float
 def _grouped(cells: Floats, floor: float, bins: int) -> tuple[list[int], list[float]]:
     """The first cell of each bin, and the bins' weights."""
     if cells.sum() <= 0:
-        cells = np.ones(len(cells))
+        return [0], [0.0]
     heavy = cells >= max(cells.sum() / bins, floor)
     target = max(cells[~heavy].sum() / max(bins - int(heavy.sum()), 1), floor)
     first, weights, closed = [0], [0.0], False

@@ -1,8 +1,8 @@
 """A tree over all doubles that no data shaped, and where on it a noisy histogram says that people are.
 
 Doubles in order are 64-bit integers in order: bits as sign and magnitude. A *cell of level k* is a block of
-``2^(52-k)`` neighbouring doubles: a binade (1 to 2, 2 to 4, ...) in ``2^k`` equal parts. So 660 and 850 points are about
-as far apart as 6.6e11 and 8.5e11 fen, or 6.6e-7 and 8.5e-7.
+``2^(52-k)`` neighbouring doubles: a binade (1 to 2, 2 to 4, ...) in ``2^k`` equal parts. So 660 and 850 points are
+about as far apart as 6.6e11 and 8.5e11 fen, or 6.6e-7 and 8.5e-7.
 
 No histogram has room for all cells of a fine level, and needs none: cells are counted *modulo* :data:`WRAP`. People in
 up to :data:`WRAP` neighbouring cells stand apart in it wherever they are, and where they are the coarser level says,

@@ -23,6 +23,7 @@ from credit.evaluation import (
     evaluate,
     evaluation_weight,
     ks_of,
+    observed_to_expected_of,
     psi_of,
 )
 from credit.features import registry_from
@@ -263,7 +264,7 @@ def evaluated(market, model, task, noise, seed=0, people=4000):
 
 def test_errors_grow_with_the_noise(market, model, task):
     found = [evaluated(market, model, task, noise) for noise in (0.01, 0.3, 3.0)]
-    for figure in ("people", "bad_rate", "auc", "ks", "ece"):
+    for figure in ("people", "bad_rate", "auc", "ks", "ece", "observed_to_expected"):
         errors = [getattr(evaluation.segments[0], figure).error for evaluation in found]
         assert errors == sorted(set(errors)), figure
         assert errors[0] < 0.01 * 30
@@ -341,3 +342,10 @@ def test_a_registry_of_one_feature_is_evaluated_too():
     found = evaluate(np.concatenate([counts, [250, 200, 50]]), 1e-9, one, binning, None)
     assert found.segments[0].people.value == pytest.approx(500)
     assert found.psi_features["late"].value == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, -2.0])
+def test_observed_over_expected_of_counts_is_that_of_people(shift):
+    logits, labels = crowd(20_000)
+    exact, _ = metrics.observed_to_expected(labels, expit(logits + shift))
+    assert observed_to_expected_of(counted(logits + shift, labels)) == pytest.approx(exact, rel=0.02)
