@@ -77,7 +77,7 @@ class Outcome:
     level: RiskLevel | None = None
     """Good and bad people as the histogram release counted them."""
     remarks: tuple[str, ...] = ()
-    """What should be said of the model: features that hardly tell people apart, a level of risk that is not determined."""
+    """What should be said of the model: an undetermined level of risk, features that hardly tell people apart."""
     epsilon_spent: float = 0.0
     seconds: float = 0.0
 
