@@ -1,20 +1,27 @@
 """Bins, from one private release.
 
-Three steps, of which only the first touches data:
+Two steps, of which only the first touches data:
 
-1. *Cells*. Each feature has a fixed, data-independent grid: whole numbers one by one near zero and eight cells per
-   decade beyond, within the public range that the registry declares. One histogram over all cells, good and bad apart,
-   is one release: a person adds 1 in each feature, so the L2 sensitivity is ``sqrt(features)``.
-2. *Bins*. The noisy histogram is cut into about ``bins`` groups of equal weight; heavy cells (a point mass at zero)
-   stand alone, so that what remains shares the other bins. Missing is a bin of its own.
-3. *Embedding*. One-hot bins times the square root of a smoothing kernel over neighbouring bins, centred, scaled to
-   unit mean square per feature. A linear model on it is a scorecard on the bins (see :func:`points`), but gradient
-   descent on it converges in few steps and the noise spreads over neighbours instead of hitting rare bins.
+1. *Cells*. Each number is counted in a cell of a fixed, data-independent grid over all doubles (whole numbers one by
+   one near zero, a quarter of a binade in the usual scales, 64 binades beyond), and at a few (:data:`LEVELS`) finer
+   levels of :mod:`credit.dyadic`, where it is counted modulo some hundred cells. A public range narrows the grid and
+   saves levels. One vector holds all of it, and good and bad people in two coordinates of their own: one release.
+2. *Bins*. Cells that hold more than a bin's worth are cut at the finer levels, as far as the noise allows; then cells
+   are put together in about ``bins`` groups of equal weight. Heavy cells (a point mass at zero) stand alone, so that
+   what remains shares the other bins. Missing is a bin of its own.
+What a model makes of bins is in :mod:`credit.embedding`.
+
+**Sensitivity.** Where a value is counted follows from this value alone. A person adds, in coordinates that are all
+different: ``totals_weight`` to good or to bad; :data:`CELL_WEIGHT` to one cell of each feature; and 1 at each of the
+levels that count this cell of feature j, at most ``n_j = max over its cells``, which is public. So the L2 norm of what
+one person adds is at most ``sqrt(totals_weight^2 + sum_j (CELL_WEIGHT^2 + n_j))``, and who stands in such cells reaches
+it. Outcomes are not crossed with cells: bins never used them, and without them two levels cost no more noise.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +29,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from credit.dyadic import (
+    LARGEST,
+    MANTISSA_BITS,
+    RATIO_BITS,
+    SMALLEST,
+    WRAP,
+    Block,
+    double,
+    order,
+    refined,
+    width,
+    wrapped,
+)
 from credit.errors import FeatureError
 from credit.features import Feature, FeatureRegistry
 from credit.values import code, codes, numbers
@@ -29,26 +49,39 @@ from credit.values import code, codes, numbers
 Floats = NDArray[np.float64]
 Cells = NDArray[np.int32]
 
-CELLS_PER_DECADE = 8
+USUAL = 2
+"""Level of the cells in the usual scales, 2^-40 to 2^50: 1e-12 to 1e15."""
+LEAST_BINADE, USUAL_BINADES, UNUSUAL_BINADES = -1022, (-40, 50), 64
 WHOLE_NUMBERS_UP_TO = 20
-SMALLEST, LARGEST = 1e-3, 1e9
-NOISE_CELL = 2.5
+CELLS_IN_RANGE, LEVELS_IN_RANGE = 16, 2
+"""A narrow public range has at least so many cells, and so many levels."""
+LEVELS = 4
+"""Levels at which one value is counted."""
+CELL_WEIGHT = 2
+"""A value counts so many times in its cell for once at a level."""
+TOTALS_SHARE = 8
+"""Good and bad people are counted with a ``TOTALS_SHARE``-th of the squared weight of everything else."""
+NOISE_CELL = 3.0
 """Cells below this many standard deviations of their noise count as empty."""
+NEIGHBOURS = (1, 4)
+"""Unless so many together stand out: where people are spread thinly over many cells."""
 MIN_MASS = 0.01
 FLOOR_DEVIATIONS = 3.0
-KERNEL_RANGE, KERNEL_OWN = 1.0, 0.05
-MIN_VARIANCE = 0.02
+SPLIT = 1.5
+"""Cells that hold more than this many bins' worth are cut."""
 MIN_POPULATION = 50.0
-MAX_BINS = 512
 
 
-def _positive_edges(kind: str) -> Floats:
+def _usual_edges(kind: str) -> Floats:
+    """Where cells above zero begin."""
+    first, last = USUAL_BINADES
+    near = np.ldexp((1 + np.arange(1 << USUAL) / (1 << USUAL))[None, :], np.arange(first, last)[:, None]).ravel()
+    far = np.ldexp(1.0, np.arange(last, 1024, UNUSUAL_BINADES))
     if kind == "integer":
-        first = math.log10(WHOLE_NUMBERS_UP_TO + 0.5) + 1 / CELLS_PER_DECADE
-        far = 10 ** np.arange(first, math.log10(LARGEST), 1 / CELLS_PER_DECADE)
-        return np.concatenate([np.arange(0.5, WHOLE_NUMBERS_UP_TO + 0.6), np.floor(far) + 0.5])
-    decades = round(math.log10(LARGEST / SMALLEST))
-    return np.append(1e-12, SMALLEST * 10 ** (np.arange(decades * CELLS_PER_DECADE + 1) / CELLS_PER_DECADE))
+        whole = np.arange(1.0, WHOLE_NUMBERS_UP_TO + 2)
+        return np.concatenate([whole, near[near > whole[-1]], far])
+    tiny = np.ldexp(1.0, np.arange(first - UNUSUAL_BINADES, LEAST_BINADE, -UNUSUAL_BINADES)[::-1])
+    return np.concatenate([[SMALLEST], tiny, near, far])
 
 
 @dataclass(frozen=True)
@@ -58,19 +91,95 @@ class FeatureCells:
     feature: Feature
 
     @cached_property
+    def _range(self) -> tuple[float, float]:
+        low = -LARGEST if self.feature.low is None else self.feature.low
+        high = LARGEST if self.feature.high is None else self.feature.high
+        return low, high
+
+    @cached_property
+    def _level(self) -> int:
+        """Of the cells, outside the unusual scales: finer than usual where a public range is narrow."""
+        low, high = self._range
+        if self.feature.low is None or self.feature.high is None or len(self._usual) >= CELLS_IN_RANGE:
+            return USUAL
+        first, last = order(np.array([low, high]))
+        level = USUAL
+        while level < self._finest and (last - first) // width(level) < CELLS_IN_RANGE:
+            level += 1
+        return level
+
+    @cached_property
+    def _finest(self) -> int:
+        """The coarsest level that tells everything apart: doubles, or whole numbers within the public range."""
+        reach = max(map(abs, self._range))
+        whole = self.feature.kind == "integer"
+        return min(MANTISSA_BITS, max(math.frexp(reach)[1] - 1, 0)) if whole else MANTISSA_BITS
+
+    @cached_property
+    def _usual(self) -> Floats:
+        positive, (low, high) = _usual_edges(self.feature.kind), self._range
+        edges = np.concatenate([-positive[::-1], [0.0], positive])
+        return np.asarray(edges[(edges > low) & (edges <= high)])
+
+    @cached_property
     def edges(self) -> Floats:
-        positive = _positive_edges(self.feature.kind)
-        edges: Floats = np.append(-positive[::-1], positive)
-        low = -math.inf if self.feature.low is None else self.feature.low
-        high = math.inf if self.feature.high is None else self.feature.high
-        inside: Floats = edges[(edges > low) & (edges < high)]
-        return inside
+        """Where cells begin, but for the first; a value on an edge is above it."""
+        if self._level == USUAL:
+            return self._usual
+        size, (first, last) = width(self._level), order(np.array(self._range))
+        return np.array([double(place) for place in range((first // size + 1) * size, int(last) + 1, size)])
+
+    @cached_property
+    def _bounds(self) -> NDArray[np.int64]:
+        """Places of the edges, and of the range's ends."""
+        low, high = order(np.array(self._range))
+        return np.concatenate([[low], order(self.edges), [high + 1]])
+
+    @cached_property
+    def _counted(self) -> dict[int, NDArray[np.bool_]]:
+        """By level, coarse to fine, which cells' values are counted there: each at the first that cut it in two.
+
+        Missing is not, nor zero, nor whole numbers that have a cell of their own.
+        """
+        if self.feature.kind == "category":
+            return {}
+        spans, apart = np.diff(self._bounds), np.zeros(self.size - 1, dtype=bool)
+        if self.feature.kind == "integer":
+            ends = np.append(self.edges, self._range[1] + 1)
+            apart = ends - np.append(self._range[0], self.edges) <= 1
+        most = LEVELS if self._level == USUAL else LEVELS_IN_RANGE
+        last = min(self._finest + RATIO_BITS, MANTISSA_BITS + 1)
+        levels = range(self._level, min(self._level + RATIO_BITS * most + 1, last), RATIO_BITS)
+        cuts = np.array([(spans >= 2 * width(level)) & ~apart for level in levels]).reshape(len(levels), len(spans))
+        cuts &= np.cumsum(cuts, axis=0) <= most
+        return {level: np.append(cut, False) for level, cut in zip(levels, cuts, strict=True) if cut.any()}
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """At which values are counted too, modulo :data:`credit.dyadic.WRAP`; coarse to fine."""
+        return tuple(self._counted)
 
     @property
     def size(self) -> int:
+        """Cells of :meth:`of`."""
         if self.feature.kind == "category":
             return len(self.feature.values) + 2
         return len(self.edges) + 2
+
+    @property
+    def coordinates(self) -> int:
+        """Of this feature in the release: cells, then the levels."""
+        return self.size + WRAP * len(self.levels)
+
+    @cached_property
+    def _levels_of_cell(self) -> NDArray[np.int64]:
+        """(cells, levels) as 0 and 1."""
+        return np.array(list(self._counted.values()), dtype=np.int64).reshape(len(self._counted), self.size).T
+
+    @property
+    def squared_sensitivity(self) -> int:
+        """Of what one person adds to these coordinates."""
+        return CELL_WEIGHT**2 + int(self._levels_of_cell.sum(axis=1).max())
 
     def of(self, column: pd.Series) -> Cells:
         """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are 'other'."""
@@ -81,8 +190,39 @@ class FeatureCells:
             return np.fromiter((places.get(one, other) for one in found), dtype=np.int32, count=len(found))
         values = numbers(column).values
         missing = np.isnan(values)
-        bounded = np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
-        return np.where(missing, np.int32(self.size - 1), np.searchsorted(self.edges, bounded).astype(np.int32))
+        cells = np.searchsorted(self.edges, np.where(missing, 0.0, values), side="right")
+        return np.where(missing, np.int32(self.size - 1), cells.astype(np.int32))
+
+    def counts(self, column: pd.Series) -> NDArray[np.int64]:
+        """(coordinates,) exact counts of a column, weighted. Not yet private."""
+        cells = self.of(column)
+        parts = [CELL_WEIGHT * np.bincount(cells, minlength=self.size)]
+        if self._counted:
+            places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))
+            for level, counted in self._counted.items():
+                parts.append(np.bincount(wrapped(places[counted[cells]], level), minlength=WRAP))
+        return np.concatenate(parts).astype(np.int64)
+
+    def blocks(self, weights: Floats) -> list[Block]:
+        """The cells but for 'missing', with these weights, as :func:`credit.dyadic.refined` takes them."""
+        bounds = self._bounds.tolist()
+        counted = [tuple(map(bool, row)) for row in self._levels_of_cell.tolist()[:-1]]
+        return [Block(*block) for block in zip(bounds[:-1], bounds[1:], weights.tolist(), counted, strict=True)]
+
+
+@dataclass(frozen=True)
+class FeatureCounts:
+    """What a (noisy) release says of one feature: people in each cell and (levels, WRAP), and the noise of both."""
+
+    cells: Floats
+    levels: Floats
+    cell_noise: float
+    level_noise: float
+
+
+def _counts(column: FeatureCells, part: Floats, noise_std: float) -> FeatureCounts:
+    cells, levels = np.split(part, [column.size])
+    return FeatureCounts(cells / CELL_WEIGHT, levels.reshape(-1, WRAP), noise_std / CELL_WEIGHT, noise_std)
 
 
 @dataclass(frozen=True)
@@ -96,58 +236,58 @@ class Grid:
         return tuple(FeatureCells(feature) for feature in self.registry.features)
 
     @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(column.size for column in self.columns)
+    def totals_weight(self) -> int:
+        """How many times a person counts among the good or the bad."""
+        rest = sum(column.squared_sensitivity for column in self.columns)
+        return max(round(math.sqrt(rest / TOTALS_SHARE)), 1)
 
     @property
     def size(self) -> int:
-        """Cells of :meth:`histogram`."""
-        return 2 * sum(self.sizes)
+        """Coordinates of :meth:`histogram`."""
+        return 2 + sum(column.coordinates for column in self.columns)
 
     @property
     def sensitivity(self) -> float:
-        """L2 norm of what one person adds to :meth:`histogram`."""
-        return math.sqrt(len(self.columns))
+        """L2 norm of what one person adds to :meth:`histogram`, at most."""
+        return math.sqrt(self.totals_weight**2 + sum(column.squared_sensitivity for column in self.columns))
 
-    def cells(self, table: pd.DataFrame) -> Cells:
-        """(people, features) cell numbers."""
-        return np.stack([column.of(table[column.feature.name]) for column in self.columns], axis=1)
+    def histogram(self, table: pd.DataFrame, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Exact weighted counts of good and bad people, then of each feature's cells and levels. Not yet private."""
+        totals = self.totals_weight * np.bincount(labels, minlength=2)
+        parts = [column.counts(table[column.feature.name]) for column in self.columns]
+        return np.concatenate([totals, *parts]).astype(np.int64)
 
-    def histogram(self, cells: Cells, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Exact counts of every feature's cells, among the good and then among the bad. Not yet private."""
-        parts = [
-            np.bincount(cells[labels == label, j], minlength=size)
-            for label in (0, 1)
-            for j, size in enumerate(self.sizes)
-        ]
-        return np.concatenate(parts).astype(np.int64)
-
-    def split(self, histogram: Floats) -> list[Floats]:
-        """A (noisy) histogram by feature; each (2, cells), good before bad."""
-        if histogram.shape != (self.size,):
-            raise FeatureError(f"a histogram of {len(histogram)} cells does not fit registry {self.registry.name!r}")
-        both = histogram.reshape(2, -1)
-        return np.split(both, np.cumsum(self.sizes)[:-1], axis=1)
+    def split(self, histogram: Floats, noise_std: float) -> Iterator[tuple[FeatureCells, FeatureCounts]]:
+        """A (noisy) histogram by feature, weights taken off."""
+        self._check(histogram)
+        parts = np.split(histogram[2:], np.cumsum([column.coordinates for column in self.columns])[:-1])
+        for column, part in zip(self.columns, parts, strict=True):
+            yield column, _counts(column, part, noise_std)
 
     def totals(self, histogram: Floats) -> tuple[float, float]:
-        """Good and bad people in a (noisy) histogram: every feature counts them all once, so the mean over features."""
-        good, bad = np.sum([counts.sum(axis=1) for counts in self.split(histogram)], axis=0) / len(self.columns)
+        """Good and bad people in a (noisy) histogram; the noise of each is a ``totals_weight``-th of a coordinate's."""
+        self._check(histogram)
+        good, bad = histogram[:2] / self.totals_weight
         return float(good), float(bad)
 
     def population(self, histogram: Floats) -> float:
         """The number of people in a (noisy) histogram, at least ``MIN_POPULATION``."""
         return max(sum(self.totals(histogram)), MIN_POPULATION)
 
-    def base_rate(self, histogram: Floats) -> float:
-        """The share of bad in a (noisy) histogram, kept within [0.01, 0.99]."""
-        return float(np.clip(self.totals(histogram)[1] / self.population(histogram), 0.01, 0.99))
+    def _check(self, histogram: Floats) -> None:
+        if histogram.shape != (self.size,):
+            raise FeatureError(f"a histogram of {len(histogram)} cells does not fit registry {self.registry.name!r}")
 
 
 @dataclass(frozen=True)
 class FeatureBins:
-    """``bin_of_cell`` maps cells to bins; ``frequency`` sums to 1; the last bin is 'missing'."""
+    """Bins of a number begin at ``edges``, but for the first; those of a category are ``bin_of_code``, 'other' last.
 
-    bin_of_cell: tuple[int, ...]
+    ``frequency`` sums to 1; the last bin is 'missing'.
+    """
+
+    edges: tuple[float, ...]
+    bin_of_code: tuple[int, ...]
     frequency: tuple[float, ...]
 
 
@@ -160,144 +300,83 @@ class Binning:
     base_rate: float
 
 
+def exact_bins(column: FeatureCells, counts: NDArray[np.int64], bins: int = 14) -> FeatureBins:
+    """Bins of one feature's exact :meth:`FeatureCells.counts`, which are not private: for the owner of the rows."""
+    found = _counts(column, counts.astype(np.float64), 0.0)
+    people = float(found.cells.sum())
+    if column.feature.kind == "category":
+        return _category_bins(found, people)
+    return _numeric_bins(column, found, people, bins)
+
+
 def make_binning(grid: Grid, histogram: Floats, noise_std: float, bins: int) -> Binning:
-    """Post-processing of a noisy histogram whose cells carry Gaussian noise of ``noise_std``."""
-    population, both = grid.population(histogram), noise_std * math.sqrt(2)
+    """Post-processing of a noisy histogram whose coordinates carry Gaussian noise of ``noise_std``."""
+    population = grid.population(histogram)
     features = tuple(
-        _category_bins(counts.sum(axis=0), population, both)
+        _category_bins(counts, population)
         if column.feature.kind == "category"
-        else _numeric_bins(counts.sum(axis=0), population, both, bins)
-        for column, counts in zip(grid.columns, grid.split(histogram), strict=True)
+        else _numeric_bins(column, counts, population, bins)
+        for column, counts in grid.split(histogram, noise_std)
     )
-    return Binning(features, population, grid.base_rate(histogram))
+    good, bad = grid.totals(histogram)
+    least = max(noise_std / grid.totals_weight, 1.0) / 2
+    good, bad = max(good, least), max(bad, least)
+    return Binning(features, population, bad / (good + bad))
 
 
-def _finish(bin_of_cell: list[int], weights: list[float], missing: float) -> FeatureBins:
+def _frequency(weights: Floats, missing: float) -> tuple[float, ...]:
     mass = np.maximum([*weights, missing], 1e-9)
-    return FeatureBins((*bin_of_cell, len(weights)), tuple((mass / mass.sum()).tolist()))
+    return tuple((mass / mass.sum()).tolist())
 
 
-def _category_bins(counts: Floats, population: float, noise_std: float) -> FeatureBins:
+def _category_bins(counts: FeatureCounts, population: float) -> FeatureBins:
     """One bin per code; codes that are rare or no more than noise share one."""
-    known = counts[:-1]
+    known, noise_std = counts.cells[:-1], counts.cell_noise
     keep = np.flatnonzero(known > max(MIN_MASS * population, NOISE_CELL * noise_std))
-    missing = counts[-1] if counts[-1] > NOISE_CELL * noise_std else 0.0
+    missing = float(counts.cells[-1]) if counts.cells[-1] > NOISE_CELL * noise_std else 0.0
     if len(keep) >= len(known) - 1:
-        return _finish(list(range(len(known))), np.maximum(known, 0).tolist(), missing)
-    bin_of_cell = np.full(len(known), len(keep))
-    bin_of_cell[keep] = np.arange(len(keep))
-    weights = np.bincount(bin_of_cell, np.maximum(known, 0), len(keep) + 1)
-    return _finish(bin_of_cell.tolist(), weights.tolist(), missing)
+        return FeatureBins((), tuple(range(len(known))), _frequency(np.maximum(known, 0), missing))
+    bin_of_code = np.full(len(known), len(keep))
+    bin_of_code[keep] = np.arange(len(keep))
+    weights = np.asarray(np.bincount(bin_of_code, np.maximum(known, 0), len(keep) + 1), dtype=np.float64)
+    return FeatureBins((), tuple(bin_of_code.tolist()), _frequency(weights, missing))
 
 
-def _numeric_bins(counts: Floats, population: float, noise_std: float, bins: int) -> FeatureBins:
-    clean = np.where(counts > NOISE_CELL * noise_std, counts, 0.0)
-    cells, missing = clean[:-1], float(clean[-1])
+def _standing_out(cells: Floats, noise_std: float) -> Floats:
+    """Cells that stand out of their noise, alone or with their neighbours, the others empty."""
+    seen = np.zeros(len(cells), dtype=bool)
+    for wide in NEIGHBOURS:
+        padded = np.append(cells, np.zeros(-len(cells) % wide)).reshape(-1, wide).sum(axis=1)
+        seen |= np.repeat(padded > NOISE_CELL * math.sqrt(wide) * noise_std, wide)[: len(cells)]
+    return np.where(seen, np.maximum(cells, 0.0), 0.0)
+
+
+def _numeric_bins(column: FeatureCells, counts: FeatureCounts, population: float, bins: int) -> FeatureBins:
+    cells = _standing_out(counts.cells[:-1], counts.cell_noise)
+    missing = float(counts.cells[-1]) if counts.cells[-1] > NOISE_CELL * counts.cell_noise else 0.0
+    floor = max(MIN_MASS * population, FLOOR_DEVIATIONS * counts.cell_noise)
+    enough = SPLIT * max(cells.sum() / bins, floor)
+    blocks = refined(column.blocks(cells), column.levels, counts.levels, counts.level_noise, enough)
+    groups, weights = _grouped(np.array([block.weight for block in blocks]), floor, bins)
+    edges = [double(blocks[first].first) for first in groups[1:]]
+    return FeatureBins(tuple(edges), (), _frequency(np.array(weights), missing))
+
+
+def _grouped(cells: Floats, floor: float, bins: int) -> tuple[list[int], list[float]]:
+    """The first cell of each bin, and the bins' weights."""
     if cells.sum() <= 0:
-        cells = np.ones(len(cells))
-    floor = max(MIN_MASS * population, FLOOR_DEVIATIONS * noise_std)
+        return [0], [0.0]
     heavy = cells >= max(cells.sum() / bins, floor)
     target = max(cells[~heavy].sum() / max(bins - int(heavy.sum()), 1), floor)
-    bin_of_cell: list[int] = []
-    weights: list[float] = []
-    open_weight = 0.0
-    for weight, alone in zip(cells.tolist(), heavy.tolist(), strict=True):
-        if alone and open_weight > floor / 2:
-            weights.append(open_weight)
-            open_weight = 0.0
-        bin_of_cell.append(len(weights))
-        open_weight += weight
-        if alone or open_weight >= target:
-            weights.append(open_weight)
-            open_weight = 0.0
-    if open_weight > floor / 2 or not weights:
-        weights.append(open_weight)
-    else:
-        weights[-1] += open_weight
-    return _finish([min(b, len(weights) - 1) for b in bin_of_cell], weights, missing)
-
-
-def _table(bins: FeatureBins, ordered: bool) -> Floats:
-    """(bins, bins): row b is what a value in bin b becomes."""
-    frequency = np.asarray(bins.frequency)
-    count = len(frequency) - 1
-    kernel = np.eye(count + 1)
-    if ordered:
-        position = np.arange(count) / max(count - 1, 1)
-        near = np.exp(-np.abs(position[:, None] - position) / KERNEL_RANGE)
-        kernel[:count, :count] = (1 - KERNEL_OWN) * near + KERNEL_OWN * np.eye(count)
-    values, vectors = np.linalg.eigh(kernel)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    centred = root - frequency @ root
-    return np.asarray(centred / math.sqrt(max(float(frequency @ (centred**2).sum(1)), MIN_VARIANCE)))
-
-
-def _sound(bins: FeatureBins) -> bool:
-    """Bins numbered from 0, at least one and 'missing', with frequencies that sum to 1."""
-    inside = 2 <= len(bins.frequency) <= MAX_BINS and min(bins.bin_of_cell) >= 0
-    inside = inside and max(bins.bin_of_cell) < len(bins.frequency)
-    return inside and min(bins.frequency) >= 0 and math.isclose(sum(bins.frequency), 1, rel_tol=1e-6)
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """Turns cells into model inputs of unit mean square per feature, with a constant 1 at the end."""
-
-    grid: Grid
-    binning: Binning
-
-    def __post_init__(self) -> None:
-        """Raises FeatureError unless the binning maps exactly this grid's cells to its own bins."""
-        sizes = tuple(len(bins.bin_of_cell) for bins in self.binning.features)
-        fits = sizes == self.grid.sizes and all(_sound(bins) for bins in self.binning.features)
-        released = 0 < self.binning.base_rate < 1 and 1 <= self.binning.population < math.inf
-        if not (fits and released):
-            raise FeatureError(f"the binning does not belong to registry {self.grid.registry.name!r}")
-
-    @cached_property
-    def tables(self) -> tuple[Floats, ...]:
-        return tuple(
-            _table(bins, ordered=column.feature.kind != "category")
-            for column, bins in zip(self.grid.columns, self.binning.features, strict=True)
-        )
-
-    @property
-    def width(self) -> int:
-        return sum(len(table) for table in self.tables) + 1
-
-    @property
-    def mean_square(self) -> float:
-        """Mean squared L2 norm of a row: one per feature, and the constant."""
-        return len(self.tables) + 1.0
-
-    @cached_property
-    def _by_cell(self) -> list[NDArray[np.float32]]:
-        return [
-            table[np.asarray(bins.bin_of_cell)].astype(np.float32)
-            for table, bins in zip(self.tables, self.binning.features, strict=True)
-        ]
-
-    def projected(self, cells: Cells, matrix: Floats) -> Floats:
-        """(people, directions): :meth:`rows` times ``matrix`` (width, directions), one table look-up per feature.
-
-        The products are of tables, not of people, and sums go element by element: nobody's row depends on who else is
-        there, as it could in a product over people (:mod:`privacy.clipping`).
-        """
-        cuts = np.cumsum([len(table) for table in self.tables])
-        *parts, constant = np.split(matrix, cuts)
-        out = np.tile(constant[0], (len(cells), 1))
-        for j, (table, part, bins) in enumerate(zip(self.tables, parts, self.binning.features, strict=True)):
-            out += (table @ part)[np.asarray(bins.bin_of_cell)][cells[:, j]]
-        return out
-
-    def rows(self, cells: Cells) -> NDArray[np.float32]:
-        """(people, width) inputs."""
-        parts = [by_cell[cells[:, j]] for j, by_cell in enumerate(self._by_cell)]
-        return np.hstack([*parts, np.ones((len(cells), 1), dtype=np.float32)])
-
-
-def points(embedding: Embedding, weights: Floats) -> tuple[list[Floats], float]:
-    """A scorecard's weights as log-odds per bin of each feature, and the intercept."""
-    cuts = np.cumsum([len(table) for table in embedding.tables])[:-1]
-    parts = np.split(weights[:-1], cuts)
-    return [table @ part for table, part in zip(embedding.tables, parts, strict=True)], float(weights[-1])
+    first, weights, closed = [0], [0.0], False
+    for place, (weight, alone) in enumerate(zip(cells.tolist(), heavy.tolist(), strict=True)):
+        if closed or (alone and weights[-1] > floor / 2):
+            first.append(place)
+            weights.append(0.0)
+        weights[-1] += weight
+        closed = alone or weights[-1] >= target
+    if len(weights) > 1 and weights[-1] <= floor / 2:
+        first.pop()
+        last = weights.pop()
+        weights[-1] += last
+    return first, weights

@@ -112,6 +112,8 @@ class SegmentQuality:
     auc: Figure | None
     ks: Figure | None
     ece: Figure | None
+    observed_to_expected: Figure | None
+    """Bad people over the sum of predicted probabilities: 1 if the level of risk is right, however rare the bad."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,12 @@ def ece_of(counts: Floats, groups: int = 10) -> float:
     expected = np.bincount(group, people / (1 + np.exp(-ScoreCells.CENTRES)), groups)
     seen = np.bincount(group, bad, groups)
     return float(np.abs(expected - seen)[total > 0].sum() / max(people.sum(), 1e-9))
+
+
+def observed_to_expected_of(counts: Floats) -> float:
+    """Bad people over those expected, of (2, cells) counts."""
+    expected = counts.sum(axis=0) @ (1 / (1 + np.exp(-ScoreCells.CENTRES)))
+    return float(counts[1].sum() / max(expected, 1e-9))
 
 
 def psi_of(expected: Floats, actual: Floats) -> float:
@@ -199,10 +207,10 @@ def evaluate(
         people = Figure(float(counts.sum()), noise * math.sqrt(counts.size))
         bad = Figure(float(counts[1].sum()), noise * math.sqrt(ScoreCells.WIDTH))
         if people.value < 3 * people.error or bad.value < 3 * bad.error:
-            qualities.append(SegmentQuality(name, people, None, None, None, None))
+            qualities.append(SegmentQuality(name, people, None, None, None, None, None))
             continue
         rate = Figure(bad.value / people.value, bad.error / people.value)
-        figures = [_figure(of, counts, noise, rng) for of in (auc_of, ks_of, ece_of)]
+        figures = [_figure(of, counts, noise, rng) for of in (auc_of, ks_of, ece_of, observed_to_expected_of)]
         qualities.append(SegmentQuality(name, people, rate, *figures))
     psi = {}
     expected = [np.asarray(bins.frequency) for bins in binning.features]

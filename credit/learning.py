@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from credit.binning import Binning, Embedding, Grid, make_binning
+from credit.binning import Binning, Grid, make_binning
 from credit.coordinates import whitening
+from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.evaluation import Evaluation, ScoreCells, evaluate
+from credit.evaluation import Evaluation, Figure, ScoreCells, evaluate
 from credit.features import FeatureRegistry
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, Kind, fold, start
 from credit.pairs import Pairs, boosted, candidates
 from credit.questions import Question
+from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, Task, task_of
 from privacy.clipping import OFF_DIAGONAL, second_moments
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
@@ -50,6 +52,7 @@ class Learner:
     mechanism: Mechanism
     seed: int
     binning: Binning | None = field(default=None, init=False)
+    level: RiskLevel | None = field(default=None, init=False)
     evaluation: Evaluation | None = field(default=None, init=False)
     released: int = field(default=0, init=False)
     """Releases taken in so far."""
@@ -101,7 +104,8 @@ class Learner:
         vector, noise = task.decode(total, contributors), task.noise_std(contributors)
         if kind is ReleaseKind.HISTOGRAM:
             self.binning = make_binning(self._grid, vector, noise, self.mechanism.bins)
-            self._contributors = contributors
+            self._contributors, totals = contributors, self._grid.totals(vector)
+            self.level = RiskLevel(*(Figure(total, noise / self._grid.totals_weight) for total in totals))
         elif kind is ReleaseKind.GRAM:
             moments = second_moments(vector, self.embedding.width)
             leading = self.kind == "mlp"
@@ -127,6 +131,11 @@ class Learner:
         mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
         plain = fold(self.kind, mean, self._coordinates, self._offset)
         return CreditModel(self.kind, embedding, plain, self._calibration, self._pairs)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What should be said of the model, from released figures."""
+        return remarks(self.registry, self.binning, self.level) if self.binning and self.level else ()
 
     @cached_property
     def _grid(self) -> Grid:
@@ -180,13 +189,24 @@ def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
 
     A parabola in the logit, where Platt 1999 has a line: clipping bends probabilities more than it shifts them. It is
     fitted by Newton's method on the binomial likelihood of the cells that stand out of the noise, with a prior for no
-    change, and made to rise where it would fall, so that the order of people stays as it is.
+    change, and made to rise where it would fall, so that the order of people stays as it is. A cell counts by the share
+    of chance in the variance of its bad people, chance and noise: few bad in much noise say nothing.
     """
     people = counts.sum(axis=0)
     seen = people > CELL_DEVIATIONS * math.sqrt(2) * noise_std
     scores, people, bad = ScoreCells.CENTRES[seen], people[seen], counts[1][seen]
-    inputs = np.stack([np.ones_like(scores), scores, scores**2])
-    unchanged = np.array([0.0, 1.0, 0.0])
+    believed = expit(scores)
+    chance = people * believed * (1 - believed)
+    weight = chance / (chance + noise_std**2 * (believed**2 + (1 - believed) ** 2))
+    people, bad = weight * people, weight * bad
+    if not people.sum() > 0:
+        return UNCALIBRATED
+    centre = float(np.average(scores, weights=people))
+
+    def powers(at: Floats) -> Floats:
+        return np.stack([np.ones_like(at), at - centre, (at - centre) ** 2])
+
+    inputs, unchanged = powers(scores), np.array([centre, 1.0, 0.0])
 
     def loss(at: Floats) -> float:
         logit = at @ inputs
@@ -204,10 +224,10 @@ def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
         found = found - step
     if seen.sum() < len(found) or not np.isfinite(found).all() or np.abs(found).max() > LARGEST_COEFFICIENT:
         return UNCALIBRATED
-    parabola = np.stack([np.ones_like(KNOTS), KNOTS, KNOTS**2]).T @ found
+    parabola = powers(KNOTS).T @ found
     first, last = np.searchsorted(KNOTS, [scores.min(), scores.max()])
     rises = np.maximum(np.diff(parabola), LEAST_SLOPE * np.diff(KNOTS))
     rises[: max(first - 1, 0)], rises[last:] = np.diff(KNOTS)[0], np.diff(KNOTS)[0]  # nobody was seen there
-    middle = int(np.argmin(np.abs(KNOTS - np.average(scores, weights=people))))
+    middle = int(np.argmin(np.abs(KNOTS - centre)))
     values = parabola[middle] + np.concatenate([[0.0], np.cumsum(rises)]) - np.sum(rises[:middle])
     return tuple(values.tolist())

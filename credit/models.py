@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 from scipy.special import expit
 from torch import nn
 
-from credit.binning import Binning, Embedding, Grid
+from credit.binning import Binning, Grid
+from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
 from credit.features import registry_from
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
@@ -148,10 +149,10 @@ class CreditModel:
 
     def raw_logit(self, table: pd.DataFrame) -> Floats:
         """The network's output for each row of ``table``, and what the pairwise terms add."""
-        cells, width = self.embedding.grid.cells(table), self.embedding.width
-        rows = inputs_on_grid(torch.from_numpy(self.embedding.rows(cells)))
+        bins, width = self.embedding.bins(table), self.embedding.width
+        rows = inputs_on_grid(torch.from_numpy(self.embedding.rows(bins)))
         net = layers_on_grid(layers(self.kind, width, self.parameters, rows.device))
-        return np.asarray(logits(net, rows).numpy()) + added(self.pairs, self.embedding, cells)
+        return np.asarray(logits(net, rows).numpy()) + added(self.pairs, bins)
 
     def save(self, path: Path) -> None:
         specification = {

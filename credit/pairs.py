@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from credit.binning import Cells, Embedding, FeatureBins, points
+from credit.binning import FeatureBins
+from credit.embedding import Bins, Embedding, points
 from credit.errors import ModelError
 from privacy.clipping import MARGIN, sigmoid
 
@@ -54,12 +55,10 @@ class PairTerm:
     def shape(self) -> tuple[int, int]:
         return max(self.first_levels) + 1, max(self.second_levels) + 1
 
-    def places(self, embedding: Embedding, cells: Cells) -> NDArray[np.int64]:
+    def places(self, bins: Bins) -> NDArray[np.int64]:
         """(people,) places in ``effects``."""
-        bins = embedding.binning.features
-        first = np.asarray(self.first_levels)[np.asarray(bins[self.first].bin_of_cell)]
-        second = np.asarray(self.second_levels)[np.asarray(bins[self.second].bin_of_cell)]
-        return np.asarray(first[cells[:, self.first]] * self.shape[1] + second[cells[:, self.second]])
+        first = np.asarray(self.first_levels)[bins[:, self.first]]
+        return np.asarray(first * self.shape[1] + np.asarray(self.second_levels)[bins[:, self.second]])
 
 
 Pairs = tuple[PairTerm, ...]
@@ -95,11 +94,11 @@ def check_pairs(pairs: Pairs, embedding: Embedding) -> None:
             raise ModelError(f"a pairwise term is not a table of effects within {LARGEST_EFFECT:g}")
 
 
-def added(pairs: Pairs, embedding: Embedding, cells: Cells) -> Floats:
+def added(pairs: Pairs, bins: Bins) -> Floats:
     """(people,) what the pairs add to the log-odds; nobody's depends on who else is there."""
-    total = np.zeros(len(cells))
+    total = np.zeros(len(bins))
     for pair in pairs:
-        total += np.asarray(pair.effects)[pair.places(embedding, cells)]
+        total += np.asarray(pair.effects)[pair.places(bins)]
     return total
 
 
@@ -113,7 +112,7 @@ def sensitivity(pairs: Pairs) -> float:
     return math.sqrt(max(len(pairs), 1))
 
 
-def residual_sums(pairs: Pairs, embedding: Embedding, cells: Cells, logits: Floats, labels: NDArray[np.int64]) -> Steps:
+def residual_sums(pairs: Pairs, bins: Bins, logits: Floats, labels: NDArray[np.int64]) -> Steps:
     """Sums over people of ``label - p`` and of ``2 p (1 - p)`` in each cell of each pair; not yet private.
 
     Whole multiples of :data:`PAIR_UNIT`, cut towards zero person by person, so that order changes nothing.
@@ -124,7 +123,7 @@ def residual_sums(pairs: Pairs, embedding: Embedding, cells: Cells, logits: Floa
     total = np.zeros(sums_size(pairs), dtype=np.int64)
     start = 0
     for pair in pairs:
-        places = pair.places(embedding, cells)
+        places = pair.places(bins)
         np.add.at(total, start + places, residual)
         start += len(pair.effects)
         np.add.at(total, start + places, curvature)

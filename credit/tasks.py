@@ -20,8 +20,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from credit.binning import Embedding, Grid
+from credit.binning import Grid
 from credit.coordinates import row_clip
+from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureRegistry
@@ -144,7 +145,7 @@ class HistogramTask(SumTask):
         return self.grid.size, self.grid.sensitivity, 1.0
 
     def exact(self, table: pd.DataFrame) -> Steps:
-        return self.grid.histogram(self.grid.cells(table), self.labels(table))
+        return self.grid.histogram(table, self.labels(table))
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class GramTask(SumTask):
         return width * (width + 1) // 2, self.clip**2, MOMENT_UNIT
 
     def exact(self, table: pd.DataFrame) -> Steps:
-        rows = self.embedding.rows(self.embedding.grid.cells(table))
+        rows = self.embedding.rows(self.embedding.bins(table))
         return clipped_second_moments(torch.from_numpy(rows).to(device()), self.clip)
 
 
@@ -179,7 +180,7 @@ class GradientTask(SumTask):
 
     def exact(self, table: pd.DataFrame) -> Steps:
         where = device()
-        rows = self.embedding.projected(self.embedding.grid.cells(table), self.whitening)
+        rows = self.embedding.projected(self.embedding.bins(table), self.whitening)
         records = Records.of(torch.from_numpy(rows).to(where), torch.tensor(self.labels(table), device=where))
         net = layers(self.model, self.whitening.shape[1], self.weights, where)
         return clipped_gradient_sum(net, records, self.mechanism.clip_norm, self.offset)
@@ -200,9 +201,8 @@ class PairsTask(SumTask):
         return sums_size(self.scored.pairs), sensitivity(self.scored.pairs), PAIR_UNIT
 
     def exact(self, table: pd.DataFrame) -> Steps:
-        embedding, pairs = self.scored.embedding, self.scored.pairs
-        cells = embedding.grid.cells(table)
-        return residual_sums(pairs, embedding, cells, self.scored.raw_logit(table), self.labels(table))
+        bins = self.scored.embedding.bins(table)
+        return residual_sums(self.scored.pairs, bins, self.scored.raw_logit(table), self.labels(table))
 
 
 @dataclass(frozen=True)
@@ -239,11 +239,8 @@ class EvaluationTask(SumTask):
         logits, labels = self.scored.logit(table), self.labels(table)
         scores = [ScoreCells.count(logits[rows], labels[rows]) for rows in self.segments.rows(table)]
         embedding = self.scored.embedding
-        cells = embedding.grid.cells(table)
-        bins = [
-            np.bincount(np.asarray(bins.bin_of_cell)[cells[:, j]], minlength=len(bins.frequency))
-            for j, bins in enumerate(embedding.binning.features)
-        ]
+        found = embedding.bins(table)
+        bins = [np.bincount(found[:, j], minlength=len(each)) for j, each in enumerate(embedding.tables)]
         return np.concatenate([*(self.weight * counts for counts in scores), *bins]).astype(np.int64)
 
 
@@ -275,7 +272,7 @@ class TrainTask:
         """The locally trained model times this lender's weight, and the weight."""
         inputs, outcomes = [np.zeros((0, self.whitening.shape[1]))], [np.zeros(0, dtype=np.float32)]
         for table in _each(tables):
-            inputs.append(self.embedding.projected(self.embedding.grid.cells(table), self.whitening))
+            inputs.append(self.embedding.projected(self.embedding.bins(table), self.whitening))
             outcomes.append(table[self.registry.target].to_numpy(dtype=np.float32))
         rows, labels = torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(outcomes))
         del inputs, outcomes

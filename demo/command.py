@@ -96,6 +96,11 @@ def demo(
     console.print(result_table(outcome))
     console.print("Exact figures on people set aside: not private, for the demo only.", style="grey62")
     console.print()
+    if outcome.level is not None:
+        rate = outcome.level.base_rate
+        console.print(f"Base rate, from the noisy counts: {rate.value:.2%} ± {rate.error:.2%} bad.", highlight=False)
+    for remark in outcome.remarks:
+        console.print(f"Note: {remark}.", highlight=False, soft_wrap=True)
     verified = outcome.audit.entries if outcome.audit else 0
     console.print(
         f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later roster: "

@@ -159,6 +159,12 @@ def _counts(total: int, targets: list[float]) -> list[int]:
     return counts
 
 
+def _too_few(loans: Loans) -> str:
+    bad = int(loans.table[loans.registry.target].sum())
+    rarer, count = ("bad", bad) if 2 * bad <= len(loans.table) else ("good", len(loans.table) - bad)
+    return f"the table has too few {rarer} borrowers ({count:,} of {len(loans.table):,})"
+
+
 def split(loans: Loans, lenders: int, seed: int) -> Split:
     """Hold-out first, then lenders, then second accounts. ``seed`` fixes all of it.
 
@@ -176,7 +182,7 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
     in_test[test] = True
     train, hold_out = everyone[~in_test].reset_index(drop=True), everyone[in_test].reset_index(drop=True)
     if hold_out[loans.registry.target].nunique() < 2:
-        raise DemoError("the table has too few good or bad borrowers to set a hold-out aside")
+        raise DemoError(f"{_too_few(loans)} to set a hold-out aside; bring more loans")
     number = _assign(train, loans.partition, lenders, rng)
     second = rng.permutation(len(train))[: round(SHARED * len(train))]
     elsewhere = (number[second] + rng.integers(1, lenders, len(second))) % lenders
@@ -189,6 +195,9 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
                 f"lender {name!r} would have {len(book)} loans; every lender needs at least {MIN_ROWS_PER_LENDER}"
             )
         if book[loans.registry.target].nunique() < 2:
-            raise DemoError(f"lender {name!r} would have only good or only bad borrowers; choose another partition")
+            remedy = "bring more loans, or choose fewer lenders"
+            if loans.partition is not None:
+                remedy += f" or another partition than {loans.partition!r}"
+            raise DemoError(f"{_too_few(loans)} for {lenders} lenders: {name!r} would have none; {remedy}")
         books[name] = book
     return Split(books, train[columns], hold_out[columns], len(train), len(second))

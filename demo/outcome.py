@@ -13,6 +13,7 @@ from consent.documents import Campaign
 from credit.evaluation import Evaluation
 from credit.metrics import Quality
 from credit.models import CreditModel, Kind
+from credit.remarks import RiskLevel
 from demo.borrowers import Borrower
 from demo.consortium import Founded
 from demo.loans import Loans, Split
@@ -73,6 +74,10 @@ class Outcome:
     model: CreditModel | None = None
     evaluation: Evaluation | None = None
     """What the consortium itself may know of its model: figures from noisy sums over people held out by the lenders."""
+    level: RiskLevel | None = None
+    """Good and bad people as the histogram release counted them."""
+    remarks: tuple[str, ...] = ()
+    """What should be said of the model: an undetermined level of risk, features that hardly tell people apart."""
     epsilon_spent: float = 0.0
     seconds: float = 0.0
 

@@ -18,7 +18,7 @@ from demo.aftermath import ALONE_DRAWS
 from demo.loans import SHARED
 from demo.outcome import NAMED, Outcome
 
-METRICS = ("auc", "ks", "gini", "brier", "ece")
+METRICS = ("auc", "ks", "gini", "brier", "ece", "observed_to_expected", "observed_to_expected_error")
 NOT_PRIVATE = {
     "note": "These figures are exact: not private, for the demo only. No party of a consortium could compute them.",
     "figures": [*METRICS, "rounds.auc", "rounds.roster", "consent", "data.lenders", "data.borrowers",
@@ -55,6 +55,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             {"round": r.number, "auc": _shown(r.auc), "epsilon": _shown(r.epsilon), "roster": r.roster}
             for r in outcome.rounds
         ],
+        "remarks": list(outcome.remarks),
+        "base_rate": outcome.level and asdict(outcome.level.base_rate) | {"determined": outcome.level.determined},
         "evaluation": outcome.evaluation and outcome.evaluation.as_dict(),
         "consent": outcome.consent,
         "withdrawn_after_round": outcome.hold_after,

@@ -9,7 +9,6 @@ import numpy as np
 from clients.node import Node
 from consent.client import RegistryClient
 from consent.documents import Notice
-from credit.evaluation import Evaluation
 from credit.metrics import auc
 from credit.tasks import DESCENT
 from demo.borrowers import Borrower
@@ -72,7 +71,9 @@ def train(
                 view.end(
                     "averaged over the last half, calibrated, evaluated on people held out; card signed and logged"
                 )
-                outcome.evaluation = scorer.evaluation if scorer else None
+                if scorer is None:
+                    raise DemoError("the coordinator released a model before any node had joined")
+                scorer.tell()
 
 
 class _Scorer:
@@ -90,9 +91,10 @@ class _Scorer:
     def bins(self) -> int:
         return sum(len(bins.frequency) for bins in self._learner.embedding.binning.features)
 
-    @property
-    def evaluation(self) -> Evaluation | None:
-        return self._learner.evaluation
+    def tell(self) -> None:
+        """What the released sums say of the model, beside its scores."""
+        outcome, learner = self._outcome, self._learner
+        outcome.evaluation, outcome.level, outcome.remarks = learner.evaluation, learner.level, learner.remarks
 
     def auc(self, number: int) -> float:
         kept = load_release(self._outcome.folder, number)

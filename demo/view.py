@@ -114,7 +114,7 @@ def result_table(outcome: Outcome) -> Table:
     """The table at the end: each lender alone, the consortium, the pooled ceiling."""
     table = Table(title=None, box=None, header_style="grey62", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model")
-    for name in ("AUC", "KS", "Gini", "Brier", "ECE", "epsilon"):
+    for name in ("AUC", "KS", "Gini", "Brier", "ECE", "O/E", "epsilon"):
         table.add_column(name, justify="right")
     rows = [(f"{name} alone", name, f"{outcome.settings.epsilon:.2f}", "") for name in outcome.split.lenders]
     rows.append(("consortium", "consortium", f"{outcome.epsilon_spent:.2f}", f"bold {ACCENT}"))
@@ -122,5 +122,6 @@ def result_table(outcome: Outcome) -> Table:
     for label, name, epsilon, style in rows:
         q = outcome.qualities[name]
         values = (f"{v:.4f}" for v in (q.auc, q.ks, q.gini, q.brier, q.ece))
-        table.add_row(label, *values, epsilon, style=style)
+        level = f"{q.observed_to_expected:.2f} ± {q.observed_to_expected_error:.2f}"
+        table.add_row(label, *values, level, epsilon, style=style)
     return table

@@ -200,6 +200,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         population_released=binning.population,
         base_rate_released=binning.base_rate,
         evaluation=learner.evaluation and learner.evaluation.as_dict(),
+        limits=(*ModelCard.model_fields["limits"].default, *learner.remarks),
         released_at=now(),
     )
     token = card.sign(coordinator.key)

@@ -474,6 +474,27 @@ BREAKS = (
         "self._require(True,",
         "tests/consent/test_holdout.py",
     ),
+    Break(
+        "4 sensitivity: a value is counted at more levels than are charged",
+        "credit/binning.py",
+        "return CELL_WEIGHT**2 + int(self._levels_of_cell.sum(axis=1).max())",
+        "return CELL_WEIGHT**2 + int(self._levels_of_cell.sum(axis=1).max() * 0.7)",
+        "tests/credit/test_binning.py",
+    ),
+    Break(
+        "4 sensitivity: the count of good and bad people is not charged",
+        "credit/binning.py",
+        "math.sqrt(self.totals_weight**2 + sum(",
+        "math.sqrt(sum(",
+        "tests/credit/test_binning.py",
+    ),
+    Break(
+        "10 own row only: cells begin where the smallest value does",
+        "credit/binning.py",
+        "places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))",
+        "places = order(np.nan_to_num(numbers(column).values) - np.nan_to_num(numbers(column).values).min())",
+        "tests/credit/test_binning.py",
+    ),
 )
 
 

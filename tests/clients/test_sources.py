@@ -136,7 +136,7 @@ def counted(source: Source, people: list[str], registry=None) -> np.ndarray:
     grid = Grid(registry)
     total = np.zeros(grid.size, dtype=np.int64)
     for table in source.rows(people, registry):
-        total += grid.histogram(grid.cells(table), table[registry.target].to_numpy(dtype=np.int64))
+        total += grid.histogram(table, table[registry.target].to_numpy(dtype=np.int64))
     return total
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from credit.binning import Embedding, Grid, make_binning
+from credit.binning import Grid, make_binning
+from credit.embedding import Embedding
 from credit.features import FeatureRegistry, registry_from
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 
@@ -53,7 +54,7 @@ class Market:
 
     def embedding(self, bins: int = 8) -> Embedding:
         grid, table = Grid(self.registry), self.people(2000, seed=99)
-        histogram = grid.histogram(grid.cells(table), table["bad"].to_numpy(dtype=np.int64)).astype(float)
+        histogram = grid.histogram(table, table["bad"].to_numpy(dtype=np.int64)).astype(float)
         return Embedding(grid, make_binning(grid, histogram, 1.0, bins))
 
     def plan(self, *kinds: ReleaseKind, noise: float = 1.0, bound: int = 1) -> Mechanism:

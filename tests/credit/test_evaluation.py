@@ -11,7 +11,8 @@ from scipy.special import expit
 
 import credit.evaluation
 from credit import metrics
-from credit.binning import Binning, Embedding, FeatureBins
+from credit.binning import Binning, FeatureBins
+from credit.embedding import Embedding
 from credit.evaluation import (
     AGE_BANDS,
     ScoreCells,
@@ -22,6 +23,7 @@ from credit.evaluation import (
     evaluate,
     evaluation_weight,
     ks_of,
+    observed_to_expected_of,
     psi_of,
 )
 from credit.features import registry_from
@@ -262,7 +264,7 @@ def evaluated(market, model, task, noise, seed=0, people=4000):
 
 def test_errors_grow_with_the_noise(market, model, task):
     found = [evaluated(market, model, task, noise) for noise in (0.01, 0.3, 3.0)]
-    for figure in ("people", "bad_rate", "auc", "ks", "ece"):
+    for figure in ("people", "bad_rate", "auc", "ks", "ece", "observed_to_expected"):
         errors = [getattr(evaluation.segments[0], figure).error for evaluation in found]
         assert errors == sorted(set(errors)), figure
         assert errors[0] < 0.01 * 30
@@ -335,8 +337,15 @@ def test_figures_survive_as_plain_values(market, model, task):
 
 def test_a_registry_of_one_feature_is_evaluated_too():
     one = registry(column("late", "repayment", low=0, high=9))
-    binning = Binning((FeatureBins((0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2), (0.5, 0.4, 0.1)),), 100.0, 0.2)
+    binning = Binning((FeatureBins((1.0,), (), (0.5, 0.4, 0.1)),), 100.0, 0.2)
     counts = counted(*crowd(500)).ravel()
     found = evaluate(np.concatenate([counts, [250, 200, 50]]), 1e-9, one, binning, None)
     assert found.segments[0].people.value == pytest.approx(500)
     assert found.psi_features["late"].value == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, -2.0])
+def test_observed_over_expected_of_counts_is_that_of_people(shift):
+    logits, labels = crowd(20_000)
+    exact, _ = metrics.observed_to_expected(labels, expit(logits + shift))
+    assert observed_to_expected_of(counted(logits + shift, labels)) == pytest.approx(exact, rel=0.02)

@@ -66,12 +66,9 @@ def again(learner):
 
 
 def one_hot(embedding, table):
-    cells = embedding.grid.cells(table)
+    bins = embedding.bins(table)
     return np.hstack(
-        [
-            np.eye(len(bins.frequency))[np.asarray(bins.bin_of_cell)[cells[:, j]]]
-            for j, bins in enumerate(embedding.binning.features)
-        ]
+        [np.eye(len(features.frequency))[bins[:, j]] for j, features in enumerate(embedding.binning.features)]
     )
 
 
@@ -354,6 +351,17 @@ def test_counts_that_are_pure_noise_leave_most_models_as_they_were(noise):
         check_calibration(values)
     unmoved = [np.abs(np.array(values) - KNOTS).max() < 1e-9 for values in found]
     assert np.mean(unmoved) > 0.8
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_few_bad_people_in_much_noise_do_not_move_the_level(seed):
+    """A rare outcome at a small epsilon: 70 bad of 20,000, twenty deviations of noise for each cell's handful."""
+    logits = np.random.default_rng(seed).normal(-5.8, 0.6, 20_000)
+    labels = (np.random.default_rng(seed + 100).random(20_000) < expit(logits)).astype(np.int64)
+    counts = ScoreCells.count(logits, labels).reshape(2, -1)
+    found = calibrated(counts + np.random.default_rng(seed + 200).normal(0, 20, counts.shape), 20.0)
+    expected = expit(np.interp(logits, KNOTS, found)).sum()
+    assert labels.sum() / 3 < expected < labels.sum() * 3
 
 
 def test_nobody_at_all_leaves_the_model_as_it_was():

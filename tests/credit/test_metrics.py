@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn import metrics as sklearn
 
-from credit.metrics import auc, ece, ks, quality, reliability, roc_curve
+from credit.metrics import auc, ece, ks, observed_to_expected, quality, reliability, roc_curve
 
 # Coarse probabilities, so that ties are common.
 people = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=2, max_size=80).filter(
@@ -81,3 +81,15 @@ def test_a_calibrated_model_has_no_calibration_error():
 def test_fewer_people_than_groups_are_each_a_group():
     rows = reliability(np.array([0, 1]), np.array([0.9, 0.2]))
     assert rows == [(0.2, 1.0, 1), (0.9, 0.0, 1)]
+
+
+def test_a_level_that_is_forty_times_too_low_shows_beside_an_ece_that_looks_excellent():
+    labels = np.zeros(20_000, dtype=np.int64)
+    labels[:70] = 1
+    honest, low = np.full(20_000, 0.0035), np.full(20_000, 0.0035 / 43)
+    assert ece(labels, low) < 0.02
+    assert observed_to_expected(labels, honest) == pytest.approx((1.0, np.sqrt(70 * (1 - 70 / 20_000)) / 70))
+    ratio, error = observed_to_expected(labels, low)
+    assert ratio == pytest.approx(43) and (ratio - 1) / error > 5
+    found = quality(labels, honest)
+    assert (found.observed_to_expected, found.observed_to_expected_error) == observed_to_expected(labels, honest)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from credit.binning import Embedding, Grid, make_binning
+from credit.binning import Grid, make_binning
+from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.features import registry_from
 from credit.models import (
@@ -42,8 +43,10 @@ BENT = tuple((KNOTS + 0.02 * KNOTS**2 / 2 - 0.3).tolist())
 @pytest.fixture(scope="module")
 def embedding():
     grid = Grid(registry_from({"name": "test", "target": "bad", "features": FEATURES}, "here"))
-    histogram = np.repeat([264.0, 36.0], grid.size // 2)
-    return Embedding(grid, make_binning(grid, histogram, 1.0, 6))
+    late = np.append(np.arange(60.0), [np.nan] * 5)
+    table = pd.DataFrame({"late": np.repeat(late, 5), "housing": np.resize(["own", "rent", None], 5 * len(late))})
+    labels = (np.arange(len(table)) % 8 == 0).astype(np.int64)
+    return Embedding(grid, make_binning(grid, grid.histogram(table, labels).astype(float), 1.0, 6))
 
 
 @pytest.fixture(params=KINDS)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from credit import metrics
-from credit.binning import Embedding, FeatureBins, Grid, make_binning
+from credit.binning import FeatureBins, Grid, make_binning
+from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.features import registry_from
 from credit.learning import Learner
@@ -50,43 +51,43 @@ def pairs(embedding):
 
 @pytest.fixture(scope="module")
 def crowd(market, embedding):
-    return cells_of(market, embedding, 50)[0]
+    return bins_of(market, embedding, 50)[0]
 
 
-def cells_of(market, embedding, size, seed=0):
+def bins_of(market, embedding, size, seed=0):
     table = market.people(size, seed)
-    return embedding.grid.cells(table), table["bad"].to_numpy(dtype=np.int64)
+    return embedding.bins(table), table["bad"].to_numpy(dtype=np.int64)
 
 
 @settings(max_examples=200)
 @given(st.floats(allow_nan=True, allow_infinity=True), st.integers(0, 1), st.integers(0, 49))
 def test_a_person_adds_one_for_each_pair_at_most(crowd, embedding, pairs, logit, label, who):
-    cells = crowd[who : who + 1]
-    adds = residual_sums(pairs, embedding, cells, np.array([logit]), np.array([label])) * PAIR_UNIT
+    bins = crowd[who : who + 1]
+    adds = residual_sums(pairs, bins, np.array([logit]), np.array([label])) * PAIR_UNIT
     for part in np.split(adds, np.cumsum([2 * len(pair.effects) for pair in pairs])[:-1]):
         assert np.linalg.norm(part) <= 1
 
 
 def test_what_a_person_adds_is_residual_and_curvature(market, embedding, pairs):
-    cells, labels = cells_of(market, embedding, 500)
+    bins, labels = bins_of(market, embedding, 500)
     logits = np.random.default_rng(1).normal(0, 3, 500)
     p = expit(logits)
-    total = residual_sums(pairs, embedding, cells, logits, labels) * PAIR_UNIT
+    total = residual_sums(pairs, bins, logits, labels) * PAIR_UNIT
     start = 0
     for pair in pairs:
         count = len(pair.effects)
-        places = pair.places(embedding, cells)
+        places = pair.places(bins)
         expected = [np.bincount(places, values, count) for values in (labels - p, CURVATURE_WEIGHT * p * (1 - p))]
         assert total[start : start + 2 * count] == pytest.approx(np.concatenate(expected), abs=500 * 2 * PAIR_UNIT)
         start += 2 * count
 
 
 def test_nobody_changes_what_others_add(market, embedding, pairs):
-    cells, labels = cells_of(market, embedding, 400)
+    bins, labels = bins_of(market, embedding, 400)
     logits = np.random.default_rng(2).normal(0, 3, 400)
-    whole = residual_sums(pairs, embedding, cells, logits, labels)
+    whole = residual_sums(pairs, bins, logits, labels)
     parts = [slice(0, 1), slice(1, 130), slice(130, 400)]
-    summed = sum(residual_sums(pairs, embedding, cells[p], logits[p], labels[p]) for p in parts)
+    summed = sum(residual_sums(pairs, bins[p], logits[p], labels[p]) for p in parts)
     assert (summed == whole).all()
 
 
@@ -155,7 +156,10 @@ def test_larger_populations_are_asked_for_more_pairs_and_finer_tables(people):
     names = [f"f{i}" for i in range(12)]
     features = [{"name": name, "kind": "number", "category": "consumption"} for name in names]
     grid = Grid(registry_from({"name": "many", "target": "bad", "features": features}, "here"))
-    binning = make_binning(grid, np.full(grid.size, people / grid.sizes[0] / 2), 0.01, 14)
+    values = np.exp(np.linspace(0, 5, 100))
+    table = pd.DataFrame(dict.fromkeys(names, values))
+    counts = grid.histogram(table, (np.arange(100) % 2).astype(np.int64)) * (people / 100)
+    binning = make_binning(grid, counts, 0.01, 14)
     asked = candidates(Embedding(grid, binning), np.zeros(Embedding(grid, binning).width), 10.0)
     assert 3 <= len(asked) <= MOST_PAIRS
     affordable = {100: (3, 3), 300_000: (28, 5)}
@@ -166,7 +170,7 @@ def test_larger_populations_are_asked_for_more_pairs_and_finer_tables(people):
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 0.5), st.integers(3, 5), st.booleans())
 def test_levels_are_numbered_from_zero_in_order_and_missing_stands_apart(mass, missing, most, ordered):
-    levels = levels_of(FeatureBins((), (*mass, missing)), most, ordered)
+    levels = levels_of(FeatureBins((), (), (*mass, missing)), most, ordered)
     assert len(levels) == len(mass) + 1
     assert set(levels) == set(range(max(levels) + 1))
     assert max(levels[:-1]) < most
@@ -246,9 +250,9 @@ def test_a_gam_is_released_with_its_pairs(learnt, tmp_path):
 def test_the_raw_logit_is_the_networks_and_the_pairs(learnt):
     models, test = learnt
     gam, few = models["gam"], test.head(200)
-    cells = gam.embedding.grid.cells(few)
+    bins = gam.embedding.bins(few)
     net = replace(gam, pairs=()).raw_logit(few)
-    assert (gam.raw_logit(few) == net + added(gam.pairs, gam.embedding, cells)).all()
+    assert (gam.raw_logit(few) == net + added(gam.pairs, bins)).all()
     assert torch.from_numpy(net).isfinite().all()
 
 

@@ -19,6 +19,7 @@ from privacy.mechanism import ReleaseKind
 finite = st.floats(allow_nan=False, allow_infinity=False)
 feature_bins = st.builds(
     FeatureBins,
+    st.lists(finite, max_size=6).map(tuple),
     st.lists(st.integers(0, 600), max_size=6).map(tuple),
     st.lists(finite, max_size=6).map(tuple),
 )
@@ -44,7 +45,7 @@ questions = st.builds(
     st.lists(pair_terms, max_size=3).map(tuple),
 )
 
-BINNING = Binning((FeatureBins((0, 0, 1), (0.75, 0.25)),), 100.0, 0.2)
+BINNING = Binning((FeatureBins((2.5,), (), (0.75, 0.25, 0.0)),), 100.0, 0.2)
 PAIR = PairTerm(0, 1, (0, 1), (0, 0), (0.5, -0.25))
 ASKED = Question(
     ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0), (PAIR,)
@@ -152,8 +153,9 @@ MALFORMED = {
     "many digits": said('{"features": [], "population": ' + "9" * 5000 + ', "base_rate": 0.1}'),
     "no population": said('{"features": [], "base_rate": 0.1}'),
     "population in words": rebinned(population="many"),
-    "a bin in halves": rebinned(features=[{"bin_of_cell": [0.5], "frequency": [1.0]}]),
-    "a feature without frequencies": rebinned(features=[{"bin_of_cell": [0]}]),
+    "a bin in halves": rebinned(features=[{"edges": [], "bin_of_code": [0.5], "frequency": [1.0]}]),
+    "an edge in words": rebinned(features=[{"edges": ["low"], "bin_of_code": [], "frequency": [1.0]}]),
+    "a feature without frequencies": rebinned(features=[{"edges": [], "bin_of_code": [0]}]),
 }
 
 
