@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
-import typer
+from click.shell_completion import CompletionItem
+from typer.core import TyperGroup
+from typer.main import get_command, get_install_completion_arguments
 
 ROOMS = {
     "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
@@ -29,9 +31,11 @@ ROOMS = {
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 
+COMPLETION = ("install_completion", "show_completion")
 
-class FrontDoor(click.Group):
-    """Lists every room, imports one."""
+
+class FrontDoor(TyperGroup):
+    """Lists every room, imports one. To complete a room's name imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(ROOMS)
@@ -39,24 +43,32 @@ class FrontDoor(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ROOMS:
             return None
-        first, *others = (typer.main.get_command(import_module(name).app) for name in ROOMS[cmd_name][0].split())
+        first, *others = (get_command(import_module(name).app) for name in ROOMS[cmd_name][0].split())
+        first.params = [param for param in first.params if param.name not in COMPLETION]  # the front door's own
         if isinstance(first, click.Group):
             for other in others:
                 first.commands.update(other.commands if isinstance(other, click.Group) else {})
         return first
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        rooms = [CompletionItem(name, help=about) for name, (_, about) in ROOMS.items() if name.startswith(incomplete)]
+        return [*rooms, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in ROOMS.items()])
 
 
-@click.command(cls=FrontDoor, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=FrontDoor, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tahini")
 def main() -> None:
     """Federated credit models under consent that borrowers control, with a record nobody can rewrite.
 
     Start with: tahini demo
     """
+
+
+main.params += get_install_completion_arguments()
 
 
 if __name__ == "__main__":

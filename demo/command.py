@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,11 +15,13 @@ from consent.errors import ConsentError
 from credit.errors import FeatureError, ModelError
 from crypto.errors import CryptoError
 from demo.errors import DemoError
-from demo.loans import Loans, default_loans, read_loans, split
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
 from server.choices import MechanismChoice, ModelChoice
 from server.errors import CampaignStopped, CoordinatorError
+
+if TYPE_CHECKING:
+    from demo.loans import Loans
 
 DELTA = 1e-5
 MIN_EPSILON, MAX_EPSILON = 0.01, 50.0
@@ -104,6 +106,8 @@ def _checked(
     seed: int, root: Path, json_out: Path | None,
 ) -> Loans:  # fmt: skip
     """Everything that can be checked before anything is created."""
+    from demo.loans import default_loans, read_loans, split
+
     Budget(epsilon, DELTA)
     if epsilon > MAX_EPSILON:
         raise DemoError(f"epsilon {epsilon:g} protects nobody; choose at most {MAX_EPSILON:g}")

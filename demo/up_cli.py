@@ -15,7 +15,6 @@ from consent.errors import ConsentError
 from credit.errors import FeatureError
 from crypto.keys import read_secret
 from demo.errors import DemoError
-from demo.loans import default_loans, read_loans
 from fleet.errors import FleetError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -42,6 +41,7 @@ def up(
     """
     import tomli_w
 
+    from demo.loans import default_loans, read_loans
     from demo.local import Place
     from demo.local import up as start
     from demo.view import LiveView

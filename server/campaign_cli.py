@@ -9,14 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from consent.campaigns import Proposed
 from consent.cli_support import progress, say
 from consent.code import installed_code
-from consent.commands.propose_campaign import Proposed
 from consent.documents import Campaign
 from consent.errors import RegistryUnavailable
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE
-from credit.features import load_registry
 from credit.planning import plan_mechanism
 from crypto.keys import replace_file
 from fleet.bundle import build_bundle, bundle_sha256
@@ -56,6 +55,8 @@ def propose(
     as_json: AsJson = False,
 ) -> None:
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to approve."""
+    from credit.features import load_registry  # with pandas, which only this needs
+
     coordinator = Coordinator.open(home)
     chosen = tuple(lenders.split(",")) if lenders else tuple(party.id for party in coordinator.consortium.lenders)
     bundle, moment = build_bundle(), now()

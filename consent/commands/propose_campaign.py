@@ -5,10 +5,6 @@ A rejection before that keeps it from ever becoming so; after it, the lender tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -18,25 +14,6 @@ from consent.errors import Conflict, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from crypto.documents import canonical_json
-from crypto.keys import PublicKey
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """A campaign as the registry has it: its coordinator's token, and lenders' answers so far."""
-
-    campaign: Campaign
-    token: str
-    active: bool
-    approved_by: tuple[str, ...]
-    rejected_by: tuple[str, ...]
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any], coordinator: PublicKey) -> Proposed:
-        """From the registry's answer; raises SignatureError, KeyError, TypeError."""
-        token = str(said["token"])
-        answered = (tuple(map(str, said[name])) for name in ("approved_by", "rejected_by"))
-        return cls(Campaign.verify(token, coordinator), token, bool(said["active"]), *answered)
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
