@@ -11,8 +11,9 @@ from typer.main import get_command, get_install_completion_arguments
 
 ROOMS = {
     "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
-    "up": ("demo.up_cli", "Start a whole consortium on this machine: real processes, real TLS."),
+    "up": ("demo.up_cli", "Start a whole consortium on this machine, or start it again: real processes, real TLS."),
     "down": ("demo.down_cli", "Stop it."),
+    "workspaces": ("demo.workspaces_cli", "List and remove what demo and up left behind."),
     "doctor": ("demo.doctor_cli", "Check everything that must be in order, and say what to do."),
     "registry": ("consent.cli", "Run the consent registry."),
     "log": ("consent.log_cli", "Serve, append to, look at, prove, verify and export an audit log."),

@@ -77,13 +77,16 @@ def demo(
     from demo.report import write_report
     from demo.story import run
     from demo.view import LiveView, result_table
+    from demo.workspaces import made
 
     settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA, mechanism.value)
     try:
-        with LiveView(console) as view:
-            outcome = run(settings, view)
-        notice = make_notice(list(outcome.split.lenders), epsilon)
-        html, figures = write_report(outcome, notice.texts, json_out)
+        with made(root, "demo") as kept:
+            with LiveView(console) as view:
+                outcome = run(settings, view)
+            notice = make_notice(list(outcome.split.lenders), epsilon)
+            html, figures = write_report(outcome, notice.texts, json_out)
+            kept.model_copy(update={"whole": True}).keep(root)
     except EXPECTED as error:
         _fail(error, root)
     except KeyboardInterrupt:
@@ -99,6 +102,11 @@ def demo(
     )
     for label, path in (("report", html), ("figures", figures), *outcome.files.items()):
         console.print(f"  {label:<8} {path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to remove it:\n"
+        f"  tahini workspaces list --under {root.parent}\n  tahini workspaces clean {root}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _checked(

@@ -23,6 +23,9 @@ def down(
     from demo.local import down as stop
 
     try:
-        typer.echo(f"{stop(workspace)} processes stopped; everything in {workspace} stays")
+        typer.echo(
+            f"{stop(workspace)} processes stopped; everything in {workspace} stays; start it again with: tahini up --workspace "
+            f"{workspace.absolute()}"
+        )
     except DemoError as error:
         raise ConsentError(str(error)) from error
