@@ -24,8 +24,8 @@ def down(
 
     try:
         typer.echo(
-            f"{stop(workspace)} processes stopped; everything in {workspace} stays; start it again with: tahini up --workspace "
-            f"{workspace.absolute()}"
+            f"{stop(workspace)} processes stopped; everything in {workspace} stays; start it again with: "
+            f"tahini up --workspace {workspace.absolute()}"
         )
     except DemoError as error:
         raise ConsentError(str(error)) from error

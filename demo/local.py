@@ -213,7 +213,7 @@ def _listen(root: Path, lenders: Sequence[str], host: str, ports: Mapping[str, i
 
 
 def _certify(root: Path, lenders: Sequence[str], host: str) -> None:
-    """Certificates for every server that has none, or none for long; the authority that vouches for them in every home."""
+    """A certificate for every server that has none, or none for long; in every home, the authority that vouches."""
     tls = root / "tls"
     for name in ("registry", "naming", "witnesses", "coordinator"):
         path = tls / f"{name}.crt"

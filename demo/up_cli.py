@@ -26,7 +26,8 @@ app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
 @app.command(
-    epilog="Examples: `tahini up` (the first time, and again after `tahini down` or a reboot) · `tahini up --workspace here --data loans.parquet --target bad --lenders 3`"
+    epilog="Examples: `tahini up` (again after `tahini down` or a reboot) · `tahini up --workspace here --data "
+    "loans.parquet --target bad --lenders 3`"
 )
 @refuse_in_one_sentence
 def up(

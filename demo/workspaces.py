@@ -1,7 +1,7 @@
 """The folders that ``tahini demo`` and ``tahini up`` make: what is kept of them, who holds them, how they are removed.
 
-``workspace.json`` is the first file in a workspace: by which command it was made, and from what. Whoever builds or stops
-one holds a lock on it. Only what these commands made is ever removed.
+``workspace.json`` is the first file in a workspace: by which command it was made, and from what. Whoever builds or
+stops one holds a lock on it. Only what these commands made is ever removed.
 """
 
 from __future__ import annotations
