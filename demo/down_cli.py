@@ -20,7 +20,7 @@ def down(
     workspace: Annotated[Path, typer.Option(help="The workspace of tahini up.")] = Path("workspace/up"),
 ) -> None:
     """Stop every process of a consortium on this machine; keys, ledgers, log and models stay where they are."""
-    from demo.local import down as stop
+    from demo.processes import down as stop
 
     try:
         typer.echo(

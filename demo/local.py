@@ -1,7 +1,6 @@
 """A whole consortium as processes of this machine, with TLS, that stay until they are stopped.
 
-What runs stands in ``processes.json``: name, command and process number. Whoever dies can be started again from there
-(:func:`start`), which is also how the chaos trials do it.
+What must stay stands in the homes; what runs, in ``processes.json`` (:mod:`demo.processes`).
 """
 
 from __future__ import annotations
@@ -9,14 +8,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,30 +31,15 @@ from demo.errors import DemoError
 from demo.loans import Loans, split
 from demo.outcome import View
 from demo.people import ask_everybody, import_books
-from demo.services import DEVELOPMENT, START_TIMEOUT_S, tail
-from demo.workspaces import PROCESSES_FILE, Kept, held, made
+from demo.processes import Process, is_running, keep, processes, start, stop_all
+from demo.services import START_TIMEOUT_S, tail
+from demo.workspaces import Kept, held, made
 from fleet.processes import lasting_port
 from fleet.tls import CA_CERT, create_authority, issue
 from server.home import SETTINGS_FILE
 
 DELTA, EPSILON = 1e-5, 8.0
-QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-STOP_S = 15.0
 RENEW_BEFORE = timedelta(days=21)
-
-
-@dataclass(frozen=True)
-class Process:
-    """One process of the consortium."""
-
-    name: str
-    arguments: tuple[str, ...]
-    """After ``tahini``."""
-    ready: str = ""
-    """URL that answers when it is ready; a node has none."""
-    pid: int = 0
-    inside: tuple[str, ...] = ()
-    """A command that runs it elsewhere, for instance in a network namespace, and becomes it."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +111,7 @@ def up(
             _wait_for_nodes(root, names)
             view.end(f"the SuperLink listens at {place.host}:{ports['superlink']}; {len(names)} nodes serve")
         except BaseException:
-            _stop(root)
+            stop_all(root)
             raise
         kept.model_copy(update={"whole": True}).keep(root)
     return Local(founded, tuple(started), notice, tuple(borrowers))
@@ -250,41 +231,6 @@ def _fleet(root: Path, lenders: Sequence[str], inside: Mapping[str, tuple[str, .
         yield Process(name, ("node", "serve", "--home", str(root / "lenders" / name)), inside=inside.get(name, ()))
 
 
-def start(root: Path, process: Process) -> Process:
-    """Start a process in a session of its own; returns it with its number."""
-    environment = {**os.environ, **QUIET, **DEVELOPMENT, "SSL_CERT_FILE": str(root / "ca" / CA_CERT)}
-    with (root / "logs" / f"{process.name}.log").open("a") as log:
-        running = subprocess.Popen(
-            [*process.inside, sys.executable, "-m", "tahini", *process.arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
-        )  # fmt: skip
-    return replace(process, pid=running.pid)
-
-
-def keep(root: Path, processes: list[Process]) -> None:
-    """Remember what runs, for :func:`down` and whoever starts a process again."""
-    told = json.dumps([asdict(process) for process in processes], indent=2)
-    replace_file(root / PROCESSES_FILE, told.encode())
-
-
-def processes(root: Path) -> list[Process]:
-    """What :func:`up` started; raises DemoError if ``root`` is no such workspace."""
-    try:
-        found = json.loads((root / PROCESSES_FILE).read_text(encoding="utf-8"))
-        return [Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"]), tuple(p["inside"])) for p in found]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DemoError(f"{root} is not the workspace of a consortium that was started with tahini up") from error
-
-
-def is_running(process: Process) -> bool:
-    """Whether this very command runs under this number: numbers are used again."""
-    try:
-        said = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return [a.encode() for a in process.arguments] == said[-1 - len(process.arguments) : -1]
-
-
 def _split(ready: str) -> tuple[str, int]:
     at = urlsplit(ready if "://" in ready else f"//{ready}")
     return at.hostname or "", at.port or 0
@@ -340,36 +286,3 @@ def _wait_for_nodes(root: Path, lenders: Sequence[str]) -> None:
             if time.monotonic() > deadline:
                 raise DemoError(f"{name}'s node does not serve ({tail(log)})")
             time.sleep(0.1)
-
-
-def down(root: Path) -> int:
-    """Stop what runs, the last started first; returns how many did. Raises DemoError."""
-    root = root.resolve()
-    processes(root)
-    with held(root):
-        return _stop(root)
-
-
-def _stop(root: Path) -> int:
-    if not (root / PROCESSES_FILE).exists():
-        return 0
-    running = [process for process in reversed(processes(root)) if is_running(process)]
-    for process in running:
-        os.killpg(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_S
-    for process in running:
-        while is_running(process) and time.monotonic() < deadline:
-            _reap(process.pid)
-            time.sleep(0.05)
-        if is_running(process):
-            os.killpg(process.pid, signal.SIGKILL)
-            _reap(process.pid)
-    return len(running)
-
-
-def _reap(pid: int) -> None:
-    """If it is this process's own child, it stays a zombie until it is waited for."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return

@@ -22,10 +22,11 @@ from consent.documents import Consortium
 from consent.errors import ConsentError
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
-from demo.consortium import LOG_ORIGIN
 from demo.errors import DemoError
 
 KEPT_FILE, LOCK_FILE, PROCESSES_FILE = "workspace.json", "workspace.lock", "processes.json"
+LOG_ORIGIN = "tahini.example/consent-log"
+"""Of every consortium that the demo founds, and of no other."""
 PARTIES = ("auditor", "coordinator", "lenders", "naming", "registry")
 OURS = {
     *PARTIES, KEPT_FILE, LOCK_FILE, PROCESSES_FILE, "ca", "features.toml", "logs", "report.html", "report.json", "tls",

@@ -19,7 +19,8 @@ from support.effort import slow
 
 from clients.node import Node
 from consent.documents import Campaign
-from demo.local import Place, is_running, processes
+from demo.local import Place
+from demo.processes import is_running, processes
 from fleet.tls import issue
 from server.desired import Stage, events
 

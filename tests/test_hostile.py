@@ -26,7 +26,7 @@ from consent.campaigns import CommitmentRequest
 from consent.code import installed_code
 from consent.documents import Campaign
 from consent.errors import ConsentError
-from demo.local import QUIET
+from demo.processes import QUIET
 from server.desired import Stage, events
 
 pytestmark = slow

@@ -19,8 +19,9 @@ from clients.store import LedgerLine
 from consent.documents import Role
 from credit.models import CreditModel
 from demo.loans import default_loans
-from demo.local import Local, Place, is_running, keep, processes, start, up
-from demo.local import down as down_again
+from demo.local import Local, Place, up
+from demo.processes import down as down_again
+from demo.processes import is_running, keep, processes, start
 from server.card import ModelCard
 from server.desired import Stage, State, events, read_state
 from tahini import main
