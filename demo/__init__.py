@@ -6,7 +6,7 @@ through the same doors that the real ones would use.
 - ``loans``       real loan tables, split into lenders and a hold-out
 - ``consortium``  homes and signed identities of every party
 - ``borrowers``   people who decide, each with a key
-- ``local``       a consortium of processes that stay: ``tahini up``, the first time and again; ``doctor_cli`` looks at it
+- ``local``       a consortium of processes that stay: ``tahini up``, once and again; ``doctor_cli`` looks at every home
 - ``processes``   those processes: started, found again, stopped
 - ``workspaces``  the folders that demo and up make: listed, held, removed
 - ``services``    the registry and the coordinator as processes
