@@ -5,12 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
-import typer
+from click.shell_completion import CompletionItem
+from typer.core import TyperGroup
+from typer.main import get_command, get_install_completion_arguments
 
 ROOMS = {
     "demo": ("demo.command", "Run the whole path on this machine: from notice to audited model."),
-    "up": ("demo.up_cli", "Start a whole consortium on this machine: real processes, real TLS."),
+    "up": ("demo.up_cli", "Start a whole consortium on this machine, or start it again: real processes, real TLS."),
     "down": ("demo.down_cli", "Stop it."),
+    "workspaces": ("demo.workspaces_cli", "List and remove what demo and up left behind."),
     "doctor": ("demo.doctor_cli", "Check everything that must be in order, and say what to do."),
     "registry": ("consent.cli", "Run the consent registry."),
     "log": (
@@ -35,9 +38,11 @@ ROOMS = {
     "witness": ("clients.witness_cli", "Run a lender's witness of the consent log."),
 }
 
+COMPLETION = ("install_completion", "show_completion")
 
-class FrontDoor(click.Group):
-    """Lists every room, imports one."""
+
+class FrontDoor(TyperGroup):
+    """Lists every room, imports one. To complete a room's name imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(ROOMS)
@@ -45,24 +50,32 @@ class FrontDoor(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ROOMS:
             return None
-        first, *others = (typer.main.get_command(import_module(name).app) for name in ROOMS[cmd_name][0].split())
+        first, *others = (get_command(import_module(name).app) for name in ROOMS[cmd_name][0].split())
+        first.params = [param for param in first.params if param.name not in COMPLETION]  # the front door's own
         if isinstance(first, click.Group):
             for other in others:
                 first.commands.update(other.commands if isinstance(other, click.Group) else {})
         return first
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        rooms = [CompletionItem(name, help=about) for name, (_, about) in ROOMS.items() if name.startswith(incomplete)]
+        return [*rooms, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in ROOMS.items()])
 
 
-@click.command(cls=FrontDoor, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=FrontDoor, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tahini")
 def main() -> None:
     """Federated credit models under consent that borrowers control, with a record nobody can rewrite.
 
     Start with: tahini demo
     """
+
+
+main.params += get_install_completion_arguments()
 
 
 if __name__ == "__main__":

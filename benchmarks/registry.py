@@ -44,10 +44,11 @@ from sqlalchemy import text
 from benchmarks.log import percentile, postgresql_server, resident_mib
 from clients.consents import Consents
 from consent.client import RegistryClient, load_consortium
-from consent.commands.enrol_subjects import MAX_BATCH as ENROL_AT_ONCE
-from consent.commands.enrol_subjects import Enrolment, enrol_subjects
+from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.publish_notice import publish_notice
 from consent.documents import Consortium, Notice
+from consent.enrolment import MAX_BATCH as ENROL_AT_ONCE
+from consent.enrolment import Enrolment
 from consent.founding import REGISTRY_PUB, found_log
 from consent.identity.callers import Caller
 from consent.identity.settings import ISSUERS_FILE

@@ -31,7 +31,8 @@ from click.testing import CliRunner
 
 from benchmarks.machine import machine
 from demo.loans import default_loans
-from demo.local import QUIET, down, up
+from demo.local import up
+from demo.processes import QUIET, down
 from fleet.keys import create_fleet_key, fleet_key_text, superlink_key
 from fleet.processes import free_port
 from fleet.tls import create_authority, issue

@@ -30,7 +30,7 @@ def read_names(path: Path) -> tuple[list[dict[str, str]], int]:
     """
     from pydantic import ValidationError
 
-    from consent.commands.enrol_subjects import Enrolment
+    from consent.enrolment import Enrolment
 
     people: dict[str, dict[str, str]] = {}
     ledgers: dict[str, str] = {}
@@ -78,7 +78,7 @@ def enrol(
     """Enrol the people in a file of names; who is enrolled already is left as they are, so it can be run again."""
     from clients.errors import NodeError
     from clients.node import Node
-    from consent.commands.enrol_subjects import Enrolment
+    from consent.enrolment import Enrolment
 
     people, repeated = read_names(file)
     try:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from clients.errors import NodeError
 from consent.client import RegistryClient
+from consent.enrolment import Roll
 from consent.errors import ConsentError, Malformed, RegistryUnavailable
-from consent.rolls import Roll
 from consent.standing import RULES, SENSITIVITY_ORDER, Codes, ConsentState, Flags, HeldState, Places, Rule, rules_of
 from consent.terms import Limits, Sensitivity
 from crypto.errors import SignatureError

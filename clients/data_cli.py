@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from clients.checking import FeatureFound, Found, check
 from clients.errors import NodeError
 from consent.cli_support import progress, refuse_in_one_sentence, say
 from consent.errors import ConsentError
 from credit.errors import FeatureError
-from credit.features import load_registry
+
+if TYPE_CHECKING:
+    from clients.checking import FeatureFound, Found
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
@@ -28,6 +29,9 @@ def check_data(home: Home, features: Features, as_json: AsJson = False) -> None:
 
     Exit code 1 when the data cannot be used. It reads all rows three times, a bounded number at a time.
     """
+    from clients.checking import check
+    from credit.features import load_registry
+
     try:
         registry = load_registry(features)
         with progress("rows", None) as bar:

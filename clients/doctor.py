@@ -9,11 +9,15 @@ from clients.checking import people_in
 from clients.errors import NodeError, SourceError
 from clients.node import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
+from clients.witness import WITNESS_KEY_FILE, Witness
 from consent import doctor
+from consent.cli_support import SERVE_FILE
 from consent.code import installed_code
 from consent.doctor import Finding, Level, care, found, ill, well
 from consent.errors import ConsentError
+from consent.serving import WitnessListening
 from crypto.errors import CryptoError
+from crypto.notes import claimed_checkpoint
 from fleet.errors import FleetError
 from fleet.keys import fleet_key_text
 
@@ -41,6 +45,36 @@ def node(home: Path) -> Iterator[Finding]:
         yield doctor.reached("superlink", opened.settings.superlink, opened.authority)
     yield _approvals(opened)
     yield _service(home)
+
+
+def witness(home: Path) -> Iterator[Finding]:
+    """Everything that a lender's witness needs to cosign: its key, what it remembers, and that it can be reached."""
+    yield doctor.disk(home)
+    try:
+        opened = Node.open(home)
+        at_work = Witness.open(home, opened.consortium.log.verifier)
+    except (NodeError, ConsentError, CryptoError, OSError) as error:
+        yield ill("witness", error, f"restore {WITNESS_KEY_FILE} and what it remembers from the same backup, or join")
+        return
+    listed = next((w for w in opened.consortium.policy.witnesses if w.key == at_work.key.public), None)
+    if listed is None:
+        yield ill(
+            "witness", "the key here is not one that the consortium document names", "use the home that it was made of"
+        )
+        return
+    yield found("memory", lambda: _remembered(at_work), "it cosigns nothing until this file is restored: ask everybody")
+    if listed.url:
+        yield doctor.reached("witness", listed.url, opened.authority)
+    if (home / SERVE_FILE).exists():
+        yield from doctor.listens(WitnessListening, home, "witness port")
+
+
+def _remembered(at_work: Witness) -> str:
+    sizes = []
+    for origin in at_work.logs:
+        note = at_work.latest(origin)
+        sizes.append(0 if note is None else claimed_checkpoint(note).size)
+    return f"has cosigned heads of up to {max(sizes, default=0):,} entries"
 
 
 def _ledger(home: Path) -> Finding:

@@ -31,9 +31,9 @@ from clients.source import open_source
 from clients.sources.people import Source
 from clients.store import Attempt
 from consent.authorising import AuthorisationRequest
+from consent.campaigns import CommitmentRequest
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import (
     Approval,
     Authorisation,

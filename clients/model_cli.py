@@ -72,7 +72,7 @@ def fetch(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
     node = _node(home)
     client = node.registry()
     try:
-        sha256 = _one(campaign, client.campaigns(), f"of {node.lender!r}")
+        sha256 = _one(campaign, list(client.campaigns()), f"of {node.lender!r}")
         kept = KeptModel.fetch(client, sha256)
         verified = check(kept, sha256, node.consortium)
         kept.write(node.home / MODELS_FOLDER / sha256)

@@ -27,7 +27,6 @@ from consent.log_client import HeadStore, http_client
 from consent.naming.client import NamingClient
 from consent.schema import now
 from consent.settings import HomeSettings
-from credit.features import registry_from
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
 from privacy.accounting import epsilon_of
@@ -195,6 +194,8 @@ def approve(node: Node, campaign_token: str) -> Approval:
             lender. FeatureError: its features are not lawful. SignatureError: not the coordinator's.
     """
     campaign = Campaign.verify(campaign_token, node.consortium.one(Role.COORDINATOR).key)
+    from credit.features import registry_from  # with pandas, which only this needs
+
     registry_from(campaign.features, f"campaign {campaign.id}")
     cost = campaign_cost(campaign)
     if cost > campaign.mechanism.epsilon * (1 + TOLERANCE):

@@ -4,6 +4,7 @@
 - ``terms``       what a consent is about: ISO/IEC TS 27560 and DPV; ``records`` how it is shown
 - ``states``      the consent state machine (pure); ``changes`` the fold over it
 - ``standing``    who may be used: codes, rules, signed states and places (pure)
+- ``campaigns``   what is sent about campaigns, and ``enrolment`` about borrowers
 - ``authorising`` when a node may use data: rules (pure); ``revocations`` what recipients are told
 - ``holdout``     who is held out of training: drawn by every lender's lot (pure)
 - ``storage``     tables, migrations, transactions, the writer's lease

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consent.errors import ConsentError
-from consent.registry import Registry, open_registry
 from crypto.errors import CryptoError
+
+if TYPE_CHECKING:
+    from consent.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -78,6 +80,8 @@ def say(found: Any, as_json: bool) -> None:
 @contextmanager
 def opened(home: Path) -> Iterator[Registry]:
     """The registry in ``home``, closed again on the way out."""
+    from consent.registry import open_registry  # with the database's machinery, which few commands need
+
     registry = open_registry(home)
     try:
         yield registry

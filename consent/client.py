@@ -18,9 +18,7 @@ from urllib.parse import urlencode
 import httpx
 
 from consent.authorising import AuthorisationRequest
-from consent.commands.commit_roster import CommitmentRequest, commitment_fields
-from consent.commands.enrol_subjects import Enrolment
-from consent.commands.propose_campaign import Proposed
+from consent.campaigns import CommitmentRequest, Proposed, commitment_fields
 from consent.cursors import cursor_of
 from consent.documents import (
     RECEIPTS_UP_TO,
@@ -35,6 +33,7 @@ from consent.documents import (
     Role,
     decision_commitment,
 )
+from consent.enrolment import Enrolment
 from consent.errors import ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from consent.log_client import HeadStore, LogClient
 from consent.records import ConsentRecord

@@ -11,7 +11,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 
 from consent.certificates import RenewingContext, expires_at
 from consent.cli_support import SERVE_FILE
+from consent.documents import Consortium
 from consent.errors import ConsentError
 from consent.log_client import http_client
 from consent.naming import keys as naming
@@ -33,6 +34,7 @@ from consent.registry import (
     DATABASE_URL_FILE,
     KEY_FILE,
     LOG_KEY_FILE,
+    authority_in,
     open_database,
 )
 from consent.requests import CLOCK_SKEW
@@ -163,15 +165,19 @@ def port(what: str, host: str, number: int) -> Finding:
             trial.bind((host, number))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return well(what, f"something listens at {host}:{number}; if it is not this service, choose another")
+                return well(what, f"something listens at {host}:{number}; while this service runs, it is this service")
             return ill(what, f"{host}:{number}: {error.strerror}", "choose another port or address")
     return well(what, f"{host}:{number} is free")
 
 
 def reached(what: str, address: str, authority: Path | None) -> Finding:
-    """Whether a TLS server is reached at host:port and believed, through a proxy where the environment names one."""
+    """Whether a server is reached and believed, through a proxy where the environment names one.
+
+    Args:
+        address: a URL, or host:port of a TLS server.
+    """
     try:
-        client = http_client(f"https://{address}", authority)
+        client = http_client(address if "://" in address else f"https://{address}", authority)
         client.timeout = httpx.Timeout(TIMEOUT_S)
         with client:
             client.get("/")
@@ -180,7 +186,8 @@ def reached(what: str, address: str, authority: Path | None) -> Finding:
             what, f"{address}: {error}",
             "is it running, is the name right, does a firewall let this machine out, is its authority the pinned one?",
         )  # fmt: skip
-    return well(what, f"{address} answers with a certificate that is believed")
+    plain = address.startswith("http://")
+    return well(what, f"{address} answers" if plain else f"{address} answers with a certificate that is believed")
 
 
 def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
@@ -218,21 +225,38 @@ def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
 
 def registry(home: Path) -> Iterator[Finding]:
     """A registry's home."""
-    from consent.documents import Consortium
-
     yield disk(home)
     yield private_key(home / KEY_FILE)
     yield private_key(home / LOG_KEY_FILE)
 
     def consortium() -> str:
-        signed = Consortium.verify((home / CONSORTIUM_FILE).read_text(), load_signing_key(home / KEY_FILE).public)
+        signed = open_consortium(home)
         if load_signing_key(home / LOG_KEY_FILE).public != signed.log.verifier.key:
             raise ConsentError("the log's key is not the one that the consortium document names")
         return f"{signed.name!r} with {len(signed.parties)} parties, signed by this registry"
 
     yield found("consortium", consortium, "restore consortium.jws and the keys from the same backup")
     yield found("database", lambda: _database(home), "is the database running, and its URL right?")
-    yield from _listens(RegistryListening, home, "port")
+    yield from _witnesses(home)
+    yield from listens(RegistryListening, home, "port")
+
+
+def _witnesses(home: Path) -> Iterator[Finding]:
+    """Whether those who must cosign each head of the log are there to be asked."""
+    try:
+        policy = open_consortium(home).policy
+    except (ConsentError, CryptoError, OSError, ValueError):
+        return  # said already
+    asked = {w.name: reached(f"witness {w.name}", w.url, authority_in(home)) for w in policy.witnesses if w.url}
+    enough = policy.satisfied({name for name, finding in asked.items() if finding.level is Level.WELL})
+    for finding in asked.values():  # one that is away costs nothing while the others are a quorum
+        yield replace(finding, level=Level.CARE) if enough and finding.level is Level.ILL else finding
+
+
+def open_consortium(home: Path) -> Consortium:
+    """The consortium document in a registry's home, as that registry signed it; raises OSError, CryptoError."""
+    text = (home / CONSORTIUM_FILE).read_text(encoding="utf-8")
+    return Consortium.verify(text, load_signing_key(home / KEY_FILE).public)
 
 
 def _database(home: Path) -> str:
@@ -265,11 +289,13 @@ def names(home: Path) -> Iterator[Finding]:
     joined = found("consortium", lambda: naming.NamingHome.open(home).consortium.name, "join: tahini names join")
     yield joined
     if joined.level is Level.WELL:
-        yield from service("registry", naming.NamingHome.open(home).settings.registry_url, None)
-    yield from _listens(NamesListening, home, "port")
+        opened = naming.NamingHome.open(home)
+        yield from service("registry", opened.settings.registry_url, opened.authority)
+    yield from listens(NamesListening, home, "port")
 
 
-def _listens(kind: type[Listening], home: Path, what: str) -> Iterator[Finding]:
+def listens(kind: type[Listening], home: Path, what: str) -> Iterator[Finding]:
+    """Whether the address that a service is told to listen at can be had, and its certificate shown."""
     try:
         listening = kind.read(home / SERVE_FILE)
     except ConsentError as error:

@@ -40,7 +40,7 @@ from crypto.keys import RecipientPublicKey, SigningKey, load_signing_key, read_s
 from crypto.notes import InclusionProof
 
 KEY_FILE, LOG_KEY_FILE, ROOT_KEYS, KEYSTORE_FILE = "registry.key", "log.key", "root-keys", "keystore.json"
-LEDGER_KEY_FILE = "ledger.key"
+LEDGER_KEY_FILE, CA_FILE = "ledger.key", "ca.crt"
 LEDGER_KEY_SIZE = 32
 CONSORTIUM_FILE, DATABASE_FILE, DATABASE_URL_FILE = "consortium.jws", "registry.db", "database.url"
 
@@ -223,6 +223,12 @@ def recipients(parties: Iterable[Party]) -> dict[str, RecipientPublicKey]:
     return {p.id: RecipientPublicKey.from_text(p.recipient_key) for p in parties if p.recipient_key is not None}
 
 
+def authority_in(home: Path) -> Path | None:
+    """The certificate authority that witnesses are believed by, if the home holds one; else the system's are."""
+    path = home / CA_FILE
+    return path if path.exists() else None
+
+
 def open_registry(home: Path, lease: Lease | None = None) -> Registry:
     """Open the registry in ``home``; ``lease`` is given where several processes write under one name.
 
@@ -247,7 +253,7 @@ def open_registry(home: Path, lease: Lease | None = None) -> Registry:
         home=home,
         database=database,
         log=log,
-        sequencer=Sequencer(database, log, Witnesses.of(consortium.policy)),
+        sequencer=Sequencer(database, log, Witnesses.of(consortium.policy, authority=authority_in(home))),
         keys=keys,
         sealer=Sealer(recipients(consortium.parties)),
         signing_key=key,

@@ -6,30 +6,11 @@ a number never means two people.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 from sqlalchemy.orm import Session
 
+from consent.enrolment import Roll
 from consent.storage.database import upsert
 from consent.storage.tables import RollRow
-
-
-@dataclass(frozen=True)
-class Roll:
-    """How many names, and the hash chain over them: ``h' = SHA-256(h || name)`` from 32 zero bytes on, in hex."""
-
-    people: int = 0
-    names_sha256: str = "00" * 32
-
-    def called(self, names: Iterable[str]) -> Roll:
-        """The roll with ``names`` at its end."""
-        people, chain = self.people, bytes.fromhex(self.names_sha256)
-        for name in names:
-            people += 1
-            chain = hashlib.sha256(chain + name.encode()).digest()
-        return Roll(people, chain.hex())
 
 
 def read_roll(session: Session, lender: str) -> Roll:

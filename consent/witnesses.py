@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
 from consent.errors import NotWitnessed
-from consent.log_client import trusted_authorities
+from consent.log_client import http_client
 from crypto.errors import CryptoError, SignatureError
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, own_line
 from crypto.policies import Policy, Witness
@@ -121,8 +122,15 @@ class Witnesses:
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, policy: Policy, http: httpx.Client | None = None) -> Witnesses:
-        client = http or httpx.Client(timeout=TIMEOUT, verify=trusted_authorities())
+    def of(cls, policy: Policy, http: httpx.Client | None = None, authority: Path | None = None) -> Witnesses:
+        """Witnesses over ``http``, or over TLS that ``authority`` vouches for; the system's authorities without it.
+
+        Raises:
+            RegistryUnavailable: the authority's certificate cannot be read.
+        """
+        client = http or http_client("", authority)
+        if http is None:
+            client.timeout = TIMEOUT
         log = policy.logs[0].verifier
         asked = [Submitter(w, w.url.rstrip("/"), client, log.name, log) for w in policy.witnesses if w.url]
         pool = ThreadPoolExecutor(len(asked), "witness") if asked else None

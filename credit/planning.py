@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from credit.models import Kind
 from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
 from privacy.charges import Budget
 from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
+
+if TYPE_CHECKING:
+    from credit.models import Kind  # and torch, which no plan needs
 
 STEPS: dict[Kind, int] = {"scorecard": 10, "gam": 10, "mlp": 24}
 BINS = 14

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from consent.commands.enrol_subjects import Enrolment
 from consent.documents import Action, Choice, Decision, Notice
+from consent.enrolment import Enrolment
 from consent.naming.client import Names
 from consent.schema import now
 from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,11 +15,13 @@ from consent.errors import ConsentError
 from credit.errors import FeatureError, ModelError
 from crypto.errors import CryptoError
 from demo.errors import DemoError
-from demo.loans import Loans, default_loans, read_loans, split
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
 from server.choices import MechanismChoice, ModelChoice
 from server.errors import CampaignStopped, CoordinatorError
+
+if TYPE_CHECKING:
+    from demo.loans import Loans
 
 DELTA = 1e-5
 MIN_EPSILON, MAX_EPSILON = 0.01, 50.0
@@ -81,13 +83,16 @@ def demo(
     from demo.report import write_report
     from demo.story import run
     from demo.view import LiveView, result_table
+    from demo.workspaces import made
 
     settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA, mechanism.value)
     try:
-        with LiveView(console) as view:
-            outcome = run(settings, view)
-        notice = make_notice(list(outcome.split.lenders), epsilon)
-        html, figures = write_report(outcome, notice.texts, json_out)
+        with made(root, "demo") as kept:
+            with LiveView(console) as view:
+                outcome = run(settings, view)
+            notice = make_notice(list(outcome.split.lenders), epsilon)
+            html, figures = write_report(outcome, notice.texts, json_out)
+            kept.model_copy(update={"whole": True}).keep(root)
     except EXPECTED as error:
         _fail(error, root)
     except KeyboardInterrupt:
@@ -112,6 +117,11 @@ def demo(
     console.print("Verify the log yourself, from the outside:", highlight=False)
     for line in verification_of_demo(root):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to remove it:\n"
+        f"  tahini workspaces list --under {root.parent}\n  tahini workspaces clean {root}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _checked(
@@ -119,6 +129,8 @@ def _checked(
     seed: int, root: Path, json_out: Path | None,
 ) -> Loans:  # fmt: skip
     """Everything that can be checked before anything is created."""
+    from demo.loans import default_loans, read_loans, split
+
     Budget(epsilon, DELTA)
     if epsilon > MAX_EPSILON:
         raise DemoError(f"epsilon {epsilon:g} protects nobody; choose at most {MAX_EPSILON:g}")

@@ -16,9 +16,8 @@ from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party,
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
+from demo.workspaces import LOG_ORIGIN
 from fleet.keys import create_fleet_key
-
-LOG_ORIGIN = "tahini.example/consent-log"
 
 
 @dataclass(frozen=True)

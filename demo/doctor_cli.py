@@ -27,6 +27,7 @@ HOMES = {
     "seeds": "consent.doctor:names",
     "campaigns": "server.doctor:coordinator",
     "approved": "clients.doctor:node",
+    "witness.key": "clients.doctor:witness",
 }
 """Who looks at a home, by what only such a home has."""
 
@@ -41,11 +42,19 @@ def _look(name: str) -> Doctor:
     return found
 
 
-def homes(under: Path) -> list[tuple[Path, str]]:
-    """The home at ``under``; else all homes below it, as in a workspace. Each with what tells its kind."""
-    here = [(under, name) for name in HOMES if (under / name).exists()]
-    below = [*sorted(under.glob("*")), *sorted(under.glob("*/*"))]
-    return here or [(folder, name) for folder in below for name in HOMES if (folder / name).exists()]
+def homes(under: Path) -> list[tuple[Path, list[str]]]:
+    """The home at ``under``; else all homes below it, as in a workspace. Each with what tells its kinds."""
+
+    def kinds(folders: list[Path]) -> list[tuple[Path, list[str]]]:
+        told = ((folder, [name for name in HOMES if (folder / name).exists()]) for folder in folders)
+        return [(folder, names) for folder, names in told if names]
+
+    return kinds([under]) or kinds([*sorted(under.glob("*")), *sorted(under.glob("*/*"))])
+
+
+def _findings(folder: Path, kinds: list[str]) -> list[Finding]:
+    """What everybody who looks at this home says; what two of them say is said once."""
+    return list(dict.fromkeys(finding for kind in kinds for finding in _look(kind)(folder)))
 
 
 @app.command(
@@ -66,10 +75,12 @@ def doctor(
     for under in home or []:
         here = homes(under)
         if not here:
-            raise ConsentError(f"there is no home of a registry, naming service, coordinator or node in {under}")
-        for folder, kind in here:
+            raise ConsentError(
+                f"there is no home of a registry, naming service, coordinator, node or witness in {under}"
+            )
+        for folder, kinds in here:
             with Console(stderr=True).status(f"looking at {folder}"):
-                looked.append((str(folder), list(_look(kind)(folder))))
+                looked.append((str(folder), _findings(folder, kinds)))
     findings = [finding for _, group in looked for finding in group]
     if as_json:
         told = [{"where": where, **asdict(finding)} for where, group in looked for finding in group]

@@ -20,9 +20,12 @@ def down(
     workspace: Annotated[Path, typer.Option(help="The workspace of tahini up.")] = Path("workspace/up"),
 ) -> None:
     """Stop every process of a consortium on this machine; keys, ledgers, log and models stay where they are."""
-    from demo.local import down as stop
+    from demo.processes import down as stop
 
     try:
-        typer.echo(f"{stop(workspace)} processes stopped; everything in {workspace} stays")
+        typer.echo(
+            f"{stop(workspace)} processes stopped; everything in {workspace} stays; start it again with: "
+            f"tahini up --workspace {workspace.absolute()}"
+        )
     except DemoError as error:
         raise ConsentError(str(error)) from error

@@ -12,12 +12,10 @@ from rich.progress import Progress
 
 from consent.cli_support import refuse_in_one_sentence, say
 from consent.errors import ConsentError
-from credit.auditing import audit as attack
 from credit.errors import FeatureError
 from credit.planning import plan_mechanism
 from demo.errors import DemoError
-from demo.loans import default_loans, read_loans
-from demo.sources import Through, reading_through
+from demo.sources import Through
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
 
@@ -56,6 +54,10 @@ def audit(
     Exit code 0: nothing promised was disproved. 2: something was; the findings say what. A bound of 0 is the usual,
     good answer: one run of an honest build at epsilon 1 gives an attacker next to nothing.
     """
+    from credit.auditing import audit as attack
+    from demo.loans import default_loans, read_loans
+    from demo.sources import reading_through
+
     try:
         loans = default_loans() if data is None else read_loans(data, target, None, None)
         plan = plan_mechanism(

@@ -17,13 +17,12 @@ from typing import Any
 import httpx
 
 from clients.app import SIMULATED_HOMES
-from consent.identity.settings import ENVIRONMENT
 from demo.errors import DemoError
+from demo.processes import DEVELOPMENT
 from fleet.processes import free_port as free_port
 
-START_TIMEOUT_S = 60.0
-DEVELOPMENT = {ENVIRONMENT: "development"}
-"""The registry believes an issuer over http only so."""
+START_TIMEOUT_S = 300.0
+"""A process that ended is noticed at once; one that still starts may be on a machine with much else to do."""
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:

@@ -14,9 +14,6 @@ import math
 from collections.abc import Iterable
 from functools import lru_cache
 
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtr
-
 from privacy.charges import MAX_NOISE_MULTIPLIER, Budget, Charge, merge
 from privacy.errors import PrivacyError
 
@@ -30,6 +27,9 @@ HOPELESS = 1e4
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Smallest epsilon for which the Gaussian mechanism of sensitivity/deviation ``mu`` is (epsilon, delta)-private."""
+    # Imported here: it takes half a second, and most commands load this module and compute nothing.
+    from scipy.optimize import brentq
+    from scipy.special import log_ndtr, ndtr
 
     def excess(epsilon: float) -> float:
         tail = math.exp(epsilon + float(log_ndtr(-epsilon / mu - mu / 2)))

@@ -45,7 +45,7 @@ from consent.errors import ConsentError
 from consent.log_client import http_client
 from consent.schema import now
 from demo.borrowers import Borrower
-from demo.local import processes
+from demo.processes import processes
 from server.desired import Stage, want
 from server.home import load_releases
 

@@ -6,6 +6,8 @@ One consortium, brought up once; every test uses the commands that people use.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import ssl
 import time
 
@@ -18,7 +20,8 @@ from support.waiting import until
 
 from clients.node import Node
 from consent.documents import Campaign
-from demo.local import Place, is_running, processes
+from demo.local import Place
+from demo.processes import is_running, processes
 from fleet.tls import issue
 from server.desired import Stage, events
 
@@ -170,3 +173,27 @@ def test_down_stops_everything_and_status_says_so(consortium):
     path = consortium.node("aspen") / "run" / "status.json"
     path.write_text(json.dumps({"at": time.time() - 60}))
     consortium.tahini("node", "status", "--home", str(consortium.node("aspen")), code=3)
+
+
+def test_a_consortium_that_lost_every_process_comes_up_again_with_what_it_had(consortium, monkeypatch, tmp_path):
+    root, (campaign, *_) = str(consortium.root), [path.name for path in (consortium.home / "campaigns").iterdir()]
+    pinned = {path: path.read_bytes() for path in consortium.root.rglob("*.key") if "tls" not in path.parts}
+    consortium.tahini("up", "--workspace", root)
+    for process in processes(consortium.root):
+        os.killpg(process.pid, signal.SIGKILL)
+    while any(is_running(process) for process in processes(consortium.root)):
+        time.sleep(0.05)
+    monkeypatch.chdir(consortium.root.parent)  # a workspace is the same from wherever it is named
+    consortium.tahini("up", "--workspace", consortium.root.name)
+    monkeypatch.chdir(tmp_path)
+    assert all(is_running(process) for process in processes(consortium.root))
+    assert pinned == {path: path.read_bytes() for path in pinned}
+    told = json.loads(consortium.tahini("campaign", "show", campaign[:12], "--home", str(consortium.home), "--json"))
+    assert told["approved_by"]
+    monkeypatch.delenv("SSL_CERT_FILE")
+    looked = json.loads(consortium.tahini("doctor", "--home", root, "--json", code=None))
+    assert [one for one in looked if one["level"] == "ill"] == []
+    again = consortium.propose()
+    consortium.approve(again)
+    consortium.launch(again)
+    assert "released" in consortium.watch(again)

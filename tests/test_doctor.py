@@ -2,14 +2,19 @@
 
 import json
 import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
+from starlette.applications import Starlette
+from support.house import serve
 
-from clients.doctor import node
+from clients.doctor import node, witness
+from clients.witness import Witness, origin_hash
 from consent import doctor
 from consent.doctor import Level
+from demo.consortium import found
 from demo.doctor_cli import homes
 from fleet.keys import create_fleet_key
 from fleet.tls import create_authority, issue
@@ -143,3 +148,47 @@ def test_the_command_says_it_as_json_and_by_its_exit_code(house):
 def test_a_folder_without_homes_is_refused_in_one_sentence(tmp_path):
     done = CliRunner().invoke(main, ["doctor", "--home", str(tmp_path)])
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+
+
+def test_a_home_that_is_a_witness_alone_is_looked_at_as_one(house):
+    home = house.founded.node_home("aspen")
+    assert homes(home) == [(home, ["approved", "witness.key"])]
+    (home / "approved").rename(home.parent / "elsewhere")
+    assert homes(home) == [(home, ["witness.key"])]
+    assert ills(witness(home)) == {}
+    assert not {"ledger", "fleet key", "data", "service"} & {finding.what for finding in witness(home)}
+
+
+def test_a_witness_whose_memory_was_altered_is_named(house):
+    home = house.founded.node_home("aspen")
+    opened = Witness.open(home, house.founded.consortium.log.verifier)
+    (origin,) = opened.logs
+    (opened.folder / f"{origin_hash(origin)}.checkpoint").write_text("another's head\n")
+    assert "memory" in ills(witness(home))
+
+
+def test_a_naming_service_believes_the_authority_in_its_home(house):
+    home = house.founded.naming_home
+    (home / "ca.crt").write_text("no certificate")
+    assert "ca.crt" in ills(doctor.names(home))["registry"]
+
+
+def test_a_registry_whose_witnesses_are_away_says_which(tmp_path):
+    def looked(up: int) -> dict[str, Level]:
+        servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        try:
+            urls = {name: f"http://127.0.0.1:{s.getsockname()[1]}" for name, s in zip("abc", servers, strict=True)}
+            root = tmp_path / str(up)
+            found(root, list("abc"), 1.0, 1e-5, urls)
+        finally:
+            for server in servers:
+                server.close()
+        with ExitStack() as stack:
+            for name in list(urls)[:up]:
+                port = int(urls[name].rpartition(":")[2])
+                stack.enter_context(serve(Starlette(), port))
+            findings = list(doctor.registry(root / "registry"))
+        return {finding.what: finding.level for finding in findings if finding.what.startswith("witness")}
+
+    assert set(looked(0).values()) == {Level.ILL}
+    assert looked(3) == dict.fromkeys(("witness a", "witness b", "witness c"), Level.WELL)

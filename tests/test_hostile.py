@@ -22,11 +22,11 @@ from support.hostile import ATTACK_FILE, ME, OTHER_FILE
 
 from clients.node import Node
 from consent.authorising import AuthorisationRequest
+from consent.campaigns import CommitmentRequest
 from consent.code import installed_code
-from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Campaign
 from consent.errors import ConsentError
-from demo.local import QUIET
+from demo.processes import QUIET
 from server.desired import Stage, events
 
 pytestmark = slow

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from consent.campaigns import CommitmentRequest, commitment_fields
 from consent.commands.authorise import active_campaign
 from consent.documents import Campaign, Party, Role
 from consent.entries import entry_with_sealed_body
 from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
-from consent.schema import Sha256
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.keys import unb64
-from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
-from privacy.mechanism import ReleaseKind
-
-MAX_BODY_TEXT = 16_384
-
-
-def _base64url(text: str) -> str:
-    unb64(text)
-    return text
-
-
-class CommitmentRequest(BaseModel):
-    """The clear part of a roster commitment, and its body sealed to the auditor (base64url)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    authorisation_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    release: int = Field(ge=0, le=100_000)
-    attempt: int = Field(ge=1, le=100)
-    kind: ReleaseKind
-    root: Sha256
-    noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
-    sampling_rate: float = Field(gt=0, le=1)
-    steps: int = Field(ge=1, le=100_000)
-    sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT), AfterValidator(_base64url)]
-
-
-def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[str, object]:
-    """What stands in clear in the leaf; the node checks the leaf it gets back against the same function."""
-    return {"campaign": campaign_sha256, **request.model_dump(mode="json", exclude={"sealed_body"})}
+from privacy.charges import Charge
 
 
 def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> int:

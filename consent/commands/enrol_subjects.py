@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consent.documents import Party
+from consent.enrolment import Enrolment
 from consent.errors import Conflict
 from consent.registry import Registry
 from consent.rolls import keep_roll, read_roll
-from consent.schema import KeyText, Pseudonym
 from consent.storage.database import bulk_insert
 from consent.storage.tables import FormerNameRow, SubjectRow
 from consent.subjects import IN_CHUNK
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym
 
-MAX_BATCH = 5_000
 _COLUMNS = {
     "id": "int8",
     "lender": "text",
@@ -30,20 +27,6 @@ _COLUMNS = {
     "ledger_pseudonym": "text",
     "public_key": "text",
 }
-
-
-class Enrolment(BaseModel):
-    """One person at one lender."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pseudonym: Pseudonym
-    ledger_pseudonym: Pseudonym
-    public_key: KeyText | Literal[""] = ""
-    """The key that will sign this person's decisions; empty for who only logs in."""
-
-
-Enrolments = Annotated[list[Enrolment], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrolment]) -> int:

@@ -11,9 +11,10 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from consent.documents import Party
+from consent.enrolment import Roll
 from consent.errors import Conflict, Malformed
 from consent.registry import Registry
-from consent.rolls import Roll, keep_roll
+from consent.rolls import keep_roll
 from consent.schema import Pseudonym
 from consent.storage.database import bulk_insert, upsert
 from consent.storage.tables import AssignmentRow, FormerNameRow, SubjectRow

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 from consent.catalogue import Known
 from consent.commands.place_people import used_up
 from consent.documents import Party
+from consent.enrolment import Roll
 from consent.errors import Conflict, Malformed, NotFound, StorageFailed
 from consent.registry import Registry
-from consent.rolls import Roll, read_roll
+from consent.rolls import read_roll
 from consent.standing import (
     MOST_PEOPLE,
     NEVER,

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from consent.access import Access
 from consent.authorising import AuthorisationRequest
+from consent.campaigns import CommitmentRequest
 from consent.commands import authorise, commit_roster, count_population, propose_campaign, revocations
 from consent.commands.release_model import MAX_CARD_TEXT, MAX_MODEL_TEXT, release_model
 from consent.cursors import cursor_of, position
@@ -192,9 +193,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
         responses=problems(404, 409),
         openapi_extra=shown(examples.COMMITMENT),
     )
-    def post_commitment(
-        sha256: Sha256Path, body: commit_roster.CommitmentRequest, caller: Lender, command: Commanded
-    ) -> Response:
+    def post_commitment(sha256: Sha256Path, body: CommitmentRequest, caller: Lender, command: Commanded) -> Response:
         """Commit to a roster; answered when its inclusion in the log is proved. The same release commits once."""
         return proved(caller, command, lambda: commit_roster.commit_roster(registry, caller, sha256, body))
 

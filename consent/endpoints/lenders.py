@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from consent.access import Access
 from consent.commands import place_people, revocations, sync_consents
-from consent.commands.enrol_subjects import Enrolments, enrol_subjects
+from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
 from consent.cursors import cursor_of, position
@@ -18,6 +18,7 @@ from consent.endpoints import examples
 from consent.endpoints.borrowers import Sha256Path
 from consent.endpoints.examples import shown
 from consent.endpoints.shared import Body, Commanded, Cursor, Page, Token, problems, run
+from consent.enrolment import Enrolments
 from consent.registry import Registry
 from consent.schema import Instant, Pseudonym
 from consent.service import Count

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, ask, refuse_in_one_sentence, say
-from consent.naming.keys import PEOPLE_PER_DAY, SEEDS, NamingHome, NamingSettings, Seeds, create_home, join
+from consent.naming.keys import CA_FILE, PEOPLE_PER_DAY, SEEDS, NamingHome, NamingSettings, Seeds, create_home, join
 from consent.naming.quota import Quota
 from consent.schema import now
 from crypto.errors import KeyFileError
@@ -56,12 +57,15 @@ def join_consortium(
     people_per_day: Annotated[
         int, typer.Option(help="How many people each lender may have named in a day, per kind of name.", min=1)
     ] = PEOPLE_PER_DAY,
+    ca: Annotated[Path | None, typer.Option(help="The certificate authority to believe.", exists=True)] = None,
 ) -> None:
     """Pin the consortium, and where its audit log is."""
     token = ask(consortium.read_text, str(consortium))
     key = ask(registry_key.read_text, str(registry_key)).strip()
     settings = NamingSettings(party=party, registry_url=registry_url, registry_key=key, people_per_day=people_per_day)
     join(home, settings, token)
+    if ca is not None:
+        shutil.copyfile(ca, home / CA_FILE)
     typer.echo(f"{home} belongs to a consortium now; go on with: tahini names serve --home {home}")
 
 

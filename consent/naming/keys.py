@@ -19,6 +19,7 @@ from pydantic_settings import SettingsConfigDict
 from consent.client import RegistryClient, load_consortium
 from consent.documents import Consortium, Party, Role
 from consent.errors import BadSettings, Conflict
+from consent.log_client import http_client
 from consent.naming.errors import VersionGone
 from consent.naming.keylist import NamingKey, NamingKeys
 from consent.schema import Slug
@@ -40,7 +41,7 @@ from crypto.pseudonyms import MAX_VERSION, SEED_SIZE, Kind, Scope, public_key
 KEY_FILE, SEEDS, CONSORTIUM_FILE, SETTINGS_FILE, QUOTA_FILE = (
     "naming.key", "seeds", "consortium.jws", "naming.json", "quota.db",
 )  # fmt: skip
-LOGGED_FILE = "keys.logged.json"
+LOGGED_FILE, CA_FILE = "keys.logged.json", "ca.crt"
 PEOPLE_PER_DAY = 1_500_000
 _SEED_NAME = re.compile(r"v([0-9]{1,3})\.(seed|retired)")
 
@@ -173,8 +174,15 @@ class NamingHome:
     def quota_path(self) -> Path:
         return self.home / QUOTA_FILE
 
+    @property
+    def authority(self) -> Path | None:
+        """The certificate authority that is believed, if the home holds one; else the system's are."""
+        path = self.home / CA_FILE
+        return path if path.exists() else None
+
     def registry(self) -> RegistryClient:
-        return RegistryClient(self.settings.registry_url, self.consortium, self.settings.party, self.key)
+        http = http_client(self.settings.registry_url, self.authority)
+        return RegistryClient(self.settings.registry_url, self.consortium, self.settings.party, self.key, http=http)
 
     def scope(self, kind: Kind, lender: str, version: int) -> Scope:
         return Scope(self.consortium.name, kind, "" if kind is Kind.LEDGER else lender, version)

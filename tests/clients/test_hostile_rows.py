@@ -74,7 +74,7 @@ def summed(home: Path) -> np.ndarray:
     total = np.zeros(grid.size, dtype=np.int64)
     for table in open_source(home).rows(PEOPLE, REGISTRY):
         used = admission.admitted(table)
-        total += grid.histogram(grid.cells(used), used["bad"].to_numpy(dtype=np.int64))
+        total += grid.histogram(used, used["bad"].to_numpy(dtype=np.int64))
     return total
 
 

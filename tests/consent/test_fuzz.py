@@ -37,8 +37,8 @@ from support.plans import stated
 from clients.witness import Witness, witness_app
 from consent.api import create_app
 from consent.authorising import AuthorisationRequest
+from consent.campaigns import CommitmentRequest
 from consent.card import ModelCard
-from consent.commands.commit_roster import CommitmentRequest
 from consent.documents import Approval, Campaign, Decision, Notice, Rejection
 from consent.fsck import check_log
 from consent.registry import Registry, open_registry

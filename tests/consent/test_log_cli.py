@@ -18,7 +18,8 @@ from support.house import serve
 from support.waiting import until
 
 from clients.witness import Witness
-from consent.commands.enrol_subjects import Enrolment, enrol_subjects
+from consent.commands.enrol_subjects import enrol_subjects
+from consent.enrolment import Enrolment
 from consent.founding import REGISTRY_HOME
 from consent.log_api import create_log_app
 from consent.registry import Registry, open_registry

@@ -16,8 +16,9 @@ from support.logs import postgresql_server  # noqa: F401 - the fixture's server
 from support.market import pseudonym
 
 from consent.catalogue import Catalogue
+from consent.enrolment import Roll
 from consent.histories import load_presents
-from consent.rolls import Roll, read_roll
+from consent.rolls import read_roll
 from consent.states import State
 from consent.storage import Database
 from consent.storage.database import MIGRATIONS

@@ -6,7 +6,8 @@ import pytest
 from support.market import open_market
 from support.plans import stated
 
-from consent.commands.commit_roster import CommitmentRequest, commit_roster
+from consent.campaigns import CommitmentRequest
+from consent.commands.commit_roster import commit_roster
 from consent.documents import Authorisation, Rejection
 from consent.errors import NotAllowed
 

@@ -19,8 +19,8 @@ from support.market import Signed, open_market
 
 from clients.admission import Reach
 from clients.consents import Consents
+from consent.enrolment import Roll
 from consent.errors import Malformed, RegistryUnavailable
-from consent.rolls import Roll
 from consent.standing import RULES, STATES, AnsweredNotice, code_of, codes_sha256, packed, rules_of, unpacked
 from consent.states import State
 from consent.terms import TRAINING_PURPOSE, Limits

@@ -33,10 +33,11 @@ from support.asgi import Answered, Sent, call
 from support.killing import Killer, Tell
 
 from consent.api import create_app
-from consent.commands.enrol_subjects import Enrolment, enrol_subjects
+from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.publish_notice import publish_notice
 from consent.commands.read_consents import export_all
 from consent.documents import Choice, Decision, Notice, decision_commitment
+from consent.enrolment import Enrolment
 from consent.founding import REGISTRY_HOME, found_log
 from consent.fsck import check_log
 from consent.registry import Registry, open_registry

@@ -20,8 +20,9 @@ from consent.card import ModelCard
 from consent.documents import Role
 from credit.models import CreditModel
 from demo.loans import default_loans
-from demo.local import Local, Place, is_running, keep, processes, start, up
-from demo.local import down as down_again
+from demo.local import Local, Place, up
+from demo.processes import down as down_again
+from demo.processes import is_running, keep, processes, start
 from server.desired import Stage, State, events, read_state
 from tahini import main
 

@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 from support.house import Clock
 
 from consent.api import create_app
-from consent.commands.enrol_subjects import Enrolment, enrol_subjects
+from consent.commands.enrol_subjects import enrol_subjects
+from consent.enrolment import Enrolment
 from consent.founding import REGISTRY_HOME, found_log
 from consent.identity.devissuer import Authorize, issue_id_token, public_jwks
 from consent.identity.exchange import ASSERTION_TYPE, CLIENT_CREDENTIALS, JWT_BEARER, client_assertion

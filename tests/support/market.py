@@ -23,9 +23,10 @@ from support.identity import GENERAL, PORTAL, TOKEN_ENDPOINT
 from support.plans import small_plan, stated
 
 from consent.api import create_app
+from consent.campaigns import CommitmentRequest
 from consent.client import RegistryClient
 from consent.code import installed_code
-from consent.commands.commit_roster import CommitmentRequest, commit_roster
+from consent.commands.commit_roster import commit_roster
 from consent.documents import (
     Action,
     Approval,

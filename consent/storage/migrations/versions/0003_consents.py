@@ -6,7 +6,7 @@ What 0002 held is carried over, in both directions; what 0002 has no place for i
 import sqlalchemy as sa
 from alembic import op
 
-from consent.rolls import Roll
+from consent.enrolment import Roll
 from consent.storage.tables import EVENTS, SENSITIVITIES, STATES, BigId, UtcDateTime
 from crypto.documents import unverified_payload
 

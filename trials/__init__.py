@@ -1,0 +1,1 @@
+"""Trials: the product used as people use it, from outside; none of them runs in the tests."""
