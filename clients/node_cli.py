@@ -39,7 +39,7 @@ def init(
     """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the consortium."""
     key = create_home(home)
     stated = Party(id=party, name=name, role=Role.LENDER, signing_key=key.public.text, fleet_key=create_fleet_key(home))
-    (home / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key))
+    (home / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(f"made {home}; give {home / MEMBERSHIP_FILE} to whoever founds the consortium; it is public")
 
 

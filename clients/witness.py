@@ -69,7 +69,7 @@ class Witness:
         if not path.exists():
             return None
         try:
-            note = path.read_text()
+            note = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise SignatureError("it is not text") from error
         text, _ = signers(note, [self.key.public])
@@ -102,7 +102,7 @@ class Witness:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Reading what is remembered and persisting what replaces it are one step, for every process and thread."""
-        with (self.folder / "lock").open("a") as lock:
+        with (self.folder / "lock").open("a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

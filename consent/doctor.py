@@ -225,7 +225,9 @@ def registry(home: Path) -> Iterator[Finding]:
     yield private_key(home / LOG_KEY_FILE)
 
     def consortium() -> str:
-        signed = Consortium.verify((home / CONSORTIUM_FILE).read_text(), load_signing_key(home / KEY_FILE).public)
+        signed = Consortium.verify(
+            (home / CONSORTIUM_FILE).read_text(encoding="utf-8"), load_signing_key(home / KEY_FILE).public
+        )
         if load_signing_key(home / LOG_KEY_FILE).public != signed.log.verifier.key:
             raise ConsentError("the log's key is not the one that the consortium document names")
         return f"{signed.name!r} with {len(signed.parties)} parties, signed by this registry"

@@ -61,7 +61,7 @@ def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | N
         name=origin.replace("/", " "), parties=tuple(parties), log_policy=policy.text, max_epsilon=1.0, max_delta=1e-5
     )
     token = found(home / REGISTRY_HOME, consortium, database)
-    (home / "consortium.jws").write_text(token)
-    (home / REGISTRY_PUB).write_text(registry_key.public.text + "\n")
-    (home / POLICY_FILE).write_text(policy.text)
+    (home / "consortium.jws").write_text(token, encoding="utf-8")
+    (home / REGISTRY_PUB).write_text(registry_key.public.text + "\n", encoding="utf-8")
+    (home / POLICY_FILE).write_text(policy.text, encoding="utf-8")
     return FoundedLog(home, policy, registry_key.public.text, tuple(party.id for party in parties))

@@ -70,6 +70,6 @@ def init(
     except BaseException:
         shutil.rmtree(home)  # keys that nobody has seen
         raise
-    (home / "registry.pub").write_text(registry_key.public.text + "\n")
+    (home / "registry.pub").write_text(registry_key.public.text + "\n", encoding="utf-8")
     typer.echo(f"founded {name!r} with {len(members)} parties; {home / 'consortium.jws'} is for everybody to pin")
     typer.echo(f"the registry's key, to be compared by another way: {registry_key.public.text}")

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
 from sqlalchemy import select
 
 from consent.client import RegistryClient
@@ -107,12 +107,12 @@ class Directly:
 
 def _batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
     if path.suffix.lower() == ".parquet":
-        with pa.parquet.ParquetFile(path) as file:
+        with pa_parquet.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=rows)
         return
     texts = dict.fromkeys(("pseudonym", *_ANSWER), pa.string())
-    convert = pa.csv.ConvertOptions(column_types={"number": pa.int64(), **texts}, strings_can_be_null=False)
-    with pa.csv.open_csv(path, convert_options=convert) as reader:
+    convert = pa_csv.ConvertOptions(column_types={"number": pa.int64(), **texts}, strings_can_be_null=False)
+    with pa_csv.open_csv(path, convert_options=convert) as reader:
         yield from reader
 
 
@@ -161,7 +161,7 @@ def read_rows(path: Path, skip: int, size: int, numbers: Callable[[], Mapping[st
 def count_rows(path: Path) -> int | None:
     """How many rows a Parquet file says it has; a CSV file does not say."""
     try:
-        return int(pa.parquet.read_metadata(path).num_rows) if path.suffix.lower() == ".parquet" else None
+        return int(pa_parquet.read_metadata(path).num_rows) if path.suffix.lower() == ".parquet" else None
     except pa.ArrowException as error:
         raise Malformed(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
 

@@ -67,7 +67,9 @@ def _member(
     """A client that signs as ``party``; as the auditor when none is named."""
     if consortium is None or registry_key is None:
         raise AuditFailed("this needs --consortium and --registry-key, as they were pinned")
-    pinned_key = Path(registry_key).read_text().strip() if Path(registry_key).is_file() else registry_key
+    pinned_key = (
+        Path(registry_key).read_text(encoding="utf-8").strip() if Path(registry_key).is_file() else registry_key
+    )
     pinned = load_consortium(consortium, PublicKey.from_text(pinned_key))
     caller = pinned.party(party).id if party else pinned.one(Role.AUDITOR).id
     return RegistryClient(url, pinned, caller, load_signing_key(key))
@@ -277,7 +279,7 @@ def prove(
     out.mkdir(parents=True, exist_ok=True)
     files = {"leaf": out / f"entry-{index}.json", "proof": out / f"entry-{index}.tlog-proof"}
     files["leaf"].write_bytes(leaf)
-    files["proof"].write_text(proof.text)
+    files["proof"].write_text(proof.text, encoding="utf-8")
     named = {name: str(path) for name, path in files.items()}
     say(named if as_json else f"proved; kept {named['leaf']} and {named['proof']}", as_json)
 
@@ -352,6 +354,6 @@ def export(
         record = processing_record(registry, parse_day(start), parse_day(end))
     out.mkdir(parents=True, exist_ok=True)
     data, page = out / "processing-record.json", out / "processing-record.html"
-    data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    page.write_text(html_page(record))
+    data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page.write_text(html_page(record), encoding="utf-8")
     say(record if as_json else f"{record['entries']['in_period']:,} entries; wrote {data} and {page}", as_json)

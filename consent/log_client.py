@@ -57,9 +57,9 @@ class HeadStore:
     @contextmanager
     def locked(self) -> Iterator[str | None]:
         """Hold the store; yields the note in it."""
-        with self.path.with_suffix(".lock").open("a") as lock:
+        with self.path.with_suffix(".lock").open("a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self.path.read_text() if self.path.exists() else None
+            yield self.path.read_text(encoding="utf-8") if self.path.exists() else None
 
     def write(self, note: str) -> None:
         """Replace the note; call while holding the store."""

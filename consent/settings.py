@@ -42,7 +42,7 @@ class HomeSettings(BaseSettings):
             BadSettings: a field is missing or wrong, whichever of the three said so.
         """
         try:
-            held = json.loads(path.read_text()) if path.exists() else {}
+            held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             told = {name: value for name, value in flags.items() if value is not None}
             outside = EnvSettingsSource(cls)()
             for name in sorted(cls.pinned & outside.keys()):

@@ -166,7 +166,7 @@ def _fleet(founded: Founded, inside: Mapping[str, tuple[str, ...]]) -> Iterator[
 def start(root: Path, process: Process) -> Process:
     """Start a process in a session of its own; returns it with its number."""
     environment = {**os.environ, **QUIET, **DEVELOPMENT, "SSL_CERT_FILE": str(root / "ca" / CA_CERT)}
-    with (root / "logs" / f"{process.name}.log").open("a") as log:
+    with (root / "logs" / f"{process.name}.log").open("a", encoding="utf-8") as log:
         running = subprocess.Popen(
             [*process.inside, sys.executable, "-m", "tahini", *process.arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
@@ -176,13 +176,15 @@ def start(root: Path, process: Process) -> Process:
 
 def keep(root: Path, processes: list[Process]) -> None:
     """Remember what runs, for :func:`down` and whoever starts a process again."""
-    (root / PROCESSES_FILE).write_text(json.dumps([asdict(process) for process in processes], indent=2))
+    (root / PROCESSES_FILE).write_text(
+        json.dumps([asdict(process) for process in processes], indent=2), encoding="utf-8"
+    )
 
 
 def processes(root: Path) -> list[Process]:
     """What :func:`up` started; raises DemoError if ``root`` is no such workspace."""
     try:
-        found = json.loads((root / PROCESSES_FILE).read_text())
+        found = json.loads((root / PROCESSES_FILE).read_text(encoding="utf-8"))
         return [Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"]), tuple(p["inside"])) for p in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DemoError(f"{root} is not the workspace of a consortium that was started with tahini up") from error

@@ -59,7 +59,7 @@ def up(
         with LiveView(console) as view:
             running = start(workspace, loans, lenders, seed, view, place)
         registry = loans.registry.model_dump(mode="json", exclude_none=True)
-        (workspace / "features.toml").write_text(tomli_w.dumps(registry))
+        (workspace / "features.toml").write_text(tomli_w.dumps(registry), encoding="utf-8")
     except (DemoError, NodeError, FeatureError, FleetError) as error:
         raise ConsentError(str(error)) from error
     names = [lender.id for lender in running.founded.consortium.lenders]

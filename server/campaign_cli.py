@@ -178,7 +178,7 @@ def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
         typer.echo(f"tahini: who approved is not known: {error}", err=True)
     finally:
         client.close()
-    state, known = read_state(folder), Campaign.claimed((folder / "campaign.jws").read_text())
+    state, known = read_state(folder), Campaign.claimed((folder / "campaign.jws").read_text(encoding="utf-8"))
     told = list(events(folder))
     found: dict[str, Any] = {
         "campaign": folder.name, "id": known.id, "approved_by": answered and answered.approved_by,

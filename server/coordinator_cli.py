@@ -31,7 +31,7 @@ def init(
     """Make the coordinator's key, and its signed statement for whoever founds the consortium."""
     key = create_home(home)
     stated = Party(id=party, name=name, role=Role.COORDINATOR, signing_key=key.public.text)
-    (home / "membership.jws").write_text(Membership(party=stated).sign(key))
+    (home / "membership.jws").write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(f"made {home}; give {home / 'membership.jws'} to whoever founds the consortium")
 
 

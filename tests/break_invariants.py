@@ -399,10 +399,10 @@ def goes_red(broken: Break) -> bool:
         ignore = shutil.ignore_patterns(".git", ".venv", "workspace", "__pycache__", "*.egg-info", ".mypy_cache")
         shutil.copytree(ROOT, copy, ignore=ignore)
         path = copy / broken.file
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if text.count(broken.old) != 1:
             sys.exit(f"{broken.file} no longer holds the line to break: {broken.old!r}")
-        path.write_text(text.replace(broken.old, broken.new))
+        path.write_text(text.replace(broken.old, broken.new), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", broken.test],
             cwd=copy,

@@ -25,6 +25,6 @@ def test_the_notice_says_what_a_withdrawal_does_and_does_not_do():
 
 def test_nothing_we_publish_claims_that_a_model_unlearns():
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "demo" / "report.html"]:
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             if "unlearn" in line.lower():
                 assert "not" in line.lower() or "never" in line.lower(), f"{path.name}: {line}"

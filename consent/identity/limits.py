@@ -85,7 +85,7 @@ def load_limits(home: Path) -> LimitSettings:
     if not path.exists():
         return LimitSettings()
     try:
-        return LimitSettings.model_validate_json(path.read_text())
+        return LimitSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise IdentityMisconfigured(f"{path} is not a settings file of limits; see docs/identity.md") from error
 

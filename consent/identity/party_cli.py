@@ -61,7 +61,7 @@ def state(
     signing = load_signing_key(key)
     sealed_to = None if recipient_key is None else load_recipient_key(recipient_key).public.text
     stated = ListedParty(id=party_id, name=name, role=role, signing_key=signing.public.text, recipient_key=sealed_to)
-    out.write_text(Membership(party=stated).sign(signing))
+    out.write_text(Membership(party=stated).sign(signing), encoding="utf-8")
     typer.echo(f"wrote {out}; it is public")
 
 

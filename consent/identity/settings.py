@@ -108,7 +108,7 @@ def load_issuers(home: Path, consortium: Consortium, development: bool | None = 
     if not path.exists():
         return IssuerSettings()
     try:
-        settings = IssuerSettings.model_validate_json(path.read_text())
+        settings = IssuerSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise IdentityMisconfigured(f"cannot read {path}; check its permissions") from error
     except ValidationError as error:

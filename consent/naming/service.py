@@ -87,7 +87,7 @@ class Namer:
             if self._listed is None or self._listed[0] != state:
                 keys = self.home.key_list()
                 path = self.home.home / LOGGED_FILE
-                known = json.loads(path.read_text()) if path.exists() else {}
+                known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
                 if keys.sha256 not in known:
                     known[keys.sha256] = self._append({"type": ENTRY_TYPE, "hashes": {"document": keys.sha256}})
                     replace_file(path, json.dumps(known).encode())
