@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from consent.audit import open_body, verify_log
 from consent.cli_support import (
@@ -19,10 +20,12 @@ from consent.cli_support import (
     Port,
     Workers,
     ask,
+    key_of,
     opened,
     progress,
     refuse_in_one_sentence,
     say,
+    text_of,
 )
 from consent.client import RegistryClient, load_consortium
 from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
@@ -36,6 +39,7 @@ from crypto.errors import ProofError
 from crypto.keys import PublicKey, load_recipient_key, load_signing_key
 from crypto.notes import InclusionProof
 from crypto.policies import Policy
+from crypto.sentences import one_sentence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,7 +62,7 @@ def log() -> None:
 
 
 def _reader(url: str, policy: Path) -> LogClient:
-    return LogClient(url, Policy.parse(ask(policy.read_text, f"the policy {policy}")))
+    return LogClient(url, Policy.parse(text_of(policy, "the policy")))
 
 
 def _member(
@@ -67,10 +71,7 @@ def _member(
     """A client that signs as ``party``; as the auditor when none is named."""
     if consortium is None or registry_key is None:
         raise AuditFailed("this needs --consortium and --registry-key, as they were pinned")
-    pinned_key = (
-        Path(registry_key).read_text(encoding="utf-8").strip() if Path(registry_key).is_file() else registry_key
-    )
-    pinned = load_consortium(consortium, PublicKey.from_text(pinned_key))
+    pinned = load_consortium(consortium, PublicKey.from_text(key_of(registry_key)))
     caller = pinned.party(party).id if party else pinned.one(Role.AUDITOR).id
     return RegistryClient(url, pinned, caller, load_signing_key(key))
 
@@ -172,6 +173,13 @@ def append(
     say(found if as_json else f"entry {indexes[0]}" + (f" to {indexes[-1]}" if len(indexes) > 1 else ""), as_json)
 
 
+def _entry(source: Path, number: int, line: str) -> NewEntry:
+    try:
+        return NewEntry.model_validate_json(line)
+    except ValidationError as error:
+        raise ConsentError(f"{source}, line {number}: {one_sentence(error)}; nothing was recorded") from error
+
+
 def _new_entries(
     kind: str,
     to: list[str] | None,
@@ -183,8 +191,8 @@ def _new_entries(
     entries: Path | None,
 ) -> list[NewEntry]:
     if entries is not None:
-        lines = ask(entries.read_text, f"the entries {entries}").splitlines()
-        return [NewEntry.model_validate_json(line) for line in lines if line.strip()]
+        lines = text_of(entries, "the entries").split("\n")
+        return [_entry(entries, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     content = b""
     if body is not None:
         content = sys.stdin.buffer.read() if str(body) == "-" else ask(body.read_bytes, f"the body {body}")
@@ -305,8 +313,8 @@ def verify(
     if proof is not None:
         if leaf is None or policy is None:
             raise ProofError("an offline proof is checked with --proof, --leaf and --policy")
-        parsed = InclusionProof.parse(ask(proof.read_text, f"the proof {proof}"))
-        trust = Policy.parse(ask(policy.read_text, f"the policy {policy}"))
+        parsed = InclusionProof.parse(text_of(proof, "the proof"))
+        trust = Policy.parse(text_of(policy, "the policy"))
         head = parsed.verify(ask(leaf.read_bytes, f"the leaf {leaf}"), trust)
         found = {"verified": True, "index": parsed.index, "size": head.size, "origin": head.origin}
         say(found if as_json else f"verified: entry {parsed.index} of {head.size:,} in {head.origin}", as_json)
@@ -317,7 +325,7 @@ def verify(
     recipient = load_recipient_key(auditor / "auditor.recipient.key")
     audit = verify_log(
         client,
-        ask(since.read_text, f"the checkpoint {since}"),
+        text_of(since, "the checkpoint"),
         recipient,
         lambda line: None if as_json else typer.echo(f"  ok  {line}"),
     )

@@ -21,6 +21,7 @@ from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
 from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
+from crypto.sentences import one_sentence
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BODY_DIGITS = 12
@@ -128,9 +129,7 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return problem(422, "malformed", f"{place}: {first['msg']}")
+        return problem(422, "malformed", one_sentence(error))
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:

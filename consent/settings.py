@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consent.errors import BadSettings
+from crypto.sentences import one_sentence
 
 
 class HomeSettings(BaseSettings):
@@ -51,9 +52,8 @@ class HomeSettings(BaseSettings):
                 )
             return cls(**{**cls._from(held, path.parent), **outside, **told})
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "the settings"
-            raise BadSettings(f"{name}, in {path} or as {cls._variable(name)}: {first['msg']}") from error
+            reason = one_sentence(error, lambda name: f"{name}, in {path} or as {cls._variable(name)},")
+            raise BadSettings(reason) from error
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise BadSettings(f"{path} is not a file of settings ({type(error).__name__})") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from consent.cli_support import refuse_in_one_sentence
 from consent.errors import ConsentError
@@ -31,6 +32,8 @@ def plainly(command: F) -> F:
     def run(*arguments: Any, **options: Any) -> Any:
         try:
             return command(*arguments, **options)
+        except ValidationError:  # a ValueError too; what it says is told by its place
+            raise
         except OURS as error:
             raise ConsentError(" ".join(str(error).split())) from error
 

@@ -32,6 +32,7 @@ from consent.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
+from crypto.sentences import one_sentence
 
 MAX_BATCH = 2_000
 CLOCK_SKEW = timedelta(minutes=5)
@@ -266,7 +267,7 @@ def _stated(
     try:
         return request.state(View(known, mine, presents, moment))
     except ValidationError as error:  # of this request alone: the others in its group go on
-        raise Malformed(f"this is no decision: {error.errors()[0]['msg']}") from error
+        raise Malformed(f"this is no decision: {one_sentence(error)}") from error
 
 
 # --- many requests, one transaction

@@ -19,6 +19,7 @@ from consent.identity.settings import ENVIRONMENT, check_url, in_development
 from consent.schema import now
 from crypto.documents import canonical_json
 from crypto.keys import SigningKey
+from crypto.sentences import one_sentence
 
 LIFETIME_S = 300
 NO_STORE = {"Cache-Control": "no-store"}
@@ -83,9 +84,7 @@ def create_issuer(issuer: str, key: SigningKey | None = None) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         """What was sent may hold an identity: it is not repeated."""
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        body = {"error": "invalid_request", "error_description": f"{place}: {first['msg']}"}
+        body = {"error": "invalid_request", "error_description": one_sentence(error)}
         return JSONResponse(body, 422)
 
     @app.get("/.well-known/openid-configuration")

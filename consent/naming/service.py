@@ -31,6 +31,7 @@ from consent.service import LimitBody, problem
 from crypto.errors import CryptoError, KeyFileError, PseudonymError, SignatureError
 from crypto.keys import b64, replace_file, unb64
 from crypto.pseudonyms import Evaluation, evaluate
+from crypto.sentences import one_sentence
 
 logger = logging.getLogger("tahini.naming")
 
@@ -183,9 +184,7 @@ def _refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return problem(422, "malformed", f"{place or 'the request'}: {first['msg']}")
+        return problem(422, "malformed", one_sentence(error))
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> JSONResponse:
