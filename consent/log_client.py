@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import httpx
 
@@ -71,10 +72,14 @@ def _refusal(response: httpx.Response) -> ConsentError:
     try:
         details = response.json()
         detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
-    except (ValueError, KeyError, TypeError):
+        place: tuple[str | int, ...] = ()
+        for fault in (details.get("errors") or ())[:1]:
+            parts = str(fault["pointer"]).removeprefix("#").split("/")[1:]
+            place = tuple(int(part) if part.isdecimal() else unquote(part) for part in parts)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return RegistryUnavailable(f"the consent registry answered {response.status_code} without saying why")
     error: ConsentError = RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
-    error.status, error.code = response.status_code, code
+    error.status, error.code, error.place = response.status_code, code, place
     return error
 
 

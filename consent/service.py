@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
 from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
-from crypto.sentences import one_sentence
+from crypto.sentences import one_sentence, place_of, pointer_to
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BODY_DIGITS = 12
@@ -43,9 +43,14 @@ class Problem(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-def problem(status: int, code: str, detail: str) -> JSONResponse:
-    """An RFC 9457 problem document."""
-    body = {"type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
+def problem(status: int, code: str, detail: str, place: Sequence[str | int] = ()) -> JSONResponse:
+    """An RFC 9457 problem document. ``place``: where in the request's body the reason stands; told in the form of that
+    RFC's own example, ``"errors": [{"pointer": "#/records/3", "detail": …}]``."""
+    body: dict[str, Any] = {
+        "type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail,
+    }  # fmt: skip
+    if place:
+        body["errors"] = [{"pointer": pointer_to(place), "detail": detail}]
     headers = {"Retry-After": "1"} if status == 503 else {}
     return Problem(body, headers)
 
@@ -120,7 +125,8 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
         if isinstance(error, StorageFailed) and error.__cause__ is not None:
             logger.warning("%s", error)  # the database's own words, with its address in them: for the journal alone
             return problem(error.status, error.code, "the registry's database does not answer; nothing was recorded")
-        return problem(error.status, error.code, str(error))
+        detail = f"{place_of(error.place)}: {error}" if error.place else str(error)
+        return problem(error.status, error.code, detail, error.place)
 
     @app.exception_handler(CryptoError)
     def not_proved(_: Request, error: CryptoError) -> JSONResponse:
@@ -129,7 +135,8 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(422, "malformed", one_sentence(error))
+        kind, *place = error.errors()[0]["loc"]
+        return problem(422, "malformed", one_sentence(error), place if kind == "body" else ())
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -28,15 +29,22 @@ class Refused(Protocol):
     def errors(self) -> Sequence[Any]: ...
 
 
-def _place(parts: Sequence[Any]) -> str:
-    """``records[3].action``. Which branch of a union was tried is nothing that the reader wrote."""
+def _written(parts: Sequence[Any]) -> list[str | int]:
+    """The parts of a place that stand in what was handed in."""
+    return [part for part in parts if isinstance(part, int) or not _BRANCH.fullmatch(str(part))]
+
+
+def place_of(parts: Sequence[Any]) -> str:
+    """``records[3].action``: a place for people to read."""
     text = ""
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif not _BRANCH.fullmatch(str(part)):
-            text += f".{part}" if text else str(part)
+    for part in _written(parts):
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def pointer_to(parts: Sequence[Any]) -> str:
+    """``#/records/3/action``: the same for programs (RFC 6901, as a URI fragment)."""
+    return "#" + "".join(f"/{quote(str(p).replace('~', '~0').replace('/', '~1'))}" for p in _written(parts))
 
 
 def _plural(count: Any, of: str) -> str:
@@ -108,5 +116,5 @@ def one_sentence(error: Refused, named: Callable[[str], str] = str) -> str:
         named: what the reader calls a place, for example the option of a command: ``lambda place: f"--{place}"``.
     """
     first = error.errors()[0]
-    place = _place(first["loc"])
+    place = place_of(first["loc"])
     return _fault(first, named(place) if place else "")

@@ -89,6 +89,7 @@ def test_a_home_is_made_whole_or_not_at_all(tmp_path):
 def test_an_entry_that_cannot_be_appended_is_named_by_its_line(tmp_path):
     assert tahini("log", "init", "--home", tmp_path / "lg", "--origin", "a.example/x").exit_code == 0
     entries = tmp_path / "entries.jsonl"
-    entries.write_text('{"type": "use.read", "to": ["auditor"]}\n\n{"type": "use.read", "count": 1}\n', encoding="utf-8-sig")
+    lines = ['{"type": "use.read", "to": ["auditor"]}', "", '{"type": "use.read", "count": 1}']
+    entries.write_text("\n".join(lines), encoding="utf-8-sig")
     said = one_sentence(tahini("log", "append", "--home", tmp_path / "lg" / "registry", "--entries", entries))
     assert said.startswith(f"tahini: {entries}, line 3: ") and "is not known" in said
