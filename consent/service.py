@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consent.edge import LimitBody, application
 from consent.endpoints.shared import problems
 from consent.errors import ConsentError, StorageFailed
 from consent.journal import PROBLEM, REQUEST_ID, Journal
@@ -24,7 +25,6 @@ from crypto.errors import CryptoError, ProofError
 from crypto.sentences import one_sentence, place_of, pointer_to
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-MAX_BODY_DIGITS = 12
 logger = logging.getLogger("tahini.registry")
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
@@ -55,22 +55,8 @@ def problem(status: int, code: str, detail: str, place: Sequence[str | int] = ()
     return Problem(body, headers)
 
 
-class LimitBody:
-    """Refuses a body that is too large or does not state its length, before it is read."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            length = headers.get(b"content-length", b"0")
-            fits = length.isdigit() and len(length) <= MAX_BODY_DIGITS and int(length) <= MAX_BODY_BYTES
-            if not fits or b"transfer-encoding" in headers:
-                detail = f"a request body may hold at most {MAX_BODY_BYTES} bytes, with its length stated"
-                await problem(413, "too-large", detail)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+def too_large(detail: str) -> JSONResponse:
+    return problem(413, "too-large", detail)
 
 
 PERSONAL = (
@@ -113,10 +99,10 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
                 await stack.enter_async_context(router.lifespan_context(app))
             yield
 
-    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None, lifespan=lifespan)
+    app = application(title, lifespan=lifespan)
     for router in routers:
         app.router.routes.extend(router.routes)
-    app.add_middleware(LimitBody)
+    app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(NoStore)
     app.add_middleware(Journal)
 

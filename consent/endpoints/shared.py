@@ -43,7 +43,7 @@ _MEANINGS = {
     404: "There is no such thing, or not for this caller.",
     409: "The present state does not allow it; nothing was changed.",
     412: "What the caller read has changed since; nothing was changed.",
-    413: "The body is too large or does not state its length.",
+    413: "The body is too large.",
     422: "The request does not fit its schema.",
     429: "Too many requests; Retry-After says when to ask again.",
     503: "The registry cannot do this now; nothing was recorded.",

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from joserfc import jws
 from pydantic import BaseModel, ConfigDict, Field
 
+from consent.edge import application
 from consent.identity.errors import IdentityMisconfigured
 from consent.identity.settings import ENVIRONMENT, check_url, in_development
 from consent.schema import now
@@ -79,7 +80,7 @@ def create_issuer(issuer: str, key: SigningKey | None = None) -> FastAPI:
         )
     check_url(issuer, development=True)
     key = key or SigningKey.generate()
-    app = FastAPI(title="Tahini development issuer", version="1", docs_url="/docs", redoc_url=None)
+    app = application("Tahini development issuer")
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:

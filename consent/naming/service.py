@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from consent.client import RegistryClient
 from consent.documents import Party, Role
+from consent.edge import LimitBody, application
 from consent.errors import ConsentError, Malformed, NotAllowed, NotAuthenticated
 from consent.naming.errors import NamingUnavailable, QuotaSpent
 from consent.naming.keylist import ENTRY_TYPE
@@ -27,7 +28,7 @@ from consent.naming.messages import EvaluationAnswer, EvaluationRequest, KeysAns
 from consent.naming.quota import Quota
 from consent.requests import ReplayGuard, SignedRequest, verify_request
 from consent.schema import now
-from consent.service import LimitBody, problem
+from consent.service import MAX_BODY_BYTES, problem, too_large
 from crypto.errors import CryptoError, KeyFileError, PseudonymError, SignatureError
 from crypto.keys import b64, replace_file, unb64
 from crypto.pseudonyms import Evaluation, evaluate
@@ -131,8 +132,8 @@ def rounded_up(count: int) -> int:
 
 def create_app(namer: Namer) -> FastAPI:
     """The HTTP application over an opened service."""
-    app = FastAPI(title="Tahini naming service", version="1", docs_url="/docs", redoc_url=None)
-    app.add_middleware(LimitBody)
+    app = application("Tahini naming service")
+    app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     _refusals(app)
     body_schema = {"content": {"application/json": {"schema": EvaluationRequest.model_json_schema()}}, "required": True}
 
