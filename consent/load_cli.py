@@ -13,6 +13,7 @@ import typer
 from consent.cli_support import opened, progress, refuse_in_one_sentence, say
 from consent.documents import Notice, Role
 from consent.errors import Malformed
+from consent.languages import lookup
 from consent.terms import Channel
 from crypto.keys import PublicKey, load_signing_key
 
@@ -93,9 +94,11 @@ def load(
     )
     started = time.monotonic()
     with way as (importing, found):
-        if language not in found.texts:
-            raise Malformed(f"notice {notice!r} has no text in {language!r}")
-        answered = Answered(found, language, channel)  # type: ignore[arg-type]
+        shown = lookup([language], list(found.texts))
+        if shown is None:
+            there = ", ".join(sorted(found.texts))
+            raise Malformed(f"notice {notice!r} has no text in {language!r}; --language is one of {there}")
+        answered = Answered(found, shown, channel)  # type: ignore[arg-type]
         state = Progress.of(file, lender, answered, len(importing))
         with progress("answers", count_rows(file)) as told:
             loaded = Loader(importing, answered).load(file, state, told)

@@ -25,6 +25,7 @@ from consent.entries import Entry, entry_for_subject
 from consent.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from consent.histories import ConsentKey, Happened, load_presents, write_decisions, write_events, write_presents
 from consent.idempotency import Answered, Once, recall, remember, used_otherwise
+from consent.languages import lookup
 from consent.registry import Registry
 from consent.states import Event
 from consent.storage.tables import SENSITIVITIES, DecisionRow
@@ -162,10 +163,12 @@ def _verified(token: str, subject: Subject | None, where: str) -> Stated:
 
 
 def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
-    """What was answered is the very text that was published; raises Conflict."""
-    if language not in notice.texts:
-        raise Conflict(f"notice {notice.id!r} has no text in {language!r}")
-    if notice.text_sha256(language) != text_sha256:
+    """What was answered is the very text that was published, in the language that was asked for or the one that stands
+    in for it (``zh`` for ``zh-CN``); raises Conflict."""
+    shown = lookup([language], list(notice.texts))
+    if shown is None:
+        raise Conflict(f"notice {notice.id!r} has no text in {language!r}, only in {', '.join(sorted(notice.texts))}")
+    if notice.text_sha256(shown) != text_sha256:
         raise Conflict("the decision answers another text than the one that was published")
 
 

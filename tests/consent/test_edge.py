@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from support.market import Market, open_market
 
 from consent.edge import LimitBody, application
+from consent.endpoints.borrowers import Read
 from consent.identity.devissuer import create_issuer
 from consent.languages import accepted, lookup
 from consent.log_api import create_log_app
@@ -130,6 +131,33 @@ def test_a_length_beside_chunks_or_one_that_is_none_is_refused():
 
 def test_an_application_of_ours_never_redirects():
     assert application("x").router.redirect_slashes is False
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["one", "all"])
+@pytest.mark.parametrize("shown", ["en", "zh", "zh-CN"])
+def test_a_withdrawal_is_recorded_in_the_language_in_which_the_notice_was_shown(market, shown, everything):
+    """A tap says no language, and what the browser says is not what was shown."""
+    person, notice = market.people["aspen"][2], market.notices[-1]
+    text = notice.text_sha256(shown[:2])
+    said = market.decision(person, {"ordinary": "give"}, notice_language=shown, notice_sha256=text)
+    assert market.decide(said).status_code == 201
+    market.clock.move(seconds=1)
+    (record,) = market.call(person.pseudonym, "GET", "/v1/me/consents").json()["items"]
+    target = "/v1/me/withdrawals" if everything else f"/v1/me/consents/{record['record_id']}/withdrawal"
+    answer = market.call(person.pseudonym, "POST", target, Accept_Language="en, zh;q=0.1")
+    assert answer.status_code == 201, answer.text
+    (record,) = market.call(person.pseudonym, "GET", "/v1/me/consents").json()["items"]
+    assert record["event"]["event_state"] == "withdrawn"
+    assert (record["served"]["language"], record["served"]["text_sha256"]) == (shown[:2], text)
+
+
+def test_where_it_cannot_be_read_how_a_notice_was_shown_the_browser_says(market):
+    notice = market.notices[-1]
+    key = (1, 1, "ordinary")
+    assert Read({}, accepted("zh-CN")).language(key, notice) == "zh"
+    assert Read({key: "zh"}, accepted("en")).language(key, notice) == "zh"
+    assert Read({key: "fr"}, accepted("zh")).language(key, notice) == "zh"
+    assert Read({}, ()).language(key, notice) == "en"
 
 
 @pytest.mark.parametrize(
