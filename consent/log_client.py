@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import ssl
 import time
 from base64 import b64decode
@@ -83,6 +84,24 @@ def _refusal(response: httpx.Response) -> ConsentError:
     return error
 
 
+_CAUSES = (
+    (ssl.SSLCertVerificationError, "its certificate is not trusted; SSL_CERT_FILE names the authority to believe"),
+    (ssl.SSLError, "it does not speak TLS as expected; is it http:// or https://?"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (socket.gaierror, "there is no such host"),
+    (httpx.TimeoutException, "not in time"),
+    ((httpx.UnsupportedProtocol, httpx.InvalidURL), "that is no http:// or https:// URL"),
+)
+
+
+def why_silent(error: BaseException) -> str:
+    """Why there was no answer, in words, from what lies at the bottom of the error; its kind where there are none."""
+    causes = [error]
+    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
+        causes.append(deeper)
+    return next((words for kind, words in _CAUSES for cause in causes if isinstance(cause, kind)), type(error).__name__)
+
+
 def http_client(url: str, authority: Path | None = None) -> httpx.Client:
     """A client that believes the system's certificate authorities, or ``authority`` alone.
 
@@ -140,7 +159,7 @@ class LogClient:
                     time.sleep(ASK_AGAIN_S)
                     continue
                 raise RegistryUnavailable(
-                    f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
+                    f"the consent registry at {self._http.base_url} does not answer ({why_silent(error)}); "
                     "nothing was acknowledged"
                 ) from error
             if response.is_success:

@@ -54,6 +54,8 @@ class HomeSettings(BaseSettings):
         except ValidationError as error:
             reason = one_sentence(error, lambda name: f"{name}, in {path} or as {cls._variable(name)},")
             raise BadSettings(reason) from error
+        except json.JSONDecodeError as error:
+            raise BadSettings(f"{path}, line {error.lineno}, is not a file of settings: {error.msg}") from error
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise BadSettings(f"{path} is not a file of settings ({type(error).__name__})") from error
 

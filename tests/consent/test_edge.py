@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from consent.endpoints.borrowers import Read
 from consent.identity.devissuer import create_issuer
 from consent.languages import accepted, lookup
 from consent.log_api import create_log_app
+from consent.log_client import why_silent
 from consent.service import MAX_BODY_BYTES
 
 ELSEWHERE = {"Host": "elsewhere.example:8443", "X-Forwarded-Host": "elsewhere.example", "X-Forwarded-Proto": "http"}
@@ -158,6 +160,20 @@ def test_where_it_cannot_be_read_how_a_notice_was_shown_the_browser_says(market)
     assert Read({key: "zh"}, accepted("en")).language(key, notice) == "zh"
     assert Read({key: "fr"}, accepted("zh")).language(key, notice) == "zh"
     assert Read({}, ()).language(key, notice) == "en"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://127.0.0.1:1/", "nobody listens there"),
+        ("http://nowhere.invalid/", "there is no such host"),
+        ("nowhere/", "that is no http:// or https:// URL"),
+    ],
+)
+def test_why_there_is_no_answer_is_said_in_words(url, says):
+    with pytest.raises(httpx.HTTPError) as silent:
+        httpx.get(url)
+    assert why_silent(silent.value) == says
 
 
 @pytest.mark.parametrize(
