@@ -257,9 +257,10 @@ class Loader:
             try:
                 importing.hand_in(self.answered.body([row.answer for row in part]))
             except ConsentError as error:
-                kind, at, *_ = (*error.place, None, None)
-                exact = kind == "records" and isinstance(at, int) and at < len(part)
-                raise _Refused(part[at if exact else 0], exact, error) from error
+                match error.place:
+                    case ("records", int(at), *_) if at < len(part):
+                        raise _Refused(part[at], True, error) from error
+                raise _Refused(part[0], False, error) from error
 
     @staticmethod
     def _settle(source: Path, handed: _Round, sent: Sequence[Future[None]], progress: Progress) -> None:
