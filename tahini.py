@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from io import TextIOWrapper
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -43,6 +46,13 @@ COMPLETION = ("install_completion", "show_completion")
 
 class FrontDoor(TyperGroup):
     """Lists every room, imports one. To complete a room's name imports none."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """What the shell's locale has no letters for is shown as an escape: it must not end a command half-way."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(ROOMS)

@@ -75,7 +75,7 @@ def make(home: Path, rows: int) -> None:
     people = f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) AS r(i)"
     duckdb.execute("SET threads = 2")
     duckdb.execute(f"COPY (SELECT {', '.join(columns)} FROM ({people})) TO '{home / 'loans.parquet'}' (FORMAT parquet)")
-    (home / "data.toml").write_text(DESCRIPTION)
+    (home / "data.toml").write_text(DESCRIPTION, encoding="utf-8")
 
 
 def timed(report: dict[str, float], name: str, work: Callable[[], T]) -> T:

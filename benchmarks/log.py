@@ -113,7 +113,7 @@ def served(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
@@ -186,7 +186,7 @@ def over_http(kind: str, url: str | None, folder: Path, seconds: float) -> dict[
     home = folder / kind
     found_log(home, f"bench.example/{kind}", ["aspen"], url)
     consortium = load_consortium(
-        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text().strip())
+        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text(encoding="utf-8").strip())
     )
     port = free_port()
     found: dict[str, Any] = {}

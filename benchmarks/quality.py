@@ -28,10 +28,11 @@ def run(seed: int, passed_on: list[str]) -> dict[str, object]:
             capture_output=True,
             text=True,
             check=False,
+            encoding="utf-8",
         )
         if done.returncode:
             sys.exit(done.stderr)
-        report: dict[str, object] = json.loads(out.read_text())
+        report: dict[str, object] = json.loads(out.read_text(encoding="utf-8"))
         return report
 
 

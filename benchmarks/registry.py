@@ -128,9 +128,9 @@ def found(home: Path, lenders: int, people: int, url: str | None, seed: int) -> 
         "subject_is_pseudonym": True,
         "lenders": names,
     }
-    (home / "registry" / ISSUERS_FILE).write_text(json.dumps({"issuers": [settings]}))
+    (home / "registry" / ISSUERS_FILE).write_text(json.dumps({"issuers": [settings]}), encoding="utf-8")
     consortium = load_consortium(
-        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text().strip())
+        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text(encoding="utf-8").strip())
     )
     bench = Bench(home, consortium, make_notice(names, 1.0), names, people, seed)
     registry = bench.registry()
@@ -175,7 +175,7 @@ def served(bench: Bench, workers: int) -> Iterator[subprocess.Popen[bytes]]:
         try:
             for _ in range(600):
                 if process.poll() is not None:
-                    raise RuntimeError((bench.home / "server.log").read_text())
+                    raise RuntimeError((bench.home / "server.log").read_text(encoding="utf-8"))
                 try:
                     if httpx.get(f"{bench.url}/readyz").is_success:
                         break
@@ -317,7 +317,7 @@ def _processor_seconds(pid: int) -> float:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             except OSError:
                 continue
             if int(entry.name) == pid or int(fields[1]) == pid:

@@ -115,7 +115,7 @@ def ours(root: Path, releases: int) -> dict[str, Any]:
     up(root, replace(loans, table=loans.table.head(2400)), LENDERS, 8, Told())
     try:
         features, home = root / "features.toml", str(root / "coordinator")
-        features.write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)))
+        features.write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         told = command(
             "campaign", "propose", "--home", home, "--id", "rounds", "--title", "Rounds", "--features", str(features),
             "--steps", str(releases - FIXED), "--hold-out", "0", "--json",
@@ -157,7 +157,7 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
     port, database, out = free_port(), root / "state.db", root / "times.json"
     environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr")}
     bin_folder = Path(sys.executable).parent
-    log = (root / "log").open("w")
+    log = (root / "log").open("w", encoding="utf-8")
 
     def run(*arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -198,7 +198,7 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
         deadline = time.monotonic() + 60 + 30 * rounds
         while not out.exists() and time.monotonic() < deadline:
             time.sleep(0.5)
-        times = json.loads(out.read_text())
+        times = json.loads(out.read_text(encoding="utf-8"))
         return {"stock_median_round_s": statistics.median(times), "stock_rounds": len(times)}
     finally:
         for process in started:

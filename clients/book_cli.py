@@ -93,7 +93,7 @@ def _done_before(partial: Path, version: int) -> list[Names]:
     """Whole batches that an interrupted run left behind."""
     if not partial.exists():
         return []
-    with partial.open(newline="") as file:
+    with partial.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if len(row) == len(HEADER)][1:]
     names = [Names(*row) for row in rows[: len(rows) - len(rows) % BATCH]]
     if any(not name.pairwise.startswith(f"v{version}.") for name in names):
@@ -135,7 +135,7 @@ def _write(partial: Path, known: Sequence[Names], more: Iterator[list[Names]], b
     fresh = partial.with_name(f".{partial.name}")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
-    with fresh.open("w", newline="") as file:
+    with fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)
         writer.writerows((names.pairwise, names.ledger) for names in known)
@@ -181,7 +181,7 @@ def rename(
     fresh = out.with_name(f".{out.name}")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
-    with fresh.open("w", newline="") as file:
+    with fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("old", "new", "ledger"))
         writer.writerows((r.old, r.new, r.ledger) for r in renamings)

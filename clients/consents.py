@@ -87,7 +87,7 @@ class Consents:
     def names(self) -> tuple[str, ...]:
         """The roll as this node knows it."""
         try:
-            return tuple(self._roll_file.read_text().split())
+            return tuple(self._roll_file.read_text(encoding="utf-8").split())
         except FileNotFoundError:
             return ()
         except OSError as error:

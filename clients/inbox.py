@@ -18,6 +18,7 @@ from starlette.routing import Route
 from clients.errors import NodeError
 from clients.node import Node
 from consent.documents import Role
+from consent.edge import LimitBody
 from consent.errors import ConsentError, NotAuthenticated
 from consent.outbox import Delivered, Delivery
 from consent.revocations import Acknowledgement, Revocation
@@ -64,9 +65,6 @@ def inbox_app(inbox: Inbox) -> Starlette:
     """``POST /revocations``."""
 
     async def revocations(request: Request) -> Response:
-        length = request.headers.get("content-length", "")
-        if not length.isdigit() or len(length) > 9 or int(length) > MAX_BODY_BYTES:
-            return PlainTextResponse("a delivery states its length, of one MiB at most\n", 413)
         try:
             delivery = Delivery.model_validate_json(await request.body())
         except ValidationError:
@@ -80,4 +78,7 @@ def inbox_app(inbox: Inbox) -> Starlette:
             return PlainTextResponse("this node could not bring its consents up to date; deliver again\n", 503)
         return JSONResponse(Delivered(token=token).model_dump())
 
-    return Starlette(routes=[Route("/revocations", revocations, methods=["POST"])])
+    app = Starlette(routes=[Route("/revocations", revocations, methods=["POST"])])
+    app.router.redirect_slashes = False
+    app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413))
+    return app

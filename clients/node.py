@@ -70,8 +70,8 @@ def create_home(home: Path) -> SigningKey:
 def join(home: Path, settings: NodeSettings, consortium_token: str) -> None:
     """Pin the consortium and where its registry is."""
     Consortium.verify(consortium_token, PublicKey.from_text(settings.registry_key)).party(settings.lender)
-    (home / "consortium.jws").write_text(consortium_token)
-    (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2))
+    (home / "consortium.jws").write_text(consortium_token, encoding="utf-8")
+    (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ class Node:
         if (self.home / "approved" / f"{sha256}.rejected.json").exists():
             raise NotApproved(f"the operator of {self.lender!r} takes no part in campaign {sha256[:12]}…")
         try:
-            campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text()
-            approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text()
+            campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text(encoding="utf-8")
+            approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text(encoding="utf-8")
         except OSError as error:
             raise NotApproved(f"the operator of {self.lender!r} has not approved campaign {sha256[:12]}…") from error
         campaign = Campaign.verify(campaign_token, self.consortium.one(Role.COORDINATOR).key)
@@ -215,6 +215,6 @@ def approve(node: Node, campaign_token: str) -> Approval:
         campaign_sha256=campaign.sha256, lender=node.lender, lot=secrets.token_urlsafe(32), approved_at=now()
     )
     folder = node.home / "approved"
-    (folder / f"{campaign.sha256}.campaign.jws").write_text(campaign_token)
-    (folder / f"{campaign.sha256}.approval.jws").write_text(approval.sign(node.key))
+    (folder / f"{campaign.sha256}.campaign.jws").write_text(campaign_token, encoding="utf-8")
+    (folder / f"{campaign.sha256}.approval.jws").write_text(approval.sign(node.key), encoding="utf-8")
     return approval

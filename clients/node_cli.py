@@ -11,10 +11,10 @@ import typer
 from clients.data_cli import check_data
 from clients.errors import NodeError
 from clients.node import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
-from consent.cli_support import MetricsHost, MetricsPort, ask, refuse_in_one_sentence, say
+from consent.cli_support import MetricsHost, MetricsPort, refuse_in_one_sentence, say, text_of
 from consent.documents import Membership, Party, Role
 from consent.errors import ConsentError
-from crypto.keys import load_signing_key, replace_file
+from crypto.keys import load_signing_key, new_home, replace_file
 from fleet.errors import FleetError
 from fleet.keys import create_fleet_key, fleet_key_text
 
@@ -37,9 +37,12 @@ def init(
     name: Annotated[str, typer.Option(help="The lender's name.")],
 ) -> None:
     """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the consortium."""
-    key = create_home(home)
-    stated = Party(id=party, name=name, role=Role.LENDER, signing_key=key.public.text, fleet_key=create_fleet_key(home))
-    (home / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key))
+    with new_home(home) as made:
+        key = create_home(made)
+        stated = Party(
+            id=party, name=name, role=Role.LENDER, signing_key=key.public.text, fleet_key=create_fleet_key(made)
+        )
+        (made / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(f"made {home}; give {home / MEMBERSHIP_FILE} to whoever founds the consortium; it is public")
 
 
@@ -61,7 +64,7 @@ def join_(
 ) -> None:
     """Pin the consortium, and where registry and coordinator are."""
     key = load_signing_key(home / KEY_FILE)
-    token = ask(consortium.read_text, str(consortium))
+    token = text_of(consortium)
     from consent.documents import Consortium
     from crypto.keys import PublicKey
 

@@ -149,13 +149,13 @@ class NodeService:
         if moment > self._told_at + ALIVE_EVERY_S:
             self._told_at = moment
             said = {"pid": os.getpid(), "supernode": self._supernode.pid, "at": time.time()}
-            (self.node.home / "run" / STATUS_FILE).write_text(json.dumps(said))
+            (self.node.home / "run" / STATUS_FILE).write_text(json.dumps(said), encoding="utf-8")
 
 
 def running(home: Path) -> bool:
     """Whether a service of this home said within seconds that it lives."""
     try:
-        said = json.loads((home / "run" / STATUS_FILE).read_text())
+        said = json.loads((home / "run" / STATUS_FILE).read_text(encoding="utf-8"))
         return bool(time.time() - float(said["at"]) < ALIVE_S)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 
+from consent.edge import LimitBody
 from crypto.cosignatures import Cosigner, CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import read_secret, replace_file, write_secret
@@ -69,7 +70,7 @@ class Witness:
         if not path.exists():
             return None
         try:
-            note = path.read_text()
+            note = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise SignatureError("it is not text") from error
         text, _ = signers(note, [self.key.public])
@@ -102,7 +103,7 @@ class Witness:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Reading what is remembered and persisting what replaces it are one step, for every process and thread."""
-        with (self.folder / "lock").open("a") as lock:
+        with (self.folder / "lock").open("a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -114,9 +115,6 @@ def _unreliable(error: SignatureError | OSError) -> Response:
 
 def _routes(witness: Witness) -> list[BaseRoute]:
     async def add_checkpoint(request: Request) -> Response:
-        length = request.headers.get("content-length", "")
-        if not length.isdigit() or len(length) > 8 or int(length) > MAX_REQUEST_BYTES:
-            return PlainTextResponse(f"a request has a stated length of at most {MAX_REQUEST_BYTES} bytes\n", 413)
         body = await request.body()
         try:
             return PlainTextResponse(await run_in_threadpool(witness.add_checkpoint, body))
@@ -146,6 +144,11 @@ def _routes(witness: Witness) -> list[BaseRoute]:
 
 def witness_app(witnesses: Mapping[str, Witness]) -> Starlette:
     """One witness at the root, or several, each under its name."""
-    if len(witnesses) == 1:
-        return Starlette(routes=_routes(next(iter(witnesses.values()))))
-    return Starlette(routes=[Mount(f"/{name}", routes=_routes(witness)) for name, witness in witnesses.items()])
+    alone = len(witnesses) == 1
+    routes: list[BaseRoute] = []
+    for name, witness in witnesses.items():
+        routes += _routes(witness) if alone else [Mount(f"/{name}", Router(_routes(witness), redirect_slashes=False))]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    app.add_middleware(LimitBody, most=MAX_REQUEST_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413))
+    return app

@@ -19,8 +19,11 @@ from datetime import datetime, timedelta
 from consent.errors import Conflict
 from consent.states import Event, State, state_at, step
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far a clock elsewhere may be from the registry's. Within it nobody can tell which of two answers came first."""
 REVOKING = frozenset({Event.WITHDRAW, Event.SUSPEND})
 """What a recipient must be told of, and must acknowledge."""
+YES = frozenset({Event.GIVE, Event.RESUME})
 LASTING = frozenset({State.GIVEN, State.SUSPENDED})
 
 
@@ -51,40 +54,52 @@ class Answer:
     expiry_time: datetime | None = None
 
 
+def heard_at(event_time: datetime, moment: datetime) -> datetime:
+    """When an answer counts as given: when its maker's clock says, but never after the registry's own clock, which
+    counts whole seconds. A clock that is ahead must not outlast what the borrower says next."""
+    return min(event_time, moment.replace(microsecond=999_999))
+
+
 def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present, list[tuple[Event, datetime]]]:
     """The consent after ``answer``, and what happened to it, in order, each with its time.
 
     An expiry that came due is an event of its own. Giving again in answer to a newer notice supersedes what was given;
     refusing what was given withdraws it first.
 
+    Order: a yes counts only if it is later than whatever was decided last. A no counts, unless it is older than that
+    by more than clocks may differ (``CLOCK_SKEW``): where clocks cannot tell which came first, it was the no that came
+    last. The time of a consent never goes back.
+
     Raises:
         IllegalTransition: the answer does not apply to the present state.
-        Conflict: the borrower has decided since. A decision that was held back must not undo a later one; of two at
-            the same instant only a no counts.
+        Conflict: the borrower has decided since. A decision that was held back must not undo a later one.
     """
-    last = present.event_time
-    tie_allowed = answer.event not in {Event.GIVE, Event.RESUME}
-    if last is not None and (answer.event_time < last or (answer.event_time == last and not tie_allowed)):
-        raise Conflict("the borrower has decided since; a decision that is older changes nothing")
+    said_at = heard_at(answer.event_time, moment)
+    if present.event_time is not None:
+        last = heard_at(present.event_time, moment)  # one that was recorded before times were capped may be ahead
+        too_old = said_at <= last if answer.event in YES else said_at < last - CLOCK_SKEW
+        if too_old:
+            raise Conflict("the borrower has decided since; a decision that is older changes nothing")
+        said_at = max(said_at, last)
     events: list[tuple[Event, datetime]] = []
     state = present.at(moment)
     if state is not present.state and present.expiry_time is not None:
         events.append((Event.EXPIRE, present.expiry_time))
     if answer.event is Event.GIVE and state in LASTING and answer.notice > present.notice:
         state = step(state, Event.SUPERSEDE)
-        events.append((Event.SUPERSEDE, answer.event_time))
+        events.append((Event.SUPERSEDE, said_at))
     if answer.event is Event.REFUSE and state in LASTING:  # a no to what was given takes it back
         state = step(state, Event.WITHDRAW)
-        events.append((Event.WITHDRAW, answer.event_time))
+        events.append((Event.WITHDRAW, said_at))
     state = step(state, answer.event)
-    events.append((answer.event, answer.event_time))
+    events.append((answer.event, said_at))
     kept = answer.event in {Event.SUSPEND, Event.RESUME}
     return (
         Present(
             state=state,
             version=present.version + 1,
             notice=present.notice if kept else answer.notice,
-            event_time=answer.event_time,
+            event_time=said_at,
             expiry_time=(present.expiry_time if kept else answer.expiry_time) if state in LASTING else None,
         ),
         events,

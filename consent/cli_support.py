@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import click
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from consent.errors import ConsentError
 from crypto.errors import CryptoError
+from crypto.sentences import one_sentence
 
 if TYPE_CHECKING:
     from consent.registry import Registry
@@ -53,14 +55,31 @@ def refuse_in_one_sentence(command: F) -> F:
         except (ConsentError, CryptoError) as error:
             reason = str(error)
         except ValidationError as error:
-            first = error.errors()[0]
-            reason = f"{'.'.join(str(part) for part in first['loc']) or 'the entry'}: {first['msg']}"
+            reason = one_sentence(error, _named)
         except OSError as error:
             reason = f"{error.filename or ''}: {error.strerror}".lstrip(": ")
         typer.echo(f"tahini: {reason}", err=True)
         raise typer.Exit(1)
 
     return run  # type: ignore[return-value]
+
+
+def text_of(path: Path, what: str = "") -> str:
+    """The text of a file that the user named: UTF-8, with a byte order mark or without; raises ConsentError."""
+    return ask(functools.partial(path.read_text, encoding="utf-8-sig"), f"{what} {path}".strip())
+
+
+def key_of(said: str) -> str:
+    """A public key that the user gave as it is, or as the file that holds it; raises ConsentError."""
+    return text_of(Path(said)).strip() if Path(said).is_file() else said.strip()
+
+
+def _named(place: str) -> str:
+    """What the person who typed the running command calls a field: its option, where there is one of that name."""
+    running = click.get_current_context(silent=True)
+    option = f"--{place.replace('_', '-')}"
+    spelled = {name for parameter in (running.command.params if running else ()) for name in parameter.opts}
+    return option if option in spelled else place
 
 
 def ask(read: Callable[[], T], what: str) -> T:

@@ -53,7 +53,7 @@ SESSION_MARGIN = timedelta(seconds=30)
 def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:
     """The consortium document a party has pinned; raises SignatureError."""
     try:
-        token = path.read_text()
+        token = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SignatureError(f"cannot read the consortium document {path}: {error.strerror}") from error
     return Consortium.verify(token, registry_key)

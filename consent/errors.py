@@ -1,11 +1,23 @@
 """What can go wrong in this room. ``status`` is the HTTP status, ``code`` the stable name of the problem."""
 
+from typing import Self
+
 
 class ConsentError(Exception):
-    """Base of everything the registry refuses on purpose."""
+    """Base of everything the registry refuses on purpose.
+
+    ``place`` is where in what was handed in the reason stands, as names and positions from the outside in:
+    ``("records", 3)``. Empty where it is about the whole.
+    """
 
     status = 400
     code = "bad-request"
+    place: tuple[str | int, ...] = ()
+
+    def at(self, *place: str | int) -> Self:
+        """The same refusal, of what stands there."""
+        self.place = place
+        return self
 
 
 class Malformed(ConsentError):

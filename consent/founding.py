@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consent.documents import Consortium, Party, Role
-from consent.errors import Conflict
 from consent.registry import create_home, found
-from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
+from crypto.keys import RecipientKey, SigningKey, new_home, save_recipient_key, save_signing_key
 from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Policy, unwitnessed
 
@@ -37,19 +36,24 @@ def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | N
         database: a ``postgresql://`` URL; SQLite in the registry's home without one.
 
     Raises:
-        Conflict: ``home`` exists already. SignatureError: ``origin`` cannot be a log's name.
+        KeyFileError: ``home`` exists already. SignatureError: ``origin`` cannot be a log's name. ValidationError: a
+            lender's id cannot be one. Then nothing is left at ``home``.
     """
     check_key_name(origin)
-    if home.exists():
-        raise Conflict(f"{home} exists already; a log is founded once, in a new folder")
-    home.mkdir(parents=True, mode=0o700)
-    registry_key, log_key = create_home(home / REGISTRY_HOME)
+    with new_home(home) as made:
+        return _found(made, home, origin, lenders, database)
+
+
+def _found(made: Path, home: Path, origin: str, lenders: Sequence[str], database: str | None) -> FoundedLog:
+    """In ``made``, which will stand at ``home``."""
+    made.mkdir(mode=0o700)
+    registry_key, log_key = create_home(made / REGISTRY_HOME)
     policy = unwitnessed(Log(Verifier(origin, log_key.public)))
     parties = [Party(id="registry", name="Registry", role=Role.REGISTRY, signing_key=registry_key.public.text)]
     roles = {"coordinator": Role.COORDINATOR, "auditor": Role.AUDITOR, **dict.fromkeys(lenders, Role.LENDER)}
     for name, role in roles.items():
         key, recipient = SigningKey.generate(), RecipientKey.generate()
-        folder = home / name
+        folder = made / name
         folder.mkdir(mode=0o700)
         save_signing_key(folder / f"{name}.key", key)
         save_recipient_key(folder / f"{name}.recipient.key", recipient)
@@ -61,8 +65,8 @@ def found_log(home: Path, origin: str, lenders: Sequence[str], database: str | N
         name=origin.replace("/", " "), parties=tuple(parties), log_policy=policy.text, unwitnessed=True,
         max_epsilon=1.0, max_delta=1e-5,
     )  # fmt: skip
-    token = found(home / REGISTRY_HOME, consortium, database)
-    (home / "consortium.jws").write_text(token)
-    (home / REGISTRY_PUB).write_text(registry_key.public.text + "\n")
-    (home / POLICY_FILE).write_text(policy.text)
+    token = found(made / REGISTRY_HOME, consortium, database)
+    (made / "consortium.jws").write_text(token, encoding="utf-8")
+    (made / REGISTRY_PUB).write_text(registry_key.public.text + "\n", encoding="utf-8")
+    (made / POLICY_FILE).write_text(policy.text, encoding="utf-8")
     return FoundedLog(home, policy, registry_key.public.text, tuple(party.id for party in parties))

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from consent.cli_support import ask, refuse_in_one_sentence
+from consent.cli_support import refuse_in_one_sentence, text_of
 from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
-from consent.errors import Conflict
+from consent.errors import Conflict, ConsentError
 from consent.registry import create_home, found
 from crypto.cosignatures import Cosigner
-from crypto.keys import read_secret
+from crypto.errors import CryptoError
+from crypto.keys import new_home, read_secret
 from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
 
 
 def _member(path: Path) -> Party:
     """A party's own statement, signed with the key that it states; raises SignatureError."""
-    token = ask(path.read_text, str(path))
-    return Membership.verify(token, Membership.claimed(token).party.key).party
+    token = text_of(path).strip()
+    try:
+        return Membership.verify(token, Membership.claimed(token).party.key).party
+    except CryptoError as error:
+        raise ConsentError(f"{path} is no statement of a party's keys: {error}") from error
 
 
 def _witness(number: int, said: str) -> Witness:
@@ -74,8 +77,6 @@ def init(
     """
     check_key_name(origin)
     members = [_member(path) for path in member]
-    if home.exists():
-        raise Conflict(f"{home} exists already; a consortium is founded once, in a new folder")
     asked = tuple(_witness(number, said) for number, said in enumerate(witness or [], 1))
     dishonest = most_dishonest(len(asked)) if dishonest_witnesses is None else dishonest_witnesses
     if no_quorum and (asked or dishonest):
@@ -86,8 +87,8 @@ def init(
             "(see: tahini witness show), or say --no-quorum"
         )
     quorum = 0 if no_quorum else quorum_size(len(asked), dishonest)
-    registry_key, log_key = create_home(home)
-    try:
+    with new_home(home) as made:
+        registry_key, log_key = create_home(made)
         me = Party(id="registry", name=f"{name} registry", role=Role.REGISTRY, signing_key=registry_key.public.text)
         log = Log(Verifier(origin, log_key.public))
         policy = unwitnessed(log) if no_quorum else witnessed_by(log, asked, quorum)
@@ -96,11 +97,8 @@ def init(
             max_epsilon_per_year=max_epsilon_per_year, cover_rate=cover_rate, count_epsilon=count_epsilon,
             dishonest_witnesses=dishonest, unwitnessed=no_quorum,
         )  # fmt: skip
-        found(home, consortium, None if database is None else read_secret(database).decode().strip())
-    except BaseException:
-        shutil.rmtree(home)  # keys that nobody has seen
-        raise
-    (home / "registry.pub").write_text(registry_key.public.text + "\n")
+        found(made, consortium, None if database is None else read_secret(database).decode().strip())
+        (made / "registry.pub").write_text(registry_key.public.text + "\n", encoding="utf-8")
     typer.echo(f"founded {name!r} with {len(members)} parties; {home / 'consortium.jws'} is for everybody to pin")
     typer.echo(
         "nobody witnesses its log: the registry could show everybody another history"

@@ -94,7 +94,7 @@ def _groups(backup: KeyBackup) -> dict[int, Wrapped]:
 
 def known_backups(registry: Registry) -> list[Path]:
     file = registry.home / BACKUPS_FILE
-    return [Path(name) for name in json.loads(file.read_text())] if file.exists() else []
+    return [Path(name) for name in json.loads(file.read_text(encoding="utf-8"))] if file.exists() else []
 
 
 def write_backup(registry: Registry, path: Path) -> KeyBackup:
@@ -163,7 +163,7 @@ def _finish(registry: Registry) -> None:
 @contextmanager
 def _alone(registry: Registry) -> Iterator[None]:
     """One process and thread at a time renews backups or destroys roots."""
-    with (registry.home / LOCK_FILE).open("a") as lock:
+    with (registry.home / LOCK_FILE).open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -178,7 +178,7 @@ def restore_backup(registry: Registry, path: Path) -> int:
         Conflict: not a backup of this registry, or older than the last forgetting: its root key was destroyed.
     """
     try:
-        backup = KeyBackup.model_validate_json(path.read_text())
+        backup = KeyBackup.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError, UnicodeDecodeError) as error:
         raise Conflict(f"{path} is not a backup of a registry's keys") from error
     if backup.log_origin != registry.log.origin:

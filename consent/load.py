@@ -1,8 +1,8 @@
 """Load what a lender's borrowers decided elsewhere, from a CSV or Parquet file, through the registry's own imports.
 
-The file has one row per answer, in the order in which the answers were given: ``number`` (on the lender's roll) or
-``pseudonym``; ``sensitivity``, ``action``, ``event_time`` (RFC 3339), ``evidence_sha256``. A batch is accepted whole or
-not at all, under one log entry. Several go at once, split by person: one person's answers keep their order.
+The file (``consent.answer_files``) has one row per answer, in the order in which the answers were given. A batch is
+accepted whole or not at all, under one log entry. Several go at once, split by person: one person's answers keep their
+order.
 
 What was acknowledged is noted beside the file. A load that was cut short goes on from there, and a batch whose answer
 was lost is answered as the first time: each is sent under an Idempotency-Key made from its content.
@@ -14,18 +14,15 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from sqlalchemy import select
 
+from consent.answer_files import Row, count_rows, read_answers
 from consent.client import RegistryClient
 from consent.commands.import_decisions import MAX_BATCH, Import, import_decisions
 from consent.documents import Notice, Party
@@ -35,12 +32,11 @@ from consent.registry import Registry
 from consent.storage.tables import SubjectRow
 from consent.terms import Channel
 from crypto.keys import replace_file
+from crypto.sentences import place_of
 
 TARGET = "/v1/imports"
-_ANSWER = ("sensitivity", "action", "event_time", "evidence_sha256")
 _RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 _MOST_PEOPLE = 1 << 31
-Row = dict[str, Any]
 
 
 class Importing(Protocol):
@@ -102,70 +98,6 @@ class Directly:
             return {row[0]: row[1] for row in rows}
 
 
-# --- reading
-
-
-def _batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    if path.suffix.lower() == ".parquet":
-        with pa.parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=rows)
-        return
-    texts = dict.fromkeys(("pseudonym", *_ANSWER), pa.string())
-    convert = pa.csv.ConvertOptions(column_types={"number": pa.int64(), **texts}, strings_can_be_null=False)
-    with pa.csv.open_csv(path, convert_options=convert) as reader:
-        yield from reader
-
-
-def _time_text(value: Any) -> str:
-    """Parquet has times of its own; one without a zone is UTC."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    return str(value)
-
-
-def _rows(batch: pa.RecordBatch, numbers: Callable[[], Mapping[str, int]]) -> list[Row]:
-    columns = set(batch.schema.names)
-    if not columns >= set(_ANSWER) or len(columns & {"number", "pseudonym"}) != 1 or len(columns) != 5:
-        raise Malformed(f"the file needs the columns number or pseudonym, {', '.join(_ANSWER)}, and no other")
-    named = batch.column("number" if "number" in columns else "pseudonym").to_pylist()
-    if "pseudonym" in columns:
-        known = numbers()
-        if strangers := sum(name not in known for name in named):
-            raise Malformed(f"{strangers} of the file's pseudonyms are not on this lender's roll")
-        named = [known[name] for name in named]
-    rest = [batch.column(name).to_pylist() for name in _ANSWER]
-    rest[2] = [_time_text(value) for value in rest[2]]
-    return [
-        {"number": number, "sensitivity": s, "action": a, "event_time": t, "evidence_sha256": e}
-        for number, s, a, t, e in zip(named, *rest, strict=True)
-    ]
-
-
-def read_rows(path: Path, skip: int, size: int, numbers: Callable[[], Mapping[str, int]]) -> Iterator[list[Row]]:
-    """The rows of the file after the first ``skip``, at most ``size`` at a time; raises Malformed or OSError."""
-    waiting: list[Row] = []
-    try:
-        for batch in _batches(path, size):
-            left, skip = batch.slice(skip), max(0, skip - batch.num_rows)
-            if left.num_rows:
-                waiting += _rows(left, numbers)
-            while len(waiting) >= size:
-                yield waiting[:size]
-                waiting = waiting[size:]
-    except pa.ArrowException as error:
-        raise Malformed(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
-    if waiting:
-        yield waiting
-
-
-def count_rows(path: Path) -> int | None:
-    """How many rows a Parquet file says it has; a CSV file does not say."""
-    try:
-        return int(pa.parquet.read_metadata(path).num_rows) if path.suffix.lower() == ".parquet" else None
-    except pa.ArrowException as error:
-        raise Malformed(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
-
-
 # --- what was answered, and how far
 
 
@@ -181,7 +113,7 @@ class Answered:
     def sha256(self) -> str:
         return hashlib.sha256(json.dumps(self.body([])).encode()).hexdigest()
 
-    def body(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def body(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {
             "notice_id": self.notice.id,
             "notice_version": self.notice.version,
@@ -192,41 +124,86 @@ class Answered:
         }
 
 
+class OfAnother(Malformed):
+    """What is noted about a load is about another one."""
+
+
 @dataclass
 class Progress:
-    """How many rows of a file were acknowledged, for one lender and notice; kept beside the file."""
+    """How many rows of a file were acknowledged, for one lender and notice; kept beside the file.
+
+    ``sha256`` is of these rows' content alone: a row further down can be mended, and the load goes on.
+    """
 
     path: Path
     about: dict[str, str]
     rows: int = 0
+    sha256: str = hashlib.sha256().hexdigest()
 
     @classmethod
     def of(cls, source: Path, lender: str, answered: Answered, lanes: int) -> Progress:
         """``lanes``: how many batches go at once; a load goes on with as many as it began with, so that each batch is
         the same as the first time. Raises Malformed when the note is of another load."""
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        about = {"file": digest, "lender": lender, "answered": answered.sha256, "connections": str(lanes)}
+        about = {"lender": lender, "answered": answered.sha256, "connections": str(lanes)}
         progress = cls(source.with_name(source.name + ".progress"), about)
         if progress.path.exists():
             try:
                 found = json.loads(progress.path.read_bytes())
-                progress.rows = int(found.pop("rows"))
+                progress.rows, progress.sha256 = int(found.pop("rows")), str(found.pop("sha256", ""))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Malformed(f"{progress.path} is damaged; what was loaded cannot be told from it") from error
             if found != about:
-                raise Malformed(
-                    f"{progress.path} is about another file, lender, notice or number of connections; go on as it "
-                    "began, or move it away to start anew"
-                )
+                raise progress.of_another()
         return progress
 
-    def advance(self, rows: int) -> None:
-        self.rows += rows
-        replace_file(self.path, json.dumps({**self.about, "rows": self.rows}).encode())
+    def of_another(self) -> OfAnother:
+        return OfAnother(
+            f"{self.path} is about another file, lender, notice or number of connections; go on as it began, or move "
+            "it away to start anew"
+        )
+
+    def advance(self, rows: int, sha256: str) -> None:
+        self.rows, self.sha256 = self.rows + rows, sha256
+        replace_file(self.path, json.dumps({**self.about, "rows": self.rows, "sha256": sha256}).encode())
 
 
 # --- loading
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Rows that go out together, and their digest with all rows before them."""
+
+    rows: Sequence[Row]
+    sha256: str
+
+
+def _rounds(rows: Iterator[Row], progress: Progress, size: int) -> Iterator[_Round]:
+    """The rows that are not acknowledged yet, ``size`` at a time; raises Malformed if those before are not the same."""
+    done, known = progress.rows, progress.sha256
+    digest, waiting, read = hashlib.sha256(), list[Row](), 0
+    for row in rows:
+        if read == done and digest.hexdigest() != known:
+            raise progress.of_another()
+        digest.update(json.dumps(row.answer, sort_keys=True).encode())
+        read = row.position
+        if read > done:
+            waiting.append(row)
+        if len(waiting) == size:
+            yield _Round(waiting, digest.hexdigest())
+            waiting = []
+    if read < done or (read == done and digest.hexdigest() != known):
+        raise progress.of_another()
+    if waiting:
+        yield _Round(waiting, digest.hexdigest())
+
+
+class _Refused(Exception):
+    """A batch was refused at, or from, this row."""
+
+    def __init__(self, row: Row, exact: bool, reason: ConsentError) -> None:
+        super().__init__()
+        self.row, self.exact, self.reason = row, exact, reason
 
 
 @dataclass
@@ -246,44 +223,67 @@ class Loader:
         """Hand in what is not acknowledged yet; returns how many rows that was.
 
         Raises:
-            ConsentError: a batch was refused, by its rows; those before are recorded and noted, it and later ones of
-                the same round are not all. Malformed, OSError: the file.
+            ConsentError: a row was refused; the message names it. Batches before its round are recorded and noted; of
+                its round, those of other lanes may be recorded. Malformed, OSError: the file, likewise.
         """
         lanes, before = len(self.importing), progress.rows
         told(progress.rows)
+        rounds = _rounds(read_answers(source, self._roll), progress, lanes * self.batch)
         with ThreadPoolExecutor(lanes) as pool:
-            waiting: tuple[int, list[Any]] | None = None
-            for rows in read_rows(source, progress.rows, lanes * self.batch, self._roll):
-                by_lane: dict[int, list[Row]] = defaultdict(list)
-                for row in rows:
-                    by_lane[row["number"] % lanes].append(row)
+            waiting: tuple[_Round, list[Future[None]]] | None = None
+            while True:
+                try:
+                    following, unread = next(rounds, None), None
+                except OfAnother:
+                    raise
+                except Malformed as error:
+                    following, unread = None, error
                 if waiting is not None:  # the next rows were read while these were under way
-                    self._settle(waiting, progress, told)
+                    self._settle(source, *waiting, progress)
+                    told(progress.rows)
+                if unread is not None:
+                    raise Malformed(f"{unread}; {_standing(progress)}") from unread
+                if following is None:
+                    return progress.rows - before
+                by_lane: dict[int, list[Row]] = defaultdict(list)
+                for row in following.rows:
+                    by_lane[row.answer["number"] % lanes].append(row)
                 sent = [pool.submit(self._lane, self.importing[lane], mine) for lane, mine in by_lane.items()]
-                waiting = (len(rows), sent)
-            if waiting is not None:
-                self._settle(waiting, progress, told)
-        return progress.rows - before
+                waiting = (following, sent)
 
     def _lane(self, importing: Importing, rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), self.batch):
-            importing.hand_in(self.answered.body(rows[start : start + self.batch]))
+            part = rows[start : start + self.batch]
+            try:
+                importing.hand_in(self.answered.body([row.answer for row in part]))
+            except ConsentError as error:
+                match error.place:
+                    case ("records", int(at), *_) if at < len(part):
+                        raise _Refused(part[at], True, error) from error
+                raise _Refused(part[0], False, error) from error
 
     @staticmethod
-    def _settle(waiting: tuple[int, list[Any]], progress: Progress, told: Callable[[int], None]) -> None:
-        count, sent = waiting
+    def _settle(source: Path, handed: _Round, sent: Sequence[Future[None]], progress: Progress) -> None:
         failures = [error for future in sent if (error := future.exception()) is not None]
         for failure in failures:
-            if not isinstance(failure, ConsentError):
+            if not isinstance(failure, _Refused):
                 raise failure
-            refusal = ConsentError(
-                f"one of the rows {progress.rows + 1} to {progress.rows + count} was refused: {failure}; what came "
-                "before is recorded, and the same command goes on from here"
-            )
-            refusal.status, refusal.code = failure.status, failure.code
-            raise refusal from failure
-        progress.advance(count)
-        told(progress.rows)
+        if failures:
+            first = min((f for f in failures if isinstance(f, _Refused)), key=lambda f: (not f.exact, f.row.position))
+            reason = first.reason
+            said = str(reason).removeprefix(f"{place_of(reason.place)}: ")
+            last = handed.rows[-1].position
+            where = first.row.place if first.exact else f"rows {handed.rows[0].position} to {last} cannot be handed in"
+            refusal = ConsentError(f"{source}, {where}: {said}; {_standing(progress)}")
+            refusal.status, refusal.code = reason.status, reason.code
+            raise refusal from reason
+        progress.advance(len(handed.rows), handed.sha256)
+
+
+def _standing(progress: Progress) -> str:
+    """What the user can rely on after a refusal, and what to do."""
+    recorded = f"rows 1 to {progress.rows} are recorded; " if progress.rows else ""
+    return f"{recorded}mend that and give the same command again, nothing is recorded twice"
 
 
 __all__ = ["Answered", "Directly", "Importing", "Loader", "OverHttp", "Progress", "count_rows"]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from consent.cli_support import opened, progress, refuse_in_one_sentence, say
+from consent.cli_support import key_of, opened, progress, refuse_in_one_sentence, say
 from consent.documents import Notice, Role
 from consent.errors import Malformed
+from consent.languages import lookup
 from consent.terms import Channel
 from crypto.keys import PublicKey, load_signing_key
 
@@ -46,7 +47,7 @@ def _over_http(
     from consent.client import load_consortium
     from consent.load import OverHttp
 
-    pinned = load_consortium(consortium, PublicKey.from_text(registry_key))
+    pinned = load_consortium(consortium, PublicKey.from_text(key_of(registry_key)))
     clients = [OverHttp(url, pinned, lender, load_signing_key(key)) for _ in range(connections)]
     try:
         yield clients, clients[0].notice(*notice)
@@ -69,7 +70,7 @@ def load(
     ] = None,
     url: Annotated[str | None, typer.Option(help="Of a registry that serves; then as the lender.")] = None,
     consortium: Annotated[Path | None, typer.Option(help="With --url: the pinned consortium document.")] = None,
-    registry_key: Annotated[str | None, typer.Option(help="With --url: the registry's public key.")] = None,
+    registry_key: Annotated[str | None, typer.Option(help="With --url: its public key, or a file of it.")] = None,
     key: Annotated[Path | None, typer.Option(help="With --url: the lender's signing key.")] = None,
     connections: Annotated[int, typer.Option(help="With --url: batches under way at once.", min=1, max=16)] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -93,9 +94,11 @@ def load(
     )
     started = time.monotonic()
     with way as (importing, found):
-        if language not in found.texts:
-            raise Malformed(f"notice {notice!r} has no text in {language!r}")
-        answered = Answered(found, language, channel)  # type: ignore[arg-type]
+        shown = lookup([language], list(found.texts))
+        if shown is None:
+            there = ", ".join(sorted(found.texts))
+            raise Malformed(f"notice {notice!r} has no text in {language!r}; --language is one of {there}")
+        answered = Answered(found, shown, channel)  # type: ignore[arg-type]
         state = Progress.of(file, lender, answered, len(importing))
         with progress("answers", count_rows(file)) as told:
             loaded = Loader(importing, answered).load(file, state, told)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from consent.cli_support import (
     Host,
@@ -21,6 +22,7 @@ from consent.cli_support import (
     progress,
     refuse_in_one_sentence,
     say,
+    text_of,
 )
 from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
 from consent.errors import Conflict, ConsentError
@@ -29,6 +31,7 @@ from consent.founding import POLICY_FILE, REGISTRY_HOME, found_log
 from consent.fsck import check_log
 from consent.log_reading import Anchors
 from consent.log_reading_cli import DEFAULT_URL, AsJson, Ca, ConsortiumFile, RegistryKey, Url
+from crypto.sentences import one_sentence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -151,6 +154,13 @@ def append(
     say(found if as_json else f"entry {indexes[0]}" + (f" to {indexes[-1]}" if len(indexes) > 1 else ""), as_json)
 
 
+def _entry(source: Path, number: int, line: str) -> NewEntry:
+    try:
+        return NewEntry.model_validate_json(line)
+    except ValidationError as error:
+        raise ConsentError(f"{source}, line {number}: {one_sentence(error)}; nothing was recorded") from error
+
+
 def _new_entries(
     kind: str,
     to: list[str] | None,
@@ -162,8 +172,8 @@ def _new_entries(
     entries: Path | None,
 ) -> list[NewEntry]:
     if entries is not None:
-        lines = ask(entries.read_text, f"the entries {entries}").splitlines()
-        return [NewEntry.model_validate_json(line) for line in lines if line.strip()]
+        lines = text_of(entries, "the entries").split("\n")
+        return [_entry(entries, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     content = b""
     if body is not None:
         content = sys.stdin.buffer.read() if str(body) == "-" else ask(body.read_bytes, f"the body {body}")
@@ -211,6 +221,6 @@ def export(
         record = processing_record(registry, parse_day(start), parse_day(end))
     out.mkdir(parents=True, exist_ok=True)
     data, page = out / "processing-record.json", out / "processing-record.html"
-    data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    page.write_text(html_page(record))
+    data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page.write_text(html_page(record), encoding="utf-8")
     say(record if as_json else f"{record['entries']['in_period']:,} entries; wrote {data} and {page}", as_json)

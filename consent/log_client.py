@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import ssl
 import time
 from base64 import b64decode
@@ -18,6 +19,7 @@ from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import httpx
 
@@ -63,14 +65,14 @@ class HeadStore:
     @contextmanager
     def locked(self) -> Iterator[str | None]:
         """Hold the store; yields the note in it. Raises SplitView once a split view was proved."""
-        with self.path.with_suffix(".lock").open("a") as lock:
+        with self.path.with_suffix(".lock").open("a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self.split.exists():
                 raise SplitView(
                     f"this log was found to have shown two histories; {self.split} holds the proof. Nothing is done on "
                     "its word until all parties have settled which is true and the file is moved away"
                 )
-            yield self.path.read_text() if self.path.exists() else None
+            yield self.path.read_text(encoding="utf-8") if self.path.exists() else None
 
     def write(self, note: str) -> None:
         """Replace the note; call while holding the store."""
@@ -82,11 +84,33 @@ def _refusal(response: httpx.Response) -> ConsentError:
     try:
         details = response.json()
         detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
-    except (ValueError, KeyError, TypeError):
+        place: tuple[str | int, ...] = ()
+        for fault in (details.get("errors") or ())[:1]:
+            parts = str(fault["pointer"]).removeprefix("#").split("/")[1:]
+            place = tuple(int(part) if part.isdecimal() else unquote(part) for part in parts)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return RegistryUnavailable(f"the consent registry answered {response.status_code} without saying why")
     error: ConsentError = RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
-    error.status, error.code = response.status_code, code
+    error.status, error.code, error.place = response.status_code, code, place
     return error
+
+
+_CAUSES = (
+    (ssl.SSLCertVerificationError, "its certificate is not trusted; SSL_CERT_FILE names the authority to believe"),
+    (ssl.SSLError, "it does not speak TLS as expected; is it http:// or https://?"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (socket.gaierror, "there is no such host"),
+    (httpx.TimeoutException, "not in time"),
+    ((httpx.UnsupportedProtocol, httpx.InvalidURL), "that is no http:// or https:// URL"),
+)
+
+
+def why_silent(error: BaseException) -> str:
+    """Why there was no answer, in words, from what lies at the bottom of the error; its kind where there are none."""
+    causes = [error]
+    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
+        causes.append(deeper)
+    return next((words for kind, words in _CAUSES for cause in causes if isinstance(cause, kind)), type(error).__name__)
 
 
 def http_client(url: str, authority: Path | None = None) -> httpx.Client:
@@ -146,7 +170,7 @@ class LogClient:
                     time.sleep(ASK_AGAIN_S)
                     continue
                 raise RegistryUnavailable(
-                    f"the consent registry at {self._http.base_url} does not answer ({type(error).__name__}); "
+                    f"the consent registry at {self._http.base_url} does not answer ({why_silent(error)}); "
                     "nothing was acknowledged"
                 ) from error
             if response.is_success:

@@ -72,7 +72,7 @@ def load_inboxes(home: Path) -> Mapping[str, str]:
     if not path.exists():
         return {}
     try:
-        return Inboxes.model_validate_json(path.read_text()).inboxes
+        return Inboxes.model_validate_json(path.read_text(encoding="utf-8")).inboxes
     except (OSError, ValidationError) as error:
         raise KeyFileError(f"{path} does not name inboxes as it must: an https URL for each lender") from error
 

@@ -69,7 +69,7 @@ def open_keystore(home: Path) -> KeyStore:
     from consent.vault import VaultKeyStore  # only where it is used
 
     try:
-        vault = VaultSettings.model_validate_json(settings.read_text())
+        vault = VaultSettings.model_validate_json(settings.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise KeyFileError(f"{settings} does not name a key store") from error
     return VaultKeyStore.from_environment(vault.url, vault.mount, vault.key)
@@ -198,7 +198,7 @@ def found(home: Path, consortium: Consortium, database: str | None = None) -> st
     Returns the signed document that every party pins.
     """
     token = consortium.sign(load_signing_key(home / KEY_FILE))
-    (home / CONSORTIUM_FILE).write_text(token)
+    (home / CONSORTIUM_FILE).write_text(token, encoding="utf-8")
     if database is not None:
         write_secret(home / DATABASE_URL_FILE, database.encode())
     else:
@@ -238,7 +238,7 @@ def open_registry(home: Path, lease: Lease | None = None) -> Registry:
     """
     key = load_signing_key(home / KEY_FILE)
     try:
-        token = (home / CONSORTIUM_FILE).read_text()
+        token = (home / CONSORTIUM_FILE).read_text(encoding="utf-8")
     except OSError as error:
         raise KeyFileError(f"{home} is not the home of a registry that was founded ({error.strerror})") from error
     consortium = Consortium.verify(token, key.public)

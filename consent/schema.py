@@ -15,12 +15,20 @@ from rfc8785 import CanonicalizationError
 from crypto.documents import document_hash, sign_document, unverified_payload, verify_document
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey
+from crypto.sentences import one_sentence, shaped
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Pseudonym = Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[A-Za-z0-9_-]{43}$")]
-KeyText = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Slug = Annotated[
+    str, shaped(r"^[a-z0-9][a-z0-9-]{0,62}$", "1 to 63 lower-case letters, digits and hyphens, no hyphen first")
+]
+Sha256 = Annotated[str, shaped(r"^[0-9a-f]{64}$", "a SHA-256: 64 lower-case hexadecimal digits")]
+Pseudonym = Annotated[
+    str,
+    shaped(r"^v[0-9]{1,3}\.[A-Za-z0-9_-]{43}$", "a pseudonym: v, the version of the naming keys, a dot, 43 characters"),
+]
+KeyText = Annotated[str, shaped(r"^[A-Za-z0-9_-]{43}$", "a public key: 43 characters of base64url")]
+Language = Annotated[
+    str, shaped(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag, as en or zh-Hans"), Field(max_length=35)
+]
 
 
 def _utc(value: datetime) -> datetime:
@@ -64,11 +72,7 @@ class Document(BaseModel):
         except (CanonicalizationError, RecursionError) as error:
             raise SignatureError(f"the {cls.typ} document has no canonical form") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise SignatureError(
-                f"the {cls.typ} document does not fit its schema at {place or 'the top'}: {first['msg']}"
-            ) from error
+            raise SignatureError(f"the {cls.typ} document does not fit its schema: {one_sentence(error)}") from error
 
     @classmethod
     def verify(cls, token: str, key: PublicKey) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
@@ -15,15 +15,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consent.edge import LimitBody, application
 from consent.endpoints.shared import problems
 from consent.errors import ConsentError, StorageFailed
 from consent.journal import PROBLEM, REQUEST_ID, Journal
 from consent.readiness import check_ready
 from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
+from crypto.sentences import one_sentence, place_of, pointer_to
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-MAX_BODY_DIGITS = 12
 logger = logging.getLogger("tahini.registry")
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
@@ -42,29 +43,20 @@ class Problem(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-def problem(status: int, code: str, detail: str) -> JSONResponse:
-    """An RFC 9457 problem document."""
-    body = {"type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
+def problem(status: int, code: str, detail: str, place: Sequence[str | int] = ()) -> JSONResponse:
+    """An RFC 9457 problem document. ``place``: where in the request's body the reason stands; told in the form of that
+    RFC's own example, ``"errors": [{"pointer": "#/records/3", "detail": …}]``."""
+    body: dict[str, Any] = {
+        "type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail,
+    }  # fmt: skip
+    if place:
+        body["errors"] = [{"pointer": pointer_to(place), "detail": detail}]
     headers = {"Retry-After": "1"} if status == 503 else {}
     return Problem(body, headers)
 
 
-class LimitBody:
-    """Refuses a body that is too large or does not state its length, before it is read."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            length = headers.get(b"content-length", b"0")
-            fits = length.isdigit() and len(length) <= MAX_BODY_DIGITS and int(length) <= MAX_BODY_BYTES
-            if not fits or b"transfer-encoding" in headers:
-                detail = f"a request body may hold at most {MAX_BODY_BYTES} bytes, with its length stated"
-                await problem(413, "too-large", detail)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+def too_large(detail: str) -> JSONResponse:
+    return problem(413, "too-large", detail)
 
 
 PERSONAL = (
@@ -107,10 +99,10 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
                 await stack.enter_async_context(router.lifespan_context(app))
             yield
 
-    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None, lifespan=lifespan)
+    app = application(title, lifespan=lifespan)
     for router in routers:
         app.router.routes.extend(router.routes)
-    app.add_middleware(LimitBody)
+    app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(NoStore)
     app.add_middleware(Journal)
 
@@ -119,7 +111,8 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
         if isinstance(error, StorageFailed) and error.__cause__ is not None:
             logger.warning("%s", error)  # the database's own words, with its address in them: for the journal alone
             return problem(error.status, error.code, "the registry's database does not answer; nothing was recorded")
-        return problem(error.status, error.code, str(error))
+        detail = f"{place_of(error.place)}: {error}" if error.place else str(error)
+        return problem(error.status, error.code, detail, error.place)
 
     @app.exception_handler(CryptoError)
     def not_proved(_: Request, error: CryptoError) -> JSONResponse:
@@ -128,9 +121,8 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return problem(422, "malformed", f"{place}: {first['msg']}")
+        kind, *place = error.errors()[0]["loc"]
+        return problem(422, "malformed", one_sentence(error), place if kind == "body" else ())
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consent.errors import BadSettings
+from crypto.sentences import one_sentence
 
 
 class HomeSettings(BaseSettings):
@@ -42,7 +43,7 @@ class HomeSettings(BaseSettings):
             BadSettings: a field is missing or wrong, whichever of the three said so.
         """
         try:
-            held = json.loads(path.read_text()) if path.exists() else {}
+            held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             told = {name: value for name, value in flags.items() if value is not None}
             outside = EnvSettingsSource(cls)()
             for name in sorted(cls.pinned & outside.keys()):
@@ -51,9 +52,10 @@ class HomeSettings(BaseSettings):
                 )
             return cls(**{**cls._from(held, path.parent), **outside, **told})
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "the settings"
-            raise BadSettings(f"{name}, in {path} or as {cls._variable(name)}: {first['msg']}") from error
+            reason = one_sentence(error, lambda name: f"{name}, in {path} or as {cls._variable(name)},")
+            raise BadSettings(reason) from error
+        except json.JSONDecodeError as error:
+            raise BadSettings(f"{path}, line {error.lineno}, is not a file of settings: {error.msg}") from error
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise BadSettings(f"{path} is not a file of settings ({type(error).__name__})") from error
 

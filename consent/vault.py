@@ -45,7 +45,7 @@ class VaultKeyStore:
         token, file = os.environ.get("VAULT_TOKEN", ""), os.environ.get("VAULT_TOKEN_FILE")
         if file and not token:
             try:
-                token = Path(file).read_text().strip()
+                token = Path(file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise KeyStoreUnavailable("the key store is Vault, but VAULT_TOKEN_FILE cannot be read") from error
         if not token:

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from consent.errors import NotWitnessed
-from consent.log_client import http_client
+from consent.log_client import http_client, why_silent
 from crypto.errors import CryptoError, SignatureError
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, own_line
 from crypto.policies import Policy, Witness
@@ -101,7 +101,7 @@ class Submitter:
                         raise NotWitnessed(f"witness {self.witness.name!r} does not come to an end")
                 return answer.status_code, content.decode(errors="replace")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NotWitnessed(f"witness {self.witness.name!r} does not answer ({type(error).__name__})") from error
+            raise NotWitnessed(f"witness {self.witness.name!r} does not answer ({why_silent(error)})") from error
 
     def _believed(self, lines: str, checkpoint: Checkpoint) -> str:
         """The one line that this witness's key made."""

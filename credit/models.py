@@ -27,6 +27,7 @@ from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
 from credit.features import registry_from
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
+from crypto.sentences import one_sentence
 from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
 from privacy.errors import PrivacyError
 
@@ -208,4 +209,4 @@ def binning_from(data: object) -> Binning:
     try:
         return TypeAdapter(Binning).validate_python(data)
     except ValidationError as error:
-        raise ModelError(f"not a binning: {error.errors()[0]['msg']}") from error
+        raise ModelError(f"not a binning: {one_sentence(error)}") from error

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from credit.binning import FeatureBins
 from credit.embedding import Bins, Embedding, points
 from credit.errors import ModelError
+from crypto.sentences import one_sentence
 from privacy.clipping import MARGIN, sigmoid
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,7 @@ def pairs_from(data: object) -> Pairs:
     try:
         return TypeAdapter(Pairs).validate_python(data)
     except ValidationError as error:
-        raise ModelError(f"not pairwise terms: {error.errors()[0]['msg']}") from error
+        raise ModelError(f"not pairwise terms: {one_sentence(error)}") from error
 
 
 def as_data(pairs: Pairs) -> list[dict[str, object]]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -195,6 +197,27 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def new_home(home: Path) -> Iterator[Path]:
+    """Where to make what shall stand at ``home``: it gets there whole when this is left, or not at all.
+
+    Whatever is refused or fails on the way leaves nothing, so that the corrected command works.
+
+    Raises:
+        KeyFileError: something is at ``home`` already; what is made once is made in a new folder.
+    """
+    if home.exists() or home.is_symlink():
+        raise KeyFileError(f"{home} exists already; it is made once, in a new folder")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
+    try:
+        yield beside / home.name
+        (beside / home.name).rename(home)
+        sync_folder(home.parent)
+    finally:
+        shutil.rmtree(beside)
 
 
 def read_secret(path: Path, size: int | None = None) -> bytes:

@@ -33,7 +33,7 @@ def trusted_issuer(registry_home: Path, issuer_url: str) -> Iterator[None]:
         "algorithms": ["Ed25519"],
     }
     settings = registry_home / "issuers.json"
-    settings.write_text(json.dumps({"issuers": [issuer]}))
+    settings.write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
     try:
         yield
     finally:

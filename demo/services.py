@@ -44,11 +44,12 @@ def _start(command: list[str], log: Path, environment: dict[str, str], **pipes: 
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONUNBUFFERED": "1",
     }
-    with log.open("w") as errors:
+    with log.open("w", encoding="utf-8") as errors:
         return subprocess.Popen(
             [sys.executable, *command],
             stderr=errors,
             text=True,
+            encoding="utf-8",
             start_new_session=True,
             env={**os.environ, **quiet, **environment},
             **pipes,
@@ -57,7 +58,7 @@ def _start(command: list[str], log: Path, environment: dict[str, str], **pipes: 
 
 def tail(log: Path, lines: int = 1) -> str:
     """The last lines of a log, for an error message."""
-    text = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    text = log.read_text(errors="replace", encoding="utf-8").strip().splitlines() if log.exists() else []
     return " / ".join(text[-lines:]) or "nothing in its log"
 
 

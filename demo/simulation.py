@@ -22,7 +22,7 @@ from server.home import Coordinator
 
 def main() -> None:
     home, nodes = Path(sys.argv[1]), int(sys.argv[2])
-    events = os.fdopen(os.dup(1), "w", buffering=1)
+    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
 
     def emit(event: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def run(settings: Settings, view: View) -> Outcome:
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
         first_checkpoint = auditor.checkpoint_note()
-        (settings.workspace / "auditor" / "first.checkpoint").write_text(first_checkpoint)
+        (settings.workspace / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")
 
         campaign = _campaign(founded, url, settings, view)
         outcome = Outcome(settings, parts, founded, campaign, consent_counts(borrowers))

@@ -47,5 +47,5 @@ def requirements(role: str, dependencies: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    project = tomllib.loads(Path(sys.argv[2]).read_text())["project"]
+    project = tomllib.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))["project"]
     sys.stdout.write("\n".join(requirements(sys.argv[1], project["dependencies"])) + "\n")

@@ -70,10 +70,10 @@ token = registry.found(at / "registry", consortium)
 url = "http://127.0.0.1:8700"
 node.join(at / "witness", node.NodeSettings(lender="aspen", registry_url=url, registry_key=key.public.text), token)
 naming.join(at / "names", naming.NamingSettings(party="naming", registry_url=url, registry_key=key.public.text), token)
-(at / "consortium.jws").write_text(token)
-(at / "registry.pub").write_text(key.public.text)
+(at / "consortium.jws").write_text(token, encoding="utf-8")
+(at / "registry.pub").write_text(key.public.text, encoding="utf-8")
 save_signing_key(at / "aspen.key", keys["aspen"])
-(at / "body.json").write_text("{}")
+(at / "body.json").write_text("{}", encoding="utf-8")
 """
 FOUND_FLEET = """
 import shutil
@@ -105,7 +105,7 @@ at, url, people = Path("/var/lib/tahini/fleet"), "http://127.0.0.1:8700", 300
 features = {"name": "smoke", "target": "bad", "features": [
     {"name": "late", "kind": "integer", "category": "repayment"},
     {"name": "debt", "kind": "number", "category": "bureau"}]}
-(at / "coordinator" / "features.toml").write_text(tomli_w.dumps(features))
+(at / "coordinator" / "features.toml").write_text(tomli_w.dumps(features), encoding="utf-8")
 nodes = [Node.open(at / "lenders" / name) for name in ("aspen", "birch")]
 key = load_signing_key(at / "registry" / "registry.key")
 notice, rng = make_notice(["aspen", "birch"], 8.0), np.random.default_rng(1)
@@ -145,7 +145,7 @@ print(installed_code()[:16])
 
 def buildah(store: str, *arguments: str) -> str:
     command = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", *arguments]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, encoding="utf-8").stdout.strip()
 
 
 # --- within the namespaces
@@ -234,6 +234,7 @@ class Image:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            encoding="utf-8",
         )
 
     def run(self, command: Sequence[str], home: Path, expected: int = 0) -> str:
@@ -287,7 +288,7 @@ class Image:
 
 def inner(pid: int) -> int:
     """The process that unshare started in the new namespace."""
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()[0])
 
 
 def say(role: str, line: str) -> None:
@@ -316,7 +317,7 @@ def keys_as_secrets(home: Path, names: Sequence[str], folder: Path) -> Path:
 def database(image: Image, binaries: Path, work: Path) -> Iterator[str]:
     """A PostgreSQL of this machine's own, in the images' network; its URL, with a password."""
     folder, password, nobody = Path(tempfile.mkdtemp(dir=work)), secrets.token_urlsafe(16), 65534
-    (folder / "password").write_text(password)
+    (folder / "password").write_text(password, encoding="utf-8")
     for path in (folder, folder / "password"):
         os.chown(path, nobody, nobody)
     as_user = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"]
@@ -375,7 +376,9 @@ def together(images: dict[str, Image], work: Path) -> None:
     with ExitStack() as stack:
         more: tuple[str, ...] = ()
         if binaries := sorted(Path("/usr/lib/postgresql").glob("*/bin")):
-            (given["registry"] / "database.url").write_text(stack.enter_context(database(registry, binaries[-1], work)))
+            (given["registry"] / "database.url").write_text(
+                stack.enter_context(database(registry, binaries[-1], work)), encoding="utf-8"
+            )
             more = ("--workers", "2")
         else:
             say("together", "NOT TRIED: PostgreSQL is not installed here; the registry uses SQLite, with one worker")
@@ -454,7 +457,10 @@ def main() -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tahini-smoke-")))
         work.chmod(0o711)
         holder = subprocess.Popen(
-            ["unshare", "--net", sys.executable, __file__, "--hold-network"], stdout=subprocess.PIPE, text=True
+            ["unshare", "--net", sys.executable, __file__, "--hold-network"],
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         stack.callback(holder.kill)
         if holder.stdout is None or holder.stdout.readline() != "up\n":

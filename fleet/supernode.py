@@ -51,7 +51,7 @@ def _often(seconds: float) -> None:
 
 
 def main() -> None:
-    settings = SuperNodeSettings.model_validate_json(Path(sys.argv[1]).read_text())
+    settings = SuperNodeSettings.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     die_with(settings.parent)
     from flwr.supercore import heartbeat
     from flwr.supernode import fleet_http_connection, start_client_internal

@@ -8,6 +8,7 @@ changes (:mod:`consent.certificates`), so that nothing is stopped.
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,16 +32,18 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    try:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    except ValueError as error:
+        raise FleetError(f"a certificate cannot carry the name {name!r}: it has 1 to 64 characters") from error
 
 
 def create_authority(folder: Path, name: str, moment: datetime | None = None) -> Path:
     """Make a consortium's root certificate and key; returns the certificate, which everybody pins.
 
     Raises:
-        FleetError: there is one already.
+        FleetError: there is one already, or a certificate cannot carry the name.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (folder / CA_KEY).exists():
         raise FleetError(f"{folder} holds a certificate authority already")
     begin = moment or datetime.now(UTC)
@@ -58,6 +61,7 @@ def create_authority(folder: Path, name: str, moment: datetime | None = None) ->
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_secret(folder / CA_KEY, _key_pem(key))
     replace_file(folder / CA_CERT, certificate.public_bytes(Encoding.PEM))
     return folder / CA_CERT
@@ -70,7 +74,7 @@ def issue(authority: Path, folder: Path, name: str, hosts: list[str], moment: da
         hosts: DNS names and IP addresses that clients will call.
 
     Raises:
-        FleetError: the authority's files are missing or damaged.
+        FleetError: the authority's files are missing or damaged, or a certificate cannot carry a name.
     """
     try:
         root = x509.load_pem_x509_certificate((authority / CA_CERT).read_bytes())
@@ -108,7 +112,11 @@ def _usage(signs: bool) -> x509.KeyUsage:
 
 
 def _general_name(host: str) -> x509.GeneralName:
-    try:
+    with suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
+    try:
         return x509.DNSName(host)
+    except ValueError as error:
+        raise FleetError(
+            f"{host!r} is no address and no DNS name; a name with other letters is given as xn--"
+        ) from error

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import MetricsHost, MetricsPort, ask
+from consent.cli_support import MetricsHost, MetricsPort, text_of
 from consent.documents import Membership, Party, Role
+from crypto.keys import new_home
 from server.cli_support import Home, plainly
 from server.home import Coordinator, CoordinatorSettings, create_home, join
 
@@ -29,9 +30,10 @@ def init(
     party: Annotated[str, typer.Option("--id", help="Its id in the consortium.")] = "coordinator",
 ) -> None:
     """Make the coordinator's key, and its signed statement for whoever founds the consortium."""
-    key = create_home(home)
-    stated = Party(id=party, name=name, role=Role.COORDINATOR, signing_key=key.public.text)
-    (home / "membership.jws").write_text(Membership(party=stated).sign(key))
+    with new_home(home) as made:
+        key = create_home(made)
+        stated = Party(id=party, name=name, role=Role.COORDINATOR, signing_key=key.public.text)
+        (made / "membership.jws").write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(f"made {home}; give {home / 'membership.jws'} to whoever founds the consortium")
 
 
@@ -59,7 +61,7 @@ def join_(
     settings = CoordinatorSettings(
         registry_url=registry, registry_key=registry_key, host=host, port=port, answer_s=answer_s
     )
-    join(home, settings, ask(consortium.read_text, str(consortium)))
+    join(home, settings, text_of(consortium))
     for source, name in ((certificate, CERTIFICATE), (key, KEY), (ca, "ca.crt")):
         if source is not None:
             shutil.copyfile(source, home / name)

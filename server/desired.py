@@ -47,7 +47,7 @@ def read_state(folder: Path) -> State:
     if (folder / CARD_FILE).exists():
         return State(stage=Stage.RELEASED, at=datetime.fromtimestamp((folder / CARD_FILE).stat().st_mtime).astimezone())
     try:
-        return State.model_validate_json((folder / STATE_FILE).read_text())
+        return State.model_validate_json((folder / STATE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return State(stage=Stage.PROPOSED, at=now())
     except (OSError, ValidationError) as error:
@@ -65,7 +65,7 @@ def want(folder: Path, run: bool) -> None:
 
 def wanted(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / WANTED_FILE).read_text())["run"])
+        return bool(json.loads((folder / WANTED_FILE).read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -73,7 +73,7 @@ def wanted(folder: Path) -> bool:
 def tell(folder: Path, event: dict[str, Any]) -> None:
     """Append an event, durably."""
     line = json.dumps({"at": now().isoformat(), **event}) + "\n"
-    with (folder / EVENTS_FILE).open("a") as file:
+    with (folder / EVENTS_FILE).open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
@@ -84,7 +84,7 @@ def events(folder: Path, after: int = 0) -> Iterator[dict[str, Any]]:
     path = folder / EVENTS_FILE
     if not path.exists():
         return
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file):
             if number >= after and line.endswith("\n"):
                 try:

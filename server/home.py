@@ -61,8 +61,8 @@ def create_home(home: Path) -> SigningKey:
 def join(home: Path, settings: CoordinatorSettings, consortium_token: str) -> None:
     """Pin the consortium and where its registry is."""
     Consortium.verify(consortium_token, PublicKey.from_text(settings.registry_key))
-    (home / "consortium.jws").write_text(consortium_token)
-    (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2))
+    (home / "consortium.jws").write_text(consortium_token, encoding="utf-8")
+    (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ KILLING_S, CALM_S, PAUSE_S = 90.0, 240.0, 2.0
 def children(pid: int) -> list[int]:
     """Of a process, with theirs."""
     try:
-        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
     except OSError:
         return []
     return [*found, *(grandchild for child in found for grandchild in children(child))]
@@ -192,7 +192,7 @@ class Trial:
 
     def _check_ledgers(self, sha256: str, unsigned: str) -> None:
         folder = self.consortium.folder(sha256)
-        plan = Campaign.claimed((folder / "campaign.jws").read_text()).mechanism
+        plan = Campaign.claimed((folder / "campaign.jws").read_text(encoding="utf-8")).mechanism
         kept = load_releases(folder).releases
         for lender in LENDERS:
             attempts = self.consortium.attempts(sha256, lender)
@@ -248,7 +248,7 @@ def main() -> int:
     for noisy in ("httpx", "tahini"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="tahini-chaos-") as folder, brought_up(Path(folder) / "root") as consortium:
-        first = (consortium.node("aspen") / "log.head").read_text()
+        first = (consortium.node("aspen") / "log.head").read_text(encoding="utf-8")
         trial = Trial(consortium, random.Random(seed), asked.every, first)
         for number in range(1, asked.campaigns + 1):
             began = time.monotonic()

@@ -16,7 +16,7 @@ PRODUCT = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -28,31 +28,52 @@ def test_only_the_gate_reads_rows():
     """Everything else in clients receives rows from the gate and from nowhere else; import_book only writes, and the
     operator's check counts."""
     opens = re.compile(r"loan_book\(|MappedSource|open_source|FileReader|SqlReader")
-    users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text())}
+    users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text(encoding="utf-8"))}
     reading = {f"clients/sources/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/source.py"}
     assert users == reading | {"clients/gate.py", "clients/checking.py"}
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_module_is_longer_than_400_lines(path):
-    assert len(path.read_text().splitlines()) <= 400
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_that_privacy_rests_on_uses_a_seeded_generator(path):
     room = path.relative_to(ROOT).parts[0]
     if room in {"crypto", "privacy", "consent", "clients"}:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert not re.search(r"np\.random|torch\.manual_seed|\brandom\.(random|seed|choice)|default_rng", text)
         assert not {"random"} & imports(path)
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_exception_is_swallowed(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, "a bare except"
             assert not (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)), f"swallowed at line {node.lineno}"
+
+
+SAYS_SO = {"read_text": 1, "write_text": 2}
+"""Encoding is the first argument of one, the second of the other; the linter sees only paths whose type it can tell."""
+EVERYTHING = sorted(
+    path for room in (*ROOMS, "fleet", "docker", "benchmarks", "tests") for path in (ROOT / room).rglob("*.py")
+)
+
+
+def test_every_text_names_its_encoding():
+    """What a file holds must not depend on the locale of the shell that wrote or reads it."""
+    silent = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in EVERYTHING
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and len(call.args) < SAYS_SO.get(call.func.attr, 0)
+        and "encoding" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert silent == []
 
 
 def test_pure_rooms_open_no_files_and_no_sockets():
@@ -72,5 +93,5 @@ def test_no_test_measures_time():
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.invariant)
 def test_every_line_to_break_is_still_there(broken: Break):
-    assert (ROOT / broken.file).read_text().count(broken.old) == 1
+    assert (ROOT / broken.file).read_text(encoding="utf-8").count(broken.old) == 1
     assert (ROOT / broken.test).exists()

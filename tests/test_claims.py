@@ -69,6 +69,6 @@ def test_exact_figures_of_the_demo_are_marked_wherever_they_stand():
 
 def test_nothing_we_publish_claims_that_a_model_unlearns():
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "demo" / "report.html"]:
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             if "unlearn" in line.lower():
                 assert "not" in line.lower() or "never" in line.lower(), f"{path.name}: {line}"

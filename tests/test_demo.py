@@ -54,7 +54,7 @@ def finished(tmp_path_factory):
         "--seed", "3", "--workspace", str(folder / "run"), "--json", str(folder / "out.json"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
-    return folder, done, json.loads((folder / "out.json").read_text())
+    return folder, done, json.loads((folder / "out.json").read_text(encoding="utf-8"))
 
 
 def test_the_whole_path_runs_from_notice_to_audited_model(finished):
@@ -69,7 +69,9 @@ def test_the_whole_path_runs_from_notice_to_audited_model(finished):
     assert report["delta"] == 1e-5
     assert report["seed"] == 3
     assert "consortium" in done.stdout
-    assert (folder / "run" / "report.json").read_text() == (folder / "out.json").read_text()
+    assert (folder / "run" / "report.json").read_text(encoding="utf-8") == (folder / "out.json").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_every_metric_names_consortium_ceiling_and_each_lender(finished):
@@ -106,7 +108,7 @@ def test_epsilon_grows_with_every_round(finished):
 
 
 def test_the_report_is_self_contained(finished):
-    html = (finished[0] / "run" / "report.html").read_text()
+    html = (finished[0] / "run" / "report.html").read_text(encoding="utf-8")
     assert html.count("<svg") == 5
     fetched = re.findall(r"""(?:src|href)\s*=\s*["'](?!#)|url\((?!#)|@import""", html)
     assert fetched == []
@@ -120,7 +122,7 @@ def test_model_and_card_can_be_used_and_verified_afterwards(finished):
     probability = model.probability(default_loans().table.head(100))
     assert ((probability > 0) & (probability < 1)).all()
     key = load_signing_key(folder / "run" / "coordinator" / "coordinator.key").public
-    card = ModelCard.verify((home / "model-card.jws").read_text(), key)
+    card = ModelCard.verify((home / "model-card.jws").read_text(encoding="utf-8"), key)
     assert card.campaign_sha256 == report["campaign"]["sha256"]
 
 
@@ -132,7 +134,7 @@ def test_no_private_file_can_be_read_by_others(finished):
 
 def test_no_log_names_a_borrower(finished):
     run = finished[0] / "run"
-    text = "".join(path.read_text(errors="replace") for path in (run / "logs").glob("*.log"))
+    text = "".join(path.read_text(errors="replace", encoding="utf-8") for path in (run / "logs").glob("*.log"))
     names = pd.read_parquet(run / "lenders" / "aspen" / "book.parquet", columns=["pseudonym"])["pseudonym"]
     assert not any(name in text for name in names)
 
@@ -172,12 +174,17 @@ def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
         [sys.executable, "-m", "tahini", "demo", "--data", str(tmp_path / "t.parquet"), "--target", "bad", "--lenders",
          "2", "--workspace", str(run), "--json", str(tmp_path / "out.json")],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
+        encoding="utf-8",
     )  # fmt: skip
     released = "coordinator/campaigns/*/release-002.npz"
     until(lambda: demo.poll() is not None or list(run.glob(released)), "the second release was made")
     assert demo.poll() is None, demo.stderr.read()
     pids = subprocess.run(
-        ["pgrep", "-f", f"registry serve --home {run}"], check=True, capture_output=True, text=True
+        ["pgrep", "-f", f"registry serve --home {run}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     ).stdout.split()
     assert pids
     os.kill(int(pids[0]), signal.SIGKILL)
@@ -236,7 +243,8 @@ def test_an_unknown_category_is_named_with_its_column(tmp_path):
     registry = tmp_path / "features.toml"
     registry.write_text(
         'name = "t"\ntarget = "bad"\n[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\n'
-        'values = ["a"]\n'
+        'values = ["a"]\n',
+        encoding="utf-8",
     )
     done = tahini(
         "demo", "--data", str(tmp_path / "t.parquet"), "--target", "bad", "--features", str(registry),
@@ -249,9 +257,9 @@ def test_an_unknown_category_is_named_with_its_column(tmp_path):
 
 def test_an_existing_workspace_is_left_alone(tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("keep")
+    (tmp_path / "run" / "mine.txt").write_text("keep", encoding="utf-8")
     assert "exists already" in one_sentence(tahini("demo", "--workspace", str(tmp_path / "run")))
-    assert (tmp_path / "run" / "mine.txt").read_text() == "keep"
+    assert (tmp_path / "run" / "mine.txt").read_text(encoding="utf-8") == "keep"
 
 
 def test_help_has_examples():

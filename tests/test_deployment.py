@@ -104,7 +104,7 @@ def test_kill_9_of_any_process_lets_the_campaign_go_on_and_charges_nothing_twice
         state = consortium.wait_until_ended(campaign)
     for name, content in kept.items():
         assert (consortium.folder(campaign) / name).read_bytes() == content, "what was released is not released anew"
-    planned = Campaign.claimed((consortium.folder(campaign) / "campaign.jws").read_text()).mechanism
+    planned = Campaign.claimed((consortium.folder(campaign) / "campaign.jws").read_text(encoding="utf-8")).mechanism
     for lender in LENDERS:
         attempts = consortium.attempts(campaign, lender)
         assert len(set(attempts)) == len(attempts)
@@ -142,7 +142,7 @@ def test_a_campaign_that_was_rejected_before_its_launch_runs_without_that_lender
 
 
 def test_from_outside_only_the_fleet_interface_answers(consortium):
-    settings = json.loads((consortium.home / "coordinator.json").read_text())
+    settings = json.loads((consortium.home / "coordinator.json").read_text(encoding="utf-8"))
     with httpx.Client(base_url=f"https://127.0.0.1:{settings['port']}") as client:
         for path in ("/v1/control/list-runs", "/v1/control/start-run", "/v1/runtime/acquire-task", "/docs"):
             assert client.post(path, content=b"").status_code == 404
@@ -160,7 +160,7 @@ def test_no_log_names_anybody(consortium):
     people = [name for lender in LENDERS for name in Node.open(consortium.node(lender)).store.everybody()]
     assert people
     for log in (consortium.root / "logs").glob("*.log"):
-        text = log.read_text(errors="replace")
+        text = log.read_text(errors="replace", encoding="utf-8")
         assert not any(name in text for name in people), log.name
 
 
@@ -171,7 +171,7 @@ def test_down_stops_everything_and_status_says_so(consortium):
     assert not any(is_running(process) for process in running)
     time.sleep(0.1)
     path = consortium.node("aspen") / "run" / "status.json"
-    path.write_text(json.dumps({"at": time.time() - 60}))
+    path.write_text(json.dumps({"at": time.time() - 60}), encoding="utf-8")
     consortium.tahini("node", "status", "--home", str(consortium.node("aspen")), code=3)
 
 

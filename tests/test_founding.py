@@ -51,9 +51,9 @@ def found(tmp_path, statements, code=0, more=()):
 
 def test_everybody_states_their_keys_and_pins_the_list_that_the_registry_signed(tmp_path, statements):
     found(tmp_path, statements)
-    key = (tmp_path / "registry" / "registry.pub").read_text().strip()
+    key = (tmp_path / "registry" / "registry.pub").read_text(encoding="utf-8").strip()
     document = tmp_path / "registry" / "consortium.jws"
-    signed = Consortium.verify(document.read_text(), PublicKey.from_text(key))
+    signed = Consortium.verify(document.read_text(encoding="utf-8"), PublicKey.from_text(key))
     assert [party.id for party in signed.lenders] == ["aspen", "birch"]
     assert signed.party("aspen").fleet_key == fleet_key_text(tmp_path / "aspen")
     pinned = ("--consortium", document, "--registry", "https://registry.example", "--registry-key", key)
@@ -61,7 +61,7 @@ def test_everybody_states_their_keys_and_pins_the_list_that_the_registry_signed(
     node = Node.open(tmp_path / "aspen")
     assert (node.lender, node.settings.superlink) == ("aspen", "coordinator.example:9443")
     for name in ("coordinator.crt", "coordinator.tls.key"):
-        (tmp_path / name).write_text("pem")
+        (tmp_path / name).write_text("pem", encoding="utf-8")
     tahini(
         "coordinator", "join", "--home", tmp_path / "coordinator", *pinned,
         "--certificate", tmp_path / "coordinator.crt", "--key", tmp_path / "coordinator.tls.key",
@@ -73,18 +73,20 @@ def test_everybody_states_their_keys_and_pins_the_list_that_the_registry_signed(
 
 def test_a_statement_that_its_own_key_did_not_sign_founds_nothing(tmp_path, statements):
     """Somebody swaps the key in a lender's statement on the way."""
-    mine, theirs = (Membership.claimed(statements[i].read_text()).party for i in (1, 2))
+    mine, theirs = (Membership.claimed(statements[i].read_text(encoding="utf-8")).party for i in (1, 2))
     forged = mine.model_copy(update={"signing_key": theirs.signing_key})
     from crypto.keys import load_signing_key
 
-    statements[1].write_text(Membership(party=forged).sign(load_signing_key(tmp_path / "aspen" / "node.key")))
+    statements[1].write_text(
+        Membership(party=forged).sign(load_signing_key(tmp_path / "aspen" / "node.key")), encoding="utf-8"
+    )
     assert "tahini:" in found(tmp_path, statements, code=1)
     assert not (tmp_path / "registry").exists()
 
 
 def test_a_lender_that_is_not_on_the_list_cannot_join(tmp_path, statements):
     found(tmp_path, statements[:2] + statements[3:])
-    key = (tmp_path / "registry" / "registry.pub").read_text().strip()
+    key = (tmp_path / "registry" / "registry.pub").read_text(encoding="utf-8").strip()
     said = tahini(
         "node", "join", "--home", tmp_path / "birch", "--consortium", tmp_path / "registry" / "consortium.jws",
         "--registry", "https://registry.example", "--registry-key", key, code=1,
@@ -94,9 +96,9 @@ def test_a_lender_that_is_not_on_the_list_cannot_join(tmp_path, statements):
 
 def test_a_consortium_is_founded_once(tmp_path, statements):
     found(tmp_path, statements)
-    before = (tmp_path / "registry" / "consortium.jws").read_text()
+    before = (tmp_path / "registry" / "consortium.jws").read_text(encoding="utf-8")
     assert "exists already" in found(tmp_path, statements, code=1)
-    assert (tmp_path / "registry" / "consortium.jws").read_text() == before
+    assert (tmp_path / "registry" / "consortium.jws").read_text(encoding="utf-8") == before
 
 
 def test_without_an_auditor_nothing_is_founded_and_nothing_left_behind(tmp_path, statements):

@@ -47,7 +47,7 @@ def turned(consortium):
         **os.environ, **QUIET, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
         "SSL_CERT_FILE": str(consortium.root / "ca" / "ca.crt"),
     }  # fmt: skip
-    with (consortium.root / "logs" / "hostile.log").open("w") as log:
+    with (consortium.root / "logs" / "hostile.log").open("w", encoding="utf-8") as log:
         hostile = subprocess.Popen(
             [sys.executable, "-m", ME, str(consortium.home)], env=environment, stdout=log, stderr=log
         )
@@ -82,8 +82,8 @@ REFUSALS = {
 
 @pytest.mark.parametrize("attack", REFUSALS)
 def test_what_no_lender_signed_is_refused_at_every_node_logged_and_named(turned, attack):
-    (turned.home / ATTACK_FILE).write_text(attack)
-    (turned.home / OTHER_FILE).write_text(turned.propose(epsilon=0.4))
+    (turned.home / ATTACK_FILE).write_text(attack, encoding="utf-8")
+    (turned.home / OTHER_FILE).write_text(turned.propose(epsilon=0.4), encoding="utf-8")
     campaign = turned.propose(epsilon=0.1)
     turned.approve(campaign)
     before = {lender: len(turned.log(lender)) for lender in LENDERS}
@@ -115,8 +115,8 @@ def test_a_campaign_that_was_changed_after_approval_is_another_campaign(consorti
     campaign = consortium.propose(epsilon=0.1)
     consortium.approve(campaign)
     path = Node.open(consortium.node("aspen")).home / "approved" / f"{campaign}.campaign.jws"
-    changed = Campaign.claimed(path.read_text()).model_copy(update={"seed": 7})
-    path.write_text(changed.sign(consortium.local.founded.registry_key))
+    changed = Campaign.claimed(path.read_text(encoding="utf-8")).model_copy(update={"seed": 7})
+    path.write_text(changed.sign(consortium.local.founded.registry_key), encoding="utf-8")
     consortium.launch(campaign)
     try:
         assert consortium.wait_until_ended(campaign) in (Stage.RELEASED, Stage.STOPPED)
@@ -133,11 +133,13 @@ def test_another_lenders_authorisation_is_worth_nothing(consortium):
     client, theirs = aspen.registry(), birch.registry()
     asked = AuthorisationRequest(
         node_key=aspen.key.public.thumbprint, purpose=Campaign.claimed(
-            (consortium.folder(campaign) / "campaign.jws").read_text()).purpose,
+            (consortium.folder(campaign) / "campaign.jws").read_text(encoding="utf-8")).purpose,
         code_sha256=installed_code(), checkpoint=client.accepted_note(),
     )  # fmt: skip
     held = client.authorisation(campaign, asked)
-    planned = Campaign.claimed((consortium.folder(campaign) / "campaign.jws").read_text()).mechanism.releases[0]
+    planned = Campaign.claimed(
+        (consortium.folder(campaign) / "campaign.jws").read_text(encoding="utf-8")
+    ).mechanism.releases[0]
     replayed = CommitmentRequest(
         authorisation_id=held.jti, release=0, attempt=1, kind=planned.kind, root="0" * 64,
         noise_multiplier=planned.charge.noise_multiplier, sampling_rate=planned.charge.sampling_rate,

@@ -31,6 +31,7 @@ def trials():
         ["unshare", "--net", sys.executable, "-m", "support.network"], check=False,
         cwd=TESTS, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
         capture_output=True, text=True,
+        encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout)

@@ -149,15 +149,22 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
         raise NotAllowed("entries about names are the key service's, and it writes no others")
     subjects = _subjects(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
     sealed = []
-    for entry in entries:
-        body = entry.content()
+    for at, entry in enumerate(entries):
+        try:
+            body = entry.content()
+        except Malformed as error:
+            raise error.at("entries", at, "body") from error.__cause__
         if entry.subject is not None:
-            about = subjects[entry.subject]
+            about = subjects.get(entry.subject)
+            if about is None:
+                raise NotFound("this borrower is not enrolled by the caller").at("entries", at, "subject")
             sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))
             continue
         for name in entry.to:
             if name not in registry.sealer.recipients:
-                raise NotFound(f"nothing can be sealed to {name!r}: no such party, or it has no recipient key")
+                raise NotFound(f"nothing can be sealed to {name!r}: no such party, or it has no recipient key").at(
+                    "entries", at, "to"
+                )
         sealed.append(registry.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
     return sealed
 
@@ -167,10 +174,7 @@ def _subjects(registry: Registry, author: Party, names: Sequence[str]) -> dict[s
         return {}
     with registry.database.read() as session:
         found = find_subjects(registry, session, names)
-    mine = {name: subject for name, subject in found.items() if subject.lender == author.id}
-    if len(mine) != len(names):
-        raise NotFound("one of these borrowers is not enrolled by the caller")
-    return mine
+    return {name: subject for name, subject in found.items() if subject.lender == author.id}
 
 
 def append_entries(registry: Registry, author: Party, entries: Sequence[NewEntry]) -> int:

@@ -29,6 +29,16 @@ _COLUMNS = {
 }
 
 
+def second_of_two(names: Sequence[str]) -> int | None:
+    """Where a name stands for the second time; None where no name does."""
+    seen: set[str] = set()
+    for at, name in enumerate(names):
+        if name in seen:
+            return at
+        seen.add(name)
+    return None
+
+
 def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrolment]) -> int:
     """Enrol all or none; returns the number of the first: the others follow in order.
 
@@ -59,15 +69,23 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
 
 def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]) -> None:
     """A name is enrolled once, and a person once at a lender: whoever withdrew does not come back as somebody else."""
-    if len(set(names)) != len(names) or len(set(ledger_names)) != len(ledger_names):
-        raise Conflict("a person stands twice in the batch; none of it was recorded")
+    for listed in (names, ledger_names):
+        if (again := second_of_two(listed)) is not None:
+            raise Conflict("this person stands twice in the batch; none of it was recorded").at("subjects", again)
     for start in range(0, len(names), IN_CHUNK):
         part = names[start : start + IN_CHUNK]
         person = ledger_names[start : start + IN_CHUNK]
         known = (
-            select(SubjectRow.id).where(SubjectRow.pseudonym.in_(part)),
-            select(FormerNameRow.subject_id).where(FormerNameRow.pseudonym.in_(part)),
-            select(SubjectRow.id).where(SubjectRow.lender == lender, SubjectRow.ledger_pseudonym.in_(person)),
+            (part, select(SubjectRow.pseudonym).where(SubjectRow.pseudonym.in_(part))),
+            (part, select(FormerNameRow.pseudonym).where(FormerNameRow.pseudonym.in_(part))),
+            (
+                person,
+                select(SubjectRow.ledger_pseudonym).where(
+                    SubjectRow.lender == lender, SubjectRow.ledger_pseudonym.in_(person)
+                ),
+            ),
         )
-        if any(session.scalar(question.limit(1)) is not None for question in known):
-            raise Conflict("one of these people is enrolled already; none of the batch was recorded")
+        for listed, question in known:
+            if (name := session.scalar(question.limit(1))) is not None:
+                at = start + listed.index(name)
+                raise Conflict("this person is enrolled already; none of the batch was recorded").at("subjects", at)

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.changes import Answer, Present, change, latest_expiry
-from consent.commands.record_decisions import CLOCK_SKEW, check_notice
+from consent.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
+from consent.commands.record_decisions import check_notice
 from consent.documents import Party
 from consent.errors import Conflict
 from consent.histories import ConsentKey, Happened, load_presents, write_events, write_presents
@@ -107,10 +107,10 @@ def _ids(session: Session, lender: str, numbers: Sequence[int]) -> dict[int, int
             some = select(SubjectRow.number, SubjectRow.id).join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
             rows = session.execute(some.where(SubjectRow.lender == lender, SubjectRow.number.in_(part)))
             found.update((row[0], row[1]) for row in rows)
-    try:
-        return {number: found[number] for number in numbers}
-    except KeyError:
-        raise Conflict("a record speaks of somebody who is not on this lender's roll; none was recorded") from None
+    for position, number in enumerate(numbers):
+        if number not in found:
+            raise Conflict("this number is not on the lender's roll, or was forgotten").at("records", position)
+    return {number: found[number] for number in numbers}
 
 
 def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
@@ -118,7 +118,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
 
     Raises:
         NotFound: unknown notice. Conflict: somebody who is not enrolled, another text than was published, an answer
-            that only the borrower can give, an illegal transition, the wrong time.
+            that only the borrower can give, an illegal transition, the wrong time. ``place`` names the record.
     """
     moment = registry.clock()
     about = _about(lender, asked)
@@ -140,14 +140,17 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         latest = moment + CLOCK_SKEW
         for position, record in enumerate(asked.records):
             if record.event_time > latest:
-                raise Conflict(f"record {position} is dated in the future")
+                raise Conflict("event_time is in the future").at("records", position)
             key = (scope, ids[record.number], record.sensitivity)
             present, event = presents.get(key, _UNASKED), _ACTIONS[record.action]
             if event in _FIRST and present.state is not State.NONE:
-                raise Conflict(f"record {position}: the borrower has decided already; only they can decide anew")
-            said_at = min(record.event_time, moment)  # a clock ahead must not outlast the borrower's no of now
+                raise Conflict("the borrower has decided already; only they can decide anew").at("records", position)
+            said_at = heard_at(record.event_time, moment)
             ends = latest_expiry(said_at, validity, None)
-            presents[key], happened = change(present, Answer(event, notice_number, said_at, ends), moment)
+            try:
+                presents[key], happened = change(present, Answer(event, notice_number, said_at, ends), moment)
+            except Conflict as refused:
+                raise refused.at("records", position) from None
             touched[key] = None
             events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
         entry = registry.sealed_to_auditor(

@@ -88,6 +88,14 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
     return sorted(records, key=lambda record: record.record_id), tag_of(list(presents.values()))
 
 
+def languages_shown(registry: Registry, pseudonyms: Sequence[str]) -> dict[ConsentKey, str]:
+    """In which language the notice was shown when each consent of this person was decided last, where it can be
+    read."""
+    with registry.database.read() as session:
+        subjects = {subject.id: subject for subject in find_subjects(registry, session, pseudonyms).values()}
+        return {key: served.language for key, served in read_served(registry, session, subjects).items()}
+
+
 def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -> ConsentRecord:
     """One of this person's records; raises NotFound, for other people's as for those that do not exist."""
     for record in read_consents(registry, pseudonyms)[0]:

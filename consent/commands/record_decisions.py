@@ -19,12 +19,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent.catalogue import Known
-from consent.changes import Answer, Present, change, latest_expiry
+from consent.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
 from consent.documents import Choice, Decision, Notice, decision_commitment
 from consent.entries import Entry, entry_for_subject
 from consent.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from consent.histories import ConsentKey, Happened, load_presents, write_decisions, write_events, write_presents
 from consent.idempotency import Answered, Once, recall, remember, used_otherwise
+from consent.languages import lookup
 from consent.registry import Registry
 from consent.states import Event
 from consent.storage.tables import SENSITIVITIES, DecisionRow
@@ -32,9 +33,9 @@ from consent.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
+from crypto.sentences import one_sentence
 
 MAX_BATCH = 2_000
-CLOCK_SKEW = timedelta(minutes=5)
 MAX_AGE = timedelta(days=7)
 
 _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
@@ -162,10 +163,12 @@ def _verified(token: str, subject: Subject | None, where: str) -> Stated:
 
 
 def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
-    """What was answered is the very text that was published; raises Conflict."""
-    if language not in notice.texts:
-        raise Conflict(f"notice {notice.id!r} has no text in {language!r}")
-    if notice.text_sha256(language) != text_sha256:
+    """What was answered is the very text that was published, in the language that was asked for or the one that stands
+    in for it (``zh`` for ``zh-CN``); raises Conflict."""
+    shown = lookup([language], list(notice.texts))
+    if shown is None:
+        raise Conflict(f"notice {notice.id!r} has no text in {language!r}, only in {', '.join(sorted(notice.texts))}")
+    if notice.text_sha256(shown) != text_sha256:
         raise Conflict("the decision answers another text than the one that was published")
 
 
@@ -198,7 +201,7 @@ def _fold(draft: _Draft, known: Known, stated: Stated, subject: Subject, moment:
         _check_choice(choice, notice, subject)
         key = (known.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
         present = draft.presents.get(key, Present())
-        event_time = decision.event_time
+        event_time = heard_at(decision.event_time, moment)
         if stated.token is None and present.event_time is not None:  # made here and now, whatever clocks said before
             event_time = max(event_time, present.event_time + timedelta(microseconds=1))
         ends = latest_expiry(event_time, notice.terms.validity_days, decision.expiry_time)
@@ -234,11 +237,17 @@ def _draft(
             raise PreconditionFailed("the consents have changed since they were read; read them again")
     _refuse_replays(session, [one.decision.sha256 for one in signed], taken)
     draft = _Draft(presents)
-    for index, one in enumerate(stated, first):
+    for at, one in enumerate(stated):
+        index = first + at
         subject = subjects.get(one.decision.pii_principal_id)
         if subject is None:
             raise NotAuthenticated("no such borrower, or forgotten")
-        states = _fold(draft, known, one, subject, moment)
+        try:
+            states = _fold(draft, known, one, subject, moment)
+        except ConsentError as error:
+            if one.token is not None and len(signed) > 1:
+                error.place = ("tokens", at)
+            raise
         sha256, salt = one.decision.sha256, secrets.token_urlsafe(32)
         draft.decisions.append((sha256, subject.id, index))
         public = {"decision": decision_commitment(salt, sha256, states)}
@@ -266,7 +275,7 @@ def _stated(
     try:
         return request.state(View(known, mine, presents, moment))
     except ValidationError as error:  # of this request alone: the others in its group go on
-        raise Malformed(f"this is no decision: {error.errors()[0]['msg']}") from error
+        raise Malformed(f"this is no decision: {one_sentence(error)}") from error
 
 
 # --- many requests, one transaction

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from consent.commands.enrol_subjects import second_of_two
 from consent.documents import Party
 from consent.enrolment import Roll
 from consent.errors import Conflict, Malformed
@@ -86,8 +87,8 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[Renam
 
 def _check_batch(renamings: Sequence[Renaming]) -> None:
     for field in ("pseudonym", "new_pseudonym", "new_ledger_pseudonym"):
-        if len({getattr(renaming, field) for renaming in renamings}) != len(renamings):
-            raise Conflict("a name stands twice in the batch; nobody was renamed")
+        if (again := second_of_two([getattr(renaming, field) for renaming in renamings])) is not None:
+            raise Conflict("this name stands twice in the batch; nobody was renamed").at("renamings", again, field)
     versions = {version_of(renaming.new_pseudonym) for renaming in renamings}
     versions |= {version_of(renaming.new_ledger_pseudonym) for renaming in renamings}
     if len(versions) != 1 or any(version_of(renaming.pseudonym) >= min(versions) for renaming in renamings):
@@ -114,8 +115,9 @@ def _ids(session: Session, lender: str, names: Sequence[str]) -> dict[str, int]:
             )
         )
         found.update((name, i) for name, i in rows)
-    if len(found) != len(names):
-        raise Conflict("somebody in the batch is not on this lender's roll under that name; nobody was renamed")
+    for at, name in enumerate(names):
+        if name not in found:
+            raise Conflict("nobody on this lender's roll has this name; nobody was renamed").at("renamings", at)
     return found
 
 
@@ -126,18 +128,19 @@ def _refuse_taken(session: Session, lender: str, renamings: Mapping[int, Renamin
     for start in range(0, len(names), IN_CHUNK):
         part = names[start : start + IN_CHUNK]
         taken = (
-            select(SubjectRow.id).where(SubjectRow.pseudonym.in_(part)),
-            select(FormerNameRow.subject_id).where(FormerNameRow.pseudonym.in_(part)),
+            select(SubjectRow.pseudonym).where(SubjectRow.pseudonym.in_(part)),
+            select(FormerNameRow.pseudonym).where(FormerNameRow.pseudonym.in_(part)),
         )
         others = session.execute(
             select(SubjectRow.id, SubjectRow.ledger_pseudonym).where(
                 SubjectRow.lender == lender, SubjectRow.ledger_pseudonym.in_(ledger_names[start : start + IN_CHUNK])
             )
         )
-        if any(session.scalar(question.limit(1)) is not None for question in taken) or any(
-            counted[ledger_name] != i for i, ledger_name in others
-        ):
-            raise Conflict("one of the new names is taken already; nobody was renamed")
+        at = next((names.index(name) for question in taken for name in session.scalars(question.limit(1))), None)
+        if at is None:
+            at = next((ledger_names.index(name) for i, name in others if counted[name] != i), None)
+        if at is not None:
+            raise Conflict("a new name of this person is taken already; nobody was renamed").at("renamings", at)
 
 
 def _ledger_names(session: Session, ids: Sequence[int]) -> dict[int, str]:

@@ -1,13 +1,13 @@
 """For borrowers: my notices, my consents, my receipts, who used my data, take it all away, forget me."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Header, Path
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -25,7 +25,7 @@ from consent.commands.record_decisions import (
     record_requests,
     tag_of,
 )
-from consent.documents import RECEIPTS_UP_TO, Action, Choice, Decision
+from consent.documents import RECEIPTS_UP_TO, Action, Choice, Decision, Notice
 from consent.endpoints.shared import (
     A_TOKEN,
     Body,
@@ -43,8 +43,10 @@ from consent.endpoints.shared import (
 )
 from consent.errors import Conflict, NotFound, NotWitnessed
 from consent.grouping import Group
+from consent.histories import ConsentKey
 from consent.idempotency import Answered, recall
 from consent.identity.callers import Borrower, Caller
+from consent.languages import accepted, lookup
 from consent.records import ConsentRecord, consent_record
 from consent.records import record_id as record_name
 from consent.registry import Registry
@@ -56,6 +58,15 @@ from consent.terms import Authority, Channel, Sensitivity
 Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 RecordPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _MOST_CHOICES = 16
+AcceptLanguage = Annotated[
+    str,
+    Header(
+        alias="Accept-Language",
+        description="What the borrower reads, where it cannot be read any more how the notice was shown.",
+        max_length=500,
+        examples=["zh-CN, en;q=0.5"],
+    ),
+]
 RECEIPT = Link(
     "receipt", "/v1/me/receipts/{decision_sha256}", "get",
     {"decision_sha256": "$response.body#/recorded/0/decision_sha256"}, "The signed receipt, within a second.",
@@ -125,6 +136,10 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
     Subject = Annotated[Borrower, access.subject()]
     Person = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
 
+    async def languages(caller: Borrower, accept_language: str) -> Read:
+        shown = await run_in_threadpool(read_consents.languages_shown, registry, caller.subjects)
+        return Read(shown, tuple(accepted(accept_language)))
+
     @app.get("/v1/me/notices", responses=problems())
     def my_notices(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
         """The notices that ask me something: what is unanswered, and what must be confirmed again."""
@@ -158,10 +173,14 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
 
     @app.post("/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412))
     async def withdraw(
-        record_id: RecordPath, caller: Subject, command: Commanded, if_match: IfMatch = None
+        record_id: RecordPath,
+        caller: Subject,
+        command: Commanded,
+        if_match: IfMatch = None,
+        accept_language: AcceptLanguage = "",
     ) -> Response:
-        """Withdraw one consent."""
-        once = command.once(caller)
+        """Withdraw one consent, in the language in which its notice was shown."""
+        once, read = command.once(caller), await languages(caller, accept_language)
 
         def state(view: View) -> list[Stated]:
             records = _records(registry, view)
@@ -170,14 +189,16 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
             tag = tag_of([present for _, _, present in view.mine()])
             if once is None or if_match != tag:
                 require_match(if_match, _etag(view, records[record_id]))
-            return _withdrawals(view, caller, [records[record_id]])
+            return _withdrawals(view, caller, [records[record_id]], read)
 
         request = Request(subjects=caller.subjects, state=state, once=once, answer=_answer)
         return sent((await decisions.submit(request, 1)).answered)
 
     @app.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
-    async def withdraw_all(caller: Subject, command: Commanded) -> Response:
-        """Withdraw everything that I gave or suspended, everywhere."""
+    async def withdraw_all(caller: Subject, command: Commanded, accept_language: AcceptLanguage = "") -> Response:
+        """Withdraw everything that I gave or suspended, everywhere, each in the language in which its notice was
+        shown."""
+        read = await languages(caller, accept_language)
 
         def state(view: View) -> list[Stated]:
             records = [
@@ -185,7 +206,7 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
                 for _, record in sorted(_records(registry, view).items())
                 if (record.present.at(view.moment), Event.WITHDRAW) in TRANSITIONS
             ]
-            return _withdrawals(view, caller, records)
+            return _withdrawals(view, caller, records, read)
 
         request = Request(subjects=caller.subjects, state=state, once=command.once(caller), answer=_answer)
         return sent((await decisions.submit(request, len(caller.subjects))).answered)
@@ -249,9 +270,25 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
 
 
 @dataclass(frozen=True)
+class Read:
+    """What is known of the languages somebody reads: as each notice was ``shown`` to them, and what their browser
+    says (RFC 4647 ranges, the most wanted first)."""
+
+    shown: Mapping[ConsentKey, str]
+    accepted: Sequence[str]
+
+    def language(self, key: ConsentKey, notice: Notice) -> str:
+        """Of the notice's text for this consent: as it was shown; where that cannot be read any more, as accepted."""
+        tags = list(notice.texts)
+        shown = [self.shown[key]] if key in self.shown else []
+        return lookup(shown, tags) or lookup(self.accepted, tags) or min(tags)
+
+
+@dataclass(frozen=True)
 class _Record:
     """One consent of the caller, as a decision about it needs it."""
 
+    key: ConsentKey
     subject: Enrolled
     purpose: str
     sensitivity: Sensitivity
@@ -262,10 +299,11 @@ def _records(registry: Registry, view: View) -> dict[str, _Record]:
     """The caller's consents by the id of their record (``consent.records``)."""
     scope_of, origin = view.known.scope_of, registry.consortium.log_origin
     found = {}
-    for subject, (scope, _, sensitivity), present in view.mine():
+    for subject, key, present in view.mine():
+        scope, _, sensitivity = key
         purpose, recipient = scope_of[scope]
         name = record_name(origin, subject.pseudonym, purpose, recipient, sensitivity)
-        found[name] = _Record(subject, purpose, sensitivity, present)  # type: ignore[arg-type]
+        found[name] = _Record(key, subject, purpose, sensitivity, present)  # type: ignore[arg-type]
     return found
 
 
@@ -317,12 +355,12 @@ def _login_decision(
     return Stated(decision, login_sha256=caller.evidence)
 
 
-def _withdrawals(view: View, caller: Borrower, records: Sequence[_Record]) -> list[Stated]:
+def _withdrawals(view: View, caller: Borrower, records: Sequence[_Record], read: Read) -> list[Stated]:
     """Decisions that withdraw these records, each in answer to the notice that was answered last."""
     stated = []
     for record in records:
         notice = view.known.notices[record.present.notice]
-        language = min(notice.texts)
+        language = read.language(record.key, notice)
         choice = Choice(
             purpose=record.purpose,
             recipient=record.subject.lender,

@@ -18,13 +18,21 @@ from consent.registry import Registry
 Item = TypeVar("Item")
 
 
+class Fault(BaseModel):
+    """One place in the request's body, and what is wrong there."""
+
+    pointer: str = Field(examples=["#/records/3"], description="RFC 6901, as a URI fragment.")
+    detail: str = Field(examples=["a consent that is withdrawn cannot be changed by 'withdraw'"])
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
     type: str = Field(examples=["urn:tahini:problem:conflict"])
     title: str = Field(examples=["conflict"])
     status: int = Field(examples=[409])
-    detail: str = Field(examples=["a consent that is withdrawn cannot be changed by 'withdraw'"])
+    detail: str = Field(examples=["records[3]: a consent that is withdrawn cannot be changed by 'withdraw'"])
+    errors: list[Fault] | None = Field(default=None, description="Where in the request's body, if at one place.")
 
 
 _PROBLEM = Problem.model_json_schema()
@@ -35,7 +43,7 @@ _MEANINGS = {
     404: "There is no such thing, or not for this caller.",
     409: "The present state does not allow it; nothing was changed.",
     412: "What the caller read has changed since; nothing was changed.",
-    413: "The body is too large or does not state its length.",
+    413: "The body is too large.",
     422: "The request does not fit its schema.",
     429: "Too many requests; Retry-After says when to ask again.",
     503: "The registry cannot do this now; nothing was recorded.",

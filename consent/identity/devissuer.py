@@ -14,11 +14,13 @@ from fastapi.responses import JSONResponse
 from joserfc import jws
 from pydantic import BaseModel, ConfigDict, Field
 
+from consent.edge import application
 from consent.identity.errors import IdentityMisconfigured
 from consent.identity.settings import ENVIRONMENT, check_url, in_development
 from consent.schema import now
 from crypto.documents import canonical_json
 from crypto.keys import SigningKey
+from crypto.sentences import one_sentence
 
 LIFETIME_S = 300
 NO_STORE = {"Cache-Control": "no-store"}
@@ -78,14 +80,12 @@ def create_issuer(issuer: str, key: SigningKey | None = None) -> FastAPI:
         )
     check_url(issuer, development=True)
     key = key or SigningKey.generate()
-    app = FastAPI(title="Tahini development issuer", version="1", docs_url="/docs", redoc_url=None)
+    app = application("Tahini development issuer")
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         """What was sent may hold an identity: it is not repeated."""
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        body = {"error": "invalid_request", "error_description": f"{place}: {first['msg']}"}
+        body = {"error": "invalid_request", "error_description": one_sentence(error)}
         return JSONResponse(body, 422)
 
     @app.get("/.well-known/openid-configuration")

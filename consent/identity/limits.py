@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from consent.documents import Party
 from consent.identity.callers import Borrower, Login
 from consent.identity.errors import IdentityMisconfigured, TooManyRequests
+from crypto.sentences import one_sentence
 
 LIMITS_FILE = "limits.json"
 MOST_BUCKETS = 100_000
@@ -85,9 +86,11 @@ def load_limits(home: Path) -> LimitSettings:
     if not path.exists():
         return LimitSettings()
     try:
-        return LimitSettings.model_validate_json(path.read_text())
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise IdentityMisconfigured(f"{path} is not a settings file of limits; see docs/identity.md") from error
+        return LimitSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise IdentityMisconfigured(f"cannot read {path}; check its permissions") from error
+    except ValidationError as error:
+        raise IdentityMisconfigured(f"{path} does not fit its schema: {one_sentence(error)}") from error
 
 
 class Limits:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from consent.cli_support import ask, refuse_in_one_sentence, say
+from consent.cli_support import key_of, refuse_in_one_sentence, say
 from consent.client import RegistryClient, load_consortium
 from consent.documents import Membership, Role
 from consent.documents import Party as ListedParty
@@ -36,8 +36,7 @@ def party() -> None:
 
 
 def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: SigningKey) -> RegistryClient:
-    text = ask(Path(registry_key).read_text, registry_key).strip() if Path(registry_key).is_file() else registry_key
-    pinned = load_consortium(consortium, PublicKey.from_text(text))
+    pinned = load_consortium(consortium, PublicKey.from_text(key_of(registry_key)))
     return RegistryClient(url, pinned, pinned.party(party_id).id, key)
 
 
@@ -61,7 +60,7 @@ def state(
     signing = load_signing_key(key)
     sealed_to = None if recipient_key is None else load_recipient_key(recipient_key).public.text
     stated = ListedParty(id=party_id, name=name, role=role, signing_key=signing.public.text, recipient_key=sealed_to)
-    out.write_text(Membership(party=stated).sign(signing))
+    out.write_text(Membership(party=stated).sign(signing), encoding="utf-8")
     typer.echo(f"wrote {out}; it is public")
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from consent.documents import Consortium
 from consent.identity.errors import IdentityMisconfigured
 from consent.schema import Slug
+from crypto.sentences import one_sentence
 
 ENVIRONMENT = "TAHINI_ENVIRONMENT"
 ISSUERS_FILE = "issuers.json"
@@ -108,13 +109,11 @@ def load_issuers(home: Path, consortium: Consortium, development: bool | None = 
     if not path.exists():
         return IssuerSettings()
     try:
-        settings = IssuerSettings.model_validate_json(path.read_text())
+        settings = IssuerSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise IdentityMisconfigured(f"cannot read {path}; check its permissions") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the top"
-        raise IdentityMisconfigured(f"{path} does not fit its schema at {place}: {first['msg']}") from error
+        raise IdentityMisconfigured(f"{path} does not fit its schema: {one_sentence(error)}") from error
     development = in_development() if development is None else development
     known = {lender.id for lender in consortium.lenders}
     for issuer in settings.issuers:

@@ -15,7 +15,7 @@ from functools import cache
 import httpx
 
 from consent.errors import ConsentError
-from consent.log_client import trusted_authorities
+from consent.log_client import trusted_authorities, why_silent
 from consent.naming.errors import NamingUnavailable, QuotaSpent
 from consent.naming.messages import EvaluationAnswer, EvaluationRequest
 from consent.requests import sign_request
@@ -70,7 +70,7 @@ def _send(asking: Asking, method: str, target: str, content: bytes) -> httpx.Res
         response = _http(asking.url).request(method, target, content=content, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NamingUnavailable(
-            f"the naming service at {asking.url} does not answer ({type(error).__name__}); nobody was named"
+            f"the naming service at {asking.url} does not answer ({why_silent(error)}); nobody was named"
         ) from error
     if response.is_success:
         return response

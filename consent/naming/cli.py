@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, ask, refuse_in_one_sentence, say
+from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, refuse_in_one_sentence, say, text_of
 from consent.naming.keys import CA_FILE, PEOPLE_PER_DAY, SEEDS, NamingHome, NamingSettings, Seeds, create_home, join
 from consent.naming.quota import Quota
 from consent.schema import now
-from crypto.errors import KeyFileError
+from crypto.keys import new_home
 
 app = typer.Typer(
     no_args_is_help=True, help="Run the naming service, and rotate its keys.", rich_markup_mode="markdown"
@@ -33,9 +33,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make the service's keys, and say what the consortium has to list it with."""
-    if home.exists():
-        raise KeyFileError(f"{home} exists already; a naming service is made once, in a new folder")
-    key = create_home(home).public.text
+    with new_home(home) as made:
+        key = create_home(made).public.text
     party = {"role": "naming", "signing_key": key}
     say(
         party if as_json else f"made {home}; the consortium lists this party as role naming with the key {key}", as_json
@@ -60,8 +59,7 @@ def join_consortium(
     ca: Annotated[Path | None, typer.Option(help="The certificate authority to believe.", exists=True)] = None,
 ) -> None:
     """Pin the consortium, and where its audit log is."""
-    token = ask(consortium.read_text, str(consortium))
-    key = ask(registry_key.read_text, str(registry_key)).strip()
+    token, key = text_of(consortium), text_of(registry_key).strip()
     settings = NamingSettings(party=party, registry_url=registry_url, registry_key=key, people_per_day=people_per_day)
     join(home, settings, token)
     if ca is not None:

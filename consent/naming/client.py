@@ -92,7 +92,7 @@ class NamingClient:
             raise PseudonymError("the naming service's list of keys does not fit its schema") from error
         keys, known = verified(answer.token, self._consortium), self._keys
         if known is None and self._pin is not None and self._pin.exists():
-            known = verified(self._pin.read_text(), self._consortium)
+            known = verified(self._pin.read_text(encoding="utf-8"), self._consortium)
         if known is None or known.sha256 != keys.sha256:
             if known is not None:
                 keys.may_follow(known)

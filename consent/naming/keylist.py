@@ -115,7 +115,7 @@ def pinned(path: Path, token: str, consortium: Consortium) -> NamingKeys:
     """Verify a list, hold it against the one that was pinned at ``path``, and pin it there."""
     keys = verified(token, consortium)
     if path.exists():
-        known = verified(path.read_text(), consortium)
+        known = verified(path.read_text(encoding="utf-8"), consortium)
         if known.sha256 == keys.sha256:
             return known
         keys.may_follow(known)

@@ -164,7 +164,7 @@ class NamingHome:
         key = load_signing_key(home / KEY_FILE)
         consortium = load_consortium(home / CONSORTIUM_FILE, PublicKey.from_text(settings.registry_key))
         _check(consortium.party(settings.party), key, home)
-        return cls(home, settings, key, consortium, (home / CONSORTIUM_FILE).read_text())
+        return cls(home, settings, key, consortium, (home / CONSORTIUM_FILE).read_text(encoding="utf-8"))
 
     @property
     def seeds(self) -> Seeds:

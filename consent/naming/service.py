@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from consent.client import RegistryClient
 from consent.documents import Party, Role
+from consent.edge import LimitBody, application
 from consent.errors import ConsentError, Malformed, NotAllowed, NotAuthenticated
 from consent.naming.errors import NamingUnavailable, QuotaSpent
 from consent.naming.keylist import ENTRY_TYPE
@@ -27,10 +28,11 @@ from consent.naming.messages import EvaluationAnswer, EvaluationRequest, KeysAns
 from consent.naming.quota import Quota
 from consent.requests import ReplayGuard, SignedRequest, verify_request
 from consent.schema import now
-from consent.service import LimitBody, problem
+from consent.service import MAX_BODY_BYTES, problem, too_large
 from crypto.errors import CryptoError, KeyFileError, PseudonymError, SignatureError
 from crypto.keys import b64, replace_file, unb64
 from crypto.pseudonyms import Evaluation, evaluate
+from crypto.sentences import one_sentence
 
 logger = logging.getLogger("tahini.naming")
 
@@ -87,7 +89,7 @@ class Namer:
             if self._listed is None or self._listed[0] != state:
                 keys = self.home.key_list()
                 path = self.home.home / LOGGED_FILE
-                known = json.loads(path.read_text()) if path.exists() else {}
+                known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
                 if keys.sha256 not in known:
                     known[keys.sha256] = self._append({"type": ENTRY_TYPE, "hashes": {"document": keys.sha256}})
                     replace_file(path, json.dumps(known).encode())
@@ -130,8 +132,8 @@ def rounded_up(count: int) -> int:
 
 def create_app(namer: Namer) -> FastAPI:
     """The HTTP application over an opened service."""
-    app = FastAPI(title="Tahini naming service", version="1", docs_url="/docs", redoc_url=None)
-    app.add_middleware(LimitBody)
+    app = application("Tahini naming service")
+    app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     _refusals(app)
     body_schema = {"content": {"application/json": {"schema": EvaluationRequest.model_json_schema()}}, "required": True}
 
@@ -183,9 +185,7 @@ def _refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return problem(422, "malformed", f"{place or 'the request'}: {first['msg']}")
+        return problem(422, "malformed", one_sentence(error))
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> JSONResponse:

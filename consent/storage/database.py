@@ -182,14 +182,14 @@ def _alembic() -> Config:
     return config
 
 
-@cache
 def current_revision(session: Session) -> str | None:
     """Which migration ran last; None for an empty database."""
     return MigrationContext.configure(session.connection()).get_current_revision()
 
 
+@cache
 def newest_revision() -> str | None:
-    """The last migration that this code knows."""
+    """The last migration that this code knows; the files are read once."""
     return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 

@@ -303,7 +303,7 @@ def test_an_altered_approved_campaign_is_refused(active):
     node = active.node()
     other = active.make_campaign(epsilon=0.5)
     path = node.home / "approved" / f"{active.campaign.sha256}.campaign.jws"
-    path.write_text(other.sign(active.coordinator().key))
+    path.write_text(other.sign(active.coordinator().key), encoding="utf-8")
     with pytest.raises(Exception, match="another campaign"):
         open_gate(active)
 
@@ -367,7 +367,7 @@ def test_a_rewritten_history_closes_the_gate(active):
     open_gate(active, 0, "cedar")
     size = active.client("cedar").head().size
     forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
-    (node.home / "log.head").write_text(forked)
+    (node.home / "log.head").write_text(forked, encoding="utf-8")
     with pytest.raises(RegistryUnavailable, match=r"history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
 

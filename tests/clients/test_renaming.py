@@ -237,7 +237,7 @@ def people_csv(tmp_path):
 
 
 def rows(path):
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -259,12 +259,14 @@ def test_an_interrupted_naming_goes_on_where_it_stopped(house, tmp_path, monkeyp
     monkeypatch.setattr("clients.book_cli.BATCH", 16)
     command = ("name", "--home", house.node().home, "--people", people_csv(tmp_path), "--column", "id", "--out")
     run(*command, tmp_path / "whole.csv")
-    text = (tmp_path / "whole.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "part.csv.partial").write_text("".join(text[:41]) + text[41][:20])  # 40 rows and a torn one
+    text = (tmp_path / "whole.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "part.csv.partial").write_text(
+        "".join(text[:41]) + text[41][:20], encoding="utf-8"
+    )  # 40 rows and a torn one
     said = run(*command, tmp_path / "part.csv", "--json")
     assert json.loads(said.stdout)["resumed_at"] == 32
-    assert (tmp_path / "part.csv").read_text() == "".join(text)
-    (tmp_path / "other.csv.partial").write_text(text[0] + "".join(text[20:41]))
+    assert (tmp_path / "part.csv").read_text(encoding="utf-8") == "".join(text)
+    (tmp_path / "other.csv.partial").write_text(text[0] + "".join(text[20:41]), encoding="utf-8")
     assert "other people" in run(*command, tmp_path / "other.csv").stderr
 
 

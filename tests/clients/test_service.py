@@ -74,7 +74,7 @@ def test_a_rejected_or_lapsed_campaign_vouches_for_nothing(house, bundle, monkey
         patched.setattr("clients.service.now", lambda: later)
         assert signed_bundles(node) == {}
     assert set(signed_bundles(node)) == {bundle_sha256(bundle)}
-    (node.home / "approved" / f"{campaign.sha256}.rejected.json").write_text("{}")
+    (node.home / "approved" / f"{campaign.sha256}.rejected.json").write_text("{}", encoding="utf-8")
     assert signed_bundles(node) == {}
     with pytest.raises(NodeError, match="takes no part"):
         node.campaign(campaign.sha256)
@@ -82,8 +82,8 @@ def test_a_rejected_or_lapsed_campaign_vouches_for_nothing(house, bundle, monkey
 
 def test_an_approval_that_was_tampered_with_vouches_for_nothing(approved, bundle):
     (path,) = (approved.home / "approved").glob("*.approval.jws")
-    token = path.read_text()
-    path.write_text(token[:-8] + ("A" if token[-8] != "A" else "B") + token[-7:])
+    token = path.read_text(encoding="utf-8")
+    path.write_text(token[:-8] + ("A" if token[-8] != "A" else "B") + token[-7:], encoding="utf-8")
     assert signed_bundles(approved) == {}
     with pytest.raises(BundleRefused):
         check_bundle(approved, bundle, bundle_sha256(bundle))
@@ -98,5 +98,5 @@ def test_whether_a_service_runs_is_what_it_said_lately(tmp_path):
     assert not running(tmp_path)
     (tmp_path / "run").mkdir()
     for said, expected in (({"at": time.time()}, True), ({"at": time.time() - 60}, False), ({}, False), ([], False)):
-        (tmp_path / "run" / "status.json").write_text(json.dumps(said))
+        (tmp_path / "run" / "status.json").write_text(json.dumps(said), encoding="utf-8")
         assert running(tmp_path) is expected

@@ -74,7 +74,7 @@ def lender_table(count: int = PEOPLE) -> pd.DataFrame:
 
 def described(home: Path, first: str, columns: str = COLUMNS) -> MappedSource:
     home.mkdir(exist_ok=True)
-    (home / "data.toml").write_text(f'person = "customer"\n{first}\n{columns}')
+    (home / "data.toml").write_text(f'person = "customer"\n{first}\n{columns}', encoding="utf-8")
     source = open_source(home)
     assert isinstance(source, MappedSource)
     return source
@@ -318,7 +318,8 @@ def moved(home: Path, more: str = "") -> None:
     book.to_csv(home / "loans.csv", index=False)
     (home / "book.parquet").unlink()
     (home / "data.toml").write_text(
-        f'kind = "csv"\npath = "loans.csv"\nperson = "customer"\n{more}\n[columns]\nlate = "n_late"\n'
+        f'kind = "csv"\npath = "loans.csv"\nperson = "customer"\n{more}\n[columns]\nlate = "n_late"\n',
+        encoding="utf-8",
     )
 
 
@@ -415,7 +416,7 @@ def test_a_url_is_kept_out_of_the_description_and_out_of_every_message(tmp_path,
         described(tmp_path, f'kind = "sql"\nurl = "postgresql://me:{SECRET}@db/loans"\ntable = "loans"')
     assert SECRET not in str(refused.value)
     described_by_file = 'kind = "sql"\nurl_file = "url"\ntable = "loans"'
-    (tmp_path / "url").write_text(f"postgresql://me:{SECRET}@127.0.0.1:9/loans")
+    (tmp_path / "url").write_text(f"postgresql://me:{SECRET}@127.0.0.1:9/loans", encoding="utf-8")
     with pytest.raises(SourceError, match="can be read by others"):
         described(tmp_path, described_by_file)
     (tmp_path / "url").chmod(0o600)
@@ -493,7 +494,8 @@ def run(home: Path, *options: str):
         'name = "test-loans"\ntarget = "bad"\n'
         '[[features]]\nname = "late"\nkind = "integer"\ncategory = "repayment"\nlow = 0\nhigh = 30\n'
         '[[features]]\nname = "income"\nkind = "number"\ncategory = "income"\nsensitivity = "sensitive"\n'
-        '[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\nvalues = ["a", "b", "c"]\n'
+        '[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\nvalues = ["a", "b", "c"]\n',
+        encoding="utf-8",
     )
     return CliRunner().invoke(
         tahini.main, ["node", "check-data", "--home", str(home), "--features", str(registry), *options]

@@ -215,27 +215,31 @@ def test_only_the_methods_of_the_specification_are_answered(url):
     assert httpx.post(f"{url}/{origin_hash(ORIGIN)}/checkpoint").status_code == 405
 
 
-def test_a_request_states_a_length_and_not_too_large_a_one(url):
+def test_a_request_is_read_up_to_its_limit_whether_it_states_its_length_or_not(url):
     host, _, path = url.removeprefix("http://").partition("/")
     body = TRUNK.request(0, 5).text.encode()
-    for headers in (
-        {"Transfer-Encoding": "chunked"},
-        {},
-        {"Content-Length": str(MAX_REQUEST_BYTES + 1)},
-        {"Content-Length": "9" * 30},
-    ):
+
+    def answered(headers, *chunks):
         connection = http.client.HTTPConnection(host, timeout=10)
         connection.putrequest("POST", f"/{path}/add-checkpoint")
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
-        if "Transfer-Encoding" in headers:
-            connection.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
-        assert connection.getresponse().status == (413 if headers.get("Content-Length") != "9" * 30 else 400), headers
+        for chunk in chunks:
+            connection.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        status = connection.getresponse().status
         connection.close()
+        return status
+
+    chunked = {"Transfer-Encoding": "chunked"}
+    assert answered({"Content-Length": str(MAX_REQUEST_BYTES + 1)}) == 413
+    assert answered({"Content-Length": "9" * 30}) == 400
+    assert answered(chunked, body, b"x" * MAX_REQUEST_BYTES, b"") == 413
+    assert answered({}) == 400, "nothing is no request"
     assert seen(url).status_code == 404, "none of them was cosigned"
     padded = body + b"x" * (MAX_REQUEST_BYTES - len(body))
     assert ask(url, padded).status_code == 403, "a request of the largest size is read"
+    assert answered(chunked, body[:10], body[10:], b"") == 200
 
 
 # --- what it remembers

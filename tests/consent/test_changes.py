@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.effort import effort
 
-from consent.changes import REVOKING, Answer, Present, change, latest_expiry
+from consent.changes import REVOKING, Answer, Present, change, heard_at, latest_expiry
 from consent.errors import Conflict
 from consent.states import TRANSITIONS, Event, IllegalTransition, State, state_after, step
 
@@ -116,13 +116,14 @@ def played(history):
 @given(steps)
 def test_the_present_is_the_fold_over_the_events(history):
     events: list[Event] = []
-    for before, _, answer, added, after in played(history):
+    for before, moment, answer, added, after in played(history):
         if added is None:
             assert after == before
             continue
+        assert after.event_time == max(heard_at(answer.event_time, moment), before.event_time or after.event_time)
         events += [event for event, _ in added]
         assert state_after(events) is after.state
-        assert added[-1] == (answer.event, answer.event_time)
+        assert added[-1] == (answer.event, after.event_time)
         assert {event for event, _ in added[:-1]} <= {Event.EXPIRE, Event.SUPERSEDE, Event.WITHDRAW}
 
 
@@ -168,6 +169,34 @@ def test_a_no_at_the_same_instant_as_a_yes_counts(history, no):
     given_now, _ = change(now, Answer(Event.GIVE, 9, moment), moment)
     after, _ = change(given_now, Answer(no, 9, moment), moment)
     assert after.at(moment) is step(State.GIVEN, no)
+
+
+@settings(max_examples=effort(300))
+@given(steps, st.sampled_from(NO), st.integers(-240, 300), st.integers(0, 240))
+def test_a_no_wins_whatever_the_clocks_of_yes_and_no_say(history, no, ahead, behind):
+    """The yes of a clock that is up to four minutes ahead or behind; the no of one that is up to four behind."""
+    *_, last = [(Present(), START, None, None, Present()), *played(history)]
+    now, moment = last[4], last[1] + timedelta(seconds=600)
+    assume((now.at(moment), Event.GIVE) in TRANSITIONS)
+    given_now, _ = change(now, Answer(Event.GIVE, 9, moment + timedelta(seconds=ahead)), moment)
+    later = moment + timedelta(seconds=1)
+    after, events = change(given_now, Answer(no, 9, later - timedelta(seconds=behind)), later)
+    assert after.at(later) is step(State.GIVEN, no)
+    assert all(when <= later + timedelta(seconds=1) for _, when in events)
+
+
+def test_a_yes_that_was_recorded_ahead_of_the_clock_does_not_block_a_no():
+    """Recorded before times were capped."""
+    ahead = Present(State.GIVEN, 1, 1, START + timedelta(minutes=4))
+    after, _ = change(ahead, Answer(Event.WITHDRAW, 1, START), START)
+    assert after.state is State.WITHDRAWN
+    assert after.event_time <= START + timedelta(seconds=1)
+
+
+def test_a_no_from_long_before_a_yes_changes_nothing():
+    given_now = Present(State.GIVEN, 1, 1, START)
+    with pytest.raises(Conflict, match="decided since"):
+        change(given_now, Answer(Event.WITHDRAW, 1, START - timedelta(minutes=6)), START + timedelta(minutes=1))
 
 
 @settings(max_examples=effort(300))

@@ -197,7 +197,7 @@ def test_a_lenders_own_login_is_the_pseudonym(plain):
 def test_settings_that_trust_too_much_stop_the_registry(plain, monkeypatch, change, says):
     monkeypatch.setenv(ENVIRONMENT, "production")
     issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": public_jwks(plain.general_key), "algorithms": ["Ed25519"]}
-    (plain.home / "issuers.json").write_text(json.dumps({"issuers": [issuer | change]}))
+    (plain.home / "issuers.json").write_text(json.dumps({"issuers": [issuer | change]}), encoding="utf-8")
     with pytest.raises(IdentityMisconfigured, match=says):
         load_issuers(plain.home, plain.registry.consortium)
 
@@ -205,7 +205,7 @@ def test_settings_that_trust_too_much_stop_the_registry(plain, monkeypatch, chan
 def test_plain_http_is_for_this_machine_in_development_only(plain, monkeypatch):
     def load(url: str) -> None:
         issuer = {"issuer": url, "audience": PORTAL, "jwks_uri": f"{url}/jwks.json", "algorithms": ["Ed25519"]}
-        (plain.home / "issuers.json").write_text(json.dumps({"issuers": [issuer]}))
+        (plain.home / "issuers.json").write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
         load_issuers(plain.home, plain.registry.consortium)
 
     monkeypatch.setenv(ENVIRONMENT, "development")
@@ -236,7 +236,7 @@ def test_the_development_issuer_serves_a_whole_login(plain, monkeypatch):
     assert [key.kid for key in usable_keys(jwks)] == [plain.aspens_key.public.thumbprint]
     entry = {"issuer": discovered["issuer"], "audience": PORTAL, "jwks": jwks, "algorithms": ["Ed25519"]}
     plain.start()
-    (plain.home / "issuers.json").write_text(json.dumps({"issuers": [entry]}))
+    (plain.home / "issuers.json").write_text(json.dumps({"issuers": [entry]}), encoding="utf-8")
     plain.http = TestClient(create_app(plain.registry))
     asked = {"subject": "ada", "nonce": plain.nonce(), "client_id": PORTAL}
     answer = issuer.post("/authorize", json=asked)
@@ -418,7 +418,7 @@ def test_by_default_a_lender_in_a_hurry_is_not_held_up(plain):
 
 
 def test_a_limits_file_that_does_not_fit_stops_the_registry(plain):
-    (plain.home / "limits.json").write_text('{"party": {"reading": {"per_second": -1, "burst": 1}}}')
+    (plain.home / "limits.json").write_text('{"party": {"reading": {"per_second": -1, "burst": 1}}}', encoding="utf-8")
     with pytest.raises(IdentityMisconfigured, match="limits"):
         plain.start()
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
-from support.market import open_market
+from support.market import open_market, pseudonym
 
 from consent.commands.import_decisions import ImportedRecord, record_leaf
 from consent.storage.tables import ConsentEventRow, ImportRow, RevocationRow, SubjectRow
@@ -109,6 +109,51 @@ def test_one_bad_record_and_none_is_recorded(market, change, status):
         assert session.scalars(select(ImportRow)).all() == []
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"number": 99}, "this number is not on the lender's roll, or was forgotten"),
+        ({"number": 0}, "the borrower has decided already; only they can decide anew"),
+        ({"action": "withdraw"}, "a consent that is none cannot be changed by 'withdraw'"),
+        ({"event_time": "2150-01-01T00:00:00Z"}, "event_time is in the future"),
+    ],
+)
+def test_a_refusal_names_the_record(market, change, says):
+    answer = hand_in(market, record(market, 0), record(market, 1), record(market, 2) | change).json()
+    assert answer["detail"] == f"records[2]: {says}"
+    assert [fault["pointer"] for fault in answer["errors"]] == ["#/records/2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"action": "agree"}, "action must be one of 'give', 'refuse', 'withdraw' or 'suspend'"),
+        ({"evidence_sha256": "ABC"}, "evidence_sha256 must be a SHA-256: 64 lower-case hexadecimal digits"),
+        ({"event_time": "2026-11-20 10:00"}, "event_time must be a time with its zone, as 2026-01-31T12:00:00Z"),
+        ({"note": "x"}, "note is not known"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_named_with_its_field(market, change, says):
+    answer = hand_in(market, record(market, 0), record(market, 1) | change).json()
+    assert (answer["status"], answer["detail"]) == (422, f"body.records[1].{says}")
+    assert [fault["pointer"] for fault in answer["errors"]] == [f"#/records/1/{next(iter(change))}"]
+
+
+def test_every_batch_names_the_place_that_it_refuses(market):
+    person, fresh = market.people["aspen"][3], pseudonym()
+    enrolled = {"pseudonym": person.pseudonym, "ledger_pseudonym": pseudonym()}
+    new = {"pseudonym": fresh, "ledger_pseudonym": pseudonym()}
+    for batch, place in (([new, enrolled], "#/subjects/1"), ([new, new], "#/subjects/1")):
+        answer = market.call("aspen", "POST", "/v1/subjects", {"subjects": batch})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (409, place)
+    lost = [{"type": "use.read", "to": ["auditor"]}, {"type": "use.read", "subject": fresh}]
+    answer = market.call("aspen", "POST", "/v1/log/entries", {"entries": lost})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (404, "#/entries/1/subject")
+    one, other = market.people["aspen"][1:3]
+    answer = market.decide(market.decision(one, {"ordinary": "give"}), market.decision(other, {"ordinary": "resume"}))
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (409, "#/tokens/1")
+
+
 @pytest.mark.parametrize("fields", [{"notice_sha256": "0" * 64}, {"notice_language": "fr"}, {"notice_version": 9}])
 def test_another_text_than_was_published_is_refused(market, fields):
     assert hand_in(market, record(market, 0), **fields).status_code in {404, 409}
@@ -167,6 +212,28 @@ def test_a_record_dated_ahead_cannot_stand_in_the_way_of_a_withdrawal(market):
     if market.rule(person) == "given":
         assert market.decide(market.decision(person, {"ordinary": "withdraw"})).status_code == 201
     assert market.rule(person) in {"withdrawn", "never-asked"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(seconds=2)])
+def test_a_yes_from_a_clock_that_is_ahead_does_not_block_a_no(market, ahead):
+    """From another device with the right clock, on paper through the lender, or from one whose clock is behind."""
+    for person, withdraw in (
+        (0, lambda who, token: market.decide(token)),
+        (1, lambda who, token: hand_in(market, record(market, 1, "withdraw", event_time=market.clock().isoformat()))),
+        (2, lambda who, token: market.call(who.pseudonym, "POST", "/v1/me/withdrawals")),
+    ):
+        who = market.people["aspen"][person]
+        given = market.decide(market.decision(who, {"ordinary": "give"}, event_time=market.clock() + ahead))
+        assert given.status_code == 201, given.text
+        assert market.rule(who) == "given"
+        said = market.decision(who, {"ordinary": "withdraw"}, event_time=market.clock() - timedelta(minutes=4))
+        assert withdraw(who, said).status_code == 201
+        assert market.rule(who) == "withdrawn"
+        market.clock.move(seconds=1)
+        assert market.says(who, "give").status_code == 201, "and a yes of later counts"
+    with market.registry.database.read() as session:
+        latest = market.clock().replace(microsecond=999_999)
+        assert all(row.event_time <= latest for row in session.scalars(select(ConsentEventRow)))
 
 
 def test_the_forgotten_are_not_on_the_roll_any_more(market):

@@ -188,7 +188,7 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
 def test_a_backup_holds_no_key_in_clear(house, tmp_path):
     backup = tmp_path / "keys.json"
     write_backup(house.registry, backup)
-    text = backup.read_text()
+    text = backup.read_text(encoding="utf-8")
     assert backup.stat().st_mode & 0o777 == 0o600
     with house.registry.database.read() as session:
         subjects = find_subjects(house.registry, session, [p.pseudonym for p in house.consenting()])
@@ -273,12 +273,12 @@ def test_restoring_beside_a_living_registry_harms_nobody(house, tmp_path, monkey
 def test_a_blind_backup_never_replaces_a_good_one(house, tmp_path, monkeypatch):
     backup = tmp_path / "keys.json"
     write_backup(house.registry, backup)
-    good = backup.read_text()
+    good = backup.read_text(encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setattr(FileKeyStore, "unwrap", lambda *_: (_ for _ in ()).throw(SealError("gone")))
         with pytest.raises(Conflict, match="do not open"):
             write_backup(house.registry, backup)
-    assert backup.read_text() == good
+    assert backup.read_text(encoding="utf-8") == good
 
 
 def test_forgettings_at_the_same_moment_leave_a_backup_that_restores(house, tmp_path):
@@ -290,7 +290,7 @@ def test_forgettings_at_the_same_moment_leave_a_backup_that_restores(house, tmp_
         thread.start()
     for thread in threads:
         thread.join()
-    held = KeyBackup.model_validate_json(backup.read_text())
+    held = KeyBackup.model_validate_json(backup.read_text(encoding="utf-8"))
     assert {g.root_version for g in held.groups} == {house.registry.keys.store.newest()}
     assert not {p.pseudonym for p in gone} & {key.pseudonym for key in held.keys}
 
@@ -358,7 +358,7 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
                 group.root_version, group.wrapped = moved.version, moved.ciphertext
         registry.close()
         shutil.rmtree(home / ROOT_KEYS)
-        (home / KEYSTORE_FILE).write_text(json.dumps({"kind": "vault", "url": url, "key": "roots"}))
+        (home / KEYSTORE_FILE).write_text(json.dumps({"kind": "vault", "url": url, "key": "roots"}), encoding="utf-8")
         moved_registry = open_registry(home)
         with moved_registry.database.read() as session:
             assert find_subjects(moved_registry, session, [person.pseudonym])
@@ -379,5 +379,5 @@ def test_vaults_token_may_come_as_a_file(tmp_path, monkeypatch):
     monkeypatch.setenv("VAULT_TOKEN_FILE", str(tmp_path / "token"))
     with pytest.raises(KeyStoreUnavailable, match="VAULT_TOKEN_FILE"):
         VaultKeyStore.from_environment("http://127.0.0.1:1", "transit", "roots")
-    (tmp_path / "token").write_text("a token\n")
+    (tmp_path / "token").write_text("a token\n", encoding="utf-8")
     assert VaultKeyStore.from_environment("http://127.0.0.1:1", "transit", "roots").token == "a token"

@@ -115,7 +115,7 @@ def book(tmp_path_factory):
     with serve(create_log_app(registry), free_port()) as url:
         made = Book(home, url, registry)
         lines = home / "entries.jsonl"
-        lines.write_text("".join(json.dumps(entry) + "\n\n" for entry in ENTRIES))
+        lines.write_text("".join(json.dumps(entry) + "\n\n" for entry in ENTRIES), encoding="utf-8")
         assert told("log", "append", "--entries", lines, *made.as_party()) == {"first": 1, "count": 4}
         registry.catch_up()
         yield made
@@ -140,7 +140,7 @@ def test_init_founds_a_log_and_says_how_to_go_on(tmp_path):
     assert made["parties"] == ["registry", "coordinator", "auditor"]
     policy = Policy.parse(made["policy"])
     assert policy.logs[0].verifier.name == ORIGIN
-    assert (tmp_path / "other" / "log.policy").read_text() == made["policy"]
+    assert (tmp_path / "other" / "log.policy").read_text(encoding="utf-8") == made["policy"]
     for name in ("aspen/aspen.key", "auditor/auditor.recipient.key", "registry/registry.key", "registry/log.key"):
         assert (tmp_path / "log" / name).stat().st_mode & 0o077 == 0
 
@@ -157,12 +157,14 @@ def test_init_refuses_what_it_cannot_found(tmp_path):
 def test_append_in_the_registry_s_own_home(tmp_path):
     home = new_log(tmp_path)
     body = tmp_path / "reason.json"
-    body.write_text('{"why": "audit"}')
+    body.write_text('{"why": "audit"}', encoding="utf-8")
     common = ("log", "append", "--home", home, "--type", "use.read", "--to", "auditor")
     assert done(*common, "--body", body, "--count", "rows=120").strip() == "entry 0"
     assert told(*common, "--body", "-", "--hash", f"dataset={'a' * 64}", given=b"\xff\x00") == {"first": 1, "count": 1}
     lines = tmp_path / "entries.jsonl"
-    lines.write_text("".join(json.dumps({"type": "use.read", "to": ["auditor"]}) + "\n" for _ in range(300)))
+    lines.write_text(
+        "".join(json.dumps({"type": "use.read", "to": ["auditor"]}) + "\n" for _ in range(300)), encoding="utf-8"
+    )
     assert done("log", "append", "--home", home, "--entries", lines).strip() == "entry 2 to 301"
     assert told("log", "fsck", "--home", home)["entries"] == 302
 
@@ -232,12 +234,12 @@ def test_append_refuses_a_file_that_does_not_hold_entries(book, tmp_path):
     ):
         lines.write_bytes(content)
         assert refused("log", "append", "--entries", lines, *book.as_party())
-    lines.write_text(json.dumps({"type": "use.read", "to": ["auditor"], "body": "no base64!"}))
+    lines.write_text(json.dumps({"type": "use.read", "to": ["auditor"], "body": "no base64!"}), encoding="utf-8")
     assert "base64url" in refused("log", "append", "--entries", lines, *book.as_party())
 
 
 def test_append_refuses_a_file_without_entries(book, tmp_path):
-    (tmp_path / "empty.jsonl").write_text("\n\n")
+    (tmp_path / "empty.jsonl").write_text("\n\n", encoding="utf-8")
     assert refused("log", "append", "--entries", tmp_path / "empty.jsonl", *book.as_party())
 
 
@@ -293,7 +295,7 @@ def test_readers_refuse_a_log_that_is_not_the_one_they_pinned(book, tmp_path):
         f"log {Verifier(ORIGIN, SigningKey.generate().public).vkey}\nquorum none\n": "cannot be believed",
         f"log {Verifier('elsewhere', book.registry.log.key.public).vkey}\nquorum none\n": "cannot be believed",
     }.items():
-        policy.write_text(text)
+        policy.write_text(text, encoding="utf-8")
         for command in (("tail",), ("show", "0"), ("prove", "0")):
             assert reason in refused("log", *command, *read)
     policy.write_bytes(b"\xff\xfe")
@@ -354,13 +356,13 @@ def test_a_proof_that_is_kept_verifies_offline(book, tmp_path):
 
 def test_a_proof_that_was_tampered_with_is_refused(book, tmp_path):
     named = told("log", "prove", "2", *book.reading, "--out", tmp_path)
-    leaf, proof = Path(named["leaf"]).read_bytes(), Path(named["proof"]).read_text()
+    leaf, proof = Path(named["leaf"]).read_bytes(), Path(named["proof"]).read_text(encoding="utf-8")
     altered_leaf, altered_proof = tmp_path / "leaf", tmp_path / "proof"
     offline = ("log", "verify", "--proof", altered_proof, "--leaf", altered_leaf, "--policy", book.home / "log.policy")
 
     def verify(new_leaf: bytes, new_proof: str) -> str:
         altered_leaf.write_bytes(new_leaf)
-        altered_proof.write_text(new_proof)
+        altered_proof.write_text(new_proof, encoding="utf-8")
         return refused(*offline)
 
     assert verify(leaf + b" ", proof)
@@ -380,7 +382,7 @@ def test_a_proof_that_was_tampered_with_is_refused(book, tmp_path):
 
 def test_the_auditor_verifies_the_whole_log(book, tmp_path):
     since = tmp_path / "first.checkpoint"
-    since.write_text(httpx.get(f"{book.url}/checkpoint").text)
+    since.write_text(httpx.get(f"{book.url}/checkpoint").text, encoding="utf-8")
     whole = ("log", "verify", "--url", book.url, "--auditor", book.home / "auditor", *book.pinned, "--since", since)
     text = done(*whole)
     assert "  ok  " in text
@@ -389,13 +391,15 @@ def test_the_auditor_verifies_the_whole_log(book, tmp_path):
     assert found["verified"] is True
     assert found["by_type"]["use.read"] >= 1
     assert sum(found["by_type"].values()) == found["entries"]
-    head = Checkpoint.parse(since.read_text().partition("\n\n")[0] + "\n")
-    since.write_text(sign_checkpoint(Checkpoint(ORIGIN, head.size, b"\0" * 32), book.registry.log.key))
+    head = Checkpoint.parse(since.read_text(encoding="utf-8").partition("\n\n")[0] + "\n")
+    since.write_text(
+        sign_checkpoint(Checkpoint(ORIGIN, head.size, b"\0" * 32), book.registry.log.key), encoding="utf-8"
+    )
     assert "history was rewritten" in refused(*whole, "--json")
     result = tahini(*whole)
     assert result.exit_code == 1
     assert result.stdout.count("  ok  ") == result.stdout.count("\n"), "it says how far it came"
-    since.write_text("no checkpoint")
+    since.write_text("no checkpoint", encoding="utf-8")
     assert refused(*whole)
     assert "cannot read the checkpoint" in refused(*whole[:-1], tmp_path / "missing")
     assert "--since" in refused("log", "verify", "--url", book.url)
@@ -488,7 +492,7 @@ def test_export_counts_what_the_log_holds(book, tmp_path):
     period = ("--from", today - timedelta(days=1), "--to", today + timedelta(days=1))
     record = told("log", "export", "--home", book.registry_home, *period, "--out", tmp_path / "new" / "folder")
     kept = tmp_path / "new" / "folder" / "processing-record.json"
-    assert json.loads(kept.read_text())["entries"] == record["entries"]
+    assert json.loads(kept.read_text(encoding="utf-8"))["entries"] == record["entries"]
     leaves = [json.loads(line) for line in done("log", "tail", "-n", "1000", "--json", *book.reading).splitlines()]
     types = [leaf["type"] for leaf in leaves]
     assert record["entries"]["in_period"] == len(leaves) == record["log"]["entries"]
@@ -510,7 +514,7 @@ def test_export_counts_what_the_log_holds(book, tmp_path):
 def test_the_exported_page_needs_nothing_from_outside(book, tmp_path):
     today = now().date()
     done("log", "export", "--home", book.registry_home, "--from", today, "--to", today, "--out", tmp_path)
-    page = (tmp_path / "processing-record.html").read_text()
+    page = (tmp_path / "processing-record.html").read_text(encoding="utf-8")
     assert not re.search(r"(?i)\b(src|href|action|srcset|data)\s*=|<script|<link|<iframe|@import|url\(", page)
     assert ORIGIN in page
     assert "use.read by aspen" in page
@@ -521,7 +525,7 @@ def test_export_refuses_days_that_are_none(book, tmp_path):
     assert "'2026-13-01' is not a day" in refused(*export, "--from", "2026-13-01", "--to", "2026-12-31")
     assert "not a day" in refused(*export, "--from", "2026-01-01", "--to", "tomorrow")
     assert "before it starts" in refused(*export, "--from", "2026-12-31", "--to", "2026-01-01")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     below = tmp_path / "file" / "below"
     assert refused(*export[:-1], below, "--from", "2026-01-01", "--to", "2026-12-31")
 
@@ -646,7 +650,7 @@ def test_backups_that_are_none_or_somebody_else_s_are_refused(tmp_path):
     home = new_log(tmp_path)
     saved = tmp_path / "keys.json"
     for content in ("", "{}", "[1]", "no json"):
-        saved.write_text(content)
+        saved.write_text(content, encoding="utf-8")
         assert "not a backup" in refused("keys", "restore", "--home", home, saved)
     done("log", "init", "--home", tmp_path / "other", "--origin", "other.example/log", "--no-quorum")
     done("keys", "backup", "--home", tmp_path / "other" / REGISTRY_HOME, tmp_path / "theirs.json")

@@ -149,9 +149,15 @@ class Consortium(RuleBasedStateMachine):
         if once is not None:
             self.answers[same] = (body, answer.json(), self.clock() + timedelta(hours=24))
 
-    @rule(at=who, kind=kinds, action=actions, version=st.integers(0, 2), late=st.sampled_from((0, 0, 0, 1, 40)))
+    @rule(
+        at=who,
+        kind=kinds,
+        action=actions,
+        version=st.integers(0, 2),
+        late=st.sampled_from((0, 0, 0, 1, 40, 400, -1, -240)),
+    )
     def hand_in(self, at, kind, action, version, late) -> None:
-        """A decision that was signed a while ago, handed in now by whoever has it."""
+        """A decision that was signed a while ago, or by a clock that is ahead, handed in now by whoever has it."""
         self.clock.move(seconds=1)
         person, notice = self.mine[at % len(self.mine)], self.published[version % len(self.published)]
         said_at = self.clock() - timedelta(seconds=late)

@@ -337,12 +337,12 @@ def test_a_lender_answered_under_a_key_of_its_own_is_not_named(site, monkeypatch
 def test_a_list_of_keys_that_changed_is_refused(site, tmp_path):
     pin = tmp_path / "keys.jws"
     site.client(pin=pin).names(PEOPLE)
-    kept = pin.read_text()
+    kept = pin.read_text(encoding="utf-8")
     replace_file(site.home.home / "seeds" / "v1.seed", os.urandom(32))
     site.namer._listed = None
     with pytest.raises(PseudonymError, match=r"another .* key of version 1 than before"):
         site.client(pin=pin).names(PEOPLE)
-    assert pin.read_text() == kept
+    assert pin.read_text(encoding="utf-8") == kept
 
 
 def test_a_list_by_somebody_else_is_refused(site, tmp_path):
@@ -361,7 +361,7 @@ def test_a_list_other_than_the_logged_one_is_refused(house):
         first = naming.keys()
     home = NamingHome.open(house.founded.naming_home)
     (node.home / "naming-keys.jws").unlink()
-    logged = json.loads((home.home / "keys.logged.json").read_text())
+    logged = json.loads((home.home / "keys.logged.json").read_text(encoding="utf-8"))
     home.seeds.rotate()
     replace_file(home.home / "keys.logged.json", json.dumps({home.key_list().sha256: logged[first.sha256]}).encode())
     with pytest.raises(PseudonymError, match="logged another list"), node.naming(workers=1) as naming:

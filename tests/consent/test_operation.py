@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ from fastapi import FastAPI, Request
 from prometheus_client import generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from support.faults import another
 from support.house import House, serve
 
@@ -28,6 +30,7 @@ from consent.journal import Journal, JsonLines, harmless, keep_journal, note_cal
 from consent.log_api import create_log_app
 from consent.readiness import NotReady, check_ready
 from consent.storage import Database
+from consent.storage.database import newest_revision
 from consent.storage.lease import Lease
 from consent.turns import Standing
 from crypto.keys import SigningKey
@@ -277,6 +280,20 @@ def reason(registry) -> str:
         check_ready(registry)
     assert (refused.value.status, refused.value.code) == (503, "not-ready")
     return str(refused.value)
+
+
+def test_asking_whether_it_is_ready_leaves_nothing_behind(house):
+    """Probes ask every few seconds, for ever."""
+    check_ready(house.registry)
+    gc.collect()
+    before = sum(isinstance(found, Session) for found in gc.get_objects())
+    read_once = newest_revision.cache_info()
+    for _ in range(50):
+        check_ready(house.registry)
+    gc.collect()
+    assert sum(isinstance(found, Session) for found in gc.get_objects()) < before + 10, "those of the threads at work"
+    assert newest_revision.cache_info().hits == read_once.hits + 50
+    assert newest_revision.cache_info().misses == read_once.misses
 
 
 def test_readiness_names_the_category_of_what_is_missing(house):

@@ -166,7 +166,7 @@ def test_the_outbox_runs_with_the_registry(house, inbox):
 )
 def test_an_inbox_that_is_not_safe_to_call_is_refused_at_the_start(house, url):
     home = house.founded.registry_home
-    (home / INBOXES_FILE).write_text('{"inboxes": {"aspen": "%s"}}' % url)  # noqa: UP031
+    (home / INBOXES_FILE).write_text('{"inboxes": {"aspen": "%s"}}' % url, encoding="utf-8")  # noqa: UP031
     with pytest.raises(KeyFileError, match="https URL for each lender"):
         load_inboxes(home)
     assert house.founded.consortium.one(Role.REGISTRY)

@@ -194,7 +194,7 @@ def test_other_algorithms_work_with_keys_of_their_own_type(site, algorithm):
     jwks = {"keys": [{**key.as_dict(private=False), "kid": "k1"}]}
     issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": jwks, "algorithms": [algorithm, "Ed25519"]}
     _, claims, _ = parts(site.id_token("ada"))
-    (site.home / "issuers.json").write_text(json.dumps({"issuers": [issuer]}))
+    (site.home / "issuers.json").write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
     site.http = TestClient(create_app(site.registry), raise_server_exceptions=False)
     good = jws.serialize_compact({"alg": algorithm, "kid": "k1"}, canonical_json(claims), key, algorithms=[algorithm])
     head, body, signature = good.split(".")

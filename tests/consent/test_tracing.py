@@ -30,7 +30,9 @@ def test_without_a_collector_nothing_is_imported_and_nothing_travels():
         "with t.span('a', t.of_campaign('4f1c' * 16)): print(repr(t.traceparent()), 'opentelemetry' in sys.modules)"
     )
     environment = {"PATH": "", "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True, encoding="utf-8"
+    )
     assert done.stdout == "'' False\n"
 
 

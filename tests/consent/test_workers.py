@@ -291,7 +291,7 @@ def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_site):
         served.ready()
         with Load(site, served.url) as load:
             served.until(lambda: len(load.acknowledged) > 60, "the load had begun")
-            assert served.end() == 0, served.written.read_text()
+            assert served.end() == 0, served.written.read_text(encoding="utf-8")
             answered = len(load.acknowledged)
         assert len(load.acknowledged) == answered, "nobody answers any more"
     assert site.state().holder == "", "whoever writes next need not wait"
@@ -341,7 +341,7 @@ def test_a_worker_that_hangs_at_its_turn_is_killed_and_another_signs(site):
 def test_several_workers_are_refused_on_sqlite(tmp_path):
     site = Site.founded(tmp_path / "site", None)
     command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(site.registry), "--workers", "2"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, encoding="utf-8")
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("tahini: ")]
     assert "PostgreSQL" in line
@@ -355,12 +355,17 @@ def test_a_port_that_is_taken_is_one_sentence(any_site):
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(site.registry), "--port"]
         done = subprocess.run(
-            [*command, port, "--workers", str(workers)], check=False, capture_output=True, text=True, timeout=60
+            [*command, port, "--workers", str(workers)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            encoding="utf-8",
         )
         assert done.returncode == 1
         assert f"tahini: cannot listen at 127.0.0.1:{port}" in done.stderr
         metrics = [*command, str(free_port()), "--metrics-port", port]
-        done = subprocess.run(metrics, check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(metrics, check=False, capture_output=True, text=True, timeout=60, encoding="utf-8")
         assert done.returncode == 1
         assert "tahini: cannot serve metrics at" in done.stderr
 

@@ -29,7 +29,7 @@ from crypto.pseudonyms import (
     version_of,
 )
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "voprf_ristretto255.json").read_text())
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "voprf_ristretto255.json").read_text(encoding="utf-8"))
 SEED, OTHER = b"\x01" * 32, b"\x02" * 32
 ASPEN = Scope("sesame", Kind.PAIRWISE, "aspen", 1)
 LEDGER = Scope("sesame", Kind.LEDGER, "", 1)

@@ -42,7 +42,7 @@ def script(name: str) -> ModuleType:
 
 def instructions() -> dict[str, list[tuple[str, str]]]:
     """The Dockerfile's stages, each with its instructions."""
-    text = re.sub(r"^\s*#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^\s*#.*\n", "", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     stages: dict[str, list[tuple[str, str]]] = {"": []}
     stage = ""
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
@@ -56,7 +56,7 @@ def instructions() -> dict[str, list[tuple[str, str]]]:
 
 
 STAGES = instructions()
-COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
@@ -77,17 +77,19 @@ def health_of(stage: str) -> list[str]:
 
 def resources(folder: Path) -> Iterator[dict[str, Any]]:
     """Everything that a kustomization takes in."""
-    for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+    for name in yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]:
         path = folder / name
         if path.is_dir():
             yield from resources(path)
         else:
-            yield from (found for found in yaml.safe_load_all(path.read_text()) if found)
+            yield from (found for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found)
 
 
 MANIFESTS = {overlay: list(resources(DOCKER / "kubernetes/overlays" / overlay)) for overlay in OVERLAYS}
 MAKERS = {
-    overlay: list(yaml.safe_load_all((DOCKER / "kubernetes/overlays" / overlay / "make-homes.yaml").read_text()))
+    overlay: list(
+        yaml.safe_load_all((DOCKER / "kubernetes/overlays" / overlay / "make-homes.yaml").read_text(encoding="utf-8"))
+    )
     for overlay in OVERLAYS
 }
 
@@ -132,7 +134,7 @@ def test_every_role_is_a_target_that_runs_as_nobody_in_particular_and_says_how_i
 
 
 def test_what_a_role_installs_stands_in_pyproject() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     wanted = script("requirements")
     for role in wanted.ROLES:
         chosen = wanted.requirements(role, declared)
@@ -159,9 +161,11 @@ def test_a_service_imports_nothing_that_its_image_does_not_carry(role: str) -> N
 
 
 def test_every_room_and_nothing_else_reaches_the_build() -> None:
-    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert allowed[1] == "*"
-    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"][
+        "find"
+    ]["include"]
     assert {f"!{room.rstrip('*')}" for room in found} <= set(allowed)
     for line in allowed:
         assert not re.match(r"!(tests|docs|docker$|\.|workspace|.*secrets|.*homes)", line)
@@ -266,7 +270,7 @@ def test_a_node_reaches_the_proxy_and_nobody_else() -> None:
 
 
 def test_the_proxy_speaks_tls_to_the_world_and_passes_the_fleet_port_through() -> None:
-    conf = (DOCKER / "proxy" / "nginx.conf").read_text()
+    conf = (DOCKER / "proxy" / "nginx.conf").read_text(encoding="utf-8")
     assert not re.search(r"listen (?!8443 ssl|9443|127\.0\.0\.1:)", conf)
     http, _, stream = conf.partition("stream {")
     assert "ssl" not in stream and "coordinator:9443" in stream
@@ -356,7 +360,8 @@ def test_images_are_named_by_the_overlays() -> None:
     for overlay in OVERLAYS:
         folder = DOCKER / "kubernetes/overlays" / overlay
         named = {
-            image["name"]: image for image in yaml.safe_load((folder / "kustomization.yaml").read_text())["images"]
+            image["name"]: image
+            for image in yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["images"]
         }
         ours = {container(name)["image"] for name in of_kind(overlay, "StatefulSet")} - {container("postgres")["image"]}
         assert set(named) == ours

@@ -42,5 +42,5 @@ def test_what_cannot_be_is_refused_in_one_sentence(authority, tmp_path):
     assert "holds a certificate authority already" in tahini("init", "--ca", authority, "--name", "other", code=1)
     nowhere = tahini("issue", "x", "--ca", tmp_path / "none", "--host", "a.example", code=1)
     assert "is no certificate authority" in nowhere
-    (tmp_path / "no.crt").write_text("no")
+    (tmp_path / "no.crt").write_text("no", encoding="utf-8")
     assert "is not a certificate" in tahini("show", tmp_path / "no.crt", code=1)

@@ -30,13 +30,13 @@ def test_nothing_is_wanted_until_somebody_says_so(tmp_path):
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"run"', "null"])
 def test_a_damaged_wish_is_no_wish(tmp_path, damage):
-    (tmp_path / WANTED_FILE).write_text(damage)
+    (tmp_path / WANTED_FILE).write_text(damage, encoding="utf-8")
     assert not wanted(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"stage": "elsewhere"}'])
 def test_a_damaged_state_is_said(tmp_path, damage):
-    (tmp_path / STATE_FILE).write_text(damage)
+    (tmp_path / STATE_FILE).write_text(damage, encoding="utf-8")
     with pytest.raises(CoordinatorError, match="damaged"):
         read_state(tmp_path)
 
@@ -45,7 +45,7 @@ def test_the_signed_card_is_the_last_word(tmp_path):
     """Whoever dies between releasing the model and saying so has released it."""
     write_state(tmp_path, Stage.RUNNING)
     assert read_state(tmp_path).stage is Stage.RUNNING
-    (tmp_path / CARD_FILE).write_text("signed")
+    (tmp_path / CARD_FILE).write_text("signed", encoding="utf-8")
     assert read_state(tmp_path).stage is Stage.RELEASED
 
 
@@ -54,6 +54,6 @@ def test_events_are_read_from_where_one_stopped_and_a_line_that_was_cut_off_is_n
     for number in range(5):
         tell(tmp_path, {"event": "release", "release": number})
     assert [event["release"] for event in events(tmp_path, 3)] == [3, 4]
-    with (tmp_path / EVENTS_FILE).open("a") as file:
+    with (tmp_path / EVENTS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"event": "release", "release": 5}))
     assert [event["release"] for event in events(tmp_path)] == [0, 1, 2, 3, 4]

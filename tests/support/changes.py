@@ -141,7 +141,7 @@ class Place:
             registry.close()
         fast = {kind: {"per_second": 10_000, "burst": 100_000} for kind in ("reading", "changing", "login")}
         limits = dict.fromkeys(("party", "borrower", "anonymous"), fast)
-        (home / REGISTRY_HOME / "limits.json").write_text(json.dumps(limits))
+        (home / REGISTRY_HOME / "limits.json").write_text(json.dumps(limits), encoding="utf-8")
         return cls(home, notice, people, load_signing_key(home / LENDER / f"{LENDER}.key"), len(people))
 
     @property

@@ -67,8 +67,11 @@ class Model:
         """The consent after an answer; raises Refused."""
         now = self.get(key)
         yes = action in {"give", "resume"}
-        if now.last is not None and (said_at < now.last or (yes and said_at == now.last)):
-            raise Refused
+        said_at = min(said_at, moment.replace(microsecond=999_999))
+        if now.last is not None:
+            if said_at <= now.last if yes else said_at < now.last - timedelta(minutes=5):
+                raise Refused
+            said_at = max(said_at, now.last)
         state = now.at(moment)
         renewed = action == "give" and state in {"given", "suspended"} and notice > now.notice
         after = "given" if renewed else ANSWERS[state].get(action)

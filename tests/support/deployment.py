@@ -118,13 +118,15 @@ class Consortium:
     def verified(self, campaign: str) -> ModelCard:
         """The model and its card, checked as somebody from outside would."""
         node, folder = Node.open(self.node("aspen")), self.folder(campaign)
-        card = ModelCard.verify((folder / "model-card.jws").read_text(), node.consortium.one(Role.COORDINATOR).key)
+        card = ModelCard.verify(
+            (folder / "model-card.jws").read_text(encoding="utf-8"), node.consortium.one(Role.COORDINATOR).key
+        )
         assert card.campaign_sha256 == campaign
         assert CreditModel.load(folder / "model.safetensors").parameters.size
         return card
 
     def log(self, name: str) -> str:
-        return (self.root / "logs" / f"{name}.log").read_text(errors="replace")
+        return (self.root / "logs" / f"{name}.log").read_text(errors="replace", encoding="utf-8")
 
 
 @contextmanager
@@ -133,9 +135,13 @@ def brought_up(root: Path, place: Place | None = None) -> Iterator[Consortium]:
     before = os.environ.get("SSL_CERT_FILE")
     local = up(root, replace(loans, table=loans.table.head(ROWS)), len(LENDERS), 8, Silent(), place)
     try:
-        (root / "features.toml").write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)))
+        (root / "features.toml").write_text(
+            tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+        )
         settings = root / "coordinator" / "coordinator.json"  # read anew by every run
-        settings.write_text(json.dumps(json.loads(settings.read_text()) | {"answer_s": 15.0}))
+        settings.write_text(
+            json.dumps(json.loads(settings.read_text(encoding="utf-8")) | {"answer_s": 15.0}), encoding="utf-8"
+        )
         yield Consortium(local)
     finally:
         down_again(root)

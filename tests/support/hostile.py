@@ -47,7 +47,7 @@ class HostileFleet(FlowerFleet):
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
         coordinator, asked = Coordinator.open(self.home), ReleaseRequest.claimed(token)
-        attack = ATTACKS[(self.home / ATTACK_FILE).read_text()]
+        attack = ATTACKS[(self.home / ATTACK_FILE).read_text(encoding="utf-8")]
         requests, packed = attack(coordinator, asked, packed)
         return [super(HostileFleet, self).release(one.sign(coordinator.key), packed, roster) for one in requests][-1]
 
@@ -57,7 +57,7 @@ Altered = tuple[list[ReleaseRequest], Packed]
 
 
 def _another_campaign(coordinator: Coordinator, asked: ReleaseRequest, packed: Packed) -> Altered:
-    other = (coordinator.home / OTHER_FILE).read_text()
+    other = (coordinator.home / OTHER_FILE).read_text(encoding="utf-8")
     return [asked.model_copy(update={"campaign_sha256": other})], packed
 
 

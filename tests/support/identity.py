@@ -61,9 +61,9 @@ class Site:
             {**aspens, "algorithms": ["Ed25519"], "lenders": ["aspen"], "subject_is_pseudonym": True},
         ]
         settings = {"token_endpoint": TOKEN_ENDPOINT, "issuers": issuers}
-        (self.home / "issuers.json").write_text(json.dumps(settings))
+        (self.home / "issuers.json").write_text(json.dumps(settings), encoding="utf-8")
         if limits:
-            (self.home / "limits.json").write_text(json.dumps(limits))
+            (self.home / "limits.json").write_text(json.dumps(limits), encoding="utf-8")
         self.app = create_app(self.registry)
         self.http = TestClient(self.app, raise_server_exceptions=False)
 

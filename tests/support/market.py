@@ -338,8 +338,10 @@ def open_market(
     found(home, consortium, url)
     issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": public_jwks(SigningKey.generate())}
     issuers = {"token_endpoint": TOKEN_ENDPOINT, "issuers": [{**issuer, "algorithms": ["Ed25519"]}]}
-    (home / "issuers.json").write_text(json.dumps(issuers))
-    (home / "limits.json").write_text(json.dumps(dict.fromkeys(("party", "borrower", "anonymous"), _RATES)))
+    (home / "issuers.json").write_text(json.dumps(issuers), encoding="utf-8")
+    (home / "limits.json").write_text(
+        json.dumps(dict.fromkeys(("party", "borrower", "anonymous"), _RATES)), encoding="utf-8"
+    )
     clock = Standstill()
     registry = open_registry(home).at(clock)
     try:

@@ -106,7 +106,7 @@ class Wire:
     def behave(self, delay_s: float = 0.0, loss: float = 0.0, cut: bool = False) -> None:
         """Delay what the lender sends; lose a share of the packets of either direction; or all of them."""
         path = self._file.with_suffix(".new")
-        path.write_text(json.dumps({"delay_s": delay_s, "loss": loss, "cut": cut}))
+        path.write_text(json.dumps({"delay_s": delay_s, "loss": loss, "cut": cut}), encoding="utf-8")
         path.replace(self._file)
 
     def end(self) -> None:
@@ -118,17 +118,17 @@ class Wire:
 def relay(name: str, pid: int, behaviour: Path) -> None:
     """Carry packets between a device here and one in another process's namespace, until killed."""
     here = tun(name)
-    with Path(f"/proc/{pid}/ns/net").open() as there:
+    with Path(f"/proc/{pid}/ns/net").open(encoding="utf-8") as there:
         if ctypes.CDLL(None, use_errno=True).setns(there.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
     away = tun("out")
     print("ready", flush=True)
     chance, late = random.Random(1), []
-    order, looked, does = 0, 0.0, json.loads(behaviour.read_text())
+    order, looked, does = 0, 0.0, json.loads(behaviour.read_text(encoding="utf-8"))
     while True:
         moment = time.monotonic()
         if moment > looked + 0.05:
-            looked, does = moment, json.loads(behaviour.read_text())
+            looked, does = moment, json.loads(behaviour.read_text(encoding="utf-8"))
         while late and late[0][0] <= moment:
             _write(*heapq.heappop(late)[2:])
         wait = min(0.05, late[0][0] - moment) if late else 0.05
@@ -202,7 +202,9 @@ class Trial:
     def wait_for_answers(self, seconds: float) -> None:
         """How long a release waits for a node; read anew by every run."""
         path = self.consortium.home / "coordinator.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"answer_s": seconds}))
+        path.write_text(
+            json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"answer_s": seconds}), encoding="utf-8"
+        )
 
     def campaign(self, midway: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """How one campaign went; ``midway`` is called after its second release."""

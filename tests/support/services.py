@@ -44,7 +44,7 @@ class Served:
         try:
             until(holds, what)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {self.written.read_text()[-2000:]}") from None
+            raise AssertionError(f"{error}: {self.written.read_text(encoding='utf-8')[-2000:]}") from None
 
     def answers(self, path: str) -> int:
         """Status of the answer; 0 where there is none."""
@@ -55,13 +55,13 @@ class Served:
 
     def ready(self) -> Served:
         self.until(lambda: self.process.poll() is not None or self.answers("/readyz") == 200, "it was ready")
-        assert self.process.poll() is None, self.written.read_text()
+        assert self.process.poll() is None, self.written.read_text(encoding="utf-8")
         return self
 
     def workers(self) -> list[int]:
         """Process ids of the workers; of the processes below the parent only they listen."""
         pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
         return [int(child) for child in children if "resource_tracker" not in _command(child)]
 
     def end(self) -> int:
@@ -70,12 +70,14 @@ class Served:
         return self.process.wait(PATIENCE_S)
 
     def lines(self) -> list[dict]:
-        return [json.loads(line) for line in self.written.read_text().splitlines() if line.startswith("{")]
+        return [
+            json.loads(line) for line in self.written.read_text(encoding="utf-8").splitlines() if line.startswith("{")
+        ]
 
 
 def _command(pid: str) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
     except OSError:
         return ""
 
