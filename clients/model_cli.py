@@ -161,5 +161,6 @@ def _quality(evaluation: dict[str, Any] | None) -> list[str]:
             if segment.get(name) is not None
         ]
         told = ", ".join(measured) or "too few people to say"
-        lines.append(f"  quality      {segment['name']} (about {segment['people']['value']:,.0f} held out): {told}")
+        people = f"{segment['people']['value']:,.0f} ± {segment['people']['error']:,.0f}"
+        lines.append(f"  quality      {segment['name']} ({people} held out): {told}")
     return lines

@@ -66,7 +66,7 @@ def reference() -> str:
         "# The feature registry",
         "",
         "A TOML file that says of every column that a model may see what it is; part of the campaign that lenders",
-        "approve. `tahini node check-data` compares a lender's rows with it; `demo/loans.toml` is an example. By",
+        "approve. `tahini node check-data` compares a lender's rows with it; `demo/loans.toml` is an example. Made by",
         "`python -m credit.reference > docs/features.md` from the models that check the file (`credit/features.py`).",
         "",
         "```toml",
