@@ -41,6 +41,8 @@ from server.home import SETTINGS_FILE
 
 DELTA, EPSILON = 1e-5, 8.0
 RENEW_BEFORE = timedelta(days=21)
+RELEASE_S = 10.0
+"""What was killed a moment ago has children that still end, and hold its ports so long."""
 
 
 @dataclass(frozen=True)
@@ -243,15 +245,25 @@ def _require_free(root: Path, process: Process) -> None:
     if not process.ready:
         return
     host, port = _split(process.ready)
+    deadline = time.monotonic() + RELEASE_S
+    while (reason := _taken(host, port)) is not None:
+        if time.monotonic() > deadline:
+            raise DemoError(
+                f"port {port}, where everybody in {root} looks for {process.name}, cannot be had ({reason}); who has "
+                f"it says: ss -ltnp 'sport = :{port}'. Stop that, then: tahini up --workspace {root}"
+            )
+        time.sleep(0.2)
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Why nobody can listen there, if so."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise DemoError(
-                f"port {port}, where everybody in {root} looks for {process.name}, cannot be had ({error.strerror}); "
-                f"who has it says: ss -ltnp 'sport = :{port}'. Stop that, then: tahini up --workspace {root}"
-            ) from error
+            return error.strerror or str(error)
+    return None
 
 
 def _answers(ready: str, verify: ssl.SSLContext) -> bool:
