@@ -15,22 +15,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from clients.separation import Ranks, separation
 from clients.source import open_source
 from clients.sources.columns import NoRow, Told, nobody
 from clients.sources.description import Column
 from clients.sources.mapped import MappedSource
-from clients.sources.people import Labels, Part, Source, labels_of, survey
+from clients.sources.people import NO_OUTCOME, Labels, Part, Source, labels_of, survey
 from clients.sources.sql import SqlReader
 from credit.binning import FeatureCells
 from credit.features import Feature, FeatureRegistry, date_columns
+from credit.remarks import indistinct_values
 from credit.values import UNREADABLE_DATE
 
 LEAKING_AUC = 0.9
 """No honest feature of a credit model separates good from bad so well alone."""
 MISSING_AUC = 0.65
 """Of whether a value is there: 30 of 100 more are missing among the bad than among the good, or the other way round."""
-LEAST_OUTCOMES = 20
-"""Good and bad rows each, below which separation is chance."""
 MAX_UNREADABLE = 0.01
 """Share of the rows beyond which dates that cannot be read, or lines that are no rows, make data unusable."""
 RARE = 0.01
@@ -64,6 +64,8 @@ class FeatureFound:
     missing_auc: float | None
     suspect: str
     """Why it may know the outcome; empty if nothing says so."""
+    indistinct: str
+    """Why a model on bins would hardly tell people apart by it; empty if it would."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class _Tally:
     feature: Feature
     counts: NDArray[np.int64] = field(init=False)
     """(3, cells): among the good, the bad, and rows without an outcome."""
+    on_grid: NDArray[np.int64] = field(init=False)
+    ranks: Ranks = field(default_factory=Ranks)
     least: float = np.inf
     most: float = -np.inf
     out_of_range: int = 0
@@ -101,12 +105,16 @@ class _Tally:
 
     def __post_init__(self) -> None:
         self.cells = FeatureCells(self.feature)
+        self.on_grid = np.zeros(self.cells.coordinates, dtype=np.int64)
         self.counts = np.zeros((3, self.cells.size), dtype=np.int64)
 
     def add(self, column: pd.Series, outcome: Labels, unreadable: int) -> None:
         self.unreadable += unreadable
+        self.on_grid += self.cells.counts(column)
         if self.feature.kind != "category":
             read = column.to_numpy(dtype=np.float64)
+            ranked = ~np.isnan(read) & (outcome != NO_OUTCOME)
+            self.ranks.add(read[ranked], outcome[ranked])
             there = read[~np.isnan(read)]
             low, high = self.feature.low, self.feature.high
             beyond = np.isinf(there)
@@ -123,27 +131,16 @@ class _Tally:
         there = self.counts.sum(axis=0)[:-1]
         category = self.feature.kind == "category"
         constant = bool(np.count_nonzero(there) <= 1 if category else not self.least < self.most)
-        auc = _separation(good[:-1], bad[:-1], ordered=not category)
+        auc = separation(good[:-1], bad[:-1], ordered=False) if category else self.ranks.auc
         whether = [np.array([side[:-1].sum(), side[-1]]) for side in (good, bad)]
-        missing_auc = _separation(whether[0], whether[1], ordered=True)
+        missing_auc = separation(whether[0], whether[1], ordered=True)
         missing = int(self.counts[:, -1].sum()) - self.unreadable
         suspect = _suspect(self.feature, source, auc, missing_auc)
+        hidden = indistinct_values(self.feature, self.on_grid) or ""
         return FeatureFound(
             self.feature.name, missing, self.unreadable, self.out_of_range, int(there[-1]) if category else 0, constant,
-            auc, missing_auc, suspect,
+            auc, missing_auc, suspect, hidden,
         )  # fmt: skip
-
-
-def _separation(good: NDArray[np.int64], bad: NDArray[np.int64], ordered: bool) -> float | None:
-    """AUC of cells with these counts, in their order or by their share of bad; 0.5 at least."""
-    if good.sum() < LEAST_OUTCOMES or bad.sum() < LEAST_OUTCOMES:
-        return None
-    if not ordered:
-        order = np.argsort(bad / np.maximum(good + bad, 1), kind="stable")
-        good, bad = good[order], bad[order]
-    below = np.cumsum(good) - good
-    area = float((bad * (below + good / 2)).sum() / (float(good.sum()) * float(bad.sum())))
-    return max(area, 1 - area)
 
 
 def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: float | None) -> str:
@@ -322,6 +319,8 @@ def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int)
             yield f"{one.name}: there is no value at all"
         elif rows and one.constant:
             yield f"{one.name}: every value is the same"
+        elif one.indistinct:
+            yield one.indistinct
         if one.out_of_range:
             yield f"{one.name}: {one.out_of_range:,} values are out of range and count as the nearest one within"
     if isinstance(source.reader, SqlReader) and source.reader.may_write():
