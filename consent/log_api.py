@@ -121,7 +121,8 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
         try:
             entries = NewEntries.model_validate_json(await request.body()).entries
         except ValidationError as error:
-            raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error
+            found = error.errors(include_input=False, include_url=False)
+            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from error
         if any(entry.subject for entry in entries):
             sealed = await run_in_threadpool(seal_entries, registry, caller, entries)
         else:

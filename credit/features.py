@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from credit.errors import FeatureError
 from credit.values import DAY_US, UNREADABLE_DATE, code, codes, moment, moments, numbers
+from crypto.sentences import one_sentence
 
 ADVERSE_RECORD_YEARS = 5
 ADVERSE_RECORD_DAYS = ADVERSE_RECORD_YEARS * 365 + 1
@@ -169,10 +170,9 @@ def registry_from(data: Any, where: str) -> FeatureRegistry:
     try:
         return FeatureRegistry.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        message = first["msg"].removeprefix("Value error, ")
-        place = "" if message.startswith("feature ") else _place(data, first["loc"])
-        raise FeatureError(f"{where}: {place + ': ' if place else ''}{message}") from error
+        place = _place(data, error.errors(include_url=False)[0]["loc"])
+        said = one_sentence(error, lambda _: place)
+        raise FeatureError(f"{where}: {said.removeprefix(place + ': ') if ': feature ' in said else said}") from error
 
 
 def _place(data: Any, loc: Sequence[int | str]) -> str:

@@ -15,7 +15,7 @@ from consent.errors import ConsentError
 from credit.errors import FeatureError
 from credit.planning import plan_mechanism
 from demo.errors import DemoError
-from demo.sources import Through
+from demo.through import Through
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,17 +12,9 @@ import sqlalchemy as sa
 from clients.source import import_book, open_source
 from clients.sources.description import DATA_FILE
 from credit.features import FeatureRegistry
+from demo.through import Through
 
 PERSON = "person_name"
-
-
-class Through(StrEnum):
-    """What a lender keeps its rows in."""
-
-    BOOK = "book"
-    CSV = "csv"
-    PARQUET = "parquet"
-    SQLITE = "sqlite"
 
 
 def reading_through(kind: Through, registry: FeatureRegistry) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -6,7 +6,8 @@ from support.credit_tables import PLAN, REGISTRY, TABLES
 import clients.sources.columns
 from credit.auditing import audit
 from credit.values import numbers
-from demo.sources import Through, reading_through
+from demo.sources import reading_through
+from demo.through import Through
 
 
 def attack(through):

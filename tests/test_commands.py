@@ -41,7 +41,7 @@ def test_to_show_a_campaign_no_model_is_loaded(house):
     campaign = house.campaign.sha256
     folder = house.founded.coordinator_home / "campaigns" / campaign
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "campaign.jws").write_text(house.campaign_token)
+    (folder / "campaign.jws").write_text(house.campaign_token, encoding="utf-8")
     code = (
         "import json, sys, tahini\ntry: tahini.main()\nexcept SystemExit as end: assert not end.code, end\n"
         "print(json.dumps(sorted(sys.modules)))"

@@ -163,13 +163,13 @@ def test_a_witness_whose_memory_was_altered_is_named(house):
     home = house.founded.node_home("aspen")
     opened = Witness.open(home, house.founded.consortium.log.verifier)
     (origin,) = opened.logs
-    (opened.folder / f"{origin_hash(origin)}.checkpoint").write_text("another's head\n")
+    (opened.folder / f"{origin_hash(origin)}.checkpoint").write_text("another's head\n", encoding="utf-8")
     assert "memory" in ills(witness(home))
 
 
 def test_a_naming_service_believes_the_authority_in_its_home(house):
     home = house.founded.naming_home
-    (home / "ca.crt").write_text("no certificate")
+    (home / "ca.crt").write_text("no certificate", encoding="utf-8")
     assert "ca.crt" in ills(doctor.names(home))["registry"]
 
 

@@ -125,7 +125,7 @@ def test_the_quorum_follows_from_how_many_witnesses_may_be_dishonest(
     more = [*witnesses(count), *([] if stated is None else ["--dishonest-witnesses", str(stated)])]
     said = found(tmp_path, statements, more=more)
     assert f"{quorum} of {count} witnesses must cosign; up to {dishonest} may be dishonest" in said
-    signed = Consortium.claimed((tmp_path / "registry" / "consortium.jws").read_text())
+    signed = Consortium.claimed((tmp_path / "registry" / "consortium.jws").read_text(encoding="utf-8"))
     assert (signed.dishonest_witnesses, signed.policy.groups[0].threshold) == (dishonest, quorum)
     assert not signed.unwitnessed
 
@@ -147,7 +147,7 @@ def test_a_quorum_that_cannot_hold_founds_nothing(tmp_path, statements, more, wh
 
 def test_no_document_states_what_its_quorum_does_not_hold(tmp_path, statements):
     found(tmp_path, statements, more=witnesses(4))
-    signed = Consortium.claimed((tmp_path / "registry" / "consortium.jws").read_text()).payload()
+    signed = Consortium.claimed((tmp_path / "registry" / "consortium.jws").read_text(encoding="utf-8")).payload()
     Consortium.model_validate(signed)
     majority = signed["log_policy"].replace("group witnesses 3", "group witnesses 2")
     for changed, why in (

@@ -47,7 +47,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     members = (root / "office" / "membership.jws", root / "aspen" / "membership.jws", root / "auditor.jws")
     tahini(
-        "registry", "init", "--home", root / "registry", "--name", NAME, "--origin", "audit.example/log",
+        "registry", "init", "--no-quorum", "--home", root / "registry", "--name", NAME, "--origin", "audit.example/log",
         "--max-epsilon", "8", *(word for path in members for word in ("--member", path)),
         locale=UTF_8,
     )  # fmt: skip

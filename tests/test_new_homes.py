@@ -36,8 +36,18 @@ def coordinator(tmp_path):
     [
         (("node", "init", "--name", "x"), ("--id", "Aspen Bank"), ("--id", "aspen"), f"--id {SLUG}"),
         (("coordinator", "init", "--name", "x"), ("--id", "The Office"), ("--id", "office"), f"--id {SLUG}"),
-        (("log", "init", "--origin", "a.example/x"), ("--lender", "Aspen Bank"), ("--lender", "aspen"), f"id {SLUG}"),
-        (("log", "init", "--lender", "aspen"), ("--origin", "a example"), ("--origin", "a.example/x"), "a example"),
+        (
+            ("log", "init", "--no-quorum", "--origin", "a.example/x"),
+            ("--lender", "Aspen Bank"),
+            ("--lender", "aspen"),
+            f"id {SLUG}",
+        ),
+        (
+            ("log", "init", "--no-quorum", "--lender", "aspen"),
+            ("--origin", "a example"),
+            ("--origin", "a.example/x"),
+            "a example",
+        ),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
 )
@@ -54,7 +64,7 @@ def test_a_refused_init_leaves_nothing_and_the_corrected_one_works(tmp_path, com
 
 def test_a_registry_that_cannot_be_founded_leaves_nothing(tmp_path, coordinator):
     home = tmp_path / "registry"
-    asked = ("registry", "init", "--home", home, "--name", "sesame", "--origin", "audit.example/log",
+    asked = ("registry", "init", "--no-quorum", "--home", home, "--name", "sesame", "--origin", "audit.example/log",
              "--max-epsilon", "8", "--member", coordinator)  # fmt: skip
     assert "exactly one auditor" in one_sentence(tahini(*asked))
     assert not home.exists() and len(list(tmp_path.iterdir())) == 1
@@ -87,7 +97,7 @@ def test_a_home_is_made_whole_or_not_at_all(tmp_path):
 
 
 def test_an_entry_that_cannot_be_appended_is_named_by_its_line(tmp_path):
-    assert tahini("log", "init", "--home", tmp_path / "lg", "--origin", "a.example/x").exit_code == 0
+    assert tahini("log", "init", "--no-quorum", "--home", tmp_path / "lg", "--origin", "a.example/x").exit_code == 0
     entries = tmp_path / "entries.jsonl"
     lines = ['{"type": "use.read", "to": ["auditor"]}', "", '{"type": "use.read", "count": 1}']
     entries.write_text("\n".join(lines), encoding="utf-8-sig")

@@ -31,7 +31,7 @@ def old(tmp_path) -> Path:
     """As ``tahini demo`` of an earlier version left it: no file says so."""
     root = tmp_path / "workspace" / "demo-1"
     found(root, list(LENDERS), 1.0, 1e-5)
-    (root / "report.json").write_text("{}")
+    (root / "report.json").write_text("{}", encoding="utf-8")
     return root
 
 
@@ -46,7 +46,7 @@ def down(tmp_path) -> Path:
         urls = {name: f"https://127.0.0.1:{port}" for name, port in ports.items()}
         founded.connect(urls["registry"], urls["naming"], f"127.0.0.1:{ports['superlink']}")
         _listen(root, LENDERS, "127.0.0.1", ports)
-        (root / "processes.json").write_text("[]")
+        (root / "processes.json").write_text("[]", encoding="utf-8")
         kept.model_copy(update={"whole": True}).keep(root)
     return root
 
@@ -75,7 +75,7 @@ def test_what_was_left_behind_is_listed_and_removed(old, down):
 def test_what_others_made_is_never_removed(old, down, tmp_path):
     theirs = tmp_path / "workspace" / "theirs"
     (theirs / "registry").mkdir(parents=True)
-    (old / "thesis.odt").write_text("years of work")
+    (old / "thesis.odt").write_text("years of work", encoding="utf-8")
     link = tmp_path / "workspace" / "link"
     link.symlink_to(down)
     for path in (theirs, old, link, tmp_path / "nowhere"):
@@ -88,7 +88,7 @@ def test_what_others_made_is_never_removed(old, down, tmp_path):
 def test_homes_of_a_real_consortium_are_no_workspace(old):
     document = old / "registry" / "consortium.jws"
     assert look(old) is not None
-    document.write_text("another's")
+    document.write_text("another's", encoding="utf-8")
     assert look(old) is None
 
 
@@ -133,7 +133,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_made(tmp_path, opti
 
 
 def test_a_port_that_somebody_else_took_is_named_with_what_to_do(down):
-    at = json.loads((down / "registry" / "serve.json").read_text())["port"]
+    at = json.loads((down / "registry" / "serve.json").read_text(encoding="utf-8"))["port"]
     with socket.create_server(("127.0.0.1", at)), pytest.raises(DemoError, match=rf"port {at}.*looks for registry"):
         up_again(down, {}, Silent())
     assert not (down / "logs").exists(), "nothing was started"
@@ -148,5 +148,5 @@ def test_what_starts_it_again_is_found_wherever_the_folder_has_moved(down, tmp_p
 
 
 def test_lasting_ports_are_none_that_the_kernel_gives_away():
-    first = int(EPHEMERAL.read_text().split()[0])
+    first = int(EPHEMERAL.read_text(encoding="utf-8").split()[0])
     assert all(lasting_port() < first for _ in range(20))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from clients.errors import SourceError
 from credit.values import UNIX_FORMATS
+from crypto.sentences import one_sentence
 
 DATA_FILE = "data.toml"
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -153,7 +154,5 @@ def load_description(path: Path) -> Description:
     try:
         return _ANY.validate_python(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        message = first["msg"].removeprefix("Value error, ")
-    raise SourceError(f"{path}: {place + ': ' if place else ''}{message}")
+        said = one_sentence(error, lambda place: place.partition(".")[2] or place)
+    raise SourceError(f"{path}: {said}")

@@ -380,7 +380,7 @@ def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(activ
     size = active.client("cedar").head().size
     forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
     remembered = f"{origin_hash(active.registry.log.origin)}.checkpoint"
-    (active.founded.node_home("birch") / WITNESS_FOLDER / remembered).write_text(forked)
+    (active.founded.node_home("birch") / WITNESS_FOLDER / remembered).write_text(forked, encoding="utf-8")
     with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
     assert log == []

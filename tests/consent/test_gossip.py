@@ -121,7 +121,7 @@ def test_two_heads_of_one_size_prove_the_split_view_and_stop_both_readers(town):
     for reader, name in zip(split(town, 6, 6), ("left", "right"), strict=True):
         with pytest.raises(SplitView, match="signed two heads of 6 entries"):
             compare_heads(reader, town.policy, reader.accepted_note())
-        kept = (town.root / f"{name}.split").read_text()
+        kept = (town.root / f"{name}.split").read_text(encoding="utf-8")
         heads = [open_checkpoint(note, LOG) for note in notes_in(kept)]
         assert len({head.root for head in heads}) == 2
         assert {head.size for head in heads} == {6}

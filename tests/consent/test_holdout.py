@@ -9,7 +9,7 @@ from support.house import InMemoryFleet
 
 from clients.gate import Gate
 from clients.node import approve
-from clients.source import LoanBook
+from clients.sources.mapped import MappedSource
 from consent.audit import verify_log
 from consent.client import RegistryClient
 from consent.documents import Approval, Campaign, ReleaseRequest, RosterCommitment
@@ -82,7 +82,7 @@ def test_lots_are_secret_until_the_last_lender_has_stated_its_own(house):
     for lender in ("aspen", "birch"):
         node = house.node(lender)
         house.client(lender).approve(approve(node, house.campaign_token), node.key)
-        seen.append((node.home / "approved" / f"{house.campaign.sha256}.approval.jws").read_text())
+        seen.append((node.home / "approved" / f"{house.campaign.sha256}.approval.jws").read_text(encoding="utf-8"))
     for asker in (house.client("cedar"), house.coordinator().registry()):
         told = asker._send("GET", f"/v1/campaigns/{house.campaign.sha256}").text
         assert not any(token in told for token in seen)
@@ -94,7 +94,7 @@ def test_lots_are_secret_until_the_last_lender_has_stated_its_own(house):
 def test_a_registry_that_leaves_an_approval_out_opens_no_gate(house, monkeypatch, keep):
     house.activate(plan={"hold_out": 0.3})
     order = []
-    monkeypatch.setattr(LoanBook, "rows", lambda *_: order.append("rows"))
+    monkeypatch.setattr(MappedSource, "rows", lambda *_: order.append("rows"))
     places = RegistryClient.places
 
     def fewer(self, sha256):

@@ -419,12 +419,12 @@ def test_the_first_verification_is_one_command_and_every_later_one_must_extend_i
     later = told(*public)
     assert (later["since"], later["entries"]) == (first["entries"], first["entries"] + 1)
     assert told(*public)["since"] == later["entries"], "what was kept is the newest that was verified"
-    head = Checkpoint.parse(kept.read_text().partition("\n\n")[0] + "\n")
+    head = Checkpoint.parse(kept.read_text(encoding="utf-8").partition("\n\n")[0] + "\n")
     for other in (Checkpoint(ORIGIN, head.size, b"\0" * 32), Checkpoint(ORIGIN, head.size + 99, head.root)):
-        kept.write_text(sign_checkpoint(other, book.registry.log.key))
-        before = kept.read_text()
+        kept.write_text(sign_checkpoint(other, book.registry.log.key), encoding="utf-8")
+        before = kept.read_text(encoding="utf-8")
         assert refused(*public, "--json")
-        assert kept.read_text() == before, "what does not verify is never remembered"
+        assert kept.read_text(encoding="utf-8") == before, "what does not verify is never remembered"
     auditor = ("log", "verify", "--url", book.url, "--auditor", book.home / "auditor", *book.pinned)
     assert told(*auditor)["checkpoint"] == str(book.home / "auditor" / "log.checkpoint")
     assert told(*auditor)["verified"]
@@ -440,8 +440,8 @@ def test_the_consortium_document_is_fetched_once_and_then_pinned(house, tmp_path
     assert "does not verify" in refused(*anybody, SigningKey.generate().public.text)
     assert not kept.exists() and not (tmp_path / "consortium.jws").exists()
     assert told(*anybody, key)["verified"]
-    assert (tmp_path / "consortium.jws").read_text() == house.registry.consortium_token
-    (tmp_path / "consortium.jws").write_text("another")
+    assert (tmp_path / "consortium.jws").read_text(encoding="utf-8") == house.registry.consortium_token
+    (tmp_path / "consortium.jws").write_text("another", encoding="utf-8")
     assert refused(*anybody, key)
 
 

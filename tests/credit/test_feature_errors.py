@@ -16,13 +16,13 @@ GOOD = {"name": "late", "kind": "integer", "category": "repayment"}
 @pytest.mark.parametrize(
     ("features", "said"),
     [
-        ([GOOD, {**GOOD, "name": "income", "kind": "numeric"}], "feature 'income', kind: "),
-        ([GOOD, {"kind": "number", "category": "bureau"}], "the 2. feature, name: "),
-        ([GOOD, {**GOOD, "name": "colour", "shade": 1}], "feature 'colour', shade: "),
-        ([GOOD, "income"], "the 2. feature: "),
+        ([GOOD, {**GOOD, "name": "income", "kind": "numeric"}], "feature 'income', kind must be"),
+        ([GOOD, {"kind": "number", "category": "bureau"}], "the 2. feature, name is missing"),
+        ([GOOD, {**GOOD, "name": "colour", "shade": 1}], "feature 'colour', shade is not known"),
+        ([GOOD, "income"], "the 2. feature must be"),
         ([{**GOOD, "name": "tax", "category": "tax"}], "feature 'tax' is about tax"),
-        ([{**GOOD, "low": float("nan")}], "feature 'late', low: "),
-        ([], "features: "),
+        ([{**GOOD, "low": float("nan")}], "feature 'late', low must be"),
+        ([], "features must be"),
     ],
 )
 def test_errors_name_the_feature(features, said):

@@ -75,7 +75,7 @@ def test_words_that_only_look_alike_are_allowed(name):
 @pytest.mark.parametrize("place", ["name", "description"])
 @pytest.mark.parametrize("words", ["HIV status", "religion", "bloodType", "基因"])
 def test_a_registry_with_a_forbidden_feature_does_not_load(place, words):
-    with pytest.raises(FeatureError, match=r"here: features\.1: .* which credit-reporting law forbids"):
+    with pytest.raises(FeatureError, match=r"here: feature .* which credit-reporting law forbids"):
         registry(feature(), feature(**({"name": "x"} | {place: words})))
 
 
@@ -106,15 +106,15 @@ def test_adverse_records_are_kept_five_years_and_no_longer():
         ({"values": ("a",)}, "is not a category"),
         ({"low": 1.0, "high": 1.0}, "empty range"),
         ({"low": 2.0, "high": 1.0}, "empty range"),
-        ({"retention_days": 0}, "greater than or equal to 1"),
+        ({"retention_days": 0}, "at least 1"),
         ({"name": ""}, "at least 1 character"),
-        ({"category": "horoscope"}, "Input should be"),
-        ({"kind": "text"}, "Input should be"),
-        ({"surprise": 1}, "Extra inputs"),
+        ({"category": "horoscope"}, "must be one of"),
+        ({"kind": "text"}, "must be one of"),
+        ({"surprise": 1}, "is not known"),
     ],
 )
 def test_a_feature_that_makes_no_sense_is_refused_with_its_place(wrong, message):
-    with pytest.raises(FeatureError, match=f"here: features.0.*{message}"):
+    with pytest.raises(FeatureError, match=f"here: .*feature.*{message}"):
         registry(feature(**wrong))
 
 

@@ -150,7 +150,9 @@ def test_every_command_takes_one_character_of_the_only_campaign(desk):
 def test_an_operator_sees_the_noise_before_it_signs(desk):
     campaign = desk.proposed("--hold-out", "0.2", "--epsilon", "0.5")
     text = desk.lender("approve", "aspen", campaign, "--yes")
-    plan = Campaign.claimed((desk.house.coordinator().folder(campaign) / "campaign.jws").read_text()).mechanism
+    plan = Campaign.claimed(
+        (desk.house.coordinator().folder(campaign) / "campaign.jws").read_text(encoding="utf-8")
+    ).mechanism
     for release in plan.releases:
         assert f"{release.kind} {release.noise_multiplier:.3g}" in text
     assert "20% of the people, drawn by every lender's lot" in text
@@ -206,7 +208,7 @@ def test_a_rejection_shows_who_and_why_and_the_command_that_goes_on_without(desk
     (second,) = [one for one in json.loads(desk.run("list", "--home", desk.home, "--json")) if not one["over"]]
     assert (second["id"], second["epsilon"]) == ("spring-2", 0.5)
     before, after = (
-        Campaign.claimed((desk.house.coordinator().folder(sha) / "campaign.jws").read_text())
+        Campaign.claimed((desk.house.coordinator().folder(sha) / "campaign.jws").read_text(encoding="utf-8"))
         for sha in (campaign, second["campaign"])
     )
     assert after.lenders == ("aspen", "birch") and after.features == before.features
@@ -230,7 +232,7 @@ def conducted(desk, campaign: str, fleet: InMemoryFleet) -> None:
     folder = coordinator.folder(campaign)
     want(folder, True)
     write_state(folder, Stage.RUNNING)
-    known = Campaign.claimed((folder / "campaign.jws").read_text())
+    known = Campaign.claimed((folder / "campaign.jws").read_text(encoding="utf-8"))
     try:
         CampaignRun(coordinator, known, fleet, lambda _: None, lambda _: None).execute()
     except CampaignStopped as stopped:

@@ -246,7 +246,7 @@ def test_the_epsilon_that_is_shown_is_what_the_ledgers_reserved_retries_included
     (lost,) = (e for e in events if e["event"] == "lost")
     assert shown[at - 1] <= lost["epsilon"] <= shown[at]
     release_card(house.coordinator(), campaign, learner)
-    token = (house.coordinator().folder(campaign.sha256) / "model-card.jws").read_text()
+    token = (house.coordinator().folder(campaign.sha256) / "model-card.jws").read_text(encoding="utf-8")
     card = ModelCard.verify(token, house.coordinator().key.public)
     assert card.epsilon_spent == pytest.approx(ledger, rel=1e-12) and card.epsilon_spent <= card.epsilon
 
@@ -272,7 +272,7 @@ def test_attempts_stay_counted_when_a_run_dies(house):
 def test_a_card_of_an_earlier_version_keeps_its_hash(active):
     learner = run(active).execute()
     release_card(active.coordinator(), active.campaign, learner)
-    token = (active.coordinator().folder(active.campaign.sha256) / "model-card.jws").read_text()
+    token = (active.coordinator().folder(active.campaign.sha256) / "model-card.jws").read_text(encoding="utf-8")
     said = unverified_payload(token)
     del said["epsilon_spent"]
     assert ModelCard.model_validate(said).sha256 == document_hash(said)

@@ -15,7 +15,7 @@ DELTA = 1e-5
 @lru_cache
 def small_plan(epsilon: float = 1.0, lenders: int = 3, **changes: object) -> Mechanism:
     """A plan for few lenders; ``changes`` as for :func:`credit.planning.plan_mechanism`."""
-    return plan_mechanism(Budget(epsilon, DELTA), "scorecard", lenders, **({"steps": 2} | changes))  # type: ignore[arg-type]
+    return plan_mechanism(Budget(epsilon, DELTA), "scorecard", lenders, **({"steps": 2, "spare_attempts": 0} | changes))  # type: ignore[arg-type]
 
 
 def stated(campaign: Campaign, release: int) -> dict[str, object]:
