@@ -47,7 +47,7 @@ CLAIMS = {
     r"(perfect|complete|absolute)(ly)? (privacy|private|anonym)": "there is a figure for it",
     r"fully (compliant|anonym)|合规认证": "nobody has certified it",
 }
-PUBLISHED = [ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md"), ROOT / "demo" / "report.html"]
+PUBLISHED = [ROOT / "SECURITY.md", ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "demo" / "report.html"]
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

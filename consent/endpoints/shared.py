@@ -36,9 +36,7 @@ class Problem(BaseModel):
 
 
 _PROBLEM = Problem.model_json_schema()
-_PROBLEM["properties"]["errors"]["anyOf"][0]["items"] = _PROBLEM.pop("$defs")[
-    "Fault"
-]
+_PROBLEM["properties"]["errors"]["anyOf"][0]["items"] = _PROBLEM.pop("$defs")["Fault"]
 _MEANINGS = {
     400: "The request makes no sense to the registry.",
     401: "The caller is not known, or its proof is not for this call.",
