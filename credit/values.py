@@ -95,7 +95,9 @@ def code(value: object) -> str | None:
         whole = _WHOLE.fullmatch(value)
         return whole[1] if whole else value
     if isinstance(value, int | np.integer):
-        return str(int(value)) if abs(int(value)) < 10**_LONGEST_WHOLE else str(math.copysign(math.inf, value))
+        if abs(int(value)) < 10**_LONGEST_WHOLE:
+            return str(int(value))
+        return "inf" if value > 0 else "-inf"
     if isinstance(value, float | np.floating):
         return str(int(value)) if float(value).is_integer() else repr(float(value))
     if isinstance(value, Decimal):

@@ -83,7 +83,11 @@ STEPS: tuple[Step | Callable[[Path], int], ...] = (
     Step("borrower", "tahini borrower --workspace {w} --as {borrower} withdraw", needs="--as"),
     Step("outsider", f"tahini log verify {OUTSIDE} --checkpoint {{w}}.checkpoint", needs="--ca"),
     Step("auditor", f"tahini log verify {OUTSIDE} --auditor {{w}}/auditor", needs="--ca"),
-    Step("auditor", f"tahini log tail {OUTSIDE} --lender aspen --number 5", needs="--ca"),
+    Step(
+        "auditor",
+        f"tahini log tail {OUTSIDE} --consortium {{w}}/coordinator/consortium.jws --lender aspen --number 5",
+        needs="--ca",
+    ),
     Step("operator", "tahini doctor --home {w}"),
     Step("operator", "tahini down --workspace {w}"),
     Step("operator", "tahini workspaces list --under {folder}"),

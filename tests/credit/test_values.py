@@ -197,6 +197,8 @@ def test_numbers(value, said):
         (" ", None),
         (math.inf, "inf"),
         (Decimal("1e999999"), "inf"),
+        (10**500, "inf"),
+        (-(10**500), "-inf"),
         (date(2026, 6, 30), "2026-06-30"),
     ],
 )
