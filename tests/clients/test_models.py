@@ -78,7 +78,7 @@ def test_there_is_no_model_before_one_is_released_and_none_for_strangers(house, 
 
 
 def test_a_lender_outside_the_campaign_gets_nothing(house):
-    campaign = house.make_campaign(plan={"collusion_bound": 0, "lenders": 2}, lenders=("aspen", "birch"))
+    campaign = house.make_campaign(plan={"collusion_bound": 0, "spare_attempts": 1}, lenders=("aspen", "birch"))
     house.propose(campaign)
     for part in ("", "/file"):
         with pytest.raises(ConsentError, match="not part of campaign"):
