@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clients.errors import NodeError
@@ -52,11 +53,12 @@ def _show(found: Found) -> None:
         f"{found.where}: {found.rows:,} rows of {found.people:,} people, {found.repeated:,} of whom have several; "
         f"{found.good:,} good and {found.bad:,} bad in the rows that count",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     table = Table("feature", "missing", "unreadable", "out of range", "unknown", "AUC", "missing AUC", "suspect")
     for one in found.features:
-        table.add_row(*_cells(one, found.rows))
+        table.add_row(*(escape(cell) for cell in _cells(one, found.rows)))
     console.print(table)
     for kind, sentences in (("look at", found.warnings), ("cannot be used", found.errors)):
         for sentence in sentences:

@@ -43,6 +43,7 @@ _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+", re.ASCII)
 _ISO_DATE = re.compile(r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4})(?:[T ].*)?", re.ASCII)
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 _FAR_YEAR = re.compile(r"\+?[0-9]{5,}-[0-9]{2}-[0-9]{2}(?:[T ].*)?", re.ASCII)
+_BEFORE_CHRIST = re.compile(r"[0-9]{4,}-[0-9]{2}-[0-9]{2}.* BC", re.ASCII)
 _LONGEST_WHOLE = 400
 """Digits of a whole number beyond which it is infinite, as it is for a double."""
 
@@ -138,7 +139,11 @@ def moment(value: object, form: str | None = None) -> int:
         counted = number(value)
         return _clamped(counted * UNIX_FORMATS[form]) if math.isfinite(counted) else UNREADABLE_DATE
     text = code(value)
-    return UNREADABLE_DATE if text is None else _parsed(text.strip(), form)
+    if text is None:
+        return UNREADABLE_DATE
+    if form is not None and not isinstance(value, str):  # a number has lost the zeros before it
+        text = text.zfill(len(datetime(2000, 12, 31).strftime(form)))
+    return _parsed(text.strip(), form)
 
 
 def _parsed(text: str, form: str | None) -> int:
@@ -153,7 +158,7 @@ def _parsed(text: str, form: str | None) -> int:
         return UNREADABLE_DATE
     if text.lower() in {"infinity", "+infinity"} or _FAR_YEAR.fullmatch(text):
         return LATEST
-    return EARLIEST if text.lower() == "-infinity" or text.endswith(" BC") else UNREADABLE_DATE
+    return EARLIEST if text.lower() == "-infinity" or _BEFORE_CHRIST.fullmatch(text) else UNREADABLE_DATE
 
 
 def _since_epoch(value: datetime) -> int:
@@ -252,7 +257,7 @@ def _each(read: np.ndarray[Any, Any] | pa.Array, one: Callable[[Any], object], k
         if pa.types.is_string(read.type) or pa.types.is_large_string(read.type) or pa.types.is_dictionary(read.type):
             coded = read if pa.types.is_dictionary(read.type) else read.dictionary_encode()
             became = [one(value) for value in _objects(coded.dictionary)] + [one(None)]
-            which = coded.indices.fill_null(len(became) - 1).to_numpy(zero_copy_only=False)
+            which = coded.indices.cast(pa.int64()).fill_null(len(became) - 1).to_numpy(zero_copy_only=False)
             return np.array(became, dtype=kind)[which]
         values = _objects(read)
     elif read.dtype.kind == "M":
@@ -262,7 +267,8 @@ def _each(read: np.ndarray[Any, Any] | pa.Array, one: Callable[[Any], object], k
     known: dict[tuple[type, Any], Any] = {}
 
     def remembered(value: Any) -> Any:
-        key = (type(value), value)
+        alike = repr(value) if isinstance(value, Decimal | datetime) else value  # equal ones may be written differently
+        key = (type(value), alike)
         try:
             if key not in known:
                 known[key] = one(value)
@@ -280,6 +286,10 @@ def _objects(read: pa.Array) -> list[Any]:
         return _moment_texts(moments(pd.Series(pd.arrays.ArrowExtensionArray(read))))
     if pa.types.is_nested(kind) or pa.types.is_temporal(kind):
         return [None if absent else "(neither text nor number)" for absent in read.is_null().to_pylist()]
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # a file may hold what is no text
+        return [
+            None if one is None else one.decode(errors="replace") for one in read.cast(pa.large_binary()).to_pylist()
+        ]
     return list(read.to_pylist())
 
 

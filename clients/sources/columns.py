@@ -16,6 +16,7 @@ from credit.features import FeatureRegistry, date_columns
 from credit.values import NO_DATE, UNREADABLE_DATE, Floats, as_dates, code, codes, moments, number, numbers
 
 CHUNK_ROWS = 100_000
+DIGITS_OF_A_VALUE = 6
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Conversion:
     name: str
     source: Column
     kind: Literal["number", "category", "date"]
+    outcome: bool = False
+    """Of an outcome with ``values`` nothing else is one: what is written otherwise must not count as its opposite."""
 
     def of(self, read: pd.Series) -> Converted:
         if self.kind == "date":
@@ -75,7 +78,9 @@ class Conversion:
         if self.kind == "category":
             return Converted(pd.Series(self._codes(read), read.index, dtype=object), 0)
         values, unreadable = self._numbers(read)
-        return Converted(pd.Series(values * self.source.scale, read.index), int(unreadable.sum()))
+        with np.errstate(all="ignore"):  # beyond the largest double is infinite
+            scaled = values * self.source.scale
+        return Converted(pd.Series(scaled, read.index), int(unreadable.sum()))
 
     @cached_property
     def _mapped(self) -> Mapping[str | None, str]:
@@ -92,8 +97,21 @@ class Conversion:
         became = (None if one in self._gone else self._mapped.get(one, one) for one in found)
         return np.fromiter(became, dtype=object, count=len(found))
 
+    def _mapped_numbers(self, read: pd.Series) -> NDArray[np.object_]:
+        """Codes where one is mapped, however a number is written: "1", " 1", "1.0" and "01" are one."""
+        by_text = {str(ours).strip(): theirs for ours, theirs in self._mapped.items()}
+        by_number = {number(ours): theirs for ours, theirs in self._mapped.items() if not np.isnan(number(ours))}
+
+        def one(text: str | None) -> str | None:
+            if text is None or text in self._gone:
+                return None
+            found = by_text.get(text.strip(), by_number.get(number(text)))
+            return found if found is not None else "(no outcome)" if self.outcome else text
+
+        return np.fromiter((one(text) for text in codes(read)), dtype=object, count=len(read))
+
     def _numbers(self, read: pd.Series) -> tuple[Floats, NDArray[np.bool_]]:
-        found = numbers(pd.Series(self._codes(read), dtype=object) if self._mapped else read)
+        found = numbers(pd.Series(self._mapped_numbers(read), dtype=object) if self._mapped else read)
         values, unreadable = found.values, found.unreadable
         if self.source.missing:
             values = np.where(np.isin(values, [number(missing) for missing in self.source.missing]), np.nan, values)
@@ -116,4 +134,14 @@ def conversions(columns: Mapping[str, Column], registry: FeatureRegistry) -> tup
     kinds: dict[str, Literal["number", "category", "date"]] = {registry.target: "number"}
     kinds |= {one.name: "category" if one.kind == "category" else "number" for one in registry.features}
     kinds |= dict.fromkeys(date_columns(registry), "date")
-    return tuple(Conversion(name, columns.get(name, Column(column=name)), kind) for name, kind in kinds.items())
+    return tuple(
+        Conversion(name, columns.get(name, Column(column=name)), kind, outcome=name == registry.target)
+        for name, kind in kinds.items()
+    )
+
+
+def listed(columns: Sequence[str]) -> str:
+    """The columns, for a message; not where the first line of a file may be somebody's row."""
+    if any(sum(one.isdigit() for one in name) >= DIGITS_OF_A_VALUE for name in columns):
+        return "its first line does not look like the names of columns"
+    return f"the columns are {', '.join(columns)}"

@@ -34,7 +34,10 @@ class FileReader:
         plain = self.home / self.pattern
         if plain.is_file():
             return [plain]
-        found = [path for path in _matching(self.home, Path(self.pattern)) if path.is_file()]
+        try:
+            found = [path for path in _matching(self.home, Path(self.pattern)) if path.is_file()]
+        except ValueError as error:
+            raise SourceError(f"the path {self.pattern!r} is no pattern: {error}") from None
         if not found:
             raise SourceError(f"cannot read {plain} as {self.kind}: there is no such file")
         return sorted(found)

@@ -2,8 +2,11 @@
 
 Nothing is guessed from the rows: delimiter and encoding are declared, the first line names the columns, every value is
 text. A row is a record of RFC 4180: fields with line breaks, delimiters or quotation marks stand in quotation marks.
-A line from which no whole record of as many fields as the header follows is no row; the next line is looked at anew, so
-that a stray quotation mark costs the row that has it, and not what comes after.
+A record that is closed is one row or none, with all its lines: nobody's text becomes somebody's row. A line whose
+quotation mark is never closed, or stands where none may, is no row, and the next line is looked at anew.
+
+The promise rests on the program that wrote the file: one that does not quote what people typed lets a quotation mark
+that somebody typed swallow the lines up to the next one. Keep such rows in Parquet or a database.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ import pandas as pd
 from clients.errors import SourceError
 from clients.sources.columns import NoRow, Told, nobody
 
-LONGEST_RECORD = 100
-"""Lines of one record. A longer one is no row: an open quotation mark must not reach far."""
+LONGEST_RECORD = 1 << 24
+"""Characters of one record; a quotation mark that is open for longer is a stray one."""
 _BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 QUOTE = '"'
 
@@ -98,11 +101,12 @@ class Lines:
             header = self._header(numbered)
             yield header
             while (first := numbered.next()) is not None:
+                begins = numbered.line
                 record, why = self._record(first, numbered, len(header))
                 if record is not None:
                     yield record
                 elif why:
-                    told(NoRow(str(self.path), numbered.line, why))
+                    told(NoRow(str(self.path), begins, why))
 
     def _header(self, numbered: _Numbered) -> list[str]:
         first = numbered.next()
@@ -121,25 +125,36 @@ class Lines:
         return header
 
     def _record(self, first: str | UnicodeDecodeError, numbered: _Numbered, width: int) -> tuple[list[str] | None, str]:
-        """The record that begins with a line, or why there is none: empty for a line with nothing in it."""
-        if isinstance(first, UnicodeDecodeError):
-            return None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}"
-        if not first:
+        """The record that begins with a line, or why there is none: empty for a line with nothing in it.
+
+        A record whose quotation marks are closed takes its lines with it, row or not: what stands between them is one
+        person's text, and must not be read as somebody's row.
+        """
+        parts, torn, more = [self._readable(first)], isinstance(first, UnicodeDecodeError), 0
+        if not parts[0]:
             return None, ""
-        text, more = first, 0
+        size = len(parts[0])
         try:
-            while (found := fields_of(text, self.delimiter)) is None:
-                more += 1
-                line = numbered.peek(more)
-                if line is None or isinstance(line, UnicodeDecodeError) or more == LONGEST_RECORD:
-                    return None, "a quotation mark is not closed"
-                text = f"{text}\n{line}"
+            while (found := fields_of("\n".join(parts), self.delimiter)) is None:
+                quoted = False
+                while not quoted:
+                    more += 1
+                    line = numbered.peek(more)
+                    if line is None or size > LONGEST_RECORD:
+                        return None, "a quotation mark is not closed"
+                    torn |= isinstance(line, UnicodeDecodeError)
+                    parts.append(self._readable(line))
+                    size += len(parts[-1])
+                    quoted = QUOTE in parts[-1]
         except ValueError as error:
             return None, str(error)
-        if len(found) != width:
-            return None, f"it has {len(found)} fields, the header has {width}"
         numbered.skip(more)
-        return found, ""
+        if torn:
+            return None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}"
+        return (found, "") if len(found) == width else (None, f"it has {len(found)} fields, the header has {width}")
+
+    def _readable(self, line: str | UnicodeDecodeError) -> str:
+        return line if isinstance(line, str) else line.object.decode(self.encoding, errors="replace")
 
     def _decoded(self, line: bytes) -> str | UnicodeDecodeError:
         try:
@@ -176,23 +191,29 @@ class _Numbered:
 
     def __init__(self, file: BinaryIO, decoded: Callable[[bytes], str | UnicodeDecodeError]) -> None:
         self._file, self._decoded, self._ahead = file, decoded, list[str | UnicodeDecodeError]()
-        self.line = 0
+        self._taken = self.line = 0
 
     def next(self) -> str | UnicodeDecodeError | None:
-        found = self._ahead.pop(0) if self._ahead else self._read()
+        if self._taken < len(self._ahead):
+            self._taken += 1
+            self.line += 1
+            return self._ahead[self._taken - 1]
+        self._ahead.clear()
+        self._taken = 0
+        found = self._read()
         self.line += found is not None
         return found
 
     def peek(self, ahead: int) -> str | UnicodeDecodeError | None:
-        while len(self._ahead) < ahead:
+        while len(self._ahead) < self._taken + ahead:
             found = self._read()
             if found is None:
                 return None
             self._ahead.append(found)
-        return self._ahead[ahead - 1]
+        return self._ahead[self._taken + ahead - 1]
 
     def skip(self, count: int) -> None:
-        del self._ahead[:count]
+        self._taken += count
         self.line += count
 
     def _read(self) -> str | UnicodeDecodeError | None:

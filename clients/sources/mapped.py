@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.errors import SourceError
-from clients.sources.columns import Conversion, Reader, Told, conversions, moments_of, nobody
+from clients.sources.columns import Conversion, Reader, Told, conversions, listed, moments_of, nobody
 from clients.sources.description import DATA_FILE, Description, FileDescription, load_description
 from clients.sources.files import FileReader
 from clients.sources.people import Part, Source
@@ -64,7 +64,7 @@ class MappedSource(Source):
             if column not in there:
                 raise SourceError(
                     f"{self.where}: {name!r} is to be read from a column {column!r}, which is not there; "
-                    f"the columns are {', '.join(there)}"
+                    f"{listed(there)}"
                 )
 
     @property

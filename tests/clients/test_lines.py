@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from clients.errors import SourceError
 from clients.sources.columns import NoRow
 from clients.sources.files import FileReader
-from clients.sources.lines import LONGEST_RECORD, Lines, fields_of
+from clients.sources.lines import Lines, fields_of
 
 text = st.text(st.sampled_from('ab,;"\n \t中'), max_size=6)
 
@@ -80,9 +80,9 @@ def test_a_row_that_is_none_is_left_out_and_every_other_one_stays(tmp_path, bad,
 
 def test_an_open_quotation_mark_before_many_lines_costs_one_row(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("a,b\n" + 'x,"1\n' + "y,2\n" * (3 * LONGEST_RECORD), encoding="utf-8")
+    path.write_text("a,b\n" + 'x,"1\n' + "y,2\n" * 300, encoding="utf-8")
     found, told = read(path, rows=50)
-    assert found == [("y", "2")] * (3 * LONGEST_RECORD)
+    assert found == [("y", "2")] * 300
     assert [(one.line, one.why) for one in told] == [(2, "a quotation mark is not closed")]
 
 
@@ -116,3 +116,15 @@ def test_files_belong_together_by_the_names_of_their_columns_and_paths_may_hold_
         assert set(reader.columns()) == {"a", "b"}
         assert pd.concat(reader.batches(["a", "b"])).to_numpy().tolist() == [["1", "2"], ["3", "4"]]
     assert FileReader(folder, "1.csv", "csv").files() == [folder / "1.csv"]
+
+
+@pytest.mark.parametrize("typed", ["x\ny,999", "x\n" * 150 + "y,999\n", "x\ny,999\xff", 'x\n"y",999'])
+@pytest.mark.parametrize("rest", ["", ",extra"])
+def test_what_somebody_typed_is_never_read_as_somebody_elses_row(tmp_path, typed, rest):
+    """A field with line breaks, as a careful program writes it: a row, or none, with all of its lines."""
+    quoted = typed.replace('"', '""')
+    text = f'a,b\ny,1\nz,"{quoted}"{rest}\nw,2\n'
+    (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
+    found, told = read(tmp_path / "t.csv")
+    assert [row for row in found if row[0] != "z"] == [("y", "1"), ("w", "2")]
+    assert len(told) == (rest != "" or "\xff" in typed)

@@ -589,3 +589,18 @@ def test_a_book_can_be_checked_and_the_check_says_how_far_it_is(active, chunks_o
 def test_a_missing_source_is_one_sentence(tmp_path):
     done = run(tmp_path)
     assert done.exit_code == 1 and done.output.startswith("tahini: cannot read") and "book.parquet" in done.output
+
+
+@pytest.mark.parametrize("written", ["1", " 1", "01", "1.", "+1", "1e0", "1.0"])
+def test_a_mapped_outcome_never_turns_round_by_the_way_it_is_written(tmp_path, written):
+    table = lender_table(50).assign(dpd90=["2"] * 49 + [written])
+    columns = COLUMNS.replace("{ Y = 1, N = 0 }", '{ "1" = 0, "2" = 1 }')
+    source = as_csv(tmp_path / "home", table, columns=columns)
+    outcomes = pd.concat(source.rows(list(table["customer"]), features())).sort_index()["bad"]
+    assert outcomes.tolist() == [1.0] * 49 + [0.0]
+
+
+def test_what_is_not_in_the_map_of_an_outcome_is_none(tmp_path):
+    table = lender_table(50).assign(dpd90=["2"] * 49 + ["0"])
+    source = as_csv(tmp_path / "home", table, columns=COLUMNS.replace("{ Y = 1, N = 0 }", '{ "1" = 0, "2" = 1 }'))
+    assert len(pd.concat(source.rows(list(table["customer"]), features()))) == 49

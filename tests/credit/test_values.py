@@ -246,3 +246,16 @@ JUNE = (date(2026, 6, 30) - date(1970, 1, 1)).days * DAY
 )
 def test_moments(value, form, said):
     assert moment(value, form) == said
+
+
+def test_text_that_is_no_text_is_a_value_like_any_other():
+    """Parquet files do not promise that their text is UTF-8."""
+    offsets, held = pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"1\xff")
+    array = pa.StringArray.from_buffers(2, offsets, held)
+    column = pd.Series(pd.arrays.ArrowExtensionArray(array))
+    assert codes(column).tolist() == ["1", "\ufffd"] and numbers(column).values[0] == 1
+
+
+def test_a_whole_number_in_a_declared_format_has_its_zeros():
+    assert moment(1122026, "%d%m%Y") == moment("01122026", "%d%m%Y") == moment("2026-12-01")
+    assert moment("Vancouver BC") == UNREADABLE_DATE
