@@ -32,12 +32,12 @@ from consent.terms import TRAINING_PURPOSE
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from demo.errors import DemoError
+from demo.workspaces import DEVELOPMENT_KEY, PEOPLE_FOLDER
 from fleet.tls import CA_CERT
 
 ISSUER, CLIENT_ID = "http://127.0.0.1/development", "borrower"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-KEY_FILE = "development-issuer.key"
-PEOPLE_FOLDER, PERSON_FILE, RECEIPTS_FOLDER = "borrowers", "person.json", "receipts"
+PERSON_FILE, RECEIPTS_FOLDER = "person.json", "receipts"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 PATIENCE_S, ASK_AGAIN_S = 20.0, 0.2
 
@@ -45,7 +45,7 @@ PATIENCE_S, ASK_AGAIN_S = 20.0, 0.2
 def trust_issuer(root: Path) -> None:
     """Make the workspace's development issuer, and have its registry, when it starts, believe it."""
     key = SigningKey.generate()
-    save_signing_key(root / KEY_FILE, key)
+    save_signing_key(root / DEVELOPMENT_KEY, key)
     issuer = {"issuer": ISSUER, "audience": CLIENT_ID, "jwks": public_jwks(key), "algorithms": ["Ed25519"]}
     (root / "registry" / ISSUERS_FILE).write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
 
@@ -70,7 +70,7 @@ class Player:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise DemoError(f"{self.name!r} is no name to play under: lower-case letters, digits and dashes")
-        if not (self.root / KEY_FILE).exists():
+        if not (self.root / DEVELOPMENT_KEY).exists():
             raise DemoError(f"{self.root} is not a workspace of tahini up with a development issuer")
 
     @property
@@ -112,7 +112,7 @@ class Player:
     def _login(self, http: httpx.Client) -> str:
         nonce = answered(http.post("/v1/challenges"))["nonce"]
         asked = Authorize(subject=self.name, nonce=nonce, client_id=CLIENT_ID)
-        id_token = issue_id_token(load_signing_key(self.root / KEY_FILE), ISSUER, asked)
+        id_token = issue_id_token(load_signing_key(self.root / DEVELOPMENT_KEY), ISSUER, asked)
         form = {"grant_type": JWT_BEARER, "assertion": id_token}
         return str(answered(http.post("/v1/token", data=form))["access_token"])
 

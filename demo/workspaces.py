@@ -28,8 +28,11 @@ KEPT_FILE, LOCK_FILE, PROCESSES_FILE = "workspace.json", "workspace.lock", "proc
 LOG_ORIGIN = "tahini.example/consent-log"
 """Of every consortium that the demo founds, and of no other."""
 PARTIES = ("auditor", "coordinator", "lenders", "naming", "registry")
+BORROWERS = PEOPLE_FOLDER, DEVELOPMENT_KEY = "borrowers", "development-issuer.key"
+"""What :mod:`demo.borrowing` keeps: who is played, and the key by which they log in."""
 OURS = {
-    *PARTIES, KEPT_FILE, LOCK_FILE, PROCESSES_FILE, "ca", "features.toml", "logs", "report.html", "report.json", "tls",
+    *PARTIES, *BORROWERS, KEPT_FILE, LOCK_FILE, PROCESSES_FILE, "ca", "features.toml", "logs",
+    "report.html", "report.json", "tls",
 }  # fmt: skip
 """What stands at the top of a workspace; whatever else is there, somebody put there."""
 Kind = Literal["demo", "up"]
