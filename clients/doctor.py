@@ -11,11 +11,11 @@ from clients.node import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
 from clients.witness import WITNESS_KEY_FILE, Witness
 from consent import doctor
-from consent.cli_support import SERVE_FILE
 from consent.code import installed_code
 from consent.doctor import Finding, Level, care, found, ill, well
 from consent.errors import ConsentError
 from consent.serving import WitnessListening
+from consent.settings import SERVE_FILE
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
 from fleet.errors import FleetError

@@ -11,9 +11,10 @@ import typer
 from clients.data_cli import check_data
 from clients.errors import NodeError
 from clients.node import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
-from consent.cli_support import MetricsHost, MetricsPort, refuse_in_one_sentence, say, text_of
+from consent.cli_support import MetricsHost, MetricsPort, refuse_in_one_sentence, say
 from consent.documents import Membership, Party, Role
 from consent.errors import ConsentError
+from consent.named_files import text_of
 from crypto.keys import load_signing_key, new_home, replace_file
 from fleet.errors import FleetError
 from fleet.keys import create_fleet_key, fleet_key_text

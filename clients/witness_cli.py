@@ -11,7 +11,8 @@ import typer
 from clients.errors import NodeError
 from clients.node import Node
 from clients.witness import Witness, witness_app
-from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, refuse_in_one_sentence
+from consent.cli_support import Certificate, Host, Port, PrivateKey, refuse_in_one_sentence
+from consent.settings import SERVE_FILE
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
 

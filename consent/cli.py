@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from consent.cli_support import (
-    SERVE_FILE,
     Certificate,
     Host,
     MetricsHost,
@@ -20,6 +19,7 @@ from consent.cli_support import (
 )
 from consent.init_cli import init
 from consent.load_cli import load
+from consent.settings import SERVE_FILE
 
 app = typer.Typer(no_args_is_help=True, help="Run the consent registry.", rich_markup_mode="markdown")
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import click
 import typer
@@ -17,17 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consent.errors import ConsentError
+from consent.settings import MOST_WORKERS
 from crypto.errors import CryptoError
 from crypto.sentences import one_sentence
 
-if TYPE_CHECKING:
-    from consent.registry import Registry
-
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-MOST_WORKERS = 64
-SERVE_FILE = "serve.json"
-"""In a service's home: where it listens. The environment is above it, flags are above both."""
 Port = Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback if nothing else is said.")]
 Workers = Annotated[
@@ -64,16 +59,6 @@ def refuse_in_one_sentence(command: F) -> F:
     return run  # type: ignore[return-value]
 
 
-def text_of(path: Path, what: str = "") -> str:
-    """The text of a file that the user named: UTF-8, with a byte order mark or without; raises ConsentError."""
-    return ask(functools.partial(path.read_text, encoding="utf-8-sig"), f"{what} {path}".strip())
-
-
-def key_of(said: str) -> str:
-    """A public key that the user gave as it is, or as the file that holds it; raises ConsentError."""
-    return text_of(Path(said)).strip() if Path(said).is_file() else said.strip()
-
-
 def _named(place: str) -> str:
     """What the person who typed the running command calls a field: its option, where there is one of that name."""
     running = click.get_current_context(silent=True)
@@ -82,30 +67,9 @@ def _named(place: str) -> str:
     return option if option in spelled else place
 
 
-def ask(read: Callable[[], T], what: str) -> T:
-    """Read a file that the user named; raises ConsentError in words when it cannot be read."""
-    try:
-        return read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConsentError(f"cannot read {what}: {reason}") from error
-
-
 def say(found: Any, as_json: bool) -> None:
     """Print a result: an object as JSON, or a sentence."""
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else found)
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[Registry]:
-    """The registry in ``home``, closed again on the way out."""
-    from consent.registry import open_registry  # with the database's machinery, which few commands need
-
-    registry = open_registry(home)
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 @contextmanager

@@ -23,7 +23,6 @@ import httpx
 from packaging.requirements import Requirement
 
 from consent.certificates import RenewingContext, expires_at
-from consent.cli_support import SERVE_FILE
 from consent.documents import Consortium
 from consent.errors import ConsentError
 from consent.log_client import http_client
@@ -40,7 +39,8 @@ from consent.registry import (
 from consent.requests import CLOCK_SKEW
 from consent.schema import now
 from consent.serving import Listening, NamesListening, RegistryListening
-from consent.storage.database import newest_revision
+from consent.settings import SERVE_FILE
+from consent.storage.database import newest_revision, revision_of
 from crypto.errors import CryptoError
 from crypto.keys import load_signing_key, read_secret
 
@@ -264,7 +264,7 @@ def _database(home: Path) -> str:
         raise ConsentError(f"there is neither {DATABASE_FILE} nor {DATABASE_URL_FILE}")  # to open one would make it
     database = open_database(home)
     try:
-        revision = database.revision()
+        revision = revision_of(database)
         if revision != newest_revision():
             raise ConsentError(
                 f"its schema is at {revision or 'nothing'}, not at {newest_revision()}: start the registry"

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from consent.entries import leaf_time
 from consent.errors import LogDamaged
 from consent.log import AuditLog
-from consent.storage import Database
+from consent.storage.database import Database
 from consent.storage.log_tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow, LogTileRow
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError

@@ -12,14 +12,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+from sqlalchemy.orm import Session
+
 from consent import metrics
 from consent.entries import Entry
 from consent.errors import ConsentError, StorageFailed
-from consent.registry import Registry
+from consent.log import AuditLog
 
 HEAVIEST = 8192
 """Entries (or what else jobs weigh) of one transaction."""
@@ -141,15 +144,15 @@ def _answer(group: Sequence[_Waiting[Job, Result]], answers: Sequence[Result | E
 class GroupCommit(Group[Sequence[Entry], int]):
     """Appends of entries: all of a job or none."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, log: AuditLog, write: Callable[[], AbstractContextManager[Session]]) -> None:
         super().__init__(self._append, "group-commit")
-        self._registry = registry
+        self._log, self._write = log, write
 
     async def append(self, entries: Sequence[Entry]) -> int:
         """Index of the first of these entries, durable. Raises StorageFailed."""
         return await self.submit(entries, len(entries))
 
     def _append(self, jobs: Sequence[Sequence[Entry]]) -> list[int]:
-        with self._registry.write() as session:
-            first = self._registry.log.append(session, [entry for entries in jobs for entry in entries])
+        with self._write() as session:
+            first = self._log.append(session, [entry for entries in jobs for entry in entries])
         return list(accumulate((len(entries) for entries in jobs), initial=first))[: len(jobs)]

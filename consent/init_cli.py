@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import refuse_in_one_sentence, text_of
+from consent.cli_support import refuse_in_one_sentence
 from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 from consent.errors import Conflict, ConsentError
+from consent.named_files import text_of
 from consent.registry import create_home, found
 from crypto.cosignatures import Cosigner
 from crypto.errors import CryptoError

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import func, select
 
-from consent.cli_support import opened, progress, refuse_in_one_sentence, say
+from consent.cli_support import progress, refuse_in_one_sentence, say
 from consent.errors import Conflict, ConsentError
 from consent.keybackup import forgetting, known_backups, restore_backup, write_backup
 from consent.keystore import FileKeyStore
+from consent.registry import opened
 from consent.storage.tables import DataKeyRow, KeyGroupRow
 from crypto.cosignatures import KEY_FILE_MAGIC, CosigningKey, Kind
 from crypto.keys import (

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from consent.cli_support import key_of, opened, progress, refuse_in_one_sentence, say
+from consent.cli_support import progress, refuse_in_one_sentence, say
 from consent.documents import Notice, Role
 from consent.errors import Malformed
 from consent.languages import lookup
+from consent.named_files import key_of
 from consent.terms import Channel
 from crypto.keys import PublicKey, load_signing_key
 
@@ -29,6 +30,7 @@ def _home_or_url(home: Path | None, url: str | None, *others: object) -> None:
 @contextmanager
 def _directly(home: Path, lender: str, notice: tuple[str, int]) -> Iterator[tuple[Sequence[Importing], Notice]]:
     from consent.load import Directly  # reads tables: a library that only this command needs
+    from consent.registry import opened
 
     with opened(home) as registry:
         party = registry.consortium.party(lender)

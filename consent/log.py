@@ -27,7 +27,6 @@ from consent.errors import ClockWrong, LogDamaged, NotFound
 from consent.storage.database import bulk_insert
 from consent.storage.lease import Lease, LogState, read_state
 from consent.storage.log_tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow
-from consent.storage.tables import SubjectEntryRow
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
 from crypto.merkle import (
@@ -52,6 +51,8 @@ _NEWEST = text("SELECT note FROM log_published ORDER BY size DESC LIMIT 1")
 _PUBLISHED = text("SELECT note FROM log_published WHERE size = :size")
 _ENTRY = text("SELECT leaf, body FROM log_entries WHERE idx = :index")
 _LEAVES = text("SELECT leaf FROM log_entries WHERE idx >= :start AND idx < :stop ORDER BY idx")
+_ABOUT = "subject_entries"
+"""Which entries are about whom: a table of the registry's, written in the same transaction."""
 _ABOUT_COLUMNS = {"subject_id": "int8", "entry_index": "int8"}
 _ENTRY_COLUMNS = {"idx": "int8", "leaf": "bytea", "body": "bytea"}
 
@@ -125,7 +126,7 @@ class AuditLog:
         )
         about = [(entry.subject_id, at) for at, entry in enumerate(entries, first) if entry.subject_id is not None]
         if about:
-            bulk_insert(session, SubjectEntryRow.__tablename__, _ABOUT_COLUMNS, about)
+            bulk_insert(session, _ABOUT, _ABOUT_COLUMNS, about)
         self.lease.advance(session, appended=first + len(entries), newest=newest)
         return first
 

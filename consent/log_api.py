@@ -92,7 +92,7 @@ def create_log_app(registry: Registry, read_only: bool = False, started: datetim
 
 def log_routes(registry: Registry, access: Access, read_only: bool = False) -> APIRouter:
     """The log's endpoints, and the threads behind them."""
-    group, waiting = GroupCommit(registry), asyncio.Semaphore(MOST_WAITING)
+    group, waiting = GroupCommit(registry.log, registry.write), asyncio.Semaphore(MOST_WAITING)
     database, log = registry.database, registry.log
 
     @asynccontextmanager

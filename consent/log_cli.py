@@ -11,19 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from consent.cli_support import (
-    Host,
-    MetricsHost,
-    MetricsPort,
-    Port,
-    Workers,
-    ask,
-    opened,
-    progress,
-    refuse_in_one_sentence,
-    say,
-    text_of,
-)
+from consent.cli_support import Host, MetricsHost, MetricsPort, Port, Workers, progress, refuse_in_one_sentence, say
 from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
 from consent.errors import Conflict, ConsentError
 from consent.export import html_page, parse_day, processing_record
@@ -31,6 +19,8 @@ from consent.founding import POLICY_FILE, REGISTRY_HOME, found_log
 from consent.fsck import check_log
 from consent.log_reading import Anchors
 from consent.log_reading_cli import DEFAULT_URL, AsJson, Ca, ConsortiumFile, RegistryKey, Url
+from consent.named_files import ask, text_of
+from consent.registry import opened
 from crypto.sentences import one_sentence
 
 app = typer.Typer(

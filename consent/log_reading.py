@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 
 from consent.audit import open_body
-from consent.cli_support import ask
 from consent.client import RegistryClient
 from consent.commands.append_entries import opened_counts
 from consent.documents import Consortium, Role
 from consent.errors import AuditFailed, ConsentError
 from consent.log_client import HeadStore, LogClient, http_client
+from consent.named_files import ask
 from crypto.documents import unverified_payload
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey, RecipientKey, load_recipient_key, load_signing_key, replace_file

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from consent.audit import verify_log
-from consent.cli_support import ask, refuse_in_one_sentence, say
+from consent.cli_support import refuse_in_one_sentence, say
 from consent.errors import AuditFailed
 from consent.export import parse_day
 from consent.log_client import RESTART_PATIENCE_S, LogClient
 from consent.log_reading import CHECKPOINT_FILE, Anchors, Filter, Opener
+from consent.named_files import ask
 from crypto.errors import ProofError
 from crypto.keys import load_recipient_key
 from crypto.notes import Checkpoint, InclusionProof

@@ -32,7 +32,7 @@ from consent.keystore import FileKeyStore, KeyStore
 from consent.log import AuditLog
 from consent.schema import now
 from consent.sequencer import Sequencer
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 from consent.storage.lease import Lease
 from consent.witnesses import Witnesses
 from crypto.errors import KeyFileError, SignatureError
@@ -205,7 +205,7 @@ def found(home: Path, consortium: Consortium, database: str | None = None) -> st
         (home / DATABASE_FILE).touch(mode=0o600)
     opened = open_database(home)
     try:
-        opened.migrate()
+        migrate(opened)
     finally:
         opened.close()
     return token
@@ -247,7 +247,7 @@ def open_registry(home: Path, lease: Lease | None = None) -> Registry:
         raise SignatureError(f"the log's key in {home} is not the one that the consortium document names")
     keys = DataKeys(open_keystore(home))
     database = open_database(home)
-    database.migrate()
+    migrate(database)
     log = AuditLog(consortium.log_origin, log_key, consortium.policy, now, lease or Lease())
     registry = Registry(
         home=home,
@@ -264,3 +264,13 @@ def open_registry(home: Path, lease: Lease | None = None) -> Registry:
     )
     finish_forgetting(registry)
     return registry
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Registry]:
+    """The registry in ``home``, closed again on the way out."""
+    registry = open_registry(home)
+    try:
+        yield registry
+    finally:
+        registry.close()

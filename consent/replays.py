@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from consent.errors import NotAuthenticated, StorageFailed
 from consent.requests import SEEN_BEFORE, ReplayGuard
-from consent.storage import Database
+from consent.storage.database import Database
 
 KEPT = 2 * ReplayGuard.GENERATION
 """How long an id is kept: as long as its token can be accepted, and as long again for clocks that differ."""

@@ -24,8 +24,7 @@ from sqlalchemy.orm import Session
 from consent import metrics
 from consent.errors import ConsentError, LogDamaged, LogHeld, NotFound, NotWitnessed
 from consent.log import AuditLog, TileStore
-from consent.storage import Database
-from consent.storage.database import upsert
+from consent.storage.database import Database, upsert
 from consent.storage.lease import LEASE_S
 from consent.storage.log_tables import LogCheckpointRow, LogPublishedRow, LogTileRow
 from consent.turns import Alone, Standing, Turn

@@ -23,12 +23,11 @@ from starlette.applications import Starlette
 
 from consent import tracing
 from consent.certificates import RenewingContext, keep_renewing
-from consent.cli_support import MOST_WORKERS, opened
 from consent.errors import ConsentError
 from consent.journal import keep_journal
 from consent.metrics import FOLDER_VARIABLE, Endpoint, expose
-from consent.registry import Registry
-from consent.settings import HomeSettings
+from consent.registry import Registry, opened
+from consent.settings import MOST_WORKERS, HomeSettings
 
 logger = logging.getLogger("tahini.service")
 SWITCH_INTERVAL_S = 0.0005

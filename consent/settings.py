@@ -13,6 +13,10 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from consent.errors import BadSettings
 from crypto.sentences import one_sentence
 
+SERVE_FILE = "serve.json"
+"""In a service's home: where it listens. The environment is above it, flags are above both."""
+MOST_WORKERS = 64
+
 
 class HomeSettings(BaseSettings):
     """What a service must know to run. Made from its arguments alone; :meth:`read` looks at file and environment.

@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -104,8 +105,12 @@ class _Running:
 class Supervisor:
     """Keeps as many workers as there should be. SIGTERM and SIGINT end them all, SIGHUP replaces one after another."""
 
-    worker: Worker
+    worker: Callable[[socket], None]
+    """Called in each worker process; it can be pickled."""
     listening: socket
+    count: int
+    folder: Path
+    """Where workers say that they are alive."""
     _running: list[_Running] = field(default_factory=list)
     _ending: bool = False
     _renewing: bool = False
@@ -115,7 +120,7 @@ class Supervisor:
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, lambda *_: setattr(self, "_ending", True))
         signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_renewing", True))
-        self._running = [self._start() for _ in range(self.worker.config.workers)]
+        self._running = [self._start() for _ in range(self.count)]
         while not self._ending:
             wait([running.process.sentinel for running in self._running], _TICK_S)
             self._running = [self._kept(running) for running in self._running]
@@ -133,7 +138,7 @@ class Supervisor:
     def _kept(self, running: _Running) -> _Running:
         """The same worker, or the one in its place."""
         process = running.process
-        if process.is_alive() and running.silent(self.worker.folder):
+        if process.is_alive() and running.silent(self.folder):
             logger.error("worker %s does not answer and is killed", process.pid)
             process.kill()
             process.join()
@@ -142,7 +147,7 @@ class Supervisor:
         if time.monotonic() - running.started < HASTE_S:
             return running  # it is looked at again at the next tick
         logger.warning("worker %s ended (%s) and is replaced", process.pid, process.exitcode)
-        metrics.worker_ended(process.pid, self.worker.folder)
+        metrics.worker_ended(process.pid, self.folder)
         return self._start()
 
     def _renew(self) -> None:
@@ -150,7 +155,7 @@ class Supervisor:
             if self._ending:
                 return
             self._end([running])
-            metrics.worker_ended(running.process.pid, self.worker.folder)
+            metrics.worker_ended(running.process.pid, self.folder)
             self._running[index] = self._start()
 
     def _end(self, workers: list[_Running]) -> bool:
@@ -180,7 +185,7 @@ def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
     except SystemExit as error:
         raise ConsentError(f"cannot listen at {config.host}:{config.port}; is another process there?") from error
     try:
-        orderly = Supervisor(Worker(service, config, holder, folder, now()), listening).run()
+        orderly = Supervisor(Worker(service, config, holder, folder, now()), listening, config.workers, folder).run()
     finally:
         listening.close()
         _let_go(service.home, holder)

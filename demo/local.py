@@ -22,8 +22,8 @@ import tomli_w
 
 from clients.service import STATUS_FILE, running
 from consent.certificates import expires_at
-from consent.cli_support import SERVE_FILE
 from consent.documents import Notice
+from consent.settings import SERVE_FILE
 from crypto.keys import replace_file
 from demo.borrowers import Borrower
 from demo.borrowing import trust_issuer

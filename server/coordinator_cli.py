@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import MetricsHost, MetricsPort, text_of
+from consent.cli_support import MetricsHost, MetricsPort
 from consent.documents import Membership, Party, Role
+from consent.named_files import text_of
 from crypto.keys import new_home
 from server.cli_support import Home, plainly
 from server.home import Coordinator, CoordinatorSettings, create_home, join

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from support.house import Ground, House
 from support.logs import postgresql_server
 
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
@@ -36,7 +36,7 @@ def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     template, migrate = tmp_path_factory.mktemp("migrated") / "migrated.db", Database.migrate
     database = Database(template)
-    database.migrate()
+    migrate(database)
     database.close()
 
     def copied(self: Database, revision: str = "head") -> None:
@@ -91,7 +91,7 @@ def make_database(
         if request.param == "postgresql":
             location = request.getfixturevalue("postgresql")()
         made.append(Database(location))
-        made[-1].migrate()
+        migrate(made[-1])
         return made[-1]
 
     yield make

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from consent.cli_support import key_of, refuse_in_one_sentence, say
+from consent.cli_support import refuse_in_one_sentence, say
 from consent.client import RegistryClient, load_consortium
 from consent.documents import Membership, Role
 from consent.documents import Party as ListedParty
 from consent.errors import ConsentError
 from consent.identity.keys import new_key
+from consent.named_files import key_of
 from consent.schema import now
 from crypto.keys import PublicKey, SigningKey, load_recipient_key, load_signing_key, save_signing_key
 

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from consent.cli_support import SERVE_FILE, Certificate, Host, Port, PrivateKey, refuse_in_one_sentence, say, text_of
+from consent.cli_support import Certificate, Host, Port, PrivateKey, refuse_in_one_sentence, say
+from consent.named_files import text_of
 from consent.naming.keys import CA_FILE, PEOPLE_PER_DAY, SEEDS, NamingHome, NamingSettings, Seeds, create_home, join
 from consent.naming.quota import Quota
 from consent.schema import now
+from consent.settings import SERVE_FILE
 from crypto.keys import new_home
 
 app = typer.Typer(

@@ -1,5 +1,1 @@
-"""Tables, migrations and transactions. Everything that must not be lost goes through :class:`Database`."""
-
-from consent.storage.database import Database
-
-__all__ = ["Database"]
+"""The registry's tables and what reads and writes them. Transactions are the log's: they commit together."""

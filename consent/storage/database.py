@@ -102,39 +102,22 @@ class Database:
         options: dict[str, Any] = {}
         if url.startswith(POSTGRESQL):
             options = {"connect_args": POSTGRESQL_OPTIONS, "pool_size": MOST_CONNECTIONS, "max_overflow": 0}
-        self._engine = create_engine(url, hide_parameters=True, **options)
-        _configure(self._engine)
+        self.engine = create_engine(url, hide_parameters=True, **options)
+        _configure(self.engine)
         self._writer = threading.Lock()
-        self._reading = self._engine
+        self._reading = self.engine
         if self.dialect == "postgresql":
-            self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @property
     def dialect(self) -> str:
         """``sqlite`` or ``postgresql``."""
-        return self._engine.dialect.name
-
-    def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to ``revision``; raises StorageFailed."""
-        config = _alembic()
-        config.attributes["engine"] = self._engine
-        with _told_apart():
-            if revision == "head" and self.revision() == newest_revision():
-                return
-            if revision == "base" or revision.startswith("-"):
-                command.downgrade(config, revision)
-            else:
-                command.upgrade(config, revision)
-
-    def revision(self) -> str | None:
-        """Which migration ran last; None for an empty database. Raises StorageFailed."""
-        with self.read() as session:
-            return current_revision(session)
+        return self.engine.dialect.name
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view; nothing is written. Raises StorageFailed."""
-        with _told_apart(), Session(self._reading) as session:
+        with told_apart(), Session(self._reading) as session:
             yield session
 
     @contextmanager
@@ -146,8 +129,8 @@ class Database:
         """
         with (
             self._writer,
-            _told_apart(),
-            self._engine.connect().execution_options(**{_WRITING: True}) as connection,
+            told_apart(),
+            self.engine.connect().execution_options(**{_WRITING: True}) as connection,
             connection.begin(),
             Session(connection) as session,
         ):
@@ -160,26 +143,45 @@ class Database:
 
         Only for what is no part of the registry's history and stands alone. Raises StorageFailed.
         """
-        with _told_apart(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with told_apart(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
     def truncate_journal(self) -> None:
         """Fold SQLite's write-ahead log into the database, so that what was deleted is nowhere in the files."""
         if self.dialect != "sqlite":
             return
-        with self._writer, self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._writer, self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("PRAGMA busy_timeout = 200")  # a long reader must not hold up every writer
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.exec_driver_sql("PRAGMA busy_timeout = 10000")
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
+
+
+def migrate(database: Database, revision: str = "head") -> None:
+    """Bring the schema to ``revision``; raises StorageFailed."""
+    config = _alembic()
+    config.attributes["engine"] = database.engine
+    with told_apart():
+        if revision == "head" and revision_of(database) == newest_revision():
+            return
+        if revision == "base" or revision.startswith("-"):
+            command.downgrade(config, revision)
+        else:
+            command.upgrade(config, revision)
+
+
+def revision_of(database: Database) -> str | None:
+    """Which migration ran last; None for an empty database. Raises StorageFailed."""
+    with database.read() as session:
+        return current_revision(session)
 
 
 def current_revision(session: Session) -> str | None:
@@ -194,7 +196,7 @@ def newest_revision() -> str | None:
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def told_apart() -> Iterator[None]:
     """The database's own failures become StorageFailed; a broken rule of the schema stays what it is."""
     try:
         yield

@@ -26,7 +26,7 @@ from support.waiting import until
 from clients.witness import WITNESS_FOLDER, WITNESS_KEY_FILE, Witness, create_witness, origin_hash, witness_app
 from consent.errors import NotWitnessed, RegistryUnavailable
 from consent.log_client import HeadStore, LogClient
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 from crypto.cosignatures import CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import SigningKey
@@ -466,7 +466,7 @@ def test_the_key_and_what_is_remembered_are_for_the_owner_s_eyes(witness):
 def empty_log(tmp_path_factory):
     path = tmp_path_factory.mktemp("empty") / "log.db"
     database = Database(path)
-    database.migrate()
+    migrate(database)
     database.close()
     return path
 

@@ -17,6 +17,7 @@ from consent.errors import Conflict, ConsentError, NotAuthenticated, NotWitnesse
 from consent.log import AuditLog
 from consent.schema import now
 from consent.states import Event, State, state_after
+from consent.storage.database import migrate
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
 from consent.witnesses import Witnesses
 from crypto.errors import SealError
@@ -224,7 +225,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_recorded(house):
     before = everything(house)
     with house.registry.database.write() as session:
         pages = session.scalar(text("PRAGMA page_count"))
-    with house.registry.database._engine.connect() as connection:
+    with house.registry.database.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.rollback()
     with pytest.raises(ConsentError, match="nothing was recorded") as refused:
@@ -279,11 +280,11 @@ def test_histories_are_append_only_in_the_database_too(house):
 
 
 def test_migrations_go_down_and_up_again(tmp_path):
-    from consent.storage import Database
+    from consent.storage.database import Database
 
     database = Database(tmp_path / "empty.db")
     for revision in ("head", "base", "head"):
-        database.migrate(revision)
+        migrate(database, revision)
     with database.read() as session:
         assert session.scalars(select(ConsentRow)).all() == []
     database.close()

@@ -54,7 +54,7 @@ from consent.grouping import MOST_WAITING, GroupCommit
 from consent.log import CLOCK_TOLERANCE_US
 from consent.registry import Registry, open_registry
 from consent.sequencer import Sequencer
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 from consent.storage.lease import LEASE_S
 from consent.storage.log_tables import LogCheckpointRow, LogPublishedRow
 from consent.witnesses import Witnesses
@@ -158,10 +158,10 @@ def check_survivors(book: Logbook, told: Sequence[Life]) -> None:
 @contextlib.contextmanager
 def no_more_pages(database: Database) -> Iterator[None]:
     """An SQLite database that cannot grow."""
-    with database._engine.connect() as connection:
+    with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")  # at least what there is already
     yield
-    with database._engine.connect() as connection:
+    with database.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {1 << 30}")
 
 
@@ -180,7 +180,7 @@ def append_until_refused(book: Logbook, numbers_from: int) -> tuple[list[int], S
 
 def test_a_database_that_cannot_grow_refuses_in_one_sentence_and_loses_nothing(tmp_path):
     database = Database(tmp_path / "log.db")
-    database.migrate()
+    migrate(database)
     book = Logbook.over(database)
     append(book, *range(50))
     book.settle()
@@ -206,7 +206,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 def test_a_full_filesystem_refuses_in_one_sentence_and_loses_nothing(small_disk):
     database = Database(small_disk / "log.db")
-    database.migrate()
+    migrate(database)
     book = Logbook.over(database)
     append(book, *range(50))
     book.settle()
@@ -224,7 +224,7 @@ def test_a_full_filesystem_refuses_in_one_sentence_and_loses_nothing(small_disk)
 
 def test_the_sequencer_outlives_a_full_filesystem(small_disk):
     database = Database(small_disk / "log.db")
-    database.migrate()
+    migrate(database)
     book = Logbook.over(database)
     append(book, *range(3000))
     ballast = fill(small_disk)
@@ -256,7 +256,7 @@ def test_a_full_disk_of_postgresql_refuses_in_one_sentence_and_loses_nothing(sma
         os.chown(space, owner.st_uid, owner.st_gid)
         admin.execute(f"CREATE TABLESPACE small LOCATION '{space}'")
         database = Database(url)
-        database.migrate()
+        migrate(database)
         admin.execute("ALTER TABLE log_entries SET TABLESPACE small")
         try:
             book = Logbook.over(database)
@@ -288,7 +288,7 @@ def cut_connections(admin: psycopg.Connection) -> None:
 def test_an_append_over_a_cut_connection_is_refused_and_the_next_one_works(postgresql):
     url = postgresql()
     database = Database(url)
-    database.migrate()
+    migrate(database)
     book = Logbook.over(database)
     append(book, 1)
     book.settle()
@@ -305,7 +305,7 @@ def test_an_append_over_a_cut_connection_is_refused_and_the_next_one_works(postg
 def test_a_connection_that_is_cut_in_the_middle_of_an_append_is_one_sentence(postgresql):
     url = postgresql()
     database = Database(url)
-    database.migrate()
+    migrate(database)
     book = Logbook.over(database)
     append(book, 1)
     refused: list[BaseException] = []
@@ -359,7 +359,7 @@ class LiveLog:
 def live_log(tmp_path) -> LiveLog:
     path = tmp_path / "live.db"
     founding = Database(path)
-    founding.migrate()
+    migrate(founding)
     founding.close()
     rng, key = random.Random(3), SigningKey.generate()
     book = Logbook.over(Database(path), key)
@@ -1213,7 +1213,7 @@ def registry(make_database, tmp_path) -> Iterator[Registry]:
 
 @pytest.fixture
 def group(registry) -> Iterator[GroupCommit]:
-    made = GroupCommit(registry)
+    made = GroupCommit(registry.log, registry.write)
     made.start()
     yield made
     made.stop()

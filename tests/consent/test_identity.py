@@ -22,7 +22,7 @@ from consent.identity.jwks import MAX_BYTES, REFETCH_S, RETRY_S, FetchedKeys, fe
 from consent.identity.jwts import TrustedKey
 from consent.identity.limits import MOST_BUCKETS, Limits, LimitSettings, Rate
 from consent.identity.settings import ENVIRONMENT, load_issuers
-from consent.storage import Database
+from consent.storage.database import Database, migrate, revision_of
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 
@@ -115,7 +115,7 @@ def test_unknown_and_foreign_pseudonyms_cost_the_same_statements(plain, monkeypa
         def note(_c, _cursor, statement, *_rest, seen=seen):
             seen.append(statement)
 
-        engine = plain.registry.database._engine
+        engine = plain.registry.database.engine
         event.listen(engine, "before_cursor_execute", note)
         plain.exchange(token)
         plain.http.post("/v1/me/links", json={"ticket": ticket}, headers=headers)
@@ -431,13 +431,13 @@ def test_the_migration_goes_up_and_down_with_rows_in_it(site):
     site.http.post("/v1/me/links", json={"ticket": site.ticket(site.people["aspen"][0])}, headers=headers)
     database: Database = site.registry.database
     subjects = rows(site, "subjects")
-    while database.revision() != "0003":
-        database.migrate("-1")
+    while revision_of(database) != "0003":
+        migrate(database, "-1")
     assert rows(site, "subjects") == subjects
     with database.read() as session:
         names = "SELECT name FROM sqlite_master" if database.dialect == "sqlite" else "SELECT tablename FROM pg_tables"
         assert not {"party_keys", "login_links", "used_once"} & set(session.scalars(text(names)))
-    database.migrate()
+    migrate(database)
     assert rows(site, "login_links") == []
 
 

@@ -20,8 +20,7 @@ from consent.enrolment import Roll
 from consent.histories import load_presents
 from consent.rolls import read_roll
 from consent.states import State
-from consent.storage import Database
-from consent.storage.database import MIGRATIONS
+from consent.storage.database import MIGRATIONS, Database, migrate
 from consent.storage.tables import Base
 from crypto.documents import sign_document
 from crypto.keys import SigningKey
@@ -60,7 +59,7 @@ def put(database: Database, table: str, *rows: dict) -> None:
 def back(database: Database, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["engine"] = database._engine
+    config.attributes["engine"] = database.engine
     downgrade(config, revision)
 
 
@@ -99,7 +98,7 @@ PRESENT = [  # subject, purpose, recipient, sensitivity, state, last event's day
 
 def populate(database: Database) -> None:
     """Rows as 0.2.0 wrote them, by statement: today's code knows other tables."""
-    database.migrate("0002")
+    migrate(database, "0002")
     put(
         database,
         "notices",
@@ -202,35 +201,35 @@ def check_new(database: Database) -> None:
 def test_a_populated_registry_goes_up_down_and_up_again(database):
     populate(database)
     before = old_content(database)
-    database.migrate()
+    migrate(database)
     check_new(database)
     back(database, "0002")
     assert old_content(database) == before
     with pytest.raises(DatabaseError, match="append-only"):
         run(database, "DELETE FROM consent_events")
-    database.migrate()
+    migrate(database)
     check_new(database)
 
 
 def test_a_scope_that_is_opened_after_the_upgrade_gets_a_number_of_its_own(database):
     populate(database)
-    database.migrate()
+    migrate(database)
     put(database, "scopes", {"purpose": "https://w3id.org/dpv#New", "recipient": "aspen", "events": 0})
     put(database, "notices", {"id": "new", "version": 1, "token": "t"})
     assert run(database, "SELECT count(*), count(DISTINCT id) FROM scopes") == [(5, 5)]
 
 
 def test_an_empty_registry_goes_down_to_nothing_and_up(database):
-    database.migrate()
+    migrate(database)
     back(database, "base")
-    assert set(inspect(database._engine).get_table_names()) <= {"alembic_version"}
-    database.migrate()
-    assert {t.name for t in Base.metadata.sorted_tables} <= set(inspect(database._engine).get_table_names())
+    assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
+    migrate(database)
+    assert {t.name for t in Base.metadata.sorted_tables} <= set(inspect(database.engine).get_table_names())
 
 
 def test_the_migrations_arrive_at_the_tables_that_the_code_knows(database):
-    database.migrate()
-    with database._engine.connect() as connection:
+    migrate(database)
+    with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, Base.metadata)
     kinds = [d[0] if isinstance(d, tuple) else d[0][0] for d in differences]
@@ -248,7 +247,7 @@ def one_row_each(database: Database) -> None:
     put(database, "log_envelopes", {"sha256": "s", "header": b"h"})
     put(database, "log_checkpoints", {"size": 1, "note": "n"})
     put(database, "log_published", {"size": 1, "note": "n"})
-    database.migrate()
+    migrate(database)
     put(
         database,
         "imports",
@@ -276,7 +275,7 @@ def test_histories_cannot_be_changed_deleted_or_emptied(database):
     one_row_each(database)
     postgresql = database.dialect == "postgresql"
     for table in sorted(APPEND_ONLY):
-        column = inspect(database._engine).get_columns(table)[0]["name"]
+        column = inspect(database.engine).get_columns(table)[0]["name"]
         before = run(database, f"SELECT count(*) FROM {table}")
         assert before != [(0,)], table
         statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]

@@ -29,8 +29,7 @@ from consent.errors import StorageFailed
 from consent.journal import Journal, JsonLines, harmless, keep_journal, note_caller
 from consent.log_api import create_log_app
 from consent.readiness import NotReady, check_ready
-from consent.storage import Database
-from consent.storage.database import newest_revision
+from consent.storage.database import Database, newest_revision
 from consent.storage.lease import Lease
 from consent.turns import Standing
 from crypto.keys import SigningKey

@@ -292,7 +292,7 @@ def statements(site: Site) -> Iterator[list[str]]:
         if threading.current_thread().name not in IN_BACKGROUND:
             seen.append(sql)
 
-    engine = site.registry.database._engine
+    engine = site.registry.database.engine
     event.listen(engine, "before_cursor_execute", executed)
     try:
         yield seen
@@ -446,7 +446,7 @@ def test_a_database_that_fails_tells_callers_nothing_of_itself(site, monkeypatch
         raise OperationalError("SELECT secret_column", {"who": "v1.somebody"}, Exception(secret))
 
     monkeypatch.setattr("consent.endpoints.lenders.sync_consents.decide", None)
-    monkeypatch.setattr(site.registry.database._engine, "connect", failing)
+    monkeypatch.setattr(site.registry.database.engine, "connect", failing)
     monkeypatch.setattr(site.registry.database._reading, "connect", failing, raising=False)
     answer = site.signed("aspen", "GET", "/v1/subjects")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), answer.text

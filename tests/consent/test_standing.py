@@ -168,7 +168,7 @@ def test_changes_are_as_many_as_there_were_and_found_by_index(market, tmp_path):
     for person in people[7:10]:
         market.says(person, "withdraw")
     asked: list[str] = []
-    listened = market.registry.database._engine
+    listened = market.registry.database.engine
     note = lambda conn, cursor, statement, *rest: asked.append(statement)  # noqa: E731
     event.listen(listened, "before_cursor_execute", note)
     changed = client.consent_state(TRAINING_PURPOSE, "d" * 16, held)

@@ -30,7 +30,7 @@ from consent.replays import KEPT, SharedReplayGuard
 from consent.requests import sign_request
 from consent.schema import now
 from consent.sequencer import Sequencer
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 from consent.storage.lease import Lease, holder_name, let_go, read_state
 from consent.turns import SharedTurn, Standing
 from crypto.keys import load_signing_key
@@ -178,7 +178,7 @@ def test_all_workers_know_that_the_log_has_halted(make_service):
 @pytest.fixture
 def shared(postgresql) -> Iterator[Database]:
     database = Database(postgresql())
-    database.migrate()
+    migrate(database)
     yield database
     database.close()
 

@@ -32,7 +32,7 @@ from consent.errors import NotFound
 from consent.log import AuditLog
 from consent.schema import now
 from consent.sequencer import Sequencer
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 from consent.witnesses import Witnesses
 from crypto.keys import SigningKey, load_signing_key
 from crypto.notes import Verifier
@@ -67,7 +67,7 @@ def numbers(book: Logbook) -> list[int]:
 
 def location_of(database: Database) -> Path | str:
     """Where ``database`` is, as Database takes it."""
-    url = database._engine.url
+    url = database.engine.url
     return Path(url.database or "") if database.dialect == "sqlite" else url.render_as_string(hide_password=False)
 
 
@@ -109,11 +109,11 @@ def before_transaction(database: Database, number: int, happens: Callable[[], No
         if left:
             left.pop()()
 
-    event.listen(database._engine, "checkout", checkout)
+    event.listen(database.engine, "checkout", checkout)
     try:
         yield
     finally:
-        event.remove(database._engine, "checkout", checkout)
+        event.remove(database.engine, "checkout", checkout)
     assert not left, "there were fewer transactions"
 
 
@@ -237,7 +237,7 @@ def _warm_up(location: Path | str, key: SigningKey) -> None:
     """Whatever is imported or compiled at its first use is so before the first fork; no thread is left."""
     with tempfile.TemporaryDirectory() as folder:
         scratch, book = _opened(Path(folder) / "log.db", key), _opened(location, key)
-        scratch.database.migrate()
+        migrate(scratch.database)
         append(scratch, 0)
         scratch.settle()
         book.leaves()

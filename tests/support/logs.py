@@ -17,7 +17,7 @@ from consent.entries import Entry
 from consent.log import AuditLog
 from consent.schema import now
 from consent.sequencer import Sequencer
-from consent.storage import Database
+from consent.storage.database import Database, migrate
 from consent.witnesses import Witnesses
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
@@ -86,7 +86,7 @@ def postgresql_server(folder: Path) -> Iterator[Callable[..., str]]:
         def template() -> str:
             server.psql("CREATE DATABASE migrated")
             database = Database(server.get_uri("migrated"))
-            database.migrate()
+            migrate(database)
             database.close()
             return "migrated"
 
