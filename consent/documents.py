@@ -13,11 +13,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consent.consortium import DEFAULT_COVER_RATE as DEFAULT_COVER_RATE
-from consent.consortium import Consortium as Consortium
-from consent.consortium import Membership as Membership
-from consent.consortium import Party as Party
-from consent.consortium import Role as Role
+from consent.consortium import DEFAULT_COVER_RATE
+from consent.consortium import Consortium
+from consent.consortium import Membership
+from consent.consortium import Party
+from consent.consortium import Role
 from consent.schema import Document, Instant, KeyText, Language, Pseudonym, Sha256, Slug
 from consent.terms import CONSENT_BASIS, Authority, Channel, Iri, Sensitivity, Terms
 from crypto.documents import document_hash

@@ -41,7 +41,8 @@ SILENT_S, START_S = 15.0, 60.0
 HASTE_S = 2.0
 """A worker that ended this soon after its start is replaced only after as long: its database may be away."""
 _TICK_S = 0.5
-_TURN_FILE, _BEAT_FILE = "turn", "beat"
+_TURN_FILE = "turn"
+_BEAT_FILE = "beat"
 _spawn = multiprocessing.get_context("spawn")
 logger = logging.getLogger("tahini.workers")
 
