@@ -33,7 +33,7 @@ import pandas as pd
 
 from benchmarks.machine import machine
 from clients.admission import Admission, Reach
-from clients.sources.mapped import MappedSource
+from clients.data.mapped import MappedSource
 from credit.binning import make_binning
 from credit.coordinates import whitening
 from credit.features import FeatureRegistry, registry_from

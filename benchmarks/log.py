@@ -35,14 +35,14 @@ from typing import Any
 import httpx
 import psycopg
 
-from consent.client import RegistryClient, load_consortium
-from consent.entries import Entry, Sealer
-from consent.founding import REGISTRY_PUB, found_log
-from consent.log import AuditLog
-from consent.registry import open_registry
-from consent.sessions import ClientSession
+from auditlog.entries import Entry, Sealer
+from auditlog.log import AuditLog
+from consent.home import open_registry
+from consent.provisioning import REGISTRY_PUB, found_log
 from crypto.keys import PublicKey, load_signing_key
 from demo.services import free_port
+from protocol.client import RegistryClient, load_consortium
+from protocol.sessions import ClientSession
 
 PACKAGES = ("cryptography", "fastapi", "sqlalchemy", "psycopg", "uvicorn", "uvloop")
 BODY_BYTES = 200

@@ -27,11 +27,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clients.node import Node
-from consent.naming.client import BATCH
-from consent.naming.keys import NamingHome, NamingSettings, join
+from clients.home import Node
 from demo.consortium import Founded, found
 from demo.services import free_port, naming_process, registry_process, wait_for
+from naming.client import BATCH
+from naming.keys import NamingHome, NamingSettings, join
 
 PACKAGES = ("voprf", "cryptography", "fastapi", "httpx", "sqlalchemy", "uvicorn", "uvloop")
 LENDER = "aspen"

@@ -43,25 +43,27 @@ from sqlalchemy import text
 
 from benchmarks.log import percentile, postgresql_server, resident_mib
 from clients.consents import Consents
-from consent.client import RegistryClient, load_consortium
 from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.publish_notice import publish_notice
-from consent.documents import Consortium, Notice
-from consent.enrolment import MAX_BATCH as ENROL_AT_ONCE
-from consent.enrolment import Enrolment
-from consent.founding import REGISTRY_PUB, found_log
+from consent.home import KEY_FILE, open_registry
 from consent.identity.callers import Caller
 from consent.identity.settings import ISSUERS_FILE
 from consent.identity.tokens import AccessTokens
 from consent.load import Answered, Loader, OverHttp, Progress
-from consent.records import record_id
-from consent.registry import KEY_FILE, Registry, open_registry
-from consent.schema import now
-from consent.standing import RULES, Rule, unpacked
-from consent.terms import TRAINING_PURPOSE, Sensitivity
+from consent.provisioning import REGISTRY_PUB, found_log
+from consent.registry import Registry
 from crypto.keys import PublicKey, SigningKey, load_signing_key
 from demo.borrowers import GIVES, make_notice
 from demo.services import free_port
+from protocol.client import RegistryClient, load_consortium
+from protocol.consents import Notice
+from protocol.enrolment import MAX_BATCH as ENROL_AT_ONCE
+from protocol.enrolment import Enrolment
+from protocol.parties import Consortium
+from protocol.records import record_id
+from protocol.schema import now
+from protocol.snapshots import RULES, Rule, unpacked
+from protocol.terms import TRAINING_PURPOSE, Sensitivity
 
 PACKAGES = ("cryptography", "fastapi", "orjson", "psycopg", "pydantic", "sqlalchemy", "uvicorn", "uvloop")
 PARTS = ("bulk", "changes", "decisions", "states", "revocation")

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from consent.terms import Limits
 from credit.features import FeatureRegistry, forget, within
+from protocol.terms import Limits
 
 _NO_LIMITS = Limits()
 

@@ -15,14 +15,14 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.errors import GateClosed, NodeError, NotApproved, StoreFailed
-from clients.node import Node
+from clients.home import Node
 from clients.releases import join, release
-from consent import tracing
-from consent.errors import ConsentError
-from consent.log_client import RESTART_PATIENCE_S
 from credit.errors import FeatureError, ModelError
 from credit.questions import Packed, arrays_from_bytes
 from crypto.errors import CryptoError
+from protocol import tracing
+from protocol.errors import ConsentError
+from protocol.log_client import RESTART_PATIENCE_S
 
 SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
 """In a simulation, the JSON list of node homes by partition."""

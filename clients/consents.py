@@ -17,13 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.errors import NodeError
-from consent.client import RegistryClient
-from consent.enrolment import Roll
-from consent.errors import ConsentError, Malformed, RegistryUnavailable
-from consent.standing import RULES, SENSITIVITY_ORDER, Codes, ConsentState, Flags, HeldState, Places, Rule, rules_of
-from consent.terms import Limits, Sensitivity
 from crypto.errors import SignatureError
 from crypto.keys import replace_file
+from protocol.client import RegistryClient
+from protocol.enrolment import Roll
+from protocol.errors import ConsentError, Malformed, RegistryUnavailable
+from protocol.snapshots import (
+    RULES,
+    SENSITIVITY_ORDER,
+    Codes,
+    ConsentState,
+    Flags,
+    HeldState,
+    Places,
+    Rule,
+    rules_of,
+)
+from protocol.terms import Limits, Sensitivity
 
 FOLDER = "consents"
 _GIVEN = RULES.index(Rule.GIVEN)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.checking import people_in
+from clients.data.profiling import people_in
 from clients.errors import NodeError, SourceError
-from clients.node import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
+from clients.home import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
-from clients.witness import WITNESS_KEY_FILE, Witness
+from clients.witness import WITNESS_KEY_FILE, Witness, WitnessListening
 from consent import doctor
-from consent.code import installed_code
-from consent.doctor import Finding, Level, care, found, ill, well
-from consent.errors import ConsentError
-from consent.serving import WitnessListening
-from consent.settings import SERVE_FILE
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
+from fleet.code import installed_code
 from fleet.errors import FleetError
 from fleet.keys import fleet_key_text
+from ops.doctor import Finding, Level, care, found, ill, well
+from ops.settings import SERVE_FILE
+from protocol.errors import ConsentError
 
 
 def node(home: Path) -> Iterator[Finding]:

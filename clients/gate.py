@@ -5,7 +5,7 @@ For every release, in this order, stopping at the first thing that is not as it 
 1. a live data-use authorisation, checked rule by rule (:mod:`clients.rules`);
 2. how this lender's borrowers stand, asked for now, signed, bound to a checkpoint that extends every one seen before;
    revocations acknowledged; who has a place in the campaign; and that every witness that can be heard stands in the
-   same history (:mod:`consent.gossip`);
+   same history (:mod:`protocol.gossip`);
 3. the budget filter: whoever is at the cap is left out, and if that is everybody the roster is empty and the answer is
    noise, because a refusal would say so;
 4. the reservation, on this node's disk;
@@ -24,37 +24,36 @@ import numpy as np
 import pandas as pd
 
 from clients.admission import Admission, Reach
+from clients.budget_ledger import Attempt
 from clients.consents import Standing
-from clients.node import Node
+from clients.data.book import open_source
+from clients.data.people import Source
+from clients.home import Node
 from clients.rules import Use, require
-from clients.source import open_source
-from clients.sources.people import Source
-from clients.store import Attempt
-from consent.authorising import AuthorisationRequest
-from consent.campaigns import CommitmentRequest
-from consent.client import RegistryClient
-from consent.code import installed_code
-from consent.documents import (
-    Approval,
-    Authorisation,
-    Campaign,
-    ReleaseRequest,
-    Role,
-    RosterCommitment,
-)
-from consent.entries import body_context, pad
-from consent.errors import ConsentError
-from consent.gossip import compare_heads
-from consent.holdout import Draw, verified_approvals
-from consent.schema import now
-from consent.standing import Places
 from credit.features import FeatureRegistry, registry_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
 from crypto.rosters import Roster, new_salt
-from crypto.sealing import seal_to
+from crypto.sealing import body_context, pad, seal_to
+from fleet.code import installed_code
 from privacy.charges import Charge
 from privacy.filter import affordable
+from protocol.campaigns import (
+    Approval,
+    Authorisation,
+    AuthorisationRequest,
+    Campaign,
+    CommitmentRequest,
+    ReleaseRequest,
+    RosterCommitment,
+)
+from protocol.client import RegistryClient
+from protocol.errors import ConsentError
+from protocol.gossip import compare_heads
+from protocol.holdout import Draw, verified_approvals
+from protocol.parties import Role
+from protocol.schema import now
+from protocol.snapshots import Places
 
 RENEW_BEFORE = timedelta(minutes=1)
 

@@ -16,14 +16,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from clients.errors import NodeError
-from clients.node import Node
-from consent.documents import Role
-from consent.edge import LimitBody
-from consent.errors import ConsentError, NotAuthenticated
-from consent.outbox import Delivered, Delivery
-from consent.revocations import Acknowledgement, Revocation
-from consent.schema import now
+from clients.home import Node
 from crypto.errors import CryptoError
+from ops.http import LimitBody
+from protocol.errors import ConsentError, NotAuthenticated
+from protocol.parties import Role
+from protocol.revocations import Acknowledgement, Delivered, Delivery, Revocation
+from protocol.schema import now
 
 MAX_BODY_BYTES = 1 << 20
 logger = logging.getLogger("tahini.inbox")

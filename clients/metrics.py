@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from clients.store import NodeStore
+from clients.budget_ledger import NodeStore
 
 
 class LedgerCollector(Collector):

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.errors import NodeError
-from consent.card import ModelCard
-from consent.client import RegistryClient
-from consent.documents import Approval, Campaign, Consortium, Role
-from consent.errors import RegistryUnavailable
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.notes import Checkpoint, InclusionProof
+from protocol.campaigns import Approval, Campaign
+from protocol.cards import ModelCard
+from protocol.client import RegistryClient
+from protocol.errors import RegistryUnavailable
+from protocol.parties import Consortium, Role
 
 MODELS_FOLDER = "models"
 MODEL_FILE, CARD_FILE, CAMPAIGN_FILE = "model.safetensors", "model-card.jws", "campaign.jws"

@@ -15,10 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from clients.errors import GateClosed
 from clients.gate import Gate
-from clients.node import Node
-from consent import tracing
-from consent.documents import Campaign, MaskKey, ReleaseRequest, Role
-from consent.schema import now
+from clients.home import Node
 from credit.features import registry_from
 from credit.questions import Packed, Question
 from credit.tasks import HistogramTask, task_of
@@ -27,6 +24,10 @@ from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
 from crypto.masks import Masks, Words
 from privacy.mechanism import ReleaseKind
+from protocol import tracing
+from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
+from protocol.parties import Role
+from protocol.schema import now
 
 
 def join(node: Node, campaign_sha256: str) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clients.node import BOOK_FILE, Node
-from clients.source import rename_book
-from clients.sources.description import DATA_FILE
-from consent.naming.client import Renaming
-from consent.schema import now
+from clients.data.book import rename_book
+from clients.data.description import DATA_FILE
+from clients.home import BOOK_FILE, Node
+from naming.client import Renaming
+from protocol.schema import now
 
 REGISTERED_AT_ONCE = 50_000
 

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from clients.errors import GateClosed
-from consent.documents import Approval, Authorisation, Campaign, ReleaseRequest
-from consent.standing import ConsentState, Places
 from crypto.documents import document_hash
 from privacy.charges import Charge
+from protocol.campaigns import Approval, Authorisation, Campaign, ReleaseRequest
+from protocol.snapshots import ConsentState, Places
 
 CLOCK_SKEW = timedelta(seconds=30)
 STATE_AGE = timedelta(minutes=2)

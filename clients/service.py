@@ -21,17 +21,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clients.errors import NodeError
-from clients.node import Node
-from consent import tracing
-from consent.code import installed_code
-from consent.schema import now
+from clients.home import Node
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from fleet.bundle import bundle_sha256, files_of, node_code
+from fleet.code import installed_code
 from fleet.errors import BundleRefused
 from fleet.keys import FLEET_KEY_FILE
-from fleet.processes import free_port
 from fleet.supernode import SuperNodeSettings
+from ops.processes import free_port
+from protocol import tracing
+from protocol.schema import now
 
 STATUS_FILE = "status.json"
 RESTART_PAUSE_S, ALIVE_EVERY_S, ALIVE_S = 2.0, 2.0, 15.0

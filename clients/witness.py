@@ -14,18 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
-from consent.edge import LimitBody
 from crypto.cosignatures import Cosigner, CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import read_secret, replace_file, write_secret
 from crypto.notes import Checkpoint, Verifier, claimed_checkpoint, own_line, signers
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint, WitnessRefusal, consider
+from ops.http import LimitBody
+from ops.serving import Listening
 
 WITNESS_KEY_FILE, WITNESS_FOLDER = "witness.key", "witness"
 
@@ -152,3 +155,8 @@ def witness_app(witnesses: Mapping[str, Witness]) -> Starlette:
     app.router.redirect_slashes = False
     app.add_middleware(LimitBody, most=MAX_REQUEST_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413))
     return app
+
+
+class WitnessListening(Listening):
+    model_config = SettingsConfigDict(env_prefix="TAHINI_WITNESS_")
+    port: int = Field(default=8710, ge=1, le=65535)

@@ -18,8 +18,8 @@ import pyarrow.parquet as pa_parquet
 from pydantic import ValidationError
 
 from consent.commands.import_decisions import ImportedRecord
-from consent.errors import Malformed
 from crypto.sentences import one_sentence
+from protocol.errors import Malformed
 
 _ANSWER = ("sensitivity", "action", "event_time", "evidence_sha256")
 _WANTED = f"the file needs the columns number or pseudonym, {', '.join(_ANSWER)}, and no other"

@@ -10,26 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from consent.documents import Campaign, Party, Role
-from consent.errors import NotAllowed
-from consent.schema import KeyText, Sha256
-from consent.terms import Iri
-
-
-class AuthorisationRequest(BaseModel):
-    """What a node asks for: rich authorisation details (RFC 9396) of the one type there is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    node_key: KeyText
-    """RFC 7638 thumbprint of the node's signing key."""
-    purpose: Iri
-    code_sha256: Sha256
-    """The code that is installed on the node."""
-    checkpoint: str = Field(max_length=100_000)
-    """The newest published checkpoint that the node has accepted."""
+from protocol.campaigns import AuthorisationRequest, Campaign
+from protocol.errors import NotAllowed
+from protocol.parties import Party, Role
 
 
 @dataclass(frozen=True)

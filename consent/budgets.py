@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consent.documents import Campaign, Consortium
-from consent.standing import Flags
 from privacy.accounting import epsilon_of
 from privacy.charges import Charge
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience
+from protocol.campaigns import Campaign
+from protocol.parties import Consortium
+from protocol.snapshots import Flags
 
 YEAR = timedelta(days=365)
 Charges = tuple[Charge, ...]

@@ -20,12 +20,13 @@ import jinja2
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.documents import Campaign, Notice
-from consent.errors import Conflict
-from consent.log import AuditLog
+from auditlog.log import AuditLog
 from consent.registry import Registry
 from consent.storage.tables import CampaignRow, NoticeRow
 from crypto.notes import open_checkpoint
+from protocol.campaigns import Campaign
+from protocol.consents import Notice
+from protocol.errors import Conflict
 
 SECURITY = (
     "Raw data stay with the lender; what leaves is differentially private and masked (secure aggregation).",

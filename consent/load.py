@@ -23,16 +23,17 @@ from typing import Any, Protocol
 from sqlalchemy import select
 
 from consent.answer_files import Row, count_rows, read_answers
-from consent.client import RegistryClient
 from consent.commands.import_decisions import MAX_BATCH, Import, import_decisions
-from consent.documents import Notice, Party
-from consent.errors import ConsentError, Malformed, RegistryUnavailable
-from consent.idempotency import Once
 from consent.registry import Registry
+from consent.storage.idempotency import Once
 from consent.storage.tables import SubjectRow
-from consent.terms import Channel
 from crypto.keys import replace_file
 from crypto.sentences import place_of
+from protocol.client import RegistryClient
+from protocol.consents import Notice
+from protocol.errors import ConsentError, Malformed, RegistryUnavailable
+from protocol.parties import Party
+from protocol.terms import Channel
 
 TARGET = "/v1/imports"
 _RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0)

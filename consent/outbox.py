@@ -19,12 +19,13 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from consent.commands.revocations import acknowledge, acknowledged, read_revocations
-from consent.documents import Party
-from consent.errors import ConsentError
-from consent.log_client import trusted_authorities
 from consent.registry import Registry
-from consent.schema import Slug
 from crypto.errors import CryptoError, KeyFileError
+from protocol.errors import ConsentError
+from protocol.log_client import trusted_authorities
+from protocol.parties import Party
+from protocol.revocations import Delivered, Delivery
+from protocol.schema import Slug
 
 INBOXES_FILE = "inboxes.json"
 EVERY_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.0, 300.0
@@ -48,22 +49,6 @@ class Inboxes(BaseModel):
             if not url.startswith(("https://", *_LOOPBACK)) or "@" in url:
                 raise ValueError(f"the inbox of {lender!r} is not an https URL")
         return inboxes
-
-
-class Delivery(BaseModel):
-    """What is posted to an inbox: signed revocations, in order."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    items: list[str] = Field(min_length=1, max_length=500)
-
-
-class Delivered(BaseModel):
-    """What an inbox answers: the lender's signed acknowledgement."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    token: str = Field(max_length=8192)
 
 
 def load_inboxes(home: Path) -> Mapping[str, str]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from consent.errors import ConsentError, LogDamaged, StorageFailed
 from consent.registry import Registry
-from consent.storage.database import current_revision, newest_revision
+from consent.storage.migrating import current_revision, newest_revision
+from protocol.errors import ConsentError, LogDamaged, StorageFailed
 
 
 class NotReady(ConsentError):

@@ -1,40 +1,33 @@
-"""Run one of the room's services under uvicorn, in this process or in several: journal, metrics, an orderly end."""
+"""Serving a registry: which application, in this process or in several workers that look like one writer to everybody."""
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-import sys
 import tempfile
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from socket import socket
-from types import FrameType
-from typing import Self
 
 import uvicorn
 from fastapi import FastAPI
-from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
-from starlette.applications import Starlette
 
-from consent import tracing
-from consent.certificates import RenewingContext, keep_renewing
-from consent.errors import ConsentError
-from consent.journal import keep_journal
-from consent.metrics import FOLDER_VARIABLE, Endpoint, expose
-from consent.registry import Registry, opened
-from consent.settings import MOST_WORKERS, HomeSettings
-
-logger = logging.getLogger("tahini.service")
-SWITCH_INTERVAL_S = 0.0005
-"""A commit gives up the interpreter at every step that waits for the disk. With Python's five milliseconds it would get
-it back only that much later each time, while requests are being parsed."""
-FINISH_S = 20
-"""How long requests may take to finish after SIGTERM; longer than a request waits for witnesses."""
+from auditlog.leadership import SharedTurn
+from auditlog.lease import Lease, holder_name, let_go
+from consent.home import open_database, open_registry, opened
+from consent.registry import Registry
+from crypto.errors import CryptoError
+from ops.certificates import RenewingContext
+from ops.metrics import FOLDER_VARIABLE
+from ops.request_log import keep_journal
+from ops.serving import Listening, _config, _expose, serve_app
+from ops.workers import Supervisor, _beat, _end_with_parent, logger
+from protocol import tracing
+from protocol.errors import ConsentError, StorageFailed
+from protocol.schema import now
 
 
 @dataclass(frozen=True)
@@ -48,38 +41,12 @@ class Service:
     def app(self, registry: Registry, started: datetime | None = None) -> FastAPI:
         """The application. ``started``: when this service began, if ``registry`` is one of its workers'."""
         if self.log_only:
-            from consent.log_api import create_log_app
+            from consent.api.log import create_log_app
 
             return create_log_app(registry, self.read_only, started)
-        from consent.api import create_app
+        from consent.api.app import create_app
 
         return create_app(registry, started)
-
-
-class Listening(HomeSettings):
-    """Where a service is, with how many processes, and where the operator's metrics are (nowhere without a port).
-
-    Each service reads them from ``serve.json`` in its home and from variables with a prefix of its own.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8700, ge=1, le=65535)
-    workers: int = Field(default=1, ge=1, le=MOST_WORKERS)
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = Field(default=None, ge=1, le=65535)
-    certificate: Path | None = None
-    """PEM file that the service shows; plain HTTP without it. It may be renewed while the service runs."""
-    certificate_key: Path | None = None
-
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if (self.certificate is None) != (self.certificate_key is None):
-            raise ValueError("a certificate and its key come together: --certificate and --key")
-        return self
-
-    @property
-    def metrics(self) -> Endpoint | None:
-        return metrics_at(self.metrics_host, self.metrics_port)
 
 
 class RegistryListening(Listening):
@@ -88,21 +55,6 @@ class RegistryListening(Listening):
 
 class LogListening(Listening):
     model_config = SettingsConfigDict(env_prefix="TAHINI_LOG_")
-
-
-class NamesListening(Listening):
-    model_config = SettingsConfigDict(env_prefix="TAHINI_NAMES_")
-    port: int = Field(default=8720, ge=1, le=65535)
-
-
-class WitnessListening(Listening):
-    model_config = SettingsConfigDict(env_prefix="TAHINI_WITNESS_")
-    port: int = Field(default=8710, ge=1, le=65535)
-
-
-def metrics_at(host: str, port: int | None) -> Endpoint | None:
-    """Where metrics are asked for; nowhere without a port."""
-    return None if port is None else Endpoint(host, port)
 
 
 def serve(service: Service, listening: Listening) -> None:
@@ -122,63 +74,6 @@ def serve(service: Service, listening: Listening) -> None:
         serve_app(service.app(registry), _config(listening))
 
 
-def run(app: FastAPI | Starlette, listening: Listening) -> None:
-    """Serve one of the smaller services in this process until a signal; raises ConsentError."""
-    keep_journal()
-    serve_app(app, _config(listening))
-
-
-def _config(listening: Listening) -> uvicorn.Config:
-    return uvicorn.Config(
-        "",
-        host=listening.host,
-        port=listening.port,
-        workers=listening.workers,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=FINISH_S,
-        ssl_certfile=listening.certificate,
-        ssl_keyfile=listening.certificate_key,
-    )
-
-
-def _expose(endpoint: Endpoint, folder: Path | None = None) -> None:
-    try:
-        expose(endpoint, folder)
-    except OSError as error:
-        raise ConsentError(f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}") from error
-
-
-def serve_app(app: FastAPI | Starlette, config: uvicorn.Config, sockets: Sequence[socket] | None = None) -> None:
-    """Serve ``app`` until a signal. Returns after an orderly end; the caller then closes what the app used.
-
-    Raises:
-        ConsentError: the address cannot be listened on, or the app did not start. CertificateRefused.
-    """
-    config.app = app
-    if config.ssl_certfile is not None and config.ssl_keyfile is not None:
-        tls = RenewingContext(Path(config.ssl_certfile), Path(config.ssl_keyfile))
-        config.load()
-        config.ssl = tls.context
-        keep_renewing(tls, logger.info)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    server = uvicorn.Server(config)
-
-    def end(_: int, __: FrameType | None) -> None:
-        server.should_exit = True
-
-    for which in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises its signal again when it is done: this outlives it
-        signal.signal(which, end)
-    try:
-        server.run(list(sockets) if sockets is not None else None)
-    except SystemExit as error:  # how uvicorn says that it cannot listen
-        raise ConsentError(f"cannot listen at {config.host}:{config.port}; is another process there?") from error
-    if not server.started:
-        raise ConsentError("the service did not start; its log says why")
-
-
 def _serve_many(service: Service, listening: Listening) -> None:
     """One parent, several workers. The parent opens everything first, so that what is wrong is said once."""
     with opened(service.home) as registry:
@@ -194,6 +89,68 @@ def _serve_many(service: Service, listening: Listening) -> None:
         folder = Path(name)
         if listening.metrics is not None:
             _expose(listening.metrics, folder)
-        from consent.workers import supervise
+        from consent.serving import supervise
 
         supervise(service, _config(listening), folder)
+
+
+_TURN_FILE = "turn"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker process is told at its start; called in it, with the socket that all share."""
+
+    service: Service
+    config: uvicorn.Config
+    holder: str
+    folder: Path
+    started: datetime
+    """When the service began: what was made before is refused by every worker, and nothing else for being old."""
+
+    def __call__(self, listening: socket) -> None:
+        keep_journal()
+        tracing.begin("registry")
+        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        try:
+            registry = open_registry(self.service.home, Lease(self.holder, shared=True))
+        except (ConsentError, CryptoError) as error:
+            logger.error("this worker cannot start: %s", error)
+            raise SystemExit(1) from error
+        registry.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
+        self.config.callback_notify, self.config.timeout_notify = partial(_beat, self.folder), 1
+        try:
+            serve_app(self.service.app(registry, self.started), self.config, [listening])
+        finally:
+            registry.close()
+
+
+def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
+    """Serve with ``config.workers`` processes until SIGTERM or SIGINT; ``folder`` is what they share.
+
+    Raises:
+        ConsentError: the address cannot be listened on; a worker had to be killed at the end.
+    """
+    holder = holder_name()
+    try:
+        listening = config.bind_socket()
+    except SystemExit as error:
+        raise ConsentError(f"cannot listen at {config.host}:{config.port}; is another process there?") from error
+    try:
+        orderly = Supervisor(Worker(service, config, holder, folder, now()), listening, config.workers, folder).run()
+    finally:
+        listening.close()
+        _let_go(service.home, holder)
+    if not orderly:
+        raise ConsentError("a worker did not finish its requests in time and was killed; what it acknowledged is there")
+
+
+def _let_go(home: Path, holder: str) -> None:
+    database = open_database(home)
+    try:
+        with database.write() as session:
+            let_go(session, holder)
+    except StorageFailed as error:
+        logger.info("whoever writes next waits until the lease is over: %s", error)
+    finally:
+        database.close()

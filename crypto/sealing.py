@@ -172,3 +172,25 @@ def open_enclosed(key: bytes, body: bytes, context: bytes) -> bytes:
         return AESGCM(key).decrypt(body[:NONCE_SIZE], body[NONCE_SIZE:], context)
     except (InvalidTag, ValueError) as error:
         raise SealError("the sealed body was altered, or belongs to another envelope") from error
+
+
+SMALLEST_BODY = 256
+
+
+def pad(body: bytes) -> bytes:
+    """Pad to a power of two (ISO/IEC 7816-4: one 0x80, then zeros), so that a length tells next to nothing."""
+    size = max(SMALLEST_BODY, 1 << len(body).bit_length())
+    return body + b"\x80" + b"\x00" * (size - len(body) - 1)
+
+
+def unpad(padded: bytes) -> bytes:
+    """Inverse of :func:`pad`; raises SealError."""
+    body, mark, _ = padded.rstrip(b"\x00").rpartition(b"\x80")
+    if not mark:
+        raise SealError("the opened body is not padded as it should be")
+    return body
+
+
+def body_context(kind: str) -> bytes:
+    """What every sealed body is bound to besides its key: the type of the entry it belongs to."""
+    return f"tahini/log-body/v1/{kind}".encode()

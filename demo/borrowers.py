@@ -10,12 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from consent.documents import Action, Choice, Decision, Notice
-from consent.enrolment import Enrolment
-from consent.naming.client import Names
-from consent.schema import now
-from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
 from crypto.keys import SigningKey
+from naming.client import Names
+from protocol.consents import Action, Choice, Decision, Notice
+from protocol.enrolment import Enrolment
+from protocol.schema import now
+from protocol.terms import TRAINING_PURPOSE, Sensitivity, Terms
 
 Answer = Literal["gives", "refuses", "silent"]
 GIVES, REFUSES = 0.86, 0.08

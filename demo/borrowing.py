@@ -19,21 +19,22 @@ from typing import Any
 
 import httpx
 
-from clients.node import Node
-from consent.client import check_receipt
-from consent.documents import Consortium, Receipt
+from clients.home import Node
 from consent.identity.devissuer import Authorize, issue_id_token, public_jwks
 from consent.identity.links import link_ticket
 from consent.identity.settings import ISSUERS_FILE
-from consent.log_client import http_client
-from consent.schema import now
-from consent.standing import RULES, Rule, rules_of
-from consent.terms import TRAINING_PURPOSE
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from demo.errors import DemoError
 from demo.workspaces import DEVELOPMENT_KEY, PEOPLE_FOLDER
 from fleet.tls import CA_CERT
+from protocol.client import check_receipt
+from protocol.consents import Receipt
+from protocol.log_client import http_client
+from protocol.parties import Consortium
+from protocol.schema import now
+from protocol.snapshots import RULES, Rule, rules_of
+from protocol.terms import TRAINING_PURPOSE
 
 ISSUER, CLIENT_ID = "http://127.0.0.1/development", "borrower"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

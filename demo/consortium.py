@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import clients.node
-import consent.naming.keys
+import clients.home
 import consent.registry
+import naming.keys
 import server.home
 from clients.witness import create_witness
-from consent.client import RegistryClient
-from consent.documents import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
 from demo.workspaces import LOG_ORIGIN
 from fleet.keys import create_fleet_key
+from protocol.client import RegistryClient
+from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Founded:
     def connect(self, url: str, naming_url: str, superlink: str | None = None) -> None:
         """Every party pins the signed consortium and learns where registry, naming service and SuperLink are."""
         key = self.registry_key.public.text
-        naming = consent.naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
-        consent.naming.keys.join(self.naming_home, naming, self.token)
+        naming = naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
+        naming.keys.join(self.naming_home, naming, self.token)
         for lender in self.consortium.lenders:
-            settings = clients.node.NodeSettings(
+            settings = clients.home.NodeSettings(
                 lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url, superlink=superlink
             )
-            clients.node.join(self.node_home(lender.id), settings, self.token)
+            clients.home.join(self.node_home(lender.id), settings, self.token)
         coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
         if superlink is not None:
             host, _, port = superlink.rpartition(":")
@@ -93,15 +93,15 @@ def found(
     of three, one of four. Without ``witness_urls`` nobody witnesses it.
     """
     witness_urls = witness_urls or {}
-    registry_key, log_key = consent.registry.create_home(root / "registry")
+    registry_key, log_key = consent.home.create_home(root / "registry")
     coordinator_key = server.home.create_home(root / "coordinator")
     auditor_home = root / "auditor"
     auditor_home.mkdir()
     auditor_key, auditor_recipient = SigningKey.generate(), RecipientKey.generate()
     save_signing_key(auditor_home / "auditor.key", auditor_key)
     save_recipient_key(auditor_home / "auditor.recipient.key", auditor_recipient)
-    naming_key = consent.naming.keys.create_home(root / "naming")
-    node_keys = {name: clients.node.create_home(root / "lenders" / name) for name in lenders}
+    naming_key = naming.keys.create_home(root / "naming")
+    node_keys = {name: clients.home.create_home(root / "lenders" / name) for name in lenders}
     fleet_keys = {name: create_fleet_key(root / "lenders" / name) for name in lenders}
 
     witnesses = {name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders}
@@ -132,5 +132,5 @@ def found(
         max_delta=delta,
         cover_rate=cover_rate,
     )
-    token = consent.registry.found(root / "registry", consortium, database)
+    token = consent.home.found(root / "registry", consortium, database)
     return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clients.checking import look_at
-from clients.source import PSEUDONYM
+from clients.data.book import PSEUDONYM
+from clients.data.profiling import look_at
 from credit.dictionary import describe
 from credit.features import FeatureRegistry, check_table, date_columns, load_registry
 from credit.values import codes, numbers

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from shlex import join
 
-from clients.node import SETTINGS_FILE
+from clients.home import SETTINGS_FILE
 
 
 def verification(root: Path) -> str:

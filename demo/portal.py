@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from clients.node import Node
+from clients.home import Node
 from consent.identity.links import link_ticket
-from consent.schema import now
 from demo.borrowers import Borrower
 from demo.errors import DemoError
+from protocol.schema import now
 
 CLIENT_ID = "demo-portal"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

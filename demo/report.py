@@ -14,9 +14,9 @@ import jinja2
 import numpy as np
 
 from demo import charts
-from demo.aftermath import ALONE_DRAWS
+from demo.evaluation import ALONE_DRAWS
 from demo.loans import SHARED
-from demo.outcome import NAMED, Outcome
+from demo.result import NAMED, Outcome
 
 METRICS = ("auc", "ks", "gini", "brier", "ece", "observed_to_expected", "observed_to_expected_error")
 NOT_PRIVATE = {

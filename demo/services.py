@@ -19,7 +19,7 @@ import httpx
 from clients.app import SIMULATED_HOMES
 from demo.errors import DemoError
 from demo.processes import DEVELOPMENT
-from fleet.processes import free_port as free_port
+from ops.processes import free_port as free_port
 
 START_TIMEOUT_S = 300.0
 """A process that ended is noticed at once; one that still starts may be on a machine with much else to do."""

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import sqlalchemy as sa
 
-from clients.source import import_book, open_source
-from clients.sources.description import DATA_FILE
+from clients.data.book import import_book, open_source
+from clients.data.description import DATA_FILE
 from credit.features import FeatureRegistry
 from demo.through import Through
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clients.node import Node
-from consent.client import RegistryClient
-from consent.documents import Notice
+from clients.home import Node
 from credit.metrics import auc
 from credit.tasks import DESCENT
 from demo.borrowers import Borrower
 from demo.errors import DemoError
-from demo.outcome import NAMED, Outcome, Round, View
 from demo.portal import Portal
+from demo.result import NAMED, Outcome, Round, View
 from demo.services import CoordinatorProcess
+from protocol.client import RegistryClient
+from protocol.consents import Notice
 from server.home import load_release
 from server.run import learner_of
 

@@ -18,11 +18,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from consent.documents import Consortium
-from consent.errors import ConsentError
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from demo.errors import DemoError
+from protocol.errors import ConsentError
+from protocol.parties import Consortium
 
 KEPT_FILE, LOCK_FILE, PROCESSES_FILE = "workspace.json", "workspace.lock", "processes.json"
 LOG_ORIGIN = "tahini.example/consent-log"

@@ -31,11 +31,11 @@ from typing import Any
 USER = 10001
 SERVICES = ("registry", "witness", "names")
 MODULES = {
-    "registry": "consent.api consent.workers consent.load consent.vault consent.export consent.keys_cli",
-    "names": "consent.naming.service consent.naming.cli",
-    "witness": "clients.witness clients.witness_cli",
-    "coordinator": "server.app server.home consent.card flwr.server torch opacus",
-    "node": "clients.app clients.gate clients.source flwr.client clients.book_cli clients.consents_cli torch opacus",
+    "registry": "consent.api.app consent.workers consent.load consent.keys.vault consent.export cli.keys",
+    "names": "naming.service cli.names",
+    "witness": "clients.witness cli.witness",
+    "coordinator": "server.app server.home protocol.cards flwr.server torch opacus",
+    "node": "clients.app clients.gate clients.data.book flwr.client cli.book cli.consents torch opacus",
 }
 TOO_MUCH = {
     "registry": "torch flwr ray opacus sklearn matplotlib pip",
@@ -50,8 +50,8 @@ from pathlib import Path
 from clients import node
 from clients.witness import create_witness
 from consent import registry
-from consent.documents import Consortium, Party, Role
-from consent.naming import keys as naming
+from protocol.campaigns import Consortium, Party, Role
+from naming import keys as naming
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, witnessed_by
@@ -94,10 +94,10 @@ ASK = """
 import secrets
 from pathlib import Path
 import numpy as np, pandas as pd, tomli_w
-from clients.node import BOOK_FILE, Node
-from clients.source import import_book
-from consent.client import RegistryClient
-from consent.naming.client import Names
+from clients.home import BOOK_FILE, Node
+from clients.data.book import import_book
+from protocol.client import RegistryClient
+from naming.client import Names
 from credit.features import registry_from
 from crypto.keys import b64, load_signing_key
 from demo.borrowers import make_borrowers, make_notice
@@ -138,7 +138,7 @@ for path in ("/opt/tahini/x", "/opt/x", "/etc/x", "/usr/x"):
         assert error.strerror == "Read-only file system", error
     else:
         raise SystemExit(f"{{path}} can be written")
-from consent.code import installed_code
+from fleet.code import installed_code
 print(installed_code()[:16])
 """
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
-from consent.code import NODE_ROOMS, hash_files, room_files
+from fleet.code import NODE_ROOMS, hash_files, room_files
 from fleet.errors import BundleRefused
 
 COORDINATOR_ROOMS = ("server",)
@@ -74,7 +74,7 @@ def files_of(bundle: bytes) -> dict[str, bytes]:
 
 
 def node_code(files: Mapping[str, bytes]) -> str:
-    """The hash of what a node would run of these files: comparable with :func:`consent.code.installed_code`."""
+    """The hash of what a node would run of these files: comparable with :func:`fleet.code.installed_code`."""
     return hash_files({p: c for p, c in files.items() if p.split("/")[0] in NODE_ROOMS and p.endswith(".py")})
 
 

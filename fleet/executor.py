@@ -26,9 +26,9 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 
-from consent import tracing
 from fleet.pace import Pace
-from fleet.processes import die_with
+from ops.processes import die_with
+from protocol import tracing
 
 ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 QUICK_S, IDLE_S = 0.05, 0.5

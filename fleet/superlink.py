@@ -32,9 +32,9 @@ from flwr.superlink.main import create_app
 from flwr.superlink.servicer.control import control_handlers
 from sqlalchemy.exc import SQLAlchemyError
 
-from consent.certificates import RenewingContext
 from fleet.errors import FleetError
 from fleet.keys import superlink_key
+from ops.certificates import RenewingContext
 
 FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
 START_S = 20.0

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from pydantic import BaseModel, ConfigDict
 
 from fleet.pace import Pace
-from fleet.processes import die_with
+from ops.processes import die_with
 
 LOOKING_S, WAITING_S = 3.0, 0.5
 """Flower's pauses: until it looks for messages again, and until it looks whether the answer is there."""

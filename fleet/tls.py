@@ -2,7 +2,7 @@
 
 Whoever has certificates of their own uses those; every command takes files. ECDSA on P-256, because every TLS library
 speaks it. Leaf certificates live 90 days and are renewed by issuing them again: servers read them anew when the file
-changes (:mod:`consent.certificates`), so that nothing is stopped.
+changes (:mod:`ops.certificates`), so that nothing is stopped.
 """
 
 from __future__ import annotations

@@ -16,12 +16,6 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
-from consent import tracing
-from consent.card import ModelCard
-from consent.documents import Campaign
-from consent.errors import ConsentError
-from consent.log_client import RESTART_PATIENCE_S
-from consent.schema import now
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
 from credit.planning import spent
@@ -29,6 +23,12 @@ from credit.questions import Packed, arrays_to_bytes
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.masks import Words
+from protocol import tracing
+from protocol.campaigns import Campaign
+from protocol.cards import ModelCard
+from protocol.errors import ConsentError
+from protocol.log_client import RESTART_PATIENCE_S
+from protocol.schema import now
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import CARD_FILE, MODEL_FILE, Coordinator, load_releases
 from server.run import Answers, CampaignRun

@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from consent.schema import now
 from crypto.keys import replace_file
+from protocol.schema import now
 from server.errors import CoordinatorError
 from server.home import CARD_FILE
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consent import doctor
-from consent.doctor import Finding, care, found, ill, well
-from consent.documents import Role
-from consent.errors import ConsentError
 from crypto.errors import CryptoError
+from ops.doctor import Finding, care, found, ill, well
+from protocol.errors import ConsentError
+from protocol.parties import Role
 from server.desired import Stage, read_state
 from server.errors import CoordinatorError
 from server.home import KEY_FILE, Coordinator

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from consent import tracing
-from consent.journal import keep_journal
 from fleet.executor import Executor
-from fleet.processes import die_with
 from fleet.tasks import conduct, give_up
+from ops.processes import die_with
+from ops.request_log import keep_journal
+from protocol import tracing
 from server.fleet_app import app
 from server.home import SECRET_FILE
 

@@ -13,8 +13,8 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from consent import tracing
-from consent.log_client import RESTART_PATIENCE_S
+from protocol import tracing
+from protocol.log_client import RESTART_PATIENCE_S
 from server.app import EXPECTED, FlowerFleet, release_card
 from server.desired import Stage, tell, wanted, write_state
 from server.errors import CampaignStopped

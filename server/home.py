@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from consent.client import RegistryClient, load_consortium
-from consent.documents import Consortium, Role
-from consent.errors import BadSettings
-from consent.log_client import HeadStore, http_client
-from consent.settings import HomeSettings
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
+from ops.settings import HomeSettings
+from protocol.client import RegistryClient, load_consortium
+from protocol.errors import BadSettings
+from protocol.log_client import HeadStore, http_client
+from protocol.parties import Consortium, Role
 from server.errors import CoordinatorError
 
 KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "executor.secret"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from consent.documents import Campaign, Consortium
-from consent.terms import TRAINING_PURPOSE
 from credit.planning import plan_mechanism
 from privacy.charges import Budget
 from privacy.mechanism import LEAST_HONEST, ReleaseKind
+from protocol.campaigns import Campaign
+from protocol.parties import Consortium
+from protocol.terms import TRAINING_PURPOSE
 from server.errors import CoordinatorError
 
 DEFAULTS: dict[str, Any] = {

@@ -16,8 +16,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from consent import tracing
-from consent.documents import Campaign, MaskKey, ReleaseRequest
 from credit.features import registry_from
 from credit.learning import Learner
 from credit.models import CreditModel
@@ -25,6 +23,8 @@ from credit.planning import spent
 from credit.questions import Packed
 from crypto.errors import CryptoError
 from crypto.masks import Words, unmask
+from protocol import tracing
+from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
 from server.errors import CampaignStopped
 from server.home import MODEL_FILE, Coordinator, Progressed, load_releases, save_release
 

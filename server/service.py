@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from consent.errors import ConsentError
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from fleet.errors import FleetError
-from fleet.health import Heartbeat, serve_health
 from fleet.superlink import SuperLink
+from ops.health import Heartbeat, serve_health
+from protocol.errors import ConsentError
 from server.desired import BUNDLE_FILE, Stage, read_state, wanted, write_state
 from server.errors import CoordinatorError
 from server.fleet_app import HOME_VARIABLE

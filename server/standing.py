@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from consent.documents import Campaign
-from consent.hashes import SHOWN
 from credit.planning import spent
+from protocol.campaigns import Campaign
+from protocol.hashes import SHOWN
 from server.desired import Stage, State
 from server.home import MODEL_FILE, Progressed
 

@@ -36,16 +36,16 @@ from pathlib import Path
 
 from support.deployment import LENDERS, Consortium, brought_up
 
-from clients.node import Node
-from clients.store import NodeStore
-from consent.audit import verify_log
-from consent.client import RegistryClient
-from consent.documents import Campaign
-from consent.errors import ConsentError
-from consent.log_client import http_client
-from consent.schema import now
+from auditlog.audit import verify_log
+from clients.budget_ledger import NodeStore
+from clients.home import Node
 from demo.borrowers import Borrower
 from demo.processes import processes
+from protocol.campaigns import Campaign
+from protocol.client import RegistryClient
+from protocol.errors import ConsentError
+from protocol.log_client import http_client
+from protocol.schema import now
 from server.desired import Stage, want
 from server.home import load_releases
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from support.house import Ground, House
 from support.logs import postgresql_server
 
-from consent.storage.database import Database, migrate
+from auditlog.database import Database
+from consent.storage.migrating import migrate
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")

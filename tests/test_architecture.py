@@ -29,10 +29,10 @@ def test_only_the_gate_reads_rows():
     operator's check counts."""
     opens = re.compile(r"loan_book\(|MappedSource|open_source|FileReader|SqlReader")
     users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text(encoding="utf-8"))}
-    reading = {f"clients/sources/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/source.py"}
-    naming = {"clients/book_cli.py"}  # identity numbers, before anybody has a name
+    reading = {f"clients/sources/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/data/book.py"}
+    naming = {"cli/book.py"}  # identity numbers, before anybody has a name
     playing = {"demo/sources.py"}  # the attack on what stands before the sums
-    assert users == reading | naming | playing | {"clients/gate.py", "clients/checking.py"}
+    assert users == reading | naming | playing | {"clients/gate.py", "clients/data/profiling.py"}
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))

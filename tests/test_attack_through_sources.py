@@ -3,7 +3,7 @@
 import pytest
 from support.credit_tables import PLAN, REGISTRY, TABLES
 
-import clients.sources.columns
+import clients.data.columns
 from credit.auditing import audit
 from credit.values import numbers
 from demo.sources import reading_through
@@ -25,5 +25,5 @@ def test_a_source_that_looks_at_a_whole_column_is_caught(monkeypatch):
         found = numbers(column)
         return found._replace(values=found.values * (1 + (found.values > 1e5).any()))
 
-    monkeypatch.setattr(clients.sources.columns, "numbers", by_its_largest)
+    monkeypatch.setattr(clients.data.columns, "numbers", by_its_largest)
     assert any("change one another" in finding for finding in attack(Through.CSV).findings)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from consent.card import ModelCard
 from demo.borrowers import best_guess, make_notice
 from demo.report import NOT_PRIVATE
+from protocol.cards import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,11 +18,11 @@ from support.deployment import LENDERS, brought_up
 from support.effort import slow
 from support.waiting import until
 
-from clients.node import Node
-from consent.documents import Campaign
-from demo.local import Place
+from clients.home import Node
+from demo.deployment import Place
 from demo.processes import is_running, processes
 from fleet.tls import issue
+from protocol.campaigns import Campaign
 from server.desired import Stage, events
 
 pytestmark = slow

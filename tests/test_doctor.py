@@ -10,16 +10,16 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 from support.house import serve
 
+from cli.doctor import homes
+from cli.main import main
 from clients.doctor import node, witness
 from clients.witness import Witness, origin_hash
 from consent import doctor
-from consent.doctor import Level
 from demo.consortium import found
-from demo.doctor_cli import homes
 from fleet.keys import create_fleet_key
 from fleet.tls import create_authority, issue
+from ops.doctor import Level
 from server.doctor import coordinator
-from tahini import main
 
 
 def ills(findings) -> dict[str, str]:

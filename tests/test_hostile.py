@@ -20,13 +20,11 @@ from support.deployment import LENDERS, brought_up
 from support.effort import slow
 from support.hostile import ATTACK_FILE, ME, OTHER_FILE
 
-from clients.node import Node
-from consent.authorising import AuthorisationRequest
-from consent.campaigns import CommitmentRequest
-from consent.code import installed_code
-from consent.documents import Campaign
-from consent.errors import ConsentError
+from clients.home import Node
 from demo.processes import QUIET
+from fleet.code import installed_code
+from protocol.campaigns import AuthorisationRequest, Campaign, CommitmentRequest
+from protocol.errors import ConsentError
 from server.desired import Stage, events
 
 pytestmark = slow

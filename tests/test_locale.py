@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.node import Node
+from clients.home import Node
 from clients.witness import create_witness
 from crypto.keys import PublicKey
 

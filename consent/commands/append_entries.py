@@ -7,20 +7,19 @@ The log seals the body to the parties that the caller names, or under the data k
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consent.documents import Party, Role
-from consent.entries import Entry, entry_for_subject
-from consent.errors import Malformed, NotAllowed, NotFound
+from auditlog.entries import SEALED_COUNTS, Entry, entry_for_subject
 from consent.registry import Registry
-from consent.schema import Pseudonym, Sha256, Slug
-from consent.subjects import Subject, find_subjects
+from consent.storage.subjects import Subject, find_subjects
 from crypto.documents import canonical_json
 from crypto.keys import unb64
+from protocol.errors import Malformed, NotAllowed, NotFound
+from protocol.parties import Party, Role
+from protocol.schema import Pseudonym, Sha256, Slug
 
 MAX_BATCH = 256
 MAX_BODY_BYTES = 65_536
@@ -32,8 +31,6 @@ EntryType = Literal[
 ]  # fmt: skip
 """What a party can log by itself. The registry's own types are written by its commands and by nobody else."""
 CountName = Literal["rows", "people", "columns", "models", "attempts", "refusals", "files"]
-SEALED_COUNTS = frozenset({"rows", "people"})
-"""Exact counts of people are for whom the body is sealed to: nobody was charged for telling them to the world."""
 HashName = Literal["model", "code", "dataset", "policy", "document", "request", "answer"]
 
 
@@ -116,17 +113,6 @@ class NewEntry(BaseModel):
         """
         body, counts = _decoded(self.body), self.sealed_counts()
         return canonical_json(counts) + b"\n" + body if counts else body
-
-
-def opened_counts(leaf: Mapping[str, Any], content: bytes) -> tuple[dict[str, int], bytes]:
-    """The counts and the body in what an entry sealed. Raises ValueError where they are not what the leaf says."""
-    if not leaf.get("sealed"):
-        return {}, content
-    line, _, body = content.partition(b"\n")
-    counts = json.loads(line)
-    if not isinstance(counts, dict) or sorted(counts) != leaf["sealed"]:
-        raise ValueError("the sealed counts are not those that the skeleton names")
-    return counts, body
 
 
 class NewEntries(BaseModel):

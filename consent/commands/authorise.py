@@ -8,11 +8,9 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from consent.authorising import AuthorisationRequest, Situation, require
+from consent.authorising import Situation, require
 from consent.commands.propose_campaign import load_campaign
 from consent.commands.revocations import overdue
-from consent.documents import Authorisation, Campaign, DataUse, Party
-from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
 from consent.storage.tables import (
     AcknowledgementRow,
@@ -27,6 +25,9 @@ from crypto.documents import canonical_json, document_hash
 from crypto.errors import SignatureError
 from crypto.notes import open_checkpoint
 from privacy.mechanism import ReleaseKind
+from protocol.campaigns import Authorisation, AuthorisationRequest, Campaign, DataUse
+from protocol.errors import Conflict, NotAllowed
+from protocol.parties import Party
 
 
 def active_campaign(registry: Registry, session: Session, lender: Party, sha256: str) -> tuple[Campaign, CampaignRow]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.campaigns import CommitmentRequest, commitment_fields
+from auditlog.entries import entry_with_sealed_body
 from consent.commands.authorise import active_campaign
-from consent.documents import Campaign, Party, Role
-from consent.entries import entry_with_sealed_body
-from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
 from consent.storage.tables import AuthorisationRow, CommitmentRow
 from crypto.keys import unb64
 from privacy.charges import Charge
+from protocol.campaigns import Campaign, CommitmentRequest, commitment_fields
+from protocol.errors import Conflict, NotAllowed
+from protocol.parties import Party, Role
 
 
 def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> int:

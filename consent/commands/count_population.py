@@ -16,15 +16,15 @@ from sqlalchemy import ColumnElement, distinct, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from consent.commands.place_people import refuse_two_versions
-from consent.documents import Party
-from consent.errors import Conflict, Malformed
 from consent.registry import Registry
-from consent.states import State
 from consent.storage.tables import ConsentRow, PopulationRow, SubjectRow
-from consent.terms import Sensitivity
 from crypto.documents import canonical_json, document_hash
 from privacy.filter import TOLERANCE
 from privacy.noise import discrete_laplace
+from protocol.errors import Conflict, Malformed
+from protocol.parties import Party
+from protocol.states import State
+from protocol.terms import Sensitivity
 
 EPSILON = 0.1
 

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from consent.documents import Party
-from consent.enrolment import Enrolment
-from consent.errors import Conflict
+from auditlog.database import bulk_insert
 from consent.registry import Registry
-from consent.rolls import keep_roll, read_roll
-from consent.storage.database import bulk_insert
+from consent.storage.enrolment import keep_roll, read_roll
+from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import FormerNameRow, SubjectRow
-from consent.subjects import IN_CHUNK
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym
+from protocol.enrolment import Enrolment
+from protocol.errors import Conflict
+from protocol.parties import Party
 
 _COLUMNS = {
     "id": "int8",

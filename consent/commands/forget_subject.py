@@ -1,7 +1,7 @@
 """Forget a borrower: end every consent and destroy the data key, at once and on the record.
 
 Every sealed body about the borrower becomes unreadable, here and in every backup of the database: the key's row is
-gone, its group is re-keyed, and the root version that older copies need is destroyed (``consent.datakeys``). Every
+gone, its group is re-keyed, and the root version that older copies need is destroyed (``consent.keys.datakeys``). Every
 proof over the log stays as it was, because leaves hash ciphertext only. The key's random name goes into the log, so
 that no restored copy brings it back.
 """
@@ -12,15 +12,15 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 
-from consent.changes import Answer, change
-from consent.errors import KeysUnavailable, NotFound
-from consent.histories import Happened, load_presents, write_events, write_presents
-from consent.keybackup import forgetting
+from consent.keys.backup import forgetting
 from consent.registry import Registry
-from consent.states import TRANSITIONS, Event
+from consent.storage.consents import Happened, load_presents, write_events, write_presents
 from consent.storage.tables import DataKeyRow, IdempotencyRow, SubjectRow
 from crypto.documents import canonical_json
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
+from protocol.changes import Answer, change
+from protocol.errors import KeysUnavailable, NotFound
+from protocol.states import TRANSITIONS, Event
 
 
 def forget_subject(registry: Registry, pseudonym: str) -> int:

@@ -21,19 +21,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
 from consent.commands.record_decisions import check_notice
-from consent.documents import Party
-from consent.errors import Conflict
-from consent.histories import ConsentKey, Happened, load_presents, write_events, write_presents
 from consent.registry import Registry
-from consent.schema import Instant, Language, Sha256, Slug
-from consent.states import Event, State
+from consent.storage.consents import ConsentKey, Happened, load_presents, write_events, write_presents
+from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
-from consent.subjects import IN_CHUNK
-from consent.terms import Channel, Sensitivity
 from crypto.documents import canonical_json
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
+from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
+from protocol.errors import Conflict
+from protocol.parties import Party
+from protocol.schema import Instant, Language, Sha256, Slug
+from protocol.states import Event, State
+from protocol.terms import Channel, Sensitivity
 
 MAX_BATCH = 20_000
 SALT_SIZE = 32

@@ -19,16 +19,12 @@ import numpy as np
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from auditlog.columns import read_columns
+from auditlog.database import bulk_insert
 from consent.budgets import Caps, Spending, cannot_pay, price
-from consent.catalogue import Known
-from consent.documents import Campaign, Party
-from consent.errors import Conflict, NotAllowed, NotFound
+from consent.notices import Known
 from consent.registry import Registry
-from consent.rolls import read_roll
-from consent.standing import NEVER, Flags, Places, packed
-from consent.states import Event, State, state_at
-from consent.storage.columns import read_columns
-from consent.storage.database import bulk_insert
+from consent.storage.enrolment import read_roll
 from consent.storage.tables import (
     EVENTS,
     SENSITIVITIES,
@@ -41,6 +37,11 @@ from consent.storage.tables import (
     SubjectRow,
 )
 from crypto.pseudonyms import version_of
+from protocol.campaigns import Campaign
+from protocol.errors import Conflict, NotAllowed, NotFound
+from protocol.parties import Party
+from protocol.snapshots import NEVER, Flags, Places, packed
+from protocol.states import Event, State, state_at
 
 _CHANCES = 1 << 32
 

@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consent.commands.place_people import place_people
-from consent.documents import Approval, Campaign, Party, Rejection
-from consent.errors import Conflict, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from crypto.documents import canonical_json
+from protocol.campaigns import Approval, Campaign, Rejection
+from protocol.errors import Conflict, NotAllowed, NotFound
+from protocol.parties import Party
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:

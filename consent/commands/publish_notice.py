@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from consent.documents import Notice
-from consent.errors import Conflict, NotFound
 from consent.registry import Registry
 from consent.storage.tables import NoticeRow, ScopeRow
 from crypto.documents import canonical_json
+from protocol.consents import Notice
+from protocol.errors import Conflict, NotFound
 
 
 def publish_notice(registry: Registry, token: str) -> Notice:

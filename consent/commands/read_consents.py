@@ -9,17 +9,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.changes import Present
-from consent.commands.append_entries import opened_counts
+from auditlog.entries import opened_counts
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
 from consent.commands.record_decisions import Recorded, tag_of
-from consent.documents import Campaign, Receipt
-from consent.entries import body_context, unpad
-from consent.errors import NotFound
-from consent.histories import ConsentKey, load_presents
-from consent.records import ConsentRecord, consent_record
 from consent.registry import Registry
-from consent.states import State
+from consent.storage.consents import ConsentKey, load_presents
+from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import (
     AssignmentRow,
     CampaignRow,
@@ -30,10 +25,15 @@ from consent.storage.tables import (
     SubjectEntryRow,
     SubjectRow,
 )
-from consent.subjects import Subject, find_subjects
 from crypto.errors import SealError
 from crypto.keys import PublicKey, b64, unb64
-from crypto.sealing import SealedBody, unseal
+from crypto.sealing import SealedBody, body_context, unpad, unseal
+from protocol.campaigns import Campaign
+from protocol.changes import Present
+from protocol.consents import Receipt
+from protocol.errors import NotFound
+from protocol.records import ConsentRecord, consent_record
+from protocol.states import State
 
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:

@@ -9,20 +9,19 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from auditlog.log import Logged
 from consent.commands.import_decisions import record_salt
-from consent.documents import Decision
-from consent.entries import body_context, unpad
-from consent.histories import ConsentKey
-from consent.log import Logged
-from consent.records import Served
 from consent.registry import Registry
+from consent.storage.consents import ConsentKey
+from consent.storage.subjects import Subject
 from consent.storage.tables import ConsentEventRow, DecisionRow, ImportRow
-from consent.subjects import Subject
 from crypto.errors import SealError
 from crypto.keys import unb64
 from crypto.merkle import inclusion_proof, leaves_reader
-from crypto.sealing import SealedBody, unseal
+from crypto.sealing import SealedBody, body_context, unpad, unseal
 from crypto.tiles import tile_hashes
+from protocol.consents import Decision
+from protocol.records import Served
 
 
 def opened(subject: Subject, entry: Logged, kind: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Record borrowers' decisions, each signed by the borrower it concerns or made by them after logging in.
 
 Who relays a signed decision does not matter; whose key signed it does. A request is accepted whole or not at all. Many
-requests share one transaction (``consent.grouping``): one that is refused leaves the others as they are.
+requests share one transaction (``auditlog.group_commit``): one that is refused leaves the others as they are.
 """
 
 from __future__ import annotations
@@ -18,22 +18,29 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.catalogue import Known
-from consent.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
-from consent.documents import Choice, Decision, Notice, decision_commitment
-from consent.entries import Entry, entry_for_subject
-from consent.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
-from consent.histories import ConsentKey, Happened, load_presents, write_decisions, write_events, write_presents
-from consent.idempotency import Answered, Once, recall, remember, used_otherwise
+from auditlog.entries import Entry, entry_for_subject
 from consent.languages import lookup
+from consent.notices import Known
 from consent.registry import Registry
-from consent.states import Event
+from consent.storage.consents import (
+    ConsentKey,
+    Happened,
+    load_presents,
+    write_decisions,
+    write_events,
+    write_presents,
+)
+from consent.storage.idempotency import Answered, Once, recall, remember, used_otherwise
+from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
 from consent.storage.tables import SENSITIVITIES, DecisionRow
-from consent.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
+from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
+from protocol.consents import Choice, Decision, Notice, decision_commitment
+from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
+from protocol.states import Event
 
 MAX_BATCH = 2_000
 MAX_AGE = timedelta(days=7)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from consent.card import ModelCard
 from consent.commands.propose_campaign import load_campaign
-from consent.documents import Party, Role
-from consent.errors import Conflict, Malformed, NotAllowed, NotFound
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, ModelRow
 from crypto.documents import canonical_json
 from crypto.keys import unb64
+from protocol.cards import ModelCard
+from protocol.errors import Conflict, Malformed, NotAllowed, NotFound
+from protocol.parties import Party, Role
 
 MAX_CARD_TEXT = 262_144
 MAX_MODEL_BYTES = 8 * 1024 * 1024

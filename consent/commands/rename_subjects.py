@@ -10,18 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from auditlog.database import bulk_insert, upsert
 from consent.commands.enrol_subjects import second_of_two
-from consent.documents import Party
-from consent.enrolment import Roll
-from consent.errors import Conflict, Malformed
 from consent.registry import Registry
-from consent.rolls import keep_roll
-from consent.schema import Pseudonym
-from consent.storage.database import bulk_insert, upsert
+from consent.storage.enrolment import keep_roll
+from consent.storage.subjects import IN_CHUNK, find_subjects
 from consent.storage.tables import AssignmentRow, FormerNameRow, SubjectRow
-from consent.subjects import IN_CHUNK, find_subjects
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym, version_of
+from protocol.enrolment import Roll
+from protocol.errors import Conflict, Malformed
+from protocol.parties import Party
+from protocol.schema import Pseudonym
 
 MAX_BATCH = 50_000
 LEAST_OF_MANY = 1_000

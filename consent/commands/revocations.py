@@ -10,12 +10,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consent.authorising import Overdue
-from consent.documents import Party
-from consent.errors import Conflict, NotAllowed
 from consent.registry import Registry
-from consent.revocations import Acknowledgement, Revocation
 from consent.storage.tables import AcknowledgementRow, RevocationRow, SubjectRow
 from crypto.documents import canonical_json
+from protocol.errors import Conflict, NotAllowed
+from protocol.parties import Party
+from protocol.revocations import Acknowledgement, Revocation
 
 MOST_AT_ONCE = 500
 

@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.orm import Session
 
-from consent.catalogue import Known
+from auditlog.columns import read_columns
+from auditlog.database import Database, utc
 from consent.commands.place_people import used_up
-from consent.documents import Party
-from consent.enrolment import Roll
-from consent.errors import Conflict, Malformed, NotFound, StorageFailed
+from consent.notices import Known
 from consent.registry import Registry
-from consent.rolls import read_roll
-from consent.standing import (
+from consent.storage.enrolment import read_roll
+from consent.storage.subjects import IN_CHUNK
+from consent.storage.tables import SENSITIVITIES, ScopeRow
+from protocol.enrolment import Roll
+from protocol.errors import Conflict, Malformed, NotFound, StorageFailed
+from protocol.parties import Party
+from protocol.snapshots import (
     MOST_PEOPLE,
     NEVER,
     RULES,
@@ -39,11 +43,7 @@ from consent.standing import (
     packed,
     rules_of,
 )
-from consent.storage.columns import read_columns
-from consent.storage.database import Database, utc
-from consent.storage.tables import SENSITIVITIES, ScopeRow
-from consent.subjects import IN_CHUNK
-from consent.terms import Sensitivity
+from protocol.terms import Sensitivity
 
 MOST_NAMED = 10_000
 """Pseudonyms in one question; who asks about more asks by number."""
@@ -53,7 +53,7 @@ MOST_CHANGES = 1_000_000
 
 @dataclass(frozen=True)
 class State:
-    """A signed state and what travels beside it, packed (``consent.standing.packed``)."""
+    """A signed state and what travels beside it, packed (``protocol.snapshots.packed``)."""
 
     token: str
     numbers: str | None
@@ -238,7 +238,7 @@ def _signed(
 
 @dataclass(frozen=True)
 class Decisions:
-    """For each borrower asked about, in their order, an index into ``consent.standing.RULES``."""
+    """For each borrower asked about, in their order, an index into ``protocol.snapshots.RULES``."""
 
     rules: NDArray[np.uint8]
     moment: datetime

@@ -10,7 +10,7 @@
 - ``limits``: how much each caller may ask;
 - ``api``: all of it over HTTP; ``devissuer``: an issuer for development.
 
-``consent.access`` puts them together: one place answers who is calling.
+``consent.identity.access`` puts them together: one place answers who is calling.
 """
 
 from consent.identity.callers import Borrower, Caller, Login

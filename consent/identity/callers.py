@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consent.documents import Role
+from protocol.parties import Role
 
 
 class Caller(StrEnum):

@@ -14,13 +14,13 @@ from fastapi.responses import JSONResponse
 from joserfc import jws
 from pydantic import BaseModel, ConfigDict, Field
 
-from consent.edge import application
 from consent.identity.errors import IdentityMisconfigured
 from consent.identity.settings import ENVIRONMENT, check_url, in_development
-from consent.schema import now
 from crypto.documents import canonical_json
 from crypto.keys import SigningKey
 from crypto.sentences import one_sentence
+from ops.http import application
+from protocol.schema import now
 
 LIFETIME_S = 300
 NO_STORE = {"Cache-Control": "no-store"}

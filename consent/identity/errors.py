@@ -1,8 +1,8 @@
-"""What this package refuses, beside what ``consent.errors`` names."""
+"""What this package refuses, beside what ``protocol.errors`` names."""
 
 from __future__ import annotations
 
-from consent.errors import ConsentError, NotAuthenticated
+from protocol.errors import ConsentError, NotAuthenticated
 
 
 class IdentityMisconfigured(ConsentError):

@@ -17,8 +17,6 @@ from urllib.parse import parse_qsl
 from joserfc import jws
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from consent.documents import Party
-from consent.errors import NotAuthenticated
 from consent.identity.callers import Caller
 from consent.identity.errors import ActedBefore, TokenRefused
 from consent.identity.issuers import SKEW_S, Issuers
@@ -32,6 +30,8 @@ from consent.registry import Registry
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey
+from protocol.errors import NotAuthenticated
+from protocol.parties import Party
 
 FORM = "application/x-www-form-urlencoded"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -20,15 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent.documents import Party, Role
-from consent.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
 from consent.identity.jwts import peek_kid
 from consent.registry import Registry
-from consent.schema import Document, Instant, KeyText, Slug
 from consent.storage.tables import PartyKeyRow
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey
+from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
+from protocol.parties import Party, Role
+from protocol.schema import Document, Instant, KeyText, Slug
 
 FRESH_S = 1.0
 MOST_LIVE = 8

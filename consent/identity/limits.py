@@ -22,10 +22,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from consent.documents import Party
 from consent.identity.callers import Borrower, Login
 from consent.identity.errors import IdentityMisconfigured, TooManyRequests
 from crypto.sentences import one_sentence
+from protocol.parties import Party
 
 LIMITS_FILE = "limits.json"
 MOST_BUCKETS = 100_000

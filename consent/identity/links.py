@@ -25,9 +25,7 @@ from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from consent.documents import Party, Role
-from consent.entries import entry_for_subject
-from consent.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
+from auditlog.entries import entry_for_subject
 from consent.identity.callers import Login
 from consent.identity.issuers import Issuers, VerifiedLogin
 from consent.identity.jwts import peek_kid
@@ -35,12 +33,14 @@ from consent.identity.keys import PartyKeys
 from consent.identity.settings import Issuer
 from consent.identity.single_use import derived_key, use_once
 from consent.registry import Registry
-from consent.schema import Document, Instant, Pseudonym, Slug
+from consent.storage.subjects import current_names, find_subjects
 from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
-from consent.subjects import current_names, find_subjects
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
+from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
+from protocol.parties import Party, Role
+from protocol.schema import Document, Instant, Pseudonym, Slug
 
 FRESH_S = 1.0
 MOST_REMEMBERED = 50_000

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from consent.documents import Consortium
 from consent.identity.errors import IdentityMisconfigured
-from consent.schema import Slug
 from crypto.sentences import one_sentence
+from protocol.parties import Consortium
+from protocol.schema import Slug
 
 ENVIRONMENT = "TAHINI_ENVIRONMENT"
 ISSUERS_FILE = "issuers.json"

@@ -19,11 +19,11 @@ from typing import Any
 
 from pydantic import Field
 
-from consent.errors import NotAuthenticated
 from consent.identity.callers import Caller, Login
 from consent.registry import Registry
-from consent.schema import Document, Pseudonym
 from crypto.errors import SignatureError
+from protocol.errors import NotAuthenticated
+from protocol.schema import Document, Pseudonym
 
 LIFETIME = timedelta(minutes=10)
 MAX_CHARACTERS = 4096

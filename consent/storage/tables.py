@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date, datetime
 
 from sqlalchemy import (
     BigInteger,
     Date,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
-    SmallInteger,
     String,
     UniqueConstraint,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.orm import Mapped, mapped_column
 
-from consent.states import Event, State
-
-BigId = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only where the column is called INTEGER."""
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """SQLite forgets time zones; what goes in as UTC comes out as UTC."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=None) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value else None
-
-
-class Coded(TypeDecorator[Any]):
-    """One of a fixed list of words, stored as its place in the list. The list only ever grows at its end."""
-
-    impl = SmallInteger
-    cache_ok = True
-
-    def __init__(self, words: tuple[Any, ...]) -> None:
-        super().__init__()
-        self.words = words
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:
-        return None if value is None else self.words.index(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Any:
-        return None if value is None else self.words[value]
-
+from auditlog.column_types import Base, BigId, Coded, UtcDateTime
+from protocol.states import Event, State
 
 SENSITIVITIES = ("ordinary", "sensitive")
 STATES = tuple(State)
 EVENTS = tuple(Event)
-
-
-class Base(DeclarativeBase):
-    pass
 
 
 class NoticeRow(Base):
@@ -114,7 +71,7 @@ class RollRow(Base):
 
 
 class KeyGroupRow(Base):
-    """A wrapped key that wraps the data keys of up to ``consent.datakeys.GROUP_SIZE`` subjects."""
+    """A wrapped key that wraps the data keys of up to ``consent.keys.datakeys.GROUP_SIZE`` subjects."""
 
     __tablename__ = "key_groups"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -12,27 +12,28 @@ import pandas as pd
 import pytest
 from support.house import House, features, loans
 
+from auditlog.audit import verify_log
+from clients.budget_ledger import Attempt
+from clients.data.book import import_book, loan_book
+from clients.data.mapped import MappedSource
 from clients.errors import GateClosed, NodeError
 from clients.gate import Gate
-from clients.node import approve
+from clients.home import approve
 from clients.releases import join, release
 from clients.rules import RULES
-from clients.source import import_book, loan_book
-from clients.sources.mapped import MappedSource
-from clients.store import Attempt
 from clients.witness import WITNESS_FOLDER, origin_hash
-from consent import client as client_module
-from consent.audit import verify_log
-from consent.client import RegistryClient
-from consent.documents import Action, Campaign, Decision, ReleaseRequest, RosterCommitment
-from consent.errors import AuditFailed, ConsentError, RegistryUnavailable
-from consent.schema import now
 from credit.binning import FeatureCells, Grid
 from credit.features import registry_from
 from credit.questions import Question
 from crypto.notes import Checkpoint
 from privacy.charges import Charge
 from privacy.mechanism import ReleaseKind
+from protocol import client as client_module
+from protocol.campaigns import Campaign, ReleaseRequest, RosterCommitment
+from protocol.client import RegistryClient
+from protocol.consents import Action, Decision
+from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
+from protocol.schema import now
 
 
 def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:
@@ -355,7 +356,7 @@ def test_a_full_disk_under_the_ledger_means_no_rows(active, monkeypatch):
     def full(*_, **__):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("clients.store.sqlite3.connect", full)
+    monkeypatch.setattr("clients.budget_ledger.sqlite3.connect", full)
     with pytest.raises(NodeError, match="disk is full"):
         open_gate(active)
     assert order == []

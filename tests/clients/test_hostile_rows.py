@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from support.effort import effort
 
 from clients.admission import Admission, Reach
-from clients.source import open_source
+from clients.data.book import open_source
 from credit.binning import Grid
 from credit.features import registry_from
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from clients.identities import Identities, NoIdentity, has_valid_check, identity
+from clients.data.identities import Identities, NoIdentity, has_valid_check, identity
 from demo.loans import identity_numbers
 
 VALID = identity_numbers(50, np.random.default_rng(1))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clients.data.columns import NoRow
+from clients.data.files import FileReader
+from clients.data.lines import Lines, fields_of
 from clients.errors import SourceError
-from clients.sources.columns import NoRow
-from clients.sources.files import FileReader
-from clients.sources.lines import Lines, fields_of
 
 text = st.text(st.sampled_from('ab,;"\n \t中'), max_size=6)
 

@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 from support.house import InMemoryFleet
 
+from cli.main import main
 from clients.errors import NodeError
 from clients.models import MODEL_FILE, KeptModel, check
-from consent.card import ModelCard
-from consent.documents import Approval
-from consent.errors import ConsentError
-from consent.schema import now
 from crypto.keys import SigningKey, b64
+from protocol.campaigns import Approval
+from protocol.cards import ModelCard
+from protocol.errors import ConsentError
+from protocol.schema import now
 from server.app import release_card
 from server.run import CampaignRun
-from tahini import main
 
 
 def tahini(*arguments: object, code: int = 0) -> str:

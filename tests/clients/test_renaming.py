@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from support.house import PEOPLE, features, loans
 from typer.testing import CliRunner
 
+from cli.book import app as cli
 from clients import renaming
-from clients.book_cli import app as cli
+from clients.budget_ledger import Attempt, NodeStore
+from clients.data.book import import_book, loan_book, rename_book
 from clients.errors import NodeError, SourceError, StoreFailed
 from clients.renaming import rename_people
-from clients.source import import_book, loan_book, rename_book
-from clients.store import Attempt, NodeStore
-from consent.naming.client import Renaming
-from consent.naming.keys import NamingHome
-from consent.schema import now
 from crypto.keys import b64
+from naming.client import Renaming
+from naming.keys import NamingHome
 from privacy.charges import Charge
+from protocol.schema import now
 
 CHARGE = Charge(2.0, 0.5, 10)
 
@@ -256,7 +256,7 @@ def test_a_table_or_a_list_is_named_row_by_row(house, tmp_path):
 
 
 def test_an_interrupted_naming_goes_on_where_it_stopped(house, tmp_path, monkeypatch):
-    monkeypatch.setattr("clients.book_cli.BATCH", 16)
+    monkeypatch.setattr("cli.book.BATCH", 16)
     command = ("name", "--home", house.node().home, "--people", people_csv(tmp_path), "--column", "id", "--out")
     run(*command, tmp_path / "whole.csv")
     text = (tmp_path / "whole.csv").read_text(encoding="utf-8").splitlines(keepends=True)

@@ -12,18 +12,12 @@ from support.plans import small_plan
 
 from clients.errors import GateClosed
 from clients.rules import RULES, Success, Use, require
-from consent.documents import (
-    Approval,
-    Authorisation,
-    Campaign,
-    DataUse,
-    ReleaseRequest,
-)
-from consent.schema import now
-from consent.standing import ConsentState, Places, packed
 from crypto.documents import document_hash
 from privacy.charges import Charge
 from privacy.mechanism import ReleaseKind
+from protocol.campaigns import Approval, Authorisation, Campaign, DataUse, ReleaseRequest
+from protocol.schema import now
+from protocol.snapshots import ConsentState, Places, packed
 
 PURPOSE = "https://w3id.org/dpv#CreditChecking"
 MECHANISM = small_plan(lenders=2)

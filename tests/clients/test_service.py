@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from clients.errors import NodeError
-from clients.node import approve
+from clients.home import approve
 from clients.service import NodeService, check_bundle, running, signed_bundles
-from consent.schema import now
 from fleet.bundle import build_bundle, bundle_sha256, files_of
 from fleet.errors import BundleRefused
+from protocol.schema import now
 
 
 @pytest.fixture(scope="module")

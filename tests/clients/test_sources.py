@@ -16,21 +16,20 @@ from hypothesis import strategies as st
 from support.house import House, features, loans
 from support.waiting import until
 
-import clients.sources.files
-import clients.sources.sql
-import tahini
-from clients.checking import check
+import clients.data.files
+import clients.data.sql
+from clients.data.book import import_book, loan_book, open_source
+from clients.data.columns import nobody
+from clients.data.mapped import MappedSource
+from clients.data.people import Part, Source
+from clients.data.profiling import check
 from clients.errors import SourceError
 from clients.gate import Gate
 from clients.renaming import rename_people
-from clients.source import import_book, loan_book, open_source
-from clients.sources.columns import nobody
-from clients.sources.mapped import MappedSource
-from clients.sources.people import Part, Source
-from consent.documents import ReleaseRequest
-from consent.naming.client import Renaming
 from credit.binning import Grid
 from credit.features import registry_from
+from naming.client import Renaming
+from protocol.campaigns import ReleaseRequest
 
 PEOPLE = 5000
 SECRET = "4111222233334444"
@@ -124,7 +123,7 @@ def as_sql(postgresql, monkeypatch):
 @pytest.fixture
 def chunks_of(monkeypatch):
     def of(rows: int) -> None:
-        for module in (clients.sources.files, clients.sources.sql):
+        for module in (clients.data.files, clients.data.sql):
             monkeypatch.setattr(module, "CHUNK_ROWS", rows)
 
     return of

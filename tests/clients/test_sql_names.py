@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from clients.checking import Found, check
+from clients.data.profiling import Found, check
 from clients.errors import SourceError
 from credit.features import registry_from
 

@@ -23,10 +23,9 @@ from support.killing import kill_soon
 from support.logs import ORIGIN, Logbook
 from support.waiting import until
 
+from auditlog.database import Database
 from clients.witness import WITNESS_FOLDER, WITNESS_KEY_FILE, Witness, create_witness, origin_hash, witness_app
-from consent.errors import NotWitnessed, RegistryUnavailable
-from consent.log_client import HeadStore, LogClient
-from consent.storage.database import Database, migrate
+from consent.storage.migrating import migrate
 from crypto.cosignatures import CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import SigningKey
@@ -36,6 +35,8 @@ from crypto.policies import Log, witnessed_by
 from crypto.policies import Witness as Asked
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint
 from demo.services import free_port
+from protocol.errors import NotWitnessed, RegistryUnavailable
+from protocol.log_client import HeadStore, LogClient
 
 NOW = 1_800_000_000
 LOG_KEY = SigningKey.generate()

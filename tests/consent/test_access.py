@@ -9,11 +9,11 @@ import re
 import pytest
 from support.identity import Site, open_site
 
-from consent.access import Access, Gate, declarations
 from consent.commands import record_decisions
-from consent.documents import Role
+from consent.identity.access import Access, Gate, declarations
 from consent.identity.callers import Borrower, Caller
 from consent.identity.limits import LimitSettings
+from protocol.parties import Role
 
 PUBLIC = {
     ("GET", "/checkpoint"),
@@ -213,7 +213,7 @@ def test_the_memory_of_verified_tokens_is_bounded(site, monkeypatch):
 
 
 def test_a_database_that_is_away_lets_nobody_in(site, monkeypatch):
-    from consent.errors import StorageFailed
+    from protocol.errors import StorageFailed
 
     def away():
         raise StorageFailed("away")

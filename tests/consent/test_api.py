@@ -8,9 +8,9 @@ import secrets
 import httpx
 import pytest
 
-from consent.requests import SignedRequest, sign_request
-from consent.schema import now
 from crypto.keys import SigningKey
+from protocol.requests import SignedRequest, sign_request
+from protocol.schema import now
 
 
 @pytest.fixture

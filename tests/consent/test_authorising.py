@@ -9,12 +9,13 @@ import pytest
 from support.house import features
 from support.market import MECHANISM
 
-from consent.authorising import RULES, AuthorisationRequest, Overdue, Situation, Success, require
-from consent.documents import Campaign, Party, Role
-from consent.errors import NotAllowed
-from consent.schema import now
-from consent.terms import TRAINING_PURPOSE
+from consent.authorising import RULES, Overdue, Situation, Success, require
 from crypto.keys import SigningKey
+from protocol.campaigns import AuthorisationRequest, Campaign
+from protocol.errors import NotAllowed
+from protocol.parties import Party, Role
+from protocol.schema import now
+from protocol.terms import TRAINING_PURPOSE
 
 KEY, OTHER = SigningKey.generate().public, SigningKey.generate().public
 

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.effort import effort
 
-from consent.changes import REVOKING, Answer, Present, change, heard_at, latest_expiry
-from consent.errors import Conflict
-from consent.states import TRANSITIONS, Event, IllegalTransition, State, state_after, step
+from protocol.changes import REVOKING, Answer, Present, change, heard_at, latest_expiry
+from protocol.errors import Conflict
+from protocol.states import TRANSITIONS, Event, IllegalTransition, State, state_after, step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWERS = (Event.GIVE, Event.REFUSE, Event.WITHDRAW, Event.SUSPEND, Event.RESUME)

@@ -10,20 +10,19 @@ import pytest
 from sqlalchemy import select, text
 from support.house import House
 
+from auditlog.log import AuditLog
+from auditlog.witnesses import Witnesses
 from consent.commands.record_decisions import find_subjects, record_decisions
-from consent.documents import Action, Decision
-from consent.entries import body_context
-from consent.errors import Conflict, ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
-from consent.log import AuditLog
-from consent.schema import now
-from consent.states import Event, State, state_after
-from consent.storage.database import migrate
+from consent.storage.migrating import migrate
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
-from consent.witnesses import Witnesses
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
-from crypto.sealing import SealedBody, unseal
+from crypto.sealing import SealedBody, body_context, unseal
+from protocol.consents import Action, Decision
+from protocol.errors import Conflict, ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
+from protocol.schema import now
+from protocol.states import Event, State, state_after
 
 
 def state_of(house: House, person) -> dict[str, str]:
@@ -280,7 +279,7 @@ def test_histories_are_append_only_in_the_database_too(house):
 
 
 def test_migrations_go_down_and_up_again(tmp_path):
-    from consent.storage.database import Database
+    from auditlog.database import Database
 
     database = Database(tmp_path / "empty.db")
     for revision in ("head", "base", "head"):
@@ -309,7 +308,7 @@ def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_come
         raise NotWitnessed("nobody answers")
 
     with monkeypatch.context() as patch:
-        patch.setattr("consent.sequencer.PUBLICATION_TIMEOUT_S", 0.2)
+        patch.setattr("auditlog.sequencer.PUBLICATION_TIMEOUT_S", 0.2)
         patch.setattr(Witnesses, "cosign", asleep)
         with pytest.raises(NotWitnessed, match="in force"):
             client.decide([token])

@@ -12,13 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from support.market import Market, open_market
 
-from consent.edge import LimitBody, application
-from consent.endpoints.borrowers import Read
+from consent.api.borrowers import Read
+from consent.api.log import create_log_app
 from consent.identity.devissuer import create_issuer
 from consent.languages import accepted, lookup
-from consent.log_api import create_log_app
-from consent.log_client import why_silent
-from consent.service import MAX_BODY_BYTES
+from ops.http import MAX_BODY_BYTES, LimitBody, application
+from protocol.log_client import why_silent
 
 ELSEWHERE = {"Host": "elsewhere.example:8443", "X-Forwarded-Host": "elsewhere.example", "X-Forwarded-Proto": "http"}
 

@@ -44,26 +44,28 @@ from support.faults import (
 from support.logs import ORIGIN, Logbook
 from support.waiting import until
 
+from auditlog.database import Database
+from auditlog.entries import Sealer, leaf_time, public_time
+from auditlog.fsck import check_log
+from auditlog.group_commit import MOST_WAITING, GroupCommit
+from auditlog.lease import LEASE_S
+from auditlog.log import CLOCK_TOLERANCE_US
+from auditlog.sequencer import Sequencer
+from auditlog.tables import LogCheckpointRow, LogPublishedRow
+from auditlog.witnesses import Witnesses
 from clients.witness import Witness as WitnessService
 from clients.witness import create_witness
-from consent.entries import Sealer, leaf_time, public_time
-from consent.errors import ClockWrong, ConsentError, LogDamaged, LogHeld, StorageFailed
-from consent.founding import REGISTRY_HOME, found_log
-from consent.fsck import check_log
-from consent.grouping import MOST_WAITING, GroupCommit
-from consent.log import CLOCK_TOLERANCE_US
-from consent.registry import Registry, open_registry
-from consent.sequencer import Sequencer
-from consent.storage.database import Database, migrate
-from consent.storage.lease import LEASE_S
-from consent.storage.log_tables import LogCheckpointRow, LogPublishedRow
-from consent.witnesses import Witnesses
+from consent.home import open_registry
+from consent.provisioning import REGISTRY_HOME, found_log
+from consent.registry import Registry
+from consent.storage.migrating import migrate
 from crypto.errors import CryptoError
 from crypto.keys import RecipientKey, SigningKey, save_signing_key
 from crypto.merkle import HASH_SIZE, Frontier, leaf_hash, verify_consistency
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
 from crypto.policies import Log, Policy, Witness, witnessed_by
 from crypto.tiles import TileId, extend_tiles, parse_entry_bundle
+from protocol.errors import ClockWrong, ConsentError, LogDamaged, LogHeld, StorageFailed
 
 FAR = 4_000_000_000
 

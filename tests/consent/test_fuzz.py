@@ -34,17 +34,11 @@ from support.effort import effort
 from support.house import House, build
 from support.plans import stated
 
+from auditlog.fsck import check_log
 from clients.witness import Witness, witness_app
-from consent.api import create_app
-from consent.authorising import AuthorisationRequest
-from consent.campaigns import CommitmentRequest
-from consent.card import ModelCard
-from consent.documents import Approval, Campaign, Decision, Notice, Rejection
-from consent.fsck import check_log
-from consent.registry import Registry, open_registry
-from consent.requests import sign_request
-from consent.service import MAX_BODY_BYTES
-from consent.sessions import ClientSession, SessionAnswer, SessionOffer
+from consent.api.app import create_app
+from consent.home import open_registry
+from consent.registry import Registry
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import CryptoError
 from crypto.keys import SigningKey, b64
@@ -53,6 +47,12 @@ from crypto.policies import Policy
 from crypto.sealing import seal_to
 from crypto.sessions import Ephemeral
 from crypto.witnessing import AddCheckpoint
+from ops.http import MAX_BODY_BYTES
+from protocol.campaigns import Approval, AuthorisationRequest, Campaign, CommitmentRequest, Rejection
+from protocol.cards import ModelCard
+from protocol.consents import Decision, Notice
+from protocol.requests import sign_request
+from protocol.sessions import ClientSession, SessionAnswer, SessionOffer
 
 SEED = 20261122
 AT_ONCE = 24
@@ -166,7 +166,7 @@ def opened(tmp_path_factory) -> Iterator[Site]:
 
 @pytest.fixture
 def site(opened: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr("consent.log_api.LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr("consent.api.log.LONGEST_WAIT_S", 0.02)
     for caller in ("aspen", "coordinator", "registry", "auditor"):
         opened.begin(caller)
     return opened

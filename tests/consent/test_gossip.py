@@ -11,9 +11,6 @@ import pytest
 from support.house import serve
 
 from clients.witness import WITNESS_FOLDER, Witness, create_witness, origin_hash, witness_app
-from consent.errors import RegistryUnavailable, SplitView
-from consent.gossip import compare_heads
-from consent.log_client import HeadStore, LogClient
 from crypto.keys import SigningKey, replace_file
 from crypto.merkle import consistency_proof, leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
@@ -21,6 +18,9 @@ from crypto.policies import Log, Policy, quorum_size, witnessed_by
 from crypto.policies import Witness as Asked
 from crypto.witnessing import AddCheckpoint
 from demo.services import free_port
+from protocol.errors import RegistryUnavailable, SplitView
+from protocol.gossip import compare_heads
+from protocol.log_client import HeadStore, LogClient
 
 ORIGIN = "log.test/gossip"
 KEY = SigningKey.generate()

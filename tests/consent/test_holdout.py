@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 from support.house import InMemoryFleet
 
+from auditlog.audit import verify_log
+from clients.data.mapped import MappedSource
 from clients.gate import Gate
-from clients.node import approve
-from clients.sources.mapped import MappedSource
-from consent.audit import verify_log
-from consent.client import RegistryClient
-from consent.documents import Approval, Campaign, ReleaseRequest, RosterCommitment
-from consent.errors import AuditFailed, ConsentError
-from consent.holdout import Draw, verified_approvals
-from consent.schema import now
+from clients.home import approve
 from crypto.documents import sign_document
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 from privacy.mechanism import Audience
+from protocol.campaigns import Approval, Campaign, ReleaseRequest, RosterCommitment
+from protocol.client import RegistryClient
+from protocol.errors import AuditFailed, ConsentError
+from protocol.holdout import Draw, verified_approvals
+from protocol.schema import now
 from server.run import CampaignRun
 
 PEOPLE = [f"v1.{number:043d}" for number in range(2000)]
@@ -158,13 +158,13 @@ def test_a_history_from_before_there_were_lots_still_verifies(house, monkeypatch
     trained(house)
     real = Approval.verify.__func__
     monkeypatch.setattr(
-        "consent.audit.Approval.verify", lambda *args: real(Approval, *args).model_copy(update={"lot": None})
+        "auditlog.audit.Approval.verify", lambda *args: real(Approval, *args).model_copy(update={"lot": None})
     )
     with pytest.raises(AuditFailed, match="not drawn by the lots"):
         audited(house)
     commitment = RosterCommitment.verify.__func__
     monkeypatch.setattr(
-        "consent.audit.RosterCommitment.verify",
+        "auditlog.audit.RosterCommitment.verify",
         lambda *args: commitment(RosterCommitment, *args).model_copy(update={"draw_sha256": None}),
     )
     audited(house)

@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import event, text
 from support.identity import ASPENS, GENERAL, PORTAL, Site, open_site, person
 
-from consent.api import create_app
+from auditlog.database import Database
+from consent.api.app import create_app
 from consent.commands.forget_subject import forget_subject
 from consent.identity import keys, links
 from consent.identity.devissuer import create_issuer, public_jwks
@@ -22,7 +23,7 @@ from consent.identity.jwks import MAX_BYTES, REFETCH_S, RETRY_S, FetchedKeys, fe
 from consent.identity.jwts import TrustedKey
 from consent.identity.limits import MOST_BUCKETS, Limits, LimitSettings, Rate
 from consent.identity.settings import ENVIRONMENT, load_issuers
-from consent.storage.database import Database, migrate, revision_of
+from consent.storage.migrating import migrate, revision_of
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 

@@ -11,8 +11,8 @@ from support.market import open_market, pseudonym
 
 from consent.commands.import_decisions import ImportedRecord, record_leaf
 from consent.storage.tables import ConsentEventRow, ImportRow, RevocationRow, SubjectRow
-from consent.terms import TRAINING_PURPOSE
 from crypto.merkle import inclusion_proof, leaf_hash, leaves_reader, tree_root, verify_inclusion
+from protocol.terms import TRAINING_PURPOSE
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

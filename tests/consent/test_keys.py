@@ -20,21 +20,20 @@ import pytest
 from sqlalchemy import func, select
 from support.vault import vault_server
 
+from auditlog.fsck import check_log
 from consent.commands.forget_subject import forget_subject
 from consent.commands.record_decisions import find_subjects
-from consent.datakeys import GROUP_SIZE
-from consent.entries import body_context, unpad
-from consent.errors import Conflict, KeysUnavailable, NotFound
-from consent.fsck import check_log
-from consent.keybackup import KeyBackup, restore_backup, write_backup
-from consent.keystore import FileKeyStore, KeyStore, Wrapped
-from consent.registry import DATABASE_FILE, KEYSTORE_FILE, ROOT_KEYS, open_registry
+from consent.home import DATABASE_FILE, KEYSTORE_FILE, ROOT_KEYS, open_registry
+from consent.keys.backup import KeyBackup, restore_backup, write_backup
+from consent.keys.datakeys import GROUP_SIZE
+from consent.keys.keystore import FileKeyStore, KeyStore, Wrapped
+from consent.keys.vault import VaultKeyStore
 from consent.storage.tables import DataKeyRow, KeyGroupRow
-from consent.vault import VaultKeyStore
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import unb64
 from crypto.notes import InclusionProof
-from crypto.sealing import SealedBody, unseal
+from crypto.sealing import SealedBody, body_context, unpad, unseal
+from protocol.errors import Conflict, KeysUnavailable, NotFound
 
 
 @pytest.fixture(params=["file", "vault protocol", "real vault"])

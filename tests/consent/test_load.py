@@ -14,11 +14,11 @@ import pytest
 from support.house import House, build
 
 from consent.commands.sync_consents import decide
-from consent.errors import ConsentError, Malformed, RegistryUnavailable
 from consent.load import Answered, Directly, Loader, OverHttp, Progress
-from consent.schema import now
-from consent.standing import RULES
-from consent.terms import TRAINING_PURPOSE
+from protocol.errors import ConsentError, Malformed, RegistryUnavailable
+from protocol.schema import now
+from protocol.snapshots import RULES
+from protocol.terms import TRAINING_PURPOSE
 
 
 @pytest.fixture

@@ -13,34 +13,31 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from support.logs import Logbook
 
-from consent.audit import verify_log
-from consent.authorising import AuthorisationRequest
-from consent.client import HeadStore, RegistryClient
-from consent.commands.append_entries import NewEntry, opened_counts
-from consent.documents import Rejection
-from consent.entries import (
+from auditlog.audit import verify_log
+from auditlog.entries import (
     Entry,
-    body_context,
     day_of,
     entry_for_subject,
     entry_with_sealed_body,
     leaf_time,
-    pad,
+    opened_counts,
     public_time,
-    unpad,
 )
-from consent.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
-from consent.schema import now
-from consent.sequencer import Sequencer
-from consent.storage.log_tables import LogPublishedRow
-from consent.witnesses import Witnesses
+from auditlog.sequencer import Sequencer
+from auditlog.tables import LogPublishedRow
+from auditlog.witnesses import Witnesses
+from consent.commands.append_entries import NewEntry
 from crypto.documents import canonical_json
 from crypto.errors import ProofError, SealError
 from crypto.keys import SigningKey, b64, unb64
 from crypto.merkle import leaf_hash, leaves_reader, tree_root, verify_consistency
 from crypto.notes import Checkpoint, sign_checkpoint
-from crypto.sealing import SealedBody, new_data_key, unseal
+from crypto.sealing import SealedBody, body_context, new_data_key, pad, unpad, unseal
 from crypto.tiles import TILE_WIDTH, parse_entry_bundle
+from protocol.campaigns import AuthorisationRequest, Rejection
+from protocol.client import HeadStore, RegistryClient
+from protocol.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
+from protocol.schema import now
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -17,13 +17,13 @@ from click.testing import CliRunner, Result
 from support.house import serve
 from support.waiting import until
 
+from cli.main import main
 from clients.witness import Witness
+from consent.api.log import create_log_app
 from consent.commands.enrol_subjects import enrol_subjects
-from consent.enrolment import Enrolment
-from consent.founding import REGISTRY_HOME
-from consent.log_api import create_log_app
-from consent.registry import Registry, open_registry
-from consent.schema import now
+from consent.home import open_registry
+from consent.provisioning import REGISTRY_HOME
+from consent.registry import Registry
 from crypto.cosignatures import Cosigner, Kind
 from crypto.keys import SigningKey, b64, load_signing_key
 from crypto.notes import Checkpoint, Verifier, sign_checkpoint
@@ -31,7 +31,8 @@ from crypto.policies import Policy
 from crypto.witnessing import AddCheckpoint
 from demo.consortium import found
 from demo.services import free_port
-from tahini import main
+from protocol.enrolment import Enrolment
+from protocol.schema import now
 
 ORIGIN = "audit.example.com/loans"
 

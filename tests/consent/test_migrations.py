@@ -15,15 +15,16 @@ from sqlalchemy.exc import DatabaseError
 from support.logs import postgresql_server  # noqa: F401 - the fixture's server
 from support.market import pseudonym
 
-from consent.catalogue import Catalogue
-from consent.enrolment import Roll
-from consent.histories import load_presents
-from consent.rolls import read_roll
-from consent.states import State
-from consent.storage.database import MIGRATIONS, Database, migrate
-from consent.storage.tables import Base
+from auditlog.column_types import Base
+from auditlog.database import Database
+from consent.notices import Catalogue
+from consent.storage.consents import load_presents
+from consent.storage.enrolment import read_roll
+from consent.storage.migrating import MIGRATIONS, migrate
 from crypto.documents import sign_document
 from crypto.keys import SigningKey
+from protocol.enrolment import Roll
+from protocol.states import State
 
 TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/dpv#Marketing"
 KEY = SigningKey.generate()

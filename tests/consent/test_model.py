@@ -18,8 +18,8 @@ from support.effort import EFFORT, effort
 from support.market import open_market
 
 from clients.consents import Consents
-from consent.standing import RULES, unpacked
-from consent.terms import TRAINING_PURPOSE
+from protocol.snapshots import RULES, unpacked
+from protocol.terms import TRAINING_PURPOSE
 
 STEPS_EACH = 50
 STEPS = effort(10_000 if EFFORT >= 1 else 5_000)

@@ -18,23 +18,23 @@ from fastapi.testclient import TestClient
 from support.house import LENDERS, serve
 from typer.testing import CliRunner
 
-from consent.documents import Consortium, Party, Role
-from consent.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
-from consent.log_client import LogClient
-from consent.naming import batches
-from consent.naming.cli import app as cli
-from consent.naming.client import NamingClient
-from consent.naming.errors import NamingUnavailable, QuotaSpent, VersionGone
-from consent.naming.keylist import pinned, verified
-from consent.naming.keys import NamingHome, NamingSettings, Seeds, create_home, join
-from consent.naming.quota import Quota
-from consent.naming.service import Namer, create_app
-from consent.requests import sign_request
+from cli.names import app as cli
 from crypto.errors import KeyFileError, PseudonymError, SignatureError
 from crypto.keys import SigningKey, b64, replace_file
 from crypto.pseudonyms import Kind, blind
 from demo.consortium import found
 from demo.services import free_port
+from naming import batches
+from naming.client import NamingClient
+from naming.errors import NamingUnavailable, QuotaSpent, VersionGone
+from naming.keylist import pinned, verified
+from naming.keys import NamingHome, NamingSettings, Seeds, create_home, join
+from naming.quota import Quota
+from naming.service import Namer, create_app
+from protocol.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
+from protocol.log_client import LogClient
+from protocol.parties import Consortium, Party, Role
+from protocol.requests import sign_request
 
 PEOPLE = ["110101199003071230", "11010119900307123X", "330106198512120011"]
 PER_DAY = 20
@@ -121,7 +121,7 @@ def test_progress_reaches_the_end_batch_by_batch(site):
 
 
 def test_several_processes_name_as_one_does(site, monkeypatch):
-    monkeypatch.setattr("consent.naming.client.ALONE_UP_TO", 0)
+    monkeypatch.setattr("naming.client.ALONE_UP_TO", 0)
     assert site.client(workers=2, batch=2).names(PEOPLE) == site.client().names(PEOPLE)
 
 

@@ -7,8 +7,8 @@ import hashlib
 import httpx
 import pytest
 
-from consent.documents import Notice
-from consent.endpoints.notices import chosen_language
+from consent.api.notices import chosen_language
+from protocol.consents import Notice
 
 
 @pytest.mark.parametrize(

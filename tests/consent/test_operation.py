@@ -23,17 +23,19 @@ from sqlalchemy.orm import Session
 from support.faults import another
 from support.house import House, serve
 
-from consent import journal, metrics
-from consent.api import create_app
-from consent.errors import StorageFailed
-from consent.journal import Journal, JsonLines, harmless, keep_journal, note_caller
-from consent.log_api import create_log_app
+from auditlog.database import Database
+from auditlog.leadership import Standing
+from auditlog.lease import Lease
+from consent.api.app import create_app
+from consent.api.log import create_log_app
 from consent.readiness import NotReady, check_ready
-from consent.storage.database import Database, newest_revision
-from consent.storage.lease import Lease
-from consent.turns import Standing
+from consent.storage.migrating import newest_revision
 from crypto.keys import SigningKey
 from demo.services import free_port
+from ops import metrics
+from ops import request_log as journal
+from ops.request_log import Journal, JsonLines, harmless, keep_journal, note_caller
+from protocol.errors import StorageFailed
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def breaking(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patch:
         for place in (
-            "consent.endpoints.lenders.enrol_subjects",
+            "consent.api.lenders.enrol_subjects",
             "consent.commands.record_decisions.record_decisions",
             "consent.commands.read_consents.read_consents",
             "consent.commands.forget_subject.forget_subject",

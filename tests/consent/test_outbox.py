@@ -16,13 +16,13 @@ from support.waiting import until
 
 from clients.inbox import Inbox, inbox_app
 from consent.commands.revocations import acknowledged, outstanding
-from consent.documents import Role
 from consent.outbox import INBOXES_FILE, Outbox, load_inboxes
-from consent.revocations import Acknowledgement, Revocation
-from consent.schema import now
 from crypto.errors import KeyFileError
 from crypto.keys import SigningKey
 from demo.services import free_port
+from protocol.parties import Role
+from protocol.revocations import Acknowledgement, Revocation
+from protocol.schema import now
 
 
 @pytest.fixture

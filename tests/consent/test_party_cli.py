@@ -8,10 +8,10 @@ import pytest
 from support.house import House
 from typer.testing import CliRunner
 
-from clients.node import AUTH_KEY_FILE, KEY_FILE
-from consent.errors import ConsentError
-from consent.identity.party_cli import app
+from cli.party import app
+from clients.home import AUTH_KEY_FILE, KEY_FILE
 from crypto.keys import load_signing_key
+from protocol.errors import ConsentError
 
 
 def party(house: House, command: str, key: str, *more: str) -> tuple[int, str]:

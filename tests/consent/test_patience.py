@@ -7,8 +7,8 @@ import threading
 import pytest
 from support.waiting import PATIENCE_S
 
-from consent.errors import RegistryUnavailable
-from consent.log_client import ASK_AGAIN_S, LogClient
+from protocol.errors import RegistryUnavailable
+from protocol.log_client import ASK_AGAIN_S, LogClient
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}"
 

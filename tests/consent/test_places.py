@@ -14,9 +14,9 @@ from support.effort import effort
 from support.market import open_market, pseudonym
 
 from clients.consents import Consents
-from consent.documents import Decision, Receipt
 from consent.storage.tables import AssignmentRow, PlacesRow
-from consent.terms import TRAINING_PURPOSE
+from protocol.consents import Decision, Receipt
+from protocol.terms import TRAINING_PURPOSE
 
 UNLIKELY = 1e-6
 """How rarely a test of chance may fail."""

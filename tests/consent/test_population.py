@@ -14,14 +14,14 @@ from support.effort import effort
 from support.market import open_market, pseudonym
 
 from consent.commands.count_population import EPSILON, count_population
-from consent.documents import Consortium
-from consent.errors import Conflict, Malformed
-from consent.registry import open_registry
+from consent.home import open_registry
 from consent.storage.tables import PopulationRow
-from consent.terms import TRAINING_PURPOSE
 from privacy.accounting import epsilon_of
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience
+from protocol.errors import Conflict, Malformed
+from protocol.parties import Consortium
+from protocol.terms import TRAINING_PURPOSE
 
 UNLIKELY = 1e-7
 
@@ -199,7 +199,7 @@ def test_an_answer_that_a_crash_kept_back_was_not_charged_and_one_that_left_was(
         def crash(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("consent.log.AuditLog.append", crash)
+        monkeypatch.setattr("auditlog.log.AuditLog.append", crash)
         with pytest.raises(KeyboardInterrupt):
             count_population(market.registry, market.party("coordinator"), TRAINING_PURPOSE, ("aspen",), "ordinary")
         monkeypatch.undo()

@@ -10,14 +10,14 @@ from sqlalchemy import func, select
 from support.market import open_market, pseudonym
 
 from consent import registry as registry_module
-from consent.access import declarations
 from consent.commands import record_decisions
 from consent.commands.append_entries import NewEntry, append_entries
-from consent.cursors import cursor_of
-from consent.idempotency import remember
+from consent.identity.access import declarations
+from consent.storage.idempotency import remember
 from consent.storage.tables import ConsentEventRow, IdempotencyRow, SubjectRow
-from consent.terms import TRAINING_PURPOSE
 from crypto.keys import b64
+from protocol.cursors import cursor_of
+from protocol.terms import TRAINING_PURPOSE
 
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 

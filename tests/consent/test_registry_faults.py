@@ -22,8 +22,8 @@ from support.faults import fill, small_filesystem
 from support.services import Site
 from support.waiting import until
 
-from consent.api import create_app
-from consent.registry import open_registry
+from consent.api.app import create_app
+from consent.home import open_registry
 
 Founded = Callable[..., Place]
 

@@ -6,10 +6,9 @@ import pytest
 from support.market import open_market
 from support.plans import stated
 
-from consent.campaigns import CommitmentRequest
 from consent.commands.commit_roster import commit_roster
-from consent.documents import Authorisation, Rejection
-from consent.errors import NotAllowed
+from protocol.campaigns import Authorisation, CommitmentRequest, Rejection
+from protocol.errors import NotAllowed
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from support.market import MECHANISM, open_market
 
 from consent.commands.record_decisions import record_decisions
-from consent.documents import Authorisation
-from consent.revocations import Acknowledgement, Revocation
 from consent.storage.tables import AcknowledgementRow, RevocationRow
 from crypto.errors import SignatureError
+from protocol.campaigns import Authorisation
+from protocol.revocations import Acknowledgement, Revocation
 
 THREADS, EACH = 6, 5
 

@@ -24,18 +24,18 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from support.identity import Site, open_site, pseudonym
 
-from consent import journal
-from consent.access import declarations
+from consent.api.service import PERSONAL
 from consent.commands.publish_notice import publish_notice
-from consent.errors import Malformed
+from consent.identity.access import declarations
 from consent.identity.callers import Caller
-from consent.journal import keep_journal
-from consent.requests import sign_request
-from consent.service import PERSONAL
-from consent.standing import unpacked
-from consent.terms import TRAINING_PURPOSE
 from crypto.keys import SigningKey
 from demo.borrowers import make_notice
+from ops import request_log as journal
+from ops.request_log import keep_journal
+from protocol.errors import Malformed
+from protocol.requests import sign_request
+from protocol.snapshots import unpacked
+from protocol.terms import TRAINING_PURPOSE
 
 PURPOSE = TRAINING_PURPOSE
 LENDERS = ("aspen", "birch")
@@ -445,7 +445,7 @@ def test_a_database_that_fails_tells_callers_nothing_of_itself(site, monkeypatch
     def failing(*_: Any, **__: Any) -> Any:
         raise OperationalError("SELECT secret_column", {"who": "v1.somebody"}, Exception(secret))
 
-    monkeypatch.setattr("consent.endpoints.lenders.sync_consents.decide", None)
+    monkeypatch.setattr("consent.api.lenders.sync_consents.decide", None)
     monkeypatch.setattr(site.registry.database.engine, "connect", failing)
     monkeypatch.setattr(site.registry.database._reading, "connect", failing, raising=False)
     answer = site.signed("aspen", "GET", "/v1/subjects")

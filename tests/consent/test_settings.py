@@ -6,10 +6,12 @@ import pytest
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from clients.node import NodeSettings
-from consent.errors import BadSettings
-from consent.serving import Listening, NamesListening, RegistryListening
-from consent.settings import HomeSettings
+from clients.home import NodeSettings
+from consent.serving import RegistryListening
+from naming.service import NamesListening
+from ops.serving import Listening
+from ops.settings import HomeSettings
+from protocol.errors import BadSettings
 
 
 class Some(HomeSettings):

@@ -19,12 +19,21 @@ from support.market import Signed, open_market
 
 from clients.admission import Reach
 from clients.consents import Consents
-from consent.enrolment import Roll
-from consent.errors import Malformed, RegistryUnavailable
-from consent.standing import RULES, STATES, AnsweredNotice, code_of, codes_sha256, packed, rules_of, unpacked
-from consent.states import State
-from consent.terms import TRAINING_PURPOSE, Limits
 from credit.features import registry_from
+from protocol.enrolment import Roll
+from protocol.errors import Malformed, RegistryUnavailable
+from protocol.snapshots import (
+    RULES,
+    STATES,
+    AnsweredNotice,
+    code_of,
+    codes_sha256,
+    packed,
+    rules_of,
+    unpacked,
+)
+from protocol.states import State
+from protocol.terms import TRAINING_PURPOSE, Limits
 
 KINDS = ("ordinary", "sensitive")
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consent.schema import now
-from consent.states import TRANSITIONS, Event, IllegalTransition, State, state_after, state_at, step
+from protocol.schema import now
+from protocol.states import TRANSITIONS, Event, IllegalTransition, State, state_after, state_at, step
 
 
 @given(st.lists(st.sampled_from(Event), max_size=30))

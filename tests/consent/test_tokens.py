@@ -16,15 +16,15 @@ from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 from support.identity import ASPENS, GENERAL, PORTAL, TOKEN_ENDPOINT, Site, open_site
 
-from consent.api import create_app
+from consent.api.app import create_app
 from consent.identity.exchange import ASSERTION_TYPE
 from consent.identity.keys import MOST_LIVE, new_key
 from consent.identity.tokens import AccessToken
-from consent.schema import Document
-from consent.sessions import SessionOffer
 from crypto.documents import canonical_json
 from crypto.keys import SigningKey, b64, unb64
 from crypto.sessions import Ephemeral, request_mac
+from protocol.schema import Document
+from protocol.sessions import SessionOffer
 
 ME = "/v1/me/links"
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from support.collector import collecting
 
-from consent import tracing
-from consent.errors import ConsentError
-from consent.tracing import ENDPOINTS, accepted, flush, of_campaign, span, traceparent
+from protocol import tracing
+from protocol.errors import ConsentError
+from protocol.tracing import ENDPOINTS, accepted, flush, of_campaign, span, traceparent
 
 SHA256 = "4f1c" * 16
 
@@ -26,7 +26,7 @@ def collector(monkeypatch):
 
 def test_without_a_collector_nothing_is_imported_and_nothing_travels():
     script = (
-        "import sys, consent.tracing as t\n"
+        "import sys, protocol.tracing as t\n"
         "with t.span('a', t.of_campaign('4f1c' * 16)): print(repr(t.traceparent()), 'opentelemetry' in sys.modules)"
     )
     environment = {"PATH": "", "PYTHONPATH": ":".join(sys.path)}

@@ -23,18 +23,19 @@ from support.faults import another, append, end_lease, numbers
 from support.logs import Logbook
 from support.services import Load, Served, Site
 
-from consent.client import RegistryClient
-from consent.errors import LogHeld, NotAuthenticated, NotWitnessed, StorageFailed
-from consent.fsck import check_log
-from consent.replays import KEPT, SharedReplayGuard
-from consent.requests import sign_request
-from consent.schema import now
-from consent.sequencer import Sequencer
-from consent.storage.database import Database, migrate
-from consent.storage.lease import Lease, holder_name, let_go, read_state
-from consent.turns import SharedTurn, Standing
+from auditlog.database import Database
+from auditlog.fsck import check_log
+from auditlog.leadership import SharedTurn, Standing
+from auditlog.lease import Lease, holder_name, let_go, read_state
+from auditlog.sequencer import Sequencer
+from consent.identity.replays import KEPT, SharedReplayGuard
+from consent.storage.migrating import migrate
 from crypto.keys import load_signing_key
 from demo.services import free_port
+from protocol.client import RegistryClient
+from protocol.errors import LogHeld, NotAuthenticated, NotWitnessed, StorageFailed
+from protocol.requests import sign_request
+from protocol.schema import now
 
 Service = Callable[..., list[Logbook]]
 

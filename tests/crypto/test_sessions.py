@@ -1,5 +1,5 @@
 """Sessions: a key that only the two who signed know, and requests that each act once (``crypto.sessions``,
-``consent.sessions``)."""
+``consent.identity.sessions``)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.house import serve
 
-from consent.api import create_app
-from consent.documents import Party, Role
-from consent.errors import ConsentError, NotAuthenticated
-from consent.registry import open_registry
-from consent.requests import sign_request
-from consent.schema import now
-from consent.sessions import LIFETIME, MOST_PER_PARTY, ClientSession, SessionAnswer, SessionOffer, Sessions
+from consent.api.app import create_app
+from consent.home import open_registry
+from consent.identity.sessions import MOST_PER_PARTY, Sessions
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey, b64
 from crypto.sessions import WINDOW, CounterWindow, Ephemeral, request_mac
 from demo.services import free_port
+from protocol.errors import ConsentError, NotAuthenticated
+from protocol.parties import Party, Role
+from protocol.requests import sign_request
+from protocol.schema import now
+from protocol.sessions import LIFETIME, ClientSession, SessionAnswer, SessionOffer
 
 # --- the key
 

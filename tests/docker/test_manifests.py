@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from tahini import ROOMS, FrontDoor
+from cli.main import ROOMS, FrontDoor
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -6,8 +6,8 @@ import zipfile
 import pytest
 from flwr.cli.config_utils import get_fab_metadata
 
-from consent.code import NODE_ROOMS, installed_code, room_files
 from fleet.bundle import MOST_BYTES, MOST_FILES, build_bundle, bundle_sha256, changes, files_of, node_code
+from fleet.code import NODE_ROOMS, installed_code, room_files
 from fleet.errors import BundleRefused
 
 

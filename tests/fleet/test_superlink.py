@@ -28,9 +28,9 @@ from fleet.bundle import build_bundle
 from fleet.errors import FleetError
 from fleet.executor import ACQUIRE
 from fleet.keys import FLEET_KEY_FILE, create_fleet_key, fleet_key_text, superlink_key
-from fleet.processes import free_port
 from fleet.superlink import SuperLink
 from fleet.tls import CA_CERT, create_authority, issue
+from ops.processes import free_port
 
 CONTROL = {
     "/v1/control/start-run": StartRunRequest(),

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consent.certificates import RenewingContext, expires_at
-from consent.errors import CertificateRefused
 from fleet.errors import FleetError
 from fleet.tls import CA_CERT, CA_KEY, LEAF_LIFE, create_authority, issue
+from ops.certificates import RenewingContext, expires_at
+from protocol.errors import CertificateRefused
 
 
 @pytest.fixture

@@ -12,19 +12,19 @@ import tomli_w
 from click.testing import CliRunner
 from support.house import InMemoryFleet, features
 
-from consent.documents import Campaign
-from consent.errors import NotFound
-from consent.hashes import whole_hash
-from consent.schema import now
+from cli.main import main
 from credit.planning import spent
 from privacy.accounting import epsilon_of
+from protocol.campaigns import Campaign
+from protocol.errors import NotFound
+from protocol.hashes import whole_hash
+from protocol.schema import now
 from server.desired import Stage, State, want, write_state
 from server.errors import CampaignStopped
 from server.home import Progressed
 from server.proposing import next_id, warning
 from server.run import CampaignRun
 from server.standing import Answers, Standing
-from tahini import main
 
 
 class Desk:

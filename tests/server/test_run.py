@@ -12,9 +12,6 @@ from support.house import InMemoryFleet, loans
 
 from clients.errors import GateClosed
 from clients.releases import join, release
-from consent.card import ModelCard
-from consent.documents import MaskKey, ReleaseRequest
-from consent.errors import Conflict
 from credit.errors import ModelError
 from credit.models import CreditModel
 from credit.questions import Question
@@ -25,6 +22,9 @@ from crypto.masks import unmask
 from privacy.accounting import epsilon_of
 from privacy.mechanism import ReleaseKind
 from privacy.sums import NoisySum
+from protocol.campaigns import MaskKey, ReleaseRequest
+from protocol.cards import ModelCard
+from protocol.errors import Conflict
 from server.app import release_card
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import MODEL_FILE, load_release, load_releases

@@ -32,23 +32,24 @@ from sqlalchemy import select
 from support.asgi import Answered, Sent, call
 from support.killing import Killer, Tell
 
-from consent.api import create_app
+from auditlog.fsck import check_log
+from auditlog.lease import holder_name
+from consent.api.app import create_app
 from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.publish_notice import publish_notice
 from consent.commands.read_consents import export_all
-from consent.documents import Choice, Decision, Notice, decision_commitment
-from consent.enrolment import Enrolment
-from consent.founding import REGISTRY_HOME, found_log
-from consent.fsck import check_log
-from consent.registry import Registry, open_registry
-from consent.requests import sign_request
-from consent.schema import now
-from consent.states import Event, State, state_after
-from consent.storage.lease import holder_name
+from consent.home import open_registry
+from consent.provisioning import REGISTRY_HOME, found_log
+from consent.registry import Registry
 from consent.storage.tables import ConsentEventRow, ConsentRow, DecisionRow, ImportRow, SubjectRow
 from crypto.keys import SigningKey, b64, load_signing_key
 from crypto.merkle import HASH_SIZE, leaves_reader, tree_root
 from demo.borrowers import make_notice
+from protocol.consents import Choice, Decision, Notice, decision_commitment
+from protocol.enrolment import Enrolment
+from protocol.requests import sign_request
+from protocol.schema import now
+from protocol.states import Event, State, state_after
 
 LENDER = "aspen"
 WRITERS = ("statement", "statement", "statement", "decision", "decision", "import")

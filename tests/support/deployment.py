@@ -14,17 +14,17 @@ import tomli_w
 from click.testing import CliRunner
 from support.waiting import until
 
-from clients.node import Node
-from clients.store import LedgerLine
-from consent.card import ModelCard
-from consent.documents import Role
+from cli.main import main
+from clients.budget_ledger import LedgerLine
+from clients.home import Node
 from credit.models import CreditModel
+from demo.deployment import Local, Place, up
 from demo.loans import default_loans
-from demo.local import Local, Place, up
 from demo.processes import down as down_again
 from demo.processes import is_running, keep, processes, start
+from protocol.cards import ModelCard
+from protocol.parties import Role
 from server.desired import Stage, State, events, read_state
-from tahini import main
 
 LENDERS = ("aspen", "birch", "cedar")
 PLAN = ("--steps", "2", "--hold-out", "0", "--collusion-bound", "0")

@@ -26,18 +26,19 @@ from sqlalchemy import event, text
 from support.killing import Killer, Tell
 from support.logs import ORIGIN, Logbook
 
+from auditlog.database import Database
+from auditlog.entries import Entry, entry_with_sealed_body
+from auditlog.log import AuditLog
+from auditlog.sequencer import Sequencer
+from auditlog.witnesses import Witnesses
 from clients.witness import Witness
-from consent.entries import Entry, entry_with_sealed_body
-from consent.errors import NotFound
-from consent.log import AuditLog
-from consent.schema import now
-from consent.sequencer import Sequencer
-from consent.storage.database import Database, migrate
-from consent.witnesses import Witnesses
+from consent.storage.migrating import migrate
 from crypto.keys import SigningKey, load_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
 from crypto.witnessing import WitnessRefusal
+from protocol.errors import NotFound
+from protocol.schema import now
 
 _LARGEST_BATCH = 5
 

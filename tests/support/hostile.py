@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import server.executor
-from consent.documents import MaskKey, ReleaseRequest
 from credit.questions import Packed
 from crypto.keys import SigningKey, b64
+from protocol.campaigns import MaskKey, ReleaseRequest
 from server import fleet_app
 from server.app import FlowerFleet
 from server.home import Coordinator

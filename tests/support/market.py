@@ -22,35 +22,26 @@ from support.house import features
 from support.identity import GENERAL, PORTAL, TOKEN_ENDPOINT
 from support.plans import small_plan, stated
 
-from consent.api import create_app
-from consent.campaigns import CommitmentRequest
-from consent.client import RegistryClient
-from consent.code import installed_code
+from consent.api.app import create_app
 from consent.commands.commit_roster import commit_roster
-from consent.documents import (
-    Action,
-    Approval,
-    Authorisation,
-    Campaign,
-    Choice,
-    Consortium,
-    Decision,
-    Notice,
-    Party,
-    Role,
-)
+from consent.home import create_home, found, open_registry
 from consent.identity.callers import Caller
 from consent.identity.devissuer import public_jwks
 from consent.identity.links import link_ticket
 from consent.identity.tokens import AccessTokens
-from consent.registry import Registry, create_home, found, open_registry
-from consent.requests import SignedRequest
-from consent.revocations import Acknowledgement
-from consent.schema import now
-from consent.terms import TRAINING_PURPOSE, Sensitivity, Terms
+from consent.registry import Registry
 from crypto.keys import RecipientKey, SigningKey, b64
 from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
+from fleet.code import installed_code
+from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
+from protocol.client import RegistryClient
+from protocol.consents import Action, Choice, Decision, Notice
+from protocol.parties import Consortium, Party, Role
+from protocol.requests import SignedRequest
+from protocol.revocations import Acknowledgement
+from protocol.schema import now
+from protocol.terms import TRAINING_PURPOSE, Sensitivity, Terms
 
 LENDERS = ("aspen", "birch", "cedar")
 COUNTS = {"count_epsilon": 10.0}

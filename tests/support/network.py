@@ -30,7 +30,7 @@ from typing import Any
 
 from support.deployment import LENDERS, Consortium, brought_up
 
-from demo.local import Place
+from demo.deployment import Place
 from server.desired import events
 
 HUB = "10.77.0.1"

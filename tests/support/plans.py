@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from consent.documents import Campaign
 from credit.planning import plan_mechanism
 from privacy.charges import Budget
 from privacy.mechanism import Mechanism
+from protocol.campaigns import Campaign
 
 DELTA = 1e-5
 

@@ -19,14 +19,14 @@ from pathlib import Path
 import httpx
 from support.waiting import PATIENCE_S, until
 
-from consent.client import RegistryClient
-from consent.errors import ConsentError
-from consent.founding import REGISTRY_HOME, found_log
-from consent.fsck import check_log
-from consent.registry import open_database, open_registry
-from consent.storage.lease import LogState, read_state
+from auditlog.fsck import check_log
+from auditlog.lease import LogState, read_state
+from consent.home import open_database, open_registry
+from consent.provisioning import REGISTRY_HOME, found_log
 from crypto.keys import load_signing_key
 from demo.services import free_port
+from protocol.client import RegistryClient
+from protocol.errors import ConsentError
 
 ORIGIN = "audit.example.com/workers"
 

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from consent.storage import log_tables  # noqa: F401  # so that the metadata is whole
-from consent.storage.tables import Base
+from auditlog import tables as log_tables  # noqa: F401  # so that the metadata is whole
+from auditlog.column_types import Base
 
 engine = context.config.attributes["engine"]
 with engine.connect() as connection:

@@ -6,7 +6,7 @@ Replaces 0001, which no registry outside a demo ever ran: its data keys had no g
 import sqlalchemy as sa
 from alembic import op
 
-from consent.storage.tables import BigId, UtcDateTime
+from auditlog.column_types import BigId, UtcDateTime
 
 revision = "0002"
 down_revision = None

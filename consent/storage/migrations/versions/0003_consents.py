@@ -6,9 +6,10 @@ What 0002 held is carried over, in both directions; what 0002 has no place for i
 import sqlalchemy as sa
 from alembic import op
 
-from consent.enrolment import Roll
-from consent.storage.tables import EVENTS, SENSITIVITIES, STATES, BigId, UtcDateTime
+from auditlog.column_types import BigId, UtcDateTime
+from consent.storage.tables import EVENTS, SENSITIVITIES, STATES
 from crypto.documents import unverified_payload
+from protocol.enrolment import Roll
 
 revision = "0003"
 down_revision = "0002"

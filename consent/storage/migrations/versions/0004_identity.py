@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from consent.storage.tables import BigId, UtcDateTime
+from auditlog.column_types import BigId, UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

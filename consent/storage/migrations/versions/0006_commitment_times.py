@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from consent.storage.tables import UtcDateTime
+from auditlog.column_types import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"

@@ -1,0 +1,158 @@
+"""Group commit: many requests, one transaction.
+
+Requests that arrive while a transaction is being committed, and for about as long again, go into the next one
+together: the more there is to do, the more is done at once. A caller is answered when its entries are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from auditlog.entries import Entry
+from auditlog.log import AuditLog
+from ops import metrics
+from protocol.errors import ConsentError, StorageFailed
+
+HEAVIEST = 8192
+"""Entries (or what else jobs weigh) of one transaction."""
+REST, LONGEST_REST_S = 4.0, 0.02
+MOST_WAITING = 1024
+"""Requests that may wait; more are refused at once rather than kept in memory."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+logger = logging.getLogger("tahini.log")
+
+
+@dataclass
+class _Waiting(Generic[Job, Result]):
+    job: Job
+    weight: int
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Result]
+
+    def resolve(self, answer: Result | Exception) -> None:
+        """In the loop's own thread."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
+
+
+@dataclass
+class Group(Generic[Job, Result]):
+    """One thread that commits whatever waits, in order of arrival.
+
+    Args:
+        commit: does many jobs in one transaction and says, for each in its order, what came of it. When it raises, no
+            job was done.
+        name: of the thread.
+    """
+
+    commit: Callable[[Sequence[Job]], Sequence[Result | Exception]]
+    name: str
+    _queue: queue.Queue[_Waiting[Job, Result] | None] = field(
+        default_factory=lambda: queue.Queue(MOST_WAITING), repr=False
+    )
+    _stopping: bool = False
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(10)
+            self._thread = None
+
+    async def submit(self, job: Job, weight: int = 1) -> Result:
+        """What came of the job, durable.
+
+        Raises:
+            StorageFailed: the database did not accept it, or too many wait; nothing was recorded.
+        """
+        if self._thread is None:
+            raise StorageFailed("the registry is starting or ending; nothing was recorded, try again in a second")
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Job, Result] = _Waiting(job, weight, loop, loop.create_future())
+        try:
+            self._queue.put_nowait(waiting)
+        except queue.Full:
+            raise StorageFailed("the registry is busy; nothing was recorded, try again in a second") from None
+        return await waiting.answer
+
+    def _run(self) -> None:
+        while not self._stopping and (first := self._queue.get()) is not None:
+            group = self._gather(first)
+            started = time.monotonic()
+            try:
+                answers = self.commit([waiting.job for waiting in group])
+                metrics.committed(sum(waiting.weight for waiting in group))
+            except Exception as error:
+                # Whatever it was, every caller in the group must hear of it, and the thread must live on.
+                if not isinstance(error, ConsentError):
+                    logger.exception("%s: unexpected %s", self.name, type(error).__name__)
+                refusal = error if isinstance(error, ConsentError) else StorageFailed(f"{type(error).__name__}")
+                answers = [refusal] * len(group)
+            _answer(group, answers)
+            time.sleep(min(REST * (time.monotonic() - started), LONGEST_REST_S))
+
+    def _gather(self, first: _Waiting[Job, Result]) -> list[_Waiting[Job, Result]]:
+        group, weight = [first], first.weight
+        while weight < HEAVIEST:
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is None:
+                self._stopping = True
+                break
+            group.append(waiting)
+            weight += waiting.weight
+        return group
+
+
+def _answer(group: Sequence[_Waiting[Job, Result]], answers: Sequence[Result | Exception]) -> None:
+    """One wake-up of the loop for the whole group."""
+
+    def tell() -> None:
+        for waiting, answer in zip(group, answers, strict=True):
+            waiting.resolve(answer)
+
+    try:
+        group[0].loop.call_soon_threadsafe(tell)
+    except RuntimeError:
+        logger.info("the callers of %d committed requests are gone", len(group))
+
+
+class GroupCommit(Group[Sequence[Entry], int]):
+    """Appends of entries: all of a job or none."""
+
+    def __init__(self, log: AuditLog, write: Callable[[], AbstractContextManager[Session]]) -> None:
+        super().__init__(self._append, "group-commit")
+        self._log, self._write = log, write
+
+    async def append(self, entries: Sequence[Entry]) -> int:
+        """Index of the first of these entries, durable. Raises StorageFailed."""
+        return await self.submit(entries, len(entries))
+
+    def _append(self, jobs: Sequence[Sequence[Entry]]) -> list[int]:
+        with self._write() as session:
+            first = self._log.append(session, [entry for entries in jobs for entry in entries])
+        return list(accumulate((len(entries) for entries in jobs), initial=first))[: len(jobs)]

@@ -1,0 +1,311 @@
+"""``tahini campaign``, as the coordinator: propose, launch, watch, stop, resume, show, list."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.campaign_folders import (
+    CAMPAIGN_FILE,
+    AsJson,
+    Home,
+    campaign_folder,
+    campaign_in,
+    campaigns_of,
+    finite,
+    lenders_answers,
+    plainly,
+    standing_of,
+)
+from cli.choices import MechanismChoice, ModelChoice
+from cli.shared import progress, say
+from crypto.keys import replace_file
+from fleet.code import installed_code
+from protocol.schema import now
+from server.desired import BUNDLE_FILE, Stage, events, read_state, want, write_state
+from server.errors import CampaignStopped, CoordinatorError
+from server.home import Coordinator
+from server.proposing import MOST_SEED, MOST_STEPS, Asked, warning
+from server.standing import Standing
+
+app = typer.Typer(no_args_is_help=True, help="Propose, approve and run campaigns.", rich_markup_mode="markdown")
+CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
+WATCH_S, ASK_S = 0.3, 5.0
+
+
+@app.command(
+    epilog="Examples: `tahini campaign propose --home coordinator --id spring --title 'Spring model' --features "
+    "features.toml --lenders aspen,birch,cedar --epsilon 1` · "
+    "`tahini campaign propose --home coordinator --like 4f1c22 --without cedar`"
+)
+@plainly
+def propose(
+    home: Home,
+    name: Annotated[str | None, typer.Option("--id", help="The campaign's id: letters, digits, hyphens.")] = None,
+    title: Annotated[str | None, typer.Option(help="What it is for, in words.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Feature registry (TOML).", exists=True)] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Hash of an earlier campaign: what no option says is as it was there.")
+    ] = None,
+    lenders: Annotated[str | None, typer.Option(help="Ids, with commas; every lender if left out.")] = None,
+    without: Annotated[str | None, typer.Option(help="Ids, with commas, of those who are left out.")] = None,
+    model: Annotated[ModelChoice | None, typer.Option(help="What to train; a scorecard by default.")] = None,
+    mechanism: Annotated[MechanismChoice | None, typer.Option(help="Whose noise; distributed by default.")] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="Privacy loss per borrower over the whole campaign; 1 by default.", callback=finite),
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="Its delta; 0.00001 by default.", callback=finite)] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Releases of the descent; by default what the model needs.", min=1, max=MOST_STEPS),
+    ] = None,
+    collusion_bound: Annotated[
+        int | None, typer.Option(help="Lenders who may collude; a third by default.", min=0)
+    ] = None,
+    spare_attempts: Annotated[
+        int | None, typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=100)
+    ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(help="Share of people kept for the evaluation; 0.1 by default.", min=0, max=0.5, callback=finite),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="How long approvals are good for; 72 by default.", min=0.1, max=24 * 90, callback=finite),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MOST_SEED)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to approve."""
+    from credit.features import load_registry  # with pandas, which only this needs
+    from fleet.bundle import build_bundle, bundle_sha256
+
+    coordinator = Coordinator.open(home)
+    given = {
+        "name": name, "title": title, "lenders": lenders, "without": without, "model": model and model.value,
+        "mechanism": mechanism and mechanism.value, "epsilon": epsilon, "delta": delta, "steps": steps,
+        "collusion_bound": collusion_bound, "spare_attempts": spare_attempts, "hold_out": hold_out, "hours": hours,
+        "seed": seed,
+    }  # fmt: skip
+    schema = load_registry(features).model_dump(mode="json") if features else None
+    before = campaign_in(campaign_folder(coordinator, like)) if like else None
+    asked = Asked.of(given, schema, before, coordinator.consortium)
+    bundle = build_bundle()
+    campaign = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
+    token = campaign.sign(coordinator.key)
+    client = coordinator.registry()
+    try:
+        client.propose(token)
+    finally:
+        client.close()
+    folder = coordinator.folder(campaign.sha256)
+    replace_file(folder / BUNDLE_FILE, bundle)
+    replace_file(folder / CAMPAIGN_FILE, token.encode())
+    write_state(folder, Stage.PROPOSED)
+    plan, care = campaign.mechanism, warning(campaign)
+    if care:
+        typer.echo(f"tahini: {care}", err=True)
+    if as_json:
+        found = {"campaign": campaign.sha256, "bundle": campaign.bundle_sha256, "releases": len(plan.releases)}
+        say(found | {"spare_attempts": plan.spare_attempts, "warning": care}, as_json)
+    else:
+        typer.echo(
+            f"proposed {campaign.sha256}\n  {len(campaign.lenders)} lenders, {len(plan.releases)} releases and "
+            f"{plan.spare_attempts} spare attempts, epsilon {plan.epsilon:g}; "
+            f"bundle {str(campaign.bundle_sha256)[:12]}…\n  each lender now runs: tahini campaign approve "
+            f"{campaign.sha256[:12]}"
+        )
+
+
+@app.command(epilog="Example: `tahini campaign launch 4f1c22 --home coordinator`")
+@plainly
+def launch(campaign: CampaignHash, home: Home) -> None:
+    """Have the running coordinator run an approved campaign."""
+    coordinator = Coordinator.open(home)
+    folder = campaign_folder(coordinator, campaign)
+    client = coordinator.registry()
+    try:
+        client.campaign(folder.name)  # whoever cannot ask cannot launch
+    finally:
+        client.close()
+    stands = _not_over(standing_of(coordinator, folder, lenders_answers(coordinator, folder.name)))
+    if stands.answers is None or not stands.answers.active:
+        raise CampaignStopped(
+            f"campaign {stands.campaign.id!r} lacks approvals; no quorum, no run; it waits for {stands.waits_for}"
+        )
+    if stands.state.stage is Stage.STOPPED:
+        raise CoordinatorError("; ".join(line.strip() for line in stands.sentences))
+    want(folder, True)
+    typer.echo(f"campaign {stands.campaign.id!r} is to run; follow it with: tahini campaign watch {folder.name[:12]}")
+    if waits := standing_of(coordinator, folder, stands.answers).waits_for:
+        typer.echo(f"  it waits for {waits}")
+
+
+@app.command(epilog="Example: `tahini campaign stop 4f1c22 --home coordinator`")
+@plainly
+def stop(campaign: CampaignHash, home: Home) -> None:
+    """Stop a campaign before its next release; what was released is kept."""
+    folder = campaign_folder(Coordinator.open(home), campaign)
+    want(folder, False)
+    typer.echo(f"the campaign stops before its next release; go on with: tahini campaign resume {folder.name[:12]}")
+
+
+@app.command(epilog="Example: `tahini campaign resume 4f1c22 --home coordinator`")
+@plainly
+def resume(campaign: CampaignHash, home: Home) -> None:
+    """Go on with a campaign that stopped, from the releases that it kept. Attempts that were made stay charged."""
+    coordinator = Coordinator.open(home)
+    folder = campaign_folder(coordinator, campaign)
+    if read_state(folder).stage is Stage.RELEASED:
+        raise CoordinatorError("the campaign has released its model already")
+    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
+    if stands.ended:
+        _not_over(stands)
+    if stands.over:
+        typer.echo(f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True)
+    if stands.state.stage is Stage.STOPPED:
+        write_state(folder, Stage.PROPOSED)
+    want(folder, True)
+    typer.echo("the campaign goes on")
+
+
+@app.command(epilog="Example: `tahini campaign watch 4f1c22 --home coordinator`; exit code 3 when it has stopped")
+@plainly
+def watch(
+    campaign: CampaignHash,
+    home: Home,
+    timeout: Annotated[float, typer.Option(help="Give up watching after so many seconds.", min=0)] = 24 * 3600.0,
+) -> None:
+    """Follow a campaign until it has released its model or stopped; say what it waits for."""
+    coordinator = Coordinator.open(home)
+    folder = campaign_folder(coordinator, campaign)
+    deadline, seen, made = time.monotonic() + timeout, 0, 0
+    ask_at, waited_for, answers = 0.0, "", None
+    with progress("releases", None) as done:
+        while True:
+            state = read_state(folder)  # before the events, so that the last of them is seen
+            for event in events(folder, seen):
+                seen += 1
+                if event["event"] == "release":
+                    made = int(event["release"]) + 1
+                    done(made, int(event["releases"]))
+                typer.echo(_told(event), err=True)
+            if time.monotonic() >= ask_at:
+                answers = lenders_answers(coordinator, folder.name, quiet=ask_at > 0) or answers
+                ask_at = time.monotonic() + ASK_S
+            stands = standing_of(coordinator, folder, answers)
+            if state.stage in (Stage.RELEASED, Stage.STOPPED) or (stands.over and state.stage is Stage.PROPOSED):
+                break
+            if stands.waits_for not in ("", waited_for):
+                typer.echo(f"waits for {stands.waits_for}", err=True)
+            waited_for = stands.waits_for
+            if time.monotonic() > deadline:
+                waits = f"; it waits for {waited_for}" if waited_for else ""
+                raise CoordinatorError(
+                    f"after {timeout:g} s the campaign is still {state.stage}, {made} releases made{waits}"
+                )
+            time.sleep(WATCH_S)
+    typer.echo("\n".join(stands.sentences))
+    if state.stage is not Stage.RELEASED:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: `tahini campaign show 4f1c22 --home coordinator --json`")
+@plainly
+def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+    """How a campaign stands: lenders' answers, stage, releases, who was lost, what it cost, what it waits for."""
+    coordinator = Coordinator.open(home)
+    folder = campaign_folder(coordinator, campaign)
+    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
+    found = _figures(stands, folder)
+    if as_json:
+        say(found, as_json)
+        return
+    typer.echo("\n".join(stands.sentences))
+    if stands.answers is not None:
+        waiting = set(stands.campaign.lenders) - {*stands.answers.approved_by, *stands.rejected}
+        for what, who in (
+            ("approved by", stands.answers.approved_by),
+            ("rejected by", [f"{name} ({why!r})" if why else name for name, why in stands.answers.rejected]),
+            ("not answered:", sorted(waiting)),
+        ):
+            if who:
+                typer.echo(f"  {what} {', '.join(who)}")
+    typer.echo(
+        f"  {found['releases']} of {found['planned']} releases; epsilon {found['epsilon_spent']:.3f} so far, "
+        f"{found['epsilon']:g} at most, per borrower"
+    )
+    if found["lost"]:
+        typer.echo(f"  lost on the way: {', '.join(found['lost'])}")
+
+
+@app.command("list", epilog="Example: `tahini campaign list --home coordinator --json`")
+@plainly
+def list_(home: Home, as_json: AsJson = False) -> None:
+    """Every campaign in this home, the newest last: how it stands, what it cost, what it waits for."""
+    coordinator = Coordinator.open(home)
+    found, reached = [], True
+    folders = [coordinator.home / "campaigns" / sha256 for sha256 in campaigns_of(coordinator)]
+    for folder in sorted(folders, key=lambda folder: (campaign_in(folder).created_at, folder.name)):
+        ended = read_state(folder).stage is Stage.RELEASED
+        answers = None if ended or not reached else lenders_answers(coordinator, folder.name)
+        reached = reached and (ended or answers is not None)
+        stands = standing_of(coordinator, folder, answers)
+        found.append(_figures(stands, folder))
+        if not as_json:
+            figures, waits = found[-1], stands.waits_for and f"waits for {stands.waits_for}"
+            line = f"cannot go on: {stands.over}" if stands.over else waits
+            typer.echo(
+                f"{stands.short}  {stands.campaign.id:<20} {stands.state.stage:<9} {figures['releases']:>3} of "
+                f"{figures['planned']} releases, epsilon {figures['epsilon_spent']:.3f} of {figures['epsilon']:g}"
+                + (f"\n{'':14}{line}" if line else "")
+            )
+    if as_json:
+        say(found, as_json)
+    elif not found:
+        typer.echo(f"no campaign was proposed from {home} yet; begin with: tahini campaign propose --help")
+
+
+def _figures(stands: Standing, folder: Path) -> dict[str, Any]:
+    """How a campaign stands, ready for JSON."""
+    told, plan, answers = list(events(folder)), stands.campaign.mechanism, stands.answers
+    return {
+        "campaign": folder.name, "id": stands.campaign.id, "approved_by": answers and answers.approved_by,
+        "rejected_by": answers and [name for name, _ in answers.rejected], "rejections": answers and stands.rejected,
+        "stage": stands.state.stage.value, "reason": stands.state.reason, "releases": stands.kept,
+        "planned": len(plan.releases),
+        "lost": sorted({name for event in told if event["event"] == "lost" for name in event["lenders"]}),
+        "epsilon": plan.epsilon, "epsilon_spent": stands.epsilon_spent, "delta": plan.delta,
+        "spare_attempts_left": stands.spare_left, "waits_for": stands.waits_for, "over": stands.over,
+        "next": stands.next_one if stands.over else "", "folder": str(folder),
+    }  # fmt: skip
+
+
+def _not_over(stands: Standing) -> Standing:
+    """Raises CampaignStopped in one sentence if the campaign can never go on."""
+    if stands.over:
+        raise CampaignStopped("; ".join(line.strip() for line in stands.sentences))
+    return stands
+
+
+def _told(event: dict[str, Any]) -> str:
+    spent = f"; epsilon {event['epsilon']:.3f} so far" if "epsilon" in event else ""
+    match event["event"]:
+        case "joined":
+            return f"{len(event['lenders'])} nodes joined"
+        case "waiting":
+            return f"waits for {event['reason']}"
+        case "release":
+            return f"release {event['release'] + 1} of {event['releases']} ({event['kind']}){spent}"
+        case "lost":
+            return f"lost {', '.join(event['lenders'])}: {event['reason']}{spent}"
+        case "released":
+            return "the model's card is signed and logged"
+        case _:
+            return str(event.get("reason", event["event"]))

@@ -1,0 +1,203 @@
+"""``tahini campaign``, as a lender: what was offered; review, approve, reject."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.shared import refuse_in_one_sentence, say
+from clients.errors import NodeError
+from clients.home import Node, approve, campaign_cost
+from crypto.keys import replace_file
+from fleet.bundle import Change, changes, files_of
+from fleet.code import NODE_ROOMS, room_files
+from protocol.campaigns import Campaign, Rejection
+from protocol.errors import Conflict, ConsentError, NotFound
+from protocol.hashes import whole_hash
+from protocol.schema import now
+
+app = typer.Typer(no_args_is_help=True, help="Review campaigns.", rich_markup_mode="markdown")
+Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
+CODE_FILE = "approved-code.zip"
+"""What the operator signed last: every file of a node's rooms as it was then."""
+
+
+def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
+    """The campaign at the registry whose hash begins so, and its token; raises ConsentError."""
+    client = node.registry()
+    try:
+        found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
+        return found.campaign, found.token
+    finally:
+        client.close()
+
+
+def changed_code(node: Node) -> list[Change]:
+    """What is other in the installed code than in what this operator signed last; everything, the first time."""
+    path = node.home / CODE_FILE
+    before = files_of(path.read_bytes()) if path.exists() else {}
+    return changes(before, room_files(NODE_ROOMS))
+
+
+def remember_code(node: Node) -> None:
+    """Keep what was signed, for the next review."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(room_files(NODE_ROOMS).items()):
+            archive.writestr(name, content)
+    replace_file(node.home / CODE_FILE, buffer.getvalue())
+
+
+CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
+
+
+@app.command("approve", epilog="Examples: `tahini campaign approve 4f1c22 --home aspen` · `… --diff` · `… --yes`")
+@refuse_in_one_sentence
+def approve_(
+    campaign: CampaignHash,
+    home: Home,
+    diff: Annotated[bool, typer.Option("--diff", help="Show changed code line by line.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Show what a campaign would do and what code changed since the last approval; sign it if you agree."""
+    try:
+        node = Node.open(home)
+        proposed, token = _campaign(node, campaign)
+        changed = changed_code(node)
+        if not as_json:
+            _review(proposed, changed, diff)
+        if not yes and not typer.confirm(f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False):
+            raise ConsentError("nothing was signed")
+        approval = approve(node, token)
+        remember_code(node)
+        client = node.registry()
+        try:
+            active = client.approve(approval, node.key)
+        finally:
+            client.close()
+    except NodeError as error:
+        raise ConsentError(str(error)) from error
+    if as_json:
+        say({"campaign": proposed.sha256, "active": active, "changed": [change.path for change in changed]}, as_json)
+    else:
+        typer.echo(f"signed; the campaign {'is active' if active else 'waits for other lenders'}")
+
+
+def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
+    mechanism = campaign.mechanism
+    features = campaign.features["features"]
+    lines = [
+        f"{campaign.title} ({campaign.id}), by {campaign.coordinator}, until {campaign.expires_at:%Y-%m-%d %H:%M} UTC",
+        f"  lenders    {', '.join(campaign.lenders)}",
+        f"  purpose    {campaign.purpose}",
+        f"  model      {campaign.model} on {len(features)} features: {', '.join(f['name'] for f in features)}",
+        f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at delta {mechanism.delta:g}",
+        f"  releases   {len(mechanism.releases)}, and {mechanism.spare_attempts} spare attempts",
+        f"  noise      {_noise(campaign)}",
+        f"  held out   {mechanism.hold_out:.0%} of the people, drawn by every lender's lot",
+        f"  collusion  {mechanism.collusion_bound} lenders may collude; at least {mechanism.threshold} take part",
+        f"  bundle     {campaign.bundle_sha256 or 'none: simulation only'}",
+    ]
+    kinds = {kind: sum(change.kind == kind for change in changed) for kind in ("added", "changed", "removed")}
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "nothing changed"
+    lines.append(f"  code       since the last approval: {told}")
+    typer.echo("\n".join(lines))
+    for change in changed if diff else []:
+        typer.echo(f"\n{change.kind}: {change.path}")
+        typer.echo("\n".join(change.diff))
+
+
+def _noise(campaign: Campaign) -> str:
+    """The least and the most noise of each kind of release, as multiples of what one person can change."""
+    found: dict[str, list[float]] = {}
+    for release in campaign.mechanism.releases:
+        found.setdefault(release.kind, []).append(release.noise_multiplier)
+    told = [
+        f"{kind} {min(noise):.3g}" + (f" to {max(noise):.3g}" if max(noise) > min(noise) else "")
+        for kind, noise in found.items()
+    ]
+    return f"standard deviation in multiples of one person's most: {', '.join(told)}"
+
+
+@app.command(epilog="Example: `tahini campaign reject 4f1c22 --home aspen --reason 'the budget is too large'`")
+@refuse_in_one_sentence
+def reject(
+    campaign: CampaignHash,
+    home: Home,
+    reason: Annotated[str, typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most.")],
+) -> None:
+    """Do not take part, or no longer: from now on this node answers no release of it, approved or not."""
+    try:
+        node = Node.open(home)
+        try:  # what it approved it can reject while the registry is away
+            sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
+        except NotFound:
+            sha256 = _campaign(node, campaign)[0].sha256
+    except NodeError as error:
+        raise ConsentError(str(error)) from error
+    rejection = Rejection(campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now())
+    replace_file(node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode())
+    typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
+    client = node.registry()
+    try:
+        client.reject(rejection, node.key)
+    except ConsentError as error:
+        if error.status != Conflict.status:  # it knew already: an answer was lost
+            raise ConsentError(
+                f"this node answers nothing of it, but the registry does not know yet: {error}"
+            ) from error
+    finally:
+        client.close()
+    typer.echo("the registry has it on the record with your reason, and authorises nothing more")
+
+
+def _approved(node: Node) -> dict[str, str]:
+    """Hash and id of every campaign that this node's operator approved."""
+    tokens = (node.home / "approved").glob("*.campaign.jws")
+    return {path.name.partition(".")[0]: Campaign.claimed(path.read_text(encoding="utf-8")).id for path in tokens}
+
+
+@app.command(epilog="Example: `tahini campaign offered --home aspen`")
+@refuse_in_one_sentence
+def offered(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """Every campaign that was proposed to this lender, the newest last, and what it answered."""
+    try:
+        node = Node.open(home)
+    except NodeError as error:
+        raise ConsentError(str(error)) from error
+    client = node.registry()
+    try:
+        known = [client.proposed(sha256) for sha256 in client.campaigns()]
+    finally:
+        client.close()
+    found = [
+        {
+            "campaign": one.campaign.sha256,
+            "id": one.campaign.id,
+            "title": one.campaign.title,
+            "answer": "rejected" if node.lender in one.rejected_by else
+            "approved" if node.lender in one.approved_by else "none",
+            "active": one.active,
+            "rejected_by": one.rejected_by,
+            "expires_at": one.campaign.expires_at.isoformat(),
+        }
+        for one in known
+    ]  # fmt: skip
+    if as_json:
+        say(found, as_json)
+        return
+    for one, told in zip(known, found, strict=True):
+        stands = str(told["answer"])
+        if stands == "none" and one.rejected_by:
+            stands = f"rejected by {', '.join(one.rejected_by)}"
+        elif stands == "none":
+            stands = "expired" if one.campaign.expires_at <= now() else "waits for your answer"
+        typer.echo(f"{one.campaign.sha256[:12]}  {one.campaign.id:<20} {stands}  {one.campaign.title}")
+    if not found:
+        typer.echo(f"no campaign was proposed to {node.lender!r} yet")

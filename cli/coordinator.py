@@ -1,0 +1,106 @@
+"""``tahini coordinator``: run the coordinator."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.campaign_folders import Home, plainly
+from cli.shared import MetricsHost, MetricsPort
+from crypto.keys import new_home
+from ops.named_files import text_of
+from protocol.parties import Membership, Party, Role
+from server.home import Coordinator, CoordinatorSettings, create_home, join
+
+app = typer.Typer(no_args_is_help=True, help="Run the coordinator.", rich_markup_mode="markdown")
+
+
+@app.callback()
+def coordinator() -> None:
+    """The coordinator launches what every lender has signed, and adds up what nobody can read alone."""
+
+
+@app.command(epilog="Example: `tahini coordinator init --home coordinator --name 'Sesame coordination office'`")
+@plainly
+def init(
+    home: Annotated[Path, typer.Option(help="Where to make the coordinator's home; must not exist yet.")],
+    name: Annotated[str, typer.Option(help="The coordinator's name.")],
+    party: Annotated[str, typer.Option("--id", help="Its id in the consortium.")] = "coordinator",
+) -> None:
+    """Make the coordinator's key, and its signed statement for whoever founds the consortium."""
+    with new_home(home) as made:
+        key = create_home(made)
+        stated = Party(id=party, name=name, role=Role.COORDINATOR, signing_key=key.public.text)
+        (made / "membership.jws").write_text(Membership(party=stated).sign(key), encoding="utf-8")
+    typer.echo(f"made {home}; give {home / 'membership.jws'} to whoever founds the consortium")
+
+
+@app.command(
+    "join",
+    epilog="Example: `tahini coordinator join --home coordinator --consortium consortium.jws --registry "
+    "https://registry.example --registry-key KEY --ca ca.crt --certificate coordinator.crt --key coordinator.key`",
+)
+@plainly
+def join_(
+    home: Home,
+    consortium: Annotated[Path, typer.Option(help="The consortium document that the registry signed.", exists=True)],
+    registry: Annotated[str, typer.Option(help="The registry's URL.")],
+    registry_key: Annotated[str, typer.Option(help="The registry's public key, from a source you trust.")],
+    certificate: Annotated[Path, typer.Option(help="PEM certificate of the fleet interface.", exists=True)],
+    key: Annotated[Path, typer.Option(help="PEM file with the certificate's key.", exists=True)],
+    ca: Annotated[Path | None, typer.Option(help="The certificate authority to believe.", exists=True)] = None,
+    port: Annotated[int, typer.Option(help="Port of the fleet interface.", min=1, max=65535)] = 9443,
+    host: Annotated[str, typer.Option(help="Address of the fleet interface.")] = "0.0.0.0",  # noqa: S104
+    answer_s: Annotated[float, typer.Option(help="Seconds that a release waits for a node.", min=1, max=3600)] = 120.0,
+) -> None:
+    """Pin the consortium, where its registry is, and what the fleet interface shows."""
+    from server.service import CERTIFICATE, KEY
+
+    settings = CoordinatorSettings(
+        registry_url=registry, registry_key=registry_key, host=host, port=port, answer_s=answer_s
+    )
+    join(home, settings, text_of(consortium))
+    for source, name in ((certificate, CERTIFICATE), (key, KEY), (ca, "ca.crt")):
+        if source is not None:
+            shutil.copyfile(source, home / name)
+            (home / name).chmod(0o600)
+    typer.echo(f"{home} coordinates consortium {Coordinator.open(home).consortium.name!r}")
+
+
+@app.command(epilog="Example: `tahini coordinator serve --home coordinator`")
+@plainly
+def serve(
+    home: Home,
+    port: Annotated[int | None, typer.Option(help="Port of the fleet interface.", min=1, max=65535)] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the fleet interface.")] = None,
+    answer_s: Annotated[
+        float | None, typer.Option(help="Seconds that a release waits for a node.", min=1, max=3600)
+    ] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
+    health_port: Annotated[
+        int | None, typer.Option(help="Answer /healthz on this port of loopback.", min=1, max=65535)
+    ] = None,
+) -> None:
+    """Serve the fleet interface and run what is launched, until SIGTERM or SIGINT.
+
+    An option goes before the environment (TAHINI_COORDINATOR_PORT and so on), and that before `coordinator.json`.
+    """
+    from ops.metrics import expose_collector
+    from ops.request_log import keep_journal
+    from ops.serving import metrics_at
+    from server.metrics import CampaignCollector
+    from server.service import CoordinatorService
+
+    keep_journal()
+    CoordinatorSettings.override(
+        port=port, host=host, answer_s=answer_s, metrics_port=metrics_port, metrics_host=metrics_host,
+        health_port=health_port,
+    )  # fmt: skip
+    coordinator = Coordinator.open(home)
+    at = coordinator.settings
+    expose_collector(CampaignCollector(home), metrics_at(at.metrics_host, at.metrics_port))
+    CoordinatorService(coordinator).run()

@@ -1,0 +1,169 @@
+"""``tahini demo``: parse, run, show, and turn every expected failure into one sentence."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from cli.choices import MechanismChoice, ModelChoice
+from clients.errors import NodeError
+from credit.errors import FeatureError, ModelError
+from crypto.errors import CryptoError
+from demo.errors import DemoError
+from privacy.charges import Budget
+from privacy.errors import PrivacyError
+from protocol.errors import ConsentError
+from server.errors import CampaignStopped, CoordinatorError
+
+if TYPE_CHECKING:
+    from demo.loans import Loans
+
+DELTA = 1e-5
+MIN_EPSILON, MAX_EPSILON = 0.01, 50.0
+DEFAULT_SEED = 8
+"""A split on which lenders differ clearly; README gives the figures over other seeds beside it."""
+SEED_HELP = "Fixes the split and the model's start; never noise or keys."
+MAX_SEED = 2**53 - 1
+"""Larger whole numbers do not survive canonical JSON."""
+EXPECTED = (
+    DemoError, NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError, CampaignStopped,
+    CoordinatorError, OSError,
+)  # fmt: skip
+
+
+app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="Examples: `tahini demo` · `tahini demo --data loans.parquet --target default --partition state --lenders 5 "
+    "--epsilon 1 --json out.json`"
+)
+def demo(
+    data: Annotated[Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column that is 1 for bad borrowers and 0 for good ones.")] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="Column by which lenders are formed; at random if left out.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature registry (TOML); derived from the schema if left out.")
+    ] = None,
+    lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
+    epsilon: Annotated[float, typer.Option(help="Privacy loss per borrower over the whole campaign.")] = 1.0,
+    model: Annotated[ModelChoice, typer.Option(help="What to train.")] = ModelChoice.SCORECARD,
+    mechanism: Annotated[
+        MechanismChoice, typer.Option(help="Shares of noise in one secure sum, or each lender its own noise.")
+    ] = MechanismChoice.DISTRIBUTED,
+    seed: Annotated[
+        int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED)
+    ] = DEFAULT_SEED,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the report's figures here too.")] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")] = None,
+) -> None:
+    """Build a consortium on this machine and train a credit model, from notice to audited model."""
+    console = Console()
+    root = workspace or Path("workspace") / datetime.now().astimezone().strftime("demo-%Y%m%d-%H%M%S")
+    try:
+        loans = _checked(data, target, partition, features, lenders, epsilon, seed, root, json_out)
+    except EXPECTED as error:
+        _fail(error, None)
+
+    for column, why in loans.left_out.items():
+        console.print(f"left out: {column} ({why})", highlight=False, markup=False)
+    for remark in loans.remarks:
+        console.print(f"look at: {remark}", highlight=False, markup=False)
+
+    from demo.borrowers import make_notice  # heavy rooms are loaded only for a run that can start
+    from demo.outside import verification_of_demo
+    from demo.progress import LiveView, result_table
+    from demo.report import write_report
+    from demo.result import Settings
+    from demo.scenario import run
+    from demo.workspaces import made
+
+    settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA, mechanism.value)
+    try:
+        with made(root, "demo") as kept:
+            with LiveView(console) as view:
+                outcome = run(settings, view)
+            notice = make_notice(list(outcome.split.lenders), epsilon)
+            html, figures = write_report(outcome, notice.texts, json_out)
+            kept.model_copy(update={"whole": True}).keep(root)
+    except EXPECTED as error:
+        _fail(error, root)
+    except KeyboardInterrupt:
+        _fail(DemoError("interrupted"), root)
+    console.print()
+    console.print(result_table(outcome))
+    console.print("Exact figures on people set aside: not private, for the demo only.", style="grey62")
+    console.print()
+    if outcome.level is not None:
+        rate = outcome.level.base_rate
+        console.print(f"Base rate, from the noisy counts: {rate.value:.2%} ± {rate.error:.2%} bad.", highlight=False)
+    for remark in outcome.remarks:
+        console.print(f"Note: {remark}.", highlight=False, soft_wrap=True)
+    verified = outcome.audit.entries if outcome.audit else 0
+    console.print(
+        f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later roster: "
+        f"{outcome.withdrawn_seen_after}.",
+        highlight=False,
+    )
+    for label, path in (("report", html), ("figures", figures), *outcome.files.items()):
+        console.print(f"  {label:<8} {path}", highlight=False, soft_wrap=True)
+    console.print("Verify the log yourself, from the outside:", highlight=False)
+    for line in verification_of_demo(root):
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to remove it:\n"
+        f"  tahini workspaces list --under {root.parent}\n  tahini workspaces clean {root}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _checked(
+    data: Path | None, target: str | None, partition: str | None, features: Path | None, lenders: int, epsilon: float,
+    seed: int, root: Path, json_out: Path | None,
+) -> Loans:  # fmt: skip
+    """Everything that can be checked before anything is created."""
+    from demo.loans import default_loans, read_loans, split
+
+    Budget(epsilon, DELTA)
+    if epsilon > MAX_EPSILON:
+        raise DemoError(f"epsilon {epsilon:g} protects nobody; choose at most {MAX_EPSILON:g}")
+    if epsilon < MIN_EPSILON:
+        raise DemoError(f"epsilon {epsilon:g} leaves nothing to learn; choose at least {MIN_EPSILON:g}")
+    if root.exists():
+        raise DemoError(f"the workspace {root} exists already; name another with --workspace")
+    if json_out is not None and not json_out.parent.is_dir():
+        raise DemoError(f"cannot write {json_out}: the folder {json_out.parent} does not exist")
+    if json_out is not None and json_out.is_dir():
+        raise DemoError(f"cannot write {json_out}: it is a folder")
+    if data is None:
+        if target or partition or features:
+            raise DemoError("--target, --partition and --features describe a table; name it with --data")
+        loans = default_loans()
+    elif target is None:
+        raise DemoError(f"say which column of {data} is the target: --target COLUMN")
+    else:
+        loans = read_loans(data, target, partition, features)
+    split(loans, lenders, seed)
+    return loans
+
+
+def _fail(error: Exception, root: Path | None) -> NoReturn:
+    """One sentence, exit code 1. What was logged and charged stays; an unfinished report does not exist."""
+    sentence = " ".join(str(error).split())
+    typer.echo(f"tahini: {sentence}", err=True)
+    if root is not None and root.exists():
+        if (root / "registry").exists() and any((root / "lenders").glob("*/ledger.db")):
+            released = any(root.glob("coordinator/campaigns/*/model-card.jws"))
+            state = "a model was released, but its report is not complete" if released else "no model was released"
+            kept = f"ledgers, log and the programs' own logs are in {root}; {state}"
+            typer.echo(f"tahini: {kept}", err=True)
+        else:
+            shutil.rmtree(root)
+    raise typer.Exit(1) from error

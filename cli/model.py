@@ -1,0 +1,166 @@
+"""``tahini model``: fetch, verify and read the models that a lender helped to train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.shared import refuse_in_one_sentence, say
+from protocol.errors import ConsentError
+
+if TYPE_CHECKING:
+    from clients.home import Node
+    from clients.models import Verified
+    from protocol.cards import ModelCard
+
+app = typer.Typer(
+    no_args_is_help=True, help="Fetch, verify and read the models of a lender's campaigns.", rich_markup_mode="markdown"
+)
+Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
+CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or its first characters.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+FIGURES = {"bad_rate": "bad rate", "auc": "AUC", "ks": "KS", "ece": "calibration error"}
+
+
+@app.callback()
+def model() -> None:
+    """The models of this lender's campaigns, each with its signed card."""
+
+
+def _node(home: Path) -> Node:
+    from clients.errors import NodeError
+    from clients.home import Node
+
+    try:
+        return Node.open(home)
+    except NodeError as error:
+        raise ConsentError(str(error)) from error
+
+
+def _one(campaign: str, known: list[str], where: str) -> str:
+    """The one hash that begins so; raises ConsentError."""
+    found = [sha256 for sha256 in known if campaign and sha256.startswith(campaign)]
+    if len(found) != 1:
+        many = f"{len(found)} campaigns" if found else "no campaign"
+        raise ConsentError(f"{many} {where} begin{'' if found else 's'} with {campaign!r}; say its hash")
+    return found[0]
+
+
+def _kept(node: Node, campaign: str) -> tuple[Path, Verified]:
+    """The folder of a model that was fetched, and what was verified of it; raises ConsentError."""
+    from clients.errors import NodeError
+    from clients.models import MODELS_FOLDER, KeptModel, check
+
+    folders = [folder.name for folder in (node.home / MODELS_FOLDER).glob("*") if folder.is_dir()]
+    sha256 = _one(campaign, folders, f"whose model was fetched to {node.home}")
+    folder = node.home / MODELS_FOLDER / sha256
+    try:
+        return folder, check(KeptModel.read(folder), sha256, node.consortium)
+    except NodeError as error:
+        raise ConsentError(str(error)) from error
+
+
+@app.command(epilog="Example: `tahini model fetch 4f1c22 --home lenders/aspen`")
+@refuse_in_one_sentence
+def fetch(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+    """Fetch a campaign's model and card from the registry, verify both, and keep them in the node's home."""
+    from clients.errors import NodeError
+    from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
+
+    node = _node(home)
+    client = node.registry()
+    try:
+        sha256 = _one(campaign, list(client.campaigns()), f"of {node.lender!r}")
+        kept = KeptModel.fetch(client, sha256)
+        verified = check(kept, sha256, node.consortium)
+        kept.write(node.home / MODELS_FOLDER / sha256)
+    except NodeError as error:
+        raise ConsentError(f"{error}; nothing was kept") from error
+    finally:
+        client.close()
+    path = node.home / MODELS_FOLDER / sha256 / MODEL_FILE
+    found = {"campaign": sha256, "model": str(path), "card_sha256": verified.card.sha256}
+    say(found if as_json else f"fetched and verified: {path}", as_json)
+
+
+@app.command(
+    epilog="Example: `tahini model verify 4f1c22 --home lenders/aspen --json`; exit code 1 if anything is wrong"
+)
+@refuse_in_one_sentence
+def verify(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+    """Verify a model that was fetched, without a network: signatures, approvals, hash, log entry, and that it loads."""
+    folder, verified = _kept(_node(home), campaign)
+    from clients.models import MODEL_FILE
+    from credit.errors import ModelError
+    from credit.models import CreditModel
+
+    card, head = verified.card, verified.head
+    try:
+        loaded = CreditModel.load(folder / MODEL_FILE)
+    except ModelError as error:
+        raise ConsentError(str(error)) from error
+    if (loaded.kind, loaded.embedding.grid.registry.names) != (card.model, card.features):
+        raise ConsentError(f"{folder / MODEL_FILE} is another kind of model than its card says, or on other features")
+    found: dict[str, Any] = {
+        "verified": True, "campaign": card.campaign_sha256, "model_sha256": card.model_sha256,
+        "card_sha256": card.sha256, "approved_by": sorted(verified.campaign.lenders),
+        "entry_index": verified.entry_index, "log_size": head.size,
+    }  # fmt: skip
+    if as_json:
+        say(found, as_json)
+        return
+    for line in (
+        f"the card is signed by {verified.campaign.coordinator}, and the file is the one that it names",
+        f"campaign {card.campaign_sha256[:12]} was approved by all of its lenders: {', '.join(found['approved_by'])}",
+        f"the card is entry {verified.entry_index} of the log {head.origin}, cosigned at {head.size:,} entries",
+        f"the file is a {card.model} on the {len(card.features)} features of the card",
+    ):
+        typer.echo(f"  ok  {line}")
+    typer.echo(f"verified {folder / MODEL_FILE}")
+
+
+@app.command(epilog="Example: `tahini model show 4f1c22 --home lenders/aspen`, or with `--json`")
+@refuse_in_one_sentence
+def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+    """Print the card of a model that was fetched: what it was trained on, by whose leave, at what cost, how good."""
+    _, verified = _kept(_node(home), campaign)
+    say(verified.card.payload() if as_json else card_text(verified.card), as_json)
+
+
+def card_text(card: ModelCard) -> str:
+    """A model card in words; every figure with what it is of."""
+    features, bad = ", ".join(card.features), f"{card.base_rate_released:.1%}"
+    kind = card.mechanism.get("kind", "unknown")
+    told = {
+        "released": f"{card.released_at:%Y-%m-%d %H:%M} UTC, trained by {', '.join(card.lenders)}",
+        "features": features,
+        "purpose": f"{card.purpose}, on the basis of {card.legal_basis}",
+        "privacy": f"epsilon {card.epsilon:g} at delta {card.delta:g} per {card.unit_of_privacy}",
+        "releases": f"{card.releases}, {kind} noise",
+        "population": f"about {card.population_released:,.0f} people trained on, {bad} of them bad (both noisy)",
+    }
+    lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]
+    lines += [f"  {name:<12} {text}" for name, text in told.items()]
+    lines += _quality(card.evaluation)
+    lines += [f"  campaign     {card.campaign_sha256}", f"  model file   sha256 {card.model_sha256}"]
+    lines += [f"  limit        {limit}" for limit in card.limits]
+    return "\n".join(lines)
+
+
+def _quality(evaluation: dict[str, Any] | None) -> list[str]:
+    """A line for each group of held-out people; a figure is absent where the noise is as large as the group."""
+    if evaluation is None:
+        return ["  quality      not measured: nobody was held out"]
+    lines = []
+    for segment in evaluation["segments"]:
+        measured = [
+            f"{label} {segment[name]['value']:.3f} ± {segment[name]['error']:.3f}"
+            for name, label in FIGURES.items()
+            if segment.get(name) is not None
+        ]
+        told = ", ".join(measured) or "too few people to say"
+        people = f"{segment['people']['value']:,.0f} ± {segment['people']['error']:,.0f}"
+        lines.append(f"  quality      {segment['name']} ({people} held out): {told}")
+    return lines

@@ -1,0 +1,161 @@
+"""``tahini node``: run a lender's node."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.check_data import check_data
+from cli.shared import MetricsHost, MetricsPort, refuse_in_one_sentence, say
+from clients.errors import NodeError
+from clients.home import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
+from crypto.keys import load_signing_key, new_home, replace_file
+from fleet.errors import FleetError
+from fleet.keys import create_fleet_key, fleet_key_text
+from ops.named_files import text_of
+from protocol.errors import ConsentError
+from protocol.parties import Membership, Party, Role
+
+app = typer.Typer(no_args_is_help=True, help="Run a lender's node.", rich_markup_mode="markdown")
+Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+MEMBERSHIP_FILE = "membership.jws"
+
+
+@app.callback()
+def node() -> None:
+    """A node trains on the lender's own rows, for campaigns that the lender's operator signed."""
+
+
+@app.command(epilog="Example: `tahini node init --home aspen --id aspen --name 'Aspen Finance'`")
+@refuse_in_one_sentence
+def init(
+    home: Annotated[Path, typer.Option(help="Where to make the node's home; must not exist yet.")],
+    party: Annotated[str, typer.Option("--id", help="The lender's id in the consortium.")],
+    name: Annotated[str, typer.Option(help="The lender's name.")],
+) -> None:
+    """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the consortium."""
+    with new_home(home) as made:
+        key = create_home(made)
+        stated = Party(
+            id=party, name=name, role=Role.LENDER, signing_key=key.public.text, fleet_key=create_fleet_key(made)
+        )
+        (made / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key), encoding="utf-8")
+    typer.echo(f"made {home}; give {home / MEMBERSHIP_FILE} to whoever founds the consortium; it is public")
+
+
+@app.command(
+    "join",
+    epilog="Example: `tahini node join --home aspen --consortium consortium.jws --registry https://registry.example "
+    "--registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`",
+)
+@refuse_in_one_sentence
+def join_(
+    home: Home,
+    consortium: Annotated[Path, typer.Option(help="The consortium document that the registry signed.", exists=True)],
+    registry: Annotated[str, typer.Option(help="The registry's URL.")],
+    registry_key: Annotated[str, typer.Option(help="The registry's public key, from a source you trust.")],
+    lender: Annotated[str | None, typer.Option("--id", help="This lender's id, if the document has several.")] = None,
+    superlink: Annotated[str | None, typer.Option(help="The coordinator's fleet interface, host:port.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="The certificate authority to believe.", exists=True)] = None,
+    naming: Annotated[str | None, typer.Option(help="The naming service's URL.")] = None,
+) -> None:
+    """Pin the consortium, and where registry and coordinator are."""
+    key = load_signing_key(home / KEY_FILE)
+    token = text_of(consortium)
+    from crypto.keys import PublicKey
+    from protocol.parties import Consortium
+
+    members = Consortium.verify(token, PublicKey.from_text(registry_key)).lenders
+    me = next((party.id for party in members if party.key == key.public and lender in (None, party.id)), None)
+    if me is None:
+        raise ConsentError(f"no lender in {consortium} has the key of {home}")
+    settings = NodeSettings(
+        lender=me, registry_url=registry, registry_key=registry_key, naming_url=naming, superlink=superlink
+    )
+    join(home, settings, token)
+    if ca is not None:
+        shutil.copyfile(ca, home / CA_FILE)
+    typer.echo(f"{home} is {me!r} of consortium {Consortium.claimed(token).name!r}")
+
+
+@app.command(epilog="Example: `tahini node serve --home aspen`")
+@refuse_in_one_sentence
+def serve(
+    home: Home,
+    superlink: Annotated[str | None, typer.Option(help="The coordinator's fleet interface, host:port.")] = None,
+    registry: Annotated[str | None, typer.Option(help="The registry's URL.")] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
+) -> None:
+    """Take part in campaigns until SIGTERM or SIGINT. Reaches out to registry and coordinator; nothing reaches in.
+
+    An option goes before the environment (TAHINI_NODE_SUPERLINK and so on), and that before `node.json`.
+    """
+    from clients.metrics import LedgerCollector
+    from clients.service import NodeService
+    from ops.metrics import expose_collector
+    from ops.request_log import keep_journal
+    from ops.serving import metrics_at
+
+    keep_journal()
+    try:
+        NodeSettings.override(
+            superlink=superlink, registry_url=registry, metrics_port=metrics_port, metrics_host=metrics_host
+        )
+        node = Node.open(home)
+        at = node.settings
+        expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
+        NodeService(node).run()
+    except (NodeError, FleetError) as error:
+        raise ConsentError(str(error)) from error
+
+
+@app.command(epilog="Example: `tahini node status --home aspen --json`; exit code 3 while no service runs")
+@refuse_in_one_sentence
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Whether the node's service runs, which campaigns it may answer, and what it has answered."""
+    from clients.service import running, signed_bundles
+
+    try:
+        opened = Node.open(home)
+        fleet_key_text(home)
+    except (NodeError, FleetError) as error:
+        raise ConsentError(str(error)) from error
+    lines = opened.store.ledger()
+    found = {
+        "lender": opened.lender,
+        "running": running(home),
+        "bundles": sorted(signed_bundles(opened)),
+        "releases": len(lines),
+        "unsettled": sum(line.settled_at is None for line in lines),
+    }
+    if as_json:
+        say(found, as_json)
+    else:
+        state = "serves" if found["running"] else "does not run"
+        typer.echo(
+            f"{opened.lender} {state}; {len(found['bundles'])} signed bundles are in force; "  # type: ignore[arg-type]
+            f"{found['releases']} release attempts in the ledger, {found['unsettled']} of them not settled"
+        )
+    if not found["running"]:
+        raise typer.Exit(3)
+
+
+app.command(
+    "check-data",
+    epilog="Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or with `--json`",
+)(check_data)
+
+
+@app.command(epilog="Example: `tahini node rotate-fleet-key --home aspen`")
+@refuse_in_one_sentence
+def rotate_fleet_key(home: Home) -> None:
+    """Make a new key for the SuperLink, and a new statement; valid once the registry has signed a new roster."""
+    opened = Node.open(home)
+    me = opened.consortium.party(opened.lender).model_copy(update={"fleet_key": create_fleet_key(home)})
+    replace_file(home / MEMBERSHIP_FILE, Membership(party=me).sign(opened.key).encode())
+    typer.echo(f"made a new {home / MEMBERSHIP_FILE}; until the new roster is signed the coordinator refuses this node")

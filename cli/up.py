@@ -1,0 +1,110 @@
+"""``tahini up``: a whole consortium on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from click.core import ParameterSource
+from rich.console import Console
+
+from cli.shared import refuse_in_one_sentence
+from clients.errors import NodeError
+from credit.errors import FeatureError
+from crypto.keys import read_secret
+from demo.errors import DemoError
+from demo.outside import verification
+from fleet.errors import FleetError
+from protocol.errors import ConsentError
+
+if TYPE_CHECKING:
+    from demo.progress import LiveView
+
+SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="Examples: `tahini up` (again after `tahini down` or a reboot) · `tahini up --workspace here --data "
+    "loans.parquet --target bad --lenders 3`"
+)
+@refuse_in_one_sentence
+def up(
+    context: typer.Context,
+    workspace: Annotated[Path, typer.Option(help="Where it is, or is to be built.", file_okay=False)] = Path(
+        "workspace/up"
+    ),
+    data: Annotated[Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")] = None,
+    target: Annotated[str | None, typer.Option(help="Its column of 0 (good) and 1 (bad).")] = None,
+    lenders: Annotated[
+        int,
+        typer.Option(
+            help="How many lenders; each is a witness. Of three none may be dishonest, of four one.", min=2, max=10
+        ),
+    ] = 3,
+    rows: Annotated[int | None, typer.Option(help="Use so many loans only.", min=100)] = None,
+    seed: Annotated[int, typer.Option(help="Fixes who has which loan; never noise or keys.", min=0, max=2**53 - 1)] = 8,
+    database: Annotated[
+        Path | None, typer.Option(help="File with the registry's postgresql:// URL; SQLite without it.", exists=True)
+    ] = None,
+) -> None:
+    """Found a consortium, start registry, naming service, witnesses, SuperLink and nodes, and ask the borrowers.
+
+    Everything keeps running until `tahini down`. Campaigns are then proposed, approved and launched by hand. Where the
+    workspace is there already, what does not run is started again, with the keys, ledgers and campaigns that it has.
+    """
+    from demo.progress import LiveView
+
+    workspace = workspace.absolute()
+    told = {
+        "data": None if data is None else str(data.resolve()), "target": target, "lenders": lenders, "rows": rows,
+        "seed": seed, "database": None if database is None else str(database.resolve()),
+    }  # fmt: skip
+    console, view = Console(), LiveView(Console())
+    try:
+        if workspace.exists():
+            from demo.deployment import up_again
+
+            asked = {name: value for name, value in told.items() if context.get_parameter_source(name) in SAID}
+            with view:
+                names = [process.name for process in up_again(workspace, asked, view)]
+        else:
+            names = _found(workspace, told, view)
+    except (DemoError, NodeError, FeatureError, FleetError) as error:
+        raise ConsentError(str(error)) from error
+    lenders_there = sorted(path.name for path in (workspace / "lenders").iterdir())
+    console.print(
+        f"\n{len(names)} processes run; their logs are in {workspace / 'logs'}. Next:\n"
+        f"  tahini campaign propose --home {workspace}/coordinator --id first --title 'First model' "
+        f"--features {workspace}/features.toml\n"
+        + "".join(f"  tahini campaign approve HASH --home {workspace}/lenders/{name}\n" for name in lenders_there)
+        + f"  tahini campaign launch HASH --home {workspace}/coordinator\n"
+        f"  tahini campaign watch HASH --home {workspace}/coordinator\n"
+        f"  tahini borrower --workspace {workspace} --as lin notices\n"
+        f"  tahini model fetch HASH --home {workspace}/lenders/{lenders_there[0]}\n"
+        f"  {verification(workspace)}\n"
+        f"  tahini doctor --home {workspace}\n"
+        f"  tahini down --workspace {workspace}\n"
+        f"  tahini up --workspace {workspace}    # again, after down or a reboot",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _found(workspace: Path, told: dict[str, str | int | None], view: LiveView) -> list[str]:
+    """Found a consortium as it was ``told``; returns the names of what runs."""
+    from demo.deployment import Place
+    from demo.deployment import up as start
+    from demo.loans import default_loans, read_loans
+
+    data, target, rows, database = told["data"], told["target"], told["rows"], told["database"]
+    if (data is None) != (target is None):
+        raise DemoError("--data and --target come together")
+    loans = default_loans() if data is None else read_loans(Path(str(data)), str(target), None, None)
+    if rows is not None:
+        loans = replace(loans, table=loans.table.head(int(rows)))
+    place = Place(database=None if database is None else read_secret(Path(str(database))).decode().strip())
+    with view:
+        running = start(workspace, loans, int(told["lenders"] or 0), int(told["seed"] or 0), view, place, told)
+    return [process.name for process in running.processes]

@@ -1,0 +1,11 @@
+"""Where a lender's rows come from: files and databases of its own, read in chunks of bounded size.
+
+- ``description``  ``data.toml``: where the rows are, and which column is which feature
+- ``columns``      a lender's values as the registry's: codes, scales, missing codes
+- ``files``        CSV and Parquet, by DuckDB
+- ``sql``          databases, by SQLAlchemy: read-only, through a cursor on the server
+- ``people``       each person's one row, whatever the order and the chunks they come in
+- ``mapped``       all of it together: a source as its description says
+
+Rows are opened by the gate, and by the operator's own check, which counts and quotes nothing (:mod:`clients.data.profiling`).
+"""

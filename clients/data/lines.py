@@ -1,0 +1,221 @@
+"""CSV, row by row: what one row says, and whether it is one, depends on no other.
+
+Nothing is guessed from the rows: delimiter and encoding are declared, the first line names the columns, every value is
+text. A row is a record of RFC 4180: fields with line breaks, delimiters or quotation marks stand in quotation marks.
+A record that is closed is one row or none, with all its lines: nobody's text becomes somebody's row. A line whose
+quotation mark is never closed, or stands where none may, is no row, and the next line is looked at anew.
+
+The promise rests on the program that wrote the file: one that does not quote what people typed lets a quotation mark
+that somebody typed swallow the lines up to the next one. Keep such rows in Parquet or a database.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from clients.data.columns import NoRow, Told, nobody
+from clients.errors import SourceError
+
+LONGEST_RECORD = 1 << 24
+"""Characters of one record; a quotation mark that is open for longer is a stray one."""
+_BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+QUOTE = '"'
+
+
+def fields_of(text: str, delimiter: str) -> list[str] | None:
+    """The fields of a record without the line break at its end; None if it ends within quotation marks.
+
+    Raises:
+        ValueError: a quotation mark stands where none may (RFC 4180, section 2, rules 5 to 7).
+    """
+    if QUOTE not in text:
+        return text.split(delimiter)
+    fields, at = [], 0
+    while True:
+        if text.startswith(QUOTE, at):
+            field, at = _quoted(text, at + 1)
+            if field is None:
+                return None
+        else:
+            end = text.find(delimiter, at)
+            field, at = (text[at:], len(text)) if end < 0 else (text[at:end], end)
+            if QUOTE in field:
+                raise ValueError("a quotation mark within a field that does not begin with one")
+        fields.append(field)
+        if at == len(text):
+            return fields
+        if not text.startswith(delimiter, at):
+            raise ValueError("something stands between a quotation mark and the next field")
+        at += len(delimiter)
+
+
+def _quoted(text: str, at: int) -> tuple[str | None, int]:
+    """A field from after its first quotation mark on, and where it ends."""
+    parts = []
+    while (end := text.find(QUOTE, at)) >= 0:
+        parts.append(text[at:end])
+        if not text.startswith(QUOTE, end + 1):
+            return QUOTE.join(parts), end + 1
+        at = end + 2
+    return None, len(text)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """One CSV file."""
+
+    path: Path
+    delimiter: str
+    encoding: str
+
+    def columns(self) -> tuple[str, ...]:
+        """The header. Raises SourceError."""
+        with closing(self._records(nobody)) as records:
+            return tuple(next(records))
+
+    def batches(self, columns: Sequence[str], told: Told, rows: int) -> Iterator[pd.DataFrame]:
+        with closing(self._records(told)) as records:
+            header = next(records)
+            places = [header.index(name) for name in columns]
+            while chunk := list(islice(records, rows)):
+                yield pd.DataFrame({
+                    name: pd.Series(_column(chunk, place), dtype=object)
+                    for name, place in zip(columns, places, strict=True)
+                })  # fmt: skip
+
+    def _records(self, told: Told) -> Generator[list[str], None, None]:
+        """The header, then every row."""
+        with self._opened() as file:
+            numbered = _Numbered(file, self._decoded)
+            header = self._header(numbered)
+            yield header
+            while (first := numbered.next()) is not None:
+                begins = numbered.line
+                record, why = self._record(first, numbered, len(header))
+                if record is not None:
+                    yield record
+                elif why:
+                    told(NoRow(str(self.path), begins, why))
+
+    def _header(self, numbered: _Numbered) -> list[str]:
+        first = numbered.next()
+        if first is None:
+            raise SourceError(f"{self.path} is empty; its first line must name the columns")
+        if isinstance(first, UnicodeDecodeError):
+            raise SourceError(f"line 1 of {self.path} is not {self.encoding.upper()}; {_advice(self.encoding)}")
+        try:
+            header = fields_of(first.removeprefix("\ufeff"), self.delimiter)
+        except ValueError:
+            header = None
+        if header is None:
+            raise SourceError(f"line 1 of {self.path} must name the columns; it has a stray quotation mark")
+        if twice := [name for place, name in enumerate(header) if name in header[:place]]:
+            raise SourceError(f"{self.path}: two columns are named {twice[0]!r}")
+        return header
+
+    def _record(self, first: str | UnicodeDecodeError, numbered: _Numbered, width: int) -> tuple[list[str] | None, str]:
+        """The record that begins with a line, or why there is none: empty for a line with nothing in it.
+
+        A record whose quotation marks are closed takes its lines with it, row or not: what stands between them is one
+        person's text, and must not be read as somebody's row.
+        """
+        parts, torn, more = [self._readable(first)], isinstance(first, UnicodeDecodeError), 0
+        if not parts[0]:
+            return None, ""
+        size = len(parts[0])
+        try:
+            while (found := fields_of("\n".join(parts), self.delimiter)) is None:
+                quoted = False
+                while not quoted:
+                    more += 1
+                    line = numbered.peek(more)
+                    if line is None or size > LONGEST_RECORD:
+                        return None, "a quotation mark is not closed"
+                    torn |= isinstance(line, UnicodeDecodeError)
+                    parts.append(self._readable(line))
+                    size += len(parts[-1])
+                    quoted = QUOTE in parts[-1]
+        except ValueError as error:
+            return None, str(error)
+        numbered.skip(more)
+        if torn:
+            return None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}"
+        return (found, "") if len(found) == width else (None, f"it has {len(found)} fields, the header has {width}")
+
+    def _readable(self, line: str | UnicodeDecodeError) -> str:
+        return line if isinstance(line, str) else line.object.decode(self.encoding, errors="replace")
+
+    def _decoded(self, line: bytes) -> str | UnicodeDecodeError:
+        try:
+            return line.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            return error
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file, unpacked. Raises SourceError."""
+        try:
+            with self.path.open("rb") as raw:
+                packed = raw.peek(2)[:2] == b"\x1f\x8b"
+                with gzip.open(raw) if packed else raw as file:
+                    if bom := _BOMS.get(file.peek(2)[:2]):
+                        raise SourceError(f"{self.path} is {bom} text; save it as UTF-8")
+                    yield file  # type: ignore[misc]
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"cannot read {self.path} as csv ({type(error).__name__})") from None
+
+
+def _column(chunk: list[list[str]], place: int) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    return np.fromiter((row[place] for row in chunk), dtype=object, count=len(chunk))
+
+
+def _advice(encoding: str) -> str:
+    if encoding == "utf-8":
+        return 'if it was saved by a Chinese Excel, say encoding = "gb18030" in data.toml'
+    return "say the right encoding in data.toml"
+
+
+class _Numbered:
+    """Lines with a look ahead; ``line`` is the number of the one that was taken last."""
+
+    def __init__(self, file: BinaryIO, decoded: Callable[[bytes], str | UnicodeDecodeError]) -> None:
+        self._file, self._decoded, self._ahead = file, decoded, list[str | UnicodeDecodeError]()
+        self._taken = self.line = 0
+
+    def next(self) -> str | UnicodeDecodeError | None:
+        if self._taken < len(self._ahead):
+            self._taken += 1
+            self.line += 1
+            return self._ahead[self._taken - 1]
+        self._ahead.clear()
+        self._taken = 0
+        found = self._read()
+        self.line += found is not None
+        return found
+
+    def peek(self, ahead: int) -> str | UnicodeDecodeError | None:
+        while len(self._ahead) < self._taken + ahead:
+            found = self._read()
+            if found is None:
+                return None
+            self._ahead.append(found)
+        return self._ahead[self._taken + ahead - 1]
+
+    def skip(self, count: int) -> None:
+        self._taken += count
+        self.line += count
+
+    def _read(self) -> str | UnicodeDecodeError | None:
+        line = self._file.readline()
+        return self._decoded(line.rstrip(b"\r\n")) if line else None

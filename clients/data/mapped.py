@@ -1,0 +1,100 @@
+"""A source as its description says: rows of a file or database under the registry's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clients.data.columns import Conversion, Reader, Told, conversions, listed, moments_of, nobody
+from clients.data.description import DATA_FILE, Description, FileDescription, load_description
+from clients.data.files import FileReader
+from clients.data.people import Part, Source
+from clients.data.sql import SqlReader, database_url
+from clients.errors import SourceError
+from credit.features import FeatureRegistry
+from credit.values import codes
+
+
+def reader_of(description: Description, home: Path) -> Reader:
+    """What reads the rows; nothing is opened yet. Raises SourceError where the database's URL is not to be had."""
+    if isinstance(description, FileDescription):
+        return FileReader(home, description.path, description.kind, description.delimiter, description.encoding)
+    return SqlReader(database_url(description, home), description.table, description.query, description.schema_)
+
+
+@dataclass(frozen=True)
+class MappedSource(Source):
+    description: Description
+    reader: Reader
+    where: str = DATA_FILE
+
+    @classmethod
+    def load(cls, home: Path) -> MappedSource:
+        """From ``data.toml`` in a node's home. Raises SourceError."""
+        description = load_description(home / DATA_FILE)
+        return cls(description, reader_of(description, home), str(home / DATA_FILE))
+
+    @property
+    def dated(self) -> bool:
+        return self.description.latest_by is not None
+
+    def conversions(self, registry: FeatureRegistry) -> tuple[Conversion, ...]:
+        """Of every column that the registry declares.
+
+        Raises:
+            SourceError: the description maps something to a column that is not there, or something that the registry
+                does not know.
+        """
+        found = conversions(self.description.columns, registry)
+        known = {one.name for one in found}
+        if unknown := sorted(self.description.columns.keys() - known):
+            raise SourceError(f"{self.where}: columns.{unknown[0]} is neither a feature, the outcome nor a date")
+        self._require({one.name: one.source.column for one in found})
+        return found
+
+    def _require(self, asked: dict[str, str]) -> None:
+        """The columns are there, by what is to be read from them."""
+        there = self.reader.columns()
+        for name, column in (asked | self._keys).items():
+            if column not in there:
+                raise SourceError(
+                    f"{self.where}: {name!r} is to be read from a column {column!r}, which is not there; "
+                    f"{listed(there)}"
+                )
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        """Whose a row is, and when it is of."""
+        keys = {"person": self.description.person}
+        return keys if self.description.latest_by is None else keys | {"latest_by": self.description.latest_by.column}
+
+    def parts(
+        self,
+        columns: Sequence[str],
+        registry: FeatureRegistry | None,
+        members: Mapping[str, int] | None = None,
+        told: Told = nobody,
+    ) -> Iterator[Part]:
+        chosen = [one for one in self.conversions(registry) if one.name in columns] if registry is not None else []
+        if registry is None:
+            self._require({})
+        asked = list(dict.fromkeys([*self._keys.values(), *(one.source.column for one in chosen)]))
+        for whole in self.reader.batches(asked, told):
+            batch, names = whole, codes(whole[self.description.person])
+            if members is not None:  # before anything else of a row is looked at
+                theirs = np.fromiter((name in members for name in names), dtype=bool, count=len(names))
+                batch, names = whole[theirs].reset_index(drop=True), names[theirs]
+            found = {one.name: one.of(batch[one.source.column]) for one in chosen}
+            table = pd.DataFrame({name: each.values for name, each in found.items()}, index=batch.index)
+            yield Part(names, self._when(batch), table, {name: each.unreadable for name, each in found.items()})
+
+    def _when(self, batch: pd.DataFrame) -> NDArray[np.int64]:
+        """The moments of these rows; alike where nothing is dated."""
+        if self.description.latest_by is None:
+            return np.zeros(len(batch), dtype=np.int64)
+        return moments_of(self.description.latest_by, batch[self.description.latest_by.column])

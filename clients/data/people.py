@@ -1,0 +1,160 @@
+"""Each person's one row, whatever the order and the chunks they come in.
+
+Two looks: the first, at names, outcomes and dates alone, finds for each member which row counts; the second yields the
+rows that count, chunk by chunk.
+
+Nothing but the noisy answer may depend on a row (invariant 10), so no row is a reason to refuse: who has no row that
+can be used (no outcome of 0 or 1 in the latest one, several of which none is the latest, a date that is none) is left
+out, without a word. The operator's own check counts them (:mod:`clients.data.profiling`). Between the looks a source may
+change; nobody is then counted twice: a row counts if its date is the one found before and no other did.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clients.data.columns import Told, nobody
+from credit.features import FeatureRegistry, date_columns
+from credit.values import NO_DATE, UNREADABLE_DATE
+
+Labels = NDArray[np.int8]
+NO_OUTCOME = np.int8(2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows: whose they are, when they are of, columns of the registry."""
+
+    names: Sequence[str | None] | NDArray[np.object_]
+    when: NDArray[np.int64]
+    """Microseconds, 0 where nothing is dated, ``NO_DATE`` or ``UNREADABLE_DATE``."""
+    table: pd.DataFrame
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """By column: values that are there but are not what they are declared to be. They are missing in the table."""
+
+
+def labels_of(outcomes: pd.Series) -> Labels:
+    """0 (good), 1 (bad), or ``NO_OUTCOME``."""
+    values = outcomes.to_numpy(dtype=np.float64)
+    return np.where(values == 1, np.int8(1), np.where(values == 0, np.int8(0), NO_OUTCOME))
+
+
+class Source(ABC):
+    """A lender's rows. ``where`` is what a refusal calls it, ``dated`` says whether a person may have several."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str: ...
+
+    @property
+    def dated(self) -> bool:
+        return False
+
+    @abstractmethod
+    def parts(
+        self,
+        columns: Sequence[str],
+        registry: FeatureRegistry | None,
+        members: Mapping[str, int] | None = None,
+        told: Told = nobody,
+    ) -> Iterator[Part]:
+        """All rows, a bounded number at a time, with these columns of the registry.
+
+        Args:
+            members: only rows of these people; nothing but the name of any other row is looked at.
+            told: hears of places where a row should be and is none.
+
+        Raises:
+            SourceError: the rows cannot be read, or the columns are not there; never because of what is in a row.
+        """
+
+    def people(self) -> list[str]:
+        """The names in it, each once, in the order of their first row; no feature is read."""
+        names: dict[str, None] = {}
+        for part in self.parts((), None):
+            names.update((name, None) for name in part.names if name is not None)
+        return list(names)
+
+    def rows(self, members: Sequence[str], registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
+        """The declared columns of these people, a bounded number at a time, each person once or not at all.
+
+        Args:
+            members: different names.
+
+        Returns:
+            tables whose index is the person's place in ``members``, their order as it comes.
+
+        Raises:
+            SourceError: the columns are not there, or the rows cannot be read; from the iterator too.
+        """
+        places = {name: place for place, name in enumerate(members)}
+        return self._chunks(places, survey(self, places, registry), registry)
+
+    def _chunks(self, places: Mapping[str, int], held: Held, registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
+        seen = np.zeros(len(places), dtype=bool)
+        columns = [registry.target, *registry.names, *date_columns(registry)]
+        for part in self.parts(columns, registry, places):
+            whose = _places(part.names, places)
+            counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
+            counts &= labels_of(part.table[registry.target]) != NO_OUTCOME
+            counts &= _first(whose, counts)
+            seen[whose[counts]] = True
+            if counts.any():
+                yield part.table[counts].set_axis(whose[counts], axis=0)
+
+
+@dataclass(frozen=True)
+class Held:
+    """By member: rows, their latest date, how many have it, and the outcome there."""
+
+    rows: NDArray[np.int32]
+    latest: NDArray[np.int64]
+    times: NDArray[np.int32]
+    outcome: Labels
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Who has one row that is the latest, with an outcome."""
+        return np.asarray((self.times == 1) & (self.outcome != NO_OUTCOME))
+
+
+def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry) -> Held:
+    """Which row of each member counts; reads names, dates and outcomes. A row with no readable date is no row."""
+    held = Held(
+        np.zeros(len(places), dtype=np.int32),
+        np.full(len(places), NO_DATE, dtype=np.int64),
+        np.zeros(len(places), dtype=np.int32),
+        np.zeros(len(places), dtype=np.int8),
+    )
+    for part in source.parts([registry.target], registry, places):
+        dated = part.when != UNREADABLE_DATE
+        whose, when = _places(part.names, places)[dated], part.when[dated]
+        np.add.at(held.rows, whose, 1)
+        different = np.unique(whose)
+        before = held.latest[different]
+        np.maximum.at(held.latest, whose, when)
+        held.times[different[held.latest[different] > before]] = 0
+        latest = when == held.latest[whose]
+        np.add.at(held.times, whose[latest], 1)
+        held.outcome[whose[latest]] = labels_of(part.table[registry.target])[dated][latest]
+    return held
+
+
+def _first(whose: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The first row that counts of each person."""
+    places = np.flatnonzero(counts)
+    _, first = np.unique(whose[places], return_index=True)
+    found = np.zeros(len(whose), dtype=bool)
+    found[places[first]] = True
+    return found
+
+
+def _places(names: Sequence[str | None] | NDArray[np.object_], places: Mapping[str, int]) -> NDArray[np.int64]:
+    """Each row's person as a place; all are members."""
+    return np.fromiter((places[str(name)] for name in names), dtype=np.int64, count=len(names))

@@ -1,0 +1,109 @@
+"""Notices: published by the operator, readable by everybody."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path
+from fastapi.responses import PlainTextResponse, Response
+
+from consent.api.shared import Commanded, Cursor, Limit, Link, Page, Token, links, page, problems, run
+from consent.commands import publish_notice
+from consent.identity.access import Access
+from consent.registry import Registry
+from protocol.consents import Notice
+from protocol.parties import Party, Role
+
+NoticeId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+NOTICE = Link(
+    "notice", "/v1/notices/{notice_id}/{version}", "get",
+    {"notice_id": "$response.body#/id", "version": "$response.body#/version"}, "It, word for word.",
+)  # fmt: skip
+Accept = Annotated[str, Header(max_length=1000, description="text/plain for the text alone, as people read it.")]
+Languages = Annotated[str, Header(max_length=1000, description="Which language of the text, as in zh-CN, en;q=0.5.")]
+Version = Annotated[int, Path(ge=1, le=1_000_000)]
+
+
+def chosen_language(accepted: str, known: Sequence[str]) -> str:
+    """The best of the ``known`` language tags for an Accept-Language header; English, or the first, where none fits.
+
+    Each range is looked up as RFC 4647 section 3.4 says: shortened from its end until a tag is equal to it, whatever
+    the case; then, that "zh" may find "zh-Hans", the tags that begin with it (section 3.3.1).
+    """
+    ranges = []
+    for place, part in enumerate(accepted.split(",")):
+        name, _, rest = part.strip().partition(";")
+        quality = rest.replace(" ", "").removeprefix("q=") or "1"
+        weight = float(quality) if re.fullmatch(r"[01](\.[0-9]{0,3})?", quality) else 0.0
+        if name.strip() and weight > 0:
+            ranges.append((-weight, place, name.strip().lower()))
+    tags = {tag.lower(): tag for tag in known}
+    for _, _, wanted in sorted(ranges):
+        subtags = wanted.split("-")
+        for end in range(len(subtags), 0, -1):
+            shorter = "-".join(subtags[:end])
+            if shorter in tags:
+                return tags[shorter]
+        longer = [tag for tag in sorted(tags) if tag.startswith(f"{wanted}-")]
+        if longer:
+            return tags[longer[0]]
+    return tags.get("en", known[0])
+
+
+def notice_routes(registry: Registry, access: Access) -> APIRouter:
+    """The endpoints around notices, and the consortium document."""
+    app = APIRouter(tags=["notices"], dependencies=[access.limit_public()])
+    Operator = Annotated[Party, access.only(Role.REGISTRY)]
+
+    @app.get("/v1/consortium", response_class=PlainTextResponse, responses=problems())
+    def consortium() -> str:
+        """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the registry."""
+        return registry.consortium_token
+
+    @app.post("/v1/notices", status_code=201, responses={**problems(409), **links(201, NOTICE)})
+    def post_notice(body: Token, caller: Operator, command: Commanded) -> Response:
+        """Publish a version of a notice, signed by the registry's operator."""
+
+        def publish() -> dict[str, Any]:
+            notice = publish_notice.publish_notice(registry, body.token)
+            return {"id": notice.id, "version": notice.version}
+
+        return run(registry, caller, command, publish)
+
+    @app.get("/v1/notices", responses=problems())
+    def list_notices(cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
+        """Every published version of every notice."""
+        with registry.database.read() as session:
+            known = registry.catalogue.load(session)
+        found = [
+            {
+                "id": notice.id,
+                "version": notice.version,
+                "purpose": notice.purpose,
+                "recipients": list(notice.recipients),
+                "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
+                "material_change": notice.terms.material_change,
+                "published_at": notice.published_at.isoformat(),
+            }
+            for _, notice in sorted(known.notices.items())
+        ]
+        return Page(**page(found, cursor, limit))
+
+    @app.get("/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse, responses=problems(404))
+    def get_notice(
+        notice_id: NoticeId, version: Version, accept: Accept = "", accept_language: Languages = ""
+    ) -> Response:
+        """One version of a notice, signed, word for word.
+
+        Who asks for ``text/plain`` and nothing else gets the text alone, as it is shown to a borrower, in the first
+        language that they accept: the SHA-256 of these bytes is what a consent names as its notice.
+        """
+        token = publish_notice.read_notice(registry, notice_id, version)
+        varied = {"Vary": "Accept, Accept-Language"}
+        if accept.partition(";")[0].strip().lower() != "text/plain":
+            return PlainTextResponse(token, headers=varied)
+        notice = Notice.claimed(token)
+        language = chosen_language(accept_language, sorted(notice.texts))
+        return PlainTextResponse(notice.texts[language], headers={**varied, "Content-Language": language})
+
+    return app

@@ -1,0 +1,254 @@
+"""Who is calling: one place that answers it, for every endpoint. Each endpoint declares whom it is for.
+
+    Lender = Annotated[Party, access.only(Caller.LENDER)]
+    Subject = Annotated[Borrower, access.subject()]
+
+Institutions sign each request, begin a session and put a MAC on each, or bring an access token; borrowers sign with
+their own key or bring an access token that they got for a login (``consent.identity``). The declaration is the
+dependency itself: :func:`declarations` reads it off an application's routes.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from consent.commands.read_consents import subject_key
+from consent.identity.callers import Borrower, Caller
+from consent.identity.exchange import Exchange
+from consent.identity.issuers import Issuers
+from consent.identity.jwts import MAX_TOKEN, peek_kid, peek_typ
+from consent.identity.keys import PartyKeys
+from consent.identity.limits import Kind, Limits, load_limits
+from consent.identity.links import Links
+from consent.identity.replays import SharedReplayGuard
+from consent.identity.sessions import Sessions
+from consent.identity.settings import load_issuers
+from consent.identity.single_use import Challenges
+from consent.identity.tokens import AccessToken, AccessTokens
+from consent.registry import Registry
+from crypto.errors import SignatureError
+from ops.request_log import note_caller
+from protocol.errors import ConsentError, NotAllowed, NotAuthenticated, NotFound
+from protocol.parties import Party, Role
+from protocol.requests import ReplayGuard, SignedRequest, check_request
+from protocol.sessions import SCHEME
+
+logger = logging.getLogger("tahini.identity")
+
+
+def _target(request: Request) -> str:
+    """Path and query exactly as they were sent: what a signature or MAC is over."""
+    path = (request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+class Access:
+    """Lets in whom an endpoint is for. Pseudonyms have a dot in them, party ids have none.
+
+    Args:
+        started: when the service began whose worker this process is, if it is one of several.
+
+    Raises:
+        IdentityMisconfigured, SignatureError: a settings file in the registry's home is not in order.
+    """
+
+    def __init__(self, registry: Registry, started: datetime | None = None) -> None:
+        self._registry = registry
+        self._guard: ReplayGuard | SharedReplayGuard = ReplayGuard(registry.clock())
+        if registry.log.lease.shared:
+            self._guard = SharedReplayGuard(registry.database, started or registry.clock())
+        self._public: dict[Any, bool] = {}
+        self.keys = PartyKeys(registry)
+        self.issuers = Issuers(load_issuers(registry.home, registry.consortium))
+        self.links = Links(registry, self.issuers, self.keys)
+        self.tokens = AccessTokens(registry)
+        self.challenges = Challenges.of(registry.signing_key)
+        self.limits = Limits(load_limits(registry.home))
+        self.exchange = Exchange(
+            registry, self.issuers, self.keys, self.links, self.tokens, self.challenges, self.limits
+        )
+        self.sessions = Sessions(registry.me.id, registry.signing_key, self.keys.find)
+
+    # --- declarations
+
+    def only(self, *callers: Caller | Role, linked: bool = True, kind: Kind | None = None) -> Any:
+        """A dependency that yields the caller, a Party or a Borrower, if it is one of these.
+
+        Args:
+            linked: refuse a borrower whose login may not speak for any pseudonym yet.
+            kind: what the call counts as for the limits; by its method if None.
+        """
+        return Depends(Gate(self, frozenset(map(Caller.of, callers)), linked, kind))
+
+    def subject(self) -> Any:
+        """A dependency that yields the calling Borrower, who has at least one pseudonym."""
+        return self.only(Caller.SUBJECT)
+
+    def public(self, kind: Kind) -> Any:
+        """A dependency of an endpoint that is for everybody, to count as ``kind`` for the limit of each address."""
+        return Depends(OpenGate(self, kind))
+
+    def limit_public(self) -> Any:
+        """A dependency for whole routers: endpoints that declare nothing are limited by address."""
+        return Depends(self._limit_public)
+
+    async def _limit_public(self, request: Request) -> None:
+        route = request.scope.get("route")
+        if route is None:
+            return
+        public = self._public.get(route.endpoint)
+        if public is None:
+            declared = any(isinstance(call, Gate | OpenGate) for call in _calls(route))
+            public = self._public[route.endpoint] = not declared
+        if public:
+            self.limit_address(request, Kind.of(request.method))
+
+    def limit_address(self, request: Request, kind: Kind) -> None:
+        """Raises TooManyRequests."""
+        self.limits.of_address(request.client.host if request.client else "", kind)
+
+    # --- who
+
+    async def admit(self, request: Request, gate: "Gate") -> Party | Borrower:
+        """The caller, if the gate is for it and it does not ask too much; what is refused is logged, without names.
+
+        Raises:
+            NotAuthenticated, NotAllowed, TooManyRequests.
+        """
+        try:
+            who = await self.identify(request)
+            note_caller(request.scope, who.role.value if isinstance(who, Party) else "subject")
+            self.limits.of(who, gate.kind or Kind.of(request.method))
+            caller = Caller.of(who.role) if isinstance(who, Party) else Caller.SUBJECT
+            if caller not in gate.callers:
+                whom = " or ".join("borrowers" if one is Caller.SUBJECT else f"a {one}" for one in sorted(gate.callers))
+                raise NotAllowed(f"this call is for {whom}; the caller is a {caller}")
+            if gate.linked and isinstance(who, Borrower) and not who.subjects:
+                raise NotAllowed("this login is not linked to a pseudonym yet; hand in a ticket of your lender first")
+        except ConsentError as error:
+            path = getattr(request.scope.get("route"), "path", "")
+            logger.info("refused: %s %s: %s", request.method, path, error.code)
+            raise
+        return who
+
+    async def identify(self, request: Request) -> Party | Borrower:
+        """Who makes this request.
+
+        Raises:
+            NotAuthenticated: nobody who is known here, or proof that was made for another call or is not in force.
+        """
+        registry = self._registry
+        if self.keys.stale():
+            await run_in_threadpool(self.keys.refresh)
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == SCHEME:
+            self.sessions.known(credentials, registry.clock())
+            body = await request.body()
+            return self.sessions.verify(credentials, request.method, _target(request), body, registry.clock())
+        if scheme.lower() != "bearer" or not credentials:
+            raise NotAuthenticated("this call needs a signed request or an access token in the Authorization header")
+        if len(credentials) > MAX_TOKEN:
+            raise NotAuthenticated("what stands in the Authorization header is too long to be a request or a token")
+        if peek_typ(credentials) == AccessToken.typ:
+            return await self._of_token(self.tokens.verify(credentials, registry.clock()))
+        return await self._signed(request, credentials)
+
+    async def _of_token(self, token: AccessToken) -> Party | Borrower:
+        login = token.login
+        if login is not None:
+            subjects = self.links.remembered(login, token.pseudonym)
+            if subjects is None:
+                subjects = await run_in_threadpool(self.links.subjects, login, token.pseudonym)
+            return Borrower(subjects, login, token.evidence)
+        try:
+            party = self._registry.consortium.party(token.sub)
+        except SignatureError as error:
+            raise NotAuthenticated("the access token is of nobody who is known here") from error
+        if token.key is None or Caller.of(party.role) not in token.roles:
+            raise NotAuthenticated("the access token does not fit its party any more; get a new one")
+        self.keys.find(party, token.key)
+        return party
+
+    async def _signed(self, request: Request, credentials: str) -> Party | Borrower:
+        registry = self._registry
+        try:
+            issuer = SignedRequest.claimed(credentials).iss
+            if issuer.startswith("v") and "." in issuer:
+                name, key = await run_in_threadpool(subject_key, registry, issuer)
+                who: Party | Borrower = Borrower((name,))
+            else:
+                who = registry.consortium.party(issuer)
+                key = self.keys.find(who, peek_kid(credentials))
+        except (SignatureError, NotFound) as error:
+            raise NotAuthenticated("the request is signed by nobody who is known here") from error
+        body = await request.body()
+        moment, target = registry.clock(), _target(request)
+        made = check_request(
+            credentials, key, registry.me.id, request.method, target, body, moment, self._guard.started
+        )
+        if isinstance(self._guard, SharedReplayGuard):
+            await self._guard.admit(made.jti, moment)
+        else:
+            self._guard.admit(made.jti, moment)
+        return who
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """An endpoint's declaration of whom it is for."""
+
+    access: Access
+    callers: frozenset[Caller]
+    linked: bool = True
+    kind: Kind | None = None
+
+    async def __call__(self, request: Request) -> Party | Borrower:
+        return await self.access.admit(request, self)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenGate:
+    """An endpoint for everybody."""
+
+    access: Access
+    kind: Kind
+
+    async def __call__(self, request: Request) -> None:
+        self.access.limit_address(request, self.kind)
+
+
+def _calls(route: Any) -> Iterator[Any]:
+    """Every dependency of a route, however deep."""
+    waiting = [route.dependant] if hasattr(route, "dependant") else []
+    while waiting:
+        dependant = waiting.pop()
+        yield dependant.call
+        waiting += dependant.dependencies
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Whom an endpoint is for; ``callers`` is None where it does not say."""
+
+    method: str
+    path: str
+    callers: frozenset[Caller] | None
+
+
+def declarations(app: FastAPI) -> list[Declaration]:
+    """What every endpoint of an application declares."""
+    found = []
+    for route in app.routes:
+        if not isinstance(route, APIRoute):
+            continue
+        gates = [call.callers for call in _calls(route) if isinstance(call, Gate)]
+        callers = frozenset.intersection(*gates) if gates else None
+        found += [Declaration(method, route.path, callers) for method in sorted(route.methods or ())]
+    return found

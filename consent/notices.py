@@ -1,0 +1,82 @@
+"""The published notices and the scopes they opened, verified once and kept in memory.
+
+Both only ever grow, and a scope is opened in the transaction that publishes its first notice. So one number, the newest
+notice's, says whether what is kept is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from consent.storage.tables import NoticeRow, ScopeRow
+from crypto.keys import PublicKey
+from protocol.consents import Notice
+from protocol.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True)
+class Known:
+    """The catalogue at one moment."""
+
+    notices: Mapping[int, Notice]
+    numbers: Mapping[tuple[str, int], int]
+    """Number of a notice by (id, version)."""
+    scopes: Mapping[tuple[str, str], int]
+    """Id of a scope by (purpose, recipient)."""
+
+    def notice(self, notice_id: str, version: int) -> tuple[int, Notice]:
+        """Raises NotFound."""
+        number = self.numbers.get((notice_id, version))
+        if number is None:
+            raise NotFound(f"there is no notice {notice_id!r} version {version}")
+        return number, self.notices[number]
+
+    def scope(self, purpose: str, recipient: str) -> int:
+        """Raises Conflict: no notice has ever asked for this."""
+        found = self.scopes.get((purpose, recipient))
+        if found is None:
+            raise Conflict("no notice asks for consent to this purpose and recipient")
+        return found
+
+    def is_stale(self, number: int) -> bool:
+        """Whether a later version of this notice changed what was consented to."""
+        asked = self.notices[number]
+        return any(
+            notice.id == asked.id and notice.version > asked.version and notice.terms.material_change
+            for notice in self.notices.values()
+        )
+
+    @property
+    def scope_of(self) -> dict[int, tuple[str, str]]:
+        return {number: about for about, number in self.scopes.items()}
+
+
+_EMPTY = Known({}, {}, {})
+_NEWEST = select(func.max(NoticeRow.number))
+
+
+@dataclass
+class Catalogue:
+    """Call :meth:`load` in every transaction that needs it: one cheap question when nothing is new."""
+
+    key: PublicKey
+    """The registry's own: every notice is verified as it is read."""
+    _known: Known = field(default=_EMPTY, repr=False)
+
+    def load(self, session: Session) -> Known:
+        newest = session.connection().execute(_NEWEST).scalar() or 0
+        known = self._known
+        if newest != max(known.notices, default=0):
+            rows = session.scalars(select(NoticeRow).order_by(NoticeRow.number)).all()
+            notices = {row.number: Notice.verify(row.token, self.key) for row in rows}
+            known = Known(
+                notices,
+                {(notice.id, notice.version): number for number, notice in notices.items()},
+                {(row.purpose, row.recipient): row.id for row in session.scalars(select(ScopeRow))},
+            )
+            self._known = known
+        return known

@@ -1,0 +1,186 @@
+"""Consents as they are stored: the present of each, its events, and what recipients must be told.
+
+All functions run inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from auditlog.database import among, bulk_insert, bulk_upsert, utc
+from consent.storage.tables import (
+    EVENTS,
+    SENSITIVITIES,
+    STATES,
+    ConsentEventRow,
+    ConsentRow,
+    DecisionRow,
+    RevocationRow,
+)
+from protocol.changes import REVOKING, Present
+from protocol.states import Event
+
+_KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
+_PRESENT_COLUMNS = {
+    "scope_id": "int4",
+    "subject_id": "int8",
+    "sensitivity": "int2",
+    "state": "int2",
+    "version": "int4",
+    "notice": "int4",
+    "event_time": "timestamp",
+    "expiry_time": "timestamp",
+}
+_EVENT_COLUMNS = {
+    "scope_id": "int4",
+    "sequence": "int8",
+    "subject_id": "int8",
+    "sensitivity": "int2",
+    "event": "int2",
+    "notice": "int4",
+    "event_time": "timestamp",
+    "decision_sha256": "text",
+    "import_id": "int4",
+    "position": "int4",
+}
+
+_REVOCATION_COLUMNS = {
+    "recipient": "text",
+    "number": "int8",
+    "scope_id": "int4",
+    "subject_id": "int8",
+    "sensitivity": "int2",
+    "event": "int2",
+    "revoked_at": "timestamp",
+    "recorded_at": "timestamp",
+}
+_SENSITIVITY, _STATE, _EVENT = (
+    {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
+)
+"""How words are stored: by their place in the list."""
+_COUNT_EVENTS = text("UPDATE scopes SET events = events + :count WHERE id = :scope RETURNING events")
+_DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
+MOST_IDS = 20_000
+"""Numbers in one question to the database."""
+ConsentKey = tuple[int, int, str]
+"""Scope, subject, sensitivity."""
+
+
+class Happened(NamedTuple):
+    """One event of one consent."""
+
+    key: ConsentKey
+    event: Event
+    notice: int
+    at: datetime
+    decision: str | None = None
+    """Hash of the decision it stems from."""
+    position: int | None = None
+    """Else the record of the import."""
+
+
+def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -> dict[ConsentKey, Present]:
+    """Where the consents of these subjects stand."""
+    if not ids or not scopes:
+        return {}
+    connection, found = session.connection(), dict[ConsentKey, Present]()
+    within = ", ".join(str(int(scope)) for scope in scopes)
+    for start in range(0, len(ids), MOST_IDS):
+        part = ids[start : start + MOST_IDS]
+        rows = connection.exec_driver_sql(
+            f"SELECT {', '.join(_PRESENT_COLUMNS)} FROM consents"  # noqa: S608 - numbers of our own
+            f" WHERE scope_id IN ({within}) AND {among('subject_id', part)}"
+        )
+        for scope, subject, sensitivity, state, version, notice, event_time, expiry_time in rows:
+            found[scope, subject, SENSITIVITIES[sensitivity]] = Present(
+                STATES[state], version, notice, utc(event_time), utc(expiry_time)
+            )
+    return found
+
+
+def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
+    """The sequence number of each event, counted on from what its scope held."""
+    connection, numbers = session.connection(), []
+    held = {}
+    for scope, count in Counter(scope for scope, _, _ in events).items():
+        held[scope] = connection.execute(_COUNT_EVENTS, {"scope": scope, "count": count}).scalar_one() - count
+    for scope, _, _ in events:
+        held[scope] += 1
+        numbers.append(held[scope])
+    return numbers
+
+
+def write_presents(session: Session, presents: Mapping[ConsentKey, Present], touched: Iterable[ConsentKey]) -> None:
+    bulk_upsert(
+        session,
+        ConsentRow.__tablename__,
+        _PRESENT_COLUMNS,
+        _KEY_COLUMNS,
+        tuple(_PRESENT_COLUMNS)[len(_KEY_COLUMNS) :],
+        [
+            (
+                key[0], key[1], _SENSITIVITY[key[2]], _STATE[present.state], present.version, present.notice,
+                present.event_time, present.expiry_time,
+            )
+            for key in touched
+            for present in (presents[key],)
+        ],
+    )  # fmt: skip
+
+
+def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]]) -> None:
+    """Keep which decisions have acted: hash, subject, index of the log entry."""
+    bulk_insert(session, DecisionRow.__tablename__, _DECISION_COLUMNS, decisions)
+
+
+def write_events(
+    session: Session,
+    recipients: Mapping[int, str],
+    events: Sequence[Happened],
+    moment: datetime,
+    import_id: int | None = None,
+) -> None:
+    """Append events recorded at ``moment``, and for what revokes a numbered revocation to the recipient."""
+    numbers = _count_events(session, [happened.key for happened in events])
+    bulk_insert(
+        session,
+        ConsentEventRow.__tablename__,
+        _EVENT_COLUMNS,
+        [
+            (
+                event.key[0], number, event.key[1], _SENSITIVITY[event.key[2]], _EVENT[event.event],
+                event.notice, event.at, event.decision, import_id, event.position,
+            )
+            for number, event in zip(numbers, events, strict=True)
+        ],
+    )  # fmt: skip
+    _write_revocations(session, recipients, [event for event in events if event.event in REVOKING], moment)
+
+
+def _write_revocations(
+    session: Session, recipients: Mapping[int, str], revoked: Sequence[Happened], moment: datetime
+) -> None:
+    if not revoked:
+        return
+    names = {recipients[event.key[0]] for event in revoked}
+    newest = dict(
+        session.execute(
+            select(RevocationRow.recipient, func.max(RevocationRow.number))
+            .where(RevocationRow.recipient.in_(names))
+            .group_by(RevocationRow.recipient)
+        ).all()
+    )
+    rows = []
+    for event in revoked:
+        scope, subject, sensitivity = event.key
+        name = recipients[scope]
+        newest[name] = newest.get(name, 0) + 1
+        row = (newest[name], scope, subject, _SENSITIVITY[sensitivity], _EVENT[event.event], event.at, moment)
+        rows.append((name, *row))
+    bulk_insert(session, RevocationRow.__tablename__, _REVOCATION_COLUMNS, rows)

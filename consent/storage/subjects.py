@@ -1,0 +1,111 @@
+"""Finding enrolled borrowers, with the keys that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, union_all
+from sqlalchemy.orm import Session
+
+from auditlog.database import among
+from consent.keys.datakeys import StoredKey
+from consent.keys.keystore import Wrapped
+from consent.registry import Registry
+from consent.storage.tables import DataKeyRow, FormerNameRow, KeyGroupRow, SubjectRow
+from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
+from protocol.errors import KeysUnavailable, NotAuthenticated
+
+IN_CHUNK = 500
+"""Names in one question to the database: SQLite takes a limited number of parameters."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A borrower whose data key is there."""
+
+    id: int
+    lender: str
+    number: int
+    pseudonym: str
+    public_key: str
+    """Empty for who only logs in."""
+    data_key: bytes = field(repr=False)
+
+
+def current_names(session: Session, names: Sequence[str]) -> dict[str, str]:
+    """What those of ``names`` are called now that are former names of somebody."""
+    found: dict[str, str] = {}
+    for start in range(0, len(names), IN_CHUNK):
+        rows = session.connection().execute(
+            select(FormerNameRow.pseudonym, SubjectRow.pseudonym)
+            .join(SubjectRow, SubjectRow.id == FormerNameRow.subject_id)
+            .where(FormerNameRow.pseudonym.in_(names[start : start + IN_CHUNK]))
+        )
+        found.update((before, now) for before, now in rows)
+    return found
+
+
+_COLUMNS = (
+    SubjectRow.id,
+    SubjectRow.lender,
+    SubjectRow.number,
+    SubjectRow.pseudonym,
+    SubjectRow.public_key,
+    DataKeyRow.wrapped,
+    KeyGroupRow.id.label("group_id"),
+    KeyGroupRow.root_version,
+    KeyGroupRow.wrapped.label("group_wrapped"),
+)
+
+
+def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
+    """Whoever is called one of ``names``, or was: one question, so that neither shows in the work."""
+    now = select(SubjectRow.pseudonym.label("asked"), *_COLUMNS).where(SubjectRow.pseudonym.in_(names))
+    before = (
+        select(FormerNameRow.pseudonym.label("asked"), *_COLUMNS)
+        .join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
+        .where(FormerNameRow.pseudonym.in_(names))
+    )
+    both = [
+        some.join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id).join(
+            KeyGroupRow, KeyGroupRow.id == DataKeyRow.group_id
+        )
+        for some in (now, before)
+    ]
+    return session.connection().execute(union_all(*both)).all()
+
+
+def find_subjects(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
+    """The enrolled subjects among ``names``, former names included, whose keys have not been destroyed.
+
+    Raises:
+        KeysUnavailable: the key store does not answer.
+    """
+    found: dict[str, Subject] = {}
+    for start in range(0, len(names), IN_CHUNK):
+        rows = _people(session, names[start : start + IN_CHUNK])
+        stored = [
+            StoredKey(row.pseudonym, row.wrapped, row.group_id, Wrapped(row.root_version, row.group_wrapped))
+            for row in rows
+        ]
+        try:
+            data_keys = registry.keys.unwrap(stored)
+        except (SealError, KeyStoreUnavailable, KeyFileError) as error:
+            raise KeysUnavailable(f"a borrower's data key cannot be used now ({error}); try again") from error
+        for row, data_key in zip(rows, data_keys, strict=True):
+            if data_key is not None:
+                found[row.asked] = Subject(row.id, row.lender, row.number, row.pseudonym, row.public_key, data_key)
+    return found
+
+
+def refuse_forgotten(session: Session, ids: Sequence[int]) -> None:
+    """Between reading the keys and writing, somebody may have been forgotten; raises NotAuthenticated."""
+    known = 0
+    for start in range(0, len(ids), IN_CHUNK):
+        some = among("subject_id", ids[start : start + IN_CHUNK])
+        question = f"SELECT count(*) FROM data_keys WHERE {some}"  # noqa: S608 - numbers of our own
+        known += session.connection().exec_driver_sql(question).scalar_one()
+    if known != len(ids):
+        raise NotAuthenticated("a borrower of this request has been forgotten")

@@ -1,0 +1,124 @@
+"""The people of a consortium on this machine: named, enrolled, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from clients.data.book import import_book
+from clients.home import BOOK_FILE, Node
+from credit.features import FeatureRegistry
+from demo.borrowers import Borrower, make_borrowers, make_notice
+from demo.consortium import Founded
+from demo.loans import IDENTITY, Split
+from demo.result import View
+from naming.client import Names
+from protocol.client import RegistryClient
+from protocol.consents import Notice
+
+BATCH = 1000
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def import_books(founded: Founded, parts: Split, registry: FeatureRegistry, view: View) -> dict[str, list[Names]]:
+    """Each lender has its people named, proofs verified, and writes its book; returns the names, loan by loan."""
+    people: dict[str, list[Names]] = {}
+    accounts, before = sum(map(len, parts.lenders.values())), 0
+    for name, loans in parts.lenders.items():
+        node = Node.open(founded.node_home(name))
+        with node.naming() as naming:
+            people[name] = naming.names(
+                loans[IDENTITY].astype(str).tolist(),
+                lambda done, _, before=before: view.advance(before + done, accounts),  # type: ignore[misc]
+            )
+        names = [person.pairwise for person in people[name]]
+        import_book(node.home / BOOK_FILE, loans, names, registry, f"lender {name!r}")
+        before += len(loans)
+    return people
+
+
+def ask_everybody(
+    founded: Founded,
+    url: str,
+    named: Mapping[str, list[Names]],
+    epsilon: float,
+    seed: int,
+    asked: bool,
+    view: View,
+) -> tuple[Notice, list[Borrower]]:
+    """Publish the notice, enrol everybody, record what they decide."""
+    view.begin("Publish the notice")
+    notice = make_notice(list(named), epsilon)
+    founded.operator(url).publish_notice(notice, founded.registry_key)
+    view.end("in English and Chinese, hashed and logged")
+
+    view.begin("Enrol the borrowers")
+    rng = np.random.default_rng([seed, 1])
+    borrowers: list[Borrower] = []
+    accounts = sum(map(len, named.values()))
+    for name, names in named.items():
+        people = make_borrowers(name, names, rng)
+        client = Node.open(founded.node_home(name)).registry()
+        before = len(borrowers)
+        _pipelined(
+            batches(people),
+            lambda batch: [person.enrolment for person in batch],
+            client.enrol,
+            lambda done, before=before: view.advance(before + done * BATCH, accounts),  # type: ignore[misc]
+        )
+        client.close()
+        borrowers += people
+    view.end(f"{len(borrowers):,} accounts by pseudonym")
+
+    view.begin("Borrowers decide")
+    speaking = [person for person in borrowers if person.answer != "silent"]
+    client = RegistryClient(url, founded.consortium)
+    _pipelined(
+        batches(speaking),
+        lambda people: [person.first_answer(notice, asked) for person in people],
+        client.decide,
+        lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
+    )
+    client.close()
+    counts = consent_counts(borrowers)
+    view.end(f"{counts['given']:,} give, {counts['refused']:,} refuse, {counts['silent']:,} say nothing; each signed")
+    return notice, borrowers
+
+
+def _pipelined(
+    work: Iterator[T],
+    prepare: Callable[[T], list[U]],
+    send: Callable[[list[U]], object],
+    done: Callable[[int], None],
+) -> None:
+    """Prepare the next batch while the previous one is being recorded."""
+    with ThreadPoolExecutor(1) as sender:
+        pending = None
+        for number, item in enumerate(work):
+            prepared = prepare(item)
+            if pending is not None:
+                pending.result()
+                done(number)
+            pending = sender.submit(send, prepared)
+        if pending is not None:
+            pending.result()
+
+
+def consent_counts(borrowers: Sequence[Borrower]) -> dict[str, int]:
+    answers = [person.answer for person in borrowers]
+    return {
+        "enrolled": len(borrowers),
+        "given": answers.count("gives"),
+        "refused": answers.count("refuses"),
+        "silent": answers.count("silent"),
+        "withdrawn": 0,
+    }

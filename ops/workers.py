@@ -1,0 +1,131 @@
+"""A supervisor of worker processes that share one listening socket: it starts them, and replaces those that die.
+
+The parent serves no request and holds no key. A worker whose parent is gone ends by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from socket import socket
+
+from ops import metrics
+from ops.serving import FINISH_S
+
+INSIST_S = FINISH_S + 10.0
+"""When a worker that was asked to end is killed."""
+SILENT_S, START_S = 15.0, 60.0
+"""When a worker is killed and replaced: its event loop has not turned for so long; it has not come so far."""
+HASTE_S = 2.0
+"""A worker that ended this soon after its start is replaced only after as long: its database may be away."""
+_TICK_S = 0.5
+_BEAT_FILE = "beat"
+_spawn = multiprocessing.get_context("spawn")
+logger = logging.getLogger("tahini.workers")
+
+
+async def _beat(folder: Path) -> None:
+    """The event loop turns: requests are being answered."""
+    (folder / f"{_BEAT_FILE}.{os.getpid()}").touch()
+
+
+def _end_with_parent() -> None:
+    """An orphan must not go on: nobody would replace it, and another service may hold its lease."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        logger.error("the parent of this worker is gone; it ends")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass
+class _Running:
+    process: SpawnProcess
+    started: float = field(default_factory=time.monotonic)
+
+    def silent(self, folder: Path) -> bool:
+        """Whether it has hung, at its start or since."""
+        beat = folder / f"{_BEAT_FILE}.{self.process.pid}"
+        if not beat.exists():
+            return time.monotonic() - self.started > START_S
+        return time.time() - beat.stat().st_mtime > SILENT_S
+
+
+@dataclass
+class Supervisor:
+    """Keeps as many workers as there should be. SIGTERM and SIGINT end them all, SIGHUP replaces one after another."""
+
+    worker: Callable[[socket], None]
+    """Called in each worker process; it can be pickled."""
+    listening: socket
+    count: int
+    folder: Path
+    """Where workers say that they are alive."""
+    _running: list[_Running] = field(default_factory=list)
+    _ending: bool = False
+    _renewing: bool = False
+
+    def run(self) -> bool:
+        """Until SIGTERM or SIGINT; returns whether every worker came to an end by itself."""
+        for which in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(which, lambda *_: setattr(self, "_ending", True))
+        signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_renewing", True))
+        self._running = [self._start() for _ in range(self.count)]
+        while not self._ending:
+            wait([running.process.sentinel for running in self._running], _TICK_S)
+            self._running = [self._kept(running) for running in self._running]
+            if self._renewing:
+                self._renewing = False
+                self._renew()
+        self.listening.close()  # before the workers do: then nobody is left waiting at a door that nobody opens
+        return self._end(self._running)
+
+    def _start(self) -> _Running:
+        process = _spawn.Process(target=self.worker, args=(self.listening,), name="worker")
+        process.start()
+        return _Running(process)
+
+    def _kept(self, running: _Running) -> _Running:
+        """The same worker, or the one in its place."""
+        process = running.process
+        if process.is_alive() and running.silent(self.folder):
+            logger.error("worker %s does not answer and is killed", process.pid)
+            process.kill()
+            process.join()
+        if process.is_alive() or self._ending:
+            return running
+        if time.monotonic() - running.started < HASTE_S:
+            return running  # it is looked at again at the next tick
+        logger.warning("worker %s ended (%s) and is replaced", process.pid, process.exitcode)
+        metrics.worker_ended(process.pid, self.folder)
+        return self._start()
+
+    def _renew(self) -> None:
+        for index, running in enumerate(self._running):
+            if self._ending:
+                return
+            self._end([running])
+            metrics.worker_ended(running.process.pid, self.folder)
+            self._running[index] = self._start()
+
+    def _end(self, workers: list[_Running]) -> bool:
+        """Ask workers to end, wait, and kill those that do not; whether none had to be."""
+        for running in workers:
+            running.process.terminate()
+        deadline, orderly = time.monotonic() + INSIST_S, True
+        for running in workers:
+            running.process.join(max(deadline - time.monotonic(), 0))
+            if running.process.is_alive():
+                orderly = False
+                logger.error("worker %s did not end within %.0f s and is killed", running.process.pid, INSIST_S)
+                running.process.kill()
+                running.process.join()
+        return orderly

@@ -1,0 +1,104 @@
+"""Notices, the answers that borrowers give to them, and receipts: the signed documents of consent.
+
+Field names follow ISO/IEC TS 27560; purposes and legal bases are W3C DPV terms (https://w3id.org/dpv).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from crypto.documents import document_hash
+from protocol.schema import Document, Instant, Language, Pseudonym, Sha256, Slug
+from protocol.terms import Authority, Channel, Iri, Sensitivity, Terms
+
+RECEIPTS_UP_TO = 16
+"""A request with at most this many decisions is answered with a receipt for each."""
+
+
+class Notice(Document):
+    """What a borrower is shown, in each language, word for word."""
+
+    typ = "tahini-notice"
+
+    id: Slug
+    version: int = Field(ge=1)
+    purpose: Iri
+    recipients: tuple[Slug, ...]
+    texts: dict[Language, str]
+    terms: Terms = Terms()
+    published_at: Instant
+
+    def text_sha256(self, language: str) -> str:
+        return hashlib.sha256(self.texts[language].encode()).hexdigest()
+
+
+class Action(StrEnum):
+    """What a borrower can do to one consent."""
+
+    GIVE = "give"
+    REFUSE = "refuse"
+    WITHDRAW = "withdraw"
+    SUSPEND = "suspend"
+    """Not for now: no use until the borrower resumes (GDPR Art. 18)."""
+    RESUME = "resume"
+
+
+class Choice(BaseModel):
+    """One consent, one answer. There is one record per (purpose, recipient, sensitivity)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    purpose: str
+    recipient: Slug
+    sensitivity: Sensitivity
+    action: Action
+
+
+class Decision(Document):
+    """A borrower's answers on one occasion, signed with the borrower's own key. Each choice becomes its own event."""
+
+    typ = "tahini-decision"
+
+    pii_principal_id: Pseudonym
+    notice_id: Slug
+    notice_version: int = Field(ge=1, le=1_000_000)
+    notice_language: Language
+    notice_sha256: Sha256
+    choices: tuple[Choice, ...] = Field(min_length=1, max_length=16)
+    event_time: Instant
+    expiry_time: Instant | None = None
+    channel: Channel = "app"
+    authority: Authority = Authority()
+    nonce: str = Field(min_length=16, max_length=64)
+
+    @model_validator(mode="after")
+    def _one_answer_each(self) -> Self:
+        keys = [(c.purpose, c.recipient, c.sensitivity) for c in self.choices]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two answers to the same question")
+        return self
+
+
+def decision_commitment(salt: str, decision_sha256: str, states: dict[str, str]) -> str:
+    """What a leaf says about a decision: meaningless without the salt, binding with it."""
+    return document_hash({"salt": salt, "decision": decision_sha256, "states": states})
+
+
+class Receipt(Document):
+    """What a borrower keeps: the record as it stands, and the proof that it is in the log."""
+
+    typ = "tahini-consent-receipt"
+
+    record_id: str
+    pii_principal_id: Pseudonym
+    decision_sha256: Sha256
+    states: dict[str, str]
+    salt: str
+    """Opens the commitment in the leaf: SHA-256 over the canonical JSON of salt, decision and states."""
+    entry: str
+    proof: str
+    issued_at: Instant

@@ -1,0 +1,199 @@
+"""Who may be used: one code per borrower and sensitivity, and the rules that read it.
+
+A code says which notice was answered last and how the consent stands: ``notice << 8 | state``, as 32-bit unsigned
+integers in the order of the lender's roll. Zero: the person was never asked. A million borrowers are two arrays of
+4 MB, and compress to a fraction of that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from protocol.errors import Malformed
+from protocol.schema import Document, Instant, Sha256, Slug
+from protocol.states import State
+from protocol.terms import Iri, Limits, Sensitivity
+
+Codes = NDArray[np.uint32]
+Flags = NDArray[np.bool_]
+STATES = tuple(State)
+GIVEN = STATES.index(State.GIVEN)
+NEVER = np.iinfo(np.int64).max
+"""Expiry, in seconds since 1970, of what does not expire."""
+MOST_PEOPLE = 50_000_000
+
+
+class Rule(StrEnum):
+    """Which rule decided about a borrower. Only ``given`` allows."""
+
+    GIVEN = "given"
+    NOT_ENROLLED = "not-enrolled"
+    NEVER_ASKED = "never-asked"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    SUPERSEDED = "superseded"
+    NOTICE_CHANGED = "notice-changed"
+    USED_UP = "used-up"
+
+
+RULES = tuple(Rule)
+_BY_STATE = {
+    State.NONE: Rule.NEVER_ASKED,
+    State.GIVEN: Rule.GIVEN,
+    State.REFUSED: Rule.REFUSED,
+    State.WITHDRAWN: Rule.WITHDRAWN,
+    State.EXPIRED: Rule.EXPIRED,
+    State.SUSPENDED: Rule.SUSPENDED,
+    State.SUPERSEDED: Rule.SUPERSEDED,
+}
+_RULE_OF_STATE = np.array([RULES.index(_BY_STATE[state]) for state in STATES], dtype=np.uint8)
+
+
+def code_of(state: State, notice: int) -> int:
+    return notice << 8 | STATES.index(state)
+
+
+def at_moment(state: NDArray[Any], expiry: NDArray[Any], moment: datetime) -> NDArray[np.uint32]:
+    """Stored states as they stand at ``moment``: expiry is true without anybody doing anything.
+
+    Args:
+        state: indexes into the states. expiry: seconds since 1970, :data:`NEVER` for none.
+    """
+    lasting = (state == GIVEN) | (state == STATES.index(State.SUSPENDED))
+    expired = lasting & (expiry <= int(moment.timestamp()))
+    return np.where(expired, STATES.index(State.EXPIRED), state).astype(np.uint32)
+
+
+class AnsweredNotice(BaseModel):
+    """What a code's notice number means, and whether consent to it still counts for new uses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Slug
+    version: int
+    stale: bool
+    """A later version changed what was consented to."""
+    limits: Limits
+
+
+def rules_of(codes: Codes, notices: Mapping[int, AnsweredNotice], used_up: Flags | None = None) -> NDArray[np.uint8]:
+    """Index into :data:`RULES` for every code.
+
+    Args:
+        used_up: whose limits on use are reached.
+    """
+    states, numbers = codes & 0xFF, codes >> 8
+    if codes.size and int(states.max()) >= len(STATES):
+        raise Malformed("a code speaks of a state that does not exist")
+    rules: NDArray[np.uint8] = _RULE_OF_STATE[states]
+    given = states == GIVEN
+    current = [number for number, notice in notices.items() if not notice.stale]
+    rules[given & ~np.isin(numbers, current)] = RULES.index(Rule.NOTICE_CHANGED)
+    if used_up is not None:
+        rules[(rules == RULES.index(Rule.GIVEN)) & used_up] = RULES.index(Rule.USED_UP)
+    return rules
+
+
+def packed(array: NDArray[Any]) -> str:
+    """An array as base64 of its zlib-compressed little-endian bytes."""
+    return b64encode(zlib.compress(array.astype(array.dtype.newbyteorder("<")).tobytes(), 1)).decode()
+
+
+def unpacked(text: str, dtype: str, most: int = MOST_PEOPLE) -> NDArray[Any]:
+    """Inverse of :func:`packed`; raises Malformed, also for more than ``most`` values."""
+    kind = np.dtype(dtype)
+    try:
+        engine = zlib.decompressobj()
+        data = engine.decompress(b64decode(text, validate=True), most * kind.itemsize)
+    except (ValueError, zlib.error) as error:
+        raise Malformed("the packed values cannot be read") from error
+    if not engine.eof or engine.unused_data or len(data) % kind.itemsize:
+        raise Malformed("the packed values are cut short or too many")
+    return np.frombuffer(data, dtype=kind.newbyteorder("<")).astype(kind)
+
+
+def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive: Codes) -> str:
+    """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of both codes, with lengths."""
+    digest = hashlib.sha256()
+    for array in (np.zeros(0, np.uint32) if numbers is None else numbers, ordinary, sensitive):
+        digest.update(len(array).to_bytes(8, "big"))
+        digest.update(np.ascontiguousarray(array, dtype="<u4").tobytes())
+    return digest.hexdigest()
+
+
+class ConsentState(Document):
+    """How a lender's borrowers stand for one purpose, as of one checkpoint of the log: a whole, or what changed.
+
+    ``since`` is the sequence number of the state that this one changes; none for a whole. The codes travel beside the
+    signature; ``codes_sha256`` binds them to it.
+    """
+
+    typ = "tahini-consent-state"
+
+    lender: Slug
+    purpose: Iri
+    people: int = Field(ge=0, le=MOST_PEOPLE)
+    names_sha256: Sha256
+    since: int | None = Field(default=None, ge=0)
+    since_moment: Instant | None = None
+    sequence: int = Field(ge=0)
+    """Events of this purpose and lender that are in it."""
+    notices: dict[int, AnsweredNotice]
+    codes_sha256: Sha256
+    checkpoint: str
+    """The newest published head of the log."""
+    challenge: str = Field(min_length=16, max_length=64)
+    """What the caller sent, so that an earlier answer cannot be this one."""
+    issued_at: Instant
+
+
+@dataclass(frozen=True)
+class HeldState:
+    """A consent state as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
+
+    state: ConsentState
+    token: str
+    numbers: NDArray[np.uint32] | None
+    ordinary: Codes
+    sensitive: Codes
+
+
+class Places(Document):
+    """Who of a lender's borrowers has a place in a campaign: a bitmap over their numbers, lowest bit first."""
+
+    typ = "tahini-places"
+
+    campaign_sha256: Sha256
+    lender: Slug
+    people: int = Field(ge=0, le=MOST_PEOPLE)
+    bitmap: str
+    """Packed bytes, one bit per borrower."""
+    sensitive: str
+    """The same, for sensitive data."""
+    approvals: tuple[str, ...] = ()
+    """Every lender's signed approval: what is drawn by who is held out (``protocol.holdout``)."""
+    issued_at: Instant
+
+    def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:
+        """One flag per borrower on the roll when the campaign became active. Raises Malformed."""
+        text = self.bitmap if sensitivity == "ordinary" else self.sensitive
+        bits = np.unpackbits(unpacked(text, "uint8"), bitorder="little")
+        if len(bits) < self.people:
+            raise Malformed("the bitmap is shorter than the roll")
+        return bits[: self.people].astype(bool)
+
+
+SENSITIVITY_ORDER: tuple[Sensitivity, ...] = ("ordinary", "sensitive")
