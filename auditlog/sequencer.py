@@ -4,8 +4,8 @@ One thread integrates (tiles and signed head, within milliseconds of the commit)
 slow). Both steps can also be taken by hand, :meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof
 waits for publication: :meth:`Sequencer.wait_for`.
 
-Where several processes serve one log, one of them at a time takes both steps (``auditlog.leadership``); the others follow
-what it publishes, more closely while somebody waits.
+Where several processes serve one log, one of them at a time takes both steps (``auditlog.leadership``); the others
+follow what it publishes, more closely while somebody waits.
 """
 
 from __future__ import annotations

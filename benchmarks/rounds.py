@@ -30,7 +30,6 @@ import tomli_w
 from click.testing import CliRunner
 
 from benchmarks.machine import machine
-from cli.main import main as tahini
 from demo.deployment import up
 from demo.loans import default_loans
 from demo.processes import QUIET, down
@@ -38,6 +37,7 @@ from fleet.keys import create_fleet_key, fleet_key_text, superlink_key
 from fleet.tls import create_authority, issue
 from ops.processes import free_port
 from server.desired import events
+from tahini import main as tahini
 
 LENDERS = 3
 FIXED = 3

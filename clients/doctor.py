@@ -10,12 +10,12 @@ from clients.errors import NodeError, SourceError
 from clients.home import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
 from clients.witness import WITNESS_KEY_FILE, Witness, WitnessListening
-from consent import doctor
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
 from fleet.code import installed_code
 from fleet.errors import FleetError
 from fleet.keys import fleet_key_text
+from ops import doctor
 from ops.doctor import Finding, Level, care, found, ill, well
 from ops.settings import SERVE_FILE
 from protocol.errors import ConsentError

@@ -1,4 +1,4 @@
-"""Serving a registry: which application, in this process or in several workers that look like one writer to everybody."""
+"""Serving a registry: which application, in this process or in several workers that look like one writer."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import clients.home
-import consent.registry
+import consent.home
 import naming.keys
 import server.home
 from clients.witness import create_witness
@@ -49,8 +49,8 @@ class Founded:
     def connect(self, url: str, naming_url: str, superlink: str | None = None) -> None:
         """Every party pins the signed consortium and learns where registry, naming service and SuperLink are."""
         key = self.registry_key.public.text
-        naming = naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
-        naming.keys.join(self.naming_home, naming, self.token)
+        pinned = naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
+        naming.keys.join(self.naming_home, pinned, self.token)
         for lender in self.consortium.lenders:
             settings = clients.home.NodeSettings(
                 lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url, superlink=superlink

@@ -54,7 +54,7 @@ def start() -> None:
         place(SECRETS, MEMORY, HOME)
     except (NotPlaced, OSError) as error:
         sys.exit(f"tahini: {error}")
-    from cli.main import main
+    from tahini import main
 
     main(prog_name="tahini")
 

@@ -31,7 +31,7 @@ from typing import Any
 USER = 10001
 SERVICES = ("registry", "witness", "names")
 MODULES = {
-    "registry": "consent.api.app consent.workers consent.load consent.keys.vault consent.export cli.keys",
+    "registry": "consent.api.app consent.serving consent.load consent.keys.vault consent.export cli.keys",
     "names": "naming.service cli.names",
     "witness": "clients.witness cli.witness",
     "coordinator": "server.app server.home protocol.cards flwr.server torch opacus",
@@ -47,10 +47,10 @@ TOO_MUCH = {
 FOUND = """
 from dataclasses import replace
 from pathlib import Path
-from clients import node
+from clients import home as node
 from clients.witness import create_witness
-from consent import registry
-from protocol.campaigns import Consortium, Party, Role
+from consent import home as registry
+from protocol.parties import Consortium, Party, Role
 from naming import keys as naming
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier

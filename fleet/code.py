@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-NODE_ROOMS = ("clients", "consent", "credit", "crypto", "fleet", "privacy")
+NODE_ROOMS = ("clients", "credit", "crypto", "fleet", "naming", "ops", "privacy", "protocol")
 
 
 def hash_files(files: Mapping[str, bytes]) -> str:

@@ -7,5 +7,5 @@
 - ``messages`` what travels
 - ``service``  the HTTP face
 - ``client``   how lenders call it, verifying every proof; ``batches`` is what each of its processes does
-- ``cli``      ``tahini names``
+- ``doctor``   what must be in order in its home
 """

@@ -1,4 +1,4 @@
-"""Where HTTP comes in, the same for every service: body limits, problem documents (RFC 9457), HEAD, pages without scripts.
+"""Where HTTP comes in, the same for every service: body limits, problem documents (RFC 9457), HEAD.
 
 No link or redirect is made of what a request says about its host.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from consent import doctor
 from crypto.errors import CryptoError
+from ops import doctor
 from ops.doctor import Finding, care, found, ill, well
 from protocol.errors import ConsentError
 from protocol.parties import Role

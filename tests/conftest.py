@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import alembic.command
 import pytest
+from alembic.config import Config
 from hypothesis import HealthCheck, settings
 from support.house import Ground, House
 from support.logs import postgresql_server
@@ -35,20 +37,23 @@ def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     What the migrations do is tested in ``test_migrations.py``, step by step.
     """
-    template, migrate = tmp_path_factory.mktemp("migrated") / "migrated.db", Database.migrate
+    template, upgrade = tmp_path_factory.mktemp("migrated") / "migrated.db", alembic.command.upgrade
     database = Database(template)
     migrate(database)
     database.close()
 
-    def copied(self: Database, revision: str = "head") -> None:
-        path = Path(self._engine.url.database or "")
-        if self.dialect == "sqlite" and revision == "head" and not (path.exists() and path.stat().st_size):
+    def copied(config: Config, revision: str) -> None:
+        engine = config.attributes["engine"]
+        path = Path(engine.url.database or "")
+        if engine.dialect.name == "sqlite" and revision == "head" and not (path.exists() and path.stat().st_size):
+            engine.dispose()
             path.touch()
             path.write_bytes(template.read_bytes())
-        migrate(self, revision)
+        else:
+            upgrade(config, revision)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "migrate", copied)
+        patch.setattr(alembic.command, "upgrade", copied)
         yield
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import ROOMS
+from tahini import ROOMS
 
 HEAVY = {"torch", "flwr", "matplotlib", "ray", "sklearn", "opacus", "scipy"}
 DATA = {"pandas", "pyarrow", "duckdb"}

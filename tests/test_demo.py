@@ -17,12 +17,12 @@ from support.effort import slow
 from support.house import loans
 from support.waiting import PATIENCE_S, until
 
-from cli.main import main
 from credit.models import CreditModel
 from crypto.keys import load_signing_key
 from demo.loans import default_loans
 from protocol.cards import ModelCard
 from protocol.client import RegistryClient, load_consortium
+from tahini import main
 
 QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 

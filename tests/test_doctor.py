@@ -11,7 +11,6 @@ from starlette.applications import Starlette
 from support.house import serve
 
 from cli.doctor import homes
-from cli.main import main
 from clients.doctor import node, witness
 from clients.witness import Witness, origin_hash
 from consent import doctor
@@ -20,6 +19,7 @@ from fleet.keys import create_fleet_key
 from fleet.tls import create_authority, issue
 from ops.doctor import Level
 from server.doctor import coordinator
+from tahini import main
 
 
 def ills(findings) -> dict[str, str]:

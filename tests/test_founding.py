@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from cli.main import main
 from clients.home import Node
 from crypto.cosignatures import CosigningKey
 from crypto.keys import PublicKey
 from fleet.keys import fleet_key_text
 from protocol.parties import Consortium, Membership
 from server.home import Coordinator
+from tahini import main
 
 
 def tahini(*arguments, code=0):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
 from crypto.errors import KeyFileError
 from crypto.keys import new_home
+from tahini import main
 
 SLUG = "must be 1 to 63 lower-case letters, digits and hyphens, no hyphen first"
 TOO_LONG = "n" * 80

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
 from demo.consortium import found
 from demo.deployment import _fleet, _listen, _services, up_again
 from demo.errors import DemoError
 from demo.workspaces import Kept, held, listed, look, made, remove
 from ops.processes import EPHEMERAL, lasting_port
+from tahini import main
 
 LENDERS = ("aspen", "birch")
 

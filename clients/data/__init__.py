@@ -1,11 +1,14 @@
 """Where a lender's rows come from: files and databases of its own, read in chunks of bounded size.
 
+- ``book``         a loan book under pseudonyms, or a source as described; opened by the gate alone
 - ``description``  ``data.toml``: where the rows are, and which column is which feature
 - ``columns``      a lender's values as the registry's: codes, scales, missing codes
-- ``files``        CSV and Parquet, by DuckDB
+- ``files``        CSV and Parquet; ``lines`` the records of a CSV file (RFC 4180)
 - ``sql``          databases, by SQLAlchemy: read-only, through a cursor on the server
 - ``people``       each person's one row, whatever the order and the chunks they come in
 - ``mapped``       all of it together: a source as its description says
+- ``profiling``    whether the data can be used, for its own operator; ``separation`` what predicts too well
+- ``identities``   identity numbers, before anybody has a name
 
-Rows are opened by the gate, and by the operator's own check, which counts and quotes nothing (:mod:`clients.data.profiling`).
+Rows are opened by the gate, and by the operator's own check, which counts and quotes nothing.
 """

@@ -5,8 +5,8 @@ rows that count, chunk by chunk.
 
 Nothing but the noisy answer may depend on a row (invariant 10), so no row is a reason to refuse: who has no row that
 can be used (no outcome of 0 or 1 in the latest one, several of which none is the latest, a date that is none) is left
-out, without a word. The operator's own check counts them (:mod:`clients.data.profiling`). Between the looks a source may
-change; nobody is then counted twice: a row counts if its date is the one found before and no other did.
+out, without a word. The operator's own check counts them (:mod:`clients.data.profiling`). Between the looks a source
+may change; nobody is then counted twice: a row counts if its date is the one found before and no other did.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from support.market import pseudonym
 
-from cli.main import main
+from tahini import main
 
 
 def tahini(*arguments: object, code: int = 0) -> str:

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from support.house import InMemoryFleet
 
-from cli.main import main
 from clients.errors import NodeError
 from clients.models import MODEL_FILE, KeptModel, check
 from crypto.keys import SigningKey, b64
@@ -20,6 +19,7 @@ from protocol.errors import ConsentError
 from protocol.schema import now
 from server.app import release_card
 from server.run import CampaignRun
+from tahini import main
 
 
 def tahini(*arguments: object, code: int = 0) -> str:

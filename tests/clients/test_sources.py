@@ -18,6 +18,7 @@ from support.waiting import until
 
 import clients.data.files
 import clients.data.sql
+import tahini
 from clients.data.book import import_book, loan_book, open_source
 from clients.data.columns import nobody
 from clients.data.mapped import MappedSource

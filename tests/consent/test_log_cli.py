@@ -17,7 +17,6 @@ from click.testing import CliRunner, Result
 from support.house import serve
 from support.waiting import until
 
-from cli.main import main
 from clients.witness import Witness
 from consent.api.log import create_log_app
 from consent.commands.enrol_subjects import enrol_subjects
@@ -33,6 +32,7 @@ from demo.consortium import found
 from demo.services import free_port
 from protocol.enrolment import Enrolment
 from protocol.schema import now
+from tahini import main
 
 ORIGIN = "audit.example.com/loans"
 

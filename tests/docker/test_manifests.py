@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from cli.main import ROOMS, FrontDoor
+from tahini import ROOMS, FrontDoor
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

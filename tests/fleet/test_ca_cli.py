@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
 from fleet.tls import issue
+from tahini import main
 
 
 def tahini(*arguments: object, code: int = 0) -> str:

@@ -12,7 +12,6 @@ import tomli_w
 from click.testing import CliRunner
 from support.house import InMemoryFleet, features
 
-from cli.main import main
 from credit.planning import spent
 from privacy.accounting import epsilon_of
 from protocol.campaigns import Campaign
@@ -25,6 +24,7 @@ from server.home import Progressed
 from server.proposing import next_id, warning
 from server.run import CampaignRun
 from server.standing import Answers, Standing
+from tahini import main
 
 
 class Desk:

@@ -14,7 +14,6 @@ import tomli_w
 from click.testing import CliRunner
 from support.waiting import until
 
-from cli.main import main
 from clients.budget_ledger import LedgerLine
 from clients.home import Node
 from credit.models import CreditModel
@@ -25,6 +24,7 @@ from demo.processes import is_running, keep, processes, start
 from protocol.cards import ModelCard
 from protocol.parties import Role
 from server.desired import Stage, State, events, read_state
+from tahini import main
 
 LENDERS = ("aspen", "birch", "cedar")
 PLAN = ("--steps", "2", "--hold-out", "0", "--collusion-bound", "0")

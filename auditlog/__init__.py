@@ -1,0 +1,15 @@
+"""The audit log: append, integrate, cosign, publish, prove, and audit; and the database that it commits in.
+
+- ``entries``       what stands in the log: a public skeleton and a sealed body
+- ``log``           append, read and prove over the log's tables
+- ``tables``        those tables; ``column_types`` what SQLite and PostgreSQL store alike
+- ``database``      many readers, one writer: transactions; ``columns`` millions of rows as arrays
+- ``lease``         which process may write: a lease with a fencing token
+- ``leadership``    which of several workers signs
+- ``group_commit``  many requests, one transaction
+- ``sequencer``     after every commit: tiles, signed heads, cosignatures
+- ``witnesses``     asks witnesses for cosignatures (C2SP tlog-witness)
+- ``fsck``          the inside view: is what is stored whole?
+- ``audit``         the outside view: verify the log without trusting who serves it
+- ``reading``       what an outside reader brings along, and what entries look like
+"""

@@ -1,0 +1,6 @@
+"""Keys of the registry: the root key, the data keys below it, their backup.
+
+- ``keystore``  the root key, in files; ``vault`` in HashiCorp Vault
+- ``datakeys``  one key per borrower, wrapped in groups
+- ``backup``    taken, restored, and forgotten with the borrower
+"""
