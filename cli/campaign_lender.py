@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,7 @@ from clients.errors import NodeError
 from clients.home import Node, approve, campaign_cost
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
-from fleet.code import NODE_ROOMS, room_files
+from fleet.code import installed_files
 from protocol.campaigns import Campaign, Rejection
 from protocol.errors import Conflict, ConsentError, NotFound
 from protocol.hashes import whole_hash
@@ -41,14 +43,14 @@ def changed_code(node: Node) -> list[Change]:
     """What is other in the installed code than in what this operator signed last; everything, the first time."""
     path = node.home / CODE_FILE
     before = files_of(path.read_bytes()) if path.exists() else {}
-    return changes(before, room_files(NODE_ROOMS))
+    return changes(before, installed_files())
 
 
 def remember_code(node: Node) -> None:
     """Keep what was signed, for the next review."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(room_files(NODE_ROOMS).items()):
+        for name, content in sorted(installed_files().items()):
             archive.writestr(name, content)
     replace_file(node.home / CODE_FILE, buffer.getvalue())
 
@@ -106,11 +108,22 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
     ]
     kinds = {kind: sum(change.kind == kind for change in changed) for kind in ("added", "changed", "removed")}
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "nothing changed"
-    lines.append(f"  code       since the last approval: {told}")
+    lines.append(f"  code       since the last approval: {told}{rooms_of(changed)}")
     typer.echo("\n".join(lines))
     for change in changed if diff else []:
         typer.echo(f"\n{change.kind}: {change.path}")
         typer.echo("\n".join(change.diff))
+
+
+def rooms_of(changed: Sequence[Change]) -> str:
+    """In which rooms, and how much: ``, in clients (2 files, +14 -3 lines), credit (…)``."""
+    told = []
+    for room, ours in groupby(changed, key=lambda change: change.path.partition("/")[0]):
+        files = list(ours)
+        lines = [line for change in files for line in change.diff if not line.startswith(("+++", "---"))]
+        more, less = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+        told.append(f"{room} ({len(files)} file{'s' * (len(files) > 1)}, +{more} -{less} lines)")
+    return f", in {', '.join(told)}" if told else ""
 
 
 def _noise(campaign: Campaign) -> str:

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
-from fleet.code import NODE_ROOMS, hash_files, room_files
+from fleet.code import COORDINATOR_ENTRIES, NODE_ENTRIES, hash_files, installed_files, reachable
 from fleet.errors import BundleRefused
 
-COORDINATOR_ROOMS = ("server",)
 MOST_BYTES, MOST_FILES = 32 << 20, 2000
 _PROJECT = """
 [project]
@@ -47,7 +46,8 @@ def build_bundle() -> bytes:
     from flwr.cli.build import build_fab_from_files
 
     project = _PROJECT.format(version=version("tahini"), flwr=version("flwr"))
-    bundle, _ = build_fab_from_files({"pyproject.toml": project.encode(), **room_files(NODE_ROOMS + COORDINATOR_ROOMS)})
+    code = installed_files(NODE_ENTRIES + COORDINATOR_ENTRIES)
+    bundle, _ = build_fab_from_files({"pyproject.toml": project.encode(), **code})
     return bytes(bundle)
 
 
@@ -74,8 +74,15 @@ def files_of(bundle: bytes) -> dict[str, bytes]:
 
 
 def node_code(files: Mapping[str, bytes]) -> str:
-    """The hash of what a node would run of these files: comparable with :func:`fleet.code.installed_code`."""
-    return hash_files({p: c for p, c in files.items() if p.split("/")[0] in NODE_ROOMS and p.endswith(".py")})
+    """The hash of what a node would run of these files: comparable with :func:`fleet.code.installed_code`.
+
+    Raises:
+        BundleRefused: they are not the code of a node.
+    """
+    try:
+        return hash_files(reachable(NODE_ENTRIES, files.get))
+    except (LookupError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise BundleRefused(f"the bundle does not hold the code of a node ({error})") from error
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,28 @@
-"""Which code runs: one hash over the source of every room a node executes.
+"""The code hash: what a lender signs is every module of ours that its node imports, and nothing else.
 
 A campaign names this hash, lenders approve it, the registry puts it into each authorisation, and the gate compares it
-with what is installed.
+with what is installed. Which modules count is read off the import statements, from the modules that a node's processes
+start in: those inside functions too, so the hash covers at least what runs. Code that a node never imports (the
+registry, commands, screens) can change without a new signature.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-NODE_ROOMS = ("clients", "credit", "crypto", "fleet", "naming", "ops", "privacy", "protocol")
+NODE_ENTRIES = ("clients.app", "clients.service", "fleet.supernode")
+"""Where a node's processes start: Flower's app of it, the service with its executor, the SuperNode."""
+COORDINATOR_ENTRIES = ("server.fleet_app", "server.executor")
+OURS = frozenset({
+    "auditlog", "cli", "clients", "consent", "credit", "crypto", "demo",
+    "fleet", "naming", "ops", "privacy", "protocol", "server",
+})  # fmt: skip
+Read = Callable[[str], bytes | None]
+"""The content of a file by its path from above the rooms; None where there is none."""
 
 
 def hash_files(files: Mapping[str, bytes]) -> str:
@@ -22,18 +33,73 @@ def hash_files(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def room_files(rooms: Iterable[str]) -> dict[str, bytes]:
-    """Every Python file of these rooms as installed on this machine, by its path from above the room."""
-    above = Path(__file__).resolve().parents[1]  # where this room stands the others do too, however it was installed
+def reachable(entries: Iterable[str], read: Read) -> dict[str, bytes]:
+    """Every file of ours that these modules import, and what those import, by path.
+
+    Raises:
+        LookupError: an entry is not there. SyntaxError: a file is not Python.
+    """
     files: dict[str, bytes] = {}
-    for room in rooms:
-        if not (above / room / "__init__.py").is_file():
-            raise RuntimeError(f"the room {room!r} is not installed beside this one")
-        files |= {file.relative_to(above).as_posix(): file.read_bytes() for file in (above / room).rglob("*.py")}
+    waiting = list(entries)
+    for entry in waiting:
+        if _file_of(entry, read) is None:
+            raise LookupError(f"the module {entry!r} is not there")
+    seen: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module.partition(".")[0] not in OURS:
+            continue
+        seen.add(module)
+        found = _file_of(module, read)
+        if found is None:
+            continue  # a name in a module, not a module
+        path, content = found
+        files[path] = content
+        waiting += _packages(module)
+        waiting += _imported(content, path)
     return files
+
+
+def _file_of(module: str, read: Read) -> tuple[str, bytes] | None:
+    """A package goes before a module of the same name, as in Python."""
+    folder = module.replace(".", "/")
+    for path in (f"{folder}/__init__.py", f"{folder}.py"):
+        content = read(path)
+        if content is not None:
+            return path, content
+    return None
+
+
+def _packages(module: str) -> Iterator[str]:
+    """Those that a module is in: they are imported first."""
+    while "." in module:
+        module = module.rpartition(".")[0]
+        yield module
+
+
+def _imported(content: bytes, path: str) -> Iterator[str]:
+    """What a file's import statements name, as modules; some are names in modules, which is found out later."""
+    for node in ast.walk(ast.parse(content, path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise SyntaxError(f"{path}, line {node.lineno}: an import must name its room")
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _installed(path: str) -> bytes | None:
+    file = Path(__file__).resolve().parents[1] / path  # where this room stands the others do too, however installed
+    return file.read_bytes() if file.is_file() else None
+
+
+def installed_files(entries: Iterable[str] = NODE_ENTRIES) -> dict[str, bytes]:
+    """What these modules import, as installed on this machine, by path from above the rooms."""
+    return reachable(entries, _installed)
 
 
 @cache
 def installed_code() -> str:
     """The hash of the node's code as installed on this machine."""
-    return hash_files(room_files(NODE_ROOMS))
+    return hash_files(installed_files())

@@ -13,10 +13,12 @@ from support.house import serve
 from cli.doctor import homes
 from clients.doctor import node, witness
 from clients.witness import Witness, origin_hash
-from consent import doctor
+from consent.doctor import registry
 from demo.consortium import found
 from fleet.keys import create_fleet_key
 from fleet.tls import create_authority, issue
+from naming.doctor import names
+from ops import doctor
 from ops.doctor import Level
 from server.doctor import coordinator
 from tahini import main
@@ -52,8 +54,8 @@ def test_another_version_than_was_asked_for_is_named(monkeypatch):
 
 def test_homes_in_order_have_nothing_wrong(whole):
     founded = whole.founded
-    assert ills(doctor.registry(founded.registry_home)) == {}
-    assert ills(doctor.names(founded.naming_home)) == {}
+    assert ills(registry(founded.registry_home)) == {}
+    assert ills(names(founded.naming_home)) == {}
     assert ills(coordinator(founded.coordinator_home)) == {}
     assert ills(node(founded.node_home("aspen"))) == {}
 
@@ -130,7 +132,7 @@ def test_a_database_that_was_not_made_is_named_and_not_made(house):
     database = house.founded.registry_home / "registry.db"
     house.stop_registry()
     database.rename(database.with_name("elsewhere"))
-    assert "there is neither" in ills(doctor.registry(house.founded.registry_home))["database"]
+    assert "there is neither" in ills(registry(house.founded.registry_home))["database"]
     assert not database.exists()
 
 
@@ -170,7 +172,7 @@ def test_a_witness_whose_memory_was_altered_is_named(house):
 def test_a_naming_service_believes_the_authority_in_its_home(house):
     home = house.founded.naming_home
     (home / "ca.crt").write_text("no certificate", encoding="utf-8")
-    assert "ca.crt" in ills(doctor.names(home))["registry"]
+    assert "ca.crt" in ills(names(home))["registry"]
 
 
 def test_a_registry_whose_witnesses_are_away_says_which(tmp_path):
@@ -187,7 +189,7 @@ def test_a_registry_whose_witnesses_are_away_says_which(tmp_path):
             for name in list(urls)[:up]:
                 port = int(urls[name].rpartition(":")[2])
                 stack.enter_context(serve(Starlette(), port))
-            findings = list(doctor.registry(root / "registry"))
+            findings = list(registry(root / "registry"))
         return {finding.what: finding.level for finding in findings if finding.what.startswith("witness")}
 
     assert set(looked(0).values()) == {Level.ILL}

@@ -14,7 +14,6 @@ from clients.data.columns import Conversion, Reader, Told, conversions, listed, 
 from clients.data.description import DATA_FILE, Description, FileDescription, load_description
 from clients.data.files import FileReader
 from clients.data.people import Part, Source
-from clients.data.sql import SqlReader, database_url
 from clients.errors import SourceError
 from credit.features import FeatureRegistry
 from credit.values import codes
@@ -24,6 +23,8 @@ def reader_of(description: Description, home: Path) -> Reader:
     """What reads the rows; nothing is opened yet. Raises SourceError where the database's URL is not to be had."""
     if isinstance(description, FileDescription):
         return FileReader(home, description.path, description.kind, description.delimiter, description.encoding)
+    from clients.data.sql import SqlReader, database_url  # with SQLAlchemy, which files do without
+
     return SqlReader(database_url(description, home), description.table, description.query, description.schema_)
 
 

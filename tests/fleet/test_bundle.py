@@ -7,7 +7,7 @@ import pytest
 from flwr.cli.config_utils import get_fab_metadata
 
 from fleet.bundle import MOST_BYTES, MOST_FILES, build_bundle, bundle_sha256, changes, files_of, node_code
-from fleet.code import NODE_ROOMS, installed_code, room_files
+from fleet.code import installed_code, installed_files
 from fleet.errors import BundleRefused
 
 
@@ -27,8 +27,7 @@ def zipped(files):
 def test_the_bundle_is_the_installed_code_and_always_the_same(bundle):
     files = files_of(bundle)
     assert node_code(files) == installed_code()
-    assert {path.split("/")[0] for path in room_files(NODE_ROOMS)} == set(NODE_ROOMS)
-    assert all(files[path] == content for path, content in room_files(NODE_ROOMS).items())
+    assert installed_files().items() <= files.items()
     assert bundle_sha256(build_bundle()) == bundle_sha256(bundle)
 
 
@@ -40,18 +39,30 @@ def test_flower_takes_it_and_finds_both_apps_in_it(bundle):
     assert {"server/fleet_app.py", "clients/app.py"} <= set(files_of(bundle))
 
 
-@pytest.mark.parametrize("room", NODE_ROOMS)
-def test_one_byte_anywhere_in_a_nodes_rooms_is_other_code(bundle, room):
+@pytest.mark.parametrize("path", ["clients/gate.py", "clients/__init__.py", "privacy/noise.py", "fleet/code.py"])
+def test_one_byte_anywhere_in_what_a_node_runs_is_other_code(bundle, path):
     files = files_of(bundle)
-    path = next(path for path in files if path.startswith(f"{room}/"))
     assert node_code({**files, path: files[path] + b"\n"}) != installed_code()
-    assert node_code({p: c for p, c in files.items() if p != path}) != installed_code()
-    assert node_code({**files, f"{room}/more.py": b""}) != installed_code()
+    assert (
+        node_code({**files, path: files[path] + b"\nfrom clients import more", "clients/more.py": b""})
+        != installed_code()
+    )
+    del files[path]
+    if not path.endswith("__init__.py"):  # without it there is no clients.app
+        assert node_code(files) != installed_code()
 
 
 def test_what_a_node_does_not_run_is_not_in_its_hash(bundle):
     files = files_of(bundle)
     assert node_code({**files, "server/app.py": b"raise SystemExit", "evil.pth": b"import os"}) == installed_code()
+
+
+def test_a_bundle_without_a_nodes_code_is_refused(bundle):
+    files = files_of(bundle)
+    with pytest.raises(BundleRefused, match="'clients.app' is not there"):
+        node_code({path: content for path, content in files.items() if path != "clients/app.py"})
+    with pytest.raises(BundleRefused, match="does not hold the code of a node"):
+        node_code({**files, "clients/gate.py": b"def ("})
 
 
 def test_what_is_no_honest_bundle_is_refused_before_it_fills_the_memory():

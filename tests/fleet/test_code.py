@@ -1,0 +1,92 @@
+"""What a lender signs is what its node runs: no more, no less."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fleet.code import NODE_ENTRIES, OURS, hash_files, installed_code, installed_files, reachable
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_LINES = 15_000
+DYNAMIC = {"import_module", "__import__", "exec", "eval", "compile", "run_path", "run_module"}
+
+
+@pytest.fixture(scope="module")
+def signed() -> dict[str, bytes]:
+    return installed_files()
+
+
+def test_the_registry_its_storage_commands_and_screens_are_not_in_it(signed):
+    assert {path.split("/")[0] for path in signed}.isdisjoint({"auditlog", "cli", "consent", "demo", "server"})
+    assert not [path for path in signed if "migrations" in path]
+
+
+def test_it_is_little_enough_to_be_read(signed):
+    assert sum(content.count(b"\n") for content in signed.values()) <= MOST_LINES
+
+
+def test_a_change_in_a_room_that_no_node_runs_changes_no_hash_and_one_in_the_gate_does():
+    def read_with(changed):
+        def read(path):
+            file = ROOT / path
+            content = file.read_bytes() if file.is_file() else None
+            return content + b"\n# changed\n" if content is not None and path.startswith(changed) else content
+
+        return read
+
+    for changed in ("consent/", "auditlog/", "cli/", "server/", "demo/"):
+        assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) == installed_code()
+    for changed in ("clients/gate.py", "protocol/client.py", "privacy/"):
+        assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) != installed_code()
+
+
+def test_every_module_of_ours_that_a_node_loads_is_signed(signed):
+    """Everything that is signed is loaded, so also what functions import when they run."""
+    modules = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed]
+    told = subprocess.run(
+        [sys.executable, "-c", "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+         "print(*sys.modules)", *modules],
+        check=True, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    ours = {name for name in told.stdout.split() if name.partition(".")[0] in OURS}
+    assert ours == set(modules)
+
+
+def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
+    for path, content in signed.items():
+        calls = [node.func for node in ast.walk(ast.parse(content)) if isinstance(node, ast.Call)]
+        builtins = {call.id for call in calls if isinstance(call, ast.Name)} - {"compile"}
+        library = {call.attr for call in calls if isinstance(call, ast.Attribute)} - {"compile", "eval"}  # re, torch
+        assert not DYNAMIC & (builtins | library), path
+
+
+def test_one_task_loads_no_database_and_no_web_framework():
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, clients.app; print(*sys.modules)"], check=True, capture_output=True, text=True,
+        cwd=ROOT,
+    )  # fmt: skip
+    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(told.stdout.split())
+
+
+def test_imports_inside_functions_count_and_packages_on_the_way_too():
+    tree = {
+        "clients/__init__.py": b"", "clients/app.py": b"def f():\n    from clients.data import book\n",
+        "clients/data/__init__.py": b"import clients.seen", "clients/data/book.py": b"import json, fleet.code as c",
+        "clients/seen.py": b"", "clients/other.py": b"", "fleet/__init__.py": b"", "fleet/code.py": b"",
+        "json.py": b"not ours",
+    }  # fmt: skip
+    assert reachable(["clients.app"], tree.get).keys() == tree.keys() - {"clients/other.py", "json.py"}
+
+
+@pytest.mark.parametrize("content", [b"from . import gate", b"from .gate import Gate", b"def ("])
+def test_what_cannot_be_followed_is_refused(content):
+    with pytest.raises(SyntaxError):
+        reachable(["clients"], {"clients/__init__.py": content}.get)
+
+
+def test_an_entry_that_is_not_there_is_named():
+    with pytest.raises(LookupError, match=r"clients\.app"):
+        reachable(["clients.app"], {}.get)
