@@ -59,7 +59,7 @@ def test_what_a_node_does_not_run_is_not_in_its_hash(bundle):
 
 def test_a_bundle_without_a_nodes_code_is_refused(bundle):
     files = files_of(bundle)
-    with pytest.raises(BundleRefused, match="'clients.app' is not there"):
+    with pytest.raises(BundleRefused, match=r"'clients\.app' is not there"):
         node_code({path: content for path, content in files.items() if path != "clients/app.py"})
     with pytest.raises(BundleRefused, match="does not hold the code of a node"):
         node_code({**files, "clients/gate.py": b"def ("})

@@ -14,6 +14,12 @@ MOST_LINES = 15_000
 DYNAMIC = {"import_module", "__import__", "exec", "eval", "compile", "run_path", "run_module"}
 
 
+def after(program: str, *arguments: str) -> list[str]:
+    """The modules that a fresh interpreter has loaded when it has run ``program``."""
+    command = [sys.executable, "-c", f"import sys\n{program}\nprint(*sys.modules)", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.split()
+
+
 @pytest.fixture(scope="module")
 def signed() -> dict[str, bytes]:
     return installed_files()
@@ -22,6 +28,11 @@ def signed() -> dict[str, bytes]:
 def test_the_registry_its_storage_commands_and_screens_are_not_in_it(signed):
     assert {path.split("/")[0] for path in signed}.isdisjoint({"auditlog", "cli", "consent", "demo", "server"})
     assert not [path for path in signed if "migrations" in path]
+
+
+def test_every_room_is_known_to_be_ours():
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages - {"benchmarks", "trials"} == OURS
 
 
 def test_it_is_little_enough_to_be_read(signed):
@@ -46,13 +57,8 @@ def test_a_change_in_a_room_that_no_node_runs_changes_no_hash_and_one_in_the_gat
 def test_every_module_of_ours_that_a_node_loads_is_signed(signed):
     """Everything that is signed is loaded, so also what functions import when they run."""
     modules = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed]
-    told = subprocess.run(
-        [sys.executable, "-c", "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
-         "print(*sys.modules)", *modules],
-        check=True, capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    ours = {name for name in told.stdout.split() if name.partition(".")[0] in OURS}
-    assert ours == set(modules)
+    loaded = after("import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)", *modules)
+    assert {name for name in loaded if name.partition(".")[0] in OURS} == set(modules)
 
 
 def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
@@ -64,11 +70,7 @@ def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
 
 
 def test_one_task_loads_no_database_and_no_web_framework():
-    told = subprocess.run(
-        [sys.executable, "-c", "import sys, clients.app; print(*sys.modules)"], check=True, capture_output=True, text=True,
-        cwd=ROOT,
-    )  # fmt: skip
-    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(told.stdout.split())
+    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(after("import clients.app"))
 
 
 def test_imports_inside_functions_count_and_packages_on_the_way_too():
