@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-PACE_S = 0.05
+PACE_S, MOST_PARTS = 0.05, 600
+"""Half a minute, or 40 MB: nobody of ours listens to so much, and a test of somebody who does comes to an end."""
 OK = b"HTTP/1.1 200 OK\r\n"
 SLOWLY: dict[str, tuple[bytes, bytes]] = {
     "headers": (OK + b"X: ", b"x"),
@@ -28,7 +29,7 @@ MEGABYTES: dict[str, tuple[bytes, bytes]] = {
 
 
 class Peer:
-    """Answers every request alike: ``first``, then ``again`` until the other side hangs up."""
+    """Answers every request alike: ``first``, then ``again`` and again until the other side hangs up, or nearly so."""
 
     def __init__(
         self, first: bytes, again: bytes | None, pace_s: float = PACE_S, tls: ssl.SSLContext | None = None
@@ -51,7 +52,11 @@ class Peer:
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _parts(self) -> Iterable[bytes]:
-        return (self._first,) if self._again is None else itertools.chain((self._first,), itertools.repeat(self._again))
+        return (
+            (self._first,)
+            if self._again is None
+            else itertools.chain((self._first,), itertools.repeat(self._again, MOST_PARTS))
+        )
 
     def _answer(self, plain: socket.socket) -> None:
         with suppress(OSError), self._tls.wrap_socket(plain, server_side=True) if self._tls else plain as connection:
