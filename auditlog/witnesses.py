@@ -9,7 +9,6 @@ import hashlib
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -21,12 +20,11 @@ from crypto.errors import CryptoError, SignatureError
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, own_line
 from crypto.policies import Policy, Witness
 from crypto.witnessing import AddCheckpoint
+from protocol.bounded import Bounds, ask
 from protocol.errors import NotWitnessed
 from protocol.log_client import http_client, why_silent
 
-TIMEOUT = httpx.Timeout(5.0, connect=2.0)
-DEADLINE_S = 8.0
-MOST_BYTES = 256 * 1024
+ANSWER = Bounds(256 * 1024, 8.0)
 _SIZE = re.compile(r"(?:0|[1-9][0-9]{0,18})\n?")
 ATTEMPTS = 3
 """A witness that says where it stands is asked again from there; more than twice, and something else is wrong."""
@@ -52,6 +50,7 @@ class Submitter:
     origin: str
     log: Verifier
     size: int = 0
+    bounds: Bounds = ANSWER
     busy: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def submit(self, note: str, checkpoint: Checkpoint, prove: Prove) -> str:
@@ -92,14 +91,9 @@ class Submitter:
 
     def _ask(self, method: str, path: str, body: str) -> tuple[int, str]:
         """Status and text of the answer: all of it within the deadline, and not more than a witness has to say."""
-        deadline, content = time.monotonic() + DEADLINE_S, b""
         try:
-            with self.http.stream(method, f"{self.url}/{path}", content=body.encode()) as answer:
-                for part in answer.iter_bytes():
-                    content += part
-                    if len(content) > MOST_BYTES or time.monotonic() > deadline:
-                        raise NotWitnessed(f"witness {self.witness.name!r} does not come to an end")
-                return answer.status_code, content.decode(errors="replace")
+            answer = ask(self.http, method, f"{self.url}/{path}", self.bounds, content=body.encode())
+            return answer.status_code, answer.content.decode(errors="replace")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotWitnessed(f"witness {self.witness.name!r} does not answer ({why_silent(error)})") from error
 
@@ -129,8 +123,6 @@ class Witnesses:
             RegistryUnavailable: the authority's certificate cannot be read.
         """
         client = http or http_client("", authority)
-        if http is None:
-            client.timeout = TIMEOUT
         log = policy.logs[0].verifier
         asked = [Submitter(w, w.url.rstrip("/"), client, log.name, log) for w in policy.witnesses if w.url]
         pool = ThreadPoolExecutor(len(asked), "witness") if asked else None

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from consent.commands.revocations import acknowledge, acknowledged, read_revocations
 from consent.registry import Registry
 from crypto.errors import CryptoError, KeyFileError
+from protocol.bounded import Bounds, ask
 from protocol.errors import ConsentError
 from protocol.log_client import trusted_authorities
 from protocol.parties import Party
@@ -29,8 +30,8 @@ from protocol.schema import Slug
 
 INBOXES_FILE = "inboxes.json"
 EVERY_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.0, 300.0
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-MOST_ANSWER_BYTES = 65_536
+ANSWER = Bounds(65_536, 10.0)
+"""Of one inbox: none can hold what the others are to be told."""
 _LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 logger = logging.getLogger("tahini.outbox")
 
@@ -101,7 +102,7 @@ class Outbox:
             self._thread = None
 
     def _run(self) -> None:
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=trusted_authorities()) as http:
+        with httpx.Client(verify=trusted_authorities()) as http:
             while not self._stop.wait(EVERY_S):
                 if self.registry.sequencer.turn.mine():
                     self.deliver_due(http)
@@ -127,11 +128,7 @@ class Outbox:
         items = read_revocations(self.registry, lender, after)
         if not items:
             return
-        with http.stream("POST", url, json=Delivery(items=items).model_dump()) as answer:
-            answer.raise_for_status()
-            body = bytearray()
-            for block in answer.iter_bytes():
-                body += block
-                if len(body) > MOST_ANSWER_BYTES:
-                    raise httpx.DecodingError("the answer is too long")
-        acknowledge(self.registry, lender, Delivered.model_validate_json(bytes(body)).token)
+        body = Delivery(items=items).model_dump_json().encode()
+        answer = ask(http, "POST", url, ANSWER, content=body, headers={"Content-Type": "application/json"})
+        answer.raise_for_status()
+        acknowledge(self.registry, lender, Delivered.model_validate_json(answer.content).token)

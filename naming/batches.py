@@ -19,6 +19,7 @@ from crypto.keys import SigningKey, b64, unb64
 from crypto.pseudonyms import Evaluation, Scope, blind, finish
 from naming.errors import NamingUnavailable, QuotaSpent
 from naming.messages import EvaluationAnswer, EvaluationRequest
+from protocol.bounded import Bounds, ask
 from protocol.errors import ConsentError
 from protocol.log_client import trusted_authorities, why_silent
 from protocol.requests import sign_request
@@ -26,6 +27,7 @@ from protocol.schema import now
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+ANSWER = Bounds(16 << 20, 300.0)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def _send(asking: Asking, method: str, target: str, content: bytes) -> httpx.Res
     token = sign_request(SigningKey(asking.signing_seed), asking.lender, asking.audience, method, target, content)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
-        response = _http(asking.url).request(method, target, content=content, headers=headers)
+        response = ask(_http(asking.url), method, target, ANSWER, content=content, headers=headers, kept=True)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NamingUnavailable(
             f"the naming service at {asking.url} does not answer ({why_silent(error)}); nobody was named"

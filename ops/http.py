@@ -1,4 +1,4 @@
-"""Where HTTP comes in, the same for every service: body limits, problem documents (RFC 9457), HEAD.
+"""Where HTTP comes in, the same for every service: whole bodies up to a limit, problem documents (RFC 9457), HEAD.
 
 No link or redirect is made of what a request says about its host.
 """
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import Field
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,8 +24,11 @@ NO_SCRIPTS = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'no
 
 
 class LimitBody:
-    """Refuses a body that is larger than ``most`` bytes: before it is read where its length is stated, else (chunked)
-    as soon as it is too long. ``refusal`` makes the 413 out of a sentence."""
+    """Hands on whole requests only. A body that is larger than ``most`` bytes is refused: before it is read where its
+    length is stated, else (chunked) as soon as it is too long; ``refusal`` makes the 413 out of a sentence. Of a caller
+    who hung up before the end nothing is handed on, whether or not somebody would have looked at the body, and there is
+    nobody left to answer.
+    """
 
     def __init__(self, app: ASGIApp, most: int, refusal: Callable[[str], Response]) -> None:
         self._app, self._most, self._refusal = app, most, refusal
@@ -36,22 +40,29 @@ class LimitBody:
         headers = dict(scope["headers"])
         stated = headers.get(b"content-length")
         if b"transfer-encoding" in headers:
-            body = None if stated is not None else await self._read(receive)
-            fits, heard = body is not None, _again(body or b"", receive)
+            fits = stated is None
         else:
             length = stated or b"0"
             fits = length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= self._most
-            heard = receive
-        if fits:
-            await self._app(scope, heard, send)
-        else:
+            if fits and int(length) == 0:
+                await self._app(scope, receive, send)
+                return
+        try:
+            body = await self._read(receive) if fits else None
+        except ClientDisconnect:
+            return
+        if body is None:
             await self._refusal(f"a request body may hold at most {self._most} bytes")(scope, receive, send)
+        else:
+            await self._app(scope, _again(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body; None if it is too long."""
+        """The whole body; None if it is too long. Raises ClientDisconnect where it has no end."""
         body = bytearray()
         while len(body) <= self._most:
             message = await receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
             body += message.get("body", b"")
             if not message.get("more_body", False):
                 return bytes(body) if len(body) <= self._most else None

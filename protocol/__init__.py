@@ -8,6 +8,7 @@
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released models
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
+- ``bounded``      other hosts' answers: a limit of length, a total deadline
 - ``requests``     signed requests; ``sessions`` the same for many; ``cursors`` of pages; ``hashes`` as people type them
 - ``client``       how programs call the registry, verifying what comes back; ``log_client`` for the log alone
 - ``gossip``       the same head of the log for everybody

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import httpx
@@ -21,10 +22,12 @@ import httpx
 from crypto.errors import SignatureError
 from crypto.notes import Verifier, claimed_checkpoint, signers
 from crypto.policies import Policy, Witness
-from protocol.errors import ConsentError, SplitView
+from protocol.bounded import Bounds
+from protocol.errors import ConsentError, RegistryUnavailable
 from protocol.log_client import LogClient
 
-TIMEOUT = httpx.Timeout(3.0, connect=2.0)
+HEAD = Bounds(64 * 1024, 3.0)
+"""Of one witness. Any that says more, or takes longer, counts as silent: none can hold a lender's gate."""
 logger = logging.getLogger("tahini.gossip")
 
 
@@ -36,49 +39,60 @@ class Heard:
     silent: tuple[str, ...]
 
 
-def compare_heads(client: LogClient, policy: Policy, own: str) -> Heard:
+def compare_heads(client: LogClient, policy: Policy, own: str, bounds: Bounds = HEAD) -> Heard:
     """Ask every witness that has an address for its newest head, and hold all of them beside the caller's own.
 
     Args:
         own: the newest checkpoint note that the caller accepted.
 
     Raises:
-        SplitView: two heads of one size with different roots, or two that the registry cannot show to be of one
-            history.
-        RegistryUnavailable: the registry does not answer.
+        SplitView: two heads of one size with different roots, or two of which the registry's own proof does not show
+            that they are of one history.
+        RegistryUnavailable: the registry gives no such proof, or does not answer.
     """
     asked = [witness for witness in policy.witnesses if witness.url]
     if not asked:
         return Heard((), ())
-    with ThreadPoolExecutor(len(asked), "gossip") as pool:
-        answers = pool.map(lambda witness: _newest(client, policy.logs[0].verifier, witness), asked)
-        heard = dict(zip([witness.name for witness in asked], answers, strict=True))
+    heard = _heads(client, policy.logs[0].verifier, asked, bounds)
     silent = tuple(name for name, note in heard.items() if note is None)
     if silent:
         logger.warning("no head was heard from %s", ", ".join(silent))
     theirs = [note for note in heard.values() if note and claimed_checkpoint(note).size]
-    try:
-        client.one_history([own, *theirs])
-    except ConsentError as error:
-        if error.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+    if theirs:
+        try:
+            client.one_history([own, *theirs])
+        except RegistryUnavailable:
             raise
-        raise SplitView(
-            "a witness holds a head that this log signed, and the registry cannot show that it is of its own history "
-            f"({error})"
-        ) from error
+        except ConsentError as error:
+            raise RegistryUnavailable(
+                "a witness holds a head that this log signed, and the registry does not show now that it is of its own "
+                f"history (it answered {error.status}: {error}); nothing is done before it does, so try again"
+            ) from error
     return Heard(tuple(name for name, note in heard.items() if note is not None), silent)
 
 
-def _newest(client: LogClient, log: Verifier, witness: Witness) -> str | None:
+def _heads(client: LogClient, log: Verifier, asked: Sequence[Witness], bounds: Bounds) -> dict[str, str | None]:
+    """What each witness shows. Nobody is waited for beyond the bounds, even while its host's name is looked up."""
+    pool = ThreadPoolExecutor(len(asked), "gossip")
+    try:
+        asking = {witness.name: pool.submit(_newest, client, log, witness, bounds) for witness in asked}
+        done, _ = wait(asking.values(), bounds.within_s)
+    finally:
+        pool.shutdown(wait=False)
+    return {name: future.result() if future in done else None for name, future in asking.items()}
+
+
+def _newest(client: LogClient, log: Verifier, witness: Witness, bounds: Bounds) -> str | None:
     """The head that this witness cosigned last, signed by both; "" where there is none yet, None where it is silent."""
     place = hashlib.sha256(log.name.encode()).hexdigest()
     try:
-        answer = client.elsewhere(f"{(witness.url or '').rstrip('/')}/{place}/checkpoint", TIMEOUT)
+        answer = client.elsewhere(f"{(witness.url or '').rstrip('/')}/{place}/checkpoint", bounds)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return ""
         if answer.status_code != httpx.codes.OK:
             return None
-        _, keys = signers(answer.text, [log, witness.key])
-    except (httpx.HTTPError, httpx.InvalidURL, SignatureError):
+        note = answer.content.decode()
+        _, keys = signers(note, [log, witness.key])
+    except (httpx.HTTPError, httpx.InvalidURL, SignatureError, UnicodeDecodeError):
         return None
-    return answer.text if log in keys and witness.key in keys else None
+    return note if log in keys and witness.key in keys else None

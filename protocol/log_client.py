@@ -23,12 +23,13 @@ from urllib.parse import unquote
 
 import httpx
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, ProofError
 from crypto.keys import replace_file
 from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
 from crypto.notes import Checkpoint, InclusionProof, Trust, claimed_checkpoint
 from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 from protocol import tracing
+from protocol.bounded import Bounds, Unending, ask
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable, SplitView
 
 T = TypeVar("T")
@@ -36,8 +37,10 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 RESTART_PATIENCE_S, ASK_AGAIN_S = 10.0, 0.25
 """What a service that was killed takes to be started again, and more."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
-AWAY = frozenset({502, 503, 504})
-"""What a proxy says while nobody is behind it."""
+AWAY = frozenset({429, 502, 503, 504})
+"""What is said by a registry with too much to do, and by a proxy while nobody is behind it."""
+ANSWER = Bounds(1 << 30, 600.0)
+"""Of the registry: more than it has to say of ten million people, over a slow line."""
 
 
 def trusted_authorities() -> ssl.SSLContext:
@@ -95,7 +98,14 @@ def _refusal(response: httpx.Response) -> ConsentError:
     return error
 
 
+def _asked_to_wait(response: httpx.Response) -> float:
+    """Seconds that ``Retry-After`` states; 0 where it states none."""
+    stated = response.headers.get("Retry-After", "")
+    return float(stated) if stated.isascii() and stated.isdigit() and len(stated) <= 6 else 0.0
+
+
 _CAUSES = (
+    (Unending, "what it answers does not end in time, or is longer than it may be"),
     (ssl.SSLCertVerificationError, "its certificate is not trusted; SSL_CERT_FILE names the authority to believe"),
     (ssl.SSLError, "it does not speak TLS as expected; is it http:// or https://?"),
     (ConnectionRefusedError, "nobody listens there"),
@@ -149,6 +159,7 @@ class LogClient:
     patience_s = 0.0
     """How long to go on asking while nobody is there, for callers who can wait until it was started again. What may
     have been heard is asked again only if it changes nothing."""
+    bounds = ANSWER
 
     def _authorization(self, _method: str, _target: str, _content: bytes) -> dict[str, str]:
         """Headers that say who is calling: nobody in particular."""
@@ -163,9 +174,10 @@ class LogClient:
             if above := tracing.traceparent():
                 headers[tracing.HEADER] = above
             try:
-                response = self._http.request(method, target, content=content, headers=headers)
+                response = ask(self._http, method, target, self.bounds, content=content, headers=headers, kept=True)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                again = isinstance(error, NEVER_SENT) or (method == "GET" and isinstance(error, httpx.TransportError))
+                unheard = isinstance(error, httpx.TransportError) and not isinstance(error, Unending)
+                again = isinstance(error, NEVER_SENT) or (method == "GET" and unheard)
                 if again and time.monotonic() + ASK_AGAIN_S < deadline:
                     time.sleep(ASK_AGAIN_S)
                     continue
@@ -175,8 +187,9 @@ class LogClient:
                 ) from error
             if response.is_success:
                 return response
-            if method == "GET" and response.status_code in AWAY and time.monotonic() + ASK_AGAIN_S < deadline:
-                time.sleep(ASK_AGAIN_S)
+            pause = max(ASK_AGAIN_S, _asked_to_wait(response))
+            if method == "GET" and response.status_code in AWAY and time.monotonic() + pause < deadline:
+                time.sleep(pause)
                 continue
             raise _refusal(response)
 
@@ -219,8 +232,9 @@ class LogClient:
 
         Raises:
             SplitView: two of one size have different roots. Both notes are kept beside the newest head, if that is
-                kept, and nothing of this log is believed from then on.
-            RegistryUnavailable, ConsentError: the registry does not prove that one extends another.
+                kept, and nothing of this log is believed from then on. Or the registry's proof that one extends
+                another proves nothing; nothing is kept then.
+            RegistryUnavailable, ConsentError: the registry gives no such proof.
         """
         heads = sorted(((claimed_checkpoint(note), note) for note in notes), key=lambda head: head[0].size)
         for (old, older), (new, newer) in pairwise(heads):
@@ -235,17 +249,25 @@ class LogClient:
                 )
             self.check_consistency(old, new)
 
-    def elsewhere(self, url: str, timeout: httpx.Timeout) -> httpx.Response:
-        """What another host answers, believing the same certificate authorities. Raises httpx's errors."""
-        return self._http.get(url, timeout=timeout)
+    def elsewhere(self, url: str, bounds: Bounds) -> httpx.Response:
+        """What another host answers, believing the same certificate authorities. Raises httpx's errors, Unending."""
+        return ask(self._http, "GET", url, bounds)
 
     def check_consistency(self, old: Checkpoint, new: Checkpoint) -> None:
-        """Fetch and verify the proof that ``new`` extends ``old``; raises RegistryUnavailable if it does not."""
+        """Fetch and verify the proof that ``new`` extends ``old``.
+
+        Raises:
+            SplitView: what the registry gives as the proof proves nothing. RegistryUnavailable, ConsentError: it gives
+                none.
+        """
         hashes: list[bytes] = []
         if old.size != new.size:
             answer = self._send("GET", f"/v1/log/consistency?old={old.size}&new={new.size}")
             hashes = self._checked(lambda: [b64decode(value, validate=True) for value in answer.json()["proof"]])
-        self._checked(lambda: verify_consistency(old.size, new.size, hashes, old.root, new.root))
+        try:
+            verify_consistency(old.size, new.size, hashes, old.root, new.root)
+        except ProofError as error:
+            raise SplitView(f"the consent registry's answer cannot be believed: {error}") from error
 
     def checkpoint_note(self) -> str:
         return self._send("GET", "/checkpoint").text

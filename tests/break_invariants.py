@@ -502,6 +502,34 @@ BREAKS = (
         "return event_time",
         "tests/consent/test_changes.py",
     ),
+    Break(
+        "3 whole or not at all: a request that was cut is executed",
+        "consent/edge.py",
+        'if message["type"] != "http.request":',
+        "if False:",
+        "tests/consent/test_edge.py",
+    ),
+    Break(
+        "7 history cannot be rewritten: a registry that does not answer counts as proof",
+        "consent/gossip.py",
+        "        except RegistryUnavailable:\n            raise\n",
+        "        except RegistryUnavailable:\n            pass\n",
+        "tests/consent/test_gossip.py",
+    ),
+    Break(
+        "a witness holds every lender's gate: nobody hangs up on who dribbles",
+        "consent/bounded.py",
+        "socket.socket.shutdown(self._socket, socket.SHUT_RDWR)",
+        "pass",
+        "tests/consent/test_bounded.py",
+    ),
+    Break(
+        "a witness holds every lender's gate: an answer may be of any length",
+        "consent/bounded.py",
+        "if len(body) > most:",
+        "if False:",
+        "tests/consent/test_bounded.py",
+    ),
 )
 
 

@@ -17,33 +17,31 @@ import httpx
 from consent.identity.errors import IssuerUnavailable
 from consent.identity.jwts import TrustedKey, read_object
 from crypto.errors import SignatureError
+from protocol.bounded import Bounds, Unending, ask
 
 FRESH_S = 3600.0
 REFETCH_S = 60.0
 RETRY_S = 10.0
 """After a fetch that failed, how long nothing is tried."""
-MAX_BYTES = 256 * 1024
+ANSWER = Bounds(256 * 1024, 5.0)
 MAX_KEYS = 64
-TIMEOUT_S = 5.0
 WAIT_S = 1.0
 
 Fetch = Callable[[str], bytes]
 
 
 def fetch(url: str) -> bytes:
-    """The body at ``url``: no redirects, :data:`MAX_BYTES`, :data:`TIMEOUT_S` in all; raises IssuerUnavailable."""
-    deadline, body = time.monotonic() + TIMEOUT_S, b""
+    """The body at ``url``: no redirects, within :data:`ANSWER`; raises IssuerUnavailable."""
     try:
-        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as response:
-            if response.status_code != 200:
-                raise IssuerUnavailable(f"an issuer's key set is answered with status {response.status_code}")
-            for part in response.iter_bytes(16_384):
-                body += part
-                if len(body) > MAX_BYTES or time.monotonic() > deadline:
-                    raise IssuerUnavailable("an issuer's key set is too large or comes too slowly")
+        with httpx.Client(trust_env=False) as http:
+            response = ask(http, "GET", url, ANSWER)
+    except Unending as error:
+        raise IssuerUnavailable("an issuer's key set is too large or comes too slowly") from error
     except httpx.HTTPError as error:
         raise IssuerUnavailable(f"an issuer's key set cannot be had ({type(error).__name__}); try again") from error
-    return body
+    if response.status_code != 200:
+        raise IssuerUnavailable(f"an issuer's key set is answered with status {response.status_code}")
+    return response.content
 
 
 def usable_keys(jwks: Mapping[str, Any]) -> tuple[TrustedKey, ...]:

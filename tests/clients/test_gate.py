@@ -11,6 +11,8 @@ import httpx
 import pandas as pd
 import pytest
 from support.house import House, features, loans
+from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
+from support.waiting import until
 
 from auditlog.audit import verify_log
 from clients.budget_ledger import Attempt
@@ -385,6 +387,20 @@ def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(activ
     with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
     assert log == []
+
+
+@pytest.mark.parametrize("slowly", [True, False], ids=["a byte at a time", "megabytes"])
+def test_another_lender_s_witness_that_does_not_come_to_an_end_does_not_hold_the_gate(active, slowly):
+    """Birch's witness dribbles the headers of its answer, or sends without an end; cedar's rows are used anyway."""
+    endless = SLOWLY["headers"] if slowly else MEGABYTES["chunks"]
+    with answering(*endless, pace_s=PACE_S if slowly else 0.0) as peer:
+        opened = gate(active, "cedar")
+        policy = opened._node.consortium.policy
+        moved = tuple(replace(one, url=peer.url) if "birch" in one.name else one for one in policy.witnesses)
+        assert moved != policy.witnesses
+        opened._node.consortium.__dict__["policy"] = replace(policy, witnesses=moved)
+        assert len(opened.open(request(active), charge_of(active.campaign, 0)).table)
+        until(lambda: peer.hung_up == peer.asked == 1, "the node hung up")
 
 
 @pytest.mark.parametrize("late", [timedelta(hours=-2), timedelta(hours=2), timedelta(days=3)])

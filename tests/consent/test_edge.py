@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -10,12 +12,15 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+from support.house import serve
 from support.market import Market, open_market
+from support.waiting import until
 
 from consent.api.borrowers import Read
 from consent.api.log import create_log_app
 from consent.identity.devissuer import create_issuer
 from consent.languages import accepted, lookup
+from demo.services import free_port
 from ops.http import MAX_BODY_BYTES, LimitBody, application
 from protocol.log_client import why_silent
 
@@ -128,6 +133,86 @@ def test_a_length_beside_chunks_or_one_that_is_none_is_refused():
     http = TestClient(LimitBody(_echo, 100, lambda said: PlainTextResponse(said, 413)))
     for headers in ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, {"Content-Length": "-1"}):
         assert http.post("/", content=b"abc", headers=headers).status_code == 413
+
+
+CUT = [
+    pytest.param(b"Content-Length: 10", b"abc", id="stated"),
+    pytest.param(b"Transfer-Encoding: chunked", b"3\r\nabc\r\n", id="chunked"),
+    pytest.param(b"Content-Length: 10", b"", id="stated, nothing came"),
+    pytest.param(b"Transfer-Encoding: chunked", b"", id="chunked, nothing came"),
+    pytest.param(b"Transfer-Encoding: chunked", b"3\r\nabc\r\n4\r\nab", id="within a chunk"),
+]
+
+
+class Counted:
+    """Counts the requests that the application has done with."""
+
+    def __init__(self, app) -> None:
+        self._app, self.ended = app, 0
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "http":
+            await self._app(scope, receive, send)
+            self.ended += 1
+
+
+class Acts(Counted):
+    """Acts on whatever request it is handed, without a look at the body: as on a tap."""
+
+    def __init__(self) -> None:
+        super().__init__(LimitBody(self._act, 100, lambda said: PlainTextResponse(said, 413)))
+        self.acted: list[str] = []
+
+    async def _act(self, scope, receive, send) -> None:
+        self.acted.append(scope["path"])
+        await PlainTextResponse("done")(scope, receive, send)
+
+
+@pytest.mark.parametrize(("length", "_body"), CUT)
+@pytest.mark.parametrize("parts", [(), (b"abc",), (b"{}", b"")], ids=["nothing", "a part", "parts"])
+def test_a_request_that_was_cut_is_not_handed_on_and_nobody_is_answered(length, _body, parts):
+    acts, sent = Acts(), []
+    came = [*({"type": "http.request", "body": part, "more_body": True} for part in parts), {"type": "http.disconnect"}]
+
+    async def receive():
+        return came.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    name, _, value = length.partition(b": ")
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(name.lower(), value)]}
+    asyncio.run(acts(scope, receive, send))
+    assert (acts.acted, sent, acts.ended) == ([], [], 1)
+
+
+@pytest.mark.parametrize(("length", "body"), CUT)
+def test_over_a_socket_a_request_that_was_cut_is_not_executed(length, body):
+    acts = Acts()
+    with serve(acts, free_port()) as url:
+        host, port = httpx.URL(url).host, httpx.URL(url).port
+        with socket.create_connection((host, port)) as connection:
+            connection.sendall(b"POST /cut HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n" + body)
+        until(lambda: acts.ended == 1, "the server saw that the caller hung up")
+        assert httpx.post(f"{url}/whole", content=b"abc").text == "done"
+        assert httpx.post(f"{url}/chunks", content=iter([b"a", b"bc"])).text == "done"
+        assert httpx.post(f"{url}/empty").text == "done"
+    assert acts.acted == ["/whole", "/chunks", "/empty"]
+
+
+@pytest.mark.parametrize(("length", "body"), CUT)
+def test_a_withdrawal_that_was_cut_withdraws_nothing(market, length, body):
+    """A tap needs no body, so nobody looks whether it came to its end."""
+    person = market.people["aspen"][0]
+    target, counted = "/v1/me/withdrawals", Counted(market.http.app)
+    login = "".join(f"{name}: {value}\r\n" for name, value in market.login(person).items()).encode()
+    with serve(counted, free_port()) as url:
+        with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as connection:
+            connection.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\n".encode() + login + length + b"\r\n\r\n" + body)
+        until(lambda: counted.ended == 1, "the server saw that the caller hung up")
+    assert market.rule(person) == "given"
+    assert market.call(market.login(person), "POST", target).status_code == 201
+    assert market.rule(person) == "withdrawn"
 
 
 def test_an_application_of_ours_never_redirects():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from support.house import serve
+from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
+from support.waiting import until
 
 from clients.witness import WITNESS_FOLDER, Witness, create_witness, origin_hash, witness_app
 from crypto.keys import SigningKey, replace_file
@@ -18,8 +23,9 @@ from crypto.policies import Log, Policy, quorum_size, witnessed_by
 from crypto.policies import Witness as Asked
 from crypto.witnessing import AddCheckpoint
 from demo.services import free_port
+from protocol.bounded import Bounds
 from protocol.errors import RegistryUnavailable, SplitView
-from protocol.gossip import compare_heads
+from protocol.gossip import HEAD, compare_heads
 from protocol.log_client import HeadStore, LogClient
 
 ORIGIN = "log.test/gossip"
@@ -55,6 +61,9 @@ class Town:
         self.policy = witnessed_by(Log(LOG), asked, quorum_size(len(asked), dishonest))
         self.reach = 12
         """Entries of which the operator proves anything."""
+        self.says: httpx.Response | None = None
+        """What it says instead of a proof."""
+        self.asked: list[str] = []
 
     def cosigned(self, history: History, size: int, *names: str) -> str:
         note, lines = history.note(size), ""
@@ -79,8 +88,11 @@ class Town:
         """Who is shown ``history`` and nothing else."""
 
         def answer(request: httpx.Request) -> httpx.Response:
+            self.asked.append(request.url.path)
             if request.url.path == "/checkpoint":
                 return httpx.Response(200, text=note)
+            if self.says is not None:
+                return self.says
             old, new = (int(request.url.params[name]) for name in ("old", "new"))
             if new > self.reach:
                 return httpx.Response(404, json={"detail": f"the log has no {new} entries yet", "type": "x:not-found"})
@@ -144,8 +156,87 @@ def test_heads_of_different_sizes_that_are_not_of_one_history_stop_both_readers(
 def test_a_registry_that_proves_nothing_beyond_what_it_shows_is_told_apart_from_one_that_is_away(town):
     reader, _ = split(town, 6, 7)
     town.reach = 6
-    with pytest.raises(SplitView, match="no 7 entries yet"):
+    with pytest.raises(RegistryUnavailable, match="no 7 entries yet") as refused:
         compare_heads(reader, town.policy, reader.accepted_note())
+    assert not isinstance(refused.value, SplitView), "what is not proved is not disproved"
+    town.reach = 12
+    with pytest.raises(SplitView, match="cannot be believed"):
+        compare_heads(reader, town.policy, reader.accepted_note())
+
+
+def problem(status: int) -> httpx.Response:
+    return httpx.Response(status, json={"detail": "not now", "type": "x:said"}, headers={"Retry-After": "1"})
+
+
+@pytest.mark.parametrize("says", [problem(status) for status in (400, 401, 403, 404, 422, 429, 500, 503)] + [
+    httpx.Response(404, text="no such page"), httpx.Response(302, headers={"Location": "http://log.test/"}),
+    httpx.Response(200, text="{"), httpx.Response(200, json={"proof": ["?"]}), httpx.Response(200, json={"proof": 1}),
+], ids=str)  # fmt: skip
+def test_a_registry_that_does_not_answer_is_no_split_view_and_is_believed_once_it_does(town, says):
+    names = list(town.witnesses)
+    note = town.cosigned(LEFT, 5, *names)
+    town.cosigned(LEFT, 8, names[0])
+    reader = town.reader("left", LEFT, note)
+    reader.head()
+    town.says = says
+    with pytest.raises(RegistryUnavailable) as refused:
+        compare_heads(reader, town.policy, reader.accepted_note())
+    assert not isinstance(refused.value, SplitView)
+    assert (refused.value.status, refused.value.code) == (503, "registry-unavailable") or says.status_code >= 500
+    assert "try again" in str(refused.value) or says.status_code not in range(400, 500) or says.text == "no such page"
+    town.says = None
+    assert compare_heads(reader, town.policy, reader.accepted_note()).silent == ()
+
+
+def test_where_no_witness_answers_there_is_nothing_to_compare(town):
+    note = town.cosigned(LEFT, 5, *town.witnesses)
+    reader = town.reader("left", LEFT, note)
+    reader.head()
+    away = f"http://127.0.0.1:{free_port()}"
+    town.policy = replace(town.policy, witnesses=tuple(replace(one, url=away) for one in town.policy.witnesses))
+    town.says, town.asked = problem(429), []
+    heard = compare_heads(reader, town.policy, reader.accepted_note())
+    assert (heard.agree, heard.silent, town.asked) == ((), tuple(town.witnesses), [])
+
+
+@pytest.mark.parametrize("how", ["headers", "until it hangs up"])
+@pytest.mark.parametrize("slowly", [True, False], ids=["slowly", "fast"])
+def test_a_witness_that_does_not_come_to_an_end_is_silent_and_holds_nobody(town, how, slowly):
+    """One dribbles, or says more than anybody can hold; what the others say is compared all the same."""
+    names = list(town.witnesses)
+    note = town.cosigned(LEFT, 5, *names)
+    town.cosigned(LEFT, 8, names[0])
+    reader = town.reader("left", LEFT, note)
+    reader.head()
+    endless, pace_s, bounds = (SLOWLY, PACE_S, HEAD) if slowly else (MEGABYTES, 0.0, Bounds(HEAD.most, 600.0))
+    with answering(*endless[how], pace_s=pace_s) as peer:
+        slow = replace(town.policy.witnesses[-1], url=peer.url)
+        policy = replace(town.policy, witnesses=(*town.policy.witnesses[:-1], slow))
+        heard = compare_heads(reader, policy, reader.accepted_note(), bounds)
+        assert (heard.agree, heard.silent) == (tuple(names[:-1]), (names[-1],))
+        until(lambda: peer.hung_up == peer.asked == 1, "the node hung up")
+
+
+def test_a_witness_whose_host_cannot_be_found_in_time_is_not_waited_for(town, monkeypatch):
+    found = threading.Event()
+    names = list(town.witnesses)
+    note = town.cosigned(LEFT, 5, *names)
+    reader = town.reader("left", LEFT, note)
+    look_up = socket.getaddrinfo
+
+    def slowly(host, *rest, **more):
+        if host == "lost.test":
+            found.wait()
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    lost = replace(town.policy.witnesses[-1], url="http://lost.test")
+    policy = replace(town.policy, witnesses=(*town.policy.witnesses[:-1], lost))
+    try:
+        heard = compare_heads(reader, policy, note)
+        assert (heard.agree, heard.silent) == (tuple(names[:-1]), (names[-1],))
+    finally:
+        found.set()
 
 
 def test_honest_witnesses_at_different_sizes_agree(town):

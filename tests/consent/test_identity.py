@@ -19,7 +19,7 @@ from consent.commands.forget_subject import forget_subject
 from consent.identity import keys, links
 from consent.identity.devissuer import create_issuer, public_jwks
 from consent.identity.errors import IdentityMisconfigured, IssuerUnavailable, TooManyRequests
-from consent.identity.jwks import MAX_BYTES, REFETCH_S, RETRY_S, FetchedKeys, fetch, usable_keys
+from consent.identity.jwks import ANSWER, REFETCH_S, RETRY_S, FetchedKeys, fetch, usable_keys
 from consent.identity.jwts import TrustedKey
 from consent.identity.limits import MOST_BUCKETS, Limits, LimitSettings, Rate
 from consent.identity.settings import ENVIRONMENT, load_issuers
@@ -345,7 +345,7 @@ def test_a_key_set_is_fetched_whole_small_and_from_where_it_is(tmp_path):
             self.send_response(302 if self.path == "/moved" else 200)
             self.send_header("Location", "/keys")
             self.end_headers()
-            self.wfile.write(b"x" * (MAX_BYTES + 1 if self.path == "/large" else 10))
+            self.wfile.write(b"x" * (ANSWER.most + 1 if self.path == "/large" else 10))
 
         def log_message(self, *_):
             pass

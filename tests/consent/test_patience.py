@@ -4,9 +4,13 @@ import itertools
 import socket
 import threading
 
+import httpx
 import pytest
 from support.waiting import PATIENCE_S
 
+from crypto.keys import SigningKey
+from crypto.notes import Verifier
+from crypto.policies import Log, unwitnessed
 from protocol.errors import RegistryUnavailable
 from protocol.log_client import ASK_AGAIN_S, LogClient
 
@@ -58,6 +62,24 @@ def test_what_was_never_heard_is_said_again(client_of, method):
     client = client_of(registry, PATIENCE_S, asked=lambda before: registry.start() if before == 2 else None)
     assert client._send(method, "/", body).status_code == 200
     assert registry.asked == [method]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_who_has_too_much_to_do_is_asked_again_when_it_says(status):
+    answers = [httpx.Response(status, headers={"Retry-After": said}) for said in ("0", "1", "soon")]
+    answers.append(httpx.Response(200, text="so"))
+    http = httpx.Client(base_url="http://log.test", transport=httpx.MockTransport(lambda _: answers.pop(0)))
+    client = LogClient(
+        "http://log.test", unwitnessed(Log(Verifier("log.test/x", SigningKey.generate().public))), None, http
+    )
+    client.patience_s = PATIENCE_S
+    assert client._send("GET", "/").text == "so"
+    answers += [httpx.Response(status), httpx.Response(status, headers={"Retry-After": "999999"})]
+    with pytest.raises(RegistryUnavailable, match=str(status)):
+        client._send("POST", "/", {})
+    with pytest.raises(RegistryUnavailable, match=str(status)):
+        client._send("GET", "/")
+    assert answers == []
 
 
 def test_without_patience_the_first_refusal_counts(client_of):
