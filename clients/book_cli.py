@@ -16,7 +16,7 @@ from clients.errors import NodeError, SourceError
 from clients.identities import Identities
 from clients.node import Node
 from clients.renaming import register_renamings, rename_people
-from clients.sources.columns import NoRow, listed
+from clients.sources.columns import NoRow, OddQuotes, listed
 from clients.sources.files import FileReader
 from consent.cli_support import progress, refuse_in_one_sentence, say
 from consent.naming.client import BATCH, Names
@@ -82,9 +82,9 @@ def _column_of(path: Path, column: str, encoding: str) -> list[object]:
     reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
     if column not in (there := reader.columns()):
         raise SourceError(f"{path} has no column {column!r}; {listed(there)}")
-    torn: list[NoRow] = []
-    values = [value for part in reader.batches([column], torn.append) for value in part[column].tolist()]
-    if torn:
+    told: list[NoRow | OddQuotes] = []
+    values = [value for part in reader.batches([column], told.append) for value in part[column].tolist()]
+    if torn := [one for one in told if isinstance(one, NoRow)]:
         raise SourceError(f"line {torn[0].line:,} of {path} is no row: {torn[0].why}")
     return values
 
