@@ -58,7 +58,10 @@ def identity(value: object) -> tuple[str, str]:
     """
     if is_missing(value):
         raise NoIdentity("there is no identity number")
-    found, undone = _undone(_text(value))
+    text = _text(value)
+    if is_missing(text):
+        raise NoIdentity("there is no identity number")
+    found, undone = _undone(text)
     if _SCIENTIFIC.fullmatch(found):
         raise NoIdentity("a spreadsheet wrote it as a power of ten and lost its last digits; export the column as text")
     if _SIGNED.fullmatch(found):

@@ -7,10 +7,14 @@ import unicodedata
 from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients.book_cli import identity_numbers_of
+from clients.errors import SourceError
 from clients.identities import Identities, NoIdentity, has_valid_check, identity
 from crypto.pseudonyms import normal_identity
 from demo.loans import identity_numbers
@@ -130,3 +134,21 @@ def test_rows_and_counts_are_said():
     ]
     assert "1 resident numbers have a wrong check digit" in Identities.of(["110105194912310021"]).remarks[0]
     assert Identities.of([12345, 67890.0]).numbers == ["12345", "67890"]
+
+
+def of_parquet(path, kind: pa.DataType, held: pa.Array) -> Identities:
+    """A file whose column is declared to be of a type, whatever its bytes are."""
+    pq.write_table(pa.table({"id": pa.Array.from_buffers(kind, len(held), held.buffers())}), path)
+    return Identities.of(identity_numbers_of(path, "id", "utf-8"))
+
+
+def test_no_value_of_a_parquet_file_ends_in_an_exception(tmp_path):
+    path = tmp_path / "people.parquet"
+    found = of_parquet(path, pa.string(), pa.array([b"12345", b"\xff12345", b" nan"]))
+    assert found.numbers == ["12345"]
+    assert [why for _, why in found.refused] == ["its bytes are not UTF-8", "there is no identity number"]
+    found = of_parquet(path, pa.float32(), pa.array([12345.0, 110105194.0], type=pa.float32()))
+    assert found.numbers == ["12345"] and "floating-point" in found.refusal
+    for kind in (pa.timestamp("us"), pa.duration("s"), pa.date64(), pa.time64("us")):
+        with pytest.raises(SourceError, match="identity numbers are none"):
+            of_parquet(path, kind, pa.array([2**62, 86_400_000]))
