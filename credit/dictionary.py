@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,8 @@ _IDENTIFIERS = {
 }
 _BESIDE_THEM = re.compile(r"0[1-9][0-9]{8,15}|[1-9][0-9]{6,11}|\+[1-9][0-9]{7,14}|[A-Z]{1,3}[0-9]{6,10}")
 """What stands in the same columns: landlines, foreign numbers, passports."""
+_BETWEEN_DIGITS = {"Zs", "Cc", "Cf", "Pd", "Ps", "Pe"}
+"""Blanks, what cannot be seen, hyphens and brackets; not the point of a number with a fraction."""
 _WHOSE = re.compile(
     r"(?<![a-z])(?:(?:customer|cust|client|borrower|applicant|debtor|member|user|person|people) ?"
     r"(?:id|no|nr|key|uuid|guid|name)|(?:customer|client|borrower|member) ?(?:num|number)"
@@ -150,7 +152,7 @@ def read_as(registry: FeatureRegistry, table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         a table that fits the registry (:func:`credit.features.check_table`), with the columns that it does not know.
     """
-    read: dict[str, object] = {registry.target: numbers(table[registry.target]).values}
+    read: dict[str, Any] = {registry.target: numbers(table[registry.target]).values}
     for one in registry.features:
         if one.kind == "category":
             read[one.name] = np.array([each if each in one.values else None for each in codes(table[one.name])], object)
@@ -215,7 +217,7 @@ def _identifies(found: Counter[str]) -> str:
     plain = Counter[str]()
     for one, rows in found.items():
         letters = unicodedata.normalize("NFKC", one).upper()
-        plain["".join(each for each in letters if each.isalnum() or each == "+")] += rows
+        plain["".join(each for each in letters if unicodedata.category(each) not in _BETWEEN_DIGITS)] += rows
     shares = {why: np.zeros(2) for why in _IDENTIFIERS}
     any_of_them = np.zeros(2)
     for one, rows in plain.items():

@@ -23,7 +23,7 @@ _UTC_DAYS = tuple(
     for year, month, day, hour in ((1987, 11, 23, 4), (2004, 2, 29, 23), (2026, 6, 5, 15))
 )
 _ELSEWHERE = tuple(day.astimezone(timezone(timedelta(hours=8))) for day in _UTC_DAYS)
-_PRECISIONS: tuple[dict[str, int], ...] = (
+_PRECISIONS: tuple[dict[str, Any], ...] = (
     {}, {"microsecond": 0}, {"second": 0}, {"minute": 0}, {"hour": 0}, {"day": 1}
 )  # fmt: skip
 """What a format may leave out, each with all before it: a month alone is its first day."""
@@ -34,7 +34,7 @@ def can_be_read_back(form: str) -> bool:
 
     To whatever precision the format has, a month at least, and in whatever zone if it has one.
     """
-    expected: dict[str, int] = {}
+    expected: dict[str, Any] = {}
     for step in _PRECISIONS:
         expected |= step
         days = _UTC_DAYS + _ELSEWHERE if re.search("%[zZ]", form) else _UTC_DAYS

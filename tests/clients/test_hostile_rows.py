@@ -141,6 +141,7 @@ def source(request, tmp_path, monkeypatch) -> tuple[Path, Any]:
     return home, makers[request.param]()
 
 
+@pytest.mark.timeout(3600)  # ten thousand rows, at full effort
 def test_no_hostile_row_moves_more_than_is_charged(source, record_property):
     home, place = source
     chance, rows = random.Random(6), honest()

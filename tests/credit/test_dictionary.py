@@ -197,6 +197,8 @@ def test_what_tells_rows_or_people_apart_is_no_feature(name, values, why):
         ("paid", np.arange(400) % 9),
         ("product_code", np.arange(400) % 9),
         ("price_index", np.arange(400) % 90 * 3),
+        ("share", np.random.default_rng(3).random(400)),
+        ("amount", np.random.default_rng(3).random(400) * 1e6),
         ("手机在网时长", np.arange(400) % 60),
         ("days", np.random.default_rng(3).integers(0, 2000, 400)),
         ("dong", np.random.default_rng(3).integers(5, 300, 400) * 100_000),
