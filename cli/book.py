@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import pandas as pd
+import pyarrow as pa
 import typer
 
 from cli.shared import progress, refuse_in_one_sentence, say
-from clients.data.columns import NoRow, listed
+from clients.data.columns import NoRow, OddQuotes, listed
 from clients.data.files import FileReader
 from clients.data.identities import Identities
 from clients.errors import NodeError, SourceError
@@ -69,7 +71,7 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
     elif column is None:
         raise SourceError("say which column holds the identity numbers: --column NAME")
     else:
-        values, where = _column_of(Path(people), column, encoding), f"{people}, column {column!r}"
+        values, where = identity_numbers_of(Path(people), column, encoding), f"{people}, column {column!r}"
     found = Identities.of(values)
     if found.refusal:
         raise SourceError(f"{where}: {found.refusal}")
@@ -78,15 +80,31 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
     return found.numbers
 
 
-def _column_of(path: Path, column: str, encoding: str) -> list[object]:
+def identity_numbers_of(path: Path, column: str, encoding: str) -> list[object]:
+    """A column of a file, as it lies there. Raises SourceError: no such column, or a line that is no row."""
     reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
     if column not in (there := reader.columns()):
         raise SourceError(f"{path} has no column {column!r}; {listed(there)}")
-    torn: list[NoRow] = []
-    values = [value for part in reader.batches([column], torn.append) for value in part[column].tolist()]
-    if torn:
+    told: list[NoRow | OddQuotes] = []
+    values = [value for part in reader.batches([column], told.append) for value in _values(part[column], path)]
+    if torn := [one for one in told if isinstance(one, NoRow)]:
         raise SourceError(f"line {torn[0].line:,} of {path} is no row: {torn[0].why}")
     return values
+
+
+def _values(column: pd.Series, path: Path) -> list[object]:
+    """As they lie in the file. Text of Parquet, which may be none, as bytes; raises SourceError for lists and dates."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return list(column)
+    read = pa.chunked_array(pa.array(column.array))
+    if pa.types.is_dictionary(read.type):
+        read = read.cast(read.type.value_type)
+    if pa.types.is_nested(read.type) or pa.types.is_temporal(read.type):
+        raise SourceError(f"{path}: the column {column.name!r} is of {read.type}, and identity numbers are none")
+    if pa.types.is_floating(read.type):  # of their own width, by which digits are lost
+        return list(read.to_numpy())
+    is_text = pa.types.is_string(read.type) or pa.types.is_large_string(read.type)
+    return list((read.cast(pa.large_binary()) if is_text else read).to_pylist())
 
 
 def _done_before(partial: Path, version: int) -> list[Names]:

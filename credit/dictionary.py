@@ -2,8 +2,9 @@
 
 A consortium agrees on a data dictionary before it trains: which columns exist, of which type, with which codes.
 For a table at hand this module writes that dictionary from the table's *schema*: column names, types and category
-codes. Values are looked at only to leave out what tells rows or people apart; their ranges and quantiles go nowhere,
-bins come from a private release.
+codes that several rows have. Values are looked at only to leave out what tells rows or people apart, by the share that
+looks so: no single row makes a column a feature or none. Their ranges and quantiles go nowhere, bins come from a
+private release.
 
 The data category of a column is guessed from its name, and guessed strictly: what looks like money earned or owned
 is sensitive.
@@ -12,8 +13,10 @@ is sensitive.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,11 +35,33 @@ from credit.values import codes, numbers
 MAX_UNREADABLE = 0.01
 """Share of values that are no numbers, up to which a column of numbers is one all the same."""
 MOSTLY = 0.9
+"""Share of a column's values, or of its different ones, from which it is what they look like."""
+LEAST_ROWS = 5
+"""A code that fewer rows have is not declared, and so few fractions make no column one of fractions: what is declared
+must not hang on somebody's row."""
 ROWS_TO_NUMBER = 100
 """Rows below which whole numbers without a gap may be a coincidence."""
-_IDENTITY = re.compile(r"[0-9]{15,19}|[0-9]{17}[Xx]")
-_MOBILE = re.compile(r"(?:\+?86)?1[3-9][0-9]{9}")
-_KEY = re.compile(r"\b(?:id|no|nr|key|index|serial|row|unnamed(?: [0-9]+)?)$")
+_IDENTIFIERS = {
+    "numbers of 15 digits or more: of identity papers, cards or accounts": re.compile(r"[0-9]{15,19}|[0-9]{17}X"),
+    "mobile phone numbers": re.compile(r"(?:\+?86|0086)?1[3-9][0-9]{9}"),
+}
+_BESIDE_THEM = re.compile(r"0[1-9][0-9]{8,15}|[1-9][0-9]{6,11}|\+[1-9][0-9]{7,14}|[A-Z]{1,3}[0-9]{6,10}")
+"""What stands in the same columns: landlines, foreign numbers, passports."""
+_BETWEEN_DIGITS = {"Zs", "Cc", "Cf", "Pd", "Ps", "Pe"}
+"""Blanks, what cannot be seen, hyphens and brackets; not the point of a number with a fraction."""
+_WHOSE = re.compile(
+    r"(?<![a-z])(?:(?:customer|cust|client|borrower|applicant|debtor|member|user|person|people) ?"
+    r"(?:id|no|nr|key|uuid|guid|name)|(?:customer|client|borrower|member) ?(?:num|number)"
+    r"|(?:loan|account|acct|contract|application|order|case|card|record|transaction|row|line) ?(?:id|key|uuid|guid)"
+    r"|(?:row|serial|sequence|seq|identity|id|id ?card|passport|phone|mobile|cell|telephone) ?(?:no|nr|num|number)"
+    r"|identity|id|id ?card|national id|ssn|uuid|guid|rowid|serial)$"
+    r"|(?:序|行|流水|户|客户|用户|会员|借款人|申请人|证件|身份证|护照|手机|电话|合同|贷款|借据|订单|申请|账户|卡|账|帐)号码?$"
+    r"|(?:客户|用户|会员|借款人|申请人|合同|贷款|借据|订单|申请|账户|记录)(?:编号|编码|代码|标识|id)$"
+    r"|(?:^编号|身份证|姓名|邮箱|客户名称?)$"
+)
+"""Names of columns that number rows or people, whatever is in them, unless it is yes or no."""
+_KEY = re.compile(r"\b(?:id|no|nr|num|number|key|code|index|serial|row|phone|mobile|tel|unnamed(?: [0-9]+)?)$|[号码]$")
+"""Names that say so if nearly every row has a value of its own."""
 MAX_CATEGORIES = 50
 """A text column with more codes than this is a name or a number in disguise and is left out."""
 
@@ -100,11 +125,20 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
         read = numbers(table[column])
         if is_number(table[column]):
             there = read.values[~np.isnan(read.values)]
-            feature |= {"kind": "integer" if (there % 1 == 0).all() else "number"}
+            broken = int((there[np.isfinite(there)] % 1 != 0).sum())
+            few = broken < LEAST_ROWS and broken <= MAX_UNREADABLE * len(there)
+            feature |= {"kind": "integer" if few else "number"}
             if odd := int(read.unreadable.sum()):
                 remarks.append(f"{column}: {odd:,} of {len(read.values):,} values are no numbers and count as missing")
         else:
-            feature |= {"kind": "category", "values": _codes(table[column])}
+            found = _counts(table[column])
+            feature |= {"kind": "category", "values": (declared := _declared(found))}
+            if rare := len(found) - len(declared):
+                rows = sum(found.values()) - sum(found[one] for one in declared)
+                remarks.append(
+                    f"{column}: {rare:,} codes that fewer than {LEAST_ROWS} rows have are not declared; "
+                    f"{rows:,} values count as missing"
+                )
         features.append(feature)
     if not features:
         raise FeatureError(f"{name}: no column is left to learn from besides the target {target!r}")
@@ -112,14 +146,31 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
     return Described(registry, left_out, tuple(remarks))
 
 
+def read_as(registry: FeatureRegistry, table: pd.DataFrame) -> pd.DataFrame:
+    """Each column as it was found to be: numbers, codes that are declared (others are missing), the outcome a number.
+
+    Returns:
+        a table that fits the registry (:func:`credit.features.check_table`), with the columns that it does not know.
+    """
+    read: dict[str, Any] = {registry.target: numbers(table[registry.target]).values}
+    for one in registry.features:
+        if one.kind == "category":
+            read[one.name] = np.array([each if each in one.values else None for each in codes(table[one.name])], object)
+        else:
+            read[one.name] = numbers(table[one.name]).values
+    return table.assign(**read)
+
+
 def is_number(values: pd.Series) -> bool:
-    """Whether a column holds numbers: all of its values, or nearly all of too many to be categories."""
+    """Whether a column holds numbers: all of its values, or nearly all while the others are no categories."""
     if pd.api.types.is_bool_dtype(values):
         return False
-    unreadable = int(numbers(values).unreadable.sum())
-    if pd.api.types.is_numeric_dtype(values) or not unreadable:
-        return not unreadable
-    return unreadable <= MAX_UNREADABLE * len(values) and len(_codes(values)) > MAX_CATEGORIES
+    unreadable = numbers(values).unreadable
+    if pd.api.types.is_numeric_dtype(values) or not unreadable.any():
+        return not unreadable.any()
+    if unreadable.sum() > MAX_UNREADABLE * len(values):
+        return False
+    return len(_counts(values)) > MAX_CATEGORIES or not _declared(_counts(values[unreadable]))
 
 
 def no_feature(name: str, values: pd.Series) -> str:
@@ -128,29 +179,64 @@ def no_feature(name: str, values: pd.Series) -> str:
         return f"about {kind}, which credit-reporting law forbids"
     if pd.api.types.is_datetime64_any_dtype(values):
         return "a date"
-    found = _codes(values)
-    if _share(found, _IDENTITY) > MOSTLY:
-        return "numbers of 15 digits or more: of identity papers, cards or accounts"
-    if _share(found, _MOBILE) > MOSTLY:
-        return "mobile phone numbers"
-    if not is_number(values):
-        return "" if 2 <= len(found) <= MAX_CATEGORIES else f"text with {len(found)} distinct values"
-    return "it numbers the rows" if _numbers_rows(name, values) else ""
+    found = _counts(values)
+    if not found:
+        return "there is no value at all"
+    if why := _identifies(found):
+        return why
+    words = _words(name)
+    if len(found) > 2 and _WHOSE.search(words):
+        return "it numbers the rows or the people, as its name says"
+    if is_number(values):
+        return "it numbers the rows" if _numbers_rows(words, values) else ""
+    declared = _declared(found)
+    if len(found) < 2 or len(declared) > MAX_CATEGORIES:
+        return f"text with {len(found)} distinct values"
+    if len(declared) < 2 or sum(found[one] for one in declared) < MOSTLY * sum(found.values()):
+        return f"text with {len(found)} distinct values, of which {len(declared)} have {LEAST_ROWS} rows or more"
+    return ""
 
 
-def _codes(values: pd.Series) -> list[str]:
-    return sorted({one for one in codes(values) if one is not None})
+def _words(name: str) -> str:
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", unicodedata.normalize("NFKC", name))
+    return apart.lower().strip()
 
 
-def _share(found: Collection[str], pattern: re.Pattern[str]) -> float:
-    """Of the different codes, how many are such."""
-    return sum(pattern.fullmatch(one) is not None for one in found) / len(found) if found else 0.0
+def _counts(values: pd.Series) -> Counter[str]:
+    """How many rows have each code."""
+    return Counter(one for one in codes(values) if one is not None)
 
 
-def _numbers_rows(name: str, values: pd.Series) -> bool:
-    """Every row has a number of its own, without a gap or under a name that says so."""
+def _declared(found: Counter[str]) -> list[str]:
+    """The codes that are declared, in order."""
+    return sorted(one for one, rows in found.items() if rows >= LEAST_ROWS)
+
+
+def _identifies(found: Counter[str]) -> str:
+    """Which numbers of people or their accounts these are, by their share of the rows or of the different values."""
+    plain = Counter[str]()
+    for one, rows in found.items():
+        letters = unicodedata.normalize("NFKC", one).upper()
+        plain["".join(each for each in letters if unicodedata.category(each) not in _BETWEEN_DIGITS)] += rows
+    shares = {why: np.zeros(2) for why in _IDENTIFIERS}
+    any_of_them = np.zeros(2)
+    for one, rows in plain.items():
+        kinds = [why for why, pattern in _IDENTIFIERS.items() if pattern.fullmatch(one)]
+        for why in kinds:
+            shares[why] += (rows, 1)
+        if kinds or _BESIDE_THEM.fullmatch(one):
+            any_of_them += (rows, 1)
+    whole = np.array([sum(plain.values()), len(plain)])
+    why = max(shares, key=lambda kind: shares[kind].max())
+    return why if ((any_of_them >= MOSTLY * whole) & (2 * shares[why] >= whole)).any() else ""
+
+
+def _numbers_rows(words: str, values: pd.Series) -> bool:
+    """Nearly every row has a whole number of its own, nearly without a gap or under a name that says so."""
     read = numbers(values).values
-    if len(read) < ROWS_TO_NUMBER or np.isnan(read).any() or len(np.unique(read)) < len(read) or (read % 1).any():
+    there = read[np.isfinite(read)]
+    different = np.unique(there[there % 1 == 0])
+    if len(there) < ROWS_TO_NUMBER or len(different) < MOSTLY * len(there):
         return False
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).lower().strip()
-    return bool(read.max() - read.min() + 1 == len(read)) or _KEY.search(words) is not None or not words
+    without_gap = float(np.mean(np.diff(different) == 1)) >= MOSTLY
+    return without_gap or _KEY.search(words) is not None or not words

@@ -14,9 +14,8 @@ import pandas as pd
 
 from clients.data.book import PSEUDONYM
 from clients.data.profiling import look_at
-from credit.dictionary import describe
+from credit.dictionary import describe, read_as
 from credit.features import FeatureRegistry, check_table, date_columns, load_registry
-from credit.values import codes, numbers
 from demo.errors import DemoError
 
 IDENTITY = "identity_number"
@@ -100,19 +99,10 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
             raise DemoError(f"{registry_path} declares the target {registry.target!r}, not {target!r}")
     else:
         registry, left_out, remarks = describe(table, target, path.stem)
-        table = _read_as(registry, table)
+        table = read_as(registry, table)
     check_table(table, registry, str(path))
     about = f"{path.name}: {len(table):,} rows, target {target!r}"
     return Loans(table, registry, partition, about, left_out, (*remarks, *look_at(table, registry)))
-
-
-def _read_as(registry: FeatureRegistry, table: pd.DataFrame) -> pd.DataFrame:
-    """Each column as what it was found to be: numbers, codes, the outcome a number too."""
-    read = {
-        one.name: codes(table[one.name]) if one.kind == "category" else numbers(table[one.name]).values
-        for one in registry.features
-    }
-    return table.assign(**read, **{registry.target: numbers(table[registry.target]).values})
 
 
 def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:

@@ -28,10 +28,21 @@ class NoRow:
     why: str
 
 
-Told = Callable[[NoRow], None]
+@dataclass(frozen=True)
+class OddQuotes:
+    """A record that begins at ``line`` and, by its quotation marks, spans several lines or has no end.
+
+    Either somebody's text has line breaks, or the program that wrote the file does not quote what people type.
+    """
+
+    file: str
+    line: int
 
 
-def nobody(_: NoRow) -> None:
+Told = Callable[[NoRow | OddQuotes], None]
+
+
+def nobody(_: NoRow | OddQuotes) -> None:
     """Whoever trains is told nothing: what is wrong with a row must not be seen from outside (invariant 10)."""
 
 

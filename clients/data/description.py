@@ -5,17 +5,45 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from clients.errors import SourceError
-from credit.values import UNIX_FORMATS
+from credit.values import UNIX_FORMATS, moment
 from crypto.sentences import one_sentence
 
 DATA_FILE = "data.toml"
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Quoting = Literal["rfc4180", "none"]
+_UTC_DAYS = tuple(
+    datetime(year, month, day, hour, 59, 58, 123456, UTC)
+    for year, month, day, hour in ((1987, 11, 23, 4), (2004, 2, 29, 23), (2026, 6, 5, 15))
+)
+_ELSEWHERE = tuple(day.astimezone(timezone(timedelta(hours=8))) for day in _UTC_DAYS)
+_PRECISIONS: tuple[dict[str, Any], ...] = (
+    {}, {"microsecond": 0}, {"second": 0}, {"minute": 0}, {"hour": 0}, {"day": 1}
+)  # fmt: skip
+"""What a format may leave out, each with all before it: a month alone is its first day."""
+
+
+def can_be_read_back(form: str) -> bool:
+    """Whether days that are written in a format of ``strptime`` are read as the days that they are.
+
+    To whatever precision the format has, a month at least, and in whatever zone if it has one.
+    """
+    expected: dict[str, Any] = {}
+    for step in _PRECISIONS:
+        expected |= step
+        days = _UTC_DAYS + _ELSEWHERE if re.search("%[zZ]", form) else _UTC_DAYS
+        try:
+            if all(moment(day.strftime(form), form) == moment(day.replace(**expected)) for day in days):
+                return True
+        except (ValueError, re.error):  # no format at all; the same code twice
+            return False
+    return False
 
 
 class Column(BaseModel):
@@ -23,7 +51,8 @@ class Column(BaseModel):
 
     ``missing`` lists codes that mean "not known" (-999), as the lender writes them, before ``scale``; ``scale``
     multiplies a number; ``values`` maps the lender's codes to the registry's, others stay as they are; ``format`` says
-    how dates are written that are not ISO 8601 (``"%d/%m/%Y"``, ``"%Y年%m月%d日"``, ``"unix"``, ``"unix_ms"``).
+    how dates are written that are not ISO 8601 (``"%d/%m/%Y"``, ``"%Y年%m月%d日"``, ``"unix"``, ``"unix_ms"``); a month
+    alone is its first day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -37,8 +66,12 @@ class Column(BaseModel):
     @field_validator("format")
     @classmethod
     def _written(cls, form: str | None) -> str | None:
-        if form is not None and form not in UNIX_FORMATS and not re.search(r"%[dDmyYfFjx]", form):
-            raise ValueError('a format has the codes of strptime, as "%d/%m/%Y", or is "unix" or "unix_ms"')
+        if form is not None and form not in UNIX_FORMATS and not can_be_read_back(form):
+            raise ValueError(
+                "a date that is written in this format cannot be read back; a format has Python's codes of strptime "
+                'for day, month and year, as "%d/%m/%Y" or "%Y-%m-%d %H:%M:%S", or for month and year (which is the '
+                'first of the month), or is "unix" or "unix_ms"'
+            )
         return form
 
     @field_validator("values", mode="before")
@@ -97,6 +130,16 @@ class FileDescription(_Described):
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: str = "utf-8"
     """Of a CSV file: the name of an encoding whose lines end in the byte 10, such as utf-8, gb18030 or big5."""
+    quoting: Quoting = "rfc4180"
+    """Of a CSV file: "none" if the program that wrote it does not quote. A quotation mark is then a character like any
+    other and each line is a record, so that nothing that somebody typed within a line reaches another one."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _divides(cls, delimiter: str) -> str:
+        if delimiter in '"\r\n':
+            raise ValueError("a delimiter is neither a quotation mark nor a line break")
+        return delimiter
 
     @field_validator("encoding")
     @classmethod

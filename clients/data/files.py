@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clients.data.columns import CHUNK_ROWS, Told, nobody
+from clients.data.description import Quoting
 from clients.data.lines import Lines
 from clients.errors import SourceError
 
@@ -28,6 +29,7 @@ class FileReader:
     kind: Literal["parquet", "csv"]
     delimiter: str = ","
     encoding: str = "utf-8"
+    quoting: Quoting = "rfc4180"
 
     def files(self) -> list[Path]:
         """In order of their names. Raises SourceError if there is none."""
@@ -50,13 +52,16 @@ class FileReader:
     def batches(self, columns: Sequence[str], told: Told = nobody) -> Iterator[pd.DataFrame]:
         for path in self.files():
             if self.kind == "csv":
-                yield from Lines(path, self.delimiter, self.encoding).batches(columns, told, CHUNK_ROWS)
+                yield from self._lines(path).batches(columns, told, CHUNK_ROWS)
             else:
                 yield from _parquet(path, columns)
 
+    def _lines(self, path: Path) -> Lines:
+        return Lines(path, self.delimiter, self.encoding, self.quoting)
+
     def _columns(self, path: Path) -> tuple[str, ...]:
         if self.kind == "csv":
-            return Lines(path, self.delimiter, self.encoding).columns()
+            return self._lines(path).columns()
         try:
             return tuple(pq.read_schema(path).names)
         except (OSError, pa.ArrowException) as error:

@@ -1,8 +1,10 @@
 """Identity numbers as they stand in files, before anybody is named by them.
 
 Two spellings of one number are two people to the registry, and two numbers that a spreadsheet rounded to one are one
-person. So a spelling that can be undone is undone, and counted; what cannot be is refused, by its row. A number has any
-form without blanks, of at least ``SHORTEST`` characters; of Chinese resident numbers (GB 11643-1999: 17 digits and a
+person. So a spelling that can be undone is undone, and counted; what cannot be is refused, by its row. Blanks, hyphens
+and characters that cannot be seen are taken off by the rule by which names are made
+(:func:`crypto.pseudonyms.normal_identity`), so that what is said of a number here is true of its name. A number has
+``SHORTEST`` to ``LONGEST`` characters, a digit among them; of Chinese resident numbers (GB 11643-1999: 17 digits and a
 check character by ISO 7064 MOD 11-2) those are counted that somebody mistyped.
 """
 
@@ -15,16 +17,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from credit.values import is_missing
+import numpy as np
 
-SHORTEST = 5
-LARGEST_EXACT_DOUBLE = 2**53
+from credit.values import is_missing
+from crypto.errors import PseudonymError
+from crypto.pseudonyms import normal_identity
+
+SHORTEST, LONGEST = 5, 200
 SHOWN_ROWS = 5
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
 _RESIDENT = re.compile(r"[0-9]{17}[0-9X]")
-_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?E\+?[0-9]+", re.I)
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:E\+?|[.,][0-9]+E[+-]?)[0-9]+", re.I)
+_SIGNED = re.compile(r"[-+\u2010-\u2015\u2212][0-9]+")
 _FORMULA = re.compile(r'="(.*)"')
+_UNSEEN = {"Cc", "Cf", "Zs"}
+_IN_A_NUMBER = ("L", "N", "P")
+"""General categories of Unicode: letters, digits, punctuation. Anything else that is left is no part of a number."""
+_OTHER_LENGTH = f"an identity number has {SHORTEST} to {LONGEST} characters, not counting blanks and hyphens"
+_BLANK_LETTERS = "\u115f\u1160"
 
 
 class NoIdentity(ValueError):
@@ -39,41 +50,80 @@ def has_valid_check(number: str) -> bool:
 def identity(value: object) -> tuple[str, str]:
     """An identity number in its one spelling, and what had to be undone for that (empty if nothing).
 
+    Args:
+        value: whatever a file may hold, of any type.
+
     Raises:
         NoIdentity: nothing is there, digits are lost, or it is not a number of its kind.
     """
     if is_missing(value):
         raise NoIdentity("there is no identity number")
-    if isinstance(value, float):
-        if not value.is_integer() or abs(value) >= LARGEST_EXACT_DOUBLE:
-            raise NoIdentity("the column holds floating-point numbers, whose last digits are lost; save it as text")
-        value = int(value)
-    text = str(int(value)) if isinstance(value, Decimal) and value == int(value) else str(value)
+    text = _text(value)
+    if is_missing(text):
+        raise NoIdentity("there is no identity number")
     found, undone = _undone(text)
     if _SCIENTIFIC.fullmatch(found):
         raise NoIdentity("a spreadsheet wrote it as a power of ten and lost its last digits; export the column as text")
-    if len(found) < SHORTEST or any(one.isspace() for one in found):
-        raise NoIdentity(f"an identity number has at least {SHORTEST} characters and no blanks")
-    return found, undone
-
-
-def _undone(text: str) -> tuple[str, str]:
-    found, undone = unicodedata.normalize("NFKC", text).strip(), []
-    if formula := _FORMULA.fullmatch(found):
-        found = formula[1].strip()
-        undone.append('a formula ="…"')
-    if found.startswith("'"):
-        found = found[1:].strip()
-        undone.append("an apostrophe before it")
-    if whole := re.fullmatch(r"([0-9]+)\.0+", found):
-        found = whole[1]
-        undone.append("a decimal point after it")
-    if found != text and not undone:
-        undone.append("blanks or wide characters")
+    if _SIGNED.fullmatch(found):
+        raise NoIdentity("it is a number with a sign; an identity number has none")
+    try:
+        number = normal_identity(found)
+    except PseudonymError:
+        raise NoIdentity("there is no identity number") from None
+    if not SHORTEST <= len(number) <= LONGEST:
+        raise NoIdentity(_OTHER_LENGTH)
+    if not all(unicodedata.category(one)[0] in _IN_A_NUMBER and one not in _BLANK_LETTERS for one in number):
+        raise NoIdentity("it holds a character that is no letter, digit or punctuation mark")
+    if not any(one.isdigit() for one in number):
+        raise NoIdentity("there is no digit in it")
+    if any(unicodedata.category(one) == "Pd" for one in found):
+        undone.append("hyphens")
     if re.fullmatch(r"[0-9]{17}x", found):
-        found = found.upper()
         undone.append("a small x")
-    return found, ", ".join(undone)
+    return number, ", ".join(undone)
+
+
+def _text(value: object) -> str:
+    """What a value of a file says, with all of its digits. Raises NoIdentity."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise NoIdentity("its bytes are not UTF-8") from None
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Decimal | np.integer | np.floating):
+        raise NoIdentity("it is neither text nor a whole number")
+    if isinstance(value, float | np.floating) and not abs(value) < 2 ** (np.finfo(type(value)).nmant + 1):
+        raise NoIdentity("the column holds floating-point numbers, whose last digits are lost; save it as text")
+    if isinstance(value, Decimal) and not (value.is_finite() and value.adjusted() < LONGEST):  # int() may not end
+        raise NoIdentity(_OTHER_LENGTH)
+    whole = int(value)
+    if abs(whole) >= 10**LONGEST:
+        raise NoIdentity(_OTHER_LENGTH)
+    if whole != value:
+        raise NoIdentity("it is a number with a fraction; an identity number has none")
+    return str(whole)
+
+
+def _undone(text: str) -> tuple[str, list[str]]:
+    """Without what spreadsheets put around a number and what cannot be seen; what that was."""
+    found, undone = unicodedata.normalize("NFKC", text), []
+    if found != text:
+        undone.append("wide characters")
+    seen = "".join(one for one in found if unicodedata.category(one) not in _UNSEEN)
+    if seen != found:
+        undone.append("blanks or characters that cannot be seen")
+    if formula := _FORMULA.fullmatch(seen):
+        seen = formula[1]
+        undone.append('a formula ="…"')
+    if seen.startswith("'"):
+        seen = seen[1:]
+        undone.append("an apostrophe before it")
+    if whole := re.fullmatch(r"([0-9]+)\.0+", seen):
+        seen = whole[1]
+        undone.append("a decimal point after it")
+    return seen, undone
 
 
 @dataclass
@@ -119,6 +169,8 @@ class Identities:
         wrong = sum(bool(_RESIDENT.fullmatch(number)) and not has_valid_check(number) for number in self.numbers)
         if wrong:
             said.append(f"{wrong:,} resident numbers have a wrong check digit (GB 11643); they are named as they are")
+        if odd := sum(not number.isalnum() for number in self.numbers):
+            said.append(f"{odd:,} identity numbers hold marks beside letters and digits; they are named as they are")
         if self.repeated:
             said.append(f"{self.repeated:,} identity numbers stand in several rows and have the same name there")
         return said

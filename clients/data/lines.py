@@ -5,8 +5,9 @@ text. A row is a record of RFC 4180: fields with line breaks, delimiters or quot
 A record that is closed is one row or none, with all its lines: nobody's text becomes somebody's row. A line whose
 quotation mark is never closed, or stands where none may, is no row, and the next line is looked at anew.
 
-The promise rests on the program that wrote the file: one that does not quote what people typed lets a quotation mark
-that somebody typed swallow the lines up to the next one. Keep such rows in Parquet or a database.
+That promise rests on the program that wrote the file: if it does not quote what people type, a quotation mark that
+somebody typed swallows the lines up to the next one, and the file alone cannot tell. For such files the lender says
+``quoting = "none"``: a quotation mark is a character like any other, and each line is a record.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from clients.data.columns import NoRow, Told, nobody
+from clients.data.columns import NoRow, OddQuotes, Told, nobody
+from clients.data.description import Quoting
 from clients.errors import SourceError
 
 LONGEST_RECORD = 1 << 24
@@ -71,6 +73,14 @@ def _quoted(text: str, at: int) -> tuple[str | None, int]:
     return None, len(text)
 
 
+class _Record(NamedTuple):
+    """One row, or ``why`` it is none. ``odd`` if its quotation marks say that it has several lines, or no end."""
+
+    fields: list[str] | None = None
+    why: str = ""
+    odd: bool = False
+
+
 @dataclass(frozen=True)
 class Lines:
     """One CSV file."""
@@ -78,6 +88,7 @@ class Lines:
     path: Path
     delimiter: str
     encoding: str
+    quoting: Quoting = "rfc4180"
 
     def columns(self) -> tuple[str, ...]:
         """The header. Raises SourceError."""
@@ -102,11 +113,13 @@ class Lines:
             yield header
             while (first := numbered.next()) is not None:
                 begins = numbered.line
-                record, why = self._record(first, numbered, len(header))
-                if record is not None:
-                    yield record
-                elif why:
-                    told(NoRow(str(self.path), begins, why))
+                found = self._record(first, numbered, len(header))
+                if found.odd:
+                    told(OddQuotes(str(self.path), begins))
+                if found.fields is not None:
+                    yield found.fields
+                elif found.why:
+                    told(NoRow(str(self.path), begins, found.why))
 
     def _header(self, numbered: _Numbered) -> list[str]:
         first = numbered.next()
@@ -115,7 +128,7 @@ class Lines:
         if isinstance(first, UnicodeDecodeError):
             raise SourceError(f"line 1 of {self.path} is not {self.encoding.upper()}; {_advice(self.encoding)}")
         try:
-            header = fields_of(first.removeprefix("\ufeff"), self.delimiter)
+            header = self._fields(first.removeprefix("\ufeff"))
         except ValueError:
             header = None
         if header is None:
@@ -124,7 +137,11 @@ class Lines:
             raise SourceError(f"{self.path}: two columns are named {twice[0]!r}")
         return header
 
-    def _record(self, first: str | UnicodeDecodeError, numbered: _Numbered, width: int) -> tuple[list[str] | None, str]:
+    def _fields(self, text: str) -> list[str] | None:
+        """Of a record; None if it ends within quotation marks. Raises ValueError."""
+        return text.split(self.delimiter) if self.quoting == "none" else fields_of(text, self.delimiter)
+
+    def _record(self, first: str | UnicodeDecodeError, numbered: _Numbered, width: int) -> _Record:
         """The record that begins with a line, or why there is none: empty for a line with nothing in it.
 
         A record whose quotation marks are closed takes its lines with it, row or not: what stands between them is one
@@ -132,26 +149,28 @@ class Lines:
         """
         parts, torn, more = [self._readable(first)], isinstance(first, UnicodeDecodeError), 0
         if not parts[0]:
-            return None, ""
+            return _Record()
         size = len(parts[0])
         try:
-            while (found := fields_of("\n".join(parts), self.delimiter)) is None:
+            while (found := self._fields("\n".join(parts))) is None:
                 quoted = False
                 while not quoted:
                     more += 1
                     line = numbered.peek(more)
                     if line is None or size > LONGEST_RECORD:
-                        return None, "a quotation mark is not closed"
+                        return _Record(why="a quotation mark is not closed", odd=True)
                     torn |= isinstance(line, UnicodeDecodeError)
                     parts.append(self._readable(line))
                     size += len(parts[-1])
                     quoted = QUOTE in parts[-1]
         except ValueError as error:
-            return None, str(error)
+            return _Record(why=str(error), odd=True)
         numbered.skip(more)
         if torn:
-            return None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}"
-        return (found, "") if len(found) == width else (None, f"it has {len(found)} fields, the header has {width}")
+            return _Record(None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}", more > 0)
+        if len(found) != width:
+            return _Record(None, f"it has {len(found)} fields, the header has {width}", more > 0)
+        return _Record(found, odd=more > 0)
 
     def _readable(self, line: str | UnicodeDecodeError) -> str:
         return line if isinstance(line, str) else line.object.decode(self.encoding, errors="replace")

@@ -22,7 +22,8 @@ from credit.values import codes
 def reader_of(description: Description, home: Path) -> Reader:
     """What reads the rows; nothing is opened yet. Raises SourceError where the database's URL is not to be had."""
     if isinstance(description, FileDescription):
-        return FileReader(home, description.path, description.kind, description.delimiter, description.encoding)
+        one = description
+        return FileReader(home, one.path, one.kind, one.delimiter, one.encoding, one.quoting)
     from clients.data.sql import SqlReader, database_url  # with SQLAlchemy, which files do without
 
     return SqlReader(database_url(description, home), description.table, description.query, description.schema_)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.data.book import open_source
-from clients.data.columns import NoRow, Told, nobody
+from clients.data.columns import NoRow, OddQuotes, Told, nobody
 from clients.data.description import Column
 from clients.data.mapped import MappedSource
 from clients.data.people import NO_OUTCOME, Labels, Part, Source, labels_of, survey
@@ -232,6 +232,7 @@ def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, 
     errors += [_date_sentence(name, count) for name, count in dates.items() if count > many]
     warnings = [
         *_said(0 < no_rows.count <= many, no_rows.sentence),
+        *_said(no_rows.odd, no_rows.about_quotes),
         *(_date_sentence(name, count) for name, count in dates.items() if 0 < count <= many),
         *_about_outcomes(good, bad),
         *_warnings(source, features, rows),
@@ -266,12 +267,18 @@ class _People:
 
 @dataclass
 class _NoRows:
-    """Lines of a file that are no rows: how many, and the first of them."""
+    """Lines of a file that are no rows: how many, and the first of them; the same of records with odd quotes."""
 
     count: int = 0
     first: list[NoRow] = field(default_factory=list)
+    odd: int = 0
+    first_odd: OddQuotes | None = None
 
-    def add(self, found: NoRow) -> None:
+    def add(self, found: NoRow | OddQuotes) -> None:
+        if isinstance(found, OddQuotes):
+            self.odd += 1
+            self.first_odd = self.first_odd or found
+            return
         self.count += 1
         if len(self.first) < SHOWN_LINES:
             self.first.append(found)
@@ -285,6 +292,18 @@ class _NoRows:
         return (
             f"{self.count:,} lines of {one.file} are no rows and are left out (line {lines}{more}); "
             f"of line {one.line:,}: {one.why}"
+        )
+
+    @property
+    def about_quotes(self) -> str:
+        """One sentence; empty if each record is a line."""
+        if self.first_odd is None:
+            return ""
+        return (
+            f"{self.odd:,} records of {self.first_odd.file} have quotation marks by which they span several lines or "
+            f"have no end (the first begins at line {self.first_odd.line:,}): if the program that wrote this file "
+            "does not quote what people type, one typed quotation mark takes other people's rows away; then say "
+            'quoting = "none" in data.toml'
         )
 
 
@@ -323,8 +342,16 @@ def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int)
             yield one.indistinct
         if one.out_of_range:
             yield f"{one.name}: {one.out_of_range:,} values are out of range and count as the nearest one within"
-    if isinstance(source.reader, SqlReader) and source.reader.may_write():
+    if not isinstance(source.reader, SqlReader):
+        return
+    if source.reader.may_write():
         yield "the database lets this role write to the table; give the node one that can only read"
+    if made := source.reader.made_by():
+        yield (
+            f"the rows are made by a {made}: where an expression in it (a cast, a division, a date) fails on one "
+            "person's row, nobody's row is read, and others see that; take plain columns of plain tables and let "
+            "Tahini convert them (scale, values, missing and format in data.toml)"
+        )
 
 
 def _said(count: object, sentence: str) -> list[str]:

@@ -103,6 +103,15 @@ class SqlReader:
             name = connection.dialect.identifier_preparer.format_table(table)
             return bool(connection.execute(_MAY_WRITE, {"name": name}).scalar())
 
+    def made_by(self) -> str:
+        """What the database computes the rows by: "query", "view", or nothing for a plain table."""
+        if self.query is not None:
+            return "query"
+        with self._connected() as connection:
+            table = self._named(connection)
+            views = sa.inspect(connection).get_view_names(table.schema)
+            return "view" if table.name in views else ""
+
     def _executed(self, connection: sa.Connection, columns: Sequence[str]) -> sa.CursorResult[Any]:
         """All rows, through a cursor that stays on the server. A query is sent as it was written, and nothing else."""
         streaming = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)

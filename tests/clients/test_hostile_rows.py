@@ -24,6 +24,7 @@ from support.effort import effort
 
 from clients.admission import Admission, Reach
 from clients.data.book import open_source
+from clients.data.profiling import check
 from credit.binning import Grid
 from credit.features import registry_from
 
@@ -86,8 +87,8 @@ def describe(home: Path, first: str) -> None:
 class Csv:
     """Written without any care: a hostile value may be a piece of the file."""
 
-    def __init__(self, home: Path) -> None:
-        describe(home, 'kind = "csv"\npath = "loans.csv"')
+    def __init__(self, home: Path, more: str = "") -> None:
+        describe(home, f'kind = "csv"\npath = "loans.csv"\n{more}')
         self._path = home / "loans.csv"
 
     def put(self, rows: Sequence[Sequence[Any]]) -> None:
@@ -128,15 +129,19 @@ class Sqlite:
             connection.commit()
 
 
-@pytest.fixture(params=["csv", "parquet", "sqlite"])
+@pytest.fixture(params=["csv", "unquoted", "parquet", "sqlite"])
 def source(request, tmp_path, monkeypatch) -> tuple[Path, Any]:
     home = tmp_path / "home"
     makers: dict[str, Callable[[], Any]] = {
-        "csv": lambda: Csv(home), "parquet": lambda: Parquet(home), "sqlite": lambda: Sqlite(home, monkeypatch)
-    }  # fmt: skip
+        "csv": lambda: Csv(home),
+        "unquoted": lambda: Csv(home, 'quoting = "none"'),
+        "parquet": lambda: Parquet(home),
+        "sqlite": lambda: Sqlite(home, monkeypatch),
+    }
     return home, makers[request.param]()
 
 
+@pytest.mark.timeout(3600)  # ten thousand rows, at full effort
 def test_no_hostile_row_moves_more_than_is_charged(source, record_property):
     home, place = source
     chance, rows = random.Random(6), honest()
@@ -151,6 +156,37 @@ def test_no_hostile_row_moves_more_than_is_charged(source, record_property):
         largest = max(largest, float(np.linalg.norm(summed(home) - before)))
     record_property("largest", f"{largest:.3f} of {Grid(REGISTRY).sensitivity:.3f}")
     assert largest <= Grid(REGISTRY).sensitivity + 1e-9
+
+
+def quotes_typed_at(place: Csv, typed: Sequence[tuple[int, str]]) -> None:
+    """An attacker's rows, at these places, with this text as their grade; the writer does not quote."""
+    rows = honest()
+    for at, grade in typed:
+        rows.insert(at, [ATTACKER, "2026-01-31", 1, "2026-01-31", "3", "2026-01-31", "17.5", grade])
+    place.put(rows)
+
+
+@pytest.mark.parametrize("typed", [[(3, '"')], [(3, '"'), (20, '"')], [(0, '"x'), (39, 'y"')], [(3, '"1","')]])
+def test_a_typed_quotation_mark_reaches_nobody_else_where_the_writer_is_said_not_to_quote(tmp_path, typed):
+    place = Csv(tmp_path / "home", 'quoting = "none"')
+    place.put(honest())
+    before = summed(tmp_path / "home")
+    quotes_typed_at(place, typed)
+    moved = summed(tmp_path / "home") - before
+    assert np.linalg.norm(moved) <= Grid(REGISTRY).sensitivity + 1e-9
+    assert (moved >= 0).all(), "nobody else's row is gone"
+
+
+def test_of_the_file_alone_nobody_can_tell_that_its_writer_does_not_quote_and_the_check_says_so(tmp_path):
+    place = Csv(tmp_path / "home")
+    quotes_typed_at(place, [(3, '"'), (20, '"')])
+    found = check(tmp_path / "home", REGISTRY)
+    assert found.people < len(PEOPLE), "rows between two marks are gone"
+    said = [one for one in found.warnings if 'quoting = "none"' in one]
+    assert len(said) == 1 and said[0].startswith("1 records of") and "line 5" in said[0]
+    describe(tmp_path / "home", 'kind = "csv"\npath = "loans.csv"\nquoting = "none"')
+    found = check(tmp_path / "home", REGISTRY)
+    assert found.people == len(PEOPLE) and not any("quot" in one for one in found.warnings)
 
 
 def test_a_typed_file_is_as_sound(tmp_path):

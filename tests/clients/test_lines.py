@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clients.data.columns import NoRow
+from clients.data.columns import NoRow, OddQuotes
 from clients.data.files import FileReader
 from clients.data.lines import Lines, fields_of
 from clients.errors import SourceError
@@ -20,10 +20,10 @@ text = st.text(st.sampled_from('ab,;"\n \t中'), max_size=6)
 
 
 def read(path, columns=("a", "b"), rows=3, **how) -> tuple[list[tuple[str, ...]], list[NoRow]]:
-    told: list[NoRow] = []
-    lines = Lines(path, how.get("delimiter", ","), how.get("encoding", "utf-8"))
+    told: list[NoRow | OddQuotes] = []
+    lines = Lines(path, how.get("delimiter", ","), how.get("encoding", "utf-8"), how.get("quoting", "rfc4180"))
     found = [tuple(row) for part in lines.batches(columns, told.append, rows) for row in part.itertuples(index=False)]
-    return found, told
+    return found, [one for one in told if isinstance(one, NoRow)]
 
 
 @given(st.lists(st.tuples(text, text), max_size=8))
@@ -128,3 +128,21 @@ def test_what_somebody_typed_is_never_read_as_somebody_elses_row(tmp_path, typed
     found, told = read(tmp_path / "t.csv")
     assert [row for row in found if row[0] != "z"] == [("y", "1"), ("w", "2")]
     assert len(told) == (rest != "" or "\xff" in typed)
+
+
+@given(st.lists(st.tuples(*[st.text(st.sampled_from('ab" \t中'), max_size=6)] * 2), max_size=8))
+def test_where_nothing_is_quoted_each_line_is_a_record(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in rows), encoding="utf-8", newline="")
+    assert read(path, quoting="none") == (rows, [])
+
+
+def test_records_that_quotation_marks_make_odd_are_told_with_their_lines(tmp_path):
+    (tmp_path / "t.csv").write_text('a,b\n"x",1\n"y\nz",2\nw"w,3\nv,4\nu,"5\n', encoding="utf-8")
+    told: list[NoRow | OddQuotes] = []
+    list(Lines(tmp_path / "t.csv", ",", "utf-8").batches(["a"], told.append, 9))
+    assert [one.line for one in told if isinstance(one, OddQuotes)] == [3, 5, 7]
+    assert [one.line for one in told if isinstance(one, NoRow)] == [5, 7]
+    told.clear()
+    list(Lines(tmp_path / "t.csv", ",", "utf-8", "none").batches(["a"], told.append, 9))
+    assert [(type(one), one.line) for one in told] == [(NoRow, 3)], "each line by itself"

@@ -20,7 +20,8 @@ import clients.data.files
 import clients.data.sql
 import tahini
 from clients.data.book import import_book, loan_book, open_source
-from clients.data.columns import nobody
+from clients.data.columns import moments_of, nobody
+from clients.data.description import Column
 from clients.data.mapped import MappedSource
 from clients.data.people import Part, Source
 from clients.data.profiling import check
@@ -29,6 +30,7 @@ from clients.gate import Gate
 from clients.renaming import rename_people
 from credit.binning import Grid
 from credit.features import registry_from
+from credit.values import moment
 from naming.client import Renaming
 from protocol.campaigns import ReleaseRequest
 
@@ -448,12 +450,51 @@ def test_a_url_is_kept_out_of_the_description_and_out_of_every_message(tmp_path,
         ),
         ('kind = "csv"\npath = "loans.csv"\n', "[columns]\nlate = { colum = 'x' }", "columns.late"),
         ('kind = "csv"\npath = "loans.csv"\n', "[columns\n", "is not TOML"),
+        ('kind = "csv"\npath = "loans.csv"\nquoting = "excel"', "", "'rfc4180' or 'none'"),
+        ('kind = "csv"\npath = "loans.csv"\ndelimiter = \'"\'', "", "neither a quotation mark"),
     ],
 )
 def test_a_description_that_is_not_sound_is_refused_in_one_sentence(tmp_path, first, columns, said):
     with pytest.raises(SourceError) as refused:
         described(tmp_path, first, columns)
     assert said in str(refused.value) and "\n" not in str(refused.value) and "data.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%d/%m/%Y", "%Y年%m月%d日", "%y%m%d", "%Y-%j", "%d %b %Y", "%Y-%m-%d %I:%M %p", "%Y%m%d%H", "%m/%Y", "%Y-%m",
+     "%Y-%m-%dT%H:%M:%S%z", "%G-W%V-%u", "%Y-%m-%d %H:%M:%S.%f", "unix", "unix_ms"],
+)  # fmt: skip
+def test_a_format_that_can_be_read_back_is_one(form):
+    assert Column(column="c", format=form).format == form
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%F", "%D", "%s", "%d", "%Y", "%d/%m", "%H:%M", "%Y-%m-%d %I:%M", "%Y-%m-%d %S", "%Y-%m-%d %Z", "%d/%m/%d",
+     "%-d/%m/%Y", "%%Y-%m-%d", "hello", "% ", "\x00%Y-%m-%d", "unix_us"],
+)  # fmt: skip
+def test_a_format_that_cannot_be_read_back_is_refused_where_it_is_described(form):
+    with pytest.raises(ValueError, match="cannot be read back"):
+        Column(column="c", format=form)
+
+
+def test_a_month_alone_is_its_first_day():
+    assert moments_of(Column(column="c", format="%m/%Y"), pd.Series(["06/2026"]))[0] == moment("2026-06-01")
+
+
+def test_the_check_says_what_one_row_can_do_to_a_query_and_to_a_view_and_nothing_of_a_table(tmp_path, monkeypatch):
+    table = lender_table(60)
+    monkeypatch.setenv("WHERE", f"sqlite:///{tmp_path}/loans.db")
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/loans.db")
+    with engine.begin() as connection:
+        table.to_sql("loans", connection, index=False)
+        connection.execute(sa.text("CREATE VIEW seen AS SELECT * FROM loans"))
+    engine.dispose()
+    for what, made in (('table = "loans"', ""), ('table = "seen"', "view"), ('query = "SELECT * FROM loans"', "query")):
+        described(tmp_path / "home", f'kind = "sql"\nurl_env = "WHERE"\n{what}')
+        said = [one for one in check(tmp_path / "home", features()).warnings if "fails on one person's row" in one]
+        assert [f"made by a {made}:" in one for one in said] == ([True] if made else [])
 
 
 def test_a_mapping_that_does_not_fit_is_refused_in_one_sentence(tmp_path):

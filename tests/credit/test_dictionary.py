@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from credit.dictionary import MAX_CATEGORIES, describe, guess_category
+from credit.dictionary import LEAST_ROWS, MAX_CATEGORIES, describe, guess_category, read_as
 from credit.errors import FeatureError
 from credit.features import Sensitivity, check_table
 
 
 @pytest.fixture
 def table():
-    return pd.DataFrame(
+    four = pd.DataFrame(
         {
             "bad": [0, 1, 0, 1],
             "inquiries": [0, 1, 2, 3],
@@ -30,6 +30,7 @@ def table():
             "customer": [1, 2, 3, 4],
         }
     )
+    return pd.concat([four] * LEAST_ROWS, ignore_index=True).astype({"grade": "category"})
 
 
 def test_a_mixed_table_is_described_by_type(table):
@@ -53,6 +54,9 @@ def test_a_mixed_table_is_described_by_type(table):
 def test_a_described_table_fits_its_own_dictionary(table):
     registry, *_ = describe(table, "bad", "lender")
     check_table(table, registry, "lender")
+    table["housing"] = ["castle", *table["housing"][1:]]
+    check_table(read_as(registry, table), registry, "lender")
+    assert read_as(registry, table)["housing"].isna()[:3].tolist() == [True, False, True]
 
 
 def test_what_looks_like_money_earned_or_owned_is_declared_sensitive(table):
@@ -64,17 +68,18 @@ def test_what_looks_like_money_earned_or_owned_is_declared_sensitive(table):
 def test_the_dictionary_says_nothing_of_the_range_of_values(table):
     registry, *_ = describe(table, "bad", "lender")
     assert {(f.low, f.high) for f in registry.features} == {(None, None)}
-    other = table.assign(inquiries=[99, 5, 6, 7], utilisation=[0.9, 8.1, None, 4.2])
+    other = table.assign(inquiries=[99, 5, 6, 7] * LEAST_ROWS, utilisation=[0.9, 8.1, None, 4.2] * LEAST_ROWS)
     assert describe(other, "bad", "lender").registry == registry
 
 
 def test_text_with_too_many_codes_is_a_name_in_disguise_and_left_out():
     size = MAX_CATEGORIES + 1
-    table = pd.DataFrame({"bad": [0] * size, "n": range(size), "name": [f"person {i}" for i in range(size)]})
+    table = pd.DataFrame({"bad": 0, "n": range(size), "name": [f"person {i}" for i in range(size)]})
+    table = pd.concat([table] * LEAST_ROWS)
     registry, left_out, _ = describe(table, "bad", "lender")
     assert registry.names == ("n",)
     assert left_out == {"name": f"text with {size} distinct values"}
-    shorter, *_ = describe(table[:MAX_CATEGORIES], "bad", "lender")
+    shorter, *_ = describe(table[table["n"] < MAX_CATEGORIES], "bad", "lender")
     assert len(shorter["name"].values) == MAX_CATEGORIES
 
 
@@ -119,6 +124,9 @@ def test_a_name_that_suggests_two_categories_gets_the_stricter():
     assert guess_category("age_of_savings_account") == "deposits"
 
 
+MOBILE = 15900000000
+
+
 def rows(**columns):
     return pd.DataFrame({"bad": np.arange(400) % 4 == 0, "n": np.arange(400) % 7, **columns})
 
@@ -129,7 +137,7 @@ def test_one_cell_that_is_no_number_leaves_a_column_of_numbers_and_is_said():
     assert found.registry["income"].kind == "number"
     assert found.remarks == ("income: 1 of 400 values are no numbers and count as missing",)
     many = describe(rows(income=["n.a."] * 8 + incomes[:392]), "bad", "lender")
-    assert many.left_out == {"income": "text with 393 distinct values"}
+    assert many.left_out == {"income": "text with 393 distinct values, of which 1 have 5 rows or more"}
 
 
 def test_decimals_are_numbers():
@@ -148,11 +156,82 @@ def test_decimals_are_numbers():
         ("shuffled", np.random.default_rng(1).permutation(400) + 7, "numbers the rows"),
         ("customerId", np.arange(400) * 3, "numbers the rows"),
         ("name", [f"person {n}" for n in range(400)], "400 distinct"),
+        ("a gap", [*range(200), *range(201, 401)], "numbers the rows"),
+        ("twice", [0, *range(399)], "numbers the rows"),
+        ("some missing", [None if n % 20 == 0 else n for n in range(400)], "numbers the rows"),
+        ("one far away", [*range(399), 10**9], "numbers the rows"),
+        ("one broken", [*range(399), 0.5], "numbers the rows"),
+        ("客户编号", np.arange(400) // 3 * 7, "as its name says"),
+        ("客户号", [f"C{n // 10}" for n in range(400)], "as its name says"),
+        ("序号", np.arange(400) // 2 * 5, "as its name says"),
+        ("合同编号", np.arange(400) // 3 * 7, "as its name says"),
+        ("CustomerID", np.arange(400) // 3 * 7, "as its name says"),
+        ("CUST_NO", [f"C{n // 10}" for n in range(400)], "as its name says"),
+        ("borrowerid", np.arange(400) // 3 * 7, "as its name says"),
+        ("serial no", np.arange(400) // 3 * 7, "as its name says"),
+        ("phones", [MOBILE + n if n % 7 else 1062000000 + n for n in range(400)], "mobile phone"),
+        ("phone text", [f"+86 {MOBILE + n}" if n % 7 else f"010-6200-{n:04d}" for n in range(400)], "mobile phone"),
+        ("phones or none", [MOBILE + n if n % 5 == 0 else 0 for n in range(400)], "mobile phone"),
+        ("papers unseen", [f"99000019900101{n:03d}X\u200b" for n in range(400)], "15 digits"),
+        ("papers apart", [f"990000-19900101\u00a0{n:03d}x" for n in range(400)], "15 digits"),
+        (
+            "papers abroad",
+            [f"E{12345678 + n}" if n % 9 == 0 else f"99000019900101{n:03d}X" for n in range(400)],
+            "15 digits",
+        ),
+        ("nothing", [None] * 400, "no value at all"),
+        ("blanks", [" "] * 400, "no value at all"),
+        ("mostly rare", ["a"] * 200 + ["b"] * 150 + [f"c{n}" for n in range(50)], "2 have 5 rows or more"),
     ],
 )
 def test_what_tells_rows_or_people_apart_is_no_feature(name, values, why):
     found = describe(rows(**{name: list(values)}), "bad", "lender")
     assert why in found.left_out[name] and name not in found.registry.names
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("是否有手机号", np.arange(400) % 2),
+        ("telephone", np.arange(400) % 2),
+        ("paid", np.arange(400) % 9),
+        ("product_code", np.arange(400) % 9),
+        ("price_index", np.arange(400) % 90 * 3),
+        ("share", np.random.default_rng(3).random(400)),
+        ("amount", np.random.default_rng(3).random(400) * 1e6),
+        ("手机在网时长", np.arange(400) % 60),
+        ("days", np.random.default_rng(3).integers(0, 2000, 400)),
+        ("dong", np.random.default_rng(3).integers(5, 300, 400) * 100_000),
+    ],
+)
+def test_what_only_sounds_or_looks_a_little_like_a_number_of_somebody_is_a_feature(name, values):
+    assert name in describe(rows(**{name: list(values)}), "bad", "lender").registry.names
+
+
+def test_no_single_row_changes_what_is_declared():
+    """Neither a code nor a type, nor whether a column is a feature."""
+    table = rows(
+        grade=[("a", "b", "c")[n % 3] for n in range(400)],
+        whole=np.arange(400) % 50,
+        written=[str(n % 40) for n in range(400)],
+        number_of_rows=range(400),
+        empty=[None] * 400,
+    ).astype({"grade": object, "empty": object, "whole": float})
+    before = describe(table, "bad", "lender")
+    assert set(before.left_out) == {"number_of_rows", "empty"}
+    changes = {
+        "grade": ["somebody's own", None, 7], "written": ["n.a.", "0.5"], "whole": [0.5, float("nan"), 1e300],
+        "number_of_rows": [10**9, 1, 0.5],
+    }  # fmt: skip
+    for column, values in changes.items():
+        for value in values:
+            changed = table.astype({column: object if column != "whole" else float})
+            changed.loc[9, column] = value
+            found = describe(changed, "bad", "lender")
+            assert (found.registry, found.left_out) == (before.registry, before.left_out), (column, value)
+    table.loc[9, "grade"] = "somebody's own"
+    found = describe(table, "bad", "lender")
+    assert found.remarks == ("grade: 1 codes that fewer than 5 rows have are not declared; 1 values count as missing",)
 
 
 def test_whole_amounts_that_happen_to_differ_are_features():
