@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -150,8 +151,8 @@ def _checked(
         raise DemoError(f"say which column of {data} is the target: --target COLUMN")
     else:
         loans = read_loans(data, target, partition, features)
-    split(loans, lenders, seed)
-    return loans
+    parts = split(loans, lenders, seed)
+    return replace(loans, remarks=(*loans.remarks, *parts.remarks))
 
 
 def _fail(error: Exception, root: Path | None) -> NoReturn:

@@ -45,8 +45,9 @@ class RiskLevel:
         rate, found = self.base_rate, []
         if not self.determined:
             rarer, figure = ("good", self.good) if self.good.value < self.bad.value else ("bad", self.bad)
+            counted = max(figure.value, 0.0)
             found.append(
-                f"the level of risk is not determined: {figure.value:,.0f} ± {figure.error:,.0f} {rarer} people were "
+                f"the level of risk is not determined: {counted:,.0f} ± {figure.error:,.0f} {rarer} people were "
                 "counted; use probabilities to rank people only, or train with more people or a larger epsilon"
             )
         elif rate.value - 2 * rate.error > 0.5:

@@ -24,6 +24,7 @@ SIZE_STEP, NEWCOMER = 0.1, 0.12
 """Lenders shrink by this much of the largest; the last is a newcomer with this share of the largest."""
 SHARED = 0.05
 """Share of borrowers who hold an account at a second lender too."""
+SHOWN_KEYS = 3
 MIN_ROWS_PER_LENDER = 20
 NAMES = ("aspen", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel", "ivy", "juniper")
 
@@ -56,6 +57,8 @@ class Split:
     hold_out: pd.DataFrame
     people: int
     at_several: int
+    remarks: tuple[str, ...] = ()
+    """What to look at: lenders whose own loans all ended alike."""
 
 
 def default_loans() -> Loans:
@@ -177,6 +180,7 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
     second = rng.permutation(len(train))[: round(SHARED * len(train))]
     elsewhere = (number[second] + rng.integers(1, lenders, len(second))) % lenders
     books: dict[str, pd.DataFrame] = {}
+    remarks: list[str] = []
     for i, name in enumerate(NAMES[:lenders]):
         rows = np.r_[np.flatnonzero(number == i), second[elsewhere == i]]
         book = train[[IDENTITY, *columns]].take(rows).reset_index(drop=True)
@@ -188,6 +192,29 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
             remedy = "bring more loans, or choose fewer lenders"
             if loans.partition is not None:
                 remedy += f" or another partition than {loans.partition!r}"
-            raise DemoError(f"{_too_few(loans)} for {lenders} lenders: {name!r} would have none; {remedy}")
+            whose = _whose(name, loans.partition, train[number == i])
+            raise DemoError(f"{_too_few(loans)} for {lenders} lenders: {whose} would have none; {remedy}")
         books[name] = book
-    return Split(books, train[columns], hold_out[columns], len(train), len(second))
+        remarks += _all_alike(name, loans, train[number == i])
+    return Split(books, train[columns], hold_out[columns], len(train), len(second), tuple(remarks))
+
+
+def _whose(lender: str, partition: str | None, own: pd.DataFrame) -> str:
+    """A lender, with the values of the partition that it has."""
+    if partition is None:
+        return repr(lender)
+    keys = sorted(own[partition].astype(str).fillna("").unique())
+    more = ", …" if len(keys) > SHOWN_KEYS else ""
+    return f"{lender!r} ({partition} {', '.join(repr(key) for key in keys[:SHOWN_KEYS])}{more})"
+
+
+def _all_alike(lender: str, loans: Loans, own: pd.DataFrame) -> list[str]:
+    """Said of a lender whose own borrowers all turned out good, or all bad: alone it learns nothing."""
+    outcomes = own[loans.registry.target]
+    if outcomes.nunique() > 1:
+        return []
+    missing = "good" if outcomes.iloc[0] else "bad"
+    whose = _whose(lender, loans.partition, own)
+    return [
+        f"{whose} has no {missing} borrower among its own {len(own):,}; only second accounts of others bring it any"
+    ]

@@ -227,8 +227,9 @@ def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, 
         *_said(no_rows.count > many, no_rows.sentence),
     ]
     for one in features:
-        errors += _said(one.unreadable, f"{one.name}: {one.unreadable:,} values are not what it is declared to be")
-        errors += [_unknown_sentence(one, registry[one.name])] if one.unknown else []
+        column = source.description.columns.get(one.name, Column(column=one.name)).column
+        errors += _said(one.unreadable, _unreadable_sentence(one, registry[one.name]))
+        errors += [_unknown_sentence(one, registry[one.name], column)] if one.unknown else []
     errors += [_date_sentence(name, count) for name, count in dates.items() if count > many]
     warnings = [
         *_said(0 < no_rows.count <= many, no_rows.sentence),
@@ -322,11 +323,16 @@ def _outcome_sentence(count: int, target: str, columns: Mapping[str, Column]) ->
     )
 
 
-def _unknown_sentence(one: FeatureFound, feature: Feature) -> str:
+def _unreadable_sentence(one: FeatureFound, feature: Feature) -> str:
+    remedy = "" if feature.kind == "category" else "; they must be plain numbers: convert the column where it is made"
+    return f"{one.name}: {one.unreadable:,} values are not what it is declared to be{remedy}"
+
+
+def _unknown_sentence(one: FeatureFound, feature: Feature, column: str) -> str:
     return (
         f"{one.name}: {one.unknown:,} values are of categories that are not declared ({', '.join(feature.values)}); "
-        f'say in data.toml what they are: {one.name} = {{ column = …, values = {{ "as you write it" = '
-        f'"{feature.values[0]}" }} }}'
+        f"say in data.toml what they are, each exactly as it stands there, blanks and full-width letters included: "
+        f'{one.name} = {{ column = "{column}", values = {{ "as you write it" = "{feature.values[0]}" }} }}'
     )
 
 
@@ -336,7 +342,7 @@ def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int)
             yield f"{one.name}: {one.suspect}"
         if rows and one.missing == rows:
             yield f"{one.name}: there is no value at all"
-        elif rows and one.constant:
+        elif rows and one.constant and not (one.unreadable or one.unknown):
             yield f"{one.name}: every value is the same"
         elif one.indistinct:
             yield one.indistinct
