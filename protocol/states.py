@@ -72,11 +72,7 @@ def step(state: State, event: Event) -> State:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise IllegalTransition(f"{_as_it_is(state)} cannot be changed by {event.value!r}") from None
-
-
-def _as_it_is(state: State) -> str:
-    return "a consent that was never given or refused" if state is State.NONE else f"a consent that is {state}"
+        raise IllegalTransition(f"a consent that is {state} cannot be changed by {event.value!r}") from None
 
 
 def state_after(events: Iterable[Event]) -> State:

@@ -17,7 +17,7 @@ def loans(bad: np.ndarray) -> Loans:
     )
     features = [{"name": "late", "kind": "integer", "category": "repayment"}]
     registry = registry_from({"name": "t", "target": "bad", "features": features}, "tests")
-    return Loans(table, registry, "branch", "tests")
+    return Loans(table, registry, "branch", "tests", {})
 
 
 def test_a_branch_whose_borrowers_all_turned_out_good_is_named():

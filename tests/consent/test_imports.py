@@ -114,7 +114,7 @@ def test_one_bad_record_and_none_is_recorded(market, change, status):
     [
         ({"number": 99}, "this number is not on the lender's roll, or was forgotten"),
         ({"number": 0}, "the borrower has decided already; only they can decide anew"),
-        ({"action": "withdraw"}, "a consent that was never given or refused cannot be changed by 'withdraw'"),
+        ({"action": "withdraw"}, "a consent that is none cannot be changed by 'withdraw'"),
         ({"event_time": "2150-01-01T00:00:00Z"}, "event_time is in the future"),
     ],
 )
