@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 import csv
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
-from cli.shared import progress, refuse_in_one_sentence, say
+from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
 from clients.data.columns import NoRow, listed
 from clients.data.files import FileReader
 from clients.data.identities import Identities
-from clients.errors import NodeError, SourceError
-from clients.home import Node
+from clients.errors import SourceError
 from clients.renaming import register_renamings, rename_people
 from crypto.keys import sync_folder
 from naming.client import BATCH, Names
 from naming.keylist import NamingKeys
 
-app = typer.Typer(
-    no_args_is_help=True, help="Have a lender's people named, and renamed later.", rich_markup_mode="markdown"
+app = Noun(
+    "Have a lender's people named, and renamed later.",
+    "A lender's loan book holds no identity numbers; its people have names that nobody can guess.",
 )
 HEADER = ("pairwise", "ledger")
-F = TypeVar("F", bound=Callable[..., Any])
-Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
 People = Annotated[
     str, typer.Option("--people", help="CSV or Parquet file with the identity numbers; - reads one per line.")
 ]
 Column = Annotated[str | None, typer.Option(help="The column that holds them.")]
 Encoding = Annotated[str, typer.Option(help="Of a CSV file: utf-8, gb18030 …")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one per core by default.", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-
-
-@app.callback()
-def book() -> None:
-    """A lender's loan book holds no identity numbers; its people have names that nobody can guess."""
-
-
-def _plainly(command: F) -> F:
-    """A node's own refusals are sentences too."""
-
-    @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> Any:
-        try:
-            return refuse_in_one_sentence(command)(*arguments, **options)
-        except (NodeError, SourceError) as error:
-            typer.echo(f"tahini: {error}", err=True)
-            raise typer.Exit(1) from error
-
-    return run  # type: ignore[return-value]
 
 
 def _identities(people: str, column: str | None, encoding: str) -> list[str]:
@@ -102,9 +79,8 @@ def _done_before(partial: Path, version: int) -> list[Names]:
 
 
 @app.command(epilog="Example: `tahini book name --home lenders/aspen --people people.csv --column id --out names.csv`")
-@_plainly
 def name(
-    home: Home,
+    home: NodeHome,
     people: People,
     out: Annotated[Path, typer.Option(help="Where to write the names: CSV, row by row as in the input.")],
     column: Column = None,
@@ -117,7 +93,7 @@ def name(
         raise SourceError(f"{out} exists already; name another file with --out")
     identities = _identities(people, column, encoding)
     partial = out.with_name(f"{out.name}.partial")
-    with Node.open(home).naming(workers) as naming:
+    with opened_node(home).naming(workers) as naming:
         keys: NamingKeys = naming.keys()
         known = _done_before(partial, keys.current)
         if known and (len(known) > len(identities) or naming.names(identities[:1], version=keys.current) != known[:1]):
@@ -156,9 +132,8 @@ def _write(partial: Path, known: Sequence[Names], more: Iterator[list[Names]], b
     epilog="Example: `tahini book rename --home lenders/aspen --people people.csv --column id --from 1 --to 2 "
     "--out renamings.csv`"
 )
-@_plainly
 def rename(
-    home: Home,
+    home: NodeHome,
     people: People,
     old: Annotated[int, typer.Option("--from", help="The version that the book has now.", min=1)],
     new: Annotated[int, typer.Option("--to", help="The version that it shall have.", min=1)],
@@ -175,7 +150,7 @@ def rename(
     """
     if old == new:
         raise SourceError("the old and the new version are the same")
-    node, identities = Node.open(home), _identities(people, column, encoding)
+    node, identities = opened_node(home), _identities(people, column, encoding)
     with node.naming(workers) as naming, progress("people", len(identities)) as bar:
         renamings = naming.renamings(identities, old, new, bar)
     fresh = out.with_name(f".{out.name}")
