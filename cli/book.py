@@ -12,11 +12,7 @@ from typing import Annotated
 import typer
 
 from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
-from clients.data.columns import NoRow, listed
-from clients.data.files import FileReader
-from clients.data.identities import Identities
 from clients.errors import SourceError
-from clients.renaming import register_renamings, rename_people
 from crypto.keys import sync_folder
 from naming.client import BATCH, Names
 from naming.keylist import NamingKeys
@@ -40,6 +36,8 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
     Raises:
         SourceError: the file cannot be read, or a row names nobody; without quoting any.
     """
+    from clients.data.identities import Identities
+
     if people == "-":
         values: list[object] = [line.rstrip("\r\n") for line in sys.stdin]
         where = "the input"
@@ -56,6 +54,9 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
 
 
 def _column_of(path: Path, column: str, encoding: str) -> list[object]:
+    from clients.data.columns import NoRow, listed
+    from clients.data.files import FileReader  # with pandas and pyarrow
+
     reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
     if column not in (there := reader.columns()):
         raise SourceError(f"{path} has no column {column!r}; {listed(there)}")
@@ -148,6 +149,8 @@ def rename(
 
     Stop the node first; run it again if it was interrupted.
     """
+    from clients.renaming import register_renamings, rename_people
+
     if old == new:
         raise SourceError("the old and the new version are the same")
     node, identities = opened_node(home), _identities(people, column, encoding)

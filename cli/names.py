@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import AsJson, Certificate, Host, NamesHome, NewHome, Noun, Port, PrivateKey, say
+from cli.shared import AsJson, Certificate, Host, NamesHome, NewHome, Noun, Port, PrivateKey, Yes, say
 from crypto.keys import new_home
 from naming.keys import (
     CA_FILE,
@@ -130,7 +130,7 @@ def rotate(home: NamesHome, as_json: AsJson = False) -> None:
 def retire(
     home: NamesHome,
     version: Annotated[int, typer.Option(help="The version to end.", min=1)],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """End an older version for good: its seed is removed. Destroy its backups too, and restart the service."""

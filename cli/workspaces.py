@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.shared import AsJson, Noun, say
+from cli.shared import AsJson, Noun, Yes, say
 from demo.errors import DemoError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def clean(
         list[Path] | None, typer.Argument(help="Which to remove; every one of tahini demo, if none is named.")
     ] = None,
     under: Under = Path("workspace"),
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove workspaces with all that is in them: keys, ledgers, logs and models.
