@@ -1,20 +1,44 @@
-"""The ``tahini`` command: one file per noun. Nothing here is part of the code that a lender signs.
+"""Commands of ``tahini``: one file per noun. Nothing here is part of the code that a lender signs.
 
-- ``shared``            options, progress, JSON beside text, and errors as one sentence
-- ``registry``          run the consent registry; ``registry_init``, ``registry_load`` its larger commands
-- ``log``               serve, append to, check and export a log; ``log_reading`` read, prove and verify one
-- ``keys``, ``party``   keys of one's own; an institution's keys at the registry
-- ``issuer``            an OIDC issuer for development
-- ``names``             the naming service
-- ``node``              a lender's node; ``check_data`` looks at its data
-- ``book``, ``borrowers``  name a lender's people, enrol them
-- ``budget``, ``consents``, ``model``  what is left, who said yes, what was trained
-- ``witness``           a lender's witness of the log
-- ``coordinator``       the coordinator
-- ``campaign``          propose and run campaigns; ``campaign_lender`` review, approve, reject
-- ``campaign_folders``  campaigns in a coordinator's home; ``choices`` what they can be of
-- ``ca``                a consortium's certificate authority
-- ``doctor``            what must be in order
-- ``privacy``           attack the installed build
-- ``demo``, ``up``, ``down``, ``workspaces``, ``borrower``  a whole consortium on one machine
+- ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
+
+Everything on this machine
+
+- ``demo``         from notice to audited model, and a report
+- ``up``           a whole consortium, up and down
+- ``workspaces``   what those two leave behind: listed, removed
+- ``borrower``     a borrower of a workspace, played
+
+Everybody
+
+- ``doctor``       what must be in order
+- ``keys``         keys of one's own
+- ``party``        an institution's keys at the registry
+- ``ca``           a consortium's certificate authority
+
+Lender
+
+- ``node``         the node: made, joined, served, its data checked
+- ``book``         a lender's people named, and renamed
+- ``borrowers``    those people enrolled at the registry
+- ``consents``     who said yes
+- ``budget``       what campaigns cost, and what is left
+- ``model``        what was trained
+- ``witness``      a witness of the consent log
+
+Coordinator
+
+- ``coordinator``  the coordinator: made, joined, served
+- ``campaign``     campaigns proposed, run, watched; ``campaign_review`` reviewed, approved, rejected by a lender
+
+Registry operator, naming service
+
+- ``registry``     the consent registry: founded, served, loaded
+- ``issuer``       an OIDC issuer for development
+- ``names``        the naming service
+
+Auditor
+
+- ``log``          a log served, appended to, checked, exported; ``log_reading`` read, proved and verified from outside
+- ``privacy``      an attack on the installed build
 """

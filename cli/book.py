@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import csv
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import pandas as pd
-import pyarrow as pa
 import typer
 
-from cli.shared import progress, refuse_in_one_sentence, say
-from clients.data.columns import NoRow, OddQuotes, listed
-from clients.data.files import FileReader
-from clients.data.identities import Identities
-from clients.errors import NodeError, SourceError
-from clients.home import Node
-from clients.renaming import register_renamings, rename_people
+from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
+from clients.errors import SourceError
 from crypto.keys import sync_folder
 from naming.client import BATCH, Names
 from naming.keylist import NamingKeys
 
-app = typer.Typer(
-    no_args_is_help=True, help="Have a lender's people named, and renamed later.", rich_markup_mode="markdown"
+app = Noun(
+    "Have a lender's people named, and renamed later.",
+    "A lender's loan book holds no identity numbers; its people have names that nobody can guess.",
 )
 HEADER = ("pairwise", "ledger")
-F = TypeVar("F", bound=Callable[..., Any])
-Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
 People = Annotated[
     str, typer.Option("--people", help="CSV or Parquet file with the identity numbers; - reads one per line.")
 ]
 Column = Annotated[str | None, typer.Option(help="The column that holds them.")]
 Encoding = Annotated[str, typer.Option(help="Of a CSV file: utf-8, gb18030 …")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one per core by default.", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-
-
-@app.callback()
-def book() -> None:
-    """A lender's loan book holds no identity numbers; its people have names that nobody can guess."""
-
-
-def _plainly(command: F) -> F:
-    """A node's own refusals are sentences too."""
-
-    @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> Any:
-        try:
-            return refuse_in_one_sentence(command)(*arguments, **options)
-        except (NodeError, SourceError) as error:
-            typer.echo(f"tahini: {error}", err=True)
-            raise typer.Exit(1) from error
-
-    return run  # type: ignore[return-value]
 
 
 def _identities(people: str, column: str | None, encoding: str) -> list[str]:
@@ -65,6 +36,8 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
     Raises:
         SourceError: the file cannot be read, or a row names nobody; without quoting any.
     """
+    from clients.data.identities import Identities, identity_numbers_of  # with pandas and pyarrow
+
     if people == "-":
         values: list[object] = [line.rstrip("\r\n") for line in sys.stdin]
         where = "the input"
@@ -80,33 +53,6 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
     return found.numbers
 
 
-def identity_numbers_of(path: Path, column: str, encoding: str) -> list[object]:
-    """A column of a file, as it lies there. Raises SourceError: no such column, or a line that is no row."""
-    reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
-    if column not in (there := reader.columns()):
-        raise SourceError(f"{path} has no column {column!r}; {listed(there)}")
-    told: list[NoRow | OddQuotes] = []
-    values = [value for part in reader.batches([column], told.append) for value in _values(part[column], path)]
-    if torn := [one for one in told if isinstance(one, NoRow)]:
-        raise SourceError(f"line {torn[0].line:,} of {path} is no row: {torn[0].why}")
-    return values
-
-
-def _values(column: pd.Series, path: Path) -> list[object]:
-    """As they lie in the file. Text of Parquet, which may be none, as bytes; raises SourceError for lists and dates."""
-    if not isinstance(column.dtype, pd.ArrowDtype):
-        return list(column)
-    read = pa.chunked_array(pa.array(column.array))
-    if pa.types.is_dictionary(read.type):
-        read = read.cast(read.type.value_type)
-    if pa.types.is_nested(read.type) or pa.types.is_temporal(read.type):
-        raise SourceError(f"{path}: the column {column.name!r} is of {read.type}, and identity numbers are none")
-    if pa.types.is_floating(read.type):  # of their own width, by which digits are lost
-        return list(read.to_numpy())
-    is_text = pa.types.is_string(read.type) or pa.types.is_large_string(read.type)
-    return list((read.cast(pa.large_binary()) if is_text else read).to_pylist())
-
-
 def _done_before(partial: Path, version: int) -> list[Names]:
     """Whole batches that an interrupted run left behind."""
     if not partial.exists():
@@ -120,9 +66,8 @@ def _done_before(partial: Path, version: int) -> list[Names]:
 
 
 @app.command(epilog="Example: `tahini book name --home lenders/aspen --people people.csv --column id --out names.csv`")
-@_plainly
 def name(
-    home: Home,
+    home: NodeHome,
     people: People,
     out: Annotated[Path, typer.Option(help="Where to write the names: CSV, row by row as in the input.")],
     column: Column = None,
@@ -135,7 +80,7 @@ def name(
         raise SourceError(f"{out} exists already; name another file with --out")
     identities = _identities(people, column, encoding)
     partial = out.with_name(f"{out.name}.partial")
-    with Node.open(home).naming(workers) as naming:
+    with opened_node(home).naming(workers) as naming:
         keys: NamingKeys = naming.keys()
         known = _done_before(partial, keys.current)
         if known and (len(known) > len(identities) or naming.names(identities[:1], version=keys.current) != known[:1]):
@@ -174,9 +119,8 @@ def _write(partial: Path, known: Sequence[Names], more: Iterator[list[Names]], b
     epilog="Example: `tahini book rename --home lenders/aspen --people people.csv --column id --from 1 --to 2 "
     "--out renamings.csv`"
 )
-@_plainly
 def rename(
-    home: Home,
+    home: NodeHome,
     people: People,
     old: Annotated[int, typer.Option("--from", help="The version that the book has now.", min=1)],
     new: Annotated[int, typer.Option("--to", help="The version that it shall have.", min=1)],
@@ -191,9 +135,11 @@ def rename(
 
     Stop the node first; run it again if it was interrupted.
     """
+    from clients.renaming import register_renamings, rename_people
+
     if old == new:
         raise SourceError("the old and the new version are the same")
-    node, identities = Node.open(home), _identities(people, column, encoding)
+    node, identities = opened_node(home), _identities(people, column, encoding)
     with node.naming(workers) as naming, progress("people", len(identities)) as bar:
         renamings = naming.renamings(identities, old, new, bar)
     fresh = out.with_name(f".{out.name}")

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
+from cli.shared import AsJson, Noun, say
 from demo.errors import DemoError
-from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
     import httpx
 
     from demo.borrowing import Player
 
-F = TypeVar("F", bound=Callable[..., Any])
-app = typer.Typer(no_args_is_help=True, help="Play a borrower of a workspace.", rich_markup_mode="markdown")
-receipts = typer.Typer(no_args_is_help=True, help="What a borrower keeps.", rich_markup_mode="markdown")
+app = Noun("Play a borrower of a workspace.")
+receipts = Noun("What a borrower keeps.")
 app.add_typer(receipts, name="receipt")
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Language = Annotated[str, typer.Option("--language", help="In which language, as zh or en.")]
 
 
@@ -51,20 +47,6 @@ def borrower(
     context.obj = _Playing(name, workspace, lender)
 
 
-def _plainly(command: F) -> F:
-    @refuse_in_one_sentence
-    @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> Any:
-        from clients.errors import NodeError
-
-        try:
-            return command(*arguments, **options)
-        except (DemoError, NodeError) as error:
-            raise ConsentError(str(error)) from error
-
-    return run  # type: ignore[return-value]
-
-
 def _player(context: typer.Context) -> Player:
     from demo.borrowing import Player
 
@@ -85,7 +67,6 @@ def _playing(context: typer.Context) -> Iterator[tuple[Player, httpx.Client]]:
 
 
 @app.command(epilog="Example: `tahini borrower --as lin notices --language zh`")
-@_plainly
 def notices(context: typer.Context, language: Language = "en", as_json: AsJson = False) -> None:
     """Read what I am asked, word for word, and what I have not answered yet."""
     with _playing(context) as (player, http):
@@ -102,7 +83,6 @@ def notices(context: typer.Context, language: Language = "en", as_json: AsJson =
 
 
 @app.command(epilog="Example: `tahini borrower --as lin consents`")
-@_plainly
 def consents(context: typer.Context, as_json: AsJson = False) -> None:
     """See where I stand."""
     from demo.borrowing import answered
@@ -129,7 +109,6 @@ def _told(player: Player, http: httpx.Client, recorded: list[dict[str, Any]], as
 
 
 @app.command(epilog="Example: `tahini borrower --as lin give --sensitive`")
-@_plainly
 def give(
     context: typer.Context,
     sensitive: Annotated[bool, typer.Option("--sensitive", help="Income and similar data, too.")] = False,
@@ -144,7 +123,6 @@ def give(
 
 
 @app.command(epilog="Example: `tahini borrower --as lin withdraw`")
-@_plainly
 def withdraw(context: typer.Context, as_json: AsJson = False) -> None:
     """Take back everything that I gave; in force when this returns."""
     with _playing(context) as (player, http):
@@ -159,7 +137,6 @@ def withdraw(context: typer.Context, as_json: AsJson = False) -> None:
     epilog="Examples: `tahini borrower --as lin receipt verify` (all that were kept) · `tahini borrower receipt verify "
     "mine.jws --consortium consortium.jws --registry-key KEY`"
 )
-@_plainly
 def verify(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="One receipt; all that --as kept if left out.")] = None,

@@ -8,17 +8,12 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import progress, refuse_in_one_sentence, say
+from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
 from protocol.errors import ConsentError
 
-app = typer.Typer(no_args_is_help=True, help="Enrol a lender's borrowers.", rich_markup_mode="markdown")
+app = Noun("Enrol a lender's borrowers at the consent registry, by pseudonym alone.")
 NAMES, KEY = ("pairwise", "ledger"), "public_key"
 BATCH = 1000
-
-
-@app.callback()
-def borrowers() -> None:
-    """A lender's borrowers at the consent registry, by pseudonym alone."""
 
 
 def read_names(path: Path) -> tuple[list[dict[str, str]], int]:
@@ -69,22 +64,16 @@ def read_names(path: Path) -> tuple[list[dict[str, str]], int]:
 @app.command(
     epilog="Example: `tahini borrowers enrol names.csv --home lenders/aspen`, names.csv from `tahini book name`"
 )
-@refuse_in_one_sentence
 def enrol(
     file: Annotated[Path, typer.Argument(help="CSV with the columns pairwise and ledger; public_key if they sign.")],
-    home: Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    home: NodeHome,
+    as_json: AsJson = False,
 ) -> None:
     """Enrol the people in a file of names; who is enrolled already is left as they are, so it can be run again."""
-    from clients.errors import NodeError
-    from clients.home import Node
     from protocol.enrolment import Enrolment
 
     people, repeated = read_names(file)
-    try:
-        client = Node.open(home).registry()
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
+    client = opened_node(home).registry()
     try:
         known = set(client.whole_roll())
         new = [Enrolment(**person) for person in people if person["pseudonym"] not in known]

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.shared import refuse_in_one_sentence, say
-from clients.budget_ledger import LedgerLine
-from clients.errors import NodeError
-from clients.home import Node
+from cli.shared import AsJson, NodeHome, Noun, opened_node, say
 from privacy.accounting import epsilon_of, rho_of
 from privacy.charges import Budget, Charge
 from privacy.filter import affordable
 from privacy.mechanism import Audience, ReleaseKind
-from protocol.errors import ConsentError
 from protocol.hashes import whole_hash
 
-app = typer.Typer(no_args_is_help=True, help="Borrowers' privacy budgets at this lender.", rich_markup_mode="markdown")
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
+if TYPE_CHECKING:
+    from clients.budget_ledger import LedgerLine
 
-
-@app.callback()
-def budget() -> None:
-    """Every release attempt is charged to everybody in it before it is computed; this shows the charges."""
-
-
-def _node(home: Path) -> Node:
-    try:
-        return Node.open(home)
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
+app = Noun(
+    "Borrowers' privacy budgets at this lender.",
+    "Every release attempt is charged to everybody in it before it is computed; this shows the charges.",
+)
 
 
 def _shown(value: float) -> str:
@@ -74,10 +61,9 @@ def _left(history: tuple[Charge, ...], cap: Budget) -> float:
 
 
 @app.command(epilog="Examples: `tahini budget show --home lenders/aspen` · the same with `--json`")
-@refuse_in_one_sentence
-def show(home: Home, as_json: AsJson = False) -> None:
+def show(home: NodeHome, as_json: AsJson = False) -> None:
     """What each campaign cost, and how much is left to the people in this lender's ledger."""
-    node = _node(home)
+    node = opened_node(home)
     lines, cap = node.store.ledger(), node.cap
     histories = node.store.spent(node.store.everybody())
     left = {history: _left(history, cap) for history in set(histories.values())}
@@ -116,14 +102,13 @@ def show(home: Home, as_json: AsJson = False) -> None:
     epilog="Examples: `tahini budget explain 1cea9d71f186 --home lenders/aspen` · "
     "`tahini budget explain 1cea9d71f186 --home lenders/aspen --json`"
 )
-@refuse_in_one_sentence
 def explain(
     campaign: Annotated[str, typer.Argument(help="The campaign's hash, or how it begins.")],
-    home: Home,
+    home: NodeHome,
     as_json: AsJson = False,
 ) -> None:
     """Every attempt of one campaign: what it was for, its noise, its cost, and what it adds up to."""
-    node = _node(home)
+    node = opened_node(home)
     lines = node.store.ledger()
     sha256 = whole_hash(campaign, {line.campaign: "" for line in lines}, "in this ledger")
     so_far: dict[Audience, list[Charge]] = {side: [] for side in Audience}

@@ -8,34 +8,25 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
-from fleet.errors import FleetError
+from cli.shared import AsJson, Noun, say
 from fleet.tls import create_authority, issue
 from ops.certificates import expires_at
-from protocol.errors import ConsentError
 
-app = typer.Typer(no_args_is_help=True, help="Certificates of a consortium.", rich_markup_mode="markdown")
+app = Noun(
+    "Certificates of a consortium, from an authority that its parties pin.",
+    "Whoever has certificates of their own needs none.",
+)
 Folder = Annotated[Path, typer.Option("--ca", help="The authority's folder.", file_okay=False)]
 
 
-@app.callback()
-def ca() -> None:
-    """A certificate authority that a consortium's parties pin. Whoever has certificates of their own needs none."""
-
-
 @app.command(epilog="Example: `tahini ca init --ca ca --name sesame`")
-@refuse_in_one_sentence
 def init(folder: Folder, name: Annotated[str, typer.Option(help="The consortium's name.")]) -> None:
     """Make the authority. Its key stays with whoever runs it; everybody pins its certificate."""
-    try:
-        made = create_authority(folder, name)
-    except FleetError as error:
-        raise ConsentError(str(error)) from error
+    made = create_authority(folder, name)
     typer.echo(f"made {made}, for everybody to pin; keep {folder / 'ca.key'} off the network")
 
 
 @app.command("issue", epilog="Example: `tahini ca issue registry --ca ca --to tls --host registry.example`")
-@refuse_in_one_sentence
 def issue_(
     name: Annotated[str, typer.Argument(help="What the files are called: NAME.crt and NAME.key.")],
     folder: Folder,
@@ -43,18 +34,14 @@ def issue_(
     to: Annotated[Path, typer.Option(help="Folder for the two files.", file_okay=False)] = Path(),
 ) -> None:
     """Make a key and a certificate of 90 days for one server; running it again renews, and servers take it as it is."""
-    try:
-        issue(folder, to, name, host)
-    except FleetError as error:
-        raise ConsentError(str(error)) from error
+    issue(folder, to, name, host)
     typer.echo(f"{to / f'{name}.crt'} is valid until {expires_at(to / f'{name}.crt'):%Y-%m-%d}")
 
 
 @app.command(epilog="Example: `tahini ca show tls/registry.crt --json`; exit code 3 for one that has expired")
-@refuse_in_one_sentence
 def show(
     certificate: Annotated[Path, typer.Argument(help="A PEM certificate.", exists=True, dir_okay=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Until when a certificate is valid."""
     ends = expires_at(certificate)

@@ -1,39 +1,38 @@
-"""``tahini campaign``, as the coordinator: propose, launch, watch, stop, resume, show, list."""
+"""``tahini campaign``: as the coordinator propose, launch, watch, stop, resume, show, list; ``campaign_review`` as a
+lender."""
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.campaign_folders import (
-    CAMPAIGN_FILE,
-    AsJson,
-    Home,
-    campaign_folder,
-    campaign_in,
-    campaigns_of,
-    finite,
-    lenders_answers,
-    plainly,
-    standing_of,
-)
-from cli.choices import MechanismChoice, ModelChoice
-from cli.shared import progress, say
+from cli import campaign_review
+from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, say
+from credit.planning import Kind
 from crypto.keys import replace_file
-from fleet.code import installed_code
+from privacy.mechanism import MechanismKind
+from protocol.errors import RegistryUnavailable
 from protocol.schema import now
 from server.desired import BUNDLE_FILE, Stage, events, read_state, want, write_state
 from server.errors import CampaignStopped, CoordinatorError
+from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
 from server.home import Coordinator
 from server.proposing import MOST_SEED, MOST_STEPS, Asked, warning
-from server.standing import Standing
+from server.standing import Answers, Standing
 
-app = typer.Typer(no_args_is_help=True, help="Propose, approve and run campaigns.", rich_markup_mode="markdown")
-CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
+app = Noun("Propose, approve and run campaigns.")
 WATCH_S, ASK_S = 0.3, 5.0
+
+
+def _finite(value: float | None) -> float | None:
+    """An option that is a number: neither infinite nor none."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 @app.command(
@@ -41,9 +40,8 @@ WATCH_S, ASK_S = 0.3, 5.0
     "features.toml --lenders aspen,birch,cedar --epsilon 1` · "
     "`tahini campaign propose --home coordinator --like 4f1c22 --without cedar`"
 )
-@plainly
 def propose(
-    home: Home,
+    home: CoordinatorHome,
     name: Annotated[str | None, typer.Option("--id", help="The campaign's id: letters, digits, hyphens.")] = None,
     title: Annotated[str | None, typer.Option(help="What it is for, in words.")] = None,
     features: Annotated[Path | None, typer.Option(help="Feature registry (TOML).", exists=True)] = None,
@@ -52,13 +50,13 @@ def propose(
     ] = None,
     lenders: Annotated[str | None, typer.Option(help="Ids, with commas; every lender if left out.")] = None,
     without: Annotated[str | None, typer.Option(help="Ids, with commas, of those who are left out.")] = None,
-    model: Annotated[ModelChoice | None, typer.Option(help="What to train; a scorecard by default.")] = None,
-    mechanism: Annotated[MechanismChoice | None, typer.Option(help="Whose noise; distributed by default.")] = None,
+    model: Annotated[Kind | None, typer.Option(help="What to train; a scorecard by default.")] = None,
+    mechanism: Annotated[MechanismKind | None, typer.Option(help="Whose noise; distributed by default.")] = None,
     epsilon: Annotated[
         float | None,
-        typer.Option(help="Privacy loss per borrower over the whole campaign; 1 by default.", callback=finite),
+        typer.Option(help="Privacy loss per borrower over the whole campaign; 1 by default.", callback=_finite),
     ] = None,
-    delta: Annotated[float | None, typer.Option(help="Its delta; 0.00001 by default.", callback=finite)] = None,
+    delta: Annotated[float | None, typer.Option(help="Its delta; 0.00001 by default.", callback=_finite)] = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Releases of the descent; by default what the model needs.", min=1, max=MOST_STEPS),
@@ -71,11 +69,11 @@ def propose(
     ] = None,
     hold_out: Annotated[
         float | None,
-        typer.Option(help="Share of people kept for the evaluation; 0.1 by default.", min=0, max=0.5, callback=finite),
+        typer.Option(help="Share of people kept for the evaluation; 0.1 by default.", min=0, max=0.5, callback=_finite),
     ] = None,
     hours: Annotated[
         float | None,
-        typer.Option(help="How long approvals are good for; 72 by default.", min=0.1, max=24 * 90, callback=finite),
+        typer.Option(help="How long approvals are good for; 72 by default.", min=0.1, max=24 * 90, callback=_finite),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MOST_SEED)
@@ -85,11 +83,12 @@ def propose(
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to approve."""
     from credit.features import load_registry  # with pandas, which only this needs
     from fleet.bundle import build_bundle, bundle_sha256
+    from fleet.code import installed_code
 
     coordinator = Coordinator.open(home)
     given = {
-        "name": name, "title": title, "lenders": lenders, "without": without, "model": model and model.value,
-        "mechanism": mechanism and mechanism.value, "epsilon": epsilon, "delta": delta, "steps": steps,
+        "name": name, "title": title, "lenders": lenders, "without": without, "model": model,
+        "mechanism": mechanism, "epsilon": epsilon, "delta": delta, "steps": steps,
         "collusion_bound": collusion_bound, "spare_attempts": spare_attempts, "hold_out": hold_out, "hours": hours,
         "seed": seed,
     }  # fmt: skip
@@ -124,8 +123,7 @@ def propose(
 
 
 @app.command(epilog="Example: `tahini campaign launch 4f1c22 --home coordinator`")
-@plainly
-def launch(campaign: CampaignHash, home: Home) -> None:
+def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Have the running coordinator run an approved campaign."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
@@ -134,7 +132,7 @@ def launch(campaign: CampaignHash, home: Home) -> None:
         client.campaign(folder.name)  # whoever cannot ask cannot launch
     finally:
         client.close()
-    stands = _not_over(standing_of(coordinator, folder, lenders_answers(coordinator, folder.name)))
+    stands = _not_over(standing_of(coordinator, folder, _answers(coordinator, folder.name)))
     if stands.answers is None or not stands.answers.active:
         raise CampaignStopped(
             f"campaign {stands.campaign.id!r} lacks approvals; no quorum, no run; it waits for {stands.waits_for}"
@@ -148,8 +146,7 @@ def launch(campaign: CampaignHash, home: Home) -> None:
 
 
 @app.command(epilog="Example: `tahini campaign stop 4f1c22 --home coordinator`")
-@plainly
-def stop(campaign: CampaignHash, home: Home) -> None:
+def stop(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Stop a campaign before its next release; what was released is kept."""
     folder = campaign_folder(Coordinator.open(home), campaign)
     want(folder, False)
@@ -157,14 +154,13 @@ def stop(campaign: CampaignHash, home: Home) -> None:
 
 
 @app.command(epilog="Example: `tahini campaign resume 4f1c22 --home coordinator`")
-@plainly
-def resume(campaign: CampaignHash, home: Home) -> None:
+def resume(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Go on with a campaign that stopped, from the releases that it kept. Attempts that were made stay charged."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
     if read_state(folder).stage is Stage.RELEASED:
         raise CoordinatorError("the campaign has released its model already")
-    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
+    stands = standing_of(coordinator, folder, _answers(coordinator, folder.name))
     if stands.ended:
         _not_over(stands)
     if stands.over:
@@ -176,10 +172,9 @@ def resume(campaign: CampaignHash, home: Home) -> None:
 
 
 @app.command(epilog="Example: `tahini campaign watch 4f1c22 --home coordinator`; exit code 3 when it has stopped")
-@plainly
 def watch(
     campaign: CampaignHash,
-    home: Home,
+    home: CoordinatorHome,
     timeout: Annotated[float, typer.Option(help="Give up watching after so many seconds.", min=0)] = 24 * 3600.0,
 ) -> None:
     """Follow a campaign until it has released its model or stopped; say what it waits for."""
@@ -197,7 +192,7 @@ def watch(
                     done(made, int(event["releases"]))
                 typer.echo(_told(event), err=True)
             if time.monotonic() >= ask_at:
-                answers = lenders_answers(coordinator, folder.name, quiet=ask_at > 0) or answers
+                answers = _answers(coordinator, folder.name, quiet=ask_at > 0) or answers
                 ask_at = time.monotonic() + ASK_S
             stands = standing_of(coordinator, folder, answers)
             if state.stage in (Stage.RELEASED, Stage.STOPPED) or (stands.over and state.stage is Stage.PROPOSED):
@@ -217,12 +212,11 @@ def watch(
 
 
 @app.command(epilog="Example: `tahini campaign show 4f1c22 --home coordinator --json`")
-@plainly
-def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False) -> None:
     """How a campaign stands: lenders' answers, stage, releases, who was lost, what it cost, what it waits for."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
+    stands = standing_of(coordinator, folder, _answers(coordinator, folder.name))
     found = _figures(stands, folder)
     if as_json:
         say(found, as_json)
@@ -246,15 +240,14 @@ def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command("list", epilog="Example: `tahini campaign list --home coordinator --json`")
-@plainly
-def list_(home: Home, as_json: AsJson = False) -> None:
+def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
     """Every campaign in this home, the newest last: how it stands, what it cost, what it waits for."""
     coordinator = Coordinator.open(home)
     found, reached = [], True
     folders = [coordinator.home / "campaigns" / sha256 for sha256 in campaigns_of(coordinator)]
     for folder in sorted(folders, key=lambda folder: (campaign_in(folder).created_at, folder.name)):
         ended = read_state(folder).stage is Stage.RELEASED
-        answers = None if ended or not reached else lenders_answers(coordinator, folder.name)
+        answers = None if ended or not reached else _answers(coordinator, folder.name)
         reached = reached and (ended or answers is not None)
         stands = standing_of(coordinator, folder, answers)
         found.append(_figures(stands, folder))
@@ -270,6 +263,21 @@ def list_(home: Home, as_json: AsJson = False) -> None:
         say(found, as_json)
     elif not found:
         typer.echo(f"no campaign was proposed from {home} yet; begin with: tahini campaign propose --help")
+
+
+def _answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answers | None:
+    """What lenders said, if the registry is there; what stands in the coordinator's folder is known all the same."""
+    client = coordinator.registry()
+    try:
+        known = client.proposed(sha256)
+    except RegistryUnavailable as error:
+        if not quiet:
+            typer.echo(f"tahini: who approved is not known: {error}", err=True)
+        return None
+    finally:
+        client.close()
+    reasons = {no.lender: no.reason for no in known.rejections}
+    return Answers(known.active, known.approved_by, tuple((name, reasons.get(name, "")) for name in known.rejected_by))
 
 
 def _figures(stands: Standing, folder: Path) -> dict[str, Any]:
@@ -309,3 +317,6 @@ def _told(event: dict[str, Any]) -> str:
             return "the model's card is signed and logged"
         case _:
             return str(event.get("reason", event["event"]))
+
+
+app.registered_commands += campaign_review.app.registered_commands

@@ -8,25 +8,18 @@ from typing import Annotated
 
 import typer
 
-from cli.campaign_folders import Home, plainly
-from cli.shared import MetricsHost, MetricsPort
+from cli.shared import CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun
 from crypto.keys import new_home
 from ops.named_files import text_of
 from protocol.parties import Membership, Party, Role
 from server.home import Coordinator, CoordinatorSettings, create_home, join
 
-app = typer.Typer(no_args_is_help=True, help="Run the coordinator.", rich_markup_mode="markdown")
-
-
-@app.callback()
-def coordinator() -> None:
-    """The coordinator launches what every lender has signed, and adds up what nobody can read alone."""
+app = Noun("Run the coordinator.", "It launches what every lender has signed, and adds up what nobody can read alone.")
 
 
 @app.command(epilog="Example: `tahini coordinator init --home coordinator --name 'Sesame coordination office'`")
-@plainly
 def init(
-    home: Annotated[Path, typer.Option(help="Where to make the coordinator's home; must not exist yet.")],
+    home: NewHome,
     name: Annotated[str, typer.Option(help="The coordinator's name.")],
     party: Annotated[str, typer.Option("--id", help="Its id in the consortium.")] = "coordinator",
 ) -> None:
@@ -43,9 +36,8 @@ def init(
     epilog="Example: `tahini coordinator join --home coordinator --consortium consortium.jws --registry "
     "https://registry.example --registry-key KEY --ca ca.crt --certificate coordinator.crt --key coordinator.key`",
 )
-@plainly
 def join_(
-    home: Home,
+    home: CoordinatorHome,
     consortium: Annotated[Path, typer.Option(help="The consortium document that the registry signed.", exists=True)],
     registry: Annotated[str, typer.Option(help="The registry's URL.")],
     registry_key: Annotated[str, typer.Option(help="The registry's public key, from a source you trust.")],
@@ -71,9 +63,8 @@ def join_(
 
 
 @app.command(epilog="Example: `tahini coordinator serve --home coordinator`")
-@plainly
 def serve(
-    home: Home,
+    home: CoordinatorHome,
     port: Annotated[int | None, typer.Option(help="Port of the fleet interface.", min=1, max=65535)] = None,
     host: Annotated[str | None, typer.Option(help="Address of the fleet interface.")] = None,
     answer_s: Annotated[

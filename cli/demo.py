@@ -1,25 +1,24 @@
-"""``tahini demo``: parse, run, show, and turn every expected failure into one sentence."""
+"""``tahini demo``: parse, run, show; and what is left behind by a run that failed."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from cli.choices import MechanismChoice, ModelChoice
-from clients.errors import NodeError
-from credit.errors import FeatureError, ModelError
-from crypto.errors import CryptoError
+from cli.shared import Noun
+from credit.planning import Kind
+from crypto.errors import TahiniError
 from demo.errors import DemoError
 from privacy.charges import Budget
-from privacy.errors import PrivacyError
-from protocol.errors import ConsentError
-from server.errors import CampaignStopped, CoordinatorError
+from privacy.mechanism import MechanismKind
 
 if TYPE_CHECKING:
     from demo.loans import Loans
@@ -31,13 +30,7 @@ DEFAULT_SEED = 8
 SEED_HELP = "Fixes the split and the model's start; never noise or keys."
 MAX_SEED = 2**53 - 1
 """Larger whole numbers do not survive canonical JSON."""
-EXPECTED = (
-    DemoError, NodeError, ConsentError, CryptoError, FeatureError, ModelError, PrivacyError, CampaignStopped,
-    CoordinatorError, OSError,
-)  # fmt: skip
-
-
-app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = Noun("The whole path on this machine.")
 
 
 @app.command(
@@ -55,10 +48,10 @@ def demo(
     ] = None,
     lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
     epsilon: Annotated[float, typer.Option(help="Privacy loss per borrower over the whole campaign.")] = 1.0,
-    model: Annotated[ModelChoice, typer.Option(help="What to train.")] = ModelChoice.SCORECARD,
+    model: Annotated[Kind, typer.Option(help="What to train.")] = "scorecard",
     mechanism: Annotated[
-        MechanismChoice, typer.Option(help="Shares of noise in one secure sum, or each lender its own noise.")
-    ] = MechanismChoice.DISTRIBUTED,
+        MechanismKind, typer.Option(help="Shares of noise in one secure sum, or each lender its own noise.")
+    ] = "distributed",
     seed: Annotated[
         int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED)
     ] = DEFAULT_SEED,
@@ -68,11 +61,7 @@ def demo(
     """Build a consortium on this machine and train a credit model, from notice to audited model."""
     console = Console()
     root = workspace or Path("workspace") / datetime.now().astimezone().strftime("demo-%Y%m%d-%H%M%S")
-    try:
-        loans = _checked(data, target, partition, features, lenders, epsilon, seed, root, json_out)
-    except EXPECTED as error:
-        _fail(error, None)
-
+    loans = _checked(data, target, partition, features, lenders, epsilon, seed, root, json_out)
     for column, why in loans.left_out.items():
         console.print(f"left out: {column} ({why})", highlight=False, markup=False)
     for remark in loans.remarks:
@@ -86,18 +75,13 @@ def demo(
     from demo.scenario import run
     from demo.workspaces import made
 
-    settings = Settings(loans, root, lenders, epsilon, seed, model.value, DELTA, mechanism.value)
-    try:
-        with made(root, "demo") as kept:
-            with LiveView(console) as view:
-                outcome = run(settings, view)
-            notice = make_notice(list(outcome.split.lenders), epsilon)
-            html, figures = write_report(outcome, notice.texts, json_out)
-            kept.model_copy(update={"whole": True}).keep(root)
-    except EXPECTED as error:
-        _fail(error, root)
-    except KeyboardInterrupt:
-        _fail(DemoError("interrupted"), root)
+    settings = Settings(loans, root, lenders, epsilon, seed, model, DELTA, mechanism)
+    with _what_failure_leaves(root), made(root, "demo") as kept:
+        with LiveView(console) as view:
+            outcome = run(settings, view)
+        notice = make_notice(list(outcome.split.lenders), epsilon)
+        html, figures = write_report(outcome, notice.texts, json_out)
+        kept.model_copy(update={"whole": True}).keep(root)
     console.print()
     console.print(result_table(outcome))
     console.print("Exact figures on people set aside: not private, for the demo only.", style="grey62")
@@ -155,16 +139,24 @@ def _checked(
     return replace(loans, remarks=(*loans.remarks, *parts.remarks))
 
 
-def _fail(error: Exception, root: Path | None) -> NoReturn:
-    """One sentence, exit code 1. What was logged and charged stays; an unfinished report does not exist."""
-    sentence = " ".join(str(error).split())
-    typer.echo(f"tahini: {sentence}", err=True)
-    if root is not None and root.exists():
-        if (root / "registry").exists() and any((root / "lenders").glob("*/ledger.db")):
-            released = any(root.glob("coordinator/campaigns/*/model-card.jws"))
-            state = "a model was released, but its report is not complete" if released else "no model was released"
-            kept = f"ledgers, log and the programs' own logs are in {root}; {state}"
-            typer.echo(f"tahini: {kept}", err=True)
-        else:
-            shutil.rmtree(root)
-    raise typer.Exit(1) from error
+@contextmanager
+def _what_failure_leaves(root: Path) -> Iterator[None]:
+    """Nothing, where nobody was asked yet. What was logged and charged stays; an unfinished report does not exist."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        stopped = DemoError("interrupted")
+        _tidy(stopped, root)
+        raise stopped from error
+    except (TahiniError, OSError) as error:
+        _tidy(error, root)
+        raise
+
+
+def _tidy(error: Exception, root: Path) -> None:
+    if (root / "registry").exists() and any((root / "lenders").glob("*/ledger.db")):
+        released = any(root.glob("coordinator/campaigns/*/model-card.jws"))
+        state = "a model was released, but its report is not complete" if released else "no model was released"
+        error.add_note(f"ledgers, log and the programs' own logs are in {root}; {state}")
+    elif root.exists():
+        shutil.rmtree(root)

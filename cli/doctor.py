@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.shared import refuse_in_one_sentence
-from ops.doctor import Finding, Level
+from cli.shared import AsJson, Noun, say
 from protocol.errors import ConsentError
 
-app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
-MARKS = {Level.WELL: "[green]✓[/]", Level.CARE: "[yellow]![/]", Level.ILL: "[red]✗[/]"}
-Doctor = Callable[[Path], Iterator[Finding]]
+if TYPE_CHECKING:
+    from ops.doctor import Finding
+
+    Doctor = Callable[[Path], Iterator[Finding]]
+
+app = Noun("Look at everything that must be in order.")
 
 
 HOMES = {
@@ -61,15 +62,14 @@ def _findings(folder: Path, kinds: list[str]) -> list[Finding]:
     epilog="Examples: `tahini doctor` (this machine alone) · `tahini doctor --home aspen` · `tahini doctor --home "
     "workspace/up --json`; exit code 1 if anything is ill"
 )
-@refuse_in_one_sentence
 def doctor(
     home: Annotated[
         list[Path] | None, typer.Option(help="A home, or a folder with several; again for more.", exists=True)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check versions, keys, certificates, clock, ports, database, data and connections. Changes nothing."""
-    from ops.doctor import machine
+    from ops.doctor import Level, machine
 
     looked = [("this machine", list(machine()))]
     for under in home or []:
@@ -84,7 +84,7 @@ def doctor(
     findings = [finding for _, group in looked for finding in group]
     if as_json:
         told = [{"where": where, **asdict(finding)} for where, group in looked for finding in group]
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        say(told, True)
     else:
         _show(looked)
     if any(finding.level is Level.ILL for finding in findings):
@@ -92,10 +92,13 @@ def doctor(
 
 
 def _show(looked: list[tuple[str, list[Finding]]]) -> None:
+    from ops.doctor import Level
+
+    marks = {Level.WELL: "[green]✓[/]", Level.CARE: "[yellow]![/]", Level.ILL: "[red]✗[/]"}
     console = Console()
     for where, group in looked:
         table = Table(title=where, title_justify="left", title_style="bold", box=None, show_header=False)
         for finding in group:
             said = finding.said if not finding.do else f"{finding.said}\n→ {finding.do}"
-            table.add_row(MARKS[finding.level], finding.what, said)
+            table.add_row(marks[finding.level], finding.what, said)
         console.print(table)

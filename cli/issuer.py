@@ -6,21 +6,15 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
+from cli.shared import AsJson, Noun, say
 
-app = typer.Typer(no_args_is_help=True, help="Run an OIDC issuer for development.", rich_markup_mode="markdown")
-
-
-@app.callback()
-def issuer() -> None:
-    """An OIDC issuer that logs anybody in as anybody: for development, on this machine, never in production."""
+app = Noun("An OIDC issuer that logs anybody in as anybody: for development, on this machine, never in production.")
 
 
 @app.command(epilog="Example: `TAHINI_ENVIRONMENT=development tahini issuer serve --port 8790`")
-@refuse_in_one_sentence
 def serve(
     port: Annotated[int, typer.Option(help="Port to listen on, at 127.0.0.1.", min=1, max=65535)] = 8790,
-    as_json: Annotated[bool, typer.Option("--json", help="Say where the issuer is as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the issuer until interrupted. Starts only with TAHINI_ENVIRONMENT=development."""
     from consent.identity.devissuer import create_issuer

@@ -7,13 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import func, select
 
-from cli.shared import progress, refuse_in_one_sentence, say
-from consent.home import opened
-from consent.keys.backup import forgetting, known_backups, restore_backup, write_backup
-from consent.keys.keystore import FileKeyStore
-from consent.storage.tables import DataKeyRow, KeyGroupRow
+from cli.shared import AsJson, Noun, RegistryHome, opened_registry, progress, say
 from crypto.cosignatures import KEY_FILE_MAGIC, CosigningKey, Kind
 from crypto.keys import (
     RecipientKey,
@@ -28,11 +23,9 @@ from crypto.keys import (
 from crypto.notes import Verifier
 from protocol.errors import Conflict, ConsentError
 
-app = typer.Typer(
-    no_args_is_help=True, help="Make, show, rotate, back up and restore keys.", rich_markup_mode="markdown"
+app = Noun(
+    "Make, show, rotate, back up and restore keys.", "Private halves stay in files of mode 0600 and are never printed."
 )
-Home = Annotated[Path, typer.Option(help="The registry's home folder.", exists=True, file_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class KeyKind(StrEnum):
@@ -44,13 +37,7 @@ class KeyKind(StrEnum):
     WITNESS_ML_DSA = "witness-ml-dsa-44"
 
 
-@app.callback()
-def keys() -> None:
-    """Keys. Private halves stay in files of mode 0600 and are never printed."""
-
-
 @app.command(epilog="Example: `tahini keys new witness aspen.witness.key --name aspen.example/witness`")
-@refuse_in_one_sentence
 def new(
     kind: Annotated[KeyKind, typer.Argument(help="What the key is for.")],
     path: Annotated[Path, typer.Argument(help="A new file.")],
@@ -73,7 +60,6 @@ def new(
 
 
 @app.command(epilog="Example: `tahini keys show mylog/registry/log.key --origin audit.example.com/loans`")
-@refuse_in_one_sentence
 def show(
     path: Annotated[Path, typer.Argument(help="A key file.", exists=True, dir_okay=False)],
     origin: Annotated[str | None, typer.Option(help="Print a log's key as the verifier key of this origin.")] = None,
@@ -102,10 +88,15 @@ def _show(path: Path, origin: str | None, as_json: bool) -> None:
 
 
 @app.command(epilog="Example: `tahini keys status --home mylog/registry`")
-@refuse_in_one_sentence
-def status(home: Home, as_json: AsJson = False) -> None:
+def status(home: RegistryHome, as_json: AsJson = False) -> None:
     """The key store, its versions, and how many borrowers' keys it protects."""
-    with opened(home) as registry:
+    from sqlalchemy import func, select
+
+    from consent.keys.backup import known_backups
+    from consent.keys.keystore import FileKeyStore
+    from consent.storage.tables import DataKeyRow, KeyGroupRow
+
+    with opened_registry(home) as registry:
         with registry.database.read() as session:
             people = session.scalar(select(func.count()).select_from(DataKeyRow)) or 0
             groups = session.scalar(select(func.count()).select_from(KeyGroupRow)) or 0
@@ -123,34 +114,37 @@ def status(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `tahini keys rotate --home mylog/registry`")
-@refuse_in_one_sentence
-def rotate(home: Home, as_json: AsJson = False) -> None:
+def rotate(home: RegistryHome, as_json: AsJson = False) -> None:
     """Make a new version of the root key and destroy the older ones; old copies of the database become unreadable."""
-    with opened(home) as registry, forgetting(registry), registry.database.write() as session:
+    from consent.keys.backup import forgetting
+
+    with opened_registry(home) as registry, forgetting(registry), registry.database.write() as session:
         registry.log.lease.hold(session)
         version = registry.keys.rotate(session)
     say({"root_version": version} if as_json else f"the root key is version {version}; older ones are gone", as_json)
 
 
 @app.command(epilog="Example: `tahini keys backup --home mylog/registry /backups/keys.json`")
-@refuse_in_one_sentence
 def backup(
-    home: Home, path: Annotated[Path, typer.Argument(help="Where to write it.")], as_json: AsJson = False
+    home: RegistryHome, path: Annotated[Path, typer.Argument(help="Where to write it.")], as_json: AsJson = False
 ) -> None:
     """Back up the wrapped keys, and keep that backup current after every forgetting. It opens nothing by itself."""
-    with opened(home) as registry, progress("backing up", None):
+    from consent.keys.backup import write_backup
+
+    with opened_registry(home) as registry, progress("backing up", None):
         count = len(write_backup(registry, path).keys)
     say({"keys": count, "path": str(path)} if as_json else f"{count:,} wrapped keys in {path}", as_json)
 
 
 @app.command(epilog="Example: `tahini keys restore --home mylog/registry /backups/keys.json`")
-@refuse_in_one_sentence
 def restore(
-    home: Home,
+    home: RegistryHome,
     path: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
     as_json: AsJson = False,
 ) -> None:
     """Put wrapped keys back after the database was restored. Nobody who was forgotten comes back."""
-    with opened(home) as registry, progress("restoring", None):
+    from consent.keys.backup import restore_backup
+
+    with opened_registry(home) as registry, progress("restoring", None):
         count = restore_backup(registry, path)
     say({"keys": count} if as_json else f"{count:,} keys are back", as_json)

@@ -6,49 +6,43 @@ import json
 import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from auditlog.fsck import check_log
 from auditlog.reading import Anchors
-from cli.log_reading import DEFAULT_URL, AsJson, Ca, ConsortiumFile, RegistryKey, Url
+from cli import log_reading
+from cli.log_reading import DEFAULT_URL, Ca, ConsortiumFile, RegistryKey, Url
 from cli.shared import (
+    AsJson,
     Host,
     MetricsHost,
     MetricsPort,
+    Noun,
     Port,
+    RegistryHome,
     Workers,
+    opened_registry,
     progress,
-    refuse_in_one_sentence,
     say,
 )
-from consent.commands.append_entries import MAX_BATCH, NewEntry, append_entries
-from consent.export import html_page, parse_day, processing_record
-from consent.home import opened
-from consent.provisioning import POLICY_FILE, REGISTRY_HOME, found_log
 from crypto.sentences import one_sentence
 from ops.named_files import ask, text_of
 from protocol.errors import Conflict, ConsentError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Serve, append to, look at, prove, verify and export an audit log.",
-    rich_markup_mode="markdown",
+if TYPE_CHECKING:
+    from consent.commands.append_entries import NewEntry
+
+app = Noun(
+    "Serve, append to, look at, prove, verify and export an audit log.",
+    "It is encrypted, witnessed, and checkable by any transparency-log client.",
 )
-Home = Annotated[Path, typer.Option(help="The registry's home folder.", exists=True, file_okay=False)]
-
-
-@app.callback()
-def log() -> None:
-    """The audit log: encrypted, witnessed, and checkable by any transparency-log client."""
 
 
 @app.command(
     epilog="Example: `tahini log init --home mylog --origin audit.example.com/loans --lender aspen --no-quorum`"
 )
-@refuse_in_one_sentence
 def init(
     home: Annotated[Path, typer.Option(help="A new folder for the log and everybody's keys.")],
     origin: Annotated[str, typer.Option(help="The log's name for the world: a URL without https://.")],
@@ -60,6 +54,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Found a log by itself, with a key for everybody who writes to it or reads it, and no witnesses."""
+    from consent.provisioning import POLICY_FILE, REGISTRY_HOME, found_log
+
     if not no_quorum:
         raise Conflict(
             "a log that is founded here has no witnesses, so that its operator can show everybody another history: "
@@ -76,9 +72,8 @@ def init(
 
 
 @app.command(epilog="Example: `tahini log serve --home mylog/registry --port 8700`")
-@refuse_in_one_sentence
 def serve(
-    home: Home,
+    home: RegistryHome,
     port: Port = None,
     host: Host = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Never write, even when nobody else does.")] = False,
@@ -108,7 +103,6 @@ def serve(
     epilog="Example: `tahini log append --home mylog/registry --type use.read --to auditor --count rows=120 "
     "--body reason.json`"
 )
-@refuse_in_one_sentence
 def append(
     kind: Annotated[str, typer.Option("--type", help="The entry's type: words joined by dots.")] = "",
     to: Annotated[list[str] | None, typer.Option(help="A party that can read the body; may be repeated.")] = None,
@@ -128,13 +122,15 @@ def append(
     as_json: AsJson = False,
 ) -> None:
     """Append entries; returns when they are durable. Over HTTP as a party, or in the registry's own home."""
+    from consent.commands.append_entries import MAX_BATCH, append_entries
+
     new = _new_entries(kind, to, subject, body, campaign, count, digest, entries)
     if not new:
         raise ConsentError(f"{entries} holds no entries; nothing was recorded")
     indexes: list[int] = []
     batches = [new[i : i + MAX_BATCH] for i in range(0, len(new), MAX_BATCH)]
     if home is not None:
-        with opened(home) as registry, progress("appending", len(new)) as done:
+        with opened_registry(home) as registry, progress("appending", len(new)) as done:
             for batch in batches:
                 first = append_entries(registry, registry.me, batch)
                 indexes += range(first, first + len(batch))
@@ -154,6 +150,8 @@ def append(
 
 
 def _entry(source: Path, number: int, line: str) -> NewEntry:
+    from consent.commands.append_entries import NewEntry
+
     try:
         return NewEntry.model_validate_json(line)
     except ValidationError as error:
@@ -170,6 +168,8 @@ def _new_entries(
     digest: list[str] | None,
     entries: Path | None,
 ) -> list[NewEntry]:
+    from consent.commands.append_entries import NewEntry
+
     if entries is not None:
         lines = text_of(entries, "the entries").split("\n")
         return [_entry(entries, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -193,10 +193,11 @@ def _pairs(items: list[str] | None) -> dict[str, str]:
 
 
 @app.command(epilog="Example: `tahini log fsck --home mylog/registry`")
-@refuse_in_one_sentence
-def fsck(home: Home, as_json: AsJson = False) -> None:
+def fsck(home: RegistryHome, as_json: AsJson = False) -> None:
     """Rebuild every tile, hash and root from the raw entries; name the first thing that is wrong. Exit code 1 if so."""
-    with opened(home) as registry, progress("checking", None) as done:
+    from auditlog.fsck import check_log
+
+    with opened_registry(home) as registry, progress("checking", None) as done:
         found = check_log(registry.database, registry.log, done)
     waiting = found.entries - found.integrated
     text = (
@@ -207,19 +208,23 @@ def fsck(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `tahini log export --home mylog/registry --from 2026-01-01 --to 2026-12-31 --out record`")
-@refuse_in_one_sentence
 def export(
-    home: Home,
+    home: RegistryHome,
     start: Annotated[str, typer.Option("--from", help="First day, as 2026-01-01.")],
     end: Annotated[str, typer.Option("--to", help="Last day, included.")],
     out: Annotated[Path, typer.Option(help="Folder for processing-record.json and .html.", file_okay=False)] = Path(),
     as_json: AsJson = False,
 ) -> None:
     """The record of processing activities of a period (GDPR Art. 30; PIPL Art. 55 and 56), as JSON and as a page."""
-    with opened(home) as registry:
+    from consent.export import html_page, parse_day, processing_record
+
+    with opened_registry(home) as registry:
         record = processing_record(registry, parse_day(start), parse_day(end))
     out.mkdir(parents=True, exist_ok=True)
     data, page = out / "processing-record.json", out / "processing-record.html"
     data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page.write_text(html_page(record), encoding="utf-8")
     say(record if as_json else f"{record['entries']['in_period']:,} entries; wrote {data} and {page}", as_json)
+
+
+app.registered_commands += log_reading.app.registered_commands

@@ -12,8 +12,7 @@ import typer
 
 from auditlog.audit import verify_log
 from auditlog.reading import CHECKPOINT_FILE, Anchors, Filter, Opener
-from cli.shared import refuse_in_one_sentence, say
-from consent.export import parse_day
+from cli.shared import AsJson, Noun, say
 from crypto.errors import ProofError
 from crypto.keys import load_recipient_key
 from crypto.notes import Checkpoint, InclusionProof
@@ -22,7 +21,7 @@ from ops.named_files import ask
 from protocol.errors import AuditFailed
 from protocol.log_client import RESTART_PATIENCE_S, LogClient
 
-app = typer.Typer(no_args_is_help=True, help="Read a log from the outside.", rich_markup_mode="markdown")
+app = Noun("Read a log from the outside.", "Nothing is believed that does not verify.")
 DEFAULT_URL = "http://127.0.0.1:8700"
 Url = Annotated[str, typer.Option(help="The log's base URL.")]
 Ca = Annotated[
@@ -32,17 +31,11 @@ Ca = Annotated[
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="A pinned trust policy (C2SP tlog-policy), instead of --consortium.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConsortiumFile = Annotated[Path | None, typer.Option("--consortium", help="The pinned, signed consortium document.")]
 RegistryKey = Annotated[str | None, typer.Option("--registry-key", help="The registry's public key, or a file of it.")]
 AuditorHome = Annotated[
     Path | None, typer.Option("--auditor", help="The auditor's home folder; opens what is sealed to it.")
 ]
-
-
-@app.callback()
-def reading() -> None:
-    """Nothing is believed that does not verify."""
 
 
 def _text(path: Path, what: str) -> str:
@@ -59,7 +52,6 @@ def _line(index: int, fields: dict[str, Any]) -> str:
     "ca.crt --consortium consortium.jws --registry-key KEY --auditor auditor --lender aspen --type campaign --from "
     "2026-01-01`"
 )
-@refuse_in_one_sentence
 def tail(
     policy: PolicyFile = None,
     url: Url = DEFAULT_URL,
@@ -78,6 +70,8 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """The newest entries, each verified under the signed head; with the auditor's home also what is sealed to it."""
+    from consent.export import parse_day
+
     anchors = Anchors(url, ca, consortium, registry_key, policy)
     wanted = Filter(lender, tuple(kind or ()), start and parse_day(start), end and parse_day(end))  # type: ignore[arg-type]
     client = anchors.reader()
@@ -124,7 +118,6 @@ def _show(index: int, fields: dict[str, Any], opener: Opener | None, as_json: bo
     epilog="Examples: `tahini log show 12 --policy mylog/log.policy` · `tahini log show 12 --url https://… --ca ca.crt "
     "--consortium consortium.jws --registry-key KEY --auditor auditor`"
 )
-@refuse_in_one_sentence
 def show(
     index: Annotated[int, typer.Argument(help="The entry's index.", min=0)],
     policy: PolicyFile = None,
@@ -152,7 +145,6 @@ def show(
 
 
 @app.command(epilog="Example: `tahini log prove 12 --policy mylog/log.policy --out receipts`")
-@refuse_in_one_sentence
 def prove(
     index: Annotated[int, typer.Argument(help="The entry's index.", min=0)],
     policy: PolicyFile = None,
@@ -178,7 +170,6 @@ def prove(
     "(everybody can) · `… --auditor auditor` (opens what is sealed, too) · offline `tahini log verify --proof "
     "entry-12.tlog-proof --leaf entry-12.json --policy mylog/log.policy`; exit code 1 if anything is wrong"
 )
-@refuse_in_one_sentence
 def verify(
     url: Url = DEFAULT_URL,
     ca: Ca = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
+from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
@@ -15,28 +15,8 @@ if TYPE_CHECKING:
     from clients.models import Verified
     from protocol.cards import ModelCard
 
-app = typer.Typer(
-    no_args_is_help=True, help="Fetch, verify and read the models of a lender's campaigns.", rich_markup_mode="markdown"
-)
-Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
-CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or its first characters.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+app = Noun("Fetch, verify and read the models of a lender's campaigns, each with its signed card.")
 FIGURES = {"bad_rate": "bad rate", "auc": "AUC", "ks": "KS", "ece": "calibration error"}
-
-
-@app.callback()
-def model() -> None:
-    """The models of this lender's campaigns, each with its signed card."""
-
-
-def _node(home: Path) -> Node:
-    from clients.errors import NodeError
-    from clients.home import Node
-
-    try:
-        return Node.open(home)
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
 
 
 def _one(campaign: str, known: list[str], where: str) -> str:
@@ -50,26 +30,21 @@ def _one(campaign: str, known: list[str], where: str) -> str:
 
 def _kept(node: Node, campaign: str) -> tuple[Path, Verified]:
     """The folder of a model that was fetched, and what was verified of it; raises ConsentError."""
-    from clients.errors import NodeError
     from clients.models import MODELS_FOLDER, KeptModel, check
 
     folders = [folder.name for folder in (node.home / MODELS_FOLDER).glob("*") if folder.is_dir()]
     sha256 = _one(campaign, folders, f"whose model was fetched to {node.home}")
     folder = node.home / MODELS_FOLDER / sha256
-    try:
-        return folder, check(KeptModel.read(folder), sha256, node.consortium)
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
+    return folder, check(KeptModel.read(folder), sha256, node.consortium)
 
 
 @app.command(epilog="Example: `tahini model fetch 4f1c22 --home lenders/aspen`")
-@refuse_in_one_sentence
-def fetch(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
     """Fetch a campaign's model and card from the registry, verify both, and keep them in the node's home."""
     from clients.errors import NodeError
     from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
 
-    node = _node(home)
+    node = opened_node(home)
     client = node.registry()
     try:
         sha256 = _one(campaign, list(client.campaigns()), f"of {node.lender!r}")
@@ -88,19 +63,14 @@ def fetch(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
 @app.command(
     epilog="Example: `tahini model verify 4f1c22 --home lenders/aspen --json`; exit code 1 if anything is wrong"
 )
-@refuse_in_one_sentence
-def verify(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
     """Verify a model that was fetched, without a network: signatures, approvals, hash, log entry, and that it loads."""
-    folder, verified = _kept(_node(home), campaign)
+    folder, verified = _kept(opened_node(home), campaign)
     from clients.models import MODEL_FILE
-    from credit.errors import ModelError
     from credit.models import CreditModel
 
     card, head = verified.card, verified.head
-    try:
-        loaded = CreditModel.load(folder / MODEL_FILE)
-    except ModelError as error:
-        raise ConsentError(str(error)) from error
+    loaded = CreditModel.load(folder / MODEL_FILE)
     if (loaded.kind, loaded.embedding.grid.registry.names) != (card.model, card.features):
         raise ConsentError(f"{folder / MODEL_FILE} is another kind of model than its card says, or on other features")
     found: dict[str, Any] = {
@@ -122,10 +92,9 @@ def verify(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `tahini model show 4f1c22 --home lenders/aspen`, or with `--json`")
-@refuse_in_one_sentence
-def show(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
+def show(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
     """Print the card of a model that was fetched: what it was trained on, by whose leave, at what cost, how good."""
-    _, verified = _kept(_node(home), campaign)
+    _, verified = _kept(opened_node(home), campaign)
     say(verified.card.payload() if as_json else card_text(verified.card), as_json)
 
 

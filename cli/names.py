@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import Certificate, Host, Port, PrivateKey, refuse_in_one_sentence, say
+from cli.shared import AsJson, Certificate, Host, NamesHome, NewHome, Noun, Port, PrivateKey, Yes, say
 from crypto.keys import new_home
 from naming.keys import (
     CA_FILE,
@@ -25,22 +25,15 @@ from ops.named_files import text_of
 from ops.settings import SERVE_FILE
 from protocol.schema import now
 
-app = typer.Typer(
-    no_args_is_help=True, help="Run the naming service, and rotate its keys.", rich_markup_mode="markdown"
+app = Noun(
+    "Run the naming service, and rotate its keys.",
+    "It evaluates blinded identity numbers; it learns how many, and never whose.",
 )
-Home = Annotated[Path, typer.Option(help="The naming service's home folder.", exists=True, file_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-
-
-@app.callback()
-def names() -> None:
-    """The naming service evaluates blinded identity numbers; it learns how many, and never whose."""
 
 
 @app.command(epilog="Example: `tahini names init --home naming`")
-@refuse_in_one_sentence
 def init(
-    home: Annotated[Path, typer.Option(help="A new folder.")],
+    home: NewHome,
     as_json: AsJson = False,
 ) -> None:
     """Make the service's keys, and say what the consortium has to list it with."""
@@ -57,9 +50,8 @@ def init(
     epilog="Example: `tahini names join --home naming --party naming --consortium consortium.jws "
     "--registry-key registry.pub --registry-url http://127.0.0.1:8700`",
 )
-@refuse_in_one_sentence
 def join_consortium(
-    home: Home,
+    home: NamesHome,
     consortium: Annotated[Path, typer.Option(help="The signed consortium document.", exists=True, dir_okay=False)],
     registry_key: Annotated[Path, typer.Option(help="File with the registry's public key.", exists=True)],
     registry_url: Annotated[str, typer.Option(help="Where the registry, and with it the audit log, answers.")],
@@ -79,9 +71,8 @@ def join_consortium(
 
 
 @app.command(epilog="Example: `tahini names serve --home naming --port 8720`")
-@refuse_in_one_sentence
 def serve(
-    home: Home,
+    home: NamesHome,
     port: Port = None,
     host: Host = None,
     certificate: Certificate = None,
@@ -105,8 +96,7 @@ def serve(
 
 
 @app.command(epilog="Example: `tahini names show --home naming --json`")
-@refuse_in_one_sentence
-def show(home: Home, as_json: AsJson = False) -> None:
+def show(home: NamesHome, as_json: AsJson = False) -> None:
     """Which versions are answered for, the list of keys by hash, and what lenders used of today's quota."""
     opened = NamingHome.open(home)
     keys = opened.key_list()
@@ -129,8 +119,7 @@ def show(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `tahini names rotate --home naming`")
-@refuse_in_one_sentence
-def rotate(home: Home, as_json: AsJson = False) -> None:
+def rotate(home: NamesHome, as_json: AsJson = False) -> None:
     """Make the next version current. Older versions go on answering, so that lenders can rename their people."""
     version = Seeds(home / SEEDS).rotate()
     said = f"version {version} is current; back up {home / SEEDS}, then let lenders run: tahini book rename"
@@ -138,11 +127,10 @@ def rotate(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `tahini names retire --home naming --version 1`")
-@refuse_in_one_sentence
 def retire(
-    home: Home,
+    home: NamesHome,
     version: Annotated[int, typer.Option(help="The version to end.", min=1)],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """End an older version for good: its seed is removed. Destroy its backups too, and restart the service."""

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from cli.check_data import check_data
-from cli.shared import MetricsHost, MetricsPort, refuse_in_one_sentence, say
-from clients.errors import NodeError
+from cli.shared import AsJson, MetricsHost, MetricsPort, NewHome, NodeHome, Noun, progress, say
 from clients.home import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
 from crypto.keys import load_signing_key, new_home, replace_file
-from fleet.errors import FleetError
 from fleet.keys import create_fleet_key, fleet_key_text
 from ops.named_files import text_of
 from protocol.errors import ConsentError
 from protocol.parties import Membership, Party, Role
 
-app = typer.Typer(no_args_is_help=True, help="Run a lender's node.", rich_markup_mode="markdown")
-Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+if TYPE_CHECKING:
+    from clients.data.profiling import FeatureFound, Found
+
+app = Noun(
+    "Run a lender's node.", "It trains on the lender's own rows, for campaigns that the lender's operator signed."
+)
 MEMBERSHIP_FILE = "membership.jws"
-
-
-@app.callback()
-def node() -> None:
-    """A node trains on the lender's own rows, for campaigns that the lender's operator signed."""
+Features = Annotated[Path, typer.Option("--features", help="The consortium's feature registry, TOML.")]
 
 
 @app.command(epilog="Example: `tahini node init --home aspen --id aspen --name 'Aspen Finance'`")
-@refuse_in_one_sentence
 def init(
-    home: Annotated[Path, typer.Option(help="Where to make the node's home; must not exist yet.")],
+    home: NewHome,
     party: Annotated[str, typer.Option("--id", help="The lender's id in the consortium.")],
     name: Annotated[str, typer.Option(help="The lender's name.")],
 ) -> None:
@@ -52,9 +51,8 @@ def init(
     epilog="Example: `tahini node join --home aspen --consortium consortium.jws --registry https://registry.example "
     "--registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`",
 )
-@refuse_in_one_sentence
 def join_(
-    home: Home,
+    home: NodeHome,
     consortium: Annotated[Path, typer.Option(help="The consortium document that the registry signed.", exists=True)],
     registry: Annotated[str, typer.Option(help="The registry's URL.")],
     registry_key: Annotated[str, typer.Option(help="The registry's public key, from a source you trust.")],
@@ -83,9 +81,8 @@ def join_(
 
 
 @app.command(epilog="Example: `tahini node serve --home aspen`")
-@refuse_in_one_sentence
 def serve(
-    home: Home,
+    home: NodeHome,
     superlink: Annotated[str | None, typer.Option(help="The coordinator's fleet interface, host:port.")] = None,
     registry: Annotated[str | None, typer.Option(help="The registry's URL.")] = None,
     metrics_port: MetricsPort = None,
@@ -102,29 +99,22 @@ def serve(
     from ops.serving import metrics_at
 
     keep_journal()
-    try:
-        NodeSettings.override(
-            superlink=superlink, registry_url=registry, metrics_port=metrics_port, metrics_host=metrics_host
-        )
-        node = Node.open(home)
-        at = node.settings
-        expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
-        NodeService(node).run()
-    except (NodeError, FleetError) as error:
-        raise ConsentError(str(error)) from error
+    NodeSettings.override(
+        superlink=superlink, registry_url=registry, metrics_port=metrics_port, metrics_host=metrics_host
+    )
+    node = Node.open(home)
+    at = node.settings
+    expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
+    NodeService(node).run()
 
 
 @app.command(epilog="Example: `tahini node status --home aspen --json`; exit code 3 while no service runs")
-@refuse_in_one_sentence
-def status(home: Home, as_json: AsJson = False) -> None:
+def status(home: NodeHome, as_json: AsJson = False) -> None:
     """Whether the node's service runs, which campaigns it may answer, and what it has answered."""
     from clients.service import running, signed_bundles
 
-    try:
-        opened = Node.open(home)
-        fleet_key_text(home)
-    except (NodeError, FleetError) as error:
-        raise ConsentError(str(error)) from error
+    opened = Node.open(home)
+    fleet_key_text(home)
     lines = opened.store.ledger()
     found = {
         "lender": opened.lender,
@@ -145,15 +135,63 @@ def status(home: Home, as_json: AsJson = False) -> None:
         raise typer.Exit(3)
 
 
-app.command(
+@app.command(
     "check-data",
     epilog="Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or with `--json`",
-)(check_data)
+)
+def check_data(home: NodeHome, features: Features, as_json: AsJson = False) -> None:
+    """Count what is in a lender's rows and what is wrong with them; nobody's values are shown.
+
+    Exit code 1 when the data cannot be used. It reads all rows three times, a bounded number at a time.
+    """
+    from clients.data.profiling import check
+    from credit.features import load_registry
+
+    registry = load_registry(features)
+    with progress("rows", None) as bar:
+        found = check(home, registry, lambda _, rows: bar(rows))
+    if as_json:
+        say({"usable": not found.errors, **asdict(found)}, True)
+    else:
+        _show(found)
+    if found.errors:
+        raise typer.Exit(1)
+
+
+def _show(found: Found) -> None:
+    console = Console()
+    console.print(
+        f"{found.where}: {found.rows:,} rows of {found.people:,} people, {found.repeated:,} of whom have several; "
+        f"{found.good:,} good and {found.bad:,} bad in the rows that count",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table("feature", "missing", "unreadable", "out of range", "unknown", "AUC", "missing AUC", "suspect")
+    for one in found.features:
+        table.add_row(*(escape(cell) for cell in _cells(one, found.rows)))
+    console.print(table)
+    for kind, sentences in (("look at", found.warnings), ("cannot be used", found.errors)):
+        for sentence in sentences:
+            console.print(f"{kind}: {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _cells(one: FeatureFound, rows: int) -> tuple[str, ...]:
+    def shown(count: int) -> str:
+        return f"{count:,}" if count else "-"
+
+    def area(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    missing = f"{one.missing / rows:.1%}" if rows else "-"
+    return (
+        one.name, missing, shown(one.unreadable), shown(one.out_of_range), shown(one.unknown), area(one.auc),
+        area(one.missing_auc), "yes" if one.suspect else "constant" if one.constant else "",
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: `tahini node rotate-fleet-key --home aspen`")
-@refuse_in_one_sentence
-def rotate_fleet_key(home: Home) -> None:
+def rotate_fleet_key(home: NodeHome) -> None:
     """Make a new key for the SuperLink, and a new statement; valid once the registry has signed a new roster."""
     opened = Node.open(home)
     me = opened.consortium.party(opened.lender).model_copy(update={"fleet_key": create_fleet_key(home)})

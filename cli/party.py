@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
-from consent.identity.keys import new_key
+from cli.shared import AsJson, Noun, say
 from crypto.keys import PublicKey, SigningKey, load_recipient_key, load_signing_key, save_signing_key
 from ops.named_files import key_of
 from protocol.client import RegistryClient, load_consortium
@@ -17,10 +16,9 @@ from protocol.parties import Membership, Role
 from protocol.parties import Party as ListedParty
 from protocol.schema import now
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="An institution's keys for authenticating to the registry.",
-    rich_markup_mode="markdown",
+app = Noun(
+    "An institution's keys for authenticating to the registry.",
+    "Approvals and other documents are still signed with the key that the consortium document names.",
 )
 DEFAULT_URL = "http://127.0.0.1:8700"
 Url = Annotated[str, typer.Option(help="The registry's base URL.")]
@@ -28,12 +26,6 @@ ConsortiumFile = Annotated[Path, typer.Option("--consortium", help="The pinned, 
 RegistryKey = Annotated[str, typer.Option("--registry-key", help="The registry's public key, or a file of it.")]
 Party = Annotated[str, typer.Option(help="The institution's id in the consortium.")]
 KeyFile = Annotated[Path, typer.Option("--key", help="A live key of the institution's.", exists=True, dir_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-
-
-@app.callback()
-def party() -> None:
-    """Approvals and other documents are still signed with the key that the consortium document names."""
 
 
 def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: SigningKey) -> RegistryClient:
@@ -45,7 +37,6 @@ def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: S
     epilog="Example: `tahini party state --id auditor --name 'Auditor' --role auditor --key auditor.key "
     "--recipient-key auditor.recipient.key --out auditor.jws`"
 )
-@refuse_in_one_sentence
 def state(
     party_id: Annotated[str, typer.Option("--id", help="The institution's id in the consortium.")],
     name: Annotated[str, typer.Option(help="Its name.")],
@@ -68,7 +59,6 @@ def state(
 @app.command(
     "keys", epilog="Example: `tahini party keys --consortium c.jws --registry-key KEY --party aspen --key node.key`"
 )
-@refuse_in_one_sentence
 def list_keys(
     consortium: ConsortiumFile, registry_key: RegistryKey, party: Party, key: KeyFile, url: Url = DEFAULT_URL,
     as_json: AsJson = False,
@@ -89,7 +79,6 @@ def list_keys(
     epilog="Example: `tahini party rotate --consortium c.jws --registry-key KEY --party aspen --key node.key "
     "--new auth.key`, then put auth.key into the node's home",
 )
-@refuse_in_one_sentence
 def rotate(
     consortium: ConsortiumFile, registry_key: RegistryKey, party: Party, key: KeyFile,
     new: Annotated[Path, typer.Option(help="Where the new key goes; must not exist.")],
@@ -97,6 +86,8 @@ def rotate(
     url: Url = DEFAULT_URL, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Make a new key and have the registry accept it, in place of the old one."""
+    from consent.identity.keys import new_key
+
     if new.exists():
         raise ConsentError(f"{new} exists; a key is never overwritten")
     old, fresh = load_signing_key(key), SigningKey.generate()
@@ -111,7 +102,6 @@ def rotate(
     "revoke",
     epilog="Example: `tahini party revoke THUMB --consortium c.jws --registry-key KEY --party aspen --key auth.key`",
 )
-@refuse_in_one_sentence
 def revoke(
     thumbprint: Annotated[str, typer.Argument(help="RFC 7638 thumbprint of the key to revoke.")],
     consortium: ConsortiumFile, registry_key: RegistryKey, party: Party, key: KeyFile,

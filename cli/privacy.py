@@ -10,31 +10,22 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from cli.shared import refuse_in_one_sentence, say
-from credit.errors import FeatureError
+from cli.shared import AsJson, Noun, say
 from credit.planning import plan_mechanism
-from demo.errors import DemoError
 from demo.through import Through
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
-from protocol.errors import ConsentError
 
-app = typer.Typer(no_args_is_help=True, help="Attack what is promised about privacy.", rich_markup_mode="markdown")
+app = Noun("Attack what is promised about privacy.", "What is promised is computed; what is true is measured.")
 EXIT_BROKEN = 2
 MOST_PEOPLE = 8000
 """An attack needs no more: the noise does not depend on how many there are."""
-
-
-@app.callback()
-def privacy() -> None:
-    """What is promised is computed; what is true is measured."""
 
 
 @app.command(
     epilog="Examples: `tahini privacy audit` · `tahini privacy audit --epsilon 4 --drop 1 --json` · "
     "`tahini privacy audit --data loans.parquet --target default`"
 )
-@refuse_in_one_sentence
 def audit(
     data: Annotated[Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")] = None,
     target: Annotated[str, typer.Option(help="Its column of 0 (good) and 1 (bad).")] = "target",
@@ -47,7 +38,7 @@ def audit(
     through: Annotated[
         Through, typer.Option(help="What the attacked lender keeps its rows in; they are read as its node reads.")
     ] = Through.CSV,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a scorecard with canaries, guess which of them took part, and prove a lower bound on epsilon.
 
@@ -58,24 +49,21 @@ def audit(
     from demo.loans import default_loans, read_loans
     from demo.sources import reading_through
 
-    try:
-        loans = default_loans() if data is None else read_loans(data, target, None, None)
-        plan = plan_mechanism(
-            Budget(epsilon, 1e-5), "scorecard", lenders, collusion_bound=0, spare_attempts=max(0, lenders - 2)
-        )
-        if lenders - drop < plan.threshold:
-            raise PrivacyError(f"of {lenders} lenders at most {lenders - plan.threshold} may drop out")
-        people = loans.table.sample(min(MOST_PEOPLE, len(loans.table)), random_state=seed)
-        tables = [people.iloc[i::lenders].reset_index(drop=True) for i in range(lenders)]
-        with Progress(console=Console(stderr=True), transient=True) as shown:
-            bar = shown.add_task("attacking", total=None)
-            report = attack(
-                tables, loans.registry, "scorecard", plan, canaries=canaries, confidence=confidence, seed=seed,
-                dropped=drop, through=reading_through(through, loans.registry),
-                progress=lambda done, total: shown.update(bar, completed=done, total=total),
-            )  # fmt: skip
-    except (DemoError, FeatureError, PrivacyError, ValueError) as error:
-        raise ConsentError(str(error)) from error
+    loans = default_loans() if data is None else read_loans(data, target, None, None)
+    plan = plan_mechanism(
+        Budget(epsilon, 1e-5), "scorecard", lenders, collusion_bound=0, spare_attempts=max(0, lenders - 2)
+    )
+    if lenders - drop < plan.threshold:
+        raise PrivacyError(f"of {lenders} lenders at most {lenders - plan.threshold} may drop out")
+    people = loans.table.sample(min(MOST_PEOPLE, len(loans.table)), random_state=seed)
+    tables = [people.iloc[i::lenders].reset_index(drop=True) for i in range(lenders)]
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        bar = shown.add_task("attacking", total=None)
+        report = attack(
+            tables, loans.registry, "scorecard", plan, canaries=canaries, confidence=confidence, seed=seed,
+            dropped=drop, through=reading_through(through, loans.registry),
+            progress=lambda done, total: shown.update(bar, completed=done, total=total),
+        )  # fmt: skip
     if as_json:
         say({**asdict(report), "findings": report.findings, "passed": report.passed}, True)
     else:

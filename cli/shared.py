@@ -1,4 +1,4 @@
-"""What the room's command modules share: opening homes, one-sentence refusals, progress, JSON beside text."""
+"""Command-line conventions: nouns, options, errors as one sentence, progress, JSON beside text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import click
 import typer
@@ -16,13 +16,29 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crypto.errors import CryptoError
+from crypto.errors import TahiniError
 from crypto.sentences import one_sentence
 from ops.settings import MOST_WORKERS
-from protocol.errors import ConsentError
+
+if TYPE_CHECKING:
+    from clients.home import Node
+    from consent.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def _home(whose: str) -> Any:
+    return typer.Option("--home", help=f"The {whose} home folder.", exists=True, file_okay=False)
+
+
+NodeHome = Annotated[Path, _home("node's")]
+CoordinatorHome = Annotated[Path, _home("coordinator's")]
+RegistryHome = Annotated[Path, _home("registry's")]
+NamesHome = Annotated[Path, _home("naming service's")]
+NewHome = Annotated[Path, typer.Option("--home", help="Where to make the home; must not exist yet.")]
+CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback if nothing else is said.")]
 Workers = Annotated[
@@ -31,32 +47,61 @@ Workers = Annotated[
 MetricsPort = Annotated[
     int | None, typer.Option(help="Serve Prometheus metrics on this port; not at all without it.", min=1, max=65535)
 ]
+MetricsHost = Annotated[str | None, typer.Option(help="Address for metrics: the operator's, never the public one.")]
 Certificate = Annotated[
     Path | None, typer.Option(help="PEM file to serve TLS with; plain HTTP without it.", exists=True, dir_okay=False)
 ]
 PrivateKey = Annotated[
     Path | None, typer.Option("--key", help="PEM file with the certificate's key.", exists=True, dir_okay=False)
 ]
-MetricsHost = Annotated[str | None, typer.Option(help="Address for metrics: the operator's, never the public one.")]
+
+
+class Noun(typer.Typer):
+    """A noun of ``tahini`` with its commands, all of which refuse in one sentence.
+
+    A command that bears the noun's own name is the noun: ``tahini demo`` is not ``tahini demo demo``.
+    """
+
+    def __init__(self, *paragraphs: str) -> None:
+        super().__init__(
+            help="\n\n".join(paragraphs),
+            callback=lambda: None,  # a group, even of one command
+            no_args_is_help=True,
+            add_completion=False,
+            rich_markup_mode="markdown",
+        )
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        add = super().command(name, **options)
+        return lambda function: add(refuse_in_one_sentence(function))
 
 
 def refuse_in_one_sentence(command: F) -> F:
-    """What the house refuses on purpose becomes one sentence on standard error and exit code 1."""
+    """What is refused on purpose becomes one sentence on standard error and exit code 1; an error's notes follow."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
         try:
             return command(*arguments, **options)
-        except (ConsentError, CryptoError) as error:
-            reason = str(error)
-        except ValidationError as error:
-            reason = one_sentence(error, _named)
-        except OSError as error:
-            reason = f"{error.filename or ''}: {error.strerror}".lstrip(": ")
-        typer.echo(f"tahini: {reason}", err=True)
-        raise typer.Exit(1)
+        except (TahiniError, ValidationError, OSError) as error:
+            raise told(error) from error
 
     return run  # type: ignore[return-value]
+
+
+def told(error: Exception, code: int = 1) -> typer.Exit:
+    """Say why a command ends; returns what to raise."""
+    for sentence in (_sentence(error), *getattr(error, "__notes__", ())):
+        typer.echo(f"tahini: {sentence}", err=True)
+    return typer.Exit(code)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return one_sentence(error, _named)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}".lstrip(": ")
+    return " ".join(line.strip() for line in str(error).splitlines())
 
 
 def _named(place: str) -> str:
@@ -65,6 +110,22 @@ def _named(place: str) -> str:
     option = f"--{place.replace('_', '-')}"
     spelled = {name for parameter in (running.command.params if running else ()) for name in parameter.opts}
     return option if option in spelled else place
+
+
+@contextmanager
+def opened_registry(home: Path) -> Iterator[Registry]:
+    """The registry in ``home``; its room, with a database's library, is loaded only now."""
+    from consent.home import opened
+
+    with opened(home) as registry:
+        yield registry
+
+
+def opened_node(home: Path) -> Node:
+    """The node in ``home``; its room is loaded only now. Raises NodeError."""
+    from clients.home import Node
+
+    return Node.open(home)
 
 
 def say(found: Any, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``tahini up``: a whole consortium on this machine."""
+"""``tahini up`` and ``tahini down``: a whole consortium on this machine."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ import typer
 from click.core import ParameterSource
 from rich.console import Console
 
-from cli.shared import refuse_in_one_sentence
-from clients.errors import NodeError
-from credit.errors import FeatureError
+from cli.shared import Noun
 from crypto.keys import read_secret
 from demo.errors import DemoError
-from demo.outside import verification
-from fleet.errors import FleetError
-from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
     from demo.progress import LiveView
 
 SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = Noun("A whole consortium on this machine.")
 
 
 @app.command(
     epilog="Examples: `tahini up` (again after `tahini down` or a reboot) · `tahini up --workspace here --data "
     "loans.parquet --target bad --lenders 3`"
 )
-@refuse_in_one_sentence
 def up(
     context: typer.Context,
     workspace: Annotated[Path, typer.Option(help="Where it is, or is to be built.", file_okay=False)] = Path(
@@ -55,6 +49,8 @@ def up(
     Everything keeps running until `tahini down`. Campaigns are then proposed, approved and launched by hand. Where the
     workspace is there already, what does not run is started again, with the keys, ledgers and campaigns that it has.
     """
+    from demo.deployment import up_again
+    from demo.outside import verification
     from demo.progress import LiveView
 
     workspace = workspace.absolute()
@@ -63,17 +59,12 @@ def up(
         "seed": seed, "database": None if database is None else str(database.resolve()),
     }  # fmt: skip
     console, view = Console(), LiveView(Console())
-    try:
-        if workspace.exists():
-            from demo.deployment import up_again
-
-            asked = {name: value for name, value in told.items() if context.get_parameter_source(name) in SAID}
-            with view:
-                names = [process.name for process in up_again(workspace, asked, view)]
-        else:
-            names = _found(workspace, told, view)
-    except (DemoError, NodeError, FeatureError, FleetError) as error:
-        raise ConsentError(str(error)) from error
+    if workspace.exists():
+        asked = {name: value for name, value in told.items() if context.get_parameter_source(name) in SAID}
+        with view:
+            names = [process.name for process in up_again(workspace, asked, view)]
+    else:
+        names = _found(workspace, told, view)
     lenders_there = sorted(path.name for path in (workspace / "lenders").iterdir())
     console.print(
         f"\n{len(names)} processes run; their logs are in {workspace / 'logs'}. Next:\n"
@@ -108,3 +99,16 @@ def _found(workspace: Path, told: dict[str, str | int | None], view: LiveView) -
     with view:
         running = start(workspace, loans, int(told["lenders"] or 0), int(told["seed"] or 0), view, place, told)
     return [process.name for process in running.processes]
+
+
+@app.command(epilog="Example: `tahini down --workspace here`")
+def down(
+    workspace: Annotated[Path, typer.Option(help="The workspace of tahini up.")] = Path("workspace/up"),
+) -> None:
+    """Stop every process of a consortium on this machine; keys, ledgers, log and models stay where they are."""
+    from demo.processes import down as stop
+
+    typer.echo(
+        f"{stop(workspace)} processes stopped; everything in {workspace} stays; start it again with: "
+        f"tahini up --workspace {workspace.absolute()}"
+    )

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.shared import Certificate, Host, Port, PrivateKey, refuse_in_one_sentence
-from clients.errors import NodeError
-from clients.home import Node
-from clients.witness import Witness, witness_app
-from crypto.errors import CryptoError
+from cli.shared import AsJson, Certificate, Host, Noun, Port, PrivateKey, opened_node, say, told
+from crypto.errors import CryptoError, TahiniError
 from crypto.notes import claimed_checkpoint
 from ops.settings import SERVE_FILE
 
-app = typer.Typer(no_args_is_help=True, help="Run a lender's witness of the consent log.", rich_markup_mode="markdown")
+if TYPE_CHECKING:
+    from clients.witness import Witness
+
+app = Noun(
+    "Run a lender's witness of the consent log.",
+    "A witness cosigns a log's heads, and only those that extend what it saw before.",
+)
 Homes = Annotated[list[Path], typer.Option("--home", help="A node's home folder.", exists=True, file_okay=False)]
 
 
-@app.callback()
-def witness() -> None:
-    """A witness cosigns a log's heads, and only those that extend what it saw before."""
-
-
 def _open(homes: list[Path]) -> dict[str, Witness]:
+    from clients.witness import Witness
+
     try:
-        nodes = [Node.open(home) for home in homes]
+        nodes = [opened_node(home) for home in homes]
         return {node.lender: Witness.open(node.home, node.consortium.log.verifier) for node in nodes}
-    except (NodeError, CryptoError) as error:
-        typer.echo(f"tahini: {error}", err=True)
-        raise typer.Exit(2) from error
+    except TahiniError as error:
+        raise told(error, 2) from error
 
 
 @app.command(epilog="Example: `tahini witness serve --home lenders/aspen --port 8710`")
-@refuse_in_one_sentence
 def serve(
     home: Homes,
     port: Port = None,
@@ -49,7 +46,7 @@ def serve(
     Options can also stand in `serve.json` of the first home or in the environment (TAHINI_WITNESS_PORT …); the port is
     8710 otherwise.
     """
-    from clients.witness import WitnessListening
+    from clients.witness import WitnessListening, witness_app
     from ops.serving import run
 
     listening = WitnessListening.read(
@@ -59,10 +56,7 @@ def serve(
 
 
 @app.command(epilog="Example: `tahini witness show --home lenders/aspen`")
-def show(
-    home: Homes,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
+def show(home: Homes, as_json: AsJson = False) -> None:
     """Who a witness is, and how far it has seen each log."""
     rows = []
     for lender, found in _open(home).items():
@@ -70,13 +64,12 @@ def show(
             try:
                 note = found.latest(origin)
             except CryptoError as error:
-                typer.echo(f"tahini: {lender}'s witness cannot rely on its memory: {error}", err=True)
-                raise typer.Exit(1) from error
+                raise CryptoError(f"{lender}'s witness cannot rely on its memory: {error}") from error
             head = claimed_checkpoint(note) if note else None
             row = {"lender": lender, "vkey": found.key.public.vkey, "log": origin, "size": head.size if head else 0}
             rows.append(row)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        say(rows, True)
         return
     for row in rows:
         typer.echo(f"{row['lender']}: has seen {row['size']:,} entries of {row['log']}\n  {row['vkey']}")

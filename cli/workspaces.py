@@ -7,28 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
+from cli.shared import AsJson, Noun, Yes, say
 from demo.errors import DemoError
-from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
     from demo.workspaces import Workspace
 
-app = typer.Typer(
-    no_args_is_help=True, help="List and remove what demo and up left behind.", rich_markup_mode="markdown"
+app = Noun(
+    "List and remove what demo and up left behind.",
+    "Each run of `tahini demo` leaves a workspace of some 75 MB, `tahini up` one that can be brought up again.",
 )
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Under = Annotated[Path, typer.Option(help="The folder that they are in.", file_okay=False)]
 MEBIBYTE = 2**20
 
 
-@app.callback()
-def workspaces() -> None:
-    """Each run of `tahini demo` leaves a workspace of some 75 MB, `tahini up` one that can be brought up again."""
-
-
 @app.command("list", epilog="Examples: `tahini workspaces list` · `tahini workspaces list --under elsewhere --json`")
-@refuse_in_one_sentence
 def list_(under: Under = Path("workspace"), as_json: AsJson = False) -> None:
     """What is kept, how much room it takes, and whether it runs."""
     from demo.workspaces import as_json as told
@@ -52,13 +45,12 @@ def _line(one: Workspace) -> str:
     epilog="Examples: `tahini workspaces clean` · `tahini workspaces clean workspace/up` · `tahini workspaces clean "
     "--yes --json`"
 )
-@refuse_in_one_sentence
 def clean(
     workspace: Annotated[
         list[Path] | None, typer.Argument(help="Which to remove; every one of tahini demo, if none is named.")
     ] = None,
     under: Under = Path("workspace"),
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove workspaces with all that is in them: keys, ledgers, logs and models.
@@ -76,6 +68,6 @@ def clean(
         try:
             remove(path)
         except DemoError as error:
-            raise ConsentError(f"{error}{f'; removed before it: {len(removed)}' if removed else ''}") from error
+            raise DemoError(f"{error}{f'; removed before it: {len(removed)}' if removed else ''}") from error
         removed.append(str(path))
     say({"removed": removed} if as_json else f"{len(removed)} removed", as_json)

@@ -1,16 +1,20 @@
-"""What a partner lender runs.
+"""Lender's node: the only place where rows of people are read, and what it lets out.
 
-- ``node``      the node's home: identity, keys, what its operator approved
-- ``source``    the lender's rows: a loan book, or what ``sources`` reads; opened by the gate alone
-- ``sources``   CSV, Parquet and databases, in chunks, under the registry's names
-- ``renaming``  new names for old ones, in the ledger and in the book
-- ``rules``     the checks an authorisation must pass, one small rule each
-- ``store``     the node's own ledger: what was reserved and spent, kept across crashes
-- ``gate``      the only door to rows: rules, consent state, budget, roster commitment, then data
-- ``admission`` what of a member's row may be used
-- ``releases``  what is computed from a batch: noisy histograms, DP-SGD
-- ``app``       the Flower ClientApp
-- ``service``   what ``tahini node serve`` runs: a SuperNode, and tasks of signed bundles only; ``doctor`` its health
-- ``checking``  whether the lender's data can be used, for its own operator
-- ``witness``   the lender's witness of the consent log
+- ``home``           the node's home: identity, keys, what its operator approved
+- ``data``           where rows come from: loan books, files, databases
+- ``gate``           the only door to rows: rules, consent state, budget, roster commitment, then data
+- ``rules``          what must hold before a row is read
+- ``consents``       the node's own copy of how its borrowers stand
+- ``inbox``          revocations delivered, acknowledged
+- ``budget_ledger``  privacy-budget ledger: what was reserved and spent, kept across crashes
+- ``admission``      what of a member's row may be used
+- ``releases``       what leaves a node: one masked vector per release attempt
+- ``app``            the Flower ClientApp
+- ``service``        what ``tahini node serve`` runs: a SuperNode, and tasks of signed bundles only
+- ``models``         released models, kept with all that they rest on
+- ``renaming``       new names for old ones, in the ledger and in the book
+- ``witness``        the lender's witness of the consent log
+- ``metrics``        figures for Prometheus
+- ``doctor``         what must be in order in a node's home
+- ``errors``         what a node refuses
 """

@@ -1,7 +1,9 @@
-"""What can go wrong in this room."""
+"""Exceptions of a lender's node."""
+
+from crypto.errors import TahiniError
 
 
-class NodeError(Exception):
+class NodeError(TahiniError):
     """Base of everything a node refuses on purpose."""
 
 

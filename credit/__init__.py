@@ -1,7 +1,9 @@
-"""The credit model as a domain: features, bins, models, scores, metrics. Pure; may import ``privacy``.
+"""Credit model as a domain: features, bins, models, scores, metrics. Pure; may import ``privacy``.
 
 - ``features``    the feature registry: what may enter a model, under which consent, for how long
+- ``values``      what one value says: numbers, codes, moments
 - ``dictionary``  a feature registry for a table that has none
+- ``reference``   the reference of the feature schema, written from the models that check it
 - ``dyadic``      a tree over all doubles that no data shaped
 - ``binning``     quantile bins from one private release, at any scale
 - ``embedding``   what a model makes of people's bins
@@ -10,11 +12,13 @@
 - ``tasks``       how a lender answers: exact contributions, kind by kind
 - ``coordinates`` whitening, so that few steps suffice
 - ``learning``    from released sums to a model: the fold
+- ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors and files
+- ``pairs``       pairwise terms of a GAM
 - ``evaluation``  figures on held-out people from a noisy sum
-- ``remarks``     what to know before a model is trusted
-- ``rehearsal``   all of it in one process
-- ``models``      the scorecard (logistic regression on bins) and the MLP, as flat vectors and files
-- ``scaling``     log-odds to the 350-950 score
 - ``metrics``     AUC, KS, Gini, Brier, calibration error
-- ``card``        the model card
+- ``remarks``     what to know before a model is trusted
+- ``scaling``     log-odds to the 350-950 score
+- ``rehearsal``   a whole campaign in one process
+- ``auditing``    an attack on a whole campaign, with canaries
+- ``errors``      features, tables and model files that do not fit
 """

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from credit.features import FeatureRegistry
 from credit.learning import Learner
-from credit.models import Kind
+from credit.planning import Kind
 from credit.tasks import SumTask
 from privacy.accounting import epsilon_of
 from privacy.auditing import NoiseCheck, check_noise, coins, epsilon_bound, guess

@@ -1,9 +1,11 @@
-"""What can go wrong in this room."""
+"""Exceptions of the credit model."""
+
+from crypto.errors import TahiniError
 
 
-class FeatureError(Exception):
+class FeatureError(TahiniError):
     """A feature registry or a table does not fit: says which column and what to do."""
 
 
-class ModelError(Exception):
+class ModelError(TahiniError):
     """A model file or parameter vector does not fit its specification."""

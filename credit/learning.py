@@ -22,8 +22,9 @@ from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import Evaluation, Figure, ScoreCells, evaluate
 from credit.features import FeatureRegistry
-from credit.models import KNOTS, UNCALIBRATED, CreditModel, Kind, fold, start
+from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
 from credit.pairs import Pairs, boosted, candidates
+from credit.planning import Kind
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, Task, task_of

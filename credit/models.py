@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,11 +26,11 @@ from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
 from credit.features import registry_from
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
+from credit.planning import Kind
 from crypto.sentences import one_sentence
 from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
 from privacy.errors import PrivacyError
 
-Kind = Literal["scorecard", "gam", "mlp"]
 Floats = NDArray[np.float64]
 
 HIDDEN_UNITS, HIDDEN_SCALE = 16, 0.3

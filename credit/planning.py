@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
 from privacy.charges import Budget
-from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, PlannedRelease, ReleaseKind
+from privacy.errors import PrivacyError
+from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, MechanismKind, PlannedRelease, ReleaseKind
 
-if TYPE_CHECKING:
-    from credit.models import Kind  # and torch, which no plan needs
-
+Kind = Literal["scorecard", "gam", "mlp"]
+"""What can be trained."""
 STEPS: dict[Kind, int] = {"scorecard": 10, "gam": 10, "mlp": 24}
 BINS = 14
 CLIP_NORM = 2.0
@@ -24,7 +24,7 @@ COLLUDING_SHARE = 3
 
 
 def plan_mechanism(
-    budget: Budget, model: Kind, lenders: int, *, kind: Literal["distributed", "local"] = "distributed",
+    budget: Budget, model: Kind, lenders: int, *, kind: MechanismKind = "distributed",
     steps: int | None = None, collusion_bound: int | None = None, spare_attempts: int | None = None,
     hold_out: float = 0.0,
 ) -> Mechanism:  # fmt: skip
@@ -38,19 +38,18 @@ def plan_mechanism(
         hold_out: share of people kept for the evaluation, who are trained on by nobody.
 
     Raises:
-        PrivacyError: the budget is too small. ValueError: fewer than two lenders would not collude, or
-            there is nothing to plan.
+        PrivacyError: the budget is too small, fewer than two lenders would not collude, or there is nothing to plan.
     """
     descent = STEPS[model] if steps is None else steps
     bound = lenders // COLLUDING_SHARE if collusion_bound is None else collusion_bound
     spare = 1 if spare_attempts is None else spare_attempts
     honest = lenders - bound if kind == "distributed" else lenders
     if bound < 0 or honest < LEAST_HONEST:
-        raise ValueError(
+        raise PrivacyError(
             f"no plan for {lenders} lenders of whom {bound} collude: at least {LEAST_HONEST} must not collude"
         )
     if descent < 1 or spare < 0:
-        raise ValueError(f"no plan with {descent} steps and {spare} spare attempts")
+        raise PrivacyError(f"no plan with {descent} steps and {spare} spare attempts")
     fixed_shares = SHARES | ({ReleaseKind.PAIRS: PAIRS_SHARE} if model == "gam" else {})
     of_each = fixed_shares | {ReleaseKind.GRADIENT: (1 - sum(fixed_shares.values())) / descent}
     reserve = 1 + spare * max(of_each.values())

@@ -13,7 +13,7 @@ import pandas as pd
 
 from credit.features import FeatureRegistry
 from credit.learning import Learner
-from credit.models import Kind
+from credit.planning import Kind
 from credit.tasks import HistogramTask
 from privacy.mechanism import Audience, Mechanism
 

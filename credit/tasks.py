@@ -26,8 +26,9 @@ from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureRegistry
-from credit.models import CreditModel, Kind, check_calibration, check_network, flat, layers, network, size
+from credit.models import CreditModel, check_calibration, check_network, flat, layers, network, size
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
+from credit.planning import Kind
 from credit.questions import Question
 from privacy.clipping import (
     MOMENT_UNIT,

@@ -1,6 +1,4 @@
-"""Pure cryptography: bytes in, bytes out; no network, no database, no clock of its own.
-
-Where to look:
+"""Cryptography, pure: bytes in, bytes out; no network, no database, no clock of its own.
 
 - ``keys``        Ed25519 signing keys, HPKE recipient keys, key files
 - ``documents``   typed signed documents (JWS, Ed25519), canonical JSON, hashes
@@ -15,4 +13,6 @@ Where to look:
 - ``pseudonyms``  names for people that only their lender can compute
 - ``rosters``     sorted Merkle sets of salted pseudonyms, with absence proofs
 - ``masks``       secure aggregation: pairwise masks over fixed-point vectors
+- ``sentences``   what a schema refuses, in one sentence
+- ``errors``      what cryptography refuses, and the root of every room's exceptions
 """

@@ -1,7 +1,11 @@
-"""What can go wrong in this room. Every failure is one named exception with a sentence for a person."""
+"""Exceptions of cryptography, and the root of every room's. Each has a sentence for a person."""
 
 
-class CryptoError(Exception):
+class TahiniError(Exception):
+    """Base of everything that any room refuses on purpose. The message is one sentence for a person."""
+
+
+class CryptoError(TahiniError):
     """Base of everything this room raises on purpose."""
 
 

@@ -1,5 +1,7 @@
-"""What can go wrong in this room."""
+"""Exceptions of the demo."""
+
+from crypto.errors import TahiniError
 
 
-class DemoError(Exception):
+class DemoError(TahiniError):
     """The demo cannot go on; one sentence says what happened and where."""

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from credit.features import FeatureRegistry
-from credit.models import CreditModel, Kind
+from credit.models import CreditModel
+from credit.planning import Kind
 from credit.rehearsal import rehearse
 from privacy.mechanism import Audience, Mechanism
 

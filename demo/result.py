@@ -11,7 +11,8 @@ import numpy as np
 from auditlog.audit import Audit
 from credit.evaluation import Evaluation
 from credit.metrics import Quality
-from credit.models import CreditModel, Kind
+from credit.models import CreditModel
+from credit.planning import Kind
 from credit.remarks import RiskLevel
 from demo.borrowers import Borrower
 from demo.consortium import Founded

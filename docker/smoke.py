@@ -31,11 +31,12 @@ from typing import Any
 USER = 10001
 SERVICES = ("registry", "witness", "names")
 MODULES = {
-    "registry": "consent.api.app consent.serving consent.load consent.keys.vault consent.export cli.keys",
+    "registry": "consent.api.app consent.serving consent.load consent.keys.vault consent.keys.backup consent.export "
+    "auditlog.fsck cli.keys",
     "names": "naming.service cli.names",
     "witness": "clients.witness cli.witness",
     "coordinator": "server.app server.home protocol.cards flwr.server torch opacus",
-    "node": "clients.app clients.gate clients.data.book flwr.client cli.book cli.consents torch opacus",
+    "node": "clients.app clients.gate clients.data.book flwr.client clients.inbox cli.book cli.consents torch opacus",
 }
 TOO_MUCH = {
     "registry": "torch flwr ray opacus sklearn matplotlib pip",

@@ -1,11 +1,14 @@
-"""Flower's own engine under our rules: who may connect, whose code runs, and how fast a round is.
+"""Flower's engine under our rules: who may connect, whose code runs, and how fast a round is.
 
-- ``tls``        the consortium's certificate authority, and its commands (``ca_cli``)
+- ``tls``        the consortium's certificate authority
 - ``keys``       the keys that nodes authenticate to the SuperLink with
+- ``code``       the code hash: every module that a node imports
 - ``bundle``     the Flower App Bundle of the installed code, its hash, and what changed between two
 - ``superlink``  the SuperLink: the fleet interface outside, everything else on loopback
-- ``supernode``  the SuperNode, asked often enough for fast rounds
+- ``supernode``  the SuperNode, asked often enough for fast rounds; ``pace`` how often
 - ``executor``   tasks in forked children of a warm parent, after the bundle was checked
+- ``tasks``      what such a child does
+- ``errors``     what is not in order
 
 Used by ``clients`` and ``server``; knows neither.
 """

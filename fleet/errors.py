@@ -1,7 +1,9 @@
-"""What can go wrong around the engine, in one sentence."""
+"""Exceptions of the engine, each one sentence."""
+
+from crypto.errors import TahiniError
 
 
-class FleetError(Exception):
+class FleetError(TahiniError):
     """The engine, its certificates or its keys are not in order."""
 
 

@@ -12,4 +12,5 @@ The unit is the person: every record that enters a mechanism here belongs to a d
 - ``accounting``  what charges compose to
 - ``filter``      who may still be used under a cap
 - ``auditing``    an attack on all of it: canaries, and the epsilon that they prove
+- ``errors``      what cannot be done privately
 """

@@ -1,5 +1,7 @@
-"""What can go wrong in this room."""
+"""Exceptions of differential privacy."""
+
+from crypto.errors import TahiniError
 
 
-class PrivacyError(Exception):
+class PrivacyError(TahiniError):
     """A mechanism was asked for something it cannot do privately."""

@@ -19,6 +19,10 @@ LEAST_HONEST = 2
 """A sum must have this many contributors who do not collude."""
 
 
+MechanismKind = Literal["distributed", "local"]
+"""Shares of noise in one secure sum, or each lender its own noise."""
+
+
 class ReleaseKind(StrEnum):
     HISTOGRAM = "histogram"
     """Every feature's cells, for good and bad."""
@@ -67,7 +71,7 @@ class Mechanism(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["distributed", "local"] = "distributed"
+    kind: MechanismKind = "distributed"
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
     releases: tuple[PlannedRelease, ...] = Field(min_length=1, max_length=1000)

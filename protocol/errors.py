@@ -1,9 +1,11 @@
-"""What can go wrong in this room. ``status`` is the HTTP status, ``code`` the stable name of the problem."""
+"""Exceptions of the protocol. ``status`` is the HTTP status, ``code`` the stable name of the problem."""
 
 from typing import Self
 
+from crypto.errors import TahiniError
 
-class ConsentError(Exception):
+
+class ConsentError(TahiniError):
     """Base of everything the registry refuses on purpose.
 
     ``place`` is where in what was handed in the reason stands, as names and positions from the outside in:

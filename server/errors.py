@@ -1,9 +1,11 @@
-"""What can go wrong in this room."""
+"""Exceptions of the coordinator."""
+
+from crypto.errors import TahiniError
 
 
-class CampaignStopped(Exception):
+class CampaignStopped(TahiniError):
     """A campaign cannot go on. The message says which node or rule stopped it; nothing was released after that."""
 
 
-class CoordinatorError(Exception):
+class CoordinatorError(TahiniError):
     """The coordinator's home or input is not in order."""

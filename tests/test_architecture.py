@@ -26,13 +26,33 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+NAMED = re.compile(r"``([a-z_]+)``")
+
+
+def listed(package: Path) -> set[str]:
+    """The names in the bullets of a package's docstring."""
+    told = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    return {name for bullet in re.findall(r"^- ``.*(?:\n  .*)*", told, flags=re.M) for name in NAMED.findall(bullet)}
+
+
+def test_every_package_lists_exactly_its_modules():
+    """Who opens a room is told what is in it, and of nothing that is gone."""
+    wrong = {}
+    for package in {path.parent for path in PRODUCT if path.name == "__init__.py"}:
+        modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+        modules |= {path.parent.name for path in package.glob("*/__init__.py")}
+        if amiss := modules ^ listed(package):
+            wrong[str(package.relative_to(ROOT))] = sorted(amiss)
+    assert wrong == {}
+
+
 def test_only_the_gate_reads_rows():
     """Everything else in clients receives rows from the gate and from nowhere else; import_book only writes, and the
     operator's check counts."""
     opens = re.compile(r"loan_book\(|MappedSource|open_source|FileReader|SqlReader")
     users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text(encoding="utf-8"))}
     reading = {f"clients/data/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/data/book.py"}
-    naming = {"cli/book.py"}  # identity numbers, before anybody has a name
+    naming = {"clients/data/identities.py"}  # identity numbers, before anybody has a name
     playing = {"demo/sources.py"}  # the attack on what stands before the sums
     assert users == reading | naming | playing | {"clients/gate.py", "clients/data/profiling.py"}
 

@@ -2,20 +2,30 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+from typer.main import get_command
 
-from tahini import ROOMS
+from cli.shared import Noun
+from crypto.errors import TahiniError
+from demo.errors import DemoError
+from privacy.errors import PrivacyError
+from tahini import ELSEWHERE, NOUNS, ROLES, FrontDoor, main
 
 HEAVY = {"torch", "flwr", "matplotlib", "ray", "sklearn", "opacus", "scipy"}
 DATA = {"pandas", "pyarrow", "duckdb"}
-READS_ROWS = {"book"}
-"""Their work is a lender's rows: they may load what reads them."""
+SERVICES = {"sqlalchemy", "alembic", "fastapi", "uvicorn"}
 LOADED = "import json, sys; from importlib import import_module; [import_module(m) for m in sys.argv[1:]]; "
 LOADED += "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+CLI = Path(__file__).parent.parent / "cli"
 TAHINI = Path(sys.executable).with_name("tahini")
 
 
@@ -24,11 +34,10 @@ def loaded(code: str, *arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_command_loads_no_more_than_it_needs(room):
-    found = loaded(LOADED, *ROOMS[room][0].split())
-    assert not found & HEAVY
-    assert room in READS_ROWS or not found & DATA
+@pytest.mark.parametrize("noun", NOUNS)
+def test_a_command_loads_no_more_than_it_needs(noun):
+    found = loaded(LOADED, f"cli.{ELSEWHERE.get(noun, noun)}")
+    assert not found & (HEAVY | DATA | SERVICES)
 
 
 def test_a_list_of_commands_loads_no_room():
@@ -48,7 +57,93 @@ def test_to_show_a_campaign_no_model_is_loaded(house):
     )
     home = str(house.founded.coordinator_home)
     found = loaded(code, "campaign", "show", campaign[:12], "--home", home, "--json")
-    assert not found & (HEAVY | DATA | {"sqlalchemy", "alembic", "fastapi"})
+    assert not found & (HEAVY | DATA | SERVICES)
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that run it, below nouns and their groups."""
+
+    def below(words: tuple[str, ...], found: click.Command) -> Iterator[tuple[str, click.Command]]:
+        if not isinstance(found, click.Group):
+            yield " ".join(words), found
+            return
+        for name, command in found.commands.items():
+            yield from below((*words, name), command)
+
+    for noun in NOUNS:
+        found = FrontDoor().get_command(click.Context(main), noun)
+        assert found is not None, noun
+        yield from below(("tahini", noun), found)
+
+
+def test_every_help_ends_with_an_example_of_its_own_command():
+    told = dict(every_command())
+    assert len(told) > 60
+    for words, command in told.items():
+        assert re.match(r"Examples?: `", command.epilog or ""), words
+        line = words.replace("tahini borrower", "tahini borrower --as lin", 1)
+        assert words in command.epilog or line in command.epilog, words
+        said = CliRunner().invoke(main, [*words.split()[1:], "--help"]).output
+        assert "Example" in said[said.rindex("╰") :], words
+
+
+def test_home_and_json_are_each_declared_once():
+    """What every command calls alike is the same option everywhere."""
+    declared = {path.stem for path in CLI.glob("*.py") if re.search(r'"--(home|json)"', path.read_text("utf-8"))}
+    assert declared == {"shared", "demo", "witness"}  # a file for the figures; several homes
+    flags = {
+        flag.help for _, found in every_command() for flag in found.params if "--json" in flag.opts and flag.is_flag
+    }
+    assert flags == {"Print as JSON."}
+
+
+def test_the_list_of_commands_is_by_role_and_names_each_noun_once():
+    said = CliRunner().invoke(main, ["--help"]).output
+    assert all(f"\n{role}:\n" in said for role in ROLES)
+    assert re.findall(r"^  (\w+) {2,}[A-Z]", said, flags=re.M) == list(NOUNS)
+    assert sorted(
+        {f"cli.{ELSEWHERE.get(noun, noun)}" for noun in NOUNS} | {"cli.campaign_review", "cli.log_reading"}
+    ) == (sorted(f"cli.{path.stem}" for path in CLI.glob("*.py") if path.stem not in {"__init__", "shared"}))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PrivacyError("no\n  such thing"), "tahini: no such thing\n"),
+        (FileNotFoundError(2, "No such file", "a  b.toml"), "tahini: a  b.toml: No such file\n"),
+        (OSError("it is gone"), "tahini: it is gone\n"),
+    ],
+)
+def test_whatever_a_room_refuses_is_one_sentence(error, said):
+    app = Noun("Nothing.")
+
+    @app.command()
+    def fails() -> None:
+        raise error
+
+    done = CliRunner().invoke(get_command(app), ["fails"])
+    assert (done.exit_code, done.stderr) == (1, said)
+
+
+def test_what_a_failure_leaves_behind_is_said_after_the_sentence():
+    app = Noun("Nothing.")
+
+    @app.command()
+    def fails() -> None:
+        error = DemoError("it broke")
+        error.add_note("its logs are kept")
+        raise error
+
+    assert CliRunner().invoke(get_command(app), ["fails"]).stderr == "tahini: it broke\ntahini: its logs are kept\n"
+
+
+@pytest.mark.parametrize(
+    "room", ["clients", "credit", "crypto", "demo", "fleet", "naming", "privacy", "protocol", "server"]
+)
+def test_every_room_refuses_below_one_root(room):
+    errors = import_module(f"{room}.errors")
+    raised = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)]
+    assert raised and all(issubclass(one, TahiniError) for one in raised)
 
 
 def completed(shell: str, line: str) -> str:

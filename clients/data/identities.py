@@ -16,9 +16,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
+from clients.data.columns import NoRow, OddQuotes, listed
+from clients.data.files import FileReader
+from clients.errors import SourceError
 from credit.values import is_missing
 from crypto.errors import PseudonymError
 from crypto.pseudonyms import normal_identity
@@ -174,3 +180,30 @@ class Identities:
         if self.repeated:
             said.append(f"{self.repeated:,} identity numbers stand in several rows and have the same name there")
         return said
+
+
+def identity_numbers_of(path: Path, column: str, encoding: str) -> list[object]:
+    """A column of a file, as it lies there. Raises SourceError: no such column, or a line that is no row."""
+    reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
+    if column not in (there := reader.columns()):
+        raise SourceError(f"{path} has no column {column!r}; {listed(there)}")
+    told: list[NoRow | OddQuotes] = []
+    values = [value for part in reader.batches([column], told.append) for value in _values(part[column], path)]
+    if torn := [one for one in told if isinstance(one, NoRow)]:
+        raise SourceError(f"line {torn[0].line:,} of {path} is no row: {torn[0].why}")
+    return values
+
+
+def _values(column: pd.Series, path: Path) -> list[object]:
+    """As they lie in the file. Text of Parquet, which may be none, as bytes; raises SourceError for lists and dates."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return list(column)
+    read = pa.chunked_array(pa.array(column.array))
+    if pa.types.is_dictionary(read.type):
+        read = read.cast(read.type.value_type)
+    if pa.types.is_nested(read.type) or pa.types.is_temporal(read.type):
+        raise SourceError(f"{path}: the column {column.name!r} is of {read.type}, and identity numbers are none")
+    if pa.types.is_floating(read.type):  # of their own width, by which digits are lost
+        return list(read.to_numpy())
+    is_text = pa.types.is_string(read.type) or pa.types.is_large_string(read.type)
+    return list((read.cast(pa.large_binary()) if is_text else read).to_pylist())

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.book import identity_numbers_of
-from clients.data.identities import Identities, NoIdentity, has_valid_check, identity
+from clients.data.identities import Identities, NoIdentity, has_valid_check, identity, identity_numbers_of
 from clients.errors import SourceError
 from crypto.pseudonyms import normal_identity
 from demo.loans import identity_numbers

@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from tahini import ROOMS, FrontDoor
+from tahini import NOUNS, FrontDoor
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -425,7 +425,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def known(room: str, name: str) -> click.Command | None:
-    found = FrontDoor().get_command(click.Context(click.Command("tahini")), room) if room in ROOMS else None
+    found = FrontDoor().get_command(click.Context(click.Command("tahini")), room) if room in NOUNS else None
     return found.commands.get(name) if isinstance(found, click.Group) else None
 
 

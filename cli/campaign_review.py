@@ -7,13 +7,11 @@ import json
 import zipfile
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.shared import refuse_in_one_sentence, say
-from clients.errors import NodeError
+from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from clients.home import Node, approve, campaign_cost
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
@@ -23,8 +21,7 @@ from protocol.errors import Conflict, ConsentError, NotFound
 from protocol.hashes import whole_hash
 from protocol.schema import now
 
-app = typer.Typer(no_args_is_help=True, help="Review campaigns.", rich_markup_mode="markdown")
-Home = Annotated[Path, typer.Option(help="The node's home folder.", exists=True, file_okay=False)]
+app = Noun("Review campaigns.")
 CODE_FILE = "approved-code.zip"
 """What the operator signed last: every file of a node's rooms as it was then."""
 
@@ -55,36 +52,29 @@ def remember_code(node: Node) -> None:
     replace_file(node.home / CODE_FILE, buffer.getvalue())
 
 
-CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
-
-
 @app.command("approve", epilog="Examples: `tahini campaign approve 4f1c22 --home aspen` · `… --diff` · `… --yes`")
-@refuse_in_one_sentence
 def approve_(
     campaign: CampaignHash,
-    home: Home,
+    home: NodeHome,
     diff: Annotated[bool, typer.Option("--diff", help="Show changed code line by line.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a campaign would do and what code changed since the last approval; sign it if you agree."""
+    node = opened_node(home)
+    proposed, token = _campaign(node, campaign)
+    changed = changed_code(node)
+    if not as_json:
+        _review(proposed, changed, diff)
+    if not yes and not typer.confirm(f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False):
+        raise ConsentError("nothing was signed")
+    approval = approve(node, token)
+    remember_code(node)
+    client = node.registry()
     try:
-        node = Node.open(home)
-        proposed, token = _campaign(node, campaign)
-        changed = changed_code(node)
-        if not as_json:
-            _review(proposed, changed, diff)
-        if not yes and not typer.confirm(f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False):
-            raise ConsentError("nothing was signed")
-        approval = approve(node, token)
-        remember_code(node)
-        client = node.registry()
-        try:
-            active = client.approve(approval, node.key)
-        finally:
-            client.close()
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
+        active = client.approve(approval, node.key)
+    finally:
+        client.close()
     if as_json:
         say({"campaign": proposed.sha256, "active": active, "changed": [change.path for change in changed]}, as_json)
     else:
@@ -139,21 +129,17 @@ def _noise(campaign: Campaign) -> str:
 
 
 @app.command(epilog="Example: `tahini campaign reject 4f1c22 --home aspen --reason 'the budget is too large'`")
-@refuse_in_one_sentence
 def reject(
     campaign: CampaignHash,
-    home: Home,
+    home: NodeHome,
     reason: Annotated[str, typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most.")],
 ) -> None:
     """Do not take part, or no longer: from now on this node answers no release of it, approved or not."""
-    try:
-        node = Node.open(home)
-        try:  # what it approved it can reject while the registry is away
-            sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
-        except NotFound:
-            sha256 = _campaign(node, campaign)[0].sha256
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
+    node = opened_node(home)
+    try:  # what it approved it can reject while the registry is away
+        sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
+    except NotFound:
+        sha256 = _campaign(node, campaign)[0].sha256
     rejection = Rejection(campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now())
     replace_file(node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode())
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
@@ -177,13 +163,9 @@ def _approved(node: Node) -> dict[str, str]:
 
 
 @app.command(epilog="Example: `tahini campaign offered --home aspen`")
-@refuse_in_one_sentence
-def offered(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+def offered(home: NodeHome, as_json: AsJson = False) -> None:
     """Every campaign that was proposed to this lender, the newest last, and what it answered."""
-    try:
-        node = Node.open(home)
-    except NodeError as error:
-        raise ConsentError(str(error)) from error
+    node = opened_node(home)
     client = node.registry()
     try:
         known = [client.proposed(sha256) for sha256 in client.campaigns()]

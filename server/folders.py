@@ -1,0 +1,55 @@
+"""Campaign folders in a coordinator's home: found by their hash, read, and how the campaign in one stands."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from crypto.errors import CryptoError
+from protocol.campaigns import Campaign
+from protocol.hashes import whole_hash
+from protocol.schema import now
+from server.desired import read_state, wanted
+from server.errors import CoordinatorError
+from server.home import Coordinator, Progressed
+from server.standing import Answers, Standing
+
+CAMPAIGN_FILE = "campaign.jws"
+KNOCK_S = 0.5
+
+
+def campaigns_of(coordinator: Coordinator) -> dict[str, str]:
+    """Hash and id of every campaign in the coordinator's home."""
+    folders = [folder for folder in (coordinator.home / "campaigns").iterdir() if (folder / CAMPAIGN_FILE).exists()]
+    return {folder.name: campaign_in(folder).id for folder in folders}
+
+
+def campaign_in(folder: Path) -> Campaign:
+    """The campaign that a folder is of; raises CoordinatorError."""
+    try:
+        return Campaign.claimed((folder / CAMPAIGN_FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, CryptoError) as error:
+        raise CoordinatorError(f"{folder / CAMPAIGN_FILE} is damaged ({error})") from error
+
+
+def campaign_folder(coordinator: Coordinator, begins: str) -> Path:
+    """The folder of the one campaign whose hash begins so; raises NotFound."""
+    return coordinator.home / "campaigns" / whole_hash(begins, campaigns_of(coordinator), f"of {coordinator.home}")
+
+
+def standing_of(coordinator: Coordinator, folder: Path, answers: Answers | None) -> Standing:
+    """How a campaign stands now. Raises CoordinatorError for a damaged folder."""
+    return Standing(
+        campaign_in(folder), coordinator.home, read_state(folder), Progressed.read(folder),
+        len(list(folder.glob("release-*.npz"))), wanted(folder), _serves(coordinator), answers, now(),
+    )  # fmt: skip
+
+
+def _serves(coordinator: Coordinator) -> bool:
+    """Whether something listens where the coordinator's service would."""
+    host, port = coordinator.settings.host, coordinator.settings.port
+    try:
+        with socket.create_connection(({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port), KNOCK_S):  # noqa: S104
+            return True
+    except (OSError, UnicodeError):  # nobody there, or no name of a host
+        return False
