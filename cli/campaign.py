@@ -25,11 +25,11 @@ from cli.shared import progress, say
 from crypto.keys import replace_file
 from fleet.code import installed_code
 from protocol.schema import now
-from server.desired import BUNDLE_FILE, Stage, events, read_state, want, write_state
+from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request_run, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import Coordinator
 from server.proposing import MOST_SEED, MOST_STEPS, Asked, warning
-from server.standing import Standing
+from server.status import CampaignStatus
 
 app = typer.Typer(no_args_is_help=True, help="Propose, approve and run campaigns.", rich_markup_mode="markdown")
 CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
@@ -141,7 +141,7 @@ def launch(campaign: CampaignHash, home: Home) -> None:
         )
     if stands.state.stage is Stage.STOPPED:
         raise CoordinatorError("; ".join(line.strip() for line in stands.sentences))
-    want(folder, True)
+    request_run(folder, True)
     typer.echo(f"campaign {stands.campaign.id!r} is to run; follow it with: tahini campaign watch {folder.name[:12]}")
     if waits := standing_of(coordinator, folder, stands.answers).waits_for:
         typer.echo(f"  it waits for {waits}")
@@ -152,7 +152,7 @@ def launch(campaign: CampaignHash, home: Home) -> None:
 def stop(campaign: CampaignHash, home: Home) -> None:
     """Stop a campaign before its next release; what was released is kept."""
     folder = campaign_folder(Coordinator.open(home), campaign)
-    want(folder, False)
+    request_run(folder, False)
     typer.echo(f"the campaign stops before its next release; go on with: tahini campaign resume {folder.name[:12]}")
 
 
@@ -171,7 +171,7 @@ def resume(campaign: CampaignHash, home: Home) -> None:
         typer.echo(f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True)
     if stands.state.stage is Stage.STOPPED:
         write_state(folder, Stage.PROPOSED)
-    want(folder, True)
+    request_run(folder, True)
     typer.echo("the campaign goes on")
 
 
@@ -272,7 +272,7 @@ def list_(home: Home, as_json: AsJson = False) -> None:
         typer.echo(f"no campaign was proposed from {home} yet; begin with: tahini campaign propose --help")
 
 
-def _figures(stands: Standing, folder: Path) -> dict[str, Any]:
+def _figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
     """How a campaign stands, ready for JSON."""
     told, plan, answers = list(events(folder)), stands.campaign.mechanism, stands.answers
     return {
@@ -287,7 +287,7 @@ def _figures(stands: Standing, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _not_over(stands: Standing) -> Standing:
+def _not_over(stands: CampaignStatus) -> CampaignStatus:
     """Raises CampaignStopped in one sentence if the campaign can never go on."""
     if stands.over:
         raise CampaignStopped("; ".join(line.strip() for line in stands.sentences))

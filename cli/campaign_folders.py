@@ -21,10 +21,10 @@ from protocol.campaigns import Campaign
 from protocol.errors import ConsentError, RegistryUnavailable
 from protocol.hashes import whole_hash
 from protocol.schema import now
-from server.desired import read_state, wanted
+from server.desired_state import read_state, run_requested
 from server.errors import CampaignStopped, CoordinatorError
 from server.home import Coordinator, Progressed
-from server.standing import Answers, Standing
+from server.status import Answers, CampaignStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
 Home = Annotated[Path, typer.Option(help="The coordinator's home folder.", exists=True, file_okay=False)]
@@ -91,11 +91,11 @@ def lenders_answers(coordinator: Coordinator, sha256: str, quiet: bool = False) 
     return Answers(known.active, known.approved_by, tuple((name, reasons.get(name, "")) for name in known.rejected_by))
 
 
-def standing_of(coordinator: Coordinator, folder: Path, answers: Answers | None) -> Standing:
+def standing_of(coordinator: Coordinator, folder: Path, answers: Answers | None) -> CampaignStatus:
     """How a campaign stands now. Raises CoordinatorError for a damaged folder."""
-    return Standing(
+    return CampaignStatus(
         campaign_in(folder), coordinator.home, read_state(folder), Progressed.read(folder),
-        len(list(folder.glob("release-*.npz"))), wanted(folder), _serves(coordinator), answers, now(),
+        len(list(folder.glob("release-*.npz"))), run_requested(folder), _serves(coordinator), answers, now(),
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ MODULES = {
     "registry": "consent.api.app consent.serving consent.load consent.keys.vault consent.export cli.keys",
     "names": "naming.service cli.names",
     "witness": "clients.witness cli.witness",
-    "coordinator": "server.app server.home protocol.cards flwr.server torch opacus",
+    "coordinator": "server.fleet_app server.home protocol.cards flwr.server torch opacus",
     "node": "clients.app clients.gate clients.data.book flwr.client cli.book cli.consents torch opacus",
 }
 TOO_MUCH = {

@@ -1,9 +1,13 @@
 """What the coordinator runs.
 
-- ``home``       the coordinator's folder: identity, and for each campaign its released sums, model and card
-- ``run``        one campaign's releases, from joining to the model, with retries (pure but for the fleet it is given)
-- ``app``        the Flower ServerApp around ``run``
-- ``fleet_app``  the same for a deployed consortium, whose runs may die at any moment
-- ``service``    what ``tahini coordinator serve`` runs; ``desired`` what its operator wants; ``doctor`` its health
-- ``card``       the model card
+- ``home``           the coordinator's folder: identity, and for each campaign its released sums, model and card
+- ``proposing``      from an operator's choices to a signed campaign
+- ``run``            a campaign's releases, from joining to the model, with retries; pure but for the fleet it is given
+- ``flower_fleet``   that fleet, behind a Flower grid
+- ``fleet_app``      the Flower ServerApp: conducts one campaign up to its model card, may die at any moment
+- ``executor``       the process in which runs are conducted
+- ``service``        what ``tahini coordinator serve`` runs: SuperLink, executor, and the loop that reconciles
+- ``desired_state``  whether a campaign should run, how far it is, what happened; ``status`` what follows from that
+- ``metrics``        the same for Prometheus; ``doctor`` the health of a home
+- ``errors``         what can go wrong
 """

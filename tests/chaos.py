@@ -46,7 +46,7 @@ from protocol.client import RegistryClient
 from protocol.errors import ConsentError
 from protocol.log_client import http_client
 from protocol.schema import now
-from server.desired import Stage, want
+from server.desired_state import Stage, request_run
 from server.home import load_releases
 
 SERVICES = ("coordinator", "registry", "naming", "witnesses", *LENDERS)
@@ -121,7 +121,7 @@ class Trial:
         sha256 = self._signed(LENDERS)
         unsigned = self._signed(LENDERS[:2])
         self.consortium.launch(sha256)
-        want(self.consortium.folder(unsigned), True)  # what `launch` would refuse to write
+        request_run(self.consortium.folder(unsigned), True)  # what `launch` would refuse to write
         killer = Killer(self.consortium, self.every, self.chance)
         killer.start()
         try:
@@ -139,7 +139,7 @@ class Trial:
             outcome = "attempts used up"
         else:
             self.wrong.append(f"campaign {sha256[:12]} is {state.stage}: {state.reason or 'without a reason'}")
-        want(self.consortium.folder(unsigned), False)
+        request_run(self.consortium.folder(unsigned), False)
         self._check_ledgers(sha256, unsigned)
         self.ended[outcome] += 1
         return outcome

@@ -12,8 +12,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from server import app
-from server.app import FlowerFleet
 from server.errors import CampaignStopped
+from server.flower_fleet import FlowerFleet
 
 NODES = {1: "aspen", 2: "birch", 3: "cedar"}
 

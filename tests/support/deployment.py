@@ -23,7 +23,7 @@ from demo.processes import down as down_again
 from demo.processes import is_running, keep, processes, start
 from protocol.cards import ModelCard
 from protocol.parties import Role
-from server.desired import Stage, State, events, read_state
+from server.desired_state import CampaignState, Stage, events, read_state
 from tahini import main
 
 LENDERS = ("aspen", "birch", "cedar")
@@ -79,7 +79,7 @@ class Consortium:
     def folder(self, campaign: str) -> Path:
         return self.home / "campaigns" / campaign
 
-    def state(self, campaign: str) -> State:
+    def state(self, campaign: str) -> CampaignState:
         return read_state(self.folder(campaign))
 
     def wait_for_release(self, campaign: str, number: int, timeout: float = 120) -> None:
