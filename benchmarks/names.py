@@ -32,6 +32,7 @@ from demo.consortium import Founded, found
 from demo.services import free_port, naming_process, registry_process, wait_for
 from naming.client import BATCH
 from naming.keys import NamingHome, NamingSettings, join
+from privacy.charges import Budget
 
 PACKAGES = ("voprf", "cryptography", "fastapi", "httpx", "sqlalchemy", "uvicorn", "uvloop")
 LENDER = "aspen"
@@ -47,7 +48,7 @@ def identities(count: int, seed: int, run: int) -> list[str]:
 
 def start(root: Path, people: int, stack: ExitStack) -> tuple[Founded, str]:
     """The consortium with both services running; returns it and the naming service's URL."""
-    founded = found(root / "consortium", [LENDER, "birch"], 1.0, 1e-5)
+    founded = found(root / "consortium", [LENDER, "birch"], Budget(1.0, 1e-5))
     port, naming_port = free_port(), free_port()
     url, naming_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}"
     founded.connect(url, naming_url)

@@ -5,14 +5,17 @@ through the same doors that the real ones would use.
 
 - ``loans``       real loan tables, split into lenders and a hold-out
 - ``consortium``  homes and signed identities of every party
-- ``borrowers``   people who decide, each with a key
-- ``local``       a consortium of processes that stay: ``tahini up``, once and again; ``doctor_cli`` looks at every home
-- ``processes``   those processes: started, found again, stopped
+- ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled and asked
+- ``borrowing``   a person at the consortium of ``tahini up``; ``portal`` the same in a run of the demo
+- ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside`` how to verify its log
+- ``processes``   processes of this machine: started, found again, stopped
 - ``workspaces``  the folders that demo and up make: listed, held, removed
-- ``services``    the registry and the coordinator as processes
+- ``scenario``    the run itself, step by step; ``training`` and ``evaluation`` are its second half
+- ``coordinator`` the coordinator's process, and what is said to it; ``simulation`` what runs in it
 - ``references``  what the consortium is compared with
-- ``story``       the run itself, step by step; ``training`` and ``aftermath`` are its second half
-- ``outcome``     what a run is asked and what it found out
-- ``view``        what a person watches
-- ``report``      report.json and report.html
+- ``sources``     a lender's rows through each kind of store; ``through`` their names
+- ``result``      what a run is asked, and what each part of it finds out
+- ``progress``    what a person watches
+- ``report``      report.json and report.html; ``charts`` its pictures
+- ``errors``      what can go wrong
 """

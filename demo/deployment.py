@@ -22,20 +22,21 @@ import tomli_w
 
 from clients.service import STATUS_FILE, running
 from crypto.keys import replace_file
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower
 from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
 from demo.population import ask_everybody, import_books
 from demo.processes import Process, is_running, keep, processes, start, stop_all
-from demo.result import View
+from demo.result import ProgressView
 from demo.services import START_TIMEOUT_S, tail
 from demo.workspaces import Kept, held, made
 from fleet.tls import CA_CERT, create_authority, issue
 from ops.certificates import expires_at
 from ops.processes import lasting_port
 from ops.settings import SERVE_FILE
+from privacy.charges import Budget
 from protocol.consents import Notice
 from server.home import SETTINGS_FILE
 
@@ -52,7 +53,7 @@ class Local:
     founded: Founded
     processes: tuple[Process, ...]
     notice: Notice
-    borrowers: tuple[Borrower, ...]
+    borrowers: tuple[DemoBorrower, ...]
 
 
 @dataclass(frozen=True)
@@ -65,30 +66,29 @@ class Place:
     """The registry's, a postgresql:// URL; SQLite without one."""
     inside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Commands that lenders' nodes run inside, by lender."""
+    options: dict[str, str | int | None] | None = None
+    """How all of that was asked for, to be kept: :func:`up_again` is then asked for the same."""
 
 
-def up(
-    root: Path, loans: Loans, lenders: int, seed: int, view: View, place: Place | None = None,
-    options: dict[str, str | int | None] | None = None,
-) -> Local:  # fmt: skip
+def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, place: Place | None = None) -> Local:
     """Found a consortium under ``root``, start everybody, name and ask its borrowers.
-
-    Args:
-        options: what to keep of how it was asked for; :func:`up_again` is then asked for the same.
 
     Raises:
         DemoError: there is something at ``root``, or a process did not start; what had started is stopped.
     """
     place, root = place or Place(), root.resolve()
-    with made(root, "up", options) as kept:
+    with made(root, "up", place.options) as kept:
         view.begin("Found the consortium")
         parts = split(loans, lenders, seed)
         ports = {name: lasting_port(place.host) for name in ("registry", "naming", "witnesses", "superlink")}
         url, naming, witnesses = (f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses"))
         founded = found(
-            root, list(parts.lenders), EPSILON, DELTA, {name: f"{witnesses}/{name}" for name in parts.lenders},
+            root,
+            list(parts.lenders),
+            Budget(EPSILON, DELTA),
+            {name: f"{witnesses}/{name}" for name in parts.lenders},
             database=place.database,
-        )  # fmt: skip
+        )
         founded.connect(url, naming, f"{place.host}:{ports['superlink']}")
         trust_issuer(root)
         os.environ["SSL_CERT_FILE"] = str(create_authority(root / "ca", founded.consortium.name))
@@ -108,8 +108,7 @@ def up(
             view.begin("Name the borrowers and import the loan books")
             people = import_books(founded, parts, loans.registry, view)
             view.end("no identity number left its lender")
-            asked = bool(loans.registry.sensitive())
-            notice, borrowers = ask_everybody(founded, url, people, EPSILON, seed, asked, view)
+            notice, borrowers = ask_everybody(founded, url, people, seed, bool(loans.registry.sensitive()), view)
             view.begin("Start the coordinator and the nodes")
             _start_all(root, _fleet(root, names, place.inside), started)
             _wait_for_nodes(root, names)
@@ -121,7 +120,7 @@ def up(
     return Local(founded, tuple(started), notice, tuple(borrowers))
 
 
-def up_again(root: Path, asked: Mapping[str, str | int | None], view: View) -> list[Process]:
+def up_again(root: Path, asked: Mapping[str, str | int | None], view: ProgressView) -> list[Process]:
     """Start those processes of a consortium that do not run: after ``tahini down``, after a kill, after a reboot.
 
     Keys, addresses, ledgers and campaigns are those that are there. Certificates of a machine that was off for months

@@ -7,14 +7,14 @@ from contextlib import ExitStack
 from datetime import timedelta
 
 from clients.home import Node, approve
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.evaluation import audit_log, compare
 from demo.loans import split
-from demo.population import ask_everybody, consent_counts, import_books
+from demo.population import ask_everybody, import_books
 from demo.portal import Portal, trusted_issuer
-from demo.result import Outcome, Settings, View
+from demo.result import Outcome, ProgressView, Scenario, Settings
 from demo.services import (
     coordinator_process,
     free_port,
@@ -37,18 +37,18 @@ HELD_OUT = 0.1
 """Share of each lender's people whom the consortium keeps for its own evaluation."""
 
 
-def run(settings: Settings, view: View) -> Outcome:
+def run(settings: Settings, view: ProgressView) -> Outcome:
     """The whole path. Raises DemoError, and the rooms' own errors, each with one sentence."""
     started = time.monotonic()
     view.begin("Split the loans")
-    Budget(settings.epsilon, settings.delta)
+    budget = Budget(settings.epsilon, settings.delta)
     parts = split(settings.loans, settings.lenders, settings.seed)
     view.end(f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held out")
 
     view.begin("Found the consortium")
     port, witness_port, naming_port, issuer_port = free_port(), free_port(), free_port(), free_port()
     witness_urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in parts.lenders}
-    founded = found(settings.workspace, list(parts.lenders), settings.epsilon, settings.delta, witness_urls)
+    founded = found(settings.workspace, list(parts.lenders), budget, witness_urls)
     view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender is a witness")
     url = f"http://127.0.0.1:{port}"
     naming_url = f"http://127.0.0.1:{naming_port}"
@@ -76,27 +76,27 @@ def run(settings: Settings, view: View) -> Outcome:
         people = import_books(founded, parts, settings.loans.registry, view)
         view.end("no identity number left its lender, and none is in a book")
 
-        asked = bool(settings.loans.registry.sensitive())
-        notice, borrowers = ask_everybody(founded, url, people, settings.epsilon, settings.seed, asked, view)
+        asks_sensitive = bool(settings.loans.registry.sensitive())
+        notice, borrowers = ask_everybody(founded, url, people, settings.seed, asks_sensitive, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
         first_checkpoint = auditor.checkpoint_note()
         (settings.workspace / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")
 
         campaign = _campaign(founded, url, settings, view)
-        outcome = Outcome(settings, parts, founded, campaign, consent_counts(borrowers))
-        train(outcome, coordinator, portal, notice, borrowers, asked, view)
-        compare(outcome, borrowers, view)
-        audit_log(outcome, url, first_checkpoint, view)
-        outcome.seconds = time.monotonic() - started
-    return outcome
+        scenario = Scenario(settings, parts, founded, notice, tuple(borrowers), campaign)
+        training = train(scenario, coordinator, portal, view)
+        comparison = compare(scenario, view)
+        log = audit_log(scenario, training, url, first_checkpoint, view)
+        return Outcome(scenario, training, comparison, log, time.monotonic() - started)
 
 
-def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Campaign:
+def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView) -> Campaign:
     view.begin("Propose and approve the campaign")
     coordinator = Coordinator.open(founded.coordinator_home)
     lenders = tuple(lender.id for lender in founded.consortium.lenders)
     budget = Budget(settings.epsilon, settings.delta)
+    training = Training(settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT)
     moment = now()
     campaign = Campaign(
         id="joint-credit-model-1",
@@ -106,7 +106,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Cam
         purpose=TRAINING_PURPOSE,
         model=settings.model,
         features=settings.loans.registry.model_dump(mode="json"),
-        mechanism=plan_mechanism(budget, settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT),
+        mechanism=plan_mechanism(budget, training),
         code_sha256=installed_code(),
         seed=settings.seed,
         created_at=moment,

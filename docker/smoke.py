@@ -80,8 +80,9 @@ import shutil
 from pathlib import Path
 from demo.consortium import found
 from fleet.tls import CA_CERT, create_authority, issue
+from privacy.charges import Budget
 at = Path("/var/lib/tahini/fleet")
-founded = found(at, ["aspen", "birch"], 8.0, 1e-5, {"aspen": "http://127.0.0.1:8710"})
+founded = found(at, ["aspen", "birch"], Budget(8.0, 1e-5), {"aspen": "http://127.0.0.1:8710"})
 founded.connect("http://127.0.0.1:8700", "http://127.0.0.1:8720", "127.0.0.1:9443")
 authority = create_authority(at / "ca", "smoke")
 issue(at / "ca", at / "tls", "server", ["127.0.0.1"])

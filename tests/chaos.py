@@ -39,7 +39,7 @@ from support.deployment import LENDERS, Consortium, brought_up
 from auditlog.audit import verify_log
 from clients.budget_ledger import NodeStore
 from clients.home import Node
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower
 from demo.processes import processes
 from protocol.campaigns import Campaign
 from protocol.client import RegistryClient
@@ -110,7 +110,7 @@ class Trial:
     every: float
     first: str
     """The oldest checkpoint that anybody kept."""
-    withdrawn: dict[Borrower, datetime] = field(default_factory=dict)
+    withdrawn: dict[DemoBorrower, datetime] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
