@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import socket
-import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import tomli_w
 
 from clients.service import STATUS_FILE, running
@@ -28,9 +26,19 @@ from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
 from demo.population import ask_everybody, import_books
-from demo.processes import Process, is_running, keep, processes, start, stop_all
+from demo.processes import (
+    START_TIMEOUT_S,
+    Process,
+    address,
+    is_running,
+    keep,
+    processes,
+    start,
+    stop_all,
+    tail,
+    wait_until_ready,
+)
 from demo.result import ProgressView
-from demo.services import START_TIMEOUT_S, tail
 from demo.workspaces import Kept, held, made
 from fleet.tls import CA_CERT, create_authority, issue
 from ops.certificates import expires_at
@@ -179,7 +187,7 @@ def _start_all(root: Path, wanted: Iterable[Process], started: list[Process]) ->
         started.append(begun[-1])
         keep(root, started)
     for process in begun:
-        _wait(root, process)
+        wait_until_ready(root, process)
 
 
 def _listen(root: Path, lenders: Sequence[str], host: str, ports: Mapping[str, int]) -> None:
@@ -234,16 +242,11 @@ def _fleet(root: Path, lenders: Sequence[str], inside: Mapping[str, tuple[str, .
         yield Process(name, ("node", "serve", "--home", str(root / "lenders" / name)), inside=inside.get(name, ()))
 
 
-def _split(ready: str) -> tuple[str, int]:
-    at = urlsplit(ready if "://" in ready else f"//{ready}")
-    return at.hostname or "", at.port or 0
-
-
 def _require_free(root: Path, process: Process) -> None:
     """Raises DemoError if somebody else listens where ``process`` must: its address stands in signed documents."""
     if not process.ready:
         return
-    host, port = _split(process.ready)
+    host, port = address(process.ready)
     deadline = time.monotonic() + RELEASE_S
     while (reason := _taken(host, port)) is not None:
         if time.monotonic() > deadline:
@@ -263,29 +266,6 @@ def _taken(host: str, port: int) -> str | None:
         except OSError as error:
             return error.strerror or str(error)
     return None
-
-
-def _answers(ready: str, verify: ssl.SSLContext) -> bool:
-    """Whether a service is well, or where it has no such page, whether it listens."""
-    try:
-        if ready.startswith("https://"):
-            return httpx.get(ready, timeout=2, verify=verify).is_success
-        socket.create_connection(_split(ready), timeout=2).close()
-    except (httpx.TransportError, OSError):
-        return False
-    return True
-
-
-def _wait(root: Path, process: Process) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    verify = ssl.create_default_context(cafile=str(root / "ca" / CA_CERT))
-    log = root / "logs" / f"{process.name}.log"
-    while process.ready and not _answers(process.ready, verify):
-        if not is_running(process):
-            raise DemoError(f"{process.name} ended at its start ({tail(log)})")
-        if time.monotonic() > deadline:
-            raise DemoError(f"{process.name} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
-        time.sleep(0.1)
 
 
 def _wait_for_nodes(root: Path, lenders: Sequence[str]) -> None:

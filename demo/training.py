@@ -8,10 +8,10 @@ from clients.home import Node
 from credit.metrics import auc
 from credit.tasks import DESCENT
 from demo.borrowers import DemoBorrower
+from demo.coordinator import CoordinatorProcess
 from demo.errors import DemoError
 from demo.portal import Portal
 from demo.result import NAMED, ProgressView, Round, Scenario, TrainingResult
-from demo.services import CoordinatorProcess
 from protocol.client import RegistryClient
 from server.home import load_release
 from server.run import learner_of

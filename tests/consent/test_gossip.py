@@ -17,7 +17,7 @@ from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
 from crypto.policies import Log, Policy, quorum_size, witnessed_by
 from crypto.policies import Witness as Asked
 from crypto.witnessing import AddCheckpoint
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.errors import RegistryUnavailable, SplitView
 from protocol.gossip import compare_heads
 from protocol.log_client import HeadStore, LogClient

@@ -29,7 +29,7 @@ from crypto.notes import Checkpoint, Verifier, sign_checkpoint
 from crypto.policies import Policy
 from crypto.witnessing import AddCheckpoint
 from demo.consortium import found
-from demo.services import free_port
+from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.enrolment import Enrolment
 from protocol.schema import now

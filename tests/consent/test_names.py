@@ -23,7 +23,6 @@ from crypto.errors import KeyFileError, PseudonymError, SignatureError
 from crypto.keys import SigningKey, b64, replace_file
 from crypto.pseudonyms import Kind, blind
 from demo.consortium import found
-from demo.services import free_port
 from naming import batches
 from naming.client import NamingClient
 from naming.errors import NamingUnavailable, QuotaSpent, VersionGone
@@ -31,6 +30,7 @@ from naming.keylist import pinned, verified
 from naming.keys import NamingHome, NamingSettings, Seeds, create_home, join
 from naming.quota import Quota
 from naming.service import Namer, create_app
+from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
 from protocol.log_client import LogClient

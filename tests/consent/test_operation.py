@@ -32,9 +32,9 @@ from consent.api.log import create_log_app
 from consent.readiness import NotReady, check_ready
 from consent.storage.migrating import newest_revision
 from crypto.keys import SigningKey
-from demo.services import free_port
 from ops import metrics
 from ops import request_log as journal
+from ops.processes import free_port
 from ops.request_log import Journal, JsonLines, harmless, keep_journal, note_caller
 from protocol.errors import StorageFailed
 

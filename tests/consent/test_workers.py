@@ -31,7 +31,7 @@ from auditlog.sequencer import Sequencer
 from consent.identity.replays import KEPT, SharedReplayGuard
 from consent.storage.migrating import migrate
 from crypto.keys import load_signing_key
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.client import RegistryClient
 from protocol.errors import LogHeld, NotAuthenticated, NotWitnessed, StorageFailed
 from protocol.requests import sign_request

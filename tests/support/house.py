@@ -42,12 +42,12 @@ from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.pseudonyms import SEED_SIZE
 from demo.borrowers import DemoBorrower, make_notice
 from demo.consortium import Founded, found
-from demo.services import free_port
 from fleet.code import installed_code
 from naming.client import Names
 from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
 from naming.service import create_app as naming_app
+from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.campaigns import Campaign
 from protocol.client import RegistryClient
