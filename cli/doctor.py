@@ -24,7 +24,7 @@ Doctor = Callable[[Path], Iterator[Finding]]
 
 HOMES = {
     "log.key": "consent.doctor:registry",
-    "seeds": "consent.doctor:names",
+    "seeds": "naming.doctor:names",
     "campaigns": "server.doctor:coordinator",
     "approved": "clients.doctor:node",
     "witness.key": "clients.doctor:witness",

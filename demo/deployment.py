@@ -55,7 +55,7 @@ RELEASE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Local:
+class Deployment:
     """A consortium that runs on this machine, and the borrowers' own keys, which nobody else holds."""
 
     founded: Founded
@@ -78,7 +78,7 @@ class Place:
     """How all of that was asked for, to be kept: :func:`up_again` is then asked for the same."""
 
 
-def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, place: Place | None = None) -> Local:
+def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, place: Place | None = None) -> Deployment:
     """Found a consortium under ``root``, start everybody, name and ask its borrowers.
 
     Raises:
@@ -125,7 +125,7 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, pl
             stop_all(root)
             raise
         kept.model_copy(update={"whole": True}).keep(root)
-    return Local(founded, tuple(started), notice, tuple(borrowers))
+    return Deployment(founded, tuple(started), notice, tuple(borrowers))
 
 
 def up_again(root: Path, asked: Mapping[str, str | int | None], view: ProgressView) -> list[Process]:

@@ -17,7 +17,7 @@ from support.waiting import until
 from clients.budget_ledger import LedgerLine
 from clients.home import Node
 from credit.models import CreditModel
-from demo.deployment import Local, Place, up
+from demo.deployment import Deployment, Place, up
 from demo.loans import default_loans
 from demo.processes import down as down_again
 from demo.processes import is_running, keep, processes, start
@@ -42,7 +42,7 @@ class Silent:
 class Consortium:
     """What its people can do with it, and what a test may look at and destroy."""
 
-    def __init__(self, local: Local) -> None:
+    def __init__(self, local: Deployment) -> None:
         self.local, self.root, self.campaigns = local, local.founded.root, 0
         self.home = self.root / "coordinator"
 
