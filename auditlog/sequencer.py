@@ -227,16 +227,17 @@ class Sequencer:
     def start(self, read_only: bool = False) -> None:
         """Run both steps in the background until :meth:`stop`; with ``read_only`` only follow what others publish."""
         self.read_only = read_only
-        self._threads = []
+        threads: list[_StepThread] = []
         if read_only or self.turn.shared:
-            self._threads.append(_StepThread("follow", self._follow, self._published.wanted, self.reporter))
+            threads.append(_StepThread("follow", self._follow, self._published.wanted, self.reporter))
         if not read_only:
-            self._threads += [
+            threads += [
                 _StepThread("integrate", self._integrate_all, self._appended, self.reporter, self._until_appended),
                 _StepThread("publish", self._publish_once, self._integrated, self.reporter),
             ]
             self._appended.set()  # whoever starts first takes the lease at once
-        for thread in self._threads:
+        self._threads += threads
+        for thread in threads:
             thread.start()
 
     def stop(self) -> None:
