@@ -5,9 +5,11 @@
 - ``tables``        those tables; ``column_types`` what SQLite and PostgreSQL store alike
 - ``database``      many readers, one writer: transactions; ``columns`` millions of rows as arrays
 - ``lease``         which process may write: a lease with a fencing token
-- ``leadership``    which of several workers signs
+- ``leadership``    which of several workers integrates and publishes
 - ``group_commit``  many requests, one transaction
-- ``sequencer``     after every commit: tiles, signed heads, cosignatures
+- ``integrator``    from appended entries to tiles and a signed head
+- ``publisher``     from a signed head to a cosigned, published one
+- ``sequencer``     the threads behind every commit that do both, and those who wait for them
 - ``witnesses``     asks witnesses for cosignatures (C2SP tlog-witness)
 - ``fsck``          the inside view: is what is stored whole?
 - ``audit``         the outside view: verify the log without trusting who serves it

@@ -24,10 +24,11 @@ from auditlog.log import AuditLog
 from ops import metrics
 from protocol.errors import ConsentError, StorageFailed
 
-HEAVIEST = 8192
+MAX_WEIGHT = 8192
 """Entries (or what else jobs weigh) of one transaction."""
-REST, LONGEST_REST_S = 4.0, 0.02
-MOST_WAITING = 1024
+REST_SHARE, MAX_REST_S = 4.0, 0.02
+"""The thread rests for as long as a commit took, so many times over."""
+MAX_WAITING = 1024
 """Requests that may wait; more are refused at once rather than kept in memory."""
 
 Job = TypeVar("Job")
@@ -53,7 +54,7 @@ class _Waiting(Generic[Job, Result]):
 
 
 @dataclass
-class Group(Generic[Job, Result]):
+class GroupCommit(Generic[Job, Result]):
     """One thread that commits whatever waits, in order of arrival.
 
     Args:
@@ -65,7 +66,7 @@ class Group(Generic[Job, Result]):
     commit: Callable[[Sequence[Job]], Sequence[Result | Exception]]
     name: str
     _queue: queue.Queue[_Waiting[Job, Result] | None] = field(
-        default_factory=lambda: queue.Queue(MOST_WAITING), repr=False
+        default_factory=lambda: queue.Queue(MAX_WAITING), repr=False
     )
     _stopping: bool = False
     _thread: threading.Thread | None = field(default=None, repr=False)
@@ -111,11 +112,12 @@ class Group(Generic[Job, Result]):
                 refusal = error if isinstance(error, ConsentError) else StorageFailed(f"{type(error).__name__}")
                 answers = [refusal] * len(group)
             _answer(group, answers)
-            time.sleep(min(REST * (time.monotonic() - started), LONGEST_REST_S))
+            time.sleep(min(REST_SHARE * (time.monotonic() - started), MAX_REST_S))
 
     def _gather(self, first: _Waiting[Job, Result]) -> list[_Waiting[Job, Result]]:
-        group, weight = [first], first.weight
-        while weight < HEAVIEST:
+        group = [first]
+        weight = first.weight
+        while weight < MAX_WEIGHT:
             try:
                 waiting = self._queue.get_nowait()
             except queue.Empty:
@@ -141,18 +143,14 @@ def _answer(group: Sequence[_Waiting[Job, Result]], answers: Sequence[Result | E
         logger.info("the callers of %d committed requests are gone", len(group))
 
 
-class GroupCommit(Group[Sequence[Entry], int]):
-    """Appends of entries: all of a job or none."""
+def group_appends(
+    log: AuditLog, write: Callable[[], AbstractContextManager[Session]]
+) -> GroupCommit[Sequence[Entry], int]:
+    """Appends in groups: a job is entries, all recorded or none; its result the index of the first."""
 
-    def __init__(self, log: AuditLog, write: Callable[[], AbstractContextManager[Session]]) -> None:
-        super().__init__(self._append, "group-commit")
-        self._log, self._write = log, write
-
-    async def append(self, entries: Sequence[Entry]) -> int:
-        """Index of the first of these entries, durable. Raises StorageFailed."""
-        return await self.submit(entries, len(entries))
-
-    def _append(self, jobs: Sequence[Sequence[Entry]]) -> list[int]:
-        with self._write() as session:
-            first = self._log.append(session, [entry for entries in jobs for entry in entries])
+    def append(jobs: Sequence[Sequence[Entry]]) -> list[int]:
+        with write() as session:
+            first = log.append(session, [entry for entries in jobs for entry in entries])
         return list(accumulate((len(entries) for entries in jobs), initial=first))[: len(jobs)]
+
+    return GroupCommit(append, "group-commit")

@@ -1,8 +1,8 @@
-"""Whose turn it is to integrate and publish, where several processes of one service may.
+"""Leader election among the processes of one service: which of them integrates and publishes.
 
-It is a matter of speed, not of safety: whatever two sequencers did at once, one of them would be refused by the lease
+It is a matter of speed, not of safety: whatever two leaders did at once, one of them would be refused by the lease
 and by the sizes in the database (``auditlog.lease``). The turn is a lock that the kernel lets go when its holder
-dies, on a file of the service's own; the holder writes into it how it fares, so that every worker can say so.
+dies, on a file of the service's own; the leader writes its status into it, so that every worker can report it.
 """
 
 from __future__ import annotations
@@ -15,66 +15,68 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-_MOST_BYTES = 4096
+from ops import metrics
+
+_MAX_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How the sequencer fares: why it signs nothing any more, and why its last step failed. Empty when all is well."""
+class SequencerStatus:
+    """Why the leader signs nothing any more, and why its last step failed. Empty when all is well."""
 
     halted: str = ""
     failing: str = ""
 
 
 class Turn(Protocol):
-    """What a sequencer asks before each step, and tells after it."""
+    """What a sequencer asks before each step, and reports to after it."""
 
     shared: bool
 
-    def mine(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process integrates and publishes now; it may become so at any call."""
 
-    def tell(self, standing: Standing) -> None:
-        """What the others should know; called by whoever has the turn."""
+    def report(self, status: SequencerStatus) -> None:
+        """What the others should know; called by the leader."""
 
-    def told(self) -> Standing:
-        """What the process that has the turn told last."""
+    def reported(self) -> SequencerStatus:
+        """What the leader reported last."""
 
 
 @dataclass
-class Alone:
+class SoleProcess:
     """One process, and always its turn."""
 
     shared: bool = False
-    _standing: Standing = field(default_factory=Standing)
+    _status: SequencerStatus = field(default_factory=SequencerStatus)
 
-    def mine(self) -> bool:
+    def is_leader(self) -> bool:
         return True
 
-    def tell(self, standing: Standing) -> None:
-        self._standing = standing
+    def report(self, status: SequencerStatus) -> None:
+        self._status = status
 
-    def told(self) -> Standing:
-        return self._standing
+    def reported(self) -> SequencerStatus:
+        return self._status
 
 
 @dataclass
 class SharedTurn:
     """The turn among the processes that know ``path``, a file on a local file system.
 
-    Once it is this process's turn, it stays so until the process ends. Raises OSError where the file cannot be used.
+    Once this process is the leader, it stays so until it ends. Raises OSError where the file cannot be used.
     """
 
     path: Path
     shared: bool = True
     _file: int = -1
-    _mine: bool = False
-    _told: Standing = field(default_factory=Standing)
+    _leads: bool = False
+    _status: SequencerStatus = field(default_factory=SequencerStatus)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def mine(self) -> bool:
+    def is_leader(self) -> bool:
         with self._lock:
-            if self._mine:
+            if self._leads:
                 return True
             if self._file < 0:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -82,27 +84,62 @@ class SharedTurn:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            self._mine = True
-            self._write(Standing())
+            self._leads = True
+            self._write(SequencerStatus())
             return True
 
-    def tell(self, standing: Standing) -> None:
+    def report(self, status: SequencerStatus) -> None:
         with self._lock:
-            if self._mine and standing != self._told:
-                self._write(standing)
+            if self._leads and status != self._status:
+                self._write(status)
 
-    def _write(self, standing: Standing) -> None:
+    def _write(self, status: SequencerStatus) -> None:
         """In one write of one size: whoever reads meanwhile finds the old or the new."""
-        content = json.dumps([standing.halted[:300], standing.failing[:300]]).encode()
-        os.pwrite(self._file, content.ljust(_MOST_BYTES), 0)
-        self._told = standing
+        content = json.dumps([status.halted[:300], status.failing[:300]]).encode()
+        os.pwrite(self._file, content.ljust(_MAX_BYTES), 0)
+        self._status = status
 
-    def told(self) -> Standing:
+    def reported(self) -> SequencerStatus:
         with self._lock:
-            if self._mine:
-                return self._told
+            if self._leads:
+                return self._status
         try:
             halted, failing = json.loads(self.path.read_bytes())
         except (OSError, ValueError):
-            return Standing(failing="no process has taken its turn to sign the log yet")
-        return Standing(halted, failing)
+            return SequencerStatus(failing="no process has taken its turn to sign the log yet")
+        return SequencerStatus(halted, failing)
+
+
+class Reporter:
+    """Makes one status of what each step says, for the leader to report. Once halted, it stays so."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.failures: dict[str, str] = {}
+        """Of what each step, by its name, failed last; empty once it went well again."""
+        self._lock = threading.Lock()
+
+    @property
+    def halted(self) -> str:
+        return self.turn.reported().halted
+
+    @property
+    def failing(self) -> str:
+        return self.turn.reported().failing
+
+    def halt(self, reason: str) -> None:
+        """Nothing is signed any more."""
+        with self._lock:
+            self._report(reason)
+
+    def step_ended(self, step: str, failure: str = "") -> None:
+        """A step went well, or failed and is tried again."""
+        with self._lock:
+            self.failures[step] = failure
+            self._report(self.halted)
+
+    def _report(self, halted: str) -> None:
+        status = SequencerStatus(halted, next(filter(None, self.failures.values()), ""))
+        if status != self.turn.reported():
+            self.turn.report(status)
+            metrics.troubled(bool(status.halted), bool(status.failing))

@@ -1,8 +1,8 @@
-"""Behind every commit: integrate what was appended, sign the head, have it cosigned, publish it.
+"""The sequencer: behind every commit, integrate what was appended, have the signed head cosigned, publish it.
 
-One thread integrates (tiles and signed head, within milliseconds of the commit), another publishes (witnesses may be
-slow). Both steps can also be taken by hand, :meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof
-waits for publication: :meth:`Sequencer.wait_for`.
+One thread integrates (``auditlog.integrator``: tiles and signed head, within milliseconds of the commit), another
+publishes (``auditlog.publisher``: witnesses may be slow). Both steps can also be taken by hand,
+:meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof waits for publication: :meth:`Sequencer.wait_for`.
 
 Where several processes serve one log, one of them at a time takes both steps (``auditlog.leadership``); the others
 follow what it publishes, more closely while somebody waits.
@@ -10,112 +10,186 @@ follow what it publishes, more closely while somebody waits.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable
 
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
-
-from auditlog.database import Database, upsert
-from auditlog.leadership import Alone, Standing, Turn
+from auditlog.database import Database
+from auditlog.integrator import Integrator
+from auditlog.leadership import Reporter, SoleProcess, Turn
 from auditlog.lease import LEASE_S
-from auditlog.log import AuditLog, TileStore
-from auditlog.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
-from auditlog.witnesses import WitnessAhead, Witnesses
-from crypto.errors import CryptoError, ProofError, SignatureError
-from crypto.merkle import leaf_hash, tree_root
-from crypto.notes import Checkpoint, claimed_checkpoint, sign_checkpoint
+from auditlog.log import AuditLog
+from auditlog.publisher import Publisher
+from auditlog.witnesses import Witnesses
+from crypto.errors import CryptoError
+from crypto.notes import Checkpoint
 from crypto.policies import NO_QUORUM
-from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_reader
 from ops import metrics
-from protocol.errors import ConsentError, LogDamaged, LogHeld, NotFound, NotWitnessed
+from protocol.errors import ConsentError, LogHeld, NotWitnessed
 
-MOST_AT_ONCE = 32 * 1024
-"""Entries integrated in one step: bounds memory and how long the writer's lock is held."""
 PUBLICATION_TIMEOUT_S = 15.0
-MOST_WAITING = 24
+MAX_WAITING = 24
 """Threads that may wait for publication: fewer than a server has, so that readers are still answered."""
-_RETRY_S = (0.1, 2.0)
-_REST, _LONGEST_REST_S = 4.0, 0.05
+_MIN_RETRY_S, _MAX_RETRY_S = 0.1, 2.0
+_REST_SHARE, _MAX_REST_S = 4.0, 0.05
 _IDLE_S, _SHARED_S = 1.0, 0.02
 """How often to look for what another process did: with nothing to expect; where other workers append, or wait."""
-_WELL: Mapping[str, str] = MappingProxyType({})
 logger = logging.getLogger("tahini.log")
 
 
-class _Edge:
-    """The tiles at the right edge of the tree: all that the next integration needs. At most one per level."""
+class _PublishedSize:
+    """How many entries are published, as far as this process knows; and those who wait for more.
+
+    ``wanted`` is set whenever somebody asks, so that a process that only follows looks again soon.
+    """
 
     def __init__(self) -> None:
-        self.size = -1
-        self._tiles: dict[TileId, bytes] = {}
+        self.wanted = threading.Event()
+        self._size = 0
+        self._grown = threading.Condition()
+        self._waiting = threading.Semaphore(MAX_WAITING)
 
-    def loader(self, store: TileStore) -> TileLoader:
-        return lambda level, index: self._tiles.get(TileId(level, index)) or store.load(level, index)
+    @property
+    def size(self) -> int:
+        self.wanted.set()
+        return self._size
 
-    def move(self, size: int, changed: dict[TileId, bytes]) -> None:
-        self.size = size
-        known = {**self._tiles, **changed}
-        self._tiles = {
-            tile: hashes for tile, hashes in known.items() if tile.index >= (size >> (8 * tile.level)) // TILE_WIDTH - 1
-        }
+    def advance(self, size: int) -> None:
+        metrics.stage("published", size)
+        with self._grown:
+            if size > self._size:
+                self._size = size
+                self._grown.notify_all()
+
+    def wait_for(self, index: int, reporter: Reporter) -> None:
+        """Return once entry ``index`` is published; raises NotWitnessed."""
+        if not self._waiting.acquire(blocking=False):
+            raise NotWitnessed(f"entry {index} is recorded; too many others wait for the witnesses already")
+        try:
+            self._await(index, reporter)
+        finally:
+            self._waiting.release()
+
+    def _await(self, index: int, reporter: Reporter) -> None:
+        deadline = time.monotonic() + PUBLICATION_TIMEOUT_S
+        look_again = _SHARED_S if reporter.turn.shared else _IDLE_S
+        with self._grown:
+            while not (self.size > index or reporter.halted):
+                left = deadline - time.monotonic()
+                if left > 0:
+                    self._grown.wait(min(left, look_again))
+                    continue
+                raise NotWitnessed(
+                    f"entry {index} is recorded, but no quorum of witnesses has cosigned it within "
+                    f"{PUBLICATION_TIMEOUT_S:.0f} s; its proof will be there once they do"
+                )
+        if reporter.halted and self._size <= index:
+            raise NotWitnessed(f"entry {index} is recorded, but nothing is signed any more: {reporter.halted}")
 
 
-@dataclass
+class _StepThread(threading.Thread):
+    """Takes one step whenever there is something new, and every now and then; what fails is tried again, more slowly.
+
+    A step rests for as long as it worked, a few times over: under load it does more at once, not more often.
+
+    Args:
+        news: set when there is something new.
+        pause: says how many seconds a step that nobody asks for may wait.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], None],
+        news: threading.Event,
+        reporter: Reporter,
+        pause: Callable[[], float] = lambda: _IDLE_S,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._step = step
+        self._news = news
+        self._reporter = reporter
+        self._pause = pause
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End after the step under way; does not wait for it."""
+        self._stopping = True
+        self._news.set()
+
+    def run(self) -> None:
+        retry, pause = _MIN_RETRY_S, _IDLE_S
+        while not self._stopping:
+            self._news.wait(pause)
+            self._news.clear()
+            if self._stopping:
+                return
+            started = time.monotonic()
+            try:
+                self._step()
+                retry, pause = _MIN_RETRY_S, self._pause()
+            except LogHeld as error:
+                logger.info("reading only: %s", error)
+                pause = _IDLE_S
+            except Exception as error:
+                # Whatever it was, this thread is the only one that signs: it says so and tries again.
+                foreseen = isinstance(error, ConsentError | CryptoError)
+                failure = str(error) if foreseen else type(error).__name__
+                logger.warning("%s", failure, exc_info=not foreseen)
+                self._reporter.step_ended(self.name, failure)
+                time.sleep(retry)
+                retry = min(2 * retry, _MAX_RETRY_S)
+                self._news.set()
+            else:
+                self._reporter.step_ended(self.name)
+                time.sleep(min(_REST_SHARE * (time.monotonic() - started), _MAX_REST_S))
+
+
 class Sequencer:
-    """Brings the log's signed head up to what was appended.
+    """Brings the log's published head up to what was appended, by hand or with threads of its own.
 
     ``halted`` says why nothing is signed any more, once a witness has seen more of the log than is here; ``failing``
     why the last step failed, while it is being tried again. ``turn`` says which process takes the steps.
     """
 
-    database: Database
-    log: AuditLog
-    witnesses: Witnesses
-    turn: Turn = field(default_factory=Alone)
-    read_only: bool = False
-    _edge: _Edge = field(default_factory=_Edge, repr=False)
-    _work: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), repr=False)
-    _moved: threading.Condition = field(default_factory=threading.Condition, repr=False)
-    _publishing_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _appended: threading.Event = field(default_factory=threading.Event, repr=False)
-    _integrated: threading.Event = field(default_factory=threading.Event, repr=False)
-    _failures: dict[str, str] = field(default_factory=dict, repr=False)
-    _telling: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _wanted: threading.Event = field(default_factory=threading.Event, repr=False)
-    _published: int = 0
-    _threads: list[threading.Thread] = field(default_factory=list, repr=False)
-    _stopping: bool = False
+    def __init__(self, database: Database, log: AuditLog, witnesses: Witnesses, turn: Turn | None = None) -> None:
+        self.database = database
+        self.log = log
+        self.read_only = False
+        self.reporter = Reporter(turn or SoleProcess())
+        self.integrator = Integrator(database, log)
+        self.publisher = Publisher(database, log, witnesses, self.reporter)
+        self._published = _PublishedSize()
+        self._appended = threading.Event()
+        self._integrated = threading.Event()
+        self._threads: list[_StepThread] = []
+        self._renewed = 0.0
 
     @property
-    def published(self) -> int:
-        """Entries under a published checkpoint, as far as this process knows; whoever asks makes it look again soon."""
-        self._wanted.set()
-        return self._published
+    def witnesses(self) -> Witnesses:
+        return self.publisher.witnesses
+
+    @property
+    def turn(self) -> Turn:
+        return self.reporter.turn
+
+    @turn.setter
+    def turn(self, turn: Turn) -> None:
+        self.reporter.turn = turn
 
     @property
     def halted(self) -> str:
-        return self.turn.told().halted
+        return self.reporter.halted
 
     @property
     def failing(self) -> str:
-        return self.turn.told().failing
+        return self.reporter.failing
 
-    def _fares(self, halted: str = "", failing: Mapping[str, str] = _WELL) -> None:
-        """Say why the log halted, or what a step, by its name, failed of; once halted, it stays so."""
-        with self._telling:
-            self._failures.update(failing)
-            first = next(filter(None, self._failures.values()), "")
-            standing = Standing(halted or self.halted, first)
-            if standing != self.turn.told():
-                self.turn.tell(standing)
-                metrics.troubled(bool(standing.halted), bool(standing.failing))
+    @property
+    def published(self) -> int:
+        """Entries under a published checkpoint, as far as this process knows; asking makes it look again soon."""
+        return self._published.size
 
     # --- one step of each kind
 
@@ -125,138 +199,22 @@ class Sequencer:
         Raises:
             LogHeld: another process writes to this log. LogDamaged: what is stored is not what was signed.
         """
-        with self._work:
-            with self.database.read() as session:
-                state = self.log.state(session)
-                start, stop = state.integrated, min(state.appended, state.integrated + MOST_AT_ONCE)
-                metrics.stage("appended", state.appended)
-                metrics.stage("integrated", state.integrated)
-                if start == stop:
-                    return None
-                fresh = self._edge.size != start  # the first time, or another process has written since
-                if fresh:
-                    self._edge = _Edge()
-                loader = self._edge.loader(TileStore(session))
-                if fresh:
-                    self._check_edge(session, start, loader)
-                changed, checkpoint = self._extend(session, start, stop, loader)
-            with self.database.write() as session:
-                self._record(session, start, changed, checkpoint)
-            self._edge.move(stop, changed)
-        metrics.stage("integrated", checkpoint.size)
-        if self.log.policy.quorum == NO_QUORUM:
-            self._tell(checkpoint.size)
-        self._integrated.set()
-        return checkpoint
-
-    def _check_edge(self, session: Session, size: int, load: TileLoader) -> None:
-        """Before anything is signed on top of it: the stored tree is the one that was signed last."""
-        if size == 0:
-            return
-        try:
-            signed = self.log.own_head(self.log.signed_head(session))
-        except NotFound as error:
-            raise LogDamaged(f"every head of {size} integrated entries is lost; run: tahini log fsck") from error
-        try:
-            root = tree_root(size, tile_reader(load))
-        except ProofError as error:
-            raise LogDamaged(f"the log is damaged ({error}); run: tahini log fsck") from error
-        if (signed.size, signed.root) != (size, root):
-            raise LogDamaged(
-                f"the stored tree of {size} entries is not the one that was signed; nothing is signed on top of it; "
-                "run: tahini log fsck"
-            )
-
-    def _extend(
-        self, session: Session, start: int, stop: int, load: TileLoader
-    ) -> tuple[dict[TileId, bytes], Checkpoint]:
-        hashes = [leaf_hash(leaf) for leaf in self.log.leaves(session, start, stop)]
-        if len(hashes) != stop - start:
-            raise LogDamaged(f"an entry between {start} and {stop} is lost; run: tahini log fsck")
-        changed = extend_tiles(start, hashes, load)
-        root = tree_root(
-            stop, tile_reader(lambda level, index: changed.get(TileId(level, index)) or load(level, index))
-        )
-        return changed, Checkpoint(self.log.origin, stop, root)
-
-    def _record(self, session: Session, start: int, changed: dict[TileId, bytes], checkpoint: Checkpoint) -> None:
-        state = self.log.lease.hold(session)
-        if state.integrated != start:
-            raise LogHeld("another process integrated these entries")
-        rows = [
-            {"level": tile.level, "idx": tile.index, "hashes": hashes, "checksum": hashlib.sha256(hashes).digest()}
-            for tile, hashes in changed.items()
-        ]
-        upsert(session, LogTileRow.__table__, ["level", "idx"], ["hashes", "checksum"], rows)
-        note = sign_checkpoint(checkpoint, self.log.key)
-        session.execute(insert(LogCheckpointRow), [{"size": checkpoint.size, "note": note}])
-        if self.log.policy.quorum == NO_QUORUM:
-            session.execute(insert(LogPublishedRow), [{"size": checkpoint.size, "note": note}])
-        self.log.lease.advance(session, integrated=checkpoint.size)
+        head = self.integrator.integrate()
+        if head is not None:
+            if self.log.policy.quorum == NO_QUORUM:
+                self._published.advance(head.size)
+            self._integrated.set()
+        return head
 
     def publish(self) -> int:
         """Have the newest signed head cosigned and publish it; returns the published size.
 
         Raises:
-            NotWitnessed: no quorum.
+            NotWitnessed: no quorum. LogHeld: another process writes to this log.
         """
-        with self._publishing_lock:
-            with self.database.read() as session:
-                published = self.log.published_size(session)
-                try:
-                    note = self.log.signed_head(session)
-                except NotFound:
-                    return 0
-            head = self._claimed(note)
-            if head.size > published:
-                self._cosign(note, self.log.own_head(note))
-                published = head.size
-        self._tell(published)
+        published = self.publisher.publish()
+        self._published.advance(published)
         return published
-
-    def _claimed(self, note: str) -> Checkpoint:
-        """What a stored head says of itself; its signature is checked where it matters."""
-        try:
-            return claimed_checkpoint(note)
-        except SignatureError as error:
-            raise LogDamaged(f"the newest signed head is damaged ({error}); run: tahini log fsck") from error
-
-    def _tell(self, published: int) -> None:
-        metrics.stage("published", published)
-        with self._moved:
-            if published > self._published:
-                self._published = published
-                self._moved.notify_all()
-
-    def _cosign(self, note: str, head: Checkpoint) -> None:
-        if self.halted:
-            raise NotWitnessed(self.halted)
-        with self.database.write() as session:  # only who may write asks the witnesses
-            epoch = self.log.lease.hold(session).epoch
-        try:
-            cosigned = self.witnesses.cosign(note, head, self._prove)
-        except NotWitnessed as error:
-            metrics.asked_witnesses("refused")
-            if isinstance(error, WitnessAhead):
-                with self.database.read() as session:
-                    state = self.log.state(session)
-                if (state.epoch, state.integrated) == (epoch, head.size):
-                    self._fares(halted=str(error))
-            raise
-        finally:
-            for submitter in self.witnesses.submitters:
-                metrics.witnessed(submitter.witness.name, submitter.size)
-        metrics.asked_witnesses("cosigned")
-        self.log.policy.open(cosigned)
-        with self.database.write() as session:
-            if self.log.state(session).epoch != epoch:
-                raise LogHeld("another process has taken over this log; it publishes")
-            if session.get(LogPublishedRow, head.size) is None:
-                session.execute(insert(LogPublishedRow), [{"size": head.size, "note": cosigned}])
-
-    def _prove(self, old: int, new: int) -> list[bytes]:
-        with self.database.read() as session:
-            return self.log.prove_consistency(session, old, new)
 
     def settle(self) -> int:
         """Integrate and publish everything that was appended; returns the published size."""
@@ -268,26 +226,23 @@ class Sequencer:
 
     def start(self, read_only: bool = False) -> None:
         """Run both steps in the background until :meth:`stop`; with ``read_only`` only follow what others publish."""
-        self._stopping, self.read_only = False, read_only
-        steps = [(self._follow, self._wanted, "follow")] if read_only or self.turn.shared else []
+        self.read_only = read_only
+        threads: list[_StepThread] = []
+        if read_only or self.turn.shared:
+            threads.append(_StepThread("follow", self._follow, self._published.wanted, self.reporter))
         if not read_only:
-            steps += [
-                (self._integrate_all, self._appended, "integrate"),
-                (self._publish_once, self._integrated, "publish"),
+            threads += [
+                _StepThread("integrate", self._integrate_all, self._appended, self.reporter, self._until_appended),
+                _StepThread("publish", self._publish_once, self._integrated, self.reporter),
             ]
             self._appended.set()  # whoever starts first takes the lease at once
-        self._threads = [
-            threading.Thread(target=self._loop, args=(step, event), name=name, daemon=True)
-            for step, event, name in steps
-        ]
-        for thread in self._threads:
+        self._threads += threads
+        for thread in threads:
             thread.start()
 
     def stop(self) -> None:
-        self._stopping = True
-        self._appended.set()
-        self._integrated.set()
-        self._wanted.set()
+        for thread in self._threads:
+            thread.stop()
         for thread in self._threads:
             thread.join(10)
         self._threads = []
@@ -307,45 +262,24 @@ class Sequencer:
             self.settle()
             return
         self.notify()
-        if not self._waiting.acquire(blocking=False):
-            raise NotWitnessed(f"entry {index} is recorded; too many others wait for the witnesses already")
-        try:
-            self._await(index)
-        finally:
-            self._waiting.release()
-
-    def _await(self, index: int) -> None:
-        deadline = time.monotonic() + PUBLICATION_TIMEOUT_S
-        look_again = _SHARED_S if self.turn.shared else _IDLE_S
-        with self._moved:
-            while not (self.published > index or self.halted):
-                left = deadline - time.monotonic()
-                if left > 0:
-                    self._moved.wait(min(left, look_again))
-                    continue
-                raise NotWitnessed(
-                    f"entry {index} is recorded, but no quorum of witnesses has cosigned it within "
-                    f"{PUBLICATION_TIMEOUT_S:.0f} s; its proof will be there once they do"
-                )
-        if self.halted and self._published <= index:
-            raise NotWitnessed(f"entry {index} is recorded, but nothing is signed any more: {self.halted}")
+        self._published.wait_for(index, self.reporter)
 
     def _integrate_all(self) -> None:
-        if not self.turn.mine():
+        if not self.turn.is_leader():
             return
         while self.integrate() is not None:
             pass
         self._renew()
 
     def _publish_once(self) -> None:
-        if self.turn.mine():
+        if self.turn.is_leader():
             self.publish()
 
     def _follow(self) -> None:
-        if not self.read_only and self.turn.mine():
+        if not self.read_only and self.turn.is_leader():
             return
         with self.database.read() as session:
-            self._tell(self.log.published_size(session))
+            self._published.advance(self.log.published_size(session))
 
     def _renew(self) -> None:
         """Keep the lease of an idle log, a few times in its lifetime."""
@@ -356,38 +290,6 @@ class Sequencer:
             self.log.lease.hold(session)
             self.log.lease.advance(session)
 
-    _renewed: float = 0.0
-
-    def _pause(self, event: threading.Event) -> float:
-        """How long a step that nobody asks for may wait: the one that signs looks for other workers' appends."""
-        return _SHARED_S if event is self._appended and self.turn.shared and self.turn.mine() else _IDLE_S
-
-    def _loop(self, step: Callable[[], None], event: threading.Event) -> None:
-        """Do ``step`` whenever there is something new, and now and then; what fails is tried again, more slowly.
-
-        A step rests for as long as it worked, a few times over: under load it does more at once, not more often.
-        """
-        retry, name, pause = _RETRY_S[0], threading.current_thread().name, _IDLE_S
-        while not self._stopping:
-            event.wait(pause)
-            event.clear()
-            if self._stopping:
-                return
-            started = time.monotonic()
-            try:
-                step()
-                retry, pause = _RETRY_S[0], self._pause(event)
-            except LogHeld as error:
-                logger.info("reading only: %s", error)
-                pause = _IDLE_S
-            except Exception as error:
-                # Whatever it was, this thread is the only one that signs: it says so and tries again.
-                failing = str(error) if isinstance(error, ConsentError | CryptoError) else type(error).__name__
-                logger.warning("%s", failing, exc_info=not isinstance(error, ConsentError | CryptoError))
-                self._fares(failing={name: failing})
-                time.sleep(retry)
-                retry = min(2 * retry, _RETRY_S[1])
-                event.set()
-            else:
-                self._fares(failing={name: ""})
-                time.sleep(min(_REST * (time.monotonic() - started), _LONGEST_REST_S))
+    def _until_appended(self) -> float:
+        """How long to wait for this process's appends before looking for those of other workers."""
+        return _SHARED_S if self.turn.shared and self.turn.is_leader() else _IDLE_S

@@ -40,7 +40,7 @@ from auditlog.log import AuditLog
 from consent.home import open_registry
 from consent.provisioning import REGISTRY_PUB, found_log
 from crypto.keys import PublicKey, load_signing_key
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.client import RegistryClient, load_consortium
 from protocol.sessions import ClientSession
 

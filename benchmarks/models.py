@@ -26,8 +26,9 @@ import torch
 
 from benchmarks.machine import machine
 from credit.features import FeatureRegistry
+from credit.learning import Learner
 from credit.metrics import auc, ece
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from credit.rehearsal import rehearse
 from demo.loans import Loans, default_loans, read_loans, shares
 from demo.references import pooled_probability
@@ -74,16 +75,16 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
         "lightgbm_auc": auc(labels, boosted(train, test, registry)),
     }
     plans = {
-        "scorecard": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, collusion_bound=0)),
-        "gam": ("gam", plan_mechanism(BUDGET, "gam", lenders, collusion_bound=0)),
-        "mlp": ("mlp", plan_mechanism(BUDGET, "mlp", lenders, collusion_bound=0)),
-        "half": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, collusion_bound=lenders // 2)),
-        "local": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, kind="local")),
+        "scorecard": ("scorecard", plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=0))),
+        "gam": ("gam", plan_mechanism(BUDGET, Training("gam", lenders, collusion_bound=0))),
+        "mlp": ("mlp", plan_mechanism(BUDGET, Training("mlp", lenders, collusion_bound=0))),
+        "half": ("scorecard", plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=lenders // 2))),
+        "local": ("scorecard", plan_mechanism(BUDGET, Training("scorecard", lenders, kind="local"))),
     }
     for name in which:
         kind, plan = plans[name]
         started = time.monotonic()
-        model = rehearse(tables, registry, kind, plan, seed).model()
+        model = rehearse(Learner(registry, kind, plan, seed), tables).model()
         predicted = model.probability(test)
         figures |= {
             f"{name}_auc": auc(labels, predicted),

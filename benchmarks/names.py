@@ -29,9 +29,11 @@ from typing import Any
 
 from clients.home import Node
 from demo.consortium import Founded, found
-from demo.services import free_port, naming_process, registry_process, wait_for
+from demo.processes import Process, running, wait_until_ready
 from naming.client import BATCH
 from naming.keys import NamingHome, NamingSettings, join
+from ops.processes import free_port
+from privacy.charges import Budget
 
 PACKAGES = ("voprf", "cryptography", "fastapi", "httpx", "sqlalchemy", "uvicorn", "uvloop")
 LENDER = "aspen"
@@ -47,18 +49,20 @@ def identities(count: int, seed: int, run: int) -> list[str]:
 
 def start(root: Path, people: int, stack: ExitStack) -> tuple[Founded, str]:
     """The consortium with both services running; returns it and the naming service's URL."""
-    founded = found(root / "consortium", [LENDER, "birch"], 1.0, 1e-5)
+    founded = found(root / "consortium", [LENDER, "birch"], Budget(1.0, 1e-5))
     port, naming_port = free_port(), free_port()
     url, naming_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}"
     founded.connect(url, naming_url)
     settings = NamingHome.open(founded.naming_home).settings
     more = NamingSettings.model_validate({**settings.model_dump(), "people_per_day": people})
     join(founded.naming_home, more, founded.token)
-    log = root / "registry.log"
-    wait_for("the registry", url, stack.enter_context(registry_process(founded.registry_home, port, log)), log)
-    log = root / "naming.log"
-    naming = stack.enter_context(naming_process(founded.naming_home, naming_port, log))
-    wait_for("the naming service", naming_url, naming, log)
+    for name, noun, home, at in (
+        ("registry", "registry", founded.registry_home, url),
+        ("naming", "names", founded.naming_home, naming_url),
+    ):
+        arguments = (noun, "serve", "--home", str(home), "--port", at.rpartition(":")[2])
+        service = stack.enter_context(running(root, Process(name, arguments, f"{at}/healthz")))
+        wait_until_ready(root, service)
     return founded, naming_url
 
 

@@ -54,7 +54,7 @@ from consent.provisioning import REGISTRY_PUB, found_log
 from consent.registry import Registry
 from crypto.keys import PublicKey, SigningKey, load_signing_key
 from demo.borrowers import GIVES, make_notice
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.client import RegistryClient, load_consortium
 from protocol.consents import Notice
 from protocol.enrolment import MAX_BATCH as ENROL_AT_ONCE

@@ -36,7 +36,7 @@ from demo.processes import QUIET, down
 from fleet.keys import create_fleet_key, fleet_key_text, superlink_key
 from fleet.tls import create_authority, issue
 from ops.processes import free_port
-from server.desired import events
+from server.desired_state import events
 from tahini import main as tahini
 
 LENDERS = 3

@@ -17,12 +17,12 @@ from crypto.keys import replace_file
 from privacy.mechanism import MechanismKind
 from protocol.errors import RegistryUnavailable
 from protocol.schema import now
-from server.desired import BUNDLE_FILE, Stage, events, read_state, want, write_state
+from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request_run, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
 from server.home import Coordinator
 from server.proposing import MOST_SEED, MOST_STEPS, Asked, warning
-from server.standing import Answers, Standing
+from server.status import Answers, CampaignStatus
 
 app = Noun("Propose, approve and run campaigns.")
 WATCH_S, ASK_S = 0.3, 5.0
@@ -139,7 +139,7 @@ def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
         )
     if stands.state.stage is Stage.STOPPED:
         raise CoordinatorError("; ".join(line.strip() for line in stands.sentences))
-    want(folder, True)
+    request_run(folder, True)
     typer.echo(f"campaign {stands.campaign.id!r} is to run; follow it with: tahini campaign watch {folder.name[:12]}")
     if waits := standing_of(coordinator, folder, stands.answers).waits_for:
         typer.echo(f"  it waits for {waits}")
@@ -149,7 +149,7 @@ def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
 def stop(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Stop a campaign before its next release; what was released is kept."""
     folder = campaign_folder(Coordinator.open(home), campaign)
-    want(folder, False)
+    request_run(folder, False)
     typer.echo(f"the campaign stops before its next release; go on with: tahini campaign resume {folder.name[:12]}")
 
 
@@ -167,7 +167,7 @@ def resume(campaign: CampaignHash, home: CoordinatorHome) -> None:
         typer.echo(f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True)
     if stands.state.stage is Stage.STOPPED:
         write_state(folder, Stage.PROPOSED)
-    want(folder, True)
+    request_run(folder, True)
     typer.echo("the campaign goes on")
 
 
@@ -280,7 +280,7 @@ def _answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answ
     return Answers(known.active, known.approved_by, tuple((name, reasons.get(name, "")) for name in known.rejected_by))
 
 
-def _figures(stands: Standing, folder: Path) -> dict[str, Any]:
+def _figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
     """How a campaign stands, ready for JSON."""
     told, plan, answers = list(events(folder)), stands.campaign.mechanism, stands.answers
     return {
@@ -295,7 +295,7 @@ def _figures(stands: Standing, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _not_over(stands: Standing) -> Standing:
+def _not_over(stands: CampaignStatus) -> CampaignStatus:
     """Raises CampaignStopped in one sentence if the campaign can never go on."""
     if stands.over:
         raise CampaignStopped("; ".join(line.strip() for line in stands.sentences))

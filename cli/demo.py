@@ -79,25 +79,25 @@ def demo(
     with _what_failure_leaves(root), made(root, "demo") as kept:
         with LiveView(console) as view:
             outcome = run(settings, view)
-        notice = make_notice(list(outcome.split.lenders), epsilon)
+        notice = make_notice(list(outcome.scenario.split.lenders), epsilon)
         html, figures = write_report(outcome, notice.texts, json_out)
         kept.model_copy(update={"whole": True}).keep(root)
     console.print()
     console.print(result_table(outcome))
     console.print("Exact figures on people set aside: not private, for the demo only.", style="grey62")
     console.print()
-    if outcome.level is not None:
-        rate = outcome.level.base_rate
+    if outcome.training.level is not None:
+        rate = outcome.training.level.base_rate
         console.print(f"Base rate, from the noisy counts: {rate.value:.2%} ± {rate.error:.2%} bad.", highlight=False)
-    for remark in outcome.remarks:
+    for remark in outcome.training.remarks:
         console.print(f"Note: {remark}.", highlight=False, soft_wrap=True)
-    verified = outcome.audit.entries if outcome.audit else 0
+    verified = outcome.log.audit.entries
     console.print(
         f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later roster: "
-        f"{outcome.withdrawn_seen_after}.",
+        f"{outcome.log.withdrawn_seen_after}.",
         highlight=False,
     )
-    for label, path in (("report", html), ("figures", figures), *outcome.files.items()):
+    for label, path in (("report", html), ("figures", figures), *outcome.scenario.files.items()):
         console.print(f"  {label:<8} {path}", highlight=False, soft_wrap=True)
     console.print("Verify the log yourself, from the outside:", highlight=False)
     for line in verification_of_demo(root):

@@ -25,7 +25,7 @@ app = Noun("Look at everything that must be in order.")
 
 HOMES = {
     "log.key": "consent.doctor:registry",
-    "seeds": "consent.doctor:names",
+    "seeds": "naming.doctor:names",
     "campaigns": "server.doctor:coordinator",
     "approved": "clients.doctor:node",
     "witness.key": "clients.doctor:witness",

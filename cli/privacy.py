@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cli.shared import AsJson, Noun, say
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from demo.through import Through
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
@@ -45,13 +45,15 @@ def audit(
     Exit code 0: nothing promised was disproved. 2: something was; the findings say what. A bound of 0 is the usual,
     good answer: one run of an honest build at epsilon 1 gives an attacker next to nothing.
     """
+    from credit.auditing import Attack
     from credit.auditing import audit as attack
+    from credit.learning import Learner
     from demo.loans import default_loans, read_loans
     from demo.sources import reading_through
 
     loans = default_loans() if data is None else read_loans(data, target, None, None)
     plan = plan_mechanism(
-        Budget(epsilon, 1e-5), "scorecard", lenders, collusion_bound=0, spare_attempts=max(0, lenders - 2)
+        Budget(epsilon, 1e-5), Training("scorecard", lenders, collusion_bound=0, spare_attempts=max(0, lenders - 2))
     )
     if lenders - drop < plan.threshold:
         raise PrivacyError(f"of {lenders} lenders at most {lenders - plan.threshold} may drop out")
@@ -60,10 +62,11 @@ def audit(
     with Progress(console=Console(stderr=True), transient=True) as shown:
         bar = shown.add_task("attacking", total=None)
         report = attack(
-            tables, loans.registry, "scorecard", plan, canaries=canaries, confidence=confidence, seed=seed,
-            dropped=drop, through=reading_through(through, loans.registry),
-            progress=lambda done, total: shown.update(bar, completed=done, total=total),
-        )  # fmt: skip
+            Learner(loans.registry, "scorecard", plan, seed),
+            tables,
+            Attack(canaries, confidence, drop, reading_through(through, loans.registry)),
+            lambda done, total: shown.update(bar, completed=done, total=total),
+        )
     if as_json:
         say({**asdict(report), "findings": report.findings, "passed": report.passed}, True)
     else:

@@ -95,9 +95,10 @@ def _found(workspace: Path, told: dict[str, str | int | None], view: LiveView) -
     loans = default_loans() if data is None else read_loans(Path(str(data)), str(target), None, None)
     if rows is not None:
         loans = replace(loans, table=loans.table.head(int(rows)))
-    place = Place(database=None if database is None else read_secret(Path(str(database))).decode().strip())
+    url = None if database is None else read_secret(Path(str(database))).decode().strip()
+    place = Place(database=url, options=told)
     with view:
-        running = start(workspace, loans, int(told["lenders"] or 0), int(told["seed"] or 0), view, place, told)
+        running = start(workspace, loans, int(told["lenders"] or 0), int(told["seed"] or 0), view, place)
     return [process.name for process in running.processes]
 
 

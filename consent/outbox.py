@@ -104,7 +104,7 @@ class Outbox:
     def _run(self) -> None:
         with httpx.Client(verify=trusted_authorities()) as http:
             while not self._stop.wait(EVERY_S):
-                if self.registry.sequencer.turn.mine():
+                if self.registry.sequencer.turn.is_leader():
                     self.deliver_due(http)
 
     def deliver_due(self, http: httpx.Client) -> None:

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from credit.features import FeatureRegistry
 from credit.learning import Learner
-from credit.planning import Kind
 from credit.tasks import SumTask
 from privacy.accounting import epsilon_of
 from privacy.auditing import NoiseCheck, check_noise, coins, epsilon_bound, guess
-from privacy.mechanism import Audience, Mechanism
+from privacy.mechanism import Audience
 
 Floats = NDArray[np.float64]
 
@@ -94,24 +93,37 @@ def canary_people(registry: FeatureRegistry, count: int, seed: int) -> pd.DataFr
     return pd.DataFrame(columns)
 
 
+@dataclass(frozen=True)
+class Attack:
+    """How a campaign is attacked."""
+
+    canaries: int = 100
+    confidence: float = 0.95
+    """Of the lower bound on epsilon."""
+    dropped: int = 0
+    """Lenders who drop out before the first release, within what the threshold allows; the rest must carry the whole
+    noise."""
+    through: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
+    """What becomes of a lender's rows on their way to the sum: written where a lender keeps them and read as its node
+    does. The attacker knows each person's row by itself; if one changed another there, what is left after it has taken
+    off what it knows would not be noise."""
+
+
 def audit(
-    tables: Sequence[pd.DataFrame], registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, *,
-    canaries: int = 100, confidence: float = 0.95, seed: int = 0, dropped: int = 0,
-    through: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
+    learner: Learner,
+    tables: Sequence[pd.DataFrame],
+    attack: Attack,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> AuditReport:  # fmt: skip
-    """Run a distributed campaign with canaries in the first lender's table, attack it, report.
+) -> AuditReport:
+    """Run the learner's campaign with canaries in the first lender's table, attack it, report.
 
     Args:
-        dropped: lenders who drop out before the first release, within what the threshold allows; the rest must carry
-            the whole noise.
-        through: what becomes of a lender's rows on their way to the sum: written where a lender keeps them and read as
-            its node does. The attacker knows each person's row by itself; if one changed another there, what is left
-            after it has taken off what it knows would not be noise.
+        learner: of a distributed campaign, before its first release; its seed fixes the canaries, never coins or noise.
+        tables: one per lender.
     """
-    inside, people = coins(canaries), canary_people(registry, canaries, seed)
-    used = list(tables[: len(tables) - dropped])
-    learner = Learner(registry, kind, mechanism, seed)
+    mechanism, canaries = learner.mechanism, attack.canaries
+    inside, people = coins(canaries), canary_people(learner.registry, canaries, learner.seed)
+    used = list(tables[: len(tables) - attack.dropped])
     directions: list[Floats] = []
     evidence: list[Floats] = []
     checks: list[NoiseCheck] = []
@@ -122,7 +134,7 @@ def audit(
         if not isinstance(task, SumTask):
             raise TypeError("only sums over all lenders can be attacked this way")
         by_themselves = pd.concat([used[0], people[inside]], ignore_index=True)
-        with_canaries = through(by_themselves)
+        with_canaries = attack.through(by_themselves)
         parts = [task.contribution(table, len(used)) for table in (with_canaries, *used[1:])]
         total = np.asarray(np.sum(parts, axis=0), dtype=np.int64)
         form = task.form(len(used))
@@ -145,9 +157,9 @@ def audit(
     made = int(np.abs(guesses).sum())
     return AuditReport(
         epsilon_promised=epsilon_of([release.charge for release in planned], mechanism.delta),
-        epsilon_proved=epsilon_bound(canaries, made, right, mechanism.delta, confidence),
+        epsilon_proved=epsilon_bound(canaries, made, right, mechanism.delta, attack.confidence),
         delta=mechanism.delta,
-        confidence=confidence,
+        confidence=attack.confidence,
         canaries=canaries,
         guesses=made,
         right=right,

@@ -117,7 +117,7 @@ class SegmentQuality:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ModelEvaluation:
     """What a campaign may say about its model: the whole, the segments, the stability of scores and features."""
 
     segments: tuple[SegmentQuality, ...]
@@ -188,7 +188,7 @@ def _figure(of: Callable[[Floats], float], counts: Floats, noise: float, rng: np
 
 def evaluate(
     total: Floats, noise_std: float, registry: FeatureRegistry, binning: Binning, trained_on: Floats | None
-) -> Evaluation:
+) -> ModelEvaluation:
     """Figures of a released evaluation.
 
     Args:
@@ -223,4 +223,4 @@ def evaluate(
         usual = np.bincount(group, trained_on.sum(axis=0), 10).astype(np.float64)
         counted = np.bincount(group, by_segment[0].sum(axis=0), 10).astype(np.float64)
         psi_score = _figure(partial(psi_of, usual), counted, noise * math.sqrt(2 * ScoreCells.WIDTH / 10), rng)
-    return Evaluation(tuple(qualities), psi_score, psi)
+    return ModelEvaluation(tuple(qualities), psi_score, psi)

@@ -20,7 +20,7 @@ from credit.binning import Binning, Grid, make_binning
 from credit.coordinates import whitening
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.evaluation import Evaluation, Figure, ScoreCells, evaluate
+from credit.evaluation import Figure, ModelEvaluation, ScoreCells, evaluate
 from credit.features import FeatureRegistry
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
 from credit.pairs import Pairs, boosted, candidates
@@ -54,7 +54,7 @@ class Learner:
     seed: int
     binning: Binning | None = field(default=None, init=False)
     level: RiskLevel | None = field(default=None, init=False)
-    evaluation: Evaluation | None = field(default=None, init=False)
+    evaluation: ModelEvaluation | None = field(default=None, init=False)
     released: int = field(default=0, init=False)
     """Releases taken in so far."""
     _contributors: int = field(default=1, init=False)

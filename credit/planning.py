@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
@@ -23,26 +24,35 @@ COLLUDING_SHARE = 3
 """One lender in so many is assumed to collude unless the campaign says otherwise."""
 
 
-def plan_mechanism(
-    budget: Budget, model: Kind, lenders: int, *, kind: MechanismKind = "distributed",
-    steps: int | None = None, collusion_bound: int | None = None, spare_attempts: int | None = None,
-    hold_out: float = 0.0,
-) -> Mechanism:  # fmt: skip
-    """A campaign's mechanism, whose releases and spare attempts cost a person ``budget`` together.
+@dataclass(frozen=True)
+class Training:
+    """What is to be trained among how many lenders, and what it must withstand; None where the default is good."""
 
-    Args:
-        steps: releases of the descent; by default as many as the model needs.
-        collusion_bound: lenders who may collude; by default a third.
-        spare_attempts: how often a release may be attempted again because a lender dropped out, among the rest where
-            enough are left, else when that lender is back. By default one.
-        hold_out: share of people kept for the evaluation, who are trained on by nobody.
+    model: Kind
+    lenders: int
+    kind: MechanismKind = "distributed"
+    """Whose noise: shares of every lender under secure aggregation, or each lender's own."""
+    steps: int | None = None
+    """Releases of the descent; by default as many as the model needs."""
+    collusion_bound: int | None = None
+    """Lenders who may collude; by default a third."""
+    spare_attempts: int | None = None
+    """How often a release may be attempted again because a lender dropped out, among the rest where enough are left,
+    else when that lender is back. By default one."""
+    hold_out: float = 0.0
+    """Share of people kept for the evaluation, who are trained on by nobody."""
+
+
+def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
+    """A campaign's mechanism, whose releases and spare attempts cost a person ``budget`` together.
 
     Raises:
         PrivacyError: the budget is too small, fewer than two lenders would not collude, or there is nothing to plan.
     """
-    descent = STEPS[model] if steps is None else steps
-    bound = lenders // COLLUDING_SHARE if collusion_bound is None else collusion_bound
-    spare = 1 if spare_attempts is None else spare_attempts
+    model, lenders, kind, hold_out = training.model, training.lenders, training.kind, training.hold_out
+    descent = STEPS[model] if training.steps is None else training.steps
+    bound = lenders // COLLUDING_SHARE if training.collusion_bound is None else training.collusion_bound
+    spare = 1 if training.spare_attempts is None else training.spare_attempts
     honest = lenders - bound if kind == "distributed" else lenders
     if bound < 0 or honest < LEAST_HONEST:
         raise PrivacyError(

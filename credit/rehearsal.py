@@ -11,27 +11,26 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from credit.features import FeatureRegistry
 from credit.learning import Learner
-from credit.planning import Kind
 from credit.tasks import HistogramTask
-from privacy.mechanism import Audience, Mechanism
+from privacy.mechanism import Audience
 
 
 def rehearse(
-    tables: Sequence[pd.DataFrame], registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, seed: int = 0,
-    hold_outs: Sequence[pd.DataFrame] = (), progress: Callable[[Learner], None] = lambda _: None,
-) -> Learner:  # fmt: skip
-    """Run every release of the plan over ``tables``, one per lender, each person once.
+    learner: Learner,
+    tables: Sequence[pd.DataFrame],
+    hold_outs: Sequence[pd.DataFrame] = (),
+    progress: Callable[[Learner], None] = lambda _: None,
+) -> Learner:
+    """Run every release of the learner's plan over ``tables``, one per lender, each person once; returns the learner.
 
     Args:
         hold_outs: one table per lender of people that only the evaluation may see.
         progress: called after each release.
     """
-    learner = Learner(registry, kind, mechanism, seed)
     populations = [1.0] * len(tables)
     while not learner.done:
-        planned = mechanism.releases[learner.released]
+        planned = learner.mechanism.releases[learner.released]
         used = tables if planned.audience is Audience.TRAINING else hold_outs
         tasks = [learner.task(population) for population in populations]
         parts = [task.contribution(table, len(used)) for task, table in zip(tasks, used, strict=True)]

@@ -10,15 +10,17 @@ through the same doors that the real ones would use.
 - ``references``  what the consortium is compared with
 - ``loans``       real loan tables, split into lenders and a hold-out
 - ``consortium``  homes and signed identities of every party
-- ``borrowers``   people who decide, each with a key
-- ``population``  those people named, enrolled, asked; ``portal`` where one of them withdraws
-- ``services``    the registry and the coordinator as processes
-- ``simulation``  Flower's simulation engine as the coordinator's process
-- ``deployment``  a consortium of processes that stay: ``tahini up``, once and again
-- ``processes``   those processes: started, found again, stopped
+- ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled and asked
+- ``borrowing``   a person at the consortium of ``tahini up``; ``portal`` the same in a run of the demo
+- ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside`` how to verify its log
+- ``processes``   processes of this machine: started, found again, stopped
 - ``workspaces``  the folders that demo and up make: listed, held, removed
-- ``borrowing``   a borrower of a workspace, played
-- ``outside``     what somebody from outside types to verify the log
-- ``sources``     a table as a lender would keep it, for attacks; ``through`` in what
-- ``errors``      why the demo cannot go on
+- ``scenario``    the run itself, step by step; ``training`` and ``evaluation`` are its second half
+- ``coordinator`` the coordinator's process, and what is said to it; ``simulation`` what runs in it
+- ``references``  what the consortium is compared with
+- ``sources``     a lender's rows through each kind of store; ``through`` their names
+- ``result``      what a run is asked, and what each part of it finds out
+- ``progress``    what a person watches
+- ``report``      report.json and report.html; ``charts`` its pictures
+- ``errors``      what can go wrong
 """

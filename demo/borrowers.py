@@ -75,7 +75,7 @@ def make_notice(lenders: list[str], epsilon: float, delta: str = "0.00001") -> N
 
 
 @dataclass(frozen=True)
-class Borrower:
+class DemoBorrower:
     """One account: a person at one lender."""
 
     lender: str
@@ -125,14 +125,14 @@ class Borrower:
         return self.decide(notice, answers)
 
 
-def make_borrowers(lender: str, people: Sequence[Names], rng: np.random.Generator) -> list[Borrower]:
+def make_borrowers(lender: str, people: Sequence[Names], rng: np.random.Generator) -> list[DemoBorrower]:
     """The borrowers of one lender by their names; ``rng`` fixes their answers, never their keys."""
     draws = rng.random((len(people), 3))
     borrowers = []
     for names, (answer, sensitive, language) in zip(people, draws, strict=True):
         said: Answer = "gives" if answer < GIVES else "refuses" if answer < GIVES + REFUSES else "silent"
         borrowers.append(
-            Borrower(
+            DemoBorrower(
                 lender=lender,
                 pseudonym=names.pairwise,
                 ledger_pseudonym=names.ledger,
@@ -143,3 +143,14 @@ def make_borrowers(lender: str, people: Sequence[Names], rng: np.random.Generato
             )
         )
     return borrowers
+
+
+def consent_counts(borrowers: Sequence[DemoBorrower]) -> dict[str, int]:
+    """Borrowers by what they answer."""
+    answers = [person.answer for person in borrowers]
+    return {
+        "enrolled": len(borrowers),
+        "given": answers.count("gives"),
+        "refused": answers.count("refuses"),
+        "silent": answers.count("silent"),
+    }

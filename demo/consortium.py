@@ -16,6 +16,7 @@ from crypto.notes import Verifier
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
 from demo.workspaces import LOG_ORIGIN
 from fleet.keys import create_fleet_key
+from privacy.charges import Budget
 from protocol.client import RegistryClient
 from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 
@@ -80,13 +81,12 @@ def _stated(party: Party, key: SigningKey) -> Party:
 def found(
     root: Path,
     lenders: list[str],
-    epsilon: float,
-    delta: float,
+    budget: Budget,
     witness_urls: Mapping[str, str] | None = None,
     cover_rate: float = DEFAULT_COVER_RATE,
     database: str | None = None,
 ) -> Founded:
-    """Create all homes under ``root``; the consortium's policy allows each borrower (epsilon, delta) in total.
+    """Create all homes under ``root``; the consortium's policy allows each borrower ``budget`` in total.
 
     The registry's database is SQLite, or the PostgreSQL one at ``database``. Every lender whose witness has an address
     in ``witness_urls`` witnesses the log, with the quorum that tolerates as many dishonest ones as there can be: none
@@ -128,8 +128,8 @@ def found(
         log_policy=policy.text,
         dishonest_witnesses=dishonest,
         unwitnessed=not asked,
-        max_epsilon=epsilon,
-        max_delta=delta,
+        max_epsilon=budget.epsilon,
+        max_delta=budget.delta,
         cover_rate=cover_rate,
     )
     token = consent.home.found(root / "registry", consortium, database)

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import socket
-import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,25 +16,35 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import tomli_w
 
 from clients.service import STATUS_FILE, running
 from crypto.keys import replace_file
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower
 from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
 from demo.population import ask_everybody, import_books
-from demo.processes import Process, is_running, keep, processes, start, stop_all
-from demo.result import View
-from demo.services import START_TIMEOUT_S, tail
+from demo.processes import (
+    START_TIMEOUT_S,
+    Process,
+    address,
+    is_running,
+    keep,
+    processes,
+    start,
+    stop_all,
+    tail,
+    wait_until_ready,
+)
+from demo.result import ProgressView
 from demo.workspaces import Kept, held, made
 from fleet.tls import CA_CERT, create_authority, issue
 from ops.certificates import expires_at
 from ops.processes import lasting_port
 from ops.settings import SERVE_FILE
+from privacy.charges import Budget
 from protocol.consents import Notice
 from server.home import SETTINGS_FILE
 
@@ -46,13 +55,13 @@ RELEASE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Local:
+class Deployment:
     """A consortium that runs on this machine, and the borrowers' own keys, which nobody else holds."""
 
     founded: Founded
     processes: tuple[Process, ...]
     notice: Notice
-    borrowers: tuple[Borrower, ...]
+    borrowers: tuple[DemoBorrower, ...]
 
 
 @dataclass(frozen=True)
@@ -65,30 +74,29 @@ class Place:
     """The registry's, a postgresql:// URL; SQLite without one."""
     inside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Commands that lenders' nodes run inside, by lender."""
+    options: dict[str, str | int | None] | None = None
+    """How all of that was asked for, to be kept: :func:`up_again` is then asked for the same."""
 
 
-def up(
-    root: Path, loans: Loans, lenders: int, seed: int, view: View, place: Place | None = None,
-    options: dict[str, str | int | None] | None = None,
-) -> Local:  # fmt: skip
+def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, place: Place | None = None) -> Deployment:
     """Found a consortium under ``root``, start everybody, name and ask its borrowers.
-
-    Args:
-        options: what to keep of how it was asked for; :func:`up_again` is then asked for the same.
 
     Raises:
         DemoError: there is something at ``root``, or a process did not start; what had started is stopped.
     """
     place, root = place or Place(), root.resolve()
-    with made(root, "up", options) as kept:
+    with made(root, "up", place.options) as kept:
         view.begin("Found the consortium")
         parts = split(loans, lenders, seed)
         ports = {name: lasting_port(place.host) for name in ("registry", "naming", "witnesses", "superlink")}
         url, naming, witnesses = (f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses"))
         founded = found(
-            root, list(parts.lenders), EPSILON, DELTA, {name: f"{witnesses}/{name}" for name in parts.lenders},
+            root,
+            list(parts.lenders),
+            Budget(EPSILON, DELTA),
+            {name: f"{witnesses}/{name}" for name in parts.lenders},
             database=place.database,
-        )  # fmt: skip
+        )
         founded.connect(url, naming, f"{place.host}:{ports['superlink']}")
         trust_issuer(root)
         os.environ["SSL_CERT_FILE"] = str(create_authority(root / "ca", founded.consortium.name))
@@ -108,8 +116,7 @@ def up(
             view.begin("Name the borrowers and import the loan books")
             people = import_books(founded, parts, loans.registry, view)
             view.end("no identity number left its lender")
-            asked = bool(loans.registry.sensitive())
-            notice, borrowers = ask_everybody(founded, url, people, EPSILON, seed, asked, view)
+            notice, borrowers = ask_everybody(founded, url, people, seed, bool(loans.registry.sensitive()), view)
             view.begin("Start the coordinator and the nodes")
             _start_all(root, _fleet(root, names, place.inside), started)
             _wait_for_nodes(root, names)
@@ -118,10 +125,10 @@ def up(
             stop_all(root)
             raise
         kept.model_copy(update={"whole": True}).keep(root)
-    return Local(founded, tuple(started), notice, tuple(borrowers))
+    return Deployment(founded, tuple(started), notice, tuple(borrowers))
 
 
-def up_again(root: Path, asked: Mapping[str, str | int | None], view: View) -> list[Process]:
+def up_again(root: Path, asked: Mapping[str, str | int | None], view: ProgressView) -> list[Process]:
     """Start those processes of a consortium that do not run: after ``tahini down``, after a kill, after a reboot.
 
     Keys, addresses, ledgers and campaigns are those that are there. Certificates of a machine that was off for months
@@ -180,7 +187,7 @@ def _start_all(root: Path, wanted: Iterable[Process], started: list[Process]) ->
         started.append(begun[-1])
         keep(root, started)
     for process in begun:
-        _wait(root, process)
+        wait_until_ready(root, process)
 
 
 def _listen(root: Path, lenders: Sequence[str], host: str, ports: Mapping[str, int]) -> None:
@@ -235,16 +242,11 @@ def _fleet(root: Path, lenders: Sequence[str], inside: Mapping[str, tuple[str, .
         yield Process(name, ("node", "serve", "--home", str(root / "lenders" / name)), inside=inside.get(name, ()))
 
 
-def _split(ready: str) -> tuple[str, int]:
-    at = urlsplit(ready if "://" in ready else f"//{ready}")
-    return at.hostname or "", at.port or 0
-
-
 def _require_free(root: Path, process: Process) -> None:
     """Raises DemoError if somebody else listens where ``process`` must: its address stands in signed documents."""
     if not process.ready:
         return
-    host, port = _split(process.ready)
+    host, port = address(process.ready)
     deadline = time.monotonic() + RELEASE_S
     while (reason := _taken(host, port)) is not None:
         if time.monotonic() > deadline:
@@ -264,29 +266,6 @@ def _taken(host: str, port: int) -> str | None:
         except OSError as error:
             return error.strerror or str(error)
     return None
-
-
-def _answers(ready: str, verify: ssl.SSLContext) -> bool:
-    """Whether a service is well, or where it has no such page, whether it listens."""
-    try:
-        if ready.startswith("https://"):
-            return httpx.get(ready, timeout=2, verify=verify).is_success
-        socket.create_connection(_split(ready), timeout=2).close()
-    except (httpx.TransportError, OSError):
-        return False
-    return True
-
-
-def _wait(root: Path, process: Process) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    verify = ssl.create_default_context(cafile=str(root / "ca" / CA_CERT))
-    log = root / "logs" / f"{process.name}.log"
-    while process.ready and not _answers(process.ready, verify):
-        if not is_running(process):
-            raise DemoError(f"{process.name} ended at its start ({tail(log)})")
-        if time.monotonic() > deadline:
-            raise DemoError(f"{process.name} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
-        time.sleep(0.1)
 
 
 def _wait_for_nodes(root: Path, lenders: Sequence[str]) -> None:

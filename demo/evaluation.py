@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import islice
 
 import numpy as np
@@ -17,41 +17,43 @@ from credit.models import CreditModel
 from crypto.errors import ProofError
 from crypto.keys import unb64
 from crypto.rosters import Roster, verify_absence
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower
 from demo.errors import DemoError
 from demo.references import pooled_probability, train_alone
-from demo.result import Outcome, View
+from demo.result import Comparison, LogAudit, ProgressView, Scenario, TrainingResult
 from server.home import load_releases
 
 ALONE_DRAWS = 3
 """A lender alone is trained this often, each time with fresh noise."""
 
 
-def compare(outcome: Outcome, borrowers: Sequence[Borrower], view: View) -> None:
+def compare(scenario: Scenario, view: ProgressView) -> Comparison:
     """Consortium, each lender alone at the same epsilon, and the pooled model that nobody may train."""
     view.begin("Compare with each lender alone and with the pooled ceiling")
-    parts, registry = outcome.split, outcome.settings.loans.registry
-    model = CreditModel.load(outcome.files["model"])
-    outcome.model = model
-    outcome.probabilities["consortium"] = model.probability(parts.hold_out)
-    outcome.probabilities["pooled_reference"] = pooled_probability(parts.train, parts.hold_out, registry)
+    parts, registry, settings = scenario.split, scenario.settings.loans.registry, scenario.settings
+    probabilities = {
+        "consortium": CreditModel.load(scenario.files["model"]).probability(parts.hold_out),
+        "pooled_reference": pooled_probability(parts.train, parts.hold_out, registry),
+    }
+    qualities: dict[str, Quality] = {}
     view.advance(1, len(parts.lenders) + 1)
-    people = iter(borrowers)
-    labels = parts.hold_out[registry.target].to_numpy(dtype=np.int64)
+    people = iter(scenario.borrowers)
+    labels = scenario.labels
     for done, (name, loans) in enumerate(parts.lenders.items(), 2):
         own = list(islice(people, len(loans)))
         table = _consented(loans, own, registry)
         draws = [
-            train_alone(table, registry, outcome.settings.model, outcome.campaign.mechanism, outcome.settings.seed)
+            train_alone(table, registry, settings.model, scenario.campaign.mechanism, settings.seed)
             for _ in range(ALONE_DRAWS)
         ]
         predictions = [model.probability(parts.hold_out) for model in draws]
-        outcome.probabilities[name] = predictions[0]
-        outcome.qualities[name] = _mean([quality(labels, p) for p in predictions])
+        probabilities[name] = predictions[0]
+        qualities[name] = _mean([quality(labels, p) for p in predictions])
         view.advance(done, len(parts.lenders) + 1)
     for name in ("consortium", "pooled_reference"):
-        outcome.qualities[name] = quality(labels, outcome.probabilities[name])
-    view.end(f"consortium AUC {outcome.qualities['consortium'].auc:.4f}")
+        qualities[name] = quality(labels, probabilities[name])
+    view.end(f"consortium AUC {qualities['consortium'].auc:.4f}")
+    return Comparison(probabilities, qualities)
 
 
 def _mean(draws: Sequence[Quality]) -> Quality:
@@ -59,7 +61,7 @@ def _mean(draws: Sequence[Quality]) -> Quality:
     return Quality(**{f.name: float(np.mean([getattr(q, f.name) for q in draws])) for f in fields(Quality)})
 
 
-def _consented(loans: pd.DataFrame, own: Sequence[Borrower], registry: FeatureRegistry) -> pd.DataFrame:
+def _consented(loans: pd.DataFrame, own: Sequence[DemoBorrower], registry: FeatureRegistry) -> pd.DataFrame:
     """A lender's rows with consent, sensitive features masked where that consent is missing."""
     gives = np.array([person.answer == "gives" for person in own])
     sensitive = np.array([person.sensitive for person in own])
@@ -68,45 +70,45 @@ def _consented(loans: pd.DataFrame, own: Sequence[Borrower], registry: FeatureRe
     return table.assign(**hidden)
 
 
-def audit_log(outcome: Outcome, url: str, first_checkpoint: str, view: View) -> None:
+def audit_log(
+    scenario: Scenario, training: TrainingResult, url: str, first_checkpoint: str, view: ProgressView
+) -> LogAudit:
     """Verify the log as the auditor, then that nobody who withdrew stands in a later roster."""
     view.begin("Audit the log from the outside")
-    founded = outcome.founded
-    auditor = founded.auditor(url)
-    audit = verify_log(auditor, first_checkpoint, founded.auditor_recipient)
+    auditor = scenario.founded.auditor(url)
+    audit = verify_log(auditor, first_checkpoint, scenario.founded.auditor_recipient)
     auditor.close()
-    outcome.audit = audit
     committed = {(one.leaf["release"], one.leaf["actor"]) for one in audit.commitments}
-    for number, kept in enumerate(load_releases(outcome.folder).releases):
+    for number, kept in enumerate(load_releases(scenario.folder).releases):
         if missing := [lender for lender in kept.lenders if (number, lender) not in committed]:
             raise DemoError(f"the log holds no roster of {', '.join(missing)} for release {number}")
-    sizes: dict[int, dict[str, int]] = {}
+    rosters: dict[int, dict[str, int]] = {}
     for logged in audit.commitments:
         if logged.opened is not None:
-            sizes.setdefault(logged.opened.release, {})[logged.opened.lender] = logged.opened.size
-    outcome.rounds = [replace(r, roster=sizes[r.number]) for r in outcome.rounds]
-    outcome.withdrawn_seen_after = _seen_after(outcome, audit)
+            rosters.setdefault(logged.opened.release, {})[logged.opened.lender] = logged.opened.size
+    seen = _seen_after(scenario, training, audit)
     view.end(
         f"{audit.entries:,} entries, {len(audit.commitments)} rosters, consistent from the first checkpoint to the last"
     )
+    return LogAudit(audit, rosters, seen)
 
 
-def _seen_after(outcome: Outcome, audit: Audit) -> int:
+def _seen_after(scenario: Scenario, training: TrainingResult, audit: Audit) -> int:
     """How often somebody who withdrew stands in a later roster; absence is proved against the logged roots."""
     seen = 0
     for logged in audit.commitments:
         commitment = logged.opened
-        if commitment is None or commitment.release <= outcome.hold_after:
+        if commitment is None or commitment.release <= training.hold_after:
             continue
-        store = Node.open(outcome.founded.node_home(commitment.lender)).store
+        store = Node.open(scenario.founded.node_home(commitment.lender)).store
         which = (commitment.release, commitment.attempt)
-        number = next(n for n, r in store.releases(outcome.campaign.sha256) if (r.release, r.attempt) == which)
+        number = next(n for n, r in store.releases(scenario.campaign.sha256) if (r.release, r.attempt) == which)
         roster = Roster.of(store.members(number), unb64(commitment.salt))
         if roster.root.hex() != logged.leaf["root"]:
             raise DemoError(
                 f"{commitment.lender}'s own roster of release {commitment.release} is not the one it logged"
             )
-        for person in outcome.withdrawn:
+        for person in training.withdrawn:
             if person.lender == commitment.lender:
                 try:
                     proof = roster.prove_absence(person.pseudonym)

@@ -11,10 +11,10 @@ import numpy as np
 from clients.data.book import import_book
 from clients.home import BOOK_FILE, Node
 from credit.features import FeatureRegistry
-from demo.borrowers import Borrower, make_borrowers, make_notice
+from demo.borrowers import DemoBorrower, consent_counts, make_borrowers, make_notice
 from demo.consortium import Founded
 from demo.loans import IDENTITY, Split
-from demo.result import View
+from demo.result import ProgressView
 from naming.client import Names
 from protocol.client import RegistryClient
 from protocol.consents import Notice
@@ -29,7 +29,9 @@ def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def import_books(founded: Founded, parts: Split, registry: FeatureRegistry, view: View) -> dict[str, list[Names]]:
+def import_books(
+    founded: Founded, parts: Split, registry: FeatureRegistry, view: ProgressView
+) -> dict[str, list[Names]]:
     """Each lender has its people named, proofs verified, and writes its book; returns the names, loan by loan."""
     people: dict[str, list[Names]] = {}
     accounts, before = sum(map(len, parts.lenders.values())), 0
@@ -50,20 +52,19 @@ def ask_everybody(
     founded: Founded,
     url: str,
     named: Mapping[str, list[Names]],
-    epsilon: float,
     seed: int,
-    asked: bool,
-    view: View,
-) -> tuple[Notice, list[Borrower]]:
+    asks_sensitive: bool,
+    view: ProgressView,
+) -> tuple[Notice, list[DemoBorrower]]:
     """Publish the notice, enrol everybody, record what they decide."""
     view.begin("Publish the notice")
-    notice = make_notice(list(named), epsilon)
+    notice = make_notice(list(named), founded.consortium.max_epsilon)
     founded.operator(url).publish_notice(notice, founded.registry_key)
     view.end("in English and Chinese, hashed and logged")
 
     view.begin("Enrol the borrowers")
     rng = np.random.default_rng([seed, 1])
-    borrowers: list[Borrower] = []
+    borrowers: list[DemoBorrower] = []
     accounts = sum(map(len, named.values()))
     for name, names in named.items():
         people = make_borrowers(name, names, rng)
@@ -84,7 +85,7 @@ def ask_everybody(
     client = RegistryClient(url, founded.consortium)
     _pipelined(
         batches(speaking),
-        lambda people: [person.first_answer(notice, asked) for person in people],
+        lambda people: [person.first_answer(notice, asks_sensitive) for person in people],
         client.decide,
         lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
     )
@@ -111,14 +112,3 @@ def _pipelined(
             pending = sender.submit(send, prepared)
         if pending is not None:
             pending.result()
-
-
-def consent_counts(borrowers: Sequence[Borrower]) -> dict[str, int]:
-    answers = [person.answer for person in borrowers]
-    return {
-        "enrolled": len(borrowers),
-        "given": answers.count("gives"),
-        "refused": answers.count("refuses"),
-        "silent": answers.count("silent"),
-        "withdrawn": 0,
-    }

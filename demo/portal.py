@@ -15,7 +15,7 @@ import httpx
 
 from clients.home import Node
 from consent.identity.links import link_ticket
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower
 from demo.errors import DemoError
 from protocol.schema import now
 
@@ -47,7 +47,7 @@ class Portal:
     registry_url: str
     issuer_url: str
 
-    def withdraw_all(self, person: Borrower, node: Node) -> int:
+    def withdraw_all(self, person: DemoBorrower, node: Node) -> int:
         """Log in, hand in the lender's ticket, withdraw everything twice under one key; returns how many decisions.
 
         Raises:

@@ -9,11 +9,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from consent.identity.settings import ENVIRONMENT
 from crypto.keys import replace_file
@@ -25,6 +30,8 @@ QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS
 DEVELOPMENT = {ENVIRONMENT: "development"}
 """The registry believes an issuer over http only so."""
 STOP_S = 15.0
+START_TIMEOUT_S = 300.0
+"""A process that ended is noticed at once; one that still starts may be on a machine with much else to do."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,65 @@ class Process:
 
 def start(root: Path, process: Process) -> Process:
     """Start a process in a session of its own; returns it with its number."""
-    environment = {**os.environ, **QUIET, **DEVELOPMENT, "SSL_CERT_FILE": str(root / "ca" / CA_CERT)}
-    with (root / "logs" / f"{process.name}.log").open("a") as log:
+    authority = root / "ca" / CA_CERT
+    trust = {"SSL_CERT_FILE": str(authority)} if authority.exists() else {}
+    environment = {**os.environ, **QUIET, **DEVELOPMENT, **trust}
+    (root / "logs").mkdir(exist_ok=True)
+    with (root / "logs" / f"{process.name}.log").open("a", encoding="utf-8") as log:
         running = subprocess.Popen(
             [*process.inside, sys.executable, "-m", "tahini", *process.arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
         )  # fmt: skip
     return replace(process, pid=running.pid)
+
+
+@contextmanager
+def running(root: Path, process: Process) -> Iterator[Process]:
+    """A process that is stopped on the way out."""
+    started = start(root, process)
+    try:
+        yield started
+    finally:
+        stop([started])
+
+
+def wait_until_ready(root: Path, process: Process, what: str = "") -> None:
+    """Return once it answers; raises DemoError, with ``what`` it is, when it ended or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    authority = root / "ca" / CA_CERT
+    verify = ssl.create_default_context(cafile=str(authority) if authority.exists() else None)
+    log = root / "logs" / f"{process.name}.log"
+    while process.ready and not _answers(process.ready, verify):
+        if not is_running(process):
+            raise DemoError(f"{what or process.name} ended at its start ({tail(log)})")
+        if time.monotonic() > deadline:
+            raise DemoError(f"{what or process.name} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
+        time.sleep(0.1)
+
+
+def _answers(ready: str, verify: ssl.SSLContext) -> bool:
+    """Whether a service is well, or where it has no such page, whether it listens."""
+    import httpx  # only who starts a process waits for one
+
+    try:
+        if "://" in ready:
+            return httpx.get(ready, timeout=2, verify=verify).is_success
+        socket.create_connection(address(ready), timeout=2).close()
+    except (httpx.TransportError, OSError):
+        return False
+    return True
+
+
+def address(ready: str) -> tuple[str, int]:
+    """Host and port of a URL, or of what stands for one."""
+    at = urlsplit(ready if "://" in ready else f"//{ready}")
+    return at.hostname or "", at.port or 0
+
+
+def tail(log: Path, lines: int = 1) -> str:
+    """The last lines of a log, for an error message."""
+    text = log.read_text(errors="replace", encoding="utf-8").strip().splitlines() if log.exists() else []
+    return " / ".join(text[-lines:]) or "nothing in its log"
 
 
 def keep(root: Path, processes: list[Process]) -> None:
@@ -88,18 +147,23 @@ def stop_all(root: Path) -> int:
     """Stop what runs, by whoever holds the workspace."""
     if not (root / PROCESSES_FILE).exists():
         return 0
-    running = [process for process in reversed(processes(root)) if is_running(process)]
-    for process in running:
+    return stop(processes(root)[::-1])
+
+
+def stop(started: Sequence[Process]) -> int:
+    """Stop those that run, whole process groups: ask, and insist in the end; returns how many did."""
+    found = [process for process in started if is_running(process)]
+    for process in found:
         os.killpg(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S
-    for process in running:
+    for process in found:
         while is_running(process) and time.monotonic() < deadline:
             _reap(process.pid)
             time.sleep(0.05)
         if is_running(process):
             os.killpg(process.pid, signal.SIGKILL)
             _reap(process.pid)
-    return len(running)
+    return len(found)
 
 
 def _reap(pid: int) -> None:

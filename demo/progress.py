@@ -116,11 +116,14 @@ def result_table(outcome: Outcome) -> Table:
     table.add_column("model")
     for name in ("AUC", "KS", "Gini", "Brier", "ECE", "O/E", "epsilon"):
         table.add_column(name, justify="right")
-    rows = [(f"{name} alone", name, f"{outcome.settings.epsilon:.2f}", "") for name in outcome.split.lenders]
-    rows.append(("consortium", "consortium", f"{outcome.epsilon_spent:.2f}", f"bold {ACCENT}"))
+    rows = [
+        (f"{name} alone", name, f"{outcome.scenario.settings.epsilon:.2f}", "")
+        for name in outcome.scenario.split.lenders
+    ]
+    rows.append(("consortium", "consortium", f"{outcome.training.epsilon_spent:.2f}", f"bold {ACCENT}"))
     rows.append(("pooled, no privacy", "pooled_reference", "∞", "grey62"))
     for label, name, epsilon, style in rows:
-        q = outcome.qualities[name]
+        q = outcome.comparison.qualities[name]
         values = (f"{v:.4f}" for v in (q.auc, q.ks, q.gini, q.brier, q.ece))
         level = f"{q.observed_to_expected:.2f} ± {q.observed_to_expected_error:.2f}"
         table.add_row(label, *values, level, epsilon, style=style)

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from credit.features import FeatureRegistry
+from credit.learning import Learner
 from credit.models import CreditModel
 from credit.planning import Kind
 from credit.rehearsal import rehearse
@@ -37,7 +38,7 @@ def train_alone(
             "releases": tuple(r for r in mechanism.releases if r.audience is Audience.TRAINING),
         }
     )
-    return rehearse([table], registry, kind, plan, seed).model()
+    return rehearse(Learner(registry, kind, plan, seed), [table]).model()
 
 
 def _quantile_bins(

@@ -34,12 +34,11 @@ def _shown(value: float) -> float:
 
 def figures(outcome: Outcome) -> dict[str, Any]:
     """Every figure of a run, ready for JSON."""
-    settings, audit = outcome.settings, outcome.audit
-    if audit is None:
-        raise ValueError("a run without an audit has no report")
+    scenario, training, audit = outcome.scenario, outcome.training, outcome.log.audit
+    settings, rosters = scenario.settings, outcome.log.rosters
     by_metric: dict[str, Any] = {}
     for metric in METRICS:
-        values = {name: _shown(getattr(q, metric)) for name, q in outcome.qualities.items()}
+        values = {name: _shown(getattr(q, metric)) for name, q in outcome.comparison.qualities.items()}
         by_metric[metric] = {
             "consortium": values.pop("consortium"),
             "pooled_reference": values.pop("pooled_reference"),
@@ -48,19 +47,24 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     return {
         "not_private": NOT_PRIVATE,
         **by_metric,
-        "epsilon_spent": _shown(outcome.epsilon_spent),
+        "epsilon_spent": _shown(training.epsilon_spent),
         "epsilon_asked": settings.epsilon,
         "delta": settings.delta,
         "rounds": [
-            {"round": r.number, "auc": _shown(r.auc), "epsilon": _shown(r.epsilon), "roster": r.roster}
-            for r in outcome.rounds
+            {
+                "round": r.number,
+                "auc": _shown(r.auc),
+                "epsilon": _shown(r.epsilon),
+                "roster": rosters[r.number],
+            }
+            for r in training.rounds
         ],
-        "remarks": list(outcome.remarks),
-        "base_rate": outcome.level and asdict(outcome.level.base_rate) | {"determined": outcome.level.determined},
-        "evaluation": outcome.evaluation and outcome.evaluation.as_dict(),
+        "remarks": list(training.remarks),
+        "base_rate": training.level and asdict(training.level.base_rate) | {"determined": training.level.determined},
+        "evaluation": training.evaluation and training.evaluation.as_dict(),
         "consent": outcome.consent,
-        "withdrawn_after_round": outcome.hold_after,
-        "withdrawn_seen_after": outcome.withdrawn_seen_after,
+        "withdrawn_after_round": training.hold_after,
+        "withdrawn_seen_after": outcome.log.withdrawn_seen_after,
         "log": {
             "entries": audit.entries,
             "verified": True,
@@ -79,17 +83,17 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             "left_out": settings.loans.left_out,
             "look_at": list(settings.loans.remarks),
             "partition": settings.loans.partition,
-            "lenders": {name: len(table) for name, table in outcome.split.lenders.items()},
-            "borrowers": outcome.split.people,
-            "at_two_lenders": outcome.split.at_several,
+            "lenders": {name: len(table) for name, table in scenario.split.lenders.items()},
+            "borrowers": scenario.split.people,
+            "at_two_lenders": scenario.split.at_several,
             "share_at_two_lenders": SHARED,
-            "hold_out": len(outcome.split.hold_out),
-            "bad_rate": _shown(float(outcome.split.train[settings.loans.registry.target].mean())),
+            "hold_out": len(scenario.split.hold_out),
+            "bad_rate": _shown(float(scenario.split.train[settings.loans.registry.target].mean())),
         },
         "campaign": {
-            "sha256": outcome.campaign.sha256,
-            "model": outcome.campaign.model,
-            "mechanism": outcome.campaign.mechanism.model_dump(mode="json"),
+            "sha256": scenario.campaign.sha256,
+            "model": scenario.campaign.model,
+            "mechanism": scenario.campaign.mechanism.model_dump(mode="json"),
         },
         "alone_draws": ALONE_DRAWS,
         "seed": settings.seed,
@@ -104,15 +108,14 @@ def figures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _funnel(outcome: Outcome) -> list[tuple[str, int]]:
-    before = next(r for r in outcome.rounds if r.number == outcome.hold_after)
-    last = outcome.rounds[-1]
-    answered = outcome.consent["given"] + outcome.consent["refused"]
+    training, rosters, consent = outcome.training, outcome.log.rosters, outcome.consent
+    answered = consent["given"] + consent["refused"]
     return [
-        ("enrolled", outcome.consent["enrolled"]),
+        ("enrolled", consent["enrolled"]),
         ("answered", answered),
-        ("consented", outcome.consent["given"]),
-        ("in the roster", sum(before.roster.values())),
-        ("after withdrawals", sum(last.roster.values())),
+        ("consented", consent["given"]),
+        ("in the roster", sum(rosters[training.hold_after].values())),
+        ("after withdrawals", sum(rosters[training.rounds[-1].number].values())),
     ]
 
 
@@ -125,34 +128,35 @@ def _write(path: Path, text: str) -> None:
 def write_report(outcome: Outcome, notice_texts: dict[str, str], json_copy: Path | None) -> tuple[Path, Path]:
     """Write both reports into the workspace (and the JSON to ``json_copy``); returns their paths."""
     data = figures(outcome)
-    labels = outcome.split.hold_out[outcome.settings.loans.registry.target].to_numpy(dtype=np.int64)
+    scenario, training = outcome.scenario, outcome.training
+    labels = scenario.labels
     pictures = {
-        "roc": charts.roc(labels, outcome.probabilities),
-        "calibration": charts.calibration(labels, outcome.probabilities),
+        "roc": charts.roc(labels, outcome.comparison.probabilities),
+        "calibration": charts.calibration(labels, outcome.comparison.probabilities),
         "rounds": charts.rounds(
-            [r.number for r in outcome.rounds],
-            [r.auc for r in outcome.rounds],
-            [r.epsilon for r in outcome.rounds],
-            outcome.hold_after,
+            [r.number for r in training.rounds],
+            [r.auc for r in training.rounds],
+            [r.epsilon for r in training.rounds],
+            training.hold_after,
         ),
-        "scores": charts.scores(labels, outcome.probabilities["consortium"]),
+        "scores": charts.scores(labels, outcome.comparison.probabilities["consortium"]),
         "funnel": charts.funnel(_funnel(outcome)),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    qualities = {name: asdict(q) for name, q in outcome.qualities.items()}
+    qualities = {name: asdict(q) for name, q in outcome.comparison.qualities.items()}
     html = environment.get_template("report.html").render(
         data=data,
         qualities=qualities,
-        lenders=list(outcome.split.lenders),
+        lenders=list(scenario.split.lenders),
         pictures=pictures,
         notice=notice_texts,
         named=NAMED,
-        mean_alone=float(np.mean([qualities[name]["auc"] for name in outcome.split.lenders])),
-        best_alone=max(qualities[name]["auc"] for name in outcome.split.lenders),
+        mean_alone=float(np.mean([qualities[name]["auc"] for name in scenario.split.lenders])),
+        best_alone=max(qualities[name]["auc"] for name in scenario.split.lenders),
     )
-    workspace = outcome.settings.workspace
+    workspace = scenario.settings.workspace
     text = json.dumps(data, indent=2, ensure_ascii=False)
     _write(workspace / "report.html", html)
     _write(workspace / "report.json", text)

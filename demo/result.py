@@ -1,29 +1,30 @@
-"""What a run is asked, what it tells whoever watches, and everything it finds out."""
+"""What a run is asked for, what it tells whoever watches, and what each of its parts finds out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditlog.audit import Audit
-from credit.evaluation import Evaluation
+from credit.evaluation import ModelEvaluation
 from credit.metrics import Quality
-from credit.models import CreditModel
 from credit.planning import Kind
 from credit.remarks import RiskLevel
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower, consent_counts
 from demo.consortium import Founded
 from demo.loans import Loans, Split
 from protocol.campaigns import Campaign
+from protocol.consents import Notice
 from server.home import CARD_FILE, MODEL_FILE
 
 NAMED = "Wang Xiaomei 王晓梅"
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """What a run tells whoever watches it."""
 
     def begin(self, step: str) -> None: ...
@@ -35,6 +36,8 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
+    """What a run is asked for."""
+
     loans: Loans
     workspace: Path
     lenders: int
@@ -46,46 +49,93 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Scenario:
+    """What is fixed before the training: who has which rows, who answered what, and the approved campaign."""
+
+    settings: Settings
+    split: Split
+    founded: Founded
+    notice: Notice
+    borrowers: tuple[DemoBorrower, ...]
+    campaign: Campaign
+
+    @property
+    def asks_sensitive(self) -> bool:
+        """Whether there are sensitive features, for which borrowers are asked apart."""
+        return bool(self.settings.loans.registry.sensitive())
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The outcomes of the hold-out, which belongs to nobody in the consortium."""
+        return self.split.hold_out[self.settings.loans.registry.target].to_numpy(dtype=np.int64)
+
+    @property
+    def folder(self) -> Path:
+        """The campaign's, at the coordinator."""
+        return self.founded.coordinator_home / "campaigns" / self.campaign.sha256
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {"model": self.folder / MODEL_FILE, "card": self.folder / CARD_FILE}
+
+
+@dataclass(frozen=True)
 class Round:
     """One step of the descent; ``number`` is that of its release."""
 
     number: int
     auc: float
     epsilon: float
-    roster: dict[str, int]
 
 
-@dataclass
+@dataclass(frozen=True)
+class TrainingResult:
+    """What the training tells of itself."""
+
+    rounds: tuple[Round, ...]
+    hold_after: int
+    """The release after which people withdrew."""
+    withdrawn: tuple[DemoBorrower, ...]
+    epsilon_spent: float
+    evaluation: ModelEvaluation | None
+    """What the consortium itself may know of its model: figures from noisy sums over people held out by the lenders."""
+    level: RiskLevel | None
+    """Good and bad people as the histogram release counted them."""
+    remarks: tuple[str, ...]
+    """What should be said of the model: an undetermined level of risk, features that hardly tell people apart."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models side by side on the hold-out, by name: 'consortium', 'pooled_reference', and each lender's."""
+
+    probabilities: dict[str, NDArray[np.float64]]
+    """Of bad."""
+    qualities: dict[str, Quality]
+
+
+@dataclass(frozen=True)
+class LogAudit:
+    """What the log proves about the training."""
+
+    audit: Audit
+    rosters: dict[int, dict[str, int]]
+    """By release: how many people of each lender."""
+    withdrawn_seen_after: int
+    """How often somebody who withdrew stands in a later roster."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything a run found out; the report is a rendering of it."""
 
-    settings: Settings
-    split: Split
-    founded: Founded
-    campaign: Campaign
-    consent: dict[str, int]
-    rounds: list[Round] = field(default_factory=list)
-    withdrawn_seen_after: int = 0
-    withdrawn: list[Borrower] = field(default_factory=list)
-    hold_after: int = 0
-    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
-    """Hold-out probabilities of bad: 'consortium', 'pooled_reference', and each lender by name."""
-    qualities: dict[str, Quality] = field(default_factory=dict)
-    audit: Audit | None = None
-    model: CreditModel | None = None
-    evaluation: Evaluation | None = None
-    """What the consortium itself may know of its model: figures from noisy sums over people held out by the lenders."""
-    level: RiskLevel | None = None
-    """Good and bad people as the histogram release counted them."""
-    remarks: tuple[str, ...] = ()
-    """What should be said of the model: an undetermined level of risk, features that hardly tell people apart."""
-    epsilon_spent: float = 0.0
-    seconds: float = 0.0
+    scenario: Scenario
+    training: TrainingResult
+    comparison: Comparison
+    log: LogAudit
+    seconds: float
 
     @property
-    def folder(self) -> Path:
-        return self.founded.coordinator_home / "campaigns" / self.campaign.sha256
-
-    @property
-    def files(self) -> dict[str, Path]:
-        return {"model": self.folder / MODEL_FILE, "card": self.folder / CARD_FILE}
+    def consent(self) -> dict[str, int]:
+        """Borrowers by what they answered."""
+        return consent_counts(self.scenario.borrowers) | {"withdrawn": len(self.training.withdrawn)}

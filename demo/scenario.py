@@ -5,27 +5,22 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 
 from clients.home import Node, approve
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from demo.consortium import Founded, found
+from demo.coordinator import coordinator_process
 from demo.errors import DemoError
 from demo.evaluation import audit_log, compare
 from demo.loans import split
-from demo.population import ask_everybody, consent_counts, import_books
+from demo.population import ask_everybody, import_books
 from demo.portal import Portal, trusted_issuer
-from demo.result import Outcome, Settings, View
-from demo.services import (
-    coordinator_process,
-    free_port,
-    issuer_process,
-    naming_process,
-    registry_process,
-    wait_for,
-    witness_process,
-)
+from demo.processes import Process, running, wait_until_ready
+from demo.result import Outcome, ProgressView, Scenario, Settings
 from demo.training import train
 from fleet.code import installed_code
+from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.campaigns import Campaign
 from protocol.schema import now
@@ -37,66 +32,74 @@ HELD_OUT = 0.1
 """Share of each lender's people whom the consortium keeps for its own evaluation."""
 
 
-def run(settings: Settings, view: View) -> Outcome:
+def run(settings: Settings, view: ProgressView) -> Outcome:
     """The whole path. Raises DemoError, and the rooms' own errors, each with one sentence."""
-    started = time.monotonic()
+    began = time.monotonic()
+    root = settings.workspace
     view.begin("Split the loans")
-    Budget(settings.epsilon, settings.delta)
+    budget = Budget(settings.epsilon, settings.delta)
     parts = split(settings.loans, settings.lenders, settings.seed)
     view.end(f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held out")
 
     view.begin("Found the consortium")
     port, witness_port, naming_port, issuer_port = free_port(), free_port(), free_port(), free_port()
     witness_urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in parts.lenders}
-    founded = found(settings.workspace, list(parts.lenders), settings.epsilon, settings.delta, witness_urls)
+    founded = found(root, list(parts.lenders), budget, witness_urls)
     view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender is a witness")
     url = f"http://127.0.0.1:{port}"
     naming_url = f"http://127.0.0.1:{naming_port}"
     founded.connect(url, naming_url)
     portal = Portal(url, f"http://127.0.0.1:{issuer_port}")
-    logs = settings.workspace / "logs"
-    logs.mkdir()
+    homes = [founded.node_home(name) for name in parts.lenders]
+    services = {
+        "the registry": _service("registry", "registry", url, "--home", founded.registry_home),
+        "the naming service": _service("naming", "names", naming_url, "--home", founded.naming_home),
+        "the login issuer": _service("issuer", "issuer", portal.issuer_url),
+    }
+    named = [argument for home in homes for argument in ("--home", home)]
+    witnesses = _service("witnesses", "witness", f"http://127.0.0.1:{witness_port}", *named)
 
     with ExitStack() as stack:
         stack.enter_context(trusted_issuer(founded.registry_home, portal.issuer_url))
-        registry = stack.enter_context(registry_process(founded.registry_home, port, logs / "registry.log"))
-        homes = [founded.node_home(name) for name in parts.lenders]
-        stack.enter_context(witness_process(homes, witness_port, logs / "witnesses.log"))
-        coordinator = stack.enter_context(
-            coordinator_process(founded.coordinator_home, homes, logs / "coordinator.log")
-        )
-        naming = stack.enter_context(naming_process(founded.naming_home, naming_port, logs / "naming.log"))
-        issuer = stack.enter_context(issuer_process(issuer_port, logs / "issuer.log"))
+        started = {what: stack.enter_context(running(root, service)) for what, service in services.items()}
+        stack.enter_context(running(root, witnesses))
+        log = root / "logs" / "coordinator.log"
+        coordinator = stack.enter_context(coordinator_process(founded.coordinator_home, homes, log))
         view.begin("Start the consent registry and the naming service")
-        wait_for("the registry", url, registry, logs / "registry.log")
-        wait_for("the naming service", naming_url, naming, logs / "naming.log")
-        wait_for("the login issuer", portal.issuer_url, issuer, logs / "issuer.log")
+        for what, service in started.items():
+            wait_until_ready(root, service, what)
         view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
         people = import_books(founded, parts, settings.loans.registry, view)
         view.end("no identity number left its lender, and none is in a book")
 
-        asked = bool(settings.loans.registry.sensitive())
-        notice, borrowers = ask_everybody(founded, url, people, settings.epsilon, settings.seed, asked, view)
+        asks_sensitive = bool(settings.loans.registry.sensitive())
+        notice, borrowers = ask_everybody(founded, url, people, settings.seed, asks_sensitive, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
         first_checkpoint = auditor.checkpoint_note()
-        (settings.workspace / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")
+        (root / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")
 
         campaign = _campaign(founded, url, settings, view)
-        outcome = Outcome(settings, parts, founded, campaign, consent_counts(borrowers))
-        train(outcome, coordinator, portal, notice, borrowers, asked, view)
-        compare(outcome, borrowers, view)
-        audit_log(outcome, url, first_checkpoint, view)
-        outcome.seconds = time.monotonic() - started
-    return outcome
+        scenario = Scenario(settings, parts, founded, notice, tuple(borrowers), campaign)
+        training = train(scenario, coordinator, portal, view)
+        comparison = compare(scenario, view)
+        audited = audit_log(scenario, training, url, first_checkpoint, view)
+        return Outcome(scenario, training, comparison, audited, time.monotonic() - began)
 
 
-def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Campaign:
+def _service(name: str, noun: str, url: str, *options: str | Path) -> Process:
+    """``tahini NOUN serve`` on loopback, at ``url``."""
+    port = url.rpartition(":")[2]
+    return Process(name, (noun, "serve", *map(str, options), "--port", port), f"{url}/healthz")
+
+
+def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView) -> Campaign:
     view.begin("Propose and approve the campaign")
     coordinator = Coordinator.open(founded.coordinator_home)
     lenders = tuple(lender.id for lender in founded.consortium.lenders)
     budget = Budget(settings.epsilon, settings.delta)
+    training = Training(settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT)
     moment = now()
     campaign = Campaign(
         id="joint-credit-model-1",
@@ -106,7 +109,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Cam
         purpose=TRAINING_PURPOSE,
         model=settings.model,
         features=settings.loans.registry.model_dump(mode="json"),
-        mechanism=plan_mechanism(budget, settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT),
+        mechanism=plan_mechanism(budget, training),
         code_sha256=installed_code(),
         seed=settings.seed,
         created_at=moment,

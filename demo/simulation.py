@@ -1,7 +1,8 @@
 """The coordinator's process: Flower's simulation engine with the ServerApp and every lender's ClientApp.
 
 Usage: ``python -m demo.simulation COORDINATOR_HOME NODES``. Events leave on standard output as JSON lines, commands
-come in on standard input; everything that Flower and Ray print goes to standard error.
+come in on standard input: ``launch`` names a campaign and the releases to hold after, ``continue`` ends a hold.
+Everything that Flower and Ray print goes to standard error.
 """
 
 from __future__ import annotations
@@ -9,15 +10,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flwr.app import Context
 from flwr.server.superlink.fleet.vce.backend.backend import BackendConfig
+from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
 from clients.app import app as client_app
-from server.app import make_app
+from server.desired_state import request_run
+from server.fleet_app import conduct_campaign
+from server.flower_fleet import ANSWER_TIMEOUT_S, Emit
 from server.home import Coordinator
+
+Receive = Callable[[], dict[str, Any]]
 
 
 def main() -> None:
@@ -32,9 +41,37 @@ def main() -> None:
         line = sys.stdin.readline()
         return dict(json.loads(line)) if line else {"command": "end"}
 
-    app = make_app(Coordinator.open(home), emit, receive)
+    coordinator = Coordinator.open(home)
+    # all nodes compute on this machine, so an answer may take longer than in a deployment
+    patient = coordinator.settings.model_copy(update={"answer_s": ANSWER_TIMEOUT_S})
+    app = make_app(replace(coordinator, settings=patient), emit, receive)
     backend: BackendConfig = {"client_resources": {"num_cpus": 1, "num_gpus": 0}}
     run_simulation(server_app=app, client_app=client_app, num_supernodes=nodes, backend_config=backend)
+
+
+def make_app(coordinator: Coordinator, emit: Emit, receive: Receive) -> ServerApp:
+    """A ServerApp that waits for a launch command, runs that campaign, and says how it went."""
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        emit({"event": "ready"})
+        command = receive()
+        if command.get("command") != "launch":
+            emit({"event": "stopped", "reason": "no campaign was launched"})
+            return
+        sha256 = str(command["campaign"])
+        holds = {int(number) for number in command.get("hold_after", [])}
+
+        def hold(number: int) -> None:
+            if number in holds:
+                emit({"event": "held", "release": number})
+                receive()
+
+        request_run(coordinator.folder(sha256), True)
+        conduct_campaign(coordinator, grid, sha256, emit, hold)
+
+    return server
 
 
 if __name__ == "__main__":

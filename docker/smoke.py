@@ -35,7 +35,7 @@ MODULES = {
     "auditlog.fsck cli.keys",
     "names": "naming.service cli.names",
     "witness": "clients.witness cli.witness",
-    "coordinator": "server.app server.home protocol.cards flwr.server torch opacus",
+    "coordinator": "server.fleet_app server.home protocol.cards flwr.server torch opacus",
     "node": "clients.app clients.gate clients.data.book flwr.client clients.inbox cli.book cli.consents torch opacus",
 }
 TOO_MUCH = {
@@ -81,8 +81,9 @@ import shutil
 from pathlib import Path
 from demo.consortium import found
 from fleet.tls import CA_CERT, create_authority, issue
+from privacy.charges import Budget
 at = Path("/var/lib/tahini/fleet")
-founded = found(at, ["aspen", "birch"], 8.0, 1e-5, {"aspen": "http://127.0.0.1:8710"})
+founded = found(at, ["aspen", "birch"], Budget(8.0, 1e-5), {"aspen": "http://127.0.0.1:8710"})
 founded.connect("http://127.0.0.1:8700", "http://127.0.0.1:8720", "127.0.0.1:9443")
 authority = create_authority(at / "ca", "smoke")
 issue(at / "ca", at / "tls", "server", ["127.0.0.1"])

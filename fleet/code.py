@@ -1,18 +1,19 @@
 """The code hash: what a lender signs is every module of ours that its node imports, and nothing else.
 
 A campaign names this hash, lenders approve it, the registry puts it into each authorisation, and the gate compares it
-with what is installed. Which modules count is read off the import statements, from the modules that a node's processes
-start in: those inside functions too, so the hash covers at least what runs. Code that a node never imports (the
-registry, commands, screens) can change without a new signature.
+with what is installed. Which modules count is read off the import statements of the compiled code, from the modules
+that a node's processes start in: those inside functions too, so the hash covers at least what runs. Code that a node
+never imports (the registry, commands, screens) can change without a new signature.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from modulefinder import ModuleFinder
 from pathlib import Path
+from types import CodeType
 
 NODE_ENTRIES = ("clients.app", "clients.service", "fleet.supernode")
 """Where a node's processes start: Flower's app of it, the service with its executor, the SuperNode."""
@@ -21,6 +22,8 @@ OURS = frozenset({
     "auditlog", "cli", "clients", "consent", "credit", "crypto", "demo",
     "fleet", "naming", "ops", "privacy", "protocol", "server",
 })  # fmt: skip
+_SCANNER = ModuleFinder()
+"""Only for reading the import instructions of compiled code; it finds and loads nothing."""
 Read = Callable[[str], bytes | None]
 """The content of a file by its path from above the rooms; None where there is none."""
 
@@ -79,14 +82,20 @@ def _packages(module: str) -> Iterator[str]:
 
 def _imported(content: bytes, path: str) -> Iterator[str]:
     """What a file's import statements name, as modules; some are names in modules, which is found out later."""
-    for node in ast.walk(ast.parse(content, path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.level or node.module is None:
-                raise SyntaxError(f"{path}, line {node.lineno}: an import must name its room")
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    return _named(compile(content, path, "exec", dont_inherit=True, optimize=0), path)
+
+
+def _named(code: CodeType, path: str) -> Iterator[str]:
+    for kind, found in _SCANNER.scan_opcodes(code):
+        if kind == "relative_import":
+            raise SyntaxError(f"{path}: an import must name its room")
+        if kind == "absolute_import":
+            names, module = found
+            yield module
+            yield from (f"{module}.{name}" for name in names or ())
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _named(inner, path)
 
 
 def _installed(path: str) -> bytes | None:

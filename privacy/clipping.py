@@ -152,22 +152,21 @@ def logits(layers: Sequence[Dense], rows: torch.Tensor, activation: str = "tanh"
 
 
 def _slice_sum(
-    layers: Sequence[Dense], rows: torch.Tensor, squares: torch.Tensor, labels: torch.Tensor, clip_norm: float,
-    offset: float, activation: str,
-) -> torch.Tensor:  # fmt: skip
+    layers: Sequence[Dense], records: Records, clip_norm: float, offset: float, activation: str
+) -> torch.Tensor:
     """The sum over one slice, in units of ``clip_norm * UNIT``, exact."""
     apply, slope = ACTIVATIONS[activation]
-    flow, slopes = [rows], []
+    flow, slopes = [records.rows], []
     for layer in layers[:-1]:
         active = apply(layer(flow[-1]))
         slopes.append(slope(active))
         flow.append(on_grid(active))
-    deltas = [sigmoid(layers[-1](flow[-1]) + offset) - labels[:, None]]
+    deltas = [sigmoid(layers[-1](flow[-1]) + offset) - records.labels[:, None]]
     for layer, slope_there in zip(reversed(layers[1:]), reversed(slopes), strict=True):
         deltas.insert(0, (on_grid(deltas[0]) @ layer.weight) * slope_there)
-    norms = torch.zeros_like(squares)
+    norms = torch.zeros_like(records.squares)
     for i, layer in enumerate(layers):
-        entering = squares if i == 0 else _squares(flow[i])
+        entering = records.squares if i == 0 else _squares(flow[i])
         norms += _squares(deltas[i]) * (entering + (layer.bias is not None))
     factor = (MARGIN / torch.sqrt(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, None]
     parts = []
@@ -227,9 +226,8 @@ def clipped_gradient_sum(
     size = LARGEST_SLICE if where.type == "cuda" else min(LARGEST_SLICE, max(1, CACHED_VALUES // widest))
     for start in range(0, len(records), size):
         part = slice(start, start + size)
-        total += _slice_sum(
-            sound, records.rows[part], records.squares[part], records.labels[part], clip_norm, offset, activation
-        )
+        some = Records(records.rows[part], records.squares[part], records.labels[part])
+        total += _slice_sum(sound, some, clip_norm, offset, activation)
     return np.asarray(total.cpu().numpy())
 
 

@@ -10,7 +10,7 @@ from ops import doctor
 from ops.doctor import Finding, care, found, ill, well
 from protocol.errors import ConsentError
 from protocol.parties import Role
-from server.desired import Stage, read_state
+from server.desired_state import Stage, read_state
 from server.errors import CoordinatorError
 from server.home import KEY_FILE, Coordinator
 from server.service import CERTIFICATE, DATABASE, KEY

@@ -1,27 +1,39 @@
-"""The ServerApp of a deployed consortium: one run is one campaign, named in the run's configuration.
+"""The coordinator's Flower ServerApp: one run is one campaign, named in the run's configuration.
 
-What it is asked for and how it goes stand in the campaign's folder (:mod:`server.desired`), so that it can die at any
-moment and be run again.
+Whether it should run and how it goes stand in the campaign's folder (:mod:`server.desired_state`), so that it can die
+at any moment and be run again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from credit.errors import FeatureError, ModelError
+from credit.learning import Learner
+from credit.planning import spent
+from crypto.errors import CryptoError
+from crypto.keys import replace_file
 from protocol import tracing
+from protocol.campaigns import Campaign
+from protocol.cards import ModelCard
+from protocol.errors import ConsentError
 from protocol.log_client import RESTART_PATIENCE_S
-from server.app import EXPECTED, FlowerFleet, release_card
-from server.desired import Stage, tell, wanted, write_state
-from server.errors import CampaignStopped
-from server.home import Coordinator, Progressed
+from protocol.schema import now
+from server.desired_state import Stage, record_event, run_requested, write_state
+from server.errors import CampaignStopped, CoordinatorError
+from server.flower_fleet import Emit, FlowerFleet
+from server.home import CARD_FILE, MODEL_FILE, Coordinator, Progressed, load_releases
 from server.run import CampaignRun
 
 HOME_VARIABLE = "TAHINI_COORDINATOR_HOME"
+EXPECTED = (CampaignStopped, CoordinatorError, ConsentError, CryptoError, FeatureError, ModelError)
 app = ServerApp()
 
 
@@ -31,16 +43,32 @@ def main(grid: Grid, context: Context) -> None:
     conduct_campaign(Coordinator.open(Path(os.environ[HOME_VARIABLE])), grid, str(context.run_config["campaign"]))
 
 
-def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
-    """Up to the signed model card, or to a state that says why not."""
+def conduct_campaign(
+    coordinator: Coordinator,
+    grid: Grid,
+    sha256: str,
+    watch: Emit = lambda _: None,
+    between_releases: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Run a campaign up to the signed model card, or to a state that says why not.
+
+    Args:
+        watch: told every event that is recorded in the campaign's folder.
+        between_releases: called after every release with its number; may wait.
+    """
     folder = coordinator.folder(sha256)
 
     def emit(event: dict[str, Any]) -> None:
-        tell(folder, event)
+        record_event(folder, event)
+        watch(event)
 
     def check() -> None:
-        if not wanted(folder):
+        if not run_requested(folder):
             raise CampaignStopped("the coordinator's operator stopped it")
+
+    def pause(number: int) -> None:
+        between_releases(number)
+        check()
 
     with tracing.span("campaign", tracing.of_campaign(sha256), campaign=sha256[:12]):
         try:
@@ -53,13 +81,49 @@ def conduct_campaign(coordinator: Coordinator, grid: Grid, sha256: str) -> None:
             campaign, rejected = known.campaign, frozenset(known.rejected_by)
             if not known.active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
-            wanted_ones = frozenset(campaign.lenders) - rejected - set(Progressed.read(folder).lost)
-            others = len(coordinator.consortium.lenders) - len(wanted_ones)
-            fleet = FlowerFleet(grid, wanted_ones, coordinator.settings.answer_s, others, check, emit)
-            run = CampaignRun(coordinator, campaign, fleet, emit, lambda _: check(), rejected)
+            required = frozenset(campaign.lenders) - rejected - set(Progressed.read(folder).lost)
+            others = len(coordinator.consortium.lenders) - len(required)
+            fleet = FlowerFleet(grid, required, coordinator.settings.answer_s, others, check, emit)
+            run = CampaignRun(coordinator, campaign, fleet, emit, pause, rejected)
             card = release_card(coordinator, campaign, run.execute())
             write_state(folder, Stage.RELEASED)
             emit({"event": "released", "card": card})
         except EXPECTED as error:
             write_state(folder, Stage.STOPPED, str(error))
             emit({"event": "stopped", "reason": str(error)})
+
+
+def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner) -> str:
+    """Sign the model card, log it, and leave it beside the model; returns its hash."""
+    binning = learner.embedding.binning
+    folder = coordinator.folder(campaign.sha256)
+    kept = load_releases(folder)
+    model = (folder / MODEL_FILE).read_bytes()
+    card = ModelCard(
+        campaign_sha256=campaign.sha256,
+        campaign_title=campaign.title,
+        model=campaign.model,
+        model_sha256=hashlib.sha256(model).hexdigest(),
+        features=tuple(feature["name"] for feature in campaign.features["features"]),
+        purpose=campaign.purpose,
+        legal_basis=campaign.legal_basis,
+        lenders=kept.releases[-1].lenders,
+        epsilon=campaign.mechanism.epsilon,
+        epsilon_spent=spent(campaign.mechanism, kept.progress.attempts),
+        delta=campaign.mechanism.delta,
+        mechanism=campaign.mechanism.model_dump(mode="json"),
+        releases=len(campaign.mechanism.releases),
+        population_released=binning.population,
+        base_rate_released=binning.base_rate,
+        evaluation=learner.evaluation and learner.evaluation.as_dict(),
+        limits=(*ModelCard.model_fields["limits"].default, *learner.remarks),
+        released_at=now(),
+    )
+    token = card.sign(coordinator.key)
+    replace_file(folder / CARD_FILE, token.encode())
+    client = coordinator.registry(RESTART_PATIENCE_S)
+    try:
+        client.log_model(campaign.sha256, card.sha256, token, model)
+    finally:
+        client.close()
+    return card.sha256

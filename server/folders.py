@@ -9,10 +9,10 @@ from crypto.errors import CryptoError
 from protocol.campaigns import Campaign
 from protocol.hashes import whole_hash
 from protocol.schema import now
-from server.desired import read_state, wanted
+from server.desired_state import read_state, run_requested
 from server.errors import CoordinatorError
 from server.home import Coordinator, Progressed
-from server.standing import Answers, Standing
+from server.status import Answers, CampaignStatus
 
 CAMPAIGN_FILE = "campaign.jws"
 KNOCK_S = 0.5
@@ -37,11 +37,11 @@ def campaign_folder(coordinator: Coordinator, begins: str) -> Path:
     return coordinator.home / "campaigns" / whole_hash(begins, campaigns_of(coordinator), f"of {coordinator.home}")
 
 
-def standing_of(coordinator: Coordinator, folder: Path, answers: Answers | None) -> Standing:
+def standing_of(coordinator: Coordinator, folder: Path, answers: Answers | None) -> CampaignStatus:
     """How a campaign stands now. Raises CoordinatorError for a damaged folder."""
-    return Standing(
+    return CampaignStatus(
         campaign_in(folder), coordinator.home, read_state(folder), Progressed.read(folder),
-        len(list(folder.glob("release-*.npz"))), wanted(folder), _serves(coordinator), answers, now(),
+        len(list(folder.glob("release-*.npz"))), run_requested(folder), _serves(coordinator), answers, now(),
     )  # fmt: skip
 
 

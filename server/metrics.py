@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server.desired import Stage, events, read_state
+from server.desired_state import Stage, events, read_state
 from server.errors import CoordinatorError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from privacy.charges import Budget
 from privacy.mechanism import LEAST_HONEST, ReleaseKind
 from protocol.campaigns import Campaign
@@ -86,9 +86,10 @@ class Asked:
             id=self.name, title=self.title, coordinator=coordinator, lenders=self.lenders, purpose=TRAINING_PURPOSE,
             model=chosen["model"], features=dict(self.features),
             mechanism=plan_mechanism(
-                Budget(chosen["epsilon"], chosen["delta"]), chosen["model"], len(self.lenders),
-                kind=chosen["mechanism"], steps=chosen.get("steps"), collusion_bound=chosen.get("collusion_bound"),
-                spare_attempts=chosen.get("spare_attempts"), hold_out=chosen["hold_out"],
+                Budget(chosen["epsilon"], chosen["delta"]), Training(
+                    chosen["model"], len(self.lenders), chosen["mechanism"], chosen.get("steps"),
+                    chosen.get("collusion_bound"), chosen.get("spare_attempts"), chosen["hold_out"],
+                ),
             ),
             code_sha256=code_sha256, bundle_sha256=bundle_sha256, seed=chosen["seed"], created_at=moment,
             expires_at=moment + timedelta(hours=chosen["hours"]),

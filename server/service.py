@@ -1,8 +1,8 @@
-"""The coordinator at work: Flower's SuperLink in this process, an executor for runs beside it, and what is wanted.
+"""The coordinator's service: Flower's SuperLink in this process, an executor for runs beside it, a reconciling loop.
 
-``tahini campaign launch|stop|resume`` say what is wanted; this process starts and ends runs accordingly. After a crash
-of any of it, starting it again goes on: the sums that were released are kept, and attempts are counted before they are
-made.
+``tahini campaign launch|stop|resume`` write the desired state; this process starts and ends runs accordingly. After a
+crash of any of it, starting it again goes on: the sums that were released are kept, and attempts are counted before
+they are made.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fleet.errors import FleetError
 from fleet.superlink import SuperLink
 from ops.health import Heartbeat, serve_health
 from protocol.errors import ConsentError
-from server.desired import BUNDLE_FILE, Stage, read_state, wanted, write_state
+from server.desired_state import BUNDLE_FILE, Stage, read_state, run_requested, write_state
 from server.errors import CoordinatorError
 from server.fleet_app import HOME_VARIABLE
 from server.home import SECRET_FILE, Coordinator, load_releases
@@ -56,7 +56,7 @@ class CoordinatorService:
             serve_health(self._heart, settings.health_port)
         link = SuperLink(home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port))
         link.start()
-        link.end_all()  # of a life before this one: what is wanted is started anew, and nothing runs twice
+        link.end_all()  # of a life before this one: what is desired is started anew, and nothing runs twice
         replace_file(home / SECRET_FILE, link.secret)
         self._admit(link)
         logger.info("listening for nodes at %s:%d", settings.host, settings.port)
@@ -67,7 +67,7 @@ class CoordinatorService:
                 self._keep_executor(link)
                 for folder in sorted((home / "campaigns").iterdir()):
                     try:
-                        self._bring_about(link, folder)
+                        self._reconcile(link, folder)
                     except CoordinatorError as error:  # one campaign's damage is not the others'
                         logger.error("campaign %s: %s", folder.name[:12], error)
                         self._again_at[folder.name] = time.monotonic() + SLOW_TICK_S
@@ -115,7 +115,7 @@ class CoordinatorService:
         except FleetError as error:
             logger.info("%s", error)
 
-    def _bring_about(self, link: SuperLink, folder: Path) -> None:
+    def _reconcile(self, link: SuperLink, folder: Path) -> None:
         """Start what should run and does not; end what runs and should not."""
         sha256, run = folder.name, self._runs.get(folder.name)
         if run is not None and link.over(run):
@@ -126,7 +126,7 @@ class CoordinatorService:
                 logger.warning("campaign %s stopped: %s", sha256[:12], state.reason)
             run = None
         state = read_state(folder)
-        go = wanted(folder) and state.stage in (Stage.PROPOSED, Stage.RUNNING)
+        go = run_requested(folder) and state.stage in (Stage.PROPOSED, Stage.RUNNING)
         if run is None and go and time.monotonic() > self._again_at.get(sha256, 0.0):
             try:
                 bundle = (folder / BUNDLE_FILE).read_bytes()

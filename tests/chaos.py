@@ -39,14 +39,14 @@ from support.deployment import LENDERS, Consortium, brought_up
 from auditlog.audit import verify_log
 from clients.budget_ledger import NodeStore
 from clients.home import Node
-from demo.borrowers import Borrower
+from demo.borrowers import DemoBorrower
 from demo.processes import processes
 from protocol.campaigns import Campaign
 from protocol.client import RegistryClient
 from protocol.errors import ConsentError
 from protocol.log_client import http_client
 from protocol.schema import now
-from server.desired import Stage, want
+from server.desired_state import Stage, request_run
 from server.home import load_releases
 
 SERVICES = ("coordinator", "registry", "naming", "witnesses", *LENDERS)
@@ -110,7 +110,7 @@ class Trial:
     every: float
     first: str
     """The oldest checkpoint that anybody kept."""
-    withdrawn: dict[Borrower, datetime] = field(default_factory=dict)
+    withdrawn: dict[DemoBorrower, datetime] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
@@ -121,7 +121,7 @@ class Trial:
         sha256 = self._signed(LENDERS)
         unsigned = self._signed(LENDERS[:2])
         self.consortium.launch(sha256)
-        want(self.consortium.folder(unsigned), True)  # what `launch` would refuse to write
+        request_run(self.consortium.folder(unsigned), True)  # what `launch` would refuse to write
         killer = Killer(self.consortium, self.every, self.chance)
         killer.start()
         try:
@@ -139,7 +139,7 @@ class Trial:
             outcome = "attempts used up"
         else:
             self.wrong.append(f"campaign {sha256[:12]} is {state.stage}: {state.reason or 'without a reason'}")
-        want(self.consortium.folder(unsigned), False)
+        request_run(self.consortium.folder(unsigned), False)
         self._check_ledgers(sha256, unsigned)
         self.ended[outcome] += 1
         return outcome

@@ -4,14 +4,16 @@ import pytest
 from support.credit_tables import PLAN, REGISTRY, TABLES
 
 import clients.data.columns
-from credit.auditing import audit
+from credit.auditing import Attack, audit
+from credit.learning import Learner
 from credit.values import numbers
 from demo.sources import reading_through
 from demo.through import Through
 
 
 def attack(through):
-    return audit(TABLES, REGISTRY, "scorecard", PLAN, canaries=60, through=reading_through(through, REGISTRY))
+    attack = Attack(canaries=60, through=reading_through(through, REGISTRY))
+    return audit(Learner(REGISTRY, "scorecard", PLAN, 0), TABLES, attack)
 
 
 @pytest.mark.parametrize("through", Through)

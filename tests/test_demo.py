@@ -140,7 +140,7 @@ def test_no_log_names_a_borrower(finished):
 
 
 def test_the_log_can_be_verified_again_from_the_command_line(finished):
-    from demo.services import free_port
+    from ops.processes import free_port
 
     run = finished[0] / "run"
     port = free_port()

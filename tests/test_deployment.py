@@ -23,7 +23,7 @@ from demo.deployment import Place
 from demo.processes import is_running, processes
 from fleet.tls import issue
 from protocol.campaigns import Campaign
-from server.desired import Stage, events
+from server.desired_state import Stage, events
 
 pytestmark = slow
 

@@ -20,6 +20,7 @@ from fleet.tls import create_authority, issue
 from naming.doctor import names
 from ops import doctor
 from ops.doctor import Level
+from privacy.charges import Budget
 from server.doctor import coordinator
 from tahini import main
 
@@ -181,7 +182,7 @@ def test_a_registry_whose_witnesses_are_away_says_which(tmp_path):
         try:
             urls = {name: f"http://127.0.0.1:{s.getsockname()[1]}" for name, s in zip("abc", servers, strict=True)}
             root = tmp_path / str(up)
-            found(root, list("abc"), 1.0, 1e-5, urls)
+            found(root, list("abc"), Budget(1.0, 1e-5), urls)
         finally:
             for server in servers:
                 server.close()

@@ -25,7 +25,7 @@ from demo.processes import QUIET
 from fleet.code import installed_code
 from protocol.campaigns import AuthorisationRequest, Campaign, CommitmentRequest
 from protocol.errors import ConsentError
-from server.desired import Stage, events
+from server.desired_state import Stage, events
 
 pytestmark = slow
 TESTS = Path(__file__).parent

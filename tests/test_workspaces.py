@@ -15,6 +15,7 @@ from demo.deployment import _fleet, _listen, _services, up_again
 from demo.errors import DemoError
 from demo.workspaces import Kept, held, listed, look, made, remove
 from ops.processes import EPHEMERAL, lasting_port
+from privacy.charges import Budget
 from tahini import main
 
 LENDERS = ("aspen", "birch")
@@ -30,7 +31,7 @@ def tahini(*arguments: str, code: int = 0, told: str | None = None) -> str:
 def old(tmp_path) -> Path:
     """As ``tahini demo`` of an earlier version left it: no file says so."""
     root = tmp_path / "workspace" / "demo-1"
-    found(root, list(LENDERS), 1.0, 1e-5)
+    found(root, list(LENDERS), Budget(1.0, 1e-5))
     (root / "report.json").write_text("{}", encoding="utf-8")
     return root
 
@@ -42,7 +43,7 @@ def down(tmp_path) -> Path:
     ports = {name: lasting_port() for name in ("registry", "naming", "witnesses", "superlink")}
     options = {"data": None, "target": None, "lenders": 2, "rows": 600, "seed": 8, "database": None}
     with made(root, "up", options) as kept:
-        founded = found(root, list(LENDERS), 1.0, 1e-5)
+        founded = found(root, list(LENDERS), Budget(1.0, 1e-5))
         urls = {name: f"https://127.0.0.1:{port}" for name, port in ports.items()}
         founded.connect(urls["registry"], urls["naming"], f"127.0.0.1:{ports['superlink']}")
         _listen(root, LENDERS, "127.0.0.1", ports)

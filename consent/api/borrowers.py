@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from auditlog.group_commit import Group
+from auditlog.group_commit import GroupCommit
 from consent.api.shared import (
     A_TOKEN,
     Body,
@@ -124,7 +124,7 @@ def _answer(recorded: Sequence[Recorded]) -> tuple[int, Any]:
 
 def borrower_routes(registry: Registry, access: Access) -> APIRouter:
     """The endpoints for borrowers, and the thread that commits their decisions."""
-    decisions: Group[Request, Done] = Group(lambda jobs: record_requests(registry, jobs), "decisions")
+    decisions: GroupCommit[Request, Done] = GroupCommit(lambda jobs: record_requests(registry, jobs), "decisions")
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from auditlog.group_commit import GroupCommit
+from auditlog.group_commit import group_appends
 from consent.api.problems import install_problems
 from consent.api.service import service
 from consent.api.shared import A_TOKEN, Link, links, problems
@@ -93,7 +93,7 @@ def create_log_app(registry: Registry, read_only: bool = False, started: datetim
 
 def log_routes(registry: Registry, access: Access, read_only: bool = False) -> APIRouter:
     """The log's endpoints, and the threads behind them."""
-    group, waiting = GroupCommit(registry.log, registry.write), asyncio.Semaphore(MOST_WAITING)
+    group, waiting = group_appends(registry.log, registry.write), asyncio.Semaphore(MOST_WAITING)
     database, log = registry.database, registry.log
 
     @asynccontextmanager
@@ -128,7 +128,7 @@ def log_routes(registry: Registry, access: Access, read_only: bool = False) -> A
             sealed = await run_in_threadpool(seal_entries, registry, caller, entries)
         else:
             sealed = seal_entries(registry, caller, entries)
-        first = await group.append(sealed)
+        first = await group.submit(sealed, len(sealed))
         return Response(orjson.dumps({"first": first, "count": len(sealed)}), 201, media_type="application/json")
 
     @app.post("/v1/sessions", status_code=201, responses=problems())

@@ -17,7 +17,7 @@ from protocol.campaigns import Approval
 from protocol.cards import ModelCard
 from protocol.errors import ConsentError
 from protocol.schema import now
-from server.app import release_card
+from server.fleet_app import release_card
 from server.run import CampaignRun
 from tahini import main
 

@@ -34,7 +34,7 @@ from crypto.notes import Checkpoint, Verifier, sign_checkpoint, signature_line, 
 from crypto.policies import Log, witnessed_by
 from crypto.policies import Witness as Asked
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.errors import NotWitnessed, RegistryUnavailable
 from protocol.log_client import HeadStore, LogClient
 

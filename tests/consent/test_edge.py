@@ -20,8 +20,8 @@ from consent.api.borrowers import Read
 from consent.api.log import create_log_app
 from consent.identity.devissuer import create_issuer
 from consent.languages import accepted, lookup
-from demo.services import free_port
 from ops.http import MAX_BODY_BYTES, LimitBody, application
+from ops.processes import free_port
 from protocol.log_client import why_silent
 
 ELSEWHERE = {"Host": "elsewhere.example:8443", "X-Forwarded-Host": "elsewhere.example", "X-Forwarded-Proto": "http"}

@@ -47,7 +47,7 @@ from support.waiting import until
 from auditlog.database import Database
 from auditlog.entries import Sealer, leaf_time, public_time
 from auditlog.fsck import check_log
-from auditlog.group_commit import MOST_WAITING, GroupCommit
+from auditlog.group_commit import MAX_WAITING, GroupCommit, group_appends
 from auditlog.lease import LEASE_S
 from auditlog.log import CLOCK_TOLERANCE_US
 from auditlog.sequencer import Sequencer
@@ -237,7 +237,7 @@ def test_the_sequencer_outlives_a_full_filesystem(small_disk):
     one_sentence(refused.value, "nothing was recorded")
     book.sequencer.start()
     book.sequencer.notify()
-    until(lambda: book.sequencer._failures.get("integrate"), "the disk was full for it too")
+    until(lambda: book.sequencer.reporter.failures.get("integrate"), "the disk was full for it too")
     ballast.unlink()
     book.sequencer.wait_for(2999)
     book.sequencer.stop()
@@ -638,7 +638,7 @@ def witnessed(make_writers, tmp_path) -> Iterator[Witnessed]:
     writers = make_writers(policy, key)
     client = httpx.Client(transport=AtTheWitness(service))
     for writer in (writers.first, writers.second):
-        writer.sequencer.witnesses = Witnesses.of(policy, client)
+        writer.sequencer.publisher.witnesses = Witnesses.of(policy, client)
     yield Witnessed(writers, service, meanwhile)
     for writer in (writers.first, writers.second):
         writer.sequencer.witnesses.close()
@@ -1193,7 +1193,7 @@ def test_the_sequencer_outlives_a_damaged_head_and_goes_on_when_it_is_repaired(t
     book.sequencer.start()
     book.sequencer.notify()
     try:
-        until(lambda: book.sequencer._failures.get("integrate"), "the damage was met")
+        until(lambda: book.sequencer.reporter.failures.get("integrate"), "the damage was met")
         truth.book.tamper(f"UPDATE log_checkpoints SET note = {sound} WHERE size = 600")
         book.sequencer.notify()
         until(lambda: published(book)[-1] == SIZE + 1, "it went on")
@@ -1215,7 +1215,7 @@ def registry(make_database, tmp_path) -> Iterator[Registry]:
 
 @pytest.fixture
 def group(registry) -> Iterator[GroupCommit]:
-    made = GroupCommit(registry.log, registry.write)
+    made = group_appends(registry.log, registry.write)
     made.start()
     yield made
     made.stop()
@@ -1227,7 +1227,8 @@ def book_of(registry: Registry) -> Logbook:
 
 async def begin(group: GroupCommit, *batches: list[int]) -> list[asyncio.Task[int]]:
     """Callers whose entries wait to be committed."""
-    tasks = [asyncio.create_task(group.append([numbered(n) for n in batch])) for batch in batches]
+    jobs = [[numbered(n) for n in batch] for batch in batches]
+    tasks = [asyncio.create_task(group.submit(job, len(job))) for job in jobs]
     await asyncio.sleep(0)
     return tasks
 
@@ -1291,7 +1292,7 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_took(registry, group):
         with registry.database.write():
             tasks = await begin(group, [0])
             await taken(group)
-            tasks += await begin(group, *([n] for n in range(1, MOST_WAITING + 1)))
+            tasks += await begin(group, *([n] for n in range(1, MAX_WAITING + 1)))
             late = await begin(group, [FAR], [FAR + 1])
             async with asyncio.timeout(30):
                 refused = await asyncio.gather(*late, return_exceptions=True)  # while nothing is committed at all
@@ -1300,8 +1301,8 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_took(registry, group):
             assert not any(task.done() for task in tasks)
         return await answers(tasks)
 
-    assert asyncio.run(callers()) == list(range(MOST_WAITING + 1))
-    check_whole(book_of(registry), range(MOST_WAITING + 1))
+    assert asyncio.run(callers()) == list(range(MAX_WAITING + 1))
+    check_whole(book_of(registry), range(MAX_WAITING + 1))
 
 
 def test_a_caller_that_went_away_takes_nobody_with_it(registry, group):
@@ -1329,7 +1330,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_refused_recorded_while_the_lea
                 return
             entry = who * 100_000 + turn
             try:
-                acknowledged[entry] = await group.append([numbered(entry)])
+                acknowledged[entry] = await group.submit([numbered(entry)])
             except ConsentError:
                 refused.append(entry)
                 await asyncio.sleep(0.005)

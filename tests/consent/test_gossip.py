@@ -22,7 +22,7 @@ from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
 from crypto.policies import Log, Policy, quorum_size, witnessed_by
 from crypto.policies import Witness as Asked
 from crypto.witnessing import AddCheckpoint
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.bounded import Bounds
 from protocol.errors import RegistryUnavailable, SplitView
 from protocol.gossip import HEAD, compare_heads

@@ -29,7 +29,8 @@ from crypto.notes import Checkpoint, Verifier, sign_checkpoint
 from crypto.policies import Policy
 from crypto.witnessing import AddCheckpoint
 from demo.consortium import found
-from demo.services import free_port
+from ops.processes import free_port
+from privacy.charges import Budget
 from protocol.enrolment import Enrolment
 from protocol.schema import now
 from tahini import main
@@ -664,7 +665,7 @@ def test_backups_that_are_none_or_somebody_else_s_are_refused(tmp_path):
 
 
 def test_witness_show_says_who_it_is_and_how_far_it_has_seen(tmp_path):
-    founded = found(tmp_path / "all", ["aspen", "birch"], 1.0, 1e-5)
+    founded = found(tmp_path / "all", ["aspen", "birch"], Budget(1.0, 1e-5))
     founded.connect("http://127.0.0.1:1", "http://127.0.0.1:2")
     homes = [founded.node_home(name) for name in ("aspen", "birch")]
     log = founded.consortium.log.verifier

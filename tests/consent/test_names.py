@@ -23,7 +23,6 @@ from crypto.errors import KeyFileError, PseudonymError, SignatureError
 from crypto.keys import SigningKey, b64, replace_file
 from crypto.pseudonyms import Kind, blind
 from demo.consortium import found
-from demo.services import free_port
 from naming import batches
 from naming.client import NamingClient
 from naming.errors import NamingUnavailable, QuotaSpent, VersionGone
@@ -31,6 +30,8 @@ from naming.keylist import pinned, verified
 from naming.keys import NamingHome, NamingSettings, Seeds, create_home, join
 from naming.quota import Quota
 from naming.service import Namer, create_app
+from ops.processes import free_port
+from privacy.charges import Budget
 from protocol.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
 from protocol.log_client import LogClient
 from protocol.parties import Consortium, Party, Role
@@ -61,7 +62,7 @@ class Site:
     """A consortium's naming service on loopback, over a log that is played."""
 
     def __init__(self, root):
-        self.founded = found(root / "sesame", list(LENDERS), 1.0, 1e-5)
+        self.founded = found(root / "sesame", list(LENDERS), Budget(1.0, 1e-5))
         self.founded.connect("http://127.0.0.1:9", "http://127.0.0.1:9")
         home = self.founded.naming_home
         settings = NamingHome.open(home).settings.model_copy(update={"people_per_day": PER_DAY})

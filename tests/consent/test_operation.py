@@ -24,16 +24,17 @@ from support.faults import another
 from support.house import House, serve
 
 from auditlog.database import Database
-from auditlog.leadership import Standing
+from auditlog.leadership import SequencerStatus
 from auditlog.lease import Lease
+from auditlog.sequencer import Sequencer
 from consent.api.app import create_app
 from consent.api.log import create_log_app
 from consent.readiness import NotReady, check_ready
 from consent.storage.migrating import newest_revision
 from crypto.keys import SigningKey
-from demo.services import free_port
 from ops import metrics
 from ops import request_log as journal
+from ops.processes import free_port
 from ops.request_log import Journal, JsonLines, harmless, keep_journal, note_caller
 from protocol.errors import StorageFailed
 
@@ -301,13 +302,13 @@ def test_readiness_names_the_category_of_what_is_missing(house):
     registry = house.registry
     answer = httpx.get(f"{house.url}/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
-    registry.sequencer.turn.tell(Standing(halted="a witness saw more"))
+    registry.sequencer.turn.report(SequencerStatus(halted="a witness saw more"))
     assert reason(registry) == "sequencer"
     refused = httpx.get(f"{house.url}/readyz")
     assert refused.status_code == 503
     assert refused.json()["type"] == "urn:tahini:problem:not-ready"
     assert refused.json()["detail"] == "sequencer", "and not more: anybody may ask"
-    registry.sequencer.turn.tell(Standing())
+    registry.sequencer.turn.report(SequencerStatus())
     other = replace(registry, log=replace(registry.log, lease=Lease()))
     assert reason(other) == "lease"
     with registry.database.write() as session:
@@ -321,7 +322,7 @@ def test_readiness_names_the_category_of_what_is_missing(house):
 def test_a_reader_is_ready_without_the_lease_and_nobody_is_without_a_database(house, monkeypatch):
     with another(house.registry.database) as database:
         log = replace(house.registry.log, lease=Lease())
-        sequencer = replace(house.registry.sequencer, log=log, database=database, _threads=[])
+        sequencer = Sequencer(database, log, house.registry.sequencer.witnesses)
         reader = replace(house.registry, database=database, log=log, sequencer=sequencer)
         with serve(create_log_app(reader, read_only=True), free_port()) as url:
             assert httpx.get(f"{url}/readyz").status_code == 200

@@ -19,7 +19,7 @@ from consent.commands.revocations import acknowledged, outstanding
 from consent.outbox import INBOXES_FILE, Outbox, load_inboxes
 from crypto.errors import KeyFileError
 from crypto.keys import SigningKey
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.parties import Role
 from protocol.revocations import Acknowledgement, Revocation
 from protocol.schema import now

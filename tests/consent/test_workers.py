@@ -25,13 +25,13 @@ from support.services import Load, Served, Site
 
 from auditlog.database import Database
 from auditlog.fsck import check_log
-from auditlog.leadership import SharedTurn, Standing
+from auditlog.leadership import SequencerStatus, SharedTurn
 from auditlog.lease import Lease, holder_name, let_go, read_state
 from auditlog.sequencer import Sequencer
 from consent.identity.replays import KEPT, SharedReplayGuard
 from consent.storage.migrating import migrate
 from crypto.keys import load_signing_key
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.client import RegistryClient
 from protocol.errors import LogHeld, NotAuthenticated, NotWitnessed, StorageFailed
 from protocol.requests import sign_request
@@ -140,7 +140,7 @@ def test_every_worker_waits_for_publication_whoever_signs(make_service):
         index = append(book, number)
         other.sequencer.wait_for(index)  # it has not even been told that there is something
         assert other.sequencer.published > index
-    assert [book.sequencer.turn.mine() for book in service].count(True) == 1
+    assert [book.sequencer.turn.is_leader() for book in service].count(True) == 1
 
 
 def test_another_worker_signs_once_the_one_whose_turn_it_was_is_gone(make_service):
@@ -148,12 +148,12 @@ def test_another_worker_signs_once_the_one_whose_turn_it_was_is_gone(make_servic
     for book in service:
         book.sequencer.start()
     service[0].sequencer.wait_for(append(service[0], 0))
-    [signing] = [book for book in service if book.sequencer.turn.mine()]
+    [signing] = [book for book in service if book.sequencer.turn.is_leader()]
     [other] = [book for book in service if book is not signing]
     signing.sequencer.stop()
     os.close(signing.sequencer.turn._file)  # what the kernel does for a process that is dead
     other.sequencer.wait_for(append(other, 1))
-    assert other.sequencer.turn.mine()
+    assert other.sequencer.turn.is_leader()
     signing.sequencer.turn = SharedTurn(signing.sequencer.turn.path)
 
 
@@ -162,11 +162,11 @@ def test_all_workers_know_that_the_log_has_halted(make_service):
     signing, other = service
     other.sequencer.start()
     for _ in range(2):
-        other.sequencer.turn.mine()
+        other.sequencer.turn.is_leader()
     signing, other = other, signing
-    signing.sequencer.turn.tell(Standing(halted="a witness saw more"))
+    signing.sequencer.turn.report(SequencerStatus(halted="a witness saw more"))
     assert other.sequencer.halted == "a witness saw more"
-    other.sequencer.turn.tell(Standing())
+    other.sequencer.turn.report(SequencerStatus())
     assert other.sequencer.halted, "only who has the turn speaks"
     other.sequencer.start()
     with pytest.raises(NotWitnessed, match="a witness saw more"):

@@ -6,13 +6,14 @@ import pytest
 from support.credit_tables import PLAN, REGISTRY, TABLES
 
 from credit import tasks
-from credit.auditing import audit, canary_people
+from credit.auditing import Attack, audit, canary_people
+from credit.learning import Learner
 from privacy.mechanism import Mechanism
 from privacy.sums import NoisySum
 
 
 def attack(**kwargs):
-    return audit(TABLES, REGISTRY, "scorecard", PLAN, canaries=60, **kwargs)
+    return audit(Learner(REGISTRY, "scorecard", PLAN, 0), TABLES, Attack(canaries=60, **kwargs))
 
 
 @pytest.mark.parametrize("dropped", [0, 2])

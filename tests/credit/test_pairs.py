@@ -33,7 +33,7 @@ from credit.pairs import (
     pairs_from,
     residual_sums,
 )
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from credit.rehearsal import rehearse
 from privacy.charges import Budget
 from privacy.mechanism import ReleaseKind
@@ -201,7 +201,7 @@ def test_a_gam_needs_two_features(market):
         {"name": "one", "target": "bad", "features": [market.registry.features[0].model_dump(mode="json")]}, "here"
     )
     with pytest.raises(ModelError, match="two features"):
-        Learner(registry, "gam", plan_mechanism(Budget(1.0, 1e-5), "gam", 3), 0)
+        Learner(registry, "gam", plan_mechanism(Budget(1.0, 1e-5), Training("gam", 3)), 0)
 
 
 # ---- the whole: a market in which two features tell something only together ----
@@ -224,7 +224,9 @@ def learnt():
     tables, test = [quarters(8000, seed) for seed in range(3)], quarters(20_000, 9)
     budget = Budget(1.0, 1e-5)
     models = {
-        kind: rehearse(tables, registry, kind, plan_mechanism(budget, kind, 3, collusion_bound=0)).model()
+        kind: rehearse(
+            Learner(registry, kind, plan_mechanism(budget, Training(kind, 3, collusion_bound=0)), 0), tables
+        ).model()
         for kind in ("scorecard", "gam")
     }
     return models, test
@@ -258,5 +260,5 @@ def test_the_raw_logit_is_the_networks_and_the_pairs(learnt):
 
 def test_a_gams_plan_has_one_release_of_pairs_and_no_other_models_has_any():
     for kind, wanted in (("scorecard", 0), ("gam", 1), ("mlp", 0)):
-        plan = plan_mechanism(Budget(1.0, 1e-5), kind, 3)
+        plan = plan_mechanism(Budget(1.0, 1e-5), Training(kind, 3))
         assert [release.kind for release in plan.releases].count(ReleaseKind.PAIRS) == wanted

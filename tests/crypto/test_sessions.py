@@ -21,7 +21,7 @@ from consent.identity.sessions import MOST_PER_PARTY, Sessions
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey, b64
 from crypto.sessions import WINDOW, CounterWindow, Ephemeral, request_mac
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.errors import ConsentError, NotAuthenticated
 from protocol.parties import Party, Role
 from protocol.requests import sign_request

@@ -18,12 +18,12 @@ from protocol.campaigns import Campaign
 from protocol.errors import NotFound
 from protocol.hashes import whole_hash
 from protocol.schema import now
-from server.desired import Stage, State, want, write_state
+from server.desired_state import CampaignState, Stage, request_run, write_state
 from server.errors import CampaignStopped
 from server.home import Progressed
 from server.proposing import next_id, warning
 from server.run import CampaignRun
-from server.standing import Answers, Standing
+from server.status import Answers, CampaignStatus
 from tahini import main
 
 
@@ -230,7 +230,7 @@ def conducted(desk, campaign: str, fleet: InMemoryFleet) -> None:
     """Run it as the service's ServerApp would, with the house's nodes."""
     coordinator = desk.house.coordinator()
     folder = coordinator.folder(campaign)
-    want(folder, True)
+    request_run(folder, True)
     write_state(folder, Stage.RUNNING)
     known = Campaign.claimed((folder / "campaign.jws").read_text(encoding="utf-8"))
     try:
@@ -279,10 +279,10 @@ def test_a_campaign_without_attempts_left_says_so_and_what_it_spent_and_proposes
 
 
 @pytest.fixture
-def standing(house) -> Standing:
+def standing(house) -> CampaignStatus:
     campaign = house.make_campaign(plan={"collusion_bound": 0, "spare_attempts": 1})
-    return Standing(
-        campaign, house.founded.coordinator_home, State(stage=Stage.STOPPED, reason="r", at=now()),
+    return CampaignStatus(
+        campaign, house.founded.coordinator_home, CampaignState(stage=Stage.STOPPED, reason="r", at=now()),
         Progressed((1, 1), ()), 1, True, True, Answers(True, campaign.lenders), now(),
     )  # fmt: skip
 
@@ -297,9 +297,9 @@ def test_what_can_never_go_on_and_what_can(standing):
     used = replace(standing, progress=Progressed((2, 1), ()))
     assert "1 spare attempts are used up" in used.over and not used.ended, "a node may not have seen one of them"
     assert replace(used, progress=Progressed((2,), ())).over == "", "the next release was not asked for yet"
-    released = replace(lost, state=State(stage=Stage.RELEASED, at=now()))
+    released = replace(lost, state=CampaignState(stage=Stage.RELEASED, at=now()))
     assert released.over == released.waits_for == ""
-    unknown = replace(standing, answers=None, state=State(stage=Stage.PROPOSED, at=now()), wanted=False)
+    unknown = replace(standing, answers=None, state=CampaignState(stage=Stage.PROPOSED, at=now()), wanted=False)
     assert "once every lender has approved" in unknown.waits_for
     assert standing.epsilon_spent == spent(standing.campaign.mechanism, (1, 1))
 

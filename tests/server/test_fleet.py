@@ -11,9 +11,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-from server import app
-from server.app import FlowerFleet
+from server import flower_fleet
 from server.errors import CampaignStopped
+from server.flower_fleet import FlowerFleet
 
 NODES = {1: "aspen", 2: "birch", 3: "cedar"}
 
@@ -101,7 +101,7 @@ def test_a_stop_is_heard_while_it_waits_for_a_node():
 
 
 def test_whoever_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setattr(app, "SLOW_S", 0.0)
+    monkeypatch.setattr(flower_fleet, "SLOW_S", 0.0)
     told: list[dict] = []
     grid = Desktop(lambda _: [1, 2])
     asking = fleet(grid, "aspen", "birch", told=told, answer_s=0.5)

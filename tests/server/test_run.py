@@ -25,8 +25,8 @@ from privacy.sums import NoisySum
 from protocol.campaigns import MaskKey, ReleaseRequest
 from protocol.cards import ModelCard
 from protocol.errors import Conflict
-from server.app import release_card
 from server.errors import CampaignStopped, CoordinatorError
+from server.fleet_app import release_card
 from server.home import MODEL_FILE, load_release, load_releases
 from server.run import Answers, CampaignRun, learner_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from credit.features import registry_from
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from privacy.charges import Budget
 
 REGISTRY = registry_from(
@@ -19,7 +19,7 @@ REGISTRY = registry_from(
     },
     "here",
 )
-PLAN = plan_mechanism(Budget(1.0, 1e-5), "scorecard", 4, collusion_bound=0, spare_attempts=2, steps=3)
+PLAN = plan_mechanism(Budget(1.0, 1e-5), Training("scorecard", 4, collusion_bound=0, spare_attempts=2, steps=3))
 
 
 def people(count, seed):

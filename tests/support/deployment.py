@@ -17,13 +17,13 @@ from support.waiting import until
 from clients.budget_ledger import LedgerLine
 from clients.home import Node
 from credit.models import CreditModel
-from demo.deployment import Local, Place, up
+from demo.deployment import Deployment, Place, up
 from demo.loans import default_loans
 from demo.processes import down as down_again
 from demo.processes import is_running, keep, processes, start
 from protocol.cards import ModelCard
 from protocol.parties import Role
-from server.desired import Stage, State, events, read_state
+from server.desired_state import CampaignState, Stage, events, read_state
 from tahini import main
 
 LENDERS = ("aspen", "birch", "cedar")
@@ -42,7 +42,7 @@ class Silent:
 class Consortium:
     """What its people can do with it, and what a test may look at and destroy."""
 
-    def __init__(self, local: Local) -> None:
+    def __init__(self, local: Deployment) -> None:
         self.local, self.root, self.campaigns = local, local.founded.root, 0
         self.home = self.root / "coordinator"
 
@@ -79,7 +79,7 @@ class Consortium:
     def folder(self, campaign: str) -> Path:
         return self.home / "campaigns" / campaign
 
-    def state(self, campaign: str) -> State:
+    def state(self, campaign: str) -> CampaignState:
         return read_state(self.folder(campaign))
 
     def wait_for_release(self, campaign: str, number: int, timeout: float = 120) -> None:

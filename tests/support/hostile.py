@@ -18,7 +18,7 @@ from credit.questions import Packed
 from crypto.keys import SigningKey, b64
 from protocol.campaigns import MaskKey, ReleaseRequest
 from server import fleet_app
-from server.app import FlowerFleet
+from server.flower_fleet import FlowerFleet
 from server.home import Coordinator
 from server.run import Answers
 from server.service import CoordinatorService

@@ -40,14 +40,15 @@ from crypto.keys import SigningKey, write_secret
 from crypto.masks import Words
 from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.pseudonyms import SEED_SIZE
-from demo.borrowers import Borrower, make_notice
+from demo.borrowers import DemoBorrower, make_notice
 from demo.consortium import Founded, found
-from demo.services import free_port
 from fleet.code import installed_code
 from naming.client import Names
 from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
 from naming.service import create_app as naming_app
+from ops.processes import free_port
+from privacy.charges import Budget
 from protocol.campaigns import Campaign
 from protocol.client import RegistryClient
 from protocol.consents import Notice
@@ -119,7 +120,7 @@ class House:
     registry: Registry
     url: str
     notice: Notice
-    borrowers: dict[str, list[Borrower]]
+    borrowers: dict[str, list[DemoBorrower]]
     clock: Clock
     campaign: Campaign | None = None
     campaign_token: str = ""
@@ -147,7 +148,7 @@ class House:
     def coordinator(self) -> server_home.Coordinator:
         return server_home.Coordinator.open(self.founded.coordinator_home)
 
-    def borrower_client(self, person: Borrower) -> RegistryClient:
+    def borrower_client(self, person: DemoBorrower) -> RegistryClient:
         client = RegistryClient(self.url, self.founded.consortium, person.pseudonym, person.key)
         self.clients.append(client)
         return client
@@ -159,7 +160,7 @@ class House:
         note = sign_checkpoint(checkpoint, self.registry.log.key)
         return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
-    def person(self, lender: str, identity: str) -> Borrower:
+    def person(self, lender: str, identity: str) -> DemoBorrower:
         """A person by their names at this lender, who gives, but is not enrolled yet."""
         with self.node(lender).naming(workers=1) as naming:
             (names,) = naming.names([identity])
@@ -221,10 +222,10 @@ class House:
         assert self.approve_all()
         return campaign
 
-    def withdraw(self, person: Borrower) -> None:
+    def withdraw(self, person: DemoBorrower) -> None:
         self.anyone().decide([person.withdrawal(self.notice, True)])
 
-    def consenting(self, lender: str = "aspen") -> list[Borrower]:
+    def consenting(self, lender: str = "aspen") -> list[DemoBorrower]:
         return [p for p in self.borrowers[lender] if p.answer == "gives"]
 
 
@@ -265,8 +266,8 @@ class InMemoryFleet:
         return Answers(answers, refusals)
 
 
-def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> Borrower:
-    return Borrower(
+def _borrower(lender: str, names: Names, answer: str, sensitive: bool) -> DemoBorrower:
+    return DemoBorrower(
         lender=lender,
         pseudonym=names.pairwise,
         ledger_pseudonym=names.ledger,
@@ -297,7 +298,7 @@ class Ground:
 
     founded: Founded
     notice: Notice
-    borrowers: dict[str, list[Borrower]]
+    borrowers: dict[str, list[DemoBorrower]]
     ports: tuple[int, int, int]
     """Of registry, witnesses and naming service: the signed policy holds the witnesses' addresses."""
 
@@ -369,7 +370,7 @@ def build(
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
     port, witness_port, naming_port = ports = ports or (free_port(), free_port(), free_port())
     urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
-    founded = found(root, list(LENDERS), 1.0, 1e-5, urls, cover_rate)
+    founded = found(root, list(LENDERS), Budget(1.0, 1e-5), urls, cover_rate)
     founded.connect(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}")
     (founded.naming_home / SEEDS / "v1.seed").unlink()
     write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)

@@ -31,7 +31,7 @@ from typing import Any
 from support.deployment import LENDERS, Consortium, brought_up
 
 from demo.deployment import Place
-from server.desired import events
+from server.desired_state import events
 
 HUB = "10.77.0.1"
 PROXY_PORT = 3128

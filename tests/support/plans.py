@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from credit.planning import plan_mechanism
+from credit.planning import Training, plan_mechanism
 from privacy.charges import Budget
 from privacy.mechanism import Mechanism
 from protocol.campaigns import Campaign
@@ -14,8 +14,9 @@ DELTA = 1e-5
 
 @lru_cache
 def small_plan(epsilon: float = 1.0, lenders: int = 3, **changes: object) -> Mechanism:
-    """A plan for few lenders; ``changes`` as for :func:`credit.planning.plan_mechanism`."""
-    return plan_mechanism(Budget(epsilon, DELTA), "scorecard", lenders, **({"steps": 2, "spare_attempts": 0} | changes))  # type: ignore[arg-type]
+    """A plan for few lenders; ``changes`` as for :class:`credit.planning.Training`."""
+    training = Training("scorecard", lenders, **({"steps": 2, "spare_attempts": 0} | changes))  # type: ignore[arg-type]
+    return plan_mechanism(Budget(epsilon, DELTA), training)
 
 
 def stated(campaign: Campaign, release: int) -> dict[str, object]:

@@ -24,7 +24,7 @@ from auditlog.lease import LogState, read_state
 from consent.home import open_database, open_registry
 from consent.provisioning import REGISTRY_HOME, found_log
 from crypto.keys import load_signing_key
-from demo.services import free_port
+from ops.processes import free_port
 from protocol.client import RegistryClient
 from protocol.errors import ConsentError
 

@@ -1,6 +1,6 @@
-"""What the operator wants of a campaign, and how it stands: small files in its folder, whole or not at all.
+"""A campaign's desired state, its state, and its events: small files in its folder, whole or not at all.
 
-Commands write what is wanted; the service brings it about, and says how it stands. Whoever dies in between finds both
+Commands write what is desired; the service reconciles, and its runs write the state. Whoever dies in between finds both
 again. ``events.jsonl`` is what happened, a line each.
 """
 
@@ -32,8 +32,8 @@ class Stage(StrEnum):
     RELEASED = "released"
 
 
-class State(BaseModel):
-    """How a campaign stands."""
+class CampaignState(BaseModel):
+    """How far a campaign is, and why it stopped."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,35 +42,37 @@ class State(BaseModel):
     at: datetime
 
 
-def read_state(folder: Path) -> State:
+def read_state(folder: Path) -> CampaignState:
     """Raises CoordinatorError if the file is damaged. A signed card beside the model is the last word."""
     if (folder / CARD_FILE).exists():
-        return State(stage=Stage.RELEASED, at=datetime.fromtimestamp((folder / CARD_FILE).stat().st_mtime).astimezone())
+        released_at = datetime.fromtimestamp((folder / CARD_FILE).stat().st_mtime).astimezone()
+        return CampaignState(stage=Stage.RELEASED, at=released_at)
     try:
-        return State.model_validate_json((folder / STATE_FILE).read_text(encoding="utf-8"))
+        return CampaignState.model_validate_json((folder / STATE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return State(stage=Stage.PROPOSED, at=now())
+        return CampaignState(stage=Stage.PROPOSED, at=now())
     except (OSError, ValidationError) as error:
         raise CoordinatorError(f"{folder / STATE_FILE} is damaged") from error
 
 
 def write_state(folder: Path, stage: Stage, reason: str = "") -> None:
-    replace_file(folder / STATE_FILE, State(stage=stage, reason=reason, at=now()).model_dump_json().encode())
+    replace_file(folder / STATE_FILE, CampaignState(stage=stage, reason=reason, at=now()).model_dump_json().encode())
 
 
-def want(folder: Path, run: bool) -> None:
-    """Say whether the campaign should run."""
+def request_run(folder: Path, run: bool) -> None:
+    """Set the desired state: whether the campaign should run."""
     replace_file(folder / WANTED_FILE, json.dumps({"run": run}).encode())
 
 
-def wanted(folder: Path) -> bool:
+def run_requested(folder: Path) -> bool:
+    """The desired state: whether the campaign should run."""
     try:
         return bool(json.loads((folder / WANTED_FILE).read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def tell(folder: Path, event: dict[str, Any]) -> None:
+def record_event(folder: Path, event: dict[str, Any]) -> None:
     """Append an event, durably."""
     line = json.dumps({"at": now().isoformat(), **event}) + "\n"
     with (folder / EVENTS_FILE).open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""How a campaign stands: what it waits for, what it cost so far, whether it can go on, and what to do if not. Pure.
+"""A campaign's status: what it waits for, what it cost so far, whether it can go on, and what to do if not. Pure.
 
 Everything is a function of what is kept in its folder and of what the registry says of lenders' answers.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from credit.planning import spent
 from protocol.campaigns import Campaign
 from protocol.hashes import SHOWN
-from server.desired import Stage, State
+from server.desired_state import CampaignState, Stage
 from server.home import MODEL_FILE, Progressed
 
 LEAST_LENDERS = 2
@@ -30,13 +30,13 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One campaign at one moment."""
+class CampaignStatus:
+    """One campaign at one moment: its state, and what follows from it."""
 
     campaign: Campaign
     home: Path
     """The coordinator's."""
-    state: State
+    state: CampaignState
     progress: Progressed
     kept: int
     """Releases that are kept."""

@@ -1,48 +1,31 @@
-"""The Flower ServerApp around :mod:`server.run`, and the words it exchanges with whoever started it.
-
-Progress goes out as JSON lines; commands come in as JSON lines: ``launch`` names a campaign, ``continue`` ends a hold.
-"""
+"""A campaign's nodes behind a Flower grid: ask them, wait for their answers, name who is missing or refuses."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
-from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp import Grid
 
-from credit.errors import FeatureError, ModelError
-from credit.learning import Learner
-from credit.planning import spent
 from credit.questions import Packed, arrays_to_bytes
-from crypto.errors import CryptoError
-from crypto.keys import replace_file
 from crypto.masks import Words
 from protocol import tracing
-from protocol.campaigns import Campaign
-from protocol.cards import ModelCard
-from protocol.errors import ConsentError
-from protocol.log_client import RESTART_PATIENCE_S
-from protocol.schema import now
-from server.errors import CampaignStopped, CoordinatorError
-from server.home import CARD_FILE, MODEL_FILE, Coordinator, load_releases
-from server.run import Answers, CampaignRun
+from server.errors import CampaignStopped
+from server.run import Answers
 
 NODES_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 300.0
 POLL_S = 0.1
+"""Flower's own loop looks for replies every three seconds."""
 SLOW_S = 5.0
 """Whoever has not answered by then is named to the operator."""
-"""Flower's own loop looks for replies every three seconds."""
-EXPECTED = (CampaignStopped, CoordinatorError, ConsentError, CryptoError, FeatureError, ModelError)
 
 Emit = Callable[[dict[str, Any]], None]
-Receive = Callable[[], dict[str, Any]]
 
 
 @dataclass
@@ -175,75 +158,3 @@ def _refusal(reply: Message) -> str | None:
     answer = reply.content.config_records.get("answer")
     said = "a node's answer is none" if answer is None else answer.get("refused")
     return None if said is None else str(said)
-
-
-def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner) -> str:
-    """Sign the model card, log it, and leave it beside the model; returns its hash."""
-    binning = learner.embedding.binning
-    folder = coordinator.folder(campaign.sha256)
-    kept = load_releases(folder)
-    model = (folder / MODEL_FILE).read_bytes()
-    card = ModelCard(
-        campaign_sha256=campaign.sha256,
-        campaign_title=campaign.title,
-        model=campaign.model,
-        model_sha256=hashlib.sha256(model).hexdigest(),
-        features=tuple(feature["name"] for feature in campaign.features["features"]),
-        purpose=campaign.purpose,
-        legal_basis=campaign.legal_basis,
-        lenders=kept.releases[-1].lenders,
-        epsilon=campaign.mechanism.epsilon,
-        epsilon_spent=spent(campaign.mechanism, kept.progress.attempts),
-        delta=campaign.mechanism.delta,
-        mechanism=campaign.mechanism.model_dump(mode="json"),
-        releases=len(campaign.mechanism.releases),
-        population_released=binning.population,
-        base_rate_released=binning.base_rate,
-        evaluation=learner.evaluation and learner.evaluation.as_dict(),
-        limits=(*ModelCard.model_fields["limits"].default, *learner.remarks),
-        released_at=now(),
-    )
-    token = card.sign(coordinator.key)
-    replace_file(folder / CARD_FILE, token.encode())
-    client = coordinator.registry(RESTART_PATIENCE_S)
-    try:
-        client.log_model(campaign.sha256, card.sha256, token, model)
-    finally:
-        client.close()
-    return card.sha256
-
-
-def make_app(coordinator: Coordinator, emit: Emit, receive: Receive) -> ServerApp:
-    """A ServerApp that waits for a launch command, runs that campaign, and says how it went."""
-    server = ServerApp()
-
-    @server.main()
-    def main(grid: Grid, context: Context) -> None:
-        emit({"event": "ready"})
-        command = receive()
-        if command.get("command") != "launch":
-            emit({"event": "stopped", "reason": "no campaign was launched"})
-            return
-        holds = {int(number) for number in command.get("hold_after", [])}
-        try:
-            client = coordinator.registry()
-            try:
-                campaign, active = client.campaign(str(command["campaign"]))
-            finally:
-                client.close()
-            if not active:
-                raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
-
-            def between_releases(number: int) -> None:
-                if number in holds:
-                    emit({"event": "held", "release": number})
-                    receive()
-
-            fleet = FlowerFleet(grid, frozenset(campaign.lenders))
-            run = CampaignRun(coordinator, campaign, fleet, emit, between_releases)
-            card = release_card(coordinator, campaign, run.execute())
-            emit({"event": "released", "card": card, "folder": str(coordinator.folder(campaign.sha256))})
-        except EXPECTED as error:
-            emit({"event": "stopped", "reason": str(error)})
-
-    return server
