@@ -82,18 +82,16 @@ def enrol(
 
     people, repeated = read_names(file)
     try:
-        client = Node.open(home).registry()
+        node = Node.open(home)
     except NodeError as error:
         raise ConsentError(str(error)) from error
-    try:
+    with node.registry() as client:
         known = set(client.whole_roll())
         new = [Enrolment(**person) for person in people if person["pseudonym"] not in known]
         with progress("people", len(new)) as done:
             for start in range(0, len(new), BATCH):
                 client.enrol(new[start : start + BATCH])
                 done(min(start + BATCH, len(new)))
-    finally:
-        client.close()
     found = {"enrolled": len(new), "enrolled_before": len(people) - len(new), "repeated_rows": repeated}
     told = f"{len(new):,} people enrolled"
     told += f", {found['enrolled_before']:,} were before" if found["enrolled_before"] else ""

@@ -99,11 +99,8 @@ def propose(
     bundle = build_bundle()
     campaign = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
     token = campaign.sign(coordinator.key)
-    client = coordinator.registry()
-    try:
+    with coordinator.registry() as client:
         client.propose(token)
-    finally:
-        client.close()
     folder = coordinator.folder(campaign.sha256)
     replace_file(folder / BUNDLE_FILE, bundle)
     replace_file(folder / CAMPAIGN_FILE, token.encode())
@@ -129,11 +126,8 @@ def launch(campaign: CampaignHash, home: Home) -> None:
     """Have the running coordinator run an approved campaign."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    client = coordinator.registry()
-    try:
+    with coordinator.registry() as client:
         client.campaign(folder.name)  # whoever cannot ask cannot launch
-    finally:
-        client.close()
     stands = _not_over(standing_of(coordinator, folder, lenders_answers(coordinator, folder.name)))
     if stands.answers is None or not stands.answers.active:
         raise CampaignStopped(

@@ -78,15 +78,13 @@ def campaign_folder(coordinator: Coordinator, begins: str) -> Path:
 
 def lenders_answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answers | None:
     """What lenders said, if the registry is there; what stands in the coordinator's folder is known all the same."""
-    client = coordinator.registry()
     try:
-        known = client.proposed(sha256)
+        with coordinator.registry() as client:
+            known = client.proposed(sha256)
     except RegistryUnavailable as error:
         if not quiet:
             typer.echo(f"tahini: who approved is not known: {error}", err=True)
         return None
-    finally:
-        client.close()
     reasons = {no.lender: no.reason for no in known.rejections}
     return Answers(known.active, known.approved_by, tuple((name, reasons.get(name, "")) for name in known.rejected_by))
 

@@ -43,18 +43,16 @@ def sync(
 ) -> None:
     """Bring the copy up to date, acknowledge revocations, and count how everybody stands."""
     node = _node(home)
-    client = node.registry()
     try:
-        revoked = client.revocations()
-        for other in {one.purpose for one in revoked} - {purpose}:
-            node.consents.sync(client, other)
-        standing = node.consents.sync(client, purpose)
-        if revoked:
-            client.acknowledge(revoked[-1].number, node.key)
+        with node.registry() as client:
+            revoked = client.revocations()
+            for other in {one.purpose for one in revoked} - {purpose}:
+                node.consents.sync(client, other)
+            standing = node.consents.sync(client, purpose)
+            if revoked:
+                client.acknowledge(revoked[-1].number, node.key)
     except NodeError as error:
         raise ConsentError(str(error)) from error
-    finally:
-        client.close()
     counts: dict[str, Any] = {
         kind: {
             RULES[rule]: int(count)

@@ -47,7 +47,7 @@ from protocol.campaigns import (
     ReleaseRequest,
     RosterCommitment,
 )
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import ConsentError
 from protocol.gossip import compare_heads
 from protocol.holdout import Draw, verified_approvals
@@ -80,7 +80,7 @@ class Gate:
     """One node's gate for one campaign."""
 
     def __init__(
-        self, node: Node, campaign: Campaign, approval: Approval | None, client: RegistryClient,
+        self, node: Node, campaign: Campaign, approval: Approval | None, client: LenderClient,
         clock: Callable[[], datetime] = now,
     ) -> None:  # fmt: skip
         self._node, self._campaign, self._approval = node, campaign, approval

@@ -112,12 +112,9 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
     registry = registry_from(campaign.features, f"campaign {campaign.id}")
     asked = Question.unpack(request.kind, packed)
     task = task_of(registry, campaign.model, campaign.mechanism, request.release, asked, population)
-    client = node.registry(patience_s)
-    try:
-        with tracing.span("gate", release=request.release, attempt=request.attempt):
-            batch = Gate(node, campaign, approval, client).open(request, planned.charge)
-    finally:
-        client.close()
+    gate_span = tracing.span("gate", release=request.release, attempt=request.attempt)
+    with node.registry(patience_s) as registry_client, gate_span:
+        batch = Gate(node, campaign, approval, registry_client).open(request, planned.charge)
     with tracing.span("contribution", kind=request.kind, release=request.release, attempt=request.attempt):
         steps = task.contribution(batch.tables, contributors)
     if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":

@@ -14,7 +14,7 @@ from demo.errors import DemoError
 from demo.portal import Portal
 from demo.result import NAMED, Outcome, Round, View
 from demo.services import CoordinatorProcess
-from protocol.client import RegistryClient
+from protocol.client.borrowers import BorrowerClient
 from protocol.consents import Notice
 from server.home import load_release
 from server.run import learner_of
@@ -118,13 +118,12 @@ def _withdraw(
     order = np.random.default_rng([outcome.settings.seed, 2]).permutation(len(in_use))
     leaving = [in_use[i] for i in order[: 1 + min(OTHERS_WHO_WITHDRAW, len(in_use) // 10)]]
     portal.withdraw_all(leaving[0], Node.open(outcome.founded.node_home(leaving[0].lender)))
-    client = RegistryClient(portal.registry_url, outcome.founded.consortium)
-    for done, person in enumerate(leaving[1:], 2):
-        receipts = client.decide([person.withdrawal(notice, asked)])
-        if set(receipts[0].states.values()) - {"withdrawn"}:
-            raise DemoError("the registry acknowledged a withdrawal that it did not record")
-        view.advance(done, len(leaving))
-    client.close()
+    with BorrowerClient(portal.registry_url, outcome.founded.consortium) as client:
+        for done, person in enumerate(leaving[1:], 2):
+            receipts = client.decide([person.withdrawal(notice, asked)])
+            if set(receipts[0].states.values()) - {"withdrawn"}:
+                raise DemoError("the registry acknowledged a withdrawal that it did not record")
+            view.advance(done, len(leaving))
     outcome.withdrawn = leaving
     outcome.consent["withdrawn"] = len(leaving)
     view.end(f"{NAMED} and {len(leaving) - 1} others, each with a signed receipt; {NAMED} did it in the portal")

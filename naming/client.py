@@ -23,7 +23,7 @@ from naming.batches import Asking, name_batch, patiently
 from naming.errors import NamingUnavailable
 from naming.keylist import NamingKeys, naming_party, pinned, verified, verify_logged
 from naming.messages import KeysAnswer
-from protocol.client import RegistryClient
+from protocol.client.base import RegistryClient
 from protocol.parties import Consortium
 
 BATCH = 1024

@@ -31,7 +31,7 @@ from naming.messages import EvaluationAnswer, EvaluationRequest, KeysAnswer
 from naming.quota import Quota
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
 from ops.serving import Listening
-from protocol.client import RegistryClient
+from protocol.client.institutions import InstitutionClient
 from protocol.errors import ConsentError, Malformed, NotAllowed, NotAuthenticated
 from protocol.parties import Party, Role
 from protocol.requests import ReplayGuard, SignedRequest, verify_request
@@ -49,7 +49,7 @@ class Namer:
     """
 
     def __init__(
-        self, home: NamingHome, registry: RegistryClient | None = None, clock: Callable[[], datetime] = now
+        self, home: NamingHome, registry: InstitutionClient | None = None, clock: Callable[[], datetime] = now
     ) -> None:
         self.home, self.clock = home, clock
         self.quota = Quota(home.quota_path, home.settings.people_per_day)

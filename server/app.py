@@ -205,11 +205,8 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     )
     token = card.sign(coordinator.key)
     replace_file(folder / CARD_FILE, token.encode())
-    client = coordinator.registry(RESTART_PATIENCE_S)
-    try:
+    with coordinator.registry(RESTART_PATIENCE_S) as client:
         client.log_model(campaign.sha256, card.sha256, token, model)
-    finally:
-        client.close()
     return card.sha256
 
 
@@ -226,11 +223,8 @@ def make_app(coordinator: Coordinator, emit: Emit, receive: Receive) -> ServerAp
             return
         holds = {int(number) for number in command.get("hold_after", [])}
         try:
-            client = coordinator.registry()
-            try:
+            with coordinator.registry() as client:
                 campaign, active = client.campaign(str(command["campaign"]))
-            finally:
-                client.close()
             if not active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
 

@@ -28,9 +28,9 @@ from credit.questions import Question
 from crypto.notes import Checkpoint
 from privacy.charges import Charge
 from privacy.mechanism import ReleaseKind
-from protocol import client as client_module
 from protocol.campaigns import Campaign, ReleaseRequest, RosterCommitment
-from protocol.client import RegistryClient
+from protocol.client import lenders as client_module
+from protocol.client.lenders import LenderClient
 from protocol.consents import Action, Decision
 from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
 from protocol.schema import now
@@ -51,7 +51,7 @@ def charge_of(campaign: Campaign, release: int) -> Charge:
     return campaign.planned(release).charge
 
 
-def gate(house: House, lender: str = "aspen", client: RegistryClient | None = None, **kwargs) -> Gate:
+def gate(house: House, lender: str = "aspen", client: LenderClient | None = None, **kwargs) -> Gate:
     node = house.node(lender)
     campaign, approval = node.campaign(house.campaign.sha256)
     return Gate(node, campaign, approval, client or house.client(lender), **kwargs)
@@ -124,9 +124,9 @@ def test_a_person_at_two_lenders_is_counted_at_one(active):
 
 def test_log_before_use_no_row_is_read_before_the_log_has_acknowledged(active, monkeypatch):
     order = reads(monkeypatch)
-    commit = RegistryClient.commit_roster
+    commit = LenderClient.commit_roster
     monkeypatch.setattr(
-        RegistryClient, "commit_roster", lambda self, *a: (commit(self, *a), order.append("acknowledged"))[0]
+        LenderClient, "commit_roster", lambda self, *a: (commit(self, *a), order.append("acknowledged"))[0]
     )
     open_gate(active)
     assert order == ["acknowledged", "rows"]
@@ -139,7 +139,7 @@ def test_no_acknowledged_entry_no_rows(active, monkeypatch):
     def refuse(self, *_):
         raise RegistryUnavailable("log unreachable")
 
-    monkeypatch.setattr(RegistryClient, "commit_roster", refuse)
+    monkeypatch.setattr(LenderClient, "commit_roster", refuse)
     with pytest.raises(RegistryUnavailable, match="aspen"):
         open_gate(active)
     assert order == []
@@ -158,7 +158,7 @@ def test_an_acknowledgement_of_something_else_is_no_acknowledgement(active, monk
 def test_registry_down_means_no_rows(active, monkeypatch):
     order = reads(monkeypatch)
     node = active.node()
-    dead = RegistryClient("http://127.0.0.1:9", node.consortium, "aspen", node.key)
+    dead = LenderClient("http://127.0.0.1:9", node.consortium, "aspen", node.key)
     with pytest.raises(RegistryUnavailable, match="does not answer"):
         gate(active, client=dead).open(request(active), charge_of(active.campaign, 0))
     assert order == []
@@ -177,7 +177,7 @@ def test_a_wrong_clock_means_no_rows(active, monkeypatch):
 def test_a_state_from_before_a_withdrawal_cannot_be_replayed(active, monkeypatch):
     """Somebody between node and registry who keeps an answer cannot pass it off as the answer to a new challenge."""
     kept: list[httpx.Response] = []
-    send = RegistryClient._send
+    send = LenderClient._send
 
     def replaying(self, method, target, body=None):
         if not target.startswith("/v1/consent-states"):
@@ -186,7 +186,7 @@ def test_a_state_from_before_a_withdrawal_cannot_be_replayed(active, monkeypatch
             kept.append(send(self, method, target, body))
         return kept[0]
 
-    monkeypatch.setattr(RegistryClient, "_send", replaying)
+    monkeypatch.setattr(LenderClient, "_send", replaying)
     active.node("cedar").consents.sync(active.client("cedar"), active.campaign.purpose)
     active.withdraw(active.consenting("cedar")[0])
     with pytest.raises(RegistryUnavailable, match="another state than was asked for"):
