@@ -20,7 +20,6 @@ from clients.errors import GateClosed, NodeError
 from clients.gate import Gate
 from clients.home import approve
 from clients.releases import join, release
-from clients.rules import RULES
 from clients.witness import WITNESS_FOLDER, origin_hash
 from credit.binning import FeatureCells, Grid
 from credit.features import registry_from
@@ -439,12 +438,6 @@ def test_ledger_rows_cannot_be_deleted_or_changed(active):
 def test_the_person_s_record_is_used_once_per_lender(active, tmp_path):
     import_book(tmp_path / "book.parquet", loans(4, 1), ["a", "b", "a", "c"], features(), "aspen")
     assert len(loan_book(tmp_path / "book.parquet").people()) == 3
-
-
-def test_rules_are_frozen_and_named():
-    assert len({type(rule).__name__ for rule in RULES}) == len(RULES)
-    with pytest.raises(AttributeError):
-        RULES[0].extra = 1  # type: ignore[attr-defined]
 
 
 def test_authorisations_are_renewed_before_they_end(active):
