@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.shared import refuse_in_one_sentence, say
-from clients.budget_ledger import LedgerLine
+from clients.budget_ledger import Reservation
 from clients.errors import NodeError
 from clients.home import Node
 from privacy.accounting import epsilon_of, rho_of
@@ -42,11 +42,11 @@ def _shown(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _audience(line: LedgerLine) -> Audience:
+def _audience(line: Reservation) -> Audience:
     return Audience.HOLD_OUT if line.kind == ReleaseKind.EVALUATION else Audience.TRAINING
 
 
-def _campaigns(lines: list[LedgerLine], delta: float) -> list[dict[str, Any]]:
+def _campaigns(lines: list[Reservation], delta: float) -> list[dict[str, Any]]:
     """One row per campaign: what it cost somebody who was in every attempt of the dearer of its two audiences."""
     rows = []
     for campaign in dict.fromkeys(line.campaign for line in lines):

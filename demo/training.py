@@ -113,8 +113,8 @@ def _withdraw(
     in_use: list[Borrower] = []
     for lender in outcome.campaign.lenders:
         store = Node.open(outcome.founded.node_home(lender)).store
-        number, _ = store.releases(outcome.campaign.sha256)[-1]
-        in_use += [by_name[name] for name in store.members(number)]
+        last = store.releases(outcome.campaign.sha256)[-1]
+        in_use += [by_name[name] for name in store.members(last.number)]
     order = np.random.default_rng([outcome.settings.seed, 2]).permutation(len(in_use))
     leaving = [in_use[i] for i in order[: 1 + min(OTHERS_WHO_WITHDRAW, len(in_use) // 10)]]
     portal.withdraw_all(leaving[0], Node.open(outcome.founded.node_home(leaving[0].lender)))

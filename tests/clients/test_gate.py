@@ -13,7 +13,7 @@ import pytest
 from support.house import House, features, loans
 
 from auditlog.audit import verify_log
-from clients.budget_ledger import Attempt
+from clients.budget_ledger import Attempt, Caps
 from clients.data.book import import_book, loan_book
 from clients.data.mapped import MappedSource
 from clients.errors import GateClosed, NodeError
@@ -25,7 +25,7 @@ from credit.binning import FeatureCells, Grid
 from credit.features import registry_from
 from credit.questions import Question
 from crypto.notes import Checkpoint
-from privacy.charges import Charge
+from privacy.charges import Budget, Charge
 from privacy.mechanism import ReleaseKind
 from protocol.campaigns import Campaign, ReleaseRequest, RosterCommitment
 from protocol.client import lenders as client_module
@@ -33,6 +33,8 @@ from protocol.client.lenders import LenderClient
 from protocol.consents import Action, Decision
 from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
 from protocol.schema import now
+
+BOUNDLESS = Caps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
 
 
 def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:
@@ -71,7 +73,7 @@ def reads(monkeypatch) -> list[str]:
 
 def members(house: House, release: int, lender: str = "aspen") -> set[str]:
     store = house.node(lender).store
-    number = next(n for n, r in store.releases(house.campaign.sha256) if r.release == release)
+    number = next(r.number for r in store.releases(house.campaign.sha256) if r.release == release)
     return set(store.members(number))
 
 
@@ -142,7 +144,7 @@ def test_no_acknowledged_entry_no_rows(active, monkeypatch):
     with pytest.raises(RegistryUnavailable, match="aspen"):
         open_gate(active)
     assert order == []
-    assert [r.release for _, r in node.store.releases(active.campaign.sha256)] == [0], "what was reserved stays charged"
+    assert [r.release for r in node.store.releases(active.campaign.sha256)] == [0], "what was reserved stays charged"
 
 
 def test_an_acknowledgement_of_something_else_is_no_acknowledgement(active, monkeypatch):
@@ -267,7 +269,7 @@ def test_a_person_at_the_cap_is_left_out_and_the_others_go_on(active):
     spent = Attempt("0" * 64, 0, 1, "histogram", active.campaign.planned(0).charge)
     store = active.node("cedar").store
     for number in range(20):
-        store.reserve(replace(spent, release=number), [person], set, lambda _: ("00", b""), now())
+        store.reserve(replace(spent, release=number), [person], BOUNDLESS, now())
     open_gate(active, 0, "cedar")
     others = {p.pseudonym for p in active.consenting("cedar")} - {person}
     assert members(active, 0, "cedar") == others
@@ -345,8 +347,7 @@ def test_nobody_is_trained_on_and_evaluated_on_in_one_campaign_under_another_nam
     last = len(house.campaign.mechanism.releases) - 1
     evaluation = Attempt(house.campaign.sha256, last, 1, ReleaseKind.EVALUATION, house.campaign.planned(last).charge)
     people = ["v1." + "R" * 43, trained[1], "v1." + "N" * 43]
-    _, used = store.reserve(evaluation, people, set, lambda _: ("00", b""), now())
-    assert used == ["v1." + "N" * 43]
+    assert store.reserve(evaluation, people, BOUNDLESS, now()).members == ["v1." + "N" * 43]
 
 
 def test_a_full_disk_under_the_ledger_means_no_rows(active, monkeypatch):
