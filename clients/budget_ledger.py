@@ -104,7 +104,7 @@ class Reserved:
 
 
 @dataclass(frozen=True)
-class Caps:
+class PersonCaps:
     """The most that all campaigns together may cost one borrower: ever, and within 365 days."""
 
     ever: Budget
@@ -230,7 +230,7 @@ class NodeStore:
         self,
         asked: Attempt,
         people: Sequence[str],
-        caps: Caps,
+        caps: PersonCaps,
         moment: datetime,
         why_not: Callable[[Sequence[int]], str] = lambda _: "",
     ) -> Reserved:

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.admission import Admission, Reach
-from clients.budget_ledger import Attempt, Caps, Reserved
+from clients.budget_ledger import Attempt, PersonCaps, Reserved
 from clients.consents import Standing
 from clients.data.book import open_source
 from clients.data.people import Source
@@ -195,7 +195,7 @@ class Gate:
         wanted = self._campaign.mechanism.releases[request.release].audience
         present = sorted(name for name in consenting if draw.audience_of(name) is wanted)
         asked = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, use.charge)
-        caps = Caps(self._node.cap, self._node.yearly_cap)
+        caps = PersonCaps(self._node.cap, self._node.yearly_cap)
         return self._node.store.reserve(asked, present, caps, use.moment, self._campaign.why_not)
 
     def _commit(self, commitment: RosterCommitment) -> None:

@@ -22,7 +22,7 @@ from clients.errors import NodeError, NotApproved
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
 from fleet.code import installed_code
-from naming.client import NamingClient
+from naming.client import Effort, KeyListChecks, NamingClient
 from ops.settings import HomeSettings
 from privacy.accounting import epsilon_of
 from privacy.charges import Budget
@@ -154,9 +154,8 @@ class Node:
                 self.consortium,
                 self.lender,
                 self.key,
-                self.home / NAMING_KEYS_FILE,
-                registry,
-                workers,
+                KeyListChecks(self.home / NAMING_KEYS_FILE, registry),
+                Effort() if workers is None else Effort(workers),
             )
 
     def campaign(self, sha256: str) -> tuple[Campaign, Approval]:

@@ -76,7 +76,7 @@ class Peers:
 
 
 @dataclass(frozen=True)
-class Asked:
+class VerifiedRequest:
     """One release request of the coordinator with all that answers it, verified before a row is read."""
 
     campaign: Campaign
@@ -87,7 +87,7 @@ class Asked:
     task: Task
 
     @classmethod
-    def of(cls, node: Node, request_token: str, packed: Packed) -> Asked:
+    def of(cls, node: Node, request_token: str, packed: Packed) -> VerifiedRequest:
         """Raises as :func:`release` says."""
         request = ReleaseRequest.verify(request_token, node.consortium.one(Role.COORDINATOR).key)
         campaign, approval = node.campaign(request.campaign_sha256)
@@ -144,7 +144,7 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
             here depends on a row's values but the answer itself.
         GateClosed, NodeError, ConsentError: see :meth:`clients.gate.Gate.open`.
     """
-    asked = Asked.of(node, request_token, packed)
+    asked = VerifiedRequest.of(node, request_token, packed)
     batch = _admitted(node, asked, patience_s)
 
     # contribution = mask(share(exact(admitted(chunks)))); the share is the exact sums and a part of the noise
@@ -158,7 +158,7 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
     return contribution
 
 
-def _admitted(node: Node, asked: Asked, patience_s: float) -> Batch:
+def _admitted(node: Node, asked: VerifiedRequest, patience_s: float) -> Batch:
     """The rows that the gate lets through."""
     request = asked.request
     with (
@@ -168,7 +168,7 @@ def _admitted(node: Node, asked: Asked, patience_s: float) -> Batch:
         return Gate(node, asked.campaign, asked.approval, consents).open(request, asked.charge)
 
 
-def _remember_population(node: Node, asked: Asked, share: Steps) -> None:
+def _remember_population(node: Node, asked: VerifiedRequest, share: Steps) -> None:
     """Under a local mechanism a histogram carries the whole noise by itself, so its total is private already."""
     task, campaign = asked.task, asked.campaign
     if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":

@@ -13,7 +13,7 @@ import pytest
 from support.house import House, features, loans
 
 from auditlog.audit import verify_log
-from clients.budget_ledger import Attempt, Caps
+from clients.budget_ledger import Attempt, PersonCaps
 from clients.data.book import import_book, loan_book
 from clients.data.mapped import MappedSource
 from clients.errors import GateClosed, NodeError
@@ -34,7 +34,7 @@ from protocol.consents import Action, Decision
 from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
 from protocol.schema import now
 
-BOUNDLESS = Caps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
+BOUNDLESS = PersonCaps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
 
 
 def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:

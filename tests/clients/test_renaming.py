@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cli.book import app as cli
 from clients import renaming
-from clients.budget_ledger import Attempt, Caps, NodeStore
+from clients.budget_ledger import Attempt, NodeStore, PersonCaps
 from clients.data.book import import_book, loan_book, rename_book
 from clients.errors import NodeError, SourceError, StoreFailed
 from clients.renaming import rename_people
@@ -28,7 +28,7 @@ from privacy.charges import Budget, Charge
 from protocol.schema import now
 
 CHARGE = Charge(2.0, steps=10)
-BOUNDLESS = Caps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
+BOUNDLESS = PersonCaps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
 
 
 def store_in(tmp_path):
@@ -61,7 +61,7 @@ def test_a_person_at_the_cap_stays_there_under_a_new_name(tmp_path):
     store.rename({"ann": "ann2"}, now())
     about = Attempt("c", 2, 1, "train", CHARGE)
     once = Budget(epsilon_of([CHARGE], 1e-5), 1e-5)
-    assert store.reserve(about, ["ann2", "eve"], Caps(once, once), now()).members == ["eve"]
+    assert store.reserve(about, ["ann2", "eve"], PersonCaps(once, once), now()).members == ["eve"]
 
 
 def test_rosters_stay_as_they_were_committed_to(tmp_path):
