@@ -32,7 +32,7 @@ from crypto.notes import Checkpoint
 from crypto.sealing import body_context, open_enclosed, open_envelope, unpad, unseal_from
 from privacy.filter import TOLERANCE
 from protocol.campaigns import Approval, Authorisation, Campaign, Rejection, RosterCommitment
-from protocol.client import RegistryClient
+from protocol.client.auditor import AuditorClient
 from protocol.errors import AuditFailed, ConsentError
 from protocol.gossip import compare_heads
 from protocol.holdout import Draw
@@ -76,7 +76,7 @@ class _Use:
     campaign: Campaign | None = None
 
 
-def open_body(client: RegistryClient, name: str, recipient: RecipientKey, leaf: dict[str, Any], body: bytes) -> bytes:
+def open_body(client: AuditorClient, name: str, recipient: RecipientKey, leaf: dict[str, Any], body: bytes) -> bytes:
     """The plaintext of a body that is sealed to party ``name``.
 
     Raises:
@@ -96,7 +96,7 @@ class _Authority:
     without it, only the order of the skeletons is.
     """
 
-    def __init__(self, client: RegistryClient, auditor: RecipientKey | None) -> None:
+    def __init__(self, client: AuditorClient, auditor: RecipientKey | None) -> None:
         self._client, self._auditor = client, auditor
         self._me = client.consortium.one(Role.AUDITOR).id
         self._consortium = client.consortium
@@ -230,7 +230,7 @@ class _Authority:
 
 
 def verify_log(
-    client: RegistryClient,
+    client: AuditorClient,
     first_note: str,
     auditor: RecipientKey | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -271,7 +271,7 @@ def verify_log(
 
 
 def _check_authority(
-    client: RegistryClient, raw: list[bytes], leaves: list[dict[str, Any]], auditor: RecipientKey | None
+    client: AuditorClient, raw: list[bytes], leaves: list[dict[str, Any]], auditor: RecipientKey | None
 ) -> list[LoggedCommitment]:
     authority = _Authority(client, auditor)
     commitments = []

@@ -18,7 +18,7 @@ from crypto.errors import CryptoError
 from crypto.keys import PublicKey, RecipientKey, load_recipient_key, load_signing_key, replace_file
 from crypto.policies import Policy
 from ops.named_files import ask
-from protocol.client import RegistryClient
+from protocol.client.auditor import AuditorClient
 from protocol.errors import AuditFailed, ConsentError
 from protocol.log_client import HeadStore, LogClient, http_client
 from protocol.parties import Consortium, Role
@@ -81,29 +81,29 @@ class Anchors:
             raise ConsentError("say whom to believe: --policy, or --consortium with --registry-key")
         return LogClient(self.url, trust, http=http_client(self.url, self.ca))
 
-    def member(self, party: str | None, key: Path) -> RegistryClient:
+    def member(self, party: str | None, key: Path) -> AuditorClient:
         """A client that signs as ``party``; as the auditor when none is named."""
         pinned = self.pinned()
         caller = pinned.party(party).id if party else pinned.one(Role.AUDITOR).id
-        return RegistryClient(
+        return AuditorClient(
             self.url, pinned, caller, load_signing_key(key), http=http_client(self.url, self.ca)
         )  # fmt: skip
 
-    def verifier(self, auditor: Path | None, kept: Path | None) -> RegistryClient:
+    def verifier(self, auditor: Path | None, kept: Path | None) -> AuditorClient:
         """A client that verifies the whole log: as the auditor, or as nobody. Accepted heads are kept in ``kept``."""
         pinned = self.pinned(None if kept is None else kept.absolute().parent)
         caller, key = None, None
         if auditor is not None:
             caller, key = pinned.one(Role.AUDITOR).id, load_signing_key(auditor / "auditor.key")
         heads = None if kept is None else HeadStore(kept)
-        return RegistryClient(self.url, pinned, caller, key, heads, http_client(self.url, self.ca))
+        return AuditorClient(self.url, pinned, caller, key, heads, http_client(self.url, self.ca))
 
 
 @dataclass(frozen=True)
 class Opener:
     """Opens what is sealed to the auditor."""
 
-    client: RegistryClient
+    client: AuditorClient
     name: str
     key: RecipientKey
 

@@ -41,7 +41,8 @@ from consent.home import open_registry
 from consent.provisioning import REGISTRY_PUB, found_log
 from crypto.keys import PublicKey, load_signing_key
 from ops.processes import free_port
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.lenders import LenderClient
 from protocol.sessions import ClientSession
 
 PACKAGES = ("cryptography", "fastapi", "sqlalchemy", "psycopg", "uvicorn", "uvloop")
@@ -191,7 +192,7 @@ def over_http(kind: str, url: str | None, folder: Path, seconds: float) -> dict[
     port = free_port()
     found: dict[str, Any] = {}
     with served(home, port) as process:
-        client = RegistryClient(
+        client = LenderClient(
             f"http://127.0.0.1:{port}", consortium, "aspen", load_signing_key(home / "aspen" / "aspen.key")
         )
         Load(port, client.begin_session(), 1, 8).run(2)

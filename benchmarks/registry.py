@@ -55,7 +55,8 @@ from consent.registry import Registry
 from crypto.keys import PublicKey, SigningKey, load_signing_key
 from demo.borrowers import GIVES, make_notice
 from ops.processes import free_port
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.lenders import LenderClient
 from protocol.consents import Notice
 from protocol.enrolment import MAX_BATCH as ENROL_AT_ONCE
 from protocol.enrolment import Enrolment
@@ -104,8 +105,8 @@ class Bench:
     def key(self, lender: str) -> SigningKey:
         return load_signing_key(self.home / lender / f"{lender}.key")
 
-    def client(self, lender: str) -> RegistryClient:
-        client = RegistryClient(self.url, self.consortium, lender, self.key(lender))
+    def client(self, lender: str) -> LenderClient:
+        client = LenderClient(self.url, self.consortium, lender, self.key(lender))
         client.begin_session()
         return client
 
@@ -480,7 +481,7 @@ def decisions(bench: Bench, seconds: float) -> dict[str, Any]:
 # --- states and deltas
 
 
-class TimedClient(RegistryClient):
+class TimedClient(LenderClient):
     """Remembers how long its last requests took, and how much came."""
 
     def __init__(self, *arguments: Any) -> None:

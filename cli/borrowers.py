@@ -73,16 +73,13 @@ def enrol(
     from protocol.enrolment import Enrolment
 
     people, repeated = read_names(file)
-    client = opened_node(home).registry()
-    try:
+    with opened_node(home).registry() as client:
         known = set(client.whole_roll())
         new = [Enrolment(**person) for person in people if person["pseudonym"] not in known]
         with progress("people", len(new)) as done:
             for start in range(0, len(new), BATCH):
                 client.enrol(new[start : start + BATCH])
                 done(min(start + BATCH, len(new)))
-    finally:
-        client.close()
     found = {"enrolled": len(new), "enrolled_before": len(people) - len(new), "repeated_rows": repeated}
     told = f"{len(new):,} people enrolled"
     told += f", {found['enrolled_before']:,} were before" if found["enrolled_before"] else ""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.shared import AsJson, NodeHome, Noun, opened_node, say
+from clients.budget_ledger import Reservation
 from privacy.accounting import epsilon_of, rho_of
 from privacy.charges import Budget, Charge
 from privacy.filter import affordable
@@ -17,7 +18,7 @@ from privacy.mechanism import Audience, ReleaseKind
 from protocol.hashes import whole_hash
 
 if TYPE_CHECKING:
-    from clients.budget_ledger import LedgerLine
+    pass
 
 app = Noun(
     "Borrowers' privacy budgets at this lender.",
@@ -29,11 +30,11 @@ def _shown(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _audience(line: LedgerLine) -> Audience:
+def _audience(line: Reservation) -> Audience:
     return Audience.HOLD_OUT if line.kind == ReleaseKind.EVALUATION else Audience.TRAINING
 
 
-def _campaigns(lines: list[LedgerLine], delta: float) -> list[dict[str, Any]]:
+def _campaigns(lines: list[Reservation], delta: float) -> list[dict[str, Any]]:
     """One row per campaign: what it cost somebody who was in every attempt of the dearer of its two audiences."""
     rows = []
     for campaign in dict.fromkeys(line.campaign for line in lines):

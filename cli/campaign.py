@@ -98,11 +98,8 @@ def propose(
     bundle = build_bundle()
     campaign = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
     token = campaign.sign(coordinator.key)
-    client = coordinator.registry()
-    try:
+    with coordinator.registry() as client:
         client.propose(token)
-    finally:
-        client.close()
     folder = coordinator.folder(campaign.sha256)
     replace_file(folder / BUNDLE_FILE, bundle)
     replace_file(folder / CAMPAIGN_FILE, token.encode())
@@ -127,11 +124,8 @@ def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Have the running coordinator run an approved campaign."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    client = coordinator.registry()
-    try:
+    with coordinator.registry() as client:
         client.campaign(folder.name)  # whoever cannot ask cannot launch
-    finally:
-        client.close()
     stands = _not_over(standing_of(coordinator, folder, _answers(coordinator, folder.name)))
     if stands.answers is None or not stands.answers.active:
         raise CampaignStopped(
@@ -267,15 +261,13 @@ def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
 
 def _answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answers | None:
     """What lenders said, if the registry is there; what stands in the coordinator's folder is known all the same."""
-    client = coordinator.registry()
     try:
-        known = client.proposed(sha256)
+        with coordinator.registry() as client:
+            known = client.proposed(sha256)
     except RegistryUnavailable as error:
         if not quiet:
             typer.echo(f"tahini: who approved is not known: {error}", err=True)
         return None
-    finally:
-        client.close()
     reasons = {no.lender: no.reason for no in known.rejections}
     return Answers(known.active, known.approved_by, tuple((name, reasons.get(name, "")) for name in known.rejected_by))
 

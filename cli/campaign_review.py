@@ -28,12 +28,9 @@ CODE_FILE = "approved-code.zip"
 
 def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
     """The campaign at the registry whose hash begins so, and its token; raises ConsentError."""
-    client = node.registry()
-    try:
+    with node.registry() as client:
         found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
         return found.campaign, found.token
-    finally:
-        client.close()
 
 
 def changed_code(node: Node) -> list[Change]:
@@ -70,11 +67,8 @@ def approve_(
         raise ConsentError("nothing was signed")
     approval = approve(node, token)
     remember_code(node)
-    client = node.registry()
-    try:
+    with node.registry() as client:
         active = client.approve(approval, node.key)
-    finally:
-        client.close()
     if as_json:
         say({"campaign": proposed.sha256, "active": active, "changed": [change.path for change in changed]}, as_json)
     else:
@@ -143,16 +137,14 @@ def reject(
     rejection = Rejection(campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now())
     replace_file(node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode())
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
-    client = node.registry()
     try:
-        client.reject(rejection, node.key)
+        with node.registry() as client:
+            client.reject(rejection, node.key)
     except ConsentError as error:
         if error.status != Conflict.status:  # it knew already: an answer was lost
             raise ConsentError(
                 f"this node answers nothing of it, but the registry does not know yet: {error}"
             ) from error
-    finally:
-        client.close()
     typer.echo("the registry has it on the record with your reason, and authorises nothing more")
 
 
@@ -166,11 +158,8 @@ def _approved(node: Node) -> dict[str, str]:
 def offered(home: NodeHome, as_json: AsJson = False) -> None:
     """Every campaign that was proposed to this lender, the newest last, and what it answered."""
     node = opened_node(home)
-    client = node.registry()
-    try:
+    with node.registry() as client:
         known = [client.proposed(sha256) for sha256 in client.campaigns()]
-    finally:
-        client.close()
     found = [
         {
             "campaign": one.campaign.sha256,

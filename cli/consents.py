@@ -24,16 +24,13 @@ def sync(
     from protocol.snapshots import RULES, SENSITIVITY_ORDER, rules_of
 
     node = opened_node(home)
-    client = node.registry()
-    try:
+    with node.registry() as client:
         revoked = client.revocations()
         for other in {one.purpose for one in revoked} - {purpose}:
             node.consents.sync(client, other)
         standing = node.consents.sync(client, purpose)
         if revoked:
             client.acknowledge(revoked[-1].number, node.key)
-    finally:
-        client.close()
     counts: dict[str, Any] = {
         kind: {
             RULES[rule]: int(count)

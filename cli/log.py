@@ -139,12 +139,11 @@ def append(
     else:
         if party is None or key is None:
             raise ConsentError("say who appends: --home, or --party and --key with --consortium and --registry-key")
-        client = Anchors(url, ca, consortium, registry_key).member(party, key)
-        with progress("appending", len(new)) as done:
+        member = Anchors(url, ca, consortium, registry_key).member(party, key)
+        with member as client, progress("appending", len(new)) as done:
             for batch in batches:
                 indexes += client.append([entry.model_dump(mode="json", exclude_none=True) for entry in batch])
                 done(len(indexes))
-        client.close()
     found = {"first": indexes[0], "count": len(indexes)}
     say(found if as_json else f"entry {indexes[0]}" + (f" to {indexes[-1]}" if len(indexes) > 1 else ""), as_json)
 

@@ -210,14 +210,13 @@ def verify(
             "say what the log must extend: --checkpoint FILE (made by the first verification), or --since with one "
             "that you kept"
         )
-    client = Anchors(url, ca, consortium, registry_key).verifier(auditor, kept)
-    client.patience_s = RESTART_PATIENCE_S
     recipient = None if auditor is None else load_recipient_key(auditor / "auditor.recipient.key")
     known = since or (kept if kept is not None and kept.exists() else None)
-    earlier = client.checkpoint_note() if known is None else _text(known, "the checkpoint")
-    audit = verify_log(client, earlier, recipient, lambda line: None if as_json else typer.echo(f"  ok  {line}"))
-    client.accept_head(audit.note)
-    client.close()
+    with Anchors(url, ca, consortium, registry_key).verifier(auditor, kept) as client:
+        client.patience_s = RESTART_PATIENCE_S
+        earlier = client.checkpoint_note() if known is None else _text(known, "the checkpoint")
+        audit = verify_log(client, earlier, recipient, lambda line: None if as_json else typer.echo(f"  ok  {line}"))
+        client.accept_head(audit.note)
     found = {
         "verified": True, "entries": audit.entries, "since": audit.first.size, "by_type": audit.by_type,
         "checkpoint": None if kept is None else str(kept),

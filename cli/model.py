@@ -45,16 +45,14 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
     from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
 
     node = opened_node(home)
-    client = node.registry()
-    try:
+    with node.registry() as client:
         sha256 = _one(campaign, list(client.campaigns()), f"of {node.lender!r}")
         kept = KeptModel.fetch(client, sha256)
+    try:
         verified = check(kept, sha256, node.consortium)
         kept.write(node.home / MODELS_FOLDER / sha256)
     except NodeError as error:
         raise ConsentError(f"{error}; nothing was kept") from error
-    finally:
-        client.close()
     path = node.home / MODELS_FOLDER / sha256 / MODEL_FILE
     found = {"campaign": sha256, "model": str(path), "card_sha256": verified.card.sha256}
     say(found if as_json else f"fetched and verified: {path}", as_json)

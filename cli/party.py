@@ -10,7 +10,8 @@ import typer
 from cli.shared import AsJson, Noun, say
 from crypto.keys import PublicKey, SigningKey, load_recipient_key, load_signing_key, save_signing_key
 from ops.named_files import key_of
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.institutions import InstitutionClient
 from protocol.errors import ConsentError
 from protocol.parties import Membership, Role
 from protocol.parties import Party as ListedParty
@@ -28,9 +29,9 @@ Party = Annotated[str, typer.Option(help="The institution's id in the consortium
 KeyFile = Annotated[Path, typer.Option("--key", help="A live key of the institution's.", exists=True, dir_okay=False)]
 
 
-def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: SigningKey) -> RegistryClient:
+def _client(url: str, consortium: Path, registry_key: str, party_id: str, key: SigningKey) -> InstitutionClient:
     pinned = load_consortium(consortium, PublicKey.from_text(key_of(registry_key)))
-    return RegistryClient(url, pinned, pinned.party(party_id).id, key)
+    return InstitutionClient(url, pinned, pinned.party(party_id).id, key)
 
 
 @app.command(
@@ -64,8 +65,8 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Every key that the institution ever had here, and which are live."""
-    client = _client(url, consortium, registry_key, party, load_signing_key(key))
-    found = client.party_keys()
+    with _client(url, consortium, registry_key, party, load_signing_key(key)) as client:
+        found = client.party_keys()
     if as_json:
         say(found, as_json)
         return
@@ -91,10 +92,10 @@ def rotate(
     if new.exists():
         raise ConsentError(f"{new} exists; a key is never overwritten")
     old, fresh = load_signing_key(key), SigningKey.generate()
-    client = _client(url, consortium, registry_key, party, old)
-    save_signing_key(new, fresh)  # before the registry knows it: a key that is accepted and lost would lock us out
-    asked = new_key(party, client.consortium.log_origin, old, fresh, now(), rotate=not keep)
-    added: dict[str, Any] = client.add_party_key(asked.model_dump())
+    with _client(url, consortium, registry_key, party, old) as client:
+        save_signing_key(new, fresh)  # before the registry knows it: a key that is accepted and lost would lock us out
+        asked = new_key(party, client.consortium.log_origin, old, fresh, now(), rotate=not keep)
+        added: dict[str, Any] = client.add_party_key(asked.model_dump())
     say(added if as_json else f"{added['thumbprint']} is live; its secret half is in {new}", as_json)
 
 
@@ -109,5 +110,6 @@ def revoke(
     url: Url = DEFAULT_URL,
 ) -> None:  # fmt: skip
     """Revoke a key: nothing that is made with it is accepted any more."""
-    _client(url, consortium, registry_key, party, load_signing_key(key)).revoke_party_key(of or party, thumbprint)
+    with _client(url, consortium, registry_key, party, load_signing_key(key)) as client:
+        client.revoke_party_key(of or party, thumbprint)
     typer.echo(f"{thumbprint} is revoked")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -193,15 +193,14 @@ def _over_http(
     url: str, consortium: Path, registry_key: str, lender: str, key: Path, notice: tuple[str, int], connections: int
 ) -> Iterator[tuple[Sequence[Importing], Notice]]:
     from consent.load import OverHttp
-    from protocol.client import load_consortium
+    from protocol.client.base import load_consortium
 
     pinned = load_consortium(consortium, PublicKey.from_text(key_of(registry_key)))
-    clients = [OverHttp(url, pinned, lender, load_signing_key(key)) for _ in range(connections)]
-    try:
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(OverHttp(url, pinned, lender, load_signing_key(key))) for _ in range(connections)
+        ]
         yield clients, clients[0].notice(*notice)
-    finally:
-        for client in clients:
-            client.close()
 
 
 @app.command(

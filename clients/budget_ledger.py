@@ -12,12 +12,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
-from privacy.charges import Charge
+from crypto.rosters import Roster, new_salt
+from privacy.charges import Budget, Charge
+from privacy.filter import affordable
 from privacy.mechanism import ReleaseKind
 
 _SCHEMA = """
@@ -68,20 +70,6 @@ YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True)
-class LedgerLine:
-    """One reserved attempt, for the lender's own operator: how many people it charged never leaves the node."""
-
-    campaign: str
-    release: int
-    attempt: int
-    kind: str
-    charge: Charge
-    people: int
-    reserved_at: str
-    settled_at: str | None
-
-
-@dataclass(frozen=True)
 class Attempt:
     """One release attempt and what it costs each member."""
 
@@ -93,15 +81,50 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Reservation:
-    """A release attempt as the ledger holds it."""
+class Reservation(Attempt):
+    """An attempt as the ledger holds it, for the lender's own operator: ``people`` never leaves the node."""
 
-    release: int
-    attempt: int
-    kind: str
-    charge: Charge
+    number: int
+    """In this ledger."""
+    people: int
+    """How many were charged."""
     root: str
-    salt: bytes
+    salt: bytes = field(repr=False)
+    reserved_at: str
+    settled_at: str | None
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """What a reservation made now rests on: the roster that it is committed to, and who is in it."""
+
+    number: int
+    members: list[str]
+    roster: Roster
+
+
+@dataclass(frozen=True)
+class PersonCaps:
+    """The most that all campaigns together may cost one borrower: ever, and within 365 days."""
+
+    ever: Budget
+    yearly: Budget
+
+
+_RESERVATIONS = """
+SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, id AS number,
+    (SELECT count(*) FROM members WHERE release_id = id) AS people, root, salt, reserved_at, settled_at
+FROM releases
+"""
+
+
+def _charge(row: sqlite3.Row) -> Charge:
+    return Charge(row["noise_multiplier"], row["sampling_rate"], row["steps"])
+
+
+def _reservation(row: sqlite3.Row) -> Reservation:
+    own = {name: row[name] for name in Reservation.__dataclass_fields__ if name != "charge"}
+    return Reservation(charge=_charge(row), **own)
 
 
 def _complete(connection: sqlite3.Connection) -> None:
@@ -127,12 +150,8 @@ def _spent(
     connection: sqlite3.Connection, people: Sequence[str], since: datetime | None = None
 ) -> dict[str, tuple[Charge, ...]]:
     oldest = "" if since is None else since.isoformat()
-    charges = {
-        row[0]: Charge(row[1], row[2], row[3])
-        for row in connection.execute(
-            "SELECT id, noise_multiplier, sampling_rate, steps FROM releases WHERE reserved_at >= ?", (oldest,)
-        )
-    }
+    since_then = connection.execute("SELECT * FROM releases WHERE reserved_at >= ?", (oldest,))
+    charges = {row["id"]: _charge(row) for row in since_then}
     newest = _newest(connection)
     histories = connection.execute("SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym")
     by_ids: dict[str, tuple[Charge, ...]] = {}
@@ -145,7 +164,7 @@ def _spent(
     return {name: by_person.get(newest(name), ()) for name in people}
 
 
-def _on_the_other_side(connection: sqlite3.Connection, about: Attempt, people: Sequence[str]) -> set[str]:
+def _on_the_other_side(connection: sqlite3.Connection, asked: Attempt, people: Sequence[str]) -> set[str]:
     """Who of these was trained on in this campaign, if it now evaluates, or was evaluated on, if it now trains.
 
     Which side somebody is on is drawn from their name; a new name must not put them on both.
@@ -154,7 +173,7 @@ def _on_the_other_side(connection: sqlite3.Connection, about: Attempt, people: S
     rows = connection.execute(
         "SELECT DISTINCT pseudonym FROM members JOIN releases ON release_id = id"
         " WHERE campaign = ? AND (kind = ?) <> (? = ?)",
-        (about.campaign, ReleaseKind.EVALUATION, about.kind, ReleaseKind.EVALUATION),
+        (asked.campaign, ReleaseKind.EVALUATION, asked.kind, ReleaseKind.EVALUATION),
     )
     used = {newest(row[0]) for row in rows}
     return {name for name in people if newest(name) in used}
@@ -162,6 +181,8 @@ def _on_the_other_side(connection: sqlite3.Connection, about: Attempt, people: S
 
 @dataclass(frozen=True)
 class NodeStore:
+    """The ledger in one file."""
+
     path: Path
 
     @contextmanager
@@ -169,6 +190,7 @@ class NodeStore:
         """A transaction that is on disk when it ends; raises NodeError when the disk does not take it."""
         try:
             connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+            connection.row_factory = sqlite3.Row
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
@@ -187,15 +209,11 @@ class NodeStore:
         with sqlite3.connect(self.path) as connection:
             connection.executescript(_SCHEMA)
 
-    def ledger(self) -> list[LedgerLine]:
+    def ledger(self) -> list[Reservation]:
         """Every attempt ever reserved, oldest first."""
         with self._connect() as connection:
-            rows = connection.execute(
-                "SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps,"
-                " (SELECT count(*) FROM members WHERE release_id = id), reserved_at, settled_at"
-                " FROM releases ORDER BY id"
-            ).fetchall()
-        return [LedgerLine(r[0], r[1], r[2], r[3], Charge(*r[4:7]), r[7], r[8], r[9]) for r in rows]
+            rows = connection.execute(f"{_RESERVATIONS} ORDER BY id").fetchall()
+        return [_reservation(row) for row in rows]
 
     def everybody(self) -> list[str]:
         """Everybody who was ever charged, by their newest name."""
@@ -210,60 +228,66 @@ class NodeStore:
 
     def reserve(
         self,
-        about: Attempt,
+        asked: Attempt,
         people: Sequence[str],
-        affordable: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]],
-        commit_to: Callable[[Sequence[str]], tuple[str, bytes]],
+        caps: PersonCaps,
         moment: datetime,
         why_not: Callable[[Sequence[int]], str] = lambda _: "",
-        this_year: Callable[[Mapping[str, tuple[Charge, ...]]], set[str]] = set,
-    ) -> tuple[int, list[str]]:
+    ) -> Reserved:
         """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
 
         Args:
-            affordable: of the histories it is given, who may be charged once more; ``this_year`` the same of the last
-                365 days.
-            commit_to: root and salt of the roster of those members.
+            caps: whoever one more such charge would take beyond them is left out.
             why_not: why the campaign may not have all these releases (each named as often as it was attempted, this one
                 last); "" if it may.
 
         Returns:
-            the release's number in this ledger and its members, who may be none.
+            the reservation, whose members may be none.
 
         Raises:
             GateClosed: this release attempt was reserved before, and contributing twice would break the masks; or
                 ``why_not`` has a reason.
         """
         with self._connect() as connection:
-            taken = connection.execute(
-                "SELECT 1 FROM releases WHERE campaign = ? AND release = ? AND attempt = ?",
-                (about.campaign, about.release, about.attempt),
-            ).fetchone()
-            if taken:
-                raise GateClosed(
-                    f"release {about.release} attempt {about.attempt} was reserved before; no row was read"
-                )
-            rows = connection.execute(
-                "SELECT release FROM releases WHERE campaign = ? ORDER BY id", (about.campaign,)
-            ).fetchall()
-            if reason := why_not([*(row[0] for row in rows), about.release]):
-                raise GateClosed(f"release {about.release} attempt {about.attempt}: {reason}; no row was read")
-            able = affordable(_spent(connection, people)) & this_year(_spent(connection, people, moment - YEAR))
-            able -= _on_the_other_side(connection, about, people)
+            self._require_new(connection, asked, why_not)
+            spent, this_year = _spent(connection, people), _spent(connection, people, moment - YEAR)
+            able = affordable(spent, asked.charge, caps.ever)
+            able &= affordable(this_year, asked.charge, caps.yearly)
+            able -= _on_the_other_side(connection, asked, people)
             members = [name for name in people if name in able]
-            root, salt = commit_to(members)
-            charge = about.charge
-            row = connection.execute(
-                "INSERT INTO releases (campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps,"
-                " root, salt, reserved_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (
-                    about.campaign, about.release, about.attempt, about.kind, charge.noise_multiplier,
-                    charge.sampling_rate, charge.steps, root, salt, moment.isoformat(),
-                ),
-            )  # fmt: skip
-            number = int(row.lastrowid or 0)
+            roster = Roster.of(members, new_salt())
+            number = self._insert(connection, asked, roster, moment)
             connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in members))
-        return number, members
+        return Reserved(number, members, roster)
+
+    def _require_new(
+        self, connection: sqlite3.Connection, asked: Attempt, why_not: Callable[[Sequence[int]], str]
+    ) -> None:
+        """Raises GateClosed."""
+        rows = connection.execute(
+            "SELECT release, attempt FROM releases WHERE campaign = ? ORDER BY id", (asked.campaign,)
+        ).fetchall()
+        attempts = [tuple(row) for row in rows]
+        if (asked.release, asked.attempt) in attempts:
+            raise GateClosed(f"release {asked.release} attempt {asked.attempt} was reserved before; no row was read")
+        if reason := why_not([*(release for release, _ in attempts), asked.release]):
+            raise GateClosed(f"release {asked.release} attempt {asked.attempt}: {reason}; no row was read")
+
+    def _insert(self, connection: sqlite3.Connection, asked: Attempt, roster: Roster, moment: datetime) -> int:
+        """Write the reservation; returns its number."""
+        columns = {
+            "campaign": asked.campaign,
+            "release": asked.release,
+            "attempt": asked.attempt,
+            "kind": asked.kind,
+            **asdict(asked.charge),
+            "root": roster.root.hex(),
+            "salt": roster.salt,
+            "reserved_at": moment.isoformat(),
+        }
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        row = connection.execute(f"INSERT INTO releases ({names}) VALUES ({places})", tuple(columns.values()))  # noqa: S608
+        return int(row.lastrowid or 0)
 
     def rename(self, names: Mapping[str, str], moment: datetime) -> int:
         """Record people's new names by their old ones, all or none; returns how many were new to the ledger.
@@ -294,15 +318,11 @@ class NodeStore:
         with self._connect() as connection:
             connection.execute("UPDATE releases SET settled_at = ? WHERE id = ?", (moment.isoformat(), number))
 
-    def releases(self, campaign: str) -> list[tuple[int, Reservation]]:
-        """Every release attempt of a campaign, with its number, oldest first."""
+    def releases(self, campaign: str) -> list[Reservation]:
+        """Every release attempt of a campaign, oldest first."""
         with self._connect() as connection:
-            rows = connection.execute(
-                "SELECT id, release, attempt, kind, noise_multiplier, sampling_rate, steps, root, salt"
-                " FROM releases WHERE campaign = ? ORDER BY id",
-                (campaign,),
-            ).fetchall()
-        return [(r[0], Reservation(r[1], r[2], r[3], Charge(r[4], r[5], r[6]), r[7], bytes(r[8]))) for r in rows]
+            rows = connection.execute(f"{_RESERVATIONS} WHERE campaign = ? ORDER BY id", (campaign,)).fetchall()
+        return [_reservation(row) for row in rows]
 
     def members(self, number: int) -> list[str]:
         with self._connect() as connection:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from clients.errors import NodeError
 from crypto.errors import SignatureError
 from crypto.keys import replace_file
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.enrolment import Roll
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.snapshots import (
@@ -103,7 +103,7 @@ class Consents:
         except OSError as error:
             raise NodeError(f"cannot read {self._roll_file}: {error.strerror}") from error
 
-    def sync(self, client: RegistryClient, purpose: str, progress: Callable[[str], None] = lambda _: None) -> Standing:
+    def sync(self, client: LenderClient, purpose: str, progress: Callable[[str], None] = lambda _: None) -> Standing:
         """Bring the copy up to date: ask for what changed, or for everything where that does not fit.
 
         Raises:
@@ -120,7 +120,7 @@ class Consents:
         return standing
 
     def _fetched(
-        self, client: RegistryClient, purpose: str, held: Standing | None, progress: Callable[[str], None]
+        self, client: LenderClient, purpose: str, held: Standing | None, progress: Callable[[str], None]
     ) -> Standing:
         challenge = secrets.token_urlsafe(24)
         since = held.state if held is not None else None
@@ -135,7 +135,7 @@ class Consents:
         return Standing(found.state, found.token, names, codes)
 
     def _roll(
-        self, client: RegistryClient, state: ConsentState, names: tuple[str, ...], progress: Callable[[str], None]
+        self, client: LenderClient, state: ConsentState, names: tuple[str, ...], progress: Callable[[str], None]
     ) -> tuple[str, ...]:
         """The roll that the state speaks of: what is known, and what came since. Raises RegistryUnavailable."""
         known = names[: state.people]

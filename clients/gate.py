@@ -16,15 +16,17 @@ For every release, in this order, stopping at the first thing that is not as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from clients.admission import Admission, Reach
-from clients.budget_ledger import Attempt
+from clients.budget_ledger import Attempt, PersonCaps, Reserved
 from clients.consents import Standing
 from clients.data.book import open_source
 from clients.data.people import Source
@@ -33,11 +35,9 @@ from clients.rules import Use, require
 from credit.features import FeatureRegistry, registry_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
-from crypto.rosters import Roster, new_salt
 from crypto.sealing import body_context, pad, seal_to
 from fleet.code import installed_code
 from privacy.charges import Charge
-from privacy.filter import affordable
 from protocol.campaigns import (
     Approval,
     Authorisation,
@@ -47,7 +47,7 @@ from protocol.campaigns import (
     ReleaseRequest,
     RosterCommitment,
 )
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import ConsentError
 from protocol.gossip import compare_heads
 from protocol.holdout import Draw, verified_approvals
@@ -80,9 +80,13 @@ class Gate:
     """One node's gate for one campaign."""
 
     def __init__(
-        self, node: Node, campaign: Campaign, approval: Approval | None, client: RegistryClient,
+        self,
+        node: Node,
+        campaign: Campaign,
+        approval: Approval | None,
+        client: LenderClient,
         clock: Callable[[], datetime] = now,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._node, self._campaign, self._approval = node, campaign, approval
         self._client, self._clock = client, clock
         self._authorisation: Authorisation | None = None
@@ -96,62 +100,65 @@ class Gate:
                 answer with something that can be believed. SignatureError: an approval is missing or forged.
             NodeError: the ledger's disk did not take the reservation.
         """
-        try:
-            self._act_on_revocations()
-            authorisation = self._live_authorisation()
-            standing = self._node.consents.sync(self._client, self._campaign.purpose)
-            places = self._places()
-            authorisation_size = self._client.size_of(authorisation.use.consent_checkpoint)
-            state_size = self._client.size_of(standing.state.checkpoint)
-            compare_heads(self._client, self._node.consortium.policy, self._client.accepted_note())
-        except ConsentError as error:
-            raise _named(error, self._node.lender) from error
-        moment = self._clock()
-        require(
-            Use(
-                lender=self._node.lender,
-                node_key=self._node.key.public.thumbprint,
-                code_sha256=installed_code(),
-                moment=moment,
-                campaign=self._campaign,
-                approval=self._approval,
-                request=request,
-                charge=charge,
-                authorisation=authorisation,
-                authorisation_size=authorisation_size,
-                state=standing.state,
-                state_size=state_size,
-                places=places,
-            )
-        )
-        draw = Draw.of(self._campaign, verified_approvals(places.approvals, self._node.consortium))
+        # 1 and 2: authorised, by the consents as they stand now
+        with self._saying_whose():
+            use, standing = self._use(request, charge)
+        require(use)
+        draw = Draw.of(self._campaign, verified_approvals(use.places.approvals, self._node.consortium))
+        usable, sensitive = standing.usable(use.places)
+
+        # 3 and 4: who can still pay, and the reservation, on this disk
         book = open_source(self._node.home)
-        usable, sensitive = standing.usable(places)
-        number, roster, members = self._reserve(book, usable, draw, request, charge, moment)
+        consenting = set(usable).intersection(book.people())
+        reserved = self._reserve(use, draw, consenting)
+        allows_sensitive = np.array([name in sensitive for name in reserved.members], dtype=bool)
+
+        # 5: the log has the roster before a row is read
         commitment = RosterCommitment(
-            campaign_sha256=self._campaign.sha256,
+            **request.model_dump(include={"campaign_sha256", "release", "attempt", "kind"}),
+            **asdict(charge),
             lender=self._node.lender,
-            release=request.release,
-            attempt=request.attempt,
-            kind=request.kind,
-            authorisation_id=authorisation.jti,
+            authorisation_id=use.authorisation.jti,
             state_sha256=standing.token_sha256,
-            root=roster.root.hex(),
-            salt=b64(roster.salt),
-            size=roster.size,
-            masked_sensitive=sum(name not in sensitive for name in members),
+            root=reserved.roster.root.hex(),
+            salt=b64(reserved.roster.salt),
+            size=reserved.roster.size,
+            masked_sensitive=int(np.count_nonzero(~allows_sensitive)),
             draw_sha256=draw.sha256,
-            noise_multiplier=charge.noise_multiplier,
-            sampling_rate=charge.sampling_rate,
-            steps=charge.steps,
-            committed_at=moment,
+            committed_at=use.moment,
         )
-        try:
+        with self._saying_whose():
             self._commit(commitment)
-        except ConsentError as error:
-            raise _named(error, self._node.lender) from error
-        rows = self._rows(book, members, sensitive, standing, moment)
-        return Batch(rows, self._features, number)
+
+        # 6: only now rows
+        rows = self._rows(book, reserved.members, allows_sensitive, standing, use.moment)
+        return Batch(rows, self._features, reserved.number)
+
+    def _use(self, request: ReleaseRequest, charge: Charge) -> tuple[Use, Standing]:
+        """Everything that the rules look at, asked for now, and how the borrowers stand."""
+        self._act_on_revocations()
+        authorisation = self._live_authorisation()
+        standing = self._node.consents.sync(self._client, self._campaign.purpose)
+        places = self._places()
+        authorisation_size = self._client.size_of(authorisation.use.consent_checkpoint)
+        state_size = self._client.size_of(standing.state.checkpoint)
+        compare_heads(self._client, self._node.consortium.policy, self._client.accepted_note())
+        use = Use(
+            lender=self._node.lender,
+            node_key=self._node.key.public.thumbprint,
+            code_sha256=installed_code(),
+            moment=self._clock(),
+            campaign=self._campaign,
+            approval=self._approval,
+            request=request,
+            charge=charge,
+            authorisation=authorisation,
+            authorisation_size=authorisation_size,
+            state=standing.state,
+            state_size=state_size,
+            places=places,
+        )
+        return use, standing
 
     @property
     def _features(self) -> FeatureRegistry:
@@ -182,73 +189,52 @@ class Gate:
             self._placed = self._client.places(self._campaign.sha256)
         return self._placed
 
-    def _reserve(
-        self, book: Source, usable: Sequence[str], draw: Draw, request: ReleaseRequest, charge: Charge, moment: datetime
-    ) -> tuple[int, Roster, list[str]]:
-        """Charge everybody who is consented, in the book, of this release's audience and below the cap.
-
-        Returns the ledger's number, the roster and its members.
-        """
-        consenting = set(usable).intersection(book.people())
+    def _reserve(self, use: Use, draw: Draw, consenting: set[str]) -> Reserved:
+        """Charge everybody of these who is of this release's audience and below the caps."""
+        request = use.request
         wanted = self._campaign.mechanism.releases[request.release].audience
         present = sorted(name for name in consenting if draw.audience_of(name) is wanted)
-        rosters: list[Roster] = []
-
-        def commit_to(members: Sequence[str]) -> tuple[str, bytes]:
-            rosters.append(Roster.of(members, new_salt()))
-            return rosters[0].root.hex(), rosters[0].salt
-
-        about = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, charge)
-        number, members = self._node.store.reserve(
-            about,
-            present,
-            lambda spent: affordable(spent, charge, self._node.cap),
-            commit_to,
-            moment,
-            self._campaign.why_not,
-            lambda spent: affordable(spent, charge, self._node.yearly_cap),
-        )
-        return number, rosters[0], members
+        asked = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, use.charge)
+        caps = PersonCaps(self._node.cap, self._node.yearly_cap)
+        return self._node.store.reserve(asked, present, caps, use.moment, self._campaign.why_not)
 
     def _commit(self, commitment: RosterCommitment) -> None:
+        """Returns once the commitment is in the log: its clear part, and the whole sealed to the auditor."""
         auditor = self._node.consortium.one(Role.AUDITOR)
         recipient = RecipientPublicKey.from_text(auditor.recipient_key or "")
         body = canonical_json({"token": commitment.sign(self._node.key)})
-        request = CommitmentRequest(
-            authorisation_id=commitment.authorisation_id,
-            release=commitment.release,
-            attempt=commitment.attempt,
-            kind=commitment.kind,
-            root=commitment.root,
-            noise_multiplier=commitment.noise_multiplier,
-            sampling_rate=commitment.sampling_rate,
-            steps=commitment.steps,
-            sealed_body=b64(seal_to(recipient, pad(body), body_context("roster.committed"))),
-        )
-        self._client.commit_roster(self._campaign.sha256, request)
+        sealed = seal_to(recipient, pad(body), body_context("roster.committed"))
+        self._client.commit_roster(self._campaign.sha256, CommitmentRequest.of(commitment, sealed))
 
     def _rows(
         self,
         book: Source,
         members: list[str],
-        sensitive: set[str],
+        allows_sensitive: NDArray[np.bool_],
         standing: Standing,
         moment: datetime,
     ) -> Iterator[pd.DataFrame]:
-        """The members' rows, each chunk as their consents let it be before anything else sees it."""
+        """The members' rows, each chunk as their consents let it be before anything else sees it.
+
+        Args:
+            allows_sensitive: whether each member's sensitive features may be used too.
+        """
         admission = Admission(
             self._features,
             moment,
-            np.fromiter((name in sensitive for name in members), dtype=bool, count=len(members)),
+            allows_sensitive,
             Reach.of(members, standing.limits("ordinary")),
             Reach.of(members, standing.limits("sensitive")),
         )
         rows = book.rows(members, self._features)
         return (admission.admitted(table) for table in rows)
 
-
-def _named(error: ConsentError, lender: str) -> ConsentError:
-    """The same refusal, saying at whose gate it happened."""
-    named = type(error)(f"{lender}: {error}")
-    named.status, named.code = error.status, error.code
-    return named
+    @contextmanager
+    def _saying_whose(self) -> Iterator[None]:
+        """A refusal by the registry says at whose gate it happened."""
+        try:
+            yield
+        except ConsentError as error:
+            named = type(error)(f"{self._node.lender}: {error}")
+            named.status, named.code = error.status, error.code
+            raise named from error

@@ -22,14 +22,15 @@ from clients.errors import NodeError, NotApproved
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
 from fleet.code import installed_code
-from naming.client import NamingClient
+from naming.client import Effort, KeyListChecks, NamingClient
 from ops.settings import HomeSettings
 from privacy.accounting import epsilon_of
 from privacy.charges import Budget
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience
 from protocol.campaigns import Approval, Campaign
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.lenders import LenderClient
 from protocol.errors import BadSettings
 from protocol.log_client import HeadStore, http_client
 from protocol.parties import Consortium, Role
@@ -133,10 +134,10 @@ class Node:
         path = self.home / CA_FILE
         return path if path.exists() else None
 
-    def registry(self, patience_s: float = 0.0) -> RegistryClient:
+    def registry(self, patience_s: float = 0.0) -> LenderClient:
         heads, url = HeadStore(self.home / HEAD_FILE), self.settings.registry_url
         http = http_client(url, self.authority)
-        client = RegistryClient(url, self.consortium, self.lender, self.auth_key, heads, http)
+        client = LenderClient(url, self.consortium, self.lender, self.auth_key, heads, http)
         client.patience_s = patience_s
         return client
 
@@ -147,19 +148,15 @@ class Node:
             raise NodeError(
                 f"the node of {self.lender!r} does not know a naming service; set naming_url in {SETTINGS_FILE}"
             )
-        registry = self.registry()
-        try:
+        with self.registry() as registry:
             yield NamingClient(
                 self.settings.naming_url,
                 self.consortium,
                 self.lender,
                 self.key,
-                self.home / NAMING_KEYS_FILE,
-                registry,
-                workers,
+                KeyListChecks(self.home / NAMING_KEYS_FILE, registry),
+                Effort() if workers is None else Effort(workers),
             )
-        finally:
-            registry.close()
 
     def campaign(self, sha256: str) -> tuple[Campaign, Approval]:
         """A campaign that this node's own operator approved; both signatures are checked again.

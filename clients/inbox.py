@@ -50,12 +50,9 @@ class Inbox:
         mine = all(one.recipient == self.node.lender for one in revoked)
         if not mine or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             raise NotAuthenticated("the revocations are another lender's, or have a gap")
-        client = self.node.registry()
-        try:
+        with self.node.registry() as client:
             for purpose in {one.purpose for one in revoked}:
                 self.node.consents.sync(client, purpose)
-        finally:
-            client.close()
         told = Acknowledgement(recipient=self.node.lender, number=numbers[-1], acknowledged_at=now())
         return told.sign(self.node.key)
 

@@ -19,7 +19,7 @@ from crypto.keys import replace_file
 from crypto.notes import Checkpoint, InclusionProof
 from protocol.campaigns import Approval, Campaign
 from protocol.cards import ModelCard
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import RegistryUnavailable
 from protocol.parties import Consortium, Role
 
@@ -40,7 +40,7 @@ class KeptModel:
     proof: str
 
     @classmethod
-    def fetch(cls, client: RegistryClient, campaign_sha256: str) -> KeptModel:
+    def fetch(cls, client: LenderClient, campaign_sha256: str) -> KeptModel:
         """What the registry has of a campaign's model.
 
         Raises:

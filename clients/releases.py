@@ -14,18 +14,20 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from clients.errors import GateClosed
-from clients.gate import Gate
+from clients.gate import Batch, Gate
 from clients.home import Node
 from credit.features import registry_from
 from credit.questions import Packed, Question
-from credit.tasks import HistogramTask, task_of
+from credit.tasks import HistogramTask, Task, task_of
 from crypto.documents import document_hash
 from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
 from crypto.masks import Masks, Words
+from privacy.charges import Charge
 from privacy.mechanism import ReleaseKind
+from privacy.sums import Steps
 from protocol import tracing
-from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
+from protocol.campaigns import Approval, Campaign, MaskKey, ReleaseRequest
 from protocol.parties import Role
 from protocol.schema import now
 
@@ -73,6 +75,58 @@ class Peers:
         return cls(keys)
 
 
+@dataclass(frozen=True)
+class VerifiedRequest:
+    """One release request of the coordinator with all that answers it, verified before a row is read."""
+
+    campaign: Campaign
+    approval: Approval
+    request: ReleaseRequest
+    charge: Charge
+    masks: Masks
+    task: Task
+
+    @classmethod
+    def of(cls, node: Node, request_token: str, packed: Packed) -> VerifiedRequest:
+        """Raises as :func:`release` says."""
+        request = ReleaseRequest.verify(request_token, node.consortium.one(Role.COORDINATOR).key)
+        campaign, approval = node.campaign(request.campaign_sha256)
+        if packed.sha256 != request.parameters_sha256:
+            raise SignatureError("the parameters are not those the coordinator signed")
+        planned = campaign.planned(request.release)
+        if planned is None:
+            raise GateClosed(f"{node.lender}: the campaign has no release {request.release}")
+        masks = _masks(node, campaign, request)
+        task = _task(node, campaign, request, packed)
+        return cls(campaign, approval, request, planned.charge, masks, task)
+
+    @property
+    def contributors(self) -> int:
+        return len(self.request.mask_keys)
+
+
+def _masks(node: Node, campaign: Campaign, request: ReleaseRequest) -> Masks:
+    peers = Peers.of(node, campaign, request.mask_keys)
+    private = X25519PrivateKey.from_private_bytes(node.store.mask_key(campaign.sha256))
+    about = {
+        "campaign": campaign.sha256,
+        "release": request.release,
+        "attempt": request.attempt,
+        "roster": document_hash(dict(request.mask_keys)),
+        "parameters": request.parameters_sha256,
+    }
+    return Masks.of(node.lender, private, peers.keys, about)
+
+
+def _task(node: Node, campaign: Campaign, request: ReleaseRequest, packed: Packed) -> Task:
+    release = campaign.mechanism.releases[request.release]
+    trains = release.kind is ReleaseKind.TRAIN
+    population = node.store.population(campaign.sha256) if trains else None
+    registry = registry_from(campaign.features, f"campaign {campaign.id}")
+    question = Question.unpack(request.kind, packed)
+    return task_of(registry, campaign.model, campaign.mechanism, request.release, question, population)
+
+
 def release(node: Node, request_token: str, packed: Packed, patience_s: float = 0.0) -> Words:
     """Answer one release request of the coordinator.
 
@@ -90,39 +144,33 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
             here depends on a row's values but the answer itself.
         GateClosed, NodeError, ConsentError: see :meth:`clients.gate.Gate.open`.
     """
-    request = ReleaseRequest.verify(request_token, node.consortium.one(Role.COORDINATOR).key)
-    campaign, approval = node.campaign(request.campaign_sha256)
-    if packed.sha256 != request.parameters_sha256:
-        raise SignatureError("the parameters are not those the coordinator signed")
-    planned = campaign.planned(request.release)
-    if planned is None:
-        raise GateClosed(f"{node.lender}: the campaign has no release {request.release}")
-    peers = Peers.of(node, campaign, request.mask_keys)
-    private = X25519PrivateKey.from_private_bytes(node.store.mask_key(campaign.sha256))
-    about = {
-        "campaign": campaign.sha256,
-        "release": request.release,
-        "attempt": request.attempt,
-        "roster": document_hash(dict(request.mask_keys)),
-        "parameters": request.parameters_sha256,
-    }
-    masks = Masks.of(node.lender, private, peers.keys, about)
-    contributors = len(request.mask_keys)
-    population = node.store.population(campaign.sha256) if planned.kind is ReleaseKind.TRAIN else None
-    registry = registry_from(campaign.features, f"campaign {campaign.id}")
-    asked = Question.unpack(request.kind, packed)
-    task = task_of(registry, campaign.model, campaign.mechanism, request.release, asked, population)
-    client = node.registry(patience_s)
-    try:
-        with tracing.span("gate", release=request.release, attempt=request.attempt):
-            batch = Gate(node, campaign, approval, client).open(request, planned.charge)
-    finally:
-        client.close()
+    asked = VerifiedRequest.of(node, request_token, packed)
+    batch = _admitted(node, asked, patience_s)
+
+    # contribution = mask(share(exact(admitted(chunks)))); the share is the exact sums and a part of the noise
+    request = asked.request
     with tracing.span("contribution", kind=request.kind, release=request.release, attempt=request.attempt):
-        steps = task.contribution(batch.tables, contributors)
-    if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":
-        # Under a local mechanism this histogram carries the whole noise by itself, so its total is private already.
-        node.store.remember_population(campaign.sha256, task.grid.population(task.decode(steps, contributors)))
-    masked = masks.apply(steps.view(np.uint64))
+        share = asked.task.contribution(batch.tables, asked.contributors)
+    contribution = asked.masks.apply(share.view(np.uint64))
+
+    _remember_population(node, asked, share)
     node.store.settle(batch.number, now())
-    return masked
+    return contribution
+
+
+def _admitted(node: Node, asked: VerifiedRequest, patience_s: float) -> Batch:
+    """The rows that the gate lets through."""
+    request = asked.request
+    with (
+        node.registry(patience_s) as consents,
+        tracing.span("gate", release=request.release, attempt=request.attempt),
+    ):
+        return Gate(node, asked.campaign, asked.approval, consents).open(request, asked.charge)
+
+
+def _remember_population(node: Node, asked: VerifiedRequest, share: Steps) -> None:
+    """Under a local mechanism a histogram carries the whole noise by itself, so its total is private already."""
+    task, campaign = asked.task, asked.campaign
+    if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":
+        released = task.decode(share, asked.contributors)
+        node.store.remember_population(campaign.sha256, task.grid.population(released))

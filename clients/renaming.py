@@ -49,12 +49,9 @@ def register_renamings(node: Node, renamings: Sequence[Renaming]) -> int:
     Raises:
         ConsentError: the registry refused; nobody of that batch was renamed. Run it again, whatever came in between.
     """
-    client = node.registry()
-    try:
+    with node.registry() as client:
         on_roll = set(client.whole_roll())
         left = [renaming for renaming in renamings if renaming.old in on_roll]
         for start in range(0, len(left), REGISTERED_AT_ONCE):
             client.rename([(r.old, r.new, r.ledger) for r in left[start : start + REGISTERED_AT_ONCE]])
-    finally:
-        client.close()
     return len(left)

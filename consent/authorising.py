@@ -1,18 +1,17 @@
-"""When the registry lets a node use data. Each rule is a few lines; all must succeed. Pure.
+"""Rules of an authorisation: when the registry lets a node use data. One function for each rule; all must hold. Pure.
 
 The node checks the authorisation again, by rules of its own (``clients.rules``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.errors import NotAllowed
 from protocol.parties import Party, Role
+from protocol.rules import Rule, first_broken
 
 
 @dataclass(frozen=True)
@@ -44,135 +43,95 @@ class Situation:
     moment: datetime
 
 
-@dataclass(frozen=True)
-class Success:
-    """The rule holds."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The rule does not hold, and why."""
-
-    reason: str
-
-
-Verdict = Success | Failure
-
-
-class Rule(Protocol):
-    def verify(self, now: Situation) -> Verdict: ...
-
-
-def _holds(condition: bool, reason: str) -> Verdict:
-    return Success() if condition else Failure(reason)
-
-
-@dataclass(frozen=True)
-class OwnNode:
+def own_node(now: Situation) -> str | None:
     """Not for a foreign node: the key is the one that the consortium document names for this lender."""
-
-    def verify(self, now: Situation) -> Verdict:
-        known = now.lender.role is Role.LENDER and now.asked.node_key == now.lender.key.thumbprint
-        return _holds(known, f"the node's key is not the one that the consortium knows for {now.lender.id!r}")
-
-
-@dataclass(frozen=True)
-class TakesPart:
-    def verify(self, now: Situation) -> Verdict:
-        part = now.lender.id in now.campaign.lenders
-        return _holds(part, f"{now.lender.id!r} is not part of campaign {now.campaign.id!r}")
+    if now.lender.role is not Role.LENDER or now.asked.node_key != now.lender.key.thumbprint:
+        return f"the node's key is not the one that the consortium knows for {now.lender.id!r}"
+    return None
 
 
-@dataclass(frozen=True)
-class ApprovedByAll:
-    def verify(self, now: Situation) -> Verdict:
-        missing = sorted(set(now.campaign.lenders) - now.approved_by)
-        enough = now.active and not missing
-        return _holds(enough, f"campaign {now.campaign.id!r} lacks approvals; no quorum, no run")
+def takes_part(now: Situation) -> str | None:
+    if now.lender.id not in now.campaign.lenders:
+        return f"{now.lender.id!r} is not part of campaign {now.campaign.id!r}"
+    return None
 
 
-@dataclass(frozen=True)
-class NotRejected:
+def approved_by_all(now: Situation) -> str | None:
+    if not now.active or set(now.campaign.lenders) - now.approved_by:
+        return f"campaign {now.campaign.id!r} lacks approvals; no quorum, no run"
+    return None
+
+
+def not_rejected(now: Situation) -> str | None:
     """A lender may say no after its yes."""
+    if now.rejected:
+        return f"{now.lender.id!r} has rejected campaign {now.campaign.id!r}"
+    return None
 
-    def verify(self, now: Situation) -> Verdict:
-        return _holds(not now.rejected, f"{now.lender.id!r} has rejected campaign {now.campaign.id!r}")
 
-
-@dataclass(frozen=True)
-class NotLapsed:
+def not_lapsed(now: Situation) -> str | None:
     """The approvals are for a campaign that has not ended."""
-
-    def verify(self, now: Situation) -> Verdict:
-        ends = now.campaign.expires_at
-        return _holds(now.moment < ends, f"campaign {now.campaign.id!r} expired at {ends.isoformat()}")
-
-
-@dataclass(frozen=True)
-class SamePurpose:
-    def verify(self, now: Situation) -> Verdict:
-        same = now.asked.purpose == now.campaign.purpose
-        return _holds(same, f"campaign {now.campaign.id!r} is for another purpose than the node asks for")
+    ends = now.campaign.expires_at
+    if now.moment >= ends:
+        return f"campaign {now.campaign.id!r} expired at {ends.isoformat()}"
+    return None
 
 
-@dataclass(frozen=True)
-class ApprovedCode:
-    def verify(self, now: Situation) -> Verdict:
-        same = now.asked.code_sha256 == now.campaign.code_sha256
-        return _holds(same, "the code on the node is not the code that was approved")
+def same_purpose(now: Situation) -> str | None:
+    if now.asked.purpose != now.campaign.purpose:
+        return f"campaign {now.campaign.id!r} is for another purpose than the node asks for"
+    return None
 
 
-@dataclass(frozen=True)
-class FreshCheckpoint:
+def approved_code(now: Situation) -> str | None:
+    if now.asked.code_sha256 != now.campaign.code_sha256:
+        return "the code on the node is not the code that was approved"
+    return None
+
+
+def revocations_acknowledged(now: Situation) -> str | None:
+    if now.overdue is None:
+        return None
+    return (
+        f"{now.lender.id!r} has not acknowledged revocation {now.overdue.number} of "
+        f"{now.overdue.recorded_at.isoformat()}; fetch and acknowledge it first"
+    )
+
+
+def fresh_checkpoint(now: Situation) -> str | None:
     """A node that acknowledged revocations has seen a head of the log with that acknowledgement in it."""
-
-    def verify(self, now: Situation) -> Verdict:
-        return _holds(
-            now.seen > now.acknowledged_at,
-            "the node's checkpoint is stale: it is older than what its lender acknowledged; sync first",
-        )
+    if now.seen <= now.acknowledged_at:
+        return "the node's checkpoint is stale: it is older than what its lender acknowledged; sync first"
+    return None
 
 
-@dataclass(frozen=True)
-class RevocationsAcknowledged:
-    def verify(self, now: Situation) -> Verdict:
-        if now.overdue is None:
-            return Success()
-        return Failure(
-            f"{now.lender.id!r} has not acknowledged revocation {now.overdue.number} of "
-            f"{now.overdue.recorded_at.isoformat()}; fetch and acknowledge it first"
-        )
-
-
-@dataclass(frozen=True)
-class BudgetLeft:
+def budget_left(now: Situation) -> str | None:
     """What was committed so far leaves room for one more release within the campaign's epsilon."""
+    releases = range(len(now.campaign.mechanism.releases))
+    if not any(now.campaign.within_budget((*now.committed, release)) for release in releases):
+        return f"the budget of campaign {now.campaign.id!r} is spent"
+    return None
 
-    def verify(self, now: Situation) -> Verdict:
-        releases = range(len(now.campaign.mechanism.releases))
-        room = any(now.campaign.within_budget((*now.committed, release)) for release in releases)
-        return _holds(room, f"the budget of campaign {now.campaign.id!r} is spent")
 
-
-RULES: tuple[Rule, ...] = (
-    OwnNode(),
-    TakesPart(),
-    ApprovedByAll(),
-    NotRejected(),
-    NotLapsed(),
-    SamePurpose(),
-    ApprovedCode(),
-    RevocationsAcknowledged(),
-    FreshCheckpoint(),
-    BudgetLeft(),
+RULES: tuple[Rule[Situation], ...] = (
+    own_node,
+    takes_part,
+    approved_by_all,
+    not_rejected,
+    not_lapsed,
+    same_purpose,
+    approved_code,
+    revocations_acknowledged,
+    fresh_checkpoint,
+    budget_left,
 )
 
 
-def require(now: Situation, rules: Sequence[Rule] = RULES) -> None:
-    """Raises NotAllowed with the first rule that fails and its reason; its ``rule`` is the rule's name."""
-    for rule in rules:
-        verdict = rule.verify(now)
-        if isinstance(verdict, Failure):
-            refusal = NotAllowed(verdict.reason)
-            refusal.rule = type(rule).__name__
-            raise refusal
+def require(now: Situation) -> None:
+    """Raises NotAllowed with the reason of the first rule that does not hold; its ``rule`` is the rule's name."""
+    broken = first_broken(RULES, now)
+    if broken is not None:
+        name, reason = broken
+        refusal = NotAllowed(reason)
+        refusal.rule = name
+        raise refusal

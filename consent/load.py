@@ -29,7 +29,7 @@ from consent.storage.idempotency import Once
 from consent.storage.tables import SubjectRow
 from crypto.keys import replace_file
 from crypto.sentences import place_of
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.consents import Notice
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.parties import Party
@@ -50,8 +50,8 @@ class Importing(Protocol):
         """Number on the roll by pseudonym."""
 
 
-class OverHttp(RegistryClient):
-    """As the lender, to a registry that serves. Arguments as of :class:`RegistryClient`; one for each thread."""
+class OverHttp(LenderClient):
+    """As the lender, to a registry that serves. Arguments as of :class:`LenderClient`; one for each thread."""
 
     def _authorization(self, method: str, target: str, content: bytes) -> dict[str, str]:
         key = {"Idempotency-Key": hashlib.sha256(content).hexdigest()} if target == TARGET else {}

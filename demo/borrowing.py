@@ -28,7 +28,7 @@ from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, s
 from demo.errors import DemoError
 from demo.workspaces import DEVELOPMENT_KEY, PEOPLE_FOLDER
 from fleet.tls import CA_CERT
-from protocol.client import check_receipt
+from protocol.client.borrowers import check_receipt
 from protocol.consents import Receipt
 from protocol.log_client import http_client
 from protocol.parties import Consortium
@@ -130,12 +130,9 @@ class Player:
         """Somebody whom nobody plays; who has said nothing yet, if there is one."""
         lender = self.lender or self._lenders()[0]
         node = self._node(lender)
-        client = node.registry()
-        try:
+        with node.registry() as client:
             held = client.consent_state(TRAINING_PURPOSE, secrets.token_urlsafe(16))
             names = client.whole_roll()
-        finally:
-            client.close()
         rules = [RULES[rule] for rule in rules_of(held.ordinary, held.state.notices)]
         played = {
             json.loads(path.read_text(encoding="utf-8"))["pseudonym"]

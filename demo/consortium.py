@@ -17,7 +17,8 @@ from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitness
 from demo.workspaces import LOG_ORIGIN
 from fleet.keys import create_fleet_key
 from privacy.charges import Budget
-from protocol.client import RegistryClient
+from protocol.client.auditor import AuditorClient
+from protocol.client.operator import OperatorClient
 from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 
 
@@ -63,13 +64,13 @@ class Founded:
             coordinator = coordinator.model_copy(update={"host": host, "port": int(port)})
         server.home.join(self.coordinator_home, coordinator, self.token)
 
-    def auditor(self, url: str) -> RegistryClient:
+    def auditor(self, url: str) -> AuditorClient:
         auditor = self.consortium.one(Role.AUDITOR)
-        return RegistryClient(url, self.consortium, auditor.id, self.auditor_key)
+        return AuditorClient(url, self.consortium, auditor.id, self.auditor_key)
 
-    def operator(self, url: str) -> RegistryClient:
+    def operator(self, url: str) -> OperatorClient:
         registry = self.consortium.one(Role.REGISTRY)
-        return RegistryClient(url, self.consortium, registry.id, self.registry_key)
+        return OperatorClient(url, self.consortium, registry.id, self.registry_key)
 
 
 def _stated(party: Party, key: SigningKey) -> Party:

@@ -102,7 +102,7 @@ def _seen_after(scenario: Scenario, training: TrainingResult, audit: Audit) -> i
             continue
         store = Node.open(scenario.founded.node_home(commitment.lender)).store
         which = (commitment.release, commitment.attempt)
-        number = next(n for n, r in store.releases(scenario.campaign.sha256) if (r.release, r.attempt) == which)
+        number = next(r.number for r in store.releases(scenario.campaign.sha256) if (r.release, r.attempt) == which)
         roster = Roster.of(store.members(number), unb64(commitment.salt))
         if roster.root.hex() != logged.leaf["root"]:
             raise DemoError(

@@ -16,7 +16,7 @@ from demo.consortium import Founded
 from demo.loans import IDENTITY, Split
 from demo.result import ProgressView
 from naming.client import Names
-from protocol.client import RegistryClient
+from protocol.client.borrowers import BorrowerClient
 from protocol.consents import Notice
 
 BATCH = 1000
@@ -59,7 +59,8 @@ def ask_everybody(
     """Publish the notice, enrol everybody, record what they decide."""
     view.begin("Publish the notice")
     notice = make_notice(list(named), founded.consortium.max_epsilon)
-    founded.operator(url).publish_notice(notice, founded.registry_key)
+    with founded.operator(url) as registry:
+        registry.publish_notice(notice, founded.registry_key)
     view.end("in English and Chinese, hashed and logged")
 
     view.begin("Enrol the borrowers")
@@ -68,28 +69,26 @@ def ask_everybody(
     accounts = sum(map(len, named.values()))
     for name, names in named.items():
         people = make_borrowers(name, names, rng)
-        client = Node.open(founded.node_home(name)).registry()
         before = len(borrowers)
-        _pipelined(
-            batches(people),
-            lambda batch: [person.enrolment for person in batch],
-            client.enrol,
-            lambda done, before=before: view.advance(before + done * BATCH, accounts),  # type: ignore[misc]
-        )
-        client.close()
+        with Node.open(founded.node_home(name)).registry() as lender:
+            _pipelined(
+                batches(people),
+                lambda batch: [person.enrolment for person in batch],
+                lender.enrol,
+                lambda done, before=before: view.advance(before + done * BATCH, accounts),  # type: ignore[misc]
+            )
         borrowers += people
     view.end(f"{len(borrowers):,} accounts by pseudonym")
 
     view.begin("Borrowers decide")
     speaking = [person for person in borrowers if person.answer != "silent"]
-    client = RegistryClient(url, founded.consortium)
-    _pipelined(
-        batches(speaking),
-        lambda people: [person.first_answer(notice, asks_sensitive) for person in people],
-        client.decide,
-        lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
-    )
-    client.close()
+    with BorrowerClient(url, founded.consortium) as client:
+        _pipelined(
+            batches(speaking),
+            lambda people: [person.first_answer(notice, asks_sensitive) for person in people],
+            client.decide,
+            lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
+        )
     counts = consent_counts(borrowers)
     view.end(f"{counts['given']:,} give, {counts['refused']:,} refuse, {counts['silent']:,} say nothing; each signed")
     return notice, borrowers

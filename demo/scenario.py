@@ -116,16 +116,14 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView
         expires_at=moment + timedelta(hours=CAMPAIGN_HOURS),
     )
     token = campaign.sign(coordinator.key)
-    client = coordinator.registry()
-    client.propose(token)
-    client.close()
+    with coordinator.registry() as registry:
+        registry.propose(token)
     active = False
     for lender in lenders:
         node = Node.open(founded.node_home(lender))
         approval = approve(node, token)
-        client = node.registry()
-        active = client.approve(approval, node.key)
-        client.close()
+        with node.registry() as client:
+            active = client.approve(approval, node.key)
     if not active:
         raise DemoError("the campaign did not become active although every lender approved it")
     view.end(f"{len(lenders)} of {len(lenders)} lenders signed campaign {campaign.sha256[:12]}…")

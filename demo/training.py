@@ -12,7 +12,7 @@ from demo.coordinator import CoordinatorProcess
 from demo.errors import DemoError
 from demo.portal import Portal
 from demo.result import NAMED, ProgressView, Round, Scenario, TrainingResult
-from protocol.client import RegistryClient
+from protocol.client.borrowers import BorrowerClient
 from server.home import load_release
 from server.run import learner_of
 
@@ -109,17 +109,16 @@ def _withdraw(scenario: Scenario, portal: Portal, view: ProgressView) -> list[De
     in_use: list[DemoBorrower] = []
     for lender in scenario.campaign.lenders:
         store = Node.open(founded.node_home(lender)).store
-        number, _ = store.releases(scenario.campaign.sha256)[-1]
-        in_use += [by_name[name] for name in store.members(number)]
+        last = store.releases(scenario.campaign.sha256)[-1]
+        in_use += [by_name[name] for name in store.members(last.number)]
     order = np.random.default_rng([scenario.settings.seed, 2]).permutation(len(in_use))
     leaving = [in_use[i] for i in order[: 1 + min(OTHERS_WHO_WITHDRAW, len(in_use) // 10)]]
     portal.withdraw_all(leaving[0], Node.open(founded.node_home(leaving[0].lender)))
-    client = RegistryClient(portal.registry_url, founded.consortium)
-    for done, person in enumerate(leaving[1:], 2):
-        receipts = client.decide([person.withdrawal(notice, asked)])
-        if set(receipts[0].states.values()) - {"withdrawn"}:
-            raise DemoError("the registry acknowledged a withdrawal that it did not record")
-        view.advance(done, len(leaving))
-    client.close()
+    with BorrowerClient(portal.registry_url, founded.consortium) as client:
+        for done, person in enumerate(leaving[1:], 2):
+            receipts = client.decide([person.withdrawal(notice, asked)])
+            if set(receipts[0].states.values()) - {"withdrawn"}:
+                raise DemoError("the registry acknowledged a withdrawal that it did not record")
+            view.advance(done, len(leaving))
     view.end(f"{NAMED} and {len(leaving) - 1} others, each with a signed receipt; {NAMED} did it in the portal")
     return leaving

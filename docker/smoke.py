@@ -98,7 +98,8 @@ from pathlib import Path
 import numpy as np, pandas as pd, tomli_w
 from clients.home import BOOK_FILE, Node
 from clients.data.book import import_book
-from protocol.client import RegistryClient
+from protocol.client.borrowers import BorrowerClient
+from protocol.client.operator import OperatorClient
 from naming.client import Names
 from credit.features import registry_from
 from crypto.keys import b64, load_signing_key
@@ -111,7 +112,7 @@ features = {"name": "smoke", "target": "bad", "features": [
 nodes = [Node.open(at / "lenders" / name) for name in ("aspen", "birch")]
 key = load_signing_key(at / "registry" / "registry.key")
 notice, rng = make_notice(["aspen", "birch"], 8.0), np.random.default_rng(1)
-RegistryClient(url, nodes[0].consortium, "registry", key).publish_notice(notice, key)
+OperatorClient(url, nodes[0].consortium, "registry", key).publish_notice(notice, key)
 for node in nodes:
     names = [Names("v1." + b64(secrets.token_bytes(32)), "v1." + b64(secrets.token_bytes(32))) for _ in range(people)]
     late, debt = rng.poisson(1.0, people), rng.lognormal(8, 1, people)
@@ -122,7 +123,7 @@ for node in nodes:
     borrowers = make_borrowers(node.lender, names, rng)
     node.registry().enrol([one.enrolment for one in borrowers])
     said = [one.first_answer(notice, False) for one in borrowers if one.answer != "silent"]
-    RegistryClient(url, node.consortium).decide(said)
+    BorrowerClient(url, node.consortium).decide(said)
 """
 INSPECT = """
 import importlib, importlib.util, os, sys

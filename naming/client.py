@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +23,7 @@ from naming.batches import Asking, name_batch, patiently
 from naming.errors import NamingUnavailable
 from naming.keylist import NamingKeys, naming_party, pinned, verified, verify_logged
 from naming.messages import KeysAnswer
-from protocol.client import RegistryClient
+from protocol.client.base import RegistryClient
 from protocol.parties import Consortium
 
 BATCH = 1024
@@ -50,16 +50,34 @@ class Renaming:
     ledger: str
 
 
+@dataclass(frozen=True)
+class KeyListChecks:
+    """What the service's list of keys is held against, besides its signature."""
+
+    pin: Path | None = None
+    """Where the list is pinned; without it, the list of the first answer counts for one client."""
+    registry: RegistryClient | None = None
+    """Whose audit log has to hold the list; without it, only the service's signature is checked."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How a large job is done."""
+
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes; one per core by default."""
+    batch: int = BATCH
+    """People in one request."""
+    patience_s: float = PATIENCE_S
+    """For how long a service that does not answer is asked again."""
+
+
 class NamingClient:
     """One lender's connection to the naming service.
 
     Args:
         url: the service's base URL.
         lender, key: who asks.
-        pin: where the list of keys is pinned; without it, the list of the first answer counts for this object.
-        registry: to check that the list stands in the audit log; without it, only the service's signature is checked.
-        workers: processes for large jobs; one per core by default.
-        patience_s: for how long a service that does not answer is asked again.
     """
 
     def __init__(
@@ -68,15 +86,14 @@ class NamingClient:
         consortium: Consortium,
         lender: str,
         key: SigningKey,
-        pin: Path | None = None,
-        registry: RegistryClient | None = None,
-        workers: int | None = None,
-        batch: int = BATCH,
-        patience_s: float = PATIENCE_S,
+        checks: KeyListChecks | None = None,
+        effort: Effort | None = None,
     ) -> None:
-        self._consortium, self._lender, self._pin, self._registry = consortium, lender, pin, registry
-        self._workers, self._batch = workers or os.cpu_count() or 1, batch
-        self._asking = partial(Asking, url, naming_party(consortium).id, lender, key.seed, patience_s=patience_s)
+        self._consortium, self._lender = consortium, lender
+        self._checks = checks or KeyListChecks()
+        self._effort = effort or Effort()
+        audience = naming_party(consortium).id
+        self._asking = partial(Asking, url, audience, lender, key.seed, patience_s=self._effort.patience_s)
         self._keys: NamingKeys | None = None
 
     def keys(self) -> NamingKeys:
@@ -91,15 +108,16 @@ class NamingClient:
         except ValidationError as error:
             raise PseudonymError("the naming service's list of keys does not fit its schema") from error
         keys, known = verified(answer.token, self._consortium), self._keys
-        if known is None and self._pin is not None and self._pin.exists():
-            known = verified(self._pin.read_text(encoding="utf-8"), self._consortium)
+        pin, registry = self._checks.pin, self._checks.registry
+        if known is None and pin is not None and pin.exists():
+            known = verified(pin.read_text(encoding="utf-8"), self._consortium)
         if known is None or known.sha256 != keys.sha256:
             if known is not None:
                 keys.may_follow(known)
-            if self._registry is not None:
-                verify_logged(self._registry, keys, answer.index)
-            if self._pin is not None:
-                keys = pinned(self._pin, answer.token, self._consortium)
+            if registry is not None:
+                verify_logged(registry, keys, answer.index)
+            if pin is not None:
+                keys = pinned(pin, answer.token, self._consortium)
         self._keys = keys
         return keys
 
@@ -149,13 +167,14 @@ class NamingClient:
     ) -> Iterator[list[tuple[str, ...]]]:
         scopes = [keys.scope(kind, self._lender, version) for kind, version in wanted]
         asking = self._asking(tuple((scope, keys.public_key(scope)) for scope in scopes))
-        batches = [identities[at : at + self._batch] for at in range(0, len(identities), self._batch)]
-        if self._workers == 1 or len(identities) <= ALONE_UP_TO:
+        size, workers = self._effort.batch, self._effort.workers
+        batches = [identities[at : at + size] for at in range(0, len(identities), size)]
+        if workers == 1 or len(identities) <= ALONE_UP_TO:
             yield from map(partial(name_batch, asking), batches)
             return
         context = get_context("forkserver")
         context.set_forkserver_preload([name_batch.__module__])
-        pool = ProcessPoolExecutor(min(self._workers, len(batches)), context)
+        pool = ProcessPoolExecutor(min(workers, len(batches)), context)
         try:
             yield from pool.map(name_batch, [asking] * len(batches), batches)
         except BrokenProcessPool as error:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from crypto.errors import PseudonymError
 from crypto.keys import replace_file, unb64
 from crypto.pseudonyms import MAX_VERSION, Kind, Scope
-from protocol.client import RegistryClient
+from protocol.client.base import RegistryClient
 from protocol.errors import RegistryUnavailable
 from protocol.parties import Consortium, Party, Role
 from protocol.schema import Document, KeyText, Slug

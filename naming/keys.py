@@ -32,7 +32,8 @@ from crypto.pseudonyms import MAX_VERSION, SEED_SIZE, Kind, Scope, public_key
 from naming.errors import VersionGone
 from naming.keylist import NamingKey, NamingKeys
 from ops.settings import HomeSettings
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.institutions import InstitutionClient
 from protocol.errors import BadSettings, Conflict
 from protocol.log_client import http_client
 from protocol.parties import Consortium, Party, Role
@@ -180,9 +181,9 @@ class NamingHome:
         path = self.home / CA_FILE
         return path if path.exists() else None
 
-    def registry(self) -> RegistryClient:
+    def registry(self) -> InstitutionClient:
         http = http_client(self.settings.registry_url, self.authority)
-        return RegistryClient(self.settings.registry_url, self.consortium, self.settings.party, self.key, http=http)
+        return InstitutionClient(self.settings.registry_url, self.consortium, self.settings.party, self.key, http=http)
 
     def scope(self, kind: Kind, lender: str, version: int) -> Scope:
         return Scope(self.consortium.name, kind, "" if kind is Kind.LEDGER else lender, version)

@@ -31,10 +31,10 @@ from naming.messages import EvaluationAnswer, EvaluationRequest, KeysAnswer
 from naming.quota import Quota
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
 from ops.serving import Listening
-from protocol.client import RegistryClient
+from protocol.client.institutions import InstitutionClient
 from protocol.errors import ConsentError, Malformed, NotAllowed, NotAuthenticated
 from protocol.parties import Party, Role
-from protocol.requests import ReplayGuard, SignedRequest, verify_request
+from protocol.requests import Call, ReplayGuard, SignedRequest, verify_request
 from protocol.schema import now
 
 logger = logging.getLogger("tahini.naming")
@@ -49,7 +49,7 @@ class Namer:
     """
 
     def __init__(
-        self, home: NamingHome, registry: RegistryClient | None = None, clock: Callable[[], datetime] = now
+        self, home: NamingHome, registry: InstitutionClient | None = None, clock: Callable[[], datetime] = now
     ) -> None:
         self.home, self.clock = home, clock
         self.quota = Quota(home.quota_path, home.settings.people_per_day)
@@ -62,7 +62,7 @@ class Namer:
     def close(self) -> None:
         self._registry.close()
 
-    def authenticated(self, token: str, method: str, target: str, body: bytes) -> Party:
+    def authenticated(self, token: str, call: Call) -> Party:
         """The party that signed exactly this request; raises NotAuthenticated or NotAllowed."""
         consortium = self.home.consortium
         try:
@@ -70,7 +70,7 @@ class Namer:
         except SignatureError as error:
             raise NotAuthenticated("the request is signed by nobody who is known here") from error
         me = self.home.settings.party
-        verify_request(token, caller.key, me, method, target, body, self.clock(), self.guard)
+        verify_request(token, caller.key, me, call, self.clock(), self.guard)
         if caller.role is not Role.LENDER:
             raise NotAllowed(f"{caller.id!r} is a {caller.role}; names are made for lenders")
         return caller
@@ -147,7 +147,7 @@ def create_app(namer: Namer) -> FastAPI:
         if scheme.lower() != "bearer" or not token:
             raise NotAuthenticated("this call needs a signed request in the Authorization header")
         body = await request.body()
-        lender = namer.authenticated(token, request.method, request.url.path, body)
+        lender = namer.authenticated(token, Call(request.method, request.url.path, body))
         try:
             asked = EvaluationRequest.model_validate_json(body)
         except ValidationError as error:

@@ -11,6 +11,7 @@
 - ``bounded``      other hosts' answers: a limit of length, a total deadline
 - ``requests``     signed requests; ``sessions`` the same for many; ``cursors`` of pages; ``hashes`` as people type them
 - ``client``       how programs call the registry, verifying what comes back; ``log_client`` for the log alone
+- ``rules``        rules that must all hold: the first that does not, and why (pure)
 - ``gossip``       the same head of the log for everybody
 - ``tracing``      one campaign, one trace
 - ``errors``       what is refused, each with its HTTP status and code

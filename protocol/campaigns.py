@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from crypto.errors import SignatureError
-from crypto.keys import unb64
+from crypto.keys import b64, unb64
 from privacy.accounting import epsilon_of
 from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
 from privacy.filter import TOLERANCE
@@ -29,8 +29,8 @@ def _base64url(text: str) -> str:
     return text
 
 
-class CommitmentRequest(BaseModel):
-    """The clear part of a roster commitment, and its body sealed to the auditor (base64url)."""
+class ClearCommitment(BaseModel):
+    """What stands in clear of a roster commitment: a release attempt, its charge, and the roster's root."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -42,12 +42,24 @@ class CommitmentRequest(BaseModel):
     noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
     sampling_rate: float = Field(gt=0, le=1)
     steps: int = Field(ge=1, le=100_000)
+
+
+class CommitmentRequest(ClearCommitment):
+    """The clear part of a roster commitment, and its body sealed to the auditor (base64url)."""
+
     sealed_body: Annotated[str, Field(max_length=MAX_BODY_TEXT), AfterValidator(_base64url)]
+
+    @classmethod
+    def of(cls, commitment: RosterCommitment, sealed_body: bytes) -> CommitmentRequest:
+        """What is sent of a commitment, with the whole of it in ``sealed_body``."""
+        clear = commitment.model_dump(include=set(ClearCommitment.model_fields))
+        return cls(**clear, sealed_body=b64(sealed_body))
 
 
 def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[str, object]:
     """What stands in clear in the leaf; the node checks the leaf it gets back against the same function."""
-    return {"campaign": campaign_sha256, **request.model_dump(mode="json", exclude={"sealed_body"})}
+    clear = request.model_dump(mode="json", include=set(ClearCommitment.model_fields))
+    return {"campaign": campaign_sha256, **clear}
 
 
 @dataclass(frozen=True)
@@ -242,27 +254,19 @@ class ReleaseRequest(Document):
     """The signed MaskKey of every lender of this attempt, by lender."""
 
 
-class RosterCommitment(Document):
+class RosterCommitment(ClearCommitment, Document):
     """What a lender writes to the log before a release touches data. Sealed to the auditor."""
 
     typ = "tahini-roster-commitment"
 
     campaign_sha256: Sha256
     lender: Slug
-    release: int
-    attempt: int
-    kind: ReleaseKind
-    authorisation_id: str
     state_sha256: Sha256
     """Hash of the signed consent state (``protocol.snapshots``) that the members were drawn from."""
-    root: str
     salt: str
     size: int
     masked_sensitive: int
     draw_sha256: Sha256 | None = None
     """What decided who is held out (``protocol.holdout.Draw``); none before there were lots."""
-    noise_multiplier: float
-    sampling_rate: float
-    steps: int
     committed_at: Instant | None = None
     """By the node's clock, to the second; before version 0.6.0 the log's own times were exact."""

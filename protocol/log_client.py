@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote
 
 import httpx
@@ -137,7 +137,7 @@ def http_client(url: str, authority: Path | None = None) -> httpx.Client:
 
 
 class LogClient:
-    """One reader of one log.
+    """One reader of one log. It closes itself: ``with LogClient(…) as log:``.
 
     Args:
         url: the log's base URL.
@@ -150,6 +150,12 @@ class LogClient:
     ) -> None:
         self.trust, self._heads = trust, heads
         self._http = http or http_client(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._http.close()

@@ -6,6 +6,7 @@ One record per (purpose, recipient, sensitivity), never a bundle.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -108,11 +109,18 @@ def record_id(origin: str, pseudonym: str, purpose: str, recipient: str, sensiti
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class RecordKey:
+    """Which consent a record is of, in the registry whose log has this origin; its notice names the purpose."""
+
+    origin: str
+    pseudonym: str
+    recipient: str
+    sensitivity: Sensitivity
+
+
 def consent_record(
-    origin: str,
-    pseudonym: str,
-    recipient: str,
-    sensitivity: Sensitivity,
+    key: RecordKey,
     present: Present,
     notice: Notice,
     stale: bool,
@@ -123,16 +131,16 @@ def consent_record(
     terms, state = notice.terms, present.at(moment)
     rule = Rule.NOTICE_CHANGED if state is State.GIVEN and stale else Rule(state.value)
     return ConsentRecord(
-        record_id=record_id(origin, pseudonym, notice.purpose, recipient, sensitivity),
-        pii_principal_id=pseudonym,
+        record_id=record_id(key.origin, key.pseudonym, notice.purpose, key.recipient, key.sensitivity),
+        pii_principal_id=key.pseudonym,
         pii_processing=PiiProcessing(
             privacy_notice=NoticeShown(id=notice.id, version=notice.version, stale=stale),
             purpose=notice.purpose,
             purpose_type=terms.purpose_type,
             lawful_basis=terms.lawful_basis,
-            pii_type=terms.pii_type.get(sensitivity, ()),
-            sensitivity=sensitivity,
-            pii_controllers=(recipient,),
+            pii_type=terms.pii_type.get(key.sensitivity, ()),
+            sensitivity=key.sensitivity,
+            pii_controllers=(key.recipient,),
             collection_method=terms.collection_method,
             processing_method=terms.processing_method,
             storage_locations=terms.storage_locations,

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 import threading
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import Field
@@ -35,6 +36,15 @@ class SignedRequest(Document):
     body_sha256: Sha256
     iat: Instant
     jti: str = Field(min_length=16, max_length=64)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the signature of a request is bound to; ``target`` is path and query, as sent."""
+
+    method: str
+    target: str
+    body: bytes
 
 
 def sign_request(key: SigningKey, caller: str, audience: str, method: str, target: str, body: bytes) -> str:
@@ -76,14 +86,7 @@ class ReplayGuard:
 
 
 def check_request(
-    token: str,
-    key: PublicKey,
-    audience: str,
-    method: str,
-    target: str,
-    body: bytes,
-    moment: datetime,
-    started: datetime,
+    token: str, key: PublicKey, audience: str, call: Call, moment: datetime, started: datetime
 ) -> SignedRequest:
     """The request is the key holder's, for exactly this call, and now. Whether for the first time is a guard's to say.
 
@@ -97,8 +100,8 @@ def check_request(
         request = SignedRequest.verify(token, key)
     except SignatureError as error:
         raise NotAuthenticated(str(error)) from error
-    digest = hashlib.sha256(body).hexdigest()
-    bound = (request.aud, request.htm, request.htu) == (audience, method, target)
+    digest = hashlib.sha256(call.body).hexdigest()
+    bound = (request.aud, request.htm, request.htu) == (audience, call.method, call.target)
     if not bound or not hmac.compare_digest(request.body_sha256, digest):
         raise NotAuthenticated("the request's signature was made for another call")
     if not request.iat - CLOCK_SKEW <= moment <= request.iat + LIFETIME + CLOCK_SKEW:
@@ -109,16 +112,9 @@ def check_request(
 
 
 def verify_request(
-    token: str,
-    key: PublicKey,
-    audience: str,
-    method: str,
-    target: str,
-    body: bytes,
-    moment: datetime,
-    guard: ReplayGuard,
+    token: str, key: PublicKey, audience: str, call: Call, moment: datetime, guard: ReplayGuard
 ) -> SignedRequest:
     """:func:`check_request`, and for the first time as far as this process knows; raises NotAuthenticated."""
-    request = check_request(token, key, audience, method, target, body, moment, guard.started)
+    request = check_request(token, key, audience, call, moment, guard.started)
     guard.admit(request.jti, moment)
     return request

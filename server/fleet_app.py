@@ -73,11 +73,8 @@ def conduct_campaign(
     with tracing.span("campaign", tracing.of_campaign(sha256), campaign=sha256[:12]):
         try:
             write_state(folder, Stage.RUNNING)
-            client = coordinator.registry(RESTART_PATIENCE_S)
-            try:
+            with coordinator.registry(RESTART_PATIENCE_S) as client:
                 known = client.proposed(sha256)
-            finally:
-                client.close()
             campaign, rejected = known.campaign, frozenset(known.rejected_by)
             if not known.active:
                 raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")

@@ -19,7 +19,8 @@ from pydantic_settings import SettingsConfigDict
 
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from ops.settings import HomeSettings
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.coordinator import CoordinatorClient
 from protocol.errors import BadSettings
 from protocol.log_client import HeadStore, http_client
 from protocol.parties import Consortium, Role
@@ -91,9 +92,9 @@ class Coordinator:
         path = self.home / "ca.crt"
         return path if path.exists() else None
 
-    def registry(self, patience_s: float = 0.0) -> RegistryClient:
+    def registry(self, patience_s: float = 0.0) -> CoordinatorClient:
         heads, url = HeadStore(self.home / "log.head"), self.settings.registry_url
-        client = RegistryClient(url, self.consortium, self.id, self.key, heads, http_client(url, self.authority))
+        client = CoordinatorClient(url, self.consortium, self.id, self.key, heads, http_client(url, self.authority))
         client.patience_s = patience_s
         return client
 

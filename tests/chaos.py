@@ -42,7 +42,7 @@ from clients.home import Node
 from demo.borrowers import DemoBorrower
 from demo.processes import processes
 from protocol.campaigns import Campaign
-from protocol.client import RegistryClient
+from protocol.client.borrowers import BorrowerClient
 from protocol.errors import ConsentError
 from protocol.log_client import http_client
 from protocol.schema import now
@@ -156,7 +156,7 @@ class Trial:
         token = person.withdrawal(self.consortium.local.notice, True)
         url = Node.open(self.consortium.node(person.lender)).settings.registry_url
         for _ in range(60):
-            client = RegistryClient(url, self.consortium.local.founded.consortium, http=http_client(url, None))
+            client = BorrowerClient(url, self.consortium.local.founded.consortium, http=http_client(url, None))
             try:
                 client.decide([token])
                 self.withdrawn[person] = now()

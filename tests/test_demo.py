@@ -21,7 +21,8 @@ from credit.models import CreditModel
 from crypto.keys import load_signing_key
 from demo.loans import default_loans
 from protocol.cards import ModelCard
-from protocol.client import RegistryClient, load_consortium
+from protocol.client.base import load_consortium
+from protocol.client.borrowers import BorrowerClient
 from tahini import main
 
 QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -148,12 +149,10 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
     registry = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         key = load_signing_key(run / "registry" / "registry.key").public
-        client = RegistryClient(
-            f"http://127.0.0.1:{port}", load_consortium(run / "coordinator" / "consortium.jws", key)
-        )
-        client.patience_s = PATIENCE_S
-        client.checkpoint_note()
-        client.close()
+        consortium = load_consortium(run / "coordinator" / "consortium.jws", key)
+        with BorrowerClient(f"http://127.0.0.1:{port}", consortium) as client:
+            client.patience_s = PATIENCE_S
+            client.checkpoint_note()
         done = tahini(
             "log", "verify", "--url", f"http://127.0.0.1:{port}", "--auditor", str(run / "auditor"), "--json",
             "--consortium", str(run / "coordinator" / "consortium.jws"), "--registry-key", key.text,

@@ -49,7 +49,7 @@ from consent.storage.subjects import Subject as Enrolled
 from protocol.changes import Present
 from protocol.consents import RECEIPTS_UP_TO, Action, Choice, Decision, Notice
 from protocol.errors import Conflict, NotFound, NotWitnessed
-from protocol.records import ConsentRecord, consent_record
+from protocol.records import ConsentRecord, RecordKey, consent_record
 from protocol.records import record_id as record_name
 from protocol.schema import Instant, Language, Sha256, Slug
 from protocol.states import TRANSITIONS, Event
@@ -309,10 +309,11 @@ def _records(registry: Registry, view: View) -> dict[str, _Record]:
 
 def _etag(view: View, record: _Record) -> str:
     """The ETag of the record as the caller reads it."""
+    key = RecordKey("", record.subject.pseudonym, record.subject.lender, record.sensitivity)
+    notice = record.present.notice
     return consent_record(
-        "", record.subject.pseudonym, record.subject.lender, record.sensitivity, record.present,
-        view.known.notices[record.present.notice], view.known.is_stale(record.present.notice), view.moment,
-    ).etag  # fmt: skip
+        key, record.present, view.known.notices[notice], view.known.is_stale(notice), view.moment
+    ).etag
 
 
 def _stated(view: View, caller: Borrower, body: Statement) -> list[Stated]:

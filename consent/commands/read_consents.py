@@ -32,7 +32,7 @@ from protocol.campaigns import Campaign
 from protocol.changes import Present
 from protocol.consents import Receipt
 from protocol.errors import NotFound
-from protocol.records import ConsentRecord, consent_record
+from protocol.records import ConsentRecord, RecordKey, consent_record
 from protocol.states import State
 
 
@@ -77,14 +77,18 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
         names = [pseudonym for pseudonym, _ in people.values()]
         subjects = {subject.id: subject for subject in find_subjects(registry, session, names).values()}
         served = read_served(registry, session, subjects)
+    origin = registry.consortium.log_origin
     records = [
         consent_record(
-            registry.consortium.log_origin, people[subject][0], scope_of[scope][1], sensitivity,  # type: ignore[arg-type]
-            present, known.notices[present.notice], known.is_stale(present.notice), moment,
+            RecordKey(origin, people[subject][0], scope_of[scope][1], sensitivity),  # type: ignore[arg-type]
+            present,
+            known.notices[present.notice],
+            known.is_stale(present.notice),
+            moment,
             served.get((scope, subject, sensitivity)),
         )
         for (scope, subject, sensitivity), present in presents.items()
-    ]  # fmt: skip
+    ]
     return sorted(records, key=lambda record: record.record_id), tag_of(list(presents.values()))
 
 

@@ -36,7 +36,7 @@ from crypto.errors import SignatureError
 from ops.request_log import note_caller
 from protocol.errors import ConsentError, NotAllowed, NotAuthenticated, NotFound
 from protocol.parties import Party, Role
-from protocol.requests import ReplayGuard, SignedRequest, check_request
+from protocol.requests import Call, ReplayGuard, SignedRequest, check_request
 from protocol.sessions import SCHEME
 
 logger = logging.getLogger("tahini.identity")
@@ -188,11 +188,9 @@ class Access:
                 key = self.keys.find(who, peek_kid(credentials))
         except (SignatureError, NotFound) as error:
             raise NotAuthenticated("the request is signed by nobody who is known here") from error
-        body = await request.body()
-        moment, target = registry.clock(), _target(request)
-        made = check_request(
-            credentials, key, registry.me.id, request.method, target, body, moment, self._guard.started
-        )
+        call = Call(request.method, _target(request), await request.body())
+        moment = registry.clock()
+        made = check_request(credentials, key, registry.me.id, call, moment, self._guard.started)
         if isinstance(self._guard, SharedReplayGuard):
             await self._guard.admit(made.jti, moment)
         else:

@@ -116,9 +116,8 @@ def test_a_card_of_another_cost_is_refused_although_it_is_signed_and_logged(rele
     """The coordinator cannot state a smaller epsilon than the lenders approved."""
     coordinator, sha256 = released.coordinator(), released.campaign.sha256
     cheaper = ModelCard.model_validate(ModelCard.claimed(kept.card).payload() | {"epsilon": 0.001})
-    client = coordinator.registry()
-    client.log_model(sha256, cheaper.sha256, cheaper.sign(coordinator.key), kept.model)
-    client.close()
+    with coordinator.registry() as registry:
+        registry.log_model(sha256, cheaper.sha256, cheaper.sign(coordinator.key), kept.model)
     with pytest.raises(NodeError, match="another cost"):
         check(KeptModel.fetch(released.client("aspen"), sha256), sha256, released.founded.consortium)
 

@@ -16,17 +16,19 @@ from typer.testing import CliRunner
 
 from cli.book import app as cli
 from clients import renaming
-from clients.budget_ledger import Attempt, NodeStore
+from clients.budget_ledger import Attempt, NodeStore, PersonCaps
 from clients.data.book import import_book, loan_book, rename_book
 from clients.errors import NodeError, SourceError, StoreFailed
 from clients.renaming import rename_people
 from crypto.keys import b64
 from naming.client import Renaming
 from naming.keys import NamingHome
-from privacy.charges import Charge
+from privacy.accounting import epsilon_of
+from privacy.charges import Budget, Charge
 from protocol.schema import now
 
-CHARGE = Charge(2.0, 0.5, 10)
+CHARGE = Charge(2.0, steps=10)
+BOUNDLESS = PersonCaps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
 
 
 def store_in(tmp_path):
@@ -37,9 +39,9 @@ def store_in(tmp_path):
 
 def spend(store, people, release):
     about = Attempt("c", release, 1, "train", CHARGE)
-    number, members = store.reserve(about, people, set, lambda _: ("root", b"salt"), now())
-    assert members == people
-    return number
+    reserved = store.reserve(about, people, BOUNDLESS, now())
+    assert reserved.members == people
+    return reserved.number
 
 
 def test_a_person_s_spent_budget_follows_every_name(tmp_path):
@@ -58,10 +60,8 @@ def test_a_person_at_the_cap_stays_there_under_a_new_name(tmp_path):
     spend(store, ["ann"], 1)
     store.rename({"ann": "ann2"}, now())
     about = Attempt("c", 2, 1, "train", CHARGE)
-    none = store.reserve(
-        about, ["ann2"], lambda spent: {n for n, c in spent.items() if not c}, lambda _: ("root", b"salt"), now()
-    )
-    assert none[1] == []
+    once = Budget(epsilon_of([CHARGE], 1e-5), 1e-5)
+    assert store.reserve(about, ["ann2", "eve"], PersonCaps(once, once), now()).members == ["eve"]
 
 
 def test_rosters_stay_as_they_were_committed_to(tmp_path):

@@ -310,7 +310,7 @@ def open_gate(house: House, release: int, lender: str):
 
 def members(house: House, release: int, lender: str) -> set[str]:
     store = house.node(lender).store
-    number = next(n for n, r in store.releases(house.campaign.sha256) if r.release == release)
+    number = next(r.number for r in store.releases(house.campaign.sha256) if r.release == release)
     return set(store.members(number))
 
 

@@ -9,11 +9,12 @@ import pytest
 from support.house import features
 from support.market import MECHANISM
 
-from consent.authorising import RULES, Overdue, Situation, Success, require
+from consent.authorising import RULES, Overdue, Situation, require
 from crypto.keys import SigningKey
 from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.errors import NotAllowed
 from protocol.parties import Party, Role
+from protocol.rules import rule_name
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 
@@ -70,10 +71,10 @@ def test_a_request_that_is_in_order_passes_every_rule():
     require(situation())
 
 
-@pytest.mark.parametrize("name", [type(rule).__name__ for rule in RULES])
+@pytest.mark.parametrize("name", map(rule_name, RULES))
 def test_a_broken_rule_refuses_and_is_named(name):
     broken = BREAKS[name](situation())
-    failing = [type(rule).__name__ for rule in RULES if not isinstance(rule.verify(broken), Success)]
+    failing = [rule_name(rule) for rule in RULES if rule(broken) is not None]
     assert failing == [name], "broken alone"
     with pytest.raises(NotAllowed) as refused:
         require(broken)
@@ -81,10 +82,8 @@ def test_a_broken_rule_refuses_and_is_named(name):
     assert str(refused.value).count("\n") == 0
 
 
-def test_every_rule_is_broken_once_and_frozen():
-    assert {type(rule).__name__ for rule in RULES} == set(BREAKS)
-    with pytest.raises(AttributeError):
-        RULES[0].extra = 1  # type: ignore[attr-defined]
+def test_every_rule_is_broken_once():
+    assert sorted(map(rule_name, RULES)) == sorted(BREAKS)
 
 
 def test_only_a_lender_s_node_is_authorised():
@@ -99,7 +98,7 @@ def test_approvals_without_activation_are_not_enough():
 
 
 def test_who_never_acknowledged_anything_needs_no_checkpoint():
-    require(asked(replace(situation(), acknowledged_at=-1), log_size=0))
+    require(replace(situation(), acknowledged_at=-1, seen=0))
 
 
 def test_the_last_planned_release_fits_and_the_next_does_not():

@@ -16,7 +16,7 @@ from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 from privacy.mechanism import Audience
 from protocol.campaigns import Approval, Campaign, ReleaseRequest, RosterCommitment
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import AuditFailed, ConsentError
 from protocol.holdout import Draw, verified_approvals
 from protocol.schema import now
@@ -87,7 +87,7 @@ def test_lots_are_secret_until_the_last_lender_has_stated_its_own(house):
         told = asker._send("GET", f"/v1/campaigns/{house.campaign.sha256}").text
         assert not any(token in told for token in seen)
         with pytest.raises(ConsentError):
-            asker.places(house.campaign.sha256)
+            asker._send("GET", f"/v1/campaigns/{house.campaign.sha256}/places")
 
 
 @pytest.mark.parametrize("keep", [0, 2])
@@ -95,13 +95,13 @@ def test_a_registry_that_leaves_an_approval_out_opens_no_gate(house, monkeypatch
     house.activate(plan={"hold_out": 0.3})
     order = []
     monkeypatch.setattr(MappedSource, "rows", lambda *_: order.append("rows"))
-    places = RegistryClient.places
+    places = LenderClient.places
 
     def fewer(self, sha256):
         found = places(self, sha256)
         return found.model_copy(update={"approvals": found.approvals[:keep]})
 
-    monkeypatch.setattr(RegistryClient, "places", fewer)
+    monkeypatch.setattr(LenderClient, "places", fewer)
     node = house.node()
     found, approval = node.campaign(house.campaign.sha256)
     asked = ReleaseRequest(

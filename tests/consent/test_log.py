@@ -35,8 +35,10 @@ from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.sealing import SealedBody, body_context, new_data_key, pad, unpad, unseal
 from crypto.tiles import TILE_WIDTH, parse_entry_bundle
 from protocol.campaigns import AuthorisationRequest, Rejection
-from protocol.client import HeadStore, RegistryClient
+from protocol.client.base import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
+from protocol.log_client import HeadStore
 from protocol.schema import now
 
 
@@ -298,7 +300,7 @@ def test_history_rewritten_by_the_operator_finds_no_witness(active):
 def test_history_rewritten_by_the_operator_is_caught_by_whoever_kept_a_checkpoint(active, tmp_path, monkeypatch):
     """Even where every witness colludes."""
     node = active.node()
-    keeper = RegistryClient(active.url, node.consortium, "aspen", node.key, HeadStore(tmp_path / "head"))
+    keeper = LenderClient(active.url, node.consortium, "aspen", node.key, HeadStore(tmp_path / "head"))
     keeper.head()
     active.registry.catch_up()
     leaves, bodies = history(active)

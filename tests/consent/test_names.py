@@ -24,7 +24,7 @@ from crypto.keys import SigningKey, b64, replace_file
 from crypto.pseudonyms import Kind, blind
 from demo.consortium import found
 from naming import batches
-from naming.client import NamingClient
+from naming.client import Effort, KeyListChecks, NamingClient
 from naming.errors import NamingUnavailable, QuotaSpent, VersionGone
 from naming.keylist import pinned, verified
 from naming.keys import NamingHome, NamingSettings, Seeds, create_home, join
@@ -81,11 +81,10 @@ class Site:
         token = sign_request(key or self.key(caller), caller, audience, "POST", target, content)
         return self.http.post("/v1/evaluations", content=content, headers={"Authorization": f"Bearer {token}"})
 
-    def client(self, lender="aspen", **options):
-        consortium = self.founded.consortium
-        return NamingClient(
-            self.url, consortium, lender, self.key(lender), **{"workers": 1, "patience_s": 0.0, **options}
-        )
+    def client(self, lender="aspen", pin=None, **effort):
+        consortium, checks = self.founded.consortium, KeyListChecks(pin)
+        effort = Effort(**{"workers": 1, "patience_s": 0.0, **effort})
+        return NamingClient(self.url, consortium, lender, self.key(lender), checks, effort)
 
 
 def asked(kind="pairwise", version=1, people=PEOPLE):
@@ -373,7 +372,7 @@ def test_a_list_other_than_the_logged_one_is_refused(house):
         serve(create_app(second), free_port()) as url,
         pytest.raises(RegistryUnavailable, match="something else where"),
     ):
-        NamingClient(url, node.consortium, "aspen", node.key, registry=house.client()).names(PEOPLE)
+        NamingClient(url, node.consortium, "aspen", node.key, KeyListChecks(registry=house.client())).names(PEOPLE)
     second.close()
 
 
@@ -393,7 +392,7 @@ def test_a_service_that_comes_back_is_asked_again(site, monkeypatch):
 
 def test_a_service_that_stays_away_is_said_to_be(site):
     nowhere = NamingClient(
-        f"http://127.0.0.1:{free_port()}", site.founded.consortium, "aspen", site.key(), patience_s=0.0
+        f"http://127.0.0.1:{free_port()}", site.founded.consortium, "aspen", site.key(), effort=Effort(patience_s=0.0)
     )
     with pytest.raises(NamingUnavailable, match="does not answer"):
         nowhere.names(PEOPLE)

@@ -32,7 +32,7 @@ from consent.identity.replays import KEPT, SharedReplayGuard
 from consent.storage.migrating import migrate
 from crypto.keys import load_signing_key
 from ops.processes import free_port
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import LogHeld, NotAuthenticated, NotWitnessed, StorageFailed
 from protocol.requests import sign_request
 from protocol.schema import now
@@ -448,7 +448,7 @@ def test_a_session_is_its_workers_own_and_the_client_signs_elsewhere(site):
         served.ready()
         served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 2, "both had begun")
         with one_line_to_each(served) as [first, second], closing(site.client(served.url)) as known:
-            here = RegistryClient(served.url, known.consortium, "aspen", known._key, http=first)
+            here = LenderClient(served.url, known.consortium, "aspen", known._key, http=first)
             session = here.begin_session()
             header = session.authorization("POST", "/v1/log/entries", BODY)
             assert post(first, header).status_code == 201
@@ -457,7 +457,7 @@ def test_a_session_is_its_workers_own_and_the_client_signs_elsewhere(site):
                 assert (answer.status_code, answer.json()["title"]) == (401, "not authenticated")
                 assert "sign the request, or begin a new one" in answer.json()["detail"]
             assert post(first, header).status_code == 401, "nor twice where it is known"
-            elsewhere = RegistryClient(served.url, known.consortium, "aspen", known._key, http=second)
+            elsewhere = LenderClient(served.url, known.consortium, "aspen", known._key, http=second)
             elsewhere._session = session
             [index] = elsewhere.append([{"type": "use.read", "to": ["auditor"], "counts": {"rows": 2}}])
             assert (index, elsewhere._session) == (1, None), "it signed instead, and goes on so"

@@ -58,7 +58,7 @@ def histogram_request(house, **changes) -> str:
 
 
 def charges(house, lender: str = "aspen") -> list[tuple[int, int]]:
-    return [(r.release, r.attempt) for _, r in house.node(lender).store.releases(house.campaign.sha256)]
+    return [(r.release, r.attempt) for r in house.node(lender).store.releases(house.campaign.sha256)]
 
 
 def test_a_campaign_ends_in_a_model_that_scores_and_a_signed_logged_card(active):
@@ -82,7 +82,7 @@ def test_held_out_people_are_evaluated_on_and_never_trained_on(house):
     learner = run(house).execute()
     assert learner.evaluation is not None and learner.evaluation.segments[0].name == "everybody"
     store = house.node("cedar").store
-    rosters = {r.kind: set(store.members(n)) for n, r in store.releases(house.campaign.sha256)}
+    rosters = {r.kind: set(store.members(r.number)) for r in store.releases(house.campaign.sha256)}
     held = rosters.pop("evaluation")
     assert held and not any(held & trained for trained in rosters.values())
     assert held | rosters["gram"] == {p.pseudonym for p in house.consenting("cedar")}
@@ -351,7 +351,7 @@ def test_a_withdrawal_between_releases_is_in_force_for_the_next(active):
     person = active.consenting("cedar")[0]
     run(active, between_releases=lambda number: active.withdraw(person) if number == 1 else None).execute()
     store = active.node("cedar").store
-    rosters = {r.release: set(store.members(n)) for n, r in store.releases(active.campaign.sha256)}
+    rosters = {r.release: set(store.members(r.number)) for r in store.releases(active.campaign.sha256)}
     assert person.pseudonym in rosters[0] & rosters[1]
     assert person.pseudonym not in rosters[2]
 

@@ -14,7 +14,7 @@ import tomli_w
 from click.testing import CliRunner
 from support.waiting import until
 
-from clients.budget_ledger import LedgerLine
+from clients.budget_ledger import Reservation
 from clients.home import Node
 from credit.models import CreditModel
 from demo.deployment import Deployment, Place, up
@@ -109,7 +109,7 @@ class Consortium:
         found = processes(self.root)
         keep(self.root, [start(self.root, p) if p.name == name and not is_running(p) else p for p in found])
 
-    def ledger(self, lender: str) -> list[LedgerLine]:
+    def ledger(self, lender: str) -> list[Reservation]:
         return Node.open(self.node(lender)).store.ledger()
 
     def attempts(self, campaign: str, lender: str) -> list[tuple[int, int]]:

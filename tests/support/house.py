@@ -50,7 +50,9 @@ from naming.service import create_app as naming_app
 from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.campaigns import Campaign
-from protocol.client import RegistryClient
+from protocol.client.base import RegistryClient
+from protocol.client.borrowers import BorrowerClient
+from protocol.client.lenders import LenderClient
 from protocol.consents import Notice
 from protocol.errors import ConsentError
 from protocol.schema import now
@@ -135,21 +137,21 @@ class House:
     def node(self, lender: str = "aspen") -> Node:
         return Node.open(self.founded.node_home(lender))
 
-    def client(self, lender: str = "aspen") -> RegistryClient:
+    def client(self, lender: str = "aspen") -> LenderClient:
         client = self.node(lender).registry()
         self.clients.append(client)
         return client
 
-    def anyone(self) -> RegistryClient:
-        client = RegistryClient(self.url, self.founded.consortium)
+    def anyone(self) -> BorrowerClient:
+        client = BorrowerClient(self.url, self.founded.consortium)
         self.clients.append(client)
         return client
 
     def coordinator(self) -> server_home.Coordinator:
         return server_home.Coordinator.open(self.founded.coordinator_home)
 
-    def borrower_client(self, person: DemoBorrower) -> RegistryClient:
-        client = RegistryClient(self.url, self.founded.consortium, person.pseudonym, person.key)
+    def borrower_client(self, person: DemoBorrower) -> BorrowerClient:
+        client = BorrowerClient(self.url, self.founded.consortium, person.pseudonym, person.key)
         self.clients.append(client)
         return client
 
@@ -201,9 +203,8 @@ class House:
     def propose(self, campaign: Campaign) -> str:
         coordinator = self.coordinator()
         token = campaign.sign(coordinator.key)
-        client = coordinator.registry()
-        client.propose(token)
-        client.close()
+        with coordinator.registry() as registry:
+            registry.propose(token)
         self.campaign, self.campaign_token = campaign, token
         return token
 
@@ -390,7 +391,6 @@ def build(
                 _borrower(lender, names, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
                 for i, names in enumerate(named)
             ]
-            client = Node.open(founded.node_home(lender)).registry()
-            client.enrol([person.enrolment for person in house.borrowers[lender]])
-            client.close()
+            with Node.open(founded.node_home(lender)).registry() as client:
+                client.enrol([person.enrolment for person in house.borrowers[lender]])
         yield house

@@ -35,7 +35,7 @@ from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
 from fleet.code import installed_code
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.consents import Action, Choice, Decision, Notice
 from protocol.parties import Consortium, Party, Role
 from protocol.requests import SignedRequest
@@ -81,7 +81,7 @@ class Person:
     key: SigningKey = field(default_factory=SigningKey.generate)
 
 
-class Signed(RegistryClient):
+class Signed(LenderClient):
     """The client that nodes use, signing under the market's clock."""
 
     def __init__(self, market: Market, caller: str) -> None:

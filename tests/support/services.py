@@ -25,7 +25,7 @@ from consent.home import open_database, open_registry
 from consent.provisioning import REGISTRY_HOME, found_log
 from crypto.keys import load_signing_key
 from ops.processes import free_port
-from protocol.client import RegistryClient
+from protocol.client.lenders import LenderClient
 from protocol.errors import ConsentError
 
 ORIGIN = "audit.example.com/workers"
@@ -119,11 +119,11 @@ class Site:
             process.wait()
             served.until(lambda: not any("spawn_main" in _command(str(pid)) for pid in orphans), "all workers ended")
 
-    def client(self, url: str) -> RegistryClient:
+    def client(self, url: str) -> LenderClient:
         registry = open_registry(self.registry)
         consortium = registry.consortium
         registry.close()
-        return RegistryClient(url, consortium, "aspen", load_signing_key(self.home / "aspen" / "aspen.key"))
+        return LenderClient(url, consortium, "aspen", load_signing_key(self.home / "aspen" / "aspen.key"))
 
     def state(self) -> LogState:
         database = open_database(self.registry)
@@ -179,8 +179,8 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, template: RegistryClient) -> None:
-        client = RegistryClient(self.url, template.consortium, template._caller, template._key)
+    def _run(self, template: LenderClient) -> None:
+        client = LenderClient(self.url, template.consortium, template._caller, template._key)
         while not self._stop.is_set():
             number = next(self._numbers)
             try:
@@ -190,6 +190,6 @@ class Load:
                 assert error.status >= 500 or "make it again" in str(error), error
                 self.refused.append(f"{error.status} {error.code} {error}")
                 client.close()  # another connection, so perhaps another worker
-                client = RegistryClient(self.url, template.consortium, template._caller, template._key)
+                client = LenderClient(self.url, template.consortium, template._caller, template._key)
                 time.sleep(0.02)
         client.close()
