@@ -21,31 +21,31 @@ def sync(
     """Bring the copy up to date, acknowledge revocations, and count how everybody stands."""
     import numpy as np
 
-    from protocol.snapshots import RULES, SENSITIVITY_ORDER, rules_of
+    from protocol.snapshots import REASONS, SENSITIVITY_ORDER, reasons_of
 
     node = opened_node(home)
     with node.registry() as client:
         revoked = client.revocations()
         for other in {one.purpose for one in revoked} - {purpose}:
             node.consents.sync(client, other)
-        standing = node.consents.sync(client, purpose)
+        snapshot = node.consents.sync(client, purpose)
         if revoked:
             client.acknowledge(revoked[-1].number, node.key)
     counts: dict[str, Any] = {
         kind: {
-            RULES[rule]: int(count)
+            REASONS[rule]: int(count)
             for rule, count in enumerate(
-                np.bincount(rules_of(standing.codes[kind], standing.state.notices), minlength=len(RULES))
+                np.bincount(reasons_of(snapshot.codes[kind], snapshot.state.notices), minlength=len(REASONS))
             )
             if count
         }
         for kind in SENSITIVITY_ORDER
     }
-    told = {"people": standing.state.people, "acknowledged": len(revoked), "sequence": standing.state.sequence}
+    told = {"people": snapshot.state.people, "acknowledged": len(revoked), "sequence": snapshot.state.sequence}
     if as_json:
         say({**told, **counts}, as_json)
         return
-    typer.echo(f"{standing.state.people:,} people on the roll; {len(revoked)} revocations acknowledged")
+    typer.echo(f"{snapshot.state.people:,} people on the roll; {len(revoked)} revocations acknowledged")
     for kind, found in counts.items():
         typer.echo(f"  {kind}: " + ", ".join(f"{count:,} {rule}" for rule, count in found.items()))
 

@@ -69,7 +69,7 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
 
     card, head = verified.card, verified.head
     loaded = CreditModel.load(folder / MODEL_FILE)
-    if (loaded.kind, loaded.embedding.grid.registry.names) != (card.model, card.features):
+    if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
         raise ConsentError(f"{folder / MODEL_FILE} is another kind of model than its card says, or on other features")
     found: dict[str, Any] = {
         "verified": True, "campaign": card.campaign_sha256, "model_sha256": card.model_sha256,

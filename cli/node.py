@@ -145,9 +145,9 @@ def check_data(home: NodeHome, features: Features, as_json: AsJson = False) -> N
     Exit code 1 when the data cannot be used. It reads all rows three times, a bounded number at a time.
     """
     from clients.data.profiling import check
-    from credit.features import load_registry
+    from credit.features import load_schema
 
-    registry = load_registry(features)
+    registry = load_schema(features)
     with progress("rows", None) as bar:
         found = check(home, registry, lambda _, rows: bar(rows))
     if as_json:

@@ -62,9 +62,9 @@ def audit(
     with Progress(console=Console(stderr=True), transient=True) as shown:
         bar = shown.add_task("attacking", total=None)
         report = attack(
-            Learner(loans.registry, "scorecard", plan, seed),
+            Learner(loans.schema, "scorecard", plan, seed),
             tables,
-            Attack(canaries, confidence, drop, reading_through(through, loans.registry)),
+            Attack(canaries, confidence, drop, reading_through(through, loans.schema)),
             lambda done, total: shown.update(bar, completed=done, total=total),
         )
     if as_json:

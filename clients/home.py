@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from clients.budget_ledger import NodeStore
+from clients.budget_ledger import BudgetLedger
 from clients.consents import Consents
 from clients.errors import NodeError, NotApproved
 from crypto.errors import SignatureError
@@ -65,7 +65,7 @@ def create_home(home: Path) -> SigningKey:
     (home / "approved").mkdir()
     key = SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)
-    NodeStore(home / LEDGER_FILE).create()
+    BudgetLedger(home / LEDGER_FILE).create()
     return key
 
 
@@ -111,8 +111,8 @@ class Node:
         return load_signing_key(path) if path.exists() else self.key
 
     @property
-    def store(self) -> NodeStore:
-        return NodeStore(self.home / LEDGER_FILE)
+    def store(self) -> BudgetLedger:
+        return BudgetLedger(self.home / LEDGER_FILE)
 
     @property
     def consents(self) -> Consents:
@@ -192,9 +192,9 @@ def approve(node: Node, campaign_token: str) -> Approval:
             lender. FeatureError: its features are not lawful. SignatureError: not the coordinator's.
     """
     campaign = Campaign.verify(campaign_token, node.consortium.one(Role.COORDINATOR).key)
-    from credit.features import registry_from  # with pandas, which only this needs
+    from credit.features import schema_from  # with pandas, which only this needs
 
-    registry_from(campaign.features, f"campaign {campaign.id}")
+    schema_from(campaign.features, f"campaign {campaign.id}")
     cost = campaign_cost(campaign)
     if cost > campaign.mechanism.epsilon * (1 + TOLERANCE):
         raise NodeError(

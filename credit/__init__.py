@@ -1,8 +1,8 @@
 """Credit model as a domain: features, bins, models, scores, metrics. Pure; may import ``privacy``.
 
-- ``features``    the feature registry: what may enter a model, under which consent, for how long
+- ``features``    the feature schema: what may enter a model, under which consent, for how long
 - ``values``      what one value says: numbers, codes, moments
-- ``dictionary``  a feature registry for a table that has none
+- ``dictionary``  a feature schema for a table that has none
 - ``reference``   the reference of the feature schema, written from the models that check it
 - ``dyadic``      a tree over all doubles that no data shaped
 - ``binning``     quantile bins from one private release, at any scale

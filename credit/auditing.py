@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.learning import Learner
 from credit.tasks import SumTask
 from privacy.accounting import epsilon_of
@@ -76,11 +76,11 @@ class AuditReport:
         return not self.findings
 
 
-def canary_people(registry: FeatureRegistry, count: int, seed: int) -> pd.DataFrame:
-    """People as unlike everybody, and each other, as the registry lets them be: random extremes, random outcomes."""
+def canary_people(schema: FeatureSchema, count: int, seed: int) -> pd.DataFrame:
+    """People as unlike everybody, and each other, as the schema lets them be: random extremes, random outcomes."""
     rng = np.random.default_rng(seed)
-    columns: dict[str, object] = {registry.target: rng.integers(0, 2, count)}
-    for feature in registry.features:
+    columns: dict[str, object] = {schema.target: rng.integers(0, 2, count)}
+    for feature in schema.features:
         if feature.kind == "category":
             columns[feature.name] = rng.choice(feature.values, count)
             continue
@@ -122,7 +122,7 @@ def audit(
         tables: one per lender.
     """
     mechanism, canaries = learner.mechanism, attack.canaries
-    inside, people = coins(canaries), canary_people(learner.registry, canaries, learner.seed)
+    inside, people = coins(canaries), canary_people(learner.schema, canaries, learner.seed)
     used = list(tables[: len(tables) - attack.dropped])
     directions: list[Floats] = []
     evidence: list[Floats] = []

@@ -4,7 +4,7 @@ from crypto.errors import TahiniError
 
 
 class FeatureError(TahiniError):
-    """A feature registry or a table does not fit: says which column and what to do."""
+    """A feature schema or a table does not fit: says which column and what to do."""
 
 
 class ModelError(TahiniError):

@@ -24,7 +24,7 @@ from torch import nn
 from credit.binning import Binning, Grid
 from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
 from credit.planning import Kind
 from crypto.sentences import one_sentence
@@ -140,7 +140,7 @@ class CreditModel:
     pairs: Pairs = ()
 
     def probability(self, table: pd.DataFrame) -> Floats:
-        """Probability of bad for each row of ``table`` (columns by the registry's names)."""
+        """Probability of bad for each row of ``table`` (columns by the schema's names)."""
         return np.asarray(expit(self.logit(table)))
 
     def logit(self, table: pd.DataFrame) -> Floats:
@@ -157,7 +157,7 @@ class CreditModel:
     def save(self, path: Path) -> None:
         specification = {
             "kind": self.kind,
-            "registry": self.embedding.grid.registry.model_dump(mode="json"),
+            "registry": self.embedding.grid.schema.model_dump(mode="json"),
             "binning": asdict(self.embedding.binning),
             "calibration": self.calibration,
             "pairs": as_data(self.pairs),
@@ -174,10 +174,10 @@ class CreditModel:
             with safe_open(path, framework="numpy") as file:
                 specification = json.loads((file.metadata() or {})["tahini"])
                 parameters = np.asarray(file.get_tensor("parameters"), dtype=np.float64)
-            registry = registry_from(specification["registry"], str(path))
+            schema = schema_from(specification["registry"], str(path))
             if any("bin_of_cell" in bins for bins in specification["binning"]["features"]):
                 raise ModelError("it was released by version 0.5, whose bins are not read any more; train again")
-            embedding = Embedding(Grid(registry), binning_from(specification["binning"]))
+            embedding = Embedding(Grid(schema), binning_from(specification["binning"]))
             kind = TypeAdapter(Kind).validate_python(specification["kind"])
             check_network(kind, embedding.width, parameters)
             calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(specification["calibration"])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from auditlog.audit import Audit, verify_log
 from clients.home import Node
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.metrics import Quality, quality
 from credit.models import CreditModel
 from crypto.errors import ProofError
@@ -30,10 +30,10 @@ ALONE_DRAWS = 3
 def compare(scenario: Scenario, view: ProgressView) -> Comparison:
     """Consortium, each lender alone at the same epsilon, and the pooled model that nobody may train."""
     view.begin("Compare with each lender alone and with the pooled ceiling")
-    parts, registry, settings = scenario.split, scenario.settings.loans.registry, scenario.settings
+    parts, schema, settings = scenario.split, scenario.settings.loans.schema, scenario.settings
     probabilities = {
         "consortium": CreditModel.load(scenario.files["model"]).probability(parts.hold_out),
-        "pooled_reference": pooled_probability(parts.train, parts.hold_out, registry),
+        "pooled_reference": pooled_probability(parts.train, parts.hold_out, schema),
     }
     qualities: dict[str, Quality] = {}
     view.advance(1, len(parts.lenders) + 1)
@@ -41,9 +41,9 @@ def compare(scenario: Scenario, view: ProgressView) -> Comparison:
     labels = scenario.labels
     for done, (name, loans) in enumerate(parts.lenders.items(), 2):
         own = list(islice(people, len(loans)))
-        table = _consented(loans, own, registry)
+        table = _consented(loans, own, schema)
         draws = [
-            train_alone(table, registry, settings.model, scenario.campaign.mechanism, settings.seed)
+            train_alone(table, schema, settings.model, scenario.campaign.mechanism, settings.seed)
             for _ in range(ALONE_DRAWS)
         ]
         predictions = [model.probability(parts.hold_out) for model in draws]
@@ -61,12 +61,12 @@ def _mean(draws: Sequence[Quality]) -> Quality:
     return Quality(**{f.name: float(np.mean([getattr(q, f.name) for q in draws])) for f in fields(Quality)})
 
 
-def _consented(loans: pd.DataFrame, own: Sequence[DemoBorrower], registry: FeatureRegistry) -> pd.DataFrame:
+def _consented(loans: pd.DataFrame, own: Sequence[DemoBorrower], schema: FeatureSchema) -> pd.DataFrame:
     """A lender's rows with consent, sensitive features masked where that consent is missing."""
     gives = np.array([person.answer == "gives" for person in own])
     sensitive = np.array([person.sensitive for person in own])
     table = loans[gives]
-    hidden = {name: table[name].mask(~sensitive[gives]) for name in registry.sensitive()}
+    hidden = {name: table[name].mask(~sensitive[gives]) for name in schema.sensitive()}
     return table.assign(**hidden)
 
 

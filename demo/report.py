@@ -75,10 +75,10 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         },
         "data": {
             "about": settings.loans.about,
-            "target": settings.loans.registry.target,
+            "target": settings.loans.schema.target,
             "features": [
                 f.model_dump(mode="json", include={"name", "kind", "category", "sensitivity"})
-                for f in settings.loans.registry.features
+                for f in settings.loans.schema.features
             ],
             "left_out": settings.loans.left_out,
             "look_at": list(settings.loans.remarks),
@@ -88,7 +88,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             "at_two_lenders": scenario.split.at_several,
             "share_at_two_lenders": SHARED,
             "hold_out": len(scenario.split.hold_out),
-            "bad_rate": _shown(float(scenario.split.train[settings.loans.registry.target].mean())),
+            "bad_rate": _shown(float(scenario.split.train[settings.loans.schema.target].mean())),
         },
         "campaign": {
             "sha256": scenario.campaign.sha256,

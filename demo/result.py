@@ -62,12 +62,12 @@ class Scenario:
     @property
     def asks_sensitive(self) -> bool:
         """Whether there are sensitive features, for which borrowers are asked apart."""
-        return bool(self.settings.loans.registry.sensitive())
+        return bool(self.settings.loans.schema.sensitive())
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """The outcomes of the hold-out, which belongs to nobody in the consortium."""
-        return self.split.hold_out[self.settings.loans.registry.target].to_numpy(dtype=np.int64)
+        return self.split.hold_out[self.settings.loans.schema.target].to_numpy(dtype=np.int64)
 
     @property
     def folder(self) -> Path:

@@ -70,10 +70,10 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
             wait_until_ready(root, service, what)
         view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
-        people = import_books(founded, parts, settings.loans.registry, view)
+        people = import_books(founded, parts, settings.loans.schema, view)
         view.end("no identity number left its lender, and none is in a book")
 
-        asks_sensitive = bool(settings.loans.registry.sensitive())
+        asks_sensitive = bool(settings.loans.schema.sensitive())
         notice, borrowers = ask_everybody(founded, url, people, settings.seed, asks_sensitive, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
@@ -108,7 +108,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView
         lenders=lenders,
         purpose=TRAINING_PURPOSE,
         model=settings.model,
-        features=settings.loans.registry.model_dump(mode="json"),
+        features=settings.loans.schema.model_dump(mode="json"),
         mechanism=plan_mechanism(budget, training),
         code_sha256=installed_code(),
         seed=settings.seed,

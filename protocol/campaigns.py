@@ -116,7 +116,7 @@ class Campaign(Document):
     legal_basis: str = CONSENT_BASIS
     model: Literal["scorecard", "gam", "mlp"]
     features: dict[str, Any]
-    """The feature registry (credit.features.FeatureRegistry) that the model may see."""
+    """The feature schema (``credit.features.FeatureSchema``) that the model may see."""
     mechanism: Mechanism
     code_sha256: Sha256
     """What a node must have installed (``fleet.code``)."""
@@ -262,7 +262,7 @@ class RosterCommitment(ClearCommitment, Document):
     campaign_sha256: Sha256
     lender: Slug
     state_sha256: Sha256
-    """Hash of the signed consent state (``protocol.snapshots``) that the members were drawn from."""
+    """Hash of the signed consent snapshot (``protocol.snapshots``) that the members were drawn from."""
     salt: str
     size: int
     masked_sensitive: int

@@ -1,11 +1,11 @@
-"""What one answer does to one consent. Pure: the present in, the next present and its events out.
+"""The fold of answers over a consent: one answer in, the next consent and its events out. Pure.
 
 >>> from datetime import UTC, datetime, timedelta
 >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
->>> given, events = change(Present(), Answer(Event.GIVE, 1, noon), noon)
+>>> given, events = apply_answer(CurrentConsent(), Answer(Event.GIVE, 1, noon), noon)
 >>> given.state, given.version, [event for event, _ in events]
-(<State.GIVEN: 'given'>, 1, [<Event.GIVE: 'give'>])
->>> change(given, Answer(Event.GIVE, 1, noon + timedelta(1)), noon + timedelta(1))
+(<ConsentStatus.GIVEN: 'given'>, 1, [<Event.GIVE: 'give'>])
+>>> apply_answer(given, Answer(Event.GIVE, 1, noon + timedelta(1)), noon + timedelta(1))
 Traceback (most recent call last):
     ...
 protocol.states.IllegalTransition: a consent that is given cannot be changed by 'give'
@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from protocol.errors import Conflict
-from protocol.states import Event, State, state_at, step
+from protocol.states import ConsentStatus, Event, state_at, step
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a clock elsewhere may be from the registry's. Within it nobody can tell which of two answers came first."""
 REVOKING = frozenset({Event.WITHDRAW, Event.SUSPEND})
 """What a recipient must be told of, and must acknowledge."""
 YES = frozenset({Event.GIVE, Event.RESUME})
-LASTING = frozenset({State.GIVEN, State.SUSPENDED})
+LASTING = frozenset({ConsentStatus.GIVEN, ConsentStatus.SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class CurrentConsent:
     """Where a consent stands."""
 
-    state: State = State.NONE
+    state: ConsentStatus = ConsentStatus.NONE
     version: int = 0
     """How often it was changed."""
     notice: int = 0
@@ -40,7 +40,7 @@ class Present:
     """When the borrower last decided."""
     expiry_time: datetime | None = None
 
-    def at(self, moment: datetime) -> State:
+    def at(self, moment: datetime) -> ConsentStatus:
         return state_at(self.state, self.expiry_time, moment)
 
 
@@ -60,7 +60,9 @@ def heard_at(event_time: datetime, moment: datetime) -> datetime:
     return min(event_time, moment.replace(microsecond=999_999))
 
 
-def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present, list[tuple[Event, datetime]]]:
+def apply_answer(
+    present: CurrentConsent, answer: Answer, moment: datetime
+) -> tuple[CurrentConsent, list[tuple[Event, datetime]]]:
     """The consent after ``answer``, and what happened to it, in order, each with its time.
 
     An expiry that came due is an event of its own. Giving again in answer to a newer notice supersedes what was given;
@@ -95,7 +97,7 @@ def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present,
     events.append((answer.event, said_at))
     kept = answer.event in {Event.SUSPEND, Event.RESUME}
     return (
-        Present(
+        CurrentConsent(
             state=state,
             version=present.version + 1,
             notice=present.notice if kept else answer.notice,

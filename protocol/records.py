@@ -12,11 +12,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from protocol.changes import Present
+from protocol.changes import CurrentConsent
 from protocol.consents import Notice
 from protocol.schema import Instant
-from protocol.snapshots import Rule
-from protocol.states import State
+from protocol.snapshots import Reason
+from protocol.states import ConsentStatus
 from protocol.terms import Authority, Channel, Limits, Sensitivity
 
 SCHEMA_VERSION = "https://w3id.org/dpv/schema/dpv-27560#consent-record"
@@ -77,12 +77,12 @@ class PiiProcessing(_Part):
 class ConsentEvent(_Part):
     """How it stands."""
 
-    event_state: State
+    event_state: ConsentStatus
     event_time: Instant
     validity_duration: Instant | None
     """When it ends."""
     version: int
-    usable: Rule
+    usable: Reason
     """Whether it counts for a new use now, and which rule says so."""
 
 
@@ -121,7 +121,7 @@ class RecordKey:
 
 def consent_record(
     key: RecordKey,
-    present: Present,
+    present: CurrentConsent,
     notice: Notice,
     stale: bool,
     moment: datetime,
@@ -129,7 +129,7 @@ def consent_record(
 ) -> ConsentRecord:
     """The record of one consent as it stands at ``moment``."""
     terms, state = notice.terms, present.at(moment)
-    rule = Rule.NOTICE_CHANGED if state is State.GIVEN and stale else Rule(state.value)
+    rule = Reason.NOTICE_CHANGED if state is ConsentStatus.GIVEN and stale else Reason(state.value)
     return ConsentRecord(
         record_id=record_id(key.origin, key.pseudonym, notice.purpose, key.recipient, key.sensitivity),
         pii_principal_id=key.pseudonym,

@@ -118,9 +118,6 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
     )
     token = card.sign(coordinator.key)
     replace_file(folder / CARD_FILE, token.encode())
-    client = coordinator.registry(RESTART_PATIENCE_S)
-    try:
+    with coordinator.registry(RESTART_PATIENCE_S) as client:
         client.log_model(campaign.sha256, card.sha256, token, model)
-    finally:
-        client.close()
     return card.sha256

@@ -90,7 +90,7 @@ BREAKS = (
         "2 log before use: rows are read before the commitment",
         "clients/gate.py",
         "            self._commit(commitment)",
-        "            self._rows(book, reserved.members, allows_sensitive, standing, use.moment)\n"
+        "            self._rows(book, reserved.members, allows_sensitive, snapshot, use.moment)\n"
         "            self._commit(commitment)",
         "tests/clients/test_gate.py",
     ),
@@ -238,7 +238,7 @@ BREAKS = (
     Break(
         "2 consent before use: consent to a notice that changed counts",
         "protocol/snapshots.py",
-        "rules[given & ~np.isin(numbers, current)] = RULES.index(Rule.NOTICE_CHANGED)",
+        "reasons[given & ~np.isin(numbers, current)] = REASONS.index(Reason.NOTICE_CHANGED)",
         "pass",
         "tests/consent/test_standing.py",
     ),
@@ -301,7 +301,7 @@ BREAKS = (
     Break(
         "2 a lender gives for a borrower who has withdrawn",
         "consent/commands/import_decisions.py",
-        "if event in _FIRST and present.state is not State.NONE:",
+        "if event in _FIRST and present.state is not ConsentStatus.NONE:",
         "if False:",
         "tests/consent/test_imports.py",
     ),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from credit.features import registry_from
+from credit.features import schema_from
 from demo.errors import DemoError
 from demo.loans import Loans, split
 
@@ -16,7 +16,7 @@ def loans(bad: np.ndarray) -> Loans:
         {"bad": bad.astype(int), "late": np.arange(ROWS) % 7, "branch": np.repeat(["n", "e", "s"], 500)}
     )
     features = [{"name": "late", "kind": "integer", "category": "repayment"}]
-    registry = registry_from({"name": "t", "target": "bad", "features": features}, "tests")
+    registry = schema_from({"name": "t", "target": "bad", "features": features}, "tests")
     return Loans(table, registry, "branch", "tests", {})
 
 

@@ -29,11 +29,11 @@ from crypto.errors import SealError
 from crypto.keys import PublicKey, b64, unb64
 from crypto.sealing import SealedBody, body_context, unpad, unseal
 from protocol.campaigns import Campaign
-from protocol.changes import Present
+from protocol.changes import CurrentConsent
 from protocol.consents import Receipt
 from protocol.errors import NotFound
 from protocol.records import ConsentRecord, RecordKey, consent_record
-from protocol.states import State
+from protocol.states import ConsentStatus
 
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
@@ -55,7 +55,7 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
 
 def _mine(
     registry: Registry, session: Session, pseudonyms: Sequence[str]
-) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, Present]]:
+) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, CurrentConsent]]:
     """Pseudonym and lender by subject id, and the presents of these subjects."""
     rows = session.execute(
         select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms))
@@ -122,7 +122,7 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
     stale = {
         (known.notices[present.notice].id, scope)
         for (scope, _, _), present in presents.items()
-        if present.state is State.GIVEN and known.is_stale(present.notice)
+        if present.state is ConsentStatus.GIVEN and known.is_stale(present.notice)
     }
     found = []
     for notice_id, number in sorted(newest.items()):

@@ -24,7 +24,7 @@ from clients.home import approve
 from clients.releases import join, release
 from clients.witness import WITNESS_FOLDER, origin_hash
 from credit.binning import FeatureCells, Grid
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.questions import Question
 from crypto.notes import Checkpoint
 from privacy.charges import Budget, Charge
@@ -32,7 +32,7 @@ from privacy.mechanism import ReleaseKind
 from protocol.campaigns import Campaign, ReleaseRequest, RosterCommitment
 from protocol.client import lenders as client_module
 from protocol.client.lenders import LenderClient
-from protocol.consents import Action, Decision
+from protocol.consents import Action, ConsentDecision
 from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
 from protocol.schema import now
 
@@ -98,7 +98,7 @@ def test_an_expired_consent_is_absent_without_anybody_doing_anything(house):
     house.withdraw(person)
     decision = person.decide(house.notice, {"ordinary": Action.GIVE})
     changes = {"event_time": now() + timedelta(seconds=1), "expiry_time": now() + timedelta(seconds=60)}
-    signed = Decision.claimed(decision).model_copy(update={"nonce": "n" * 16, **changes}).sign(person.key)
+    signed = ConsentDecision.claimed(decision).model_copy(update={"nonce": "n" * 16, **changes}).sign(person.key)
     house.anyone().decide([signed])
     house.activate()
     house.clock.offset = timedelta(seconds=61)
@@ -221,9 +221,9 @@ def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(house):
         places = {}
         for lender in house.borrowers:
             client = house.client(lender)
-            standing = house.node(lender).consents.sync(client, campaign.purpose)
+            snapshot = house.node(lender).consents.sync(client, campaign.purpose)
             names = {p.pseudonym: p.ledger_pseudonym for p in house.borrowers[lender]}
-            places |= {names[name]: lender for name in standing.usable(client.places(campaign.sha256))[0]}
+            places |= {names[name]: lender for name in snapshot.usable(client.places(campaign.sha256))[0]}
         return places
 
     first = counted_at(house.activate(epsilon=0.2))
@@ -333,7 +333,7 @@ def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
 def test_one_person_s_missing_value_moves_nobody_else(active):
     """Whole numbers become floats when one consent masks a value among them; the others' categories stay."""
     code = {"name": "code", "kind": "category", "category": "income", "sensitivity": "sensitive", "values": ["1", "2"]}
-    numbered = registry_from({"name": "n", "target": "bad", "features": [code]}, "tests")
+    numbered = schema_from({"name": "n", "target": "bad", "features": [code]}, "tests")
     codes = pd.Series([1, 2, 1, 2])
     masked = codes.mask(pd.Series([True, False, False, False]))
     cells = FeatureCells(numbered.features[0])

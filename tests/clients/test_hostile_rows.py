@@ -22,14 +22,14 @@ import pytest
 import sqlalchemy as sa
 from support.effort import effort
 
-from clients.admission import Admission, Reach
+from clients.admission import Admission, UseLimits
 from clients.data.book import open_source
 from clients.data.profiling import check
 from credit.binning import Grid
-from credit.features import registry_from
+from credit.features import schema_from
 
 MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
-REGISTRY = registry_from(
+REGISTRY = schema_from(
     {
         "name": "hostile", "target": "bad", "outcome_dated_by": "ended",
         "features": [
@@ -69,8 +69,8 @@ def hostile(chance: random.Random) -> list[Any]:
 
 def summed(home: Path) -> np.ndarray:
     """The exact histogram of what the gate's admission leaves of the rows, everybody consenting."""
-    reach = Reach.of(PEOPLE, {})
-    admission = Admission(REGISTRY, MOMENT, np.ones(len(PEOPLE), dtype=bool), reach, reach)
+    limits = UseLimits.of(PEOPLE, {})
+    admission = Admission(REGISTRY, MOMENT, np.ones(len(PEOPLE), dtype=bool), limits, limits)
     grid = Grid(REGISTRY)
     total = np.zeros(grid.size, dtype=np.int64)
     for table in open_source(home).rows(PEOPLE, REGISTRY):

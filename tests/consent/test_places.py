@@ -11,11 +11,11 @@ import pytest
 from scipy.stats import binom
 from sqlalchemy import select
 from support.effort import effort
-from support.market import open_market, pseudonym
+from support.market import SignedBorrower, open_market, pseudonym
 
 from clients.consents import Consents
 from consent.storage.tables import AssignmentRow, PlacesRow
-from protocol.consents import Decision, Receipt
+from protocol.consents import ConsentDecision, Receipt
 from protocol.terms import TRAINING_PURPOSE
 
 UNLIKELY = 1e-6
@@ -152,9 +152,9 @@ def test_everything_of_theirs_stays_theirs_under_a_new_name(market, tmp_path):
     assert market.rename([person, other], [pseudonym(2), pseudonym(2)]).status_code == 201
     market.keys[old] = person.key
     assert market.call(old, "GET", "/v1/me/consents").status_code == 200, "the old name goes on meaning them"
-    standing = consents.sync(market.client("aspen"), TRAINING_PURPOSE)
-    assert standing.names == (person.pseudonym, other.pseudonym)
-    assert standing.usable(market.client("aspen").places(campaign.sha256))[0] == [person.pseudonym]
+    snapshot = consents.sync(market.client("aspen"), TRAINING_PURPOSE)
+    assert snapshot.names == (person.pseudonym, other.pseudonym)
+    assert snapshot.usable(market.client("aspen").places(campaign.sha256))[0] == [person.pseudonym]
     assert market.check("aspen", subjects=[old])["decisions"][0]["rule"] == "not-enrolled"
     after = market.call(person.pseudonym, "GET", "/v1/me/export").json()
     assert after["events"] == before["events"]
@@ -172,10 +172,9 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
     market.decide(token)
     old = person.pseudonym
     market.rename([person], [pseudonym(2)])
-    client = market.client(person.pseudonym)
-    receipt = client.my_receipt(token)
+    receipt = SignedBorrower(market, person.pseudonym).my_receipt(token)
     assert isinstance(receipt, Receipt)
-    assert (receipt.pii_principal_id, receipt.decision_sha256) == (old, Decision.claimed(token).sha256)
+    assert (receipt.pii_principal_id, receipt.decision_sha256) == (old, ConsentDecision.claimed(token).sha256)
 
 
 @pytest.mark.parametrize("first", ["aspen", "birch"])

@@ -17,22 +17,22 @@ from support.effort import effort
 from support.house import everybody
 from support.market import Signed, open_market
 
-from clients.admission import Reach
+from clients.admission import UseLimits
 from clients.consents import Consents
-from credit.features import registry_from
+from credit.features import schema_from
 from protocol.enrolment import Roll
 from protocol.errors import Malformed, RegistryUnavailable
 from protocol.snapshots import (
-    RULES,
+    REASONS,
     STATES,
     AnsweredNotice,
     code_of,
     codes_sha256,
     packed,
-    rules_of,
+    reasons_of,
     unpacked,
 )
-from protocol.states import State
+from protocol.states import ConsentStatus
 from protocol.terms import TRAINING_PURPOSE, Limits
 
 KINDS = ("ordinary", "sensitive")
@@ -48,7 +48,7 @@ def market(request, tmp_path):
 # --- codes
 
 
-@given(st.sampled_from(State), st.integers(0, 2**24 - 1))
+@given(st.sampled_from(ConsentStatus), st.integers(0, 2**24 - 1))
 def test_a_code_says_state_and_notice(state, notice):
     code = code_of(state, notice)
     assert 0 <= code < 2**32
@@ -57,23 +57,23 @@ def test_a_code_says_state_and_notice(state, notice):
 
 def test_each_state_has_its_rule_and_only_given_allows():
     notices = {1: AnsweredNotice(id="n", version=1, stale=False, limits=Limits())}
-    codes = np.array([code_of(state, 1) for state in State], dtype=np.uint32)
-    told = [str(RULES[i]) for i in rules_of(codes, notices)]
+    codes = np.array([code_of(state, 1) for state in ConsentStatus], dtype=np.uint32)
+    told = [str(REASONS[i]) for i in reasons_of(codes, notices)]
     assert told == [
         "never-asked", "given", "refused", "withdrawn", "expired", "suspended", "superseded",
     ]  # fmt: skip
     with pytest.raises(Malformed, match="state that does not exist"):
-        rules_of(np.array([len(STATES)], dtype=np.uint32), notices)
+        reasons_of(np.array([len(STATES)], dtype=np.uint32), notices)
 
 
 def test_consent_to_a_stale_or_unknown_notice_does_not_count():
     notices = {n: AnsweredNotice(id="n", version=n, stale=n == 1, limits=Limits()) for n in (1, 2)}
-    codes = np.array([code_of(State.GIVEN, n) for n in (1, 2, 3)], dtype=np.uint32)
-    assert [str(RULES[i]) for i in rules_of(codes, notices)] == ["notice-changed", "given", "notice-changed"]
-    refused = np.array([code_of(State.REFUSED, 1)], dtype=np.uint32)
-    assert RULES[rules_of(refused, notices)[0]] == "refused"
-    used = rules_of(codes, notices, np.array([True, True, True]))
-    assert [str(RULES[i]) for i in used] == ["notice-changed", "used-up", "notice-changed"]
+    codes = np.array([code_of(ConsentStatus.GIVEN, n) for n in (1, 2, 3)], dtype=np.uint32)
+    assert [str(REASONS[i]) for i in reasons_of(codes, notices)] == ["notice-changed", "given", "notice-changed"]
+    refused = np.array([code_of(ConsentStatus.REFUSED, 1)], dtype=np.uint32)
+    assert REASONS[reasons_of(refused, notices)[0]] == "refused"
+    used = reasons_of(codes, notices, np.array([True, True, True]))
+    assert [str(REASONS[i]) for i in used] == ["notice-changed", "used-up", "notice-changed"]
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=200))
@@ -116,13 +116,13 @@ def test_the_hash_tells_the_three_arrays_apart():
 # --- one truth
 
 
-def rules_by_state(standing, kind):
+def rules_by_state(snapshot, kind):
     """What a node makes of its own copy: the first kind that is not given decides."""
-    rules = rules_of(standing.codes["ordinary"], standing.state.notices)
+    rules = reasons_of(snapshot.codes["ordinary"], snapshot.state.notices)
     if kind == "sensitive":
-        other = rules_of(standing.codes["sensitive"], standing.state.notices)
-        rules = np.where(rules == RULES.index("given"), other, rules)
-    return [str(RULES[i]) for i in rules]
+        other = reasons_of(snapshot.codes["sensitive"], snapshot.state.notices)
+        rules = np.where(rules == REASONS.index("given"), other, rules)
+    return [str(REASONS[i]) for i in rules]
 
 
 @pytest.mark.parametrize("seed", range(effort(6, 2)))
@@ -151,10 +151,10 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
         for kind in KINDS:
             expected = rules_by_state(whole, kind)
             of_all = market.check("aspen", kind)
-            assert [RULES[i] for i in unpacked(of_all["rules"], "uint8")] == expected
+            assert [REASONS[i] for i in unpacked(of_all["rules"], "uint8")] == expected
             order = [rng.randrange(len(people) + 3) for _ in range(20)]
             some = market.check("aspen", kind, numbers=packed(np.array(order, dtype=np.uint32)))
-            told = [RULES[i] for i in unpacked(some["rules"], "uint8")]
+            told = [REASONS[i] for i in unpacked(some["rules"], "uint8")]
             assert told == [expected[n] if n < len(people) else "not-enrolled" for n in order]
             named = market.check("aspen", kind, subjects=[p.pseudonym for p in people])["decisions"]
             assert [d["rule"] for d in named] == expected
@@ -314,7 +314,7 @@ def test_frequency_counts_campaigns_in_the_period(market):
 
 
 def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
-    registry = registry_from(
+    schema = schema_from(
         {
             "name": "dated", "target": "bad", "outcome_dated_by": "decided",
             "features": [
@@ -339,7 +339,7 @@ def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
     moment = pd.Timestamp(day, tz="UTC").to_pydatetime()
 
     def within(limits):
-        return Reach.of(table["pseudonym"].tolist(), limits).within(table, registry, moment)
+        return UseLimits.of(table["pseudonym"].tolist(), limits).within(table, schema, moment)
 
     found = within(limits).set_index("pseudonym").sort_index()
     assert list(found.index) == ["b", "c", "d", "e"], "an outcome outside of the window is no outcome"

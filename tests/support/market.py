@@ -35,8 +35,10 @@ from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
 from fleet.code import installed_code
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
+from protocol.client.base import RegistryClient
+from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
-from protocol.consents import Action, Choice, Decision, Notice
+from protocol.consents import Action, Choice, ConsentDecision, Notice
 from protocol.parties import Consortium, Party, Role
 from protocol.requests import SignedRequest
 from protocol.revocations import Acknowledgement
@@ -81,8 +83,8 @@ class Person:
     key: SigningKey = field(default_factory=SigningKey.generate)
 
 
-class Signed(LenderClient):
-    """The client that nodes use, signing under the market's clock."""
+class _UnderTheClock(RegistryClient):
+    """A client that signs under the market's clock."""
 
     def __init__(self, market: Market, caller: str) -> None:
         super().__init__("http://testserver", market.registry.consortium, caller, market.key_of(caller), None,
@@ -91,6 +93,14 @@ class Signed(LenderClient):
 
     def _authorization(self, method: str, target: str, content: bytes) -> dict[str, str]:
         return self._market.signature(str(self._caller), method, target, content)
+
+
+class Signed(_UnderTheClock, LenderClient):
+    """The client that nodes use."""
+
+
+class SignedBorrower(_UnderTheClock, BorrowerClient):
+    """The client that borrowers use."""
 
 
 @dataclass
@@ -190,7 +200,7 @@ class Market:
             "notice_language": "en", "notice_sha256": notice.text_sha256("en"), "choices": choices,
             "event_time": self.clock(), "nonce": secrets.token_urlsafe(16),
         }  # fmt: skip
-        return Decision.model_validate(about | fields).sign(person.key)
+        return ConsentDecision.model_validate(about | fields).sign(person.key)
 
     def decide(self, *tokens: str) -> httpx.Response:
         return self.call(None, "POST", "/v1/decisions", {"tokens": list(tokens)})
