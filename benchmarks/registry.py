@@ -63,7 +63,7 @@ from protocol.enrolment import Enrolment
 from protocol.parties import Consortium
 from protocol.records import record_id
 from protocol.schema import now
-from protocol.snapshots import RULES, Rule, unpacked
+from protocol.snapshots import REASONS, Reason, unpacked
 from protocol.terms import TRAINING_PURPOSE, Sensitivity
 
 PACKAGES = ("cryptography", "fastapi", "orjson", "psycopg", "pydantic", "sqlalchemy", "uvicorn", "uvloop")
@@ -412,7 +412,7 @@ def _given(registry: Registry, people: Sequence[tuple[str, str]]) -> list[bool]:
             part = names[start : start + MOST_NAMED]
             party = registry.consortium.party(lender)
             rules = decide(registry, party, TRAINING_PURPOSE, "ordinary", names=part).rules
-            found.update(zip(part, (RULES[rule] is Rule.GIVEN for rule in rules), strict=True))
+            found.update(zip(part, (REASONS[rule] is Reason.GIVEN for rule in rules), strict=True))
     return [found[name] for _, name in people]
 
 

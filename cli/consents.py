@@ -14,7 +14,7 @@ from clients.errors import NodeError
 from clients.home import Node
 from clients.inbox import Inbox, inbox_app
 from protocol.errors import ConsentError
-from protocol.snapshots import RULES, SENSITIVITY_ORDER, rules_of
+from protocol.snapshots import REASONS, SENSITIVITY_ORDER, reasons_of
 from protocol.terms import TRAINING_PURPOSE
 
 app = typer.Typer(no_args_is_help=True, help="A lender's copy of its borrowers' consents.", rich_markup_mode="markdown")
@@ -55,9 +55,9 @@ def sync(
         raise ConsentError(str(error)) from error
     counts: dict[str, Any] = {
         kind: {
-            RULES[rule]: int(count)
+            REASONS[rule]: int(count)
             for rule, count in enumerate(
-                np.bincount(rules_of(standing.codes[kind], standing.state.notices), minlength=len(RULES))
+                np.bincount(reasons_of(standing.codes[kind], standing.state.notices), minlength=len(REASONS))
             )
             if count
         }

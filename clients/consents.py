@@ -23,39 +23,39 @@ from protocol.client.lenders import LenderClient
 from protocol.enrolment import Roll
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.snapshots import (
-    RULES,
+    REASONS,
     SENSITIVITY_ORDER,
-    Codes,
-    ConsentState,
+    ConsentSnapshot,
     Flags,
-    HeldState,
     Places,
-    Rule,
-    rules_of,
+    Reason,
+    ReceivedSnapshot,
+    StatusCodes,
+    reasons_of,
 )
 from protocol.terms import Limits, Sensitivity
 
 FOLDER = "consents"
-_GIVEN = RULES.index(Rule.GIVEN)
+_GIVEN = REASONS.index(Reason.GIVEN)
 
 
 @dataclass(frozen=True)
 class Standing:
     """How everybody on the roll stands for one purpose, as of one signed state."""
 
-    state: ConsentState
+    state: ConsentSnapshot
     token: str
     """The signed document as it came."""
     names: tuple[str, ...]
     """The roll, in order."""
-    codes: dict[Sensitivity, Codes]
+    codes: dict[Sensitivity, StatusCodes]
 
     @property
     def token_sha256(self) -> str:
         return hashlib.sha256(self.token.encode()).hexdigest()
 
     def _given(self, sensitivity: Sensitivity) -> Flags:
-        rules = rules_of(self.codes[sensitivity], self.state.notices)
+        rules = reasons_of(self.codes[sensitivity], self.state.notices)
         return np.asarray(rules == _GIVEN)
 
     def usable(self, places: Places) -> tuple[list[str], set[str]]:
@@ -135,7 +135,7 @@ class Consents:
         return Standing(found.state, found.token, names, codes)
 
     def _roll(
-        self, client: LenderClient, state: ConsentState, names: tuple[str, ...], progress: Callable[[str], None]
+        self, client: LenderClient, state: ConsentSnapshot, names: tuple[str, ...], progress: Callable[[str], None]
     ) -> tuple[str, ...]:
         """The roll that the state speaks of: what is known, and what came since. Raises RegistryUnavailable."""
         known = names[: state.people]
@@ -158,8 +158,9 @@ class Consents:
         try:
             with np.load(self._file(purpose), allow_pickle=False) as file:
                 token = file["token"].tobytes().decode()
-                state = ConsentState.claimed(token)  # signed by the registry when it was kept; the files are the node's
-                codes: dict[Sensitivity, Codes] = {kind: file[kind] for kind in SENSITIVITY_ORDER}
+                # signed by the registry when it was kept; the files are the node's
+                state = ConsentSnapshot.claimed(token)
+                codes: dict[Sensitivity, StatusCodes] = {kind: file[kind] for kind in SENSITIVITY_ORDER}
         except (OSError, ValueError, KeyError, EOFError, SignatureError):
             return None
         names = self.names()[: state.people]
@@ -183,17 +184,17 @@ class _Mismatch(Exception):
     """What changed cannot be applied to what is held."""
 
 
-def _whole(found: HeldState, people: int) -> dict[Sensitivity, Codes]:
+def _whole(found: ReceivedSnapshot, people: int) -> dict[Sensitivity, StatusCodes]:
     if found.numbers is not None or len(found.ordinary) != people or len(found.sensitive) != people:
         raise RegistryUnavailable("the consent registry answered with another state than was asked for")
     return {"ordinary": found.ordinary, "sensitive": found.sensitive}
 
 
-def _changed(found: HeldState, held: Standing, people: int) -> dict[Sensitivity, Codes]:
+def _changed(found: ReceivedSnapshot, held: Standing, people: int) -> dict[Sensitivity, StatusCodes]:
     numbers = found.numbers
     if numbers is None or found.state.since != held.state.sequence or (numbers.size and int(numbers.max()) >= people):
         raise _Mismatch
-    codes: dict[Sensitivity, Codes] = {}
+    codes: dict[Sensitivity, StatusCodes] = {}
     changed: dict[Sensitivity, NDArray[np.uint32]] = {"ordinary": found.ordinary, "sensitive": found.sensitive}
     for kind in SENSITIVITY_ORDER:
         codes[kind] = np.zeros(people, dtype=np.uint32)

@@ -14,7 +14,7 @@ from crypto.documents import document_hash
 from privacy.charges import Charge
 from protocol.campaigns import Approval, Authorisation, Campaign, ReleaseRequest
 from protocol.rules import Rule, first_broken
-from protocol.snapshots import ConsentState, Places
+from protocol.snapshots import ConsentSnapshot, Places
 
 CLOCK_SKEW = timedelta(seconds=30)
 STATE_AGE = timedelta(minutes=2)
@@ -35,7 +35,7 @@ class Use:
     authorisation: Authorisation
     authorisation_size: int
     """Size of the log at the checkpoint that the authorisation names."""
-    state: ConsentState
+    state: ConsentSnapshot
     state_size: int
     """Size of the log at the checkpoint that the consent state is bound to."""
     places: Places

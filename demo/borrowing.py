@@ -33,7 +33,7 @@ from protocol.consents import Receipt
 from protocol.log_client import http_client
 from protocol.parties import Consortium
 from protocol.schema import now
-from protocol.snapshots import RULES, Rule, rules_of
+from protocol.snapshots import REASONS, Reason, reasons_of
 from protocol.terms import TRAINING_PURPOSE
 
 ISSUER, CLIENT_ID = "http://127.0.0.1/development", "borrower"
@@ -133,13 +133,13 @@ class Player:
         with node.registry() as client:
             held = client.consent_state(TRAINING_PURPOSE, secrets.token_urlsafe(16))
             names = client.whole_roll()
-        rules = [RULES[rule] for rule in rules_of(held.ordinary, held.state.notices)]
+        rules = [REASONS[rule] for rule in reasons_of(held.ordinary, held.state.notices)]
         played = {
             json.loads(path.read_text(encoding="utf-8"))["pseudonym"]
             for path in (self.root / PEOPLE_FOLDER).glob(f"*/{PERSON_FILE}")
         }
         free = [
-            (rule != Rule.NEVER_ASKED, name) for name, rule in zip(names, rules, strict=False) if name not in played
+            (rule != Reason.NEVER_ASKED, name) for name, rule in zip(names, rules, strict=False) if name not in played
         ]
         if not free:
             raise DemoError(f"everybody at {lender} is played already; try another: --lender")

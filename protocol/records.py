@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from protocol.changes import Present
 from protocol.consents import Notice
 from protocol.schema import Instant
-from protocol.snapshots import Rule
+from protocol.snapshots import Reason
 from protocol.states import State
 from protocol.terms import Authority, Channel, Limits, Sensitivity
 
@@ -82,7 +82,7 @@ class ConsentEvent(_Part):
     validity_duration: Instant | None
     """When it ends."""
     version: int
-    usable: Rule
+    usable: Reason
     """Whether it counts for a new use now, and which rule says so."""
 
 
@@ -129,7 +129,7 @@ def consent_record(
 ) -> ConsentRecord:
     """The record of one consent as it stands at ``moment``."""
     terms, state = notice.terms, present.at(moment)
-    rule = Rule.NOTICE_CHANGED if state is State.GIVEN and stale else Rule(state.value)
+    rule = Reason.NOTICE_CHANGED if state is State.GIVEN and stale else Reason(state.value)
     return ConsentRecord(
         record_id=record_id(key.origin, key.pseudonym, notice.purpose, key.recipient, key.sensitivity),
         pii_principal_id=key.pseudonym,

@@ -1,4 +1,4 @@
-"""Who may be used: one code per borrower and sensitivity, and the rules that read it.
+"""Consent snapshots: one status code per borrower and sensitivity, and the reason it gives for a use or against.
 
 A code says which notice was answered last and how the consent stands: ``notice << 8 | state``, as 32-bit unsigned
 integers in the order of the lender's roll. Zero: the person was never asked. A million borrowers are two arrays of
@@ -25,7 +25,7 @@ from protocol.schema import Document, Instant, Sha256, Slug
 from protocol.states import State
 from protocol.terms import Iri, Limits, Sensitivity
 
-Codes = NDArray[np.uint32]
+StatusCodes = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
 STATES = tuple(State)
 GIVEN = STATES.index(State.GIVEN)
@@ -34,8 +34,8 @@ NEVER = np.iinfo(np.int64).max
 MOST_PEOPLE = 50_000_000
 
 
-class Rule(StrEnum):
-    """Which rule decided about a borrower. Only ``given`` allows."""
+class Reason(StrEnum):
+    """Why a borrower may be used or not. Only ``given`` allows."""
 
     GIVEN = "given"
     NOT_ENROLLED = "not-enrolled"
@@ -49,17 +49,17 @@ class Rule(StrEnum):
     USED_UP = "used-up"
 
 
-RULES = tuple(Rule)
+REASONS = tuple(Reason)
 _BY_STATE = {
-    State.NONE: Rule.NEVER_ASKED,
-    State.GIVEN: Rule.GIVEN,
-    State.REFUSED: Rule.REFUSED,
-    State.WITHDRAWN: Rule.WITHDRAWN,
-    State.EXPIRED: Rule.EXPIRED,
-    State.SUSPENDED: Rule.SUSPENDED,
-    State.SUPERSEDED: Rule.SUPERSEDED,
+    State.NONE: Reason.NEVER_ASKED,
+    State.GIVEN: Reason.GIVEN,
+    State.REFUSED: Reason.REFUSED,
+    State.WITHDRAWN: Reason.WITHDRAWN,
+    State.EXPIRED: Reason.EXPIRED,
+    State.SUSPENDED: Reason.SUSPENDED,
+    State.SUPERSEDED: Reason.SUPERSEDED,
 }
-_RULE_OF_STATE = np.array([RULES.index(_BY_STATE[state]) for state in STATES], dtype=np.uint8)
+_REASON_OF_STATE = np.array([REASONS.index(_BY_STATE[state]) for state in STATES], dtype=np.uint8)
 
 
 def code_of(state: State, notice: int) -> int:
@@ -89,8 +89,10 @@ class AnsweredNotice(BaseModel):
     limits: Limits
 
 
-def rules_of(codes: Codes, notices: Mapping[int, AnsweredNotice], used_up: Flags | None = None) -> NDArray[np.uint8]:
-    """Index into :data:`RULES` for every code.
+def reasons_of(
+    codes: StatusCodes, notices: Mapping[int, AnsweredNotice], used_up: Flags | None = None
+) -> NDArray[np.uint8]:
+    """Index into :data:`REASONS` for every code.
 
     Args:
         used_up: whose limits on use are reached.
@@ -98,13 +100,13 @@ def rules_of(codes: Codes, notices: Mapping[int, AnsweredNotice], used_up: Flags
     states, numbers = codes & 0xFF, codes >> 8
     if codes.size and int(states.max()) >= len(STATES):
         raise Malformed("a code speaks of a state that does not exist")
-    rules: NDArray[np.uint8] = _RULE_OF_STATE[states]
+    reasons: NDArray[np.uint8] = _REASON_OF_STATE[states]
     given = states == GIVEN
     current = [number for number, notice in notices.items() if not notice.stale]
-    rules[given & ~np.isin(numbers, current)] = RULES.index(Rule.NOTICE_CHANGED)
+    reasons[given & ~np.isin(numbers, current)] = REASONS.index(Reason.NOTICE_CHANGED)
     if used_up is not None:
-        rules[(rules == RULES.index(Rule.GIVEN)) & used_up] = RULES.index(Rule.USED_UP)
-    return rules
+        reasons[(reasons == REASONS.index(Reason.GIVEN)) & used_up] = REASONS.index(Reason.USED_UP)
+    return reasons
 
 
 def packed(array: NDArray[Any]) -> str:
@@ -125,7 +127,7 @@ def unpacked(text: str, dtype: str, most: int = MOST_PEOPLE) -> NDArray[Any]:
     return np.frombuffer(data, dtype=kind.newbyteorder("<")).astype(kind)
 
 
-def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive: Codes) -> str:
+def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sensitive: StatusCodes) -> str:
     """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of both codes, with lengths."""
     digest = hashlib.sha256()
     for array in (np.zeros(0, np.uint32) if numbers is None else numbers, ordinary, sensitive):
@@ -134,7 +136,7 @@ def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive:
     return digest.hexdigest()
 
 
-class ConsentState(Document):
+class ConsentSnapshot(Document):
     """How a lender's borrowers stand for one purpose, as of one checkpoint of the log: a whole, or what changed.
 
     ``since`` is the sequence number of the state that this one changes; none for a whole. The codes travel beside the
@@ -161,14 +163,14 @@ class ConsentState(Document):
 
 
 @dataclass(frozen=True)
-class HeldState:
-    """A consent state as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
+class ReceivedSnapshot:
+    """A consent snapshot as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
 
-    state: ConsentState
+    state: ConsentSnapshot
     token: str
     numbers: NDArray[np.uint32] | None
-    ordinary: Codes
-    sensitive: Codes
+    ordinary: StatusCodes
+    sensitive: StatusCodes
 
 
 class Places(Document):

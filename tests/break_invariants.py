@@ -238,7 +238,7 @@ BREAKS = (
     Break(
         "2 consent before use: consent to a notice that changed counts",
         "protocol/snapshots.py",
-        "rules[given & ~np.isin(numbers, current)] = RULES.index(Rule.NOTICE_CHANGED)",
+        "reasons[given & ~np.isin(numbers, current)] = REASONS.index(Reason.NOTICE_CHANGED)",
         "pass",
         "tests/consent/test_standing.py",
     ),

@@ -23,7 +23,7 @@ from protocol.cursors import cursor_of, position
 from protocol.enrolment import Enrolments
 from protocol.parties import Party, Role
 from protocol.schema import Instant, Pseudonym
-from protocol.snapshots import RULES, Rule, packed, unpacked
+from protocol.snapshots import REASONS, Reason, packed, unpacked
 from protocol.terms import Iri, Sensitivity
 
 MOST_PACKED = 12 * 1024 * 1024
@@ -115,13 +115,13 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
         decided = sync_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
         told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
         if body.subjects is not None:
-            rules = [RULES[rule] for rule in decided.rules]
+            rules = [REASONS[rule] for rule in decided.rules]
             told["decisions"] = [
-                {"subject": name, "decision": "allow" if rule is Rule.GIVEN else "deny", "rule": rule}
+                {"subject": name, "decision": "allow" if rule is Reason.GIVEN else "deny", "rule": rule}
                 for name, rule in zip(body.subjects, rules, strict=True)
             ]
         else:
-            told |= {"count": len(decided.rules), "legend": list(RULES), "rules": packed(decided.rules)}
+            told |= {"count": len(decided.rules), "legend": list(REASONS), "rules": packed(decided.rules)}
         return JSONResponse(told)
 
     @app.get("/v1/consent-states", responses=problems(404, 409))

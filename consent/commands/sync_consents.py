@@ -31,17 +31,17 @@ from protocol.parties import Party
 from protocol.snapshots import (
     MOST_PEOPLE,
     NEVER,
-    RULES,
+    REASONS,
     SENSITIVITY_ORDER,
     AnsweredNotice,
-    Codes,
-    ConsentState,
+    ConsentSnapshot,
     Flags,
-    Rule,
+    Reason,
+    StatusCodes,
     at_moment,
     codes_sha256,
     packed,
-    rules_of,
+    reasons_of,
 )
 from protocol.terms import Sensitivity
 
@@ -122,10 +122,10 @@ def _numbers_of(registry: Registry, session: Session, scope: int, subjects: NDAr
 
 def standings(
     registry: Registry, session: Session, scope: int, people: int, moment: datetime
-) -> dict[Sensitivity, Codes]:
+) -> dict[Sensitivity, StatusCodes]:
     """One code per borrower on the roll, by sensitivity."""
     found = _all_codes(registry, session, scope, moment)
-    whole: dict[Sensitivity, Codes] = {}
+    whole: dict[Sensitivity, StatusCodes] = {}
     for place, sensitivity in enumerate(SENSITIVITIES):
         mine = found["sensitivity"] == place
         whole[sensitivity] = np.zeros(people, dtype=np.uint32)  # type: ignore[index]
@@ -187,7 +187,7 @@ def take_state(
 
 def _changed(
     session: Session, scope: int, since: int, since_moment: datetime, moment: datetime
-) -> tuple[NDArray[np.uint32], Codes, Codes]:
+) -> tuple[NDArray[np.uint32], StatusCodes, StatusCodes]:
     """Who changed, or expired, after ``since``, and their codes now."""
     first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since_moment, moment))
     found = _codes(
@@ -209,9 +209,9 @@ def _changed(
 def _signed(
     registry: Registry, lender: Party, purpose: str, challenge: str, moment: datetime, known: Known, roll: Roll,
     sequence: int, since: int | None, since_moment: datetime | None, checkpoint: str,
-    numbers: NDArray[np.uint32] | None, ordinary: Codes, sensitive: Codes,
+    numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sensitive: StatusCodes,
 ) -> State:  # fmt: skip
-    document = ConsentState(
+    document = ConsentSnapshot(
         lender=lender.id,
         purpose=purpose,
         people=roll.people,
@@ -238,14 +238,14 @@ def _signed(
 
 @dataclass(frozen=True)
 class Decisions:
-    """For each borrower asked about, in their order, an index into ``protocol.snapshots.RULES``."""
+    """For each borrower asked about, in their order, an index into ``protocol.snapshots.REASONS``."""
 
     rules: NDArray[np.uint8]
     moment: datetime
 
     @property
     def allowed(self) -> int:
-        return int((self.rules == RULES.index(Rule.GIVEN)).sum())
+        return int((self.rules == REASONS.index(Reason.GIVEN)).sum())
 
 
 def decide(
@@ -279,7 +279,7 @@ def decide(
             found = _all_codes(registry, session, scope, moment)
     rules = _rules(found, about, notices_of(known, purpose, lender.id), used)
     enrolled = wanted < people
-    told = np.full(len(wanted), RULES.index(Rule.NOT_ENROLLED), dtype=np.uint8)
+    told = np.full(len(wanted), REASONS.index(Reason.NOT_ENROLLED), dtype=np.uint8)
     told[enrolled] = rules[np.searchsorted(about, wanted[enrolled])]
     return Decisions(told, moment)
 
@@ -291,13 +291,13 @@ def _rules(
     used: Mapping[Sensitivity, Flags | None],
 ) -> NDArray[np.uint8]:
     """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used`` that fails."""
-    rules = np.full(len(about), RULES.index(Rule.GIVEN), dtype=np.uint8)
+    rules = np.full(len(about), REASONS.index(Reason.GIVEN), dtype=np.uint8)
     for kind, reached in used.items():
         codes = np.zeros(len(about), dtype=np.uint32)
         mine = found["sensitivity"] == SENSITIVITIES.index(kind)
         codes[np.searchsorted(about, found["number"][mine])] = found["code"][mine]
-        told = rules_of(codes, notices, None if reached is None else reached[about])
-        undecided = rules == RULES.index(Rule.GIVEN)
+        told = reasons_of(codes, notices, None if reached is None else reached[about])
+        undecided = rules == REASONS.index(Reason.GIVEN)
         rules[undecided] = told[undecided]
     return rules
 

@@ -24,7 +24,7 @@ from protocol.enrolment import Enrolment
 from protocol.errors import RegistryUnavailable
 from protocol.revocations import Acknowledgement, Revocation
 from protocol.schema import now
-from protocol.snapshots import MOST_PEOPLE, ConsentState, HeldState, Places, codes_sha256, unpacked
+from protocol.snapshots import MOST_PEOPLE, ConsentSnapshot, Places, ReceivedSnapshot, codes_sha256, unpacked
 
 
 class LenderClient(InstitutionClient):
@@ -65,7 +65,7 @@ class LenderClient(InstitutionClient):
 
     # --- how they stand
 
-    def consent_state(self, purpose: str, challenge: str, since: ConsentState | None = None) -> HeldState:
+    def consent_state(self, purpose: str, challenge: str, since: ConsentSnapshot | None = None) -> ReceivedSnapshot:
         """The state of the caller's borrowers for ``purpose``, verified: all of it, or what is other than ``since``.
 
         Raises:
@@ -76,10 +76,10 @@ class LenderClient(InstitutionClient):
             asked |= {"since": str(since.sequence), "since_moment": since.issued_at.isoformat()}
         answer = self._checked(self._send("GET", f"/v1/consent-states?{urlencode(asked)}").json)
         token = self._checked(lambda: str(answer["token"]))
-        state = self._checked(lambda: ConsentState.verify(token, self._registry_key))
+        state = self._checked(lambda: ConsentSnapshot.verify(token, self._registry_key))
         numbers = answer.get("numbers")
         held = self._checked(
-            lambda: HeldState(
+            lambda: ReceivedSnapshot(
                 state=state,
                 token=token,
                 numbers=None if numbers is None else unpacked(numbers, "uint32"),

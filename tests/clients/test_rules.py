@@ -18,7 +18,7 @@ from privacy.mechanism import ReleaseKind
 from protocol.campaigns import Approval, Authorisation, Campaign, DataUse, ReleaseRequest
 from protocol.rules import rule_name
 from protocol.schema import now
-from protocol.snapshots import ConsentState, Places, packed
+from protocol.snapshots import ConsentSnapshot, Places, packed
 
 PURPOSE = "https://w3id.org/dpv#CreditChecking"
 MECHANISM = small_plan(lenders=2)
@@ -56,7 +56,7 @@ def use() -> Use:
         ),
         authorisation_size=10,
         state_size=10,
-        state=ConsentState(
+        state=ConsentSnapshot(
             lender="aspen", purpose=PURPOSE, people=0, names_sha256="0" * 64, sequence=7, notices={},
             codes_sha256="0" * 64, checkpoint="", challenge="c" * 16, issued_at=moment,
         ),

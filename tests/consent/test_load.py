@@ -17,7 +17,7 @@ from consent.commands.sync_consents import decide
 from consent.load import Answered, Directly, Loader, OverHttp, Progress
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.schema import now
-from protocol.snapshots import RULES
+from protocol.snapshots import REASONS
 from protocol.terms import TRAINING_PURPOSE
 
 
@@ -59,7 +59,7 @@ def load(house: House, source: Path, ways: list[Any], batch: int = 5) -> int:
 
 def rules(house: House) -> list[str]:
     lender = house.registry.consortium.party("aspen")
-    return [RULES[rule] for rule in decide(house.registry, lender, TRAINING_PURPOSE, "ordinary").rules]
+    return [REASONS[rule] for rule in decide(house.registry, lender, TRAINING_PURPOSE, "ordinary").rules]
 
 
 def entries(house: House) -> int:

@@ -18,7 +18,7 @@ from support.effort import EFFORT, effort
 from support.market import open_market
 
 from clients.consents import Consents
-from protocol.snapshots import RULES, unpacked
+from protocol.snapshots import REASONS, unpacked
 from protocol.terms import TRAINING_PURPOSE
 
 STEPS_EACH = 50
@@ -308,7 +308,7 @@ class Consortium(RuleBasedStateMachine):
     @rule(lender=st.sampled_from(("aspen", "birch", "cedar")), kind=kinds)
     def decide_about_everybody(self, lender, kind) -> None:
         told = self.market.check(lender, kind)
-        rules = [RULES[i] for i in unpacked(told["rules"], "uint8")]
+        rules = [REASONS[i] for i in unpacked(told["rules"], "uint8")]
         people = self.market.people[lender]
         assert rules == [self.model.rule(lender, p.number, kind, self.clock()) for p in people]
         assert told["allowed"] == rules.count("given")

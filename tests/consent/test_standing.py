@@ -23,13 +23,13 @@ from credit.features import registry_from
 from protocol.enrolment import Roll
 from protocol.errors import Malformed, RegistryUnavailable
 from protocol.snapshots import (
-    RULES,
+    REASONS,
     STATES,
     AnsweredNotice,
     code_of,
     codes_sha256,
     packed,
-    rules_of,
+    reasons_of,
     unpacked,
 )
 from protocol.states import State
@@ -58,22 +58,22 @@ def test_a_code_says_state_and_notice(state, notice):
 def test_each_state_has_its_rule_and_only_given_allows():
     notices = {1: AnsweredNotice(id="n", version=1, stale=False, limits=Limits())}
     codes = np.array([code_of(state, 1) for state in State], dtype=np.uint32)
-    told = [str(RULES[i]) for i in rules_of(codes, notices)]
+    told = [str(REASONS[i]) for i in reasons_of(codes, notices)]
     assert told == [
         "never-asked", "given", "refused", "withdrawn", "expired", "suspended", "superseded",
     ]  # fmt: skip
     with pytest.raises(Malformed, match="state that does not exist"):
-        rules_of(np.array([len(STATES)], dtype=np.uint32), notices)
+        reasons_of(np.array([len(STATES)], dtype=np.uint32), notices)
 
 
 def test_consent_to_a_stale_or_unknown_notice_does_not_count():
     notices = {n: AnsweredNotice(id="n", version=n, stale=n == 1, limits=Limits()) for n in (1, 2)}
     codes = np.array([code_of(State.GIVEN, n) for n in (1, 2, 3)], dtype=np.uint32)
-    assert [str(RULES[i]) for i in rules_of(codes, notices)] == ["notice-changed", "given", "notice-changed"]
+    assert [str(REASONS[i]) for i in reasons_of(codes, notices)] == ["notice-changed", "given", "notice-changed"]
     refused = np.array([code_of(State.REFUSED, 1)], dtype=np.uint32)
-    assert RULES[rules_of(refused, notices)[0]] == "refused"
-    used = rules_of(codes, notices, np.array([True, True, True]))
-    assert [str(RULES[i]) for i in used] == ["notice-changed", "used-up", "notice-changed"]
+    assert REASONS[reasons_of(refused, notices)[0]] == "refused"
+    used = reasons_of(codes, notices, np.array([True, True, True]))
+    assert [str(REASONS[i]) for i in used] == ["notice-changed", "used-up", "notice-changed"]
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=200))
@@ -118,11 +118,11 @@ def test_the_hash_tells_the_three_arrays_apart():
 
 def rules_by_state(standing, kind):
     """What a node makes of its own copy: the first kind that is not given decides."""
-    rules = rules_of(standing.codes["ordinary"], standing.state.notices)
+    rules = reasons_of(standing.codes["ordinary"], standing.state.notices)
     if kind == "sensitive":
-        other = rules_of(standing.codes["sensitive"], standing.state.notices)
-        rules = np.where(rules == RULES.index("given"), other, rules)
-    return [str(RULES[i]) for i in rules]
+        other = reasons_of(standing.codes["sensitive"], standing.state.notices)
+        rules = np.where(rules == REASONS.index("given"), other, rules)
+    return [str(REASONS[i]) for i in rules]
 
 
 @pytest.mark.parametrize("seed", range(effort(6, 2)))
@@ -151,10 +151,10 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
         for kind in KINDS:
             expected = rules_by_state(whole, kind)
             of_all = market.check("aspen", kind)
-            assert [RULES[i] for i in unpacked(of_all["rules"], "uint8")] == expected
+            assert [REASONS[i] for i in unpacked(of_all["rules"], "uint8")] == expected
             order = [rng.randrange(len(people) + 3) for _ in range(20)]
             some = market.check("aspen", kind, numbers=packed(np.array(order, dtype=np.uint32)))
-            told = [RULES[i] for i in unpacked(some["rules"], "uint8")]
+            told = [REASONS[i] for i in unpacked(some["rules"], "uint8")]
             assert told == [expected[n] if n < len(people) else "not-enrolled" for n in order]
             named = market.check("aspen", kind, subjects=[p.pseudonym for p in people])["decisions"]
             assert [d["rule"] for d in named] == expected
