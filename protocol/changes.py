@@ -4,7 +4,7 @@
 >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
 >>> given, events = change(Present(), Answer(Event.GIVE, 1, noon), noon)
 >>> given.state, given.version, [event for event, _ in events]
-(<State.GIVEN: 'given'>, 1, [<Event.GIVE: 'give'>])
+(<ConsentStatus.GIVEN: 'given'>, 1, [<Event.GIVE: 'give'>])
 >>> change(given, Answer(Event.GIVE, 1, noon + timedelta(1)), noon + timedelta(1))
 Traceback (most recent call last):
     ...
@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from protocol.errors import Conflict
-from protocol.states import Event, State, state_at, step
+from protocol.states import ConsentStatus, Event, state_at, step
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a clock elsewhere may be from the registry's. Within it nobody can tell which of two answers came first."""
 REVOKING = frozenset({Event.WITHDRAW, Event.SUSPEND})
 """What a recipient must be told of, and must acknowledge."""
 YES = frozenset({Event.GIVE, Event.RESUME})
-LASTING = frozenset({State.GIVEN, State.SUSPENDED})
+LASTING = frozenset({ConsentStatus.GIVEN, ConsentStatus.SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
     """Where a consent stands."""
 
-    state: State = State.NONE
+    state: ConsentStatus = ConsentStatus.NONE
     version: int = 0
     """How often it was changed."""
     notice: int = 0
@@ -40,7 +40,7 @@ class Present:
     """When the borrower last decided."""
     expiry_time: datetime | None = None
 
-    def at(self, moment: datetime) -> State:
+    def at(self, moment: datetime) -> ConsentStatus:
         return state_at(self.state, self.expiry_time, moment)
 
 

@@ -16,7 +16,7 @@ from protocol.changes import Present
 from protocol.consents import Notice
 from protocol.schema import Instant
 from protocol.snapshots import Reason
-from protocol.states import State
+from protocol.states import ConsentStatus
 from protocol.terms import Authority, Channel, Limits, Sensitivity
 
 SCHEMA_VERSION = "https://w3id.org/dpv/schema/dpv-27560#consent-record"
@@ -77,7 +77,7 @@ class PiiProcessing(_Part):
 class ConsentEvent(_Part):
     """How it stands."""
 
-    event_state: State
+    event_state: ConsentStatus
     event_time: Instant
     validity_duration: Instant | None
     """When it ends."""
@@ -129,7 +129,7 @@ def consent_record(
 ) -> ConsentRecord:
     """The record of one consent as it stands at ``moment``."""
     terms, state = notice.terms, present.at(moment)
-    rule = Reason.NOTICE_CHANGED if state is State.GIVEN and stale else Reason(state.value)
+    rule = Reason.NOTICE_CHANGED if state is ConsentStatus.GIVEN and stale else Reason(state.value)
     return ConsentRecord(
         record_id=record_id(key.origin, key.pseudonym, notice.purpose, key.recipient, key.sensitivity),
         pii_principal_id=key.pseudonym,

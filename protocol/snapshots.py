@@ -22,13 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.errors import Malformed
 from protocol.schema import Document, Instant, Sha256, Slug
-from protocol.states import State
+from protocol.states import ConsentStatus
 from protocol.terms import Iri, Limits, Sensitivity
 
 StatusCodes = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
-STATES = tuple(State)
-GIVEN = STATES.index(State.GIVEN)
+STATES = tuple(ConsentStatus)
+GIVEN = STATES.index(ConsentStatus.GIVEN)
 NEVER = np.iinfo(np.int64).max
 """Expiry, in seconds since 1970, of what does not expire."""
 MOST_PEOPLE = 50_000_000
@@ -51,18 +51,18 @@ class Reason(StrEnum):
 
 REASONS = tuple(Reason)
 _BY_STATE = {
-    State.NONE: Reason.NEVER_ASKED,
-    State.GIVEN: Reason.GIVEN,
-    State.REFUSED: Reason.REFUSED,
-    State.WITHDRAWN: Reason.WITHDRAWN,
-    State.EXPIRED: Reason.EXPIRED,
-    State.SUSPENDED: Reason.SUSPENDED,
-    State.SUPERSEDED: Reason.SUPERSEDED,
+    ConsentStatus.NONE: Reason.NEVER_ASKED,
+    ConsentStatus.GIVEN: Reason.GIVEN,
+    ConsentStatus.REFUSED: Reason.REFUSED,
+    ConsentStatus.WITHDRAWN: Reason.WITHDRAWN,
+    ConsentStatus.EXPIRED: Reason.EXPIRED,
+    ConsentStatus.SUSPENDED: Reason.SUSPENDED,
+    ConsentStatus.SUPERSEDED: Reason.SUPERSEDED,
 }
 _REASON_OF_STATE = np.array([REASONS.index(_BY_STATE[state]) for state in STATES], dtype=np.uint8)
 
 
-def code_of(state: State, notice: int) -> int:
+def code_of(state: ConsentStatus, notice: int) -> int:
     return notice << 8 | STATES.index(state)
 
 
@@ -72,9 +72,9 @@ def at_moment(state: NDArray[Any], expiry: NDArray[Any], moment: datetime) -> ND
     Args:
         state: indexes into the states. expiry: seconds since 1970, :data:`NEVER` for none.
     """
-    lasting = (state == GIVEN) | (state == STATES.index(State.SUSPENDED))
+    lasting = (state == GIVEN) | (state == STATES.index(ConsentStatus.SUSPENDED))
     expired = lasting & (expiry <= int(moment.timestamp()))
-    return np.where(expired, STATES.index(State.EXPIRED), state).astype(np.uint32)
+    return np.where(expired, STATES.index(ConsentStatus.EXPIRED), state).astype(np.uint32)
 
 
 class AnsweredNotice(BaseModel):

@@ -1,8 +1,8 @@
-"""The consent state machine. State is a fold over events; this table is the only place that knows what follows what.
+"""The consent state machine. A status is a fold over events; this table is the only place that knows what follows what.
 
 >>> state_after([Event.GIVE, Event.WITHDRAW])
-<State.WITHDRAWN: 'withdrawn'>
->>> step(State.WITHDRAWN, Event.WITHDRAW)
+<ConsentStatus.WITHDRAWN: 'withdrawn'>
+>>> step(ConsentStatus.WITHDRAWN, Event.WITHDRAW)
 Traceback (most recent call last):
     ...
 protocol.states.IllegalTransition: a consent that is withdrawn cannot be changed by 'withdraw'
@@ -18,7 +18,7 @@ from functools import reduce
 from protocol.errors import Conflict
 
 
-class State(StrEnum):
+class ConsentStatus(StrEnum):
     NONE = "none"
     GIVEN = "given"
     REFUSED = "refused"
@@ -44,30 +44,30 @@ class IllegalTransition(Conflict):
     code = "illegal-transition"
 
 
-TRANSITIONS: dict[tuple[State, Event], State] = {
-    (State.NONE, Event.GIVE): State.GIVEN,
-    (State.NONE, Event.REFUSE): State.REFUSED,
-    (State.GIVEN, Event.WITHDRAW): State.WITHDRAWN,
-    (State.GIVEN, Event.EXPIRE): State.EXPIRED,
-    (State.GIVEN, Event.SUSPEND): State.SUSPENDED,
-    (State.GIVEN, Event.SUPERSEDE): State.SUPERSEDED,
-    (State.SUSPENDED, Event.SUPERSEDE): State.SUPERSEDED,
-    (State.REFUSED, Event.GIVE): State.GIVEN,
-    (State.WITHDRAWN, Event.GIVE): State.GIVEN,
-    (State.WITHDRAWN, Event.REFUSE): State.REFUSED,
-    (State.EXPIRED, Event.GIVE): State.GIVEN,
-    (State.EXPIRED, Event.REFUSE): State.REFUSED,
-    (State.EXPIRED, Event.WITHDRAW): State.WITHDRAWN,
-    (State.SUSPENDED, Event.RESUME): State.GIVEN,
-    (State.SUSPENDED, Event.WITHDRAW): State.WITHDRAWN,
-    (State.SUSPENDED, Event.EXPIRE): State.EXPIRED,
-    (State.SUPERSEDED, Event.GIVE): State.GIVEN,
-    (State.SUPERSEDED, Event.REFUSE): State.REFUSED,
-    (State.SUPERSEDED, Event.WITHDRAW): State.WITHDRAWN,
+TRANSITIONS: dict[tuple[ConsentStatus, Event], ConsentStatus] = {
+    (ConsentStatus.NONE, Event.GIVE): ConsentStatus.GIVEN,
+    (ConsentStatus.NONE, Event.REFUSE): ConsentStatus.REFUSED,
+    (ConsentStatus.GIVEN, Event.WITHDRAW): ConsentStatus.WITHDRAWN,
+    (ConsentStatus.GIVEN, Event.EXPIRE): ConsentStatus.EXPIRED,
+    (ConsentStatus.GIVEN, Event.SUSPEND): ConsentStatus.SUSPENDED,
+    (ConsentStatus.GIVEN, Event.SUPERSEDE): ConsentStatus.SUPERSEDED,
+    (ConsentStatus.SUSPENDED, Event.SUPERSEDE): ConsentStatus.SUPERSEDED,
+    (ConsentStatus.REFUSED, Event.GIVE): ConsentStatus.GIVEN,
+    (ConsentStatus.WITHDRAWN, Event.GIVE): ConsentStatus.GIVEN,
+    (ConsentStatus.WITHDRAWN, Event.REFUSE): ConsentStatus.REFUSED,
+    (ConsentStatus.EXPIRED, Event.GIVE): ConsentStatus.GIVEN,
+    (ConsentStatus.EXPIRED, Event.REFUSE): ConsentStatus.REFUSED,
+    (ConsentStatus.EXPIRED, Event.WITHDRAW): ConsentStatus.WITHDRAWN,
+    (ConsentStatus.SUSPENDED, Event.RESUME): ConsentStatus.GIVEN,
+    (ConsentStatus.SUSPENDED, Event.WITHDRAW): ConsentStatus.WITHDRAWN,
+    (ConsentStatus.SUSPENDED, Event.EXPIRE): ConsentStatus.EXPIRED,
+    (ConsentStatus.SUPERSEDED, Event.GIVE): ConsentStatus.GIVEN,
+    (ConsentStatus.SUPERSEDED, Event.REFUSE): ConsentStatus.REFUSED,
+    (ConsentStatus.SUPERSEDED, Event.WITHDRAW): ConsentStatus.WITHDRAWN,
 }
 
 
-def step(state: State, event: Event) -> State:
+def step(state: ConsentStatus, event: Event) -> ConsentStatus:
     """The state after ``event``; raises IllegalTransition."""
     try:
         return TRANSITIONS[state, event]
@@ -75,12 +75,12 @@ def step(state: State, event: Event) -> State:
         raise IllegalTransition(f"a consent that is {state} cannot be changed by {event.value!r}") from None
 
 
-def state_after(events: Iterable[Event]) -> State:
-    return reduce(step, events, State.NONE)
+def state_after(events: Iterable[Event]) -> ConsentStatus:
+    return reduce(step, events, ConsentStatus.NONE)
 
 
-def state_at(state: State, expiry_time: datetime | None, moment: datetime) -> State:
+def state_at(state: ConsentStatus, expiry_time: datetime | None, moment: datetime) -> ConsentStatus:
     """What a stored state means at ``moment``: expiry is true without anybody doing anything."""
-    lasting = state in {State.GIVEN, State.SUSPENDED}
+    lasting = state in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
     expired = lasting and expiry_time is not None and expiry_time <= moment
     return step(state, Event.EXPIRE) if expired else state

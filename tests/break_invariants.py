@@ -301,7 +301,7 @@ BREAKS = (
     Break(
         "2 a lender gives for a borrower who has withdrawn",
         "consent/commands/import_decisions.py",
-        "if event in _FIRST and present.state is not State.NONE:",
+        "if event in _FIRST and present.state is not ConsentStatus.NONE:",
         "if False:",
         "tests/consent/test_imports.py",
     ),

@@ -23,7 +23,7 @@ from privacy.filter import TOLERANCE
 from privacy.noise import discrete_laplace
 from protocol.errors import Conflict, Malformed
 from protocol.parties import Party
-from protocol.states import State
+from protocol.states import ConsentStatus
 from protocol.terms import Sensitivity
 
 EPSILON = 0.1
@@ -40,7 +40,7 @@ class Population:
 def _live(row: type[ConsentRow], current: Sequence[int], moment: datetime) -> tuple[ColumnElement[bool], ...]:
     """That a consent counts now."""
     lasts = or_(row.expiry_time.is_(None), row.expiry_time > moment)
-    return row.state == State.GIVEN, row.notice.in_(current), lasts
+    return row.state == ConsentStatus.GIVEN, row.notice.in_(current), lasts
 
 
 def count_population(

@@ -32,7 +32,7 @@ from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, late
 from protocol.errors import Conflict
 from protocol.parties import Party
 from protocol.schema import Instant, Language, Sha256, Slug
-from protocol.states import Event, State
+from protocol.states import ConsentStatus, Event
 from protocol.terms import Channel, Sensitivity
 
 MAX_BATCH = 20_000
@@ -143,7 +143,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 raise Conflict("event_time is in the future").at("records", position)
             key = (scope, ids[record.number], record.sensitivity)
             present, event = presents.get(key, _UNASKED), _ACTIONS[record.action]
-            if event in _FIRST and present.state is not State.NONE:
+            if event in _FIRST and present.state is not ConsentStatus.NONE:
                 raise Conflict("the borrower has decided already; only they can decide anew").at("records", position)
             said_at = heard_at(record.event_time, moment)
             ends = latest_expiry(said_at, validity, None)

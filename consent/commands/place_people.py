@@ -41,7 +41,7 @@ from protocol.campaigns import Campaign
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Party
 from protocol.snapshots import NEVER, Flags, Places, packed
-from protocol.states import Event, State, state_at
+from protocol.states import ConsentStatus, Event, state_at
 
 _CHANCES = 1 << 32
 
@@ -129,7 +129,7 @@ def _live(session: Session, scope: int | None, sensitivity: str, people: int, mo
             .where(
                 ConsentRow.scope_id == scope,
                 ConsentRow.sensitivity == sensitivity,
-                ConsentRow.state == State.GIVEN,
+                ConsentRow.state == ConsentStatus.GIVEN,
                 or_(ConsentRow.expiry_time.is_(None), ConsentRow.expiry_time > moment),
             )
         )
@@ -153,7 +153,7 @@ def _assign(
     )
     people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for person, subject_id, state, expiry in rows:
-        live = state is not None and state_at(state, expiry, moment) is State.GIVEN
+        live = state is not None and state_at(state, expiry, moment) is ConsentStatus.GIVEN
         people[person].append((subject_id, live))
     assigned = []
     for person, places in people.items():

@@ -33,7 +33,7 @@ from protocol.changes import Present
 from protocol.consents import Receipt
 from protocol.errors import NotFound
 from protocol.records import ConsentRecord, RecordKey, consent_record
-from protocol.states import State
+from protocol.states import ConsentStatus
 
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
@@ -122,7 +122,7 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
     stale = {
         (known.notices[present.notice].id, scope)
         for (scope, _, _), present in presents.items()
-        if present.state is State.GIVEN and known.is_stale(present.notice)
+        if present.state is ConsentStatus.GIVEN and known.is_stale(present.notice)
     }
     found = []
     for notice_id, number in sorted(newest.items()):

@@ -16,10 +16,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auditlog.column_types import Base, BigId, Coded, UtcDateTime
-from protocol.states import Event, State
+from protocol.states import ConsentStatus, Event
 
 SENSITIVITIES = ("ordinary", "sensitive")
-STATES = tuple(State)
+STATES = tuple(ConsentStatus)
 EVENTS = tuple(Event)
 
 
@@ -112,7 +112,7 @@ class ConsentRow(Base):
     scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
     sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES), primary_key=True, autoincrement=False)
-    state: Mapped[State] = mapped_column(Coded(STATES))
+    state: Mapped[ConsentStatus] = mapped_column(Coded(STATES))
     version: Mapped[int]
     """How often this record changed: its ETag."""
     notice: Mapped[int]

@@ -11,7 +11,7 @@ from support.effort import effort
 
 from protocol.changes import REVOKING, Answer, Present, change, heard_at, latest_expiry
 from protocol.errors import Conflict
-from protocol.states import TRANSITIONS, Event, IllegalTransition, State, state_after, step
+from protocol.states import TRANSITIONS, ConsentStatus, Event, IllegalTransition, state_after, step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWERS = (Event.GIVE, Event.REFUSE, Event.WITHDRAW, Event.SUSPEND, Event.RESUME)
@@ -19,35 +19,51 @@ ANSWERS = (Event.GIVE, Event.REFUSE, Event.WITHDRAW, Event.SUSPEND, Event.RESUME
 NO, YES = (Event.WITHDRAW, Event.SUSPEND), (Event.GIVE, Event.RESUME)
 LEGAL = {
     # present: answers to the same notice -> state after it
-    State.NONE: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED},
-    State.GIVEN: {Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN, Event.SUSPEND: State.SUSPENDED},
-    State.REFUSED: {Event.GIVE: State.GIVEN},
-    State.WITHDRAWN: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED},
-    State.EXPIRED: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN},
-    State.SUSPENDED: {Event.REFUSE: State.REFUSED, Event.RESUME: State.GIVEN, Event.WITHDRAW: State.WITHDRAWN},
-    State.SUPERSEDED: {Event.GIVE: State.GIVEN, Event.REFUSE: State.REFUSED, Event.WITHDRAW: State.WITHDRAWN},
+    ConsentStatus.NONE: {Event.GIVE: ConsentStatus.GIVEN, Event.REFUSE: ConsentStatus.REFUSED},
+    ConsentStatus.GIVEN: {
+        Event.REFUSE: ConsentStatus.REFUSED,
+        Event.WITHDRAW: ConsentStatus.WITHDRAWN,
+        Event.SUSPEND: ConsentStatus.SUSPENDED,
+    },
+    ConsentStatus.REFUSED: {Event.GIVE: ConsentStatus.GIVEN},
+    ConsentStatus.WITHDRAWN: {Event.GIVE: ConsentStatus.GIVEN, Event.REFUSE: ConsentStatus.REFUSED},
+    ConsentStatus.EXPIRED: {
+        Event.GIVE: ConsentStatus.GIVEN,
+        Event.REFUSE: ConsentStatus.REFUSED,
+        Event.WITHDRAW: ConsentStatus.WITHDRAWN,
+    },
+    ConsentStatus.SUSPENDED: {
+        Event.REFUSE: ConsentStatus.REFUSED,
+        Event.RESUME: ConsentStatus.GIVEN,
+        Event.WITHDRAW: ConsentStatus.WITHDRAWN,
+    },
+    ConsentStatus.SUPERSEDED: {
+        Event.GIVE: ConsentStatus.GIVEN,
+        Event.REFUSE: ConsentStatus.REFUSED,
+        Event.WITHDRAW: ConsentStatus.WITHDRAWN,
+    },
 }
 
 
-def present(state: State, expiry: datetime | None = None) -> Present:
-    return Present() if state is State.NONE else Present(state, 3, 5, START, expiry)
+def present(state: ConsentStatus, expiry: datetime | None = None) -> Present:
+    return Present() if state is ConsentStatus.NONE else Present(state, 3, 5, START, expiry)
 
 
-@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("state", list(ConsentStatus))
 @pytest.mark.parametrize("event", ANSWERS)
 @pytest.mark.parametrize("newer", [False, True], ids=["same notice", "newer notice"])
 def test_every_answer_in_every_state(state, event, newer):
     moment = START + timedelta(seconds=1)
     answer = Answer(event, 6 if newer else 5, moment, moment + timedelta(days=1))
     expected = LEGAL[state].get(event)
-    superseding = newer and event is Event.GIVE and state in {State.GIVEN, State.SUSPENDED}
+    superseding = newer and event is Event.GIVE and state in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
     if expected is None and not superseding:
         with pytest.raises(IllegalTransition, match=f"is {state} cannot be changed by '{event}'"):
             change(present(state), answer, moment)
         return
     after, events = change(present(state), answer, moment)
-    assert after.state is (State.GIVEN if superseding else expected)
-    taken_back = event is Event.REFUSE and state in {State.GIVEN, State.SUSPENDED}
+    assert after.state is (ConsentStatus.GIVEN if superseding else expected)
+    taken_back = event is Event.REFUSE and state in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
     before = [(Event.SUPERSEDE, moment)] * superseding + [(Event.WITHDRAW, moment)] * taken_back
     assert events == [*before, (event, moment)]
     assert after.version == present(state).version + 1
@@ -57,29 +73,29 @@ def test_every_answer_in_every_state(state, event, newer):
 def test_the_table_of_transitions_is_the_one_in_the_design():
     said = {(state, event): after for state, row in LEGAL.items() for event, after in row.items()}
     happens = {
-        (State.GIVEN, Event.EXPIRE): State.EXPIRED,
-        (State.SUSPENDED, Event.EXPIRE): State.EXPIRED,
-        (State.GIVEN, Event.SUPERSEDE): State.SUPERSEDED,
-        (State.SUSPENDED, Event.SUPERSEDE): State.SUPERSEDED,
+        (ConsentStatus.GIVEN, Event.EXPIRE): ConsentStatus.EXPIRED,
+        (ConsentStatus.SUSPENDED, Event.EXPIRE): ConsentStatus.EXPIRED,
+        (ConsentStatus.GIVEN, Event.SUPERSEDE): ConsentStatus.SUPERSEDED,
+        (ConsentStatus.SUSPENDED, Event.SUPERSEDE): ConsentStatus.SUPERSEDED,
     }
-    for lasting in (State.GIVEN, State.SUSPENDED):
-        assert said.pop((lasting, Event.REFUSE)) is State.REFUSED, "in two steps: withdrawn, then refused"
+    for lasting in (ConsentStatus.GIVEN, ConsentStatus.SUSPENDED):
+        assert said.pop((lasting, Event.REFUSE)) is ConsentStatus.REFUSED, "in two steps: withdrawn, then refused"
     assert said | happens == TRANSITIONS
 
 
-@pytest.mark.parametrize("state", [State.GIVEN, State.SUSPENDED])
+@pytest.mark.parametrize("state", [ConsentStatus.GIVEN, ConsentStatus.SUSPENDED])
 @pytest.mark.parametrize("event", ANSWERS)
 def test_what_has_expired_is_answered_as_expired_and_the_expiry_is_on_record(state, event):
     ends = START + timedelta(seconds=10)
     moment = ends
     answer = Answer(event, 5, moment)
-    if event not in LEGAL[State.EXPIRED]:
+    if event not in LEGAL[ConsentStatus.EXPIRED]:
         with pytest.raises(IllegalTransition, match="expired"):
             change(present(state, ends), answer, moment)
         return
     after, events = change(present(state, ends), answer, moment)
     assert events == [(Event.EXPIRE, ends), (event, moment)]
-    assert after.state is LEGAL[State.EXPIRED][event]
+    assert after.state is LEGAL[ConsentStatus.EXPIRED][event]
 
 
 # --- whatever is said, and when
@@ -140,10 +156,10 @@ def test_versions_count_up_by_one_and_times_never_go_back(history):
 @given(steps)
 def test_nothing_is_given_without_a_give_or_a_resume(history):
     for before, _, answer, added, after in played(history):
-        if after.state is State.GIVEN and before.state is not State.GIVEN:
+        if after.state is ConsentStatus.GIVEN and before.state is not ConsentStatus.GIVEN:
             assert added and answer.event in YES
         if added and answer.event in NO:
-            assert after.state is not State.GIVEN
+            assert after.state is not ConsentStatus.GIVEN
 
 
 @settings(max_examples=effort(300))
@@ -168,7 +184,7 @@ def test_a_no_at_the_same_instant_as_a_yes_counts(history, no):
     assume((now.at(moment), Event.GIVE) in TRANSITIONS)
     given_now, _ = change(now, Answer(Event.GIVE, 9, moment), moment)
     after, _ = change(given_now, Answer(no, 9, moment), moment)
-    assert after.at(moment) is step(State.GIVEN, no)
+    assert after.at(moment) is step(ConsentStatus.GIVEN, no)
 
 
 @settings(max_examples=effort(300))
@@ -181,20 +197,20 @@ def test_a_no_wins_whatever_the_clocks_of_yes_and_no_say(history, no, ahead, beh
     given_now, _ = change(now, Answer(Event.GIVE, 9, moment + timedelta(seconds=ahead)), moment)
     later = moment + timedelta(seconds=1)
     after, events = change(given_now, Answer(no, 9, later - timedelta(seconds=behind)), later)
-    assert after.at(later) is step(State.GIVEN, no)
+    assert after.at(later) is step(ConsentStatus.GIVEN, no)
     assert all(when <= later + timedelta(seconds=1) for _, when in events)
 
 
 def test_a_yes_that_was_recorded_ahead_of_the_clock_does_not_block_a_no():
     """Recorded before times were capped."""
-    ahead = Present(State.GIVEN, 1, 1, START + timedelta(minutes=4))
+    ahead = Present(ConsentStatus.GIVEN, 1, 1, START + timedelta(minutes=4))
     after, _ = change(ahead, Answer(Event.WITHDRAW, 1, START), START)
-    assert after.state is State.WITHDRAWN
+    assert after.state is ConsentStatus.WITHDRAWN
     assert after.event_time <= START + timedelta(seconds=1)
 
 
 def test_a_no_from_long_before_a_yes_changes_nothing():
-    given_now = Present(State.GIVEN, 1, 1, START)
+    given_now = Present(ConsentStatus.GIVEN, 1, 1, START)
     with pytest.raises(Conflict, match="decided since"):
         change(given_now, Answer(Event.WITHDRAW, 1, START - timedelta(minutes=6)), START + timedelta(minutes=1))
 
@@ -207,9 +223,9 @@ def test_expiry_is_true_at_its_second_without_any_event(history):
         if ends is None:
             assert after.at(START + timedelta(days=9999)) is after.state
             continue
-        assert after.state in {State.GIVEN, State.SUSPENDED}
+        assert after.state in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
         assert after.at(ends - timedelta(microseconds=1)) is after.state
-        assert after.at(ends) is after.at(ends + timedelta(days=9999)) is State.EXPIRED
+        assert after.at(ends) is after.at(ends + timedelta(days=9999)) is ConsentStatus.EXPIRED
 
 
 @settings(max_examples=effort(300))
@@ -228,12 +244,14 @@ def test_only_giving_to_a_newer_notice_supersedes(history):
     for before, moment, answer, added, _ in played(history):
         superseded = bool(added) and any(event is Event.SUPERSEDE for event, _ in added)
         if added is not None:
-            lasting = before.at(moment) in {State.GIVEN, State.SUSPENDED}
+            lasting = before.at(moment) in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
             assert superseded == (lasting and answer.event is Event.GIVE and answer.notice > before.notice)
 
 
 def test_what_recipients_are_told_of_is_what_takes_a_yes_away():
-    taken = {event for (state, event), after in TRANSITIONS.items() if state is State.GIVEN and event in ANSWERS}
+    taken = {
+        event for (state, event), after in TRANSITIONS.items() if state is ConsentStatus.GIVEN and event in ANSWERS
+    }
     assert taken == REVOKING
 
 

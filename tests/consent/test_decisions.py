@@ -22,7 +22,7 @@ from crypto.sealing import SealedBody, body_context, unseal
 from protocol.consents import Action, Decision
 from protocol.errors import Conflict, ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from protocol.schema import now
-from protocol.states import Event, State, state_after
+from protocol.states import ConsentStatus, Event, state_after
 
 
 def state_of(house: House, person) -> dict[str, str]:
@@ -65,7 +65,7 @@ def test_the_projection_is_the_fold_over_the_events(house):
                 )
                 .order_by(ConsentEventRow.sequence)
             )
-            assert state_after(Event(event) for event in events) is State(row.state)
+            assert state_after(Event(event) for event in events) is ConsentStatus(row.state)
 
 
 def test_an_illegal_transition_is_409_and_changes_nothing(house):
@@ -134,7 +134,7 @@ def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
             .order_by(ConsentEventRow.sequence)
         ).all()
     assert events == ["give", "expire", "give"]
-    assert state_after(Event(event) for event in events) is State.GIVEN
+    assert state_after(Event(event) for event in events) is ConsentStatus.GIVEN
 
 
 def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):

@@ -24,7 +24,7 @@ from consent.storage.migrating import MIGRATIONS, migrate
 from crypto.documents import sign_document
 from crypto.keys import SigningKey
 from protocol.enrolment import Roll
-from protocol.states import State
+from protocol.states import ConsentStatus
 
 TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/dpv#Marketing"
 KEY = SigningKey.generate()
@@ -173,7 +173,7 @@ def check_new(database: Database) -> None:
         for subject, purpose, recipient, sensitivity, state, event_day, ends in PRESENT:
             found = presents[known.scope(purpose, recipient), subject, sensitivity]
             about = [e for e in EVENTS if e[:4] == (subject, purpose, recipient, sensitivity)]
-            assert (found.state, found.version) == (State(state), len(about))
+            assert (found.state, found.version) == (ConsentStatus(state), len(about))
             assert found.event_time == datetime(2026, 2, event_day, 10, 0, 0, 250_000, UTC)
             assert found.expiry_time == (ends and datetime(2026, 2, ends, 10, 0, 0, 250_000, UTC))
             answered = known.notices[found.notice]

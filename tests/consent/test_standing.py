@@ -32,7 +32,7 @@ from protocol.snapshots import (
     reasons_of,
     unpacked,
 )
-from protocol.states import State
+from protocol.states import ConsentStatus
 from protocol.terms import TRAINING_PURPOSE, Limits
 
 KINDS = ("ordinary", "sensitive")
@@ -48,7 +48,7 @@ def market(request, tmp_path):
 # --- codes
 
 
-@given(st.sampled_from(State), st.integers(0, 2**24 - 1))
+@given(st.sampled_from(ConsentStatus), st.integers(0, 2**24 - 1))
 def test_a_code_says_state_and_notice(state, notice):
     code = code_of(state, notice)
     assert 0 <= code < 2**32
@@ -57,7 +57,7 @@ def test_a_code_says_state_and_notice(state, notice):
 
 def test_each_state_has_its_rule_and_only_given_allows():
     notices = {1: AnsweredNotice(id="n", version=1, stale=False, limits=Limits())}
-    codes = np.array([code_of(state, 1) for state in State], dtype=np.uint32)
+    codes = np.array([code_of(state, 1) for state in ConsentStatus], dtype=np.uint32)
     told = [str(REASONS[i]) for i in reasons_of(codes, notices)]
     assert told == [
         "never-asked", "given", "refused", "withdrawn", "expired", "suspended", "superseded",
@@ -68,9 +68,9 @@ def test_each_state_has_its_rule_and_only_given_allows():
 
 def test_consent_to_a_stale_or_unknown_notice_does_not_count():
     notices = {n: AnsweredNotice(id="n", version=n, stale=n == 1, limits=Limits()) for n in (1, 2)}
-    codes = np.array([code_of(State.GIVEN, n) for n in (1, 2, 3)], dtype=np.uint32)
+    codes = np.array([code_of(ConsentStatus.GIVEN, n) for n in (1, 2, 3)], dtype=np.uint32)
     assert [str(REASONS[i]) for i in reasons_of(codes, notices)] == ["notice-changed", "given", "notice-changed"]
-    refused = np.array([code_of(State.REFUSED, 1)], dtype=np.uint32)
+    refused = np.array([code_of(ConsentStatus.REFUSED, 1)], dtype=np.uint32)
     assert REASONS[reasons_of(refused, notices)[0]] == "refused"
     used = reasons_of(codes, notices, np.array([True, True, True]))
     assert [str(REASONS[i]) for i in used] == ["notice-changed", "used-up", "notice-changed"]

@@ -10,23 +10,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from protocol.schema import now
-from protocol.states import TRANSITIONS, Event, IllegalTransition, State, state_after, state_at, step
+from protocol.states import TRANSITIONS, ConsentStatus, Event, IllegalTransition, state_after, state_at, step
 
 
 @given(st.lists(st.sampled_from(Event), max_size=30))
 def test_no_sequence_of_events_reaches_use_without_a_live_yes(events):
     """Whatever happens, a consent is in force only if the last thing that changed it was a give or a resume."""
-    state, last = State.NONE, None
+    state, last = ConsentStatus.NONE, None
     for event in events:
         try:
             state = step(state, event)
             last = event
         except IllegalTransition:
             continue
-    assert (state is State.GIVEN) == (last in {Event.GIVE, Event.RESUME})
+    assert (state is ConsentStatus.GIVEN) == (last in {Event.GIVE, Event.RESUME})
 
 
-@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("state", list(ConsentStatus))
 @pytest.mark.parametrize("event", list(Event))
 def test_every_pair_is_either_in_the_table_or_refused(state, event):
     if (state, event) in TRANSITIONS:
@@ -37,16 +37,16 @@ def test_every_pair_is_either_in_the_table_or_refused(state, event):
 
 
 def test_every_state_is_reachable_and_no_state_is_a_trap():
-    assert {State.NONE, *TRANSITIONS.values()} == set(State)
-    assert {state for state, _ in TRANSITIONS} == set(State)
+    assert {ConsentStatus.NONE, *TRANSITIONS.values()} == set(ConsentStatus)
+    assert {state for state, _ in TRANSITIONS} == set(ConsentStatus)
 
 
 def test_expiry_needs_no_cron_to_be_true():
     moment = now()
-    assert state_at(State.GIVEN, moment, moment) is State.EXPIRED
-    assert state_at(State.GIVEN, moment + timedelta(seconds=1), moment) is State.GIVEN
-    assert state_at(State.GIVEN, None, moment) is State.GIVEN
-    assert state_at(State.REFUSED, moment, moment) is State.REFUSED
+    assert state_at(ConsentStatus.GIVEN, moment, moment) is ConsentStatus.EXPIRED
+    assert state_at(ConsentStatus.GIVEN, moment + timedelta(seconds=1), moment) is ConsentStatus.GIVEN
+    assert state_at(ConsentStatus.GIVEN, None, moment) is ConsentStatus.GIVEN
+    assert state_at(ConsentStatus.REFUSED, moment, moment) is ConsentStatus.REFUSED
 
 
 class ConsentMachine(RuleBasedStateMachine):
@@ -94,7 +94,7 @@ class ConsentMachine(RuleBasedStateMachine):
 
     @invariant()
     def in_force_exactly_when_the_borrower_said_yes(self) -> None:
-        assert (state_after(self.events) is State.GIVEN) == self.yes
+        assert (state_after(self.events) is ConsentStatus.GIVEN) == self.yes
 
 
 TestConsentMachine = ConsentMachine.TestCase

@@ -49,7 +49,7 @@ from protocol.consents import Choice, Decision, Notice, decision_commitment
 from protocol.enrolment import Enrolment
 from protocol.requests import sign_request
 from protocol.schema import now
-from protocol.states import Event, State, state_after
+from protocol.states import ConsentStatus, Event, state_after
 
 LENDER = "aspen"
 WRITERS = ("statement", "statement", "statement", "decision", "decision", "import")
@@ -344,7 +344,9 @@ def _check_rows(registry: Registry) -> None:
     for event in events:
         folded.setdefault((event.scope_id, event.subject_id, event.sensitivity), []).append(Event(event.event))
         numbers.setdefault(event.scope_id, []).append(event.sequence)
-    assert {key: state_after(several) for key, several in folded.items()} == {k: State(v) for k, v in states.items()}
+    assert {key: state_after(several) for key, several in folded.items()} == {
+        k: ConsentStatus(v) for k, v in states.items()
+    }
     assert all(
         len(set(found)) == len(found) and max(found) - min(found) == len(found) - 1 for found in numbers.values()
     )
