@@ -12,7 +12,7 @@ import numpy as np
 
 from crypto.keys import SigningKey
 from naming.client import Names
-from protocol.consents import Action, Choice, Decision, Notice
+from protocol.consents import Action, Choice, ConsentDecision, Notice
 from protocol.enrolment import Enrolment
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE, Sensitivity, Terms
@@ -98,7 +98,7 @@ class Borrower:
             Choice(purpose=notice.purpose, recipient=self.lender, sensitivity=sensitivity, action=action)
             for sensitivity, action in answers.items()
         )
-        return Decision(
+        return ConsentDecision(
             pii_principal_id=self.pseudonym,
             notice_id=notice.id,
             notice_version=notice.version,

@@ -58,7 +58,7 @@ class Choice(BaseModel):
     action: Action
 
 
-class Decision(Document):
+class ConsentDecision(Document):
     """A borrower's answers on one occasion, signed with the borrower's own key. Each choice becomes its own event."""
 
     typ = "tahini-decision"

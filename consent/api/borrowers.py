@@ -47,7 +47,7 @@ from consent.storage.consents import ConsentKey
 from consent.storage.idempotency import Answered, recall
 from consent.storage.subjects import Subject as Enrolled
 from protocol.changes import Present
-from protocol.consents import RECEIPTS_UP_TO, Action, Choice, Decision, Notice
+from protocol.consents import RECEIPTS_UP_TO, Action, Choice, ConsentDecision, Notice
 from protocol.errors import Conflict, NotFound, NotWitnessed
 from protocol.records import ConsentRecord, RecordKey, consent_record
 from protocol.records import record_id as record_name
@@ -340,7 +340,7 @@ def _login_decision(
     caller: Borrower, pseudonym: str, notice_id: str, notice_version: int, language: str, text_sha256: str,
     channel: Channel, authority: Authority, expiry_time: datetime | None, moment: datetime, choices: tuple[Choice, ...],
 ) -> Stated:  # fmt: skip
-    decision = Decision(
+    decision = ConsentDecision(
         pii_principal_id=pseudonym,
         notice_id=notice_id,
         notice_version=notice_version,

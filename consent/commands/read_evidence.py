@@ -20,7 +20,7 @@ from crypto.keys import unb64
 from crypto.merkle import inclusion_proof, leaves_reader
 from crypto.sealing import SealedBody, body_context, unpad, unseal
 from crypto.tiles import tile_hashes
-from protocol.consents import Decision
+from protocol.consents import ConsentDecision
 from protocol.records import Served
 
 
@@ -31,9 +31,11 @@ def opened(subject: Subject, entry: Logged, kind: str) -> dict[str, Any]:
     return found
 
 
-def decision_in(held: Mapping[str, Any]) -> Decision:
+def decision_in(held: Mapping[str, Any]) -> ConsentDecision:
     """The decision in an opened body: signed by the borrower, or stated in a login."""
-    return Decision.claimed(held["token"]) if "token" in held else Decision.model_validate(held["decision"])
+    if "token" in held:
+        return ConsentDecision.claimed(held["token"])
+    return ConsentDecision.model_validate(held["decision"])
 
 
 def read_served(registry: Registry, session: Session, subjects: Mapping[int, Subject]) -> dict[ConsentKey, Served]:

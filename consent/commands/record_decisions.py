@@ -38,7 +38,7 @@ from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
 from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
-from protocol.consents import Choice, Decision, Notice, decision_commitment
+from protocol.consents import Choice, ConsentDecision, Notice, decision_commitment
 from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from protocol.states import Event
 
@@ -52,7 +52,7 @@ _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
 class Stated:
     """A decision as it was handed in: signed with the borrower's own key, or made in a login (by its token's hash)."""
 
-    decision: Decision
+    decision: ConsentDecision
     token: str | None = None
     login_sha256: str | None = None
 
@@ -163,7 +163,7 @@ def _verified(token: str, subject: Subject | None, where: str) -> Stated:
     """The decision and who made it. Whether the subject is unknown or the signature wrong is not told apart."""
     try:
         if subject is not None and subject.public_key:
-            return Stated(Decision.verify(token, PublicKey.from_text(subject.public_key)), token=token)
+            return Stated(ConsentDecision.verify(token, PublicKey.from_text(subject.public_key)), token=token)
     except SignatureError as error:
         raise NotAuthenticated(f"{where} is not signed by an enrolled borrower") from error
     raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")

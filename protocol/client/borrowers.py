@@ -10,7 +10,7 @@ from crypto.errors import ProofError
 from crypto.keys import unb64
 from crypto.notes import InclusionProof, Trust
 from protocol.client.base import RegistryClient
-from protocol.consents import RECEIPTS_UP_TO, Decision, Receipt, decision_commitment
+from protocol.consents import RECEIPTS_UP_TO, ConsentDecision, Receipt, decision_commitment
 from protocol.errors import NotWitnessed, RegistryUnavailable
 from protocol.records import ConsentRecord
 
@@ -54,7 +54,7 @@ class BorrowerClient(RegistryClient):
 
     def _receipt(self, text: str, token: str) -> Receipt:
         receipt = self._checked(lambda: Receipt.verify(text, self._registry_key))
-        decision = Decision.claimed(token)
+        decision = ConsentDecision.claimed(token)
         self.accept_head(self._checked(lambda: check_receipt(receipt, self.trust)).checkpoint_note)
         mine = (decision.sha256, decision.pii_principal_id)
         if (receipt.decision_sha256, receipt.pii_principal_id) != mine:
@@ -63,7 +63,7 @@ class BorrowerClient(RegistryClient):
 
     def my_receipt(self, token: str) -> Receipt:
         """The receipt of a decision that was handed in earlier, verified."""
-        text = self._send("GET", f"/v1/me/receipts/{Decision.claimed(token).sha256}").text
+        text = self._send("GET", f"/v1/me/receipts/{ConsentDecision.claimed(token).sha256}").text
         return self._receipt(text, token)
 
     def my_consents(self) -> list[ConsentRecord]:

@@ -30,7 +30,7 @@ from privacy.mechanism import ReleaseKind
 from protocol.campaigns import Campaign, ReleaseRequest, RosterCommitment
 from protocol.client import lenders as client_module
 from protocol.client.lenders import LenderClient
-from protocol.consents import Action, Decision
+from protocol.consents import Action, ConsentDecision
 from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
 from protocol.schema import now
 
@@ -96,7 +96,7 @@ def test_an_expired_consent_is_absent_without_anybody_doing_anything(house):
     house.withdraw(person)
     decision = person.decide(house.notice, {"ordinary": Action.GIVE})
     changes = {"event_time": now() + timedelta(seconds=1), "expiry_time": now() + timedelta(seconds=60)}
-    signed = Decision.claimed(decision).model_copy(update={"nonce": "n" * 16, **changes}).sign(person.key)
+    signed = ConsentDecision.claimed(decision).model_copy(update={"nonce": "n" * 16, **changes}).sign(person.key)
     house.anyone().decide([signed])
     house.activate()
     house.clock.offset = timedelta(seconds=61)

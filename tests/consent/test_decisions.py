@@ -19,7 +19,7 @@ from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
 from crypto.sealing import SealedBody, body_context, unseal
-from protocol.consents import Action, Decision
+from protocol.consents import Action, ConsentDecision
 from protocol.errors import Conflict, ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from protocol.schema import now
 from protocol.states import ConsentStatus, Event, state_after
@@ -106,10 +106,10 @@ def test_a_decision_that_was_held_back_cannot_undo_a_later_one(house):
     person = house.borrowers["aspen"][9]
     assert person.answer == "silent"
     held = person.decide(house.notice, {"ordinary": Action.GIVE})
-    later = Decision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
+    later = ConsentDecision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
     moved = {"event_time": later.event_time + timedelta(seconds=1), "nonce": "a" * 20}
     house.anyone().decide([later.model_copy(update=moved).sign(person.key)])
-    leaving = Decision.claimed(person.decide(house.notice, {"ordinary": Action.WITHDRAW}))
+    leaving = ConsentDecision.claimed(person.decide(house.notice, {"ordinary": Action.WITHDRAW}))
     moved = {"event_time": later.event_time + timedelta(seconds=2), "nonce": "b" * 20}
     house.anyone().decide([leaving.model_copy(update=moved).sign(person.key)])
     before = everything(house)
@@ -120,7 +120,7 @@ def test_a_decision_that_was_held_back_cannot_undo_a_later_one(house):
 
 def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
     person = house.borrowers["aspen"][9]
-    first = Decision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
+    first = ConsentDecision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
     soon = {"expiry_time": now() + timedelta(seconds=60), "nonce": "a" * 20}
     house.anyone().decide([first.model_copy(update=soon).sign(person.key)])
     house.clock.offset = timedelta(seconds=90)
@@ -143,7 +143,7 @@ def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):
     real = house.anyone().decide([first.withdrawal(house.notice, True)])[0]
     token = second.withdrawal(house.notice, True)
     lie = real.model_copy(
-        update={"pii_principal_id": second.pseudonym, "decision_sha256": Decision.claimed(token).sha256}
+        update={"pii_principal_id": second.pseudonym, "decision_sha256": ConsentDecision.claimed(token).sha256}
     ).sign(house.registry.signing_key)
     answer = httpx.Response(201, json={"recorded": 1, "receipts": [lie]})
     client = house.anyone()
@@ -153,7 +153,7 @@ def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):
 
 
 def resign(token: str, key: SigningKey, **fields) -> str:
-    return Decision.claimed(token).model_copy(update={"nonce": "n" * 20, **fields}).sign(key)
+    return ConsentDecision.claimed(token).model_copy(update={"nonce": "n" * 20, **fields}).sign(key)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_an_unknown_borrower_and_a_wrong_key_are_told_apart_by_nobody(house):
 def test_a_lender_s_pseudonym_cannot_decide_about_another_lender(house):
     person = house.consenting("aspen")[0]
     token = person.decide(house.notice, {"ordinary": Action.WITHDRAW})
-    claimed = Decision.claimed(token)
+    claimed = ConsentDecision.claimed(token)
     choice = claimed.choices[0].model_copy(update={"recipient": "birch"})
     with pytest.raises(ConsentError, match="lender that enrolled it"):
         house.anyone().decide([resign(token, person.key, choices=(choice,))])
@@ -292,8 +292,8 @@ def test_migrations_go_down_and_up_again(tmp_path):
 def test_two_answers_to_the_same_question_are_malformed(house):
     person = house.consenting()[0]
     token = person.decide(house.notice, {"ordinary": Action.WITHDRAW})
-    twice = Decision.claimed(token).choices * 2
-    forged = Decision.claimed(token).model_copy(update={"choices": twice}).sign(person.key)
+    twice = ConsentDecision.claimed(token).choices * 2
+    forged = ConsentDecision.claimed(token).model_copy(update={"choices": twice}).sign(person.key)
     with pytest.raises(NotAuthenticated, match="not signed by an enrolled"):
         record_decisions(house.registry, [forged])
     assert isinstance(Conflict("x"), ConsentError)
@@ -315,7 +315,7 @@ def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_come
         assert "given" not in {row.event.event_state for row in client.my_consents()}
     house.registry.catch_up()
     receipt = client.my_receipt(token)
-    assert receipt.decision_sha256 == Decision.claimed(token).sha256
+    assert receipt.decision_sha256 == ConsentDecision.claimed(token).sha256
     stranger = house.borrower_client(house.consenting("cedar")[1])
     with pytest.raises(ConsentError, match="no such decision"):
         stranger.my_receipt(token)

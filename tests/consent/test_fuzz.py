@@ -50,7 +50,7 @@ from crypto.witnessing import AddCheckpoint
 from ops.http import MAX_BODY_BYTES
 from protocol.campaigns import Approval, AuthorisationRequest, Campaign, CommitmentRequest, Rejection
 from protocol.cards import ModelCard
-from protocol.consents import Decision, Notice
+from protocol.consents import ConsentDecision, Notice
 from protocol.requests import sign_request
 from protocol.sessions import ClientSession, SessionAnswer, SessionOffer
 
@@ -514,7 +514,7 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     """(target, caller, type, payload, signer) of signed documents that are all in order."""
     house, moment = site.house, site.registry.clock()
     person = house.borrowers["birch"][3]
-    decision = Decision.claimed(person.first_answer(house.notice, True))
+    decision = ConsentDecision.claimed(person.first_answer(house.notice, True))
     campaign = house.campaign.model_copy(update={"id": "another"})
     approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", lot="l" * 43, approved_at=moment)
     rejection = Rejection(campaign_sha256=house.campaign.sha256, lender="aspen", rejected_at=moment)
@@ -522,7 +522,7 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     offer = SessionOffer(caller="aspen", audience="registry", ephemeral=Ephemeral().public)
     keys = site.keys
     return {
-        "decisions": ("/v1/decisions", "", Decision.typ, decision.payload(), person.key),
+        "decisions": ("/v1/decisions", "", ConsentDecision.typ, decision.payload(), person.key),
         "campaign": ("/v1/campaigns", "coordinator", Campaign.typ, campaign.payload(), keys["coordinator"]),
         "approval": (
             f"/v1/campaigns/{approval.campaign_sha256}/approvals", "aspen", Approval.typ, approval.payload(),

@@ -15,7 +15,7 @@ from support.market import open_market, pseudonym
 
 from clients.consents import Consents
 from consent.storage.tables import AssignmentRow, PlacesRow
-from protocol.consents import Decision, Receipt
+from protocol.consents import ConsentDecision, Receipt
 from protocol.terms import TRAINING_PURPOSE
 
 UNLIKELY = 1e-6
@@ -175,7 +175,7 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
     client = market.client(person.pseudonym)
     receipt = client.my_receipt(token)
     assert isinstance(receipt, Receipt)
-    assert (receipt.pii_principal_id, receipt.decision_sha256) == (old, Decision.claimed(token).sha256)
+    assert (receipt.pii_principal_id, receipt.decision_sha256) == (old, ConsentDecision.claimed(token).sha256)
 
 
 @pytest.mark.parametrize("first", ["aspen", "birch"])

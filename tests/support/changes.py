@@ -45,7 +45,7 @@ from consent.storage.tables import ConsentEventRow, ConsentRow, DecisionRow, Imp
 from crypto.keys import SigningKey, b64, load_signing_key
 from crypto.merkle import HASH_SIZE, leaves_reader, tree_root
 from demo.borrowers import make_notice
-from protocol.consents import Choice, Decision, Notice, decision_commitment
+from protocol.consents import Choice, ConsentDecision, Notice, decision_commitment
 from protocol.enrolment import Enrolment
 from protocol.requests import sign_request
 from protocol.schema import now
@@ -185,7 +185,7 @@ class Place:
             ]  # fmt: skip
             target, body = "/v1/imports", {**about, "channel": "branch", "records": records}
         elif kind == "decision":
-            decision = Decision(
+            decision = ConsentDecision(
                 pii_principal_id=self.people[writer].pseudonym,
                 **about,
                 choices=(Choice(purpose=self.notice.purpose, recipient=LENDER, sensitivity="ordinary", action=action),),
@@ -366,7 +366,7 @@ def _check_ops(place: Place, ledger: Ledger, registry: Registry) -> None:
             assert decisions[recorded["receipt"].rpartition("/")[2]] == recorded["entry_index"]
         elif WRITERS[op.writer] == "decision":
             [token] = json.loads(op.body)["tokens"]
-            assert Decision.claimed(token).sha256 in decisions
+            assert ConsentDecision.claimed(token).sha256 in decisions
         else:
             assert body["entry_index"] in imports
     assert len(imports) == sum(done[writer] for writer, kind in enumerate(WRITERS) if kind == "import")
@@ -384,7 +384,7 @@ def _check_bodies(registry: Registry, person: Person) -> None:
         if entry["entry"]["type"] != "consent.decided":
             continue
         payload = body.get("decision") or json.loads(b64decode(body["token"].split(".")[1] + "==", altchars=b"-_"))
-        sha256 = Decision.model_validate(payload).sha256
+        sha256 = ConsentDecision.model_validate(payload).sha256
         stated = decision_commitment(body["salt"], sha256, body["states"])
         assert hmac.compare_digest(stated, entry["entry"]["decision"])
 

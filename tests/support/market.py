@@ -36,7 +36,7 @@ from crypto.policies import Log, unwitnessed
 from fleet.code import installed_code
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
 from protocol.client.lenders import LenderClient
-from protocol.consents import Action, Choice, Decision, Notice
+from protocol.consents import Action, Choice, ConsentDecision, Notice
 from protocol.parties import Consortium, Party, Role
 from protocol.requests import SignedRequest
 from protocol.revocations import Acknowledgement
@@ -190,7 +190,7 @@ class Market:
             "notice_language": "en", "notice_sha256": notice.text_sha256("en"), "choices": choices,
             "event_time": self.clock(), "nonce": secrets.token_urlsafe(16),
         }  # fmt: skip
-        return Decision.model_validate(about | fields).sign(person.key)
+        return ConsentDecision.model_validate(about | fields).sign(person.key)
 
     def decide(self, *tokens: str) -> httpx.Response:
         return self.call(None, "POST", "/v1/decisions", {"tokens": list(tokens)})
