@@ -2,10 +2,10 @@
 
 >>> from datetime import UTC, datetime, timedelta
 >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
->>> given, events = change(Present(), Answer(Event.GIVE, 1, noon), noon)
+>>> given, events = apply_answer(CurrentConsent(), Answer(Event.GIVE, 1, noon), noon)
 >>> given.state, given.version, [event for event, _ in events]
 (<ConsentStatus.GIVEN: 'given'>, 1, [<Event.GIVE: 'give'>])
->>> change(given, Answer(Event.GIVE, 1, noon + timedelta(1)), noon + timedelta(1))
+>>> apply_answer(given, Answer(Event.GIVE, 1, noon + timedelta(1)), noon + timedelta(1))
 Traceback (most recent call last):
     ...
 protocol.states.IllegalTransition: a consent that is given cannot be changed by 'give'
@@ -28,7 +28,7 @@ LASTING = frozenset({ConsentStatus.GIVEN, ConsentStatus.SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class CurrentConsent:
     """Where a consent stands."""
 
     state: ConsentStatus = ConsentStatus.NONE
@@ -60,7 +60,9 @@ def heard_at(event_time: datetime, moment: datetime) -> datetime:
     return min(event_time, moment.replace(microsecond=999_999))
 
 
-def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present, list[tuple[Event, datetime]]]:
+def apply_answer(
+    present: CurrentConsent, answer: Answer, moment: datetime
+) -> tuple[CurrentConsent, list[tuple[Event, datetime]]]:
     """The consent after ``answer``, and what happened to it, in order, each with its time.
 
     An expiry that came due is an event of its own. Giving again in answer to a newer notice supersedes what was given;
@@ -95,7 +97,7 @@ def change(present: Present, answer: Answer, moment: datetime) -> tuple[Present,
     events.append((answer.event, said_at))
     kept = answer.event in {Event.SUSPEND, Event.RESUME}
     return (
-        Present(
+        CurrentConsent(
             state=state,
             version=present.version + 1,
             notice=present.notice if kept else answer.notice,

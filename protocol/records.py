@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from protocol.changes import Present
+from protocol.changes import CurrentConsent
 from protocol.consents import Notice
 from protocol.schema import Instant
 from protocol.snapshots import Reason
@@ -121,7 +121,7 @@ class RecordKey:
 
 def consent_record(
     key: RecordKey,
-    present: Present,
+    present: CurrentConsent,
     notice: Notice,
     stale: bool,
     moment: datetime,

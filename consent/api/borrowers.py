@@ -46,7 +46,7 @@ from consent.registry import Registry
 from consent.storage.consents import ConsentKey
 from consent.storage.idempotency import Answered, recall
 from consent.storage.subjects import Subject as Enrolled
-from protocol.changes import Present
+from protocol.changes import CurrentConsent
 from protocol.consents import RECEIPTS_UP_TO, Action, Choice, ConsentDecision, Notice
 from protocol.errors import Conflict, NotFound, NotWitnessed
 from protocol.records import ConsentRecord, RecordKey, consent_record
@@ -292,7 +292,7 @@ class _Record:
     subject: Enrolled
     purpose: str
     sensitivity: Sensitivity
-    present: Present
+    present: CurrentConsent
 
 
 def _records(registry: Registry, view: View) -> dict[str, _Record]:

@@ -14,11 +14,11 @@ from sqlalchemy import delete, select
 
 from consent.keys.backup import forgetting
 from consent.registry import Registry
-from consent.storage.consents import Happened, load_presents, write_events, write_presents
+from consent.storage.consents import RecordedEvent, load_presents, write_events, write_presents
 from consent.storage.tables import DataKeyRow, IdempotencyRow, SubjectRow
 from crypto.documents import canonical_json
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
-from protocol.changes import Answer, change
+from protocol.changes import Answer, apply_answer
 from protocol.errors import KeysUnavailable, NotFound
 from protocol.states import TRANSITIONS, Event
 
@@ -70,13 +70,13 @@ def _forget(registry: Registry, pseudonym: str) -> int:
         known = registry.catalogue.load(session)
         recipients = {scope: recipient for (_, recipient), scope in known.scopes.items()}
         presents = load_presents(session, [subject], list(recipients))
-        events: list[Happened] = []
+        events: list[RecordedEvent] = []
         ended = [key for key, present in presents.items() if (present.at(moment), Event.WITHDRAW) in TRANSITIONS]
         for key in ended:
             present = presents[key]
             when = max(moment, present.event_time or moment)
-            presents[key], happened = change(present, Answer(Event.WITHDRAW, present.notice, when), moment)
-            events += [Happened(key, event, present.notice, at) for event, at in happened]
+            presents[key], happened = apply_answer(present, Answer(Event.WITHDRAW, present.notice, when), moment)
+            events += [RecordedEvent(key, event, present.notice, at) for event, at in happened]
         if events:
             write_presents(session, presents, ended)
             write_events(session, recipients, events, moment)

@@ -23,12 +23,12 @@ from sqlalchemy.orm import Session
 
 from consent.commands.record_decisions import check_notice
 from consent.registry import Registry
-from consent.storage.consents import ConsentKey, Happened, load_presents, write_events, write_presents
+from consent.storage.consents import ConsentKey, RecordedEvent, load_presents, write_events, write_presents
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from crypto.documents import canonical_json
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
-from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
+from protocol.changes import CLOCK_SKEW, Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.errors import Conflict
 from protocol.parties import Party
 from protocol.schema import Instant, Language, Sha256, Slug
@@ -135,7 +135,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         ids = _ids(session, lender.id, [record.number for record in asked.records])
         presents = load_presents(session, sorted(ids.values()), [scope])
         validity = notice.terms.validity_days
-        events: list[Happened] = []
+        events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
         latest = moment + CLOCK_SKEW
         for position, record in enumerate(asked.records):
@@ -148,11 +148,11 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             said_at = heard_at(record.event_time, moment)
             ends = latest_expiry(said_at, validity, None)
             try:
-                presents[key], happened = change(present, Answer(event, notice_number, said_at, ends), moment)
+                presents[key], happened = apply_answer(present, Answer(event, notice_number, said_at, ends), moment)
             except Conflict as refused:
                 raise refused.at("records", position) from None
             touched[key] = None
-            events += [Happened(key, kind, notice_number, when, position=position) for kind, when in happened]
+            events += [RecordedEvent(key, kind, notice_number, when, position=position) for kind, when in happened]
         entry = registry.sealed_to_auditor(
             "consents.imported",
             lender.id,
@@ -188,4 +188,4 @@ def _about(lender: Party, asked: Import) -> dict[str, str | int]:
     }
 
 
-_UNASKED = Present()
+_UNASKED = CurrentConsent()

@@ -29,7 +29,7 @@ from crypto.errors import SealError
 from crypto.keys import PublicKey, b64, unb64
 from crypto.sealing import SealedBody, body_context, unpad, unseal
 from protocol.campaigns import Campaign
-from protocol.changes import Present
+from protocol.changes import CurrentConsent
 from protocol.consents import Receipt
 from protocol.errors import NotFound
 from protocol.records import ConsentRecord, RecordKey, consent_record
@@ -55,7 +55,7 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
 
 def _mine(
     registry: Registry, session: Session, pseudonyms: Sequence[str]
-) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, Present]]:
+) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, CurrentConsent]]:
     """Pseudonym and lender by subject id, and the presents of these subjects."""
     rows = session.execute(
         select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms))

@@ -24,7 +24,7 @@ from consent.notices import Known
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
-    Happened,
+    RecordedEvent,
     load_presents,
     write_decisions,
     write_events,
@@ -37,7 +37,7 @@ from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
-from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
+from protocol.changes import CLOCK_SKEW, Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.consents import Choice, ConsentDecision, Notice, decision_commitment
 from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from protocol.states import Event
@@ -81,11 +81,11 @@ class View:
 
     known: Known
     subjects: Sequence[Subject]
-    presents: Mapping[ConsentKey, Present]
+    presents: Mapping[ConsentKey, CurrentConsent]
     """Of these subjects, and of others."""
     moment: datetime
 
-    def mine(self) -> list[tuple[Subject, ConsentKey, Present]]:
+    def mine(self) -> list[tuple[Subject, ConsentKey, CurrentConsent]]:
         """Every consent of these subjects, with whose it is."""
         scopes: dict[str, list[int]] = {subject.lender: [] for subject in self.subjects}
         for (_, recipient), scope in self.known.scopes.items():
@@ -133,16 +133,16 @@ class Done:
 class _Draft:
     """What one request would add. The presents it reads are the group's; those it changes are its own."""
 
-    presents: MutableMapping[ConsentKey, Present]
+    presents: MutableMapping[ConsentKey, CurrentConsent]
     touched: dict[ConsentKey, None] = field(default_factory=dict)
-    events: list[Happened] = field(default_factory=list)
+    events: list[RecordedEvent] = field(default_factory=list)
     decisions: list[tuple[str, int, int]] = field(default_factory=list)
     """Hash, subject, entry."""
     entries: list[Entry] = field(default_factory=list)
     recorded: list[Recorded] = field(default_factory=list)
 
 
-def tag_of(presents: Sequence[Present]) -> str:
+def tag_of(presents: Sequence[CurrentConsent]) -> str:
     """The ETag of somebody's consents: it changes with every change of any of them."""
     return f'"{sum(present.version for present in presents)}"'
 
@@ -207,15 +207,15 @@ def _fold(draft: _Draft, known: Known, stated: Stated, subject: Subject, moment:
     for choice in decision.choices:
         _check_choice(choice, notice, subject)
         key = (known.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
-        present = draft.presents.get(key, Present())
+        present = draft.presents.get(key, CurrentConsent())
         event_time = heard_at(decision.event_time, moment)
         if stated.token is None and present.event_time is not None:  # made here and now, whatever clocks said before
             event_time = max(event_time, present.event_time + timedelta(microseconds=1))
         ends = latest_expiry(event_time, notice.terms.validity_days, decision.expiry_time)
-        after, events = change(present, Answer(Event(choice.action), number, event_time, ends), moment)
+        after, events = apply_answer(present, Answer(Event(choice.action), number, event_time, ends), moment)
         draft.presents[key] = after
         draft.touched[key] = None
-        draft.events += [Happened(key, event, number, when, decision.sha256) for event, when in events]
+        draft.events += [RecordedEvent(key, event, number, when, decision.sha256) for event, when in events]
         states[f"{choice.recipient}/{choice.sensitivity}"] = after.state.value
     return states
 
@@ -226,7 +226,7 @@ def _draft(
     session: Session,
     request: Request,
     subjects: Mapping[str, Subject],
-    presents: MutableMapping[ConsentKey, Present],
+    presents: MutableMapping[ConsentKey, CurrentConsent],
     taken: Set[str],
     first: int,
     moment: datetime,
@@ -270,7 +270,7 @@ def _stated(
     request: Request,
     known: Known,
     subjects: Mapping[str, Subject],
-    presents: Mapping[ConsentKey, Present],
+    presents: Mapping[ConsentKey, CurrentConsent],
     moment: datetime,
 ) -> Sequence[Stated]:
     """What the caller decides. Their nonces are drawn here and now: such a decision cannot have acted before."""
@@ -367,7 +367,7 @@ def _one(
             return Done(earlier)
         if any((other.caller, other.key) == (request.once.caller, request.once.key) for other in before):
             raise used_otherwise()
-    own: ChainMap[ConsentKey, Present] = ChainMap({}, whole.presents)
+    own: ChainMap[ConsentKey, CurrentConsent] = ChainMap({}, whole.presents)
     taken = {sha256 for sha256, _, _ in whole.decisions}
     draft = _draft(registry, known, session, request, subjects, own, taken, start + len(whole.entries), moment)
     whole.presents.update(own.maps[0])

@@ -23,7 +23,7 @@ from consent.storage.tables import (
     DecisionRow,
     RevocationRow,
 )
-from protocol.changes import REVOKING, Present
+from protocol.changes import REVOKING, CurrentConsent
 from protocol.states import Event
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
@@ -72,7 +72,7 @@ ConsentKey = tuple[int, int, str]
 """Scope, subject, sensitivity."""
 
 
-class Happened(NamedTuple):
+class RecordedEvent(NamedTuple):
     """One event of one consent."""
 
     key: ConsentKey
@@ -85,11 +85,11 @@ class Happened(NamedTuple):
     """Else the record of the import."""
 
 
-def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -> dict[ConsentKey, Present]:
+def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -> dict[ConsentKey, CurrentConsent]:
     """Where the consents of these subjects stand."""
     if not ids or not scopes:
         return {}
-    connection, found = session.connection(), dict[ConsentKey, Present]()
+    connection, found = session.connection(), dict[ConsentKey, CurrentConsent]()
     within = ", ".join(str(int(scope)) for scope in scopes)
     for start in range(0, len(ids), MOST_IDS):
         part = ids[start : start + MOST_IDS]
@@ -98,7 +98,7 @@ def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -
             f" WHERE scope_id IN ({within}) AND {among('subject_id', part)}"
         )
         for scope, subject, sensitivity, state, version, notice, event_time, expiry_time in rows:
-            found[scope, subject, SENSITIVITIES[sensitivity]] = Present(
+            found[scope, subject, SENSITIVITIES[sensitivity]] = CurrentConsent(
                 STATES[state], version, notice, utc(event_time), utc(expiry_time)
             )
     return found
@@ -116,7 +116,9 @@ def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
     return numbers
 
 
-def write_presents(session: Session, presents: Mapping[ConsentKey, Present], touched: Iterable[ConsentKey]) -> None:
+def write_presents(
+    session: Session, presents: Mapping[ConsentKey, CurrentConsent], touched: Iterable[ConsentKey]
+) -> None:
     bulk_upsert(
         session,
         ConsentRow.__tablename__,
@@ -142,7 +144,7 @@ def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]])
 def write_events(
     session: Session,
     recipients: Mapping[int, str],
-    events: Sequence[Happened],
+    events: Sequence[RecordedEvent],
     moment: datetime,
     import_id: int | None = None,
 ) -> None:
@@ -164,7 +166,7 @@ def write_events(
 
 
 def _write_revocations(
-    session: Session, recipients: Mapping[int, str], revoked: Sequence[Happened], moment: datetime
+    session: Session, recipients: Mapping[int, str], revoked: Sequence[RecordedEvent], moment: datetime
 ) -> None:
     if not revoked:
         return

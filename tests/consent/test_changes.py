@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.effort import effort
 
-from protocol.changes import REVOKING, Answer, Present, change, heard_at, latest_expiry
+from protocol.changes import REVOKING, Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.errors import Conflict
 from protocol.states import TRANSITIONS, ConsentStatus, Event, IllegalTransition, state_after, step
 
@@ -45,8 +45,8 @@ LEGAL = {
 }
 
 
-def present(state: ConsentStatus, expiry: datetime | None = None) -> Present:
-    return Present() if state is ConsentStatus.NONE else Present(state, 3, 5, START, expiry)
+def present(state: ConsentStatus, expiry: datetime | None = None) -> CurrentConsent:
+    return CurrentConsent() if state is ConsentStatus.NONE else CurrentConsent(state, 3, 5, START, expiry)
 
 
 @pytest.mark.parametrize("state", list(ConsentStatus))
@@ -59,9 +59,9 @@ def test_every_answer_in_every_state(state, event, newer):
     superseding = newer and event is Event.GIVE and state in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
     if expected is None and not superseding:
         with pytest.raises(IllegalTransition, match=f"is {state} cannot be changed by '{event}'"):
-            change(present(state), answer, moment)
+            apply_answer(present(state), answer, moment)
         return
-    after, events = change(present(state), answer, moment)
+    after, events = apply_answer(present(state), answer, moment)
     assert after.state is (ConsentStatus.GIVEN if superseding else expected)
     taken_back = event is Event.REFUSE and state in {ConsentStatus.GIVEN, ConsentStatus.SUSPENDED}
     before = [(Event.SUPERSEDE, moment)] * superseding + [(Event.WITHDRAW, moment)] * taken_back
@@ -91,9 +91,9 @@ def test_what_has_expired_is_answered_as_expired_and_the_expiry_is_on_record(sta
     answer = Answer(event, 5, moment)
     if event not in LEGAL[ConsentStatus.EXPIRED]:
         with pytest.raises(IllegalTransition, match="expired"):
-            change(present(state, ends), answer, moment)
+            apply_answer(present(state, ends), answer, moment)
         return
-    after, events = change(present(state, ends), answer, moment)
+    after, events = apply_answer(present(state, ends), answer, moment)
     assert events == [(Event.EXPIRE, ends), (event, moment)]
     assert after.state is LEGAL[ConsentStatus.EXPIRED][event]
 
@@ -113,14 +113,14 @@ steps = st.lists(
 
 def played(history):
     """Every present along the way, with the moment, the answer, and the events it added (None: refused)."""
-    now, moment = Present(), START
+    now, moment = CurrentConsent(), START
     for event, notice, passed, lasts in history:
         said_at = moment + timedelta(seconds=passed)
         moment = max(moment, said_at)
         ends = None if lasts is None else said_at + timedelta(seconds=lasts)
         answer = Answer(event, notice, said_at, ends)
         try:
-            after, events = change(now, answer, moment)
+            after, events = apply_answer(now, answer, moment)
         except Conflict:
             yield now, moment, answer, None, now
             continue
@@ -166,24 +166,24 @@ def test_nothing_is_given_without_a_give_or_a_resume(history):
 @given(steps, st.sampled_from(YES), st.integers(-90, 0), st.integers(0, 59))
 def test_a_yes_that_is_no_later_than_a_no_changes_nothing(history, yes, earlier, pick):
     """Somebody who keeps a signed yes back cannot undo what was said since."""
-    *_, last = [(Present(), START, None, None, Present()), *played(history)]
+    *_, last = [(CurrentConsent(), START, None, None, CurrentConsent()), *played(history)]
     now, moment = last[4], last[1] + timedelta(seconds=1)
     legal = [no for no in NO if (now.at(moment), no) in TRANSITIONS]
     assume(legal)
-    after, _ = change(now, Answer(legal[pick % len(legal)], now.notice, moment), moment)
+    after, _ = apply_answer(now, Answer(legal[pick % len(legal)], now.notice, moment), moment)
     held_back = Answer(yes, 9, moment + timedelta(seconds=earlier))
     with pytest.raises(Conflict):
-        change(after, held_back, moment + timedelta(seconds=5))
+        apply_answer(after, held_back, moment + timedelta(seconds=5))
 
 
 @settings(max_examples=effort(300))
 @given(steps, st.sampled_from(NO))
 def test_a_no_at_the_same_instant_as_a_yes_counts(history, no):
-    *_, last = [(Present(), START, None, None, Present()), *played(history)]
+    *_, last = [(CurrentConsent(), START, None, None, CurrentConsent()), *played(history)]
     now, moment = last[4], last[1] + timedelta(seconds=1)
     assume((now.at(moment), Event.GIVE) in TRANSITIONS)
-    given_now, _ = change(now, Answer(Event.GIVE, 9, moment), moment)
-    after, _ = change(given_now, Answer(no, 9, moment), moment)
+    given_now, _ = apply_answer(now, Answer(Event.GIVE, 9, moment), moment)
+    after, _ = apply_answer(given_now, Answer(no, 9, moment), moment)
     assert after.at(moment) is step(ConsentStatus.GIVEN, no)
 
 
@@ -191,28 +191,28 @@ def test_a_no_at_the_same_instant_as_a_yes_counts(history, no):
 @given(steps, st.sampled_from(NO), st.integers(-240, 300), st.integers(0, 240))
 def test_a_no_wins_whatever_the_clocks_of_yes_and_no_say(history, no, ahead, behind):
     """The yes of a clock that is up to four minutes ahead or behind; the no of one that is up to four behind."""
-    *_, last = [(Present(), START, None, None, Present()), *played(history)]
+    *_, last = [(CurrentConsent(), START, None, None, CurrentConsent()), *played(history)]
     now, moment = last[4], last[1] + timedelta(seconds=600)
     assume((now.at(moment), Event.GIVE) in TRANSITIONS)
-    given_now, _ = change(now, Answer(Event.GIVE, 9, moment + timedelta(seconds=ahead)), moment)
+    given_now, _ = apply_answer(now, Answer(Event.GIVE, 9, moment + timedelta(seconds=ahead)), moment)
     later = moment + timedelta(seconds=1)
-    after, events = change(given_now, Answer(no, 9, later - timedelta(seconds=behind)), later)
+    after, events = apply_answer(given_now, Answer(no, 9, later - timedelta(seconds=behind)), later)
     assert after.at(later) is step(ConsentStatus.GIVEN, no)
     assert all(when <= later + timedelta(seconds=1) for _, when in events)
 
 
 def test_a_yes_that_was_recorded_ahead_of_the_clock_does_not_block_a_no():
     """Recorded before times were capped."""
-    ahead = Present(ConsentStatus.GIVEN, 1, 1, START + timedelta(minutes=4))
-    after, _ = change(ahead, Answer(Event.WITHDRAW, 1, START), START)
+    ahead = CurrentConsent(ConsentStatus.GIVEN, 1, 1, START + timedelta(minutes=4))
+    after, _ = apply_answer(ahead, Answer(Event.WITHDRAW, 1, START), START)
     assert after.state is ConsentStatus.WITHDRAWN
     assert after.event_time <= START + timedelta(seconds=1)
 
 
 def test_a_no_from_long_before_a_yes_changes_nothing():
-    given_now = Present(ConsentStatus.GIVEN, 1, 1, START)
+    given_now = CurrentConsent(ConsentStatus.GIVEN, 1, 1, START)
     with pytest.raises(Conflict, match="decided since"):
-        change(given_now, Answer(Event.WITHDRAW, 1, START - timedelta(minutes=6)), START + timedelta(minutes=1))
+        apply_answer(given_now, Answer(Event.WITHDRAW, 1, START - timedelta(minutes=6)), START + timedelta(minutes=1))
 
 
 @settings(max_examples=effort(300))
