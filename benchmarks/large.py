@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import machine
-from clients.admission import Admission, Reach
+from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
 from credit.binning import make_binning
 from credit.coordinates import whitening
@@ -93,7 +93,7 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     features, source = registry(), MappedSource.load(home)
     members = timed(report, "people", lambda: sorted(source.people()))
     consenting = np.arange(len(members)) % 10 != 0
-    anywhere = Reach.of(members, {})
+    anywhere = UseLimits.of(members, {})
     admission = Admission(features, datetime.now(UTC), consenting, anywhere, anywhere)
     kinds = (ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT)
     plan = Mechanism(

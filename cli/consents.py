@@ -48,7 +48,7 @@ def sync(
             revoked = client.revocations()
             for other in {one.purpose for one in revoked} - {purpose}:
                 node.consents.sync(client, other)
-            standing = node.consents.sync(client, purpose)
+            snapshot = node.consents.sync(client, purpose)
             if revoked:
                 client.acknowledge(revoked[-1].number, node.key)
     except NodeError as error:
@@ -57,17 +57,17 @@ def sync(
         kind: {
             REASONS[rule]: int(count)
             for rule, count in enumerate(
-                np.bincount(reasons_of(standing.codes[kind], standing.state.notices), minlength=len(REASONS))
+                np.bincount(reasons_of(snapshot.codes[kind], snapshot.state.notices), minlength=len(REASONS))
             )
             if count
         }
         for kind in SENSITIVITY_ORDER
     }
-    told = {"people": standing.state.people, "acknowledged": len(revoked), "sequence": standing.state.sequence}
+    told = {"people": snapshot.state.people, "acknowledged": len(revoked), "sequence": snapshot.state.sequence}
     if as_json:
         say({**told, **counts}, as_json)
         return
-    typer.echo(f"{standing.state.people:,} people on the roll; {len(revoked)} revocations acknowledged")
+    typer.echo(f"{snapshot.state.people:,} people on the roll; {len(revoked)} revocations acknowledged")
     for kind, found in counts.items():
         typer.echo(f"  {kind}: " + ", ".join(f"{count:,} {rule}" for rule, count in found.items()))
 

@@ -20,14 +20,14 @@ _NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How far each member's consent reaches: ``which`` of ``limits`` is theirs, by their place in the roster."""
+class UseLimits:
+    """Limits on the use of each member's data: ``which`` of ``limits`` is theirs, by their place in the roster."""
 
     limits: tuple[Limits, ...]
     which: NDArray[np.int32]
 
     @classmethod
-    def of(cls, members: Sequence[str], limits: Mapping[str, Limits]) -> Reach:
+    def of(cls, members: Sequence[str], limits: Mapping[str, Limits]) -> UseLimits:
         kinds = tuple(dict.fromkeys((_NO_LIMITS, *limits.values())))
         number = {limit: place for place, limit in enumerate(kinds)}
         which = (number[limits.get(name, _NO_LIMITS)] for name in members)
@@ -54,16 +54,16 @@ class Admission:
     registry: FeatureRegistry
     moment: datetime
     sensitive: NDArray[np.bool_]
-    ordinary_reach: Reach
-    sensitive_reach: Reach
+    ordinary_limits: UseLimits
+    sensitive_limits: UseLimits
 
     def admitted(self, table: pd.DataFrame) -> pd.DataFrame:
         """The target and the features of some members, whose places are the index; the places stay behind."""
         registry = self.registry
         fresh = forget(table, registry, self.moment.date())
-        reached = self.ordinary_reach.within(fresh, registry, self.moment)
+        reached = self.ordinary_limits.within(fresh, registry, self.moment)
         if registry.sensitive():
-            narrowed = self.sensitive_reach.within(fresh, registry, self.moment)[list(registry.sensitive())]
+            narrowed = self.sensitive_limits.within(fresh, registry, self.moment)[list(registry.sensitive())]
             narrowed = narrowed.reindex(reached.index)
             within_both = {name: reached[name].where(narrowed[name].notna()) for name in registry.sensitive()}
             reached = reached.assign(**within_both)

@@ -135,7 +135,7 @@ def _complete(connection: sqlite3.Connection) -> None:
 
 
 def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
-    """What a name's person is called now. Renamings are kept free of circles by :meth:`NodeStore.rename`."""
+    """What a name's person is called now. Renamings are kept free of circles by :meth:`BudgetLedger.rename`."""
     later: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
 
     def newest(name: str) -> str:
@@ -180,7 +180,7 @@ def _on_the_other_side(connection: sqlite3.Connection, asked: Attempt, people: S
 
 
 @dataclass(frozen=True)
-class NodeStore:
+class BudgetLedger:
     """The ledger in one file."""
 
     path: Path

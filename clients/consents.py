@@ -1,4 +1,4 @@
-"""The node's own copy of how its borrowers stand: fetched once, then kept in step change by change.
+"""Consent snapshots, the node's own copy: fetched once, then kept in step change by change.
 
 In the node's home, ``consents/`` holds the roll (every name in the order of enrolment) and, for each purpose, the last
 state: two arrays of codes and the signed document they belong to. A file is replaced whole or not at all.
@@ -40,8 +40,8 @@ _GIVEN = REASONS.index(Reason.GIVEN)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How everybody on the roll stands for one purpose, as of one signed state."""
+class HeldSnapshot:
+    """A consent snapshot as this node keeps it: the status of everybody on the roll, for one purpose."""
 
     state: ConsentSnapshot
     token: str
@@ -103,7 +103,9 @@ class Consents:
         except OSError as error:
             raise NodeError(f"cannot read {self._roll_file}: {error.strerror}") from error
 
-    def sync(self, client: LenderClient, purpose: str, progress: Callable[[str], None] = lambda _: None) -> Standing:
+    def sync(
+        self, client: LenderClient, purpose: str, progress: Callable[[str], None] = lambda _: None
+    ) -> HeldSnapshot:
         """Bring the copy up to date: ask for what changed, or for everything where that does not fit.
 
         Raises:
@@ -112,16 +114,16 @@ class Consents:
         """
         held = self._held(purpose)
         try:
-            standing = self._fetched(client, purpose, held, progress)
+            snapshot = self._fetched(client, purpose, held, progress)
         except _Mismatch:
             progress("fetching everything again")
-            standing = self._fetched(client, purpose, None, progress)
-        self._keep(purpose, standing)
-        return standing
+            snapshot = self._fetched(client, purpose, None, progress)
+        self._keep(purpose, snapshot)
+        return snapshot
 
     def _fetched(
-        self, client: LenderClient, purpose: str, held: Standing | None, progress: Callable[[str], None]
-    ) -> Standing:
+        self, client: LenderClient, purpose: str, held: HeldSnapshot | None, progress: Callable[[str], None]
+    ) -> HeldSnapshot:
         challenge = secrets.token_urlsafe(24)
         since = held.state if held is not None else None
         try:
@@ -132,7 +134,7 @@ class Consents:
             raise
         names = self._roll(client, found.state, held.names if held else self.names(), progress)
         codes = _whole(found, len(names)) if held is None else _changed(found, held, len(names))
-        return Standing(found.state, found.token, names, codes)
+        return HeldSnapshot(found.state, found.token, names, codes)
 
     def _roll(
         self, client: LenderClient, state: ConsentSnapshot, names: tuple[str, ...], progress: Callable[[str], None]
@@ -153,7 +155,7 @@ class Consents:
     def _folder(self) -> None:
         (self.home / FOLDER).mkdir(mode=0o700, exist_ok=True)
 
-    def _held(self, purpose: str) -> Standing | None:
+    def _held(self, purpose: str) -> HeldSnapshot | None:
         """The copy on disk, if there is one that is whole."""
         try:
             with np.load(self._file(purpose), allow_pickle=False) as file:
@@ -167,13 +169,13 @@ class Consents:
         whole = Roll().called(names) == Roll(state.people, state.names_sha256)
         if not whole or any(len(kind) != state.people for kind in codes.values()):
             return None
-        return Standing(state, token, names, codes)
+        return HeldSnapshot(state, token, names, codes)
 
-    def _keep(self, purpose: str, standing: Standing) -> None:
+    def _keep(self, purpose: str, snapshot: HeldSnapshot) -> None:
         self._folder()
         content = io.BytesIO()
-        token_bytes = np.frombuffer(standing.token.encode(), dtype=np.uint8)
-        np.savez(content, token=token_bytes, **standing.codes)  # type: ignore[arg-type]
+        token_bytes = np.frombuffer(snapshot.token.encode(), dtype=np.uint8)
+        np.savez(content, token=token_bytes, **snapshot.codes)  # type: ignore[arg-type]
         try:
             replace_file(self._file(purpose), content.getvalue())
         except OSError as error:
@@ -190,7 +192,7 @@ def _whole(found: ReceivedSnapshot, people: int) -> dict[Sensitivity, StatusCode
     return {"ordinary": found.ordinary, "sensitive": found.sensitive}
 
 
-def _changed(found: ReceivedSnapshot, held: Standing, people: int) -> dict[Sensitivity, StatusCodes]:
+def _changed(found: ReceivedSnapshot, held: HeldSnapshot, people: int) -> dict[Sensitivity, StatusCodes]:
     numbers = found.numbers
     if numbers is None or found.state.since != held.state.sequence or (numbers.size and int(numbers.max()) >= people):
         raise _Mismatch

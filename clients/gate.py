@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clients.admission import Admission, Reach
+from clients.admission import Admission, UseLimits
 from clients.budget_ledger import Attempt, PersonCaps, Reserved
-from clients.consents import Standing
+from clients.consents import HeldSnapshot
 from clients.data.book import open_source
 from clients.data.people import Source
 from clients.home import Node
@@ -102,10 +102,10 @@ class Gate:
         """
         # 1 and 2: authorised, by the consents as they stand now
         with self._saying_whose():
-            use, standing = self._use(request, charge)
+            use, snapshot = self._use(request, charge)
         require(use)
         draw = Draw.of(self._campaign, verified_approvals(use.places.approvals, self._node.consortium))
-        usable, sensitive = standing.usable(use.places)
+        usable, sensitive = snapshot.usable(use.places)
 
         # 3 and 4: who can still pay, and the reservation, on this disk
         book = open_source(self._node.home)
@@ -119,7 +119,7 @@ class Gate:
             **asdict(charge),
             lender=self._node.lender,
             authorisation_id=use.authorisation.jti,
-            state_sha256=standing.token_sha256,
+            state_sha256=snapshot.token_sha256,
             root=reserved.roster.root.hex(),
             salt=b64(reserved.roster.salt),
             size=reserved.roster.size,
@@ -131,17 +131,17 @@ class Gate:
             self._commit(commitment)
 
         # 6: only now rows
-        rows = self._rows(book, reserved.members, allows_sensitive, standing, use.moment)
+        rows = self._rows(book, reserved.members, allows_sensitive, snapshot, use.moment)
         return Batch(rows, self._features, reserved.number)
 
-    def _use(self, request: ReleaseRequest, charge: Charge) -> tuple[Use, Standing]:
+    def _use(self, request: ReleaseRequest, charge: Charge) -> tuple[Use, HeldSnapshot]:
         """Everything that the rules look at, asked for now, and how the borrowers stand."""
         self._act_on_revocations()
         authorisation = self._live_authorisation()
-        standing = self._node.consents.sync(self._client, self._campaign.purpose)
+        snapshot = self._node.consents.sync(self._client, self._campaign.purpose)
         places = self._places()
         authorisation_size = self._client.size_of(authorisation.use.consent_checkpoint)
-        state_size = self._client.size_of(standing.state.checkpoint)
+        state_size = self._client.size_of(snapshot.state.checkpoint)
         compare_heads(self._client, self._node.consortium.policy, self._client.accepted_note())
         use = Use(
             lender=self._node.lender,
@@ -154,11 +154,11 @@ class Gate:
             charge=charge,
             authorisation=authorisation,
             authorisation_size=authorisation_size,
-            state=standing.state,
+            state=snapshot.state,
             state_size=state_size,
             places=places,
         )
-        return use, standing
+        return use, snapshot
 
     @property
     def _features(self) -> FeatureRegistry:
@@ -211,7 +211,7 @@ class Gate:
         book: Source,
         members: list[str],
         allows_sensitive: NDArray[np.bool_],
-        standing: Standing,
+        snapshot: HeldSnapshot,
         moment: datetime,
     ) -> Iterator[pd.DataFrame]:
         """The members' rows, each chunk as their consents let it be before anything else sees it.
@@ -223,8 +223,8 @@ class Gate:
             self._features,
             moment,
             allows_sensitive,
-            Reach.of(members, standing.limits("ordinary")),
-            Reach.of(members, standing.limits("sensitive")),
+            UseLimits.of(members, snapshot.limits("ordinary")),
+            UseLimits.of(members, snapshot.limits("sensitive")),
         )
         rows = book.rows(members, self._features)
         return (admission.admitted(table) for table in rows)

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from clients.budget_ledger import NodeStore
+from clients.budget_ledger import BudgetLedger
 from clients.consents import Consents
 from clients.errors import NodeError, NotApproved
 from crypto.errors import SignatureError
@@ -65,7 +65,7 @@ def create_home(home: Path) -> SigningKey:
     (home / "approved").mkdir()
     key = SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)
-    NodeStore(home / LEDGER_FILE).create()
+    BudgetLedger(home / LEDGER_FILE).create()
     return key
 
 
@@ -111,8 +111,8 @@ class Node:
         return load_signing_key(path) if path.exists() else self.key
 
     @property
-    def store(self) -> NodeStore:
-        return NodeStore(self.home / LEDGER_FILE)
+    def store(self) -> BudgetLedger:
+        return BudgetLedger(self.home / LEDGER_FILE)
 
     @property
     def consents(self) -> Consents:

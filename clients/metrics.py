@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from clients.budget_ledger import NodeStore
+from clients.budget_ledger import BudgetLedger
 
 
 class LedgerCollector(Collector):
     """Release attempts in the ledger by kind, and how many of them were not settled."""
 
-    def __init__(self, store: NodeStore) -> None:
+    def __init__(self, store: BudgetLedger) -> None:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:

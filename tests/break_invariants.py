@@ -90,7 +90,7 @@ BREAKS = (
         "2 log before use: rows are read before the commitment",
         "clients/gate.py",
         "            self._commit(commitment)",
-        "            self._rows(book, reserved.members, allows_sensitive, standing, use.moment)\n"
+        "            self._rows(book, reserved.members, allows_sensitive, snapshot, use.moment)\n"
         "            self._commit(commitment)",
         "tests/clients/test_gate.py",
     ),

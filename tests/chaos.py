@@ -37,7 +37,7 @@ from pathlib import Path
 from support.deployment import LENDERS, Consortium, brought_up
 
 from auditlog.audit import verify_log
-from clients.budget_ledger import NodeStore
+from clients.budget_ledger import BudgetLedger
 from clients.home import Node
 from demo.borrowers import Borrower
 from demo.processes import processes
@@ -227,7 +227,7 @@ class Trial:
                 self.wrong.append(f"the log holds {len(mine - lines)} commitments of {lender} that its ledger lacks")
             self._check_withdrawn(lender, store)
 
-    def _check_withdrawn(self, lender: str, store: NodeStore) -> None:
+    def _check_withdrawn(self, lender: str, store: BudgetLedger) -> None:
         for number, line in enumerate(store.ledger(), 1):
             members = set(store.members(number))
             for person, moment in self.withdrawn.items():

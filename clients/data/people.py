@@ -96,7 +96,7 @@ class Source(ABC):
         places = {name: place for place, name in enumerate(members)}
         return self._chunks(places, survey(self, places, registry), registry)
 
-    def _chunks(self, places: Mapping[str, int], held: Held, registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
+    def _chunks(self, places: Mapping[str, int], held: LatestRows, registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(places), dtype=bool)
         columns = [registry.target, *registry.names, *date_columns(registry)]
         for part in self.parts(columns, registry, places):
@@ -110,8 +110,8 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
-class Held:
-    """By member: rows, their latest date, how many have it, and the outcome there."""
+class LatestRows:
+    """The latest row of each member: rows, their latest date, how many have it, and the outcome there."""
 
     rows: NDArray[np.int32]
     latest: NDArray[np.int64]
@@ -124,9 +124,9 @@ class Held:
         return np.asarray((self.times == 1) & (self.outcome != NO_OUTCOME))
 
 
-def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry) -> Held:
+def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry) -> LatestRows:
     """Which row of each member counts; reads names, dates and outcomes. A row with no readable date is no row."""
-    held = Held(
+    held = LatestRows(
         np.zeros(len(places), dtype=np.int32),
         np.full(len(places), NO_DATE, dtype=np.int64),
         np.zeros(len(places), dtype=np.int32),

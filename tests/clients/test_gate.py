@@ -219,9 +219,9 @@ def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(house):
         places = {}
         for lender in house.borrowers:
             client = house.client(lender)
-            standing = house.node(lender).consents.sync(client, campaign.purpose)
+            snapshot = house.node(lender).consents.sync(client, campaign.purpose)
             names = {p.pseudonym: p.ledger_pseudonym for p in house.borrowers[lender]}
-            places |= {names[name]: lender for name in standing.usable(client.places(campaign.sha256))[0]}
+            places |= {names[name]: lender for name in snapshot.usable(client.places(campaign.sha256))[0]}
         return places
 
     first = counted_at(house.activate(epsilon=0.2))

@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 from support.effort import effort
 
-from clients.admission import Admission, Reach
+from clients.admission import Admission, UseLimits
 from clients.data.book import open_source
 from credit.binning import Grid
 from credit.features import registry_from
@@ -68,8 +68,8 @@ def hostile(chance: random.Random) -> list[Any]:
 
 def summed(home: Path) -> np.ndarray:
     """The exact histogram of what the gate's admission leaves of the rows, everybody consenting."""
-    reach = Reach.of(PEOPLE, {})
-    admission = Admission(REGISTRY, MOMENT, np.ones(len(PEOPLE), dtype=bool), reach, reach)
+    limits = UseLimits.of(PEOPLE, {})
+    admission = Admission(REGISTRY, MOMENT, np.ones(len(PEOPLE), dtype=bool), limits, limits)
     grid = Grid(REGISTRY)
     total = np.zeros(grid.size, dtype=np.int64)
     for table in open_source(home).rows(PEOPLE, REGISTRY):

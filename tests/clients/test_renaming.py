@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cli.book import app as cli
 from clients import renaming
-from clients.budget_ledger import Attempt, NodeStore, PersonCaps
+from clients.budget_ledger import Attempt, BudgetLedger, PersonCaps
 from clients.data.book import import_book, loan_book, rename_book
 from clients.errors import NodeError, SourceError, StoreFailed
 from clients.renaming import rename_people
@@ -32,7 +32,7 @@ BOUNDLESS = PersonCaps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
 
 
 def store_in(tmp_path):
-    store = NodeStore(tmp_path / "ledger.db")
+    store = BudgetLedger(tmp_path / "ledger.db")
     store.create()
     return store
 
@@ -280,8 +280,8 @@ def test_rename_rekeys_the_home_and_leaves_the_mapping(house, tmp_path):
     assert set(loan_book(home / "book.parquet").people()) == set(mapping.values())
     assert set(mapping) == {p.pseudonym for p in house.borrowers["aspen"]}
     assert set(house.client().whole_roll()) == set(mapping.values()), "and the registry knows"
-    standing = house.node().consents.sync(house.client(), house.notice.purpose)
-    assert set(standing.names) == set(mapping.values())
+    snapshot = house.node().consents.sync(house.client(), house.notice.purpose)
+    assert set(snapshot.names) == set(mapping.values())
     again = run(*command, "--out", tmp_path / "again.csv", "--json")
     assert (json.loads(again.stdout)["ledger"], json.loads(again.stdout)["book"]) == (0, 0)
 

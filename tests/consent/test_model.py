@@ -298,12 +298,12 @@ class Consortium(RuleBasedStateMachine):
         """A node's copy, brought up to date by changes, is the whole, and what the model says of everybody."""
         home = self.folder / lender
         home.mkdir(exist_ok=True)
-        standing = Consents(home, lender).sync(self.market.client(lender), TRAINING_PURPOSE)
+        snapshot = Consents(home, lender).sync(self.market.client(lender), TRAINING_PURPOSE)
         people = self.market.people[lender]
-        assert standing.names == tuple(p.pseudonym for p in people)
+        assert snapshot.names == tuple(p.pseudonym for p in people)
         for kind in KINDS:
             expected = [self.model.code((lender, p.number, kind), self.clock()) for p in people]
-            assert standing.codes[kind].tolist() == expected
+            assert snapshot.codes[kind].tolist() == expected
 
     @rule(lender=st.sampled_from(("aspen", "birch", "cedar")), kind=kinds)
     def decide_about_everybody(self, lender, kind) -> None:

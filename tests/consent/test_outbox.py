@@ -59,8 +59,8 @@ def test_what_is_revoked_is_delivered_acted_on_and_acknowledged_in_the_log(house
     deliver(house, inbox)
     assert reached(house) == sum(2 if person.sensitive else 1 for person in leaving)
     assert log_types(house).count("revocations.acknowledged") == 1
-    standing = house.node().consents.sync(house.client(), house.notice.purpose)
-    usable, _ = standing.usable(everybody(len(standing.names)))
+    snapshot = house.node().consents.sync(house.client(), house.notice.purpose)
+    usable, _ = snapshot.usable(everybody(len(snapshot.names)))
     assert not {person.pseudonym for person in leaving} & set(usable)
 
 

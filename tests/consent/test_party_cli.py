@@ -33,8 +33,8 @@ def test_a_rotated_key_works_and_the_old_one_does_not(house):
     assert code == 0
     assert live == {old: False, load_signing_key(home / AUTH_KEY_FILE).public.thumbprint: True}
     assert party(house, "keys", KEY_FILE)[0] == 1
-    standing = house.node().consents.sync(house.client(), house.notice.purpose)
-    assert standing.state.people == len(house.borrowers["aspen"])
+    snapshot = house.node().consents.sync(house.client(), house.notice.purpose)
+    assert snapshot.state.people == len(house.borrowers["aspen"])
 
 
 def test_a_revoked_key_lets_nobody_in(house):

@@ -17,7 +17,7 @@ from support.effort import effort
 from support.house import everybody
 from support.market import Signed, open_market
 
-from clients.admission import Reach
+from clients.admission import UseLimits
 from clients.consents import Consents
 from credit.features import registry_from
 from protocol.enrolment import Roll
@@ -116,11 +116,11 @@ def test_the_hash_tells_the_three_arrays_apart():
 # --- one truth
 
 
-def rules_by_state(standing, kind):
+def rules_by_state(snapshot, kind):
     """What a node makes of its own copy: the first kind that is not given decides."""
-    rules = reasons_of(standing.codes["ordinary"], standing.state.notices)
+    rules = reasons_of(snapshot.codes["ordinary"], snapshot.state.notices)
     if kind == "sensitive":
-        other = reasons_of(standing.codes["sensitive"], standing.state.notices)
+        other = reasons_of(snapshot.codes["sensitive"], snapshot.state.notices)
         rules = np.where(rules == REASONS.index("given"), other, rules)
     return [str(REASONS[i]) for i in rules]
 
@@ -339,7 +339,7 @@ def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
     moment = pd.Timestamp(day, tz="UTC").to_pydatetime()
 
     def within(limits):
-        return Reach.of(table["pseudonym"].tolist(), limits).within(table, registry, moment)
+        return UseLimits.of(table["pseudonym"].tolist(), limits).within(table, registry, moment)
 
     found = within(limits).set_index("pseudonym").sort_index()
     assert list(found.index) == ["b", "c", "d", "e"], "an outcome outside of the window is no outcome"
