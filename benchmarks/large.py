@@ -36,7 +36,7 @@ from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
 from credit.binning import make_binning
 from credit.coordinates import whitening
-from credit.features import FeatureRegistry, registry_from
+from credit.features import FeatureSchema, schema_from
 from credit.models import size
 from credit.questions import Question
 from credit.tasks import task_of
@@ -48,7 +48,7 @@ DESCRIPTION = 'kind = "parquet"\npath = "loans.parquet"\nperson = "customer"\n\n
 T = TypeVar("T")
 
 
-def registry() -> FeatureRegistry:
+def schema() -> FeatureSchema:
     features: list[dict[str, object]] = [
         {"name": f"n{i}", "kind": "number", "category": "income", "sensitivity": "sensitive", "low": 0}
         if i < SENSITIVE
@@ -58,7 +58,7 @@ def registry() -> FeatureRegistry:
     features += [{"name": f"w{i}", "kind": "integer", "category": "repayment", "low": 0} for i in range(WHOLE)]
     code = {"kind": "category", "category": "bureau", "values": ["a", "b", "c", "d", "e"]}
     features += [{"name": f"c{i}", **code} for i in range(CATEGORIES)]
-    return registry_from({"name": "large", "target": "bad", "features": features}, "benchmark")
+    return schema_from({"name": "large", "target": "bad", "features": features}, "benchmark")
 
 
 def make(home: Path, rows: int) -> None:
@@ -90,7 +90,7 @@ def timed(report: dict[str, float], name: str, work: Callable[[], T]) -> T:
 def child(home: Path, moments: bool) -> dict[str, float]:
     """Seconds of each step, and the most memory at its end."""
     report: dict[str, float] = {}
-    features, source = registry(), MappedSource.load(home)
+    features, source = schema(), MappedSource.load(home)
     members = timed(report, "people", lambda: sorted(source.people()))
     consenting = np.arange(len(members)) % 10 != 0
     anywhere = UseLimits.of(members, {})

@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 
 from benchmarks.machine import machine
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.metrics import auc, ece
 from credit.planning import plan_mechanism
 from credit.rehearsal import rehearse
@@ -39,7 +39,7 @@ BUDGET = Budget(1.0, 1e-5)
 TAIWAN = Path(__file__).resolve().parents[2] / "shared" / "data" / "taiwan.parquet"
 
 
-def boosted(train: pd.DataFrame, test: pd.DataFrame, registry: FeatureRegistry) -> np.ndarray:
+def boosted(train: pd.DataFrame, test: pd.DataFrame, schema: FeatureSchema) -> np.ndarray:
     """LightGBM with its default settings."""
 
     def inputs(table: pd.DataFrame) -> pd.DataFrame:
@@ -47,12 +47,12 @@ def boosted(train: pd.DataFrame, test: pd.DataFrame, registry: FeatureRegistry) 
             f.name: pd.Categorical(table[f.name].astype(str), categories=f.values)
             if f.kind == "category"
             else table[f.name].astype(float)
-            for f in registry.features
+            for f in schema.features
         }
         return pd.DataFrame(columns)
 
     model = lightgbm.LGBMClassifier(verbose=-1, n_jobs=1, random_state=0)
-    model.fit(inputs(train), train[registry.target])
+    model.fit(inputs(train), train[schema.target])
     return np.asarray(model.predict_proba(inputs(test)))[:, 1]
 
 
@@ -67,11 +67,11 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
     order = rng.permutation(len(loans.table))
     held = len(order) // 5
     test, train = loans.table.iloc[order[:held]], loans.table.iloc[order[held:]]
-    registry, labels = loans.registry, test[loans.registry.target].to_numpy(dtype=np.int64)
+    schema, labels = loans.schema, test[loans.schema.target].to_numpy(dtype=np.int64)
     tables = lenders_of(train, rng, lenders)
     figures = {
-        "logistic_regression_auc": auc(labels, pooled_probability(train, test, registry)),
-        "lightgbm_auc": auc(labels, boosted(train, test, registry)),
+        "logistic_regression_auc": auc(labels, pooled_probability(train, test, schema)),
+        "lightgbm_auc": auc(labels, boosted(train, test, schema)),
     }
     plans = {
         "scorecard": ("scorecard", plan_mechanism(BUDGET, "scorecard", lenders, collusion_bound=0)),
@@ -83,7 +83,7 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
     for name in which:
         kind, plan = plans[name]
         started = time.monotonic()
-        model = rehearse(tables, registry, kind, plan, seed).model()
+        model = rehearse(tables, schema, kind, plan, seed).model()
         predicted = model.probability(test)
         figures |= {
             f"{name}_auc": auc(labels, predicted),

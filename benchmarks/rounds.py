@@ -115,7 +115,7 @@ def ours(root: Path, releases: int) -> dict[str, Any]:
     up(root, replace(loans, table=loans.table.head(2400)), LENDERS, 8, Told())
     try:
         features, home = root / "features.toml", str(root / "coordinator")
-        features.write_text(tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+        features.write_text(tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         told = command(
             "campaign", "propose", "--home", home, "--id", "rounds", "--title", "Rounds", "--features", str(features),
             "--steps", str(releases - FIXED), "--hold-out", "0", "--json",

@@ -83,7 +83,7 @@ def propose(
     as_json: AsJson = False,
 ) -> None:
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to approve."""
-    from credit.features import load_registry  # with pandas, which only this needs
+    from credit.features import load_schema  # with pandas, which only this needs
     from fleet.bundle import build_bundle, bundle_sha256
 
     coordinator = Coordinator.open(home)
@@ -93,7 +93,7 @@ def propose(
         "collusion_bound": collusion_bound, "spare_attempts": spare_attempts, "hold_out": hold_out, "hours": hours,
         "seed": seed,
     }  # fmt: skip
-    schema = load_registry(features).model_dump(mode="json") if features else None
+    schema = load_schema(features).model_dump(mode="json") if features else None
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)
     bundle = build_bundle()

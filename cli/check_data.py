@@ -31,12 +31,12 @@ def check_data(home: Home, features: Features, as_json: AsJson = False) -> None:
     Exit code 1 when the data cannot be used. It reads all rows three times, a bounded number at a time.
     """
     from clients.data.profiling import check
-    from credit.features import load_registry
+    from credit.features import load_schema
 
     try:
-        registry = load_registry(features)
+        schema = load_schema(features)
         with progress("rows", None) as bar:
-            found = check(home, registry, lambda _, rows: bar(rows))
+            found = check(home, schema, lambda _, rows: bar(rows))
     except (NodeError, FeatureError) as error:
         raise ConsentError(str(error)) from error
     if as_json:

@@ -99,7 +99,7 @@ def verify(campaign: CampaignHash, home: Home, as_json: AsJson = False) -> None:
         loaded = CreditModel.load(folder / MODEL_FILE)
     except ModelError as error:
         raise ConsentError(str(error)) from error
-    if (loaded.kind, loaded.embedding.grid.registry.names) != (card.model, card.features):
+    if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
         raise ConsentError(f"{folder / MODEL_FILE} is another kind of model than its card says, or on other features")
     found: dict[str, Any] = {
         "verified": True, "campaign": card.campaign_sha256, "model_sha256": card.model_sha256,

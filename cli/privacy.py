@@ -70,8 +70,8 @@ def audit(
         with Progress(console=Console(stderr=True), transient=True) as shown:
             bar = shown.add_task("attacking", total=None)
             report = attack(
-                tables, loans.registry, "scorecard", plan, canaries=canaries, confidence=confidence, seed=seed,
-                dropped=drop, through=reading_through(through, loans.registry),
+                tables, loans.schema, "scorecard", plan, canaries=canaries, confidence=confidence, seed=seed,
+                dropped=drop, through=reading_through(through, loans.schema),
                 progress=lambda done, total: shown.update(bar, completed=done, total=total),
             )  # fmt: skip
     except (DemoError, FeatureError, PrivacyError, ValueError) as error:

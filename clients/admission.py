@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from credit.features import FeatureRegistry, forget, within
+from credit.features import FeatureSchema, forget, within
 from protocol.terms import Limits
 
 _NO_LIMITS = Limits()
@@ -33,7 +33,7 @@ class UseLimits:
         which = (number[limits.get(name, _NO_LIMITS)] for name in members)
         return cls(kinds, np.fromiter(which, dtype=np.int32, count=len(members)))
 
-    def within(self, table: pd.DataFrame, registry: FeatureRegistry, moment: datetime) -> pd.DataFrame:
+    def within(self, table: pd.DataFrame, schema: FeatureSchema, moment: datetime) -> pd.DataFrame:
         """Only the facts that each person's consent reaches: by the days on which they were recorded."""
         parts = []
         which = self.which[table.index.to_numpy()]
@@ -43,7 +43,7 @@ class UseLimits:
             if limit.data_life_days is not None:
                 oldest = moment.date() - timedelta(days=limit.data_life_days)
                 first = oldest if first is None else max(first, oldest)
-            parts.append(part if first is None and last is None else within(part, registry, first, last))
+            parts.append(part if first is None and last is None else within(part, schema, first, last))
         return pd.concat(parts) if parts else table
 
 
@@ -51,7 +51,7 @@ class UseLimits:
 class Admission:
     """The rules for one release's members; ``sensitive`` says who consented to those features, by place."""
 
-    registry: FeatureRegistry
+    schema: FeatureSchema
     moment: datetime
     sensitive: NDArray[np.bool_]
     ordinary_limits: UseLimits
@@ -59,14 +59,14 @@ class Admission:
 
     def admitted(self, table: pd.DataFrame) -> pd.DataFrame:
         """The target and the features of some members, whose places are the index; the places stay behind."""
-        registry = self.registry
-        fresh = forget(table, registry, self.moment.date())
-        reached = self.ordinary_limits.within(fresh, registry, self.moment)
-        if registry.sensitive():
-            narrowed = self.sensitive_limits.within(fresh, registry, self.moment)[list(registry.sensitive())]
+        schema = self.schema
+        fresh = forget(table, schema, self.moment.date())
+        reached = self.ordinary_limits.within(fresh, schema, self.moment)
+        if schema.sensitive():
+            narrowed = self.sensitive_limits.within(fresh, schema, self.moment)[list(schema.sensitive())]
             narrowed = narrowed.reindex(reached.index)
-            within_both = {name: reached[name].where(narrowed[name].notna()) for name in registry.sensitive()}
+            within_both = {name: reached[name].where(narrowed[name].notna()) for name in schema.sensitive()}
             reached = reached.assign(**within_both)
         masked = ~self.sensitive[reached.index.to_numpy()]
-        hidden = {name: reached[name].mask(masked) for name in registry.sensitive()}
-        return reached.assign(**hidden)[[registry.target, *registry.names]].reset_index(drop=True)
+        hidden = {name: reached[name].mask(masked) for name in schema.sensitive()}
+        return reached.assign(**hidden)[[schema.target, *schema.names]].reset_index(drop=True)

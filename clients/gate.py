@@ -32,7 +32,7 @@ from clients.data.book import open_source
 from clients.data.people import Source
 from clients.home import Node
 from clients.rules import Use, require
-from credit.features import FeatureRegistry, registry_from
+from credit.features import FeatureSchema, schema_from
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
 from crypto.sealing import body_context, pad, seal_to
@@ -64,14 +64,14 @@ class Batch:
 
     tables: Iterator[pd.DataFrame]
     """A bounded number of people in each, everybody once; none where nobody may be used. They can be read once."""
-    registry: FeatureRegistry
+    schema: FeatureSchema
     number: int
     """The reservation in the node's ledger; settle it when the release leaves the node."""
 
     @property
     def table(self) -> pd.DataFrame:
         """All that was not read yet in one table, in memory."""
-        nobody = pd.DataFrame(columns=[self.registry.target, *self.registry.names])
+        nobody = pd.DataFrame(columns=[self.schema.target, *self.schema.names])
         found = list(self.tables)
         return pd.concat(found, ignore_index=True) if found else nobody
 
@@ -161,8 +161,8 @@ class Gate:
         return use, snapshot
 
     @property
-    def _features(self) -> FeatureRegistry:
-        return registry_from(self._campaign.features, f"campaign {self._campaign.id}")
+    def _features(self) -> FeatureSchema:
+        return schema_from(self._campaign.features, f"campaign {self._campaign.id}")
 
     def _live_authorisation(self) -> Authorisation:
         held = self._authorisation

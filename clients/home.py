@@ -192,9 +192,9 @@ def approve(node: Node, campaign_token: str) -> Approval:
             lender. FeatureError: its features are not lawful. SignatureError: not the coordinator's.
     """
     campaign = Campaign.verify(campaign_token, node.consortium.one(Role.COORDINATOR).key)
-    from credit.features import registry_from  # with pandas, which only this needs
+    from credit.features import schema_from  # with pandas, which only this needs
 
-    registry_from(campaign.features, f"campaign {campaign.id}")
+    schema_from(campaign.features, f"campaign {campaign.id}")
     cost = campaign_cost(campaign)
     if cost > campaign.mechanism.epsilon * (1 + TOLERANCE):
         raise NodeError(

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from clients.errors import GateClosed
 from clients.gate import Batch, Gate
 from clients.home import Node
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.questions import Packed, Question
 from credit.tasks import HistogramTask, Task, task_of
 from crypto.documents import document_hash
@@ -122,9 +122,9 @@ def _task(node: Node, campaign: Campaign, request: ReleaseRequest, packed: Packe
     release = campaign.mechanism.releases[request.release]
     trains = release.kind is ReleaseKind.TRAIN
     population = node.store.population(campaign.sha256) if trains else None
-    registry = registry_from(campaign.features, f"campaign {campaign.id}")
+    schema = schema_from(campaign.features, f"campaign {campaign.id}")
     question = Question.unpack(request.kind, packed)
-    return task_of(registry, campaign.model, campaign.mechanism, request.release, question, population)
+    return task_of(schema, campaign.model, campaign.mechanism, request.release, question, population)
 
 
 def release(node: Node, request_token: str, packed: Packed, patience_s: float = 0.0) -> Words:

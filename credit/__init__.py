@@ -1,7 +1,7 @@
 """The credit model as a domain: features, bins, models, scores, metrics. Pure; may import ``privacy``.
 
-- ``features``    the feature registry: what may enter a model, under which consent, for how long
-- ``dictionary``  a feature registry for a table that has none
+- ``features``    the feature schema: what may enter a model, under which consent, for how long
+- ``dictionary``  a feature schema for a table that has none
 - ``dyadic``      a tree over all doubles that no data shaped
 - ``binning``     quantile bins from one private release, at any scale
 - ``embedding``   what a model makes of people's bins

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.learning import Learner
 from credit.models import Kind
 from credit.tasks import SumTask
@@ -77,11 +77,11 @@ class AuditReport:
         return not self.findings
 
 
-def canary_people(registry: FeatureRegistry, count: int, seed: int) -> pd.DataFrame:
-    """People as unlike everybody, and each other, as the registry lets them be: random extremes, random outcomes."""
+def canary_people(schema: FeatureSchema, count: int, seed: int) -> pd.DataFrame:
+    """People as unlike everybody, and each other, as the schema lets them be: random extremes, random outcomes."""
     rng = np.random.default_rng(seed)
-    columns: dict[str, object] = {registry.target: rng.integers(0, 2, count)}
-    for feature in registry.features:
+    columns: dict[str, object] = {schema.target: rng.integers(0, 2, count)}
+    for feature in schema.features:
         if feature.kind == "category":
             columns[feature.name] = rng.choice(feature.values, count)
             continue
@@ -95,7 +95,7 @@ def canary_people(registry: FeatureRegistry, count: int, seed: int) -> pd.DataFr
 
 
 def audit(
-    tables: Sequence[pd.DataFrame], registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, *,
+    tables: Sequence[pd.DataFrame], schema: FeatureSchema, kind: Kind, mechanism: Mechanism, *,
     canaries: int = 100, confidence: float = 0.95, seed: int = 0, dropped: int = 0,
     through: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
@@ -109,9 +109,9 @@ def audit(
             its node does. The attacker knows each person's row by itself; if one changed another there, what is left
             after it has taken off what it knows would not be noise.
     """
-    inside, people = coins(canaries), canary_people(registry, canaries, seed)
+    inside, people = coins(canaries), canary_people(schema, canaries, seed)
     used = list(tables[: len(tables) - dropped])
-    learner = Learner(registry, kind, mechanism, seed)
+    learner = Learner(schema, kind, mechanism, seed)
     directions: list[Floats] = []
     evidence: list[Floats] = []
     checks: list[NoiseCheck] = []

@@ -43,7 +43,7 @@ from credit.dyadic import (
     wrapped,
 )
 from credit.errors import FeatureError
-from credit.features import Feature, FeatureRegistry
+from credit.features import Feature, FeatureSchema
 from credit.values import code, codes, numbers
 
 Floats = NDArray[np.float64]
@@ -229,11 +229,11 @@ def _counts(column: FeatureCells, part: Floats, noise_std: float) -> FeatureCoun
 class Grid:
     """The grids of all features, and the layout of the one histogram over them."""
 
-    registry: FeatureRegistry
+    schema: FeatureSchema
 
     @cached_property
     def columns(self) -> tuple[FeatureCells, ...]:
-        return tuple(FeatureCells(feature) for feature in self.registry.features)
+        return tuple(FeatureCells(feature) for feature in self.schema.features)
 
     @cached_property
     def totals_weight(self) -> int:
@@ -276,7 +276,7 @@ class Grid:
 
     def _check(self, histogram: Floats) -> None:
         if histogram.shape != (self.size,):
-            raise FeatureError(f"a histogram of {len(histogram)} cells does not fit registry {self.registry.name!r}")
+            raise FeatureError(f"a histogram of {len(histogram)} cells does not fit registry {self.schema.name!r}")
 
 
 @dataclass(frozen=True)

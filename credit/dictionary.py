@@ -1,4 +1,4 @@
-"""A feature registry for a table that comes without one.
+"""A feature schema for a table that comes without one.
 
 A consortium agrees on a data dictionary before it trains: which columns exist, of which type, with which codes.
 For a table at hand this module writes that dictionary from the table's *schema*: column names, types and category
@@ -22,10 +22,10 @@ from credit.errors import FeatureError
 from credit.features import (
     SENSITIVE_CATEGORIES,
     DataCategory,
-    FeatureRegistry,
+    FeatureSchema,
     Sensitivity,
     forbidden_kind,
-    registry_from,
+    schema_from,
 )
 from credit.values import codes, numbers
 
@@ -68,7 +68,7 @@ def guess_category(name: str) -> DataCategory:
 class Described(NamedTuple):
     """The dictionary of a table, and what became of its columns."""
 
-    registry: FeatureRegistry
+    schema: FeatureSchema
     left_out: dict[str, str]
     """Columns that are no features, with the reason for each."""
     remarks: tuple[str, ...]
@@ -108,8 +108,8 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
         features.append(feature)
     if not features:
         raise FeatureError(f"{name}: no column is left to learn from besides the target {target!r}")
-    registry = registry_from({"name": name, "target": target, "features": features}, name)
-    return Described(registry, left_out, tuple(remarks))
+    schema = schema_from({"name": name, "target": target, "features": features}, name)
+    return Described(schema, left_out, tuple(remarks))
 
 
 def is_number(values: pd.Series) -> bool:

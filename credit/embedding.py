@@ -68,7 +68,7 @@ class Embedding:
         fits = len(columns) == len(features) and all(map(_sound, features, columns))
         released = 0 < self.binning.base_rate < 1 and 1 <= self.binning.population < math.inf
         if not (fits and released):
-            raise FeatureError(f"the binning does not belong to registry {self.grid.registry.name!r}")
+            raise FeatureError(f"the binning does not belong to registry {self.grid.schema.name!r}")
 
     @cached_property
     def tables(self) -> tuple[Floats, ...]:

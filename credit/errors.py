@@ -2,7 +2,7 @@
 
 
 class FeatureError(Exception):
-    """A feature registry or a table does not fit: says which column and what to do."""
+    """A feature schema or a table does not fit: says which column and what to do."""
 
 
 class ModelError(Exception):

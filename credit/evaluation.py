@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from credit.binning import Binning
-from credit.features import DataCategory, FeatureRegistry
+from credit.features import DataCategory, FeatureSchema
 
 Floats = NDArray[np.float64]
 
@@ -52,19 +52,19 @@ def evaluation_weight(features: int) -> int:
 class Segments:
     """Groups that a model must serve: everybody; thin files, without any bureau history, and thick ones; age bands."""
 
-    registry: FeatureRegistry
+    schema: FeatureSchema
     bureau: tuple[str, ...]
     age: str | None
 
     @classmethod
-    def of(cls, registry: FeatureRegistry) -> Segments:
-        bureau = tuple(f.name for f in registry.features if f.category is DataCategory.BUREAU)
+    def of(cls, schema: FeatureSchema) -> Segments:
+        bureau = tuple(f.name for f in schema.features if f.category is DataCategory.BUREAU)
         ages = [
             f.name
-            for f in registry.features
+            for f in schema.features
             if f.kind != "category" and f.category is DataCategory.IDENTITY and AGE.search(f.name.replace("_", " "))
         ]
-        return cls(registry, bureau, ages[0] if ages else None)
+        return cls(schema, bureau, ages[0] if ages else None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _figure(of: Callable[[Floats], float], counts: Floats, noise: float, rng: np
 
 
 def evaluate(
-    total: Floats, noise_std: float, registry: FeatureRegistry, binning: Binning, trained_on: Floats | None
+    total: Floats, noise_std: float, schema: FeatureSchema, binning: Binning, trained_on: Floats | None
 ) -> Evaluation:
     """Figures of a released evaluation.
 
@@ -198,7 +198,7 @@ def evaluate(
         trained_on: (2, cells) noisy score counts of the training population, if there are any.
     """
     rng = np.random.default_rng(0)
-    segments, weight = Segments.of(registry), evaluation_weight(len(registry.features))
+    segments, weight = Segments.of(schema), evaluation_weight(len(schema.features))
     scores, rest = np.split(total, [ScoreCells.SIZE * segments.count])
     noise = noise_std / weight
     by_segment = scores.reshape(segments.count, 2, ScoreCells.WIDTH) / weight
@@ -215,7 +215,7 @@ def evaluate(
     psi = {}
     expected = [np.asarray(bins.frequency) for bins in binning.features]
     parts = np.split(rest, np.cumsum([len(part) for part in expected])[:-1])
-    for name, before, seen in zip(registry.names, expected, parts, strict=True):
+    for name, before, seen in zip(schema.names, expected, parts, strict=True):
         psi[name] = _figure(partial(psi_of, before), seen, noise_std, rng)
     psi_score = None
     if trained_on is not None:

@@ -1,9 +1,9 @@
-"""The feature registry: every column that may enter a model declares what it is.
+"""The feature schema: every column that may enter a model declares what it is.
 
 Law enters here. Credit-reporting rules (China: Regulation on the Administration of the Credit Reporting Industry,
 2013, articles 14 and 16) forbid religion, genes, fingerprints, blood type and disease history outright; income,
 deposits, securities, insurance, property and tax need a consent of their own; adverse records are forgotten after
-five years. A registry that breaks the first two does not load; :func:`forget` applies the third before a batch exists.
+five years. A schema that breaks the first two does not load; :func:`forget` applies the third before a batch exists.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Feature(BaseModel):
         return self
 
 
-class FeatureRegistry(BaseModel):
+class FeatureSchema(BaseModel):
     """Every feature of a consortium, and the outcome they are to predict."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -160,15 +160,15 @@ class FeatureRegistry(BaseModel):
     def sensitive(self) -> tuple[str, ...]:
         return tuple(f.name for f in self.features if f.sensitivity is Sensitivity.SENSITIVE)
 
-    def only(self, names: Sequence[str]) -> FeatureRegistry:
-        """The registry restricted to ``names``, in that order; raises FeatureError for an unknown one."""
+    def only(self, names: Sequence[str]) -> FeatureSchema:
+        """The schema restricted to ``names``, in that order; raises FeatureError for an unknown one."""
         return self.model_copy(update={"features": tuple(self[name] for name in names)})
 
 
-def registry_from(data: Any, where: str) -> FeatureRegistry:
-    """Validate a registry; raises FeatureError with one sentence that names the place."""
+def schema_from(data: Any, where: str) -> FeatureSchema:
+    """Validate a schema; raises FeatureError with one sentence that names the place."""
     try:
-        return FeatureRegistry.model_validate(data)
+        return FeatureSchema.model_validate(data)
     except ValidationError as error:
         place = _place(data, error.errors(include_url=False)[0]["loc"])
         said = one_sentence(error, lambda _: place)
@@ -176,7 +176,7 @@ def registry_from(data: Any, where: str) -> FeatureRegistry:
 
 
 def _place(data: Any, loc: Sequence[int | str]) -> str:
-    """Where in a registry something is wrong, in its author's words: a feature by its name, counted from 1 without."""
+    """Where in a schema something is wrong, in its author's words: a feature by its name, counted from 1 without."""
     match loc:
         case ["features", int(at), *rest]:
             found = data["features"][at]
@@ -187,46 +187,46 @@ def _place(data: Any, loc: Sequence[int | str]) -> str:
             return ".".join(map(str, loc))
 
 
-def load_registry(path: Path) -> FeatureRegistry:
-    """Read a registry from a TOML file."""
+def load_schema(path: Path) -> FeatureSchema:
+    """Read a schema from a TOML file."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise FeatureError(f"cannot read the feature registry {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise FeatureError(f"the feature registry {path} is not TOML: {error}") from error
-    return registry_from(data, str(path))
+    return schema_from(data, str(path))
 
 
-def date_columns(registry: FeatureRegistry) -> tuple[str, ...]:
+def date_columns(schema: FeatureSchema) -> tuple[str, ...]:
     """The columns that say when a fact or an outcome was recorded."""
-    dates = {feature.dated_by for feature in registry.features} | {registry.outcome_dated_by}
+    dates = {feature.dated_by for feature in schema.features} | {schema.outcome_dated_by}
     return tuple(sorted(name for name in dates if name))
 
 
-def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> None:
+def check_table(table: pd.DataFrame, schema: FeatureSchema, where: str) -> None:
     """The table has every declared column, only declared categories, numbers where numbers belong, a binary target.
 
     Raises:
         FeatureError: one sentence naming the first column that does not fit; never a value that belongs to a person,
             except a category code, which is public by declaration.
     """
-    for name in (registry.target, *registry.names):
+    for name in (schema.target, *schema.names):
         if name not in table.columns:
             raise FeatureError(
                 f"{where}: column {name!r} is missing; the columns are {', '.join(map(str, table.columns))}"
             )
-    for name in date_columns(registry):
+    for name in date_columns(schema):
         if name not in table.columns:
             raise FeatureError(f"{where}: the date column {name!r} is missing")
         if (moments(table[name]) == UNREADABLE_DATE).any():
             raise FeatureError(f"{where}: the date column {name!r} holds something that is not a date")
-    labels = table[registry.target]
+    labels = table[schema.target]
     if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
         raise FeatureError(
-            f"{where}: the target {registry.target!r} must hold 0 (good) and 1 (bad), both, and nothing else"
+            f"{where}: the target {schema.target!r} must hold 0 (good) and 1 (bad), both, and nothing else"
         )
-    for feature in registry.features:
+    for feature in schema.features:
         column = table[feature.name]
         if feature.kind == "category":
             known = {code(value) for value in feature.values} | {None}
@@ -241,18 +241,18 @@ def check_table(table: pd.DataFrame, registry: FeatureRegistry, where: str) -> N
             )
 
 
-def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.DataFrame:
+def forget(table: pd.DataFrame, schema: FeatureSchema, today: date) -> pd.DataFrame:
     """Apply retention: stale values become missing, rows whose bad outcome is older than five years disappear.
 
     A fact without a date cannot be shown to be fresh: where a date column is declared, a missing date counts as stale.
     """
     kept = table
-    if registry.outcome_dated_by:
-        recorded = moments(kept[registry.outcome_dated_by])
-        kept = kept[(kept[registry.target] == 0) | (recorded >= moment(today - timedelta(days=ADVERSE_RECORD_DAYS)))]
+    if schema.outcome_dated_by:
+        recorded = moments(kept[schema.outcome_dated_by])
+        kept = kept[(kept[schema.target] == 0) | (recorded >= moment(today - timedelta(days=ADVERSE_RECORD_DAYS)))]
     stale = {
         feature.name: moments(kept[feature.dated_by]) < moment(today - timedelta(days=feature.retention_days))
-        for feature in registry.features
+        for feature in schema.features
         if feature.dated_by
     }
     if not stale:
@@ -260,7 +260,7 @@ def forget(table: pd.DataFrame, registry: FeatureRegistry, today: date) -> pd.Da
     return kept.assign(**{name: kept[name].mask(rows) for name, rows in stale.items()})
 
 
-def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, last: date | None) -> pd.DataFrame:
+def within(table: pd.DataFrame, schema: FeatureSchema, first: date | None, last: date | None) -> pd.DataFrame:
     """Only facts recorded from ``first`` to ``last`` (either open): other values become missing, other outcomes go.
 
     What has no date cannot be shown to be inside: a value becomes missing, a row goes with its outcome.
@@ -277,6 +277,6 @@ def within(table: pd.DataFrame, registry: FeatureRegistry, first: date | None, l
             reached &= recorded < moment(last) + DAY_US
         return np.asarray(reached)
 
-    kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in registry.features}
+    kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in schema.features}
     narrowed = table.assign(**kept)
-    return narrowed[inside(registry.outcome_dated_by)]
+    return narrowed[inside(schema.outcome_dated_by)]

@@ -21,7 +21,7 @@ from credit.coordinates import whitening
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import Evaluation, Figure, ScoreCells, evaluate
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, Kind, fold, start
 from credit.pairs import Pairs, boosted, candidates
 from credit.questions import Question
@@ -47,7 +47,7 @@ CELL_DEVIATIONS, LEAST_SLOPE = 3.0, 0.05
 class Learner:
     """One campaign's learning: ask :meth:`question`, sum the answers, :meth:`absorb` the sum; in the plan's order."""
 
-    registry: FeatureRegistry
+    schema: FeatureSchema
     kind: Kind
     mechanism: Mechanism
     seed: int
@@ -65,7 +65,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         """Raises ModelError if there is no such model of these features."""
-        if self.kind == "gam" and len(self.registry.features) < 2:
+        if self.kind == "gam" and len(self.schema.features) < 2:
             raise ModelError("a gam needs two features to pair")
 
     @property
@@ -96,7 +96,7 @@ class Learner:
 
     def task(self, population: float = 1.0) -> Task:
         """The next release; whose ``population`` it is matters to a lender who trains by itself, not to a total."""
-        return task_of(self.registry, self.kind, self.mechanism, self.released, self.question(), population)
+        return task_of(self.schema, self.kind, self.mechanism, self.released, self.question(), population)
 
     def absorb(self, total: NDArray[np.int64], contributors: int) -> None:
         """Take in the sum of this many lenders' contributions to the next release, in grid steps."""
@@ -121,7 +121,7 @@ class Learner:
             self._scores = vector.reshape(2, ScoreCells.WIDTH)
             self._calibration = calibrated(self._scores, noise)
         else:
-            self.evaluation = evaluate(vector, noise, self.registry, self._bins, self._trained_on)
+            self.evaluation = evaluate(vector, noise, self.schema, self._bins, self._trained_on)
         self.released += 1
 
     def model(self) -> CreditModel:
@@ -135,11 +135,11 @@ class Learner:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What should be said of the model, from released figures."""
-        return remarks(self.registry, self.binning, self.level) if self.binning and self.level else ()
+        return remarks(self.schema, self.binning, self.level) if self.binning and self.level else ()
 
     @cached_property
     def _grid(self) -> Grid:
-        return Grid(self.registry)
+        return Grid(self.schema)
 
     @property
     def _bins(self) -> Binning:

@@ -25,7 +25,7 @@ from torch import nn
 from credit.binning import Binning, Grid
 from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
 from crypto.sentences import one_sentence
 from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
@@ -141,7 +141,7 @@ class CreditModel:
     pairs: Pairs = ()
 
     def probability(self, table: pd.DataFrame) -> Floats:
-        """Probability of bad for each row of ``table`` (columns by the registry's names)."""
+        """Probability of bad for each row of ``table`` (columns by the schema's names)."""
         return np.asarray(expit(self.logit(table)))
 
     def logit(self, table: pd.DataFrame) -> Floats:
@@ -158,7 +158,7 @@ class CreditModel:
     def save(self, path: Path) -> None:
         specification = {
             "kind": self.kind,
-            "registry": self.embedding.grid.registry.model_dump(mode="json"),
+            "registry": self.embedding.grid.schema.model_dump(mode="json"),
             "binning": asdict(self.embedding.binning),
             "calibration": self.calibration,
             "pairs": as_data(self.pairs),
@@ -175,8 +175,8 @@ class CreditModel:
             with safe_open(path, framework="numpy") as file:
                 specification = json.loads((file.metadata() or {})["tahini"])
                 parameters = np.asarray(file.get_tensor("parameters"), dtype=np.float64)
-            registry = registry_from(specification["registry"], str(path))
-            embedding = Embedding(Grid(registry), binning_from(specification["binning"]))
+            schema = schema_from(specification["registry"], str(path))
+            embedding = Embedding(Grid(schema), binning_from(specification["binning"]))
             kind = TypeAdapter(Kind).validate_python(specification["kind"])
             check_network(kind, embedding.width, parameters)
             calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(specification["calibration"])

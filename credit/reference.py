@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit.features import ADVERSE_RECORD_DAYS, FORBIDDEN, SENSITIVE_CATEGORIES, DataCategory, Feature, FeatureRegistry
+from credit.features import ADVERSE_RECORD_DAYS, FORBIDDEN, SENSITIVE_CATEGORIES, DataCategory, Feature, FeatureSchema
 
 MEANINGS = {
     "name": "column of the loan book (or the name that `data.toml` maps to one)",
@@ -45,7 +45,7 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     return ", ".join([words[schema["type"]], *told])
 
 
-def _table(model: type[Feature] | type[FeatureRegistry], meanings: dict[str, str]) -> list[str]:
+def _table(model: type[Feature] | type[FeatureSchema], meanings: dict[str, str]) -> list[str]:
     schema = model.model_json_schema()
     required, definitions = set(schema.get("required", ())), schema.get("$defs", {})
     rows = ["| field | type | if left out | meaning |", "| --- | --- | --- | --- |"]
@@ -89,7 +89,7 @@ def reference() -> str:
         "",
         "## The file",
         "",
-        *_table(FeatureRegistry, {**MEANINGS, "name": REGISTRY_NAME}),
+        *_table(FeatureSchema, {**MEANINGS, "name": REGISTRY_NAME}),
         "",
         "## A feature",
         "",

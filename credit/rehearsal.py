@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.learning import Learner
 from credit.models import Kind
 from credit.tasks import HistogramTask
@@ -19,7 +19,7 @@ from privacy.mechanism import Audience, Mechanism
 
 
 def rehearse(
-    tables: Sequence[pd.DataFrame], registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, seed: int = 0,
+    tables: Sequence[pd.DataFrame], schema: FeatureSchema, kind: Kind, mechanism: Mechanism, seed: int = 0,
     hold_outs: Sequence[pd.DataFrame] = (), progress: Callable[[Learner], None] = lambda _: None,
 ) -> Learner:  # fmt: skip
     """Run every release of the plan over ``tables``, one per lender, each person once.
@@ -28,7 +28,7 @@ def rehearse(
         hold_outs: one table per lender of people that only the evaluation may see.
         progress: called after each release.
     """
-    learner = Learner(registry, kind, mechanism, seed)
+    learner = Learner(schema, kind, mechanism, seed)
     populations = [1.0] * len(tables)
     while not learner.done:
         planned = mechanism.releases[learner.released]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from credit.binning import Binning, FeatureBins, FeatureCells, exact_bins
 from credit.evaluation import Figure
-from credit.features import Feature, FeatureRegistry
+from credit.features import Feature, FeatureSchema
 
 FEW = 0.025
 """A feature hardly tells people apart if no bin but its largest has this share; smaller ones may be noise."""
@@ -80,8 +80,8 @@ def indistinct_values(feature: Feature, counts: NDArray[np.int64]) -> str | None
     return indistinct(feature, exact_bins(FeatureCells(feature), counts))
 
 
-def remarks(registry: FeatureRegistry, binning: Binning, level: RiskLevel) -> tuple[str, ...]:
+def remarks(schema: FeatureSchema, binning: Binning, level: RiskLevel) -> tuple[str, ...]:
     """All that should be said of a model whose histogram release became this."""
-    pairs = zip(registry.features, binning.features, strict=True)
+    pairs = zip(schema.features, binning.features, strict=True)
     found = (indistinct(feature, bins) for feature, bins in pairs)
     return (*level.said(), *(sentence for sentence in found if sentence))

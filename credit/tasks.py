@@ -25,7 +25,7 @@ from credit.coordinates import row_clip
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.models import CreditModel, Kind, check_calibration, check_network, flat, layers, network, size
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.questions import Question
@@ -87,7 +87,7 @@ class SumTask:
 
     planned: PlannedRelease
     mechanism: Mechanism
-    registry: FeatureRegistry
+    schema: FeatureSchema
 
     def form(self, contributors: int) -> NoisySum:
         size, sensitivity, unit = self.shape
@@ -131,14 +131,14 @@ class SumTask:
         return self.form(contributors).noise_std(contributors)
 
     def labels(self, table: pd.DataFrame) -> NDArray[np.int64]:
-        return table[self.registry.target].to_numpy(dtype=np.int64)
+        return table[self.schema.target].to_numpy(dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class HistogramTask(SumTask):
     @cached_property
     def grid(self) -> Grid:
-        return Grid(self.registry)
+        return Grid(self.schema)
 
     @property
     def shape(self) -> tuple[int, float, float]:
@@ -223,16 +223,16 @@ class EvaluationTask(SumTask):
 
     @cached_property
     def segments(self) -> Segments:
-        return Segments.of(self.registry)
+        return Segments.of(self.schema)
 
     @property
     def weight(self) -> int:
-        return evaluation_weight(len(self.registry.features))
+        return evaluation_weight(len(self.schema.features))
 
     @property
     def shape(self) -> tuple[int, float, float]:
         counted = ScoreCells.SIZE * self.segments.count + sum(len(t) for t in self.scored.embedding.tables)
-        held = math.sqrt(self.segments.per_person * self.weight**2 + len(self.registry.features))
+        held = math.sqrt(self.segments.per_person * self.weight**2 + len(self.schema.features))
         return counted, held, 1.0
 
     def exact(self, table: pd.DataFrame) -> Steps:
@@ -254,7 +254,7 @@ class TrainTask:
 
     planned: PlannedRelease
     mechanism: Mechanism
-    registry: FeatureRegistry
+    schema: FeatureSchema
     embedding: Embedding
     model: Kind
     whitening: Floats
@@ -273,7 +273,7 @@ class TrainTask:
         inputs, outcomes = [np.zeros((0, self.whitening.shape[1]))], [np.zeros(0, dtype=np.float32)]
         for table in _each(tables):
             inputs.append(self.embedding.projected(self.embedding.bins(table), self.whitening))
-            outcomes.append(table[self.registry.target].to_numpy(dtype=np.float32))
+            outcomes.append(table[self.schema.target].to_numpy(dtype=np.float32))
         rows, labels = torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(outcomes))
         del inputs, outcomes
         net = network(self.model, self.whitening.shape[1], self.weights, self.offset)
@@ -308,7 +308,7 @@ SCORING: dict[ReleaseKind, type[PairsTask] | type[CalibrationTask] | type[Evalua
 
 
 def task_of(
-    registry: FeatureRegistry, model: Kind, mechanism: Mechanism, release: int, asked: Question,
+    schema: FeatureSchema, model: Kind, mechanism: Mechanism, release: int, asked: Question,
     population: float | None = None,
 ) -> Task:  # fmt: skip
     """The task of a release, its parameters found sound before any row is read.
@@ -320,13 +320,13 @@ def task_of(
     if asked.kind is not planned.kind:
         raise ModelError(f"release {release} is a {planned.kind}, not a {asked.kind}")
     if planned.kind is ReleaseKind.HISTOGRAM:
-        return HistogramTask(planned, mechanism, registry)
+        return HistogramTask(planned, mechanism, schema)
     if asked.binning is None:
         raise ModelError(f"release {release} comes without a binning")
-    embedding = Embedding(Grid(registry), asked.binning)
+    embedding = Embedding(Grid(schema), asked.binning)
     width, base = embedding.width, asked.binning.base_rate
     if planned.kind is ReleaseKind.GRAM:
-        return GramTask(planned, mechanism, registry, embedding)
+        return GramTask(planned, mechanism, schema, embedding)
     if planned.kind in DESCENT:
         shaped = asked.whitening.ndim == 2 and len(asked.whitening) == width and 1 <= asked.whitening.shape[1] <= width
         if not shaped or not (np.abs(asked.whitening) <= LARGEST_ENTRY).all():
@@ -339,13 +339,13 @@ def task_of(
         if (planned.kind is ReleaseKind.PAIRS) > bool(asked.pairs) or bool(asked.pairs) > (model == "gam"):
             raise ModelError(f"release {release} of a {model} does not come with {len(asked.pairs)} pairs of features")
         scored = CreditModel(model, embedding, asked.weights, asked.calibration, asked.pairs)
-        return SCORING[planned.kind](planned, mechanism, registry, scored)
+        return SCORING[planned.kind](planned, mechanism, schema, scored)
     offset = math.log(base / (1 - base))
     if planned.kind is ReleaseKind.GRADIENT:
-        return GradientTask(planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset)
+        return GradientTask(planned, mechanism, schema, embedding, model, asked.whitening, asked.weights, offset)
     if not 0 < asked.learning_rate <= LARGEST_ENTRY or population is None:
         raise ModelError("a lender trains at a positive learning rate, after it took part in the histogram")
     return TrainTask(
-        planned, mechanism, registry, embedding, model, asked.whitening, asked.weights, offset, asked.learning_rate,
+        planned, mechanism, schema, embedding, model, asked.whitening, asked.weights, offset, asked.learning_rate,
         population,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 
 from auditlog.audit import Audit, verify_log
 from clients.home import Node
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.metrics import Quality, quality
 from credit.models import CreditModel
 from crypto.errors import ProofError
@@ -30,19 +30,19 @@ ALONE_DRAWS = 3
 def compare(outcome: Outcome, borrowers: Sequence[Borrower], view: View) -> None:
     """Consortium, each lender alone at the same epsilon, and the pooled model that nobody may train."""
     view.begin("Compare with each lender alone and with the pooled ceiling")
-    parts, registry = outcome.split, outcome.settings.loans.registry
+    parts, schema = outcome.split, outcome.settings.loans.schema
     model = CreditModel.load(outcome.files["model"])
     outcome.model = model
     outcome.probabilities["consortium"] = model.probability(parts.hold_out)
-    outcome.probabilities["pooled_reference"] = pooled_probability(parts.train, parts.hold_out, registry)
+    outcome.probabilities["pooled_reference"] = pooled_probability(parts.train, parts.hold_out, schema)
     view.advance(1, len(parts.lenders) + 1)
     people = iter(borrowers)
-    labels = parts.hold_out[registry.target].to_numpy(dtype=np.int64)
+    labels = parts.hold_out[schema.target].to_numpy(dtype=np.int64)
     for done, (name, loans) in enumerate(parts.lenders.items(), 2):
         own = list(islice(people, len(loans)))
-        table = _consented(loans, own, registry)
+        table = _consented(loans, own, schema)
         draws = [
-            train_alone(table, registry, outcome.settings.model, outcome.campaign.mechanism, outcome.settings.seed)
+            train_alone(table, schema, outcome.settings.model, outcome.campaign.mechanism, outcome.settings.seed)
             for _ in range(ALONE_DRAWS)
         ]
         predictions = [model.probability(parts.hold_out) for model in draws]
@@ -59,12 +59,12 @@ def _mean(draws: Sequence[Quality]) -> Quality:
     return Quality(**{f.name: float(np.mean([getattr(q, f.name) for q in draws])) for f in fields(Quality)})
 
 
-def _consented(loans: pd.DataFrame, own: Sequence[Borrower], registry: FeatureRegistry) -> pd.DataFrame:
+def _consented(loans: pd.DataFrame, own: Sequence[Borrower], schema: FeatureSchema) -> pd.DataFrame:
     """A lender's rows with consent, sensitive features masked where that consent is missing."""
     gives = np.array([person.answer == "gives" for person in own])
     sensitive = np.array([person.sensitive for person in own])
     table = loans[gives]
-    hidden = {name: table[name].mask(~sensitive[gives]) for name in registry.sensitive()}
+    hidden = {name: table[name].mask(~sensitive[gives]) for name in schema.sensitive()}
     return table.assign(**hidden)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from clients.data.book import PSEUDONYM
 from clients.data.profiling import look_at
 from credit.dictionary import describe
-from credit.features import FeatureRegistry, check_table, date_columns, load_registry
+from credit.features import FeatureSchema, check_table, date_columns, load_schema
 from credit.values import codes, numbers
 from demo.errors import DemoError
 
@@ -40,7 +40,7 @@ class Loans:
     """A table to run on, and what it is."""
 
     table: pd.DataFrame
-    registry: FeatureRegistry
+    schema: FeatureSchema
     partition: str | None
     about: str
     left_out: dict[str, str]
@@ -65,12 +65,12 @@ def default_loans() -> Loans:
     if spec is None or not spec.submodule_search_locations:
         raise DemoError("the package bbbrisk, which ships the demo's loans, is not installed; run: make demo")
     path = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "bloan.csv"
-    registry = load_registry(Path(__file__).with_name("loans.toml"))
-    return Loans(pd.read_csv(path), registry, "city", DEFAULT_ABOUT, {"city": "the key by which lenders are formed"})
+    schema = load_schema(Path(__file__).with_name("loans.toml"))
+    return Loans(pd.read_csv(path), schema, "city", DEFAULT_ABOUT, {"city": "the key by which lenders are formed"})
 
 
 def read_loans(path: Path, target: str, partition: str | None, registry_path: Path | None) -> Loans:
-    """A user's table. Without a registry file, one is written from the table's schema.
+    """A user's table. Without a schema file, one is written from the table's types.
 
     Raises:
         DemoError, FeatureError: one sentence naming file and column.
@@ -95,24 +95,24 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
     left_out: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
     if registry_path:
-        registry = load_registry(registry_path)
-        if registry.target != target:
-            raise DemoError(f"{registry_path} declares the target {registry.target!r}, not {target!r}")
+        schema = load_schema(registry_path)
+        if schema.target != target:
+            raise DemoError(f"{registry_path} declares the target {schema.target!r}, not {target!r}")
     else:
-        registry, left_out, remarks = describe(table, target, path.stem)
-        table = _read_as(registry, table)
-    check_table(table, registry, str(path))
+        schema, left_out, remarks = describe(table, target, path.stem)
+        table = _read_as(schema, table)
+    check_table(table, schema, str(path))
     about = f"{path.name}: {len(table):,} rows, target {target!r}"
-    return Loans(table, registry, partition, about, left_out, (*remarks, *look_at(table, registry)))
+    return Loans(table, schema, partition, about, left_out, (*remarks, *look_at(table, schema)))
 
 
-def _read_as(registry: FeatureRegistry, table: pd.DataFrame) -> pd.DataFrame:
+def _read_as(schema: FeatureSchema, table: pd.DataFrame) -> pd.DataFrame:
     """Each column as what it was found to be: numbers, codes, the outcome a number too."""
     read = {
         one.name: codes(table[one.name]) if one.kind == "category" else numbers(table[one.name]).values
-        for one in registry.features
+        for one in schema.features
     }
-    return table.assign(**read, **{registry.target: numbers(table[registry.target]).values})
+    return table.assign(**read, **{schema.target: numbers(table[schema.target]).values})
 
 
 def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:
@@ -160,7 +160,7 @@ def _counts(total: int, targets: list[float]) -> list[int]:
 
 
 def _too_few(loans: Loans) -> str:
-    bad = int(loans.table[loans.registry.target].sum())
+    bad = int(loans.table[loans.schema.target].sum())
     rarer, count = ("bad", bad) if 2 * bad <= len(loans.table) else ("good", len(loans.table) - bad)
     return f"the table has too few {rarer} borrowers ({count:,} of {len(loans.table):,})"
 
@@ -174,14 +174,14 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
     if not 2 <= lenders <= len(NAMES):
         raise DemoError(f"a consortium has 2 to {len(NAMES)} lenders, not {lenders}")
     rng = np.random.default_rng(seed)
-    columns = [loans.registry.target, *loans.registry.names, *date_columns(loans.registry)]
+    columns = [loans.schema.target, *loans.schema.names, *date_columns(loans.schema)]
     everyone = loans.table.assign(**{IDENTITY: identity_numbers(len(loans.table), rng)})
-    good_and_bad = [np.flatnonzero(loans.table[loans.registry.target] == label) for label in (0, 1)]
+    good_and_bad = [np.flatnonzero(loans.table[loans.schema.target] == label) for label in (0, 1)]
     test = np.concatenate([rng.permutation(rows)[: round(HOLD_OUT * len(rows))] for rows in good_and_bad])
     in_test = np.zeros(len(everyone), dtype=bool)
     in_test[test] = True
     train, hold_out = everyone[~in_test].reset_index(drop=True), everyone[in_test].reset_index(drop=True)
-    if hold_out[loans.registry.target].nunique() < 2:
+    if hold_out[loans.schema.target].nunique() < 2:
         raise DemoError(f"{_too_few(loans)} to set a hold-out aside; bring more loans")
     number = _assign(train, loans.partition, lenders, rng)
     second = rng.permutation(len(train))[: round(SHARED * len(train))]
@@ -194,7 +194,7 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
             raise DemoError(
                 f"lender {name!r} would have {len(book)} loans; every lender needs at least {MIN_ROWS_PER_LENDER}"
             )
-        if book[loans.registry.target].nunique() < 2:
+        if book[loans.schema.target].nunique() < 2:
             remedy = "bring more loans, or choose fewer lenders"
             if loans.partition is not None:
                 remedy += f" or another partition than {loans.partition!r}"

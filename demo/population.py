@@ -10,7 +10,7 @@ import numpy as np
 
 from clients.data.book import import_book
 from clients.home import BOOK_FILE, Node
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from demo.borrowers import Borrower, make_borrowers, make_notice
 from demo.consortium import Founded
 from demo.loans import IDENTITY, Split
@@ -29,7 +29,7 @@ def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def import_books(founded: Founded, parts: Split, registry: FeatureRegistry, view: View) -> dict[str, list[Names]]:
+def import_books(founded: Founded, parts: Split, schema: FeatureSchema, view: View) -> dict[str, list[Names]]:
     """Each lender has its people named, proofs verified, and writes its book; returns the names, loan by loan."""
     people: dict[str, list[Names]] = {}
     accounts, before = sum(map(len, parts.lenders.values())), 0
@@ -41,7 +41,7 @@ def import_books(founded: Founded, parts: Split, registry: FeatureRegistry, view
                 lambda done, _, before=before: view.advance(before + done, accounts),  # type: ignore[misc]
             )
         names = [person.pairwise for person in people[name]]
-        import_book(node.home / BOOK_FILE, loans, names, registry, f"lender {name!r}")
+        import_book(node.home / BOOK_FILE, loans, names, schema, f"lender {name!r}")
         before += len(loans)
     return people
 

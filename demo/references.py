@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.models import CreditModel, Kind
 from credit.rehearsal import rehearse
 from privacy.mechanism import Audience, Mechanism
@@ -24,9 +24,7 @@ POOLED_BINS = 10
 POOLED_STRENGTH = 0.3
 
 
-def train_alone(
-    table: pd.DataFrame, registry: FeatureRegistry, kind: Kind, mechanism: Mechanism, seed: int
-) -> CreditModel:
+def train_alone(table: pd.DataFrame, schema: FeatureSchema, kind: Kind, mechanism: Mechanism, seed: int) -> CreditModel:
     """One lender's own model under the same plan: the same releases, of its people only, with the whole noise."""
     torch.set_num_threads(1)
     plan = mechanism.model_copy(
@@ -36,7 +34,7 @@ def train_alone(
             "releases": tuple(r for r in mechanism.releases if r.audience is Audience.TRAINING),
         }
     )
-    return rehearse([table], registry, kind, plan, seed).model()
+    return rehearse([table], schema, kind, plan, seed).model()
 
 
 def _quantile_bins(
@@ -55,11 +53,11 @@ def _quantile_bins(
     return bins(train_column), bins(test_column)
 
 
-def pooled_probability(train_table: pd.DataFrame, test_table: pd.DataFrame, registry: FeatureRegistry) -> Floats:
+def pooled_probability(train_table: pd.DataFrame, test_table: pd.DataFrame, schema: FeatureSchema) -> Floats:
     """Probability of bad on the hold-out from the pooled, non-private logistic regression."""
-    pairs = [_quantile_bins(train_table[f.name], test_table[f.name], f.kind == "category") for f in registry.features]
+    pairs = [_quantile_bins(train_table[f.name], test_table[f.name], f.kind == "category") for f in schema.features]
     encoder = OneHotEncoder(handle_unknown="ignore")
     inputs = encoder.fit_transform(np.stack([a for a, _ in pairs], axis=1))
     model = LogisticRegression(C=POOLED_STRENGTH, max_iter=500, tol=1e-4)
-    model.fit(inputs, train_table[registry.target].to_numpy(dtype=np.int64))
+    model.fit(inputs, train_table[schema.target].to_numpy(dtype=np.int64))
     return np.asarray(model.predict_proba(encoder.transform(np.stack([b for _, b in pairs], axis=1)))[:, 1])

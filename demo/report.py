@@ -71,10 +71,10 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         },
         "data": {
             "about": settings.loans.about,
-            "target": settings.loans.registry.target,
+            "target": settings.loans.schema.target,
             "features": [
                 f.model_dump(mode="json", include={"name", "kind", "category", "sensitivity"})
-                for f in settings.loans.registry.features
+                for f in settings.loans.schema.features
             ],
             "left_out": settings.loans.left_out,
             "look_at": list(settings.loans.remarks),
@@ -84,7 +84,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             "at_two_lenders": outcome.split.at_several,
             "share_at_two_lenders": SHARED,
             "hold_out": len(outcome.split.hold_out),
-            "bad_rate": _shown(float(outcome.split.train[settings.loans.registry.target].mean())),
+            "bad_rate": _shown(float(outcome.split.train[settings.loans.schema.target].mean())),
         },
         "campaign": {
             "sha256": outcome.campaign.sha256,
@@ -125,7 +125,7 @@ def _write(path: Path, text: str) -> None:
 def write_report(outcome: Outcome, notice_texts: dict[str, str], json_copy: Path | None) -> tuple[Path, Path]:
     """Write both reports into the workspace (and the JSON to ``json_copy``); returns their paths."""
     data = figures(outcome)
-    labels = outcome.split.hold_out[outcome.settings.loans.registry.target].to_numpy(dtype=np.int64)
+    labels = outcome.split.hold_out[outcome.settings.loans.schema.target].to_numpy(dtype=np.int64)
     pictures = {
         "roc": charts.roc(labels, outcome.probabilities),
         "calibration": charts.calibration(labels, outcome.probabilities),

@@ -73,10 +73,10 @@ def run(settings: Settings, view: View) -> Outcome:
         wait_for("the login issuer", portal.issuer_url, issuer, logs / "issuer.log")
         view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
-        people = import_books(founded, parts, settings.loans.registry, view)
+        people = import_books(founded, parts, settings.loans.schema, view)
         view.end("no identity number left its lender, and none is in a book")
 
-        asked = bool(settings.loans.registry.sensitive())
+        asked = bool(settings.loans.schema.sensitive())
         notice, borrowers = ask_everybody(founded, url, people, settings.epsilon, settings.seed, asked, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
@@ -105,7 +105,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: View) -> Cam
         lenders=lenders,
         purpose=TRAINING_PURPOSE,
         model=settings.model,
-        features=settings.loans.registry.model_dump(mode="json"),
+        features=settings.loans.schema.model_dump(mode="json"),
         mechanism=plan_mechanism(budget, settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT),
         code_sha256=installed_code(),
         seed=settings.seed,

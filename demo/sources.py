@@ -11,30 +11,30 @@ import sqlalchemy as sa
 
 from clients.data.book import import_book, open_source
 from clients.data.description import DATA_FILE
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from demo.through import Through
 
 PERSON = "person_name"
 
 
-def reading_through(kind: Through, registry: FeatureRegistry) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def reading_through(kind: Through, schema: FeatureSchema) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Writes the rows of a table, one person each, and returns what the gate would be given of them, in their order."""
 
     def read(table: pd.DataFrame) -> pd.DataFrame:
         people = [f"v1.{number:043d}" for number in range(len(table))]
         with TemporaryDirectory() as folder:
             home = Path(folder)
-            _write(kind, home, table.assign(**{PERSON: people}), registry)
-            rows = pd.concat(open_source(home).rows(people, registry)).sort_index()
-        return rows[[registry.target, *registry.names]].reset_index(drop=True)
+            _write(kind, home, table.assign(**{PERSON: people}), schema)
+            rows = pd.concat(open_source(home).rows(people, schema)).sort_index()
+        return rows[[schema.target, *schema.names]].reset_index(drop=True)
 
     return read
 
 
-def _write(kind: Through, home: Path, table: pd.DataFrame, registry: FeatureRegistry) -> None:
+def _write(kind: Through, home: Path, table: pd.DataFrame, schema: FeatureSchema) -> None:
     described = {"csv": 'path = "rows.csv"', "parquet": 'path = "rows.parquet"'}
     if kind is Through.BOOK:
-        import_book(home / "book.parquet", table, table[PERSON].tolist(), registry, "the table")
+        import_book(home / "book.parquet", table, table[PERSON].tolist(), schema, "the table")
         return
     if kind is Through.CSV:
         table.to_csv(home / "rows.csv", index=False)

@@ -85,7 +85,7 @@ class _Scorer:
     def __init__(self, outcome: Outcome) -> None:
         self._learner = learner_of(outcome.campaign)
         self._outcome = outcome
-        self._labels = outcome.split.hold_out[outcome.settings.loans.registry.target].to_numpy(dtype=np.int64)
+        self._labels = outcome.split.hold_out[outcome.settings.loans.schema.target].to_numpy(dtype=np.int64)
 
     @property
     def bins(self) -> int:

@@ -99,7 +99,7 @@ from clients.data.book import import_book
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.operator import OperatorClient
 from naming.client import Names
-from credit.features import registry_from
+from credit.features import schema_from
 from crypto.keys import b64, load_signing_key
 from demo.borrowers import make_borrowers, make_notice
 at, url, people = Path("/var/lib/tahini/fleet"), "http://127.0.0.1:8700", 300
@@ -116,8 +116,8 @@ for node in nodes:
     late, debt = rng.poisson(1.0, people), rng.lognormal(8, 1, people)
     bad = (rng.random(people) < 1 / (1 + np.exp(2 - late))).astype(int)
     table = pd.DataFrame({"late": late, "debt": debt, "bad": bad})
-    pairwise, registry = [n.pairwise for n in names], registry_from(features, "smoke")
-    import_book(node.home / BOOK_FILE, table, pairwise, registry, node.lender)
+    pairwise, schema = [n.pairwise for n in names], schema_from(features, "smoke")
+    import_book(node.home / BOOK_FILE, table, pairwise, schema, node.lender)
     borrowers = make_borrowers(node.lender, names, rng)
     node.registry().enrol([one.enrolment for one in borrowers])
     said = [one.first_answer(notice, False) for one in borrowers if one.answer != "silent"]

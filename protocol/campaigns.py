@@ -116,7 +116,7 @@ class Campaign(Document):
     legal_basis: str = CONSENT_BASIS
     model: Literal["scorecard", "gam", "mlp"]
     features: dict[str, Any]
-    """The feature registry (credit.features.FeatureRegistry) that the model may see."""
+    """The feature schema (``credit.features.FeatureSchema``) that the model may see."""
     mechanism: Mechanism
     code_sha256: Sha256
     """What a node must have installed (``fleet.code``)."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.learning import Learner
 from credit.models import CreditModel
 from credit.planning import spent
@@ -53,8 +53,8 @@ class Fleet(Protocol):
 
 def learner_of(campaign: Campaign) -> Learner:
     """A campaign's learning before its first release."""
-    registry = registry_from(campaign.features, f"campaign {campaign.id}")
-    return Learner(registry, campaign.model, campaign.mechanism, campaign.seed)
+    schema = schema_from(campaign.features, f"campaign {campaign.id}")
+    return Learner(schema, campaign.model, campaign.mechanism, campaign.seed)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 - ``book``         a loan book under pseudonyms, or a source as described; opened by the gate alone
 - ``description``  ``data.toml``: where the rows are, and which column is which feature
-- ``columns``      a lender's values as the registry's: codes, scales, missing codes
+- ``columns``      a lender's values as the schema's: codes, scales, missing codes
 - ``files``        CSV and Parquet; ``lines`` the records of a CSV file (RFC 4180)
 - ``sql``          databases, by SQLAlchemy: read-only, through a cursor on the server
 - ``people``       each person's one row, whatever the order and the chunks they come in

@@ -20,14 +20,14 @@ from clients.data.files import FileReader
 from clients.data.mapped import MappedSource
 from clients.errors import SourceError
 from clients.home import BOOK_FILE
-from credit.features import FeatureRegistry, check_table, date_columns
+from credit.features import FeatureSchema, check_table, date_columns
 from crypto.keys import sync_folder
 
 PSEUDONYM = "pseudonym"
 
 
-def import_book(path: Path, loans: pd.DataFrame, names: Sequence[str], registry: FeatureRegistry, where: str) -> None:
-    """Check ``loans`` against the registry and write the declared columns under the people's names.
+def import_book(path: Path, loans: pd.DataFrame, names: Sequence[str], schema: FeatureSchema, where: str) -> None:
+    """Check ``loans`` against the schema and write the declared columns under the people's names.
 
     A borrower with several loans stands in it once, by the latest row: the unit of privacy is the person.
 
@@ -35,14 +35,14 @@ def import_book(path: Path, loans: pd.DataFrame, names: Sequence[str], registry:
         names: the pairwise name of the person in each row (:mod:`naming.client`).
 
     Raises:
-        SourceError: no rows, or not one name per row. FeatureError: the table does not fit the registry.
+        SourceError: no rows, or not one name per row. FeatureError: the table does not fit the schema.
     """
     if loans.empty:
         raise SourceError(f"{where} has no loans")
     if len(names) != len(loans):
         raise SourceError(f"{where} has {len(loans):,} loans and {len(names):,} names; each loan needs its borrower's")
-    check_table(loans, registry, where)
-    declared = [registry.target, *registry.names, *date_columns(registry)]
+    check_table(loans, schema, where)
+    declared = [schema.target, *schema.names, *date_columns(schema)]
     book = loans[declared].assign(**{PSEUDONYM: list(names)}).drop_duplicates(PSEUDONYM, keep="last")
     _write(path, pa.Table.from_pandas(book, preserve_index=False))
 
@@ -86,7 +86,7 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def loan_book(path: Path) -> MappedSource:
-    """A book on disk, whose columns are the registry's own."""
+    """A book on disk, whose columns are the schema's own."""
     description = FileDescription(kind="parquet", path=path.name, person=PSEUDONYM)
     return MappedSource(description, FileReader(path.parent, path.name, "parquet"), f"the loan book {path}")
 

@@ -1,4 +1,4 @@
-"""A lender's values as the registry's, each by itself (:mod:`credit.values`): codes, scales, codes for missing."""
+"""A lender's values as the schema's, each by itself (:mod:`credit.values`): codes, scales, codes for missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.data.description import Column
-from credit.features import FeatureRegistry, date_columns
+from credit.features import FeatureSchema, date_columns
 from credit.values import NO_DATE, UNREADABLE_DATE, Floats, as_dates, code, codes, moments, number, numbers
 
 CHUNK_ROWS = 100_000
@@ -54,7 +54,7 @@ class Reader(Protocol):
 
 
 class Converted(NamedTuple):
-    """``values`` as the registry has them: doubles, codes, or dates; missing is NaN, None or NaT."""
+    """``values`` as the schema has them: doubles, codes, or dates; missing is NaN, None or NaT."""
 
     values: pd.Series
     unreadable: int
@@ -63,7 +63,7 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """One column of the registry, and what becomes of the lender's values for it."""
+    """One column of the schema, and what becomes of the lender's values for it."""
 
     name: str
     source: Column
@@ -129,13 +129,13 @@ def moments_of(source: Column, read: pd.Series) -> NDArray[np.int64]:
     return np.where(np.isin(codes(read).astype(str), gone), NO_DATE, found) if gone else found
 
 
-def conversions(columns: Mapping[str, Column], registry: FeatureRegistry) -> tuple[Conversion, ...]:
-    """One for each column that the registry declares: the outcome, the features, the dates."""
-    kinds: dict[str, Literal["number", "category", "date"]] = {registry.target: "number"}
-    kinds |= {one.name: "category" if one.kind == "category" else "number" for one in registry.features}
-    kinds |= dict.fromkeys(date_columns(registry), "date")
+def conversions(columns: Mapping[str, Column], schema: FeatureSchema) -> tuple[Conversion, ...]:
+    """One for each column that the schema declares: the outcome, the features, the dates."""
+    kinds: dict[str, Literal["number", "category", "date"]] = {schema.target: "number"}
+    kinds |= {one.name: "category" if one.kind == "category" else "number" for one in schema.features}
+    kinds |= dict.fromkeys(date_columns(schema), "date")
     return tuple(
-        Conversion(name, columns.get(name, Column(column=name)), kind, outcome=name == registry.target)
+        Conversion(name, columns.get(name, Column(column=name)), kind, outcome=name == schema.target)
         for name, kind in kinds.items()
     )
 

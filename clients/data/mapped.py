@@ -1,4 +1,4 @@
-"""A source as its description says: rows of a file or database under the registry's names."""
+"""A source as its description says: rows of a file or database under the schema's names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clients.data.description import DATA_FILE, Description, FileDescription, lo
 from clients.data.files import FileReader
 from clients.data.people import Part, Source
 from clients.errors import SourceError
-from credit.features import FeatureRegistry
+from credit.features import FeatureSchema
 from credit.values import codes
 
 
@@ -44,14 +44,14 @@ class MappedSource(Source):
     def dated(self) -> bool:
         return self.description.latest_by is not None
 
-    def conversions(self, registry: FeatureRegistry) -> tuple[Conversion, ...]:
-        """Of every column that the registry declares.
+    def conversions(self, schema: FeatureSchema) -> tuple[Conversion, ...]:
+        """Of every column that the schema declares.
 
         Raises:
-            SourceError: the description maps something to a column that is not there, or something that the registry
+            SourceError: the description maps something to a column that is not there, or something that the schema
                 does not know.
         """
-        found = conversions(self.description.columns, registry)
+        found = conversions(self.description.columns, schema)
         known = {one.name for one in found}
         if unknown := sorted(self.description.columns.keys() - known):
             raise SourceError(f"{self.where}: columns.{unknown[0]} is neither a feature, the outcome nor a date")
@@ -77,12 +77,12 @@ class MappedSource(Source):
     def parts(
         self,
         columns: Sequence[str],
-        registry: FeatureRegistry | None,
+        schema: FeatureSchema | None,
         members: Mapping[str, int] | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
-        chosen = [one for one in self.conversions(registry) if one.name in columns] if registry is not None else []
-        if registry is None:
+        chosen = [one for one in self.conversions(schema) if one.name in columns] if schema is not None else []
+        if schema is None:
             self._require({})
         asked = list(dict.fromkeys([*self._keys.values(), *(one.source.column for one in chosen)]))
         for whole in self.reader.batches(asked, told):

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.data.columns import Told, nobody
-from credit.features import FeatureRegistry, date_columns
+from credit.features import FeatureSchema, date_columns
 from credit.values import NO_DATE, UNREADABLE_DATE
 
 Labels = NDArray[np.int8]
@@ -29,7 +29,7 @@ NO_OUTCOME = np.int8(2)
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows: whose they are, when they are of, columns of the registry."""
+    """Some rows: whose they are, when they are of, columns of the schema."""
 
     names: Sequence[str | None] | NDArray[np.object_]
     when: NDArray[np.int64]
@@ -60,11 +60,11 @@ class Source(ABC):
     def parts(
         self,
         columns: Sequence[str],
-        registry: FeatureRegistry | None,
+        schema: FeatureSchema | None,
         members: Mapping[str, int] | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
-        """All rows, a bounded number at a time, with these columns of the registry.
+        """All rows, a bounded number at a time, with these columns of the schema.
 
         Args:
             members: only rows of these people; nothing but the name of any other row is looked at.
@@ -81,7 +81,7 @@ class Source(ABC):
             names.update((name, None) for name in part.names if name is not None)
         return list(names)
 
-    def rows(self, members: Sequence[str], registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
+    def rows(self, members: Sequence[str], schema: FeatureSchema) -> Iterator[pd.DataFrame]:
         """The declared columns of these people, a bounded number at a time, each person once or not at all.
 
         Args:
@@ -94,15 +94,15 @@ class Source(ABC):
             SourceError: the columns are not there, or the rows cannot be read; from the iterator too.
         """
         places = {name: place for place, name in enumerate(members)}
-        return self._chunks(places, survey(self, places, registry), registry)
+        return self._chunks(places, survey(self, places, schema), schema)
 
-    def _chunks(self, places: Mapping[str, int], held: LatestRows, registry: FeatureRegistry) -> Iterator[pd.DataFrame]:
+    def _chunks(self, places: Mapping[str, int], held: LatestRows, schema: FeatureSchema) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(places), dtype=bool)
-        columns = [registry.target, *registry.names, *date_columns(registry)]
-        for part in self.parts(columns, registry, places):
+        columns = [schema.target, *schema.names, *date_columns(schema)]
+        for part in self.parts(columns, schema, places):
             whose = _places(part.names, places)
             counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
-            counts &= labels_of(part.table[registry.target]) != NO_OUTCOME
+            counts &= labels_of(part.table[schema.target]) != NO_OUTCOME
             counts &= _first(whose, counts)
             seen[whose[counts]] = True
             if counts.any():
@@ -124,7 +124,7 @@ class LatestRows:
         return np.asarray((self.times == 1) & (self.outcome != NO_OUTCOME))
 
 
-def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry) -> LatestRows:
+def survey(source: Source, places: Mapping[str, int], schema: FeatureSchema) -> LatestRows:
     """Which row of each member counts; reads names, dates and outcomes. A row with no readable date is no row."""
     held = LatestRows(
         np.zeros(len(places), dtype=np.int32),
@@ -132,7 +132,7 @@ def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry)
         np.zeros(len(places), dtype=np.int32),
         np.zeros(len(places), dtype=np.int8),
     )
-    for part in source.parts([registry.target], registry, places):
+    for part in source.parts([schema.target], schema, places):
         dated = part.when != UNREADABLE_DATE
         whose, when = _places(part.names, places)[dated], part.when[dated]
         np.add.at(held.rows, whose, 1)
@@ -142,7 +142,7 @@ def survey(source: Source, places: Mapping[str, int], registry: FeatureRegistry)
         held.times[different[held.latest[different] > before]] = 0
         latest = when == held.latest[whose]
         np.add.at(held.times, whose[latest], 1)
-        held.outcome[whose[latest]] = labels_of(part.table[registry.target])[dated][latest]
+        held.outcome[whose[latest]] = labels_of(part.table[schema.target])[dated][latest]
     return held
 
 

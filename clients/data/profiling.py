@@ -23,7 +23,7 @@ from clients.data.people import NO_OUTCOME, Labels, Part, Source, labels_of, sur
 from clients.data.separation import Ranks, separation
 from clients.data.sql import SqlReader
 from credit.binning import FeatureCells
-from credit.features import Feature, FeatureRegistry, date_columns
+from credit.features import Feature, FeatureSchema, date_columns
 from credit.remarks import indistinct_values
 from credit.values import UNREADABLE_DATE
 
@@ -155,13 +155,13 @@ def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: f
     return ""
 
 
-def look_at(table: pd.DataFrame, registry: FeatureRegistry) -> list[str]:
-    """What an operator should look at in a table whose columns are the registry's: features that may know the outcome,
+def look_at(table: pd.DataFrame, schema: FeatureSchema) -> list[str]:
+    """What an operator should look at in a table whose columns are the schema's: features that may know the outcome,
     an outcome that is rare or may be the wrong way round."""
-    outcome = labels_of(table[registry.target])
+    outcome = labels_of(table[schema.target])
     good, bad = int((outcome == 0).sum()), int((outcome == 1).sum())
     found = []
-    for feature in registry.features:
+    for feature in schema.features:
         tally = _Tally(feature)
         tally.add(table[feature.name], outcome, 0)
         found.append(tally.found(Column(column=feature.name)))
@@ -181,31 +181,31 @@ def people_in(home: Path) -> int:
     return len(open_source(home).people())
 
 
-def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, __: None) -> Found:
+def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: None) -> Found:
     """Look through all rows of a node's source, three times, a bounded number in memory.
 
     Args:
         progress: is told what is done and how many rows of it so far.
 
     Raises:
-        SourceError: the rows cannot be read, or the description does not fit them or the registry.
+        SourceError: the rows cannot be read, or the description does not fit them or the schema.
     """
     source = open_source(home)
     no_rows, people = _NoRows(), _People()
     for part in _told(source.parts((), None, told=no_rows.add), "people", progress):
         people.add(part)
     rows = people.rows
-    held = survey(_Telling(source, progress), people.places, registry)
-    tallies = [_Tally(feature) for feature in registry.features]
-    dates = dict.fromkeys(date_columns(registry), 0)
+    held = survey(_Telling(source, progress), people.places, schema)
+    tallies = [_Tally(feature) for feature in schema.features]
+    dates = dict.fromkeys(date_columns(schema), 0)
     if source.description.latest_by is not None:
         dates = {source.description.latest_by.column: people.unreadable_dates} | dates
-    names = [registry.target, *registry.names, *date_columns(registry)]
-    for part in _told(source.parts(names, registry), "features", progress):
-        outcome = labels_of(part.table[registry.target])
+    names = [schema.target, *schema.names, *date_columns(schema)]
+    for part in _told(source.parts(names, schema), "features", progress):
+        outcome = labels_of(part.table[schema.target])
         for tally in tallies:
             tally.add(part.table[tally.feature.name], outcome, part.unreadable[tally.feature.name])
-        for name in date_columns(registry):
+        for name in date_columns(schema):
             dates[name] += part.unreadable[name]
     features = tuple(
         t.found(source.description.columns.get(t.feature.name, Column(column=t.feature.name))) for t in tallies
@@ -222,13 +222,13 @@ def check(home: Path, registry: FeatureRegistry, progress: Progress = lambda _, 
         ),
         *_said(ambiguous and not source.dated, f"{ambiguous:,} people have several rows; say latest_by in data.toml"),
         *_said(ambiguous and source.dated, f"{ambiguous:,} people have several rows at their latest date"),
-        *_said(unsound, _outcome_sentence(unsound, registry.target, source.description.columns)),
+        *_said(unsound, _outcome_sentence(unsound, schema.target, source.description.columns)),
         *_said(rows and not (good and bad), "the outcome must be 0 (good) and 1 (bad), both"),
         *_said(no_rows.count > many, no_rows.sentence),
     ]
     for one in features:
         errors += _said(one.unreadable, f"{one.name}: {one.unreadable:,} values are not what it is declared to be")
-        errors += [_unknown_sentence(one, registry[one.name])] if one.unknown else []
+        errors += [_unknown_sentence(one, schema[one.name])] if one.unknown else []
     errors += [_date_sentence(name, count) for name, count in dates.items() if count > many]
     warnings = [
         *_said(0 < no_rows.count <= many, no_rows.sentence),
@@ -353,8 +353,8 @@ class _Telling(Source):
     def parts(
         self,
         columns: Sequence[str],
-        registry: FeatureRegistry | None,
+        schema: FeatureSchema | None,
         members: Mapping[str, int] | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
-        return _told(self.source.parts(columns, registry, members, told), "outcomes", self.progress)
+        return _told(self.source.parts(columns, schema, members, told), "outcomes", self.progress)

@@ -22,7 +22,7 @@ from clients.home import approve
 from clients.releases import join, release
 from clients.witness import WITNESS_FOLDER, origin_hash
 from credit.binning import FeatureCells, Grid
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.questions import Question
 from crypto.notes import Checkpoint
 from privacy.charges import Budget, Charge
@@ -331,7 +331,7 @@ def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
 def test_one_person_s_missing_value_moves_nobody_else(active):
     """Whole numbers become floats when one consent masks a value among them; the others' categories stay."""
     code = {"name": "code", "kind": "category", "category": "income", "sensitivity": "sensitive", "values": ["1", "2"]}
-    numbered = registry_from({"name": "n", "target": "bad", "features": [code]}, "tests")
+    numbered = schema_from({"name": "n", "target": "bad", "features": [code]}, "tests")
     codes = pd.Series([1, 2, 1, 2])
     masked = codes.mask(pd.Series([True, False, False, False]))
     cells = FeatureCells(numbered.features[0])

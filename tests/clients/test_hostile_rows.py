@@ -25,10 +25,10 @@ from support.effort import effort
 from clients.admission import Admission, UseLimits
 from clients.data.book import open_source
 from credit.binning import Grid
-from credit.features import registry_from
+from credit.features import schema_from
 
 MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
-REGISTRY = registry_from(
+REGISTRY = schema_from(
     {
         "name": "hostile", "target": "bad", "outcome_dated_by": "ended",
         "features": [

@@ -28,7 +28,7 @@ from clients.errors import SourceError
 from clients.gate import Gate
 from clients.renaming import rename_people
 from credit.binning import Grid
-from credit.features import registry_from
+from credit.features import schema_from
 from naming.client import Renaming
 from protocol.campaigns import ReleaseRequest
 
@@ -130,13 +130,13 @@ def chunks_of(monkeypatch):
     return of
 
 
-def counted(source: Source, people: list[str], registry=None) -> np.ndarray:
+def counted(source: Source, people: list[str], schema=None) -> np.ndarray:
     """The exact histogram over the people, chunk by chunk."""
-    registry = registry or features()
-    grid = Grid(registry)
+    schema = schema or features()
+    grid = Grid(schema)
     total = np.zeros(grid.size, dtype=np.int64)
-    for table in source.rows(people, registry):
-        total += grid.histogram(table, table[registry.target].to_numpy(dtype=np.int64))
+    for table in source.rows(people, schema):
+        total += grid.histogram(table, table[schema.target].to_numpy(dtype=np.int64))
     return total
 
 
@@ -204,7 +204,7 @@ class Listed(Source):
 
     where, dated = "here", property(lambda self: self._dated)
 
-    def parts(self, columns, registry, members=None, told=nobody):
+    def parts(self, columns, schema, members=None, told=nobody):
         for whole in self._parts:
             part = [one for one in whole if members is None or one[0] in members]
             table = pd.DataFrame({"bad": [bad for _, _, bad in part], "late": float("nan"), "income": float("nan")})
@@ -270,7 +270,7 @@ def test_rows_that_appear_while_they_are_read_count_nobody_twice(tmp_path):
 
 def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_of):
     chunks_of(2048)
-    count, registry = 5000, registry_from(DATED, "here")
+    count, schema = 5000, schema_from(DATED, "here")
     day = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(count) % 400, unit="h")
     text = [moment.isoformat() if i % 2 else str(moment.date()) for i, moment in enumerate(day)]
     text[5] = None
@@ -286,7 +286,7 @@ def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_
         as_parquet(tmp_path / "stamped", stamped, columns=""),
         as_sql(tmp_path / "sql", stamped, columns=""),
     ):
-        tables = pd.concat(source.rows(list(table["customer"]), registry)).sort_index()
+        tables = pd.concat(source.rows(list(table["customer"]), schema)).sort_index()
         found.append(tables)
     for other in found[1:]:
         pd.testing.assert_frame_equal(found[0], other, check_dtype=False)
@@ -489,8 +489,8 @@ def test_nothing_of_a_row_is_in_any_message(tmp_path):
 
 
 def run(home: Path, *options: str):
-    registry = home / "registry.toml"
-    registry.write_text(
+    schema = home / "registry.toml"
+    schema.write_text(
         'name = "test-loans"\ntarget = "bad"\n'
         '[[features]]\nname = "late"\nkind = "integer"\ncategory = "repayment"\nlow = 0\nhigh = 30\n'
         '[[features]]\nname = "income"\nkind = "number"\ncategory = "income"\nsensitivity = "sensitive"\n'
@@ -498,7 +498,7 @@ def run(home: Path, *options: str):
         encoding="utf-8",
     )
     return CliRunner().invoke(
-        tahini.main, ["node", "check-data", "--home", str(home), "--features", str(registry), *options]
+        tahini.main, ["node", "check-data", "--home", str(home), "--features", str(schema), *options]
     )
 
 
@@ -561,13 +561,13 @@ def test_features_that_know_the_outcome_are_suspects(tmp_path):
         }
     )
     kinds = {"region": {"kind": "category", "values": ["n", "s"]}}
-    registry = registry_from(
+    schema = schema_from(
         {"name": "r", "target": "bad", "features": [
             {"name": one, "kind": "number", "category": "bureau", **kinds.get(one, {})} for one in table.columns[2:]
         ]}, "here",
     )  # fmt: skip
     as_parquet(tmp_path / "home", table, columns="")
-    found = check(tmp_path / "home", registry)
+    found = check(tmp_path / "home", schema)
     suspects = {one.name for one in found.features if one.suspect}
     assert suspects == {"balance", "visits", "chargeoff_date", "region"}
     assert not found.errors

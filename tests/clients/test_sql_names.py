@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from clients.data.profiling import Found, check
 from clients.errors import SourceError
-from credit.features import registry_from
+from credit.features import schema_from
 
 PEOPLE, BAD = 60, 14
-REGISTRY = registry_from(
+REGISTRY = schema_from(
     {
         "name": "lender", "target": "bad",
         "features": [

@@ -19,7 +19,7 @@ from support.market import Signed, open_market
 
 from clients.admission import UseLimits
 from clients.consents import Consents
-from credit.features import registry_from
+from credit.features import schema_from
 from protocol.enrolment import Roll
 from protocol.errors import Malformed, RegistryUnavailable
 from protocol.snapshots import (
@@ -314,7 +314,7 @@ def test_frequency_counts_campaigns_in_the_period(market):
 
 
 def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
-    registry = registry_from(
+    schema = schema_from(
         {
             "name": "dated", "target": "bad", "outcome_dated_by": "decided",
             "features": [
@@ -339,7 +339,7 @@ def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
     moment = pd.Timestamp(day, tz="UTC").to_pydatetime()
 
     def within(limits):
-        return UseLimits.of(table["pseudonym"].tolist(), limits).within(table, registry, moment)
+        return UseLimits.of(table["pseudonym"].tolist(), limits).within(table, schema, moment)
 
     found = within(limits).set_index("pseudonym").sort_index()
     assert list(found.index) == ["b", "c", "d", "e"], "an outcome outside of the window is no outcome"

@@ -11,11 +11,11 @@ from scipy.special import expit
 
 from credit.binning import Grid, make_binning
 from credit.embedding import Embedding
-from credit.features import FeatureRegistry, registry_from
+from credit.features import FeatureSchema, schema_from
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 
 
-def market_registry() -> FeatureRegistry:
+def market_registry() -> FeatureSchema:
     features = [
         {"name": "late", "kind": "integer", "category": "repayment", "low": 0, "high": 60},
         {"name": "balance", "kind": "number", "category": "bureau"},
@@ -23,14 +23,14 @@ def market_registry() -> FeatureRegistry:
         {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent", "free"]},
         {"name": "age", "kind": "integer", "category": "identity", "low": 18, "high": 100},
     ]
-    return registry_from({"name": "market", "target": "bad", "features": features}, "here")
+    return schema_from({"name": "market", "target": "bad", "features": features}, "here")
 
 
 @dataclass(frozen=True)
 class Market:
     """People whose risk rises with late payments, inquiries and youth; one in six has no bureau history."""
 
-    registry: FeatureRegistry = field(default_factory=market_registry)
+    schema: FeatureSchema = field(default_factory=market_registry)
 
     def people(self, size: int, seed: int = 0) -> pd.DataFrame:
         generator = np.random.default_rng(seed)
@@ -53,7 +53,7 @@ class Market:
         )
 
     def embedding(self, bins: int = 8) -> Embedding:
-        grid, table = Grid(self.registry), self.people(2000, seed=99)
+        grid, table = Grid(self.schema), self.people(2000, seed=99)
         histogram = grid.histogram(table, table["bad"].to_numpy(dtype=np.int64)).astype(float)
         return Embedding(grid, make_binning(grid, histogram, 1.0, bins))
 

@@ -16,9 +16,9 @@ from credit.binning import Binning, FeatureCells, Grid, make_binning
 from credit.dyadic import WRAP
 from credit.embedding import Embedding, points
 from credit.errors import FeatureError
-from credit.features import registry_from
+from credit.features import schema_from
 
-REGISTRY = registry_from(
+REGISTRY = schema_from(
     {
         "name": "test",
         "target": "bad",
@@ -132,7 +132,7 @@ KINDS = [
 
 
 def one(**changes):
-    return registry_from(
+    return schema_from(
         {"name": "one", "target": "bad", "features": [{"name": "x", "category": "bureau", **changes}]}, "here"
     )
 
@@ -226,7 +226,7 @@ def test_larger_values_never_have_smaller_cells(values):
 
 
 def test_grids_do_not_depend_on_data():
-    assert list(inspect.signature(Grid).parameters) == ["registry"]
+    assert list(inspect.signature(Grid).parameters) == ["schema"]
     assert Grid(REGISTRY).size == Grid(REGISTRY).size
 
 
@@ -249,7 +249,7 @@ def test_the_population_and_the_base_rate_are_counted_by_themselves(grid):
 @pytest.mark.parametrize("features", [1, 10, 40])
 def test_the_count_of_the_bad_is_as_sure_however_many_features_there_are(features):
     columns = [{"name": f"x{i}", "kind": "number", "category": "bureau"} for i in range(features)]
-    grid = Grid(registry_from({"name": "many", "target": "bad", "features": columns}, "here"))
+    grid = Grid(schema_from({"name": "many", "target": "bad", "features": columns}, "here"))
     assert 2 < grid.sensitivity / grid.totals_weight < 4  # deviations of noise, per noise multiplier
 
 

@@ -33,8 +33,8 @@ def table():
 
 
 def test_a_mixed_table_is_described_by_type(table):
-    registry, left_out, _ = describe(table, "bad", "lender", exclude=["customer"])
-    assert {f.name: (f.kind, f.values) for f in registry.features} == {
+    schema, left_out, _ = describe(table, "bad", "lender", exclude=["customer"])
+    assert {f.name: (f.kind, f.values) for f in schema.features} == {
         "inquiries": ("integer", ()),
         "utilisation": ("number", ()),
         "whole_floats": ("integer", ()),
@@ -51,28 +51,28 @@ def test_a_mixed_table_is_described_by_type(table):
 
 
 def test_a_described_table_fits_its_own_dictionary(table):
-    registry, *_ = describe(table, "bad", "lender")
-    check_table(table, registry, "lender")
+    schema, *_ = describe(table, "bad", "lender")
+    check_table(table, schema, "lender")
 
 
 def test_what_looks_like_money_earned_or_owned_is_declared_sensitive(table):
-    registry, *_ = describe(table, "bad", "lender")
-    assert registry.sensitive() == ("annualIncome", "housing")
-    assert registry["annualIncome"].sensitivity is Sensitivity.SENSITIVE
+    schema, *_ = describe(table, "bad", "lender")
+    assert schema.sensitive() == ("annualIncome", "housing")
+    assert schema["annualIncome"].sensitivity is Sensitivity.SENSITIVE
 
 
 def test_the_dictionary_says_nothing_of_the_range_of_values(table):
-    registry, *_ = describe(table, "bad", "lender")
-    assert {(f.low, f.high) for f in registry.features} == {(None, None)}
+    schema, *_ = describe(table, "bad", "lender")
+    assert {(f.low, f.high) for f in schema.features} == {(None, None)}
     other = table.assign(inquiries=[99, 5, 6, 7], utilisation=[0.9, 8.1, None, 4.2])
-    assert describe(other, "bad", "lender").registry == registry
+    assert describe(other, "bad", "lender").schema == schema
 
 
 def test_text_with_too_many_codes_is_a_name_in_disguise_and_left_out():
     size = MAX_CATEGORIES + 1
     table = pd.DataFrame({"bad": [0] * size, "n": range(size), "name": [f"person {i}" for i in range(size)]})
-    registry, left_out, _ = describe(table, "bad", "lender")
-    assert registry.names == ("n",)
+    schema, left_out, _ = describe(table, "bad", "lender")
+    assert schema.names == ("n",)
     assert left_out == {"name": f"text with {size} distinct values"}
     shorter, *_ = describe(table[:MAX_CATEGORIES], "bad", "lender")
     assert len(shorter["name"].values) == MAX_CATEGORIES
@@ -126,7 +126,7 @@ def rows(**columns):
 def test_one_cell_that_is_no_number_leaves_a_column_of_numbers_and_is_said():
     incomes = [f"{1000 + n}.5" for n in range(399)]
     found = describe(rows(income=["n.a.", *incomes]), "bad", "lender")
-    assert found.registry["income"].kind == "number"
+    assert found.schema["income"].kind == "number"
     assert found.remarks == ("income: 1 of 400 values are no numbers and count as missing",)
     many = describe(rows(income=["n.a."] * 8 + incomes[:392]), "bad", "lender")
     assert many.left_out == {"income": "text with 393 distinct values"}
@@ -134,7 +134,7 @@ def test_one_cell_that_is_no_number_leaves_a_column_of_numbers_and_is_said():
 
 def test_decimals_are_numbers():
     found = describe(rows(income=[Decimal(n) / 4 for n in range(400)]), "bad", "lender")
-    assert found.registry["income"].kind == "number" and not found.remarks
+    assert found.schema["income"].kind == "number" and not found.remarks
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_decimals_are_numbers():
 )
 def test_what_tells_rows_or_people_apart_is_no_feature(name, values, why):
     found = describe(rows(**{name: list(values)}), "bad", "lender")
-    assert why in found.left_out[name] and name not in found.registry.names
+    assert why in found.left_out[name] and name not in found.schema.names
 
 
 def test_whole_amounts_that_happen_to_differ_are_features():
     amounts = np.arange(400) * 3 + 1000
-    assert "amount" in describe(rows(amount=amounts), "bad", "lender").registry.names
+    assert "amount" in describe(rows(amount=amounts), "bad", "lender").schema.names

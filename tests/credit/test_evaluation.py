@@ -26,7 +26,7 @@ from credit.evaluation import (
     observed_to_expected_of,
     psi_of,
 )
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.models import CreditModel, size
 from credit.questions import Question
 from credit.tasks import task_of
@@ -118,8 +118,8 @@ def test_deciles_hold_about_a_tenth_each():
     assert shares == pytest.approx(np.full(10, 0.1), abs=0.06)
 
 
-def registry(*features):
-    return registry_from({"name": "r", "target": "bad", "features": features}, "here")
+def schema(*features):
+    return schema_from({"name": "r", "target": "bad", "features": features}, "here")
 
 
 def column(name, category, kind="integer", **more):
@@ -145,22 +145,22 @@ def column(name, category, kind="integer", **more):
     ],
 )
 def test_age_is_known_by_its_name_among_facts_of_identity(name, found):
-    assert Segments.of(registry(column(name, "identity"))).age == (name if found else None)
-    assert Segments.of(registry(column(name, "repayment"))).age is None
-    assert Segments.of(registry(column(name, "identity", "category", values=["young"]))).age is None
+    assert Segments.of(schema(column(name, "identity"))).age == (name if found else None)
+    assert Segments.of(schema(column(name, "repayment"))).age is None
+    assert Segments.of(schema(column(name, "identity", "category", values=["young"]))).age is None
 
 
 def test_segments_are_those_that_the_registry_can_tell_apart():
-    everybody = Segments.of(registry(column("late", "repayment")))
+    everybody = Segments.of(schema(column("late", "repayment")))
     assert (everybody.names, everybody.per_person) == (("everybody",), 1)
-    filed = Segments.of(registry(column("late", "repayment"), column("score", "bureau")))
+    filed = Segments.of(schema(column("late", "repayment"), column("score", "bureau")))
     assert (filed.names, filed.per_person) == (("everybody", "thin file", "thick file"), 2)
-    aged = Segments.of(registry(column("age", "identity")))
+    aged = Segments.of(schema(column("age", "identity")))
     assert (aged.count, aged.per_person) == (1 + len(AGE_BANDS), 2)
 
 
 def test_a_thin_file_has_no_bureau_fact_at_all_and_bands_split_at_their_limits(market):
-    segments = Segments.of(market.registry)
+    segments = Segments.of(market.schema)
     table = pd.DataFrame(
         {
             "late": [1.0] * 6,
@@ -183,7 +183,7 @@ def test_a_thin_file_has_no_bureau_fact_at_all_and_bands_split_at_their_limits(m
 @settings(max_examples=60)
 @given(age=st.floats() | st.none(), balance=st.floats() | st.none())
 def test_nobody_is_in_more_segments_than_stated(market, age, balance):
-    segments = Segments.of(market.registry)
+    segments = Segments.of(market.schema)
     table = pd.DataFrame(
         {"late": [0.0], "balance": [balance], "inquiries": [None], "housing": [None], "age": [age]}
     ).astype({"balance": float, "inquiries": float, "age": float})
@@ -207,7 +207,7 @@ def task(market, model):
     asked = Question(
         ReleaseKind.EVALUATION, model.embedding.binning, weights=model.parameters, calibration=model.calibration
     )
-    return task_of(market.registry, model.kind, market.plan(ReleaseKind.EVALUATION), 1, asked)
+    return task_of(market.schema, model.kind, market.plan(ReleaseKind.EVALUATION), 1, asked)
 
 
 def test_a_held_out_person_changes_the_evaluation_by_the_stated_sensitivity_at_most(market, task):
@@ -220,8 +220,8 @@ def test_a_held_out_person_changes_the_evaluation_by_the_stated_sensitivity_at_m
 
 def test_without_noise_every_figure_is_that_of_the_held_out_people(market, model, task):
     people = market.people(4000, seed=8)
-    found = evaluate(task.exact(people).astype(float), 1e-9, market.registry, model.embedding.binning, None)
-    segments = Segments.of(market.registry)
+    found = evaluate(task.exact(people).astype(float), 1e-9, market.schema, model.embedding.binning, None)
+    segments = Segments.of(market.schema)
     assert [quality.name for quality in found.segments] == list(segments.names)
     for quality, rows in zip(found.segments, segments.rows(people), strict=True):
         logits, labels = model.logit(people[rows]), people.bad[rows].to_numpy()
@@ -231,14 +231,14 @@ def test_without_noise_every_figure_is_that_of_the_held_out_people(market, model
         assert quality.ks.value == pytest.approx(metrics.ks(labels, logits), abs=0.04)
         assert quality.ece.value == pytest.approx(metrics.ece(labels, expit(logits)), abs=0.03)
     assert found.psi_score is None
-    assert list(found.psi_features) == list(market.registry.names)
+    assert list(found.psi_features) == list(market.schema.names)
     assert all(figure.value < 0.02 for figure in found.psi_features.values())  # the binning is of such people
 
 
 def test_features_whose_people_have_moved_show_it(market, model, task):
     people = market.people(3000, seed=8)
     people["late"] += 4
-    found = evaluate(task.exact(people).astype(float), 1e-9, market.registry, model.embedding.binning, None)
+    found = evaluate(task.exact(people).astype(float), 1e-9, market.schema, model.embedding.binning, None)
     assert found.psi_features["late"].value > 0.25
     assert found.psi_features["balance"].value < 0.02
 
@@ -249,7 +249,7 @@ def test_scores_are_compared_with_those_of_the_training_population(market, model
 
     def psi_score(table):
         total = task.exact(table).astype(float)
-        return evaluate(total, 1e-9, market.registry, model.embedding.binning, before).psi_score.value
+        return evaluate(total, 1e-9, market.schema, model.embedding.binning, before).psi_score.value
 
     assert psi_score(people) < 0.02
     riskier = people[people.late > 2]
@@ -259,7 +259,7 @@ def test_scores_are_compared_with_those_of_the_training_population(market, model
 def evaluated(market, model, task, noise, seed=0, people=4000):
     exact = task.exact(market.people(people, seed=8)).astype(float)
     noisy = exact + np.random.default_rng(seed).normal(0, noise, exact.shape)
-    return evaluate(noisy, noise, market.registry, model.embedding.binning, None)
+    return evaluate(noisy, noise, market.schema, model.embedding.binning, None)
 
 
 def test_errors_grow_with_the_noise(market, model, task):
@@ -268,14 +268,14 @@ def test_errors_grow_with_the_noise(market, model, task):
         errors = [getattr(evaluation.segments[0], figure).error for evaluation in found]
         assert errors == sorted(set(errors)), figure
         assert errors[0] < 0.01 * 30
-    for name in market.registry.names:
+    for name in market.schema.names:
         errors = [evaluation.psi_features[name].error for evaluation in found]
         assert errors == sorted(set(errors)), name
 
 
 def test_the_count_of_a_segment_has_the_error_it_states(market, model, task, monkeypatch):
     monkeypatch.setattr(credit.evaluation, "REDRAWS", 2)
-    segments = list(Segments.of(market.registry).rows(market.people(4000, seed=8)))
+    segments = list(Segments.of(market.schema).rows(market.people(4000, seed=8)))
     misses = []
     for seed in range(12):
         found = evaluated(market, model, task, 3.0, seed)
@@ -320,7 +320,7 @@ def test_groups_that_the_noise_drowns_have_no_figures(market, model, task):
 def test_pure_noise_has_no_figures_and_breaks_nothing(market, model, task):
     for seed in range(5):
         noise = np.random.default_rng(seed).normal(0, 1e6, task.shape[0])
-        found = evaluate(noise, 1e6, market.registry, model.embedding.binning, counted(*crowd(100)))
+        found = evaluate(noise, 1e6, market.schema, model.embedding.binning, counted(*crowd(100)))
         assert all(quality.auc is None for quality in found.segments)
         assert all(math.isfinite(figure.value) for figure in found.psi_features.values())
 
@@ -336,7 +336,7 @@ def test_figures_survive_as_plain_values(market, model, task):
 
 
 def test_a_registry_of_one_feature_is_evaluated_too():
-    one = registry(column("late", "repayment", low=0, high=9))
+    one = schema(column("late", "repayment", low=0, high=9))
     binning = Binning((FeatureBins((1.0,), (), (0.5, 0.4, 0.1)),), 100.0, 0.2)
     counts = counted(*crowd(500)).ravel()
     found = evaluate(np.concatenate([counts, [250, 200, 50]]), 1e-9, one, binning, None)

@@ -1,4 +1,4 @@
-"""What is wrong in a feature registry is said of the feature by its name, as its author wrote it."""
+"""What is wrong in a feature schema is said of the feature by its name, as its author wrote it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from credit.errors import FeatureError
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.reference import reference
 
 GOOD = {"name": "late", "kind": "integer", "category": "repayment"}
@@ -27,7 +27,7 @@ GOOD = {"name": "late", "kind": "integer", "category": "repayment"}
 )
 def test_errors_name_the_feature(features, said):
     with pytest.raises(FeatureError) as refusal:
-        registry_from({"name": "loans", "target": "bad", "features": features}, "features.toml")
+        schema_from({"name": "loans", "target": "bad", "features": features}, "features.toml")
     assert str(refusal.value).startswith(f"features.toml: {said}")
     assert str(refusal.value).count("feature '") <= 1
     assert "\n" not in str(refusal.value)

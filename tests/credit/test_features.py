@@ -1,4 +1,4 @@
-"""The feature registry: where the law enters."""
+"""The feature schema: where the law enters."""
 
 from datetime import date
 
@@ -14,8 +14,8 @@ from credit.features import (
     check_table,
     forbidden_kind,
     forget,
-    load_registry,
-    registry_from,
+    load_schema,
+    schema_from,
 )
 
 TODAY = date(2026, 1, 1)
@@ -25,8 +25,8 @@ def feature(**changes):
     return {"name": "inquiries", "kind": "integer", "category": "bureau"} | changes
 
 
-def registry(*features, **changes):
-    return registry_from({"name": "test", "target": "bad", "features": features or [feature()]} | changes, "here")
+def schema(*features, **changes):
+    return schema_from({"name": "test", "target": "bad", "features": features or [feature()]} | changes, "here")
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,26 @@ def test_words_that_only_look_alike_are_allowed(name):
 @pytest.mark.parametrize("words", ["HIV status", "religion", "bloodType", "基因"])
 def test_a_registry_with_a_forbidden_feature_does_not_load(place, words):
     with pytest.raises(FeatureError, match=r"here: feature .* which credit-reporting law forbids"):
-        registry(feature(), feature(**({"name": "x"} | {place: words})))
+        schema(feature(), feature(**({"name": "x"} | {place: words})))
 
 
 @pytest.mark.parametrize("category", sorted(SENSITIVE_CATEGORIES))
 def test_what_needs_a_consent_of_its_own_must_be_declared_sensitive(category):
     with pytest.raises(FeatureError, match="must be declared sensitive"):
-        registry(feature(category=category))
-    assert registry(feature(category=category, sensitivity="sensitive")).sensitive() == ("inquiries",)
+        schema(feature(category=category))
+    assert schema(feature(category=category, sensitivity="sensitive")).sensitive() == ("inquiries",)
 
 
 def test_income_is_sensitive_and_repayment_need_not_be():
     assert {"income", "deposits", "securities", "insurance", "property", "tax"} == set(SENSITIVE_CATEGORIES)
-    assert registry(feature(category="repayment")).features[0].sensitivity is Sensitivity.ORDINARY
+    assert schema(feature(category="repayment")).features[0].sensitivity is Sensitivity.ORDINARY
 
 
 def test_adverse_records_are_kept_five_years_and_no_longer():
-    registry(feature(adverse=True, retention_days=ADVERSE_RECORD_DAYS))
+    schema(feature(adverse=True, retention_days=ADVERSE_RECORD_DAYS))
     with pytest.raises(FeatureError, match="5 years"):
-        registry(feature(adverse=True, retention_days=ADVERSE_RECORD_DAYS + 1))
-    registry(feature(adverse=False, retention_days=ADVERSE_RECORD_DAYS + 1))
+        schema(feature(adverse=True, retention_days=ADVERSE_RECORD_DAYS + 1))
+    schema(feature(adverse=False, retention_days=ADVERSE_RECORD_DAYS + 1))
     assert ADVERSE_RECORD_DAYS in (5 * 365 + 1, 5 * 365 + 2)
 
 
@@ -115,26 +115,26 @@ def test_adverse_records_are_kept_five_years_and_no_longer():
 )
 def test_a_feature_that_makes_no_sense_is_refused_with_its_place(wrong, message):
     with pytest.raises(FeatureError, match=f"here: .*feature.*{message}"):
-        registry(feature(**wrong))
+        schema(feature(**wrong))
 
 
 def test_a_feature_declared_twice_is_refused():
     with pytest.raises(FeatureError, match="declared twice: inquiries"):
-        registry(feature(), feature())
+        schema(feature(), feature())
 
 
 def test_the_target_cannot_be_learnt_from():
     with pytest.raises(FeatureError, match="cannot also be a feature"):
-        registry(feature(name="bad"))
+        schema(feature(name="bad"))
 
 
 def test_a_registry_without_features_is_refused():
     with pytest.raises(FeatureError):
-        registry_from({"name": "test", "target": "bad", "features": []}, "here")
+        schema_from({"name": "test", "target": "bad", "features": []}, "here")
 
 
 def test_a_registry_can_be_restricted_to_named_features():
-    whole = registry(feature(name="a"), feature(name="b"), feature(name="c"))
+    whole = schema(feature(name="a"), feature(name="b"), feature(name="c"))
     assert whole.only(["c", "a"]).names == ("c", "a")
     with pytest.raises(FeatureError, match="'d' is not in the registry"):
         whole.only(["a", "d"])
@@ -147,7 +147,7 @@ def test_a_registry_is_read_from_its_file(tmp_path):
         'category = "income"\nsensitivity = "sensitive"\n',
         encoding="utf-8",
     )
-    assert load_registry(path).sensitive() == ("收入",)
+    assert load_schema(path).sensitive() == ("收入",)
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_a_registry_file_that_is_none_is_refused(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(FeatureError, match=message):
-        load_registry(path)
+        load_schema(path)
 
 
 @pytest.fixture
 def mixed():
-    return registry(
+    return schema(
         feature(name="inquiries"),
         feature(name="balance", kind="number"),
         feature(name="housing", kind="category", values=("own", "rent")),
@@ -201,7 +201,7 @@ def test_an_unknown_category_is_refused(table, mixed):
 
 
 def test_codes_that_are_numbers_match_by_their_text(mixed):
-    codes = registry(feature(name="housing", kind="category", values=("1", "2")))
+    codes = schema(feature(name="housing", kind="category", values=("1", "2")))
     check_table(pd.DataFrame({"housing": [1, 2], "bad": [0, 1]}), codes, "lender")
 
 
@@ -226,7 +226,7 @@ def test_text_where_a_number_belongs_is_refused_without_quoting_it(table, mixed,
 
 @pytest.fixture
 def dated():
-    return registry(
+    return schema(
         feature(name="late", adverse=True, dated_by="late_on", retention_days=365),
         feature(name="limit"),
         outcome_dated_by="outcome_on",

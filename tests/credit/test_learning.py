@@ -57,12 +57,12 @@ def totals_of(learner, tables, hold_outs):
 def learnt(request, market, tables, hold_outs):
     """A finished learner, and the sums it was taught with."""
     plan = plan_mechanism(GENEROUS, request.param, 3, hold_out=0.2)
-    learner = Learner(market.registry, request.param, plan, seed=4)
+    learner = Learner(market.schema, request.param, plan, seed=4)
     return learner, totals_of(learner, tables, hold_outs)
 
 
 def again(learner):
-    return Learner(learner.registry, learner.kind, learner.mechanism, learner.seed)
+    return Learner(learner.schema, learner.kind, learner.mechanism, learner.seed)
 
 
 def one_hot(embedding, table):
@@ -160,7 +160,7 @@ def test_lenders_who_train_by_themselves_reach_nearly_the_same(market, tables, s
         r.model_copy(update={"steps": 4, "sampling_rate": 0.25}) if r.kind is ReleaseKind.TRAIN else r
         for r in plan.releases
     )
-    learner = rehearse(tables, market.registry, kind, plan.model_copy(update={"releases": local}))
+    learner = rehearse(tables, market.schema, kind, plan.model_copy(update={"releases": local}))
     assert metrics.auc(strangers.bad.to_numpy(), learner.model().probability(strangers)) > 0.75
     assert metrics.ece(strangers.bad.to_numpy(), learner.model().probability(strangers)) < 0.04
 
@@ -172,7 +172,7 @@ def test_a_rehearsal_gives_the_evaluation_to_people_nobody_trained_on(market, ta
         seen.append((learner.released, learner.evaluation is not None))
 
     plan = plan_mechanism(GENEROUS, "scorecard", 3, steps=2, hold_out=0.2)
-    learner = rehearse(tables, market.registry, "scorecard", plan, hold_outs=hold_outs[::-1], progress=note)
+    learner = rehearse(tables, market.schema, "scorecard", plan, hold_outs=hold_outs[::-1], progress=note)
     assert [released for released, _ in seen] == list(range(1, len(plan.releases) + 1))
     assert [evaluated for _, evaluated in seen] == [False] * (len(seen) - 1) + [True]
     assert learner.done
@@ -180,7 +180,7 @@ def test_a_rehearsal_gives_the_evaluation_to_people_nobody_trained_on(market, ta
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_before_the_descent_the_model_says_the_base_rate_of_everybody(market, tables, kind):
-    learner = Learner(market.registry, kind, market.plan(ReleaseKind.GRAM, ReleaseKind.GRADIENT), 0)
+    learner = Learner(market.schema, kind, market.plan(ReleaseKind.GRAM, ReleaseKind.GRADIENT), 0)
     for _ in range(2):
         learner.absorb(sum(learner.task().contribution(table, 3) for table in tables), 3)
         said = learner.model().probability(tables[0])
@@ -191,7 +191,7 @@ def test_before_the_descent_the_model_says_the_base_rate_of_everybody(market, ta
 
 def test_the_model_is_the_mean_of_the_last_half_of_the_descent(market, tables):
     plan = market.plan(ReleaseKind.GRAM, *[ReleaseKind.GRADIENT] * 5)
-    learner, iterates = Learner(market.registry, "scorecard", plan, 0), []
+    learner, iterates = Learner(market.schema, "scorecard", plan, 0), []
     while not learner.done:
         if learner.released > 2:
             iterates.append(learner.question().weights)  # where the next step starts is where the last one ended
@@ -209,7 +209,7 @@ def test_more_noise_shortens_the_steps_and_more_people_lengthen_them(market, tab
         plan = market.plan(ReleaseKind.GRADIENT)
         noisy = plan.releases[1].model_copy(update={"noise_multiplier": noise})
         plan = plan.model_copy(update={"releases": (plan.releases[0], noisy)})
-        learner = Learner(market.registry, "scorecard", plan, 0)
+        learner = Learner(market.schema, "scorecard", plan, 0)
         learner.absorb(sum(learner.task().contribution(table, len(lenders)) for table in lenders), len(lenders))
         before = learner.model().parameters
         task = learner.task()
@@ -227,14 +227,14 @@ def test_a_plan_full_of_noise_ends_with_a_model_all_the_same(market, tables, kin
     plan = market.plan(
         ReleaseKind.GRAM, *[ReleaseKind.GRADIENT] * 3, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION, noise=3000.0
     )
-    learner = rehearse(tables, market.registry, kind, plan, hold_outs=tables)
+    learner = rehearse(tables, market.schema, kind, plan, hold_outs=tables)
     said = learner.model().probability(tables[0])
     assert ((said > 0) & (said < 1)).all()
     check_calibration(learner.model().calibration)
 
 
 def test_there_is_no_model_and_no_gradient_before_the_histogram(market):
-    learner = Learner(market.registry, "scorecard", market.plan(ReleaseKind.GRAM), 0)
+    learner = Learner(market.schema, "scorecard", market.plan(ReleaseKind.GRAM), 0)
     with pytest.raises(ModelError, match="before the histogram"):
         learner.model()
     learner.released = 1
@@ -372,7 +372,7 @@ def test_nobody_at_all_leaves_the_model_as_it_was():
 def test_a_whole_calibration_makes_scores_honest(market, tables):
     plan = market.plan(ReleaseKind.GRAM, *[ReleaseKind.GRADIENT] * 6, ReleaseKind.CALIBRATION, noise=0.3)
     plan = plan.model_copy(update={"clip_norm": 0.5})  # so small a clip bends probabilities
-    learner = Learner(market.registry, "scorecard", plan, 0)
+    learner = Learner(market.schema, "scorecard", plan, 0)
     everybody = pd.concat(tables)
     labels = everybody.bad.to_numpy()
     while not learner.done:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from credit.binning import Grid, make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.models import (
     KNOTS,
     UNCALIBRATED,
@@ -42,7 +42,7 @@ BENT = tuple((KNOTS + 0.02 * KNOTS**2 / 2 - 0.3).tolist())
 
 @pytest.fixture(scope="module")
 def embedding():
-    grid = Grid(registry_from({"name": "test", "target": "bad", "features": FEATURES}, "here"))
+    grid = Grid(schema_from({"name": "test", "target": "bad", "features": FEATURES}, "here"))
     late = np.append(np.arange(60.0), [np.nan] * 5)
     table = pd.DataFrame({"late": np.repeat(late, 5), "housing": np.resize(["own", "rent", None], 5 * len(late))})
     labels = (np.arange(len(table)) % 8 == 0).astype(np.int64)
@@ -224,9 +224,9 @@ def test_an_altered_file_is_refused(model, tmp_path, alter):
 
 
 def test_a_file_that_smuggles_a_forbidden_feature_is_refused(model, tmp_path):
-    registry = model.embedding.grid.registry.model_dump(mode="json")
-    registry["features"][0]["name"] = "religion"
-    specification = {"kind": model.kind, "registry": registry, "binning": asdict(model.embedding.binning)}
+    schema = model.embedding.grid.schema.model_dump(mode="json")
+    schema["features"][0]["name"] = "religion"
+    specification = {"kind": model.kind, "registry": schema, "binning": asdict(model.embedding.binning)}
     save_file({"parameters": torch.zeros(3)}, tmp_path / "model", metadata={"tahini": json.dumps(specification)})
     with pytest.raises(ModelError, match="credit-reporting law"):
         CreditModel.load(tmp_path / "model")

@@ -15,7 +15,7 @@ from credit import metrics
 from credit.binning import FeatureBins, Grid, make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.learning import Learner
 from credit.models import CreditModel
 from credit.pairs import (
@@ -155,7 +155,7 @@ def test_the_features_that_the_scorecard_leans_on_are_paired_first(embedding):
 def test_larger_populations_are_asked_for_more_pairs_and_finer_tables(people):
     names = [f"f{i}" for i in range(12)]
     features = [{"name": name, "kind": "number", "category": "consumption"} for name in names]
-    grid = Grid(registry_from({"name": "many", "target": "bad", "features": features}, "here"))
+    grid = Grid(schema_from({"name": "many", "target": "bad", "features": features}, "here"))
     values = np.exp(np.linspace(0, 5, 100))
     table = pd.DataFrame(dict.fromkeys(names, values))
     counts = grid.histogram(table, (np.arange(100) % 2).astype(np.int64)) * (people / 100)
@@ -197,11 +197,11 @@ def test_what_is_no_pair_is_refused(data):
 
 
 def test_a_gam_needs_two_features(market):
-    registry = registry_from(
-        {"name": "one", "target": "bad", "features": [market.registry.features[0].model_dump(mode="json")]}, "here"
+    schema = schema_from(
+        {"name": "one", "target": "bad", "features": [market.schema.features[0].model_dump(mode="json")]}, "here"
     )
     with pytest.raises(ModelError, match="two features"):
-        Learner(registry, "gam", plan_mechanism(Budget(1.0, 1e-5), "gam", 3), 0)
+        Learner(schema, "gam", plan_mechanism(Budget(1.0, 1e-5), "gam", 3), 0)
 
 
 # ---- the whole: a market in which two features tell something only together ----
@@ -220,11 +220,11 @@ def quarters(size, seed):
 
 @pytest.fixture(scope="module")
 def learnt():
-    registry = registry_from(QUARTERS, "here")
+    schema = schema_from(QUARTERS, "here")
     tables, test = [quarters(8000, seed) for seed in range(3)], quarters(20_000, 9)
     budget = Budget(1.0, 1e-5)
     models = {
-        kind: rehearse(tables, registry, kind, plan_mechanism(budget, kind, 3, collusion_bound=0)).model()
+        kind: rehearse(tables, schema, kind, plan_mechanism(budget, kind, 3, collusion_bound=0)).model()
         for kind in ("scorecard", "gam")
     }
     return models, test

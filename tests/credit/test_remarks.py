@@ -8,7 +8,7 @@ import pytest
 
 from credit.binning import FeatureBins, FeatureCells, Grid, make_binning
 from credit.evaluation import Figure
-from credit.features import Feature, registry_from
+from credit.features import Feature, schema_from
 from credit.learning import Learner
 from credit.remarks import RiskLevel, indistinct, indistinct_values, remarks
 from privacy.mechanism import ReleaseKind
@@ -108,20 +108,20 @@ def test_codes_and_public_ranges_are_looked_at_too():
 
 def test_a_learner_says_both_from_the_histogram():
     features = [{"name": name, "kind": "number", "category": "bureau"} for name in ("score", "hidden")]
-    registry = registry_from({"name": "two", "target": "bad", "features": features}, "here")
+    schema = schema_from({"name": "two", "target": "bad", "features": features}, "here")
     generator = np.random.default_rng(0)
     table = pd.DataFrame({"score": generator.uniform(660, 850, 4000), "hidden": 1e15 + generator.uniform(0, 9, 4000)})
     labels = (np.arange(4000) < 5).astype(np.int64)
-    grid = Grid(registry)
+    grid = Grid(schema)
     histogram = grid.histogram(table, labels) + generator.normal(0, 20, grid.size)
     binning = make_binning(grid, histogram, 20.0, 14)
     totals = (Figure(total, 20 / grid.totals_weight) for total in grid.totals(histogram))
-    said = remarks(registry, binning, RiskLevel(*totals))
+    said = remarks(schema, binning, RiskLevel(*totals))
     assert [sentence.split()[0] for sentence in said] == ["the", "hidden"]
 
 
 def test_before_the_histogram_there_is_nothing_to_say(market):
-    learner = Learner(market.registry, "scorecard", market.plan(ReleaseKind.GRAM), 0)
+    learner = Learner(market.schema, "scorecard", market.plan(ReleaseKind.GRAM), 0)
     assert learner.remarks == ()
     table = market.people(800)
     learner.absorb(learner.task().contribution(table, 3), 3)

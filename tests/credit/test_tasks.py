@@ -105,7 +105,7 @@ def task(market, asked):
         model = model or ("gam" if kind is ReleaseKind.PAIRS else "scorecard")
         plan = market.plan(*([] if kind is ReleaseKind.HISTOGRAM else [kind]), noise=noise, bound=bound)
         last = len(plan.releases) - 1
-        return task_of(market.registry, model, plan, last, asked(kind, model, **how), population)
+        return task_of(market.schema, model, plan, last, asked(kind, model, **how), population)
 
     return of
 
@@ -209,12 +209,12 @@ def test_a_calibration_with_an_edge_under_a_crowd_does_not_amplify_one_person(ma
     crowd = pd.concat([market.people(1)] * 33, ignore_index=True)
     for seed in range(3):
         question = asked(kind, model, seed=seed)
-        plain = task_of(market.registry, model, plan, 1, question)
+        plain = task_of(market.schema, model, plan, 1, question)
         seen = {x for n in range(1, 34) for x in plain.scored.raw_logit(crowd.iloc[:n]).tolist()}
         middle = (min(seen) + max(seen)) / 2
         # 0 is an edge of the score cells: everybody's logit is now as near it as rounding allows.
         moved = replace(question, calibration=tuple((KNOTS - middle).tolist()))
-        this = task_of(market.registry, model, plan, 1, moved)
+        this = task_of(market.schema, model, plan, 1, moved)
         counts = [this.exact(crowd.iloc[:n]) for n in range(34)]
         worst = max(norm(this, after - before) for before, after in pairwise(counts))
         assert worst <= this.shape[1]
@@ -269,7 +269,7 @@ def test_second_moments_are_those_of_the_rows(market, task):
 def test_gradients_are_those_of_the_network_in_its_coordinates(market, asked, model, directions):
     plan = market.plan(ReleaseKind.GRADIENT).model_copy(update={"clip_norm": 64.0})  # cuts nobody
     question = asked(ReleaseKind.GRADIENT, model, directions=directions)
-    this = task_of(market.registry, model, plan, 1, question)
+    this = task_of(market.schema, model, plan, 1, question)
     table = market.people(200)
     net = network(model, question.whitening.shape[1], question.weights, this.offset)
     plain = torch.from_numpy(this.embedding.rows(this.embedding.bins(table)))
@@ -314,7 +314,7 @@ def test_a_lender_trains_with_exactly_what_the_plan_charges(market, asked, monke
     seen = []
     monkeypatch.setattr(credit.tasks, "train", lambda *args: seen.append(args))
     question = asked(ReleaseKind.TRAIN, model, directions=6)
-    this = task_of(market.registry, model, plan, 1, question, 700.0)
+    this = task_of(market.schema, model, plan, 1, question, 700.0)
     total = this.contribution(market.people(40), 3)
     net, rows, labels, chosen, population = seen[0]
     assert chosen.charge == planned.charge
@@ -329,7 +329,7 @@ def test_lenders_models_are_averaged_by_the_power_of_their_noisy_populations(mar
     monkeypatch.setattr(credit.tasks, "train", lambda net, *_: [p.data.add_(_[-1] / 1000) for p in net.parameters()])
     plan, question = market.plan(ReleaseKind.TRAIN), asked(ReleaseKind.TRAIN, directions=6)
     populations = [500.0, 2000.0]
-    tasks = [task_of(market.registry, "scorecard", plan, 1, question, p) for p in populations]
+    tasks = [task_of(market.schema, "scorecard", plan, 1, question, p) for p in populations]
     total = np.sum([this.contribution(market.people(9), 2) for this in tasks], axis=0)
     weights = np.array([(p / TYPICAL_POPULATION) ** WEIGHT_POWER for p in populations])
     moved = (weights * np.array(populations) / 1000).sum() / weights.sum()
@@ -340,9 +340,9 @@ def test_a_local_step_with_little_noise_follows_the_gradient(market, asked):
     plan = market.plan(ReleaseKind.TRAIN, noise=0.1)
     question = asked(ReleaseKind.TRAIN)
     table, population = market.people(3000), 3000.0
-    this = task_of(market.registry, "scorecard", plan, 1, question, population)
+    this = task_of(market.schema, "scorecard", plan, 1, question, population)
     together = market.plan(ReleaseKind.GRADIENT)
-    other = task_of(market.registry, "scorecard", together, 1, replace(question, kind=ReleaseKind.GRADIENT))
+    other = task_of(market.schema, "scorecard", together, 1, replace(question, kind=ReleaseKind.GRADIENT))
     descent = -0.5 * other.exact(table) * other.shape[2] * together.clip_norm / population
     moved = this.decode(this.contribution(table, 1), 1) - question.weights
     assert moved == pytest.approx(descent, abs=6 * 0.5 * 0.1 * plan.clip_norm / population + 1e-5)
@@ -452,9 +452,9 @@ REFUSED = {
 def test_an_unsound_question_is_refused_before_any_row_is_read(market, asked, kind, how):
     model = "gam" if kind is ReleaseKind.PAIRS else "scorecard"
     plan, question = market.plan(kind), asked(kind, model)
-    task_of(market.registry, model, plan, 1, question, 1000.0)
+    task_of(market.schema, model, plan, 1, question, 1000.0)
     with pytest.raises((ModelError, FeatureError)):
-        task_of(market.registry, model, plan, 1, REFUSED[kind][how](question), 1000.0)
+        task_of(market.schema, model, plan, 1, REFUSED[kind][how](question), 1000.0)
 
 
 @pytest.mark.parametrize("kind", [ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION])
@@ -462,22 +462,22 @@ def test_an_unsound_question_is_refused_before_any_row_is_read(market, asked, ki
 def test_pairs_belong_to_a_gam_alone(market, asked, kind, model):
     question = replace(asked(kind, model), pairs=asked(kind, "gam").pairs)
     with pytest.raises(ModelError, match="pairs of features"):
-        task_of(market.registry, model, market.plan(kind), 1, question)
+        task_of(market.schema, model, market.plan(kind), 1, question)
 
 
 @pytest.mark.parametrize("kind", [k for k in ReleaseKind if k is not ReleaseKind.HISTOGRAM])
 def test_a_question_of_another_kind_is_refused(market, asked, kind):
     other = ReleaseKind.GRAM if kind is not ReleaseKind.GRAM else ReleaseKind.CALIBRATION
     with pytest.raises(ModelError, match=f"release 1 is a {kind}, not a {other}"):
-        task_of(market.registry, "scorecard", market.plan(kind), 1, asked(other), 1000.0)
+        task_of(market.schema, "scorecard", market.plan(kind), 1, asked(other), 1000.0)
 
 
 def test_the_weights_of_another_model_are_refused(market, asked):
     for kind in (ReleaseKind.GRADIENT, ReleaseKind.CALIBRATION):
         with pytest.raises(ModelError, match="weights"):
-            task_of(market.registry, "mlp", market.plan(kind), 1, asked(kind, "scorecard"))
+            task_of(market.schema, "mlp", market.plan(kind), 1, asked(kind, "scorecard"))
 
 
 def test_a_lender_without_a_released_population_does_not_train(market, asked):
     with pytest.raises(ModelError, match="took part in the histogram"):
-        task_of(market.registry, "scorecard", market.plan(ReleaseKind.TRAIN), 1, asked(ReleaseKind.TRAIN), None)
+        task_of(market.schema, "scorecard", market.plan(ReleaseKind.TRAIN), 1, asked(ReleaseKind.TRAIN), None)

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from credit.features import registry_from
+from credit.features import schema_from
 from credit.planning import plan_mechanism
 from privacy.charges import Budget
 
-REGISTRY = registry_from(
+REGISTRY = schema_from(
     {
         "name": "audited",
         "target": "bad",

@@ -136,7 +136,7 @@ def brought_up(root: Path, place: Place | None = None) -> Iterator[Consortium]:
     local = up(root, replace(loans, table=loans.table.head(ROWS)), len(LENDERS), 8, Silent(), place)
     try:
         (root / "features.toml").write_text(
-            tomli_w.dumps(loans.registry.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+            tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
         )
         settings = root / "coordinator" / "coordinator.json"  # read anew by every run
         settings.write_text(

@@ -33,7 +33,7 @@ from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
 from consent.api.app import create_app
 from consent.home import open_registry
 from consent.registry import Registry
-from credit.features import FeatureRegistry, registry_from
+from credit.features import FeatureSchema, schema_from
 from credit.questions import Packed
 from crypto.cosignatures import CosigningKey
 from crypto.keys import SigningKey, write_secret
@@ -73,8 +73,8 @@ REGISTRY = {
 }
 
 
-def features() -> FeatureRegistry:
-    return registry_from(REGISTRY, "tests")
+def features() -> FeatureSchema:
+    return schema_from(REGISTRY, "tests")
 
 
 def loans(count: int, seed: int) -> pd.DataFrame:
