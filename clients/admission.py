@@ -1,4 +1,4 @@
-"""What of a member's row may be used: features without consent masked, stale records gone, limits of notices kept.
+"""Admission of rows: features without consent masked, stale records gone, limits of notices kept.
 
 Everything here is decided person by person, so that it does not matter in which chunk somebody stands.
 """

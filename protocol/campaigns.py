@@ -262,7 +262,7 @@ class RosterCommitment(ClearCommitment, Document):
     campaign_sha256: Sha256
     lender: Slug
     state_sha256: Sha256
-    """Hash of the signed consent state (``protocol.snapshots``) that the members were drawn from."""
+    """Hash of the signed consent snapshot (``protocol.snapshots``) that the members were drawn from."""
     salt: str
     size: int
     masked_sensitive: int

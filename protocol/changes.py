@@ -1,4 +1,4 @@
-"""What one answer does to one consent. Pure: the present in, the next present and its events out.
+"""The fold of answers over a consent: one answer in, the next consent and its events out. Pure.
 
 >>> from datetime import UTC, datetime, timedelta
 >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)

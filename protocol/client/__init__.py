@@ -2,11 +2,11 @@
 
 A client shows only what its caller may do, and closes itself: ``with node.registry() as registry:``.
 
-base         the connection: signed requests and sessions, the caller's trust in heads of the log
-institutions what every institution may do: its keys, entries of its own in the log, campaigns
-lenders      a lender: enrolment, consents of its borrowers, revocations, approvals, roster commitments
-coordinator  a coordinator: proposals and model cards
-auditor      an auditor: what is sealed to it
-operator     the registry's operator: notices
-borrowers    a borrower, or who hands in what borrowers signed: decisions, receipts
+- ``base``         the connection: signed requests, sessions, acknowledged log entries
+- ``institutions`` what every institution may do: its keys, log entries of its own, campaigns
+- ``lenders``      enrolment, consent snapshots, revocations, approvals, roster commitments
+- ``coordinator``  proposals and model cards
+- ``auditor``      the bodies of log entries
+- ``operator``     the registry operator's notices
+- ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers signed
 """
