@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binom
 from sqlalchemy import select
 from support.effort import effort
-from support.market import open_market, pseudonym
+from support.market import SignedBorrower, open_market, pseudonym
 
 from clients.consents import Consents
 from consent.storage.tables import AssignmentRow, PlacesRow
@@ -172,8 +172,7 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
     market.decide(token)
     old = person.pseudonym
     market.rename([person], [pseudonym(2)])
-    client = market.client(person.pseudonym)
-    receipt = client.my_receipt(token)
+    receipt = SignedBorrower(market, person.pseudonym).my_receipt(token)
     assert isinstance(receipt, Receipt)
     assert (receipt.pii_principal_id, receipt.decision_sha256) == (old, ConsentDecision.claimed(token).sha256)
 

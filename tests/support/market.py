@@ -35,6 +35,8 @@ from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
 from fleet.code import installed_code
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
+from protocol.client.base import RegistryClient
+from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
 from protocol.consents import Action, Choice, ConsentDecision, Notice
 from protocol.parties import Consortium, Party, Role
@@ -81,8 +83,8 @@ class Person:
     key: SigningKey = field(default_factory=SigningKey.generate)
 
 
-class Signed(LenderClient):
-    """The client that nodes use, signing under the market's clock."""
+class _UnderTheClock(RegistryClient):
+    """A client that signs under the market's clock."""
 
     def __init__(self, market: Market, caller: str) -> None:
         super().__init__("http://testserver", market.registry.consortium, caller, market.key_of(caller), None,
@@ -91,6 +93,14 @@ class Signed(LenderClient):
 
     def _authorization(self, method: str, target: str, content: bytes) -> dict[str, str]:
         return self._market.signature(str(self._caller), method, target, content)
+
+
+class Signed(_UnderTheClock, LenderClient):
+    """The client that nodes use."""
+
+
+class SignedBorrower(_UnderTheClock, BorrowerClient):
+    """The client that borrowers use."""
 
 
 @dataclass
