@@ -34,7 +34,7 @@ from naming.service import Namer, create_app
 from protocol.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
 from protocol.log_client import LogClient
 from protocol.parties import Consortium, Party, Role
-from protocol.requests import sign_request
+from protocol.requests import Call, sign_request
 
 PEOPLE = ["110101199003071230", "11010119900307123X", "330106198512120011"]
 PER_DAY = 20
@@ -539,4 +539,4 @@ def test_other_errors_keep_their_kind(site):
     with pytest.raises(NotAllowed):
         body = b""
         token = sign_request(site.founded.auditor_key, "auditor", "naming", "POST", "/x", body)
-        site.namer.authenticated(token, "POST", "/x", body)
+        site.namer.authenticated(token, Call("POST", "/x", body))
