@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from break_invariants import BREAKS, Break
+
+from trials.breaks import BREAKS, Break
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = tuple(
@@ -110,8 +111,7 @@ def test_no_test_measures_time():
     """A test waits for conditions (``support.waiting``) and counts events; how long they take is for benchmarks."""
     measures = re.compile(r"\b(monotonic|perf_counter|process_time|timeit|longest_ms)\b")
     waits = {"waiting.py", "killing.py", "test_architecture.py"}
-    trials = {"chaos.py", "network.py"}  # programs of their own, which pytest does not collect
-    tests = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in waits | trials]
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in waits]
     assert not [path for path in tests if measures.search(path.read_text(encoding="utf-8"))]
 
 

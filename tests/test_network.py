@@ -1,4 +1,4 @@
-"""Campaigns over networks that delay, lose, part and hide behind a proxy (``support.network`` builds them)."""
+"""Campaigns over networks that delay, lose, part and hide behind a proxy (``trials.network`` builds them)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
 def trials():
     """All of them in one consortium, one after the other, in a namespace of their own."""
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-m", "support.network"], check=False,
+        ["unshare", "--net", sys.executable, "-m", "trials.network"], check=False,
         cwd=TESTS, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
         capture_output=True, text=True,
         encoding="utf-8",

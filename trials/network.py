@@ -1,4 +1,4 @@
-"""A consortium in network namespaces, over wires that delay, lose and cut. ``unshare --net python -m support.network``
+"""A consortium in network namespaces, over wires that delay, lose and cut. ``unshare --net python -m trials.network``
 
 Every lender's node lives in a namespace of its own; its only way out is a point-to-point link to the namespace of
 registry and coordinator. The link is two TUN devices with this file between them, so that it can do what ``tc netem``
@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from support.deployment import LENDERS, Consortium, brought_up
 
 from demo.deployment import Place
@@ -79,7 +80,7 @@ class Wire:
             time.sleep(0.01)
         self.pid = sleeping.pid
         relay = subprocess.Popen(
-            [sys.executable, "-m", "support.network", "relay", f"w{self.number}", str(self.pid), str(self._file)],
+            [sys.executable, "-m", "trials.network", "relay", f"w{self.number}", str(self.pid), str(self._file)],
             stdout=subprocess.PIPE,
         )
         self._processes.append(relay)

@@ -1,7 +1,7 @@
 """Kill random processes of a consortium through whole campaigns, and see what is left. Not collected by pytest:
 
-    python tests/chaos.py                                  # 30 campaigns, an hour
-    python tests/chaos.py --campaigns 2 --every 5 --seed 7
+    python -m trials.chaos                                  # 30 campaigns, an hour
+    python -m trials.chaos --campaigns 2 --every 5 --seed 7
 
 A real consortium (``tahini up``) runs one campaign after the other. Every few seconds one process is killed with signal
 9, at random: coordinator, its executor or run, registry, naming service, witnesses, node, its SuperNode, a task. Whole
@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from support.deployment import LENDERS, Consortium, brought_up
 
 from auditlog.audit import verify_log

@@ -1,7 +1,7 @@
 """Break each invariant once and watch its test go red. Not collected by pytest; run it by hand:
 
-    python tests/break_invariants.py                # all of them, an hour
-    python tests/break_invariants.py ledger pairs   # those with one of these words in their names
+    python -m trials.breaks                # all of them, an hour
+    python -m trials.breaks ledger pairs   # those with one of these words in their names
 
 It works on a copy of the repository in a temporary folder and prints, for each invariant, what was broken and whether
 the named test failed. Exit code 1 if a break went unnoticed.
