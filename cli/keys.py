@@ -106,7 +106,7 @@ def _show(path: Path, origin: str | None, as_json: bool) -> None:
 def status(home: Home, as_json: AsJson = False) -> None:
     """The key store, its versions, and how many borrowers' keys it protects."""
     with opened(home) as registry:
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             people = session.scalar(select(func.count()).select_from(DataKeyRow)) or 0
             groups = session.scalar(select(func.count()).select_from(KeyGroupRow)) or 0
             oldest = session.scalar(select(func.min(KeyGroupRow.root_version)))
@@ -126,8 +126,8 @@ def status(home: Home, as_json: AsJson = False) -> None:
 @refuse_in_one_sentence
 def rotate(home: Home, as_json: AsJson = False) -> None:
     """Make a new version of the root key and destroy the older ones; old copies of the database become unreadable."""
-    with opened(home) as registry, forgetting(registry), registry.database.write() as session:
-        registry.log.lease.hold(session)
+    with opened(home) as registry, forgetting(registry), registry.ledger.database.write() as session:
+        registry.ledger.log.lease.hold(session)
         version = registry.keys.rotate(session)
     say({"root_version": version} if as_json else f"the root key is version {version}; older ones are gone", as_json)
 

@@ -92,7 +92,7 @@ class Directly:
         return import_decisions(self.registry, self.lender, asked)
 
     def numbers(self) -> dict[str, int]:
-        with self.registry.database.read() as session:
+        with self.registry.ledger.read() as session:
             rows = session.execute(
                 select(SubjectRow.pseudonym, SubjectRow.number).where(SubjectRow.lender == self.lender.id)
             )

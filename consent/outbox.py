@@ -103,7 +103,7 @@ class Outbox:
     def _run(self) -> None:
         with httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=trusted_authorities()) as http:
             while not self._stop.wait(EVERY_S):
-                if self.registry.sequencer.turn.mine():
+                if self.registry.ledger.sequencer.turn.mine():
                     self.deliver_due(http)
 
     def deliver_due(self, http: httpx.Client) -> None:
@@ -122,7 +122,7 @@ class Outbox:
                 patience.reset()
 
     def _deliver(self, http: httpx.Client, lender: Party, url: str) -> None:
-        with self.registry.database.read() as session:
+        with self.registry.ledger.read() as session:
             after = acknowledged(session, lender.id)
         items = read_revocations(self.registry, lender, after)
         if not items:

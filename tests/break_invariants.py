@@ -97,9 +97,9 @@ BREAKS = (
     Break(
         "3 no state change without its entry: the entry is written in a second transaction",
         "consent/commands/record_decisions.py",
-        "            registry.log.append(session, whole.entries)\n        remember(session, kept, moment)",
+        "            registry.ledger.log.append(session, whole.entries)\n        remember(session, kept, moment)",
         "        remember(session, kept, moment)\n    with registry.write() as session:\n"
-        "        registry.log.append(session, whole.entries)",
+        "        registry.ledger.log.append(session, whole.entries)",
         "tests/consent/test_decisions.py",
     ),
     Break(

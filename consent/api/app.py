@@ -7,6 +7,7 @@ Endpoints are in :mod:`consent.api`, by caller; the log's own in :mod:`consent.a
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -21,6 +22,7 @@ from consent.api.models import model_routes
 from consent.api.notices import notice_routes
 from consent.api.problems import install_problems
 from consent.api.service import service
+from consent.commands.append_entries import seal_entries
 from consent.identity.access import Access
 from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
@@ -30,11 +32,18 @@ def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
     """The HTTP application over an open registry. ``started``: see :class:`consent.identity.access.Access`."""
     access = Access(registry, started)
     outbox = Outbox(registry, load_inboxes(registry.home))
-    endpoints = (
-        log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, model_routes, identity_routes,
-    )  # fmt: skip
-    routers = [routes(registry, access) for routes in endpoints]
-    app = service("Tahini consent registry", registry, *routers, _delivering(outbox))
+    app = service(
+        "Tahini consent registry",
+        registry.ledger,
+        log_routes(registry.ledger, access, partial(seal_entries, registry)),
+        notice_routes(registry, access),
+        borrower_routes(registry, access),
+        lender_routes(registry, access),
+        campaign_routes(registry, access),
+        model_routes(registry, access),
+        identity_routes(registry, access),
+        _delivering(outbox),
+    )
     install_problems(app)
     return app
 

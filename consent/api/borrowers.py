@@ -241,7 +241,7 @@ def borrower_routes(registry: Registry, access: Access) -> APIRouter:
     def forget_me(caller: Person, command: Commanded) -> Response:
         """End all my consents and destroy my keys: what is sealed about me becomes unreadable everywhere, for good."""
         once = command.once(caller)
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             earlier = recall(session, [once] if once else [], registry.clock())
         found = [answer for answer in earlier.values() if isinstance(answer, Answered)]
         if found:

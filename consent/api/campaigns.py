@@ -78,7 +78,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
     def proved(caller: Party, command: Command, do: Callable[[], int]) -> Response:
         """What only its own proof acknowledges: the leaf and its ``.tlog-proof``, the second time as the first."""
         logged = registry.once(command.once(caller), lambda: (201, {"entry_index": do()}))
-        leaf, proof = registry.proved(logged.body["entry_index"])
+        leaf, proof = registry.ledger.proved(logged.body["entry_index"])
         return sent(Answered(201, {"leaf": b64(leaf), "proof": proof.text}, logged.again))
 
     @app.post("/v1/populations", responses=problems(409, 422))
@@ -106,7 +106,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
     def list_campaigns(caller: Anyone, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
         """Campaigns in the order in which they were proposed; lenders see those that they are part of."""
         after = position(cursor)
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             rows = session.scalars(
                 select(CampaignRow).where(CampaignRow.number > after).order_by(CampaignRow.number).limit(limit)
             ).all()
@@ -123,7 +123,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
     @app.get("/v1/campaigns/{sha256}", responses=problems(404))
     def get_campaign(sha256: Sha256Path, caller: Anyone) -> dict[str, Any]:
         """A campaign as its coordinator signed it, who has approved or rejected it, and (not to lenders) why."""
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             _, row = propose_campaign.load_campaign(registry, session, sha256)
             approved = session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
             noes = session.scalars(select(RejectionRow).where(RejectionRow.campaign_sha256 == sha256)).all()
@@ -169,7 +169,7 @@ def campaign_routes(registry: Registry, access: Access) -> APIRouter:
     ) -> Page[dict[str, Any]]:
         """The authorisations of a campaign, for those who watch over it."""
         start = position(cursor)
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             propose_campaign.load_campaign(registry, session, sha256)
             rows = session.scalars(
                 select(AuthorisationRow)

@@ -66,7 +66,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
 
     def most_asked(lender: Party) -> int:
         """How many numbers one request may unpack to: a small text must not fill the memory of a small registry."""
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             roll = session.get(RollRow, lender.id)
         return max(FEWEST_UNPACKED, roll.people if roll is not None else 0)
 
@@ -87,7 +87,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
     ) -> Page[str]:
         """The lender's own roll: pseudonyms in the order of their numbers."""
         first = position(cursor)
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             names = session.scalars(
                 select(SubjectRow.pseudonym)
                 .where(SubjectRow.lender == caller.id, SubjectRow.number >= first, SubjectRow.number < first + limit)
@@ -148,7 +148,7 @@ def lender_routes(registry: Registry, access: Access) -> APIRouter:
         caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 500
     ) -> Page[str]:
         """Signed revocations that the lender must act on, in order, from the first it has not acknowledged."""
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             after = position(cursor) if cursor is not None else revocations.acknowledged(session, caller.id)
         found = revocations.read_revocations(registry, caller, after, limit)
         return Page(items=found, next=cursor_of(after + limit) if len(found) == limit else None)

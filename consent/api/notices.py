@@ -73,7 +73,7 @@ def notice_routes(registry: Registry, access: Access) -> APIRouter:
     @app.get("/v1/notices", responses=problems())
     def list_notices(cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
         """Every published version of every notice."""
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             known = registry.catalogue.load(session)
         found = [
             {

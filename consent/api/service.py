@@ -1,4 +1,4 @@
-"""What every HTTP service over a registry has in common: limits, a journal, problem details, health, readiness."""
+"""What every HTTP service over a ledger has in common: limits, a journal, problem details, health, readiness."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auditlog.ledger import Ledger
 from consent.api.shared import problems
 from consent.readiness import check_ready
-from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
 from crypto.sentences import one_sentence, place_of
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
@@ -50,7 +50,7 @@ class NoStore:
         await self._app(scope, receive, told)
 
 
-def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
+def service(title: str, ledger: Ledger, *routers: APIRouter) -> FastAPI:
     """An application of these routers, with the house's error handling, ``/healthz`` and ``/readyz``.
 
     The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a second copy of each
@@ -105,10 +105,10 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
     @app.get("/healthz", responses=problems())
     def healthz() -> dict[str, Any]:
         """How far the log is: entries with an index, under a signed head, under a cosigned one."""
-        sequencer = registry.sequencer
-        with registry.database.read() as session:
-            state, published = registry.log.state(session), registry.log.published_size(session)
-            writer = state.holder == registry.log.lease.name
+        sequencer = ledger.sequencer
+        with ledger.read() as session:
+            state, published = ledger.log.state(session), ledger.log.published_size(session)
+            writer = state.holder == ledger.log.lease.name
             return {
                 "status": "halted" if sequencer.halted else "failing" if sequencer.failing else "ok",
                 "entries": state.appended,
@@ -120,7 +120,7 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
     @app.get("/readyz", responses=problems())
     def readyz() -> dict[str, str]:
         """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
-        check_ready(registry)
+        check_ready(ledger)
         return {"status": "ready"}
 
     return app

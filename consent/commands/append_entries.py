@@ -147,18 +147,18 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
             sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))
             continue
         for name in entry.to:
-            if name not in registry.sealer.recipients:
+            if name not in registry.ledger.sealer.recipients:
                 raise NotFound(f"nothing can be sealed to {name!r}: no such party, or it has no recipient key").at(
                     "entries", at, "to"
                 )
-        sealed.append(registry.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
+        sealed.append(registry.ledger.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
     return sealed
 
 
 def _subjects(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, Subject]:
     if not names:
         return {}
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         found = find_subjects(registry, session, names)
     return {name: subject for name, subject in found.items() if subject.lender == author.id}
 
@@ -167,4 +167,4 @@ def append_entries(registry: Registry, author: Party, entries: Sequence[NewEntry
     """Log the entries in a transaction of their own; returns the first index."""
     sealed = seal_entries(registry, author, entries)
     with registry.write() as session:
-        return registry.log.append(session, sealed)
+        return registry.ledger.log.append(session, sealed)

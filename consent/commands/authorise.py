@@ -54,7 +54,7 @@ def _situation(
 ) -> Situation:
     campaign, row = load_campaign(registry, session, sha256)
     try:
-        seen = open_checkpoint(asked.checkpoint, registry.log.verifier).size
+        seen = open_checkpoint(asked.checkpoint, registry.ledger.log.verifier).size
     except SignatureError as error:
         raise NotAllowed("the node's checkpoint is not one that this log has signed") from error
     releases = session.scalars(
@@ -105,7 +105,7 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
             max_epsilon=campaign.mechanism.epsilon,
             delta=campaign.mechanism.delta,
             consent_sequence=events or 0,
-            consent_checkpoint=registry.log.checkpoint(session),
+            consent_checkpoint=registry.ledger.log.checkpoint(session),
         )
         lasting = timedelta(minutes=registry.consortium.authorisation_minutes)
         authorisation = Authorisation(
@@ -125,5 +125,5 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
         public = {"campaign": sha256, "lender": lender.id, "authorisation": authorisation.jti}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("use.authorised", registry.me.id, public, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return token

@@ -51,7 +51,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         body = unb64(request.sealed_body)
         auditor = registry.consortium.one(Role.AUDITOR).id
         entry = entry_with_sealed_body("roster.committed", lender.id, public, auditor, body)
-        index = registry.log.append(session, [entry])
+        index = registry.ledger.log.append(session, [entry])
         session.add(
             CommitmentRow(
                 entry_index=index,

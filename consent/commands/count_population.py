@@ -92,5 +92,5 @@ def count_population(
         entry = registry.sealed_to_auditor(
             "population.counted", coordinator.id, {"epsilon": EPSILON}, canonical_json({**asked, "count": count})
         )
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return Population(count)

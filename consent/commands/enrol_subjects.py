@@ -63,7 +63,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
         body = canonical_json({"sha256": hashlib.sha256(canonical_json(sorted(names))).hexdigest()})
         entry = registry.sealed_to_auditor("subjects.enrolled", lender.id, {}, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return first
 
 

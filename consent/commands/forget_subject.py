@@ -63,7 +63,7 @@ def forget_person(registry: Registry, pseudonyms: Sequence[str]) -> int:
 def _forget(registry: Registry, pseudonym: str) -> int:
     moment = registry.clock()
     with registry.write() as session:
-        registry.log.lease.hold(session)
+        registry.ledger.log.lease.hold(session)
         subject = session.scalar(select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym))
         if subject is None:
             raise NotFound("no such subject")
@@ -84,5 +84,5 @@ def _forget(registry: Registry, pseudonym: str) -> int:
         key_id = registry.keys.destroy(session, subject)
         body = canonical_json({"ended": len(ended)})
         entry = registry.sealed_to_auditor("subject.forgotten", registry.me.id, {"key": key_id}, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return len(ended)

@@ -159,7 +159,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             {"root": root},
             canonical_json({**about, "count": len(leaves), "salt": salt.hex()}),
         )
-        index = registry.log.append(session, [entry])
+        index = registry.ledger.log.append(session, [entry])
         number = session.execute(
             insert(ImportRow)
             .values(

@@ -232,7 +232,7 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
     Raises:
         NotFound: the campaign is not active. NotAllowed: this lender is no part of it.
     """
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         row = session.get(PlacesRow, (sha256, lender.id))
         campaign = session.get(CampaignRow, sha256)
         if campaign is None or campaign.activated_at is None:

@@ -49,7 +49,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
         public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("campaign.proposed", coordinator.id, public, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return campaign
 
 
@@ -98,7 +98,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             place_people(registry, session, campaign, moment)
             body = canonical_json({"approved": sorted(approved)})
             entries.append(registry.sealed_to_auditor("campaign.activated", registry.me.id, public, body))
-        registry.log.append(session, entries)
+        registry.ledger.log.append(session, entries)
     return active
 
 
@@ -120,5 +120,5 @@ def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) 
         session.add(RejectionRow(campaign_sha256=sha256, lender=lender.id, token=token))
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("campaign.rejected", lender.id, {"campaign": sha256}, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return row.activated_at is not None

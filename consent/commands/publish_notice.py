@@ -41,13 +41,13 @@ def publish_notice(registry: Registry, token: str) -> Notice:
         public = {"notice": notice.id, "notice_version": notice.version, "texts": texts}
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("notice.published", registry.me.id, public, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return notice
 
 
 def read_notice(registry: Registry, notice_id: str, version: int) -> str:
     """The signed notice; raises NotFound."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         token = session.scalar(select(NoticeRow.token).where(NoticeRow.id == notice_id, NoticeRow.version == version))
     if token is None:
         raise NotFound(f"there is no notice {notice_id!r} version {version}")

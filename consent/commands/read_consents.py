@@ -42,7 +42,7 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     Raises:
         NotFound: no such subject, or it has no key of its own.
     """
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
         present = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
         former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
@@ -70,7 +70,7 @@ def _mine(
 def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[ConsentRecord], str]:
     """The consent records of one person's pseudonyms as they stand now, and their tag."""
     moment = registry.clock()
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         people, presents = _mine(registry, session, pseudonyms)
         known = registry.catalogue.load(session)
         scope_of = known.scope_of
@@ -91,7 +91,7 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
 def languages_shown(registry: Registry, pseudonyms: Sequence[str]) -> dict[ConsentKey, str]:
     """In which language the notice was shown when each consent of this person was decided last, where it can be
     read."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         subjects = {subject.id: subject for subject in find_subjects(registry, session, pseudonyms).values()}
         return {key: served.language for key, served in read_served(registry, session, subjects).items()}
 
@@ -106,7 +106,7 @@ def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -
 
 def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """The newest version of every notice that asks this person something, and what is still open about it."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         people, presents = _mine(registry, session, pseudonyms)
         known = registry.catalogue.load(session)
     lenders = {lender for _, lender in people.values()}
@@ -144,7 +144,7 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
 
 def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """Every decision of this person, newest first, with where its entry stands in the log."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         rows = session.execute(
             select(DecisionRow.sha256, DecisionRow.entry_index, SubjectRow.pseudonym)
             .join(SubjectRow, SubjectRow.id == DecisionRow.subject_id)
@@ -163,13 +163,13 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
     Raises:
         NotFound: no such decision of this borrower's.
     """
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
         row = session.get(DecisionRow, decision_sha256)
         if row is None or row.subject_id not in subjects:
             raise NotFound("no such decision")
         subject, index = subjects[row.subject_id], row.entry_index
-        entry = registry.log.entry(session, index)
+        entry = registry.ledger.log.entry(session, index)
     held = opened(subject, entry, "consent.decided")
     named = decision_in(held).pii_principal_id  # the name of that day, if there has been a renaming since
     return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
@@ -177,7 +177,7 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:
     """A signed receipt with an offline inclusion proof."""
-    leaf, proof = registry.proved(recorded.entry_index)
+    leaf, proof = registry.ledger.proved(recorded.entry_index)
     receipt = Receipt(
         record_id=f"{registry.consortium.log_origin}#{recorded.entry_index}",
         pii_principal_id=recorded.subject,
@@ -193,7 +193,7 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
 
 def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """What lenders handed in about this person, with proofs."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
         return prove_imports(registry, session, subjects)
 
@@ -208,7 +208,7 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
     the person stood in that roster is known to the lender and, sealed, to the auditor. ``logged``: an entry that a
     lender wrote about this very person.
     """
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
         found = _training_uses(registry, session, subjects)
         entries = session.execute(
@@ -217,7 +217,7 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
             .order_by(SubjectEntryRow.entry_index)
         ).all()
         for index, _ in entries:
-            leaf = json.loads(registry.log.entry(session, index).leaf)
+            leaf = json.loads(registry.ledger.log.entry(session, index).leaf)
             if str(leaf["type"]).startswith("use."):
                 found.append(
                     {
@@ -250,7 +250,11 @@ def _training_uses(registry: Registry, session: Session, subjects: dict[int, Sub
     found = []
     for index, lender, release, token, committed_at in rows:
         campaign = Campaign.claimed(token)
-        when = committed_at.isoformat() if committed_at else json.loads(registry.log.entry(session, index).leaf)["time"]
+        when = (
+            committed_at.isoformat()
+            if committed_at
+            else json.loads(registry.ledger.log.entry(session, index).leaf)["time"]
+        )
         if any(start <= when < end for start, end in given.get((campaign.purpose, lender), [])):
             found.append(
                 {
@@ -295,7 +299,7 @@ _ENDLESS = "9999"
 def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
     """Everything the registry holds about this person, for them to take away (GDPR Art. 15 and 20; PIPL Art. 45)."""
     records, _ = read_consents(registry, pseudonyms)
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
         scope_of = registry.catalogue.load(session).scope_of
         events = [
@@ -320,7 +324,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
             .where(SubjectEntryRow.subject_id.in_(subjects))
             .order_by(SubjectEntryRow.entry_index)
         ):
-            entry = registry.log.entry(session, index)
+            entry = registry.ledger.log.entry(session, index)
             leaf = json.loads(entry.leaf)
             entries.append({"entry_index": index, "entry": leaf, "body": _readable(subjects[subject_id], entry, leaf)})
     return {

@@ -69,7 +69,7 @@ def _served(
     if index is None:
         return None
     try:
-        held = opened(subjects[row.subject_id], registry.log.entry(session, index), "consent.decided")
+        held = opened(subjects[row.subject_id], registry.ledger.log.entry(session, index), "consent.decided")
     except SealError:  # the key was destroyed, and with it what the body said
         return None
     decision = decision_in(held)

@@ -307,7 +307,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
     for request in requests:
         names.update(request.subjects)
         names.update(_claim_or_nobody(token) for token in request.signed)
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         subjects = find_subjects(registry, session, sorted(names))
     answers: list[Done | Exception] = []
     with registry.write() as session:
@@ -318,7 +318,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
         recipients = {scope: recipient for (_, recipient), scope in known.scopes.items()}
         scopes = [scope for scope, recipient in recipients.items() if recipient in lenders]
         presents = load_presents(session, sorted(s.id for s in subjects.values()), scopes)
-        start = registry.log.size(session)
+        start = registry.ledger.log.size(session)
         whole = _Draft(presents)
         kept: list[tuple[Once, Answered]] = []
         for request in requests:
@@ -335,7 +335,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
             write_presents(session, presents, list(whole.touched))
             write_events(session, recipients, whole.events, moment)
             write_decisions(session, whole.decisions)
-            registry.log.append(session, whole.entries)
+            registry.ledger.log.append(session, whole.entries)
         remember(session, kept, moment)
     return answers
 

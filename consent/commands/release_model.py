@@ -63,7 +63,7 @@ def release_model(registry: Registry, coordinator: Party, campaign_sha256: str, 
             return known.entry_index
         public = {"campaign": campaign_sha256, "model_card": card_sha256}
         body = canonical_json({"token": card})
-        index = registry.log.append(
+        index = registry.ledger.log.append(
             session, [registry.sealed_to_auditor("model.released", coordinator.id, public, body)]
         )
         kept = {"campaign_sha256": campaign_sha256, "entry_index": index, "card": card, "model": content}
@@ -77,7 +77,7 @@ def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> Held:
     Raises:
         NotFound: no such campaign, or no model yet. NotAllowed: a lender that is not part of the campaign.
     """
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         campaign, row = load_campaign(registry, session, campaign_sha256)
         if caller.role is Role.LENDER and caller.id not in campaign.lenders:
             raise NotAllowed(f"{caller.id!r} is not part of campaign {campaign.id!r}")

@@ -81,7 +81,7 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[Renam
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
         body = canonical_json({"count": len(names), "sha256": sha256})
         entry = registry.sealed_to_auditor("subjects.renamed", lender.id, {}, body)
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
     return len(names)
 
 

@@ -40,7 +40,7 @@ def overdue(registry: Registry, session: Session, recipient: Party) -> Overdue |
 
 def read_revocations(registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE) -> list[str]:
     """Signed revocations with numbers above ``after``, in order, at most ``limit``."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         scope_of = registry.catalogue.load(session).scope_of
         rows = session.execute(
             select(RevocationRow, SubjectRow.pseudonym)
@@ -92,7 +92,7 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledge
             return Acknowledged(before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index)
         body = canonical_json({"token": token})
         entry = registry.sealed_to_auditor("revocations.acknowledged", recipient.id, {}, body)
-        index = registry.log.append(session, [entry])
+        index = registry.ledger.log.append(session, [entry])
         session.add(AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index))
     return Acknowledged(told.number, index)
 
@@ -119,7 +119,7 @@ class Outstanding:
 def outstanding(registry: Registry) -> list[Outstanding]:
     """Every lender, and how far it has acknowledged its revocations."""
     found = []
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         for lender in registry.consortium.lenders:
             newest = select(func.max(RevocationRow.number)).where(RevocationRow.recipient == lender.id)
             found.append(

@@ -103,7 +103,7 @@ both, whatever else changes."""
 
 def _numbers_of(registry: Registry, session: Session, scope: int, subjects: NDArray[np.int64]) -> NDArray[np.int32]:
     """Number on the roll by subject id."""
-    known = _NUMBERED.setdefault(registry.database, {})
+    known = _NUMBERED.setdefault(registry.ledger.database, {})
     ids, numbers = known.get(scope, (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)))
     new = read_columns(
         session,
@@ -166,12 +166,12 @@ def take_state(
     if (since is None) != (since_moment is None):
         raise Malformed("what changed is told from a sequence number and a moment on: give both, or neither")
     moment = registry.clock()
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         known = registry.catalogue.load(session)
         scope = _scope(known, purpose, lender)
         sequence = session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope)) or 0
         roll = read_roll(session, lender.id)
-        checkpoint = registry.log.checkpoint(session)
+        checkpoint = registry.ledger.log.checkpoint(session)
         if since is None or since_moment is None:
             whole = standings(registry, session, scope, roll.people, moment)
             numbers, ordinary, sensitive = None, whole["ordinary"], whole["sensitive"]
@@ -265,7 +265,7 @@ def decide(
         numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of both: everybody.
     """
     moment, needed = registry.clock(), SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         known = registry.catalogue.load(session)
         scope = _scope(known, purpose, lender)
         used = {kind: used_up(session, known, lender.id, purpose, kind, moment) for kind in needed}

@@ -62,8 +62,8 @@ class Access:
     def __init__(self, registry: Registry, started: datetime | None = None) -> None:
         self._registry = registry
         self._guard: ReplayGuard | SharedReplayGuard = ReplayGuard(registry.clock())
-        if registry.log.lease.shared:
-            self._guard = SharedReplayGuard(registry.database, started or registry.clock())
+        if registry.ledger.log.lease.shared:
+            self._guard = SharedReplayGuard(registry.ledger.database, started or registry.clock())
         self._public: dict[Any, bool] = {}
         self.keys = PartyKeys(registry)
         self.issuers = Issuers(load_issuers(registry.home, registry.consortium))

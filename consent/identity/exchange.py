@@ -138,7 +138,7 @@ class Exchange:
             ends = self.challenges.check(verified.nonce, moment)
             login = self.links.login(verified)
             self.limits.of_borrower(login, Kind.LOGIN)
-            with self.registry.database.write() as session:
+            with self.registry.ledger.database.write() as session:
                 use_once(session, "nonce", verified.nonce, ends, moment)
         except (SignatureError, ActedBefore) as error:
             raise TokenRefused("invalid_grant", str(error)) from error
@@ -168,7 +168,7 @@ class Exchange:
             if fields.get("client_id", party.id) != party.id:
                 raise TokenRefused("invalid_client", "client_id names another than the assertion", 401)
             self.limits.of_party(party, Kind.LOGIN)
-            with self.registry.database.write() as session:
+            with self.registry.ledger.database.write() as session:
                 self.keys.find_now(session, party, key.thumbprint)
                 ends = datetime.fromtimestamp(claims.exp + SKEW_S, UTC)
                 use_once(session, "assertion", f"{party.id}\n{claims.jti}", ends, moment)

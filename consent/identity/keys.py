@@ -103,7 +103,7 @@ class PartyKeys:
             if not self.stale():
                 return
             at = time.monotonic()
-            with self._registry.database.read() as session:
+            with self._registry.ledger.read() as session:
                 self._known = _Known(self._live(session), at)
 
     def forget(self) -> None:
@@ -139,7 +139,7 @@ class PartyKeys:
     def statuses(self, party_id: str) -> list[KeyStatus]:
         """Every key that the party has or had; raises NotFound."""
         first = self._party(party_id)
-        with self._registry.database.read() as session:
+        with self._registry.ledger.read() as session:
             rows = session.scalars(
                 select(PartyKeyRow).where(PartyKeyRow.party == party_id).order_by(PartyKeyRow.added_at)
             ).all()
@@ -185,7 +185,7 @@ class PartyKeys:
                 self._revoke(session, caller, document.replaces, moment)
                 gone = {"party": caller.id, "key": document.replaces}
                 entries.append(registry.sealed_to_auditor("party.key_revoked", caller.id, gone, body))
-            registry.log.append(session, entries)
+            registry.ledger.log.append(session, entries)
         self.forget()
         return KeyStatus(thumbprint=key.thumbprint, public_key=key.text, added_at=moment, revoked_at=None)
 
@@ -195,7 +195,7 @@ class PartyKeys:
             raise NotAllowed("the new key is stated for another party or another consortium")
         if not moment - MAX_AGE <= document.issued_at <= moment + SKEW:
             raise Conflict("the statement of a new key is older than five minutes or from the future; make it again")
-        first = {party.key for party in registry.consortium.parties} | {registry.log.key.public}
+        first = {party.key for party in registry.consortium.parties} | {registry.ledger.log.key.public}
         if key in first or session.get(PartyKeyRow, key.thumbprint) is not None:
             raise Conflict("this key is or was in use already; make a fresh one")
         live = self._live(session)[caller.id]
@@ -222,7 +222,9 @@ class PartyKeys:
             self._revoke(session, party, thumbprint, registry.clock())
             public = {"party": party.id, "key": thumbprint}
             body = canonical_json({"by": caller.id})
-            registry.log.append(session, [registry.sealed_to_auditor("party.key_revoked", caller.id, public, body)])
+            registry.ledger.log.append(
+                session, [registry.sealed_to_auditor("party.key_revoked", caller.id, public, body)]
+            )
         self.forget()
 
     def _revoke(self, session: Session, party: Party, thumbprint: str, moment: datetime) -> None:

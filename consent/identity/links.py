@@ -127,7 +127,7 @@ class Links:
         """
         issuer, at = self._issuer(login), time.monotonic()
         asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
-        with self._registry.database.aside() as connection:  # one question, once for nearly every request
+        with self._registry.ledger.database.aside() as connection:  # one question, once for nearly every request
             rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:
@@ -139,7 +139,7 @@ class Links:
 
     def read(self, login: Login) -> list[Link]:
         """The links of this login, and of no other."""
-        with self._registry.database.read() as session:
+        with self._registry.ledger.read() as session:
             rows = session.execute(
                 select(LoginLinkRow.id, SubjectRow.pseudonym, SubjectRow.lender, LoginLinkRow.linked_at)
                 .join(SubjectRow, SubjectRow.id == LoginLinkRow.subject_id)
@@ -231,7 +231,7 @@ class Links:
         if subject is None:
             raise NotFound("no such subject")
         entry = entry_for_subject(kind, registry.me.id, {}, subject.id, subject.data_key, canonical_json(about))
-        registry.log.append(session, [entry])
+        registry.ledger.log.append(session, [entry])
 
     def _forget(self, login: Login) -> None:
         with self._lock:

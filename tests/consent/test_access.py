@@ -218,7 +218,7 @@ def test_a_database_that_is_away_lets_nobody_in(site, monkeypatch):
     def away():
         raise StorageFailed("away")
 
-    monkeypatch.setattr(site.registry.database, "read", away)
+    monkeypatch.setattr(site.registry.ledger.database, "read", away)
     site.start()
     assert site.signed("aspen", "GET", "/v1/parties/aspen/keys").status_code == 503
 

@@ -31,10 +31,10 @@ def market(tmp_path):
 
 
 def everything(market):
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         events = session.scalar(select(func.count()).select_from(ConsentEventRow))
         people = session.scalar(select(func.count()).select_from(SubjectRow))
-        return events, people, market.registry.log.size(session)
+        return events, people, market.registry.ledger.log.size(session)
 
 
 def problem(answer, status: int) -> str:
@@ -140,7 +140,7 @@ def test_the_answer_is_kept_in_the_transaction_that_did_what_it_says(market, mon
         answer = market.call(caller, "POST", target, body, Idempotency_Key="k")
     assert answer.status_code >= 500
     assert everything(market) == before
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         assert session.scalars(select(IdempotencyRow)).all() == []
     done = market.call(caller, "POST", target, body, Idempotency_Key="k")
     assert done.is_success
@@ -302,7 +302,7 @@ def test_uses_receipts_and_export_are_complete_and_only_one_s_own(market):
     market.clock.move(seconds=1)
     used(market, here, campaign)
     market.says(here, "withdraw", ("sensitive",))
-    market.registry.catch_up()
+    market.registry.ledger.catch_up()
     uses = market.call(here.pseudonym, "GET", "/v1/me/uses").json()["items"]
     assert [(u["kind"], u["what"], u["who"]) for u in uses] == [
         ("may-have-used", f"release 0 of campaign {campaign.id}", "aspen"), ("logged", "use.explained", "aspen"),
