@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from auditlog.entries import Entry
 from auditlog.ledger import Ledger
 from consent.keys.datakeys import DataKeys
 from consent.notices import Catalogue
-from consent.storage.idempotency import Answered, Once, recall, remember
 from crypto.keys import SigningKey
 from protocol.errors import NotFound
 from protocol.parties import Consortium, Party, Role
-
-_WRITING: ContextVar[Session | None] = ContextVar("tahini_writing", default=None)
-"""The transaction that a command which acts once runs in."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +44,6 @@ class Registry:
         if auditor.id not in self.ledger.sealer.recipients:
             raise NotFound("the auditor has no recipient key; nothing can be sealed to it")
         return self.ledger.sealer.entry(kind, actor, public, (auditor.id,), body)
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A write transaction; the sequencer is told when it has committed. Within :meth:`once`, that transaction."""
-        ambient = _WRITING.get()
-        if ambient is not None:
-            yield ambient
-            return
-        with self.ledger.write() as session:
-            yield session
-
-    def once(self, once: Once | None, do: Callable[[], tuple[int, Any]]) -> Answered:
-        """Run a command and keep its answer, in one transaction; answer as before if it was run before.
-
-        Args:
-            do: returns status and a JSON body. What it writes with :meth:`write` is part of the transaction.
-        """
-        if once is None:
-            return Answered(*do())
-        with self.write() as session:
-            earlier = recall(session, [once], self.clock()).get(once)
-            if isinstance(earlier, Exception):
-                raise earlier
-            if earlier is not None:
-                return earlier
-            token = _WRITING.set(session)
-            try:
-                answered = Answered(*do())
-            finally:
-                _WRITING.reset(token)
-            remember(session, [(once, answered)], self.clock())
-        return answered
 
     def at(self, clock: Callable[[], datetime]) -> Registry:
         """The same registry under another clock."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,18 +51,29 @@ class NoStore:
         await self._app(scope, receive, told)
 
 
-def service(title: str, ledger: Ledger, *routers: APIRouter) -> FastAPI:
+class Running(Protocol):
+    """What lives as long as an application: threads, mostly."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: Sequence[Running]) -> FastAPI:
     """An application of these routers, with the house's error handling, ``/healthz`` and ``/readyz``.
+
+    What runs beside it is started in order, and stopped the other way round.
 
     The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a second copy of each
     and look through router after router at every request.
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for router in routers:
-                await stack.enter_async_context(router.lifespan_context(app))
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as started:
+            for part in running:
+                part.start()
+                started.push_async_callback(run_in_threadpool, part.stop)
             yield
 
     app = application(title, lifespan=lifespan)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from auditlog.entries import SEALED_COUNTS, Entry, entry_for_subject
 from consent.registry import Registry
 from consent.storage.subjects import Subject, find_subjects
+from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.keys import unb64
 from protocol.errors import Malformed, NotAllowed, NotFound
@@ -158,13 +159,13 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
 def _subjects(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, Subject]:
     if not names:
         return {}
-    with registry.ledger.read() as session:
-        found = find_subjects(registry, session, names)
+    with reading(registry) as view:
+        found = find_subjects(view, names)
     return {name: subject for name, subject in found.items() if subject.lender == author.id}
 
 
 def append_entries(registry: Registry, author: Party, entries: Sequence[NewEntry]) -> int:
     """Log the entries in a transaction of their own; returns the first index."""
     sealed = seal_entries(registry, author, entries)
-    with registry.write() as session:
-        return registry.ledger.log.append(session, sealed)
+    with writing(registry) as transaction:
+        return transaction.log(*sealed)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from consent.registry import Registry
 from consent.storage.tables import NoticeRow, ScopeRow
-from crypto.documents import canonical_json
+from consent.transaction import writing
 from protocol.consents import Notice
 from protocol.errors import Conflict, NotFound
 
@@ -25,8 +25,8 @@ def publish_notice(registry: Registry, token: str) -> Notice:
     for recipient in notice.recipients:
         registry.consortium.party(recipient)
     texts = {language: notice.text_sha256(language) for language in sorted(notice.texts)}
-    with registry.write() as session:
-        known = registry.catalogue.load(session)
+    with writing(registry) as transaction:
+        session, known = transaction.session, transaction.notices
         if (notice.id, notice.version) in known.numbers:
             raise Conflict(f"notice {notice.id!r} version {notice.version} is published already")
         if any(
@@ -39,9 +39,7 @@ def publish_notice(registry: Registry, token: str) -> Notice:
             if (notice.purpose, recipient) not in known.scopes:
                 session.add(ScopeRow(purpose=notice.purpose, recipient=recipient, events=0))
         public = {"notice": notice.id, "notice_version": notice.version, "texts": texts}
-        body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("notice.published", registry.me.id, public, body)
-        registry.ledger.log.append(session, [entry])
+        transaction.log_sealed("notice.published", registry.me.id, public, {"token": token})
     return notice
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from auditlog.entries import opened_counts
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
@@ -25,6 +24,7 @@ from consent.storage.tables import (
     SubjectEntryRow,
     SubjectRow,
 )
+from consent.transaction import Transaction, reading
 from crypto.errors import SealError
 from crypto.keys import PublicKey, b64, unb64
 from crypto.sealing import SealedBody, body_context, unpad, unseal
@@ -53,30 +53,28 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     return row[0], PublicKey.from_text(row[1])
 
 
-def _mine(
-    registry: Registry, session: Session, pseudonyms: Sequence[str]
-) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, Present]]:
+def _mine(view: Transaction, pseudonyms: Sequence[str]) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, Present]]:
     """Pseudonym and lender by subject id, and the presents of these subjects."""
-    rows = session.execute(
+    rows = view.session.execute(
         select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms))
     )
     people = {row[0]: (row[1], row[2]) for row in rows}
-    known = registry.catalogue.load(session)
     lenders = {lender for _, lender in people.values()}
-    scopes = [scope for (_, recipient), scope in known.scopes.items() if recipient in lenders]
-    return people, load_presents(session, sorted(people), scopes)
+    scopes = [scope for scope, recipient in view.notices.recipients.items() if recipient in lenders]
+    return people, load_presents(view.session, sorted(people), scopes)
+
+
+def _subjects(view: Transaction, pseudonyms: Sequence[str]) -> dict[int, Subject]:
+    """This person's subjects by id."""
+    return {subject.id: subject for subject in find_subjects(view, list(pseudonyms)).values()}
 
 
 def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[ConsentRecord], str]:
     """The consent records of one person's pseudonyms as they stand now, and their tag."""
-    moment = registry.clock()
-    with registry.ledger.read() as session:
-        people, presents = _mine(registry, session, pseudonyms)
-        known = registry.catalogue.load(session)
-        scope_of = known.scope_of
-        names = [pseudonym for pseudonym, _ in people.values()]
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, names).values()}
-        served = read_served(registry, session, subjects)
+    with reading(registry) as view:
+        people, presents = _mine(view, pseudonyms)
+        known, scope_of, moment = view.notices, view.notices.scope_of, view.moment
+        served = read_served(view, _subjects(view, [pseudonym for pseudonym, _ in people.values()]))
     records = [
         consent_record(
             registry.consortium.log_origin, people[subject][0], scope_of[scope][1], sensitivity,  # type: ignore[arg-type]
@@ -91,9 +89,9 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
 def languages_shown(registry: Registry, pseudonyms: Sequence[str]) -> dict[ConsentKey, str]:
     """In which language the notice was shown when each consent of this person was decided last, where it can be
     read."""
-    with registry.ledger.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, pseudonyms).values()}
-        return {key: served.language for key, served in read_served(registry, session, subjects).items()}
+    with reading(registry) as view:
+        served = read_served(view, _subjects(view, pseudonyms))
+    return {key: one.language for key, one in served.items()}
 
 
 def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -> ConsentRecord:
@@ -106,9 +104,9 @@ def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -
 
 def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """The newest version of every notice that asks this person something, and what is still open about it."""
-    with registry.ledger.read() as session:
-        people, presents = _mine(registry, session, pseudonyms)
-        known = registry.catalogue.load(session)
+    with reading(registry) as view:
+        people, presents = _mine(view, pseudonyms)
+        known = view.notices
     lenders = {lender for _, lender in people.values()}
     newest: dict[str, int] = {}
     for number, notice in known.notices.items():
@@ -163,13 +161,13 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
     Raises:
         NotFound: no such decision of this borrower's.
     """
-    with registry.ledger.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        row = session.get(DecisionRow, decision_sha256)
+    with reading(registry) as view:
+        subjects = _subjects(view, pseudonyms)
+        row = view.session.get(DecisionRow, decision_sha256)
         if row is None or row.subject_id not in subjects:
             raise NotFound("no such decision")
         subject, index = subjects[row.subject_id], row.entry_index
-        entry = registry.ledger.log.entry(session, index)
+        entry = registry.ledger.log.entry(view.session, index)
     held = opened(subject, entry, "consent.decided")
     named = decision_in(held).pii_principal_id  # the name of that day, if there has been a renaming since
     return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
@@ -193,9 +191,8 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
 
 def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """What lenders handed in about this person, with proofs."""
-    with registry.ledger.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        return prove_imports(registry, session, subjects)
+    with reading(registry) as view:
+        return prove_imports(view.session, _subjects(view, pseudonyms))
 
 
 # --- uses
@@ -208,9 +205,9 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
     the person stood in that roster is known to the lender and, sealed, to the auditor. ``logged``: an entry that a
     lender wrote about this very person.
     """
-    with registry.ledger.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        found = _training_uses(registry, session, subjects)
+    with reading(registry) as view:
+        session, subjects = view.session, _subjects(view, pseudonyms)
+        found = _training_uses(view, subjects)
         entries = session.execute(
             select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
             .where(SubjectEntryRow.subject_id.in_(subjects))
@@ -231,7 +228,8 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
     return sorted(found, key=lambda use: int(use["entry_index"]))
 
 
-def _training_uses(registry: Registry, session: Session, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
+def _training_uses(view: Transaction, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
+    session = view.session
     placed = set(session.scalars(select(AssignmentRow.subject_id).where(AssignmentRow.subject_id.in_(subjects))))
     lenders = {subject.lender for subject in subjects.values() if subject.id in placed}
     rows = session.execute(
@@ -246,14 +244,14 @@ def _training_uses(registry: Registry, session: Session, subjects: dict[int, Sub
         .where(CommitmentRow.lender.in_(lenders))
         .order_by(CommitmentRow.entry_index)
     ).all()
-    given = _given_periods(registry, session, subjects)
+    given = _given_periods(view, subjects)
     found = []
     for index, lender, release, token, committed_at in rows:
         campaign = Campaign.claimed(token)
         when = (
             committed_at.isoformat()
             if committed_at
-            else json.loads(registry.ledger.log.entry(session, index).leaf)["time"]
+            else json.loads(view.registry.ledger.log.entry(session, index).leaf)["time"]
         )
         if any(start <= when < end for start, end in given.get((campaign.purpose, lender), [])):
             found.append(
@@ -268,12 +266,10 @@ def _training_uses(registry: Registry, session: Session, subjects: dict[int, Sub
     return found
 
 
-def _given_periods(
-    registry: Registry, session: Session, subjects: dict[int, Subject]
-) -> dict[tuple[str, str], list[tuple[str, str]]]:
+def _given_periods(view: Transaction, subjects: dict[int, Subject]) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """When a consent to ordinary data was in force, as RFC 3339 texts, by (purpose, recipient)."""
-    scope_of = registry.catalogue.load(session).scope_of
-    rows = session.scalars(
+    scope_of = view.notices.scope_of
+    rows = view.session.scalars(
         select(ConsentEventRow)
         .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.sensitivity == "ordinary")
         .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
@@ -286,7 +282,7 @@ def _given_periods(
             mine[-1] = (mine[-1][0], when)
         if row.event.value in {"give", "resume"}:
             mine.append((when, _ENDLESS))
-    for (scope, _, sensitivity), present in load_presents(session, list(subjects), list(scope_of)).items():
+    for (scope, _, sensitivity), present in load_presents(view.session, list(subjects), list(scope_of)).items():
         mine = periods.get(scope_of[scope], [])
         if sensitivity == "ordinary" and present.expiry_time is not None and mine and mine[-1][1] == _ENDLESS:
             mine[-1] = (mine[-1][0], present.expiry_time.isoformat())  # true without an event
@@ -299,9 +295,9 @@ _ENDLESS = "9999"
 def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
     """Everything the registry holds about this person, for them to take away (GDPR Art. 15 and 20; PIPL Art. 45)."""
     records, _ = read_consents(registry, pseudonyms)
-    with registry.ledger.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        scope_of = registry.catalogue.load(session).scope_of
+    with reading(registry) as view:
+        session, subjects = view.session, _subjects(view, pseudonyms)
+        scope_of = view.notices.scope_of
         events = [
             {
                 "purpose": scope_of[row.scope_id][0],
@@ -317,7 +313,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
                 .order_by(ConsentEventRow.event_time, ConsentEventRow.scope_id, ConsentEventRow.sequence)
             )
         ]
-        imports = prove_imports(registry, session, subjects)
+        imports = prove_imports(session, subjects)
         entries = []
         for index, subject_id in session.execute(
             select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)

@@ -13,6 +13,6 @@
 ``consent.identity.access`` puts them together: one place answers who is calling.
 """
 
-from consent.identity.callers import Borrower, Caller, Login
+from consent.identity.callers import Caller, CallingBorrower, Login
 
-__all__ = ["Borrower", "Caller", "Login"]
+__all__ = ["Caller", "CallingBorrower", "Login"]

@@ -12,9 +12,11 @@ from support.house import House
 
 from auditlog.log import AuditLog
 from auditlog.witnesses import Witnesses
-from consent.commands.record_decisions import find_subjects, record_decisions
+from consent.commands.record_decisions import record_decisions
 from consent.storage.migrating import migrate
+from consent.storage.subjects import find_subjects
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
+from consent.transaction import Transaction
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
@@ -253,7 +255,7 @@ def test_forgetting_makes_bodies_unreadable_while_proofs_verify(house):
     assert house.borrower_client(person).forget_me() == 0, "both consents were withdrawn already"
     with registry.ledger.read() as session:
         names = session.scalars(select(SubjectRow.pseudonym)).all()
-        remaining = find_subjects(registry, session, names)
+        remaining = find_subjects(Transaction(registry, session, registry.clock()), names)
         assert len(remaining) == keys_before - 1
         for subject in remaining.values():
             with pytest.raises(SealError):

@@ -21,7 +21,7 @@ from consent.identity.devissuer import create_issuer, public_jwks
 from consent.identity.errors import IdentityMisconfigured, IssuerUnavailable, TooManyRequests
 from consent.identity.jwks import MAX_BYTES, REFETCH_S, RETRY_S, FetchedKeys, fetch, usable_keys
 from consent.identity.jwts import TrustedKey
-from consent.identity.limits import MOST_BUCKETS, Limits, LimitSettings, Rate
+from consent.identity.limits import MOST_BUCKETS, LimitSettings, Rate, RateLimits
 from consent.identity.settings import ENVIRONMENT, load_issuers
 from consent.storage.migrating import migrate, revision_of
 from crypto.errors import SignatureError
@@ -372,7 +372,7 @@ def test_a_key_set_is_fetched_whole_small_and_from_where_it_is(tmp_path):
 def test_a_bucket_empties_and_fills_again():
     time = [0.0]
     settings = LimitSettings(party=LimitSettings().party.model_copy(update={"reading": Rate(per_second=2, burst=3)}))
-    limits = Limits(settings, lambda: time[0])
+    limits = RateLimits(settings, lambda: time[0])
     [aspen, birch] = [type("P", (), {"id": name})() for name in ("aspen", "birch")]
     for _ in range(3):
         limits.of_party(aspen, "reading")
@@ -388,7 +388,7 @@ def test_a_bucket_empties_and_fills_again():
 
 
 def test_buckets_take_bounded_memory_and_neighbours_in_ipv6_share_one():
-    limits = Limits(LimitSettings(), lambda: 0.0)
+    limits = RateLimits(LimitSettings(), lambda: 0.0)
     limits._buckets.update((("address", str(i), "reading"), (1.0, 0.0)) for i in range(MOST_BUCKETS))
     for i in range(10):
         limits.of_address(f"2001:db8::{i}", "reading")
@@ -414,7 +414,7 @@ def test_callers_are_limited_each_for_themselves(plain):
 
 def test_by_default_a_lender_in_a_hurry_is_not_held_up(plain):
     party = plain.registry.consortium.party("aspen")
-    limits = Limits(LimitSettings(), lambda: 0.0)
+    limits = RateLimits(LimitSettings(), lambda: 0.0)
     for _ in range(20_000):
         limits.of_party(party, "changing")
 

@@ -22,13 +22,14 @@ from support.vault import vault_server
 
 from auditlog.fsck import check_log
 from consent.commands.forget_subject import forget_subject
-from consent.commands.record_decisions import find_subjects
 from consent.home import DATABASE_FILE, KEYSTORE_FILE, ROOT_KEYS, open_registry
 from consent.keys.backup import KeyBackup, restore_backup, write_backup
 from consent.keys.datakeys import GROUP_SIZE
 from consent.keys.keystore import FileKeyStore, KeyStore, Wrapped
 from consent.keys.vault import VaultKeyStore
+from consent.storage.subjects import find_subjects
 from consent.storage.tables import DataKeyRow, KeyGroupRow
+from consent.transaction import reading
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import unb64
 from crypto.notes import InclusionProof
@@ -119,8 +120,8 @@ def sealed_decision(house, person):
 
 def readable(registry, sealed: SealedBody, pseudonym: str) -> bool:
     """Whether the registry's keys, as they are now, open this body."""
-    with registry.ledger.read() as session:
-        subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
+    with reading(registry) as view:
+        subject = find_subjects(view, [pseudonym]).get(pseudonym)
     if subject is None:
         return False
     return b"token" in unpad(unseal(subject.data_key, sealed, body_context("consent.decided")))
@@ -189,8 +190,8 @@ def test_a_backup_holds_no_key_in_clear(house, tmp_path):
     write_backup(house.registry, backup)
     text = backup.read_text(encoding="utf-8")
     assert backup.stat().st_mode & 0o777 == 0o600
-    with house.registry.ledger.read() as session:
-        subjects = find_subjects(house.registry, session, [p.pseudonym for p in house.consenting()])
+    with reading(house.registry) as view:
+        subjects = find_subjects(view, [p.pseudonym for p in house.consenting()])
     from base64 import b64encode
 
     assert not any(b64encode(s.data_key).decode()[:20] in text for s in subjects.values())
@@ -265,8 +266,8 @@ def test_restoring_beside_a_living_registry_harms_nobody(house, tmp_path, monkey
             restore_backup(house.registry, backup)
     for person in people:
         assert readable(house.registry, bodies[person.pseudonym], person.pseudonym)
-    with house.registry.ledger.read() as session:
-        assert find_subjects(house.registry, session, [late])
+    with reading(house.registry) as view:
+        assert find_subjects(view, [late])
 
 
 def test_a_blind_backup_never_replaces_a_good_one(house, tmp_path, monkeypatch):
@@ -359,12 +360,12 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
         shutil.rmtree(home / ROOT_KEYS)
         (home / KEYSTORE_FILE).write_text(json.dumps({"kind": "vault", "url": url, "key": "roots"}), encoding="utf-8")
         moved_registry = open_registry(home)
-        with moved_registry.ledger.read() as session:
-            assert find_subjects(moved_registry, session, [person.pseudonym])
+        with reading(moved_registry) as view:
+            assert find_subjects(view, [person.pseudonym])
         forget_subject(moved_registry, person.pseudonym)
-        with moved_registry.ledger.read() as session:
-            assert not find_subjects(moved_registry, session, [person.pseudonym])
-            assert find_subjects(moved_registry, session, [other.pseudonym])
+        with reading(moved_registry) as view:
+            assert not find_subjects(view, [person.pseudonym])
+            assert find_subjects(view, [other.pseudonym])
         assert vault.newest() == 2
         moved_registry.close()
         monkeypatch.delenv("VAULT_TOKEN")

@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy import func, select
 from support.market import open_market, pseudonym
 
-from consent import registry as registry_module
-from consent.commands import record_decisions
 from consent.commands.append_entries import NewEntry, append_entries
 from consent.identity.access import declarations
+from consent.storage import idempotency
 from consent.storage.idempotency import remember
 from consent.storage.tables import ConsentEventRow, IdempotencyRow, SubjectRow
 from crypto.keys import b64
@@ -135,8 +134,7 @@ def test_the_answer_is_kept_in_the_transaction_that_did_what_it_says(market, mon
         raise RuntimeError("the process dies here")
 
     with monkeypatch.context() as patch:
-        for module in (registry_module, record_decisions):
-            patch.setattr(module, "remember", dies)
+        patch.setattr(idempotency, "remember", dies)
         answer = market.call(caller, "POST", target, body, Idempotency_Key="k")
     assert answer.status_code >= 500
     assert everything(market) == before
