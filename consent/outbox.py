@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from consent.commands.revocations import acknowledge, acknowledged, read_revocations
+from consent.commands.revocations import acknowledge, acknowledged_by, read_revocations
 from consent.registry import Registry
 from crypto.errors import CryptoError, KeyFileError
 from protocol.errors import ConsentError
@@ -122,9 +122,7 @@ class Outbox:
                 patience.reset()
 
     def _deliver(self, http: httpx.Client, lender: Party, url: str) -> None:
-        with self.registry.ledger.read() as session:
-            after = acknowledged(session, lender.id)
-        items = read_revocations(self.registry, lender, after)
+        items = read_revocations(self.registry, lender, acknowledged_by(self.registry, lender))
         if not items:
             return
         with http.stream("POST", url, json=Delivery(items=items).model_dump()) as answer:

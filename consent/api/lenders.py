@@ -5,19 +5,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field, model_validator
-from sqlalchemy import select
 
 from consent.api import examples
 from consent.api.borrowers import Sha256Path
 from consent.api.examples import shown
-from consent.api.shared import Body, Commanded, Cursor, Page, TheRegistry, Token, problems, run
+from consent.api.shared import Body, Commanded, Cursor, Page, TheRegistry, Token, problems
 from consent.commands import place_people, revocations, sync_consents
-from consent.commands.enrol_subjects import enrol_subjects
+from consent.commands.enrol_subjects import count_people, enrol_subjects, read_names
 from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
 from consent.identity import access
 from consent.registry import Registry
-from consent.storage.tables import RollRow, SubjectRow
 from ops.http import Count
 from protocol.cursors import cursor_of, position
 from protocol.enrolment import Enrolments
@@ -65,9 +63,7 @@ Lender = Annotated[Party, access.only(Role.LENDER)]
 
 def _most_asked(registry: Registry, lender: Party) -> int:
     """How many numbers one request may unpack to: a small text must not fill the memory of a small registry."""
-    with registry.ledger.read() as session:
-        roll = session.get(RollRow, lender.id)
-    return max(FEWEST_UNPACKED, roll.people if roll is not None else 0)
+    return max(FEWEST_UNPACKED, count_people(registry, lender))
 
 
 # --- who
@@ -77,10 +73,7 @@ def _most_asked(registry: Registry, lender: Party) -> int:
 def post_subjects(registry: TheRegistry, body: Subjects, caller: Lender, command: Commanded) -> Response:
     """Enrol borrowers by pseudonym, all or none. They are numbered in order, from ``first`` on."""
     count = len(body.subjects)
-    return run(
-        registry, caller, command,
-        lambda: {"enrolled": count, "first": enrol_subjects(registry, caller, body.subjects)},
-    )  # fmt: skip
+    return command.run(caller, lambda: {"enrolled": count, "first": enrol_subjects(registry, caller, body.subjects)})
 
 
 @router.get("/v1/subjects", responses=problems())
@@ -89,13 +82,8 @@ def get_subjects(
 ) -> Page[str]:
     """The lender's own roll: pseudonyms in the order of their numbers."""
     first = position(cursor)
-    with registry.ledger.read() as session:
-        names = session.scalars(
-            select(SubjectRow.pseudonym)
-            .where(SubjectRow.lender == caller.id, SubjectRow.number >= first, SubjectRow.number < first + limit)
-            .order_by(SubjectRow.number)
-        ).all()
-    return Page(items=list(names), next=cursor_of(first + limit) if len(names) == limit else None)
+    names = read_names(registry, caller, first, limit)
+    return Page(items=names, next=cursor_of(first + limit) if len(names) == limit else None)
 
 
 @router.post(
@@ -103,7 +91,7 @@ def get_subjects(
 )
 def post_renamings(registry: TheRegistry, body: RenamingsBody, caller: Lender, command: Commanded) -> Response:
     """Give borrowers their names under the new naming keys, all or none. Everything of theirs stays theirs."""
-    return run(registry, caller, command, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)})
+    return command.run(caller, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)})
 
 
 # --- may they be used
@@ -158,8 +146,7 @@ def get_revocations(
     registry: TheRegistry, caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 500
 ) -> Page[str]:
     """Signed revocations that the lender must act on, in order, from the first it has not acknowledged."""
-    with registry.ledger.read() as session:
-        after = position(cursor) if cursor is not None else revocations.acknowledged(session, caller.id)
+    after = position(cursor) if cursor is not None else revocations.acknowledged_by(registry, caller)
     found = revocations.read_revocations(registry, caller, after, limit)
     return Page(items=found, next=cursor_of(after + limit) if len(found) == limit else None)
 
@@ -167,10 +154,7 @@ def get_revocations(
 @router.post("/v1/revocations/acknowledgements", status_code=201, responses=problems(409))
 def post_acknowledgement(registry: TheRegistry, body: Token, caller: Lender, command: Commanded) -> Response:
     """Acknowledge, signed, that every revocation up to a number was acted on."""
-    return run(
-        registry, caller, command,
-        lambda: revocations.acknowledge(registry, caller, body.token).body(),
-    )  # fmt: skip
+    return command.run(caller, lambda: revocations.acknowledge(registry, caller, body.token).body())
 
 
 # --- collected elsewhere
@@ -179,7 +163,6 @@ def post_acknowledgement(registry: TheRegistry, body: Token, caller: Lender, com
 @router.post("/v1/imports", status_code=201, responses=problems(404, 409), openapi_extra=shown(examples.IMPORT))
 def post_import(registry: TheRegistry, body: Import, caller: Lender, command: Commanded) -> Response:
     """Hand in decisions that borrowers made elsewhere, all or none, under one log entry."""
-    return run(
-        registry, caller, command,
-        lambda: {"imported": len(body.records), "entry_index": import_decisions(registry, caller, body)},
-    )  # fmt: skip
+    return command.run(
+        caller, lambda: {"imported": len(body.records), "entry_index": import_decisions(registry, caller, body)}
+    )

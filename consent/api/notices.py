@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path
 from fastapi.responses import PlainTextResponse, Response
 
-from consent.api.shared import Commanded, Cursor, Limit, Link, Page, TheRegistry, Token, links, page, problems, run
+from consent.api.shared import Commanded, Cursor, Limit, Link, Page, TheRegistry, Token, links, page, problems
 from consent.commands import publish_notice
 from consent.identity import access
 from protocol.consents import Notice
@@ -69,27 +69,13 @@ def post_notice(registry: TheRegistry, body: Token, caller: Operator, command: C
         notice = publish_notice.publish_notice(registry, body.token)
         return {"id": notice.id, "version": notice.version}
 
-    return run(registry, caller, command, publish)
+    return command.run(caller, publish)
 
 
 @router.get("/v1/notices", responses=problems())
 def list_notices(registry: TheRegistry, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
     """Every published version of every notice."""
-    with registry.ledger.read() as session:
-        known = registry.catalogue.load(session)
-    found = [
-        {
-            "id": notice.id,
-            "version": notice.version,
-            "purpose": notice.purpose,
-            "recipients": list(notice.recipients),
-            "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
-            "material_change": notice.terms.material_change,
-            "published_at": notice.published_at.isoformat(),
-        }
-        for _, notice in sorted(known.notices.items())
-    ]
-    return Page(**page(found, cursor, limit))
+    return Page(**page(publish_notice.list_notices(registry), cursor, limit))
 
 
 @router.get("/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse, responses=problems(404))

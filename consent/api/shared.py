@@ -12,6 +12,7 @@ from consent.identity.callers import CallingBorrower
 from consent.registry import Registry
 from consent.storage.idempotency import Answered, Once
 from consent.transaction import act_once
+from crypto.keys import b64
 from protocol.cursors import cursor_of, position
 from protocol.parties import Party
 
@@ -126,6 +127,7 @@ TheRegistry = Annotated[Registry, Depends(_registry)]
 class Command:
     """A request that changes something, with the caller's Idempotency-Key if there is one."""
 
+    registry: Registry
     key: str | None
     method: str
     target: str
@@ -136,6 +138,19 @@ class Command:
         if self.key is None:
             return None
         return Once.of(caller_name(caller), self.key, self.method, self.target, self.body)
+
+    def run(self, caller: Party | CallingBorrower, do: Callable[[], Any], status: int = 201) -> Response:
+        """Run a command once and answer it; ``do`` returns the JSON body."""
+        return sent(act_once(self.registry, self.once(caller), lambda: (status, do())))
+
+    def run_proved(self, caller: Party, do: Callable[[], int]) -> Response:
+        """Run a command whose log entry, at the index that ``do`` returns, only its own proof acknowledges.
+
+        The answer is the leaf and its ``.tlog-proof``, the second time as the first.
+        """
+        logged = act_once(self.registry, self.once(caller), lambda: (201, {"entry_index": do()}))
+        leaf, proof = self.registry.ledger.proved(logged.body["entry_index"])
+        return sent(Answered(201, {"leaf": b64(leaf), "proof": proof.text}, logged.again))
 
 
 def caller_name(caller: Party | CallingBorrower) -> str:
@@ -157,7 +172,7 @@ async def _command(
         ),
     ] = None,
 ) -> Command:
-    return Command(idempotency_key, request.method, request.url.path, await request.body())
+    return Command(request.app.state.registry, idempotency_key, request.method, request.url.path, await request.body())
 
 
 Commanded = Annotated[Command, Depends(_command)]
@@ -167,13 +182,6 @@ def sent(answered: Answered, headers: Mapping[str, str] | None = None) -> Respon
     """The HTTP answer of a command."""
     told = {"Idempotent-Replayed": "true"} if answered.again else {}
     return JSONResponse(answered.body, answered.status, {**told, **(headers or {})})
-
-
-def run(
-    registry: Registry, caller: Party | CallingBorrower, command: Command, do: Callable[[], Any], status: int = 201
-) -> Response:
-    """Run a command once and answer it; ``do`` returns the JSON body."""
-    return sent(act_once(registry, command.once(caller), lambda: (status, do())))
 
 
 # --- pages

@@ -13,7 +13,7 @@ from consent.registry import Registry
 from consent.storage.enrolment import keep_roll, read_roll
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import FormerNameRow, SubjectRow
-from consent.transaction import writing
+from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym
 from protocol.enrolment import Enrolment
@@ -64,6 +64,20 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
         transaction.log_sealed("subjects.enrolled", lender.id, {}, {"sha256": sha256})
     return first
+
+
+def read_names(registry: Registry, lender: Party, first: int, limit: int) -> list[str]:
+    """Pseudonyms on the lender's roll in the order of their numbers, at most ``limit``, from number ``first`` on."""
+    with reading(registry) as view:
+        mine = select(SubjectRow.pseudonym).where(SubjectRow.lender == lender.id)
+        some = mine.where(SubjectRow.number >= first, SubjectRow.number < first + limit)
+        return list(view.session.scalars(some.order_by(SubjectRow.number)))
+
+
+def count_people(registry: Registry, lender: Party) -> int:
+    """How many people are on the lender's roll."""
+    with reading(registry) as view:
+        return read_roll(view.session, lender.id).people
 
 
 def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
 from consent.registry import Registry
 from consent.storage.tables import NoticeRow, ScopeRow
-from consent.transaction import writing
+from consent.transaction import reading, writing
 from protocol.consents import Notice
 from protocol.errors import Conflict, NotFound
 
@@ -45,8 +47,28 @@ def publish_notice(registry: Registry, token: str) -> Notice:
 
 def read_notice(registry: Registry, notice_id: str, version: int) -> str:
     """The signed notice; raises NotFound."""
-    with registry.ledger.read() as session:
-        token = session.scalar(select(NoticeRow.token).where(NoticeRow.id == notice_id, NoticeRow.version == version))
+    with reading(registry) as view:
+        token = view.session.scalar(
+            select(NoticeRow.token).where(NoticeRow.id == notice_id, NoticeRow.version == version)
+        )
     if token is None:
         raise NotFound(f"there is no notice {notice_id!r} version {version}")
     return token
+
+
+def list_notices(registry: Registry) -> list[dict[str, Any]]:
+    """Every published version of every notice, in the order of publication."""
+    with reading(registry) as view:
+        notices = view.notices.notices
+    return [
+        {
+            "id": notice.id,
+            "version": notice.version,
+            "purpose": notice.purpose,
+            "recipients": list(notice.recipients),
+            "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
+            "material_change": notice.terms.material_change,
+            "published_at": notice.published_at.isoformat(),
+        }
+        for _, notice in sorted(notices.items())
+    ]

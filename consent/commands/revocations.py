@@ -26,6 +26,12 @@ def acknowledged(session: Session, recipient: str) -> int:
     return session.scalar(newest) or 0
 
 
+def acknowledged_by(registry: Registry, recipient: Party) -> int:
+    """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
+    with reading(registry) as view:
+        return acknowledged(view.session, recipient.id)
+
+
 def overdue(transaction: Transaction, recipient: Party) -> Overdue | None:
     """The oldest revocation that should have been acknowledged by now."""
     session = transaction.session
