@@ -1,28 +1,17 @@
-"""The consent registry: notices, consents, approvals, authorisations, the audit log, and the client that calls it.
+"""The consent registry: notices, consents, campaigns, approvals, authorisations; and who runs the log they stand in.
 
-- ``documents``   every signed document of the system, as a schema; ``consortium`` who belongs and what they agreed
-- ``terms``       what a consent is about: ISO/IEC TS 27560 and DPV; ``records`` how it is shown
-- ``states``      the consent state machine (pure); ``changes`` the fold over it
-- ``standing``    who may be used: codes, rules, signed states and places (pure)
-- ``campaigns``   what is sent about campaigns, and ``enrolment`` about borrowers
-- ``authorising`` when a node may use data: rules (pure); ``revocations`` what recipients are told
-- ``holdout``     who is held out of training: drawn by every lender's lot (pure)
-- ``storage``     tables, migrations, transactions, the writer's lease
-- ``entries``     what stands in the log: skeletons and sealed bodies
-- ``log``         append, read and prove over those tables
-- ``sequencer``   behind every commit: tiles, signed heads, cosignatures (``witnesses``, ``gossip``)
-- ``grouping``    many requests, one transaction; ``idempotency``: each acts once
-- ``catalogue``   notices and scopes; ``rolls``, ``subjects``, ``histories``: borrowers and their consents
-- ``outbox``      revocations delivered until acknowledged
-- ``keystore``    the root key, in files or in ``vault``; ``datakeys`` and ``keybackup`` below it
-- ``registry``    all of that, opened from a home folder; ``founding`` makes one for a log alone
-- ``commands``    one file per thing the registry does
-- ``api``         the HTTP face of those commands: ``endpoints`` by caller, ``log_api`` the log's
-- ``access``      who calls; ``identity`` logins, tokens, keys, limits; ``requests`` and ``sessions`` what is signed
-- ``serving``     processes: ``workers``, ``turns``, ``journal``, ``metrics``, ``readiness``, ``certificates``
-- ``settings``    of every service; ``tracing`` a campaign's spans; ``doctor`` what must be in order
-- ``naming``      the naming service, which somebody else runs
-- ``client``      how the other programs call it, verifying what comes back; ``log_client`` for the log alone
-- ``audit``       the outside view: verify a log without trusting who serves it; ``fsck`` the inside view
-- ``export``      the record of processing activities
+- ``registry``     what a registry consists of; ``home`` opens one from its folder, ``provisioning`` makes one for a log
+- ``transaction``  a session with its moment and its notices: what commands read, write and log in
+- ``notices``      the published notices and the scopes they opened; ``languages`` which of their texts somebody reads
+- ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each person (pure)
+- ``commands``     what the registry does, one file per action
+- ``api``          the HTTP face of those commands, one file per kind of caller
+- ``identity``     who calls: logins, tokens, keys, limits
+- ``keys``         the root key, the data keys below it, their backup
+- ``storage``      tables, migrations, and what reads and writes them
+- ``outbox``       revocations delivered until acknowledged
+- ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
+- ``export``       the record of processing activities
+- ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one
+- ``doctor``       what must be in order in a registry's home
 """

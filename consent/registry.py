@@ -1,4 +1,4 @@
-"""The registry as its commands see it: its ledger, keys, notices, consortium."""
+"""The registry as commands and endpoints see it: its ledger, keys, notices, consortium."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from protocol.parties import Consortium, Party, Role
 
 @dataclass(frozen=True)
 class Registry:
+    """An open registry: one per process, shared by its threads."""
+
     home: Path
     ledger: Ledger
     keys: DataKeys

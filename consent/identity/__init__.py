@@ -7,10 +7,12 @@
 - ``keys``: an institution's keys, added, rotated and revoked on the record;
 - ``exchange``, ``tokens``: assertions and ID tokens for access tokens (RFC 7523, RFC 9068);
 - ``links``: which pseudonyms a login may speak for;
-- ``limits``: how much each caller may ask;
-- ``api``: all of it over HTTP; ``devissuer``: an issuer for development.
+- ``sessions``, ``replays``: ten minutes of MACs instead of signatures; requests that were made before;
+- ``limits``: how much each caller may ask; ``errors``: what is refused, in OAuth's words;
+- ``access``: all of them together: one place answers who is calling;
+- ``devissuer``: an issuer for development.
 
-``consent.identity.access`` puts them together: one place answers who is calling.
+Over HTTP: ``consent.api.identity``.
 """
 
 from consent.identity.callers import Caller, CallingBorrower, Login
