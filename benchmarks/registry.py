@@ -402,7 +402,7 @@ def _drawn(bench: Bench, rng: random.Random) -> Iterator[tuple[str, str]]:
 
 def _given(registry: Registry, people: Sequence[tuple[str, str]]) -> list[bool]:
     """Whose consent to the use of ordinary data is in force."""
-    from consent.commands.sync_consents import MOST_NAMED, decide
+    from consent.commands.check_consents import MOST_NAMED, decide
 
     found: dict[str, bool] = {}
     for lender in {lender for lender, _ in people}:

@@ -10,7 +10,7 @@ from consent.api import examples
 from consent.api.borrowers import Sha256Path
 from consent.api.examples import shown
 from consent.api.shared import Body, Commanded, Cursor, Page, TheRegistry, Token, problems
-from consent.commands import place_people, revocations, sync_consents
+from consent.commands import check_consents, place_people, revocations, sync_consents
 from consent.commands.enrol_subjects import count_people, enrol_subjects, read_names
 from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
@@ -42,7 +42,7 @@ class Check(Body):
 
     purpose: Iri = Field(examples=["https://w3id.org/dpv#CreditChecking"])
     sensitivity: Sensitivity = "ordinary"
-    subjects: list[Pseudonym] | None = Field(default=None, min_length=1, max_length=sync_consents.MOST_NAMED)
+    subjects: list[Pseudonym] | None = Field(default=None, min_length=1, max_length=check_consents.MOST_NAMED)
     numbers: str | None = Field(
         default=None,
         max_length=MOST_PACKED,
@@ -105,7 +105,7 @@ def check(registry: TheRegistry, body: Check, caller: Lender) -> JSONResponse:
     an index into ``legend``. A name that is not the caller's own is ``not-enrolled``, whosever it is.
     """
     numbers = None if body.numbers is None else unpacked(body.numbers, "uint32", _most_asked(registry, caller))
-    decided = sync_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
+    decided = check_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
     told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
     if body.subjects is not None:
         rules = [RULES[rule] for rule in decided.rules]

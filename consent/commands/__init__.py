@@ -5,7 +5,8 @@
 - ``record_decisions``   many requests in one transaction: decisions that were signed, or stated without a signature
 - ``state_decisions``    what a statement decides; ``withdraw_consents`` what a withdrawal decides
 - ``import_decisions``   what a lender collected elsewhere; ``read_evidence`` what shows that a borrower decided so
-- ``sync_consents``      snapshots of a lender's borrowers, and who of them may be used now
+- ``check_decisions``    whose a decision is, which text it answers, when it was made
+- ``sync_consents``      snapshots of a lender's borrowers; ``check_consents`` who of them may be used now
 - ``revocations``        what recipients are told, and have acknowledged
 - ``propose_campaign``   propose, approve, reject; ``read_campaigns``, ``count_population`` how many it could use
 - ``place_people``       at which lender a person counts

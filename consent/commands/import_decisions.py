@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.commands.record_decisions import check_notice
+from consent.commands.check_decisions import check_notice
 from consent.registry import Registry
 from consent.storage.consents import ConsentKey, Happened, load_presents, write_events, write_presents
 from consent.storage.subjects import IN_CHUNK

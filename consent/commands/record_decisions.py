@@ -6,19 +6,26 @@ requests share one transaction (``auditlog.group_commit``): one that is refused 
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import select
 
 from auditlog.entries import Entry, entry_for_subject
-from consent.languages import lookup
+from consent.commands.check_decisions import (
+    Stated,
+    check_choice,
+    check_notice,
+    check_time,
+    claimed_or_nobody,
+    claimed_subject,
+    verified,
+)
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
@@ -32,35 +39,15 @@ from consent.storage.idempotency import Answered, KeptAnswers, Once
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
 from consent.storage.tables import SENSITIVITIES, DecisionRow
 from consent.transaction import Transaction, reading, writing
-from crypto.documents import canonical_json, unverified_payload
+from crypto.documents import canonical_json
 from crypto.errors import SignatureError
-from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
-from protocol.changes import CLOCK_SKEW, Answer, Present, change, heard_at, latest_expiry
-from protocol.consents import Choice, Decision, Notice, decision_commitment
+from protocol.changes import Answer, Present, change, heard_at, latest_expiry
+from protocol.consents import decision_commitment
 from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from protocol.states import Event
 
 MAX_BATCH = 2_000
-MAX_AGE = timedelta(days=7)
-
-_PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
-
-
-@dataclass(frozen=True)
-class Stated:
-    """A decision as it was handed in: signed with the borrower's own key, or made in a login (by its token's hash)."""
-
-    decision: Decision
-    token: str | None = None
-    login_sha256: str | None = None
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """What the sealed body keeps to show that the borrower decided so."""
-        if self.token is not None:
-            return {"token": self.token}
-        return {"decision": self.decision.payload(), "login_sha256": self.login_sha256}
 
 
 @dataclass(frozen=True)
@@ -145,53 +132,6 @@ def tag_of(presents: Sequence[Present]) -> str:
     return f'"{sum(present.version for present in presents)}"'
 
 
-# --- checks
-
-
-def _claimed_subject(token: str) -> str:
-    """Whose key to look for: a well-formed pseudonym, or nobody's."""
-    try:
-        claimed = str(unverified_payload(token).get("pii_principal_id"))
-    except SignatureError as error:
-        raise NotAuthenticated("not a signed decision") from error
-    return claimed if _PSEUDONYM.fullmatch(claimed) else ""
-
-
-def _verified(token: str, subject: Subject | None, where: str) -> Stated:
-    """The decision and who made it. Whether the subject is unknown or the signature wrong is not told apart."""
-    try:
-        if subject is not None and subject.public_key:
-            return Stated(Decision.verify(token, PublicKey.from_text(subject.public_key)), token=token)
-    except SignatureError as error:
-        raise NotAuthenticated(f"{where} is not signed by an enrolled borrower") from error
-    raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")
-
-
-def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
-    """What was answered is the very text that was published, in the language that was asked for or the one that stands
-    in for it (``zh`` for ``zh-CN``); raises Conflict."""
-    shown = lookup([language], list(notice.texts))
-    if shown is None:
-        raise Conflict(f"notice {notice.id!r} has no text in {language!r}, only in {', '.join(sorted(notice.texts))}")
-    if notice.text_sha256(shown) != text_sha256:
-        raise Conflict("the decision answers another text than the one that was published")
-
-
-def _check_choice(choice: Choice, notice: Notice, subject: Subject) -> None:
-    if choice.purpose != notice.purpose or choice.recipient not in notice.recipients:
-        raise Conflict("the decision speaks of a purpose or recipient that the notice does not name")
-    if choice.recipient != subject.lender:
-        raise Conflict("a pseudonym can only decide about the lender that enrolled it")
-
-
-def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:
-    """Raises Conflict."""
-    if not moment - MAX_AGE <= event_time <= moment + CLOCK_SKEW:
-        raise Conflict("the decision is dated in the future or is more than seven days old; ask the borrower again")
-    if expiry_time is not None and expiry_time <= moment:
-        raise Conflict("the decision has expired already")
-
-
 # --- one request
 
 
@@ -264,7 +204,7 @@ class DecisionBatch:
 
     def _signed(self, tokens: Sequence[str]) -> list[Stated]:
         return [
-            _verified(token, self._subjects.get(_claimed_subject(token)), f"decision {number} of {len(tokens)}")
+            verified(token, self._subjects.get(claimed_subject(token)), f"decision {number} of {len(tokens)}")
             for number, token in enumerate(tokens, 1)
         ]
 
@@ -313,7 +253,7 @@ class DecisionBatch:
         check_notice(notice, decision.notice_language, decision.notice_sha256)
         states: dict[str, str] = {}
         for choice in decision.choices:
-            _check_choice(choice, notice, subject)
+            check_choice(choice, notice, subject)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, Present())
             event_time = heard_at(decision.event_time, moment)
@@ -344,7 +284,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
     names: set[str] = set()
     for request in requests:
         names.update(request.subjects)
-        names.update(_claim_or_nobody(token) for token in request.signed)
+        names.update(claimed_or_nobody(token) for token in request.signed)
     with reading(registry) as view:
         subjects = find_subjects(view, sorted(names))
     with writing(registry) as transaction:
@@ -369,13 +309,6 @@ def _outcome(request: Request, batch: DecisionBatch, answers: KeptAnswers) -> Do
     answered = Answered(*request.answer(recorded))
     answers.keep(request.once, answered)
     return Done(answered, recorded)
-
-
-def _claim_or_nobody(token: str) -> str:
-    try:
-        return _claimed_subject(token)
-    except NotAuthenticated:
-        return ""
 
 
 def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from consent.commands.record_decisions import BorrowersConsents, Stated
+from consent.commands.check_decisions import Stated
+from consent.commands.record_decisions import BorrowersConsents
 from protocol.consents import Action, Choice, Decision
 from protocol.errors import Conflict
 from protocol.schema import Instant, Language, Sha256, Slug

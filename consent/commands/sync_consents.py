@@ -1,4 +1,4 @@
-"""How a lender's borrowers stand: the whole, what changed since, and the decision about each.
+"""Consent snapshots: how a lender's borrowers stand, the whole or what changed since an earlier one.
 
 A state is read in one transaction, so every change that was acknowledged before the call is in it. It carries the
 newest published checkpoint, and the challenge that the caller sent, so that an older answer cannot pass for it.
@@ -6,7 +6,7 @@ newest published checkpoint, and the challenge that the caller sent, so that an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,40 +14,30 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import TextClause, bindparam, select, text
+from sqlalchemy import select
 
 from auditlog.columns import read_columns
-from auditlog.database import Database, utc
-from consent.commands.place_people import used_up
+from auditlog.database import Database
 from consent.notices import Notices
 from consent.registry import Registry
 from consent.storage.enrolment import read_roll
-from consent.storage.subjects import IN_CHUNK
-from consent.storage.tables import SENSITIVITIES, ScopeRow
+from consent.storage.tables import ScopeRow
 from consent.transaction import Transaction, reading
 from crypto.keys import SigningKey
 from protocol.enrolment import Roll
 from protocol.errors import Conflict, Malformed, NotFound, StorageFailed
 from protocol.parties import Party
 from protocol.snapshots import (
-    MOST_PEOPLE,
-    NEVER,
-    RULES,
     SENSITIVITY_ORDER,
     AnsweredNotice,
     Codes,
     ConsentState,
-    Flags,
-    Rule,
     at_moment,
     codes_sha256,
     packed,
-    rules_of,
 )
 from protocol.terms import Sensitivity
 
-MOST_NAMED = 10_000
-"""Pseudonyms in one question; who asks about more asks by number."""
 MOST_CHANGES = 1_000_000
 """A delta of more changes is a whole."""
 
@@ -79,7 +69,8 @@ _CODES = {
 }
 
 
-def _coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray[Any]]:
+def coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray[Any]]:
+    """The same columns, and ``code``: notice and state, as they are at ``moment``."""
     states = at_moment(found["state"], found["expiry"], moment)
     return {**found, "code": found["notice"].astype(np.uint32) << np.uint32(8) | states}
 
@@ -87,13 +78,13 @@ def _coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArra
 def _codes(view: Transaction, scope: int, where: str) -> dict[str, NDArray[Any]]:
     """Number, sensitivity and code of every consent of the scope that ``where`` lets through: of some."""
     rest = f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} {where}"
-    return _coded(read_columns(view.session, {"number": "s.number int32", **_CODES}, rest), view.moment)
+    return coded(read_columns(view.session, {"number": "s.number int32", **_CODES}, rest), view.moment)
 
 
-def _all_codes(view: Transaction, scope: int) -> dict[str, NDArray[Any]]:
+def all_codes(view: Transaction, scope: int) -> dict[str, NDArray[Any]]:
     """The same of all. Who has which number is remembered, so that a million rows need not be joined each time."""
     rest = f"FROM consents c WHERE c.scope_id = {int(scope)}"
-    found = _coded(read_columns(view.session, {"subject": "c.subject_id int64", **_CODES}, rest), view.moment)
+    found = coded(read_columns(view.session, {"subject": "c.subject_id int64", **_CODES}, rest), view.moment)
     return {**found, "number": _numbers_of(view, scope, found["subject"])}
 
 
@@ -149,12 +140,13 @@ class SnapshotScope:
     @classmethod
     def of(cls, view: Transaction, purpose: str, lender: Party) -> SnapshotScope:
         """Raises NotFound: nobody was ever asked."""
-        number = _scope_id(view, purpose, lender)
+        number = scope_id(view, purpose, lender)
         events = view.session.scalar(select(ScopeRow.events).where(ScopeRow.id == number)) or 0
         return cls(number, purpose, lender.id, events, read_roll(view.session, lender.id))
 
 
-def _scope_id(view: Transaction, purpose: str, lender: Party) -> int:
+def scope_id(view: Transaction, purpose: str, lender: Party) -> int:
+    """Raises NotFound: nobody was ever asked."""
     found = view.notices.scopes.get((purpose, lender.id))
     if found is None:
         raise NotFound("no notice asks this lender's borrowers for consent to this purpose")
@@ -222,7 +214,7 @@ def take_snapshot(view: Transaction, scope: SnapshotScope, since: SnapshotId | N
 
 def whole_snapshot(view: Transaction, scope: SnapshotScope) -> dict[Sensitivity, Codes]:
     """One code per borrower on the roll, by sensitivity."""
-    found = _all_codes(view, scope.id)
+    found = all_codes(view, scope.id)
     whole: dict[Sensitivity, Codes] = {}
     for place, sensitivity in enumerate(SENSITIVITY_ORDER):
         mine = found["sensitivity"] == place
@@ -276,113 +268,3 @@ def signed(content: SnapshotContent, challenge: str, key: SigningKey) -> SignedS
         ordinary=packed(ordinary),
         sensitive=packed(sensitive),
     )
-
-
-# --- decisions
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """For each borrower asked about, in their order, an index into ``protocol.snapshots.RULES``."""
-
-    rules: NDArray[np.uint8]
-    moment: datetime
-
-    @property
-    def allowed(self) -> int:
-        return int((self.rules == RULES.index(Rule.GIVEN)).sum())
-
-
-def decide(
-    registry: Registry,
-    lender: Party,
-    purpose: str,
-    sensitivity: Sensitivity,
-    numbers: NDArray[np.uint32] | None = None,
-    names: Sequence[str] | None = None,
-) -> Decisions:
-    """Whether each of these borrowers of the lender may be used for ``purpose`` now, and which rule says so.
-
-    Whoever is not the lender's own is ``not-enrolled``, whether the registry knows the name or not. Sensitive data may
-    be used only of whom ordinary data may be used.
-
-    Args:
-        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of both: everybody.
-    """
-    needed = SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
-    with reading(registry) as view:
-        scope = _scope_id(view, purpose, lender)
-        used = {kind: used_up(view, lender.id, purpose, kind) for kind in needed}
-        if names is not None or (numbers is not None and len(numbers) <= MOST_NAMED):
-            wanted, found = _some(view, lender.id, scope, numbers, names)
-            people, about = _NOBODY, np.unique(wanted[wanted < _NOBODY])
-        else:
-            people = read_roll(view.session, lender.id).people
-            about = np.arange(people, dtype=np.int64)
-            wanted = about if numbers is None else np.minimum(np.asarray(numbers, dtype=np.int64), people)
-            found = _all_codes(view, scope)
-    rules = _rules(found, about, notices_of(view.notices, purpose, lender.id), used)
-    enrolled = wanted < people
-    told = np.full(len(wanted), RULES.index(Rule.NOT_ENROLLED), dtype=np.uint8)
-    told[enrolled] = rules[np.searchsorted(about, wanted[enrolled])]
-    return Decisions(told, view.moment)
-
-
-def _rules(
-    found: Mapping[str, NDArray[Any]],
-    about: NDArray[np.int64],
-    notices: Mapping[int, AnsweredNotice],
-    used: Mapping[Sensitivity, Flags | None],
-) -> NDArray[np.uint8]:
-    """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used`` that fails."""
-    rules = np.full(len(about), RULES.index(Rule.GIVEN), dtype=np.uint8)
-    for kind, reached in used.items():
-        codes = np.zeros(len(about), dtype=np.uint32)
-        mine = found["sensitivity"] == SENSITIVITIES.index(kind)
-        codes[np.searchsorted(about, found["number"][mine])] = found["code"][mine]
-        told = rules_of(codes, notices, None if reached is None else reached[about])
-        undecided = rules == RULES.index(Rule.GIVEN)
-        rules[undecided] = told[undecided]
-    return rules
-
-
-_NOBODY = 1 << 32
-"""Number of somebody who is not on the roll."""
-
-
-def _some(
-    view: Transaction,
-    lender: str,
-    scope: int,
-    numbers: NDArray[np.uint32] | None,
-    names: Sequence[str] | None,
-) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it; and their codes."""
-    wanted: Sequence[Any] = names if names is not None else [int(number) for number in numbers]  # type: ignore[union-attr]
-    if len(wanted) > MOST_NAMED:
-        raise Malformed(f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number")
-    known = wanted if names is not None else [number for number in wanted if number < MOST_PEOPLE]
-    place: dict[Any, int] = {}
-    rows: list[tuple[int, int, int, int, int]] = []
-    for start in range(0, len(known), IN_CHUNK):
-        asked = {"scope": scope, "lender": lender, "asked": known[start : start + IN_CHUNK]}
-        statement = _BY_NAME if names is not None else _BY_NUMBER
-        for name, number, sensitivity, state, notice, expiry in view.session.connection().execute(statement, asked):
-            place[name] = number
-            if state is not None:
-                ends = utc(expiry)
-                rows.append((number, sensitivity, state, notice, NEVER if ends is None else int(ends.timestamp())))
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
-    found = dict(zip(("number", "sensitivity", "state", "notice", "expiry"), table.T, strict=True))
-    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), _coded(found, view.moment)
-
-
-def _question(column: str) -> TextClause:
-    return text(
-        f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time FROM subjects s"
-        " LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
-        f" WHERE s.lender = :lender AND s.{column} IN :asked"
-    ).bindparams(bindparam("asked", expanding=True))
-
-
-_BY_NAME, _BY_NUMBER = _question("pseudonym"), _question("number")

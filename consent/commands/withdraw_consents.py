@@ -9,7 +9,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from consent.commands.record_decisions import BorrowersConsents, Stated
+from consent.commands.check_decisions import Stated
+from consent.commands.record_decisions import BorrowersConsents
 from consent.languages import lookup
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject

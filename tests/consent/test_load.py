@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from support.house import House, build
 
-from consent.commands.sync_consents import decide
+from consent.commands.check_consents import decide
 from consent.load import Answered, Directly, Loader, OverHttp, Progress
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.schema import now

@@ -445,7 +445,7 @@ def test_a_database_that_fails_tells_callers_nothing_of_itself(site, monkeypatch
     def failing(*_: Any, **__: Any) -> Any:
         raise OperationalError("SELECT secret_column", {"who": "v1.somebody"}, Exception(secret))
 
-    monkeypatch.setattr("consent.api.lenders.sync_consents.decide", None)
+    monkeypatch.setattr("consent.api.lenders.check_consents.decide", None)
     monkeypatch.setattr(site.registry.ledger.database.engine, "connect", failing)
     monkeypatch.setattr(site.registry.ledger.database._reading, "connect", failing, raising=False)
     answer = site.signed("aspen", "GET", "/v1/subjects")
