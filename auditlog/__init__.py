@@ -4,6 +4,7 @@
 - ``log``           append, read and prove over the log's tables
 - ``tables``        those tables; ``column_types`` what SQLite and PostgreSQL store alike
 - ``database``      many readers, one writer: transactions; ``columns`` millions of rows as arrays
+- ``ledger``        the four together, open: database, log, sequencer, sealer
 - ``lease``         which process may write: a lease with a fencing token
 - ``leadership``    which of several workers integrates and publishes
 - ``group_commit``  many requests, one transaction

@@ -224,7 +224,7 @@ def _fill(log: AuditLog, registry: Any, entries: list[Entry], count: int, chunk:
     """Append ``count`` entries in chunks, each its own durable transaction; returns seconds."""
     started = time.perf_counter()
     for at in range(0, count, chunk):
-        with registry.database.write() as session:
+        with registry.ledger.database.write() as session:
             log.append(session, entries[: min(chunk, count - at)])
     return time.perf_counter() - started
 
@@ -234,7 +234,7 @@ def in_process(folder: Path, count: int) -> dict[str, Any]:
     home = folder / "inprocess"
     found_log(home, "bench.example/inprocess", ["aspen"])
     registry = open_registry(home / "registry")
-    sealer = Sealer(registry.sealer.recipients)
+    sealer = Sealer(registry.ledger.sealer.recipients)
     body = os.urandom(BODY_BYTES)
     chunk = 16_384
 
@@ -242,16 +242,16 @@ def in_process(folder: Path, count: int) -> dict[str, Any]:
         return [sealer.entry("use.scored", "aspen", {"counts": {"rows": i}}, ("auditor",), body) for i in range(number)]
 
     entries = sealed(chunk)
-    _fill(registry.log, registry, entries, chunk, chunk)
-    registry.sequencer.settle()
-    appending = _fill(registry.log, registry, entries, count, chunk)
+    _fill(registry.ledger.log, registry, entries, chunk, chunk)
+    registry.ledger.sequencer.settle()
+    appending = _fill(registry.ledger.log, registry, entries, count, chunk)
     started = time.perf_counter()
-    registry.sequencer.settle()
+    registry.ledger.sequencer.settle()
     integrating = time.perf_counter() - started
     started = time.perf_counter()
     for at in range(0, count // 4, chunk):
-        with registry.database.write() as session:
-            registry.log.append(session, sealed(min(chunk, count // 4 - at)))
+        with registry.ledger.database.write() as session:
+            registry.ledger.log.append(session, sealed(min(chunk, count // 4 - at)))
     sealing = time.perf_counter() - started
     registry.close()
     return {
@@ -268,11 +268,11 @@ def proofs(folder: Path, leaves: int, sample: int, seed: int) -> dict[str, Any]:
     home = folder / "proofs"
     found_log(home, "bench.example/proofs", [])
     registry = open_registry(home / "registry")
-    sealer = Sealer(registry.sealer.recipients)
+    sealer = Sealer(registry.ledger.sealer.recipients)
     entries = [sealer.entry("use.scored", "registry", {}, ("auditor",), b"x" * 32) for _ in range(16_384)]
     for at in range(0, leaves, 16_384 * 8):
-        _fill(registry.log, registry, entries, min(16_384 * 8, leaves - at), 16_384)
-        registry.sequencer.settle()
+        _fill(registry.ledger.log, registry, entries, min(16_384 * 8, leaves - at), 16_384)
+        registry.ledger.sequencer.settle()
         if sys.stderr.isatty():
             print(f"\r{at:,} of {leaves:,} leaves", end="", file=sys.stderr)
     rng = random.Random(seed)
@@ -280,11 +280,11 @@ def proofs(folder: Path, leaves: int, sample: int, seed: int) -> dict[str, Any]:
     for _ in range(sample):
         index, old = rng.randrange(leaves), rng.randrange(1, leaves)
         started = time.perf_counter()
-        with registry.database.read() as session:
-            registry.log.prove_inclusion(session, index)
+        with registry.ledger.read() as session:
+            registry.ledger.log.prove_inclusion(session, index)
         between = time.perf_counter()
-        with registry.database.read() as session:
-            registry.log.prove_consistency(session, old, leaves)
+        with registry.ledger.read() as session:
+            registry.ledger.log.prove_consistency(session, old, leaves)
         inclusion.append((between - started) * 1000)
         consistency.append((time.perf_counter() - between) * 1000)
     size = (home / "registry" / "registry.db").stat().st_size

@@ -138,7 +138,7 @@ def found(home: Path, lenders: int, people: int, url: str | None, seed: int) -> 
     bench = Bench(home, consortium, make_notice(names, 1.0), names, people, seed)
     registry = bench.registry()
     publish_notice(registry, bench.notice.sign(load_signing_key(home / "registry" / KEY_FILE)))
-    registry.sequencer.settle()
+    registry.ledger.sequencer.settle()
     registry.close()
     return bench
 
@@ -162,7 +162,7 @@ def enrol(bench: Bench, told: Callable[[str], None]) -> dict[str, Any]:
             enrol_subjects(registry, party, enrolments)
             seconds += time.perf_counter() - started
         told(f"enrolled {(at + 1) * bench.people:,} people")
-    registry.sequencer.settle()
+    registry.ledger.sequencer.settle()
     registry.close()
     total = bench.people * len(bench.lenders)
     return {"people": total, "seconds": round(seconds, 1), "people_per_s": round(total / seconds)}
@@ -357,7 +357,7 @@ class People:
             )  # fmt: skip
             tokens.append((lender, name, token))
         states = _given(registry, people)
-        registry.database.close()
+        registry.ledger.database.close()
         order = list(range(count))
         rng.shuffle(order)
         return cls(bench, tokens, rng, states, order)
@@ -403,7 +403,7 @@ def _drawn(bench: Bench, rng: random.Random) -> Iterator[tuple[str, str]]:
 
 def _given(registry: Registry, people: Sequence[tuple[str, str]]) -> list[bool]:
     """Whose consent to the use of ordinary data is in force."""
-    from consent.commands.sync_consents import MOST_NAMED, decide
+    from consent.commands.check_consents import MOST_NAMED, decide
 
     found: dict[str, bool] = {}
     for lender in {lender for lender, _ in people}:
@@ -417,8 +417,8 @@ def _given(registry: Registry, people: Sequence[tuple[str, str]]) -> list[bool]:
 
 
 def _logged(registry: Registry) -> int:
-    with registry.database.read() as session:
-        return registry.log.size(session)
+    with registry.ledger.read() as session:
+        return registry.ledger.log.size(session)
 
 
 def changes(bench: Bench, process: subprocess.Popen[bytes], seconds: float, borrowers: int) -> dict[str, Any]:
@@ -433,7 +433,7 @@ def changes(bench: Bench, process: subprocess.Popen[bytes], seconds: float, borr
     found["log_entries"] = _logged(reader) - logged
     if found["log_entries"] != people.changed - before:
         raise RuntimeError("not every change has its log entry")
-    reader.database.close()
+    reader.ledger.database.close()
     return {**found, "borrowers": borrowers, "server_mib": round(resident_mib(process.pid))}
 
 
@@ -656,9 +656,9 @@ def measure(options: argparse.Namespace, folder: Path, url: str | None) -> dict[
 def _analyse(bench: Bench) -> None:
     """What autovacuum does within the minute after a load."""
     registry = bench.registry()
-    with registry.database.write() as session:
+    with registry.ledger.database.write() as session:
         session.execute(text("ANALYZE"))
-    registry.database.close()
+    registry.ledger.database.close()
 
 
 @contextmanager

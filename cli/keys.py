@@ -97,7 +97,7 @@ def status(home: RegistryHome, as_json: AsJson = False) -> None:
     from consent.storage.tables import DataKeyRow, KeyGroupRow
 
     with opened_registry(home) as registry:
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             people = session.scalar(select(func.count()).select_from(DataKeyRow)) or 0
             groups = session.scalar(select(func.count()).select_from(KeyGroupRow)) or 0
             oldest = session.scalar(select(func.min(KeyGroupRow.root_version)))
@@ -118,8 +118,8 @@ def rotate(home: RegistryHome, as_json: AsJson = False) -> None:
     """Make a new version of the root key and destroy the older ones; old copies of the database become unreadable."""
     from consent.keys.backup import forgetting
 
-    with opened_registry(home) as registry, forgetting(registry), registry.database.write() as session:
-        registry.log.lease.hold(session)
+    with opened_registry(home) as registry, forgetting(registry), registry.ledger.database.write() as session:
+        registry.ledger.log.lease.hold(session)
         version = registry.keys.rotate(session)
     say({"root_version": version} if as_json else f"the root key is version {version}; older ones are gone", as_json)
 

@@ -135,7 +135,7 @@ def append(
                 first = append_entries(registry, registry.me, batch)
                 indexes += range(first, first + len(batch))
                 done(len(indexes))
-            registry.catch_up()
+            registry.ledger.catch_up()
     else:
         if party is None or key is None:
             raise ConsentError("say who appends: --home, or --party and --key with --consortium and --registry-key")
@@ -197,7 +197,7 @@ def fsck(home: RegistryHome, as_json: AsJson = False) -> None:
     from auditlog.fsck import check_log
 
     with opened_registry(home) as registry, progress("checking", None) as done:
-        found = check_log(registry.database, registry.log, done)
+        found = check_log(registry.ledger.database, registry.ledger.log, done)
     waiting = found.entries - found.integrated
     text = (
         f"the log is whole: {found.entries:,} entries, {found.tiles:,} tiles, {found.heads:,} signed heads, root "

@@ -182,10 +182,10 @@ def _directly(home: Path, lender: str, notice: tuple[str, int]) -> Iterator[tupl
         party = registry.consortium.party(lender)
         if party.role is not Role.LENDER:
             raise Malformed(f"{lender!r} is not a lender")
-        with registry.database.read() as session:
+        with registry.ledger.read() as session:
             _, found = registry.catalogue.load(session).notice(*notice)
         yield [Directly(registry, party)], found
-        registry.sequencer.settle()
+        registry.ledger.sequencer.settle()
 
 
 @contextmanager

@@ -100,10 +100,10 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
     """
     if end < start:
         raise Conflict(f"the period ends ({end}) before it starts ({start})")
-    with registry.database.read() as session:
-        head = open_checkpoint(registry.log.checkpoint(session), registry.log.verifier)
+    with registry.ledger.read() as session:
+        head = open_checkpoint(registry.ledger.log.checkpoint(session), registry.ledger.log.verifier)
         counts = _Counts()
-        for leaf in _leaves(registry.log, session, start, end):
+        for leaf in _leaves(registry.ledger.log, session, start, end):
             counts.add(leaf, REGISTRY_TYPES)
         key = registry.me.key
         notices = [Notice.verify(row.token, key) for row in session.scalars(select(NoticeRow))]
@@ -122,7 +122,7 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
             "origin": head.origin,
             "entries": head.size,
             "root": head.root.hex(),
-            "witnesses": [witness.name for witness in registry.log.policy.witnesses],
+            "witnesses": [witness.name for witness in registry.ledger.log.policy.witnesses],
         },
         "activities": [
             _consent_activity(counts, notices),

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from auditlog.database import Database
 from auditlog.entries import Sealer
 from auditlog.lease import Lease
+from auditlog.ledger import Ledger
 from auditlog.log import AuditLog
 from auditlog.sequencer import Sequencer
 from auditlog.witnesses import Witnesses
@@ -143,13 +144,17 @@ def open_registry(home: Path, lease: Lease | None = None) -> Registry:
     database = open_database(home)
     migrate(database)
     log = AuditLog(consortium.log_origin, log_key, consortium.policy, now, lease or Lease())
-    registry = Registry(
-        home=home,
+    witnesses = Witnesses.of(consortium.policy, authority=authority_in(home))
+    ledger = Ledger(
         database=database,
         log=log,
-        sequencer=Sequencer(database, log, Witnesses.of(consortium.policy, authority=authority_in(home))),
-        keys=keys,
+        sequencer=Sequencer(database, log, witnesses),
         sealer=Sealer(recipients(consortium.parties)),
+    )
+    registry = Registry(
+        home=home,
+        ledger=ledger,
+        keys=keys,
         signing_key=key,
         consortium_token=token,
         consortium=consortium,

@@ -27,6 +27,7 @@ from consent.commands.import_decisions import MAX_BATCH, Import, import_decision
 from consent.registry import Registry
 from consent.storage.idempotency import Once
 from consent.storage.tables import SubjectRow
+from consent.transaction import act_once
 from crypto.keys import replace_file
 from crypto.sentences import place_of
 from protocol.client.lenders import LenderClient
@@ -86,13 +87,13 @@ class Directly:
         def record() -> tuple[int, dict[str, int]]:
             return 201, {"imported": len(asked.records), "entry_index": self._record(asked)}
 
-        self.registry.once(once, record)
+        act_once(self.registry, once, record)
 
     def _record(self, asked: Import) -> int:
         return import_decisions(self.registry, self.lender, asked)
 
     def numbers(self) -> dict[str, int]:
-        with self.registry.database.read() as session:
+        with self.registry.ledger.read() as session:
             rows = session.execute(
                 select(SubjectRow.pseudonym, SubjectRow.number).where(SubjectRow.lender == self.lender.id)
             )

@@ -19,8 +19,8 @@ from protocol.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True)
-class Known:
-    """The catalogue at one moment."""
+class Notices:
+    """The published notices and the open scopes at one moment."""
 
     notices: Mapping[int, Notice]
     numbers: Mapping[tuple[str, int], int]
@@ -51,11 +51,16 @@ class Known:
         )
 
     @property
+    def recipients(self) -> dict[int, str]:
+        """Whom each scope is about, by the scope's id."""
+        return {number: recipient for (_, recipient), number in self.scopes.items()}
+
+    @property
     def scope_of(self) -> dict[int, tuple[str, str]]:
         return {number: about for about, number in self.scopes.items()}
 
 
-_EMPTY = Known({}, {}, {})
+_EMPTY = Notices({}, {}, {})
 _NEWEST = select(func.max(NoticeRow.number))
 
 
@@ -65,15 +70,15 @@ class Catalogue:
 
     key: PublicKey
     """The registry's own: every notice is verified as it is read."""
-    _known: Known = field(default=_EMPTY, repr=False)
+    _known: Notices = field(default=_EMPTY, repr=False)
 
-    def load(self, session: Session) -> Known:
+    def load(self, session: Session) -> Notices:
         newest = session.connection().execute(_NEWEST).scalar() or 0
         known = self._known
         if newest != max(known.notices, default=0):
             rows = session.scalars(select(NoticeRow).order_by(NoticeRow.number)).all()
             notices = {row.number: Notice.verify(row.token, self.key) for row in rows}
-            known = Known(
+            known = Notices(
                 notices,
                 {(notice.id, notice.version): number for number, notice in notices.items()},
                 {(row.purpose, row.recipient): row.id for row in session.scalars(select(ScopeRow))},

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from consent.commands.revocations import acknowledge, acknowledged, read_revocations
+from consent.commands.revocations import acknowledge, acknowledged_by, read_revocations
 from consent.registry import Registry
 from crypto.errors import CryptoError, KeyFileError
 from protocol.bounded import Bounds, ask
@@ -104,7 +104,7 @@ class Outbox:
     def _run(self) -> None:
         with httpx.Client(verify=trusted_authorities()) as http:
             while not self._stop.wait(EVERY_S):
-                if self.registry.sequencer.turn.is_leader():
+                if self.registry.ledger.sequencer.turn.is_leader():
                     self.deliver_due(http)
 
     def deliver_due(self, http: httpx.Client) -> None:
@@ -123,9 +123,7 @@ class Outbox:
                 patience.reset()
 
     def _deliver(self, http: httpx.Client, lender: Party, url: str) -> None:
-        with self.registry.database.read() as session:
-            after = acknowledged(session, lender.id)
-        items = read_revocations(self.registry, lender, after)
+        items = read_revocations(self.registry, lender, acknowledged_by(self.registry, lender))
         if not items:
             return
         body = Delivery(items=items).model_dump_json().encode()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from consent.registry import Registry
+from auditlog.ledger import Ledger
 from consent.storage.migrating import current_revision, newest_revision
 from protocol.errors import ConsentError, LogDamaged, StorageFailed
 
@@ -19,7 +19,7 @@ class NotReady(ConsentError):
     code = "not-ready"
 
 
-def check_ready(registry: Registry) -> None:
+def check_ready(ledger: Ledger) -> None:
     """Returns when all is well.
 
     Raises:
@@ -27,8 +27,8 @@ def check_ready(registry: Registry) -> None:
             this log, and this one was not started to read only; ``sequencer``: it has halted, nothing is signed.
     """
     try:
-        with registry.database.read() as session:
-            reason = _reason(registry, session)
+        with ledger.read() as session:
+            reason = _reason(ledger, session)
     except StorageFailed as error:
         raise NotReady("database") from error
     except LogDamaged as error:
@@ -37,10 +37,10 @@ def check_ready(registry: Registry) -> None:
         raise NotReady(reason)
 
 
-def _reason(registry: Registry, session: Session) -> str:
+def _reason(ledger: Ledger, session: Session) -> str:
     if current_revision(session) != newest_revision():
         return "migrations"
-    sequencer = registry.sequencer
-    if not sequencer.read_only and registry.log.state(session).holder != registry.log.lease.name:
+    sequencer = ledger.sequencer
+    if not sequencer.read_only and ledger.log.state(session).holder != ledger.log.lease.name:
         return "lease"
     return "sequencer" if sequencer.halted else ""

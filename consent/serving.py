@@ -77,7 +77,7 @@ def serve(service: Service, listening: Listening) -> None:
 def _serve_many(service: Service, listening: Listening) -> None:
     """One parent, several workers. The parent opens everything first, so that what is wrong is said once."""
     with opened(service.home) as registry:
-        if registry.database.dialect != "postgresql":
+        if registry.ledger.database.dialect != "postgresql":
             raise ConsentError(
                 "several workers need PostgreSQL, and this registry's database is an SQLite file; serve it with one "
                 "worker, or move it to a postgresql:// database"
@@ -117,7 +117,7 @@ class Worker:
         except (ConsentError, CryptoError) as error:
             logger.error("this worker cannot start: %s", error)
             raise SystemExit(1) from error
-        registry.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
+        registry.ledger.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
         self.config.callback_notify, self.config.timeout_notify = partial(_beat, self.folder), 1
         try:
             serve_app(self.service.app(registry, self.started), self.config, [listening])

@@ -40,11 +40,11 @@ def old(tmp_path_factory) -> Path:
 
 def test_the_registrys_database_is_brought_up_to_date_and_its_log_is_whole(old):
     with opened(old / "registry") as registry:
-        assert revision_of(registry.database) == newest_revision()
-        with registry.database.read() as session:
+        assert revision_of(registry.ledger.database) == newest_revision()
+        with registry.ledger.read() as session:
             assert len(session.scalars(select(SubjectRow.id)).all()) == PEOPLE * len(LENDERS)
-            assert registry.log.published_size(session) == ENTRIES
-        assert check_log(registry.database, registry.log).entries == ENTRIES
+            assert registry.ledger.log.published_size(session) == ENTRIES
+        assert check_log(registry.ledger.database, registry.ledger.log).entries == ENTRIES
 
 
 @pytest.mark.parametrize("lender", LENDERS)

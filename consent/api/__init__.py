@@ -1,15 +1,9 @@
-"""HTTP interface of the registry: endpoints, one module per kind of caller.
+"""The registry over HTTP: who may ask for what. Endpoints ask, ``consent.commands`` decide.
 
-- ``app``        the application of registry and log
-- ``service``    what every HTTP service over a registry has in common
-- ``shared``     what endpoints have in common: problems, idempotency, pages
-- ``borrowers``  my notices, my consents, my receipts, who used my data
-- ``lenders``    enrol, stay in step, acknowledge revocations, import
-- ``campaigns``  propose, approve, authorise, commit
-- ``models``     what was trained
-- ``notices``    published by the operator, readable by everybody
-- ``log``        checkpoints, tiles, proofs, appends
-- ``identity``   nonces, tokens, keys of institutions, links of borrowers
-- ``problems``   OAuth's error codes, when to ask again
-- ``examples``   request bodies, as the API's description shows them
+- ``app``        all of it; ``service`` what it has in common with the log alone
+- ``borrowers``  notices, consents, receipts, withdrawals; ``lenders`` rolls, snapshots, revocations, imports
+- ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns released
+- ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links
+- ``log``        the audit log (C2SP tlog-tiles), and its appends
+- ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals; ``examples``
 """

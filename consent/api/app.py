@@ -4,23 +4,18 @@ Endpoints are in :mod:`consent.api`, by caller; the log's own in :mod:`consent.a
 :mod:`consent.api.identity`. Errors are RFC 9457 problem details.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from functools import partial
 
-from fastapi import APIRouter, FastAPI
-from starlette.concurrency import run_in_threadpool
+from fastapi import FastAPI
 
-from consent.api.borrowers import borrower_routes
-from consent.api.campaigns import campaign_routes
-from consent.api.identity import identity_routes
-from consent.api.lenders import lender_routes
-from consent.api.log import log_routes
-from consent.api.models import model_routes
-from consent.api.notices import notice_routes
+from auditlog.group_commit import GroupCommit
+from consent.api import borrowers, campaigns, identity, lenders, models, notices
+from consent.api import log as logs
+from consent.api.log import LogService
 from consent.api.problems import install_problems
 from consent.api.service import service
+from consent.commands.record_decisions import record_requests
 from consent.identity.access import Access
 from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
@@ -28,24 +23,12 @@ from consent.registry import Registry
 
 def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
     """The HTTP application over an open registry. ``started``: see :class:`consent.identity.access.Access`."""
-    access = Access(registry, started)
+    log = LogService.of(registry)
+    decisions = GroupCommit(partial(record_requests, registry), "decisions")
     outbox = Outbox(registry, load_inboxes(registry.home))
-    endpoints = (
-        log_routes, notice_routes, borrower_routes, lender_routes, campaign_routes, model_routes, identity_routes,
-    )  # fmt: skip
-    routers = [routes(registry, access) for routes in endpoints]
-    app = service("Tahini consent registry", registry, *routers, _delivering(outbox))
+    routers = [module.router for module in (logs, notices, borrowers, lenders, campaigns, models, identity)]
+    app = service("Tahini consent registry", registry.ledger, routers, [log, decisions, outbox])
+    app.state.registry, app.state.access = registry, Access(registry, started)
+    app.state.log, app.state.decisions = log, decisions
     install_problems(app)
     return app
-
-
-def _delivering(outbox: Outbox) -> APIRouter:
-    """No endpoint: the thread that delivers revocations lives as long as the application."""
-
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        outbox.start()
-        yield
-        await run_in_threadpool(outbox.stop)
-
-    return APIRouter(lifespan=lifespan)

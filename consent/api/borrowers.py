@@ -1,13 +1,10 @@
 """For borrowers: my notices, my consents, my receipts, who used my data, take it all away, forget me."""
 
-import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Depends, Header, Path
+from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -22,10 +19,10 @@ from consent.api.shared import (
     Limit,
     Link,
     Page,
+    TheRegistry,
     links,
     page,
     problems,
-    require_match,
     sent,
 )
 from consent.commands import forget_subject, read_consents
@@ -34,30 +31,18 @@ from consent.commands.record_decisions import (
     Done,
     Recorded,
     Request,
-    Stated,
-    View,
-    record_requests,
-    tag_of,
 )
-from consent.identity.access import Access
-from consent.identity.callers import Borrower, Caller
-from consent.languages import accepted, lookup
-from consent.registry import Registry
-from consent.storage.consents import ConsentKey
-from consent.storage.idempotency import Answered, recall
-from consent.storage.subjects import Subject as Enrolled
-from protocol.changes import CurrentConsent
-from protocol.consents import RECEIPTS_UP_TO, Action, Choice, ConsentDecision, Notice
-from protocol.errors import Conflict, NotFound, NotWitnessed
-from protocol.records import ConsentRecord, RecordKey, consent_record
-from protocol.records import record_id as record_name
-from protocol.schema import Instant, Language, Sha256, Slug
-from protocol.states import TRANSITIONS, Event
-from protocol.terms import Authority, Channel, Sensitivity
+from consent.commands.state_decisions import Answering, Statement
+from consent.commands.withdraw_consents import ReadLanguages, Withdrawal, WithdrawalOfAll
+from consent.identity import access
+from consent.identity.callers import Caller, CallingBorrower
+from consent.languages import accepted
+from protocol.consents import RECEIPTS_UP_TO
+from protocol.errors import NotWitnessed
+from protocol.records import ConsentRecord
 
 Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 RecordPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
-_MOST_CHOICES = 16
 AcceptLanguage = Annotated[
     str,
     Header(
@@ -84,29 +69,6 @@ class Tokens(Body):
     )
 
 
-class MyChoice(Body):
-    """One answer about one lender and one kind of data."""
-
-    recipient: Slug = Field(examples=["aspen"])
-    sensitivity: Sensitivity = "ordinary"
-    action: Action = Field(examples=["give"])
-
-
-class Statement(Body):
-    """What a borrower decides, in answer to a notice that was shown."""
-
-    notice_id: Slug = Field(examples=["joint-credit-model"])
-    notice_version: int = Field(ge=1, le=1_000_000, examples=[1])
-    notice_language: Language = Field(examples=["zh"])
-    notice_sha256: Sha256 = Field(description="SHA-256 of the exact text that was shown.", examples=["0" * 64])
-    channel: Channel = "web"
-    authority: Authority = Authority()
-    expiry_time: Instant | None = Field(
-        default=None, description="When the consent ends, if earlier than the notice says."
-    )
-    choices: tuple[MyChoice, ...] = Field(min_length=1, max_length=_MOST_CHOICES)
-
-
 def _answer(recorded: Sequence[Recorded]) -> tuple[int, Any]:
     return 201, {
         "recorded": [
@@ -122,256 +84,145 @@ def _answer(recorded: Sequence[Recorded]) -> tuple[int, Any]:
     }
 
 
-def borrower_routes(registry: Registry, access: Access) -> APIRouter:
-    """The endpoints for borrowers, and the thread that commits their decisions."""
-    decisions: GroupCommit[Request, Done] = GroupCommit(lambda jobs: record_requests(registry, jobs), "decisions")
-
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        decisions.start()
-        yield
-        decisions.stop()
-
-    app = APIRouter(lifespan=lifespan, tags=["borrowers"], dependencies=[access.limit_public()])
-    Subject = Annotated[Borrower, access.subject()]
-    Person = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
-
-    async def languages(caller: Borrower, accept_language: str) -> Read:
-        shown = await run_in_threadpool(read_consents.languages_shown, registry, caller.subjects)
-        return Read(shown, tuple(accepted(accept_language)))
-
-    @app.get("/v1/me/notices", responses=problems())
-    def my_notices(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
-        """The notices that ask me something: what is unanswered, and what must be confirmed again."""
-        return Page(**page(read_consents.read_notices(registry, caller.subjects), cursor, limit))
-
-    @app.get("/v1/me/consents", responses={**problems(), **links(200, RECORD, WITHDRAWAL)})
-    def my_consents(
-        caller: Subject, response: Response, cursor: Cursor = None, limit: Limit = 100
-    ) -> Page[ConsentRecord]:
-        """My consents as they stand now, in the form of ISO/IEC TS 27560."""
-        records, tag = read_consents.read_consents(registry, caller.subjects)
-        response.headers["ETag"] = tag
-        return Page(**page(records, cursor, limit))
-
-    @app.get("/v1/me/consents/{record_id}", responses=problems(404))
-    def my_consent(record_id: RecordPath, caller: Subject, response: Response) -> ConsentRecord:
-        """One of my consents."""
-        record = read_consents.read_record(registry, caller.subjects, record_id)
-        response.headers["ETag"] = record.etag
-        return record
-
-    @app.post("/v1/me/consents", status_code=201, responses={**problems(404, 409, 412), **links(201, RECEIPT)})
-    async def decide(body: Statement, caller: Subject, command: Commanded, if_match: IfMatch = None) -> Response:
-        """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within a second."""
-        request = Request(
-            subjects=caller.subjects, state=lambda view: _stated(view, caller, body),
-            if_match=None if if_match == "*" else if_match, once=command.once(caller), answer=_answer,
-        )  # fmt: skip
-        lenders = len({choice.recipient for choice in body.choices})
-        return sent((await decisions.submit(request, lenders)).answered)
-
-    @app.post("/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412))
-    async def withdraw(
-        record_id: RecordPath,
-        caller: Subject,
-        command: Commanded,
-        if_match: IfMatch = None,
-        accept_language: AcceptLanguage = "",
-    ) -> Response:
-        """Withdraw one consent, in the language in which its notice was shown."""
-        once, read = command.once(caller), await languages(caller, accept_language)
-
-        def state(view: View) -> list[Stated]:
-            records = _records(registry, view)
-            if record_id not in records:
-                raise NotFound("no such consent record")
-            tag = tag_of([present for _, _, present in view.mine()])
-            if once is None or if_match != tag:
-                require_match(if_match, _etag(view, records[record_id]))
-            return _withdrawals(view, caller, [records[record_id]], read)
-
-        request = Request(subjects=caller.subjects, state=state, once=once, answer=_answer)
-        return sent((await decisions.submit(request, 1)).answered)
-
-    @app.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
-    async def withdraw_all(caller: Subject, command: Commanded, accept_language: AcceptLanguage = "") -> Response:
-        """Withdraw everything that I gave or suspended, everywhere, each in the language in which its notice was
-        shown."""
-        read = await languages(caller, accept_language)
-
-        def state(view: View) -> list[Stated]:
-            records = [
-                record
-                for _, record in sorted(_records(registry, view).items())
-                if (record.present.at(view.moment), Event.WITHDRAW) in TRANSITIONS
-            ]
-            return _withdrawals(view, caller, records, read)
-
-        request = Request(subjects=caller.subjects, state=state, once=command.once(caller), answer=_answer)
-        return sent((await decisions.submit(request, len(caller.subjects))).answered)
-
-    @app.get("/v1/me/receipts", responses=problems())
-    def my_receipts(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
-        """My decisions, newest first."""
-        return Page(**page(read_consents.list_receipts(registry, caller.subjects), cursor, limit))
-
-    @app.get("/v1/me/receipts/{decision_sha256}", response_class=PlainTextResponse, responses=problems(404))
-    def my_receipt(decision_sha256: Sha256Path, caller: Subject) -> str:
-        """The signed receipt of one of my decisions, with its proof under the newest checkpoint."""
-        return read_consents.reissue_receipt(registry, caller.subjects, decision_sha256)
-
-    @app.get("/v1/me/imports", responses=problems())
-    def my_imports(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
-        """What a lender handed in that I had decided, each with its proof in the log."""
-        return Page(**page(read_consents.read_imports(registry, caller.subjects), cursor, limit))
-
-    @app.get("/v1/me/uses", responses=problems())
-    def my_uses(caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
-        """Who used my data and when, as far as the registry can know it, oldest first."""
-        return Page(**page(read_consents.read_uses(registry, caller.subjects), cursor, limit))
-
-    @app.get("/v1/me/export", responses=problems())
-    def my_export(caller: Subject) -> JSONResponse:
-        """Everything that the registry holds about me, as one JSON file."""
-        headers = {"Content-Disposition": 'attachment; filename="my-consents.json"', "Cache-Control": "no-store"}
-        return JSONResponse(read_consents.export_all(registry, caller.subjects), headers=headers)
-
-    @app.delete("/v1/me", responses=problems(404))
-    def forget_me(caller: Person, command: Commanded) -> Response:
-        """End all my consents and destroy my keys: what is sealed about me becomes unreadable everywhere, for good."""
-        once = command.once(caller)
-        with registry.database.read() as session:
-            earlier = recall(session, [once] if once else [], registry.clock())
-        found = [answer for answer in earlier.values() if isinstance(answer, Answered)]
-        if found:
-            return sent(found[0])
-        ended = forget_subject.forget_person(registry, caller.subjects)
-        return sent(registry.once(once, lambda: (200, {"ended": ended})))
-
-    @app.post("/v1/decisions", status_code=201, responses=problems(404, 409))
-    async def post_decisions(body: Tokens, command: Commanded) -> Response:
-        """Hand in decisions that borrowers signed with their own keys; few are answered with their receipts.
-
-        Who hands them in does not matter, so an Idempotency-Key is not needed: a signed decision acts once.
-        """
-        done = await decisions.submit(Request(signed=body.tokens), len(body.tokens))
-        few = done.recorded if len(done.recorded) <= RECEIPTS_UP_TO else []
-        try:
-            receipts = [await run_in_threadpool(read_consents.issue_receipt, registry, item) for item in few]
-        except NotWitnessed:
-            return JSONResponse({"recorded": len(done.recorded), "receipts": [], "pending": True}, 201)
-        return JSONResponse({"recorded": len(done.recorded), "receipts": receipts, "pending": False}, 201)
-
-    return app
+router = APIRouter(tags=["borrowers"], dependencies=[access.limit_public()])
+Subject = Annotated[CallingBorrower, access.subject()]
+Person = Annotated[CallingBorrower, access.only(Caller.SUBJECT, linked=False)]
 
 
-# --- from statements to decisions
+async def _decisions(request: HttpRequest) -> GroupCommit[Request, Done]:
+    decisions: GroupCommit[Request, Done] = request.app.state.decisions
+    return decisions
 
 
-@dataclass(frozen=True)
-class Read:
-    """What is known of the languages somebody reads: as each notice was ``shown`` to them, and what their browser
-    says (RFC 4647 ranges, the most wanted first)."""
-
-    shown: Mapping[ConsentKey, str]
-    accepted: Sequence[str]
-
-    def language(self, key: ConsentKey, notice: Notice) -> str:
-        """Of the notice's text for this consent: as it was shown; where that cannot be read any more, as accepted."""
-        tags = list(notice.texts)
-        shown = [self.shown[key]] if key in self.shown else []
-        return lookup(shown, tags) or lookup(self.accepted, tags) or min(tags)
+TheDecisions = Annotated[GroupCommit[Request, Done], Depends(_decisions)]
 
 
-@dataclass(frozen=True)
-class _Record:
-    """One consent of the caller, as a decision about it needs it."""
-
-    key: ConsentKey
-    subject: Enrolled
-    purpose: str
-    sensitivity: Sensitivity
-    present: CurrentConsent
+async def _languages(registry: TheRegistry, caller: Subject, accept_language: AcceptLanguage = "") -> ReadLanguages:
+    shown = await run_in_threadpool(read_consents.languages_shown, registry, caller.subjects)
+    return ReadLanguages(shown, tuple(accepted(accept_language)))
 
 
-def _records(registry: Registry, view: View) -> dict[str, _Record]:
-    """The caller's consents by the id of their record (``protocol.records``)."""
-    scope_of, origin = view.known.scope_of, registry.consortium.log_origin
-    found = {}
-    for subject, key, present in view.mine():
-        scope, _, sensitivity = key
-        purpose, recipient = scope_of[scope]
-        name = record_name(origin, subject.pseudonym, purpose, recipient, sensitivity)
-        found[name] = _Record(key, subject, purpose, sensitivity, present)  # type: ignore[arg-type]
-    return found
+Reads = Annotated[ReadLanguages, Depends(_languages)]
 
 
-def _etag(view: View, record: _Record) -> str:
-    """The ETag of the record as the caller reads it."""
-    key = RecordKey("", record.subject.pseudonym, record.subject.lender, record.sensitivity)
-    notice = record.present.notice
-    return consent_record(
-        key, record.present, view.known.notices[notice], view.known.is_stale(notice), view.moment
-    ).etag
+@router.get("/v1/me/notices", responses=problems())
+def my_notices(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """The notices that ask me something: what is unanswered, and what must be confirmed again."""
+    return Page(**page(read_consents.read_notices(registry, caller.subjects), cursor, limit))
 
 
-def _stated(view: View, caller: Borrower, body: Statement) -> list[Stated]:
-    """One decision per lender. Raises NotFound, Conflict."""
-    _, notice = view.known.notice(body.notice_id, body.notice_version)
-    mine = {subject.lender: subject.pseudonym for subject in view.subjects}
-    strangers = {choice.recipient for choice in body.choices} - set(mine)
-    if strangers:
-        raise Conflict("the statement speaks of a lender at which the caller is not enrolled")
-    return [
-        _login_decision(
-            caller, name, notice.id, notice.version, body.notice_language, body.notice_sha256, body.channel,
-            body.authority, body.expiry_time, view.moment,
-            tuple(
-                Choice(purpose=notice.purpose, recipient=lender, sensitivity=c.sensitivity, action=c.action)
-                for c in body.choices if c.recipient == lender
-            ),
-        )
-        for lender, name in sorted(mine.items()) if any(c.recipient == lender for c in body.choices)
-    ]  # fmt: skip
+@router.get("/v1/me/consents", responses={**problems(), **links(200, RECORD, WITHDRAWAL)})
+def my_consents(
+    registry: TheRegistry, caller: Subject, response: Response, cursor: Cursor = None, limit: Limit = 100
+) -> Page[ConsentRecord]:
+    """My consents as they stand now, in the form of ISO/IEC TS 27560."""
+    records, tag = read_consents.read_consents(registry, caller.subjects)
+    response.headers["ETag"] = tag
+    return Page(**page(records, cursor, limit))
 
 
-def _login_decision(
-    caller: Borrower, pseudonym: str, notice_id: str, notice_version: int, language: str, text_sha256: str,
-    channel: Channel, authority: Authority, expiry_time: datetime | None, moment: datetime, choices: tuple[Choice, ...],
-) -> Stated:  # fmt: skip
-    decision = ConsentDecision(
-        pii_principal_id=pseudonym,
-        notice_id=notice_id,
-        notice_version=notice_version,
-        notice_language=language,
-        notice_sha256=text_sha256,
-        choices=choices,
-        event_time=moment,
-        expiry_time=expiry_time,
-        channel=channel,
-        authority=authority,
-        nonce=secrets.token_urlsafe(16),
+@router.get("/v1/me/consents/{record_id}", responses=problems(404))
+def my_consent(registry: TheRegistry, record_id: RecordPath, caller: Subject, response: Response) -> ConsentRecord:
+    """One of my consents."""
+    record = read_consents.read_record(registry, caller.subjects, record_id)
+    response.headers["ETag"] = record.etag
+    return record
+
+
+@router.post("/v1/me/consents", status_code=201, responses={**problems(404, 409, 412), **links(201, RECEIPT)})
+async def decide(
+    decisions: TheDecisions, body: Statement, caller: Subject, command: Commanded, if_match: IfMatch = None
+) -> Response:
+    """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within a second."""
+    request = Request(
+        subjects=caller.subjects,
+        intent=Answering(body, caller.evidence),
+        if_match=None if if_match == "*" else if_match,
+        once=command.once(caller),
+        answer=_answer,
     )
-    return Stated(decision, login_sha256=caller.evidence)
+    lenders = len({choice.recipient for choice in body.choices})
+    return sent((await decisions.submit(request, lenders)).answered)
 
 
-def _withdrawals(view: View, caller: Borrower, records: Sequence[_Record], read: Read) -> list[Stated]:
-    """Decisions that withdraw these records, each in answer to the notice that was answered last."""
-    stated = []
-    for record in records:
-        notice = view.known.notices[record.present.notice]
-        language = read.language(record.key, notice)
-        choice = Choice(
-            purpose=record.purpose,
-            recipient=record.subject.lender,
-            sensitivity=record.sensitivity,
-            action=Action.WITHDRAW,
-        )
-        stated.append(
-            _login_decision(
-                caller, record.subject.pseudonym, notice.id, notice.version, language, notice.text_sha256(language),
-                "web", Authority(), None, view.moment, (choice,),
-            )
-        )  # fmt: skip
-    return stated
+@router.post("/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412))
+async def withdraw(
+    decisions: TheDecisions,
+    record_id: RecordPath,
+    caller: Subject,
+    languages: Reads,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Withdraw one consent, in the language in which its notice was shown."""
+    once = command.once(caller)
+    intent = Withdrawal(record_id, languages, caller.evidence, if_match, of_all_too=once is not None)
+    request = Request(subjects=caller.subjects, intent=intent, once=once, answer=_answer)
+    return sent((await decisions.submit(request, 1)).answered)
+
+
+@router.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
+async def withdraw_all(decisions: TheDecisions, caller: Subject, languages: Reads, command: Commanded) -> Response:
+    """Withdraw everything that I gave or suspended, everywhere, each in the language in which its notice was
+    shown."""
+    intent = WithdrawalOfAll(languages, caller.evidence)
+    request = Request(subjects=caller.subjects, intent=intent, once=command.once(caller), answer=_answer)
+    return sent((await decisions.submit(request, len(caller.subjects))).answered)
+
+
+@router.get("/v1/me/receipts", responses=problems())
+def my_receipts(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """My decisions, newest first."""
+    return Page(**page(read_consents.list_receipts(registry, caller.subjects), cursor, limit))
+
+
+@router.get("/v1/me/receipts/{decision_sha256}", response_class=PlainTextResponse, responses=problems(404))
+def my_receipt(registry: TheRegistry, decision_sha256: Sha256Path, caller: Subject) -> str:
+    """The signed receipt of one of my decisions, with its proof under the newest checkpoint."""
+    return read_consents.reissue_receipt(registry, caller.subjects, decision_sha256)
+
+
+@router.get("/v1/me/imports", responses=problems())
+def my_imports(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """What a lender handed in that I had decided, each with its proof in the log."""
+    return Page(**page(read_consents.read_imports(registry, caller.subjects), cursor, limit))
+
+
+@router.get("/v1/me/uses", responses=problems())
+def my_uses(registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
+    """Who used my data and when, as far as the registry can know it, oldest first."""
+    return Page(**page(read_consents.read_uses(registry, caller.subjects), cursor, limit))
+
+
+@router.get("/v1/me/export", responses=problems())
+def my_export(registry: TheRegistry, caller: Subject) -> JSONResponse:
+    """Everything that the registry holds about me, as one JSON file."""
+    headers = {"Content-Disposition": 'attachment; filename="my-consents.json"', "Cache-Control": "no-store"}
+    return JSONResponse(read_consents.export_all(registry, caller.subjects), headers=headers)
+
+
+@router.delete("/v1/me", responses=problems(404))
+def forget_me(registry: TheRegistry, caller: Person, command: Commanded) -> Response:
+    """End all my consents and destroy my keys: what is sealed about me becomes unreadable everywhere, for good."""
+    return sent(forget_subject.forget_once(registry, command.once(caller), caller.subjects))
+
+
+@router.post("/v1/decisions", status_code=201, responses=problems(404, 409))
+async def post_decisions(registry: TheRegistry, decisions: TheDecisions, body: Tokens, command: Commanded) -> Response:
+    """Hand in decisions that borrowers signed with their own keys; few are answered with their receipts.
+
+    Who hands them in does not matter, so an Idempotency-Key is not needed: a signed decision acts once.
+    """
+    done = await decisions.submit(Request(signed=body.tokens), len(body.tokens))
+    few = done.recorded if len(done.recorded) <= RECEIPTS_UP_TO else []
+    try:
+        receipts = [await run_in_threadpool(read_consents.issue_receipt, registry, item) for item in few]
+    except NotWitnessed:
+        return JSONResponse({"recorded": len(done.recorded), "receipts": [], "pending": True}, 201)
+    return JSONResponse({"recorded": len(done.recorded), "receipts": receipts, "pending": False}, 201)

@@ -8,14 +8,13 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from consent.api.problems import NO_STORE
-from consent.api.shared import problems
-from consent.identity.access import Access
-from consent.identity.callers import Borrower, Caller, Login
+from consent.api.shared import TheRegistry, problems
+from consent.identity.access import TheAccess, limit_public, only, public
+from consent.identity.callers import Caller, CallingBorrower, Login
 from consent.identity.exchange import FORM, Granted, read_form
 from consent.identity.keys import KeyStatus, NewKey
-from consent.identity.limits import Kind
+from consent.identity.limits import CallKind
 from consent.identity.links import Link, TicketUpload
-from consent.registry import Registry
 from protocol.errors import NotAllowed
 from protocol.parties import Party, Role
 
@@ -59,72 +58,79 @@ class MyLinks(BaseModel):
     links: list[Link]
 
 
-def _login(caller: Borrower) -> Login:
+def _login(caller: CallingBorrower) -> Login:
     if caller.login is None:
         raise NotAllowed("links are for callers who logged in; this call is signed with a key of its own")
     return caller.login
 
 
-def identity_routes(registry: Registry, access: Access) -> APIRouter:
-    """The endpoints of this package."""
-    app = APIRouter(dependencies=[access.limit_public()])
-    Institution = Annotated[Party, access.only(*INSTITUTIONS)]
-    Subject = Annotated[Borrower, access.only(Caller.SUBJECT, linked=False)]
-    Public = Annotated[None, access.public(Kind.LOGIN)]
+router = APIRouter(dependencies=[limit_public()])
+Institution = Annotated[Party, only(*INSTITUTIONS)]
+Subject = Annotated[CallingBorrower, only(Caller.SUBJECT, linked=False)]
+Public = Annotated[None, public(CallKind.LOGIN)]
 
-    @app.post("/v1/challenges", status_code=201, responses=problems())
-    def challenge(_: Public) -> Challenge:
-        """A nonce for one login: the portal sends it to the issuer as ``nonce``. It acts once, within ten minutes."""
-        nonce, ends = access.challenges.issue(registry.clock())
-        return Challenge(nonce=nonce, expires_at=ends.isoformat())
 
-    @app.post(
-        "/v1/token",
-        response_model=Granted,
-        openapi_extra=_FORM_BODY,
-        responses={
-            **problems(),
-            **{status: {"content": _PROBLEM, "description": "OAuth error"} for status in (400, 401)},
-        },
-    )
-    async def token(request: Request, _: Public) -> JSONResponse:
-        """An access token for an ID token (borrowers) or a client assertion (institutions)."""
-        fields = read_form(request.headers.get("content-type", ""), await request.body())
-        granted = await run_in_threadpool(access.exchange.grant, fields)
-        return JSONResponse(granted.model_dump(), headers=NO_STORE)
+@router.post("/v1/challenges", status_code=201, responses=problems())
+def challenge(access: TheAccess, registry: TheRegistry, _: Public) -> Challenge:
+    """A nonce for one login: the portal sends it to the issuer as ``nonce``. It acts once, within ten minutes."""
+    nonce, ends = access.challenges.issue(registry.clock())
+    return Challenge(nonce=nonce, expires_at=ends.isoformat())
 
-    @app.get("/v1/parties/{party_id}/keys", responses=problems(404))
-    def keys(party_id: str, caller: Institution) -> Keys:
-        """A party's keys: for itself, the operator and the auditor."""
-        if caller.id != party_id and caller.role not in {Role.REGISTRY, Role.AUDITOR}:
-            raise NotAllowed("a party's keys are for itself, the operator and the auditor")
-        return Keys(keys=access.keys.statuses(party_id))
 
-    @app.post("/v1/parties/{party_id}/keys", status_code=201, responses=problems(404, 409))
-    def add_key(party_id: str, body: NewKey, caller: Institution) -> KeyStatus:
-        """Add a key, or rotate one: a document signed by a live key of the party and by the new one."""
-        return access.keys.add(caller, party_id, body)
+@router.post(
+    "/v1/token",
+    response_model=Granted,
+    openapi_extra=_FORM_BODY,
+    responses={
+        **problems(),
+        **{status: {"content": _PROBLEM, "description": "OAuth error"} for status in (400, 401)},
+    },
+)
+async def token(access: TheAccess, request: Request, _: Public) -> JSONResponse:
+    """An access token for an ID token (borrowers) or a client assertion (institutions)."""
+    fields = read_form(request.headers.get("content-type", ""), await request.body())
+    granted = await run_in_threadpool(access.exchange.grant, fields)
+    return JSONResponse(granted.model_dump(), headers=NO_STORE)
 
-    @app.delete("/v1/parties/{party_id}/keys/{thumbprint}", status_code=204, responses=problems(404, 409))
-    def revoke_key(
-        party_id: str, thumbprint: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{43}$")], caller: Institution
-    ) -> None:
-        """Revoke a key: its party, or the operator. Nothing made with it is accepted from then on."""
-        access.keys.revoke(caller, party_id, thumbprint)
 
-    @app.get("/v1/me/links", responses=problems())
-    def my_links(caller: Subject) -> MyLinks:
-        """The pseudonyms that my login may speak for by a lender's ticket."""
-        return MyLinks(links=access.links.read(_login(caller)))
+@router.get("/v1/parties/{party_id}/keys", responses=problems(404))
+def keys(access: TheAccess, party_id: str, caller: Institution) -> Keys:
+    """A party's keys: for itself, the operator and the auditor."""
+    if caller.id != party_id and caller.role not in {Role.REGISTRY, Role.AUDITOR}:
+        raise NotAllowed("a party's keys are for itself, the operator and the auditor")
+    return Keys(keys=access.keys.statuses(party_id))
 
-    @app.post("/v1/me/links", status_code=201, responses=problems(404, 409))
-    def add_link(body: TicketUpload, caller: Subject) -> Link:
-        """Hand in a lender's ticket."""
-        return access.links.link(_login(caller), body.ticket)
 
-    @app.delete("/v1/me/links/{link_id}", status_code=204, responses=problems(404))
-    def remove_link(link_id: Annotated[str, Path(max_length=32)], caller: Subject) -> None:
-        """My login does not speak for this pseudonym any more."""
-        access.links.remove(_login(caller), link_id)
+@router.post("/v1/parties/{party_id}/keys", status_code=201, responses=problems(404, 409))
+def add_key(access: TheAccess, party_id: str, body: NewKey, caller: Institution) -> KeyStatus:
+    """Add a key, or rotate one: a document signed by a live key of the party and by the new one."""
+    return access.keys.add(caller, party_id, body)
 
-    return app
+
+@router.delete("/v1/parties/{party_id}/keys/{thumbprint}", status_code=204, responses=problems(404, 409))
+def revoke_key(
+    access: TheAccess,
+    party_id: str,
+    thumbprint: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{43}$")],
+    caller: Institution,
+) -> None:
+    """Revoke a key: its party, or the operator. Nothing made with it is accepted from then on."""
+    access.keys.revoke(caller, party_id, thumbprint)
+
+
+@router.get("/v1/me/links", responses=problems())
+def my_links(access: TheAccess, caller: Subject) -> MyLinks:
+    """The pseudonyms that my login may speak for by a lender's ticket."""
+    return MyLinks(links=access.links.read(_login(caller)))
+
+
+@router.post("/v1/me/links", status_code=201, responses=problems(404, 409))
+def add_link(access: TheAccess, body: TicketUpload, caller: Subject) -> Link:
+    """Hand in a lender's ticket."""
+    return access.links.link(_login(caller), body.ticket)
+
+
+@router.delete("/v1/me/links/{link_id}", status_code=204, responses=problems(404))
+def remove_link(access: TheAccess, link_id: Annotated[str, Path(max_length=32)], caller: Subject) -> None:
+    """My login does not speak for this pseudonym any more."""
+    access.links.remove(_login(caller), link_id)

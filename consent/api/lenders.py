@@ -5,19 +5,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field, model_validator
-from sqlalchemy import select
 
 from consent.api import examples
 from consent.api.borrowers import Sha256Path
 from consent.api.examples import shown
-from consent.api.shared import Body, Commanded, Cursor, Page, Token, problems, run
-from consent.commands import place_people, revocations, sync_consents
-from consent.commands.enrol_subjects import enrol_subjects
+from consent.api.shared import Body, Commanded, Cursor, Page, TheRegistry, Token, problems
+from consent.commands import check_consents, place_people, revocations, sync_consents
+from consent.commands.enrol_subjects import count_people, enrol_subjects, read_names
 from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
-from consent.identity.access import Access
+from consent.identity import access
 from consent.registry import Registry
-from consent.storage.tables import RollRow, SubjectRow
 from ops.http import Count
 from protocol.cursors import cursor_of, position
 from protocol.enrolment import Enrolments
@@ -44,7 +42,7 @@ class Check(Body):
 
     purpose: Iri = Field(examples=["https://w3id.org/dpv#CreditChecking"])
     sensitivity: Sensitivity = "ordinary"
-    subjects: list[Pseudonym] | None = Field(default=None, min_length=1, max_length=sync_consents.MOST_NAMED)
+    subjects: list[Pseudonym] | None = Field(default=None, min_length=1, max_length=check_consents.MOST_NAMED)
     numbers: str | None = Field(
         default=None,
         max_length=MOST_PACKED,
@@ -59,116 +57,112 @@ class Check(Body):
         return self
 
 
-def lender_routes(registry: Registry, access: Access) -> APIRouter:
-    """The endpoints for lenders."""
-    app = APIRouter(tags=["lenders"], dependencies=[access.limit_public()])
-    Lender = Annotated[Party, access.only(Role.LENDER)]
+router = APIRouter(tags=["lenders"], dependencies=[access.limit_public()])
+Lender = Annotated[Party, access.only(Role.LENDER)]
 
-    def most_asked(lender: Party) -> int:
-        """How many numbers one request may unpack to: a small text must not fill the memory of a small registry."""
-        with registry.database.read() as session:
-            roll = session.get(RollRow, lender.id)
-        return max(FEWEST_UNPACKED, roll.people if roll is not None else 0)
 
-    # --- who
+def _most_asked(registry: Registry, lender: Party) -> int:
+    """How many numbers one request may unpack to: a small text must not fill the memory of a small registry."""
+    return max(FEWEST_UNPACKED, count_people(registry, lender))
 
-    @app.post("/v1/subjects", status_code=201, responses=problems(409), openapi_extra=shown(examples.SUBJECTS))
-    def post_subjects(body: Subjects, caller: Lender, command: Commanded) -> Response:
-        """Enrol borrowers by pseudonym, all or none. They are numbered in order, from ``first`` on."""
-        count = len(body.subjects)
-        return run(
-            registry, caller, command,
-            lambda: {"enrolled": count, "first": enrol_subjects(registry, caller, body.subjects)},
-        )  # fmt: skip
 
-    @app.get("/v1/subjects", responses=problems())
-    def get_subjects(
-        caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=50_000)] = 1000
-    ) -> Page[str]:
-        """The lender's own roll: pseudonyms in the order of their numbers."""
-        first = position(cursor)
-        with registry.database.read() as session:
-            names = session.scalars(
-                select(SubjectRow.pseudonym)
-                .where(SubjectRow.lender == caller.id, SubjectRow.number >= first, SubjectRow.number < first + limit)
-                .order_by(SubjectRow.number)
-            ).all()
-        return Page(items=list(names), next=cursor_of(first + limit) if len(names) == limit else None)
+# --- who
 
-    @app.post(
-        "/v1/subjects/renamings", status_code=201, responses=problems(409), openapi_extra=shown(examples.RENAMINGS)
+
+@router.post("/v1/subjects", status_code=201, responses=problems(409), openapi_extra=shown(examples.SUBJECTS))
+def post_subjects(registry: TheRegistry, body: Subjects, caller: Lender, command: Commanded) -> Response:
+    """Enrol borrowers by pseudonym, all or none. They are numbered in order, from ``first`` on."""
+    count = len(body.subjects)
+    return command.run(caller, lambda: {"enrolled": count, "first": enrol_subjects(registry, caller, body.subjects)})
+
+
+@router.get("/v1/subjects", responses=problems())
+def get_subjects(
+    registry: TheRegistry, caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=50_000)] = 1000
+) -> Page[str]:
+    """The lender's own roll: pseudonyms in the order of their numbers."""
+    first = position(cursor)
+    names = read_names(registry, caller, first, limit)
+    return Page(items=names, next=cursor_of(first + limit) if len(names) == limit else None)
+
+
+@router.post(
+    "/v1/subjects/renamings", status_code=201, responses=problems(409), openapi_extra=shown(examples.RENAMINGS)
+)
+def post_renamings(registry: TheRegistry, body: RenamingsBody, caller: Lender, command: Commanded) -> Response:
+    """Give borrowers their names under the new naming keys, all or none. Everything of theirs stays theirs."""
+    return command.run(caller, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)})
+
+
+# --- may they be used
+
+
+@router.post("/v1/checks", responses=problems(404))
+def check(registry: TheRegistry, body: Check, caller: Lender) -> JSONResponse:
+    """Allow or deny for each borrower, and the rule that says so.
+
+    Named borrowers are answered one by one; else ``rules`` holds one byte per borrower, zlib-compressed, base64:
+    an index into ``legend``. A name that is not the caller's own is ``not-enrolled``, whosever it is.
+    """
+    numbers = None if body.numbers is None else unpacked(body.numbers, "uint32", _most_asked(registry, caller))
+    decided = check_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
+    told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
+    if body.subjects is not None:
+        rules = [REASONS[rule] for rule in decided.rules]
+        told["decisions"] = [
+            {"subject": name, "decision": "allow" if rule is Reason.GIVEN else "deny", "rule": rule}
+            for name, rule in zip(body.subjects, rules, strict=True)
+        ]
+    else:
+        told |= {"count": len(decided.rules), "legend": list(REASONS), "rules": packed(decided.rules)}
+    return JSONResponse(told)
+
+
+@router.get("/v1/consent-states", responses=problems(404, 409))
+def consent_state(
+    registry: TheRegistry,
+    caller: Lender,
+    purpose: Annotated[Iri, Query(examples=["https://w3id.org/dpv#CreditChecking"])],
+    challenge: Annotated[str, Query(min_length=16, max_length=64, pattern="^[A-Za-z0-9_-]+$")],
+    since: Annotated[Count | None, Query(description="Sequence of the state that the caller holds.")] = None,
+    since_moment: Annotated[Instant | None, Query(description="And its time.")] = None,
+) -> JSONResponse:
+    """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a state it holds."""
+    held = sync_consents.SnapshotId.of(since, since_moment)
+    return JSONResponse(sync_consents.read_snapshot(registry, caller, purpose, challenge, held).body())
+
+
+@router.get("/v1/campaigns/{sha256}/places", response_class=PlainTextResponse, responses=problems(404))
+def places(registry: TheRegistry, sha256: Sha256Path, caller: Lender) -> str:
+    """Who of the lender's borrowers has a place in an active campaign, signed."""
+    return place_people.read_places(registry, caller, sha256)
+
+
+# --- revocations
+
+
+@router.get("/v1/revocations", responses=problems())
+def get_revocations(
+    registry: TheRegistry, caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 500
+) -> Page[str]:
+    """Signed revocations that the lender must act on, in order, from the first it has not acknowledged."""
+    after = position(cursor) if cursor is not None else revocations.acknowledged_by(registry, caller)
+    found = revocations.read_revocations(registry, caller, after, limit)
+    return Page(items=found, next=cursor_of(after + limit) if len(found) == limit else None)
+
+
+@router.post("/v1/revocations/acknowledgements", status_code=201, responses=problems(409))
+def post_acknowledgement(registry: TheRegistry, body: Token, caller: Lender, command: Commanded) -> Response:
+    """Acknowledge, signed, that every revocation up to a number was acted on."""
+    return command.run(caller, lambda: revocations.acknowledge(registry, caller, body.token).body())
+
+
+# --- collected elsewhere
+
+
+@router.post("/v1/imports", status_code=201, responses=problems(404, 409), openapi_extra=shown(examples.IMPORT))
+def post_import(registry: TheRegistry, body: Import, caller: Lender, command: Commanded) -> Response:
+    """Hand in decisions that borrowers made elsewhere, all or none, under one log entry."""
+    return command.run(
+        caller, lambda: {"imported": len(body.records), "entry_index": import_decisions(registry, caller, body)}
     )
-    def post_renamings(body: RenamingsBody, caller: Lender, command: Commanded) -> Response:
-        """Give borrowers their names under the new naming keys, all or none. Everything of theirs stays theirs."""
-        return run(registry, caller, command, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)})
-
-    # --- may they be used
-
-    @app.post("/v1/checks", responses=problems(404))
-    def check(body: Check, caller: Lender) -> JSONResponse:
-        """Allow or deny for each borrower, and the rule that says so.
-
-        Named borrowers are answered one by one; else ``rules`` holds one byte per borrower, zlib-compressed, base64:
-        an index into ``legend``. A name that is not the caller's own is ``not-enrolled``, whosever it is.
-        """
-        numbers = None if body.numbers is None else unpacked(body.numbers, "uint32", most_asked(caller))
-        decided = sync_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
-        told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
-        if body.subjects is not None:
-            rules = [REASONS[rule] for rule in decided.rules]
-            told["decisions"] = [
-                {"subject": name, "decision": "allow" if rule is Reason.GIVEN else "deny", "rule": rule}
-                for name, rule in zip(body.subjects, rules, strict=True)
-            ]
-        else:
-            told |= {"count": len(decided.rules), "legend": list(REASONS), "rules": packed(decided.rules)}
-        return JSONResponse(told)
-
-    @app.get("/v1/consent-states", responses=problems(404, 409))
-    def consent_state(
-        caller: Lender,
-        purpose: Annotated[Iri, Query(examples=["https://w3id.org/dpv#CreditChecking"])],
-        challenge: Annotated[str, Query(min_length=16, max_length=64, pattern="^[A-Za-z0-9_-]+$")],
-        since: Annotated[Count | None, Query(description="Sequence of the state that the caller holds.")] = None,
-        since_moment: Annotated[Instant | None, Query(description="And its time.")] = None,
-    ) -> JSONResponse:
-        """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a state it holds."""
-        state = sync_consents.take_state(registry, caller, purpose, challenge, since, since_moment)
-        return JSONResponse(state.body())
-
-    @app.get("/v1/campaigns/{sha256}/places", response_class=PlainTextResponse, responses=problems(404))
-    def places(sha256: Sha256Path, caller: Lender) -> str:
-        """Who of the lender's borrowers has a place in an active campaign, signed."""
-        return place_people.read_places(registry, caller, sha256)
-
-    # --- revocations
-
-    @app.get("/v1/revocations", responses=problems())
-    def get_revocations(
-        caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 500
-    ) -> Page[str]:
-        """Signed revocations that the lender must act on, in order, from the first it has not acknowledged."""
-        with registry.database.read() as session:
-            after = position(cursor) if cursor is not None else revocations.acknowledged(session, caller.id)
-        found = revocations.read_revocations(registry, caller, after, limit)
-        return Page(items=found, next=cursor_of(after + limit) if len(found) == limit else None)
-
-    @app.post("/v1/revocations/acknowledgements", status_code=201, responses=problems(409))
-    def post_acknowledgement(body: Token, caller: Lender, command: Commanded) -> Response:
-        """Acknowledge, signed, that every revocation up to a number was acted on."""
-        return run(
-            registry, caller, command,
-            lambda: revocations.acknowledge(registry, caller, body.token).body(),
-        )  # fmt: skip
-
-    # --- collected elsewhere
-
-    @app.post("/v1/imports", status_code=201, responses=problems(404, 409), openapi_extra=shown(examples.IMPORT))
-    def post_import(body: Import, caller: Lender, command: Commanded) -> Response:
-        """Hand in decisions that borrowers made elsewhere, all or none, under one log entry."""
-        return run(
-            registry, caller, command,
-            lambda: {"imported": len(body.records), "entry_index": import_decisions(registry, caller, body)},
-        )  # fmt: skip
-
-    return app

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path
 from fastapi.responses import PlainTextResponse, Response
 
-from consent.api.shared import Commanded, Cursor, Limit, Link, Page, Token, links, page, problems, run
+from consent.api.shared import Commanded, Cursor, Limit, Link, Page, TheRegistry, Token, links, page, problems
 from consent.commands import publish_notice
-from consent.identity.access import Access
-from consent.registry import Registry
+from consent.identity import access
 from protocol.consents import Notice
 from protocol.parties import Party, Role
 
@@ -50,60 +49,48 @@ def chosen_language(accepted: str, known: Sequence[str]) -> str:
     return tags.get("en", known[0])
 
 
-def notice_routes(registry: Registry, access: Access) -> APIRouter:
-    """The endpoints around notices, and the consortium document."""
-    app = APIRouter(tags=["notices"], dependencies=[access.limit_public()])
-    Operator = Annotated[Party, access.only(Role.REGISTRY)]
+router = APIRouter(tags=["notices"], dependencies=[access.limit_public()])
+Operator = Annotated[Party, access.only(Role.REGISTRY)]
 
-    @app.get("/v1/consortium", response_class=PlainTextResponse, responses=problems())
-    def consortium() -> str:
-        """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the registry."""
-        return registry.consortium_token
 
-    @app.post("/v1/notices", status_code=201, responses={**problems(409), **links(201, NOTICE)})
-    def post_notice(body: Token, caller: Operator, command: Commanded) -> Response:
-        """Publish a version of a notice, signed by the registry's operator."""
+@router.get("/v1/consortium", response_class=PlainTextResponse, responses=problems())
+def consortium(
+    registry: TheRegistry,
+) -> str:
+    """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the registry."""
+    return registry.consortium_token
 
-        def publish() -> dict[str, Any]:
-            notice = publish_notice.publish_notice(registry, body.token)
-            return {"id": notice.id, "version": notice.version}
 
-        return run(registry, caller, command, publish)
+@router.post("/v1/notices", status_code=201, responses={**problems(409), **links(201, NOTICE)})
+def post_notice(registry: TheRegistry, body: Token, caller: Operator, command: Commanded) -> Response:
+    """Publish a version of a notice, signed by the registry's operator."""
 
-    @app.get("/v1/notices", responses=problems())
-    def list_notices(cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
-        """Every published version of every notice."""
-        with registry.database.read() as session:
-            known = registry.catalogue.load(session)
-        found = [
-            {
-                "id": notice.id,
-                "version": notice.version,
-                "purpose": notice.purpose,
-                "recipients": list(notice.recipients),
-                "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
-                "material_change": notice.terms.material_change,
-                "published_at": notice.published_at.isoformat(),
-            }
-            for _, notice in sorted(known.notices.items())
-        ]
-        return Page(**page(found, cursor, limit))
+    def publish() -> dict[str, Any]:
+        notice = publish_notice.publish_notice(registry, body.token)
+        return {"id": notice.id, "version": notice.version}
 
-    @app.get("/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse, responses=problems(404))
-    def get_notice(
-        notice_id: NoticeId, version: Version, accept: Accept = "", accept_language: Languages = ""
-    ) -> Response:
-        """One version of a notice, signed, word for word.
+    return command.run(caller, publish)
 
-        Who asks for ``text/plain`` and nothing else gets the text alone, as it is shown to a borrower, in the first
-        language that they accept: the SHA-256 of these bytes is what a consent names as its notice.
-        """
-        token = publish_notice.read_notice(registry, notice_id, version)
-        varied = {"Vary": "Accept, Accept-Language"}
-        if accept.partition(";")[0].strip().lower() != "text/plain":
-            return PlainTextResponse(token, headers=varied)
-        notice = Notice.claimed(token)
-        language = chosen_language(accept_language, sorted(notice.texts))
-        return PlainTextResponse(notice.texts[language], headers={**varied, "Content-Language": language})
 
-    return app
+@router.get("/v1/notices", responses=problems())
+def list_notices(registry: TheRegistry, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
+    """Every published version of every notice."""
+    return Page(**page(publish_notice.list_notices(registry), cursor, limit))
+
+
+@router.get("/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse, responses=problems(404))
+def get_notice(
+    registry: TheRegistry, notice_id: NoticeId, version: Version, accept: Accept = "", accept_language: Languages = ""
+) -> Response:
+    """One version of a notice, signed, word for word.
+
+    Who asks for ``text/plain`` and nothing else gets the text alone, as it is shown to a borrower, in the first
+    language that they accept: the SHA-256 of these bytes is what a consent names as its notice.
+    """
+    token = publish_notice.read_notice(registry, notice_id, version)
+    varied = {"Vary": "Accept, Accept-Language"}
+    if accept.partition(";")[0].strip().lower() != "text/plain":
+        return PlainTextResponse(token, headers=varied)
+    notice = Notice.claimed(token)
+    language = chosen_language(accept_language, sorted(notice.texts))
+    return PlainTextResponse(notice.texts[language], headers={**varied, "Content-Language": language})

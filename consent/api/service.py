@@ -1,22 +1,23 @@
-"""What every HTTP service over a registry has in common: limits, a journal, problem details, health, readiness."""
+"""What every HTTP service over a ledger has in common: limits, a journal, problem details, health, readiness."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auditlog.ledger import Ledger
 from consent.api.shared import problems
 from consent.readiness import check_ready
-from consent.registry import Registry
 from crypto.errors import CryptoError, ProofError
 from crypto.sentences import one_sentence, place_of
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
@@ -50,18 +51,29 @@ class NoStore:
         await self._app(scope, receive, told)
 
 
-def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
+class Running(Protocol):
+    """What lives as long as an application: threads, mostly."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: Sequence[Running]) -> FastAPI:
     """An application of these routers, with the house's error handling, ``/healthz`` and ``/readyz``.
+
+    What runs beside it is started in order, and stopped the other way round.
 
     The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a second copy of each
     and look through router after router at every request.
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for router in routers:
-                await stack.enter_async_context(router.lifespan_context(app))
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as started:
+            for part in running:
+                part.start()
+                started.push_async_callback(run_in_threadpool, part.stop)
             yield
 
     app = application(title, lifespan=lifespan)
@@ -105,10 +117,10 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
     @app.get("/healthz", responses=problems())
     def healthz() -> dict[str, Any]:
         """How far the log is: entries with an index, under a signed head, under a cosigned one."""
-        sequencer = registry.sequencer
-        with registry.database.read() as session:
-            state, published = registry.log.state(session), registry.log.published_size(session)
-            writer = state.holder == registry.log.lease.name
+        sequencer = ledger.sequencer
+        with ledger.read() as session:
+            state, published = ledger.log.state(session), ledger.log.published_size(session)
+            writer = state.holder == ledger.log.lease.name
             return {
                 "status": "halted" if sequencer.halted else "failing" if sequencer.failing else "ok",
                 "entries": state.appended,
@@ -120,7 +132,7 @@ def service(title: str, registry: Registry, *routers: APIRouter) -> FastAPI:
     @app.get("/readyz", responses=problems())
     def readyz() -> dict[str, str]:
         """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
-        check_ready(registry)
+        check_ready(ledger)
         return {"status": "ready"}
 
     return app

@@ -8,11 +8,12 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from consent.identity.callers import Borrower
+from consent.identity.callers import CallingBorrower
 from consent.registry import Registry
 from consent.storage.idempotency import Answered, Once
+from consent.transaction import act_once
+from crypto.keys import b64
 from protocol.cursors import cursor_of, position
-from protocol.errors import PreconditionFailed
 from protocol.parties import Party
 
 Item = TypeVar("Item")
@@ -25,8 +26,10 @@ class Fault(BaseModel):
     detail: str = Field(examples=["a consent that is withdrawn cannot be changed by 'withdraw'"])
 
 
-class Problem(BaseModel):
+class ProblemDetails(BaseModel):
     """RFC 9457 problem details."""
+
+    model_config = ConfigDict(title="Problem")
 
     type: str = Field(examples=["urn:tahini:problem:conflict"])
     title: str = Field(examples=["conflict"])
@@ -35,7 +38,7 @@ class Problem(BaseModel):
     errors: list[Fault] | None = Field(default=None, description="Where in the request's body, if at one place.")
 
 
-_PROBLEM = Problem.model_json_schema()
+_PROBLEM = ProblemDetails.model_json_schema()
 _PROBLEM["properties"]["errors"]["anyOf"][0]["items"] = _PROBLEM.pop("$defs")["Fault"]
 _MEANINGS = {
     400: "The request makes no sense to the registry.",
@@ -107,6 +110,16 @@ class Token(Body):
     token: str = Field(max_length=1_000_000, examples=[A_TOKEN])
 
 
+# --- what an endpoint works on
+
+
+async def _registry(request: Request) -> Registry:
+    registry: Registry = request.app.state.registry
+    return registry
+
+
+TheRegistry = Annotated[Registry, Depends(_registry)]
+
 # --- idempotency
 
 
@@ -114,19 +127,33 @@ class Token(Body):
 class Command:
     """A request that changes something, with the caller's Idempotency-Key if there is one."""
 
+    registry: Registry
     key: str | None
     method: str
     target: str
     body: bytes
 
-    def once(self, caller: Party | Borrower) -> Once | None:
+    def once(self, caller: Party | CallingBorrower) -> Once | None:
         """Raises Malformed."""
         if self.key is None:
             return None
         return Once.of(caller_name(caller), self.key, self.method, self.target, self.body)
 
+    def run(self, caller: Party | CallingBorrower, do: Callable[[], Any], status: int = 201) -> Response:
+        """Run a command once and answer it; ``do`` returns the JSON body."""
+        return sent(act_once(self.registry, self.once(caller), lambda: (status, do())))
 
-def caller_name(caller: Party | Borrower) -> str:
+    def run_proved(self, caller: Party, do: Callable[[], int]) -> Response:
+        """Run a command whose log entry, at the index that ``do`` returns, only its own proof acknowledges.
+
+        The answer is the leaf and its ``.tlog-proof``, the second time as the first.
+        """
+        logged = act_once(self.registry, self.once(caller), lambda: (201, {"entry_index": do()}))
+        leaf, proof = self.registry.ledger.proved(logged.body["entry_index"])
+        return sent(Answered(201, {"leaf": b64(leaf), "proof": proof.text}, logged.again))
+
+
+def caller_name(caller: Party | CallingBorrower) -> str:
     """Under what name answers are kept for a caller."""
     if isinstance(caller, Party):
         return caller.id
@@ -145,7 +172,7 @@ async def _command(
         ),
     ] = None,
 ) -> Command:
-    return Command(idempotency_key, request.method, request.url.path, await request.body())
+    return Command(request.app.state.registry, idempotency_key, request.method, request.url.path, await request.body())
 
 
 Commanded = Annotated[Command, Depends(_command)]
@@ -155,13 +182,6 @@ def sent(answered: Answered, headers: Mapping[str, str] | None = None) -> Respon
     """The HTTP answer of a command."""
     told = {"Idempotent-Replayed": "true"} if answered.again else {}
     return JSONResponse(answered.body, answered.status, {**told, **(headers or {})})
-
-
-def run(
-    registry: Registry, caller: Party | Borrower, command: Command, do: Callable[[], Any], status: int = 201
-) -> Response:
-    """Run a command once and answer it; ``do`` returns the JSON body."""
-    return sent(registry.once(command.once(caller), lambda: (status, do())))
 
 
 # --- pages
@@ -198,9 +218,3 @@ IfMatch = Annotated[
         examples=['"3"'],
     ),
 ]
-
-
-def require_match(if_match: str | None, tag: str) -> None:
-    """RFC 9110 section 13.1.1, with one strong tag or ``*``. Raises PreconditionFailed."""
-    if if_match not in {None, "*", tag}:
-        raise PreconditionFailed("what was read has changed since; read it again")

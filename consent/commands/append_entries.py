@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from auditlog.entries import SEALED_COUNTS, Entry, entry_for_subject
 from consent.registry import Registry
 from consent.storage.subjects import Subject, find_subjects
+from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.keys import unb64
 from protocol.errors import Malformed, NotAllowed, NotFound
@@ -147,24 +148,24 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
             sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))
             continue
         for name in entry.to:
-            if name not in registry.sealer.recipients:
+            if name not in registry.ledger.sealer.recipients:
                 raise NotFound(f"nothing can be sealed to {name!r}: no such party, or it has no recipient key").at(
                     "entries", at, "to"
                 )
-        sealed.append(registry.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
+        sealed.append(registry.ledger.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
     return sealed
 
 
 def _subjects(registry: Registry, author: Party, names: Sequence[str]) -> dict[str, Subject]:
     if not names:
         return {}
-    with registry.database.read() as session:
-        found = find_subjects(registry, session, names)
+    with reading(registry) as view:
+        found = find_subjects(view, names)
     return {name: subject for name, subject in found.items() if subject.lender == author.id}
 
 
 def append_entries(registry: Registry, author: Party, entries: Sequence[NewEntry]) -> int:
     """Log the entries in a transaction of their own; returns the first index."""
     sealed = seal_entries(registry, author, entries)
-    with registry.write() as session:
-        return registry.log.append(session, sealed)
+    with writing(registry) as transaction:
+        return transaction.log(*sealed)

@@ -6,7 +6,6 @@ import secrets
 from datetime import timedelta
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from consent.authorising import Situation, require
 from consent.commands.propose_campaign import load_campaign
@@ -21,7 +20,8 @@ from consent.storage.tables import (
     RejectionRow,
     ScopeRow,
 )
-from crypto.documents import canonical_json, document_hash
+from consent.transaction import Transaction, writing
+from crypto.documents import document_hash
 from crypto.errors import SignatureError
 from crypto.notes import open_checkpoint
 from privacy.mechanism import ReleaseKind
@@ -30,31 +30,30 @@ from protocol.errors import Conflict, NotAllowed
 from protocol.parties import Party
 
 
-def active_campaign(registry: Registry, session: Session, lender: Party, sha256: str) -> tuple[Campaign, CampaignRow]:
+def active_campaign(transaction: Transaction, lender: Party, sha256: str) -> tuple[Campaign, CampaignRow]:
     """A campaign this lender may use data for now.
 
     Raises:
         NotFound, NotAllowed: unknown, or the lender is no part of it, or rejected it. Conflict: a lender has not
             approved, or expired.
     """
-    campaign, row = load_campaign(registry, session, sha256)
+    campaign, row = load_campaign(transaction, sha256)
     if lender.id not in campaign.lenders:
         raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
-    if session.get(RejectionRow, (sha256, lender.id)):
+    if transaction.session.get(RejectionRow, (sha256, lender.id)):
         raise NotAllowed(f"{lender.id!r} has rejected campaign {campaign.id!r}")
     if row.activated_at is None:
         raise Conflict(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
-    if campaign.expires_at <= registry.clock():
+    if campaign.expires_at <= transaction.moment:
         raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
     return campaign, row
 
 
-def _situation(
-    registry: Registry, session: Session, lender: Party, sha256: str, asked: AuthorisationRequest
-) -> Situation:
-    campaign, row = load_campaign(registry, session, sha256)
+def _situation(transaction: Transaction, lender: Party, sha256: str, asked: AuthorisationRequest) -> Situation:
+    session = transaction.session
+    campaign, row = load_campaign(transaction, sha256)
     try:
-        seen = open_checkpoint(asked.checkpoint, registry.log.verifier).size
+        seen = open_checkpoint(asked.checkpoint, transaction.registry.ledger.log.verifier).size
     except SignatureError as error:
         raise NotAllowed("the node's checkpoint is not one that this log has signed") from error
     releases = session.scalars(
@@ -74,8 +73,8 @@ def _situation(
         committed=tuple(releases),
         seen=seen,
         acknowledged_at=-1 if acknowledged is None else acknowledged,
-        overdue=overdue(registry, session, lender),
-        moment=registry.clock(),
+        overdue=overdue(transaction, lender),
+        moment=transaction.moment,
     )
 
 
@@ -85,12 +84,12 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
     Raises:
         NotFound: no such campaign. NotAllowed: a rule of ``consent.authorising`` fails.
     """
-    with registry.write() as session:
-        now = _situation(registry, session, lender, sha256, asked)
+    with writing(registry) as transaction:
+        session = transaction.session
+        now = _situation(transaction, lender, sha256, asked)
         require(now)
         campaign = now.campaign
-        known = registry.catalogue.load(session)
-        scope = known.scopes.get((campaign.purpose, lender.id))
+        scope = transaction.notices.scopes.get((campaign.purpose, lender.id))
         events = session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope)) if scope is not None else 0
         use = DataUse(
             actions=tuple(ReleaseKind),
@@ -105,7 +104,7 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
             max_epsilon=campaign.mechanism.epsilon,
             delta=campaign.mechanism.delta,
             consent_sequence=events or 0,
-            consent_checkpoint=registry.log.checkpoint(session),
+            consent_checkpoint=registry.ledger.log.checkpoint(session),
         )
         lasting = timedelta(minutes=registry.consortium.authorisation_minutes)
         authorisation = Authorisation(
@@ -123,7 +122,5 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
             )
         )
         public = {"campaign": sha256, "lender": lender.id, "authorisation": authorisation.jti}
-        body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("use.authorised", registry.me.id, public, body)
-        registry.log.append(session, [entry])
+        transaction.log_sealed("use.authorised", registry.me.id, public, {"token": token})
     return token

@@ -9,6 +9,7 @@ from auditlog.entries import entry_with_sealed_body
 from consent.commands.authorise import active_campaign
 from consent.registry import Registry
 from consent.storage.tables import AuthorisationRow, CommitmentRow
+from consent.transaction import writing
 from crypto.keys import unb64
 from privacy.charges import Charge
 from protocol.campaigns import Campaign, CommitmentRequest, commitment_fields
@@ -23,12 +24,12 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such release.
         Conflict: this release attempt was committed before.
     """
-    moment = registry.clock()
-    with registry.write() as session:
-        campaign, _ = active_campaign(registry, session, lender, sha256)
+    with writing(registry) as transaction:
+        session = transaction.session
+        campaign, _ = active_campaign(transaction, lender, sha256)
         authorisation = session.get(AuthorisationRow, request.authorisation_id)
         mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (lender.id, sha256)
-        if authorisation is None or not mine or authorisation.expires_at <= moment:
+        if authorisation is None or not mine or authorisation.expires_at <= transaction.moment:
             raise NotAllowed(
                 f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign"
             )
@@ -51,7 +52,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
         body = unb64(request.sealed_body)
         auditor = registry.consortium.one(Role.AUDITOR).id
         entry = entry_with_sealed_body("roster.committed", lender.id, public, auditor, body)
-        index = registry.log.append(session, [entry])
+        index = transaction.log(entry)
         session.add(
             CommitmentRow(
                 entry_index=index,
@@ -59,7 +60,7 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
                 lender=lender.id,
                 release=request.release,
                 attempt=request.attempt,
-                committed_at=moment,
+                committed_at=transaction.moment,
             )
         )
     return index

@@ -18,7 +18,8 @@ from sqlalchemy.orm import aliased
 from consent.commands.place_people import refuse_two_versions
 from consent.registry import Registry
 from consent.storage.tables import ConsentRow, PopulationRow, SubjectRow
-from crypto.documents import canonical_json, document_hash
+from consent.transaction import writing
+from crypto.documents import document_hash
 from privacy.filter import TOLERANCE
 from privacy.noise import discrete_laplace
 from protocol.errors import Conflict, Malformed
@@ -55,10 +56,10 @@ def count_population(
     known_lenders = {party.id for party in registry.consortium.lenders}
     if not lenders or not set(lenders) <= known_lenders:
         raise Malformed("a population is counted at lenders of the consortium")
-    moment = registry.clock()
     asked = {"purpose": purpose, "lenders": sorted(set(lenders)), "sensitivity": sensitivity}
-    question = document_hash({**asked, "day": moment.date().isoformat(), "coordinator": coordinator.id})
-    with registry.write() as session:
+    with writing(registry) as transaction:
+        session, day = transaction.session, transaction.moment.date()
+        question = document_hash({**asked, "day": day.isoformat(), "coordinator": coordinator.id})
         before = session.get(PopulationRow, question)
         if before is not None:
             return Population(before.count)
@@ -70,7 +71,7 @@ def count_population(
                 f"a count costs everybody epsilon {EPSILON:g}; of the {allowed:g} that the consortium sets aside for "
                 f"counts, {answered * EPSILON:g} is spent"
             )
-        known = registry.catalogue.load(session)
+        known = transaction.notices
         scopes = [known.scopes[purpose, name] for name in set(lenders) if (purpose, name) in known.scopes]
         current = [number for number in known.notices if not known.is_stale(number)]
         people = (
@@ -79,18 +80,17 @@ def count_population(
             .where(
                 ConsentRow.scope_id.in_(scopes),
                 ConsentRow.sensitivity == "ordinary",
-                *_live(ConsentRow, current, moment),
+                *_live(ConsentRow, current, transaction.moment),
             )
         )
         if sensitivity == "sensitive":  # may be used only of whom ordinary data may be used
             also = aliased(ConsentRow)
             same = (also.subject_id == ConsentRow.subject_id) & (also.scope_id == ConsentRow.scope_id)
-            people = people.join(also, same).where(also.sensitivity == "sensitive", *_live(also, current, moment))
+            people = people.join(also, same).where(
+                also.sensitivity == "sensitive", *_live(also, current, transaction.moment)
+            )
         count = max(0, (session.scalar(people) or 0) + int(discrete_laplace(1, 1 / EPSILON)[0]))
-        row = {"question_sha256": question, "day": moment.date(), "coordinator": coordinator.id, "count": count}
+        row = {"question_sha256": question, "day": day, "coordinator": coordinator.id, "count": count}
         session.execute(insert(PopulationRow), [row])
-        entry = registry.sealed_to_auditor(
-            "population.counted", coordinator.id, {"epsilon": EPSILON}, canonical_json({**asked, "count": count})
-        )
-        registry.log.append(session, [entry])
+        transaction.log_sealed("population.counted", coordinator.id, {"epsilon": EPSILON}, {**asked, "count": count})
     return Population(count)

@@ -13,6 +13,7 @@ from consent.registry import Registry
 from consent.storage.enrolment import keep_roll, read_roll
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import FormerNameRow, SubjectRow
+from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym
 from protocol.enrolment import Enrolment
@@ -47,24 +48,36 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
     """
     names = [enrolment.pseudonym for enrolment in enrolments]
     ledger_names = [sealed_ledger_pseudonym(registry.ledger_key, one.ledger_pseudonym) for one in enrolments]
-    with registry.write() as session:
+    with writing(registry) as transaction:
+        session = transaction.session
         before = read_roll(session, lender.id)
         first = before.people
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
-            (
-                first_id + at, lender.id, first + at, enrolment.pseudonym, ledger_name, enrolment.public_key,
-            )
+            (first_id + at, lender.id, first + at, enrolment.pseudonym, ledger_name, enrolment.public_key)
             for at, (enrolment, ledger_name) in enumerate(zip(enrolments, ledger_names, strict=True))
-        ]  # fmt: skip
+        ]
         _refuse_known(session, lender.id, names, ledger_names)
         bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
         keep_roll(session, lender.id, before.called(names))
         registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
-        body = canonical_json({"sha256": hashlib.sha256(canonical_json(sorted(names))).hexdigest()})
-        entry = registry.sealed_to_auditor("subjects.enrolled", lender.id, {}, body)
-        registry.log.append(session, [entry])
+        sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
+        transaction.log_sealed("subjects.enrolled", lender.id, {}, {"sha256": sha256})
     return first
+
+
+def read_names(registry: Registry, lender: Party, first: int, limit: int) -> list[str]:
+    """Pseudonyms on the lender's roll in the order of their numbers, at most ``limit``, from number ``first`` on."""
+    with reading(registry) as view:
+        mine = select(SubjectRow.pseudonym).where(SubjectRow.lender == lender.id)
+        some = mine.where(SubjectRow.number >= first, SubjectRow.number < first + limit)
+        return list(view.session.scalars(some.order_by(SubjectRow.number)))
+
+
+def count_people(registry: Registry, lender: Party) -> int:
+    """How many people are on the lender's roll."""
+    with reading(registry) as view:
+        return read_roll(view.session, lender.id).people
 
 
 def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]) -> None:

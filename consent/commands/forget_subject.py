@@ -15,8 +15,9 @@ from sqlalchemy import delete, select
 from consent.keys.backup import forgetting
 from consent.registry import Registry
 from consent.storage.consents import RecordedEvent, load_presents, write_events, write_presents
+from consent.storage.idempotency import Answered, Once, recall
 from consent.storage.tables import DataKeyRow, IdempotencyRow, SubjectRow
-from crypto.documents import canonical_json
+from consent.transaction import act_once, reading, writing
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from protocol.changes import Answer, apply_answer
 from protocol.errors import KeysUnavailable, NotFound
@@ -60,15 +61,29 @@ def forget_person(registry: Registry, pseudonyms: Sequence[str]) -> int:
     return ended
 
 
+def forget_once(registry: Registry, once: Once | None, pseudonyms: Sequence[str]) -> Answered:
+    """:func:`forget_person`, answered as before where the command was done before; raises NotFound, KeysUnavailable.
+
+    A forgetting is a transaction of its own for each pseudonym: the keys are destroyed in between. So the answer is
+    looked up first and kept afterwards.
+    """
+    with reading(registry) as view:
+        earlier = recall(view.session, [once] if once else [], view.moment)
+    for answer in earlier.values():
+        if isinstance(answer, Answered):
+            return answer
+    ended = forget_person(registry, pseudonyms)
+    return act_once(registry, once, lambda: (200, {"ended": ended}))
+
+
 def _forget(registry: Registry, pseudonym: str) -> int:
-    moment = registry.clock()
-    with registry.write() as session:
-        registry.log.lease.hold(session)
+    with writing(registry) as transaction:
+        session, moment = transaction.session, transaction.moment
+        registry.ledger.log.lease.hold(session)
         subject = session.scalar(select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym))
         if subject is None:
             raise NotFound("no such subject")
-        known = registry.catalogue.load(session)
-        recipients = {scope: recipient for (_, recipient), scope in known.scopes.items()}
+        recipients = transaction.notices.recipients
         presents = load_presents(session, [subject], list(recipients))
         events: list[RecordedEvent] = []
         ended = [key for key, present in presents.items() if (present.at(moment), Event.WITHDRAW) in TRANSITIONS]
@@ -82,7 +97,5 @@ def _forget(registry: Registry, pseudonym: str) -> int:
             write_events(session, recipients, events, moment)
         session.execute(delete(IdempotencyRow).where(IdempotencyRow.caller == pseudonym))
         key_id = registry.keys.destroy(session, subject)
-        body = canonical_json({"ended": len(ended)})
-        entry = registry.sealed_to_auditor("subject.forgotten", registry.me.id, {"key": key_id}, body)
-        registry.log.append(session, [entry])
+        transaction.log_sealed("subject.forgotten", registry.me.id, {"key": key_id}, {"ended": len(ended)})
     return len(ended)

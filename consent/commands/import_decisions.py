@@ -21,12 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.commands.record_decisions import check_notice
+from consent.commands.check_decisions import check_notice
 from consent.registry import Registry
 from consent.storage.consents import ConsentKey, RecordedEvent, load_presents, write_events, write_presents
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
-from crypto.documents import canonical_json
+from consent.transaction import writing
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from protocol.changes import CLOCK_SKEW, Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.errors import Conflict
@@ -120,13 +120,12 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         NotFound: unknown notice. Conflict: somebody who is not enrolled, another text than was published, an answer
             that only the borrower can give, an illegal transition, the wrong time. ``place`` names the record.
     """
-    moment = registry.clock()
     about = _about(lender, asked)
     salt = secrets.token_bytes(SALT_SIZE)
     leaves = [leaf_hash(record_leaf(salt, position, about, record)) for position, record in enumerate(asked.records)]
     root = tree_root(len(leaves), leaves_reader(leaves)).hex()
-    with registry.write() as session:
-        known = registry.catalogue.load(session)
+    with writing(registry) as transaction:
+        session, moment, known = transaction.session, transaction.moment, transaction.notices
         notice_number, notice = known.notice(asked.notice_id, asked.notice_version)
         check_notice(notice, asked.notice_language, asked.notice_sha256)
         scope = known.scope(notice.purpose, lender.id)
@@ -153,13 +152,8 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 raise refused.at("records", position) from None
             touched[key] = None
             events += [RecordedEvent(key, kind, notice_number, when, position=position) for kind, when in happened]
-        entry = registry.sealed_to_auditor(
-            "consents.imported",
-            lender.id,
-            {"root": root},
-            canonical_json({**about, "count": len(leaves), "salt": salt.hex()}),
-        )
-        index = registry.log.append(session, [entry])
+        body = {**about, "count": len(leaves), "salt": salt.hex()}
+        index = transaction.log_sealed("consents.imported", lender.id, {"root": root}, body)
         number = session.execute(
             insert(ImportRow)
             .values(

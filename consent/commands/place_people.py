@@ -22,7 +22,6 @@ from sqlalchemy.orm import Session
 from auditlog.columns import read_columns
 from auditlog.database import bulk_insert
 from consent.budgets import Caps, Spending, cannot_pay, price
-from consent.notices import Known
 from consent.registry import Registry
 from consent.storage.enrolment import read_roll
 from consent.storage.tables import (
@@ -36,6 +35,7 @@ from consent.storage.tables import (
     PlacesRow,
     SubjectRow,
 )
+from consent.transaction import Transaction, reading
 from crypto.pseudonyms import version_of
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict, NotAllowed, NotFound
@@ -46,7 +46,7 @@ from protocol.states import ConsentStatus, Event, state_at
 _CHANCES = 1 << 32
 
 
-def place_people(registry: Registry, session: Session, campaign: Campaign, moment: datetime) -> None:
+def place_people(transaction: Transaction, campaign: Campaign) -> None:
     """Assign whoever is not assigned yet, and keep who has a place in this campaign.
 
     Places are kept of people whose consent is live now: of the others they would only tell where else they borrow.
@@ -55,11 +55,11 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
         Conflict: some people still have names of an older version of the naming keys than others, so that one person
             could be counted as two.
     """
+    session, known = transaction.session, transaction.notices
     refuse_two_versions(session)
-    known = registry.catalogue.load(session)
     scopes = {lender: known.scopes.get((campaign.purpose, lender)) for lender in campaign.lenders}
-    _assign(session, campaign, scopes, registry.consortium.cover_rate, moment)
-    poor = _without_budget(session, campaign, Caps.of(registry.consortium), moment)
+    _assign(transaction, campaign, scopes)
+    poor = _without_budget(transaction, campaign)
     for lender, scope in scopes.items():
         people = read_roll(session, lender).people
         flags = np.zeros(people, dtype=bool)
@@ -74,8 +74,8 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
             flags &= ~poor[lender]
         by_sensitivity = {}
         for sensitivity in SENSITIVITIES:
-            live = _live(session, scope, sensitivity, people, moment)
-            used = used_up(session, known, lender, campaign.purpose, sensitivity, moment)
+            live = _live(transaction, scope, sensitivity, people)
+            used = used_up(transaction, lender, campaign.purpose, sensitivity)
             flags = flags & live if used is None else flags & live & ~used
             by_sensitivity[sensitivity] = np.packbits(flags, bitorder="little").tobytes()
         row = PlacesRow(campaign_sha256=campaign.sha256, lender=lender)
@@ -83,8 +83,9 @@ def place_people(registry: Registry, session: Session, campaign: Campaign, momen
         session.add(row)
 
 
-def _without_budget(session: Session, campaign: Campaign, caps: Caps, moment: datetime) -> dict[str, Flags]:
+def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, Flags]:
     """Who of each lender's borrowers cannot pay for this campaign; empty where nobody has paid for any yet."""
+    session, moment = transaction.session, transaction.moment
     attempts: dict[tuple[str, str], list[int]] = defaultdict(list)
     for sha256, lender, release in session.execute(
         select(CommitmentRow.campaign_sha256, CommitmentRow.lender, CommitmentRow.release)
@@ -110,6 +111,7 @@ def _without_budget(session: Session, campaign: Campaign, caps: Caps, moment: da
         select(SubjectRow.lender, SubjectRow.number, person).where(SubjectRow.lender.in_(concerned))
     ):
         people[lender][number] = who
+    caps = Caps.of(transaction.registry.consortium)
     return cannot_pay(people, spendings, price(campaign, (), moment), caps, moment)
 
 
@@ -120,26 +122,25 @@ def refuse_two_versions(session: Session) -> None:
         raise Conflict("some lenders have not renamed their people since the naming keys were rotated; they come first")
 
 
-def _live(session: Session, scope: int | None, sensitivity: str, people: int, moment: datetime) -> Flags:
+def _live(transaction: Transaction, scope: int | None, sensitivity: str, people: int) -> Flags:
     flags = np.zeros(people, dtype=bool)
     if scope is not None:
-        rows = session.scalars(
+        rows = transaction.session.scalars(
             select(SubjectRow.number)
             .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
             .where(
                 ConsentRow.scope_id == scope,
                 ConsentRow.sensitivity == sensitivity,
                 ConsentRow.state == ConsentStatus.GIVEN,
-                or_(ConsentRow.expiry_time.is_(None), ConsentRow.expiry_time > moment),
+                or_(ConsentRow.expiry_time.is_(None), ConsentRow.expiry_time > transaction.moment),
             )
         )
         flags[list(rows)] = True
     return flags
 
 
-def _assign(
-    session: Session, campaign: Campaign, scopes: dict[str, int | None], cover_rate: float, moment: datetime
-) -> None:
+def _assign(transaction: Transaction, campaign: Campaign, scopes: dict[str, int | None]) -> None:
+    session, cover_rate = transaction.session, transaction.registry.consortium.cover_rate
     rows = session.execute(
         select(SubjectRow.ledger_pseudonym, SubjectRow.id, ConsentRow.state, ConsentRow.expiry_time)
         .outerjoin(
@@ -153,7 +154,7 @@ def _assign(
     )
     people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for person, subject_id, state, expiry in rows:
-        live = state is not None and state_at(state, expiry, moment) is ConsentStatus.GIVEN
+        live = state is not None and state_at(state, expiry, transaction.moment) is ConsentStatus.GIVEN
         people[person].append((subject_id, live))
     assigned = []
     for person, places in people.items():
@@ -165,14 +166,13 @@ def _assign(
     bulk_insert(session, AssignmentRow.__tablename__, {"ledger_pseudonym": "text", "subject_id": "int8"}, assigned)
 
 
-def used_up(
-    session: Session, known: Known, lender: str, purpose: str, sensitivity: str, moment: datetime
-) -> Flags | None:
+def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: str) -> Flags | None:
     """Whose limits on use leave no further campaign; None where no notice limits the number of uses.
 
     A use is a campaign of this purpose in which the person had a place at this lender and that had not ended when the
     consent was given: who gives while a campaign runs is used in it. Suspending and resuming give nothing anew.
     """
+    session, known = transaction.session, transaction.notices
     limited = {
         number: notice.terms.limits
         for number, notice in known.notices.items()
@@ -198,7 +198,7 @@ def used_up(
     uses = _uses(session, lender, purpose, sensitivity, people)
     for number, limits in limited.items():
         counted = np.zeros(people, dtype=np.int32)
-        since = None if limits.frequency is None else moment - limits.frequency.period
+        since = None if limits.frequency is None else transaction.moment - limits.frequency.period
         for activated, ends, flags in uses:
             if limits.fetch_type == "one-time" or since is None or activated > since:
                 counted += flags & (given_at < int(ends.timestamp()))
@@ -232,7 +232,8 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
     Raises:
         NotFound: the campaign is not active. NotAllowed: this lender is no part of it.
     """
-    with registry.database.read() as session:
+    with reading(registry) as view:
+        session = view.session
         row = session.get(PlacesRow, (sha256, lender.id))
         campaign = session.get(CampaignRow, sha256)
         if campaign is None or campaign.activated_at is None:
@@ -250,6 +251,6 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         bitmap=packed(bitmap),
         sensitive=packed(sensitive),
         approvals=approvals,
-        issued_at=registry.clock(),
+        issued_at=view.moment,
     )
     return places.sign(registry.signing_key)

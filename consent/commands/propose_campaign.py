@@ -6,12 +6,11 @@ A rejection before that keeps it from ever becoming so; after it, the lender tha
 from __future__ import annotations
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from consent.commands.place_people import place_people
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
-from crypto.documents import canonical_json
+from consent.transaction import Transaction, writing
 from protocol.campaigns import Approval, Campaign, Rejection
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Party
@@ -41,25 +40,24 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     yearly = policy.campaign_epsilon_per_year
     if campaign.mechanism.epsilon > yearly:
         raise Conflict(f"campaign {campaign.id!r} alone costs more than the epsilon {yearly:g} that a year may cost")
-    with registry.write() as session:
+    with writing(registry) as transaction:
+        session = transaction.session
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
         session.add(CampaignRow(sha256=campaign.sha256, number=number, token=token, activated_at=None))
         public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
-        body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("campaign.proposed", coordinator.id, public, body)
-        registry.log.append(session, [entry])
+        transaction.log_sealed("campaign.proposed", coordinator.id, public, {"token": token})
     return campaign
 
 
-def load_campaign(registry: Registry, session: Session, sha256: str) -> tuple[Campaign, CampaignRow]:
+def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, CampaignRow]:
     """The campaign with this hash, its signature checked again; raises NotFound."""
-    row = session.get(CampaignRow, sha256)
+    row = transaction.session.get(CampaignRow, sha256)
     if row is None:
         raise NotFound(f"there is no campaign {sha256[:12]}…")
     claimed = Campaign.claimed(row.token)
-    return Campaign.verify(row.token, registry.consortium.party(claimed.coordinator).key), row
+    return Campaign.verify(row.token, transaction.registry.consortium.party(claimed.coordinator).key), row
 
 
 def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str) -> bool:
@@ -74,12 +72,12 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         raise NotAllowed("the approval names another lender or another campaign")
     if approval.lot is None:
         raise NotAllowed("the approval has no lot to draw by who is held out; the node is of an earlier version")
-    moment = registry.clock()
-    with registry.write() as session:
-        campaign, row = load_campaign(registry, session, sha256)
+    with writing(registry) as transaction:
+        session = transaction.session
+        campaign, row = load_campaign(transaction, sha256)
         if lender.id not in campaign.lenders:
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
-        if campaign.expires_at <= moment:
+        if campaign.expires_at <= transaction.moment:
             raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
         no = session.scalar(select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256).limit(1))
         if no is not None:
@@ -89,16 +87,13 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         session.add(ApprovalRow(campaign_sha256=sha256, lender=lender.id, token=token))
         session.flush()
         public = {"campaign": sha256}
-        body = canonical_json({"token": token})
-        entries = [registry.sealed_to_auditor("campaign.approved", lender.id, public, body)]
+        transaction.log_sealed("campaign.approved", lender.id, public, {"token": token})
         approved = set(session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256)))
         active = approved == set(campaign.lenders)
         if active:
-            row.activated_at = moment
-            place_people(registry, session, campaign, moment)
-            body = canonical_json({"approved": sorted(approved)})
-            entries.append(registry.sealed_to_auditor("campaign.activated", registry.me.id, public, body))
-        registry.log.append(session, entries)
+            row.activated_at = transaction.moment
+            place_people(transaction, campaign)
+            transaction.log_sealed("campaign.activated", registry.me.id, public, {"approved": sorted(approved)})
     return active
 
 
@@ -111,14 +106,13 @@ def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) 
     rejection = Rejection.verify(token, lender.key)
     if rejection.lender != lender.id or rejection.campaign_sha256 != sha256:
         raise NotAllowed("the rejection names another lender or another campaign")
-    with registry.write() as session:
-        campaign, row = load_campaign(registry, session, sha256)
+    with writing(registry) as transaction:
+        session = transaction.session
+        campaign, row = load_campaign(transaction, sha256)
         if lender.id not in campaign.lenders:
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
         if session.get(RejectionRow, (sha256, lender.id)):
             raise Conflict(f"{lender.id!r} has rejected campaign {campaign.id!r} already")
         session.add(RejectionRow(campaign_sha256=sha256, lender=lender.id, token=token))
-        body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("campaign.rejected", lender.id, {"campaign": sha256}, body)
-        registry.log.append(session, [entry])
+        transaction.log_sealed("campaign.rejected", lender.id, {"campaign": sha256}, {"token": token})
     return row.activated_at is not None

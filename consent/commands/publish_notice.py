@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
 from consent.registry import Registry
 from consent.storage.tables import NoticeRow, ScopeRow
-from crypto.documents import canonical_json
+from consent.transaction import reading, writing
 from protocol.consents import Notice
 from protocol.errors import Conflict, NotFound
 
@@ -25,8 +27,8 @@ def publish_notice(registry: Registry, token: str) -> Notice:
     for recipient in notice.recipients:
         registry.consortium.party(recipient)
     texts = {language: notice.text_sha256(language) for language in sorted(notice.texts)}
-    with registry.write() as session:
-        known = registry.catalogue.load(session)
+    with writing(registry) as transaction:
+        session, known = transaction.session, transaction.notices
         if (notice.id, notice.version) in known.numbers:
             raise Conflict(f"notice {notice.id!r} version {notice.version} is published already")
         if any(
@@ -39,16 +41,34 @@ def publish_notice(registry: Registry, token: str) -> Notice:
             if (notice.purpose, recipient) not in known.scopes:
                 session.add(ScopeRow(purpose=notice.purpose, recipient=recipient, events=0))
         public = {"notice": notice.id, "notice_version": notice.version, "texts": texts}
-        body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("notice.published", registry.me.id, public, body)
-        registry.log.append(session, [entry])
+        transaction.log_sealed("notice.published", registry.me.id, public, {"token": token})
     return notice
 
 
 def read_notice(registry: Registry, notice_id: str, version: int) -> str:
     """The signed notice; raises NotFound."""
-    with registry.database.read() as session:
-        token = session.scalar(select(NoticeRow.token).where(NoticeRow.id == notice_id, NoticeRow.version == version))
+    with reading(registry) as view:
+        token = view.session.scalar(
+            select(NoticeRow.token).where(NoticeRow.id == notice_id, NoticeRow.version == version)
+        )
     if token is None:
         raise NotFound(f"there is no notice {notice_id!r} version {version}")
     return token
+
+
+def list_notices(registry: Registry) -> list[dict[str, Any]]:
+    """Every published version of every notice, in the order of publication."""
+    with reading(registry) as view:
+        notices = view.notices.notices
+    return [
+        {
+            "id": notice.id,
+            "version": notice.version,
+            "purpose": notice.purpose,
+            "recipients": list(notice.recipients),
+            "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
+            "material_change": notice.terms.material_change,
+            "published_at": notice.published_at.isoformat(),
+        }
+        for _, notice in sorted(notices.items())
+    ]

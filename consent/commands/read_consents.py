@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from auditlog.entries import opened_counts
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
@@ -25,6 +24,7 @@ from consent.storage.tables import (
     SubjectEntryRow,
     SubjectRow,
 )
+from consent.transaction import Transaction, reading
 from crypto.errors import SealError
 from crypto.keys import PublicKey, b64, unb64
 from crypto.sealing import SealedBody, body_context, unpad, unseal
@@ -42,7 +42,7 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     Raises:
         NotFound: no such subject, or it has no key of its own.
     """
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
         present = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
         former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
@@ -54,29 +54,29 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
 
 
 def _mine(
-    registry: Registry, session: Session, pseudonyms: Sequence[str]
+    view: Transaction, pseudonyms: Sequence[str]
 ) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, CurrentConsent]]:
     """Pseudonym and lender by subject id, and the presents of these subjects."""
-    rows = session.execute(
+    rows = view.session.execute(
         select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms))
     )
     people = {row[0]: (row[1], row[2]) for row in rows}
-    known = registry.catalogue.load(session)
     lenders = {lender for _, lender in people.values()}
-    scopes = [scope for (_, recipient), scope in known.scopes.items() if recipient in lenders]
-    return people, load_presents(session, sorted(people), scopes)
+    scopes = [scope for scope, recipient in view.notices.recipients.items() if recipient in lenders]
+    return people, load_presents(view.session, sorted(people), scopes)
+
+
+def _subjects(view: Transaction, pseudonyms: Sequence[str]) -> dict[int, Subject]:
+    """This person's subjects by id."""
+    return {subject.id: subject for subject in find_subjects(view, list(pseudonyms)).values()}
 
 
 def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[ConsentRecord], str]:
     """The consent records of one person's pseudonyms as they stand now, and their tag."""
-    moment = registry.clock()
-    with registry.database.read() as session:
-        people, presents = _mine(registry, session, pseudonyms)
-        known = registry.catalogue.load(session)
-        scope_of = known.scope_of
-        names = [pseudonym for pseudonym, _ in people.values()]
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, names).values()}
-        served = read_served(registry, session, subjects)
+    with reading(registry) as view:
+        people, presents = _mine(view, pseudonyms)
+        known, scope_of, moment = view.notices, view.notices.scope_of, view.moment
+        served = read_served(view, _subjects(view, [pseudonym for pseudonym, _ in people.values()]))
     origin = registry.consortium.log_origin
     records = [
         consent_record(
@@ -95,9 +95,9 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
 def languages_shown(registry: Registry, pseudonyms: Sequence[str]) -> dict[ConsentKey, str]:
     """In which language the notice was shown when each consent of this person was decided last, where it can be
     read."""
-    with registry.database.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, pseudonyms).values()}
-        return {key: served.language for key, served in read_served(registry, session, subjects).items()}
+    with reading(registry) as view:
+        served = read_served(view, _subjects(view, pseudonyms))
+    return {key: one.language for key, one in served.items()}
 
 
 def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -> ConsentRecord:
@@ -110,9 +110,9 @@ def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -
 
 def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """The newest version of every notice that asks this person something, and what is still open about it."""
-    with registry.database.read() as session:
-        people, presents = _mine(registry, session, pseudonyms)
-        known = registry.catalogue.load(session)
+    with reading(registry) as view:
+        people, presents = _mine(view, pseudonyms)
+        known = view.notices
     lenders = {lender for _, lender in people.values()}
     newest: dict[str, int] = {}
     for number, notice in known.notices.items():
@@ -148,7 +148,7 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
 
 def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """Every decision of this person, newest first, with where its entry stands in the log."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         rows = session.execute(
             select(DecisionRow.sha256, DecisionRow.entry_index, SubjectRow.pseudonym)
             .join(SubjectRow, SubjectRow.id == DecisionRow.subject_id)
@@ -167,13 +167,13 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
     Raises:
         NotFound: no such decision of this borrower's.
     """
-    with registry.database.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        row = session.get(DecisionRow, decision_sha256)
+    with reading(registry) as view:
+        subjects = _subjects(view, pseudonyms)
+        row = view.session.get(DecisionRow, decision_sha256)
         if row is None or row.subject_id not in subjects:
             raise NotFound("no such decision")
         subject, index = subjects[row.subject_id], row.entry_index
-        entry = registry.log.entry(session, index)
+        entry = registry.ledger.log.entry(view.session, index)
     held = opened(subject, entry, "consent.decided")
     named = decision_in(held).pii_principal_id  # the name of that day, if there has been a renaming since
     return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
@@ -181,7 +181,7 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:
     """A signed receipt with an offline inclusion proof."""
-    leaf, proof = registry.proved(recorded.entry_index)
+    leaf, proof = registry.ledger.proved(recorded.entry_index)
     receipt = Receipt(
         record_id=f"{registry.consortium.log_origin}#{recorded.entry_index}",
         pii_principal_id=recorded.subject,
@@ -197,9 +197,8 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
 
 def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """What lenders handed in about this person, with proofs."""
-    with registry.database.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        return prove_imports(registry, session, subjects)
+    with reading(registry) as view:
+        return prove_imports(view.session, _subjects(view, pseudonyms))
 
 
 # --- uses
@@ -212,16 +211,16 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
     the person stood in that roster is known to the lender and, sealed, to the auditor. ``logged``: an entry that a
     lender wrote about this very person.
     """
-    with registry.database.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        found = _training_uses(registry, session, subjects)
+    with reading(registry) as view:
+        session, subjects = view.session, _subjects(view, pseudonyms)
+        found = _training_uses(view, subjects)
         entries = session.execute(
             select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
             .where(SubjectEntryRow.subject_id.in_(subjects))
             .order_by(SubjectEntryRow.entry_index)
         ).all()
         for index, _ in entries:
-            leaf = json.loads(registry.log.entry(session, index).leaf)
+            leaf = json.loads(registry.ledger.log.entry(session, index).leaf)
             if str(leaf["type"]).startswith("use."):
                 found.append(
                     {
@@ -235,7 +234,8 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
     return sorted(found, key=lambda use: int(use["entry_index"]))
 
 
-def _training_uses(registry: Registry, session: Session, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
+def _training_uses(view: Transaction, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
+    session = view.session
     placed = set(session.scalars(select(AssignmentRow.subject_id).where(AssignmentRow.subject_id.in_(subjects))))
     lenders = {subject.lender for subject in subjects.values() if subject.id in placed}
     rows = session.execute(
@@ -250,11 +250,15 @@ def _training_uses(registry: Registry, session: Session, subjects: dict[int, Sub
         .where(CommitmentRow.lender.in_(lenders))
         .order_by(CommitmentRow.entry_index)
     ).all()
-    given = _given_periods(registry, session, subjects)
+    given = _given_periods(view, subjects)
     found = []
     for index, lender, release, token, committed_at in rows:
         campaign = Campaign.claimed(token)
-        when = committed_at.isoformat() if committed_at else json.loads(registry.log.entry(session, index).leaf)["time"]
+        when = (
+            committed_at.isoformat()
+            if committed_at
+            else json.loads(view.registry.ledger.log.entry(session, index).leaf)["time"]
+        )
         if any(start <= when < end for start, end in given.get((campaign.purpose, lender), [])):
             found.append(
                 {
@@ -268,12 +272,10 @@ def _training_uses(registry: Registry, session: Session, subjects: dict[int, Sub
     return found
 
 
-def _given_periods(
-    registry: Registry, session: Session, subjects: dict[int, Subject]
-) -> dict[tuple[str, str], list[tuple[str, str]]]:
+def _given_periods(view: Transaction, subjects: dict[int, Subject]) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """When a consent to ordinary data was in force, as RFC 3339 texts, by (purpose, recipient)."""
-    scope_of = registry.catalogue.load(session).scope_of
-    rows = session.scalars(
+    scope_of = view.notices.scope_of
+    rows = view.session.scalars(
         select(ConsentEventRow)
         .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.sensitivity == "ordinary")
         .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
@@ -286,7 +288,7 @@ def _given_periods(
             mine[-1] = (mine[-1][0], when)
         if row.event.value in {"give", "resume"}:
             mine.append((when, _ENDLESS))
-    for (scope, _, sensitivity), present in load_presents(session, list(subjects), list(scope_of)).items():
+    for (scope, _, sensitivity), present in load_presents(view.session, list(subjects), list(scope_of)).items():
         mine = periods.get(scope_of[scope], [])
         if sensitivity == "ordinary" and present.expiry_time is not None and mine and mine[-1][1] == _ENDLESS:
             mine[-1] = (mine[-1][0], present.expiry_time.isoformat())  # true without an event
@@ -299,9 +301,9 @@ _ENDLESS = "9999"
 def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
     """Everything the registry holds about this person, for them to take away (GDPR Art. 15 and 20; PIPL Art. 45)."""
     records, _ = read_consents(registry, pseudonyms)
-    with registry.database.read() as session:
-        subjects = {subject.id: subject for subject in find_subjects(registry, session, list(pseudonyms)).values()}
-        scope_of = registry.catalogue.load(session).scope_of
+    with reading(registry) as view:
+        session, subjects = view.session, _subjects(view, pseudonyms)
+        scope_of = view.notices.scope_of
         events = [
             {
                 "purpose": scope_of[row.scope_id][0],
@@ -317,14 +319,14 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
                 .order_by(ConsentEventRow.event_time, ConsentEventRow.scope_id, ConsentEventRow.sequence)
             )
         ]
-        imports = prove_imports(registry, session, subjects)
+        imports = prove_imports(session, subjects)
         entries = []
         for index, subject_id in session.execute(
             select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
             .where(SubjectEntryRow.subject_id.in_(subjects))
             .order_by(SubjectEntryRow.entry_index)
         ):
-            entry = registry.log.entry(session, index)
+            entry = registry.ledger.log.entry(session, index)
             leaf = json.loads(entry.leaf)
             entries.append({"entry_index": index, "entry": leaf, "body": _readable(subjects[subject_id], entry, leaf)})
     return {

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from auditlog.log import Logged
 from consent.commands.import_decisions import record_salt
-from consent.registry import Registry
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
 from consent.storage.tables import ConsentEventRow, DecisionRow, ImportRow
+from consent.transaction import Transaction
 from crypto.errors import SealError
 from crypto.keys import unb64
 from crypto.merkle import inclusion_proof, leaves_reader
@@ -38,9 +38,9 @@ def decision_in(held: Mapping[str, Any]) -> ConsentDecision:
     return ConsentDecision.model_validate(held["decision"])
 
 
-def read_served(registry: Registry, session: Session, subjects: Mapping[int, Subject]) -> dict[ConsentKey, Served]:
+def read_served(view: Transaction, subjects: Mapping[int, Subject]) -> dict[ConsentKey, Served]:
     """For each consent of these subjects, what was served when it was decided last."""
-    rows = session.scalars(
+    rows = view.session.scalars(
         select(ConsentEventRow)
         .where(ConsentEventRow.subject_id.in_(subjects))
         .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
@@ -50,12 +50,11 @@ def read_served(registry: Registry, session: Session, subjects: Mapping[int, Sub
         for row in rows
         if row.decision_sha256 is not None or row.import_id is not None
     }
-    return {key: found for key, row in last.items() if (found := _served(registry, session, subjects, row)) is not None}
+    return {key: found for key, row in last.items() if (found := _served(view, subjects, row)) is not None}
 
 
-def _served(
-    registry: Registry, session: Session, subjects: Mapping[int, Subject], row: ConsentEventRow
-) -> Served | None:
+def _served(view: Transaction, subjects: Mapping[int, Subject], row: ConsentEventRow) -> Served | None:
+    session = view.session
     if row.import_id is not None:
         made = session.get_one(ImportRow, row.import_id)
         about = json.loads(made.about)
@@ -71,7 +70,7 @@ def _served(
     if index is None:
         return None
     try:
-        held = opened(subjects[row.subject_id], registry.log.entry(session, index), "consent.decided")
+        held = opened(subjects[row.subject_id], view.registry.ledger.log.entry(session, index), "consent.decided")
     except SealError:  # the key was destroyed, and with it what the body said
         return None
     decision = decision_in(held)
@@ -89,7 +88,7 @@ def _hash_at(hashes: bytes, position: int) -> bytes:
     return hashes[32 * position : 32 * position + 32]
 
 
-def prove_imports(registry: Registry, session: Session, subjects: Mapping[int, Subject]) -> list[dict[str, Any]]:
+def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dict[str, Any]]:
     """Every record about these subjects that a lender handed in, with its path to the root in the log entry.
 
     ``record`` is what is hashed (``import_decisions.record_leaf``); ``path`` is an RFC 6962 inclusion proof for leaf

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from consent.commands.propose_campaign import load_campaign
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, ModelRow
-from crypto.documents import canonical_json
+from consent.transaction import reading, writing
 from crypto.keys import unb64
 from protocol.cards import ModelCard
 from protocol.errors import Conflict, Malformed, NotAllowed, NotFound
@@ -26,7 +26,7 @@ MAX_MODEL_TEXT = MAX_MODEL_BYTES * 4 // 3 + 4
 
 
 @dataclass(frozen=True)
-class Held:
+class ReleasedModel:
     """A released model and everything that it rests on, each signed by whom it is of."""
 
     card: str
@@ -36,8 +36,9 @@ class Held:
     model: bytes
 
 
-def release_model(registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str, model: str
-) -> int:  # fmt: skip
+def release_model(
+    registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str, model: str
+) -> int:
     """Log the card of a campaign's model (base64url) and keep both; returns the entry's index, the same for the same.
 
     Raises:
@@ -53,8 +54,9 @@ def release_model(registry: Registry, coordinator: Party, campaign_sha256: str, 
         raise Malformed("the model is not base64url without padding") from error
     if len(content) > MAX_MODEL_BYTES or hashlib.sha256(content).hexdigest() != released.model_sha256:
         raise Malformed(f"the model is not the one that the card names, or has more than {MAX_MODEL_BYTES} bytes")
-    with registry.write() as session:
-        campaign, row = load_campaign(registry, session, campaign_sha256)
+    with writing(registry) as transaction:
+        session = transaction.session
+        campaign, row = load_campaign(transaction, campaign_sha256)
         if campaign.coordinator != coordinator.id:
             raise NotAllowed(f"campaign {campaign.id!r} is not {coordinator.id!r}'s")
         if row.activated_at is None:
@@ -62,23 +64,21 @@ def release_model(registry: Registry, coordinator: Party, campaign_sha256: str, 
         if (known := session.get(ModelRow, card_sha256)) is not None:
             return known.entry_index
         public = {"campaign": campaign_sha256, "model_card": card_sha256}
-        body = canonical_json({"token": card})
-        index = registry.log.append(
-            session, [registry.sealed_to_auditor("model.released", coordinator.id, public, body)]
-        )
+        index = transaction.log_sealed("model.released", coordinator.id, public, {"token": card})
         kept = {"campaign_sha256": campaign_sha256, "entry_index": index, "card": card, "model": content}
         session.add(ModelRow(card_sha256=card_sha256, **kept))
     return index
 
 
-def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> Held:
+def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> ReleasedModel:
     """The model that a campaign released last, for its lenders, its coordinator and the auditor.
 
     Raises:
         NotFound: no such campaign, or no model yet. NotAllowed: a lender that is not part of the campaign.
     """
-    with registry.database.read() as session:
-        campaign, row = load_campaign(registry, session, campaign_sha256)
+    with reading(registry) as view:
+        session = view.session
+        campaign, row = load_campaign(view, campaign_sha256)
         if caller.role is Role.LENDER and caller.id not in campaign.lenders:
             raise NotAllowed(f"{caller.id!r} is not part of campaign {campaign.id!r}")
         of_campaign = select(ModelRow).where(ModelRow.campaign_sha256 == campaign_sha256)
@@ -87,4 +87,4 @@ def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> Held:
             raise NotFound(f"campaign {campaign.id!r} has not released a model yet")
         signed = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == campaign_sha256)
         approvals = tuple(session.scalars(signed.order_by(ApprovalRow.lender)))
-        return Held(kept.card, row.token, approvals, kept.entry_index, kept.model)
+        return ReleasedModel(kept.card, row.token, approvals, kept.entry_index, kept.model)

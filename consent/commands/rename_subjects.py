@@ -16,6 +16,7 @@ from consent.registry import Registry
 from consent.storage.enrolment import keep_roll
 from consent.storage.subjects import IN_CHUNK, find_subjects
 from consent.storage.tables import AssignmentRow, FormerNameRow, SubjectRow
+from consent.transaction import writing
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym, version_of
 from protocol.enrolment import Roll
@@ -28,7 +29,7 @@ LEAST_OF_MANY = 1_000
 """A request renames so many people, or everybody who is left."""
 
 
-class Renaming(BaseModel):
+class NameChange(BaseModel):
     """One person's name until now, and the names under the new keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,10 +39,10 @@ class Renaming(BaseModel):
     new_ledger_pseudonym: Pseudonym
 
 
-Renamings = Annotated[list[Renaming], Field(min_length=1, max_length=MAX_BATCH)]
+Renamings = Annotated[list[NameChange], Field(min_length=1, max_length=MAX_BATCH)]
 
 
-def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[Renaming]) -> int:
+def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameChange]) -> int:
     """Rename all or none of these borrowers of the lender's; returns how many.
 
     The old names go on meaning the same people: what a borrower signs or logs in under stays good. Everybody who is
@@ -54,12 +55,13 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[Renam
     """
     names = [renaming.pseudonym for renaming in renamings]
     _check_batch(renamings)
-    with registry.write() as session:
+    with writing(registry) as transaction:
+        session = transaction.session
         ids = _ids(session, lender.id, names)
         _refuse_small(session, lender.id, renamings)
         by_id = {ids[renaming.pseudonym]: renaming for renaming in renamings}
         _refuse_taken(session, lender.id, by_id, registry.ledger_key)
-        subjects = find_subjects(registry, session, names)
+        subjects = find_subjects(transaction, names)
         before = _ledger_names(session, list(by_id))
         session.connection().execute(
             update(SubjectRow.__table__)  # type: ignore[arg-type]
@@ -79,13 +81,11 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[Renam
         in_order = select(SubjectRow.pseudonym).where(SubjectRow.lender == lender.id).order_by(SubjectRow.number)
         keep_roll(session, lender.id, Roll().called(session.scalars(in_order)))
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
-        body = canonical_json({"count": len(names), "sha256": sha256})
-        entry = registry.sealed_to_auditor("subjects.renamed", lender.id, {}, body)
-        registry.log.append(session, [entry])
+        transaction.log_sealed("subjects.renamed", lender.id, {}, {"count": len(names), "sha256": sha256})
     return len(names)
 
 
-def _check_batch(renamings: Sequence[Renaming]) -> None:
+def _check_batch(renamings: Sequence[NameChange]) -> None:
     for field in ("pseudonym", "new_pseudonym", "new_ledger_pseudonym"):
         if (again := second_of_two([getattr(renaming, field) for renaming in renamings])) is not None:
             raise Conflict("this name stands twice in the batch; nobody was renamed").at("renamings", again, field)
@@ -95,7 +95,7 @@ def _check_batch(renamings: Sequence[Renaming]) -> None:
         raise Malformed("people are renamed when the naming keys were rotated: from one version to one later version")
 
 
-def _refuse_small(session: Session, lender: str, renamings: Sequence[Renaming]) -> None:
+def _refuse_small(session: Session, lender: str, renamings: Sequence[NameChange]) -> None:
     """Every request makes the whole roll's hash anew, so that it must be worth it."""
     version = f"v{version_of(renamings[0].new_pseudonym)}."
     if len(renamings) >= LEAST_OF_MANY:
@@ -121,7 +121,7 @@ def _ids(session: Session, lender: str, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _refuse_taken(session: Session, lender: str, renamings: Mapping[int, Renaming], ledger_key: bytes) -> None:
+def _refuse_taken(session: Session, lender: str, renamings: Mapping[int, NameChange], ledger_key: bytes) -> None:
     """No new name is anybody's, or was; and nobody else of this lender's is counted under a new ledger name."""
     counted = {sealed_ledger_pseudonym(ledger_key, r.new_ledger_pseudonym): i for i, r in renamings.items()}
     names, ledger_names = [r.new_pseudonym for r in renamings.values()], list(counted)

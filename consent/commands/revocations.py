@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from consent.authorising import Overdue
 from consent.registry import Registry
 from consent.storage.tables import AcknowledgementRow, RevocationRow, SubjectRow
-from crypto.documents import canonical_json
+from consent.transaction import Transaction, reading, writing
 from protocol.errors import Conflict, NotAllowed
 from protocol.parties import Party
 from protocol.revocations import Acknowledgement, Revocation
@@ -26,9 +26,16 @@ def acknowledged(session: Session, recipient: str) -> int:
     return session.scalar(newest) or 0
 
 
-def overdue(registry: Registry, session: Session, recipient: Party) -> Overdue | None:
+def acknowledged_by(registry: Registry, recipient: Party) -> int:
+    """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
+    with reading(registry) as view:
+        return acknowledged(view.session, recipient.id)
+
+
+def overdue(transaction: Transaction, recipient: Party) -> Overdue | None:
     """The oldest revocation that should have been acknowledged by now."""
-    latest = registry.clock() - timedelta(minutes=registry.consortium.revocation_minutes)
+    session = transaction.session
+    latest = transaction.moment - timedelta(minutes=transaction.registry.consortium.revocation_minutes)
     row = session.execute(
         select(RevocationRow.number, RevocationRow.recorded_at)
         .where(RevocationRow.recipient == recipient.id, RevocationRow.number > acknowledged(session, recipient.id))
@@ -40,9 +47,9 @@ def overdue(registry: Registry, session: Session, recipient: Party) -> Overdue |
 
 def read_revocations(registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE) -> list[str]:
     """Signed revocations with numbers above ``after``, in order, at most ``limit``."""
-    with registry.database.read() as session:
-        scope_of = registry.catalogue.load(session).scope_of
-        rows = session.execute(
+    with reading(registry) as view:
+        scope_of = view.notices.scope_of
+        rows = view.session.execute(
             select(RevocationRow, SubjectRow.pseudonym)
             .join(SubjectRow, SubjectRow.id == RevocationRow.subject_id)
             .where(RevocationRow.recipient == recipient.id, RevocationRow.number > after)
@@ -83,16 +90,15 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledge
     told = Acknowledgement.verify(token, recipient.key)
     if told.recipient != recipient.id:
         raise NotAllowed("the acknowledgement names another recipient")
-    with registry.write() as session:
+    with writing(registry) as transaction:
+        session = transaction.session
         newest = session.scalar(select(func.max(RevocationRow.number)).where(RevocationRow.recipient == recipient.id))
         if told.number > (newest or 0):
             raise Conflict(f"{recipient.id!r} has no revocation {told.number} yet")
         before = acknowledged(session, recipient.id)
         if told.number <= before:
             return Acknowledged(before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index)
-        body = canonical_json({"token": token})
-        entry = registry.sealed_to_auditor("revocations.acknowledged", recipient.id, {}, body)
-        index = registry.log.append(session, [entry])
+        index = transaction.log_sealed("revocations.acknowledged", recipient.id, {}, {"token": token})
         session.add(AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index))
     return Acknowledged(told.number, index)
 
@@ -119,7 +125,8 @@ class Outstanding:
 def outstanding(registry: Registry) -> list[Outstanding]:
     """Every lender, and how far it has acknowledged its revocations."""
     found = []
-    with registry.database.read() as session:
+    with reading(registry) as view:
+        session = view.session
         for lender in registry.consortium.lenders:
             newest = select(func.max(RevocationRow.number)).where(RevocationRow.recipient == lender.id)
             found.append(
@@ -127,7 +134,7 @@ def outstanding(registry: Registry) -> list[Outstanding]:
                     lender.id,
                     session.scalar(newest) or 0,
                     acknowledged(session, lender.id),
-                    overdue(registry, session, lender),
+                    overdue(view, lender),
                 )
             )
     return found

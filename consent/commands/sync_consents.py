@@ -1,4 +1,4 @@
-"""How a lender's borrowers stand: the whole, what changed since, and the decision about each.
+"""Consent snapshots: how a lender's borrowers stand, the whole or what changed since an earlier one.
 
 A state is read in one transaction, so every change that was acknowledged before the call is in it. It carries the
 newest published checkpoint, and the challenge that the caller sent, so that an older answer cannot pass for it.
@@ -6,7 +6,7 @@ newest published checkpoint, and the challenge that the caller sent, so that an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,46 +14,37 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import TextClause, bindparam, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from auditlog.columns import read_columns
-from auditlog.database import Database, utc
-from consent.commands.place_people import used_up
-from consent.notices import Known
+from auditlog.database import Database
+from consent.notices import Notices
 from consent.registry import Registry
 from consent.storage.enrolment import read_roll
-from consent.storage.subjects import IN_CHUNK
-from consent.storage.tables import SENSITIVITIES, ScopeRow
+from consent.storage.tables import ScopeRow
+from consent.transaction import Transaction, reading
+from crypto.keys import SigningKey
 from protocol.enrolment import Roll
 from protocol.errors import Conflict, Malformed, NotFound, StorageFailed
 from protocol.parties import Party
 from protocol.snapshots import (
-    MOST_PEOPLE,
-    NEVER,
-    REASONS,
     SENSITIVITY_ORDER,
     AnsweredNotice,
     ConsentSnapshot,
-    Flags,
-    Reason,
     StatusCodes,
     at_moment,
     codes_sha256,
     packed,
-    reasons_of,
 )
 from protocol.terms import Sensitivity
 
-MOST_NAMED = 10_000
-"""Pseudonyms in one question; who asks about more asks by number."""
 MOST_CHANGES = 1_000_000
 """A delta of more changes is a whole."""
 
 
 @dataclass(frozen=True)
-class State:
-    """A signed state and what travels beside it, packed (``protocol.snapshots.packed``)."""
+class SignedSnapshot:
+    """A signed snapshot and the codes that travel beside it, packed (``protocol.snapshots.packed``)."""
 
     token: str
     numbers: str | None
@@ -78,22 +69,23 @@ _CODES = {
 }
 
 
-def _coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray[Any]]:
+def coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray[Any]]:
+    """The same columns, and ``code``: notice and state, as they are at ``moment``."""
     states = at_moment(found["state"], found["expiry"], moment)
     return {**found, "code": found["notice"].astype(np.uint32) << np.uint32(8) | states}
 
 
-def _codes(session: Session, scope: int, moment: datetime, where: str) -> dict[str, NDArray[Any]]:
+def _codes(view: Transaction, scope: int, where: str) -> dict[str, NDArray[Any]]:
     """Number, sensitivity and code of every consent of the scope that ``where`` lets through: of some."""
     rest = f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} {where}"
-    return _coded(read_columns(session, {"number": "s.number int32", **_CODES}, rest), moment)
+    return coded(read_columns(view.session, {"number": "s.number int32", **_CODES}, rest), view.moment)
 
 
-def _all_codes(registry: Registry, session: Session, scope: int, moment: datetime) -> dict[str, NDArray[Any]]:
+def all_codes(view: Transaction, scope: int) -> dict[str, NDArray[Any]]:
     """The same of all. Who has which number is remembered, so that a million rows need not be joined each time."""
     rest = f"FROM consents c WHERE c.scope_id = {int(scope)}"
-    found = _coded(read_columns(session, {"subject": "c.subject_id int64", **_CODES}, rest), moment)
-    return {**found, "number": _numbers_of(registry, session, scope, found["subject"])}
+    found = coded(read_columns(view.session, {"subject": "c.subject_id int64", **_CODES}, rest), view.moment)
+    return {**found, "number": _numbers_of(view, scope, found["subject"])}
 
 
 _NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]]] = WeakKeyDictionary()
@@ -101,12 +93,12 @@ _NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArra
 both, whatever else changes."""
 
 
-def _numbers_of(registry: Registry, session: Session, scope: int, subjects: NDArray[np.int64]) -> NDArray[np.int32]:
+def _numbers_of(view: Transaction, scope: int, subjects: NDArray[np.int64]) -> NDArray[np.int32]:
     """Number on the roll by subject id."""
-    known = _NUMBERED.setdefault(registry.database, {})
+    known = _NUMBERED.setdefault(view.registry.ledger.database, {})
     ids, numbers = known.get(scope, (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)))
     new = read_columns(
-        session,
+        view.session,
         {"id": "s.id int64", "number": "s.number int32"},
         f"FROM subjects s JOIN scopes r ON r.recipient = s.lender WHERE r.id = {int(scope)} AND s.number >= {len(ids)}",
     )
@@ -120,20 +112,7 @@ def _numbers_of(registry: Registry, session: Session, scope: int, subjects: NDAr
     return numbers[places] if subjects.size else np.zeros(0, dtype=np.int32)
 
 
-def standings(
-    registry: Registry, session: Session, scope: int, people: int, moment: datetime
-) -> dict[Sensitivity, StatusCodes]:
-    """One code per borrower on the roll, by sensitivity."""
-    found = _all_codes(registry, session, scope, moment)
-    whole: dict[Sensitivity, StatusCodes] = {}
-    for place, sensitivity in enumerate(SENSITIVITIES):
-        mine = found["sensitivity"] == place
-        whole[sensitivity] = np.zeros(people, dtype=np.uint32)  # type: ignore[index]
-        whole[sensitivity][found["number"][mine]] = found["code"][mine]  # type: ignore[index]
-    return whole
-
-
-def notices_of(known: Known, purpose: str, lender: str) -> dict[int, AnsweredNotice]:
+def notices_of(known: Notices, purpose: str, lender: str) -> dict[int, AnsweredNotice]:
     """The notices that a borrower of this lender may have answered for this purpose, by number."""
     return {
         number: AnsweredNotice(
@@ -144,202 +123,148 @@ def notices_of(known: Known, purpose: str, lender: str) -> dict[int, AnsweredNot
     }
 
 
-def _scope(known: Known, purpose: str, lender: Party) -> int:
-    found = known.scopes.get((purpose, lender.id))
+# --- snapshots
+
+
+@dataclass(frozen=True)
+class SnapshotScope:
+    """A lender's borrowers and a purpose that they were asked about, in one transaction."""
+
+    id: int
+    purpose: str
+    lender: str
+    sequence: int
+    """Events so far."""
+    roll: Roll
+
+    @classmethod
+    def of(cls, view: Transaction, purpose: str, lender: Party) -> SnapshotScope:
+        """Raises NotFound: nobody was ever asked."""
+        number = scope_id(view, purpose, lender)
+        events = view.session.scalar(select(ScopeRow.events).where(ScopeRow.id == number)) or 0
+        return cls(number, purpose, lender.id, events, read_roll(view.session, lender.id))
+
+
+def scope_id(view: Transaction, purpose: str, lender: Party) -> int:
+    """Raises NotFound: nobody was ever asked."""
+    found = view.notices.scopes.get((purpose, lender.id))
     if found is None:
         raise NotFound("no notice asks this lender's borrowers for consent to this purpose")
     return found
 
 
-def take_state(
-    registry: Registry, lender: Party, purpose: str, challenge: str, since: int | None, since_moment: datetime | None
-) -> State:
-    """The state of the lender's borrowers for ``purpose`` now: all of it, or what is other than at ``since``.
+@dataclass(frozen=True)
+class SnapshotId:
+    """Which snapshot the caller holds: its sequence number and its time."""
+
+    sequence: int
+    moment: datetime
+
+    @classmethod
+    def of(cls, sequence: int | None, moment: datetime | None) -> SnapshotId | None:
+        """None for neither; raises Malformed for only one of both."""
+        if sequence is None and moment is None:
+            return None
+        if sequence is None or moment is None:
+            raise Malformed("what changed is told from a sequence number and a moment on: give both, or neither")
+        return cls(sequence, moment)
+
+
+@dataclass(frozen=True)
+class SnapshotContent:
+    """Status codes of a scope's borrowers: of everybody on the roll, or of ``numbers`` (ascending)."""
+
+    scope: SnapshotScope
+    since: SnapshotId | None
+    moment: datetime
+    notices: Mapping[int, AnsweredNotice]
+    checkpoint: str
+    numbers: NDArray[np.uint32] | None
+    codes: Mapping[Sensitivity, StatusCodes]
+
+
+def read_snapshot(
+    registry: Registry, lender: Party, purpose: str, challenge: str, since: SnapshotId | None = None
+) -> SignedSnapshot:
+    """The consents of the lender's borrowers for ``purpose`` now, signed: all, or what is other than at ``since``.
 
     Args:
         challenge: the caller's own random text, which is signed with the answer.
-        since, since_moment: sequence and time of the state that the caller holds.
 
     Raises:
-        NotFound: nobody was ever asked. Malformed: a state that was never there. Conflict: too much has changed.
+        NotFound: nobody was ever asked. Malformed: a snapshot that was never there. Conflict: too much has changed.
     """
-    if (since is None) != (since_moment is None):
-        raise Malformed("what changed is told from a sequence number and a moment on: give both, or neither")
-    moment = registry.clock()
-    with registry.database.read() as session:
-        known = registry.catalogue.load(session)
-        scope = _scope(known, purpose, lender)
-        sequence = session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope)) or 0
-        roll = read_roll(session, lender.id)
-        checkpoint = registry.log.checkpoint(session)
-        if since is None or since_moment is None:
-            whole = standings(registry, session, scope, roll.people, moment)
-            numbers, ordinary, sensitive = None, whole["ordinary"], whole["sensitive"]
-        else:
-            if since > sequence or since_moment > moment:
-                raise Malformed(f"there is no state {since} of that time; ask for the whole")
-            numbers, ordinary, sensitive = _changed(session, scope, since, since_moment, moment)
-    return _signed(
-        registry, lender, purpose, challenge, moment, known, roll, sequence, since, since_moment, checkpoint,
-        numbers, ordinary, sensitive,
-    )  # fmt: skip
+    with reading(registry) as view:
+        content = take_snapshot(view, SnapshotScope.of(view, purpose, lender), since)
+    return signed(content, challenge, registry.signing_key)
 
 
-def _changed(
-    session: Session, scope: int, since: int, since_moment: datetime, moment: datetime
-) -> tuple[NDArray[np.uint32], StatusCodes, StatusCodes]:
-    """Who changed, or expired, after ``since``, and their codes now."""
-    first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since_moment, moment))
+def take_snapshot(view: Transaction, scope: SnapshotScope, since: SnapshotId | None) -> SnapshotContent:
+    """Status codes of the lender's borrowers: of all, or of those who changed after ``since``."""
+    checkpoint = view.registry.ledger.log.checkpoint(view.session)
+    if since is None:
+        numbers, codes = None, whole_snapshot(view, scope)
+    elif since.sequence > scope.sequence or since.moment > view.moment:
+        raise Malformed(f"there is no state {since.sequence} of that time; ask for the whole")
+    else:
+        numbers, codes = changed_since(view, scope, since)
+    notices = notices_of(view.notices, scope.purpose, scope.lender)
+    return SnapshotContent(scope, since, view.moment, notices, checkpoint, numbers, codes)
+
+
+def whole_snapshot(view: Transaction, scope: SnapshotScope) -> dict[Sensitivity, StatusCodes]:
+    """One code per borrower on the roll, by sensitivity."""
+    found = all_codes(view, scope.id)
+    whole: dict[Sensitivity, StatusCodes] = {}
+    for place, sensitivity in enumerate(SENSITIVITY_ORDER):
+        mine = found["sensitivity"] == place
+        codes = np.zeros(scope.roll.people, dtype=np.uint32)
+        codes[found["number"][mine]] = found["code"][mine]
+        whole[sensitivity] = codes
+    return whole
+
+
+def changed_since(
+    view: Transaction, scope: SnapshotScope, since: SnapshotId
+) -> tuple[NDArray[np.uint32], dict[Sensitivity, StatusCodes]]:
+    """Who changed, or expired, after ``since``, and their codes now; raises Conflict when they are too many."""
+    first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since.moment, view.moment))
     found = _codes(
-        session,
-        scope,
-        moment,
-        f"AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = {int(scope)}"
-        f" AND e.sequence > {int(since)} UNION SELECT x.subject_id FROM consents x WHERE x.scope_id = {int(scope)}"
-        f" AND x.expiry_time > {first} AND x.expiry_time <= {last})",
+        view,
+        scope.id,
+        f"AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = {scope.id}"
+        f" AND e.sequence > {int(since.sequence)} UNION SELECT x.subject_id FROM consents x"
+        f" WHERE x.scope_id = {scope.id} AND x.expiry_time > {first} AND x.expiry_time <= {last})",
     )
     numbers, places = np.unique(found["number"], return_inverse=True)
     if len(numbers) > MOST_CHANGES:
         raise Conflict("too much has changed since then; ask for the whole")
-    codes = np.zeros((2, len(numbers)), dtype=np.uint32)
+    codes = np.zeros((len(SENSITIVITY_ORDER), len(numbers)), dtype=np.uint32)
     codes[found["sensitivity"], places] = found["code"]
-    return numbers.astype(np.uint32), codes[0], codes[1]
+    return numbers.astype(np.uint32), dict(zip(SENSITIVITY_ORDER, codes, strict=True))
 
 
-def _signed(
-    registry: Registry, lender: Party, purpose: str, challenge: str, moment: datetime, known: Known, roll: Roll,
-    sequence: int, since: int | None, since_moment: datetime | None, checkpoint: str,
-    numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sensitive: StatusCodes,
-) -> State:  # fmt: skip
+def signed(content: SnapshotContent, challenge: str, key: SigningKey) -> SignedSnapshot:
+    """The snapshot as its lender gets it. ``challenge``: the lender's own text, signed with it."""
+    scope, since = content.scope, content.since
+    ordinary, sensitive = content.codes["ordinary"], content.codes["sensitive"]
     document = ConsentSnapshot(
-        lender=lender.id,
-        purpose=purpose,
-        people=roll.people,
-        names_sha256=roll.names_sha256,
-        since=since,
-        since_moment=since_moment,
-        sequence=sequence,
-        notices=notices_of(known, purpose, lender.id),
-        codes_sha256=codes_sha256(numbers, ordinary, sensitive),
-        checkpoint=checkpoint,
+        lender=scope.lender,
+        purpose=scope.purpose,
+        people=scope.roll.people,
+        names_sha256=scope.roll.names_sha256,
+        since=since.sequence if since else None,
+        since_moment=since.moment if since else None,
+        sequence=scope.sequence,
+        notices=content.notices,
+        codes_sha256=codes_sha256(content.numbers, ordinary, sensitive),
+        checkpoint=content.checkpoint,
         challenge=challenge,
-        issued_at=moment,
+        issued_at=content.moment,
     )
-    return State(
-        token=document.sign(registry.signing_key),
-        numbers=None if numbers is None else packed(numbers),
+    return SignedSnapshot(
+        token=document.sign(key),
+        numbers=None if content.numbers is None else packed(content.numbers),
         ordinary=packed(ordinary),
         sensitive=packed(sensitive),
     )
-
-
-# --- decisions
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """For each borrower asked about, in their order, an index into ``protocol.snapshots.REASONS``."""
-
-    rules: NDArray[np.uint8]
-    moment: datetime
-
-    @property
-    def allowed(self) -> int:
-        return int((self.rules == REASONS.index(Reason.GIVEN)).sum())
-
-
-def decide(
-    registry: Registry,
-    lender: Party,
-    purpose: str,
-    sensitivity: Sensitivity,
-    numbers: NDArray[np.uint32] | None = None,
-    names: Sequence[str] | None = None,
-) -> Decisions:
-    """Whether each of these borrowers of the lender may be used for ``purpose`` now, and which rule says so.
-
-    Whoever is not the lender's own is ``not-enrolled``, whether the registry knows the name or not. Sensitive data may
-    be used only of whom ordinary data may be used.
-
-    Args:
-        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of both: everybody.
-    """
-    moment, needed = registry.clock(), SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
-    with registry.database.read() as session:
-        known = registry.catalogue.load(session)
-        scope = _scope(known, purpose, lender)
-        used = {kind: used_up(session, known, lender.id, purpose, kind, moment) for kind in needed}
-        if names is not None or (numbers is not None and len(numbers) <= MOST_NAMED):
-            wanted, found = _some(session, lender.id, scope, moment, numbers, names)
-            people, about = _NOBODY, np.unique(wanted[wanted < _NOBODY])
-        else:
-            people = read_roll(session, lender.id).people
-            about = np.arange(people, dtype=np.int64)
-            wanted = about if numbers is None else np.minimum(np.asarray(numbers, dtype=np.int64), people)
-            found = _all_codes(registry, session, scope, moment)
-    rules = _rules(found, about, notices_of(known, purpose, lender.id), used)
-    enrolled = wanted < people
-    told = np.full(len(wanted), REASONS.index(Reason.NOT_ENROLLED), dtype=np.uint8)
-    told[enrolled] = rules[np.searchsorted(about, wanted[enrolled])]
-    return Decisions(told, moment)
-
-
-def _rules(
-    found: Mapping[str, NDArray[Any]],
-    about: NDArray[np.int64],
-    notices: Mapping[int, AnsweredNotice],
-    used: Mapping[Sensitivity, Flags | None],
-) -> NDArray[np.uint8]:
-    """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used`` that fails."""
-    rules = np.full(len(about), REASONS.index(Reason.GIVEN), dtype=np.uint8)
-    for kind, reached in used.items():
-        codes = np.zeros(len(about), dtype=np.uint32)
-        mine = found["sensitivity"] == SENSITIVITIES.index(kind)
-        codes[np.searchsorted(about, found["number"][mine])] = found["code"][mine]
-        told = reasons_of(codes, notices, None if reached is None else reached[about])
-        undecided = rules == REASONS.index(Reason.GIVEN)
-        rules[undecided] = told[undecided]
-    return rules
-
-
-_NOBODY = 1 << 32
-"""Number of somebody who is not on the roll."""
-
-
-def _some(
-    session: Session,
-    lender: str,
-    scope: int,
-    moment: datetime,
-    numbers: NDArray[np.uint32] | None,
-    names: Sequence[str] | None,
-) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it; and their codes."""
-    wanted: Sequence[Any] = names if names is not None else [int(number) for number in numbers]  # type: ignore[union-attr]
-    if len(wanted) > MOST_NAMED:
-        raise Malformed(f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number")
-    known = wanted if names is not None else [number for number in wanted if number < MOST_PEOPLE]
-    place: dict[Any, int] = {}
-    rows: list[tuple[int, int, int, int, int]] = []
-    for start in range(0, len(known), IN_CHUNK):
-        asked = {"scope": scope, "lender": lender, "asked": known[start : start + IN_CHUNK]}
-        statement = _BY_NAME if names is not None else _BY_NUMBER
-        for name, number, sensitivity, state, notice, expiry in session.connection().execute(statement, asked):
-            place[name] = number
-            if state is not None:
-                ends = utc(expiry)
-                rows.append((number, sensitivity, state, notice, NEVER if ends is None else int(ends.timestamp())))
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
-    found = dict(zip(("number", "sensitivity", "state", "notice", "expiry"), table.T, strict=True))
-    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), _coded(found, moment)
-
-
-def _question(column: str) -> TextClause:
-    return text(
-        f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time FROM subjects s"
-        " LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
-        f" WHERE s.lender = :lender AND s.{column} IN :asked"
-    ).bindparams(bindparam("asked", expanding=True))
-
-
-_BY_NAME, _BY_NUMBER = _question("pseudonym"), _question("number")

@@ -1,7 +1,7 @@
-"""Who is calling: one place that answers it, for every endpoint. Each endpoint declares whom it is for.
+"""Access: who is calling, in one place for every endpoint. Each endpoint declares whom it is for.
 
     Lender = Annotated[Party, access.only(Caller.LENDER)]
-    Subject = Annotated[Borrower, access.subject()]
+    Subject = Annotated[CallingBorrower, access.subject()]
 
 Institutions sign each request, begin a session and put a MAC on each, or bring an access token; borrowers sign with
 their own key or bring an access token that they got for a login (``consent.identity``). The declaration is the
@@ -12,19 +12,19 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from consent.commands.read_consents import subject_key
-from consent.identity.callers import Borrower, Caller
+from consent.identity.callers import Caller, CallingBorrower
 from consent.identity.exchange import Exchange
 from consent.identity.issuers import Issuers
 from consent.identity.jwts import MAX_TOKEN, peek_kid, peek_typ
 from consent.identity.keys import PartyKeys
-from consent.identity.limits import Kind, Limits, load_limits
+from consent.identity.limits import CallKind, RateLimits, load_limits
 from consent.identity.links import Links
 from consent.identity.replays import SharedReplayGuard
 from consent.identity.sessions import Sessions
@@ -62,62 +62,40 @@ class Access:
     def __init__(self, registry: Registry, started: datetime | None = None) -> None:
         self._registry = registry
         self._guard: ReplayGuard | SharedReplayGuard = ReplayGuard(registry.clock())
-        if registry.log.lease.shared:
-            self._guard = SharedReplayGuard(registry.database, started or registry.clock())
+        if registry.ledger.log.lease.shared:
+            self._guard = SharedReplayGuard(registry.ledger.database, started or registry.clock())
         self._public: dict[Any, bool] = {}
         self.keys = PartyKeys(registry)
         self.issuers = Issuers(load_issuers(registry.home, registry.consortium))
         self.links = Links(registry, self.issuers, self.keys)
         self.tokens = AccessTokens(registry)
         self.challenges = Challenges.of(registry.signing_key)
-        self.limits = Limits(load_limits(registry.home))
+        self.limits = RateLimits(load_limits(registry.home))
         self.exchange = Exchange(
             registry, self.issuers, self.keys, self.links, self.tokens, self.challenges, self.limits
         )
         self.sessions = Sessions(registry.me.id, registry.signing_key, self.keys.find)
 
-    # --- declarations
-
-    def only(self, *callers: Caller | Role, linked: bool = True, kind: Kind | None = None) -> Any:
-        """A dependency that yields the caller, a Party or a Borrower, if it is one of these.
-
-        Args:
-            linked: refuse a borrower whose login may not speak for any pseudonym yet.
-            kind: what the call counts as for the limits; by its method if None.
-        """
-        return Depends(Gate(self, frozenset(map(Caller.of, callers)), linked, kind))
-
-    def subject(self) -> Any:
-        """A dependency that yields the calling Borrower, who has at least one pseudonym."""
-        return self.only(Caller.SUBJECT)
-
-    def public(self, kind: Kind) -> Any:
-        """A dependency of an endpoint that is for everybody, to count as ``kind`` for the limit of each address."""
-        return Depends(OpenGate(self, kind))
-
-    def limit_public(self) -> Any:
-        """A dependency for whole routers: endpoints that declare nothing are limited by address."""
-        return Depends(self._limit_public)
-
-    async def _limit_public(self, request: Request) -> None:
+    async def limit_public(self, request: Request) -> None:
+        """Limit by address what declares nothing; raises TooManyRequests."""
         route = request.scope.get("route")
         if route is None:
             return
         public = self._public.get(route.endpoint)
         if public is None:
-            declared = any(isinstance(call, Gate | OpenGate) for call in _calls(route))
+            declared = any(isinstance(call, Allowed | AllowedToAll) for call in _calls(route))
             public = self._public[route.endpoint] = not declared
         if public:
-            self.limit_address(request, Kind.of(request.method))
+            self.limit_address(request, CallKind.of(request.method))
 
-    def limit_address(self, request: Request, kind: Kind) -> None:
+    def limit_address(self, request: Request, kind: CallKind) -> None:
         """Raises TooManyRequests."""
         self.limits.of_address(request.client.host if request.client else "", kind)
 
     # --- who
 
-    async def admit(self, request: Request, gate: "Gate") -> Party | Borrower:
-        """The caller, if the gate is for it and it does not ask too much; what is refused is logged, without names.
+    async def admit(self, request: Request, allowed: "Allowed") -> Party | CallingBorrower:
+        """The caller, if it is allowed and it does not ask too much; what is refused is logged, without names.
 
         Raises:
             NotAuthenticated, NotAllowed, TooManyRequests.
@@ -125,12 +103,14 @@ class Access:
         try:
             who = await self.identify(request)
             note_caller(request.scope, who.role.value if isinstance(who, Party) else "subject")
-            self.limits.of(who, gate.kind or Kind.of(request.method))
+            self.limits.of(who, allowed.kind or CallKind.of(request.method))
             caller = Caller.of(who.role) if isinstance(who, Party) else Caller.SUBJECT
-            if caller not in gate.callers:
-                whom = " or ".join("borrowers" if one is Caller.SUBJECT else f"a {one}" for one in sorted(gate.callers))
+            if caller not in allowed.callers:
+                whom = " or ".join(
+                    "borrowers" if one is Caller.SUBJECT else f"a {one}" for one in sorted(allowed.callers)
+                )
                 raise NotAllowed(f"this call is for {whom}; the caller is a {caller}")
-            if gate.linked and isinstance(who, Borrower) and not who.subjects:
+            if allowed.linked and isinstance(who, CallingBorrower) and not who.subjects:
                 raise NotAllowed("this login is not linked to a pseudonym yet; hand in a ticket of your lender first")
         except ConsentError as error:
             path = getattr(request.scope.get("route"), "path", "")
@@ -138,7 +118,7 @@ class Access:
             raise
         return who
 
-    async def identify(self, request: Request) -> Party | Borrower:
+    async def identify(self, request: Request) -> Party | CallingBorrower:
         """Who makes this request.
 
         Raises:
@@ -160,13 +140,13 @@ class Access:
             return await self._of_token(self.tokens.verify(credentials, registry.clock()))
         return await self._signed(request, credentials)
 
-    async def _of_token(self, token: AccessToken) -> Party | Borrower:
+    async def _of_token(self, token: AccessToken) -> Party | CallingBorrower:
         login = token.login
         if login is not None:
             subjects = self.links.remembered(login, token.pseudonym)
             if subjects is None:
                 subjects = await run_in_threadpool(self.links.subjects, login, token.pseudonym)
-            return Borrower(subjects, login, token.evidence)
+            return CallingBorrower(subjects, login, token.evidence)
         try:
             party = self._registry.consortium.party(token.sub)
         except SignatureError as error:
@@ -176,13 +156,13 @@ class Access:
         self.keys.find(party, token.key)
         return party
 
-    async def _signed(self, request: Request, credentials: str) -> Party | Borrower:
+    async def _signed(self, request: Request, credentials: str) -> Party | CallingBorrower:
         registry = self._registry
         try:
             issuer = SignedRequest.claimed(credentials).iss
             if issuer.startswith("v") and "." in issuer:
                 name, key = await run_in_threadpool(subject_key, registry, issuer)
-                who: Party | Borrower = Borrower((name,))
+                who: Party | CallingBorrower = CallingBorrower((name,))
             else:
                 who = registry.consortium.party(issuer)
                 key = self.keys.find(who, peek_kid(credentials))
@@ -198,28 +178,71 @@ class Access:
         return who
 
 
+# --- declarations
+
+
+def access_of(request: Request) -> Access:
+    """Who lets callers into the application that this request came to (``app.state.access``)."""
+    access: Access = request.app.state.access
+    return access
+
+
+async def _access(request: Request) -> Access:
+    return access_of(request)
+
+
+TheAccess = Annotated[Access, Depends(_access)]
+
+
 @dataclass(frozen=True, eq=False)
-class Gate:
+class Allowed:
     """An endpoint's declaration of whom it is for."""
 
-    access: Access
     callers: frozenset[Caller]
     linked: bool = True
-    kind: Kind | None = None
+    kind: CallKind | None = None
 
-    async def __call__(self, request: Request) -> Party | Borrower:
-        return await self.access.admit(request, self)
+    async def __call__(self, request: Request) -> Party | CallingBorrower:
+        return await access_of(request).admit(request, self)
 
 
 @dataclass(frozen=True, eq=False)
-class OpenGate:
-    """An endpoint for everybody."""
+class AllowedToAll:
+    """The declaration of an endpoint for everybody."""
 
-    access: Access
-    kind: Kind
+    kind: CallKind
 
     async def __call__(self, request: Request) -> None:
-        self.access.limit_address(request, self.kind)
+        access_of(request).limit_address(request, self.kind)
+
+
+def only(*callers: Caller | Role, linked: bool = True, kind: CallKind | None = None) -> Any:
+    """A dependency that yields the caller, a Party or a CallingBorrower, if it is one of these.
+
+    Args:
+        linked: refuse a borrower whose login may not speak for any pseudonym yet.
+        kind: what the call counts as for the limits; by its method if None.
+    """
+    return Depends(Allowed(frozenset(map(Caller.of, callers)), linked, kind))
+
+
+def subject() -> Any:
+    """A dependency that yields the borrower who calls and has at least one pseudonym."""
+    return only(Caller.SUBJECT)
+
+
+def public(kind: CallKind) -> Any:
+    """A dependency of an endpoint that is for everybody, to count as ``kind`` for the limit of each address."""
+    return Depends(AllowedToAll(kind))
+
+
+async def _limit_public(request: Request) -> None:
+    await access_of(request).limit_public(request)
+
+
+def limit_public() -> Any:
+    """A dependency for whole routers: endpoints that declare nothing are limited by address."""
+    return Depends(_limit_public)
 
 
 def _calls(route: Any) -> Iterator[Any]:
@@ -246,7 +269,7 @@ def declarations(app: FastAPI) -> list[Declaration]:
     for route in app.routes:
         if not isinstance(route, APIRoute):
             continue
-        gates = [call.callers for call in _calls(route) if isinstance(call, Gate)]
+        gates = [call.callers for call in _calls(route) if isinstance(call, Allowed)]
         callers = frozenset.intersection(*gates) if gates else None
         found += [Declaration(method, route.path, callers) for method in sorted(route.methods or ())]
     return found

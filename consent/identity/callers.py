@@ -33,7 +33,7 @@ class Login:
 
 
 @dataclass(frozen=True)
-class Borrower:
+class CallingBorrower:
     """A person who calls.
 
     ``subjects``: the pseudonyms that this caller may speak for. ``login``: None where the request is signed with the

@@ -22,7 +22,7 @@ from consent.identity.errors import ActedBefore, TokenRefused
 from consent.identity.issuers import SKEW_S, Issuers
 from consent.identity.jwts import ED25519, TrustedKey, check_signature, read_jwt
 from consent.identity.keys import PartyKeys
-from consent.identity.limits import Kind, Limits
+from consent.identity.limits import CallKind, RateLimits
 from consent.identity.links import Links
 from consent.identity.single_use import Challenges, use_once
 from consent.identity.tokens import LIFETIME, AccessTokens
@@ -113,7 +113,7 @@ class Exchange:
     links: Links
     tokens: AccessTokens
     challenges: Challenges
-    limits: Limits
+    limits: RateLimits
 
     def grant(self, fields: dict[str, str]) -> Granted:
         """Raises TokenRefused, IssuerUnavailable or TooManyRequests."""
@@ -137,8 +137,8 @@ class Exchange:
             verified = self.issuers.verify(token, moment)
             ends = self.challenges.check(verified.nonce, moment)
             login = self.links.login(verified)
-            self.limits.of_borrower(login, Kind.LOGIN)
-            with self.registry.database.write() as session:
+            self.limits.of_borrower(login, CallKind.LOGIN)
+            with self.registry.ledger.database.write() as session:
                 use_once(session, "nonce", verified.nonce, ends, moment)
         except (SignatureError, ActedBefore) as error:
             raise TokenRefused("invalid_grant", str(error)) from error
@@ -167,8 +167,8 @@ class Exchange:
             party, key, claims = self._client(fields["client_assertion"], moment)
             if fields.get("client_id", party.id) != party.id:
                 raise TokenRefused("invalid_client", "client_id names another than the assertion", 401)
-            self.limits.of_party(party, Kind.LOGIN)
-            with self.registry.database.write() as session:
+            self.limits.of_party(party, CallKind.LOGIN)
+            with self.registry.ledger.database.write() as session:
                 self.keys.find_now(session, party, key.thumbprint)
                 ends = datetime.fromtimestamp(claims.exp + SKEW_S, UTC)
                 use_once(session, "assertion", f"{party.id}\n{claims.jti}", ends, moment)

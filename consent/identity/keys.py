@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from consent.identity.jwts import peek_kid
 from consent.registry import Registry
 from consent.storage.tables import PartyKeyRow
-from crypto.documents import canonical_json
+from consent.transaction import Transaction, writing
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey
 from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
@@ -103,7 +103,7 @@ class PartyKeys:
             if not self.stale():
                 return
             at = time.monotonic()
-            with self._registry.database.read() as session:
+            with self._registry.ledger.read() as session:
                 self._known = _Known(self._live(session), at)
 
     def forget(self) -> None:
@@ -139,7 +139,7 @@ class PartyKeys:
     def statuses(self, party_id: str) -> list[KeyStatus]:
         """Every key that the party has or had; raises NotFound."""
         first = self._party(party_id)
-        with self._registry.database.read() as session:
+        with self._registry.ledger.read() as session:
             rows = session.scalars(
                 select(PartyKeyRow).where(PartyKeyRow.party == party_id).order_by(PartyKeyRow.added_at)
             ).all()
@@ -164,38 +164,37 @@ class PartyKeys:
         """
         if caller.id != party_id:
             raise NotAllowed("a party adds keys to its own only")
-        registry, moment = self._registry, self._registry.clock()
         claimed = ClientKey.claimed(new.document)
         key = PublicKey.from_text(claimed.public_key)
-        with registry.write() as session:
+        with writing(self._registry) as transaction:
+            session, moment = transaction.session, transaction.moment
             signer = self.find_now(session, caller, peek_kid(new.document))
             document = ClientKey.verify(new.document, signer)
             if ClientKey.verify(new.proof, key).sha256 != document.sha256:
                 raise SignatureError("the new key signed another document than the old one")
-            self._check(session, caller, document, key, moment)
+            self._check(transaction, caller, document, key)
             row = PartyKeyRow(
                 thumbprint=key.thumbprint, party=caller.id, public_key=key.text, added_at=moment, revoked_at=None
             )
             session.add(row)
             session.flush()
             public = {"party": caller.id, "key": key.thumbprint}
-            body = canonical_json({"document": new.document, "proof": new.proof})
-            entries = [registry.sealed_to_auditor("party.key_added", caller.id, public, body)]
+            body = {"document": new.document, "proof": new.proof}
+            transaction.log_sealed("party.key_added", caller.id, public, body)
             if document.replaces is not None:
                 self._revoke(session, caller, document.replaces, moment)
                 gone = {"party": caller.id, "key": document.replaces}
-                entries.append(registry.sealed_to_auditor("party.key_revoked", caller.id, gone, body))
-            registry.log.append(session, entries)
+                transaction.log_sealed("party.key_revoked", caller.id, gone, body)
         self.forget()
         return KeyStatus(thumbprint=key.thumbprint, public_key=key.text, added_at=moment, revoked_at=None)
 
-    def _check(self, session: Session, caller: Party, document: ClientKey, key: PublicKey, moment: datetime) -> None:
-        registry = self._registry
+    def _check(self, transaction: Transaction, caller: Party, document: ClientKey, key: PublicKey) -> None:
+        registry, session, moment = transaction.registry, transaction.session, transaction.moment
         if (document.party, document.log_origin) != (caller.id, registry.consortium.log_origin):
             raise NotAllowed("the new key is stated for another party or another consortium")
         if not moment - MAX_AGE <= document.issued_at <= moment + SKEW:
             raise Conflict("the statement of a new key is older than five minutes or from the future; make it again")
-        first = {party.key for party in registry.consortium.parties} | {registry.log.key.public}
+        first = {party.key for party in registry.consortium.parties} | {registry.ledger.log.key.public}
         if key in first or session.get(PartyKeyRow, key.thumbprint) is not None:
             raise Conflict("this key is or was in use already; make a fresh one")
         live = self._live(session)[caller.id]
@@ -212,17 +211,17 @@ class PartyKeys:
         """
         if caller.id != party_id and caller.role is not Role.REGISTRY:
             raise NotAllowed("a key is revoked by its party or by the registry's operator")
-        registry, party = self._registry, self._party(party_id)
-        with registry.write() as session:
+        party = self._party(party_id)
+        with writing(self._registry) as transaction:
+            session = transaction.session
             live = self._live(session)[party.id]
             if thumbprint not in live:
                 raise NotFound("the party has no such live key")
             if party.role is Role.REGISTRY and len(live) == 1:
                 raise Conflict("the operator's last key cannot be revoked; add another first")
-            self._revoke(session, party, thumbprint, registry.clock())
+            self._revoke(session, party, thumbprint, transaction.moment)
             public = {"party": party.id, "key": thumbprint}
-            body = canonical_json({"by": caller.id})
-            registry.log.append(session, [registry.sealed_to_auditor("party.key_revoked", caller.id, public, body)])
+            transaction.log_sealed("party.key_revoked", caller.id, public, {"by": caller.id})
         self.forget()
 
     def _revoke(self, session: Session, party: Party, thumbprint: str, moment: datetime) -> None:

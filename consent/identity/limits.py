@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from consent.identity.callers import Borrower, Login
+from consent.identity.callers import CallingBorrower, Login
 from consent.identity.errors import IdentityMisconfigured, TooManyRequests
 from crypto.sentences import one_sentence
 from protocol.parties import Party
@@ -31,7 +31,7 @@ LIMITS_FILE = "limits.json"
 MOST_BUCKETS = 100_000
 
 
-class Kind(StrEnum):
+class CallKind(StrEnum):
     """Kinds of call."""
 
     READING = "reading"
@@ -39,7 +39,7 @@ class Kind(StrEnum):
     LOGIN = "login"
 
     @classmethod
-    def of(cls, method: str) -> Kind:
+    def of(cls, method: str) -> CallKind:
         return cls.READING if method in {"GET", "HEAD", "OPTIONS"} else cls.CHANGING
 
 
@@ -93,7 +93,7 @@ def load_limits(home: Path) -> LimitSettings:
         raise IdentityMisconfigured(f"{path} does not fit its schema: {one_sentence(error)}") from error
 
 
-class Limits:
+class RateLimits:
     """The buckets. ``clock``: monotonic, in seconds."""
 
     def __init__(self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -101,7 +101,7 @@ class Limits:
         self._buckets: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, who: Party | Borrower, kind: Kind) -> None:
+    def of(self, who: Party | CallingBorrower, kind: CallKind) -> None:
         """One call of this caller's; raises TooManyRequests."""
         if isinstance(who, Party):
             self.of_party(who, kind)
@@ -110,13 +110,13 @@ class Limits:
         else:
             self._take(("borrower", who.subjects[0], kind), getattr(self.settings.borrower, kind))
 
-    def of_party(self, party: Party, kind: Kind) -> None:
+    def of_party(self, party: Party, kind: CallKind) -> None:
         self._take(("party", party.id, kind), getattr(self.settings.party, kind))
 
-    def of_borrower(self, login: Login, kind: Kind) -> None:
+    def of_borrower(self, login: Login, kind: CallKind) -> None:
         self._take(("login", login.issuer, login.subject_hash, kind), getattr(self.settings.borrower, kind))
 
-    def of_address(self, address: str, kind: Kind) -> None:
+    def of_address(self, address: str, kind: CallKind) -> None:
         self._take(("address", _network(address), kind), getattr(self.settings.anonymous, kind))
 
     def _take(self, name: tuple[str, ...], rate: Rate) -> None:

@@ -35,6 +35,7 @@ from consent.identity.single_use import derived_key, use_once
 from consent.registry import Registry
 from consent.storage.subjects import current_names, find_subjects
 from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
+from consent.transaction import Transaction, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
@@ -127,7 +128,7 @@ class Links:
         """
         issuer, at = self._issuer(login), time.monotonic()
         asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
-        with self._registry.database.aside() as connection:  # one question, once for nearly every request
+        with self._registry.ledger.database.aside() as connection:  # one question, once for nearly every request
             rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:
@@ -139,7 +140,7 @@ class Links:
 
     def read(self, login: Login) -> list[Link]:
         """The links of this login, and of no other."""
-        with self._registry.database.read() as session:
+        with self._registry.ledger.read() as session:
             rows = session.execute(
                 select(LoginLinkRow.id, SubjectRow.pseudonym, SubjectRow.lender, LoginLinkRow.linked_at)
                 .join(SubjectRow, SubjectRow.id == LoginLinkRow.subject_id)
@@ -163,8 +164,9 @@ class Links:
             NotAuthenticated: not a live ticket of a lender for a customer of its own, or used before. NotAllowed: the
                 issuer does not speak for this lender. Conflict: linked already, or too many.
         """
-        issuer, moment = self._issuer(login), self._registry.clock()
-        with self._registry.write() as session:
+        issuer = self._issuer(login)
+        with writing(self._registry) as transaction:
+            session, moment = transaction.session, transaction.moment
             ticket = self._verified(session, ticket_token, moment)
             if not issuer.speaks_for(ticket.lender):
                 raise NotAllowed("logins of this issuer cannot be linked to customers of this lender")
@@ -182,7 +184,7 @@ class Links:
             )
             self._insert(session, login, subject, link)
             about = {"link": link.id, "login": login.subject_hash, "issuer": login.issuer, "ticket": ticket_token}
-            self._log(session, "login.linked", ticket.pseudonym, about)
+            self._log(transaction, "login.linked", ticket.pseudonym, about)
         self._forget(login)
         return link
 
@@ -212,7 +214,8 @@ class Links:
     def remove(self, login: Login, link_id: str) -> None:
         """End one of this login's links; raises NotFound, for another's as for none."""
         mine = (LoginLinkRow.issuer == login.issuer) & (LoginLinkRow.subject_hash == login.subject_hash)
-        with self._registry.write() as session:
+        with writing(self._registry) as transaction:
+            session = transaction.session
             pseudonym = session.scalar(
                 select(SubjectRow.pseudonym)
                 .join(LoginLinkRow, LoginLinkRow.subject_id == SubjectRow.id)
@@ -221,17 +224,17 @@ class Links:
             if pseudonym is None:
                 raise NotFound("there is no such link")
             session.execute(delete(LoginLinkRow).where(mine, LoginLinkRow.id == link_id))
-            self._log(session, "login.unlinked", pseudonym, {"link": link_id})
+            self._log(transaction, "login.unlinked", pseudonym, {"link": link_id})
         self._forget(login)
 
-    def _log(self, session: Session, kind: str, pseudonym: str, about: dict[str, str]) -> None:
+    def _log(self, transaction: Transaction, kind: str, pseudonym: str, about: dict[str, str]) -> None:
         """The skeleton says only that somebody's login was linked; the rest is sealed to the subject."""
-        registry = self._registry
-        subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
+        author = self._registry.me.id
+        subject = find_subjects(transaction, [pseudonym]).get(pseudonym)
         if subject is None:
             raise NotFound("no such subject")
-        entry = entry_for_subject(kind, registry.me.id, {}, subject.id, subject.data_key, canonical_json(about))
-        registry.log.append(session, [entry])
+        body = canonical_json(about)
+        transaction.log(entry_for_subject(kind, author, {}, subject.id, subject.data_key, body))
 
     def _forget(self, login: Login) -> None:
         with self._lock:

@@ -65,13 +65,13 @@ class KeyBackup(_Strict):
 
 
 def take_backup(registry: Registry) -> KeyBackup:
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         groups = session.scalars(select(KeyGroupRow).order_by(KeyGroupRow.id)).all()
         keys = session.execute(
             select(DataKeyRow, SubjectRow.pseudonym).join(SubjectRow, SubjectRow.id == DataKeyRow.subject_id)
         ).all()
         return KeyBackup(
-            log_origin=registry.log.origin,
+            log_origin=registry.ledger.log.origin,
             groups=tuple(
                 BackedGroup(id=g.id, root_version=g.root_version, wrapped=b64encode(g.wrapped).decode()) for g in groups
             ),
@@ -152,12 +152,12 @@ def finish_forgetting(registry: Registry) -> None:
 
 
 def _finish(registry: Registry) -> None:
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         oldest = registry.keys.oldest_root(session)
     if oldest is not None and registry.keys.store.oldest() < oldest:
         _refresh(registry)
         registry.keys.store.destroy_before(oldest)
-        registry.database.truncate_journal()
+        registry.ledger.database.truncate_journal()
 
 
 @contextmanager
@@ -181,10 +181,10 @@ def restore_backup(registry: Registry, path: Path) -> int:
         backup = KeyBackup.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError, UnicodeDecodeError) as error:
         raise Conflict(f"{path} is not a backup of a registry's keys") from error
-    if backup.log_origin != registry.log.origin:
+    if backup.log_origin != registry.ledger.log.origin:
         raise Conflict(f"{path} belongs to the registry of log {backup.log_origin!r}")
-    with _alone(registry), registry.database.write() as session:
-        registry.log.lease.hold(session)
+    with _alone(registry), registry.ledger.database.write() as session:
+        registry.ledger.log.lease.hold(session)
         held = _groups(backup)
         opened = registry.keys.group_keys(held)
         if len(opened) != len(held):
@@ -233,7 +233,7 @@ def _missing(
 def _forgotten_keys(registry: Registry, session: Session) -> set[str]:
     """Names of the keys that the log says were destroyed."""
     found = set()
-    for leaf in registry.log.leaves(session, 0, registry.log.size(session)):
+    for leaf in registry.ledger.log.leaves(session, 0, registry.ledger.log.size(session)):
         if b'"subject.forgotten"' in leaf:
             fields = json.loads(leaf)
             if fields["type"] == "subject.forgotten":

@@ -1,8 +1,7 @@
-"""Storage of the registry: its tables, and what reads and writes them. They commit with the log.
+"""The registry's tables and what reads and writes them. Transactions are the log's: they commit together.
 
-- ``tables``       every table of the registry; ``migrating`` between their versions
-- ``consents``     the present of each consent, its events, and what recipients must be told
-- ``subjects``     enrolled borrowers, with the keys that belong to them
-- ``enrolment``    a lender's borrowers in the order of their enrolment
-- ``idempotency``  commands that act once
+- ``tables``       every table of the registry's; ``migrations``, run by ``migrating``
+- ``subjects``     borrowers with their data keys; ``enrolment`` a lender's list of them
+- ``consents``     how each consent stands, its events, revocations
+- ``idempotency``  commands that act once, and what they were answered
 """

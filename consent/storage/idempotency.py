@@ -77,6 +77,40 @@ def used_otherwise() -> Malformed:
     return Malformed("this Idempotency-Key was used for another request; take a new key")
 
 
+class KeptAnswers:
+    """The answers of commands that act once, as they stand in one transaction.
+
+    Args:
+        commands: those that will be asked about.
+    """
+
+    def __init__(self, session: Session, commands: Sequence[Once], moment: datetime) -> None:
+        self._session, self._moment = session, moment
+        self._known = recall(session, commands, moment)
+        self._new: list[tuple[Once, Answered]] = []
+
+    def earlier(self, once: Once | None) -> Answered | None:
+        """The answer that this command was given before, if it was; raises Malformed for another use of its key."""
+        if once is None:
+            return None
+        known = self._known.get(once)
+        if isinstance(known, Malformed):
+            raise known
+        if known is None and any((other.caller, other.key) == (once.caller, once.key) for other in self._known):
+            raise used_otherwise()
+        return known
+
+    def keep(self, once: Once | None, answered: Answered) -> None:
+        """From now on this is the command's answer."""
+        if once is not None:
+            self._new.append((once, answered))
+            self._known[once] = Answered(answered.status, answered.body, again=True)
+
+    def save(self) -> None:
+        """Write what is new."""
+        remember(self._session, self._new, self._moment)
+
+
 def remember(session: Session, answers: Sequence[tuple[Once, Answered]], moment: datetime) -> None:
     """Keep the answers, within the transaction that did what they say; drop what is older than a day."""
     if not answers:

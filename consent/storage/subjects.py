@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from auditlog.database import among
 from consent.keys.datakeys import StoredKey
 from consent.keys.keystore import Wrapped
-from consent.registry import Registry
 from consent.storage.tables import DataKeyRow, FormerNameRow, KeyGroupRow, SubjectRow
+from consent.transaction import Transaction
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from protocol.errors import KeysUnavailable, NotAuthenticated
 
@@ -77,7 +77,7 @@ def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
     return session.connection().execute(union_all(*both)).all()
 
 
-def find_subjects(registry: Registry, session: Session, names: Sequence[str]) -> dict[str, Subject]:
+def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, Subject]:
     """The enrolled subjects among ``names``, former names included, whose keys have not been destroyed.
 
     Raises:
@@ -85,13 +85,13 @@ def find_subjects(registry: Registry, session: Session, names: Sequence[str]) ->
     """
     found: dict[str, Subject] = {}
     for start in range(0, len(names), IN_CHUNK):
-        rows = _people(session, names[start : start + IN_CHUNK])
+        rows = _people(transaction.session, names[start : start + IN_CHUNK])
         stored = [
             StoredKey(row.pseudonym, row.wrapped, row.group_id, Wrapped(row.root_version, row.group_wrapped))
             for row in rows
         ]
         try:
-            data_keys = registry.keys.unwrap(stored)
+            data_keys = transaction.registry.keys.unwrap(stored)
         except (SealError, KeyStoreUnavailable, KeyFileError) as error:
             raise KeysUnavailable(f"a borrower's data key cannot be used now ({error}); try again") from error
         for row, data_key in zip(rows, data_keys, strict=True):

@@ -369,7 +369,7 @@ def test_a_rewritten_history_closes_the_gate(active):
     node = active.node("cedar")
     open_gate(active, 0, "cedar")
     size = active.client("cedar").head().size
-    forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
+    forked = active.colluding(Checkpoint(active.registry.ledger.log.origin, size, b"\x07" * 32))
     (node.home / "log.head").write_text(forked, encoding="utf-8")
     with pytest.raises(RegistryUnavailable, match=r"history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
@@ -381,8 +381,8 @@ def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(activ
     open_gate(active, 0, "cedar")
     log.clear()
     size = active.client("cedar").head().size
-    forked = active.colluding(Checkpoint(active.registry.log.origin, size, b"\x07" * 32))
-    remembered = f"{origin_hash(active.registry.log.origin)}.checkpoint"
+    forked = active.colluding(Checkpoint(active.registry.ledger.log.origin, size, b"\x07" * 32))
+    remembered = f"{origin_hash(active.registry.ledger.log.origin)}.checkpoint"
     (active.founded.node_home("birch") / WITNESS_FOLDER / remembered).write_text(forked, encoding="utf-8")
     with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
         open_gate(active, 1, "cedar")
@@ -414,13 +414,13 @@ def test_the_auditor_sees_by_the_lender_s_own_word_that_an_authorisation_was_ove
     active.clients.append(client)
     first = client.checkpoint_note()
     open_gate(active, 0, "cedar")
-    active.registry.catch_up()
+    active.registry.ledger.catch_up()
     (seen,) = verify_log(client, first, active.founded.auditor_recipient).commitments
     assert seen.opened.committed_at is not None
     assert "T00:00:00" in seen.leaf["time"]
     monkeypatch.setattr("clients.gate.RosterCommitment", stated)
     open_gate(active, 1, "cedar")
-    active.registry.catch_up()
+    active.registry.ledger.catch_up()
     with pytest.raises(AuditFailed, match="not in force"):
         verify_log(client, first, active.founded.auditor_recipient)
 

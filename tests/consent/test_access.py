@@ -10,8 +10,8 @@ import pytest
 from support.identity import Site, open_site
 
 from consent.commands import record_decisions
-from consent.identity.access import Access, Gate, declarations
-from consent.identity.callers import Borrower, Caller
+from consent.identity.access import Access, Allowed, declarations, only, subject
+from consent.identity.callers import Caller, CallingBorrower
 from consent.identity.limits import LimitSettings
 from protocol.parties import Role
 
@@ -117,11 +117,10 @@ def test_the_registrys_own_party_is_the_operator_and_every_role_has_a_caller():
 
 
 def test_a_gate_is_read_off_the_routes_and_says_what_it_was_told(site):
-    access = Access(site.registry)
-    gate = access.only(Role.REGISTRY, Caller.LENDER).dependency
-    assert isinstance(gate, Gate)
+    gate = only(Role.REGISTRY, Caller.LENDER).dependency
+    assert isinstance(gate, Allowed)
     assert gate.callers == {Caller.OPERATOR, Caller.LENDER}
-    assert access.subject().dependency.callers == {Caller.SUBJECT}
+    assert subject().dependency.callers == {Caller.SUBJECT}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_a_borrower_is_who_the_evidence_says(site):
     for person in (mine, theirs):
         site.http.post("/v1/me/links", json={"ticket": site.ticket(person)}, headers=headers)
     who = asyncio.run(access.identify(request_of(site, headers)))
-    assert isinstance(who, Borrower)
+    assert isinstance(who, CallingBorrower)
     assert who.subjects == (mine.pseudonym, theirs.pseudonym)
     assert who.evidence == sha256(token.encode()).hexdigest()
     assert who.login is not None
@@ -218,7 +217,7 @@ def test_a_database_that_is_away_lets_nobody_in(site, monkeypatch):
     def away():
         raise StorageFailed("away")
 
-    monkeypatch.setattr(site.registry.database, "read", away)
+    monkeypatch.setattr(site.registry.ledger.database, "read", away)
     site.start()
     assert site.signed("aspen", "GET", "/v1/parties/aspen/keys").status_code == 503
 

@@ -12,9 +12,11 @@ from support.house import House
 
 from auditlog.log import AuditLog
 from auditlog.witnesses import Witnesses
-from consent.commands.record_decisions import find_subjects, record_decisions
+from consent.commands.record_decisions import record_decisions
 from consent.storage.migrating import migrate
+from consent.storage.subjects import find_subjects
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
+from consent.transaction import Transaction
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
@@ -31,16 +33,16 @@ def state_of(house: House, person) -> dict[str, str]:
 
 
 def size(house: House) -> int:
-    with house.registry.database.read() as session:
-        return house.registry.log.size(session)
+    with house.registry.ledger.read() as session:
+        return house.registry.ledger.log.size(session)
 
 
 def everything(house: House) -> tuple:
-    with house.registry.database.read() as session:
+    with house.registry.ledger.read() as session:
         consents = sorted((r.subject_id, r.sensitivity, r.state) for r in session.scalars(select(ConsentRow)))
         events = session.scalars(select(ConsentEventRow.sequence)).all()
         decisions = sorted(session.scalars(select(DecisionRow.sha256)))
-        return consents, len(events), decisions, house.registry.log.size(session)
+        return consents, len(events), decisions, house.registry.ledger.log.size(session)
 
 
 def test_a_decision_is_acknowledged_with_a_receipt_that_verifies_offline(house):
@@ -48,13 +50,13 @@ def test_a_decision_is_acknowledged_with_a_receipt_that_verifies_offline(house):
     receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
     assert set(receipt.states.values()) == {"withdrawn"}
     proof = InclusionProof.parse(receipt.proof)
-    proof.verify(unb64(receipt.entry), house.registry.log.verifier)
+    proof.verify(unb64(receipt.entry), house.registry.ledger.log.verifier)
 
 
 def test_the_projection_is_the_fold_over_the_events(house):
     for person in house.consenting()[:10]:
         house.withdraw(person)
-    with house.registry.database.read() as session:
+    with house.registry.ledger.read() as session:
         for row in session.scalars(select(ConsentRow)):
             events = session.scalars(
                 select(ConsentEventRow.event)
@@ -126,7 +128,7 @@ def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
     house.clock.offset = timedelta(seconds=90)
     again = {"event_time": first.event_time + timedelta(seconds=80), "nonce": "b" * 20}
     record_decisions(house.registry, [first.model_copy(update=again).sign(person.key)])
-    with house.registry.database.read() as session:
+    with house.registry.ledger.read() as session:
         subject = session.scalar(select(SubjectRow.id).where(SubjectRow.pseudonym == person.pseudonym))
         events = session.scalars(
             select(ConsentEventRow.event)
@@ -222,9 +224,9 @@ def test_no_state_change_without_its_log_entry(house, monkeypatch):
 
 def test_a_full_disk_is_one_sentence_and_nothing_is_recorded(house):
     before = everything(house)
-    with house.registry.database.write() as session:
+    with house.registry.ledger.database.write() as session:
         pages = session.scalar(text("PRAGMA page_count"))
-    with house.registry.database.engine.connect() as connection:
+    with house.registry.ledger.database.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.rollback()
     with pytest.raises(ConsentError, match="nothing was recorded") as refused:
@@ -244,22 +246,22 @@ def test_forgetting_makes_bodies_unreadable_while_proofs_verify(house):
     registry = house.registry
     receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
     proof = InclusionProof.parse(receipt.proof)
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         wrapped = session.scalars(select(DataKeyRow.wrapped).order_by(DataKeyRow.subject_id)).all()
         keys_before = len(wrapped)
-        entry = registry.log.entry(session, proof.index)
+        entry = registry.ledger.log.entry(session, proof.index)
         about = json.loads(entry.leaf)["body"]
         sealed = SealedBody(entry.body, unb64(about["key_commitment"]))
     assert house.borrower_client(person).forget_me() == 0, "both consents were withdrawn already"
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         names = session.scalars(select(SubjectRow.pseudonym)).all()
-        remaining = find_subjects(registry, session, names)
+        remaining = find_subjects(Transaction(registry, session, registry.clock()), names)
         assert len(remaining) == keys_before - 1
         for subject in remaining.values():
             with pytest.raises(SealError):
                 unseal(subject.data_key, sealed, body_context("consent.decided"))
-        registry.log.prove_inclusion(session, proof.index).verify(entry.leaf, registry.log.verifier)
-    proof.verify(unb64(receipt.entry), registry.log.verifier)
+        registry.ledger.log.prove_inclusion(session, proof.index).verify(entry.leaf, registry.ledger.log.verifier)
+    proof.verify(unb64(receipt.entry), registry.ledger.log.verifier)
     with pytest.raises(ConsentError):
         house.anyone().decide([person.decide(house.notice, {"ordinary": Action.GIVE})])
 
@@ -274,7 +276,7 @@ def test_histories_are_append_only_in_the_database_too(house):
     for table in ("log_entries", "log_checkpoints", "consent_events", "decisions"):
         column = "note" if table == "log_checkpoints" else "rowid"
         for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):
-            with pytest.raises(Exception, match="append-only"), house.registry.database.write() as session:
+            with pytest.raises(Exception, match="append-only"), house.registry.ledger.database.write() as session:
                 session.execute(text(statement))
 
 
@@ -313,7 +315,7 @@ def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_come
         with pytest.raises(NotWitnessed, match="in force"):
             client.decide([token])
         assert "given" not in {row.event.event_state for row in client.my_consents()}
-    house.registry.catch_up()
+    house.registry.ledger.catch_up()
     receipt = client.my_receipt(token)
     assert receipt.decision_sha256 == ConsentDecision.claimed(token).sha256
     stranger = house.borrower_client(house.consenting("cedar")[1])

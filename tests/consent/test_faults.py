@@ -1215,14 +1215,14 @@ def registry(make_database, tmp_path) -> Iterator[Registry]:
 
 @pytest.fixture
 def group(registry) -> Iterator[GroupCommit]:
-    made = group_appends(registry.log, registry.write)
+    made = group_appends(registry.ledger.log, registry.ledger.write)
     made.start()
     yield made
     made.stop()
 
 
 def book_of(registry: Registry) -> Logbook:
-    return Logbook(registry.database, registry.log, registry.sequencer)
+    return Logbook(registry.ledger.database, registry.ledger.log, registry.ledger.sequencer)
 
 
 async def begin(group: GroupCommit, *batches: list[int]) -> list[asyncio.Task[int]]:
@@ -1253,7 +1253,7 @@ def depose(session: Session) -> None:
 
 def test_every_caller_of_a_group_hears_that_its_commit_failed_and_the_thread_lives_on(registry, group):
     async def callers() -> None:
-        with registry.database.write() as session:  # nothing is committed before this transaction is over
+        with registry.ledger.database.write() as session:  # nothing is committed before this transaction is over
             tasks = await begin(group, [-1])
             await taken(group)
             tasks += await begin(group, *([n] for n in range(20)))
@@ -1261,7 +1261,7 @@ def test_every_caller_of_a_group_hears_that_its_commit_failed_and_the_thread_liv
         refused = await answers(tasks)
         assert [type(refusal) for refusal in refused] == [LogHeld] * 21
         assert numbers(book_of(registry)) == []
-        end_lease(registry.database)
+        end_lease(registry.ledger.database)
         again = await answers(await begin(group, *([n, n + 1] for n in range(100, 140, 2))))
         assert again == list(range(0, 40, 2)), "in order of arrival, each with its own index"
 
@@ -1276,7 +1276,7 @@ def test_what_nobody_foresaw_in_a_commit_is_told_to_every_caller_too(registry, g
     async def callers() -> None:
         assert await answers(await begin(group, [0])) == [0]
         book.tamper("INSERT INTO log_entries SELECT 1, leaf, body FROM log_entries")
-        with registry.database.write():
+        with registry.ledger.database.write():
             tasks = await begin(group, *([n] for n in range(1, 9)))
         refused = await answers(tasks)
         assert [type(refusal) for refusal in refused] == [StorageFailed] * 8
@@ -1289,7 +1289,7 @@ def test_what_nobody_foresaw_in_a_commit_is_told_to_every_caller_too(registry, g
 
 def test_a_full_queue_refuses_at_once_and_keeps_what_it_took(registry, group):
     async def callers() -> list[int]:
-        with registry.database.write():
+        with registry.ledger.database.write():
             tasks = await begin(group, [0])
             await taken(group)
             tasks += await begin(group, *([n] for n in range(1, MAX_WAITING + 1)))
@@ -1307,7 +1307,7 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_took(registry, group):
 
 def test_a_caller_that_went_away_takes_nobody_with_it(registry, group):
     async def callers() -> None:
-        with registry.database.write():
+        with registry.ledger.database.write():
             tasks = await begin(group, [0], [1], [2])
             tasks[0].cancel()
             tasks[1].cancel()
@@ -1341,15 +1341,15 @@ def test_nothing_acknowledged_is_lost_and_nothing_refused_recorded_while_the_lea
         while not all(task.done() for task in callers):
             await asyncio.sleep(0.02)
             if deposed:
-                end_lease(registry.database)
+                end_lease(registry.ledger.database)
             else:
-                with registry.database.write() as session:
+                with registry.ledger.database.write() as session:
                     depose(session)
             deposed = not deposed
         await asyncio.gather(*callers)
 
     asyncio.run(everybody())
-    end_lease(registry.database)
+    end_lease(registry.ledger.database)
     recorded = numbers(book_of(registry))
     assert acknowledged
     assert refused

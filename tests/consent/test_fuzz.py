@@ -117,18 +117,18 @@ class Site:
 
     def check(self) -> None:
         """The log is whole, and what was acknowledged is in it, once, under whoever sent it."""
-        self.registry.sequencer.settle()
-        found = check_log(self.registry.database, self.registry.log)
+        self.registry.ledger.sequencer.settle()
+        found = check_log(self.registry.ledger.database, self.registry.ledger.log)
         assert found.entries == found.integrated
         taken: set[int] = set()
-        with self.registry.database.read() as session:
-            leaves = [json.loads(leaf) for leaf in self.registry.log.leaves(session, 0, found.entries)]
+        with self.registry.ledger.read() as session:
+            leaves = [json.loads(leaf) for leaf in self.registry.ledger.log.leaves(session, 0, found.entries)]
         for first, count, actor in self.acknowledged:
             mine = set(range(first, first + count))
             assert not mine & taken
             taken |= mine
             assert {leaves[index]["actor"] for index in mine} == {actor}
-        assert not self.registry.sequencer.halted
+        assert not self.registry.ledger.sequencer.halted
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +345,7 @@ def test_every_link_of_the_document_leads_where_it_says(site):
         [answer] = site.send([opening])
         assert answer.status in {200, 201}, (label, answer)
         conforms(by_label[label].Case(path_parameters={}), opening, answer)
-        site.registry.sequencer.settle()
+        site.registry.ledger.sequencer.settle()
         method, path = label.split(" ")
         found = document["paths"][path][method.lower()]["responses"][str(answer.status)]["links"]
         for name, link in found.items():
@@ -694,15 +694,15 @@ def test_a_recipient_or_a_borrower_that_the_log_does_not_know_costs_nothing(site
     stranger = site.house.borrowers["birch"][0].pseudonym
     readers = [{"to": [name]} for name in ("nobody", "registry", "aspen", "a" * 63)]
     readers += [{"to": ["auditor", "nobody"]}, {"subject": "v1." + "A" * 43}, {"subject": stranger}]
-    with site.registry.database.read() as session:
-        before = site.registry.log.size(session)
+    with site.registry.ledger.read() as session:
+        before = site.registry.ledger.log.size(session)
     bodies = [
         json.dumps({"entries": [{**entry, "to": ["auditor"]}, {**entry, **reader}]}).encode() for reader in readers
     ]
     answers = site.send([Sent("POST", "/v1/log/entries", body, "aspen") for body in bodies])
     assert {answer.status for answer in answers} == {404}
-    with site.registry.database.read() as session:
-        assert site.registry.log.size(session) == before, "all or none"
+    with site.registry.ledger.read() as session:
+        assert site.registry.ledger.log.size(session) == before, "all or none"
 
 
 def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(house):
@@ -741,10 +741,10 @@ def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(house):
 def test_a_witness_answers_damaged_replayed_and_foreign_checkpoints(site):
     """A real head of this log, which its witnesses know; whatever is made of it, only a true extension is cosigned."""
     rng = random.Random(SEED + 3)
-    site.registry.sequencer.settle()
-    with site.registry.database.read() as session:
-        published = site.registry.log.checkpoint(session)
-    log = site.registry.log
+    site.registry.ledger.sequencer.settle()
+    with site.registry.ledger.read() as session:
+        published = site.registry.ledger.log.checkpoint(session)
+    log = site.registry.ledger.log
     node = site.house.founded.node_home("birch")
     witness = Witness.open(node, log.verifier)
     app = witness_app({"birch": witness})
@@ -777,15 +777,15 @@ def test_a_witness_answers_damaged_replayed_and_foreign_checkpoints(site):
         if answer.status == 200:
             assert head.text.encode() in sent.body, "it had cosigned just this before"
     assert Checkpoint.parse(witness.latest(log.origin).partition("\n\n")[0] + "\n") == head
-    site.registry.log.policy.open(published)
+    site.registry.ledger.log.policy.open(published)
 
 
 def test_damaged_notes_and_proofs_are_refused_in_the_house_s_own_words(site):
     """Readers meet these: whatever was damaged, they refuse with one kind of error, or read the same thing."""
     rng = random.Random(SEED + 4)
-    site.registry.sequencer.settle()
-    log = site.registry.log
-    with site.registry.database.read() as session:
+    site.registry.ledger.sequencer.settle()
+    log = site.registry.ledger.log
+    with site.registry.ledger.read() as session:
         note = log.checkpoint(session)
         leaf, proof = log.entry(session, 3).leaf, log.prove_inclusion(session, 3)
     head, told = log.policy.open(note), proof.text.encode()

@@ -21,7 +21,7 @@ from consent.identity.devissuer import create_issuer, public_jwks
 from consent.identity.errors import IdentityMisconfigured, IssuerUnavailable, TooManyRequests
 from consent.identity.jwks import ANSWER, REFETCH_S, RETRY_S, FetchedKeys, fetch, usable_keys
 from consent.identity.jwts import TrustedKey
-from consent.identity.limits import MOST_BUCKETS, Limits, LimitSettings, Rate
+from consent.identity.limits import MOST_BUCKETS, LimitSettings, Rate, RateLimits
 from consent.identity.settings import ENVIRONMENT, load_issuers
 from consent.storage.migrating import migrate, revision_of
 from crypto.errors import SignatureError
@@ -42,7 +42,7 @@ def plain(tmp_path):
 
 
 def rows(site: Site, table: str) -> list[tuple[object, ...]]:
-    with site.registry.database.read() as session:
+    with site.registry.ledger.read() as session:
         return [tuple(row) for row in session.execute(text(f"SELECT * FROM {table}"))]
 
 
@@ -70,8 +70,9 @@ def test_a_login_speaks_for_nobody_until_a_lender_vouches_for_it(site):
 def test_links_are_logged_without_names_and_the_subject_of_a_login_is_never_stored(site):
     headers = site.log_in("130102199003075678")
     site.http.post("/v1/me/links", json={"ticket": site.ticket(site.people["aspen"][0])}, headers=headers)
-    with site.registry.database.read() as session:
-        leaves = [json.loads(leaf) for leaf in site.registry.log.leaves(session, 0, site.registry.log.size(session))]
+    log = site.registry.ledger.log
+    with site.registry.ledger.read() as session:
+        leaves = [json.loads(leaf) for leaf in log.leaves(session, 0, log.size(session))]
     [leaf] = [leaf for leaf in leaves if leaf["type"] == "login.linked"]
     assert set(leaf) == {"v", "type", "actor", "time", "body"}
     assert leaf["body"]["sealed_to"] == ["subject"]
@@ -116,7 +117,7 @@ def test_unknown_and_foreign_pseudonyms_cost_the_same_statements(plain, monkeypa
         def note(_c, _cursor, statement, *_rest, seen=seen):
             seen.append(statement)
 
-        engine = plain.registry.database.engine
+        engine = plain.registry.ledger.database.engine
         event.listen(engine, "before_cursor_execute", note)
         plain.exchange(token)
         plain.http.post("/v1/me/links", json={"ticket": ticket}, headers=headers)
@@ -371,7 +372,7 @@ def test_a_key_set_is_fetched_whole_small_and_from_where_it_is(tmp_path):
 def test_a_bucket_empties_and_fills_again():
     time = [0.0]
     settings = LimitSettings(party=LimitSettings().party.model_copy(update={"reading": Rate(per_second=2, burst=3)}))
-    limits = Limits(settings, lambda: time[0])
+    limits = RateLimits(settings, lambda: time[0])
     [aspen, birch] = [type("P", (), {"id": name})() for name in ("aspen", "birch")]
     for _ in range(3):
         limits.of_party(aspen, "reading")
@@ -387,7 +388,7 @@ def test_a_bucket_empties_and_fills_again():
 
 
 def test_buckets_take_bounded_memory_and_neighbours_in_ipv6_share_one():
-    limits = Limits(LimitSettings(), lambda: 0.0)
+    limits = RateLimits(LimitSettings(), lambda: 0.0)
     limits._buckets.update((("address", str(i), "reading"), (1.0, 0.0)) for i in range(MOST_BUCKETS))
     for i in range(10):
         limits.of_address(f"2001:db8::{i}", "reading")
@@ -413,7 +414,7 @@ def test_callers_are_limited_each_for_themselves(plain):
 
 def test_by_default_a_lender_in_a_hurry_is_not_held_up(plain):
     party = plain.registry.consortium.party("aspen")
-    limits = Limits(LimitSettings(), lambda: 0.0)
+    limits = RateLimits(LimitSettings(), lambda: 0.0)
     for _ in range(20_000):
         limits.of_party(party, "changing")
 
@@ -430,7 +431,7 @@ def test_a_limits_file_that_does_not_fit_stops_the_registry(plain):
 def test_the_migration_goes_up_and_down_with_rows_in_it(site):
     headers = site.log_in("ada")
     site.http.post("/v1/me/links", json={"ticket": site.ticket(site.people["aspen"][0])}, headers=headers)
-    database: Database = site.registry.database
+    database: Database = site.registry.ledger.database
     subjects = rows(site, "subjects")
     while revision_of(database) != "0003":
         migrate(database, "-1")

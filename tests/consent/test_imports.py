@@ -49,9 +49,9 @@ def test_one_entry_holds_the_root_of_all_records(market):
     answer = hand_in(market, *records)
     assert (answer.status_code, answer.json()) == (201, {"imported": 8, "entry_index": size})
     assert market.log_size() == size + 1
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         (row,) = session.scalars(select(ImportRow))
-        leaf = json.loads(market.registry.log.entry(session, size).leaf)
+        leaf = json.loads(market.registry.ledger.log.entry(session, size).leaf)
         events = session.scalars(select(ConsentEventRow).order_by(ConsentEventRow.sequence)).all()
         numbers = dict(session.execute(select(SubjectRow.id, SubjectRow.number)).tuples().all())
     notice = market.notices[-1]
@@ -105,7 +105,7 @@ def test_one_bad_record_and_none_is_recorded(market, change, status):
     assert answer.status_code == status, answer.text
     assert market.log_size() == size
     assert told(market, 0) == "never-asked"
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         assert session.scalars(select(ImportRow)).all() == []
 
 
@@ -189,7 +189,7 @@ def test_a_lender_may_say_no_for_a_borrower_and_never_yes_again(market):
     again = hand_in(market, record(market, 0, "give", event_time=market.clock().isoformat()))
     assert again.status_code == 409
     assert market.rule(person) == "withdrawn"
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         rows = session.scalars(select(RevocationRow).order_by(RevocationRow.number)).all()
     assert [(row.number, str(row.event)) for row in rows] == [(1, "suspend"), (2, "withdraw")]
     assert market.says(person, "give").status_code == 201
@@ -231,7 +231,7 @@ def test_a_yes_from_a_clock_that_is_ahead_does_not_block_a_no(market, ahead):
         assert market.rule(who) == "withdrawn"
         market.clock.move(seconds=1)
         assert market.says(who, "give").status_code == 201, "and a yes of later counts"
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         latest = market.clock().replace(microsecond=999_999)
         assert all(row.event_time <= latest for row in session.scalars(select(ConsentEventRow)))
 

@@ -22,13 +22,14 @@ from support.vault import vault_server
 
 from auditlog.fsck import check_log
 from consent.commands.forget_subject import forget_subject
-from consent.commands.record_decisions import find_subjects
 from consent.home import DATABASE_FILE, KEYSTORE_FILE, ROOT_KEYS, open_registry
 from consent.keys.backup import KeyBackup, restore_backup, write_backup
 from consent.keys.datakeys import GROUP_SIZE
 from consent.keys.keystore import FileKeyStore, KeyStore, Wrapped
 from consent.keys.vault import VaultKeyStore
+from consent.storage.subjects import find_subjects
 from consent.storage.tables import DataKeyRow, KeyGroupRow
+from consent.transaction import reading
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import unb64
 from crypto.notes import InclusionProof
@@ -112,15 +113,15 @@ def sealed_decision(house, person):
     """One decision of this person as the log holds it, and its proof."""
     receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
     proof = InclusionProof.parse(receipt.proof)
-    with house.registry.database.read() as session:
-        entry = house.registry.log.entry(session, proof.index)
+    with house.registry.ledger.read() as session:
+        entry = house.registry.ledger.log.entry(session, proof.index)
     return SealedBody(entry.body, unb64(json.loads(entry.leaf)["body"]["key_commitment"])), proof, receipt
 
 
 def readable(registry, sealed: SealedBody, pseudonym: str) -> bool:
     """Whether the registry's keys, as they are now, open this body."""
-    with registry.database.read() as session:
-        subject = find_subjects(registry, session, [pseudonym]).get(pseudonym)
+    with reading(registry) as view:
+        subject = find_subjects(view, [pseudonym]).get(pseudonym)
     if subject is None:
         return False
     return b"token" in unpad(unseal(subject.data_key, sealed, body_context("consent.decided")))
@@ -135,14 +136,14 @@ def test_an_old_copy_of_the_database_does_not_bring_the_forgotten_back(house, tm
     person = house.consenting("cedar")[0]
     sealed, proof, receipt = sealed_decision(house, person)
     assert readable(house.registry, sealed, person.pseudonym)
-    house.registry.database.truncate_journal()
+    house.registry.ledger.database.truncate_journal()
     home = house.registry.home
     shutil.copy(home / DATABASE_FILE, tmp_path / "old.db")
-    check_log(house.registry.database, house.registry.log)
+    check_log(house.registry.ledger.database, house.registry.ledger.log)
     house.borrower_client(person).forget_me()
-    check_log(house.registry.database, house.registry.log)
+    check_log(house.registry.ledger.database, house.registry.ledger.log)
     assert not readable(house.registry, sealed, person.pseudonym)
-    proof.verify(unb64(receipt.entry), house.registry.log.policy)
+    proof.verify(unb64(receipt.entry), house.registry.ledger.log.policy)
     house.stop_registry()
     for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"):
         (home / name).unlink(missing_ok=True)
@@ -161,7 +162,7 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
     stale = tmp_path / "stale.json"
     write_backup(house.registry, backup)
     shutil.copy(backup, stale)
-    house.registry.database.truncate_journal()
+    house.registry.ledger.database.truncate_journal()
     home = house.registry.home
     shutil.copy(home / DATABASE_FILE, tmp_path / "old.db")
     house.borrower_client(person).forget_me()
@@ -189,8 +190,8 @@ def test_a_backup_holds_no_key_in_clear(house, tmp_path):
     write_backup(house.registry, backup)
     text = backup.read_text(encoding="utf-8")
     assert backup.stat().st_mode & 0o777 == 0o600
-    with house.registry.database.read() as session:
-        subjects = find_subjects(house.registry, session, [p.pseudonym for p in house.consenting()])
+    with reading(house.registry) as view:
+        subjects = find_subjects(view, [p.pseudonym for p in house.consenting()])
     from base64 import b64encode
 
     assert not any(b64encode(s.data_key).decode()[:20] in text for s in subjects.values())
@@ -211,7 +212,7 @@ def test_a_crash_in_the_middle_of_forgetting_loses_nobody_else(house, monkeypatc
 
     with monkeypatch.context() as patch:
         if crash_at.startswith("before"):
-            patch.setattr(type(registry.log), "append", crash)
+            patch.setattr(type(registry.ledger.log), "append", crash)
         else:
             patch.setattr(FileKeyStore, "destroy_before", crash)
         with pytest.raises(Crash):
@@ -265,8 +266,8 @@ def test_restoring_beside_a_living_registry_harms_nobody(house, tmp_path, monkey
             restore_backup(house.registry, backup)
     for person in people:
         assert readable(house.registry, bodies[person.pseudonym], person.pseudonym)
-    with house.registry.database.read() as session:
-        assert find_subjects(house.registry, session, [late])
+    with reading(house.registry) as view:
+        assert find_subjects(view, [late])
 
 
 def test_a_blind_backup_never_replaces_a_good_one(house, tmp_path, monkeypatch):
@@ -310,14 +311,14 @@ def test_a_half_made_root_key_is_no_root_key(tmp_path, monkeypatch):
 
 def test_forgetting_rewraps_one_group_and_the_list_of_groups_not_the_list_of_people(house):
     registry = house.registry
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         before = dict(session.execute(select(DataKeyRow.subject_id, DataKeyRow.wrapped)).tuples().all())
         groups = session.scalar(select(func.count()).select_from(KeyGroupRow))
     people = sum(len(p) for p in house.borrowers.values())
     assert groups == -(-people // GROUP_SIZE)
     person = house.consenting("aspen")[0]
     forget_subject(registry, person.pseudonym)
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         after = dict(session.execute(select(DataKeyRow.subject_id, DataKeyRow.wrapped)).tuples().all())
         versions = set(session.scalars(select(KeyGroupRow.root_version)))
     assert len(before) - len(after) == 1
@@ -327,12 +328,12 @@ def test_forgetting_rewraps_one_group_and_the_list_of_groups_not_the_list_of_peo
 
 def test_the_log_names_the_destroyed_key_and_nobody(house):
     person = house.consenting("aspen")[0]
-    with house.registry.database.read() as session:
+    with house.registry.ledger.read() as session:
         known = set(session.scalars(select(DataKeyRow.key_id)))
     forget_subject(house.registry, person.pseudonym)
-    with house.registry.database.read() as session:
-        size = house.registry.log.size(session)
-        leaf = json.loads(house.registry.log.entry(session, size - 1).leaf)
+    with house.registry.ledger.read() as session:
+        size = house.registry.ledger.log.size(session)
+        leaf = json.loads(house.registry.ledger.log.entry(session, size - 1).leaf)
     assert leaf["type"] == "subject.forgotten"
     assert leaf["key"] in known
     assert set(leaf) == {"v", "type", "time", "actor", "body", "key"}
@@ -349,7 +350,7 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
         vault.create()
         files = FileKeyStore(home / ROOT_KEYS)
         registry = open_registry(home)
-        with registry.database.write() as session:
+        with registry.ledger.database.write() as session:
             for group in session.scalars(select(KeyGroupRow)):
                 context = f"tahini/key-group/{group.id}".encode()
                 [key] = files.unwrap([(context, Wrapped(group.root_version, group.wrapped))])
@@ -359,12 +360,12 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
         shutil.rmtree(home / ROOT_KEYS)
         (home / KEYSTORE_FILE).write_text(json.dumps({"kind": "vault", "url": url, "key": "roots"}), encoding="utf-8")
         moved_registry = open_registry(home)
-        with moved_registry.database.read() as session:
-            assert find_subjects(moved_registry, session, [person.pseudonym])
+        with reading(moved_registry) as view:
+            assert find_subjects(view, [person.pseudonym])
         forget_subject(moved_registry, person.pseudonym)
-        with moved_registry.database.read() as session:
-            assert not find_subjects(moved_registry, session, [person.pseudonym])
-            assert find_subjects(moved_registry, session, [other.pseudonym])
+        with reading(moved_registry) as view:
+            assert not find_subjects(view, [person.pseudonym])
+            assert find_subjects(view, [other.pseudonym])
         assert vault.newest() == 2
         moved_registry.close()
         monkeypatch.delenv("VAULT_TOKEN")

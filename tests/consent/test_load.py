@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from support.house import House, build
 
-from consent.commands.sync_consents import decide
+from consent.commands.check_consents import decide
 from consent.load import Answered, Directly, Loader, OverHttp, Progress
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.schema import now
@@ -63,8 +63,8 @@ def rules(house: House) -> list[str]:
 
 
 def entries(house: House) -> int:
-    with house.registry.database.read() as session:
-        return house.registry.log.size(session)
+    with house.registry.ledger.read() as session:
+        return house.registry.ledger.log.size(session)
 
 
 def test_over_several_connections_each_person_s_answers_keep_their_order(undecided: House, tmp_path: Path) -> None:

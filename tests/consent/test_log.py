@@ -232,15 +232,15 @@ def test_exact_counts_of_people_are_sealed_with_the_body_and_the_rest_stays_in_c
 def audit(house):
     client = house.founded.auditor(house.url)
     house.clients.append(client)
-    house.registry.catch_up()
-    with house.registry.database.read() as session:
+    house.registry.ledger.catch_up()
+    with house.registry.ledger.read() as session:
         first = session.scalar(select(LogPublishedRow.note).order_by(LogPublishedRow.size).limit(1))
     return verify_log(client, first, house.founded.auditor_recipient)
 
 
 def tamper(house, *statements: str) -> None:
     registry = house.registry
-    Logbook(registry.database, registry.log, registry.sequencer).tamper(*statements)
+    Logbook(registry.ledger.database, registry.ledger.log, registry.ledger.sequencer).tamper(*statements)
 
 
 def test_an_honest_log_verifies(active):
@@ -273,24 +273,26 @@ def rebuild(house, leaves: list[bytes], bodies: list[bytes]) -> None:
         *(f"DELETE FROM {table}" for table in ("log_entries", "log_tiles", "log_checkpoints", "log_published")),
         "UPDATE log_state SET appended = 0, integrated = 0",
     )
-    with house.registry.database.write() as session:
-        house.registry.log.append(session, [Entry(a, b) for a, b in zip(leaves, bodies, strict=True)])
+    with house.registry.ledger.database.write() as session:
+        house.registry.ledger.log.append(session, [Entry(a, b) for a, b in zip(leaves, bodies, strict=True)])
 
 
 def history(house) -> tuple[list[bytes], list[bytes]]:
-    with house.registry.database.read() as session:
-        size = house.registry.log.size(session)
-        entries = [house.registry.log.entry(session, i) for i in range(size)]
+    with house.registry.ledger.read() as session:
+        size = house.registry.ledger.log.size(session)
+        entries = [house.registry.ledger.log.entry(session, i) for i in range(size)]
     return [e.leaf for e in entries], [e.body for e in entries]
 
 
 def test_history_rewritten_by_the_operator_finds_no_witness(active):
     """The witnesses have seen the other history: they cosign nothing of this one, and the log says so and stops."""
-    active.registry.catch_up()
+    active.registry.ledger.catch_up()
     leaves, bodies = history(active)
     rebuild(active, leaves[:3] + leaves[4:] + [leaves[3]], bodies[:3] + bodies[4:] + [bodies[3]])
-    log = active.registry.log
-    forked = Logbook(active.registry.database, log, Sequencer(active.registry.database, log, Witnesses.of(log.policy)))
+    log = active.registry.ledger.log
+    forked = Logbook(
+        active.registry.ledger.database, log, Sequencer(active.registry.ledger.database, log, Witnesses.of(log.policy))
+    )
     while forked.sequencer.integrate():
         pass
     with pytest.raises(NotWitnessed, match="422"):
@@ -302,11 +304,11 @@ def test_history_rewritten_by_the_operator_is_caught_by_whoever_kept_a_checkpoin
     node = active.node()
     keeper = LenderClient(active.url, node.consortium, "aspen", node.key, HeadStore(tmp_path / "head"))
     keeper.head()
-    active.registry.catch_up()
+    active.registry.ledger.catch_up()
     leaves, bodies = history(active)
     rebuild(active, leaves[:3] + leaves[4:] + [leaves[3]], bodies[:3] + bodies[4:] + [bodies[3]])
-    log = active.registry.log
-    sequencer = Sequencer(active.registry.database, log, Witnesses.of(log.policy))
+    log = active.registry.ledger.log
+    sequencer = Sequencer(active.registry.ledger.database, log, Witnesses.of(log.policy))
     head = sequencer.integrate()
     note = active.colluding(head)
     log.policy.open(note)
@@ -320,9 +322,9 @@ def test_a_roster_without_authority_is_found(active):
     leaves, bodies = history(active)
     forged = json.loads(leaves[-1])
     forged.update(type="roster.committed", actor="aspen", authorisation_id="0" * 32, release=1, attempt=1)
-    with active.registry.write() as session:
-        index = active.registry.log.append(session, [Entry(json.dumps(forged).encode(), bodies[-1])])
-    active.registry.sequencer.wait_for(index)
+    with active.registry.ledger.write() as session:
+        index = active.registry.ledger.log.append(session, [Entry(json.dumps(forged).encode(), bodies[-1])])
+    active.registry.ledger.sequencer.wait_for(index)
     with pytest.raises(AuditFailed, match="without authorisation"):
         audit(active)
 
@@ -361,15 +363,15 @@ def test_a_quorum_that_the_registry_made_up_is_found(house):
     body = canonical_json({"token": "forged"})
     kinds = [("campaign.approved", lender) for lender in house.borrowers] + [("campaign.activated", "registry")]
     entries = [registry.sealed_to_auditor(kind, actor, public, body) for kind, actor in kinds]
-    with registry.write() as session:
-        index = registry.log.append(session, entries)
-    registry.sequencer.wait_for(index)
+    with registry.ledger.write() as session:
+        index = registry.ledger.log.append(session, entries)
+    registry.ledger.sequencer.wait_for(index)
     with pytest.raises(AuditFailed, match=r"tahini-approval document|not a signed document"):
         audit(house)
 
 
 def test_a_checkpoint_signed_by_somebody_else_is_not_believed(active, monkeypatch):
-    forged = sign_checkpoint(Checkpoint(active.registry.log.origin, 5, b"\0" * 32), SigningKey.generate())
+    forged = sign_checkpoint(Checkpoint(active.registry.ledger.log.origin, 5, b"\0" * 32), SigningKey.generate())
     monkeypatch.setattr(RegistryClient, "checkpoint_note", lambda self: forged)
     with pytest.raises(AuditFailed, match="not signed"):
         audit(active)

@@ -119,7 +119,7 @@ def book(tmp_path_factory):
         lines = home / "entries.jsonl"
         lines.write_text("".join(json.dumps(entry) + "\n\n" for entry in ENTRIES), encoding="utf-8")
         assert told("log", "append", "--entries", lines, *made.as_party()) == {"first": 1, "count": 4}
-        registry.catch_up()
+        registry.ledger.catch_up()
         yield made
     registry.close()
 
@@ -172,10 +172,10 @@ def test_append_in_the_registry_s_own_home(tmp_path):
 
 
 def test_append_over_http_as_a_party(book):
-    before = book.registry.log.origin, told("log", "tail", "-n", "1", *book.reading)["index"]
+    before = book.registry.ledger.log.origin, told("log", "tail", "-n", "1", *book.reading)["index"]
     said = done("log", "append", "--type", "use.exported", "--to", "auditor", *book.as_party("coordinator"))
     assert said.strip() == f"entry {before[1] + 1}"
-    book.registry.catch_up()  # it is durable when it is acknowledged, and published a moment later
+    book.registry.ledger.catch_up()  # it is durable when it is acknowledged, and published a moment later
     shown = told("log", "show", before[1] + 1, *book.reading)
     assert (shown["leaf"]["type"], shown["leaf"]["actor"]) == ("use.exported", "coordinator")
 
@@ -295,7 +295,7 @@ def test_readers_refuse_a_log_that_is_not_the_one_they_pinned(book, tmp_path):
         "log nonsense\nquorum none\n": "line 1",
         "no policy": "newline",
         f"log {Verifier(ORIGIN, SigningKey.generate().public).vkey}\nquorum none\n": "cannot be believed",
-        f"log {Verifier('elsewhere', book.registry.log.key.public).vkey}\nquorum none\n": "cannot be believed",
+        f"log {Verifier('elsewhere', book.registry.ledger.log.key.public).vkey}\nquorum none\n": "cannot be believed",
     }.items():
         policy.write_text(text, encoding="utf-8")
         for command in (("tail",), ("show", "0"), ("prove", "0")):
@@ -395,7 +395,7 @@ def test_the_auditor_verifies_the_whole_log(book, tmp_path):
     assert sum(found["by_type"].values()) == found["entries"]
     head = Checkpoint.parse(since.read_text(encoding="utf-8").partition("\n\n")[0] + "\n")
     since.write_text(
-        sign_checkpoint(Checkpoint(ORIGIN, head.size, b"\0" * 32), book.registry.log.key), encoding="utf-8"
+        sign_checkpoint(Checkpoint(ORIGIN, head.size, b"\0" * 32), book.registry.ledger.log.key), encoding="utf-8"
     )
     assert "history was rewritten" in refused(*whole, "--json")
     result = tahini(*whole)
@@ -417,13 +417,13 @@ def test_the_first_verification_is_one_command_and_every_later_one_must_extend_i
     first = told(*public)
     assert first["since"] == first["entries"] and kept.exists()
     done("log", "append", "--type", "use.read", "--to", "auditor", *book.as_party())
-    book.registry.catch_up()
+    book.registry.ledger.catch_up()
     later = told(*public)
     assert (later["since"], later["entries"]) == (first["entries"], first["entries"] + 1)
     assert told(*public)["since"] == later["entries"], "what was kept is the newest that was verified"
     head = Checkpoint.parse(kept.read_text(encoding="utf-8").partition("\n\n")[0] + "\n")
     for other in (Checkpoint(ORIGIN, head.size, b"\0" * 32), Checkpoint(ORIGIN, head.size + 99, head.root)):
-        kept.write_text(sign_checkpoint(other, book.registry.log.key), encoding="utf-8")
+        kept.write_text(sign_checkpoint(other, book.registry.ledger.log.key), encoding="utf-8")
         before = kept.read_text(encoding="utf-8")
         assert refused(*public, "--json")
         assert kept.read_text(encoding="utf-8") == before, "what does not verify is never remembered"

@@ -172,7 +172,7 @@ def test_the_list_of_keys_is_shown_to_nobody_before_it_is_logged(site):
 def test_the_real_log_takes_these_entries_from_the_naming_service_alone(house):
     with house.node().naming(workers=1) as naming:
         naming.names(["somebody"])
-    house.registry.catch_up()
+    house.registry.ledger.catch_up()
     reader = LogClient(house.url, house.founded.consortium.policy)
     leaves = [json.loads(leaf) for leaf in reader.verified_leaves(reader.head())]
     reader.close()

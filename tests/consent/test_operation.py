@@ -249,7 +249,7 @@ def test_metrics_count_requests_commits_the_log_and_its_witnesses(house):
     commits = value("tahini_log_commit_entries_count")
     client = house.client("aspen")
     [index] = client.append([{"type": "use.read", "to": ["auditor"], "counts": {"rows": 1}}])
-    house.registry.catch_up()
+    house.registry.ledger.catch_up()
     assert value('tahini_requests_total{method="POST",route="/v1/log/entries",status="201"}') == before + 1
     assert value("tahini_log_commit_entries_count") == commits + 1
     for stage in ("appended", "integrated", "published"):
@@ -277,21 +277,21 @@ def test_metrics_are_not_on_the_public_address(house):
 # --- readiness
 
 
-def reason(registry) -> str:
+def reason(ledger) -> str:
     with pytest.raises(NotReady) as refused:
-        check_ready(registry)
+        check_ready(ledger)
     assert (refused.value.status, refused.value.code) == (503, "not-ready")
     return str(refused.value)
 
 
 def test_asking_whether_it_is_ready_leaves_nothing_behind(house):
     """Probes ask every few seconds, for ever."""
-    check_ready(house.registry)
+    check_ready(house.registry.ledger)
     gc.collect()
     before = sum(isinstance(found, Session) for found in gc.get_objects())
     read_once = newest_revision.cache_info()
     for _ in range(50):
-        check_ready(house.registry)
+        check_ready(house.registry.ledger)
     gc.collect()
     assert sum(isinstance(found, Session) for found in gc.get_objects()) < before + 10, "those of the threads at work"
     assert newest_revision.cache_info().hits == read_once.hits + 50
@@ -299,31 +299,32 @@ def test_asking_whether_it_is_ready_leaves_nothing_behind(house):
 
 
 def test_readiness_names_the_category_of_what_is_missing(house):
-    registry = house.registry
+    ledger = house.registry.ledger
     answer = httpx.get(f"{house.url}/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
-    registry.sequencer.turn.report(SequencerStatus(halted="a witness saw more"))
-    assert reason(registry) == "sequencer"
+    ledger.sequencer.turn.report(SequencerStatus(halted="a witness saw more"))
+    assert reason(ledger) == "sequencer"
     refused = httpx.get(f"{house.url}/readyz")
     assert refused.status_code == 503
     assert refused.json()["type"] == "urn:tahini:problem:not-ready"
     assert refused.json()["detail"] == "sequencer", "and not more: anybody may ask"
-    registry.sequencer.turn.report(SequencerStatus())
-    other = replace(registry, log=replace(registry.log, lease=Lease()))
+    ledger.sequencer.turn.report(SequencerStatus())
+    other = replace(ledger, log=replace(ledger.log, lease=Lease()))
     assert reason(other) == "lease"
-    with registry.database.write() as session:
+    with ledger.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    assert reason(registry) == "migrations"
-    with registry.database.write() as session:
+    assert reason(ledger) == "migrations"
+    with ledger.database.write() as session:
         session.execute(text("DROP TABLE alembic_version"))
-    assert reason(registry) == "migrations"
+    assert reason(ledger) == "migrations"
 
 
 def test_a_reader_is_ready_without_the_lease_and_nobody_is_without_a_database(house, monkeypatch):
-    with another(house.registry.database) as database:
-        log = replace(house.registry.log, lease=Lease())
-        sequencer = Sequencer(database, log, house.registry.sequencer.witnesses)
-        reader = replace(house.registry, database=database, log=log, sequencer=sequencer)
+    with another(house.registry.ledger.database) as database:
+        ledger = house.registry.ledger
+        log = replace(ledger.log, lease=Lease())
+        sequencer = Sequencer(database, log, ledger.sequencer.witnesses)
+        reader = replace(house.registry, ledger=replace(ledger, database=database, log=log, sequencer=sequencer))
         with serve(create_log_app(reader, read_only=True), free_port()) as url:
             assert httpx.get(f"{url}/readyz").status_code == 200
 

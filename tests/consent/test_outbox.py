@@ -41,12 +41,12 @@ def deliver(house: House, url: str, times: int = 1) -> Outbox:
 
 
 def reached(house: House, lender: str = "aspen") -> int:
-    with house.registry.database.read() as session:
+    with house.registry.ledger.read() as session:
         return acknowledged(session, lender)
 
 
 def log_types(house: House) -> list[str]:
-    house.registry.catch_up()
+    house.registry.ledger.catch_up()
     head = house.founded.auditor(house.url).head()
     leaves = house.founded.auditor(house.url).leaves(head.size)
     return [leaf.decode().split('"type":"')[1].split('"')[0] for leaf in leaves]

@@ -131,7 +131,7 @@ def test_a_place_and_its_bitmap_are_written_once(market):
     market.enrol("aspen", 3)
     market.campaign()
     market.campaign()
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         assert len(session.scalars(select(AssignmentRow)).all()) == 3
         assert len(session.scalars(select(PlacesRow)).all()) == 6
 

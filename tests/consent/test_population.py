@@ -41,7 +41,7 @@ def test_the_same_question_has_the_same_answer_all_day(market):
     first = ask(market, ("aspen", "birch")).json()
     assert first["epsilon"] == EPSILON
     assert all(ask(market, order).json() == first for order in (("birch", "aspen"), ("aspen", "birch", "aspen")))
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         assert len(session.scalars(select(PopulationRow)).all()) == 1
 
 
@@ -49,7 +49,7 @@ def test_another_day_is_another_answer_and_is_charged_again(market):
     asked = [ask(market).status_code for _ in range(3)]
     market.clock.move(days=1)
     assert {*asked, ask(market).status_code} == {200}
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         assert len(session.scalars(select(PopulationRow)).all()) == 2
 
 
@@ -58,8 +58,8 @@ def test_every_answer_is_logged_without_its_count_in_clear(market):
     ask(market)
     ask(market)
     assert market.log_size() == size + 1
-    with market.registry.database.read() as session:
-        leaf = json.loads(market.registry.log.entry(session, size).leaf)
+    with market.registry.ledger.read() as session:
+        leaf = json.loads(market.registry.ledger.log.entry(session, size).leaf)
     assert (leaf["type"], leaf["actor"], leaf["epsilon"]) == ("population.counted", "coordinator", EPSILON)
     assert "count" not in leaf
 
@@ -124,7 +124,7 @@ def test_the_noise_is_discrete_laplace_and_centred_on_the_truth(tmp_path):
 
 
 def answered(market) -> int:
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         return len(session.scalars(select(PopulationRow)).all())
 
 
@@ -214,8 +214,8 @@ def test_two_processes_that_ask_at_once_do_not_spend_more_together(tmp_path):
     with open_market(tmp_path, max_epsilon=2.0, count_epsilon=3 * EPSILON) as market:
         coordinator = market.party("coordinator")
         home = market.registry.home
-        market.registry.catch_up()
-        others = [open_registry(home, lease=market.registry.log.lease).at(market.clock) for _ in range(3)]
+        market.registry.ledger.catch_up()
+        others = [open_registry(home, lease=market.registry.ledger.log.lease).at(market.clock) for _ in range(3)]
 
         def asks(registry, number):
             try:

@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy import func, select
 from support.market import open_market, pseudonym
 
-from consent import registry as registry_module
-from consent.commands import record_decisions
 from consent.commands.append_entries import NewEntry, append_entries
 from consent.identity.access import declarations
+from consent.storage import idempotency
 from consent.storage.idempotency import remember
 from consent.storage.tables import ConsentEventRow, IdempotencyRow, SubjectRow
 from crypto.keys import b64
@@ -31,10 +30,10 @@ def market(tmp_path):
 
 
 def everything(market):
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         events = session.scalar(select(func.count()).select_from(ConsentEventRow))
         people = session.scalar(select(func.count()).select_from(SubjectRow))
-        return events, people, market.registry.log.size(session)
+        return events, people, market.registry.ledger.log.size(session)
 
 
 def problem(answer, status: int) -> str:
@@ -135,12 +134,11 @@ def test_the_answer_is_kept_in_the_transaction_that_did_what_it_says(market, mon
         raise RuntimeError("the process dies here")
 
     with monkeypatch.context() as patch:
-        for module in (registry_module, record_decisions):
-            patch.setattr(module, "remember", dies)
+        patch.setattr(idempotency, "remember", dies)
         answer = market.call(caller, "POST", target, body, Idempotency_Key="k")
     assert answer.status_code >= 500
     assert everything(market) == before
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         assert session.scalars(select(IdempotencyRow)).all() == []
     done = market.call(caller, "POST", target, body, Idempotency_Key="k")
     assert done.is_success
@@ -302,7 +300,7 @@ def test_uses_receipts_and_export_are_complete_and_only_one_s_own(market):
     market.clock.move(seconds=1)
     used(market, here, campaign)
     market.says(here, "withdraw", ("sensitive",))
-    market.registry.catch_up()
+    market.registry.ledger.catch_up()
     uses = market.call(here.pseudonym, "GET", "/v1/me/uses").json()["items"]
     assert [(u["kind"], u["what"], u["who"]) for u in uses] == [
         ("may-have-used", f"release 0 of campaign {campaign.id}", "aspen"), ("logged", "use.explained", "aspen"),

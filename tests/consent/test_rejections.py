@@ -26,8 +26,8 @@ def reject(market, campaign, lender="aspen", signer=None):
 
 
 def kinds(market) -> list[tuple[str, str]]:
-    with market.registry.database.read() as session:
-        log = market.registry.log
+    with market.registry.ledger.read() as session:
+        log = market.registry.ledger.log
         leaves = [json.loads(leaf) for leaf in log.leaves(session, 0, log.size(session))]
     return [(leaf["type"], leaf["actor"]) for leaf in leaves]
 

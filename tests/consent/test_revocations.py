@@ -55,7 +55,7 @@ def test_numbers_have_no_gap_whoever_revokes_at_the_same_moment(market):
     for thread in threads:
         thread.join()
     assert failed == []
-    with market.registry.database.read() as session:
+    with market.registry.ledger.read() as session:
         rows = session.scalars(select(RevocationRow).order_by(RevocationRow.number)).all()
     assert [row.number for row in rows] == list(range(1, len(people) + 1))
     assert len({row.subject_id for row in rows}) == len(people)
@@ -100,8 +100,8 @@ def test_an_acknowledgement_is_logged_once_and_ends_what_is_outstanding(market):
     assert market.acknowledge("aspen", 1).json() == first.json(), "what was acknowledged stays so"
     assert market.log_size() == size + 1
     assert [r.number for r in market.client("aspen").revocations()] == [3]
-    with market.registry.database.read() as session:
-        leaf = market.registry.log.entry(session, size).leaf
+    with market.registry.ledger.read() as session:
+        leaf = market.registry.ledger.log.entry(session, size).leaf
         assert len(session.scalars(select(AcknowledgementRow)).all()) == 1
     assert b'"revocations.acknowledged"' in leaf
     assert b"count" not in leaf, "how many is the lender's business"

@@ -83,7 +83,7 @@ def requests_in(written: io.StringIO) -> list[dict[str, Any]]:
 
 def everything(site: Site) -> dict[str, int]:
     """How many rows each table has; ids of requests and sessions are nobody's business."""
-    with site.registry.database.read() as session:
+    with site.registry.ledger.read() as session:
         tables = (
             "subjects",
             "consents",
@@ -292,7 +292,7 @@ def statements(site: Site) -> Iterator[list[str]]:
         if threading.current_thread().name not in IN_BACKGROUND:
             seen.append(sql)
 
-    engine = site.registry.database.engine
+    engine = site.registry.ledger.database.engine
     event.listen(engine, "before_cursor_execute", executed)
     try:
         yield seen
@@ -445,9 +445,9 @@ def test_a_database_that_fails_tells_callers_nothing_of_itself(site, monkeypatch
     def failing(*_: Any, **__: Any) -> Any:
         raise OperationalError("SELECT secret_column", {"who": "v1.somebody"}, Exception(secret))
 
-    monkeypatch.setattr("consent.api.lenders.sync_consents.decide", None)
-    monkeypatch.setattr(site.registry.database.engine, "connect", failing)
-    monkeypatch.setattr(site.registry.database._reading, "connect", failing, raising=False)
+    monkeypatch.setattr("consent.api.lenders.check_consents.decide", None)
+    monkeypatch.setattr(site.registry.ledger.database.engine, "connect", failing)
+    monkeypatch.setattr(site.registry.ledger.database._reading, "connect", failing, raising=False)
     answer = site.signed("aspen", "GET", "/v1/subjects")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), answer.text
     for part in ("db.internal", "password", "secret_column", "SELECT", "somebody"):

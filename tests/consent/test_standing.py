@@ -177,22 +177,22 @@ def test_changes_are_as_many_as_there_were_and_found_by_index(market, tmp_path):
     for person in people[7:10]:
         market.says(person, "withdraw")
     asked: list[str] = []
-    listened = market.registry.database.engine
+    listened = market.registry.ledger.database.engine
     note = lambda conn, cursor, statement, *rest: asked.append(statement)  # noqa: E731
     event.listen(listened, "before_cursor_execute", note)
     changed = client.consent_state(TRAINING_PURPOSE, "d" * 16, held)
     event.remove(listened, "before_cursor_execute", note)
     assert changed.numbers.tolist() == [7, 8, 9]
-    if market.registry.database.dialect == "sqlite":
+    if market.registry.ledger.database.dialect == "sqlite":
         (query,) = [q for q in asked if "UNION" in q]
-        with market.registry.database.read() as session:
+        with market.registry.ledger.read() as session:
             plan = [row[3] for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
         assert not [step for step in plan if step.startswith(("SCAN c", "SCAN s", "SCAN e", "SCAN x"))], plan
 
 
 def test_a_state_that_never_was_is_refused(market):
     market.enrol("aspen", 3)
-    market.registry.catch_up()
+    market.registry.ledger.catch_up()
     target = f"/v1/consent-states?purpose={TRAINING_PURPOSE.replace('#', '%23')}&challenge={'c' * 16}"
     moment = market.clock().isoformat().replace("+00:00", "Z")
     later = (market.clock() + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
@@ -237,7 +237,7 @@ def test_the_roll_s_hash_goes_on_where_it_stopped_and_knows_every_order(names, c
 
 def test_names_that_the_registry_did_not_sign_are_not_believed(market, tmp_path, monkeypatch):
     market.enrol("aspen", 3)
-    market.registry.catch_up()
+    market.registry.ledger.catch_up()
     monkeypatch.setattr(Signed, "roll", lambda self, first, until: ["v1." + "A" * 43] * (until - first))
     with pytest.raises(RegistryUnavailable, match="list of names"):
         Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)

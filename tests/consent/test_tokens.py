@@ -416,8 +416,8 @@ def test_a_rotated_key_takes_the_place_of_the_old_one_and_both_changes_are_logge
     new = SigningKey.generate()
     assert add(stored, "aspen", new, rotate=True).status_code == 201
     assert listed(stored) == {stored.keys["aspen"].public.thumbprint: False, new.public.thumbprint: True}
-    with stored.registry.database.read() as session:
-        log = stored.registry.log
+    with stored.registry.ledger.read() as session:
+        log = stored.registry.ledger.log
         leaves = [json.loads(leaf) for leaf in log.leaves(session, 0, log.size(session))]
     keyed = [(leaf["type"], leaf["party"], leaf["key"], leaf["actor"]) for leaf in leaves if "key" in leaf]
     assert keyed == [
@@ -427,7 +427,7 @@ def test_a_rotated_key_takes_the_place_of_the_old_one_and_both_changes_are_logge
 
 
 def test_a_change_of_keys_that_cannot_be_logged_does_not_happen(site, monkeypatch):
-    monkeypatch.setattr(type(site.registry.log), "append", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(site.registry.ledger.log), "append", lambda *_: 1 / 0)
     assert add(site, "aspen", SigningKey.generate()).status_code == 500
     target = f"/v1/parties/aspen/keys/{site.keys['aspen'].public.thumbprint}"
     assert site.signed("aspen", "DELETE", target).status_code == 500
@@ -444,7 +444,7 @@ def test_a_key_that_was_revoked_or_is_anybodys_cannot_be_added(site):
     assert add(site, "aspen", new).status_code == 409
     assert add(site, "birch", new).status_code == 409
     assert add(site, "birch", site.keys["aspen"]).status_code == 409
-    assert add(site, "birch", site.registry.log.key).status_code == 409
+    assert add(site, "birch", site.registry.ledger.log.key).status_code == 409
 
 
 def test_a_new_key_needs_both_signatures_and_a_fresh_statement(site):

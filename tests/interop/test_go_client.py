@@ -51,14 +51,14 @@ def checklog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def log_vkey(house: House) -> str:
     """The log's key as other clients take it."""
     try:
-        return house.registry.log.verifier.vkey
+        return house.registry.ledger.log.verifier.vkey
     except AttributeError:
         return house.anyone().log.vkey
 
 
 def log_key(house: House) -> SigningKey:
     """The key with which the log itself signs."""
-    return house.registry.log.key
+    return house.registry.ledger.log.key
 
 
 def resigned(note: str, key: SigningKey, key_id: bytes | None = None) -> str:

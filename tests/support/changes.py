@@ -278,8 +278,8 @@ def check(place: Place, ledger: Ledger) -> dict[str, int]:
         asyncio.run(_settle(place, ledger, registry, create_app(registry), ledger.heard))
         assert not ledger.errors, ledger.errors[:3]
         assert not ledger.doubt
-        registry.sequencer.settle()
-        found = check_log(registry.database, registry.log)
+        registry.ledger.sequencer.settle()
+        found = check_log(registry.ledger.database, registry.ledger.log)
         assert found.entries == found.integrated == found.published
         _check_rows(registry)
         _check_ops(place, ledger, registry)
@@ -313,14 +313,16 @@ async def _settle(place: Place, ledger: Ledger, registry: Registry, app: FastAPI
 
 
 def _size(registry: Registry) -> int:
-    with registry.database.read() as session:
-        return registry.log.size(session)
+    with registry.ledger.read() as session:
+        return registry.ledger.log.size(session)
 
 
 def _check_rows(registry: Registry) -> None:
     """Decisions, imports and their entries are one to one; events stem from them; states are the fold of events."""
-    with registry.database.read() as session:
-        leaves = [json.loads(leaf) for leaf in registry.log.leaves(session, 0, registry.log.size(session))]
+    with registry.ledger.read() as session:
+        leaves = [
+            json.loads(leaf) for leaf in registry.ledger.log.leaves(session, 0, registry.ledger.log.size(session))
+        ]
         decisions = dict(session.execute(select(DecisionRow.sha256, DecisionRow.entry_index)).tuples().all())
         imports = session.scalars(select(ImportRow)).all()
         events = session.scalars(
@@ -354,7 +356,7 @@ def _check_rows(registry: Registry) -> None:
 
 def _check_ops(place: Place, ledger: Ledger, registry: Registry) -> None:
     """What each writer was told is there: so many changes and no more, each sealed in the entry it was told of."""
-    with registry.database.read() as session:
+    with registry.ledger.read() as session:
         decisions = dict(session.execute(select(DecisionRow.sha256, DecisionRow.entry_index)).tuples().all())
         imports = set(session.scalars(select(ImportRow.entry_index)))
         rolls = dict(session.execute(select(SubjectRow.pseudonym, SubjectRow.id)).tuples().all())
@@ -424,7 +426,7 @@ def lives(place: Place, kills: int, most: int, seed: int) -> Killed:
 
 def _live(place: Place, ledger: Ledger, registry: Registry, app: FastAPI, tell: Tell) -> None:
     """A process of its own, but for what it need not import and compile again."""
-    registry.log.lease.name, registry.log.lease.epoch = holder_name(), 0
+    registry.ledger.log.lease.name, registry.ledger.log.lease.epoch = holder_name(), 0
 
     async def run() -> None:
         async def send(sent: Sent, authorization: str) -> Answered:

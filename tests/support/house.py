@@ -159,7 +159,7 @@ class House:
         """A note over any checkpoint whatever, by a log whose every witness colludes."""
         homes = [self.founded.node_home(lender) for lender in self.borrowers]
         keys = [CosigningKey.from_secret((home / WITNESS_KEY_FILE).read_bytes()) for home in homes]
-        note = sign_checkpoint(checkpoint, self.registry.log.key)
+        note = sign_checkpoint(checkpoint, self.registry.ledger.log.key)
         return note + "".join(key.cosign(checkpoint.text, 1_800_000_000) for key in keys)
 
     def person(self, lender: str, identity: str) -> DemoBorrower:

@@ -300,13 +300,13 @@ class Market:
 
     def checkpoint(self) -> str:
         """The newest head, signed and published."""
-        self.registry.sequencer.settle()
-        with self.registry.database.read() as session:
-            return self.registry.log.checkpoint(session)
+        self.registry.ledger.sequencer.settle()
+        with self.registry.ledger.read() as session:
+            return self.registry.ledger.log.checkpoint(session)
 
     def log_size(self) -> int:
-        with self.registry.database.read() as session:
-            return self.registry.log.size(session)
+        with self.registry.ledger.read() as session:
+            return self.registry.ledger.log.size(session)
 
 
 _sites = itertools.count()

@@ -137,10 +137,13 @@ class Site:
         """Every acknowledged entry is at its index, no entry is there twice, the log is whole; returns its size."""
         registry = open_registry(self.registry)
         try:
-            registry.sequencer.settle()
-            found = check_log(registry.database, registry.log)
-            with registry.database.read() as session:
-                leaves = [json.loads(leaf) for leaf in registry.log.leaves(session, 0, registry.log.size(session))]
+            registry.ledger.sequencer.settle()
+            found = check_log(registry.ledger.database, registry.ledger.log)
+            with registry.ledger.read() as session:
+                leaves = [
+                    json.loads(leaf)
+                    for leaf in registry.ledger.log.leaves(session, 0, registry.ledger.log.size(session))
+                ]
         finally:
             registry.close()
         numbers = [leaf["counts"]["attempts"] for leaf in leaves]

@@ -1,0 +1,87 @@
+"""What makes a decision acceptable: whose it is, which text it answers, when it was made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from consent.languages import lookup
+from consent.storage.subjects import Subject
+from crypto.documents import unverified_payload
+from crypto.errors import SignatureError
+from crypto.keys import PublicKey
+from protocol.changes import CLOCK_SKEW
+from protocol.consents import Choice, ConsentDecision, Notice
+from protocol.errors import Conflict, NotAuthenticated
+
+MAX_AGE = timedelta(days=7)
+_PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A decision as it was handed in: signed with the borrower's own key, or made in a login (by its token's hash)."""
+
+    decision: ConsentDecision
+    token: str | None = None
+    login_sha256: str | None = None
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What the sealed body keeps to show that the borrower decided so."""
+        if self.token is not None:
+            return {"token": self.token}
+        return {"decision": self.decision.payload(), "login_sha256": self.login_sha256}
+
+
+def claimed_subject(token: str) -> str:
+    """Whose key to look for: a well-formed pseudonym, or nobody's."""
+    try:
+        claimed = str(unverified_payload(token).get("pii_principal_id"))
+    except SignatureError as error:
+        raise NotAuthenticated("not a signed decision") from error
+    return claimed if _PSEUDONYM.fullmatch(claimed) else ""
+
+
+def claimed_or_nobody(token: str) -> str:
+    try:
+        return claimed_subject(token)
+    except NotAuthenticated:
+        return ""
+
+
+def verified(token: str, subject: Subject | None, where: str) -> Stated:
+    """The decision and who made it. Whether the subject is unknown or the signature wrong is not told apart."""
+    try:
+        if subject is not None and subject.public_key:
+            return Stated(ConsentDecision.verify(token, PublicKey.from_text(subject.public_key)), token=token)
+    except SignatureError as error:
+        raise NotAuthenticated(f"{where} is not signed by an enrolled borrower") from error
+    raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")
+
+
+def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
+    """What was answered is the very text that was published, in the language that was asked for or the one that stands
+    in for it (``zh`` for ``zh-CN``); raises Conflict."""
+    shown = lookup([language], list(notice.texts))
+    if shown is None:
+        raise Conflict(f"notice {notice.id!r} has no text in {language!r}, only in {', '.join(sorted(notice.texts))}")
+    if notice.text_sha256(shown) != text_sha256:
+        raise Conflict("the decision answers another text than the one that was published")
+
+
+def check_choice(choice: Choice, notice: Notice, subject: Subject) -> None:
+    if choice.purpose != notice.purpose or choice.recipient not in notice.recipients:
+        raise Conflict("the decision speaks of a purpose or recipient that the notice does not name")
+    if choice.recipient != subject.lender:
+        raise Conflict("a pseudonym can only decide about the lender that enrolled it")
+
+
+def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:
+    """Raises Conflict."""
+    if not moment - MAX_AGE <= event_time <= moment + CLOCK_SKEW:
+        raise Conflict("the decision is dated in the future or is more than seven days old; ask the borrower again")
+    if expiry_time is not None and expiry_time <= moment:
+        raise Conflict("the decision has expired already")
