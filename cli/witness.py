@@ -13,7 +13,7 @@ from crypto.notes import claimed_checkpoint
 from ops.settings import SERVE_FILE
 
 if TYPE_CHECKING:
-    from clients.witness import Witness
+    from clients.witness import LenderWitness
 
 app = Noun(
     "Run a lender's witness of the consent log.",
@@ -22,12 +22,12 @@ app = Noun(
 Homes = Annotated[list[Path], typer.Option("--home", help="A node's home folder.", exists=True, file_okay=False)]
 
 
-def _open(homes: list[Path]) -> dict[str, Witness]:
-    from clients.witness import Witness
+def _open(homes: list[Path]) -> dict[str, LenderWitness]:
+    from clients.witness import LenderWitness
 
     try:
         nodes = [opened_node(home) for home in homes]
-        return {node.lender: Witness.open(node.home, node.consortium.log.verifier) for node in nodes}
+        return {node.lender: LenderWitness.open(node.home, node.consortium.log.verifier) for node in nodes}
     except TahiniError as error:
         raise told(error, 2) from error
 

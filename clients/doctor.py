@@ -9,7 +9,7 @@ from clients.data.profiling import people_in
 from clients.errors import NodeError, SourceError
 from clients.home import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
-from clients.witness import WITNESS_KEY_FILE, Witness, WitnessListening
+from clients.witness import WITNESS_KEY_FILE, LenderWitness, WitnessListening
 from crypto.errors import CryptoError
 from crypto.notes import claimed_checkpoint
 from fleet.code import installed_code
@@ -51,7 +51,7 @@ def witness(home: Path) -> Iterator[Finding]:
     yield doctor.disk(home)
     try:
         opened = Node.open(home)
-        at_work = Witness.open(home, opened.consortium.log.verifier)
+        at_work = LenderWitness.open(home, opened.consortium.log.verifier)
     except (NodeError, ConsentError, CryptoError, OSError) as error:
         yield ill("witness", error, f"restore {WITNESS_KEY_FILE} and what it remembers from the same backup, or join")
         return
@@ -68,7 +68,7 @@ def witness(home: Path) -> Iterator[Finding]:
         yield from doctor.listens(WitnessListening, home, "witness port")
 
 
-def _remembered(at_work: Witness) -> str:
+def _remembered(at_work: LenderWitness) -> str:
     sizes = []
     for origin in at_work.logs:
         note = at_work.latest(origin)

@@ -46,7 +46,7 @@ def origin_hash(origin: str) -> str:
 
 
 @dataclass(frozen=True)
-class Witness:
+class LenderWitness:
     """Args: ``logs`` by origin, ``folder`` for the last heads, ``clock`` in POSIX seconds."""
 
     key: CosigningKey
@@ -55,7 +55,7 @@ class Witness:
     clock: Callable[[], float] = field(default=time.time)
 
     @classmethod
-    def open(cls, home: Path, log: Verifier) -> Witness:
+    def open(cls, home: Path, log: Verifier) -> LenderWitness:
         """The witness in a node's home; raises KeyFileError."""
         folder = home / WITNESS_FOLDER
         if not folder.is_dir():
@@ -116,7 +116,7 @@ def _unreliable(error: SignatureError | OSError) -> Response:
     return PlainTextResponse(f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503)
 
 
-def _routes(witness: Witness) -> list[BaseRoute]:
+def _routes(witness: LenderWitness) -> list[BaseRoute]:
     async def add_checkpoint(request: Request) -> Response:
         body = await request.body()
         try:
@@ -145,7 +145,7 @@ def _routes(witness: Witness) -> list[BaseRoute]:
     ]
 
 
-def witness_app(witnesses: Mapping[str, Witness]) -> Starlette:
+def witness_app(witnesses: Mapping[str, LenderWitness]) -> Starlette:
     """One witness at the root, or several, each under its name."""
     alone = len(witnesses) == 1
     routes: list[BaseRoute] = []

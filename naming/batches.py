@@ -19,7 +19,7 @@ from crypto.keys import SigningKey, b64, unb64
 from crypto.pseudonyms import Evaluation, Scope, blind, finish
 from naming.errors import NamingUnavailable, QuotaSpent
 from naming.messages import EvaluationAnswer, EvaluationRequest
-from protocol.bounded import Bounds, ask
+from protocol.bounded import Bounds, ask_again
 from protocol.errors import ConsentError
 from protocol.log_client import trusted_authorities, why_silent
 from protocol.requests import sign_request
@@ -69,7 +69,7 @@ def _send(asking: Asking, method: str, target: str, content: bytes) -> httpx.Res
     token = sign_request(SigningKey(asking.signing_seed), asking.lender, asking.audience, method, target, content)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
-        response = ask(_http(asking.url), method, target, ANSWER, content=content, headers=headers, kept=True)
+        response = ask_again(_http(asking.url), method, target, ANSWER, content=content, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NamingUnavailable(
             f"the naming service at {asking.url} does not answer ({why_silent(error)}); nobody was named"

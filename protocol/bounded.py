@@ -76,24 +76,15 @@ def ask(
     *,
     content: bytes = b"",
     headers: Mapping[str, str] | None = None,
-    kept: bool = False,
 ) -> httpx.Response:
-    """One request and its whole answer, whatever its status. Redirects are not followed.
-
-    Args:
-        kept: over a connection that is kept for the next request, with the client's own timeouts; for a peer whom the
-            caller cannot do without anyway. How slowly such a peer sends its *headers* is bounded from byte to byte
-            only; the body has the deadline.
+    """One request over a connection of its own, and its whole answer, whatever its status; redirects are not followed.
 
     Raises:
         Unending: the answer is too long or too late. httpx.HTTPError, httpx.InvalidURL: there is none.
     """
-    deadline, said = time.monotonic() + bounds.within_s, {**(headers or {}), "Accept-Encoding": "identity"}
-    if kept:
-        with http.stream(method, url, content=content, headers=said, follow_redirects=False) as answer:
-            return _whole(answer, bounds.most, deadline)
+    deadline = time.monotonic() + bounds.within_s
+    said = {**(headers or {}), "Accept-Encoding": "identity", "Connection": "close"}
     timeout = httpx.Timeout(bounds.within_s, connect=min(CONNECT_S, bounds.within_s))
-    said["Connection"] = "close"
     with _Watch(bounds.within_s) as watch:
         try:
             with http.stream(
@@ -108,6 +99,28 @@ def ask(
         if watch.over:  # without a stated length, hanging up looks like the end
             raise Unending("the answer does not end in time")
         return whole
+
+
+def ask_again(
+    http: httpx.Client,
+    method: str,
+    url: str,
+    bounds: Bounds,
+    *,
+    content: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """As :func:`ask`, over a connection that is kept for the next request, with the client's own timeouts.
+
+    For a peer whom the caller cannot do without anyway. How slowly such a peer sends its *headers* is bounded from byte
+    to byte only; the body has the deadline.
+
+    Raises: as :func:`ask`.
+    """
+    deadline = time.monotonic() + bounds.within_s
+    said = {**(headers or {}), "Accept-Encoding": "identity"}
+    with http.stream(method, url, content=content, headers=said, follow_redirects=False) as answer:
+        return _whole(answer, bounds.most, deadline)
 
 
 def _whole(answer: httpx.Response, most: int, deadline: float) -> httpx.Response:

@@ -29,7 +29,7 @@ from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify
 from crypto.notes import Checkpoint, InclusionProof, Trust, claimed_checkpoint
 from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 from protocol import tracing
-from protocol.bounded import Bounds, Unending, ask
+from protocol.bounded import Bounds, Unending, ask, ask_again
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable, SplitView
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class LogClient:
             if above := tracing.traceparent():
                 headers[tracing.HEADER] = above
             try:
-                response = ask(self._http, method, target, self.bounds, content=content, headers=headers, kept=True)
+                response = ask_again(self._http, method, target, self.bounds, content=content, headers=headers)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 unheard = isinstance(error, httpx.TransportError) and not isinstance(error, Unending)
                 again = isinstance(error, NEVER_SENT) or (method == "GET" and unheard)

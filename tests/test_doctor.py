@@ -12,7 +12,7 @@ from support.house import serve
 
 from cli.doctor import homes
 from clients.doctor import node, witness
-from clients.witness import Witness, origin_hash
+from clients.witness import LenderWitness, origin_hash
 from consent.doctor import registry
 from demo.consortium import found
 from fleet.keys import create_fleet_key
@@ -164,7 +164,7 @@ def test_a_home_that_is_a_witness_alone_is_looked_at_as_one(house):
 
 def test_a_witness_whose_memory_was_altered_is_named(house):
     home = house.founded.node_home("aspen")
-    opened = Witness.open(home, house.founded.consortium.log.verifier)
+    opened = LenderWitness.open(home, house.founded.consortium.log.verifier)
     (origin,) = opened.logs
     (opened.folder / f"{origin_hash(origin)}.checkpoint").write_text("another's head\n", encoding="utf-8")
     assert "memory" in ills(witness(home))

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from auditlog.fsck import check_log
 from clients.home import Node
-from clients.witness import Witness
+from clients.witness import LenderWitness
 from consent.home import opened
 from consent.storage.migrating import newest_revision, revision_of
 from consent.storage.tables import SubjectRow
@@ -63,7 +63,7 @@ def test_a_nodes_home_opens_with_its_approvals_ledger_and_book(old, lender):
 def test_a_witness_remembers_the_head_that_it_cosigned(old):
     node = Node.open(old / "lenders" / "aspen")
     log = node.consortium.log.verifier
-    note = Witness.open(node.home, log).latest(log.name)
+    note = LenderWitness.open(node.home, log).latest(log.name)
     assert note is not None
     assert claimed_checkpoint(note).size <= ENTRIES
 

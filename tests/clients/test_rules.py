@@ -100,7 +100,7 @@ def test_a_use_that_is_in_order_passes_every_rule():
     require(use())
 
 
-@pytest.mark.parametrize("name", map(rule_name, RULES))
+@pytest.mark.parametrize("name", [*map(rule_name, RULES)])
 def test_a_broken_rule_closes_the_gate(name):
     broken = BREAKS[name](use())
     with pytest.raises(GateClosed, match=name):

@@ -24,15 +24,15 @@ from support.logs import ORIGIN, Logbook
 from support.waiting import until
 
 from auditlog.database import Database
-from clients.witness import WITNESS_FOLDER, WITNESS_KEY_FILE, Witness, create_witness, origin_hash, witness_app
+from clients.witness import WITNESS_FOLDER, WITNESS_KEY_FILE, LenderWitness, create_witness, origin_hash, witness_app
 from consent.storage.migrating import migrate
 from crypto.cosignatures import CosigningKey, Kind
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import SigningKey
 from crypto.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint, Verifier, sign_checkpoint, signature_line, signers
+from crypto.policies import LenderWitness as Asked
 from crypto.policies import Log, witnessed_by
-from crypto.policies import Witness as Asked
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint
 from ops.processes import free_port
 from protocol.errors import NotWitnessed, RegistryUnavailable
@@ -86,14 +86,14 @@ def street():
         yield move_in
 
 
-def new_witness(home, kind: Kind = Kind.ED25519) -> Witness:
+def new_witness(home, kind: Kind = Kind.ED25519) -> LenderWitness:
     home.mkdir(parents=True)
     create_witness(home, "w.example/one", kind)
-    return replace(Witness.open(home, VERIFIER), clock=lambda: NOW)
+    return replace(LenderWitness.open(home, VERIFIER), clock=lambda: NOW)
 
 
 @pytest.fixture
-def witness(tmp_path) -> Witness:
+def witness(tmp_path) -> LenderWitness:
     return new_witness(tmp_path / "home")
 
 
@@ -110,9 +110,9 @@ def seen(url: str) -> httpx.Response:
     return HTTP.get(f"{url}/{hashlib.sha256(ORIGIN.encode()).hexdigest()}/checkpoint")
 
 
-def reopened(witness: Witness) -> Witness:
+def reopened(witness: LenderWitness) -> LenderWitness:
     """What a new process finds in the same folder."""
-    return replace(Witness.open(witness.folder.parent, VERIFIER), clock=lambda: NOW)
+    return replace(LenderWitness.open(witness.folder.parent, VERIFIER), clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -301,15 +301,15 @@ SERVER = """
 import sys, time
 from pathlib import Path
 import uvicorn
-from clients.witness import Witness, witness_app
+from clients.witness import LenderWitness, witness_app
 from crypto.notes import Verifier
 
 def slow():
     time.sleep(0.003)  # between reading what is remembered and replacing it
     return 1_800_000_000.0
 
-found = Witness.open(Path(sys.argv[1]), Verifier.from_vkey(sys.argv[2]))
-witness = Witness(found.key, found.logs, found.folder, slow)
+found = LenderWitness.open(Path(sys.argv[1]), Verifier.from_vkey(sys.argv[2]))
+witness = LenderWitness(found.key, found.logs, found.folder, slow)
 uvicorn.run(witness_app({"one": witness}), port=int(sys.argv[3]), log_level="error")
 """
 
@@ -330,7 +330,7 @@ def answers(url: str) -> bool:
 
 
 def remembered(home) -> Checkpoint:
-    known = Witness.open(home, VERIFIER).latest(ORIGIN)
+    known = LenderWitness.open(home, VERIFIER).latest(ORIGIN)
     return Checkpoint.parse(known.partition("\n\n")[0] + "\n") if known else TRUNK.head(0)
 
 
@@ -448,10 +448,10 @@ def test_a_checkpoint_as_large_as_a_request_may_be_does_not_stop_the_witness(url
 
 def test_a_home_without_a_witness_is_refused(tmp_path):
     with pytest.raises(KeyFileError, match="no witness"):
-        Witness.open(tmp_path, VERIFIER)
+        LenderWitness.open(tmp_path, VERIFIER)
     (tmp_path / WITNESS_FOLDER).mkdir()
     with pytest.raises(KeyFileError, match=WITNESS_KEY_FILE):
-        Witness.open(tmp_path, VERIFIER)
+        LenderWitness.open(tmp_path, VERIFIER)
 
 
 def test_the_key_and_what_is_remembered_are_for_the_owner_s_eyes(witness):

@@ -71,7 +71,7 @@ def test_a_request_that_is_in_order_passes_every_rule():
     require(situation())
 
 
-@pytest.mark.parametrize("name", map(rule_name, RULES))
+@pytest.mark.parametrize("name", [*map(rule_name, RULES)])
 def test_a_broken_rule_refuses_and_is_named(name):
     broken = BREAKS[name](situation())
     failing = [rule_name(rule) for rule in RULES if rule(broken) is not None]

@@ -20,7 +20,7 @@ from crypto.merkle import leaf_hash
 from crypto.notes import Checkpoint, Verifier, sign_checkpoint
 from crypto.policies import Log, Witness, unwitnessed
 from fleet.tls import CA_CERT, create_authority, issue
-from protocol.bounded import Bounds, Unending, ask
+from protocol.bounded import Bounds, Unending, ask, ask_again
 from protocol.errors import NotWitnessed, RegistryUnavailable
 from protocol.log_client import LogClient, http_client
 
@@ -64,12 +64,12 @@ def spoken(folder: Path) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["alone", "kept"])
+@pytest.mark.parametrize("asking", [ask, ask_again], ids=["alone", "kept"])
 @pytest.mark.parametrize("how", MEGABYTES)
-def test_an_answer_that_is_longer_than_it_may_be_is_not_read_to_its_end(http, how, kept):
+def test_an_answer_that_is_longer_than_it_may_be_is_not_read_to_its_end(http, how, asking):
     with answering(*MEGABYTES[how], pace_s=0.0) as peer:
         with pytest.raises(httpx.TransportError) as refused:
-            ask(http, "GET", peer.url, LONG, kept=kept)
+            asking(http, "GET", peer.url, LONG)
         assert isinstance(refused.value, Unending) == (how != "headers"), "of headers httpx has a limit of its own"
         hangs_up(peer)
 
@@ -77,7 +77,7 @@ def test_an_answer_that_is_longer_than_it_may_be_is_not_read_to_its_end(http, ho
 @pytest.mark.parametrize("how", [how for how in SLOWLY if how != "headers"])
 def test_on_a_connection_that_is_kept_a_body_has_its_time_too(http, how):
     with answering(*SLOWLY[how]) as peer, pytest.raises(Unending, match="does not end in time"):
-        ask(http, "GET", peer.url, SOON, kept=True)
+        ask_again(http, "GET", peer.url, SOON)
 
 
 def test_a_few_bytes_that_would_be_very_many_are_not_unpacked(http):
@@ -87,12 +87,12 @@ def test_a_few_bytes_that_would_be_very_many_are_not_unpacked(http):
         ask(http, "GET", peer.url, LONG)
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["alone", "kept"])
-def test_what_is_whole_in_time_and_short_enough_is_handed_on_as_it_came(http, kept):
+@pytest.mark.parametrize("asking", [ask, ask_again], ids=["alone", "kept"])
+def test_what_is_whole_in_time_and_short_enough_is_handed_on_as_it_came(http, asking):
     body = b"\xff" * SOON.most
     head = b"HTTP/1.1 404 Not Found\r\nX-Said: so\r\nContent-Length: %d\r\n\r\n" % len(body)
     with answering(head + body) as peer:
-        answer = ask(http, "POST", peer.url, LONG, content=b"{}", headers={"Content-Type": "x/y"}, kept=kept)
+        answer = asking(http, "POST", peer.url, LONG, content=b"{}", headers={"Content-Type": "x/y"})
     assert (answer.status_code, answer.content, answer.headers["X-Said"]) == (404, body, "so")
     sent = httpx.Client(transport=httpx.MockTransport(lambda asked: httpx.Response(200, json=dict(asked.headers))))
     heard = ask(sent, "POST", "http://peer.test", LONG, content=b"{}", headers={"Content-Type": "x/y"}).json()

@@ -16,8 +16,8 @@ from support.house import serve
 from support.market import Market, open_market
 from support.waiting import until
 
-from consent.api.borrowers import Read
 from consent.api.log import create_log_app
+from consent.commands.withdraw_consents import ReadLanguages
 from consent.identity.devissuer import create_issuer
 from consent.languages import accepted, lookup
 from ops.http import MAX_BODY_BYTES, LimitBody, application
@@ -240,10 +240,10 @@ def test_a_withdrawal_is_recorded_in_the_language_in_which_the_notice_was_shown(
 def test_where_it_cannot_be_read_how_a_notice_was_shown_the_browser_says(market):
     notice = market.notices[-1]
     key = (1, 1, "ordinary")
-    assert Read({}, accepted("zh-CN")).language(key, notice) == "zh"
-    assert Read({key: "zh"}, accepted("en")).language(key, notice) == "zh"
-    assert Read({key: "fr"}, accepted("zh")).language(key, notice) == "zh"
-    assert Read({}, ()).language(key, notice) == "en"
+    assert ReadLanguages({}, accepted("zh-CN")).language(key, notice) == "zh"
+    assert ReadLanguages({key: "zh"}, accepted("en")).language(key, notice) == "zh"
+    assert ReadLanguages({key: "fr"}, accepted("zh")).language(key, notice) == "zh"
+    assert ReadLanguages({}, ()).language(key, notice) == "en"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ from auditlog.log import CLOCK_TOLERANCE_US
 from auditlog.sequencer import Sequencer
 from auditlog.tables import LogCheckpointRow, LogPublishedRow
 from auditlog.witnesses import Witnesses
-from clients.witness import Witness as WitnessService
+from clients.witness import LenderWitness as WitnessService
 from clients.witness import create_witness
 from consent.home import open_registry
 from consent.provisioning import REGISTRY_HOME, found_log

@@ -35,7 +35,7 @@ from support.house import House, build
 from support.plans import stated
 
 from auditlog.fsck import check_log
-from clients.witness import Witness, witness_app
+from clients.witness import LenderWitness, witness_app
 from consent.api.app import create_app
 from consent.home import open_registry
 from consent.registry import Registry
@@ -746,7 +746,7 @@ def test_a_witness_answers_damaged_replayed_and_foreign_checkpoints(site):
         published = site.registry.ledger.log.checkpoint(session)
     log = site.registry.ledger.log
     node = site.house.founded.node_home("birch")
-    witness = Witness.open(node, log.verifier)
+    witness = LenderWitness.open(node, log.verifier)
     app = witness_app({"birch": witness})
     known = witness.latest(log.origin)
     head = Checkpoint.parse(known.partition("\n\n")[0] + "\n")

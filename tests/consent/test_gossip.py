@@ -15,12 +15,12 @@ from support.house import serve
 from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
 from support.waiting import until
 
-from clients.witness import WITNESS_FOLDER, Witness, create_witness, origin_hash, witness_app
+from clients.witness import WITNESS_FOLDER, LenderWitness, create_witness, origin_hash, witness_app
 from crypto.keys import SigningKey, replace_file
 from crypto.merkle import consistency_proof, leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
+from crypto.policies import LenderWitness as Asked
 from crypto.policies import Log, Policy, quorum_size, witnessed_by
-from crypto.policies import Witness as Asked
 from crypto.witnessing import AddCheckpoint
 from ops.processes import free_port
 from protocol.bounded import Bounds
@@ -55,7 +55,7 @@ LEFT, RIGHT = History("left"), History("right")
 class Town:
     """Real witnesses behind a real server, and an operator who asks whom it wants for what it wants."""
 
-    def __init__(self, root: Path, url: str, witnesses: dict[str, Witness], dishonest: int) -> None:
+    def __init__(self, root: Path, url: str, witnesses: dict[str, LenderWitness], dishonest: int) -> None:
         self.root, self.witnesses = root, witnesses
         asked = [Asked(name, witness.key.public, f"{url}/{name}") for name, witness in witnesses.items()]
         self.policy = witnessed_by(Log(LOG), asked, quorum_size(len(asked), dishonest))
@@ -109,7 +109,7 @@ def town(request, tmp_path):
     for name in names:
         (tmp_path / name).mkdir()
         create_witness(tmp_path / name, f"{name}.example/witness")
-    witnesses = {name: Witness.open(tmp_path / name, LOG) for name in names}
+    witnesses = {name: LenderWitness.open(tmp_path / name, LOG) for name in names}
     with serve(witness_app(witnesses), free_port()) as url:
         yield Town(tmp_path, url, witnesses, (len(names) - 1) // 3)
 

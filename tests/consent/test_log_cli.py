@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from support.house import serve
 from support.waiting import until
 
-from clients.witness import Witness
+from clients.witness import LenderWitness
 from consent.api.log import create_log_app
 from consent.commands.enrol_subjects import enrol_subjects
 from consent.home import open_registry
@@ -671,7 +671,7 @@ def test_witness_show_says_who_it_is_and_how_far_it_has_seen(tmp_path):
     log = founded.consortium.log.verifier
     head = Checkpoint(log.name, 1200, b"\1" * 32)
     note = sign_checkpoint(head, load_signing_key(founded.registry_home / "log.key"))
-    witness = Witness.open(homes[0], log)
+    witness = LenderWitness.open(homes[0], log)
     witness.add_checkpoint(AddCheckpoint(0, (), note).text.encode())
     both = told("witness", "show", "--home", homes[0], "--home", homes[1])
     assert [(row["lender"], row["log"], row["size"]) for row in both] == [

@@ -31,7 +31,7 @@ from auditlog.entries import Entry, entry_with_sealed_body
 from auditlog.log import AuditLog
 from auditlog.sequencer import Sequencer
 from auditlog.witnesses import Witnesses
-from clients.witness import Witness
+from clients.witness import LenderWitness
 from consent.storage.migrating import migrate
 from crypto.keys import SigningKey, load_signing_key
 from crypto.notes import Verifier
@@ -122,7 +122,7 @@ def before_transaction(database: Database, number: int, happens: Callable[[], No
 class AtTheWitness(httpx.BaseTransport):
     """The way to a witness in this process."""
 
-    witness: Witness
+    witness: LenderWitness
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         try:

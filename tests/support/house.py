@@ -29,7 +29,7 @@ from clients.data.book import import_book
 from clients.errors import GateClosed
 from clients.home import Node, approve
 from clients.releases import join, release
-from clients.witness import WITNESS_KEY_FILE, Witness, witness_app
+from clients.witness import WITNESS_KEY_FILE, LenderWitness, witness_app
 from consent.api.app import create_app
 from consent.home import open_registry
 from consent.registry import Registry
@@ -325,7 +325,7 @@ class Ground:
         port, witness_port, naming_port = self.ports
         clock, founded = Clock(), self.founded
         log = founded.consortium.log.verifier
-        witnesses = {name: Witness.open(founded.node_home(name), log) for name in LENDERS}
+        witnesses = {name: LenderWitness.open(founded.node_home(name), log) for name in LENDERS}
         registry = open_registry(founded.registry_home).at(clock)
         servers: list[uvicorn.Server] = []
         with serve(witness_app(witnesses), witness_port, servers), ExitStack() as serving:
