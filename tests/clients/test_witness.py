@@ -31,8 +31,8 @@ from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import SigningKey
 from crypto.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint, Verifier, sign_checkpoint, signature_line, signers
-from crypto.policies import LenderWitness as Asked
 from crypto.policies import Log, witnessed_by
+from crypto.policies import Witness as Asked
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint
 from ops.processes import free_port
 from protocol.errors import NotWitnessed, RegistryUnavailable

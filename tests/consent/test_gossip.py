@@ -19,8 +19,8 @@ from clients.witness import WITNESS_FOLDER, LenderWitness, create_witness, origi
 from crypto.keys import SigningKey, replace_file
 from crypto.merkle import consistency_proof, leaf_hash, leaves_reader, tree_root
 from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
-from crypto.policies import LenderWitness as Asked
 from crypto.policies import Log, Policy, quorum_size, witnessed_by
+from crypto.policies import Witness as Asked
 from crypto.witnessing import AddCheckpoint
 from ops.processes import free_port
 from protocol.bounded import Bounds
