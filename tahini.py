@@ -1,4 +1,5 @@
-"""The ``tahini`` command: nouns by who uses them. A noun is a module of ``cli``, loaded only when it is asked for."""
+"""The ``tahini`` command: nouns by who uses them. A noun is a module of ``cli``, loaded only when
+it is asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from typer.main import get_command, get_install_completion_arguments
 ROLES = {
     "Everything on this machine": {
         "demo": "Run the whole path on this machine: from notice to audited model.",
-        "up": "Start a whole consortium on this machine, or start it again: real processes, real TLS.",
+        "up": (
+            "Start a whole consortium on this machine, or start it again: real processes, real TLS."
+        ),
         "down": "Stop it.",
         "workspaces": "List and remove what demo and up left behind.",
         "borrower": "Play a borrower of a workspace: read, answer, withdraw, verify receipts.",
@@ -61,7 +64,8 @@ class FrontDoor(TyperGroup):
     """Lists every noun, imports one. To complete a noun's name imports none."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """What the shell's locale has no letters for is shown as an escape: it must not end a command half-way."""
+        """What the shell's locale has no letters for is shown as an escape: it must not end a
+        command half-way."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -77,7 +81,11 @@ class FrontDoor(TyperGroup):
         return found.commands.get(cmd_name, found) if isinstance(found, click.Group) else found
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        nouns = [CompletionItem(noun, help=about) for noun, about in NOUNS.items() if noun.startswith(incomplete)]
+        nouns = [
+            CompletionItem(noun, help=about)
+            for noun, about in NOUNS.items()
+            if noun.startswith(incomplete)
+        ]
         return [*nouns, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,10 +95,13 @@ class FrontDoor(TyperGroup):
                 formatter.write_dl([(noun.ljust(widest), about) for noun, about in nouns.items()])
 
 
-@click.command(cls=FrontDoor, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=FrontDoor, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="tahini")
 def main() -> None:
-    """Federated credit models under consent that borrowers control, with a record nobody can rewrite.
+    """Federated credit models under consent that borrowers control, with a record nobody can
+    rewrite.
 
     Start with: tahini demo
     """

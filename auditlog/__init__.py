@@ -1,4 +1,5 @@
-"""The audit log: append, integrate, cosign, publish, prove, and audit; and the database that it commits in.
+"""The audit log: append, integrate, cosign, publish, prove, and audit; and the database that it
+commits in.
 
 - ``entries``       what stands in the log: a public skeleton and a sealed body
 - ``log``           append, read and prove over the log's tables

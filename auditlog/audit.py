@@ -3,16 +3,17 @@
 What is checked, in order:
 
 1. the newest checkpoint is signed by the log's key and cosigned by the quorum of witnesses;
-2. it extends the checkpoint that the auditor kept from the beginning, and is of one history with what each witness
-   cosigned last;
+2. it extends the checkpoint that the auditor kept from the beginning, and is of one history with
+   what each witness cosigned last;
 3. every leaf hashes, in its place, into the signed root (recomputed from the raw entries);
 4. every roster commitment has an inclusion proof under that root, as a lender would hold it;
-5. nothing was used without authority: each roster commitment comes after an authorisation for the same lender, which
-   comes after the campaign's activation, which comes after approvals; counts of people cost no more than the
-   consortium set aside for them; time never runs backwards;
-6. with the auditor's key also what is sealed: the campaign is the coordinator's, every one of its lenders signed its
-   approval, the authorisation was in force (at the time that the lender signed: a leaf tells the day), the release is
-   one the campaign planned, and the commitment is signed by its lender and says what its skeleton says.
+5. nothing was used without authority: each roster commitment comes after an authorisation for the
+   same lender, which comes after the campaign's activation, which comes after approvals; counts of
+   people cost no more than the consortium set aside for them; time never runs backwards;
+6. with the auditor's key also what is sealed: the campaign is the coordinator's, every one of its
+   lenders signed its approval, the authorisation was in force (at the time that the lender signed:
+   a leaf tells the day), the release is one the campaign planned, and the commitment is signed by
+   its lender and says what its skeleton says.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class _Use:
     campaign: Campaign | None = None
 
 
-def open_body(client: AuditorClient, name: str, recipient: RecipientKey, leaf: dict[str, Any], body: bytes) -> bytes:
+def open_body(
+    client: AuditorClient, name: str, recipient: RecipientKey, leaf: dict[str, Any], body: bytes
+) -> bytes:
     """The plaintext of a body that is sealed to party ``name``.
 
     Raises:
@@ -92,8 +95,8 @@ def open_body(client: AuditorClient, name: str, recipient: RecipientKey, leaf: d
 class _Authority:
     """Folds over the leaves in order and refuses a use without authority.
 
-    With the auditor's key every campaign, approval, authorisation and commitment is opened and its signature checked;
-    without it, only the order of the skeletons is.
+    With the auditor's key every campaign, approval, authorisation and commitment is opened and its
+    signature checked; without it, only the order of the skeletons is.
     """
 
     def __init__(self, client: AuditorClient, auditor: RecipientKey | None) -> None:
@@ -126,7 +129,9 @@ class _Authority:
             case "population.counted":
                 self._counted += leaf["epsilon"]
                 within = self._counted <= self._consortium.count_epsilon * (1 + TOLERANCE)
-                self._require(within, "counts of people have cost more than the consortium set aside for them")
+                self._require(
+                    within, "counts of people have cost more than the consortium set aside for them"
+                )
             case "roster.committed":
                 return self._commit(index, leaf)
         return None
@@ -142,19 +147,29 @@ class _Authority:
         body = self._client.body(index)
         same = hashlib.sha256(body).hexdigest() == leaf["body"]["sha256"]
         self._require(same, "the sealed body is not the one in the leaf")
-        return str(json.loads(open_body(self._client, self._me, self._auditor, leaf, body))["token"])
+        return str(
+            json.loads(open_body(self._client, self._me, self._auditor, leaf, body))["token"]
+        )
 
     def _known(self, leaf: dict[str, Any]) -> _Use:
-        self._require(leaf["campaign"] in self._uses, "it speaks of a campaign that was never proposed")
+        self._require(
+            leaf["campaign"] in self._uses, "it speaks of a campaign that was never proposed"
+        )
         return self._uses[leaf["campaign"]]
 
     def _propose(self, index: int, leaf: dict[str, Any]) -> None:
         coordinator = self._consortium.one(Role.COORDINATOR)
-        self._require(leaf["actor"] == coordinator.id, "a campaign was proposed by somebody else than the coordinator")
+        self._require(
+            leaf["actor"] == coordinator.id,
+            "a campaign was proposed by somebody else than the coordinator",
+        )
         use = self._uses[leaf["campaign"]] = _Use()
         if token := self._open(index, leaf):
             use.campaign = Campaign.verify(token, coordinator.key)
-            self._require(use.campaign.sha256 == leaf["campaign"], "the campaign is another than its skeleton says")
+            self._require(
+                use.campaign.sha256 == leaf["campaign"],
+                "the campaign is another than its skeleton says",
+            )
 
     def _approve(self, index: int, leaf: dict[str, Any]) -> None:
         use = self._known(leaf)
@@ -169,22 +184,32 @@ class _Authority:
         use = self._known(leaf)
         if token := self._open(index, leaf):
             rejection = Rejection.verify(token, self._consortium.party(leaf["actor"]).key)
-            right = (rejection.lender, rejection.campaign_sha256) == (leaf["actor"], leaf["campaign"])
+            right = (rejection.lender, rejection.campaign_sha256) == (
+                leaf["actor"],
+                leaf["campaign"],
+            )
             self._require(right, "the rejection is another lender's or of another campaign")
         use.rejected.add(leaf["actor"])
 
     def _activate(self, leaf: dict[str, Any]) -> None:
         use = self._known(leaf)
         lenders = set(use.campaign.lenders) if use.campaign else use.approved
-        missing = ", ".join(sorted(lenders - use.approved)) or ("anybody" if not use.approved else "")
+        missing = ", ".join(sorted(lenders - use.approved)) or (
+            "anybody" if not use.approved else ""
+        )
         self._require(not missing, f"the campaign became active without the approval of {missing}")
-        self._require(not lenders & use.rejected, "the campaign became active after a lender rejected it")
+        self._require(
+            not lenders & use.rejected, "the campaign became active after a lender rejected it"
+        )
         use.active = True
 
     def _authorise(self, index: int, leaf: dict[str, Any]) -> None:
         use = self._known(leaf)
         self._require(use.active, "a use was authorised before the campaign was active")
-        self._require(leaf["lender"] not in use.rejected, f"{leaf['lender']!r} was authorised after it rejected")
+        self._require(
+            leaf["lender"] not in use.rejected,
+            f"{leaf['lender']!r} was authorised after it rejected",
+        )
         document = None
         if token := self._open(index, leaf):
             document = Authorisation.verify(token, self._consortium.one(Role.REGISTRY).key)
@@ -195,22 +220,38 @@ class _Authority:
 
     def _commit(self, index: int, leaf: dict[str, Any]) -> RosterCommitment | None:
         held = (leaf["campaign"], leaf["actor"], leaf["authorisation_id"])
-        self._require(held in self._authorised, f"{leaf['actor']!r} committed a roster without authorisation")
-        self._require(leaf["actor"] not in self._known(leaf).rejected, f"{leaf['actor']!r} was used after it rejected")
+        self._require(
+            held in self._authorised, f"{leaf['actor']!r} committed a roster without authorisation"
+        )
+        self._require(
+            leaf["actor"] not in self._known(leaf).rejected,
+            f"{leaf['actor']!r} was used after it rejected",
+        )
         attempt = (leaf["campaign"], leaf["actor"], leaf["release"], leaf["attempt"])
-        self._require(attempt not in self._committed, f"{leaf['actor']!r} committed the same release attempt twice")
+        self._require(
+            attempt not in self._committed,
+            f"{leaf['actor']!r} committed the same release attempt twice",
+        )
         self._committed.add(attempt)
-        campaign, authorisation = self._known(leaf).campaign, self._authorised[held]
+        campaign = self._known(leaf).campaign
+        authorisation = self._authorised[held]
         token = self._open(index, leaf)
         if campaign is None or authorisation is None or token is None:
             return None
         planned = campaign.planned(leaf["release"])
         stated = (leaf["kind"], leaf["noise_multiplier"], leaf["sampling_rate"], leaf["steps"])
-        agreed = planned and (planned.kind, planned.noise_multiplier, planned.sampling_rate, planned.steps)
+        agreed = planned and (
+            planned.kind,
+            planned.noise_multiplier,
+            planned.sampling_rate,
+            planned.steps,
+        )
         self._require(stated == agreed, "the release is not one that the campaign planned")
         attempts = self._attempts.setdefault((leaf["campaign"], leaf["actor"]), [])
         attempts.append(leaf["release"])
-        self._require(not campaign.why_not(attempts), "a lender made more attempts than the campaign reserved")
+        self._require(
+            not campaign.why_not(attempts), "a lender made more attempts than the campaign reserved"
+        )
         commitment = RosterCommitment.verify(token, self._consortium.party(leaf["actor"]).key)
         fields = commitment.payload()
         fields["campaign"] = fields.pop("campaign_sha256")
@@ -221,11 +262,15 @@ class _Authority:
         live = authorisation.iat - CLOCK_SKEW <= moment < authorisation.exp + CLOCK_SKEW
         self._require(live, "the authorisation was not in force when the roster was committed")
         days = {(moment + skew).date().isoformat() for skew in (-CLOCK_SKEW, CLOCK_SKEW)}
-        self._require(day_of(leaf) in days, "the roster was not committed on the day that the log says")
+        self._require(
+            day_of(leaf) in days, "the roster was not committed on the day that the log says"
+        )
         approvals = self._known(leaf).approvals
         lots = any(one.lot for one in approvals)  # campaigns of version 0.5 have none at all
         drawn = Draw.of(campaign, approvals).sha256 if lots else None
-        self._require(commitment.draw_sha256 == drawn, "who was held out was not drawn by the lots in the log")
+        self._require(
+            commitment.draw_sha256 == drawn, "who was held out was not drawn by the lots in the log"
+        )
         return commitment
 
 
@@ -238,7 +283,8 @@ def verify_log(
     """Verify the whole log; raises AuditFailed with the first thing that is wrong.
 
     Args:
-        client: a connection to the registry; only what it serves is used, nothing is taken on trust.
+        client: a connection to the registry; only what it serves is used, nothing is taken on
+            trust.
         first_note: a checkpoint note the auditor kept from earlier.
         auditor: the auditor's key, to open what is sealed to it.
     """
@@ -258,7 +304,11 @@ def verify_log(
         progress(f"{head.size:,} entries hash to the signed root")
         leaves: list[dict[str, Any]] = [json.loads(leaf) for leaf in raw]
         commitments = _check_authority(client, raw, leaves, auditor)
-        how = "authorised, as planned and signed by their lenders" if auditor else "in order; bodies were not opened"
+        how = (
+            "authorised, as planned and signed by their lenders"
+            if auditor
+            else "in order; bodies were not opened"
+        )
         progress(f"{len(commitments)} roster commitments included, {how}")
     except (CryptoError, ConsentError, KeyError, ValueError) as error:
         if isinstance(error, AuditFailed):
@@ -271,7 +321,10 @@ def verify_log(
 
 
 def _check_authority(
-    client: AuditorClient, raw: list[bytes], leaves: list[dict[str, Any]], auditor: RecipientKey | None
+    client: AuditorClient,
+    raw: list[bytes],
+    leaves: list[dict[str, Any]],
+    auditor: RecipientKey | None,
 ) -> list[LoggedCommitment]:
     authority = _Authority(client, auditor)
     commitments = []

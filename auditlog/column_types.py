@@ -33,7 +33,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Coded(TypeDecorator[Any]):
-    """One of a fixed list of words, stored as its place in the list. The list only ever grows at its end."""
+    """One of a fixed list of words, stored as its place in the list. The list only ever grows at
+    its end."""
 
     impl = SmallInteger
     cache_ok = True

@@ -1,8 +1,9 @@
 """One database, two kinds of transaction: many readers, one writer at a time. SQLite or PostgreSQL.
 
-A write transaction holds the writer's lock from its first statement (``BEGIN IMMEDIATE``, or an advisory lock in
-PostgreSQL), so that a state change and its log entries commit together and in one order. SQLite runs in WAL mode with
-``synchronous=FULL``, PostgreSQL with ``synchronous_commit=on``: what was acknowledged is on the disk.
+A write transaction holds the writer's lock from its first statement (``BEGIN IMMEDIATE``, or an
+advisory lock in PostgreSQL), so that a state change and its log entries commit together and in one
+order. SQLite runs in WAL mode with ``synchronous=FULL``, PostgreSQL with ``synchronous_commit=on``:
+what was acknowledged is on the disk.
 """
 
 from __future__ import annotations
@@ -30,21 +31,25 @@ PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",
     "busy_timeout=10000",
-    "recursive_triggers=ON",  # INSERT OR REPLACE, too, then fires the triggers that keep histories append-only
+    # INSERT OR REPLACE, too, then fires the triggers that keep histories append-only
+    "recursive_triggers=ON",
     "wal_autocheckpoint=4000",
 )
 POSTGRESQL = "postgresql+psycopg"
 POSTGRESQL_OPTIONS = {
-    "options": "-c synchronous_commit=on -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s",
+    "options": (
+        "-c synchronous_commit=on -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s"
+    ),
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within half a minute."""
+"""Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within
+half a minute."""
 MOST_CONNECTIONS = 15
-"""Kept open by one process. A connection that is opened for one request costs PostgreSQL a process, and the request
-milliseconds."""
+"""Kept open by one process. A connection that is opened for one request costs PostgreSQL a process,
+and the request milliseconds."""
 _WRITING = "tahini_writing"
 FEW = 200
 """Up to so many rows a statement for each is quicker than a temporary table."""
@@ -71,7 +76,8 @@ def _configure(engine: Engine) -> None:
 
 
 def database_url(location: Path | str) -> str:
-    """The SQLAlchemy URL of an SQLite file, or of a PostgreSQL database given as ``postgresql://…``.
+    """The SQLAlchemy URL of an SQLite file, or of a PostgreSQL database given as
+    ``postgresql://…``.
 
     Raises:
         StorageFailed: a URL of any other kind.
@@ -95,13 +101,19 @@ class Database:
         url = database_url(location)
         options: dict[str, Any] = {}
         if url.startswith(POSTGRESQL):
-            options = {"connect_args": POSTGRESQL_OPTIONS, "pool_size": MOST_CONNECTIONS, "max_overflow": 0}
+            options = {
+                "connect_args": POSTGRESQL_OPTIONS,
+                "pool_size": MOST_CONNECTIONS,
+                "max_overflow": 0,
+            }
         self.engine = create_engine(url, hide_parameters=True, **options)
         _configure(self.engine)
         self._writer = threading.Lock()
         self._reading = self.engine
         if self.dialect == "postgresql":
-            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._reading = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
 
     @property
     def dialect(self) -> str:
@@ -133,19 +145,29 @@ class Database:
 
     @contextmanager
     def aside(self) -> Iterator[Connection]:
-        """A connection on which each statement commits by itself, beside the writers: it waits for none of them.
+        """A connection on which each statement commits by itself, beside the writers: it waits for
+        none of them.
 
         Only for what is no part of the registry's history and stands alone. Raises StorageFailed.
         """
-        with told_apart(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with (
+            told_apart(),
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
             yield connection
 
     def truncate_journal(self) -> None:
-        """Fold SQLite's write-ahead log into the database, so that what was deleted is nowhere in the files."""
+        """Fold SQLite's write-ahead log into the database, so that what was deleted is nowhere in
+        the files."""
         if self.dialect != "sqlite":
             return
-        with self._writer, self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout = 200")  # a long reader must not hold up every writer
+        with (
+            self._writer,
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
+            connection.exec_driver_sql(
+                "PRAGMA busy_timeout = 200"
+            )  # a long reader must not hold up every writer
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.exec_driver_sql("PRAGMA busy_timeout = 10000")
 
@@ -155,7 +177,8 @@ class Database:
 
 @contextmanager
 def told_apart() -> Iterator[None]:
-    """The database's own failures become StorageFailed; a broken rule of the schema stays what it is."""
+    """The database's own failures become StorageFailed; a broken rule of the schema stays what it
+    is."""
     try:
         yield
     except DataError as error:
@@ -173,7 +196,9 @@ def failed(error: BaseException) -> StorageFailed:
     """The database's own words, as what callers are told."""
     metrics.database_failed()
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return StorageFailed(f"the registry's database did not answer as it should ({reason}); nothing was recorded")
+    return StorageFailed(
+        f"the registry's database did not answer as it should ({reason}); nothing was recorded"
+    )
 
 
 def upsert(
@@ -185,7 +210,8 @@ def upsert(
 ) -> None:
     """Insert ``rows`` into a mapped class or table.
 
-    Where a row with the same ``key`` columns exists, set its ``change`` columns, or leave it alone if there are none.
+    Where a row with the same ``key`` columns exists, set its ``change`` columns, or leave it alone
+    if there are none.
     """
     make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement: Any = make(table)
@@ -204,12 +230,15 @@ def among(column: str, ids: Sequence[int]) -> str:
     return f"{column} IN ({listed})"
 
 
-def bulk_insert(session: Session, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert many rows in the driver's fastest way: COPY in PostgreSQL, one prepared statement in SQLite.
+def bulk_insert(
+    session: Session, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    """Insert many rows in the driver's fastest way: COPY in PostgreSQL, one prepared statement in
+    SQLite.
 
     Args:
-        table: a table's name. columns: each column's name and PostgreSQL type. Both are the caller's constants.
-            Values of type timestamp have a time zone; they are stored as UTC.
+        table: a table's name. columns: each column's name and PostgreSQL type. Both are the
+            caller's constants. Values of type timestamp have a time zone; they are stored as UTC.
     """
     rows = list(rows)
     if not rows:
@@ -229,9 +258,11 @@ def bulk_upsert(
     change: Sequence[str],
     rows: Iterable[tuple[Any, ...]],
 ) -> None:
-    """As :func:`bulk_insert`; where a row with the same ``key`` columns exists, set its ``change`` columns.
+    """As :func:`bulk_insert`; where a row with the same ``key`` columns exists, set its ``change``
+    columns.
 
-    PostgreSQL takes many rows into a temporary table of the connection's own, and from there in one statement.
+    PostgreSQL takes many rows into a temporary table of the connection's own, and from there in one
+    statement.
     """
     rows = list(rows)
     if not rows:
@@ -240,18 +271,25 @@ def bulk_upsert(
     changes = ", ".join(f"{name} = excluded.{name}" for name in change)
     conflict = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
     if connection.dialect.name != "postgresql":
-        connection.exec_driver_sql(f"{_insertion(table, columns, '?')} {conflict}", _plain(columns, rows))
+        connection.exec_driver_sql(
+            f"{_insertion(table, columns, '?')} {conflict}", _plain(columns, rows)
+        )
         return
     if len(rows) <= FEW:
         times = _times(columns)
         plain = [tuple(_without_zone(row, times)) for row in rows]
         connection.exec_driver_sql(f"{_insertion(table, columns, '%s')} {conflict}", plain)
         return
-    names, waiting = ", ".join(columns), f"waiting_{table}"
+    names = ", ".join(columns)
+    waiting = f"waiting_{table}"
     fields = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} ({fields}) ON COMMIT DELETE ROWS")
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} ({fields}) ON COMMIT DELETE ROWS"
+    )
     _copy(connection, waiting, columns, rows)
-    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM {waiting} {conflict}")  # noqa: S608
+    connection.exec_driver_sql(
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {waiting} {conflict}"  # noqa: S608
+    )
     connection.exec_driver_sql(f"DELETE FROM {waiting}")  # noqa: S608 - the transaction may need it again
 
 
@@ -259,7 +297,9 @@ def utc(value: datetime | str | None) -> datetime | None:
     """A time as the driver reads it, when SQLAlchemy's types are not in between."""
     if value is None:
         return None
-    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(tzinfo=UTC)
+    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(
+        tzinfo=UTC
+    )
 
 
 def _insertion(table: str, columns: Mapping[str, str], mark: str) -> str:
@@ -271,7 +311,9 @@ def _times(columns: Mapping[str, str]) -> list[int]:
     return [at for at, kind in enumerate(columns.values()) if kind == "timestamp"]
 
 
-def _copy(connection: Any, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _copy(
+    connection: Any, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]
+) -> None:
     times = _times(columns)
     try:
         with (
@@ -281,7 +323,9 @@ def _copy(connection: Any, table: str, columns: Mapping[str, str], rows: Iterabl
             copy.set_types(list(columns.values()))
             for row in rows:
                 copy.write_row(_without_zone(row, times) if times else row)
-    except psycopg.Error as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
+    except (
+        psycopg.Error
+    ) as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises
         raise failed(error) from error
 
 
@@ -297,7 +341,9 @@ def _without_zone(row: tuple[Any, ...], times: Sequence[int]) -> list[Any]:
         value = found[at]
         if value is not None:
             found[at] = (
-                value.replace(tzinfo=None) if value.tzinfo is UTC else value.astimezone(UTC).replace(tzinfo=None)
+                value.replace(tzinfo=None)
+                if value.tzinfo is UTC
+                else value.astimezone(UTC).replace(tzinfo=None)
             )
     return found
 
@@ -305,6 +351,8 @@ def _without_zone(row: tuple[Any, ...], times: Sequence[int]) -> list[Any]:
 def _as_text(row: tuple[Any, ...], times: Sequence[int]) -> tuple[Any, ...]:
     """Times as SQLAlchemy writes them into SQLite."""
     return tuple(
-        value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if at in times and value is not None else value
+        value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        if at in times and value is not None
+        else value
         for at, value in enumerate(row)
     )

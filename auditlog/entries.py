@@ -1,12 +1,13 @@
 """What stands in the audit log: a clear skeleton (the *leaf*) and a sealed body.
 
-A leaf is canonical JSON: type, time, actor, campaign, counts, hashes; and of the body its SHA-256, whom it is sealed
-to, and what commits to the key. It never names a person. The leaf hashes ciphertext only, so destroying a key changes
-no proof. The time is filled in when the entry gets its index, so that entries stand in the order of their times.
+A leaf is canonical JSON: type, time, actor, campaign, counts, hashes; and of the body its SHA-256,
+whom it is sealed to, and what commits to the key. It never names a person. The leaf hashes
+ciphertext only, so destroying a key changes no proof. The time is filled in when the entry gets its
+index, so that entries stand in the order of their times.
 
-Leaves are public for ever, and who acted at which second is known to whoever stood beside them: the time in a leaf is
-the day (UTC). The order is the index. What needs more stands where few can read it: in the sealed body, signed by
-whoever acted, and in the registry's database.
+Leaves are public for ever, and who acted at which second is known to whoever stood beside them: the
+time in a leaf is the day (UTC). The order is the index. What needs more stands where few can read
+it: in the sealed body, signed by whoever acted, and in the registry's database.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from crypto.keys import RecipientPublicKey, b64
 from crypto.sealing import MAX_ENVELOPE_BODIES, Envelope, body_context, pad, seal
 
 SEALED_COUNTS = frozenset({"rows", "people"})
-"""Exact counts of people are for whom the body is sealed to: nobody was charged for telling them to the world."""
+"""Exact counts of people are for whom the body is sealed to: nobody was charged for telling them to
+the world."""
 
 
 def opened_counts(leaf: Mapping[str, Any], content: bytes) -> tuple[dict[str, int], bytes]:
-    """The counts and the body in what an entry sealed. Raises ValueError where they are not what the leaf says."""
+    """The counts and the body in what an entry sealed. Raises ValueError where they are not what
+    the leaf says."""
     if not leaf.get("sealed"):
         return {}, content
     line, _, body = content.partition(b"\n")
@@ -79,7 +82,8 @@ def public_time(microseconds: int) -> str:
 
 
 def day_of(leaf: Mapping[str, Any]) -> str:
-    """The day of an entry, such as ``2026-11-27``: of one made before version 0.6.0, too, whose time is exact."""
+    """The day of an entry, such as ``2026-11-27``: of one made before version 0.6.0, too, whose
+    time is exact."""
     return str(leaf["time"])[:10]
 
 
@@ -90,7 +94,9 @@ def _template(kind: str, actor: str, public: Mapping[str, Any], body: dict[str, 
         raise ProofError(f"a {kind} entry holds a control character in its skeleton")
     template = template.replace(_ESCAPED_TIME, _TIME)
     if len(template) > MAX_LEAF_BYTES - TIME_BYTES:
-        raise ProofError(f"a {kind} entry of {len(template)} bytes is larger than a log entry may be")
+        raise ProofError(
+            f"a {kind} entry of {len(template)} bytes is larger than a log entry may be"
+        )
     return template
 
 
@@ -107,8 +113,11 @@ def entry_for_subject(
     return Entry(_template(kind, actor, public, about), sealed.ciphertext, subject_id=subject_id)
 
 
-def entry_with_sealed_body(kind: str, actor: str, public: Mapping[str, Any], to: str, body: bytes) -> Entry:
-    """An entry whose body its author sealed already to party ``to`` (HPKE); the log never saw it."""
+def entry_with_sealed_body(
+    kind: str, actor: str, public: Mapping[str, Any], to: str, body: bytes
+) -> Entry:
+    """An entry whose body its author sealed already to party ``to`` (HPKE); the log never saw
+    it."""
     about = {"sealed_to": [to], "sha256": hashlib.sha256(body).hexdigest()}
     return Entry(_template(kind, actor, public, about), body)
 
@@ -130,7 +139,9 @@ class Sealer:
     _open: dict[tuple[str, ...], _Current] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def entry(self, kind: str, actor: str, public: Mapping[str, Any], to: tuple[str, ...], body: bytes) -> Entry:
+    def entry(
+        self, kind: str, actor: str, public: Mapping[str, Any], to: tuple[str, ...], body: bytes
+    ) -> Entry:
         """An entry whose body every party in ``to`` can read.
 
         Raises:
@@ -144,8 +155,13 @@ class Sealer:
         return Entry(_template(kind, actor, public, about), sealed, current.envelope)
 
     def _current(self, names: tuple[str, ...]) -> _Current:
-        current, moment = self._open.get(names), time.monotonic()
-        if current is None or moment > current.until or current.envelope.used >= MAX_ENVELOPE_BODIES:
+        current = self._open.get(names)
+        moment = time.monotonic()
+        if (
+            current is None
+            or moment > current.until
+            or current.envelope.used >= MAX_ENVELOPE_BODIES
+        ):
             self._open = {known: held for known, held in self._open.items() if held.until >= moment}
             envelope = Envelope.seal({name: self.recipients[name] for name in names})
             about = {"sealed_to": list(names), "envelope": envelope.sha256}

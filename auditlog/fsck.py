@@ -1,12 +1,14 @@
-"""Check a log at its source: rebuild every hash from the raw entries, and name the first thing that is wrong.
+"""Check a log at its source: rebuild every hash from the raw entries, and name the first thing that
+is wrong.
 
 In order, as one pass over the entries with memory that does not grow with the log:
 
 1. entries stand at 0, 1, 2, …, each leaf is canonical JSON, times never run backwards;
-2. every body hashes to what its leaf states; every envelope that is named is there and hashes to its name;
+2. every body hashes to what its leaf states; every envelope that is named is there and hashes to
+   its name;
 3. every tile holds exactly the hashes that the entries give, and no tile is missing or too many;
-4. every signed head (and every published one, with its quorum) is signed by the log's key and is the tree's root at
-   its size;
+4. every signed head (and every published one, with its quorum) is signed by the log's key and is
+   the tree's root at its size;
 5. the log's own account of itself (appended, integrated) fits what is there.
 
 What was forgotten stays forgotten: bodies are checked as ciphertext, no key is needed.
@@ -26,7 +28,13 @@ from sqlalchemy.orm import Session
 from auditlog.database import Database
 from auditlog.entries import leaf_time
 from auditlog.log import AuditLog
-from auditlog.tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow, LogTileRow
+from auditlog.tables import (
+    LogCheckpointRow,
+    LogEntryRow,
+    LogEnvelopeRow,
+    LogPublishedRow,
+    LogTileRow,
+)
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.merkle import HASH_SIZE, Frontier, leaf_hash, leaves_reader, tree_root
@@ -66,7 +74,8 @@ class _Tiles:
     finished: list[int] = field(default_factory=list)
 
     def add(self, leaf: bytes) -> None:
-        level, value = 0, leaf
+        level = 0
+        value = leaf
         while True:
             if level == len(self.rows):
                 self.rows.append([])
@@ -81,10 +90,13 @@ class _Tiles:
             level += 1
 
     def _compare(self, level: int) -> None:
-        index, expected = self.finished[level], b"".join(self.rows[level])
+        index = self.finished[level]
+        expected = b"".join(self.rows[level])
         name = f"tile {level}/{index_path(index)}"
         stored = self.session.execute(
-            select(LogTileRow.hashes, LogTileRow.check).where(LogTileRow.level == level, LogTileRow.index == index)
+            select(LogTileRow.hashes, LogTileRow.check).where(
+                LogTileRow.level == level, LogTileRow.index == index
+            )
         ).one_or_none()
         if stored is None:
             raise LogDamaged(f"{name} is missing")
@@ -95,7 +107,10 @@ class _Tiles:
         for i in range(0, len(expected), HASH_SIZE):
             same = hmac.compare_digest(stored[0][i : i + HASH_SIZE], expected[i : i + HASH_SIZE])
             _require(same, f"{name}: hash {i // HASH_SIZE} is not the one that the entries give")
-        _require(hmac.compare_digest(hashlib.sha256(stored[0]).digest(), stored[1]), f"{name}: its checksum is wrong")
+        _require(
+            hmac.compare_digest(hashlib.sha256(stored[0]).digest(), stored[1]),
+            f"{name}: its checksum is wrong",
+        )
         self.count += 1
 
     def finish(self) -> None:
@@ -103,7 +118,10 @@ class _Tiles:
             if row:
                 self._compare(level)
         stored = self.session.scalar(select(func.count()).select_from(LogTileRow)) or 0
-        _require(stored == self.count, f"there are {stored - self.count} tiles more than the entries give")
+        _require(
+            stored == self.count,
+            f"there are {stored - self.count} tiles more than the entries give",
+        )
 
 
 @dataclass
@@ -143,11 +161,18 @@ class _Heads:
             _, note, published = self._next
             name = f"the {'published' if published else 'signed'} head of {size} entries"
             try:
-                head = self.log.policy.open(note) if published else open_checkpoint(note, self.log.verifier)
+                head = (
+                    self.log.policy.open(note)
+                    if published
+                    else open_checkpoint(note, self.log.verifier)
+                )
             except SignatureError as error:
                 raise LogDamaged(f"{name}: {error}") from error
             _require(head.size == size, f"{name} speaks of {head.size} entries")
-            _require(hmac.compare_digest(head.root, root()), f"{name} has another root than the entries give")
+            _require(
+                hmac.compare_digest(head.root, root()),
+                f"{name} has another root than the entries give",
+            )
             self.count += 1
             self._next = next(self._waiting, None)
 
@@ -155,7 +180,9 @@ class _Heads:
         if self._next is not None:
             raise LogDamaged(f"a head of {self._next[0]} entries was signed, but there are fewer")
         alone = self.session.scalar(
-            select(func.min(LogPublishedRow.size)).where(LogPublishedRow.size.not_in(select(LogCheckpointRow.size)))
+            select(func.min(LogPublishedRow.size)).where(
+                LogPublishedRow.size.not_in(select(LogCheckpointRow.size))
+            )
         )
         _require(alone is None, f"a head of {alone} entries was published, but never signed")
 
@@ -176,12 +203,15 @@ class _Envelopes:
     """Envelopes that were found in order, the last few thousand of them."""
 
     def __init__(self, session: Session) -> None:
-        self._session, self._known = session, set[str]()
+        self._session = session
+        self._known = set[str]()
 
     def check(self, name: str, where: str) -> None:
         if name in self._known:
             return
-        header = self._session.scalar(select(LogEnvelopeRow.header).where(LogEnvelopeRow.sha256 == name))
+        header = self._session.scalar(
+            select(LogEnvelopeRow.header).where(LogEnvelopeRow.sha256 == name)
+        )
         _require(header is not None, f"{where}: the envelope of its body is missing")
         same = hmac.compare_digest(hashlib.sha256(header or b"").hexdigest(), name)
         _require(same, f"{where}: the envelope of its body was altered")
@@ -194,12 +224,17 @@ def _check_entry(where: str, leaf: bytes, body: bytes, latest: str, envelopes: _
     """One entry by itself; returns its time."""
     try:
         fields = json.loads(leaf)
-        time, about = str(fields["time"]), fields["body"]
-        stated, digest = str(about["sha256"]), hashlib.sha256(body).hexdigest()
+        time = str(fields["time"])
+        about = fields["body"]
+        stated = str(about["sha256"])
+        digest = hashlib.sha256(body).hexdigest()
         _require(canonical_json(fields) == leaf, f"{where} is not canonical JSON")
     except (ValueError, KeyError, TypeError) as error:
         raise LogDamaged(f"{where} is not a leaf: {type(error).__name__}") from error
-    _require(time[:10] >= latest[:10], f"{where}: its day {time[:10]} is before the one of the entry in front of it")
+    _require(
+        time[:10] >= latest[:10],
+        f"{where}: its day {time[:10]} is before the one of the entry in front of it",
+    )
     _require(hmac.compare_digest(digest, stated), f"{where}: its body was altered")
     if "envelope" in about:
         envelopes.check(str(about["envelope"]), where)
@@ -207,7 +242,9 @@ def _check_entry(where: str, leaf: bytes, body: bytes, latest: str, envelopes: _
 
 
 def check_log(
-    database: Database, log: AuditLog, progress: Callable[[int, int], None] = lambda _done, _all: None
+    database: Database,
+    log: AuditLog,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Fsck:
     """Check the whole log.
 
@@ -219,8 +256,12 @@ def check_log(
     """
     with database.read() as session:
         state = log.state(session)
-        tiles, heads, frontier = _Tiles(session), _Heads(log, session), Frontier()
-        envelopes, latest, expected = _Envelopes(session), "", 0
+        tiles = _Tiles(session)
+        heads = _Heads(log, session)
+        frontier = Frontier()
+        envelopes = _Envelopes(session)
+        latest = ""
+        expected = 0
         for index, leaf, body in _entries(session, state.appended):
             _require(index == expected, f"entry {expected} is missing")
             latest = _check_entry(f"entry {index}", leaf, body, latest, envelopes)
@@ -233,8 +274,13 @@ def check_log(
             if expected % _CHUNK == 0:
                 progress(expected, state.appended)
         _require(expected == state.appended, f"entry {expected} is missing")
-        beyond = session.scalar(select(func.min(LogEntryRow.index)).where(LogEntryRow.index >= state.appended))
-        _require(beyond is None, f"entry {beyond} is there, but the log says that it has only {state.appended}")
+        beyond = session.scalar(
+            select(func.min(LogEntryRow.index)).where(LogEntryRow.index >= state.appended)
+        )
+        _require(
+            beyond is None,
+            f"entry {beyond} is there, but the log says that it has only {state.appended}",
+        )
         told = leaf_time(state.newest)
         _require(
             expected == 0 or told[:10] == latest[:10],
@@ -245,7 +291,8 @@ def check_log(
         signed = session.scalar(select(func.max(LogCheckpointRow.size))) or 0
         _require(
             signed == state.integrated,
-            f"the log says that {state.integrated} entries are integrated, but the newest signed head has another size",
+            f"the log says that {state.integrated} entries are integrated, but the newest signed "
+            "head has another size",
         )
         progress(expected, state.appended)
         return Fsck(

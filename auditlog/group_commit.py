@@ -1,7 +1,9 @@
 """Group commit: many requests, one transaction.
 
-Requests that arrive while a transaction is being committed, and for about as long again, go into the next one
-together: the more there is to do, the more is done at once. A caller is answered when its entries are durable.
+Requests that arrive while a transaction is being committed, and for about as long again, go into
+the next one
+together: the more there is to do, the more is done at once. A caller is answered when its entries
+are durable.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ class GroupCommit(Generic[Job, Result]):
     """One thread that commits whatever waits, in order of arrival.
 
     Args:
-        commit: does many jobs in one transaction and says, for each in its order, what came of it. When it raises, no
-            job was done.
+        commit: does many jobs in one transaction and says, for each in its order, what came of it.
+            When it raises, no job was done.
         name: of the thread.
     """
 
@@ -89,13 +91,17 @@ class GroupCommit(Generic[Job, Result]):
             StorageFailed: the database did not accept it, or too many wait; nothing was recorded.
         """
         if self._thread is None:
-            raise StorageFailed("the registry is starting or ending; nothing was recorded, try again in a second")
+            raise StorageFailed(
+                "the registry is starting or ending; nothing was recorded, try again in a second"
+            )
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Result] = _Waiting(job, weight, loop, loop.create_future())
         try:
             self._queue.put_nowait(waiting)
         except queue.Full:
-            raise StorageFailed("the registry is busy; nothing was recorded, try again in a second") from None
+            raise StorageFailed(
+                "the registry is busy; nothing was recorded, try again in a second"
+            ) from None
         return await waiting.answer
 
     def _run(self) -> None:
@@ -106,10 +112,15 @@ class GroupCommit(Generic[Job, Result]):
                 answers = self.commit([waiting.job for waiting in group])
                 metrics.committed(sum(waiting.weight for waiting in group))
             except Exception as error:
-                # Whatever it was, every caller in the group must hear of it, and the thread must live on.
+                # Whatever it was, every caller in the group must hear of it, and the thread must
+                # live on.
                 if not isinstance(error, ConsentError):
                     logger.exception("%s: unexpected %s", self.name, type(error).__name__)
-                refusal = error if isinstance(error, ConsentError) else StorageFailed(f"{type(error).__name__}")
+                refusal = (
+                    error
+                    if isinstance(error, ConsentError)
+                    else StorageFailed(f"{type(error).__name__}")
+                )
                 answers = [refusal] * len(group)
             _answer(group, answers)
             time.sleep(min(REST_SHARE * (time.monotonic() - started), MAX_REST_S))
@@ -146,7 +157,8 @@ def _answer(group: Sequence[_Waiting[Job, Result]], answers: Sequence[Result | E
 def group_appends(
     log: AuditLog, write: Callable[[], AbstractContextManager[Session]]
 ) -> GroupCommit[Sequence[Entry], int]:
-    """Appends in groups: a job is entries, all recorded or none; its result the index of the first."""
+    """Appends in groups: a job is entries, all recorded or none; its result the index of the
+    first."""
 
     def append(jobs: Sequence[Sequence[Entry]]) -> list[int]:
         with write() as session:

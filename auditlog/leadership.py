@@ -1,8 +1,9 @@
 """Leader election among the processes of one service: which of them integrates and publishes.
 
-It is a matter of speed, not of safety: whatever two leaders did at once, one of them would be refused by the lease
-and by the sizes in the database (``auditlog.lease``). The turn is a lock that the kernel lets go when its holder
-dies, on a file of the service's own; the leader writes its status into it, so that every worker can report it.
+It is a matter of speed, not of safety: whatever two leaders did at once, one of them would be
+refused by the lease and by the sizes in the database (``auditlog.lease``). The turn is a lock that
+the kernel lets go when its holder dies, on a file of the service's own; the leader writes its
+status into it, so that every worker can report it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _MAX_BYTES = 4096
 
 @dataclass(frozen=True)
 class SequencerStatus:
-    """Why the leader signs nothing any more, and why its last step failed. Empty when all is well."""
+    """Why the leader signs nothing any more, and why its last step failed. Empty when all is
+    well."""
 
     halted: str = ""
     failing: str = ""
@@ -64,7 +66,8 @@ class SoleProcess:
 class SharedTurn:
     """The turn among the processes that know ``path``, a file on a local file system.
 
-    Once this process is the leader, it stays so until it ends. Raises OSError where the file cannot be used.
+    Once this process is the leader, it stays so until it ends. Raises OSError where the file cannot
+    be used.
     """
 
     path: Path
@@ -111,7 +114,8 @@ class SharedTurn:
 
 
 class Reporter:
-    """Makes one status of what each step says, for the leader to report. Once halted, it stays so."""
+    """Makes one status of what each step says, for the leader to report. Once halted, it stays
+    so."""
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn

@@ -1,13 +1,15 @@
 """One writer holds the log at a time: a lease in the database, with a fencing token.
 
-The writer is a process, or a service of several processes (``consent.workers``) that share one name: the parent's. Each
-of them may write, and renews the lease for all; what fences them from another service is the same as for one process.
+The writer is a process, or a service of several processes (``consent.workers``) that share one
+name: the parent's. Each of them may write, and renews the lease for all; what fences them from
+another service is the same as for one process.
 
-Taking the lease raises ``epoch``; every append and integration compares holder and epoch in its own transaction. Which
-process *should* write is a matter of clocks; which one *can* is not: a clock that jumps makes nobody's write wrong.
+Taking the lease raises ``epoch``; every append and integration compares holder and epoch in its own
+transaction. Which process *should* write is a matter of clocks; which one *can* is not: a clock
+that jumps makes nobody's write wrong.
 
-A lease ends when its time is over, when its holder lets go, or at once when the holder ran on this machine and is dead.
-A shared one is let go by the parent, once every worker has ended.
+A lease ends when its time is over, when its holder lets go, or at once when the holder ran on this
+machine and is dead. A shared one is let go by the parent, once every worker has ended.
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ def _read(path: str) -> str:
 
 
 def _machine() -> str:
-    """This machine since its last start; the host's name alone where the system does not tell more."""
+    """This machine since its last start; the host's name alone where the system does not tell
+    more."""
     return f"{socket.gethostname()}/{_read('/proc/sys/kernel/random/boot_id').strip()[:8]}"
 
 
 def _started(pid: int) -> str:
-    """When process ``pid`` started, in clock ticks since boot; empty if there is none, or a dead one unreaped.
+    """When process ``pid`` started, in clock ticks since boot; empty if there is none, or a dead
+    one unreaped.
 
     Fields 3 and 22 of ``/proc/<pid>/stat`` (proc(5)).
     """
@@ -50,7 +54,8 @@ def _started(pid: int) -> str:
 
 
 def holder_name() -> str:
-    """A name of its own for this process as a holder: machine, process id, its start, something random."""
+    """A name of its own for this process as a holder: machine, process id, its start, something
+    random."""
     return f"{_machine()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
 
 
@@ -85,14 +90,17 @@ _COLUMNS = tuple(item.name for item in fields(LogState))
 _SELECT = text(f"SELECT {', '.join(_COLUMNS)} FROM log_state")  # noqa: S608
 _TAKE = text("UPDATE log_state SET holder = :holder, epoch = :epoch, held_until = :until")
 _LET_GO = text("UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder")
-_RELEASE = text("UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder AND epoch = :epoch")
+_RELEASE = text(
+    "UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder AND epoch = :epoch"
+)
 
 
 @cache
 def _advance(names: tuple[str, ...]) -> TextClause:
     changes = "".join(f", {name} = :{name}" for name in names if name in _COLUMNS)
     return text(
-        f"UPDATE log_state SET held_until = :until{changes} WHERE holder = :holder AND epoch = :mine"  # noqa: S608
+        f"UPDATE log_state SET held_until = :until{changes}"  # noqa: S608
+        " WHERE holder = :holder AND epoch = :mine"
     )
 
 
@@ -106,10 +114,11 @@ def read_state(session: Session) -> LogState:
 
 @dataclass
 class Lease:
-    """A writer's claim on the log. Safe to share between threads: it changes only inside write transactions.
+    """A writer's claim on the log. Safe to share between threads: it changes only inside write
+    transactions.
 
-    ``shared`` says that other processes write under the same name: this one takes over their epoch, and never lets go
-    for them.
+    ``shared`` says that other processes write under the same name: this one takes over their epoch,
+    and never lets go for them.
     """
 
     name: str = field(default_factory=holder_name)
@@ -117,7 +126,8 @@ class Lease:
     shared: bool = False
 
     def hold(self, session: Session) -> LogState:
-        """The log's state, held by this process for the rest of the transaction; the lease is taken if it is free.
+        """The log's state, held by this process for the rest of the transaction; the lease is taken
+        if it is free.
 
         Raises:
             LogHeld: another process holds the log.
@@ -131,7 +141,8 @@ class Lease:
         left = state.held_until - time.time()
         if state.holder and 0 < left <= 2 * LEASE_S and not is_gone(state.holder):
             raise LogHeld(
-                f"another process writes to this log ({state.holder}), until it stops or for {left:.0f} s after it was "
+                f"another process writes to this log ({state.holder}), until it stops or for "
+                f"{left:.0f} s after it was "
                 "last heard of; this one can read"
             )
         self.epoch = state.epoch + 1

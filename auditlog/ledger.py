@@ -1,6 +1,8 @@
-"""The ledger: a database, the audit log in it, what signs the log, and what seals the bodies of its entries.
+"""The ledger: a database, the audit log in it, what signs the log, and what seals the bodies of its
+entries.
 
-Whoever owns a log opens one ledger. State and log entries are written in one transaction, :meth:`Ledger.write`.
+Whoever owns a log opens one ledger. State and log entries are written in one transaction,
+:meth:`Ledger.write`.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Commit everything or nothing; the sequencer is told when it has committed. Raises StorageFailed."""
+        """Commit everything or nothing; the sequencer is told when it has committed. Raises
+        StorageFailed."""
         with self.database.write() as session:
             yield session
         self.sequencer.notify()
@@ -52,14 +55,16 @@ class Ledger:
         """Leaf and inclusion proof of an entry, once it is under a published checkpoint.
 
         Raises:
-            NotWitnessed: no quorum of witnesses has cosigned it in time. The entry is durable all the same.
+            NotWitnessed: no quorum of witnesses has cosigned it in time. The entry is durable all
+                the same.
         """
         self.sequencer.wait_for(index)
         with self.read() as session:
             return self.log.entry(session, index).leaf, self.log.prove_inclusion(session, index)
 
     def catch_up(self) -> None:
-        """Return once everything that is logged now is under a published checkpoint; raises NotWitnessed."""
+        """Return once everything that is logged now is under a published checkpoint; raises
+        NotWitnessed."""
         with self.read() as session:
             size = self.log.size(session)
         if size:
@@ -68,7 +73,9 @@ class Ledger:
     def at(self, clock: Callable[[], datetime]) -> Ledger:
         """The same ledger under another clock."""
         log = replace(self.log, clock=clock)
-        return replace(self, log=log, sequencer=Sequencer(self.database, log, self.sequencer.witnesses))
+        return replace(
+            self, log=log, sequencer=Sequencer(self.database, log, self.sequencer.witnesses)
+        )
 
     def close(self) -> None:
         """Stop the sequencer, let another process write, close the database."""

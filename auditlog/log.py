@@ -2,12 +2,13 @@
 
 Two steps, so that appends are never held up by hashing or witnesses:
 
-1. :meth:`AuditLog.append` runs inside the caller's transaction and gives each entry its index and time. When that
-   transaction commits, state change and entries are durable together.
-2. ``auditlog.sequencer`` integrates what was appended, within milliseconds: tiles, signed head, cosignatures.
+1. :meth:`AuditLog.append` runs inside the caller's transaction and gives each entry its index and
+   time. When that transaction commits, state change and entries are durable together.
+2. ``auditlog.sequencer`` integrates what was appended, within milliseconds: tiles, signed head,
+   cosignatures.
 
-What is read is checked before it is served: a tile against its checksum, an entry against the tree, a proof against
-the signed head it leads to. A damaged log refuses; it does not answer wrongly.
+What is read is checked before it is served: a tile against its checksum, an entry against the tree,
+a proof against the signed head it leads to. A damaged log refuses; it does not answer wrongly.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ from crypto.tiles import TILE_WIDTH, entry_bundle, index_path, tile_hashes, tile
 from protocol.errors import ClockWrong, LogDamaged, NotFound
 
 CLOCK_TOLERANCE_US = 2_000_000
-"""A clock may be set back by this much unnoticed; by more, and appends are refused until it is right again."""
+"""A clock may be set back by this much unnoticed; by more, and appends are refused until it is
+right again."""
 _MOST_REMEMBERED, _HEADS_REMEMBERED = 4096, 64
 _PAGE = 4096
 _TILE = text("SELECT hashes, checksum FROM log_tiles WHERE level = :level AND idx = :index")
@@ -75,9 +77,15 @@ class TileStore:
     def load(self, level: int, index: int) -> bytes:
         """The tile so far, empty if there is none; raises LogDamaged."""
         if (level, index) not in self._seen:
-            row = self.session.connection().execute(_TILE, {"level": level, "index": index}).one_or_none()
+            row = (
+                self.session.connection()
+                .execute(_TILE, {"level": level, "index": index})
+                .one_or_none()
+            )
             if row and not hmac.compare_digest(hashlib.sha256(row[0]).digest(), row[1]):
-                raise LogDamaged(f"tile {level}/{index_path(index)} is damaged; run: tahini log fsck")
+                raise LogDamaged(
+                    f"tile {level}/{index_path(index)} is damaged; run: tahini log fsck"
+                )
             self._seen[level, index] = row[0] if row else b""
         return self._seen[level, index]
 
@@ -112,10 +120,12 @@ class AuditLog:
         moment = round(self.clock().timestamp() * 1_000_000)
         if moment < state.newest - CLOCK_TOLERANCE_US:
             raise ClockWrong(
-                f"this machine's clock says {leaf_time(moment)}, but the log's newest entry was made at "
+                f"this machine's clock says {leaf_time(moment)}, but the log's newest entry was "
+                "made at "
                 f"{leaf_time(state.newest)}; set the clock, nothing was recorded"
             )
-        first, newest = state.appended, max(moment, state.newest)
+        first = state.appended
+        newest = max(moment, state.newest)
         stamp = public_time(newest).encode()
         self._keep_envelopes(session, entries)
         bulk_insert(
@@ -124,22 +134,35 @@ class AuditLog:
             _ENTRY_COLUMNS,
             [(index, entry.leaf(stamp), entry.body) for index, entry in enumerate(entries, first)],
         )
-        about = [(entry.subject_id, at) for at, entry in enumerate(entries, first) if entry.subject_id is not None]
+        about = [
+            (entry.subject_id, at)
+            for at, entry in enumerate(entries, first)
+            if entry.subject_id is not None
+        ]
         if about:
             bulk_insert(session, _ABOUT, _ABOUT_COLUMNS, about)
         self.lease.advance(session, appended=first + len(entries), newest=newest)
         return first
 
     def _keep_envelopes(self, session: Session, entries: Sequence[Entry]) -> None:
-        """Store the envelopes that are not there yet. What an earlier transaction stored is not asked for again."""
-        named = {entry.envelope.sha256: entry.envelope.header for entry in entries if entry.envelope is not None}
+        """Store the envelopes that are not there yet. What an earlier transaction stored is not
+        asked for again."""
+        named = {
+            entry.envelope.sha256: entry.envelope.header
+            for entry in entries
+            if entry.envelope is not None
+        }
         unsure = [name for name in named if name not in self._stored]
         if not unsure:
             return
-        found = set(session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(unsure))))
+        found = set(
+            session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(unsure)))
+        )
         if len(self._stored) > _MOST_REMEMBERED:
             self._stored.clear()
-        mine = session.info.setdefault("envelopes", set())  # inserted by this very transaction, which may still fail
+        mine = session.info.setdefault(
+            "envelopes", set()
+        )  # inserted by this very transaction, which may still fail
         self._stored.update(found - mine)
         rows = [{"sha256": name, "header": named[name]} for name in unsure if name not in found]
         if rows:
@@ -161,7 +184,9 @@ class AuditLog:
 
     def signed_head(self, session: Session) -> str:
         """The newest signed checkpoint, cosigned or not; raises NotFound."""
-        note = session.scalar(select(LogCheckpointRow.note).order_by(LogCheckpointRow.size.desc()).limit(1))
+        note = session.scalar(
+            select(LogCheckpointRow.note).order_by(LogCheckpointRow.size.desc()).limit(1)
+        )
         if note is None:
             raise NotFound("the log has no entries yet")
         return note
@@ -169,9 +194,14 @@ class AuditLog:
     def checkpoint(self, session: Session, size: int | None = None) -> str:
         """The cosigned checkpoint of ``size`` entries, or the newest; raises NotFound."""
         wanted = {} if size is None else {"size": size}
-        note: str | None = session.connection().execute(_NEWEST if size is None else _PUBLISHED, wanted).scalar()
+        note: str | None = (
+            session.connection().execute(_NEWEST if size is None else _PUBLISHED, wanted).scalar()
+        )
         if note is None:
-            raise NotFound(f"the log has published no checkpoint{'' if size is None else f' of {size} entries'} yet")
+            raise NotFound(
+                "the log has published no "
+                f"checkpoint{'' if size is None else f' of {size} entries'} yet"
+            )
         return note
 
     def _head(self, session: Session) -> tuple[Checkpoint, str]:
@@ -179,14 +209,17 @@ class AuditLog:
         return self.own_head(note), note
 
     def own_head(self, note: str) -> Checkpoint:
-        """A head that this log signed itself; raises LogDamaged when the note is not what was stored."""
+        """A head that this log signed itself; raises LogDamaged when the note is not what was
+        stored."""
         if note not in self._heads:
             if len(self._heads) >= _HEADS_REMEMBERED:
                 self._heads.clear()
             try:
                 self._heads[note] = open_checkpoint(note, self.verifier)
             except SignatureError as error:
-                raise LogDamaged(f"a head that was stored is damaged ({error}); run: tahini log fsck") from error
+                raise LogDamaged(
+                    f"a head that was stored is damaged ({error}); run: tahini log fsck"
+                ) from error
         return self._heads[note]
 
     def prove_inclusion(self, session: Session, index: int) -> InclusionProof:
@@ -197,7 +230,9 @@ class AuditLog:
         """
         head, note = self._head(session)
         if not 0 <= index < head.size:
-            raise ProofError(f"entry {index} is not under the published checkpoint of {head.size} entries")
+            raise ProofError(
+                f"entry {index} is not under the published checkpoint of {head.size} entries"
+            )
         read = tile_reader(TileStore(session).load)
         with _damage():
             proof = InclusionProof(index, tuple(inclusion_proof(index, head.size, read)), note)
@@ -208,10 +243,12 @@ class AuditLog:
         return proof
 
     def prove_consistency(self, session: Session, old: int, new: int) -> list[bytes]:
-        """Proof that the log of ``new`` entries extends that of ``old``; both roots are recomputed and checked.
+        """Proof that the log of ``new`` entries extends that of ``old``; both roots are recomputed
+        and checked.
 
         Raises:
-            ProofError: undefined, or ``new`` is not integrated yet. LogDamaged: the proof would not verify.
+            ProofError: undefined, or ``new`` is not integrated yet. LogDamaged: the proof would not
+                verify.
         """
         if not 0 < old <= new:
             raise ProofError(f"consistency from {old} to {new} entries is not defined")
@@ -219,16 +256,22 @@ class AuditLog:
             raise ProofError(f"the log has no {new} entries yet")
         read = tile_reader(TileStore(session).load)
         with _damage():
-            proof, roots = consistency_proof(old, new, read), {size: tree_root(size, read) for size in (old, new)}
+            proof = consistency_proof(old, new, read)
+            roots = {size: tree_root(size, read) for size in (old, new)}
             verify_consistency(old, new, proof, roots[old], roots[new])
-            for note in session.scalars(select(LogCheckpointRow.note).where(LogCheckpointRow.size.in_([old, new]))):
+            for note in session.scalars(
+                select(LogCheckpointRow.note).where(LogCheckpointRow.size.in_([old, new]))
+            ):
                 head = self.own_head(note)
                 if not hmac.compare_digest(head.root, roots.get(head.size, b"")):
-                    raise LogDamaged(f"the stored tree of {head.size} entries is not the one that was signed")
+                    raise LogDamaged(
+                        f"the stored tree of {head.size} entries is not the one that was signed"
+                    )
         return proof
 
     def tile(self, session: Session, level: int, index: int, width: int) -> bytes:
-        """The first ``width`` hashes of a tile; raises NotFound, or LogDamaged where it should be there."""
+        """The first ``width`` hashes of a tile; raises NotFound, or LogDamaged where it should be
+        there."""
         hashes = TileStore(session).load(level, index)[: HASH_SIZE * width]
         if len(hashes) != HASH_SIZE * width:
             if (index * TILE_WIDTH + width) << (8 * level) <= self.state(session).integrated:
@@ -242,13 +285,18 @@ class AuditLog:
         start = bundle * TILE_WIDTH
         leaves = list(self.leaves(session, start, start + width))
         if [leaf_hash(leaf) for leaf in leaves] != hashes:
-            raise LogDamaged(f"an entry between {start} and {start + width} is damaged or lost; run: tahini log fsck")
+            raise LogDamaged(
+                f"an entry between {start} and {start + width} is damaged or lost; run: tahini log "
+                "fsck"
+            )
         return entry_bundle(leaves)
 
     def leaves(self, session: Session, start: int, stop: int) -> Iterator[bytes]:
         """Leaves ``start`` to ``stop - 1`` as they are stored, unchecked."""
         for at in range(start, stop, _PAGE):
-            rows = session.connection().execute(_LEAVES, {"start": at, "stop": min(at + _PAGE, stop)})
+            rows = session.connection().execute(
+                _LEAVES, {"start": at, "stop": min(at + _PAGE, stop)}
+            )
             yield from (row[0] for row in rows.fetchall())
 
     def entry(self, session: Session, index: int) -> Logged:
@@ -260,7 +308,9 @@ class AuditLog:
 
     def envelope(self, session: Session, sha256: str) -> bytes:
         """The header of an envelope; raises NotFound."""
-        header = session.scalar(select(LogEnvelopeRow.header).where(LogEnvelopeRow.sha256 == sha256))
+        header = session.scalar(
+            select(LogEnvelopeRow.header).where(LogEnvelopeRow.sha256 == sha256)
+        )
         if header is None:
             raise NotFound("the log has no such envelope")
         return header

@@ -1,4 +1,5 @@
-"""Publication: from a signed head to one that a quorum of witnesses has cosigned (C2SP tlog-witness).
+"""Publication: from a signed head to one that a quorum of witnesses has cosigned (C2SP
+tlog-witness).
 
 Only who may write asks the witnesses, and only who still may write publishes what they cosigned.
 """
@@ -21,12 +22,16 @@ from protocol.errors import LogDamaged, LogHeld, NotFound, NotWitnessed
 
 
 class Publisher:
-    """Has the newest signed head cosigned, and publishes it. Steps of several threads follow one another.
+    """Has the newest signed head cosigned, and publishes it. Steps of several threads follow one
+    another.
 
-    Once a witness proves that it has seen more of this log than there is, ``reporter`` halts it: nothing is cosigned.
+    Once a witness proves that it has seen more of this log than there is, ``reporter`` halts it:
+    nothing is cosigned.
     """
 
-    def __init__(self, database: Database, log: AuditLog, witnesses: Witnesses, reporter: Reporter) -> None:
+    def __init__(
+        self, database: Database, log: AuditLog, witnesses: Witnesses, reporter: Reporter
+    ) -> None:
         self.database = database
         self.log = log
         self.witnesses = witnesses
@@ -88,4 +93,6 @@ def _claimed_head(note: str) -> Checkpoint:
     try:
         return claimed_checkpoint(note)
     except SignatureError as error:
-        raise LogDamaged(f"the newest signed head is damaged ({error}); run: tahini log fsck") from error
+        raise LogDamaged(
+            f"the newest signed head is damaged ({error}); run: tahini log fsck"
+        ) from error

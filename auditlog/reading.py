@@ -1,4 +1,5 @@
-"""What a reader of the log brings along, and what it shows of entries: filters, and bodies for who can open them."""
+"""What a reader of the log brings along, and what it shows of entries: filters, and bodies for who
+can open them."""
 
 from __future__ import annotations
 
@@ -47,15 +48,19 @@ class Anchors:
     def pinned(self, beside: Path | None = None) -> Consortium:
         """The consortium document, its signature checked.
 
-        Without a file it is fetched the first time, and kept in the folder ``beside``: from then on it is pinned.
+        Without a file it is fetched the first time, and kept in the folder ``beside``: from then on
+        it is pinned.
 
         Raises:
-            AuditFailed: there is nothing to check it with. SignatureError: it is not signed with the registry's key.
+            AuditFailed: there is nothing to check it with. SignatureError: it is not signed with
+                the registry's key.
         """
         if self.registry_key is None or (self.consortium is None and beside is None):
             raise AuditFailed("this needs --consortium and --registry-key, as they were pinned")
         named = Path(self.registry_key)
-        key = PublicKey.from_text(_text(named, "the key").strip() if named.is_file() else self.registry_key.strip())
+        key = PublicKey.from_text(
+            _text(named, "the key").strip() if named.is_file() else self.registry_key.strip()
+        )
         path = self.consortium or Path(beside or "") / CONSORTIUM_FILE
         if self.consortium is not None or path.exists():
             return Consortium.verify(_text(path, "the consortium document").strip(), key)
@@ -64,7 +69,8 @@ class Anchors:
                 token = http.get("/v1/consortium").raise_for_status().text
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise AuditFailed(
-                    f"the consortium document cannot be had at {self.url} ({type(error).__name__}); name the file with "
+                    f"the consortium document cannot be had at {self.url} "
+                    f"({type(error).__name__}); name the file with "
                     "--consortium"
                 ) from error
         consortium = Consortium.verify(token, key)
@@ -87,14 +93,16 @@ class Anchors:
         caller = pinned.party(party).id if party else pinned.one(Role.AUDITOR).id
         return AuditorClient(
             self.url, pinned, caller, load_signing_key(key), http=http_client(self.url, self.ca)
-        )  # fmt: skip
+        )
 
     def verifier(self, auditor: Path | None, kept: Path | None) -> AuditorClient:
-        """A client that verifies the whole log: as the auditor, or as nobody. Accepted heads are kept in ``kept``."""
+        """A client that verifies the whole log: as the auditor, or as nobody. Accepted heads are
+        kept in ``kept``."""
         pinned = self.pinned(None if kept is None else kept.absolute().parent)
         caller, key = None, None
         if auditor is not None:
-            caller, key = pinned.one(Role.AUDITOR).id, load_signing_key(auditor / "auditor.key")
+            caller = pinned.one(Role.AUDITOR).id
+            key = load_signing_key(auditor / "auditor.key")
         heads = None if kept is None else HeadStore(kept)
         return AuditorClient(self.url, pinned, caller, key, heads, http_client(self.url, self.ca))
 
@@ -120,17 +128,22 @@ class Opener:
         return self.name in leaf["body"]["sealed_to"]
 
     def open(self, index: int, leaf: dict[str, Any]) -> dict[str, Any]:
-        """The body of an entry as text, and what the signed document in it says, if it holds one. Raises SealError."""
+        """The body of an entry as text, and what the signed document in it says, if it holds one.
+        Raises SealError."""
         content = open_body(self.client, self.name, self.key, leaf, self.client.body(index))
         counts, body = opened_counts(leaf, content)
-        found: dict[str, Any] = {**({"counts": counts} if counts else {}), "body": body.decode(errors="replace")}
+        found: dict[str, Any] = {
+            **({"counts": counts} if counts else {}),
+            "body": body.decode(errors="replace"),
+        }
         if (says := said(found["body"])) is not None:
             found["says"] = says
         return found
 
 
 def said(body: str) -> dict[str, Any] | None:
-    """The JSON object in a body; of a signed document its payload, whose signature ``tahini log verify`` checks."""
+    """The JSON object in a body; of a signed document its payload, whose signature
+    ``tahini log verify`` checks."""
     try:
         found = json.loads(body)
         if isinstance(found, dict) and isinstance(found.get("token"), str):
@@ -146,7 +159,8 @@ class Filter:
 
     lender: str | None = None
     types: Sequence[str] = ()
-    """Types, or the words that they begin with: ``campaign`` for ``campaign.approved`` and the like."""
+    """Types, or the words that they begin with: ``campaign`` for ``campaign.approved`` and the
+    like."""
     first: date | None = None
     last: date | None = None
     """Days, both included, UTC."""
@@ -156,12 +170,20 @@ class Filter:
         return self == Filter()
 
     def wants(self, leaf: Mapping[str, Any]) -> bool:
-        kind, day = str(leaf["type"]), str(leaf["time"])[:10]
+        kind = str(leaf["type"])
+        day = str(leaf["time"])[:10]
         named = leaf.get("names")
-        about = {leaf["actor"], leaf.get("lender"), named.get("lender") if isinstance(named, dict) else None}
+        about = {
+            leaf["actor"],
+            leaf.get("lender"),
+            named.get("lender") if isinstance(named, dict) else None,
+        }
         return (
             (self.lender is None or self.lender in about)
-            and (not self.types or any(kind == one or kind.startswith(f"{one}.") for one in self.types))
+            and (
+                not self.types
+                or any(kind == one or kind.startswith(f"{one}.") for one in self.types)
+            )
             and (self.first is None or day >= self.first.isoformat())
             and (self.last is None or day <= self.last.isoformat())
         )

@@ -1,11 +1,13 @@
-"""The sequencer: behind every commit, integrate what was appended, have the signed head cosigned, publish it.
+"""The sequencer: behind every commit, integrate what was appended, have the signed head cosigned,
+publish it.
 
-One thread integrates (``auditlog.integrator``: tiles and signed head, within milliseconds of the commit), another
-publishes (``auditlog.publisher``: witnesses may be slow). Both steps can also be taken by hand,
-:meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof waits for publication: :meth:`Sequencer.wait_for`.
+One thread integrates (``auditlog.integrator``: tiles and signed head, within milliseconds of the
+commit), another publishes (``auditlog.publisher``: witnesses may be slow). Both steps can also be
+taken by hand, :meth:`Sequencer.settle`, where no thread runs. Whoever needs a proof waits for
+publication: :meth:`Sequencer.wait_for`.
 
-Where several processes serve one log, one of them at a time takes both steps (``auditlog.leadership``); the others
-follow what it publishes, more closely while somebody waits.
+Where several processes serve one log, one of them at a time takes both steps
+(``auditlog.leadership``); the others follow what it publishes, more closely while somebody waits.
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ from protocol.errors import ConsentError, LogHeld, NotWitnessed
 
 PUBLICATION_TIMEOUT_S = 15.0
 MAX_WAITING = 24
-"""Threads that may wait for publication: fewer than a server has, so that readers are still answered."""
+"""Threads that may wait for publication: fewer than a server has, so that readers are still
+answered."""
 _MIN_RETRY_S, _MAX_RETRY_S = 0.1, 2.0
 _REST_SHARE, _MAX_REST_S = 4.0, 0.05
 _IDLE_S, _SHARED_S = 1.0, 0.02
-"""How often to look for what another process did: with nothing to expect; where other workers append, or wait."""
+"""How often to look for what another process did: with nothing to expect; where other workers
+append, or wait."""
 logger = logging.getLogger("tahini.log")
 
 
@@ -65,7 +69,9 @@ class _PublishedSize:
     def wait_for(self, index: int, reporter: Reporter) -> None:
         """Return once entry ``index`` is published; raises NotWitnessed."""
         if not self._waiting.acquire(blocking=False):
-            raise NotWitnessed(f"entry {index} is recorded; too many others wait for the witnesses already")
+            raise NotWitnessed(
+                f"entry {index} is recorded; too many others wait for the witnesses already"
+            )
         try:
             self._await(index, reporter)
         finally:
@@ -85,13 +91,17 @@ class _PublishedSize:
                     f"{PUBLICATION_TIMEOUT_S:.0f} s; its proof will be there once they do"
                 )
         if reporter.halted and self._size <= index:
-            raise NotWitnessed(f"entry {index} is recorded, but nothing is signed any more: {reporter.halted}")
+            raise NotWitnessed(
+                f"entry {index} is recorded, but nothing is signed any more: {reporter.halted}"
+            )
 
 
 class _StepThread(threading.Thread):
-    """Takes one step whenever there is something new, and every now and then; what fails is tried again, more slowly.
+    """Takes one step whenever there is something new, and every now and then; what fails is tried
+    again, more slowly.
 
-    A step rests for as long as it worked, a few times over: under load it does more at once, not more often.
+    A step rests for as long as it worked, a few times over: under load it does more at once, not
+    more often.
 
     Args:
         news: set when there is something new.
@@ -128,12 +138,14 @@ class _StepThread(threading.Thread):
             started = time.monotonic()
             try:
                 self._step()
-                retry, pause = _MIN_RETRY_S, self._pause()
+                retry = _MIN_RETRY_S
+                pause = self._pause()
             except LogHeld as error:
                 logger.info("reading only: %s", error)
                 pause = _IDLE_S
             except Exception as error:
-                # Whatever it was, this thread is the only one that signs: it says so and tries again.
+                # Whatever it was, this thread is the only one that signs: it says so and tries
+                # again.
                 foreseen = isinstance(error, ConsentError | CryptoError)
                 failure = str(error) if foreseen else type(error).__name__
                 logger.warning("%s", failure, exc_info=not foreseen)
@@ -149,11 +161,14 @@ class _StepThread(threading.Thread):
 class Sequencer:
     """Brings the log's published head up to what was appended, by hand or with threads of its own.
 
-    ``halted`` says why nothing is signed any more, once a witness has seen more of the log than is here; ``failing``
-    why the last step failed, while it is being tried again. ``turn`` says which process takes the steps.
+    ``halted`` says why nothing is signed any more, once a witness has seen more of the log than is
+    here; ``failing`` why the last step failed, while it is being tried again. ``turn`` says which
+    process takes the steps.
     """
 
-    def __init__(self, database: Database, log: AuditLog, witnesses: Witnesses, turn: Turn | None = None) -> None:
+    def __init__(
+        self, database: Database, log: AuditLog, witnesses: Witnesses, turn: Turn | None = None
+    ) -> None:
         self.database = database
         self.log = log
         self.read_only = False
@@ -188,7 +203,8 @@ class Sequencer:
 
     @property
     def published(self) -> int:
-        """Entries under a published checkpoint, as far as this process knows; asking makes it look again soon."""
+        """Entries under a published checkpoint, as far as this process knows; asking makes it look
+        again soon."""
         return self._published.size
 
     # --- one step of each kind
@@ -197,7 +213,8 @@ class Sequencer:
         """Sign one head over what was appended; None when there is nothing new.
 
         Raises:
-            LogHeld: another process writes to this log. LogDamaged: what is stored is not what was signed.
+            LogHeld: another process writes to this log. LogDamaged: what is stored is not what was
+                signed.
         """
         head = self.integrator.integrate()
         if head is not None:
@@ -225,14 +242,23 @@ class Sequencer:
     # --- as a service
 
     def start(self, read_only: bool = False) -> None:
-        """Run both steps in the background until :meth:`stop`; with ``read_only`` only follow what others publish."""
+        """Run both steps in the background until :meth:`stop`; with ``read_only`` only follow what
+        others publish."""
         self.read_only = read_only
         threads: list[_StepThread] = []
         if read_only or self.turn.shared:
-            threads.append(_StepThread("follow", self._follow, self._published.wanted, self.reporter))
+            threads.append(
+                _StepThread("follow", self._follow, self._published.wanted, self.reporter)
+            )
         if not read_only:
             threads += [
-                _StepThread("integrate", self._integrate_all, self._appended, self.reporter, self._until_appended),
+                _StepThread(
+                    "integrate",
+                    self._integrate_all,
+                    self._appended,
+                    self.reporter,
+                    self._until_appended,
+                ),
                 _StepThread("publish", self._publish_once, self._integrated, self.reporter),
             ]
             self._appended.set()  # whoever starts first takes the lease at once

@@ -1,4 +1,5 @@
-"""The audit log's tables. Rows marked append-only are so in the database too (triggers in the first migration)."""
+"""The audit log's tables. Rows marked append-only are so in the database too (triggers in the first
+migration)."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from auditlog.column_types import Base, BigId
 class LogStateRow(Base):
     """The log's only row that changes: how far it is, and which process may write to it.
 
-    ``epoch`` counts the writers there have been. Every append and every integration checks it in its own transaction,
-    so a writer that was deposed while it slept can change nothing (a fencing token).
+    ``epoch`` counts the writers there have been. Every append and every integration checks it in
+    its own transaction, so a writer that was deposed while it slept can change nothing (a fencing
+    token).
     """
 
     __tablename__ = "log_state"
@@ -22,7 +24,8 @@ class LogStateRow(Base):
     integrated: Mapped[int] = mapped_column(BigInteger)
     """Entries that are under a signed head."""
     newest: Mapped[int] = mapped_column(BigInteger)
-    """Time of the newest entry, in microseconds since 1970: the log's clock never runs backwards."""
+    """Time of the newest entry, in microseconds since 1970: the log's clock never runs
+    backwards."""
     holder: Mapped[str] = mapped_column(String(200))
     epoch: Mapped[int] = mapped_column(BigInteger)
     held_until: Mapped[float]
@@ -39,7 +42,8 @@ class LogEntryRow(Base):
 
 
 class LogEnvelopeRow(Base):
-    """The header of an envelope: the content key of many bodies, sealed to their recipients. Append-only."""
+    """The header of an envelope: the content key of many bodies, sealed to their recipients.
+    Append-only."""
 
     __tablename__ = "log_envelopes"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -4,10 +4,11 @@
     python -m benchmarks.clipping --json
 
 The network is an MLP 23-64-32-1 (ReLU), batches of 4,096. Opacus is run as its documentation shows:
-``make_private`` with Poisson sampling through its DataLoader, forward, backward, step. ``ratio_to_opacus`` is records
-per second of ours over that; ``max_abs_difference`` is the largest difference, in any coordinate of the mean clipped
-gradient, to Opacus' per-sample clipping of the same batch. For logistic regression the yardstick is a plain torch step
-without privacy (``ratio_to_plain``: seconds of ours over seconds of torch).
+``make_private`` with Poisson sampling through its DataLoader, forward, backward, step.
+``ratio_to_opacus`` is records per second of ours over that; ``max_abs_difference`` is the largest
+difference, in any coordinate of the mean clipped gradient, to Opacus' per-sample clipping of the
+same batch. For logistic regression the yardstick is a plain torch step without privacy
+(``ratio_to_plain``: seconds of ours over seconds of torch).
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ FEATURES, BATCH, RECORDS, CLIP_NORM = 23, 4096, 24_576, 1.0
 
 
 def mlp() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1))
+    return nn.Sequential(
+        nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1)
+    )
 
 
 def dense(model: nn.Module, where: torch.device) -> list[Dense]:
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return [
-        Dense(m.weight.detach().double().to(where), None if m.bias is None else m.bias.detach().double().to(where))
+        Dense(
+            m.weight.detach().double().to(where),
+            None if m.bias is None else m.bias.detach().double().to(where),
+        )
         for m in found
     ]
 
@@ -56,11 +62,16 @@ def rate(work: Callable[[], int], repeats: int) -> float:
 
 def opacus_epoch(rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:
     model = mlp()
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(rows, labels), batch_size=BATCH)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(rows, labels), batch_size=BATCH
+    )
     private, optimizer, batches = PrivacyEngine().make_private(
-        module=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1), data_loader=loader,
-        noise_multiplier=1.0, max_grad_norm=CLIP_NORM,
-    )  # fmt: skip
+        module=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        data_loader=loader,
+        noise_multiplier=1.0,
+        max_grad_norm=CLIP_NORM,
+    )
     loss = nn.BCEWithLogitsLoss()
 
     def run() -> int:
@@ -82,7 +93,9 @@ def plain_step(model: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> Ca
     def run() -> int:
         for start in range(0, len(rows), BATCH):
             optimizer.zero_grad()
-            loss(model(rows[start : start + BATCH]).squeeze(1), labels[start : start + BATCH]).backward()
+            loss(
+                model(rows[start : start + BATCH]).squeeze(1), labels[start : start + BATCH]
+            ).backward()
             optimizer.step()
         return len(rows)
 
@@ -106,10 +119,13 @@ def ours(model: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> Callable
 
 
 def difference(rows: torch.Tensor, labels: torch.Tensor) -> float:
-    """Largest difference in the mean clipped gradient of one batch to Opacus' per-sample gradients, clipped."""
+    """Largest difference in the mean clipped gradient of one batch to Opacus' per-sample gradients,
+    clipped."""
     model = mlp().double()
     inputs, targets = rows[:BATCH].double(), labels[:BATCH].double()
-    exact = clipped_gradient_sum(dense(model, torch.device("cpu")), Records.of(inputs, targets), CLIP_NORM, 0.0, "relu")
+    exact = clipped_gradient_sum(
+        dense(model, torch.device("cpu")), Records.of(inputs, targets), CLIP_NORM, 0.0, "relu"
+    )
     sampled = GradSampleModule(model, loss_reduction="sum")
     nn.BCEWithLogitsLoss(reduction="sum")(sampled(inputs).squeeze(1), targets).backward()
     each = torch.cat([p.grad_sample.flatten(1) for p in sampled.parameters()], dim=1)
@@ -118,15 +134,19 @@ def difference(rows: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    rows, labels = torch.randn(RECORDS, FEATURES), (torch.rand(RECORDS) < 0.2).float()
-    network, line = mlp(), nn.Linear(FEATURES, 1, bias=False)
+    rows = torch.randn(RECORDS, FEATURES)
+    labels = (torch.rand(RECORDS) < 0.2).float()
+    network = mlp()
+    line = nn.Linear(FEATURES, 1, bias=False)
     figures = {
         "ours_mlp_records_per_s": rate(ours(network, rows, labels), options.repeats),
         "opacus_mlp_records_per_s": rate(opacus_epoch(rows, labels), 3),
@@ -136,8 +156,12 @@ def main() -> None:
         "max_abs_difference": difference(rows, labels),
         "device": str(device()),
     }
-    figures["ratio_to_opacus"] = figures["ours_mlp_records_per_s"] / figures["opacus_mlp_records_per_s"]
-    figures["ratio_to_plain"] = figures["plain_logistic_records_per_s"] / figures["ours_logistic_records_per_s"]
+    figures["ratio_to_opacus"] = (
+        figures["ours_mlp_records_per_s"] / figures["opacus_mlp_records_per_s"]
+    )
+    figures["ratio_to_plain"] = (
+        figures["plain_logistic_records_per_s"] / figures["ours_logistic_records_per_s"]
+    )
     report = {"machine": machine(), "seed": options.seed, **figures}
     if options.json:
         print(json.dumps(report, indent=2))

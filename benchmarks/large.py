@@ -1,13 +1,15 @@
-"""One lender's contributions over more rows than it would like to have in memory, and the most memory that they took.
+"""One lender's contributions over more rows than it would like to have in memory, and the most
+memory that they took.
 
     python -m benchmarks.large
     python -m benchmarks.large --rows 10000000 --json
 
-A Parquet file of 40 features (30 numbers, 8 whole numbers, 2 categories; four are sensitive) is made in a temporary
-folder and described by a ``data.toml``. A child process then does what a node does for a histogram, a second-moments
-and a gradient release once the gate has let it: look for each person's one row, read chunk by chunk, mask sensitive
-features where there is no consent, add up, add the noise. Everybody is used; nine in ten consent to sensitive features.
-Not counted: the registry's part of the gate, which has benchmarks of its own (``benchmarks.registry``).
+A Parquet file of 40 features (30 numbers, 8 whole numbers, 2 categories; four are sensitive) is
+made in a temporary folder and described by a ``data.toml``. A child process then does what a node
+does for a histogram, a second-moments and a gradient release once the gate has let it: look for
+each person's one row, read chunk by chunk, mask sensitive features where there is no consent, add
+up, add the noise. Everybody is used; nine in ten consent to sensitive features. Not counted: the
+registry's part of the gate, which has benchmarks of its own (``benchmarks.registry``).
 
 ``peak_rss_gib`` is the child's most resident memory, Python and libraries included.
 """
@@ -44,18 +46,29 @@ from privacy.clipping import second_moments
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 
 NUMBERS, WHOLE, CATEGORIES, SENSITIVE, CONTRIBUTORS = 30, 8, 2, 4, 5
-DESCRIPTION = 'kind = "parquet"\npath = "loans.parquet"\nperson = "customer"\n\n[columns]\nbad = "dpd90"\n'
+DESCRIPTION = (
+    'kind = "parquet"\npath = "loans.parquet"\nperson = "customer"\n\n[columns]\nbad = "dpd90"\n'
+)
 T = TypeVar("T")
 
 
 def schema() -> FeatureSchema:
     features: list[dict[str, object]] = [
-        {"name": f"n{i}", "kind": "number", "category": "income", "sensitivity": "sensitive", "low": 0}
+        {
+            "name": f"n{i}",
+            "kind": "number",
+            "category": "income",
+            "sensitivity": "sensitive",
+            "low": 0,
+        }
         if i < SENSITIVE
         else {"name": f"n{i}", "kind": "number", "category": "bureau", "low": 0}
         for i in range(NUMBERS)
     ]
-    features += [{"name": f"w{i}", "kind": "integer", "category": "repayment", "low": 0} for i in range(WHOLE)]
+    features += [
+        {"name": f"w{i}", "kind": "integer", "category": "repayment", "low": 0}
+        for i in range(WHOLE)
+    ]
     code = {"kind": "category", "category": "bureau", "values": ["a", "b", "c", "d", "e"]}
     features += [{"name": f"c{i}", **code} for i in range(CATEGORIES)]
     return schema_from({"name": "large", "target": "bad", "features": features}, "benchmark")
@@ -66,15 +79,28 @@ def make(home: Path, rows: int) -> None:
     columns = [
         "'v1.' || left(sha256(CAST(i AS VARCHAR)), 43) AS customer",
         "CAST(random() < 1 / (1 + exp(2.2 - late / 2)) AS INTEGER) AS dpd90",
-        "CASE WHEN random() < 0.05 THEN NULL ELSE round(exp(7 + 2 * random() + late / 9), 0) END AS n0",
+        (
+            "CASE WHEN random() < 0.05 THEN NULL ELSE round(exp(7 + 2 * random() + late / 9), 0) "
+            "END "
+            "AS n0"
+        ),
         *(f"round(exp({2 + i / 5} + 3 * random()), 1) AS n{i}" for i in range(1, NUMBERS)),
         "late AS w0",
         *(f"CAST(floor(-{1 + i} * ln(1 - random())) AS INTEGER) AS w{i}" for i in range(1, WHOLE)),
-        *(f"substr('aabbcde', CAST(1 + floor(7 * random()) AS INTEGER), 1) AS c{i}" for i in range(CATEGORIES)),
+        *(
+            f"substr('aabbcde', CAST(1 + floor(7 * random()) AS INTEGER), 1) AS c{i}"
+            for i in range(CATEGORIES)
+        ),
     ]
-    people = f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) AS r(i)"
+    people = (
+        f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) "
+        "AS r(i)"
+    )
     duckdb.execute("SET threads = 2")
-    duckdb.execute(f"COPY (SELECT {', '.join(columns)} FROM ({people})) TO '{home / 'loans.parquet'}' (FORMAT parquet)")
+    duckdb.execute(
+        f"COPY (SELECT {', '.join(columns)} FROM ({people})) TO '{home / 'loans.parquet'}' (FORMAT "
+        "parquet)"
+    )
     (home / "data.toml").write_text(DESCRIPTION, encoding="utf-8")
 
 
@@ -83,23 +109,35 @@ def timed(report: dict[str, float], name: str, work: Callable[[], T]) -> T:
     result = work()
     report[f"{name}_s"] = round(time.perf_counter() - started, 1)
     report[f"{name}_rss_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-    print(f"{name}: {report[f'{name}_s']} s, {report[f'{name}_rss_gib']} GiB", file=sys.stderr, flush=True)
+    print(
+        f"{name}: {report[f'{name}_s']} s, {report[f'{name}_rss_gib']} GiB",
+        file=sys.stderr,
+        flush=True,
+    )
     return result
 
 
 def child(home: Path, moments: bool) -> dict[str, float]:
     """Seconds of each step, and the most memory at its end."""
     report: dict[str, float] = {}
-    features, source = schema(), MappedSource.load(home)
+    features = schema()
+    source = MappedSource.load(home)
     members = timed(report, "people", lambda: sorted(source.people()))
     consenting = np.arange(len(members)) % 10 != 0
     anywhere = UseLimits.of(members, {})
     admission = Admission(features, datetime.now(UTC), consenting, anywhere, anywhere)
     kinds = (ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT)
     plan = Mechanism(
-        kind="distributed", epsilon=1.0, delta=1e-5, clip_norm=2.0, bins=10, collusion_bound=1, threshold=4,
-        hold_out=0.0, releases=tuple(PlannedRelease(kind=kind, noise_multiplier=10.0) for kind in kinds),
-    )  # fmt: skip
+        kind="distributed",
+        epsilon=1.0,
+        delta=1e-5,
+        clip_norm=2.0,
+        bins=10,
+        collusion_bound=1,
+        threshold=4,
+        hold_out=0.0,
+        releases=tuple(PlannedRelease(kind=kind, noise_multiplier=10.0) for kind in kinds),
+    )
 
     def tables() -> Iterator[pd.DataFrame]:
         return map(admission.admitted, source.rows(members, features))
@@ -107,7 +145,9 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     def released(number: int, asked: Question) -> np.ndarray:
         task = task_of(features, "scorecard", plan, number, asked)
         name = kinds[number].value
-        return task.decode(timed(report, name, lambda: task.contribution(tables(), CONTRIBUTORS)), CONTRIBUTORS)
+        return task.decode(
+            timed(report, name, lambda: task.contribution(tables(), CONTRIBUTORS)), CONTRIBUTORS
+        )
 
     counted = task_of(features, "scorecard", plan, 0, Question(kinds[0]))
     histogram = released(0, Question(kinds[0]))
@@ -115,7 +155,9 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     width = sum(len(bins.frequency) for bins in binning.features) + 1
     matrix = np.eye(width)
     if moments:
-        matrix = whitening(second_moments(released(1, Question(kinds[1], binning)), width), 1.0, binning.population)
+        matrix = whitening(
+            second_moments(released(1, Question(kinds[1], binning)), width), 1.0, binning.population
+        )
     asked = Question(kinds[2], binning, matrix, np.zeros(size("scorecard", matrix.shape[1])))
     released(2, asked)
     report |= {"people": len(members), "width": width, "directions": matrix.shape[1]}
@@ -123,15 +165,22 @@ def child(home: Path, moments: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument(
-        "--folder", type=Path, help="where the file is made; a temporary folder of the system's otherwise"
+        "--folder",
+        type=Path,
+        help="where the file is made; a temporary folder of the system's otherwise",
     )
     parser.add_argument(
         "--without-moments",
         action="store_true",
-        help="leave out the longest release; the gradient is then taken in as many directions as there are inputs",
+        help=(
+            "leave out the longest release; the gradient is then taken in as many directions as "
+            "there are inputs"
+        ),
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -144,11 +193,19 @@ def main() -> None:
         make(home, options.rows)
         command = [sys.executable, "-m", "benchmarks.large", "--child", str(home)]
         command += ["--without-moments"] * options.without_moments
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1", **os.environ})
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1", **os.environ}
+        )
         found = json.loads(done.stdout)
         file_gib = (home / "loans.parquet").stat().st_size / 2**30
     peak = max(value for name, value in found.items() if name.endswith("_rss_gib"))
-    report = {"machine": machine(), "rows": options.rows, "file_gib": round(file_gib, 2), **found, "peak_rss_gib": peak}
+    report = {
+        "machine": machine(),
+        "rows": options.rows,
+        "file_gib": round(file_gib, 2),
+        **found,
+        "peak_rss_gib": peak,
+    }
     if options.json:
         print(json.dumps(report, indent=2))
         return

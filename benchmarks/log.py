@@ -1,8 +1,9 @@
 """How fast the audit log takes entries, integrates them and proves them.
 
-Through the HTTP API, signed, sealed and durable, from another process on the same machine, over SQLite and PostgreSQL;
-then in one process, and proofs out of a large log. Prints the machine, the versions and every figure; ``--json`` for
-machines. Integration is the time from a request's answer until its last entry is under a signed head.
+Through the HTTP API, signed, sealed and durable, from another process on the same machine, over
+SQLite and PostgreSQL; then in one process, and proofs out of a large log. Prints the machine, the
+versions and every figure; ``--json`` for machines. Integration is the time from a request's answer
+until its last entry is under a signed head.
 
     python -m benchmarks.log --json
     python -m benchmarks.log --leaves 10000000 --only proofs
@@ -74,8 +75,10 @@ class Poller:
             time.sleep(0.004)
 
     def delays(self, answered: list[tuple[float, int]]) -> list[float]:
-        """Milliseconds from each answer to the first moment at which its last entry was seen integrated."""
-        delays, at = [], 0
+        """Milliseconds from each answer to the first moment at which its last entry was seen
+        integrated."""
+        delays = []
+        at = 0
         for moment, index in sorted(answered, key=lambda item: item[1]):
             while at < len(self.seen) and self.seen[at][1] <= index:
                 at += 1
@@ -98,7 +101,17 @@ def postgresql_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def served(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tahini", "log", "serve", "--home", str(home / "registry"), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "tahini",
+        "log",
+        "serve",
+        "--home",
+        str(home / "registry"),
+        "--port",
+        str(port),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         for _ in range(200):
@@ -131,7 +144,12 @@ class Load:
 
     def request(self, number: int) -> bytes:
         body = urlsafe_b64encode(os.urandom(BODY_BYTES)).rstrip(b"=").decode()
-        entry = {"type": "use.scored", "counts": {"rows": number % 1000}, "to": ["auditor"], "body": body}
+        entry = {
+            "type": "use.scored",
+            "counts": {"rows": number % 1000},
+            "to": ["auditor"],
+            "body": body,
+        }
         content = json.dumps({"entries": [entry] * self.batch}).encode()
         authorization = self.session.authorization("POST", TARGET, content)
         head = (
@@ -149,7 +167,11 @@ class Load:
             started = time.perf_counter()
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length"))
+            length = next(
+                int(x.split(b":")[1])
+                for x in head.lower().split(b"\r\n")
+                if x.startswith(b"content-length")
+            )
             answer = json.loads(await reader.readexactly(length))
             if not head.startswith(b"HTTP/1.1 201"):
                 raise RuntimeError(f"the log answered {head.split(b' ')[1].decode()}: {answer}")
@@ -187,13 +209,17 @@ def over_http(kind: str, url: str | None, folder: Path, seconds: float) -> dict[
     home = folder / kind
     found_log(home, f"bench.example/{kind}", ["aspen"], url)
     consortium = load_consortium(
-        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text(encoding="utf-8").strip())
+        home / "consortium.jws",
+        PublicKey.from_text((home / REGISTRY_PUB).read_text(encoding="utf-8").strip()),
     )
     port = free_port()
     found: dict[str, Any] = {}
     with served(home, port) as process:
         client = LenderClient(
-            f"http://127.0.0.1:{port}", consortium, "aspen", load_signing_key(home / "aspen" / "aspen.key")
+            f"http://127.0.0.1:{port}",
+            consortium,
+            "aspen",
+            load_signing_key(home / "aspen" / "aspen.key"),
         )
         Load(port, client.begin_session(), 1, 8).run(2)
         for name, batch, connections in (("single", 1, 64), ("batched", 256, 6)):
@@ -239,7 +265,10 @@ def in_process(folder: Path, count: int) -> dict[str, Any]:
     chunk = 16_384
 
     def sealed(number: int) -> list[Entry]:
-        return [sealer.entry("use.scored", "aspen", {"counts": {"rows": i}}, ("auditor",), body) for i in range(number)]
+        return [
+            sealer.entry("use.scored", "aspen", {"counts": {"rows": i}}, ("auditor",), body)
+            for i in range(number)
+        ]
 
     entries = sealed(chunk)
     _fill(registry.ledger.log, registry, entries, chunk, chunk)
@@ -264,12 +293,15 @@ def in_process(folder: Path, count: int) -> dict[str, Any]:
 
 
 def proofs(folder: Path, leaves: int, sample: int, seed: int) -> dict[str, Any]:
-    """Inclusion and consistency proofs out of a log of ``leaves`` entries, each verified before it is returned."""
+    """Inclusion and consistency proofs out of a log of ``leaves`` entries, each verified before it
+    is returned."""
     home = folder / "proofs"
     found_log(home, "bench.example/proofs", [])
     registry = open_registry(home / "registry")
     sealer = Sealer(registry.ledger.sealer.recipients)
-    entries = [sealer.entry("use.scored", "registry", {}, ("auditor",), b"x" * 32) for _ in range(16_384)]
+    entries = [
+        sealer.entry("use.scored", "registry", {}, ("auditor",), b"x" * 32) for _ in range(16_384)
+    ]
     for at in range(0, leaves, 16_384 * 8):
         _fill(registry.ledger.log, registry, entries, min(16_384 * 8, leaves - at), 16_384)
         registry.ledger.sequencer.settle()
@@ -278,7 +310,8 @@ def proofs(folder: Path, leaves: int, sample: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     inclusion, consistency = [], []
     for _ in range(sample):
-        index, old = rng.randrange(leaves), rng.randrange(1, leaves)
+        index = rng.randrange(leaves)
+        old = rng.randrange(1, leaves)
         started = time.perf_counter()
         with registry.ledger.read() as session:
             registry.ledger.log.prove_inclusion(session, index)
@@ -315,36 +348,56 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if "http" in wanted:
         report["sqlite"] = over_http("sqlite", None, folder, options.seconds)
         if options.postgresql:
-            report["postgresql"] = over_http("postgresql", options.postgresql, folder, options.seconds)
+            report["postgresql"] = over_http(
+                "postgresql", options.postgresql, folder, options.seconds
+            )
         else:
             with postgresql_server(folder / "pgdata") as url:
                 report["postgresql"] = over_http("postgresql", url, folder, options.seconds)
         kinds = ("sqlite", "postgresql")
-        report["http_appends_per_s"] = {kind: report[kind]["single"]["entries_per_s"] for kind in kinds}
-        report["http_batched_per_s"] = {kind: report[kind]["batched"]["entries_per_s"] for kind in kinds}
+        report["http_appends_per_s"] = {
+            kind: report[kind]["single"]["entries_per_s"] for kind in kinds
+        }
+        report["http_batched_per_s"] = {
+            kind: report[kind]["batched"]["entries_per_s"] for kind in kinds
+        }
         report["integration_p99_ms"] = max(
-            report[kind][name]["integration_p99_ms"] for kind in kinds for name in ("single", "batched")
+            report[kind][name]["integration_p99_ms"]
+            for kind in kinds
+            for name in ("single", "batched")
         )
     if "inprocess" in wanted:
         report["inprocess"] = in_process(folder, options.entries)
         report["batch_entries_per_s"] = report["inprocess"]["batch_entries_per_s"]
     if "proofs" in wanted:
         report["proofs"] = proofs(folder, options.leaves, options.sample, options.seed)
-        report["proof_p99_ms"] = max(report["proofs"]["inclusion_p99_ms"], report["proofs"]["consistency_p99_ms"])
+        report["proof_p99_ms"] = max(
+            report["proofs"]["inclusion_p99_ms"], report["proofs"]["consistency_p99_ms"]
+        )
     return report
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each HTTP load lasts")
-    parser.add_argument("--entries", type=int, default=500_000, help="entries of the in-process measurement")
-    parser.add_argument("--leaves", type=int, default=1_000_000, help="size of the log that proofs come from")
+    parser.add_argument(
+        "--entries", type=int, default=500_000, help="entries of the in-process measurement"
+    )
+    parser.add_argument(
+        "--leaves", type=int, default=1_000_000, help="size of the log that proofs come from"
+    )
     parser.add_argument("--sample", type=int, default=2_000, help="proofs of each kind")
-    parser.add_argument("--postgresql", help="a postgresql:// URL of an empty database; by default one is started")
+    parser.add_argument(
+        "--postgresql", help="a postgresql:// URL of an empty database; by default one is started"
+    )
     parser.add_argument("--only", nargs="+", choices=SETS, help="measure only these")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where to put the logs; a temporary folder by default")
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the logs; a temporary folder by default"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="tahini-log-bench-") as folder:
         report = measure(options, Path(folder))

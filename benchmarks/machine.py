@@ -11,7 +11,8 @@ PACKAGES = ("torch", "numpy", "opacus", "opendp", "dp-accounting", "flwr", "cryp
 
 
 def machine() -> dict[str, object]:
-    """System, cores, versions, load, and how long this core takes for five million additions in plain Python."""
+    """System, cores, versions, load, and how long this core takes for five million additions in
+    plain Python."""
     started = time.perf_counter()
     total = 0
     for number in range(5_000_000):

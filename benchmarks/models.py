@@ -1,13 +1,15 @@
-"""How good the models are beside their references, epsilon 1 and delta 1e-5 with every release charged.
+"""How good the models are beside their references, epsilon 1 and delta 1e-5 with every release
+charged.
 
     python -m benchmarks.models                     # Taiwan and bloan, five seeds
     python -m benchmarks.models --json --seeds 0 1
     python -m benchmarks.models --data loans.parquet --target bad
 
-Five unequal lenders and an exact hold-out of a fifth, drawn anew for each seed. The references are fitted on the pooled
-training rows in the same run, without privacy: logistic regression on ten quantile bins, and LightGBM as it comes. All
-gaps are AUC of the reference minus AUC of the model: negative means better than the reference. Releases are those of
-:mod:`credit.rehearsal`, with noise from the operating system, so runs differ in the fourth digit.
+Five unequal lenders and an exact hold-out of a fifth, drawn anew for each seed. The references are
+fitted on the pooled training rows in the same run, without privacy: logistic regression on ten
+quantile bins, and LightGBM as it comes. All gaps are AUC of the reference minus AUC of the model:
+negative means better than the reference. Releases are those of :mod:`credit.rehearsal`, with noise
+from the operating system, so runs differ in the fourth digit.
 """
 
 from __future__ import annotations
@@ -67,19 +69,30 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(loans.table))
     held = len(order) // 5
-    test, train = loans.table.iloc[order[:held]], loans.table.iloc[order[held:]]
-    schema, labels = loans.schema, test[loans.schema.target].to_numpy(dtype=np.int64)
+    test = loans.table.iloc[order[:held]]
+    train = loans.table.iloc[order[held:]]
+    schema = loans.schema
+    labels = test[loans.schema.target].to_numpy(dtype=np.int64)
     tables = lenders_of(train, rng, lenders)
     figures = {
         "logistic_regression_auc": auc(labels, pooled_probability(train, test, schema)),
         "lightgbm_auc": auc(labels, boosted(train, test, schema)),
     }
     plans = {
-        "scorecard": ("scorecard", plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=0))),
+        "scorecard": (
+            "scorecard",
+            plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=0)),
+        ),
         "gam": ("gam", plan_mechanism(BUDGET, Training("gam", lenders, collusion_bound=0))),
         "mlp": ("mlp", plan_mechanism(BUDGET, Training("mlp", lenders, collusion_bound=0))),
-        "half": ("scorecard", plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=lenders // 2))),
-        "local": ("scorecard", plan_mechanism(BUDGET, Training("scorecard", lenders, kind="local"))),
+        "half": (
+            "scorecard",
+            plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=lenders // 2)),
+        ),
+        "local": (
+            "scorecard",
+            plan_mechanism(BUDGET, Training("scorecard", lenders, kind="local")),
+        ),
     }
     for name in which:
         kind, plan = plans[name]
@@ -97,10 +110,17 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
 
 
 def gaps(figures: dict[str, float], which: list[str]) -> dict[str, float]:
-    """Distances to the references; ``best`` is the best *kind* of distributed model, chosen over all seeds below."""
-    of = {"scorecard": "logistic_regression", "local": "logistic_regression", "half": "logistic_regression"}
+    """Distances to the references; ``best`` is the best *kind* of distributed model, chosen over
+    all seeds below."""
+    of = {
+        "scorecard": "logistic_regression",
+        "local": "logistic_regression",
+        "half": "logistic_regression",
+    }
     found = {f"{n}_gap": figures[f"{of[n]}_auc"] - figures[f"{n}_auc"] for n in which if n in of}
-    return found | {f"{n}_gap_to_lightgbm": figures["lightgbm_auc"] - figures[f"{n}_auc"] for n in which}
+    return found | {
+        f"{n}_gap_to_lightgbm": figures["lightgbm_auc"] - figures[f"{n}_auc"] for n in which
+    }
 
 
 def summarise(runs: list[dict[str, float]], which: list[str]) -> dict[str, dict[str, float]]:
@@ -115,14 +135,21 @@ def summarise(runs: list[dict[str, float]], which: list[str]) -> dict[str, dict[
     if candidates:
         best = min(candidates, key=lambda name: summary[f"{name}_gap_to_lightgbm"]["mean"])
         summary["best_gap"] = summary[f"{best}_gap_to_lightgbm"]
-        summary["ece"], summary["releases"] = summary[f"{candidates[0]}_ece"], summary[f"{candidates[0]}_releases"]
+        summary["ece"], summary["releases"] = (
+            summary[f"{candidates[0]}_ece"],
+            summary[f"{candidates[0]}_releases"],
+        )
     return summary
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--data", type=Path, help="a .parquet or .csv table instead of the two public ones")
+    parser.add_argument(
+        "--data", type=Path, help="a .parquet or .csv table instead of the two public ones"
+    )
     parser.add_argument("--target", default="target", help="its column of 0 (good) and 1 (bad)")
     parser.add_argument("--lenders", type=int, default=LENDERS)
     parser.add_argument(
@@ -149,10 +176,17 @@ def main() -> None:
         results[name] = {"runs": runs, **summarise(runs, options.models)}
     if options.json:
         print(
-            json.dumps({"machine": machine(), "seeds": options.seeds, "lenders": options.lenders} | results, indent=2)
+            json.dumps(
+                {"machine": machine(), "seeds": options.seeds, "lenders": options.lenders}
+                | results,
+                indent=2,
+            )
         )
         return
-    print(json.dumps(machine()), f"\nseeds {options.seeds}, {options.lenders} lenders, epsilon 1, delta 1e-5\n")
+    print(
+        json.dumps(machine()),
+        f"\nseeds {options.seeds}, {options.lenders} lenders, epsilon 1, delta 1e-5\n",
+    )
     for name, summary in results.items():
         print(name)
         for figure, value in summary.items():

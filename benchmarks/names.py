@@ -1,11 +1,13 @@
-"""How fast people are named: blinded, evaluated by the real naming service over HTTP, proofs verified, unblinded.
+"""How fast people are named: blinded, evaluated by the real naming service over HTTP, proofs
+verified, unblinded.
 
-A consortium is founded in a temporary folder; the registry and the naming service run as processes of their own on this
-machine. One lender has ``--people`` made-up identity numbers named, both kinds of name each, which is everything that
-naming costs at enrolment: quota on the disk and audit log included. Prints the machine, the versions and every figure;
-``--json`` for machines. ``cpu_s_without_workers`` is the processor time
-of both services and the caller; the client's worker processes are not in it. Where the load average is above the number
-of cores, something else was running and the seconds say little.
+A consortium is founded in a temporary folder; the registry and the naming service run as processes
+of their own on this machine. One lender has ``--people`` made-up identity numbers named, both kinds
+of name each, which is everything that naming costs at enrolment: quota on the disk and audit log
+included. Prints the machine, the versions and every figure; ``--json`` for machines.
+``cpu_s_without_workers`` is the processor time of both services and the caller; the client's worker
+processes are not in it. Where the load average is above the number of cores, something else was
+running and the seconds say little.
 
     python -m benchmarks.names --json
     python -m benchmarks.names --people 50000 --repeat 3
@@ -44,7 +46,10 @@ def identities(count: int, seed: int, run: int) -> list[str]:
     """Distinct numbers of 18 digits in the form of Chinese identity numbers; made up."""
     rng = random.Random(f"{seed}/{run}")
     start = rng.randrange(10**6)
-    return [f"110101{19500101 + (start + i) % 500000:08d}{(start + i) // 500000:03d}X" for i in range(count)]
+    return [
+        f"110101{19500101 + (start + i) % 500000:08d}{(start + i) // 500000:03d}X"
+        for i in range(count)
+    ]
 
 
 def start(root: Path, people: int, stack: ExitStack) -> tuple[Founded, str]:
@@ -87,8 +92,12 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
             distinct = len({name.pairwise for name in names}) + len({name.ledger for name in names})
             if distinct != 2 * options.people:
                 raise SystemExit("two people got one name")
-    median, after = statistics.median(seconds), os.times()
-    used = sum(getattr(after, f) - getattr(before, f) for f in ("user", "system", "children_user", "children_system"))
+    median = statistics.median(seconds)
+    after = os.times()
+    used = sum(
+        getattr(after, f) - getattr(before, f)
+        for f in ("user", "system", "children_user", "children_system")
+    )
     return {
         "machine": {
             "system": platform.platform(),
@@ -112,13 +121,25 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--people", type=int, default=1_000_000, help="how many people are named, twice each")
-    parser.add_argument("--repeat", type=int, default=1, help="how often, with other people each time")
-    parser.add_argument("--workers", type=int, help="processes of the lender's client; one per core by default")
-    parser.add_argument("--seed", type=int, default=0, help="fixes the made-up identity numbers, never keys")
-    parser.add_argument("--folder", type=Path, help="where to put the consortium; a temporary folder by default")
+    parser.add_argument(
+        "--people", type=int, default=1_000_000, help="how many people are named, twice each"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="how often, with other people each time"
+    )
+    parser.add_argument(
+        "--workers", type=int, help="processes of the lender's client; one per core by default"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="fixes the made-up identity numbers, never keys"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the consortium; a temporary folder by default"
+    )
     options = parser.parse_args()
     if options.people < 1 or options.repeat < 1:
         parser.error("--people and --repeat are at least 1")

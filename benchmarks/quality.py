@@ -3,7 +3,8 @@
     python -m benchmarks.quality                                           # the packaged loans
     python -m benchmarks.quality --data taiwan.parquet --target target --lenders 5 --json
 
-Each seed is one whole ``tahini demo``: its own split, its own keys and noise, every release charged.
+Each seed is one whole ``tahini demo``: its own split, its own keys and noise, every release
+charged.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def figures(report: dict) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options, passed_on = parser.parse_known_args()
@@ -69,13 +72,25 @@ def main() -> None:
     }
     machine = reports[0]["machine"] | {"processor": platform.machine()}
     if options.json:
-        print(json.dumps({"seeds": options.seeds, "runs": rows, "summary": summary, "machine": machine}, indent=2))
+        print(
+            json.dumps(
+                {"seeds": options.seeds, "runs": rows, "summary": summary, "machine": machine},
+                indent=2,
+            )
+        )
         return
     print(f"{json.dumps(machine)}\nseeds {options.seeds}\n")
-    print(f"{'':22}" + "".join(f"{seed:>10}" for seed in options.seeds) + f"{'mean':>10}{'median':>10}{'std':>10}")
+    print(
+        f"{'':22}"
+        + "".join(f"{seed:>10}" for seed in options.seeds)
+        + f"{'mean':>10}{'median':>10}{'std':>10}"
+    )
     for name in rows[0]:
         values = "".join(f"{row[name]:>10.4f}" for row in rows)
-        print(f"{name:22}{values}" + "".join(f"{summary[name][key]:>10.4f}" for key in ("mean", "median", "std")))
+        print(
+            f"{name:22}{values}"
+            + "".join(f"{summary[name][key]:>10.4f}" for key in ("mean", "median", "std"))
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How fast the consent registry records, decides and tells, with millions of consents in it.
 
-Founds a registry on PostgreSQL (or SQLite), enrols borrowers, loads ``--records`` consents through ``tahini registry
-load``'s own code over HTTP, then measures against the real server process: borrowers with access tokens who withdraw
-and give again one by one, imports by the thousand, decisions about one and about everybody, a lender's state and its
-deltas, and how long a withdrawal takes to be refused. Server, database and load share this machine.
+Founds a registry on PostgreSQL (or SQLite), enrols borrowers, loads ``--records`` consents through
+``tahini registry load``'s own code over HTTP, then measures against the real server process:
+borrowers with access tokens who withdraw and give again one by one, imports by the thousand,
+decisions about one and about everybody, a lender's state and its deltas, and how long a withdrawal
+takes to be refused. Server, database and load share this machine.
 
     python -m benchmarks.registry --json
     python -m benchmarks.registry --records 200000 --seconds 10 --only changes decisions
@@ -66,14 +67,24 @@ from protocol.schema import now
 from protocol.snapshots import REASONS, Reason, unpacked
 from protocol.terms import TRAINING_PURPOSE, Sensitivity
 
-PACKAGES = ("cryptography", "fastapi", "orjson", "psycopg", "pydantic", "sqlalchemy", "uvicorn", "uvloop")
+PACKAGES = (
+    "cryptography",
+    "fastapi",
+    "orjson",
+    "psycopg",
+    "pydantic",
+    "sqlalchemy",
+    "uvicorn",
+    "uvloop",
+)
 PARTS = ("bulk", "changes", "decisions", "states", "revocation")
 ISSUER = "https://logins.bench.example"
 SENSITIVITIES: tuple[Sensitivity, Sensitivity] = ("ordinary", "sensitive")
 KEPT_BACK = 0.04
 """Share of a lender's people who are asked only later, for the bulk measurement."""
 TUNING = ("max_wal_size=8GB", "checkpoint_timeout=15min")
-"""PostgreSQL settings of the benchmark's server that differ from its defaults; all take effect without a restart."""
+"""PostgreSQL settings of the benchmark's server that differ from its defaults; all take effect
+without a restart."""
 
 
 # --- the registry
@@ -81,7 +92,8 @@ TUNING = ("max_wal_size=8GB", "checkpoint_timeout=15min")
 
 @dataclass
 class Bench:
-    """A founded registry and its people. ``names``: pseudonyms by lender, in the order of their numbers."""
+    """A founded registry and its people. ``names``: pseudonyms by lender, in the order of their
+    numbers."""
 
     home: Path
     consortium: Consortium
@@ -117,7 +129,10 @@ class Bench:
 def _pseudonyms(rng: np.random.Generator, count: int) -> list[str]:
     """As names look; that they are made by the naming service is another benchmark's matter."""
     drawn = rng.bytes(32 * count)
-    return [f"v1.{urlsafe_b64encode(drawn[at : at + 32]).rstrip(b'=').decode()}" for at in range(0, 32 * count, 32)]
+    return [
+        f"v1.{urlsafe_b64encode(drawn[at : at + 32]).rstrip(b'=').decode()}"
+        for at in range(0, 32 * count, 32)
+    ]
 
 
 def found(home: Path, lenders: int, people: int, url: str | None, seed: int) -> Bench:
@@ -131,9 +146,12 @@ def found(home: Path, lenders: int, people: int, url: str | None, seed: int) -> 
         "subject_is_pseudonym": True,
         "lenders": names,
     }
-    (home / "registry" / ISSUERS_FILE).write_text(json.dumps({"issuers": [settings]}), encoding="utf-8")
+    (home / "registry" / ISSUERS_FILE).write_text(
+        json.dumps({"issuers": [settings]}), encoding="utf-8"
+    )
     consortium = load_consortium(
-        home / "consortium.jws", PublicKey.from_text((home / REGISTRY_PUB).read_text(encoding="utf-8").strip())
+        home / "consortium.jws",
+        PublicKey.from_text((home / REGISTRY_PUB).read_text(encoding="utf-8").strip()),
     )
     bench = Bench(home, consortium, make_notice(names, 1.0), names, people, seed)
     registry = bench.registry()
@@ -171,7 +189,15 @@ def enrol(bench: Bench, told: Callable[[str], None]) -> dict[str, Any]:
 @contextmanager
 def served(bench: Bench, workers: int) -> Iterator[subprocess.Popen[bytes]]:
     bench.port = free_port()
-    command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(bench.home / "registry")]
+    command = [
+        sys.executable,
+        "-m",
+        "tahini",
+        "registry",
+        "serve",
+        "--home",
+        str(bench.home / "registry"),
+    ]
     command += ["--port", str(bench.port), "--workers", str(workers)]
     with (bench.home / "server.log").open("ab") as journal:
         process = subprocess.Popen(command, stderr=journal, stdout=subprocess.DEVNULL)
@@ -194,12 +220,19 @@ def served(bench: Bench, workers: int) -> Iterator[subprocess.Popen[bytes]]:
 # --- loading
 
 
-def write_answers(path: Path, numbers: np.ndarray, seed: int, action: str | None = None, day: int = 10) -> int:
-    """A file of one answer for each person and sensitivity: ``action``, or some give and some refuse."""
+def write_answers(
+    path: Path, numbers: np.ndarray, seed: int, action: str | None = None, day: int = 10
+) -> int:
+    """A file of one answer for each person and sensitivity: ``action``, or some give and some
+    refuse."""
     rng = np.random.default_rng([seed, day])
     count = len(numbers) * len(SENSITIVITIES)
     evidence = rng.bytes(32 * count).hex()
-    actions = np.where(rng.random(count) < GIVES, "give", "refuse") if action is None else np.full(count, action)
+    actions = (
+        np.where(rng.random(count) < GIVES, "give", "refuse")
+        if action is None
+        else np.full(count, action)
+    )
     moment = (now() - timedelta(days=day)).isoformat()
     table = {
         "number": np.repeat(numbers, len(SENSITIVITIES)),
@@ -214,7 +247,9 @@ def write_answers(path: Path, numbers: np.ndarray, seed: int, action: str | None
 
 def hand_in(bench: Bench, lender: str, path: Path, connections: int) -> float:
     """Load a file as the lender, over HTTP; returns seconds."""
-    clients = [OverHttp(bench.url, bench.consortium, lender, bench.key(lender)) for _ in range(connections)]
+    clients = [
+        OverHttp(bench.url, bench.consortium, lender, bench.key(lender)) for _ in range(connections)
+    ]
     for client in clients:
         client.begin_session()
     answered = Answered(bench.notice, "en", "paper")
@@ -236,13 +271,16 @@ def load(bench: Bench, connections: int, told: Callable[[str], None]) -> dict[st
         seconds += hand_in(bench, lender, path, connections)
         told(f"loaded {total:,} records, {total / seconds:,.0f}/s")
     return {
-        "records": total, "connections": connections, "records_per_s": round(total / seconds),
+        "records": total,
+        "connections": connections,
+        "records_per_s": round(total / seconds),
         "minutes": round(seconds / 60, 2),
-    }  # fmt: skip
+    }
 
 
 def bulk(bench: Bench, connections: int, most: int = 200_000) -> dict[str, Any]:
-    """Answers of people who were not asked before, into the full tables; then the same people withdraw."""
+    """Answers of people who were not asked before, into the full tables; then the same people
+    withdraw."""
     found: dict[str, Any] = {}
     per_lender = min(bench.people - bench.asked, most // 2)
     numbers = np.arange(bench.asked, bench.asked + per_lender)
@@ -261,7 +299,11 @@ def bulk(bench: Bench, connections: int, most: int = 200_000) -> dict[str, Any]:
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length"))
+    length = next(
+        int(x.split(b":")[1])
+        for x in head.lower().split(b"\r\n")
+        if x.startswith(b"content-length")
+    )
     return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
 
 
@@ -275,7 +317,8 @@ def _http(method: str, target: str, authorization: str, content: bytes = b"") ->
 
 @dataclass
 class Load:
-    """Connections that each send the next request as soon as the last was answered, or ``rate`` of them a second."""
+    """Connections that each send the next request as soon as the last was answered, or ``rate`` of
+    them a second."""
 
     port: int
     request: Callable[[], tuple[bytes, Callable[[bytes], None]]]
@@ -333,7 +376,8 @@ def _processor_seconds(pid: int) -> float:
 
 @dataclass
 class People:
-    """Borrowers with access tokens. Each withdraws one consent and gives it again, in turn, never two at a time."""
+    """Borrowers with access tokens. Each withdraws one consent and gives it again, in turn, never
+    two at a time."""
 
     bench: Bench
     tokens: list[tuple[str, str, str]]
@@ -346,15 +390,21 @@ class People:
     @classmethod
     def logged_in(cls, bench: Bench, count: int) -> People:
         """Tokens as the token endpoint mints them; they are in force for ten minutes."""
-        registry, rng = bench.registry(), random.Random(bench.seed)
-        minted, tokens = AccessTokens(registry), []
+        registry = bench.registry()
+        rng = random.Random(bench.seed)
+        minted = AccessTokens(registry)
+        tokens = []
         people = list(itertools.islice(_drawn(bench, rng), count))
         for lender, name in people:
             login = hashlib.sha256(name.encode()).hexdigest()
             token = minted.mint(
-                login, "portal", Caller.SUBJECT, login_issuer=ISSUER, pseudonym=name,
+                login,
+                "portal",
+                Caller.SUBJECT,
+                login_issuer=ISSUER,
+                pseudonym=name,
                 evidence=secrets.token_hex(32),
-            )  # fmt: skip
+            )
             tokens.append((lender, name, token))
         states = _given(registry, people)
         registry.ledger.database.close()
@@ -368,7 +418,9 @@ class People:
         lender, name, token = self.tokens[person]
         notice = self.bench.notice
         if self.given[person]:
-            record = record_id(self.bench.consortium.log_origin, name, notice.purpose, lender, "ordinary")
+            record = record_id(
+                self.bench.consortium.log_origin, name, notice.purpose, lender, "ordinary"
+            )
             request = _http("POST", f"/v1/me/consents/{record}/withdrawal", f"Bearer {token}")
         else:
             stated = {
@@ -378,7 +430,9 @@ class People:
                 "notice_sha256": notice.text_sha256("en"),
                 "choices": [{"recipient": lender, "action": "give"}],
             }
-            request = _http("POST", "/v1/me/consents", f"Bearer {token}", json.dumps(stated).encode())
+            request = _http(
+                "POST", "/v1/me/consents", f"Bearer {token}", json.dumps(stated).encode()
+            )
 
         def done(body: bytes) -> None:
             states = json.loads(body)["recorded"][0]["states"]
@@ -421,15 +475,20 @@ def _logged(registry: Registry) -> int:
         return registry.ledger.log.size(session)
 
 
-def changes(bench: Bench, process: subprocess.Popen[bytes], seconds: float, borrowers: int) -> dict[str, Any]:
+def changes(
+    bench: Bench, process: subprocess.Popen[bytes], seconds: float, borrowers: int
+) -> dict[str, Any]:
     people = People.logged_in(bench, borrowers)
     reader = bench.registry()
     Load(bench.port, people.request, 8, 201).run(min(3.0, seconds))
-    before, logged = people.changed, _logged(reader)
+    before = people.changed
+    logged = _logged(reader)
     spent = _processor_seconds(process.pid)
     load = Load(bench.port, people.request, 32, 201)
     found = load.run(seconds)
-    found["server_cpu_ms_each"] = round(1000 * (_processor_seconds(process.pid) - spent) / found["requests"], 3)
+    found["server_cpu_ms_each"] = round(
+        1000 * (_processor_seconds(process.pid) - spent) / found["requests"], 3
+    )
     found["log_entries"] = _logged(reader) - logged
     if found["log_entries"] != people.changed - before:
         raise RuntimeError("not every change has its log entry")
@@ -442,7 +501,8 @@ def changes(bench: Bench, process: subprocess.Popen[bytes], seconds: float, borr
 
 def decisions(bench: Bench, seconds: float) -> dict[str, Any]:
     """Single decisions over one connection and over four, then everybody of one lender."""
-    lender, rng = bench.lenders[0], random.Random(bench.seed)
+    lender = bench.lenders[0]
+    rng = random.Random(bench.seed)
     client = bench.client(lender)
     session = client.begin_session()
 
@@ -454,7 +514,9 @@ def decisions(bench: Bench, seconds: float) -> dict[str, Any]:
             if json.loads(body)["decisions"][0]["subject"] != name:
                 raise RuntimeError("a decision about somebody else")
 
-        return _http("POST", "/v1/checks", session.authorization("POST", "/v1/checks", content), content), check
+        return _http(
+            "POST", "/v1/checks", session.authorization("POST", "/v1/checks", content), content
+        ), check
 
     Load(bench.port, one, 1, 200).run(1)
     found: dict[str, Any] = {"single": Load(bench.port, one, 1, 200).run(seconds)}
@@ -472,9 +534,10 @@ def decisions(bench: Bench, seconds: float) -> dict[str, Any]:
             counts.append(len(rules))
     client.close()
     found["bulk"] = {
-        "subjects": counts[0], "seconds": [round(t, 3) for t in times],
+        "subjects": counts[0],
+        "seconds": [round(t, 3) for t in times],
         "subjects_per_s": round(counts[0] / statistics.median(times)),
-    }  # fmt: skip
+    }
     return found
 
 
@@ -496,7 +559,9 @@ class TimedClient(LenderClient):
         return answer
 
     def taken(self) -> tuple[float, int]:
-        found, self.seconds, self.sizes = (self.seconds, self.sizes), 0.0, 0
+        found = (self.seconds, self.sizes)
+        self.seconds = 0.0
+        self.sizes = 0
         return found
 
 
@@ -545,7 +610,8 @@ def states(bench: Bench, connections: int) -> dict[str, Any]:
 
 
 def _toggled(path: Path, numbers: np.ndarray, codes: np.ndarray, seed: int) -> None:
-    """A withdrawal of the consent to the use of ordinary data, by everybody of these who had given it."""
+    """A withdrawal of the consent to the use of ordinary data, by everybody of these who had given
+    it."""
     given = numbers[codes[numbers] & 0xFF == 1]
     evidence = np.random.default_rng([seed, 4]).bytes(32 * len(given)).hex()
     table = {
@@ -562,19 +628,26 @@ def _toggled(path: Path, numbers: np.ndarray, codes: np.ndarray, seed: int) -> N
 
 
 def revocation(bench: Bench, times: int = 20) -> dict[str, Any]:
-    """From the borrower's click until the lender's next check, and its next synced state, refuse the person."""
+    """From the borrower's click until the lender's next check, and its next synced state, refuse
+    the person."""
     people = People.logged_in(bench, times * 40)
     lender = bench.lenders[0]
-    client, home = bench.client(lender), bench.home / "watching"
+    client = bench.client(lender)
+    home = bench.home / "watching"
     home.mkdir()
-    node, numbers = Consents(home, lender), {name: at for at, name in enumerate(bench.names[lender])}
+    node = Consents(home, lender)
+    numbers = {name: at for at, name in enumerate(bench.names[lender])}
     node.sync(client, TRAINING_PURPOSE)
     found: dict[str, list[float]] = {"answer": [], "check": [], "state": []}
-    mine = [at for at, (of, _, _) in enumerate(people.tokens) if of == lender and people.given[at]][:times]
+    mine = [at for at, (of, _, _) in enumerate(people.tokens) if of == lender and people.given[at]][
+        :times
+    ]
     with httpx.Client(base_url=bench.url) as http:
         for person in mine:
             _, name, token = people.tokens[person]
-            record = record_id(bench.consortium.log_origin, name, bench.notice.purpose, lender, "ordinary")
+            record = record_id(
+                bench.consortium.log_origin, name, bench.notice.purpose, lender, "ordinary"
+            )
             started = time.perf_counter()
             http.post(
                 f"/v1/me/consents/{record}/withdrawal", headers={"Authorization": f"Bearer {token}"}
@@ -585,13 +658,19 @@ def revocation(bench: Bench, times: int = 20) -> dict[str, Any]:
             found["check"].append(time.perf_counter() - started)
             standing = node.sync(client, TRAINING_PURPOSE)
             found["state"].append(time.perf_counter() - started)
-            if decided["rule"] != "withdrawn" or standing.codes["ordinary"][numbers[name]] & 0xFF == 1:
+            if (
+                decided["rule"] != "withdrawn"
+                or standing.codes["ordinary"][numbers[name]] & 0xFF == 1
+            ):
                 raise RuntimeError("a withdrawn consent was used again")
     client.close()
     return {
         "times": len(mine),
         **{f"{name}_max_s": round(max(values), 3) for name, values in found.items()},
-        **{f"{name}_median_s": round(statistics.median(values), 3) for name, values in found.items()},
+        **{
+            f"{name}_median_s": round(statistics.median(values), 3)
+            for name, values in found.items()
+        },
     }
 
 
@@ -644,7 +723,10 @@ def measure(options: argparse.Namespace, folder: Path, url: str | None) -> dict[
             report["revocation_to_refusal_s"] = report["revocation"]["state_max_s"]
             told(f"revocation {report['revocation']}")
         if "changes" in wanted:
-            runs = [changes(bench, process, options.seconds, options.borrowers) for _ in range(options.repeat)]
+            runs = [
+                changes(bench, process, options.seconds, options.borrowers)
+                for _ in range(options.repeat)
+            ]
             report["changes"] = runs
             report["changes_per_s"] = statistics.median(run["per_s"] for run in runs)
             report["change_p99_ms"] = statistics.median(run["p99_ms"] for run in runs)
@@ -680,21 +762,45 @@ def database(kind: str, folder: Path, given: str | None) -> Iterator[str | None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--records", type=int, default=10_000_000, help="consent records to load, two for each person")
+    parser.add_argument(
+        "--records",
+        type=int,
+        default=10_000_000,
+        help="consent records to load, two for each person",
+    )
     parser.add_argument("--lenders", type=int, default=5, help="among how many lenders")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each HTTP load lasts")
-    parser.add_argument("--repeat", type=int, default=3, help="how often changes are measured; medians are reported")
-    parser.add_argument("--borrowers", type=int, default=5000, help="who change their minds, each with an access token")
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="how often changes are measured; medians are reported"
+    )
+    parser.add_argument(
+        "--borrowers",
+        type=int,
+        default=5000,
+        help="who change their minds, each with an access token",
+    )
     parser.add_argument("--connections", type=int, default=2, help="imports under way at a time")
-    parser.add_argument("--workers", type=int, default=1, help="processes of the registry (PostgreSQL)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes of the registry (PostgreSQL)"
+    )
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
-    parser.add_argument("--url", help="a postgresql:// URL of an empty database; by default one is started")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="after loading, measure only these")
+    parser.add_argument(
+        "--url", help="a postgresql:// URL of an empty database; by default one is started"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="after loading, measure only these"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where to put the registry; a temporary folder by default")
-    parser.add_argument("--verbose", action="store_true", help="say on standard error how far it is")
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the registry; a temporary folder by default"
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="say on standard error how far it is"
+    )
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(dir=options.folder, prefix="tahini-registry-bench-") as folder,

@@ -1,12 +1,13 @@
-"""How long a round takes over Flower's deployment engine, TLS and node authentication on; and a whole campaign.
+"""How long a round takes over Flower's deployment engine, TLS and node authentication on; and a
+whole campaign.
 
     python -m benchmarks.rounds --json
     python -m benchmarks.rounds --releases 30 --no-stock
 
-Brings a consortium up (``tahini up``: SuperLink, three nodes, registry, witnesses, all processes of this machine), runs
-one campaign of ``--releases`` releases, and takes the times between releases. Stock Flower beside it: SuperLink and
-SuperNodes as Flower starts them, with TLS, authentication and subprocesses, and an app that only echoes, so that all of
-its time is the engine's.
+Brings a consortium up (``tahini up``: SuperLink, three nodes, registry, witnesses, all processes of
+this machine), runs one campaign of ``--releases`` releases, and takes the times between releases.
+Stock Flower beside it: SuperLink and SuperNodes as Flower starts them, with TLS, authentication and
+subprocesses, and an app that only echoes, so that all of its time is the engine's.
 """
 
 from __future__ import annotations
@@ -114,12 +115,28 @@ def ours(root: Path, releases: int) -> dict[str, Any]:
     loans = default_loans()
     up(root, replace(loans, table=loans.table.head(2400)), LENDERS, 8, Told())
     try:
-        features, home = root / "features.toml", str(root / "coordinator")
-        features.write_text(tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+        features = root / "features.toml"
+        home = str(root / "coordinator")
+        features.write_text(
+            tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+        )
         told = command(
-            "campaign", "propose", "--home", home, "--id", "rounds", "--title", "Rounds", "--features", str(features),
-            "--steps", str(releases - FIXED), "--hold-out", "0", "--json",
-        )  # fmt: skip
+            "campaign",
+            "propose",
+            "--home",
+            home,
+            "--id",
+            "rounds",
+            "--title",
+            "Rounds",
+            "--features",
+            str(features),
+            "--steps",
+            str(releases - FIXED),
+            "--hold-out",
+            "0",
+            "--json",
+        )
         campaign = json.loads(told)["campaign"]
         for node in sorted((root / "lenders").iterdir()):
             command("campaign", "approve", campaign[:12], "--home", str(node), "--yes", "--json")
@@ -132,8 +149,13 @@ def ours(root: Path, releases: int) -> dict[str, Any]:
         at = [datetime.fromisoformat(e["at"]).timestamp() for e in made]
         saved = [(folder / f"release-{n:03d}.npz").stat().st_mtime for n in range(releases)]
         times = [later - earlier for earlier, later in pairwise(saved)]
-        return {"median_round_s": statistics.median(times), "slowest_round_s": max(times), "campaign_s": ended - began,
-                "releases": releases, "started_after_s": at[0] - began}  # fmt: skip
+        return {
+            "median_round_s": statistics.median(times),
+            "slowest_round_s": max(times),
+            "campaign_s": ended - began,
+            "releases": releases,
+            "started_after_s": at[0] - began,
+        }
     finally:
         down(root)
 
@@ -154,28 +176,46 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
     root.mkdir()
     create_authority(root / "ca", "stock")
     issue(root / "ca", root, "superlink", ["127.0.0.1", "localhost"])
-    port, database, out = free_port(), root / "state.db", root / "times.json"
+    port = free_port()
+    database = root / "state.db"
+    out = root / "times.json"
     environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr")}
     bin_folder = Path(sys.executable).parent
     log = (root / "log").open("w", encoding="utf-8")
 
     def run(*arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [str(bin_folder / arguments[0]), *arguments[1:]], env=environment, stdout=log, stderr=log,
+            [str(bin_folder / arguments[0]), *arguments[1:]],
+            env=environment,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
-        )  # fmt: skip
+        )
 
     started = [
         run(
-            "flower-superlink", "--ssl-certfile", str(root / "superlink.crt"), "--ssl-keyfile",
-            str(root / "superlink.key"), "--ssl-ca-certfile", str(root / "ca" / "ca.crt"), "--enable-supernode-auth",
-            "--host", "127.0.0.1", "--port", str(port), "--database", str(database),
+            "flower-superlink",
+            "--ssl-certfile",
+            str(root / "superlink.crt"),
+            "--ssl-keyfile",
+            str(root / "superlink.key"),
+            "--ssl-ca-certfile",
+            str(root / "ca" / "ca.crt"),
+            "--enable-supernode-auth",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--database",
+            str(database),
             "--disable-runtime-dependency-installation",
         )
-    ]  # fmt: skip
+    ]
     try:
         time.sleep(8)
-        state = LinkStateFactory(str(database), NoOpFederationManager(), ObjectStoreFactory(str(database))).state()
+        state = LinkStateFactory(
+            str(database), NoOpFederationManager(), ObjectStoreFactory(str(database))
+        ).state()
         account = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
         for number in range(LENDERS):
             home = root / f"node{number}"
@@ -185,11 +225,17 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
             control_handlers.register_node(RegisterNodeRequest(public_key=key), account, state)
             started.append(
                 run(
-                    "flower-supernode", "--superlink", f"127.0.0.1:{port}", "--root-certificates",
-                    str(root / "ca" / "ca.crt"), "--auth-supernode-private-key", str(home / "fleet.key"),
-                    "--port", str(free_port()),
+                    "flower-supernode",
+                    "--superlink",
+                    f"127.0.0.1:{port}",
+                    "--root-certificates",
+                    str(root / "ca" / "ca.crt"),
+                    "--auth-supernode-private-key",
+                    str(home / "fleet.key"),
+                    "--port",
+                    str(free_port()),
                 )
-            )  # fmt: skip
+            )
         fab, _ = build_fab_from_files({name: text.encode() for name, text in STOCK_APP.items()})
         request = StartRunRequest(fab=Fab(content=fab))
         request.override_config["rounds"].sint64 = rounds
@@ -211,7 +257,9 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--releases", type=int, default=30)
     parser.add_argument("--stock-rounds", type=int, default=6)
     parser.add_argument("--no-stock", action="store_true", help="leave stock Flower out")

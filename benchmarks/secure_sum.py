@@ -3,10 +3,11 @@
     python -m benchmarks.secure_sum
     python -m benchmarks.secure_sum --lenders 20 --size 100000 --json
 
-``mask_ms`` is what one release costs per lender: agreeing on seeds with everybody, masking, and its part of the sum.
-Flower's side runs its own functions in the order of its client and its workflow: shared keys, quantisation, private and
-pairwise masks, modulus, and the server's sum without private masks (nobody drops out, which is its cheapest case).
-Neither side counts messages or noise; the noise of one release is reported apart (``noise_ms``).
+``mask_ms`` is what one release costs per lender: agreeing on seeds with everybody, masking, and its
+part of the sum. Flower's side runs its own functions in the order of its client and its workflow:
+shared keys, quantisation, private and pairwise masks, modulus, and the server's sum without private
+masks (nobody drops out, which is its cheapest case). Neither side counts messages or noise; the
+noise of one release is reported apart (``noise_ms``).
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def ours(vectors: list[np.ndarray]) -> float:
 
 def flowers(vectors: list[np.ndarray]) -> float:
     """Milliseconds per lender of SecAgg+'s arithmetic."""
-    count, shape = len(vectors), [vectors[0].shape]
+    count = len(vectors)
+    shape = [vectors[0].shape]
     keys = [ec.generate_private_key(ec.SECP384R1()) for _ in range(count)]
     seeds = [os.urandom(32) for _ in range(count)]
     floats = [vector / 2.0**20 for vector in vectors]
@@ -68,7 +70,9 @@ def flowers(vectors: list[np.ndarray]) -> float:
         quantized = parameters_addition(quantized, pseudo_rand_gen(seeds[me], MOD_RANGE, shape))
         for other in range(count):
             if other != me:
-                mask = pseudo_rand_gen(generate_shared_key(keys[me], keys[other].public_key()), MOD_RANGE, shape)
+                mask = pseudo_rand_gen(
+                    generate_shared_key(keys[me], keys[other].public_key()), MOD_RANGE, shape
+                )
                 combine = parameters_addition if me > other else parameters_subtraction
                 quantized = combine(quantized, mask)
         masked = parameters_mod(quantized, MOD_RANGE)
@@ -88,7 +92,9 @@ def noise(size: int, lenders: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lenders", type=int, default=20)
     parser.add_argument("--size", type=int, default=100_000, help="coordinates")
     parser.add_argument("--repeats", type=int, default=5)
@@ -96,7 +102,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
-    vectors = [rng.integers(-(1 << 22), 1 << 22, options.size, dtype=np.int64) for _ in range(options.lenders)]
+    vectors = [
+        rng.integers(-(1 << 22), 1 << 22, options.size, dtype=np.int64)
+        for _ in range(options.lenders)
+    ]
     mine = [ours(vectors) for _ in range(options.repeats)]
     theirs = [flowers(vectors) for _ in range(max(1, options.repeats // 2))]
     report = {

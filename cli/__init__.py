@@ -29,7 +29,8 @@ Lender
 Coordinator
 
 - ``coordinator``  the coordinator: made, joined, served
-- ``campaign``     campaigns proposed, run, watched; ``campaign_review`` reviewed, approved, rejected by a lender
+- ``campaign``     campaigns proposed, run, watched; ``campaign_review`` reviewed, approved,
+                   rejected by a lender
 
 Registry operator, naming service
 
@@ -39,6 +40,7 @@ Registry operator, naming service
 
 Auditor
 
-- ``log``          a log served, appended to, checked, exported; ``log_reading`` read, proved and verified from outside
+- ``log``          a log served, appended to, checked, exported; ``log_reading`` read, proved and
+                   verified from outside
 - ``privacy``      an attack on the installed build
 """

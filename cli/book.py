@@ -23,7 +23,10 @@ app = Noun(
 )
 HEADER = ("pairwise", "ledger")
 People = Annotated[
-    str, typer.Option("--people", help="CSV or Parquet file with the identity numbers; - reads one per line.")
+    str,
+    typer.Option(
+        "--people", help="CSV or Parquet file with the identity numbers; - reads one per line."
+    ),
 ]
 Column = Annotated[str | None, typer.Option(help="The column that holds them.")]
 Encoding = Annotated[str, typer.Option(help="Of a CSV file: utf-8, gb18030 …")]
@@ -44,7 +47,8 @@ def _identities(people: str, column: str | None, encoding: str) -> list[str]:
     elif column is None:
         raise SourceError("say which column holds the identity numbers: --column NAME")
     else:
-        values, where = identity_numbers_of(Path(people), column, encoding), f"{people}, column {column!r}"
+        values = identity_numbers_of(Path(people), column, encoding)
+        where = f"{people}, column {column!r}"
     found = Identities.of(values)
     if found.refusal:
         raise SourceError(f"{where}: {found.refusal}")
@@ -65,17 +69,25 @@ def _done_before(partial: Path, version: int) -> list[Names]:
     return names
 
 
-@app.command(epilog="Example: `tahini book name --home lenders/aspen --people people.csv --column id --out names.csv`")
+@app.command(
+    epilog=(
+        "Example: `tahini book name --home lenders/aspen --people people.csv --column id --out "
+        "names.csv`"
+    )
+)
 def name(
     home: NodeHome,
     people: People,
-    out: Annotated[Path, typer.Option(help="Where to write the names: CSV, row by row as in the input.")],
+    out: Annotated[
+        Path, typer.Option(help="Where to write the names: CSV, row by row as in the input.")
+    ],
     column: Column = None,
     encoding: Encoding = "utf-8",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name people: a pairwise and a ledger name per row. Interrupted, it goes on where it stopped when run again."""
+    """Name people: a pairwise and a ledger name per row. Interrupted, it goes on where it stopped
+    when run again."""
     if out.exists():
         raise SourceError(f"{out} exists already; name another file with --out")
     identities = _identities(people, column, encoding)
@@ -83,18 +95,28 @@ def name(
     with opened_node(home).naming(workers) as naming:
         keys: NamingKeys = naming.keys()
         known = _done_before(partial, keys.current)
-        if known and (len(known) > len(identities) or naming.names(identities[:1], version=keys.current) != known[:1]):
-            raise SourceError(f"{partial} was left by a run over other people; remove it and start again")
+        if known and (
+            len(known) > len(identities)
+            or naming.names(identities[:1], version=keys.current) != known[:1]
+        ):
+            raise SourceError(
+                f"{partial} was left by a run over other people; remove it and start again"
+            )
         with progress("people", len(identities)) as bar:
-            count = _write(partial, known, naming.batches(identities[len(known) :], keys.current), bar)
+            count = _write(
+                partial, known, naming.batches(identities[len(known) :], keys.current), bar
+            )
     partial.replace(out)
     sync_folder(out.resolve().parent)
     found = {"people": count, "version": keys.current, "out": str(out), "resumed_at": len(known)}
     say(found if as_json else f"{count:,} rows named in {out}, version {keys.current}", as_json)
 
 
-def _write(partial: Path, known: Sequence[Names], more: Iterator[list[Names]], bar: Callable[..., None]) -> int:
-    """Whole batches, each on the disk before the next is asked for; returns how many rows there are."""
+def _write(
+    partial: Path, known: Sequence[Names], more: Iterator[list[Names]], bar: Callable[..., None]
+) -> int:
+    """Whole batches, each on the disk before the next is asked for; returns how many rows there
+    are."""
     fresh = partial.with_name(f".{partial.name}")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
@@ -116,7 +138,8 @@ def _write(partial: Path, known: Sequence[Names], more: Iterator[list[Names]], b
 
 
 @app.command(
-    epilog="Example: `tahini book rename --home lenders/aspen --people people.csv --column id --from 1 --to 2 "
+    epilog="Example: `tahini book rename --home lenders/aspen --people people.csv --column id "
+    "--from 1 --to 2 "
     "--out renamings.csv`"
 )
 def rename(
@@ -139,7 +162,8 @@ def rename(
 
     if old == new:
         raise SourceError("the old and the new version are the same")
-    node, identities = opened_node(home), _identities(people, column, encoding)
+    node = opened_node(home)
+    identities = _identities(people, column, encoding)
     with node.naming(workers) as naming, progress("people", len(identities)) as bar:
         renamings = naming.renamings(identities, old, new, bar)
     fresh = out.with_name(f".{out.name}")
@@ -161,4 +185,9 @@ def rename(
         "book": done.book,
         "out": str(out),
     }
-    say(found if as_json else f"{done.book:,} people in the book have names of version {new}; see {out}", as_json)
+    say(
+        found
+        if as_json
+        else f"{done.book:,} people in the book have names of version {new}; see {out}",
+        as_json,
+    )

@@ -1,4 +1,5 @@
-"""``tahini borrower``: play a borrower of a workspace of ``tahini up``, and verify receipts anywhere."""
+"""``tahini borrower``: play a borrower of a workspace of ``tahini up``, and verify receipts
+anywhere."""
 
 from __future__ import annotations
 
@@ -32,15 +33,25 @@ class _Playing:
 
 
 @app.callback(
-    epilog="Example: `tahini borrower --as lin notices --language zh`, then `give`, `withdraw`, `receipt verify`"
+    epilog=(
+        "Example: `tahini borrower --as lin notices --language zh`, then `give`, `withdraw`, "
+        "`receipt verify`"
+    )
 )
 def borrower(
     context: typer.Context,
-    name: Annotated[str | None, typer.Option("--as", help="Whom to play; the same name is the same person.")] = None,
-    workspace: Annotated[Path, typer.Option(help="The workspace of tahini up.")] = Path("workspace/up"),
-    lender: Annotated[str | None, typer.Option(help="Whose customer to be, when the name is new.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="Whom to play; the same name is the same person.")
+    ] = None,
+    workspace: Annotated[Path, typer.Option(help="The workspace of tahini up.")] = Path(
+        "workspace/up"
+    ),
+    lender: Annotated[
+        str | None, typer.Option(help="Whose customer to be, when the name is new.")
+    ] = None,
 ) -> None:
-    """Be somebody who is asked: read the notice, answer it, take the answer back, keep and verify the receipts.
+    """Be somebody who is asked: read the notice, answer it, take the answer back, keep and verify
+    the receipts.
 
     The login is the workspace's own development issuer's; the lender vouches for it the first time.
     """
@@ -75,10 +86,15 @@ def notices(context: typer.Context, language: Language = "en", as_json: AsJson =
         say(found, as_json)
         return
     for notice in found:
-        typer.echo(f"{notice['id']}, version {notice['version']} ({notice['language']}):\n\n{notice['text']}\n")
+        typer.echo(
+            f"{notice['id']}, version {notice['version']} "
+            f"({notice['language']}):\n\n{notice['text']}\n"
+        )
         for lender in notice["recipients"]:
             open_ = lender in notice["unanswered"] and "you have not answered yet"
-            again = lender in notice["to_reconfirm"] and "it has changed: your answer must be confirmed"
+            again = (
+                lender in notice["to_reconfirm"] and "it has changed: your answer must be confirmed"
+            )
             typer.echo(f"  {lender}: {open_ or again or 'answered'}")
 
 
@@ -94,24 +110,33 @@ def consents(context: typer.Context, as_json: AsJson = False) -> None:
         return
     for record in found:
         about, event = record["pii_processing"], record["event"]
-        typer.echo(f"  {about['pii_controllers'][0]}, {about['sensitivity']}: {event['event_state']}")
+        typer.echo(
+            f"  {about['pii_controllers'][0]}, {about['sensitivity']}: {event['event_state']}"
+        )
     if not found:
         typer.echo("  nothing is on record: you have not answered anything")
 
 
-def _told(player: Player, http: httpx.Client, recorded: list[dict[str, Any]], as_json: bool) -> None:
+def _told(
+    player: Player, http: httpx.Client, recorded: list[dict[str, Any]], as_json: bool
+) -> None:
     kept = player.keep_receipts(http, recorded)
     if as_json:
         say({"recorded": recorded, "receipts": [str(path) for path in kept]}, as_json)
         return
     for one, path in zip(recorded, kept, strict=True):
-        typer.echo(f"recorded: {', '.join(f'{what} {state}' for what, state in one['states'].items())}; receipt {path}")
+        typer.echo(
+            f"recorded: {', '.join(f'{what} {state}' for what, state in one['states'].items())}; "
+            f"receipt {path}"
+        )
 
 
 @app.command(epilog="Example: `tahini borrower --as lin give --sensitive`")
 def give(
     context: typer.Context,
-    sensitive: Annotated[bool, typer.Option("--sensitive", help="Income and similar data, too.")] = False,
+    sensitive: Annotated[
+        bool, typer.Option("--sensitive", help="Income and similar data, too.")
+    ] = False,
     refuse: Annotated[bool, typer.Option("--refuse", help="Say no instead.")] = False,
     language: Language = "en",
     as_json: AsJson = False,
@@ -119,7 +144,12 @@ def give(
     """Say yes to what I am asked (or no), and keep the receipts."""
     kinds = ["ordinary", "sensitive"] if sensitive else ["ordinary"]
     with _playing(context) as (player, http):
-        _told(player, http, player.decide(http, "refuse" if refuse else "give", kinds, language), as_json)
+        _told(
+            player,
+            http,
+            player.decide(http, "refuse" if refuse else "give", kinds, language),
+            as_json,
+        )
 
 
 @app.command(epilog="Example: `tahini borrower --as lin withdraw`")
@@ -134,25 +164,36 @@ def withdraw(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @receipts.command(
-    epilog="Examples: `tahini borrower --as lin receipt verify` (all that were kept) · `tahini borrower receipt verify "
+    epilog="Examples: `tahini borrower --as lin receipt verify` (all that were kept) · `tahini "
+    "borrower receipt verify "
     "mine.jws --consortium consortium.jws --registry-key KEY`"
 )
 def verify(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Argument(help="One receipt; all that --as kept if left out.")] = None,
-    consortium: Annotated[Path | None, typer.Option(help="The pinned, signed consortium document.")] = None,
-    registry_key: Annotated[str | None, typer.Option(help="The registry's public key, or a file of it.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="One receipt; all that --as kept if left out.")
+    ] = None,
+    consortium: Annotated[
+        Path | None, typer.Option(help="The pinned, signed consortium document.")
+    ] = None,
+    registry_key: Annotated[
+        str | None, typer.Option(help="The registry's public key, or a file of it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify receipts offline: nobody is asked, years later too. Exit code 1 if one does not verify."""
+    """Verify receipts offline: nobody is asked, years later too. Exit code 1 if one does not
+    verify."""
     from demo.borrowing import RECEIPTS_FOLDER, verify_receipt
 
     if file is not None and consortium is not None and registry_key is not None:
-        files, anchor, key = [file], consortium, registry_key
+        files = [file]
+        anchor = consortium
+        key = registry_key
     else:
         home = _player(context).home
         files = [file] if file is not None else sorted((home / RECEIPTS_FOLDER).glob("*.jws"))
-        anchor, key = consortium or home / "consortium.jws", registry_key or str(home / "registry.pub")
+        anchor = consortium or home / "consortium.jws"
+        key = registry_key or str(home / "registry.pub")
     if not files:
         raise DemoError("no receipt was kept yet: give, or withdraw, first")
     key = Path(key).read_text(encoding="utf-8") if Path(key).is_file() else key
@@ -162,4 +203,7 @@ def verify(
         return
     for one in found:
         states = ", ".join(f"{what} {state}" for what, state in one["states"].items())
-        typer.echo(f"verified: {states}; entry {one['entry_index']} of {one['log']}, receipt {one['receipt']}")
+        typer.echo(
+            f"verified: {states}; entry {one['entry_index']} of {one['log']}, receipt "
+            f"{one['receipt']}"
+        )

@@ -1,4 +1,5 @@
-"""``tahini budget``: what campaigns cost this lender's borrowers, and what is left. For the lender's own operator."""
+"""``tahini budget``: what campaigns cost this lender's borrowers, and what is left. For the
+lender's own operator."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 app = Noun(
     "Borrowers' privacy budgets at this lender.",
-    "Every release attempt is charged to everybody in it before it is computed; this shows the charges.",
+    "Every release attempt is charged to everybody in it before it is computed; this shows the "
+    "charges.",
 )
 
 
@@ -35,7 +37,8 @@ def _audience(line: Reservation) -> Audience:
 
 
 def _campaigns(lines: list[Reservation], delta: float) -> list[dict[str, Any]]:
-    """One row per campaign: what it cost somebody who was in every attempt of the dearer of its two audiences."""
+    """One row per campaign: what it cost somebody who was in every attempt of the dearer of its two
+    audiences."""
     rows = []
     for campaign in dict.fromkeys(line.campaign for line in lines):
         own = [line for line in lines if line.campaign == campaign]
@@ -57,7 +60,8 @@ def _campaigns(lines: list[Reservation], delta: float) -> list[dict[str, Any]]:
 
 
 def _left(history: tuple[Charge, ...], cap: Budget) -> float:
-    """Epsilon between what somebody spent and the cap. Epsilons do not add up; this is for the eye, not the filter."""
+    """Epsilon between what somebody spent and the cap. Epsilons do not add up; this is for the eye,
+    not the filter."""
     return max(0.0, cap.epsilon - epsilon_of(history, cap.delta))
 
 
@@ -65,18 +69,25 @@ def _left(history: tuple[Charge, ...], cap: Budget) -> float:
 def show(home: NodeHome, as_json: AsJson = False) -> None:
     """What each campaign cost, and how much is left to the people in this lender's ledger."""
     node = opened_node(home)
-    lines, cap = node.store.ledger(), node.cap
+    lines = node.store.ledger()
+    cap = node.cap
     histories = node.store.spent(node.store.everybody())
     left = {history: _left(history, cap) for history in set(histories.values())}
     remaining = [left[history] for history in histories.values()]
     smallest = Charge(max((line.charge.noise_multiplier for line in lines), default=1.0))
     campaigns = _campaigns(lines, cap.delta)
     facts: dict[str, Any] = {
-        "cap": {"epsilon": cap.epsilon, "delta": cap.delta, "epsilon_per_year": node.yearly_cap.epsilon},
+        "cap": {
+            "epsilon": cap.epsilon,
+            "delta": cap.delta,
+            "epsilon_per_year": node.yearly_cap.epsilon,
+        },
         "campaigns": campaigns,
         "people": len(histories),
         "at_the_cap": len(histories) - len(affordable(histories, smallest, cap)),
-        "epsilon_left": {"least": min(remaining), "median": median(remaining)} if remaining else None,
+        "epsilon_left": {"least": min(remaining), "median": median(remaining)}
+        if remaining
+        else None,
     }
     if as_json:
         say(facts, True)
@@ -87,16 +98,26 @@ def show(home: NodeHome, as_json: AsJson = False) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in campaigns:
         counts = (str(row[name]) for name in ("releases", "attempts", "unsettled"))
-        table.add_row(row["campaign"][:12], *counts, _shown(row["rho"]), _shown(row["epsilon"]), f"{row['people']:,}")
+        table.add_row(
+            row["campaign"][:12],
+            *counts,
+            _shown(row["rho"]),
+            _shown(row["epsilon"]),
+            f"{row['people']:,}",
+        )
     console = Console()
     console.print(table)
     console.print(
-        f"\ncap per person: epsilon {cap.epsilon:g} ever, {node.yearly_cap.epsilon:g} a year, at delta {cap.delta:g}; "
+        f"\ncap per person: epsilon {cap.epsilon:g} ever, {node.yearly_cap.epsilon:g} a year, at "
+        f"delta {cap.delta:g}; "
         f"{facts['people']:,} people charged, {facts['at_the_cap']:,} at the cap",
         highlight=False,
     )
     if remaining:
-        console.print(f"epsilon left: least {min(remaining):.3f}, median {median(remaining):.3f}", highlight=False)
+        console.print(
+            f"epsilon left: least {min(remaining):.3f}, median {median(remaining):.3f}",
+            highlight=False,
+        )
 
 
 @app.command(
@@ -108,7 +129,8 @@ def explain(
     home: NodeHome,
     as_json: AsJson = False,
 ) -> None:
-    """Every attempt of one campaign: what it was for, its noise, its cost, and what it adds up to."""
+    """Every attempt of one campaign: what it was for, its noise, its cost, and what it adds up
+    to."""
     node = opened_node(home)
     lines = node.store.ledger()
     sha256 = whole_hash(campaign, {line.campaign: "" for line in lines}, "in this ledger")
@@ -137,11 +159,28 @@ def explain(
         say({"campaign": sha256, "attempts": rows}, True)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("release", "attempt", "kind", "noise", "rho", "epsilon so far", "people", "left the node"):
-        table.add_column(name, justify="left" if name in ("kind", "left the node") else "right", no_wrap=True)
+    for name in (
+        "release",
+        "attempt",
+        "kind",
+        "noise",
+        "rho",
+        "epsilon so far",
+        "people",
+        "left the node",
+    ):
+        table.add_column(
+            name, justify="left" if name in ("kind", "left the node") else "right", no_wrap=True
+        )
     for row in rows:
         table.add_row(
-            str(row["release"]), str(row["attempt"]), row["kind"], _shown(row["noise_multiplier"]), _shown(row["rho"]),
-            f"{row['epsilon_so_far']:.4f}", f"{row['people']:,}", "yes" if row["settled_at"] else "no, but charged",
-        )  # fmt: skip
+            str(row["release"]),
+            str(row["attempt"]),
+            row["kind"],
+            _shown(row["noise_multiplier"]),
+            _shown(row["rho"]),
+            f"{row['epsilon_so_far']:.4f}",
+            f"{row['people']:,}",
+            "yes" if row["settled_at"] else "no, but charged",
+        )
     Console().print(table)

@@ -1,5 +1,5 @@
-"""``tahini campaign``: as the coordinator propose, launch, watch, stop, resume, show, list; ``campaign_review`` as a
-lender."""
+"""``tahini campaign``: as the coordinator propose, launch, watch, stop, resume, show, list;
+``campaign_review`` as a lender."""
 
 from __future__ import annotations
 
@@ -36,62 +36,106 @@ def _finite(value: float | None) -> float | None:
 
 
 @app.command(
-    epilog="Examples: `tahini campaign propose --home coordinator --id spring --title 'Spring model' --features "
+    epilog="Examples: `tahini campaign propose --home coordinator --id spring --title 'Spring "
+    "model' --features "
     "features.toml --lenders aspen,birch,cedar --epsilon 1` · "
     "`tahini campaign propose --home coordinator --like 4f1c22 --without cedar`"
 )
 def propose(
     home: CoordinatorHome,
-    name: Annotated[str | None, typer.Option("--id", help="The campaign's id: letters, digits, hyphens.")] = None,
-    title: Annotated[str | None, typer.Option(help="What it is for, in words.")] = None,
-    features: Annotated[Path | None, typer.Option(help="Feature registry (TOML).", exists=True)] = None,
-    like: Annotated[
-        str | None, typer.Option(help="Hash of an earlier campaign: what no option says is as it was there.")
+    name: Annotated[
+        str | None, typer.Option("--id", help="The campaign's id: letters, digits, hyphens.")
     ] = None,
-    lenders: Annotated[str | None, typer.Option(help="Ids, with commas; every lender if left out.")] = None,
-    without: Annotated[str | None, typer.Option(help="Ids, with commas, of those who are left out.")] = None,
-    model: Annotated[Kind | None, typer.Option(help="What to train; a scorecard by default.")] = None,
-    mechanism: Annotated[MechanismKind | None, typer.Option(help="Whose noise; distributed by default.")] = None,
+    title: Annotated[str | None, typer.Option(help="What it is for, in words.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature registry (TOML).", exists=True)
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Hash of an earlier campaign: what no option says is as it was there."),
+    ] = None,
+    lenders: Annotated[
+        str | None, typer.Option(help="Ids, with commas; every lender if left out.")
+    ] = None,
+    without: Annotated[
+        str | None, typer.Option(help="Ids, with commas, of those who are left out.")
+    ] = None,
+    model: Annotated[
+        Kind | None, typer.Option(help="What to train; a scorecard by default.")
+    ] = None,
+    mechanism: Annotated[
+        MechanismKind | None, typer.Option(help="Whose noise; distributed by default.")
+    ] = None,
     epsilon: Annotated[
         float | None,
-        typer.Option(help="Privacy loss per borrower over the whole campaign; 1 by default.", callback=_finite),
+        typer.Option(
+            help="Privacy loss per borrower over the whole campaign; 1 by default.",
+            callback=_finite,
+        ),
     ] = None,
-    delta: Annotated[float | None, typer.Option(help="Its delta; 0.00001 by default.", callback=_finite)] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Its delta; 0.00001 by default.", callback=_finite)
+    ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Releases of the descent; by default what the model needs.", min=1, max=MOST_STEPS),
+        typer.Option(
+            help="Releases of the descent; by default what the model needs.", min=1, max=MOST_STEPS
+        ),
     ] = None,
     collusion_bound: Annotated[
         int | None, typer.Option(help="Lenders who may collude; a third by default.", min=0)
     ] = None,
     spare_attempts: Annotated[
-        int | None, typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=100)
+        int | None,
+        typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=100),
     ] = None,
     hold_out: Annotated[
         float | None,
-        typer.Option(help="Share of people kept for the evaluation; 0.1 by default.", min=0, max=0.5, callback=_finite),
+        typer.Option(
+            help="Share of people kept for the evaluation; 0.1 by default.",
+            min=0,
+            max=0.5,
+            callback=_finite,
+        ),
     ] = None,
     hours: Annotated[
         float | None,
-        typer.Option(help="How long approvals are good for; 72 by default.", min=0.1, max=24 * 90, callback=_finite),
+        typer.Option(
+            help="How long approvals are good for; 72 by default.",
+            min=0.1,
+            max=24 * 90,
+            callback=_finite,
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MOST_SEED)
+        int | None,
+        typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MOST_SEED),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to approve."""
+    """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to
+    approve."""
     from credit.features import load_schema  # with pandas, which only this needs
     from fleet.bundle import build_bundle, bundle_sha256
     from fleet.code import installed_code
 
     coordinator = Coordinator.open(home)
     given = {
-        "name": name, "title": title, "lenders": lenders, "without": without, "model": model,
-        "mechanism": mechanism, "epsilon": epsilon, "delta": delta, "steps": steps,
-        "collusion_bound": collusion_bound, "spare_attempts": spare_attempts, "hold_out": hold_out, "hours": hours,
+        "name": name,
+        "title": title,
+        "lenders": lenders,
+        "without": without,
+        "model": model,
+        "mechanism": mechanism,
+        "epsilon": epsilon,
+        "delta": delta,
+        "steps": steps,
+        "collusion_bound": collusion_bound,
+        "spare_attempts": spare_attempts,
+        "hold_out": hold_out,
+        "hours": hours,
         "seed": seed,
-    }  # fmt: skip
+    }
     schema = load_schema(features).model_dump(mode="json") if features else None
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)
@@ -104,17 +148,24 @@ def propose(
     replace_file(folder / BUNDLE_FILE, bundle)
     replace_file(folder / CAMPAIGN_FILE, token.encode())
     write_state(folder, Stage.PROPOSED)
-    plan, care = campaign.mechanism, warning(campaign)
+    plan = campaign.mechanism
+    care = warning(campaign)
     if care:
         typer.echo(f"tahini: {care}", err=True)
     if as_json:
-        found = {"campaign": campaign.sha256, "bundle": campaign.bundle_sha256, "releases": len(plan.releases)}
+        found = {
+            "campaign": campaign.sha256,
+            "bundle": campaign.bundle_sha256,
+            "releases": len(plan.releases),
+        }
         say(found | {"spare_attempts": plan.spare_attempts, "warning": care}, as_json)
     else:
         typer.echo(
-            f"proposed {campaign.sha256}\n  {len(campaign.lenders)} lenders, {len(plan.releases)} releases and "
+            f"proposed {campaign.sha256}\n  {len(campaign.lenders)} lenders, {len(plan.releases)} "
+            "releases and "
             f"{plan.spare_attempts} spare attempts, epsilon {plan.epsilon:g}; "
-            f"bundle {str(campaign.bundle_sha256)[:12]}…\n  each lender now runs: tahini campaign approve "
+            f"bundle {str(campaign.bundle_sha256)[:12]}…\n  each lender now runs: tahini campaign "
+            "approve "
             f"{campaign.sha256[:12]}"
         )
 
@@ -129,12 +180,16 @@ def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
     stands = _not_over(standing_of(coordinator, folder, _answers(coordinator, folder.name)))
     if stands.answers is None or not stands.answers.active:
         raise CampaignStopped(
-            f"campaign {stands.campaign.id!r} lacks approvals; no quorum, no run; it waits for {stands.waits_for}"
+            f"campaign {stands.campaign.id!r} lacks approvals; no quorum, no run; it waits for "
+            f"{stands.waits_for}"
         )
     if stands.state.stage is Stage.STOPPED:
         raise CoordinatorError("; ".join(line.strip() for line in stands.sentences))
     request_run(folder, True)
-    typer.echo(f"campaign {stands.campaign.id!r} is to run; follow it with: tahini campaign watch {folder.name[:12]}")
+    typer.echo(
+        f"campaign {stands.campaign.id!r} is to run; follow it with: tahini campaign watch "
+        f"{folder.name[:12]}"
+    )
     if waits := standing_of(coordinator, folder, stands.answers).waits_for:
         typer.echo(f"  it waits for {waits}")
 
@@ -144,12 +199,16 @@ def stop(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Stop a campaign before its next release; what was released is kept."""
     folder = campaign_folder(Coordinator.open(home), campaign)
     request_run(folder, False)
-    typer.echo(f"the campaign stops before its next release; go on with: tahini campaign resume {folder.name[:12]}")
+    typer.echo(
+        "the campaign stops before its next release; go on with: tahini campaign resume "
+        f"{folder.name[:12]}"
+    )
 
 
 @app.command(epilog="Example: `tahini campaign resume 4f1c22 --home coordinator`")
 def resume(campaign: CampaignHash, home: CoordinatorHome) -> None:
-    """Go on with a campaign that stopped, from the releases that it kept. Attempts that were made stay charged."""
+    """Go on with a campaign that stopped, from the releases that it kept. Attempts that were made
+    stay charged."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
     if read_state(folder).stage is Stage.RELEASED:
@@ -158,23 +217,34 @@ def resume(campaign: CampaignHash, home: CoordinatorHome) -> None:
     if stands.ended:
         _not_over(stands)
     if stands.over:
-        typer.echo(f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True)
+        typer.echo(
+            f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True
+        )
     if stands.state.stage is Stage.STOPPED:
         write_state(folder, Stage.PROPOSED)
     request_run(folder, True)
     typer.echo("the campaign goes on")
 
 
-@app.command(epilog="Example: `tahini campaign watch 4f1c22 --home coordinator`; exit code 3 when it has stopped")
+@app.command(
+    epilog=(
+        "Example: `tahini campaign watch 4f1c22 --home coordinator`; exit code 3 when it has "
+        "stopped"
+    )
+)
 def watch(
     campaign: CampaignHash,
     home: CoordinatorHome,
-    timeout: Annotated[float, typer.Option(help="Give up watching after so many seconds.", min=0)] = 24 * 3600.0,
+    timeout: Annotated[
+        float, typer.Option(help="Give up watching after so many seconds.", min=0)
+    ] = 24 * 3600.0,
 ) -> None:
     """Follow a campaign until it has released its model or stopped; say what it waits for."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    deadline, seen, made = time.monotonic() + timeout, 0, 0
+    deadline = time.monotonic() + timeout
+    seen = 0
+    made = 0
     ask_at, waited_for, answers = 0.0, "", None
     with progress("releases", None) as done:
         while True:
@@ -189,7 +259,9 @@ def watch(
                 answers = _answers(coordinator, folder.name, quiet=ask_at > 0) or answers
                 ask_at = time.monotonic() + ASK_S
             stands = standing_of(coordinator, folder, answers)
-            if state.stage in (Stage.RELEASED, Stage.STOPPED) or (stands.over and state.stage is Stage.PROPOSED):
+            if state.stage in (Stage.RELEASED, Stage.STOPPED) or (
+                stands.over and state.stage is Stage.PROPOSED
+            ):
                 break
             if stands.waits_for not in ("", waited_for):
                 typer.echo(f"waits for {stands.waits_for}", err=True)
@@ -197,7 +269,8 @@ def watch(
             if time.monotonic() > deadline:
                 waits = f"; it waits for {waited_for}" if waited_for else ""
                 raise CoordinatorError(
-                    f"after {timeout:g} s the campaign is still {state.stage}, {made} releases made{waits}"
+                    f"after {timeout:g} s the campaign is still {state.stage}, {made} releases "
+                    f"made{waits}"
                 )
             time.sleep(WATCH_S)
     typer.echo("\n".join(stands.sentences))
@@ -207,7 +280,8 @@ def watch(
 
 @app.command(epilog="Example: `tahini campaign show 4f1c22 --home coordinator --json`")
 def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False) -> None:
-    """How a campaign stands: lenders' answers, stage, releases, who was lost, what it cost, what it waits for."""
+    """How a campaign stands: lenders' answers, stage, releases, who was lost, what it cost, what it
+    waits for."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
     stands = standing_of(coordinator, folder, _answers(coordinator, folder.name))
@@ -220,13 +294,17 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
         waiting = set(stands.campaign.lenders) - {*stands.answers.approved_by, *stands.rejected}
         for what, who in (
             ("approved by", stands.answers.approved_by),
-            ("rejected by", [f"{name} ({why!r})" if why else name for name, why in stands.answers.rejected]),
+            (
+                "rejected by",
+                [f"{name} ({why!r})" if why else name for name, why in stands.answers.rejected],
+            ),
             ("not answered:", sorted(waiting)),
         ):
             if who:
                 typer.echo(f"  {what} {', '.join(who)}")
     typer.echo(
-        f"  {found['releases']} of {found['planned']} releases; epsilon {found['epsilon_spent']:.3f} so far, "
+        f"  {found['releases']} of {found['planned']} releases; epsilon "
+        f"{found['epsilon_spent']:.3f} so far, "
         f"{found['epsilon']:g} at most, per borrower"
     )
     if found["lost"]:
@@ -235,9 +313,11 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
 
 @app.command("list", epilog="Example: `tahini campaign list --home coordinator --json`")
 def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
-    """Every campaign in this home, the newest last: how it stands, what it cost, what it waits for."""
+    """Every campaign in this home, the newest last: how it stands, what it cost, what it waits
+    for."""
     coordinator = Coordinator.open(home)
-    found, reached = [], True
+    found = []
+    reached = True
     folders = [coordinator.home / "campaigns" / sha256 for sha256 in campaigns_of(coordinator)]
     for folder in sorted(folders, key=lambda folder: (campaign_in(folder).created_at, folder.name)):
         ended = read_state(folder).stage is Stage.RELEASED
@@ -246,21 +326,26 @@ def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
         stands = standing_of(coordinator, folder, answers)
         found.append(_figures(stands, folder))
         if not as_json:
-            figures, waits = found[-1], stands.waits_for and f"waits for {stands.waits_for}"
+            figures = found[-1]
+            waits = stands.waits_for and f"waits for {stands.waits_for}"
             line = f"cannot go on: {stands.over}" if stands.over else waits
             typer.echo(
-                f"{stands.short}  {stands.campaign.id:<20} {stands.state.stage:<9} {figures['releases']:>3} of "
-                f"{figures['planned']} releases, epsilon {figures['epsilon_spent']:.3f} of {figures['epsilon']:g}"
-                + (f"\n{'':14}{line}" if line else "")
+                f"{stands.short}  {stands.campaign.id:<20} {stands.state.stage:<9} "
+                f"{figures['releases']:>3} of "
+                f"{figures['planned']} releases, epsilon {figures['epsilon_spent']:.3f} of "
+                f"{figures['epsilon']:g}" + (f"\n{'':14}{line}" if line else "")
             )
     if as_json:
         say(found, as_json)
     elif not found:
-        typer.echo(f"no campaign was proposed from {home} yet; begin with: tahini campaign propose --help")
+        typer.echo(
+            f"no campaign was proposed from {home} yet; begin with: tahini campaign propose --help"
+        )
 
 
 def _answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answers | None:
-    """What lenders said, if the registry is there; what stands in the coordinator's folder is known all the same."""
+    """What lenders said, if the registry is there; what stands in the coordinator's folder is known
+    all the same."""
     try:
         with coordinator.registry() as client:
             known = client.proposed(sha256)
@@ -269,22 +354,40 @@ def _answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answ
             typer.echo(f"tahini: who approved is not known: {error}", err=True)
         return None
     reasons = {no.lender: no.reason for no in known.rejections}
-    return Answers(known.active, known.approved_by, tuple((name, reasons.get(name, "")) for name in known.rejected_by))
+    return Answers(
+        known.active,
+        known.approved_by,
+        tuple((name, reasons.get(name, "")) for name in known.rejected_by),
+    )
 
 
 def _figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
     """How a campaign stands, ready for JSON."""
-    told, plan, answers = list(events(folder)), stands.campaign.mechanism, stands.answers
+    told = list(events(folder))
+    plan = stands.campaign.mechanism
+    answers = stands.answers
     return {
-        "campaign": folder.name, "id": stands.campaign.id, "approved_by": answers and answers.approved_by,
-        "rejected_by": answers and [name for name, _ in answers.rejected], "rejections": answers and stands.rejected,
-        "stage": stands.state.stage.value, "reason": stands.state.reason, "releases": stands.kept,
+        "campaign": folder.name,
+        "id": stands.campaign.id,
+        "approved_by": answers and answers.approved_by,
+        "rejected_by": answers and [name for name, _ in answers.rejected],
+        "rejections": answers and stands.rejected,
+        "stage": stands.state.stage.value,
+        "reason": stands.state.reason,
+        "releases": stands.kept,
         "planned": len(plan.releases),
-        "lost": sorted({name for event in told if event["event"] == "lost" for name in event["lenders"]}),
-        "epsilon": plan.epsilon, "epsilon_spent": stands.epsilon_spent, "delta": plan.delta,
-        "spare_attempts_left": stands.spare_left, "waits_for": stands.waits_for, "over": stands.over,
-        "next": stands.next_one if stands.over else "", "folder": str(folder),
-    }  # fmt: skip
+        "lost": sorted(
+            {name for event in told if event["event"] == "lost" for name in event["lenders"]}
+        ),
+        "epsilon": plan.epsilon,
+        "epsilon_spent": stands.epsilon_spent,
+        "delta": plan.delta,
+        "spare_attempts_left": stands.spare_left,
+        "waits_for": stands.waits_for,
+        "over": stands.over,
+        "next": stands.next_one if stands.over else "",
+        "folder": str(folder),
+    }
 
 
 def _not_over(stands: CampaignStatus) -> CampaignStatus:

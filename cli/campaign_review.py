@@ -34,7 +34,8 @@ def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
 
 
 def changed_code(node: Node) -> list[Change]:
-    """What is other in the installed code than in what this operator signed last; everything, the first time."""
+    """What is other in the installed code than in what this operator signed last; everything, the
+    first time."""
     path = node.home / CODE_FILE
     before = files_of(path.read_bytes()) if path.exists() else {}
     return changes(before, installed_files())
@@ -49,28 +50,43 @@ def remember_code(node: Node) -> None:
     replace_file(node.home / CODE_FILE, buffer.getvalue())
 
 
-@app.command("approve", epilog="Examples: `tahini campaign approve 4f1c22 --home aspen` · `… --diff` · `… --yes`")
+@app.command(
+    "approve",
+    epilog="Examples: `tahini campaign approve 4f1c22 --home aspen` · `… --diff` · `… --yes`",
+)
 def approve_(
     campaign: CampaignHash,
     home: NodeHome,
     diff: Annotated[bool, typer.Option("--diff", help="Show changed code line by line.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a campaign would do and what code changed since the last approval; sign it if you agree."""
+    """Show what a campaign would do and what code changed since the last approval; sign it if you
+    agree."""
     node = opened_node(home)
     proposed, token = _campaign(node, campaign)
     changed = changed_code(node)
     if not as_json:
         _review(proposed, changed, diff)
-    if not yes and not typer.confirm(f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False):
+    if not yes and not typer.confirm(
+        f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False
+    ):
         raise ConsentError("nothing was signed")
     approval = approve(node, token)
     remember_code(node)
     with node.registry() as client:
         active = client.approve(approval, node.key)
     if as_json:
-        say({"campaign": proposed.sha256, "active": active, "changed": [change.path for change in changed]}, as_json)
+        say(
+            {
+                "campaign": proposed.sha256,
+                "active": active,
+                "changed": [change.path for change in changed],
+            },
+            as_json,
+        )
     else:
         typer.echo(f"signed; the campaign {'is active' if active else 'waits for other lenders'}")
 
@@ -79,19 +95,37 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
     mechanism = campaign.mechanism
     features = campaign.features["features"]
     lines = [
-        f"{campaign.title} ({campaign.id}), by {campaign.coordinator}, until {campaign.expires_at:%Y-%m-%d %H:%M} UTC",
+        (
+            f"{campaign.title} ({campaign.id}), by {campaign.coordinator}, until "
+            f"{campaign.expires_at:%Y-%m-%d %H:%M} UTC"
+        ),
         f"  lenders    {', '.join(campaign.lenders)}",
         f"  purpose    {campaign.purpose}",
-        f"  model      {campaign.model} on {len(features)} features: {', '.join(f['name'] for f in features)}",
-        f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at delta {mechanism.delta:g}",
+        (
+            f"  model      {campaign.model} on {len(features)} features: "
+            f"{', '.join(f['name'] for f in features)}"
+        ),
+        (
+            f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at "
+            "delta "
+            f"{mechanism.delta:g}"
+        ),
         f"  releases   {len(mechanism.releases)}, and {mechanism.spare_attempts} spare attempts",
         f"  noise      {_noise(campaign)}",
         f"  held out   {mechanism.hold_out:.0%} of the people, drawn by every lender's lot",
-        f"  collusion  {mechanism.collusion_bound} lenders may collude; at least {mechanism.threshold} take part",
+        (
+            f"  collusion  {mechanism.collusion_bound} lenders may collude; at least "
+            f"{mechanism.threshold} take part"
+        ),
         f"  bundle     {campaign.bundle_sha256 or 'none: simulation only'}",
     ]
-    kinds = {kind: sum(change.kind == kind for change in changed) for kind in ("added", "changed", "removed")}
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "nothing changed"
+    kinds = {
+        kind: sum(change.kind == kind for change in changed)
+        for kind in ("added", "changed", "removed")
+    }
+    told = (
+        ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "nothing changed"
+    )
     lines.append(f"  code       since the last approval: {told}{rooms_of(changed)}")
     typer.echo("\n".join(lines))
     for change in changed if diff else []:
@@ -104,14 +138,17 @@ def rooms_of(changed: Sequence[Change]) -> str:
     told = []
     for room, ours in groupby(changed, key=lambda change: change.path.partition("/")[0]):
         files = list(ours)
-        lines = [line for change in files for line in change.diff if not line.startswith(("+++", "---"))]
+        lines = [
+            line for change in files for line in change.diff if not line.startswith(("+++", "---"))
+        ]
         more, less = (sum(line.startswith(sign) for line in lines) for sign in "+-")
         told.append(f"{room} ({len(files)} file{'s' * (len(files) > 1)}, +{more} -{less} lines)")
     return f", in {', '.join(told)}" if told else ""
 
 
 def _noise(campaign: Campaign) -> str:
-    """The least and the most noise of each kind of release, as multiples of what one person can change."""
+    """The least and the most noise of each kind of release, as multiples of what one person can
+    change."""
     found: dict[str, list[float]] = {}
     for release in campaign.mechanism.releases:
         found.setdefault(release.kind, []).append(release.noise_multiplier)
@@ -122,20 +159,32 @@ def _noise(campaign: Campaign) -> str:
     return f"standard deviation in multiples of one person's most: {', '.join(told)}"
 
 
-@app.command(epilog="Example: `tahini campaign reject 4f1c22 --home aspen --reason 'the budget is too large'`")
+@app.command(
+    epilog=(
+        "Example: `tahini campaign reject 4f1c22 --home aspen --reason 'the budget is too large'`"
+    )
+)
 def reject(
     campaign: CampaignHash,
     home: NodeHome,
-    reason: Annotated[str, typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most.")],
+    reason: Annotated[
+        str,
+        typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most."),
+    ],
 ) -> None:
-    """Do not take part, or no longer: from now on this node answers no release of it, approved or not."""
+    """Do not take part, or no longer: from now on this node answers no release of it, approved or
+    not."""
     node = opened_node(home)
     try:  # what it approved it can reject while the registry is away
         sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
     except NotFound:
         sha256 = _campaign(node, campaign)[0].sha256
-    rejection = Rejection(campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now())
-    replace_file(node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode())
+    rejection = Rejection(
+        campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now()
+    )
+    replace_file(
+        node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode()
+    )
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
     try:
         with node.registry() as client:
@@ -151,7 +200,10 @@ def reject(
 def _approved(node: Node) -> dict[str, str]:
     """Hash and id of every campaign that this node's operator approved."""
     tokens = (node.home / "approved").glob("*.campaign.jws")
-    return {path.name.partition(".")[0]: Campaign.claimed(path.read_text(encoding="utf-8")).id for path in tokens}
+    return {
+        path.name.partition(".")[0]: Campaign.claimed(path.read_text(encoding="utf-8")).id
+        for path in tokens
+    }
 
 
 @app.command(epilog="Example: `tahini campaign offered --home aspen`")
@@ -165,14 +217,17 @@ def offered(home: NodeHome, as_json: AsJson = False) -> None:
             "campaign": one.campaign.sha256,
             "id": one.campaign.id,
             "title": one.campaign.title,
-            "answer": "rejected" if node.lender in one.rejected_by else
-            "approved" if node.lender in one.approved_by else "none",
+            "answer": "rejected"
+            if node.lender in one.rejected_by
+            else "approved"
+            if node.lender in one.approved_by
+            else "none",
             "active": one.active,
             "rejected_by": one.rejected_by,
             "expires_at": one.campaign.expires_at.isoformat(),
         }
         for one in known
-    ]  # fmt: skip
+    ]
     if as_json:
         say(found, as_json)
         return
@@ -182,6 +237,8 @@ def offered(home: NodeHome, as_json: AsJson = False) -> None:
             stands = f"rejected by {', '.join(one.rejected_by)}"
         elif stands == "none":
             stands = "expired" if one.campaign.expires_at <= now() else "waits for your answer"
-        typer.echo(f"{one.campaign.sha256[:12]}  {one.campaign.id:<20} {stands}  {one.campaign.title}")
+        typer.echo(
+            f"{one.campaign.sha256[:12]}  {one.campaign.id:<20} {stands}  {one.campaign.title}"
+        )
     if not found:
         typer.echo(f"no campaign was proposed to {node.lender!r} yet")

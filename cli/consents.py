@@ -1,4 +1,5 @@
-"""``tahini consents``: a lender's own copy of how its borrowers stand, and its inbox for revocations."""
+"""``tahini consents``: a lender's own copy of how its borrowers stand, and its inbox for
+revocations."""
 
 from __future__ import annotations
 
@@ -35,17 +36,25 @@ def sync(
         kind: {
             REASONS[rule]: int(count)
             for rule, count in enumerate(
-                np.bincount(reasons_of(snapshot.codes[kind], snapshot.state.notices), minlength=len(REASONS))
+                np.bincount(
+                    reasons_of(snapshot.codes[kind], snapshot.state.notices), minlength=len(REASONS)
+                )
             )
             if count
         }
         for kind in SENSITIVITY_ORDER
     }
-    told = {"people": snapshot.state.people, "acknowledged": len(revoked), "sequence": snapshot.state.sequence}
+    told = {
+        "people": snapshot.state.people,
+        "acknowledged": len(revoked),
+        "sequence": snapshot.state.sequence,
+    }
     if as_json:
         say({**told, **counts}, as_json)
         return
-    typer.echo(f"{snapshot.state.people:,} people on the roll; {len(revoked)} revocations acknowledged")
+    typer.echo(
+        f"{snapshot.state.people:,} people on the roll; {len(revoked)} revocations acknowledged"
+    )
     for kind, found in counts.items():
         typer.echo(f"  {kind}: " + ", ".join(f"{count:,} {rule}" for rule, count in found.items()))
 
@@ -56,9 +65,16 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8730,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Serve the inbox at /revocations until interrupted; the registry's operator names it in inboxes.json."""
+    """Serve the inbox at /revocations until interrupted; the registry's operator names it in
+    inboxes.json."""
     import uvicorn
 
     from clients.inbox import Inbox, inbox_app
 
-    uvicorn.run(inbox_app(Inbox(opened_node(home))), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        inbox_app(Inbox(opened_node(home))),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+    )

@@ -14,10 +14,17 @@ from ops.named_files import text_of
 from protocol.parties import Membership, Party, Role
 from server.home import Coordinator, CoordinatorSettings, create_home, join
 
-app = Noun("Run the coordinator.", "It launches what every lender has signed, and adds up what nobody can read alone.")
+app = Noun(
+    "Run the coordinator.",
+    "It launches what every lender has signed, and adds up what nobody can read alone.",
+)
 
 
-@app.command(epilog="Example: `tahini coordinator init --home coordinator --name 'Sesame coordination office'`")
+@app.command(
+    epilog=(
+        "Example: `tahini coordinator init --home coordinator --name 'Sesame coordination office'`"
+    )
+)
 def init(
     home: NewHome,
     name: Annotated[str, typer.Option(help="The coordinator's name.")],
@@ -33,20 +40,34 @@ def init(
 
 @app.command(
     "join",
-    epilog="Example: `tahini coordinator join --home coordinator --consortium consortium.jws --registry "
-    "https://registry.example --registry-key KEY --ca ca.crt --certificate coordinator.crt --key coordinator.key`",
+    epilog="Example: `tahini coordinator join --home coordinator --consortium consortium.jws "
+    "--registry "
+    "https://registry.example --registry-key KEY --ca ca.crt --certificate coordinator.crt --key "
+    "coordinator.key`",
 )
 def join_(
     home: CoordinatorHome,
-    consortium: Annotated[Path, typer.Option(help="The consortium document that the registry signed.", exists=True)],
+    consortium: Annotated[
+        Path, typer.Option(help="The consortium document that the registry signed.", exists=True)
+    ],
     registry: Annotated[str, typer.Option(help="The registry's URL.")],
-    registry_key: Annotated[str, typer.Option(help="The registry's public key, from a source you trust.")],
-    certificate: Annotated[Path, typer.Option(help="PEM certificate of the fleet interface.", exists=True)],
+    registry_key: Annotated[
+        str, typer.Option(help="The registry's public key, from a source you trust.")
+    ],
+    certificate: Annotated[
+        Path, typer.Option(help="PEM certificate of the fleet interface.", exists=True)
+    ],
     key: Annotated[Path, typer.Option(help="PEM file with the certificate's key.", exists=True)],
-    ca: Annotated[Path | None, typer.Option(help="The certificate authority to believe.", exists=True)] = None,
-    port: Annotated[int, typer.Option(help="Port of the fleet interface.", min=1, max=65535)] = 9443,
-    host: Annotated[str, typer.Option(help="Address of the fleet interface.")] = "0.0.0.0",  # noqa: S104
-    answer_s: Annotated[float, typer.Option(help="Seconds that a release waits for a node.", min=1, max=3600)] = 120.0,
+    ca: Annotated[
+        Path | None, typer.Option(help="The certificate authority to believe.", exists=True)
+    ] = None,
+    port: Annotated[
+        int, typer.Option(help="Port of the fleet interface.", min=1, max=65535)
+    ] = 9443,
+    host: Annotated[str, typer.Option(help=("Address of the fleet interface."))] = "0.0.0.0",  # noqa: S104
+    answer_s: Annotated[
+        float, typer.Option(help="Seconds that a release waits for a node.", min=1, max=3600)
+    ] = 120.0,
 ) -> None:
     """Pin the consortium, where its registry is, and what the fleet interface shows."""
     from server.service import CERTIFICATE, KEY
@@ -65,7 +86,9 @@ def join_(
 @app.command(epilog="Example: `tahini coordinator serve --home coordinator`")
 def serve(
     home: CoordinatorHome,
-    port: Annotated[int | None, typer.Option(help="Port of the fleet interface.", min=1, max=65535)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the fleet interface.", min=1, max=65535)
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address of the fleet interface.")] = None,
     answer_s: Annotated[
         float | None, typer.Option(help="Seconds that a release waits for a node.", min=1, max=3600)
@@ -78,7 +101,8 @@ def serve(
 ) -> None:
     """Serve the fleet interface and run what is launched, until SIGTERM or SIGINT.
 
-    An option goes before the environment (TAHINI_COORDINATOR_PORT and so on), and that before `coordinator.json`.
+    An option goes before the environment (TAHINI_COORDINATOR_PORT and so on), and that before
+    `coordinator.json`.
     """
     from ops.metrics import expose_collector
     from ops.request_log import keep_journal
@@ -88,9 +112,13 @@ def serve(
 
     keep_journal()
     CoordinatorSettings.override(
-        port=port, host=host, answer_s=answer_s, metrics_port=metrics_port, metrics_host=metrics_host,
+        port=port,
+        host=host,
+        answer_s=answer_s,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
         health_port=health_port,
-    )  # fmt: skip
+    )
     coordinator = Coordinator.open(home)
     at = coordinator.settings
     expose_collector(CampaignCollector(home), metrics_at(at.metrics_host, at.metrics_port))

@@ -34,33 +34,51 @@ app = Noun("The whole path on this machine.")
 
 
 @app.command(
-    epilog="Examples: `tahini demo` · `tahini demo --data loans.parquet --target default --partition state --lenders 5 "
+    epilog="Examples: `tahini demo` · `tahini demo --data loans.parquet --target default "
+    "--partition state --lenders 5 "
     "--epsilon 1 --json out.json`"
 )
 def demo(
-    data: Annotated[Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")] = None,
-    target: Annotated[str | None, typer.Option(help="Column that is 1 for bad borrowers and 0 for good ones.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Column that is 1 for bad borrowers and 0 for good ones.")
+    ] = None,
     partition: Annotated[
         str | None, typer.Option(help="Column by which lenders are formed; at random if left out.")
     ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Feature registry (TOML); derived from the schema if left out.")
+        Path | None,
+        typer.Option(help="Feature registry (TOML); derived from the schema if left out."),
     ] = None,
     lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
-    epsilon: Annotated[float, typer.Option(help="Privacy loss per borrower over the whole campaign.")] = 1.0,
+    epsilon: Annotated[
+        float, typer.Option(help="Privacy loss per borrower over the whole campaign.")
+    ] = 1.0,
     model: Annotated[Kind, typer.Option(help="What to train.")] = "scorecard",
     mechanism: Annotated[
-        MechanismKind, typer.Option(help="Shares of noise in one secure sum, or each lender its own noise.")
+        MechanismKind,
+        typer.Option(help="Shares of noise in one secure sum, or each lender its own noise."),
     ] = "distributed",
     seed: Annotated[
-        int, typer.Option(help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED)
+        int,
+        typer.Option(
+            help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED
+        ),
     ] = DEFAULT_SEED,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the report's figures here too.")] = None,
-    workspace: Annotated[Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Write the report's figures here too.")
+    ] = None,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")
+    ] = None,
 ) -> None:
     """Build a consortium on this machine and train a credit model, from notice to audited model."""
     console = Console()
-    root = workspace or Path("workspace") / datetime.now().astimezone().strftime("demo-%Y%m%d-%H%M%S")
+    root = workspace or Path("workspace") / datetime.now().astimezone().strftime(
+        "demo-%Y%m%d-%H%M%S"
+    )
     loans = _checked(data, target, partition, features, lenders, epsilon, seed, root, json_out)
     for column, why in loans.left_out.items():
         console.print(f"left out: {column} ({why})", highlight=False, markup=False)
@@ -84,16 +102,22 @@ def demo(
         kept.model_copy(update={"whole": True}).keep(root)
     console.print()
     console.print(result_table(outcome))
-    console.print("Exact figures on people set aside: not private, for the demo only.", style="grey62")
+    console.print(
+        "Exact figures on people set aside: not private, for the demo only.", style="grey62"
+    )
     console.print()
     if outcome.training.level is not None:
         rate = outcome.training.level.base_rate
-        console.print(f"Base rate, from the noisy counts: {rate.value:.2%} ± {rate.error:.2%} bad.", highlight=False)
+        console.print(
+            f"Base rate, from the noisy counts: {rate.value:.2%} ± {rate.error:.2%} bad.",
+            highlight=False,
+        )
     for remark in outcome.training.remarks:
         console.print(f"Note: {remark}.", highlight=False, soft_wrap=True)
     verified = outcome.log.audit.entries
     console.print(
-        f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later roster: "
+        f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later "
+        "roster: "
         f"{outcome.log.withdrawn_seen_after}.",
         highlight=False,
     )
@@ -103,16 +127,25 @@ def demo(
     for line in verification_of_demo(root):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
     console.print(
-        f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to remove it:\n"
+        f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to "
+        "remove it:\n"
         f"  tahini workspaces list --under {root.parent}\n  tahini workspaces clean {root}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _checked(
-    data: Path | None, target: str | None, partition: str | None, features: Path | None, lenders: int, epsilon: float,
-    seed: int, root: Path, json_out: Path | None,
-) -> Loans:  # fmt: skip
+    data: Path | None,
+    target: str | None,
+    partition: str | None,
+    features: Path | None,
+    lenders: int,
+    epsilon: float,
+    seed: int,
+    root: Path,
+    json_out: Path | None,
+) -> Loans:
     """Everything that can be checked before anything is created."""
     from demo.loans import default_loans, read_loans, split
 
@@ -120,7 +153,9 @@ def _checked(
     if epsilon > MAX_EPSILON:
         raise DemoError(f"epsilon {epsilon:g} protects nobody; choose at most {MAX_EPSILON:g}")
     if epsilon < MIN_EPSILON:
-        raise DemoError(f"epsilon {epsilon:g} leaves nothing to learn; choose at least {MIN_EPSILON:g}")
+        raise DemoError(
+            f"epsilon {epsilon:g} leaves nothing to learn; choose at least {MIN_EPSILON:g}"
+        )
     if root.exists():
         raise DemoError(f"the workspace {root} exists already; name another with --workspace")
     if json_out is not None and not json_out.parent.is_dir():
@@ -129,7 +164,9 @@ def _checked(
         raise DemoError(f"cannot write {json_out}: it is a folder")
     if data is None:
         if target or partition or features:
-            raise DemoError("--target, --partition and --features describe a table; name it with --data")
+            raise DemoError(
+                "--target, --partition and --features describe a table; name it with --data"
+            )
         loans = default_loans()
     elif target is None:
         raise DemoError(f"say which column of {data} is the target: --target COLUMN")
@@ -141,7 +178,8 @@ def _checked(
 
 @contextmanager
 def _what_failure_leaves(root: Path) -> Iterator[None]:
-    """Nothing, where nobody was asked yet. What was logged and charged stays; an unfinished report does not exist."""
+    """Nothing, where nobody was asked yet. What was logged and charged stays; an unfinished report
+    does not exist."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -156,7 +194,11 @@ def _what_failure_leaves(root: Path) -> Iterator[None]:
 def _tidy(error: Exception, root: Path) -> None:
     if (root / "registry").exists() and any((root / "lenders").glob("*/ledger.db")):
         released = any(root.glob("coordinator/campaigns/*/model-card.jws"))
-        state = "a model was released, but its report is not complete" if released else "no model was released"
+        state = (
+            "a model was released, but its report is not complete"
+            if released
+            else "no model was released"
+        )
         error.add_note(f"ledgers, log and the programs' own logs are in {root}; {state}")
     elif root.exists():
         shutil.rmtree(root)

@@ -1,4 +1,5 @@
-"""``tahini doctor``: look at everything that must be in order, and say what to do about what is not."""
+"""``tahini doctor``: look at everything that must be in order, and say what to do about what is
+not."""
 
 from __future__ import annotations
 
@@ -44,10 +45,13 @@ def _look(name: str) -> Doctor:
 
 
 def homes(under: Path) -> list[tuple[Path, list[str]]]:
-    """The home at ``under``; else all homes below it, as in a workspace. Each with what tells its kinds."""
+    """The home at ``under``; else all homes below it, as in a workspace. Each with what tells its
+    kinds."""
 
     def kinds(folders: list[Path]) -> list[tuple[Path, list[str]]]:
-        told = ((folder, [name for name in HOMES if (folder / name).exists()]) for folder in folders)
+        told = (
+            (folder, [name for name in HOMES if (folder / name).exists()]) for folder in folders
+        )
         return [(folder, names) for folder, names in told if names]
 
     return kinds([under]) or kinds([*sorted(under.glob("*")), *sorted(under.glob("*/*"))])
@@ -59,16 +63,19 @@ def _findings(folder: Path, kinds: list[str]) -> list[Finding]:
 
 
 @app.command(
-    epilog="Examples: `tahini doctor` (this machine alone) · `tahini doctor --home aspen` · `tahini doctor --home "
+    epilog="Examples: `tahini doctor` (this machine alone) · `tahini doctor --home aspen` · "
+    "`tahini doctor --home "
     "workspace/up --json`; exit code 1 if anything is ill"
 )
 def doctor(
     home: Annotated[
-        list[Path] | None, typer.Option(help="A home, or a folder with several; again for more.", exists=True)
+        list[Path] | None,
+        typer.Option(help="A home, or a folder with several; again for more.", exists=True),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, keys, certificates, clock, ports, database, data and connections. Changes nothing."""
+    """Check versions, keys, certificates, clock, ports, database, data and connections. Changes
+    nothing."""
     from ops.doctor import Level, machine
 
     looked = [("this machine", list(machine()))]
@@ -76,7 +83,8 @@ def doctor(
         here = homes(under)
         if not here:
             raise ConsentError(
-                f"there is no home of a registry, naming service, coordinator, node or witness in {under}"
+                "there is no home of a registry, naming service, coordinator, node or witness in "
+                f"{under}"
             )
         for folder, kinds in here:
             with Console(stderr=True).status(f"looking at {folder}"):
@@ -97,7 +105,9 @@ def _show(looked: list[tuple[str, list[Finding]]]) -> None:
     marks = {Level.WELL: "[green]✓[/]", Level.CARE: "[yellow]![/]", Level.ILL: "[red]✗[/]"}
     console = Console()
     for where, group in looked:
-        table = Table(title=where, title_justify="left", title_style="bold", box=None, show_header=False)
+        table = Table(
+            title=where, title_justify="left", title_style="bold", box=None, show_header=False
+        )
         for finding in group:
             said = finding.said if not finding.do else f"{finding.said}\n→ {finding.do}"
             table.add_row(marks[finding.level], finding.what, said)

@@ -8,12 +8,17 @@ import typer
 
 from cli.shared import AsJson, Noun, say
 
-app = Noun("An OIDC issuer that logs anybody in as anybody: for development, on this machine, never in production.")
+app = Noun(
+    "An OIDC issuer that logs anybody in as anybody: for development, on this machine, never in "
+    "production."
+)
 
 
 @app.command(epilog="Example: `TAHINI_ENVIRONMENT=development tahini issuer serve --port 8790`")
 def serve(
-    port: Annotated[int, typer.Option(help="Port to listen on, at 127.0.0.1.", min=1, max=65535)] = 8790,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on, at 127.0.0.1.", min=1, max=65535)
+    ] = 8790,
     as_json: AsJson = False,
 ) -> None:
     """Serve the issuer until interrupted. Starts only with TAHINI_ENVIRONMENT=development."""
@@ -23,5 +28,10 @@ def serve(
     url = f"http://127.0.0.1:{port}"
     served = create_issuer(url)
     where = {"issuer": url, "jwks_uri": f"{url}/jwks.json", "authorize": f"{url}/authorize"}
-    say(where if as_json else f"issuer {url}, keys at {where['jwks_uri']}; anybody can log in as anybody", as_json)
+    say(
+        where
+        if as_json
+        else f"issuer {url}, keys at {where['jwks_uri']}; anybody can log in as anybody",
+        as_json,
+    )
     run(served, Listening(port=port))

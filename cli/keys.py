@@ -24,7 +24,8 @@ from crypto.notes import Verifier
 from protocol.errors import Conflict, ConsentError
 
 app = Noun(
-    "Make, show, rotate, back up and restore keys.", "Private halves stay in files of mode 0600 and are never printed."
+    "Make, show, rotate, back up and restore keys.",
+    "Private halves stay in files of mode 0600 and are never printed.",
 )
 
 
@@ -37,11 +38,15 @@ class KeyKind(StrEnum):
     WITNESS_ML_DSA = "witness-ml-dsa-44"
 
 
-@app.command(epilog="Example: `tahini keys new witness aspen.witness.key --name aspen.example/witness`")
+@app.command(
+    epilog="Example: `tahini keys new witness aspen.witness.key --name aspen.example/witness`"
+)
 def new(
     kind: Annotated[KeyKind, typer.Argument(help="What the key is for.")],
     path: Annotated[Path, typer.Argument(help="A new file.")],
-    name: Annotated[str | None, typer.Option(help="A witness's name, as it stands on checkpoints.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="A witness's name, as it stands on checkpoints.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key from the operating system's randomness; prints its public half."""
@@ -59,10 +64,14 @@ def new(
     _show(path, None, as_json)
 
 
-@app.command(epilog="Example: `tahini keys show mylog/registry/log.key --origin audit.example.com/loans`")
+@app.command(
+    epilog="Example: `tahini keys show mylog/registry/log.key --origin audit.example.com/loans`"
+)
 def show(
     path: Annotated[Path, typer.Argument(help="A key file.", exists=True, dir_okay=False)],
-    origin: Annotated[str | None, typer.Option(help="Print a log's key as the verifier key of this origin.")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Print a log's key as the verifier key of this origin.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The public half of a key file."""
@@ -84,7 +93,10 @@ def _show(path: Path, origin: str | None, as_json: bool) -> None:
         found = {"kind": "recipient", "public": load_recipient_key(path).public.text}
     else:
         CosigningKey.from_secret(secret)  # says that it is none
-    say(found if as_json else "\n".join(f"{name}: {value}" for name, value in found.items()), as_json)
+    say(
+        found if as_json else "\n".join(f"{name}: {value}" for name, value in found.items()),
+        as_json,
+    )
 
 
 @app.command(epilog="Example: `tahini keys status --home mylog/registry`")
@@ -110,30 +122,49 @@ def status(home: RegistryHome, as_json: AsJson = False) -> None:
             "data_keys": people,
             "backups": [str(path) for path in known_backups(registry)],
         }
-    say(found if as_json else "\n".join(f"{n.replace('_', ' ')}: {v}" for n, v in found.items()), as_json)
+    say(
+        found if as_json else "\n".join(f"{n.replace('_', ' ')}: {v}" for n, v in found.items()),
+        as_json,
+    )
 
 
 @app.command(epilog="Example: `tahini keys rotate --home mylog/registry`")
 def rotate(home: RegistryHome, as_json: AsJson = False) -> None:
-    """Make a new version of the root key and destroy the older ones; old copies of the database become unreadable."""
+    """Make a new version of the root key and destroy the older ones; old copies of the database
+    become unreadable."""
     from consent.keys.backup import forgetting
 
-    with opened_registry(home) as registry, forgetting(registry), registry.ledger.database.write() as session:
+    with (
+        opened_registry(home) as registry,
+        forgetting(registry),
+        registry.ledger.database.write() as session,
+    ):
         registry.ledger.log.lease.hold(session)
         version = registry.keys.rotate(session)
-    say({"root_version": version} if as_json else f"the root key is version {version}; older ones are gone", as_json)
+    say(
+        {"root_version": version}
+        if as_json
+        else f"the root key is version {version}; older ones are gone",
+        as_json,
+    )
 
 
 @app.command(epilog="Example: `tahini keys backup --home mylog/registry /backups/keys.json`")
 def backup(
-    home: RegistryHome, path: Annotated[Path, typer.Argument(help="Where to write it.")], as_json: AsJson = False
+    home: RegistryHome,
+    path: Annotated[Path, typer.Argument(help="Where to write it.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Back up the wrapped keys, and keep that backup current after every forgetting. It opens nothing by itself."""
+    """Back up the wrapped keys, and keep that backup current after every forgetting. It opens
+    nothing by itself."""
     from consent.keys.backup import write_backup
 
     with opened_registry(home) as registry, progress("backing up", None):
         count = len(write_backup(registry, path).keys)
-    say({"keys": count, "path": str(path)} if as_json else f"{count:,} wrapped keys in {path}", as_json)
+    say(
+        {"keys": count, "path": str(path)} if as_json else f"{count:,} wrapped keys in {path}",
+        as_json,
+    )
 
 
 @app.command(epilog="Example: `tahini keys restore --home mylog/registry /backups/keys.json`")
@@ -142,7 +173,8 @@ def restore(
     path: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Put wrapped keys back after the database was restored. Nobody who was forgotten comes back."""
+    """Put wrapped keys back after the database was restored. Nobody who was forgotten comes
+    back."""
     from consent.keys.backup import restore_backup
 
     with opened_registry(home) as registry, progress("restoring", None):

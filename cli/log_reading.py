@@ -1,4 +1,5 @@
-"""``tahini log``, as somebody outside: the newest entries, one entry, its proof, the whole log verified."""
+"""``tahini log``, as somebody outside: the newest entries, one entry, its proof, the whole log
+verified."""
 
 from __future__ import annotations
 
@@ -26,15 +27,27 @@ DEFAULT_URL = "http://127.0.0.1:8700"
 Url = Annotated[str, typer.Option(help="The log's base URL.")]
 Ca = Annotated[
     Path | None,
-    typer.Option("--ca", help="The certificate authority to believe; the system's without it.", dir_okay=False),
+    typer.Option(
+        "--ca",
+        help="The certificate authority to believe; the system's without it.",
+        dir_okay=False,
+    ),
 ]
 PolicyFile = Annotated[
-    Path | None, typer.Option("--policy", help="A pinned trust policy (C2SP tlog-policy), instead of --consortium.")
+    Path | None,
+    typer.Option(
+        "--policy", help="A pinned trust policy (C2SP tlog-policy), instead of --consortium."
+    ),
 ]
-ConsortiumFile = Annotated[Path | None, typer.Option("--consortium", help="The pinned, signed consortium document.")]
-RegistryKey = Annotated[str | None, typer.Option("--registry-key", help="The registry's public key, or a file of it.")]
+ConsortiumFile = Annotated[
+    Path | None, typer.Option("--consortium", help="The pinned, signed consortium document.")
+]
+RegistryKey = Annotated[
+    str | None, typer.Option("--registry-key", help="The registry's public key, or a file of it.")
+]
 AuditorHome = Annotated[
-    Path | None, typer.Option("--auditor", help="The auditor's home folder; opens what is sealed to it.")
+    Path | None,
+    typer.Option("--auditor", help="The auditor's home folder; opens what is sealed to it."),
 ]
 
 
@@ -44,12 +57,17 @@ def _text(path: Path, what: str) -> str:
 
 def _line(index: int, fields: dict[str, Any]) -> str:
     rest = {k: v for k, v in fields.items() if k not in {"v", "type", "time", "actor", "body"}}
-    return f"{index:>8}  {fields['time'][:19]}  {fields['type']:<20} {fields['actor']:<14} {rest or ''}"
+    return (
+        f"{index:>8}  {fields['time'][:19]}  {fields['type']:<20} {fields['actor']:<14} "
+        f"{rest or ''}"
+    )
 
 
 @app.command(
-    epilog="Examples: `tahini log tail --policy mylog/log.policy --follow` · `tahini log tail --url https://… --ca "
-    "ca.crt --consortium consortium.jws --registry-key KEY --auditor auditor --lender aspen --type campaign --from "
+    epilog="Examples: `tahini log tail --policy mylog/log.policy --follow` · `tahini log tail "
+    "--url https://… --ca "
+    "ca.crt --consortium consortium.jws --registry-key KEY --auditor auditor --lender aspen --type "
+    "campaign --from "
     "2026-01-01`"
 )
 def tail(
@@ -59,17 +77,25 @@ def tail(
     consortium: ConsortiumFile = None,
     registry_key: RegistryKey = None,
     auditor: AuditorHome = None,
-    lender: Annotated[str | None, typer.Option(help="Only entries by or about this lender.")] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--type", help="Only entries of this type, or beginning so; may be repeated.")
+    lender: Annotated[
+        str | None, typer.Option(help="Only entries by or about this lender.")
     ] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Only from this day on, as 2026-01-01.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="Only entries of this type, or beginning so; may be repeated."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Only from this day on, as 2026-01-01.")
+    ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Only until this day, included.")] = None,
-    number: Annotated[int, typer.Option("--number", "-n", help="How many of the newest entries.", min=0)] = 20,
+    number: Annotated[
+        int, typer.Option("--number", "-n", help="How many of the newest entries.", min=0)
+    ] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The newest entries, each verified under the signed head; with the auditor's home also what is sealed to it."""
+    """The newest entries, each verified under the signed head; with the auditor's home also what is
+    sealed to it."""
     from consent.export import parse_day
 
     anchors = Anchors(url, ca, consortium, registry_key, policy)
@@ -89,14 +115,18 @@ def tail(
         head = newer
 
 
-def _entries(client: LogClient, head: Checkpoint, start: int, wanted: Filter) -> Iterator[tuple[int, dict[str, Any]]]:
+def _entries(
+    client: LogClient, head: Checkpoint, start: int, wanted: Filter
+) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, leaf in enumerate(client.verified_leaves(head, start), start):
         fields: dict[str, Any] = json.loads(leaf)
         if wanted.wants(fields):
             yield index, fields
 
 
-def _newest(client: LogClient, head: Checkpoint, wanted: Filter, number: int) -> list[tuple[int, dict[str, Any]]]:
+def _newest(
+    client: LogClient, head: Checkpoint, wanted: Filter, number: int
+) -> list[tuple[int, dict[str, Any]]]:
     start = max(0, head.size - number) if wanted.wants_all else 0
     found = list(_entries(client, head, start, wanted))
     return found[len(found) - min(number, len(found)) :]
@@ -115,7 +145,8 @@ def _show(index: int, fields: dict[str, Any], opener: Opener | None, as_json: bo
 
 
 @app.command(
-    epilog="Examples: `tahini log show 12 --policy mylog/log.policy` · `tahini log show 12 --url https://… --ca ca.crt "
+    epilog="Examples: `tahini log show 12 --policy mylog/log.policy` · `tahini log show 12 --url "
+    "https://… --ca ca.crt "
     "--consortium consortium.jws --registry-key KEY --auditor auditor`"
 )
 def show(
@@ -128,7 +159,8 @@ def show(
     registry_key: RegistryKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """One entry, verified; with the auditor's home also what is sealed to it, and what the document in it says."""
+    """One entry, verified; with the auditor's home also what is sealed to it, and what the document
+    in it says."""
     anchors = Anchors(url, ca, consortium, registry_key, policy)
     reader = anchors.reader()
     leaf, proof = reader.proved_leaf(index)
@@ -152,11 +184,15 @@ def prove(
     ca: Ca = None,
     consortium: ConsortiumFile = None,
     registry_key: RegistryKey = None,
-    out: Annotated[Path, typer.Option(help="Folder for the leaf and its proof.", file_okay=False)] = Path(),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the leaf and its proof.", file_okay=False)
+    ] = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Fetch, verify and keep the offline proof of one entry (C2SP tlog-proof)."""
-    leaf, proof = Anchors(url, ca, consortium, registry_key, policy).reader().proved_leaf(index, wait=True)
+    leaf, proof = (
+        Anchors(url, ca, consortium, registry_key, policy).reader().proved_leaf(index, wait=True)
+    )
     out.mkdir(parents=True, exist_ok=True)
     files = {"leaf": out / f"entry-{index}.json", "proof": out / f"entry-{index}.tlog-proof"}
     files["leaf"].write_bytes(leaf)
@@ -166,9 +202,12 @@ def prove(
 
 
 @app.command(
-    epilog="Examples: `tahini log verify --url https://… --ca ca.crt --registry-key KEY --checkpoint mine.checkpoint` "
-    "(everybody can) · `… --auditor auditor` (opens what is sealed, too) · offline `tahini log verify --proof "
-    "entry-12.tlog-proof --leaf entry-12.json --policy mylog/log.policy`; exit code 1 if anything is wrong"
+    epilog="Examples: `tahini log verify --url https://… --ca ca.crt --registry-key KEY "
+    "--checkpoint mine.checkpoint` "
+    "(everybody can) · `… --auditor auditor` (opens what is sealed, too) · offline `tahini log "
+    "verify --proof "
+    "entry-12.tlog-proof --leaf entry-12.json --policy mylog/log.policy`; exit code 1 if anything "
+    "is wrong"
 )
 def verify(
     url: Url = DEFAULT_URL,
@@ -179,21 +218,30 @@ def verify(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Where the last verified checkpoint is kept: made the first time, extended from then on. In the "
+            help="Where the last verified checkpoint is kept: made the first time, extended from "
+            "then on. In the "
             "auditor's home if nothing else is said.",
             dir_okay=False,
         ),
     ] = None,
-    since: Annotated[Path | None, typer.Option(help="A checkpoint that you kept yourself.", dir_okay=False)] = None,
-    proof: Annotated[Path | None, typer.Option(help="Offline: a .tlog-proof …", dir_okay=False)] = None,
+    since: Annotated[
+        Path | None, typer.Option(help="A checkpoint that you kept yourself.", dir_okay=False)
+    ] = None,
+    proof: Annotated[
+        Path | None, typer.Option(help="Offline: a .tlog-proof …", dir_okay=False)
+    ] = None,
     leaf: Annotated[Path | None, typer.Option(help="… of this leaf …", dir_okay=False)] = None,
-    policy: Annotated[Path | None, typer.Option(help="… under this trust policy.", dir_okay=False)] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="… under this trust policy.", dir_okay=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify the whole log from the outside, or one kept proof offline. Exit code 1 if anything is wrong.
+    """Verify the whole log from the outside, or one kept proof offline. Exit code 1 if anything is
+    wrong.
 
-    Which checkpoints are believed stands in the consortium document. Without --consortium it is fetched the first time
-    and kept beside the checkpoint; either way it must be signed with --registry-key.
+    Which checkpoints are believed stands in the consortium document. Without --consortium it is
+    fetched the first time and kept beside the checkpoint; either way it must be signed with
+    --registry-key.
     """
     if proof is not None:
         if leaf is None or policy is None:
@@ -202,12 +250,20 @@ def verify(
         trust = Policy.parse(_text(policy, "the policy"))
         head = parsed.verify(ask(leaf.read_bytes, f"the leaf {leaf}"), trust)
         found = {"verified": True, "index": parsed.index, "size": head.size, "origin": head.origin}
-        say(found if as_json else f"verified: entry {parsed.index} of {head.size:,} in {head.origin}", as_json)
+        say(
+            found
+            if as_json
+            else f"verified: entry {parsed.index} of {head.size:,} in {head.origin}",
+            as_json,
+        )
         return
-    kept = checkpoint or (auditor / CHECKPOINT_FILE if auditor is not None and since is None else None)
+    kept = checkpoint or (
+        auditor / CHECKPOINT_FILE if auditor is not None and since is None else None
+    )
     if kept is None and since is None:
         raise AuditFailed(
-            "say what the log must extend: --checkpoint FILE (made by the first verification), or --since with one "
+            "say what the log must extend: --checkpoint FILE (made by the first verification), or "
+            "--since with one "
             "that you kept"
         )
     recipient = None if auditor is None else load_recipient_key(auditor / "auditor.recipient.key")
@@ -215,12 +271,20 @@ def verify(
     with Anchors(url, ca, consortium, registry_key).verifier(auditor, kept) as client:
         client.patience_s = RESTART_PATIENCE_S
         earlier = client.checkpoint_note() if known is None else _text(known, "the checkpoint")
-        audit = verify_log(client, earlier, recipient, lambda line: None if as_json else typer.echo(f"  ok  {line}"))
+        audit = verify_log(
+            client,
+            earlier,
+            recipient,
+            lambda line: None if as_json else typer.echo(f"  ok  {line}"),
+        )
         client.accept_head(audit.note)
     found = {
-        "verified": True, "entries": audit.entries, "since": audit.first.size, "by_type": audit.by_type,
+        "verified": True,
+        "entries": audit.entries,
+        "since": audit.first.size,
+        "by_type": audit.by_type,
         "checkpoint": None if kept is None else str(kept),
-    }  # fmt: skip
+    }
     what = "what was verified is kept, for the next time to extend, in"
     told = f"verified {audit.entries:,} entries" + ("" if kept is None else f"\n{what} {kept}")
     say(found if as_json else told, as_json)

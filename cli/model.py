@@ -24,7 +24,9 @@ def _one(campaign: str, known: list[str], where: str) -> str:
     found = [sha256 for sha256 in known if campaign and sha256.startswith(campaign)]
     if len(found) != 1:
         many = f"{len(found)} campaigns" if found else "no campaign"
-        raise ConsentError(f"{many} {where} begin{'' if found else 's'} with {campaign!r}; say its hash")
+        raise ConsentError(
+            f"{many} {where} begin{'' if found else 's'} with {campaign!r}; say its hash"
+        )
     return found[0]
 
 
@@ -40,7 +42,8 @@ def _kept(node: Node, campaign: str) -> tuple[Path, Verified]:
 
 @app.command(epilog="Example: `tahini model fetch 4f1c22 --home lenders/aspen`")
 def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
-    """Fetch a campaign's model and card from the registry, verify both, and keep them in the node's home."""
+    """Fetch a campaign's model and card from the registry, verify both, and keep them in the node's
+    home."""
     from clients.errors import NodeError
     from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
 
@@ -59,10 +62,14 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
 
 
 @app.command(
-    epilog="Example: `tahini model verify 4f1c22 --home lenders/aspen --json`; exit code 1 if anything is wrong"
+    epilog=(
+        "Example: `tahini model verify 4f1c22 --home lenders/aspen --json`; exit code 1 if "
+        "anything is wrong"
+    )
 )
 def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
-    """Verify a model that was fetched, without a network: signatures, approvals, hash, log entry, and that it loads."""
+    """Verify a model that was fetched, without a network: signatures, approvals, hash, log entry,
+    and that it loads."""
     folder, verified = _kept(opened_node(home), campaign)
     from clients.models import MODEL_FILE
     from credit.models import CreditModel
@@ -70,19 +77,36 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
     card, head = verified.card, verified.head
     loaded = CreditModel.load(folder / MODEL_FILE)
     if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
-        raise ConsentError(f"{folder / MODEL_FILE} is another kind of model than its card says, or on other features")
+        raise ConsentError(
+            f"{folder / MODEL_FILE} is another kind of model than its card says, or on other "
+            "features"
+        )
     found: dict[str, Any] = {
-        "verified": True, "campaign": card.campaign_sha256, "model_sha256": card.model_sha256,
-        "card_sha256": card.sha256, "approved_by": sorted(verified.campaign.lenders),
-        "entry_index": verified.entry_index, "log_size": head.size,
-    }  # fmt: skip
+        "verified": True,
+        "campaign": card.campaign_sha256,
+        "model_sha256": card.model_sha256,
+        "card_sha256": card.sha256,
+        "approved_by": sorted(verified.campaign.lenders),
+        "entry_index": verified.entry_index,
+        "log_size": head.size,
+    }
     if as_json:
         say(found, as_json)
         return
     for line in (
-        f"the card is signed by {verified.campaign.coordinator}, and the file is the one that it names",
-        f"campaign {card.campaign_sha256[:12]} was approved by all of its lenders: {', '.join(found['approved_by'])}",
-        f"the card is entry {verified.entry_index} of the log {head.origin}, cosigned at {head.size:,} entries",
+        (
+            f"the card is signed by {verified.campaign.coordinator}, and the file is the one that "
+            "it "
+            "names"
+        ),
+        (
+            f"campaign {card.campaign_sha256[:12]} was approved by all of its lenders: "
+            f"{', '.join(found['approved_by'])}"
+        ),
+        (
+            f"the card is entry {verified.entry_index} of the log {head.origin}, cosigned at "
+            f"{head.size:,} entries"
+        ),
         f"the file is a {card.model} on the {len(card.features)} features of the card",
     ):
         typer.echo(f"  ok  {line}")
@@ -91,14 +115,16 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
 
 @app.command(epilog="Example: `tahini model show 4f1c22 --home lenders/aspen`, or with `--json`")
 def show(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
-    """Print the card of a model that was fetched: what it was trained on, by whose leave, at what cost, how good."""
+    """Print the card of a model that was fetched: what it was trained on, by whose leave, at what
+    cost, how good."""
     _, verified = _kept(opened_node(home), campaign)
     say(verified.card.payload() if as_json else card_text(verified.card), as_json)
 
 
 def card_text(card: ModelCard) -> str:
     """A model card in words; every figure with what it is of."""
-    features, bad = ", ".join(card.features), f"{card.base_rate_released:.1%}"
+    features = ", ".join(card.features)
+    bad = f"{card.base_rate_released:.1%}"
     kind = card.mechanism.get("kind", "unknown")
     told = {
         "released": f"{card.released_at:%Y-%m-%d %H:%M} UTC, trained by {', '.join(card.lenders)}",
@@ -106,18 +132,26 @@ def card_text(card: ModelCard) -> str:
         "purpose": f"{card.purpose}, on the basis of {card.legal_basis}",
         "privacy": f"epsilon {card.epsilon:g} at delta {card.delta:g} per {card.unit_of_privacy}",
         "releases": f"{card.releases}, {kind} noise",
-        "population": f"about {card.population_released:,.0f} people trained on, {bad} of them bad (both noisy)",
+        "population": (
+            f"about {card.population_released:,.0f} people trained on, {bad} of them "
+            "bad "
+            "(both noisy)"
+        ),
     }
     lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]
     lines += [f"  {name:<12} {text}" for name, text in told.items()]
     lines += _quality(card.evaluation)
-    lines += [f"  campaign     {card.campaign_sha256}", f"  model file   sha256 {card.model_sha256}"]
+    lines += [
+        f"  campaign     {card.campaign_sha256}",
+        f"  model file   sha256 {card.model_sha256}",
+    ]
     lines += [f"  limit        {limit}" for limit in card.limits]
     return "\n".join(lines)
 
 
 def _quality(evaluation: dict[str, Any] | None) -> list[str]:
-    """A line for each group of held-out people; a figure is absent where the noise is as large as the group."""
+    """A line for each group of held-out people; a figure is absent where the noise is as large as
+    the group."""
     if evaluation is None:
         return ["  quality      not measured: nobody was held out"]
     lines = []

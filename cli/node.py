@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from clients.data.profiling import FeatureFound, Found
 
 app = Noun(
-    "Run a lender's node.", "It trains on the lender's own rows, for campaigns that the lender's operator signed."
+    "Run a lender's node.",
+    "It trains on the lender's own rows, for campaigns that the lender's operator signed.",
 )
 MEMBERSHIP_FILE = "membership.jws"
-Features = Annotated[Path, typer.Option("--features", help="The consortium's feature registry, TOML.")]
+Features = Annotated[
+    Path, typer.Option("--features", help="The consortium's feature registry, TOML.")
+]
 
 
 @app.command(epilog="Example: `tahini node init --home aspen --id aspen --name 'Aspen Finance'`")
@@ -36,29 +39,47 @@ def init(
     party: Annotated[str, typer.Option("--id", help="The lender's id in the consortium.")],
     name: Annotated[str, typer.Option(help="The lender's name.")],
 ) -> None:
-    """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the consortium."""
+    """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the
+    consortium."""
     with new_home(home) as made:
         key = create_home(made)
         stated = Party(
-            id=party, name=name, role=Role.LENDER, signing_key=key.public.text, fleet_key=create_fleet_key(made)
+            id=party,
+            name=name,
+            role=Role.LENDER,
+            signing_key=key.public.text,
+            fleet_key=create_fleet_key(made),
         )
         (made / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key), encoding="utf-8")
-    typer.echo(f"made {home}; give {home / MEMBERSHIP_FILE} to whoever founds the consortium; it is public")
+    typer.echo(
+        f"made {home}; give {home / MEMBERSHIP_FILE} to whoever founds the consortium; it is public"
+    )
 
 
 @app.command(
     "join",
-    epilog="Example: `tahini node join --home aspen --consortium consortium.jws --registry https://registry.example "
+    epilog="Example: `tahini node join --home aspen --consortium consortium.jws --registry "
+    "https://registry.example "
     "--registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`",
 )
 def join_(
     home: NodeHome,
-    consortium: Annotated[Path, typer.Option(help="The consortium document that the registry signed.", exists=True)],
+    consortium: Annotated[
+        Path, typer.Option(help="The consortium document that the registry signed.", exists=True)
+    ],
     registry: Annotated[str, typer.Option(help="The registry's URL.")],
-    registry_key: Annotated[str, typer.Option(help="The registry's public key, from a source you trust.")],
-    lender: Annotated[str | None, typer.Option("--id", help="This lender's id, if the document has several.")] = None,
-    superlink: Annotated[str | None, typer.Option(help="The coordinator's fleet interface, host:port.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="The certificate authority to believe.", exists=True)] = None,
+    registry_key: Annotated[
+        str, typer.Option(help="The registry's public key, from a source you trust.")
+    ],
+    lender: Annotated[
+        str | None, typer.Option("--id", help="This lender's id, if the document has several.")
+    ] = None,
+    superlink: Annotated[
+        str | None, typer.Option(help="The coordinator's fleet interface, host:port.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="The certificate authority to believe.", exists=True)
+    ] = None,
     naming: Annotated[str | None, typer.Option(help="The naming service's URL.")] = None,
 ) -> None:
     """Pin the consortium, and where registry and coordinator are."""
@@ -68,11 +89,18 @@ def join_(
     from protocol.parties import Consortium
 
     members = Consortium.verify(token, PublicKey.from_text(registry_key)).lenders
-    me = next((party.id for party in members if party.key == key.public and lender in (None, party.id)), None)
+    me = next(
+        (party.id for party in members if party.key == key.public and lender in (None, party.id)),
+        None,
+    )
     if me is None:
         raise ConsentError(f"no lender in {consortium} has the key of {home}")
     settings = NodeSettings(
-        lender=me, registry_url=registry, registry_key=registry_key, naming_url=naming, superlink=superlink
+        lender=me,
+        registry_url=registry,
+        registry_key=registry_key,
+        naming_url=naming,
+        superlink=superlink,
     )
     join(home, settings, token)
     if ca is not None:
@@ -83,14 +111,18 @@ def join_(
 @app.command(epilog="Example: `tahini node serve --home aspen`")
 def serve(
     home: NodeHome,
-    superlink: Annotated[str | None, typer.Option(help="The coordinator's fleet interface, host:port.")] = None,
+    superlink: Annotated[
+        str | None, typer.Option(help="The coordinator's fleet interface, host:port.")
+    ] = None,
     registry: Annotated[str | None, typer.Option(help="The registry's URL.")] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = None,
 ) -> None:
-    """Take part in campaigns until SIGTERM or SIGINT. Reaches out to registry and coordinator; nothing reaches in.
+    """Take part in campaigns until SIGTERM or SIGINT. Reaches out to registry and coordinator;
+    nothing reaches in.
 
-    An option goes before the environment (TAHINI_NODE_SUPERLINK and so on), and that before `node.json`.
+    An option goes before the environment (TAHINI_NODE_SUPERLINK and so on), and that before
+    `node.json`.
     """
     from clients.metrics import LedgerCollector
     from clients.service import NodeService
@@ -100,7 +132,10 @@ def serve(
 
     keep_journal()
     NodeSettings.override(
-        superlink=superlink, registry_url=registry, metrics_port=metrics_port, metrics_host=metrics_host
+        superlink=superlink,
+        registry_url=registry,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
     node = Node.open(home)
     at = node.settings
@@ -108,7 +143,9 @@ def serve(
     NodeService(node).run()
 
 
-@app.command(epilog="Example: `tahini node status --home aspen --json`; exit code 3 while no service runs")
+@app.command(
+    epilog="Example: `tahini node status --home aspen --json`; exit code 3 while no service runs"
+)
 def status(home: NodeHome, as_json: AsJson = False) -> None:
     """Whether the node's service runs, which campaigns it may answer, and what it has answered."""
     from clients.service import running, signed_bundles
@@ -127,9 +164,11 @@ def status(home: NodeHome, as_json: AsJson = False) -> None:
         say(found, as_json)
     else:
         state = "serves" if found["running"] else "does not run"
+        bundles = len(found["bundles"])  # type: ignore[arg-type]
         typer.echo(
-            f"{opened.lender} {state}; {len(found['bundles'])} signed bundles are in force; "  # type: ignore[arg-type]
-            f"{found['releases']} release attempts in the ledger, {found['unsettled']} of them not settled"
+            f"{opened.lender} {state}; {bundles} signed bundles are in force; "
+            f"{found['releases']} release attempts in the ledger, {found['unsettled']} of them not "
+            "settled"
         )
     if not found["running"]:
         raise typer.Exit(3)
@@ -137,12 +176,16 @@ def status(home: NodeHome, as_json: AsJson = False) -> None:
 
 @app.command(
     "check-data",
-    epilog="Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or with `--json`",
+    epilog=(
+        "Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or "
+        "with `--json`"
+    ),
 )
 def check_data(home: NodeHome, features: Features, as_json: AsJson = False) -> None:
     """Count what is in a lender's rows and what is wrong with them; nobody's values are shown.
 
-    Exit code 1 when the data cannot be used. It reads all rows three times, a bounded number at a time.
+    Exit code 1 when the data cannot be used. It reads all rows three times, a bounded number at a
+    time.
     """
     from clients.data.profiling import check
     from credit.features import load_schema
@@ -161,13 +204,23 @@ def check_data(home: NodeHome, features: Features, as_json: AsJson = False) -> N
 def _show(found: Found) -> None:
     console = Console()
     console.print(
-        f"{found.where}: {found.rows:,} rows of {found.people:,} people, {found.repeated:,} of whom have several; "
+        f"{found.where}: {found.rows:,} rows of {found.people:,} people, {found.repeated:,} of "
+        "whom have several; "
         f"{found.good:,} good and {found.bad:,} bad in the rows that count",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-    table = Table("feature", "missing", "unreadable", "out of range", "unknown", "AUC", "missing AUC", "suspect")
+    table = Table(
+        "feature",
+        "missing",
+        "unreadable",
+        "out of range",
+        "unknown",
+        "AUC",
+        "missing AUC",
+        "suspect",
+    )
     for one in found.features:
         table.add_row(*(escape(cell) for cell in _cells(one, found.rows)))
     console.print(table)
@@ -185,15 +238,27 @@ def _cells(one: FeatureFound, rows: int) -> tuple[str, ...]:
 
     missing = f"{one.missing / rows:.1%}" if rows else "-"
     return (
-        one.name, missing, shown(one.unreadable), shown(one.out_of_range), shown(one.unknown), area(one.auc),
-        area(one.missing_auc), "yes" if one.suspect else "constant" if one.constant else "",
-    )  # fmt: skip
+        one.name,
+        missing,
+        shown(one.unreadable),
+        shown(one.out_of_range),
+        shown(one.unknown),
+        area(one.auc),
+        area(one.missing_auc),
+        "yes" if one.suspect else "constant" if one.constant else "",
+    )
 
 
 @app.command(epilog="Example: `tahini node rotate-fleet-key --home aspen`")
 def rotate_fleet_key(home: NodeHome) -> None:
-    """Make a new key for the SuperLink, and a new statement; valid once the registry has signed a new roster."""
+    """Make a new key for the SuperLink, and a new statement; valid once the registry has signed a
+    new roster."""
     opened = Node.open(home)
-    me = opened.consortium.party(opened.lender).model_copy(update={"fleet_key": create_fleet_key(home)})
+    me = opened.consortium.party(opened.lender).model_copy(
+        update={"fleet_key": create_fleet_key(home)}
+    )
     replace_file(home / MEMBERSHIP_FILE, Membership(party=me).sign(opened.key).encode())
-    typer.echo(f"made a new {home / MEMBERSHIP_FILE}; until the new roster is signed the coordinator refuses this node")
+    typer.echo(
+        f"made a new {home / MEMBERSHIP_FILE}; until the new roster is signed the coordinator "
+        "refuses this node"
+    )

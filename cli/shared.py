@@ -37,29 +37,46 @@ NodeHome = Annotated[Path, _home("node's")]
 CoordinatorHome = Annotated[Path, _home("coordinator's")]
 RegistryHome = Annotated[Path, _home("registry's")]
 NamesHome = Annotated[Path, _home("naming service's")]
-NewHome = Annotated[Path, typer.Option("--home", help="Where to make the home; must not exist yet.")]
-CampaignHash = Annotated[str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")]
+NewHome = Annotated[
+    Path, typer.Option("--home", help="Where to make the home; must not exist yet.")
+]
+CampaignHash = Annotated[
+    str, typer.Argument(help="The campaign's hash, or as much of its beginning as is unique.")
+]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)]
-Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback if nothing else is said.")]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on; loopback if nothing else is said.")
+]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MOST_WORKERS)
+    int | None,
+    typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MOST_WORKERS),
 ]
 MetricsPort = Annotated[
-    int | None, typer.Option(help="Serve Prometheus metrics on this port; not at all without it.", min=1, max=65535)
+    int | None,
+    typer.Option(
+        help="Serve Prometheus metrics on this port; not at all without it.", min=1, max=65535
+    ),
 ]
-MetricsHost = Annotated[str | None, typer.Option(help="Address for metrics: the operator's, never the public one.")]
+MetricsHost = Annotated[
+    str | None, typer.Option(help="Address for metrics: the operator's, never the public one.")
+]
 Certificate = Annotated[
-    Path | None, typer.Option(help="PEM file to serve TLS with; plain HTTP without it.", exists=True, dir_okay=False)
+    Path | None,
+    typer.Option(
+        help="PEM file to serve TLS with; plain HTTP without it.", exists=True, dir_okay=False
+    ),
 ]
 PrivateKey = Annotated[
-    Path | None, typer.Option("--key", help="PEM file with the certificate's key.", exists=True, dir_okay=False)
+    Path | None,
+    typer.Option("--key", help="PEM file with the certificate's key.", exists=True, dir_okay=False),
 ]
 
 
 class Noun(typer.Typer):
     """A noun of ``tahini`` with its commands, all of which refuse in one sentence.
 
-    A command that bears the noun's own name is the noun: ``tahini demo`` is not ``tahini demo demo``.
+    A command that bears the noun's own name is the noun: ``tahini demo`` is not
+    ``tahini demo demo``.
     """
 
     def __init__(self, *paragraphs: str) -> None:
@@ -77,7 +94,8 @@ class Noun(typer.Typer):
 
 
 def refuse_in_one_sentence(command: F) -> F:
-    """What is refused on purpose becomes one sentence on standard error and exit code 1; an error's notes follow."""
+    """What is refused on purpose becomes one sentence on standard error and exit code 1; an error's
+    notes follow."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -105,10 +123,13 @@ def _sentence(error: Exception) -> str:
 
 
 def _named(place: str) -> str:
-    """What the person who typed the running command calls a field: its option, where there is one of that name."""
+    """What the person who typed the running command calls a field: its option, where there is one
+    of that name."""
     running = click.get_current_context(silent=True)
     option = f"--{place.replace('_', '-')}"
-    spelled = {name for parameter in (running.command.params if running else ()) for name in parameter.opts}
+    spelled = {
+        name for parameter in (running.command.params if running else ()) for name in parameter.opts
+    }
     return option if option in spelled else place
 
 
@@ -135,9 +156,17 @@ def say(found: Any, as_json: bool) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A progress bar on standard error where somebody watches; call the result with (done) or (done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    """A progress bar on standard error where somebody watches; call the result with (done) or
+    (done, total)."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
         task = bar.add_task(what, total=total)
 
         def done(count: int, of: int | None = None) -> None:

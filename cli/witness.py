@@ -19,7 +19,9 @@ app = Noun(
     "Run a lender's witness of the consent log.",
     "A witness cosigns a log's heads, and only those that extend what it saw before.",
 )
-Homes = Annotated[list[Path], typer.Option("--home", help="A node's home folder.", exists=True, file_okay=False)]
+Homes = Annotated[
+    list[Path], typer.Option("--home", help="A node's home folder.", exists=True, file_okay=False)
+]
 
 
 def _open(homes: list[Path]) -> dict[str, LenderWitness]:
@@ -27,7 +29,10 @@ def _open(homes: list[Path]) -> dict[str, LenderWitness]:
 
     try:
         nodes = [opened_node(home) for home in homes]
-        return {node.lender: LenderWitness.open(node.home, node.consortium.log.verifier) for node in nodes}
+        return {
+            node.lender: LenderWitness.open(node.home, node.consortium.log.verifier)
+            for node in nodes
+        }
     except TahiniError as error:
         raise told(error, 2) from error
 
@@ -42,9 +47,9 @@ def serve(
 ) -> None:
     """Serve C2SP tlog-witness over HTTP until interrupted.
 
-    With one home the witness is at the root. With several (trials on one machine) each is under its lender's id.
-    Options can also stand in `serve.json` of the first home or in the environment (TAHINI_WITNESS_PORT …); the port is
-    8710 otherwise.
+    With one home the witness is at the root. With several (trials on one machine) each is under its
+    lender's id. Options can also stand in `serve.json` of the first home or in the environment
+    (TAHINI_WITNESS_PORT …); the port is 8710 otherwise.
     """
     from clients.witness import WitnessListening, witness_app
     from ops.serving import run
@@ -64,12 +69,21 @@ def show(home: Homes, as_json: AsJson = False) -> None:
             try:
                 note = found.latest(origin)
             except CryptoError as error:
-                raise CryptoError(f"{lender}'s witness cannot rely on its memory: {error}") from error
+                raise CryptoError(
+                    f"{lender}'s witness cannot rely on its memory: {error}"
+                ) from error
             head = claimed_checkpoint(note) if note else None
-            row = {"lender": lender, "vkey": found.key.public.vkey, "log": origin, "size": head.size if head else 0}
+            row = {
+                "lender": lender,
+                "vkey": found.key.public.vkey,
+                "log": origin,
+                "size": head.size if head else 0,
+            }
             rows.append(row)
     if as_json:
         say(rows, True)
         return
     for row in rows:
-        typer.echo(f"{row['lender']}: has seen {row['size']:,} entries of {row['log']}\n  {row['vkey']}")
+        typer.echo(
+            f"{row['lender']}: has seen {row['size']:,} entries of {row['log']}\n  {row['vkey']}"
+        )

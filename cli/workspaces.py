@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 app = Noun(
     "List and remove what demo and up left behind.",
-    "Each run of `tahini demo` leaves a workspace of some 75 MB, `tahini up` one that can be brought up again.",
+    "Each run of `tahini demo` leaves a workspace of some 75 MB, `tahini up` one that can be "
+    "brought up again.",
 )
 Under = Annotated[Path, typer.Option(help="The folder that they are in.", file_okay=False)]
 MEBIBYTE = 2**20
 
 
-@app.command("list", epilog="Examples: `tahini workspaces list` · `tahini workspaces list --under elsewhere --json`")
+@app.command(
+    "list",
+    epilog="Examples: `tahini workspaces list` · `tahini workspaces list --under elsewhere --json`",
+)
 def list_(under: Under = Path("workspace"), as_json: AsJson = False) -> None:
     """What is kept, how much room it takes, and whether it runs."""
     from demo.workspaces import as_json as told
@@ -34,20 +38,29 @@ def list_(under: Under = Path("workspace"), as_json: AsJson = False) -> None:
     for one in found:
         typer.echo(_line(one))
     total = sum(one.size for one in found) / MEBIBYTE
-    typer.echo(f"{len(found)} in {under}, {total:,.0f} MiB together" if found else f"there is none in {under}")
+    typer.echo(
+        f"{len(found)} in {under}, {total:,.0f} MiB together"
+        if found
+        else f"there is none in {under}"
+    )
 
 
 def _line(one: Workspace) -> str:
-    return f"{one.folder}  {one.kind}  {one.state}  made {one.made_at[:16]}  {one.size / MEBIBYTE:,.0f} MiB"
+    return (
+        f"{one.folder}  {one.kind}  {one.state}  made {one.made_at[:16]}  "
+        f"{one.size / MEBIBYTE:,.0f} MiB"
+    )
 
 
 @app.command(
-    epilog="Examples: `tahini workspaces clean` · `tahini workspaces clean workspace/up` · `tahini workspaces clean "
+    epilog="Examples: `tahini workspaces clean` · `tahini workspaces clean workspace/up` · `tahini "
+    "workspaces clean "
     "--yes --json`"
 )
 def clean(
     workspace: Annotated[
-        list[Path] | None, typer.Argument(help="Which to remove; every one of tahini demo, if none is named.")
+        list[Path] | None,
+        typer.Argument(help="Which to remove; every one of tahini demo, if none is named."),
     ] = None,
     under: Under = Path("workspace"),
     yes: Yes = False,
@@ -55,11 +68,14 @@ def clean(
 ) -> None:
     """Remove workspaces with all that is in them: keys, ledgers, logs and models.
 
-    What runs stays, and so does what others made. A consortium of `tahini up` is removed only when it is named.
+    What runs stays, and so does what others made. A consortium of `tahini up` is removed only when
+    it is named.
     """
     from demo.workspaces import listed, remove
 
-    chosen = workspace or [Path(one.folder) for one in listed(under) if one.kind == "demo" and one.state != "runs"]
+    chosen = workspace or [
+        Path(one.folder) for one in listed(under) if one.kind == "demo" and one.state != "runs"
+    ]
     if chosen and not yes:
         typer.echo("\n".join(str(path) for path in chosen), err=True)
         typer.confirm("Remove these with everything in them?", abort=True, err=True)
@@ -68,6 +84,8 @@ def clean(
         try:
             remove(path)
         except DemoError as error:
-            raise DemoError(f"{error}{f'; removed before it: {len(removed)}' if removed else ''}") from error
+            raise DemoError(
+                f"{error}{f'; removed before it: {len(removed)}' if removed else ''}"
+            ) from error
         removed.append(str(path))
     say({"removed": removed} if as_json else f"{len(removed)} removed", as_json)

@@ -2,7 +2,8 @@
 
 - ``home``           the node's home: identity, keys, what its operator approved
 - ``data``           where rows come from: loan books, files, databases
-- ``gate``           the only door to rows: rules, consent state, budget, roster commitment, then data
+- ``gate``           the only door to rows: rules, consent state, budget, roster commitment, then
+                     data
 - ``rules``          what must hold before a row is read
 - ``consents``       the node's own copy of how its borrowers stand
 - ``inbox``          revocations delivered, acknowledged

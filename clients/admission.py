@@ -1,6 +1,7 @@
 """Admission of rows: features without consent masked, stale records gone, limits of notices kept.
 
-Everything here is decided person by person, so that it does not matter in which chunk somebody stands.
+Everything here is decided person by person, so that it does not matter in which chunk somebody
+stands.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class UseLimits:
-    """Limits on the use of each member's data: ``which`` of ``limits`` is theirs, by their place in the roster."""
+    """Limits on the use of each member's data: ``which`` of ``limits`` is theirs, by their place in
+    the roster."""
 
     limits: tuple[Limits, ...]
     which: NDArray[np.int32]
@@ -34,22 +36,27 @@ class UseLimits:
         return cls(kinds, np.fromiter(which, dtype=np.int32, count=len(members)))
 
     def within(self, table: pd.DataFrame, schema: FeatureSchema, moment: datetime) -> pd.DataFrame:
-        """Only the facts that each person's consent reaches: by the days on which they were recorded."""
+        """Only the facts that each person's consent reaches: by the days on which they were
+        recorded."""
         parts = []
         which = self.which[table.index.to_numpy()]
         for number in np.unique(which):
-            part, limit = table[which == number], self.limits[number]
+            part = table[which == number]
+            limit = self.limits[number]
             first, last = limit.data_from, limit.data_to
             if limit.data_life_days is not None:
                 oldest = moment.date() - timedelta(days=limit.data_life_days)
                 first = oldest if first is None else max(first, oldest)
-            parts.append(part if first is None and last is None else within(part, schema, first, last))
+            parts.append(
+                part if first is None and last is None else within(part, schema, first, last)
+            )
         return pd.concat(parts) if parts else table
 
 
 @dataclass(frozen=True)
 class Admission:
-    """The rules for one release's members; ``sensitive`` says who consented to those features, by place."""
+    """The rules for one release's members; ``sensitive`` says who consented to those features, by
+    place."""
 
     schema: FeatureSchema
     moment: datetime
@@ -58,14 +65,19 @@ class Admission:
     sensitive_limits: UseLimits
 
     def admitted(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The target and the features of some members, whose places are the index; the places stay behind."""
+        """The target and the features of some members, whose places are the index; the places stay
+        behind."""
         schema = self.schema
         fresh = forget(table, schema, self.moment.date())
         reached = self.ordinary_limits.within(fresh, schema, self.moment)
         if schema.sensitive():
-            narrowed = self.sensitive_limits.within(fresh, schema, self.moment)[list(schema.sensitive())]
+            narrowed = self.sensitive_limits.within(fresh, schema, self.moment)[
+                list(schema.sensitive())
+            ]
             narrowed = narrowed.reindex(reached.index)
-            within_both = {name: reached[name].where(narrowed[name].notna()) for name in schema.sensitive()}
+            within_both = {
+                name: reached[name].where(narrowed[name].notna()) for name in schema.sensitive()
+            }
             reached = reached.assign(**within_both)
         masked = ~self.sensitive[reached.index.to_numpy()]
         hidden = {name: reached[name].mask(masked) for name in schema.sensitive()}

@@ -1,4 +1,5 @@
-"""The Flower ClientApp of a lender's node. It translates messages; the rules are in :mod:`clients.gate`.
+"""The Flower ClientApp of a lender's node. It translates messages; the rules are in
+:mod:`clients.gate`.
 
 A refusal is an answer, not a crash: the reply carries one sentence for the coordinator's operator.
 """
@@ -28,8 +29,19 @@ SIMULATED_HOMES = "TAHINI_SIMULATED_NODE_HOMES"
 """In a simulation, the JSON list of node homes by partition."""
 HOME_VARIABLE = "TAHINI_NODE_HOME"
 """The home of the one node that this process serves."""
-SAYABLE = (GateClosed, NotApproved, ConsentError, CryptoError, FeatureError, ModelError, StoreFailed)
-UNSAID = "a lender's node cannot take part in this release; its operator finds the reason in the node's log"
+SAYABLE = (
+    GateClosed,
+    NotApproved,
+    ConsentError,
+    CryptoError,
+    FeatureError,
+    ModelError,
+    StoreFailed,
+)
+UNSAID = (
+    "a lender's node cannot take part in this release; its operator finds the reason in the "
+    "node's log"
+)
 logger = logging.getLogger("tahini.node")
 
 app = ClientApp()
@@ -54,7 +66,9 @@ def _refuse(message: Message, error: Exception) -> Message:
 
     What can depend on a borrower's row is said in the same words whatever it was.
     """
-    ours = isinstance(error, (*SAYABLE, NodeError))  # whatever else it is may quote a value of somebody's
+    ours = isinstance(
+        error, (*SAYABLE, NodeError)
+    )  # whatever else it is may quote a value of somebody's
     said = str(error) if ours else "".join(traceback.format_tb(error.__traceback__)[-1:])
     logger.warning("%s refused: %s: %s", message.metadata.message_type, type(error).__name__, said)
     sentence = str(error) if isinstance(error, SAYABLE) else UNSAID
@@ -68,7 +82,9 @@ def on_join(message: Message, context: Context) -> Message:
         node = _open_node(context)
         with tracing.span("node.join", _above(message), lender=node.lender):
             token = join(node, str(message.content.config_records["request"]["campaign"]))
-    except Exception as error:  # Flower would send the bare text of anything else to the coordinator
+    except (
+        Exception
+    ) as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     answer = ConfigRecord({"lender": node.lender, "mask_key": token})
     return Message(RecordDict({"answer": answer}), reply_to=message)
@@ -84,7 +100,9 @@ def on_release(message: Message, context: Context) -> Message:
         packed = Packed(str(request["binning"]), str(request["pairs"]), arrays)
         with tracing.span("node.release", _above(message), lender=node.lender):
             words = release(node, str(request["token"]), packed, RESTART_PATIENCE_S)
-    except Exception as error:  # Flower would send the bare text of anything else to the coordinator
+    except (
+        Exception
+    ) as error:  # Flower would send the bare text of anything else to the coordinator
         return _refuse(message, error)
     answer = ConfigRecord({"lender": node.lender, "words": words.astype("<u8").tobytes()})
     return Message(RecordDict({"answer": answer}), reply_to=message)

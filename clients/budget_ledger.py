@@ -1,10 +1,11 @@
 """The node's own record of what it did with people's data, in SQLite, written before it is done.
 
-The budget ledger is two-phase. *Reserve* puts the release and everybody in it on disk before the roster commitment is
-sent; *settle* marks that the release left the node. Both count in full: a crash in between can only over-count. Rows
-are never changed except from reserved to settled. When people get new names (docs/pseudonyms.md), their history stays
-under the names that were committed to; ``renamings`` says whose it is, and whoever is asked about, by any name they
-ever had, has spent what they spent under all of them.
+The budget ledger is two-phase. *Reserve* puts the release and everybody in it on disk before the
+roster commitment is sent; *settle* marks that the release left the node. Both count in full: a
+crash in between can only over-count. Rows are never changed except from reserved to settled. When
+people get new names (docs/pseudonyms.md), their history stays under the names that were committed
+to; ``renamings`` says whose it is, and whoever is asked about, by any name they ever had, has spent
+what they spent under all of them.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ CREATE TRIGGER IF NOT EXISTS members_fixed BEFORE UPDATE ON members
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
     OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL OR
-    (NEW.id, NEW.campaign, NEW.release, NEW.attempt, NEW.kind, NEW.noise_multiplier, NEW.sampling_rate, NEW.steps,
-     NEW.root, NEW.salt, NEW.reserved_at) IS NOT
-    (OLD.id, OLD.campaign, OLD.release, OLD.attempt, OLD.kind, OLD.noise_multiplier, OLD.sampling_rate, OLD.steps,
-     OLD.root, OLD.salt, OLD.reserved_at)
+    (NEW.id, NEW.campaign, NEW.release, NEW.attempt, NEW.kind, NEW.noise_multiplier,
+     NEW.sampling_rate, NEW.steps, NEW.root, NEW.salt, NEW.reserved_at) IS NOT
+    (OLD.id, OLD.campaign, OLD.release, OLD.attempt, OLD.kind, OLD.noise_multiplier,
+     OLD.sampling_rate, OLD.steps, OLD.root, OLD.salt, OLD.reserved_at)
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TABLE IF NOT EXISTS renamings (
     old TEXT PRIMARY KEY, new TEXT NOT NULL UNIQUE, renamed_at TEXT NOT NULL, CHECK (old <> new)
@@ -82,7 +83,8 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Reservation(Attempt):
-    """An attempt as the ledger holds it, for the lender's own operator: ``people`` never leaves the node."""
+    """An attempt as the ledger holds it, for the lender's own operator: ``people`` never leaves the
+    node."""
 
     number: int
     """In this ledger."""
@@ -96,7 +98,8 @@ class Reservation(Attempt):
 
 @dataclass(frozen=True)
 class Reserved:
-    """What a reservation made now rests on: the roster that it is committed to, and who is in it."""
+    """What a reservation made now rests on: the roster that it is committed to, and who is in
+    it."""
 
     number: int
     members: list[str]
@@ -113,7 +116,8 @@ class PersonCaps:
 
 _RESERVATIONS = """
 SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, id AS number,
-    (SELECT count(*) FROM members WHERE release_id = id) AS people, root, salt, reserved_at, settled_at
+    (SELECT count(*) FROM members WHERE release_id = id) AS people,
+    root, salt, reserved_at, settled_at
 FROM releases
 """
 
@@ -129,13 +133,16 @@ def _reservation(row: sqlite3.Row) -> Reservation:
 
 def _complete(connection: sqlite3.Connection) -> None:
     """Add what a ledger of an earlier release lacks; an empty file is no ledger, and stays none."""
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
     if "releases" in tables and "renamings" not in tables:
         connection.executescript(_SCHEMA)
 
 
 def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
-    """What a name's person is called now. Renamings are kept free of circles by :meth:`BudgetLedger.rename`."""
+    """What a name's person is called now. Renamings are kept free of circles by
+    :meth:`BudgetLedger.rename`."""
     later: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
 
     def newest(name: str) -> str:
@@ -153,7 +160,9 @@ def _spent(
     since_then = connection.execute("SELECT * FROM releases WHERE reserved_at >= ?", (oldest,))
     charges = {row["id"]: _charge(row) for row in since_then}
     newest = _newest(connection)
-    histories = connection.execute("SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym")
+    histories = connection.execute(
+        "SELECT pseudonym, group_concat(release_id) FROM members GROUP BY pseudonym"
+    )
     by_ids: dict[str, tuple[Charge, ...]] = {}
     by_person: dict[str, tuple[Charge, ...]] = {}
     for pseudonym, ids in histories:
@@ -164,8 +173,11 @@ def _spent(
     return {name: by_person.get(newest(name), ()) for name in people}
 
 
-def _on_the_other_side(connection: sqlite3.Connection, asked: Attempt, people: Sequence[str]) -> set[str]:
-    """Who of these was trained on in this campaign, if it now evaluates, or was evaluated on, if it now trains.
+def _on_the_other_side(
+    connection: sqlite3.Connection, asked: Attempt, people: Sequence[str]
+) -> set[str]:
+    """Who of these was trained on in this campaign, if it now evaluates, or was evaluated on, if it
+    now trains.
 
     Which side somebody is on is drawn from their name; a new name must not put them on both.
     """
@@ -187,7 +199,8 @@ class BudgetLedger:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is on disk when it ends; raises NodeError when the disk does not take it."""
+        """A transaction that is on disk when it ends; raises NodeError when the disk does not take
+        it."""
         try:
             connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
             connection.row_factory = sqlite3.Row
@@ -202,7 +215,9 @@ class BudgetLedger:
             finally:
                 connection.close()
         except sqlite3.OperationalError as error:
-            raise StoreFailed(f"the node's ledger {self.path.name} did not accept the write ({error})") from error
+            raise StoreFailed(
+                f"the node's ledger {self.path.name} did not accept the write ({error})"
+            ) from error
 
     def create(self) -> None:
         self.path.touch(mode=0o600)
@@ -219,7 +234,12 @@ class BudgetLedger:
         """Everybody who was ever charged, by their newest name."""
         with self._connect() as connection:
             newest = _newest(connection)
-            return sorted({newest(row[0]) for row in connection.execute("SELECT DISTINCT pseudonym FROM members")})
+            return sorted(
+                {
+                    newest(row[0])
+                    for row in connection.execute("SELECT DISTINCT pseudonym FROM members")
+                }
+            )
 
     def spent(self, people: Sequence[str]) -> dict[str, tuple[Charge, ...]]:
         """Every release each of these people was reserved for, in any campaign."""
@@ -234,46 +254,61 @@ class BudgetLedger:
         moment: datetime,
         why_not: Callable[[Sequence[int]], str] = lambda _: "",
     ) -> Reserved:
-        """Charge everybody of ``people`` who can afford it, in one transaction with the look at what they spent.
+        """Charge everybody of ``people`` who can afford it, in one transaction with the look at
+        what they spent.
 
         Args:
             caps: whoever one more such charge would take beyond them is left out.
-            why_not: why the campaign may not have all these releases (each named as often as it was attempted, this one
-                last); "" if it may.
+            why_not: why the campaign may not have all these releases (each named as often as it was
+                attempted, this one last); "" if it may.
 
         Returns:
             the reservation, whose members may be none.
 
         Raises:
-            GateClosed: this release attempt was reserved before, and contributing twice would break the masks; or
-                ``why_not`` has a reason.
+            GateClosed: this release attempt was reserved before, and contributing twice would break
+                the masks; or ``why_not`` has a reason.
         """
         with self._connect() as connection:
             self._require_new(connection, asked, why_not)
-            spent, this_year = _spent(connection, people), _spent(connection, people, moment - YEAR)
+            spent = _spent(connection, people)
+            this_year = _spent(connection, people, moment - YEAR)
             able = affordable(spent, asked.charge, caps.ever)
             able &= affordable(this_year, asked.charge, caps.yearly)
             able -= _on_the_other_side(connection, asked, people)
             members = [name for name in people if name in able]
             roster = Roster.of(members, new_salt())
             number = self._insert(connection, asked, roster, moment)
-            connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in members))
+            connection.executemany(
+                "INSERT INTO members VALUES (?, ?)", ((name, number) for name in members)
+            )
         return Reserved(number, members, roster)
 
     def _require_new(
-        self, connection: sqlite3.Connection, asked: Attempt, why_not: Callable[[Sequence[int]], str]
+        self,
+        connection: sqlite3.Connection,
+        asked: Attempt,
+        why_not: Callable[[Sequence[int]], str],
     ) -> None:
         """Raises GateClosed."""
         rows = connection.execute(
-            "SELECT release, attempt FROM releases WHERE campaign = ? ORDER BY id", (asked.campaign,)
+            "SELECT release, attempt FROM releases WHERE campaign = ? ORDER BY id",
+            (asked.campaign,),
         ).fetchall()
         attempts = [tuple(row) for row in rows]
         if (asked.release, asked.attempt) in attempts:
-            raise GateClosed(f"release {asked.release} attempt {asked.attempt} was reserved before; no row was read")
+            raise GateClosed(
+                f"release {asked.release} attempt {asked.attempt} was reserved before; no row was "
+                "read"
+            )
         if reason := why_not([*(release for release, _ in attempts), asked.release]):
-            raise GateClosed(f"release {asked.release} attempt {asked.attempt}: {reason}; no row was read")
+            raise GateClosed(
+                f"release {asked.release} attempt {asked.attempt}: {reason}; no row was read"
+            )
 
-    def _insert(self, connection: sqlite3.Connection, asked: Attempt, roster: Roster, moment: datetime) -> int:
+    def _insert(
+        self, connection: sqlite3.Connection, asked: Attempt, roster: Roster, moment: datetime
+    ) -> int:
         """Write the reservation; returns its number."""
         columns = {
             "campaign": asked.campaign,
@@ -285,29 +320,40 @@ class BudgetLedger:
             "salt": roster.salt,
             "reserved_at": moment.isoformat(),
         }
-        names, places = ", ".join(columns), ", ".join("?" * len(columns))
-        row = connection.execute(f"INSERT INTO releases ({names}) VALUES ({places})", tuple(columns.values()))  # noqa: S608
+        names = ", ".join(columns)
+        places = ", ".join("?" * len(columns))
+        row = connection.execute(
+            f"INSERT INTO releases ({names}) VALUES ({places})",  # noqa: S608
+            tuple(columns.values()),
+        )
         return int(row.lastrowid or 0)
 
     def rename(self, names: Mapping[str, str], moment: datetime) -> int:
-        """Record people's new names by their old ones, all or none; returns how many were new to the ledger.
+        """Record people's new names by their old ones, all or none; returns how many were new to
+        the ledger.
 
         From then on a person has spent the same under either name. Doing it again changes nothing.
 
         Raises:
-            NodeError: one of them has another new name already, two people would get one name, or a name would lead
-                back to itself; nothing was recorded.
+            NodeError: one of them has another new name already, two people would get one name, or a
+                name would lead back to itself; nothing was recorded.
         """
         with self._connect() as connection:
-            known: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
+            known: dict[str, str] = dict(
+                connection.execute("SELECT old, new FROM renamings").fetchall()
+            )
             fresh = {old: new for old, new in names.items() if known.get(old) != new}
             if fresh.keys() & known.keys() or any(old == new for old, new in fresh.items()):
-                raise NodeError("one of these people has another new name already; nobody was renamed")
+                raise NodeError(
+                    "one of these people has another new name already; nobody was renamed"
+                )
             taken = list(known.values()) + list(fresh.values())
             if len(set(taken)) != len(taken):
                 raise NodeError("two people would get the same new name; nobody was renamed")
             if (fresh.keys() | known.keys()) & set(fresh.values()):
-                raise NodeError("a person would get a name back that was given up before; nobody was renamed")
+                raise NodeError(
+                    "a person would get a name back that was given up before; nobody was renamed"
+                )
             connection.executemany(
                 "INSERT INTO renamings VALUES (?, ?, ?)",
                 ((old, new, moment.isoformat()) for old, new in fresh.items()),
@@ -316,37 +362,52 @@ class BudgetLedger:
 
     def settle(self, number: int, moment: datetime) -> None:
         with self._connect() as connection:
-            connection.execute("UPDATE releases SET settled_at = ? WHERE id = ?", (moment.isoformat(), number))
+            connection.execute(
+                "UPDATE releases SET settled_at = ? WHERE id = ?", (moment.isoformat(), number)
+            )
 
     def releases(self, campaign: str) -> list[Reservation]:
         """Every release attempt of a campaign, oldest first."""
         with self._connect() as connection:
-            rows = connection.execute(f"{_RESERVATIONS} WHERE campaign = ? ORDER BY id", (campaign,)).fetchall()
+            rows = connection.execute(
+                f"{_RESERVATIONS} WHERE campaign = ? ORDER BY id", (campaign,)
+            ).fetchall()
         return [_reservation(row) for row in rows]
 
     def members(self, number: int) -> list[str]:
         with self._connect() as connection:
-            rows = connection.execute("SELECT pseudonym FROM members WHERE release_id = ?", (number,)).fetchall()
+            rows = connection.execute(
+                "SELECT pseudonym FROM members WHERE release_id = ?", (number,)
+            ).fetchall()
         return [row[0] for row in rows]
 
     def mask_key(self, campaign: str, fresh: bytes | None = None) -> bytes:
         """The private X25519 key of this campaign; ``fresh`` becomes it if there is none yet."""
         with self._connect() as connection:
             if fresh is not None:
-                connection.execute("INSERT OR IGNORE INTO mask_keys VALUES (?, ?)", (campaign, fresh))
-            row = connection.execute("SELECT private FROM mask_keys WHERE campaign = ?", (campaign,)).fetchone()
+                connection.execute(
+                    "INSERT OR IGNORE INTO mask_keys VALUES (?, ?)", (campaign, fresh)
+                )
+            row = connection.execute(
+                "SELECT private FROM mask_keys WHERE campaign = ?", (campaign,)
+            ).fetchone()
         if row is None:
             raise NodeError("this node has not joined the campaign")
         return bytes(row[0])
 
     def remember_population(self, campaign: str, released: float) -> None:
-        """The noisy number of people this node contributed: already private, used as weight and normaliser."""
+        """The noisy number of people this node contributed: already private, used as weight and
+        normaliser."""
         with self._connect() as connection:
-            connection.execute("INSERT OR REPLACE INTO populations VALUES (?, ?)", (campaign, released))
+            connection.execute(
+                "INSERT OR REPLACE INTO populations VALUES (?, ?)", (campaign, released)
+            )
 
     def population(self, campaign: str) -> float:
         with self._connect() as connection:
-            row = connection.execute("SELECT released FROM populations WHERE campaign = ?", (campaign,)).fetchone()
+            row = connection.execute(
+                "SELECT released FROM populations WHERE campaign = ?", (campaign,)
+            ).fetchone()
         if row is None:
             raise NodeError("this node has not taken part in the campaign's histogram release")
         return float(row[0])

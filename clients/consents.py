@@ -1,7 +1,9 @@
 """Consent snapshots, the node's own copy: fetched once, then kept in step change by change.
 
-In the node's home, ``consents/`` holds the roll (every name in the order of enrolment) and, for each purpose, the last
-state: two arrays of codes and the signed document they belong to. A file is replaced whole or not at all.
+In the node's home, ``consents/`` holds the roll (every name in the order of enrolment) and, for
+each purpose, the last
+state: two arrays of codes and the signed document they belong to. A file is replaced whole or not
+at all.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ _GIVEN = REASONS.index(Reason.GIVEN)
 
 @dataclass(frozen=True)
 class HeldSnapshot:
-    """A consent snapshot as this node keeps it: the status of everybody on the roll, for one purpose."""
+    """A consent snapshot as this node keeps it: the status of everybody on the roll, for one
+    purpose."""
 
     state: ConsentSnapshot
     token: str
@@ -59,14 +62,17 @@ class HeldSnapshot:
         return np.asarray(rules == _GIVEN)
 
     def usable(self, places: Places) -> tuple[list[str], set[str]]:
-        """Who may be used in a campaign: for ordinary features, and of these for sensitive ones too.
+        """Who may be used in a campaign: for ordinary features, and of these for sensitive ones
+        too.
 
         Args:
             places: who has a place in the campaign; whoever came later has none.
         """
         ordinary = self._given("ordinary") & self._on_roll(places.flags())
         sensitive = ordinary & self._given("sensitive") & self._on_roll(places.flags("sensitive"))
-        return [self.names[i] for i in np.flatnonzero(ordinary)], {self.names[i] for i in np.flatnonzero(sensitive)}
+        return [self.names[i] for i in np.flatnonzero(ordinary)], {
+            self.names[i] for i in np.flatnonzero(sensitive)
+        }
 
     def _on_roll(self, flags: Flags) -> Flags:
         placed = np.zeros(len(self.names), dtype=bool)
@@ -75,9 +81,16 @@ class HeldSnapshot:
 
     def limits(self, sensitivity: Sensitivity) -> dict[str, Limits]:
         """The limits on using this kind of data, of everybody whose notice sets any."""
-        limited = {number: notice.limits for number, notice in self.state.notices.items() if notice.limits != Limits()}
+        limited = {
+            number: notice.limits
+            for number, notice in self.state.notices.items()
+            if notice.limits != Limits()
+        }
         numbers = self.codes[sensitivity] >> 8
-        return {self.names[i]: limited[int(numbers[i])] for i in np.flatnonzero(np.isin(numbers, list(limited)))}
+        return {
+            self.names[i]: limited[int(numbers[i])]
+            for i in np.flatnonzero(np.isin(numbers, list(limited)))
+        }
 
 
 @dataclass(frozen=True)
@@ -106,10 +119,12 @@ class Consents:
     def sync(
         self, client: LenderClient, purpose: str, progress: Callable[[str], None] = lambda _: None
     ) -> HeldSnapshot:
-        """Bring the copy up to date: ask for what changed, or for everything where that does not fit.
+        """Bring the copy up to date: ask for what changed, or for everything where that does not
+        fit.
 
         Raises:
-            RegistryUnavailable: the registry did not answer, or not with something that can be believed.
+            RegistryUnavailable: the registry did not answer, or not with something that can be
+                believed.
             NodeError: the disk does not take it.
         """
         held = self._held(purpose)
@@ -122,7 +137,11 @@ class Consents:
         return snapshot
 
     def _fetched(
-        self, client: LenderClient, purpose: str, held: HeldSnapshot | None, progress: Callable[[str], None]
+        self,
+        client: LenderClient,
+        purpose: str,
+        held: HeldSnapshot | None,
+        progress: Callable[[str], None],
     ) -> HeldSnapshot:
         challenge = secrets.token_urlsafe(24)
         since = held.state if held is not None else None
@@ -137,17 +156,26 @@ class Consents:
         return HeldSnapshot(found.state, found.token, names, codes)
 
     def _roll(
-        self, client: LenderClient, state: ConsentSnapshot, names: tuple[str, ...], progress: Callable[[str], None]
+        self,
+        client: LenderClient,
+        state: ConsentSnapshot,
+        names: tuple[str, ...],
+        progress: Callable[[str], None],
     ) -> tuple[str, ...]:
-        """The roll that the state speaks of: what is known, and what came since. Raises RegistryUnavailable."""
+        """The roll that the state speaks of: what is known, and what came since. Raises
+        RegistryUnavailable."""
         known = names[: state.people]
         if Roll().called(known) != Roll(state.people, state.names_sha256):
             progress("fetching names")
             known = (*known, *client.roll(len(known), state.people))
-            if Roll().called(known) != Roll(state.people, state.names_sha256):  # renamed, or another registry
+            if Roll().called(known) != Roll(
+                state.people, state.names_sha256
+            ):  # renamed, or another registry
                 known = tuple(client.roll(0, state.people))
             if Roll().called(known) != Roll(state.people, state.names_sha256):
-                raise RegistryUnavailable("the consent registry's list of names is not the one that it signed")
+                raise RegistryUnavailable(
+                    "the consent registry's list of names is not the one that it signed"
+                )
             self._folder()
             replace_file(self._roll_file, "\n".join(known).encode())
         return known
@@ -162,7 +190,9 @@ class Consents:
                 token = file["token"].tobytes().decode()
                 # signed by the registry when it was kept; the files are the node's
                 state = ConsentSnapshot.claimed(token)
-                codes: dict[Sensitivity, StatusCodes] = {kind: file[kind] for kind in SENSITIVITY_ORDER}
+                codes: dict[Sensitivity, StatusCodes] = {
+                    kind: file[kind] for kind in SENSITIVITY_ORDER
+                }
         except (OSError, ValueError, KeyError, EOFError, SignatureError):
             return None
         names = self.names()[: state.people]
@@ -179,7 +209,9 @@ class Consents:
         try:
             replace_file(self._file(purpose), content.getvalue())
         except OSError as error:
-            raise NodeError(f"the node's copy of its consents could not be kept ({error.strerror})") from error
+            raise NodeError(
+                f"the node's copy of its consents could not be kept ({error.strerror})"
+            ) from error
 
 
 class _Mismatch(Exception):
@@ -188,16 +220,27 @@ class _Mismatch(Exception):
 
 def _whole(found: ReceivedSnapshot, people: int) -> dict[Sensitivity, StatusCodes]:
     if found.numbers is not None or len(found.ordinary) != people or len(found.sensitive) != people:
-        raise RegistryUnavailable("the consent registry answered with another state than was asked for")
+        raise RegistryUnavailable(
+            "the consent registry answered with another state than was asked for"
+        )
     return {"ordinary": found.ordinary, "sensitive": found.sensitive}
 
 
-def _changed(found: ReceivedSnapshot, held: HeldSnapshot, people: int) -> dict[Sensitivity, StatusCodes]:
+def _changed(
+    found: ReceivedSnapshot, held: HeldSnapshot, people: int
+) -> dict[Sensitivity, StatusCodes]:
     numbers = found.numbers
-    if numbers is None or found.state.since != held.state.sequence or (numbers.size and int(numbers.max()) >= people):
+    if (
+        numbers is None
+        or found.state.since != held.state.sequence
+        or (numbers.size and int(numbers.max()) >= people)
+    ):
         raise _Mismatch
     codes: dict[Sensitivity, StatusCodes] = {}
-    changed: dict[Sensitivity, NDArray[np.uint32]] = {"ordinary": found.ordinary, "sensitive": found.sensitive}
+    changed: dict[Sensitivity, NDArray[np.uint32]] = {
+        "ordinary": found.ordinary,
+        "sensitive": found.sensitive,
+    }
     for kind in SENSITIVITY_ORDER:
         codes[kind] = np.zeros(people, dtype=np.uint32)
         codes[kind][: len(held.codes[kind])] = held.codes[kind]

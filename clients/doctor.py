@@ -31,13 +31,18 @@ def node(home: Path) -> Iterator[Finding]:
     except (NodeError, ConsentError, CryptoError, OSError) as error:
         yield ill("consortium", error, "join: tahini node join --help")
         return
-    yield well("consortium", f"{opened.lender!r} of {opened.consortium.name!r}, with the key that it knows")
+    yield well(
+        "consortium", f"{opened.lender!r} of {opened.consortium.name!r}, with the key that it knows"
+    )
     yield _fleet_key(opened)
     yield _book(opened)
     yield from doctor.service("registry", opened.settings.registry_url, opened.authority)
     if opened.settings.naming_url is not None:
-        yield from (f for f in doctor.service("naming service", opened.settings.naming_url, opened.authority)
-                    if f.what != "clock" or f.level is not Level.WELL)  # fmt: skip
+        yield from (
+            f
+            for f in doctor.service("naming service", opened.settings.naming_url, opened.authority)
+            if f.what != "clock" or f.level is not Level.WELL
+        )
     if opened.settings.superlink is None:
         yield care("superlink", "the coordinator's is not known", "join again with --superlink")
     else:
@@ -47,21 +52,34 @@ def node(home: Path) -> Iterator[Finding]:
 
 
 def witness(home: Path) -> Iterator[Finding]:
-    """Everything that a lender's witness needs to cosign: its key, what it remembers, and that it can be reached."""
+    """Everything that a lender's witness needs to cosign: its key, what it remembers, and that it
+    can be reached."""
     yield doctor.disk(home)
     try:
         opened = Node.open(home)
         at_work = LenderWitness.open(home, opened.consortium.log.verifier)
     except (NodeError, ConsentError, CryptoError, OSError) as error:
-        yield ill("witness", error, f"restore {WITNESS_KEY_FILE} and what it remembers from the same backup, or join")
-        return
-    listed = next((w for w in opened.consortium.policy.witnesses if w.key == at_work.key.public), None)
-    if listed is None:
         yield ill(
-            "witness", "the key here is not one that the consortium document names", "use the home that it was made of"
+            "witness",
+            error,
+            f"restore {WITNESS_KEY_FILE} and what it remembers from the same backup, or join",
         )
         return
-    yield found("memory", lambda: _remembered(at_work), "it cosigns nothing until this file is restored: ask everybody")
+    listed = next(
+        (w for w in opened.consortium.policy.witnesses if w.key == at_work.key.public), None
+    )
+    if listed is None:
+        yield ill(
+            "witness",
+            "the key here is not one that the consortium document names",
+            "use the home that it was made of",
+        )
+        return
+    yield found(
+        "memory",
+        lambda: _remembered(at_work),
+        "it cosigns nothing until this file is restored: ask everybody",
+    )
     if listed.url:
         yield doctor.reached("witness", listed.url, opened.authority)
     if (home / SERVE_FILE).exists():
@@ -81,7 +99,9 @@ def _ledger(home: Path) -> Finding:
         doctor.require_whole(home / LEDGER_FILE)
         return "no damage"
 
-    return found("ledger", look, "restore it from its backup; an empty one would spend every budget again")
+    return found(
+        "ledger", look, "restore it from its backup; an empty one would spend every budget again"
+    )
 
 
 def _fleet_key(opened: Node) -> Finding:
@@ -91,9 +111,12 @@ def _fleet_key(opened: Node) -> Finding:
         return ill("fleet key", error, "make one: tahini node rotate-fleet-key")
     if mine != opened.consortium.party(opened.lender).fleet_key:
         return ill(
-            "fleet key", "it is not the one in the pinned consortium document, so the SuperLink refuses this node",
-            "give membership.jws to the registry's operator, and join again with the document that is signed then",
-        )  # fmt: skip
+            "fleet key",
+            "it is not the one in the pinned consortium document, so the SuperLink refuses this "
+            "node",
+            "give membership.jws to the registry's operator, and join again with the document that "
+            "is signed then",
+        )
     return well("fleet key", "the one that the SuperLink lets in")
 
 
@@ -101,9 +124,13 @@ def _book(opened: Node) -> Finding:
     try:
         people = people_in(opened.home)
     except (SourceError, NodeError) as error:
-        return ill("data", error, f"import a {BOOK_FILE} (tahini book), or describe a source in data.toml")
+        return ill(
+            "data", error, f"import a {BOOK_FILE} (tahini book), or describe a source in data.toml"
+        )
     if not people:
-        return care("data", "nobody is in the data source", "look at it with: tahini node check-data")
+        return care(
+            "data", "nobody is in the data source", "look at it with: tahini node check-data"
+        )
     return well("data", f"{people:,} people")
 
 
@@ -112,9 +139,10 @@ def _approvals(opened: Node) -> Finding:
     other = sum(code != installed_code() for code in signed.values())
     if other:
         return ill(
-            "approvals", f"{other} of {len(signed)} signed bundles are of other code than is installed",
+            "approvals",
+            f"{other} of {len(signed)} signed bundles are of other code than is installed",
             "install the version that was signed, or review and sign anew",
-        )  # fmt: skip
+        )
     return well("approvals", f"{len(signed)} signed bundles are in force, of the installed code")
 
 

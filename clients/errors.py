@@ -20,4 +20,5 @@ class SourceError(NodeError):
 
 
 class NotApproved(NodeError):
-    """This node's own operator has not signed it, or rejected it. Nothing in that is about anybody's row."""
+    """This node's own operator has not signed it, or rejected it. Nothing in that is about
+    anybody's row."""

@@ -3,15 +3,16 @@
 For every release, in this order, stopping at the first thing that is not as it should be:
 
 1. a live data-use authorisation, checked rule by rule (:mod:`clients.rules`);
-2. how this lender's borrowers stand, asked for now, signed, bound to a checkpoint that extends every one seen before;
-   revocations acknowledged; who has a place in the campaign; and that every witness that can be heard stands in the
-   same history (:mod:`protocol.gossip`);
-3. the budget filter: whoever is at the cap is left out, and if that is everybody the roster is empty and the answer is
-   noise, because a refusal would say so;
+2. how this lender's borrowers stand, asked for now, signed, bound to a checkpoint that extends
+   every one seen before; revocations acknowledged; who has a place in the campaign; and that every
+   witness that can be heard stands in the same history (:mod:`protocol.gossip`);
+3. the budget filter: whoever is at the cap is left out, and if that is everybody the roster is
+   empty and the answer is noise, because a refusal would say so;
 4. the reservation, on this node's disk;
 5. the roster commitment, in the log, its inclusion proved;
-6. only then rows: of the roster's members, once per person, features without consent masked, stale records gone. They
-   come chunk by chunk, each as it may be used before anything else sees it (:mod:`clients.admission`).
+6. only then rows: of the roster's members, once per person, features without consent masked, stale
+   records gone. They come chunk by chunk, each as it may be used before anything else sees it
+   (:mod:`clients.admission`).
 """
 
 from __future__ import annotations
@@ -60,10 +61,12 @@ RENEW_BEFORE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that may be used for exactly one release. Columns: the target and the campaign's features."""
+    """Rows that may be used for exactly one release. Columns: the target and the campaign's
+    features."""
 
     tables: Iterator[pd.DataFrame]
-    """A bounded number of people in each, everybody once; none where nobody may be used. They can be read once."""
+    """A bounded number of people in each, everybody once; none where nobody may be used. They can
+    be read once."""
     schema: FeatureSchema
     number: int
     """The reservation in the node's ledger; settle it when the release leaves the node."""
@@ -96,15 +99,18 @@ class Gate:
         """Let the rows of one release attempt through.
 
         Raises:
-            GateClosed: a rule failed, or nobody may be used. RegistryUnavailable: the registry or its log did not
-                answer with something that can be believed. SignatureError: an approval is missing or forged.
+            GateClosed: a rule failed, or nobody may be used. RegistryUnavailable: the registry or
+                its log did not answer with something that can be believed. SignatureError: an
+                approval is missing or forged.
             NodeError: the ledger's disk did not take the reservation.
         """
         # 1 and 2: authorised, by the consents as they stand now
         with self._saying_whose():
             use, snapshot = self._use(request, charge)
         require(use)
-        draw = Draw.of(self._campaign, verified_approvals(use.places.approvals, self._node.consortium))
+        draw = Draw.of(
+            self._campaign, verified_approvals(use.places.approvals, self._node.consortium)
+        )
         usable, sensitive = snapshot.usable(use.places)
 
         # 3 and 4: who can still pay, and the reservation, on this disk
@@ -177,7 +183,8 @@ class Gate:
         return held
 
     def _act_on_revocations(self) -> None:
-        """Bring this node's copy up to date for every purpose that was revoked, then acknowledge, on the record."""
+        """Bring this node's copy up to date for every purpose that was revoked, then acknowledge,
+        on the record."""
         revoked = self._client.revocations()
         for purpose in {one.purpose for one in revoked}:
             self._node.consents.sync(self._client, purpose)
@@ -194,12 +201,15 @@ class Gate:
         request = use.request
         wanted = self._campaign.mechanism.releases[request.release].audience
         present = sorted(name for name in consenting if draw.audience_of(name) is wanted)
-        asked = Attempt(self._campaign.sha256, request.release, request.attempt, request.kind, use.charge)
+        asked = Attempt(
+            self._campaign.sha256, request.release, request.attempt, request.kind, use.charge
+        )
         caps = PersonCaps(self._node.cap, self._node.yearly_cap)
         return self._node.store.reserve(asked, present, caps, use.moment, self._campaign.why_not)
 
     def _commit(self, commitment: RosterCommitment) -> None:
-        """Returns once the commitment is in the log: its clear part, and the whole sealed to the auditor."""
+        """Returns once the commitment is in the log: its clear part, and the whole sealed to the
+        auditor."""
         auditor = self._node.consortium.one(Role.AUDITOR)
         recipient = RecipientPublicKey.from_text(auditor.recipient_key or "")
         body = canonical_json({"token": commitment.sign(self._node.key)})

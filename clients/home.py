@@ -1,8 +1,9 @@
 """A node's home folder and what is in it.
 
-``node.key`` signs for the lender; ``consortium.jws`` is pinned at joining, ``naming-keys.jws`` when people are first
-named; ``book.parquet`` holds the loans; ``ledger.db`` is the node's store; ``approved/`` holds the campaigns that its
-operator signed; ``log.head`` is the newest checkpoint seen. There is no key here that a name could be computed with.
+``node.key`` signs for the lender; ``consortium.jws`` is pinned at joining, ``naming-keys.jws`` when
+people are first named; ``book.parquet`` holds the loans; ``ledger.db`` is the node's store;
+``approved/`` holds the campaigns that its operator signed; ``log.head`` is the newest checkpoint
+seen. There is no key here that a name could be computed with.
 """
 
 from __future__ import annotations
@@ -38,11 +39,17 @@ from protocol.schema import now
 
 KEY_FILE, NAMING_KEYS_FILE = "node.key", "naming-keys.jws"
 AUTH_KEY_FILE, CA_FILE = "auth.key", "ca.crt"
-BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = "book.parquet", "ledger.db", "node.json", "log.head"
+BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = (
+    "book.parquet",
+    "ledger.db",
+    "node.json",
+    "log.head",
+)
 
 
 class NodeSettings(HomeSettings):
-    """What a node must know to run: ``node.json``, or TAHINI_NODE_ and the name of a field in capitals."""
+    """What a node must know to run: ``node.json``, or TAHINI_NODE_ and the name of a field in
+    capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_NODE_")
     pinned = frozenset({"lender", "registry_key"})
@@ -53,7 +60,8 @@ class NodeSettings(HomeSettings):
     naming_url: str | None = None
     """Where people are named; a node that only trains need not know."""
     superlink: str | None = None
-    """host:port of the coordinator's SuperLink; without it the node takes part in simulations only."""
+    """host:port of the coordinator's SuperLink; without it the node takes part in simulations
+    only."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """Where Prometheus may ask; nowhere without a port."""
@@ -71,7 +79,9 @@ def create_home(home: Path) -> SigningKey:
 
 def join(home: Path, settings: NodeSettings, consortium_token: str) -> None:
     """Pin the consortium and where its registry is."""
-    Consortium.verify(consortium_token, PublicKey.from_text(settings.registry_key)).party(settings.lender)
+    Consortium.verify(consortium_token, PublicKey.from_text(settings.registry_key)).party(
+        settings.lender
+    )
     (home / "consortium.jws").write_text(consortium_token, encoding="utf-8")
     (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
 
@@ -89,12 +99,18 @@ class Node:
         try:
             settings = NodeSettings.read(home / SETTINGS_FILE)
         except BadSettings as error:
-            raise NodeError(f"{home} is not a node's home that has joined a consortium: {error}") from error
+            raise NodeError(
+                f"{home} is not a node's home that has joined a consortium: {error}"
+            ) from error
         key = load_signing_key(home / KEY_FILE)
-        consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(settings.registry_key))
+        consortium = load_consortium(
+            home / "consortium.jws", PublicKey.from_text(settings.registry_key)
+        )
         me = consortium.party(settings.lender)
         if me.role is not Role.LENDER or me.key != key.public:
-            raise NodeError(f"the key in {home} is not the one the consortium knows for {settings.lender!r}")
+            raise NodeError(
+                f"the key in {home} is not the one the consortium knows for {settings.lender!r}"
+            )
         return cls(home, settings, key, consortium)
 
     @property
@@ -103,7 +119,8 @@ class Node:
 
     @property
     def auth_key(self) -> SigningKey:
-        """What requests are signed with: ``auth.key`` after a rotation (``tahini party rotate``), else the node's key.
+        """What requests are signed with: ``auth.key`` after a rotation (``tahini party rotate``),
+        else the node's key.
 
         Raises KeyFileError.
         """
@@ -120,7 +137,8 @@ class Node:
 
     @property
     def cap(self) -> Budget:
-        """The most that all campaigns together may cost one borrower, by the consortium's policy."""
+        """The most that all campaigns together may cost one borrower, by the consortium's
+        policy."""
         return Budget(self.consortium.campaign_epsilon, self.consortium.max_delta)
 
     @property
@@ -130,12 +148,14 @@ class Node:
 
     @property
     def authority(self) -> Path | None:
-        """The certificate authority that this node believes, if its home holds one; else the system's are believed."""
+        """The certificate authority that this node believes, if its home holds one; else the
+        system's are believed."""
         path = self.home / CA_FILE
         return path if path.exists() else None
 
     def registry(self, patience_s: float = 0.0) -> LenderClient:
-        heads, url = HeadStore(self.home / HEAD_FILE), self.settings.registry_url
+        heads = HeadStore(self.home / HEAD_FILE)
+        url = self.settings.registry_url
         http = http_client(url, self.authority)
         client = LenderClient(url, self.consortium, self.lender, self.auth_key, heads, http)
         client.patience_s = patience_s
@@ -143,10 +163,12 @@ class Node:
 
     @contextmanager
     def naming(self, workers: int | None = None) -> Iterator[NamingClient]:
-        """The naming service, for this lender; its list of keys is pinned here and checked against the log."""
+        """The naming service, for this lender; its list of keys is pinned here and checked against
+        the log."""
         if self.settings.naming_url is None:
             raise NodeError(
-                f"the node of {self.lender!r} does not know a naming service; set naming_url in {SETTINGS_FILE}"
+                f"the node of {self.lender!r} does not know a naming service; set naming_url in "
+                f"{SETTINGS_FILE}"
             )
         with self.registry() as registry:
             yield NamingClient(
@@ -162,15 +184,24 @@ class Node:
         """A campaign that this node's own operator approved; both signatures are checked again.
 
         Raises:
-            NotApproved: it was not approved here, or was rejected. SignatureError: a file was altered.
+            NotApproved: it was not approved here, or was rejected. SignatureError: a file was
+                altered.
         """
         if (self.home / "approved" / f"{sha256}.rejected.json").exists():
-            raise NotApproved(f"the operator of {self.lender!r} takes no part in campaign {sha256[:12]}…")
+            raise NotApproved(
+                f"the operator of {self.lender!r} takes no part in campaign {sha256[:12]}…"
+            )
         try:
-            campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text(encoding="utf-8")
-            approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text(encoding="utf-8")
+            campaign_token = (self.home / "approved" / f"{sha256}.campaign.jws").read_text(
+                encoding="utf-8"
+            )
+            approval_token = (self.home / "approved" / f"{sha256}.approval.jws").read_text(
+                encoding="utf-8"
+            )
         except OSError as error:
-            raise NotApproved(f"the operator of {self.lender!r} has not approved campaign {sha256[:12]}…") from error
+            raise NotApproved(
+                f"the operator of {self.lender!r} has not approved campaign {sha256[:12]}…"
+            ) from error
         campaign = Campaign.verify(campaign_token, self.consortium.one(Role.COORDINATOR).key)
         approval = Approval.verify(approval_token, self.key.public)
         if campaign.sha256 != sha256 or approval.campaign_sha256 != sha256:
@@ -179,7 +210,8 @@ class Node:
 
 
 def campaign_cost(campaign: Campaign) -> float:
-    """What a campaign costs a borrower at most, every spare attempt used, by this node's own accountant."""
+    """What a campaign costs a borrower at most, every spare attempt used, by this node's own
+    accountant."""
     mechanism = campaign.mechanism
     return max(epsilon_of(mechanism.charges(audience), mechanism.delta) for audience in Audience)
 
@@ -188,8 +220,9 @@ def approve(node: Node, campaign_token: str) -> Approval:
     """The operator's review, as far as a machine can do it, and the operator's signature.
 
     Raises:
-        NodeError: the campaign costs more than it says, more than policy allows, runs other code, or is not for this
-            lender. FeatureError: its features are not lawful. SignatureError: not the coordinator's.
+        NodeError: the campaign costs more than it says, more than policy allows, runs other code,
+            or is not for this lender. FeatureError: its features are not lawful. SignatureError:
+            not the coordinator's.
     """
     campaign = Campaign.verify(campaign_token, node.consortium.one(Role.COORDINATOR).key)
     from credit.features import schema_from  # with pandas, which only this needs
@@ -198,21 +231,32 @@ def approve(node: Node, campaign_token: str) -> Approval:
     cost = campaign_cost(campaign)
     if cost > campaign.mechanism.epsilon * (1 + TOLERANCE):
         raise NodeError(
-            f"campaign {campaign.id!r} says it costs {campaign.mechanism.epsilon:g}, but it costs {cost:.4g}"
+            f"campaign {campaign.id!r} says it costs {campaign.mechanism.epsilon:g}, but it costs "
+            f"{cost:.4g}"
         )
     if campaign.mechanism.epsilon > node.cap.epsilon or campaign.mechanism.delta > node.cap.delta:
-        raise NodeError(f"campaign {campaign.id!r} costs more than the consortium's policy allows a borrower")
+        raise NodeError(
+            f"campaign {campaign.id!r} costs more than the consortium's policy allows a borrower"
+        )
     if campaign.code_sha256 != installed_code():
         raise NodeError(f"campaign {campaign.id!r} names other code than is installed on this node")
     strangers = set(campaign.lenders) - {party.id for party in node.consortium.lenders}
     if strangers:
-        raise NodeError(f"campaign {campaign.id!r} names {', '.join(sorted(strangers))} as a lender, which it is not")
+        raise NodeError(
+            f"campaign {campaign.id!r} names {', '.join(sorted(strangers))} as a lender, which it "
+            "is not"
+        )
     if node.lender not in campaign.lenders:
         raise NodeError(f"campaign {campaign.id!r} is not for {node.lender!r}")
     approval = Approval(
-        campaign_sha256=campaign.sha256, lender=node.lender, lot=secrets.token_urlsafe(32), approved_at=now()
+        campaign_sha256=campaign.sha256,
+        lender=node.lender,
+        lot=secrets.token_urlsafe(32),
+        approved_at=now(),
     )
     folder = node.home / "approved"
     (folder / f"{campaign.sha256}.campaign.jws").write_text(campaign_token, encoding="utf-8")
-    (folder / f"{campaign.sha256}.approval.jws").write_text(approval.sign(node.key), encoding="utf-8")
+    (folder / f"{campaign.sha256}.approval.jws").write_text(
+        approval.sign(node.key), encoding="utf-8"
+    )
     return approval

@@ -1,6 +1,8 @@
-"""A lender's inbox: the registry delivers revocations here, and gets the lender's signed acknowledgement.
+"""A lender's inbox: the registry delivers revocations here, and gets the lender's signed
+acknowledgement.
 
-Nothing is acknowledged that this node's own copy of its borrowers' consents (``clients.consents``) does not hold yet.
+Nothing is acknowledged that this node's own copy of its borrowers' consents (``clients.consents``)
+does not hold yet.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Inbox:
     node: Node
 
     def receive(self, items: list[str]) -> str:
-        """Verify revocations, bring this node's copy up to date, and acknowledge them; returns the signed token.
+        """Verify revocations, bring this node's copy up to date, and acknowledge them; returns the
+        signed token.
 
         Raises:
             NotAuthenticated: not the registry's, not this lender's, or with a gap.
@@ -53,7 +56,9 @@ class Inbox:
         with self.node.registry() as client:
             for purpose in {one.purpose for one in revoked}:
                 self.node.consents.sync(client, purpose)
-        told = Acknowledgement(recipient=self.node.lender, number=numbers[-1], acknowledged_at=now())
+        told = Acknowledgement(
+            recipient=self.node.lender, number=numbers[-1], acknowledged_at=now()
+        )
         return told.sign(self.node.key)
 
 
@@ -71,10 +76,14 @@ def inbox_app(inbox: Inbox) -> Starlette:
             return PlainTextResponse(f"{error}\n", 401)
         except (ConsentError, NodeError) as error:
             logger.warning("a delivery could not be acted on: %s", type(error).__name__)
-            return PlainTextResponse("this node could not bring its consents up to date; deliver again\n", 503)
+            return PlainTextResponse(
+                "this node could not bring its consents up to date; deliver again\n", 503
+            )
         return JSONResponse(Delivered(token=token).model_dump())
 
     app = Starlette(routes=[Route("/revocations", revocations, methods=["POST"])])
     app.router.redirect_slashes = False
-    app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413))
+    app.add_middleware(
+        LimitBody, most=MAX_BODY_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413)
+    )
     return app

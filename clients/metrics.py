@@ -1,4 +1,5 @@
-"""A node's figures for Prometheus: attempts and kinds. How many people a release used is for nobody's dashboard."""
+"""A node's figures for Prometheus: attempts and kinds. How many people a release used is for
+nobody's dashboard."""
 
 from __future__ import annotations
 
@@ -19,9 +20,13 @@ class LedgerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         lines = self._store.ledger()
-        attempts = CounterMetricFamily("tahini_node_attempts", "Release attempts reserved.", labels=["kind"])
+        attempts = CounterMetricFamily(
+            "tahini_node_attempts", "Release attempts reserved.", labels=["kind"]
+        )
         for kind, count in sorted(Counter(line.kind for line in lines).items()):
             attempts.add_metric([kind], count)
-        open_ones = GaugeMetricFamily("tahini_node_unsettled", "Attempts that were reserved and not settled.")
+        open_ones = GaugeMetricFamily(
+            "tahini_node_unsettled", "Attempts that were reserved and not settled."
+        )
         open_ones.add_metric([], sum(line.settled_at is None for line in lines))
         yield from (attempts, open_ones)

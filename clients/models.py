@@ -1,6 +1,8 @@
-"""A released model as a lender keeps it: ``models/<campaign>/`` in the node's home, with all that it rests on.
+"""A released model as a lender keeps it: ``models/<campaign>/`` in the node's home, with all that
+it rests on.
 
-Whoever handed it over is not believed. :func:`check` needs the folder and the pinned consortium document, and nothing
+Whoever handed it over is not believed. :func:`check` needs the folder and the pinned consortium
+document, and nothing
 else: it works without a network, years later.
 """
 
@@ -44,7 +46,8 @@ class KeptModel:
         """What the registry has of a campaign's model.
 
         Raises:
-            RegistryUnavailable: it does not answer, or not in the form it should. ConsentError: it has none.
+            RegistryUnavailable: it does not answer, or not in the form it should. ConsentError: it
+                has none.
         """
         held = client.get(f"/v1/campaigns/{campaign_sha256}/model").json()
         try:
@@ -52,7 +55,9 @@ class KeptModel:
             index = int(held["entry_index"])
             texts = (card, campaign, *approvals)
         except (KeyError, TypeError, ValueError) as error:
-            raise RegistryUnavailable("the consent registry's answer about a model cannot be read") from error
+            raise RegistryUnavailable(
+                "the consent registry's answer about a model cannot be read"
+            ) from error
         if not all(isinstance(text, str) for text in texts):
             raise RegistryUnavailable("the consent registry's answer about a model cannot be read")
         leaf, proof = client.proved_leaf(index, wait=True)
@@ -63,14 +68,19 @@ class KeptModel:
     def read(cls, folder: Path) -> KeptModel:
         """What was kept in ``folder``; raises NodeError."""
         try:
-            approvals = tuple(map(str, json.loads((folder / APPROVALS_FILE).read_text(encoding="utf-8"))))
+            approvals = tuple(
+                map(str, json.loads((folder / APPROVALS_FILE).read_text(encoding="utf-8")))
+            )
             card, campaign, proof = (
-                (folder / name).read_text(encoding="utf-8") for name in (CARD_FILE, CAMPAIGN_FILE, PROOF_FILE)
+                (folder / name).read_text(encoding="utf-8")
+                for name in (CARD_FILE, CAMPAIGN_FILE, PROOF_FILE)
             )
             model, leaf = (folder / MODEL_FILE).read_bytes(), (folder / LEAF_FILE).read_bytes()
             return cls(model, card, campaign, approvals, leaf, proof)
         except (OSError, ValueError, TypeError) as error:
-            raise NodeError(f"{folder} does not hold a whole model; fetch it again: tahini model fetch") from error
+            raise NodeError(
+                f"{folder} does not hold a whole model; fetch it again: tahini model fetch"
+            ) from error
 
     def write(self, folder: Path) -> None:
         """Keep everything, each file whole or not at all; the model last."""
@@ -95,7 +105,8 @@ class Verified:
 
 
 def check(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Verified:
-    """The model is the one that the campaign's coordinator signed and logged, and every lender had approved it.
+    """The model is the one that the campaign's coordinator signed and logged, and every lender had
+    approved it.
 
     Raises:
         NodeError: one sentence that says which of these does not hold.
@@ -110,11 +121,15 @@ def check(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Veri
         for lender, approval in zip(sorted(campaign.lenders), kept.approvals, strict=True):
             signed = Approval.verify(approval, consortium.party(lender).key)
             if (signed.lender, signed.campaign_sha256) != (lender, campaign.sha256):
-                raise NodeError(f"the approval of {lender} is another lender's, or of another campaign")
+                raise NodeError(
+                    f"the approval of {lender} is another lender's, or of another campaign"
+                )
     except CryptoError as error:
         raise NodeError(f"the model does not verify: {error}") from error
     except ValueError as error:
-        raise NodeError("the model does not verify: there is not one approval for each lender") from error
+        raise NodeError(
+            "the model does not verify: there is not one approval for each lender"
+        ) from error
     for holds, what in _rules(kept, campaign_sha256, campaign, card, leaf, coordinator.id):
         if not holds:
             raise NodeError(f"the model does not verify: {what}")
@@ -122,23 +137,52 @@ def check(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Veri
 
 
 def _rules(
-    kept: KeptModel, campaign_sha256: str, campaign: Campaign, card: ModelCard, leaf: object, coordinator: str
+    kept: KeptModel,
+    campaign_sha256: str,
+    campaign: Campaign,
+    card: ModelCard,
+    leaf: object,
+    coordinator: str,
 ) -> Iterator[tuple[bool, str]]:
     """Each with what is wrong where it does not hold."""
     file = hashlib.sha256(kept.model).hexdigest()
-    yield hmac.compare_digest(file, card.model_sha256), "the file is not the one that its card names"
+    yield (
+        hmac.compare_digest(file, card.model_sha256),
+        "the file is not the one that its card names",
+    )
     of = (campaign.sha256, card.campaign_sha256)
-    yield of == (campaign_sha256, campaign_sha256), "the campaign or the card is of another campaign"
-    logged = {"type": "model.released", "actor": coordinator, "campaign": campaign_sha256, "model_card": card.sha256}
+    yield (
+        of == (campaign_sha256, campaign_sha256),
+        "the campaign or the card is of another campaign",
+    )
+    logged = {
+        "type": "model.released",
+        "actor": coordinator,
+        "campaign": campaign_sha256,
+        "model_card": card.sha256,
+    }
     stated = isinstance(leaf, dict) and {name: leaf.get(name) for name in logged} == logged
     yield stated, "the log entry is about another card"
     names = tuple(str(feature["name"]) for feature in campaign.features["features"])
-    yield (card.model, card.features) == (campaign.model, names), "the card names another kind of model or features"
+    yield (
+        (card.model, card.features) == (campaign.model, names),
+        "the card names another kind of model or features",
+    )
     about = (card.purpose, card.legal_basis)
-    yield about == (campaign.purpose, campaign.legal_basis), "the card names another purpose or legal basis"
+    yield (
+        about == (campaign.purpose, campaign.legal_basis),
+        "the card names another purpose or legal basis",
+    )
     mechanism = campaign.mechanism
     cost = (card.epsilon, card.delta, card.releases, card.mechanism)
-    planned = (mechanism.epsilon, mechanism.delta, len(mechanism.releases), mechanism.model_dump(mode="json"))
+    planned = (
+        mechanism.epsilon,
+        mechanism.delta,
+        len(mechanism.releases),
+        mechanism.model_dump(mode="json"),
+    )
     yield cost == planned, "the card states another cost than the campaign that was approved"
-    among = set(card.lenders) <= set(campaign.lenders) and len(set(card.lenders)) >= mechanism.threshold
+    among = (
+        set(card.lenders) <= set(campaign.lenders) and len(set(card.lenders)) >= mechanism.threshold
+    )
     yield among, "the card names lenders that were not in the campaign, or too few"

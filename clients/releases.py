@@ -1,8 +1,8 @@
 """What leaves a node: one masked vector of whole numbers per release attempt.
 
-What is asked of the rows is :mod:`credit.tasks`, who may be asked is :mod:`clients.gate`, and what makes the answer
-mean nothing alone is :mod:`crypto.masks`. Everything is verified before the first row is read; afterwards nothing
-depends on a row but the answer itself.
+What is asked of the rows is :mod:`credit.tasks`, who may be asked is :mod:`clients.gate`, and what
+makes the answer mean nothing alone is :mod:`crypto.masks`. Everything is verified before the first
+row is read; afterwards nothing depends on a row but the answer itself.
 """
 
 from __future__ import annotations
@@ -38,34 +38,45 @@ def join(node: Node, campaign_sha256: str) -> str:
     fresh = X25519PrivateKey.generate().private_bytes_raw()
     private = X25519PrivateKey.from_private_bytes(node.store.mask_key(campaign.sha256, fresh))
     public = b64(private.public_key().public_bytes_raw())
-    return MaskKey(campaign_sha256=campaign.sha256, lender=node.lender, public=public).sign(node.key)
+    return MaskKey(campaign_sha256=campaign.sha256, lender=node.lender, public=public).sign(
+        node.key
+    )
 
 
 @dataclass(frozen=True)
 class Peers:
-    """The other lenders of one attempt and their mask keys, each verified against its lender's identity."""
+    """The other lenders of one attempt and their mask keys, each verified against its lender's
+    identity."""
 
     keys: Mapping[str, X25519PublicKey]
 
     @classmethod
     def of(cls, node: Node, campaign: Campaign, tokens: Mapping[str, str]) -> Peers:
-        """The roster of an attempt: this lender and enough others of the campaign, each with its own key.
+        """The roster of an attempt: this lender and enough others of the campaign, each with its
+        own key.
 
         Raises:
-            GateClosed: strangers, too few lenders, or not this one. SignatureError: a key is not its lender's.
+            GateClosed: strangers, too few lenders, or not this one. SignatureError: a key is not
+                its lender's.
         """
         if not set(tokens) <= set(campaign.lenders) or node.lender not in tokens:
-            raise GateClosed(f"{node.lender}: the roster of mask keys is not of the campaign's lenders and this one")
+            raise GateClosed(
+                f"{node.lender}: the roster of mask keys is not of the campaign's lenders and this "
+                "one"
+            )
         if len(tokens) < campaign.mechanism.threshold:
             raise GateClosed(
-                f"{node.lender}: {len(tokens)} lenders are too few to hide among; the campaign says at least "
+                f"{node.lender}: {len(tokens)} lenders are too few to hide among; the campaign "
+                "says at least "
                 f"{campaign.mechanism.threshold}"
             )
         keys: dict[str, X25519PublicKey] = {}
         for lender, token in tokens.items():
             signed = MaskKey.verify(token, node.consortium.party(lender).key)
             if signed.lender != lender or signed.campaign_sha256 != campaign.sha256:
-                raise SignatureError(f"the mask key under {lender!r} is another lender's or another campaign's")
+                raise SignatureError(
+                    f"the mask key under {lender!r} is another lender's or another campaign's"
+                )
             keys[lender] = X25519PublicKey.from_public_bytes(unb64(signed.public))
         if len({key.public_bytes_raw() for key in keys.values()}) != len(keys):
             raise SignatureError("two lenders state the same mask key")
@@ -77,7 +88,8 @@ class Peers:
 
 @dataclass(frozen=True)
 class VerifiedRequest:
-    """One release request of the coordinator with all that answers it, verified before a row is read."""
+    """One release request of the coordinator with all that answers it, verified before a row is
+    read."""
 
     campaign: Campaign
     approval: Approval
@@ -124,7 +136,9 @@ def _task(node: Node, campaign: Campaign, request: ReleaseRequest, packed: Packe
     population = node.store.population(campaign.sha256) if trains else None
     schema = schema_from(campaign.features, f"campaign {campaign.id}")
     question = Question.unpack(request.kind, packed)
-    return task_of(schema, campaign.model, campaign.mechanism, request.release, question, population)
+    return task_of(
+        schema, campaign.model, campaign.mechanism, request.release, question, population
+    )
 
 
 def release(node: Node, request_token: str, packed: Packed, patience_s: float = 0.0) -> Words:
@@ -140,16 +154,19 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
 
     Raises:
         SignatureError: the request, a mask key or the parameters are not what was signed.
-        ModelError, FeatureError: the parameters are not sound. All of this before a row is read; afterwards nothing
-            here depends on a row's values but the answer itself.
+        ModelError, FeatureError: the parameters are not sound. All of this before a row is read;
+            afterwards nothing here depends on a row's values but the answer itself.
         GateClosed, NodeError, ConsentError: see :meth:`clients.gate.Gate.open`.
     """
     asked = VerifiedRequest.of(node, request_token, packed)
     batch = _admitted(node, asked, patience_s)
 
-    # contribution = mask(share(exact(admitted(chunks)))); the share is the exact sums and a part of the noise
+    # contribution = mask(share(exact(admitted(chunks)))); the share is the exact sums and a part of
+    # the noise
     request = asked.request
-    with tracing.span("contribution", kind=request.kind, release=request.release, attempt=request.attempt):
+    with tracing.span(
+        "contribution", kind=request.kind, release=request.release, attempt=request.attempt
+    ):
         share = asked.task.contribution(batch.tables, asked.contributors)
     contribution = asked.masks.apply(share.view(np.uint64))
 
@@ -169,7 +186,8 @@ def _admitted(node: Node, asked: VerifiedRequest, patience_s: float) -> Batch:
 
 
 def _remember_population(node: Node, asked: VerifiedRequest, share: Steps) -> None:
-    """Under a local mechanism a histogram carries the whole noise by itself, so its total is private already."""
+    """Under a local mechanism a histogram carries the whole noise by itself, so its total is
+    private already."""
     task, campaign = asked.task, asked.campaign
     if isinstance(task, HistogramTask) and campaign.mechanism.kind == "local":
         released = task.decode(share, asked.contributors)

@@ -134,7 +134,8 @@ def within_authorised_spend(use: Use) -> str | None:
 
 
 def consent_is_fresh(use: Use) -> str | None:
-    """The state was asked for now, and holds everything that the authorisation was computed from."""
+    """The state was asked for now, and holds everything that the authorisation was computed
+    from."""
     needed = use.authorisation.use.consent_sequence
     if use.state.sequence < needed or use.state_size < use.authorisation_size:
         return "the consent state is older than the authorisation"

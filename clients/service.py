@@ -1,8 +1,9 @@
-"""A lender's node at work: Flower's SuperNode beside an executor that runs nothing but what the operator signed.
+"""A lender's node at work: Flower's SuperNode beside an executor that runs nothing but what the
+operator signed.
 
-Two processes. This one has everything imported, asks the SuperNode for tasks and forks a child for each; the SuperNode
-talks to the coordinator. When either dies, the other ends or is started again: nothing is kept in memory that the
-node's store does not hold.
+Two processes. This one has everything imported, asks the SuperNode for tasks and forks a child for
+each; the SuperNode talks to the coordinator. When either dies, the other ends or is started again:
+nothing is kept in memory that the node's store does not hold.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ logger = logging.getLogger("tahini.node")
 
 
 def signed_bundles(node: Node) -> Mapping[str, str]:
-    """Hash of every bundle that this node's own operator signed, with the code that must be installed for it."""
+    """Hash of every bundle that this node's own operator signed, with the code that must be
+    installed for it."""
     found = {}
     for path in (node.home / "approved").glob("*.approval.jws"):
         try:
@@ -54,23 +56,28 @@ def signed_bundles(node: Node) -> Mapping[str, str]:
 
 
 def check_bundle(node: Node, bundle: bytes, stated: str) -> None:
-    """Whether a task may run. Looks at the bundle as bytes; none of it is loaded, installed or executed, ever.
+    """Whether a task may run. Looks at the bundle as bytes; none of it is loaded, installed or
+    executed, ever.
 
     Raises:
-        BundleRefused: the bytes are not those of the stated hash; this operator has not signed that hash, whoever
-            else did; or its code is not what is installed here.
+        BundleRefused: the bytes are not those of the stated hash; this operator has not signed that
+            hash, whoever else did; or its code is not what is installed here.
     """
     actual = bundle_sha256(bundle)
     if not hmac.compare_digest(actual, stated):
-        raise BundleRefused(f"{node.lender}: the bundle that came is not the one that the SuperLink states")
+        raise BundleRefused(
+            f"{node.lender}: the bundle that came is not the one that the SuperLink states"
+        )
     approved = signed_bundles(node)
     if actual not in approved:
         raise BundleRefused(
-            f"{node.lender}: the operator has not signed bundle {actual[:12]}…; nothing of it was loaded"
+            f"{node.lender}: the operator has not signed bundle {actual[:12]}…; nothing of it was "
+            "loaded"
         )
     if not node_code(files_of(bundle)) == approved[actual] == installed_code():
         raise BundleRefused(
-            f"{node.lender}: bundle {actual[:12]}… is not the code that is installed here; install that version first"
+            f"{node.lender}: bundle {actual[:12]}… is not the code that is installed here; install "
+            "that version first"
         )
 
 
@@ -87,27 +94,40 @@ class NodeService:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises NodeError when the home lacks what a service needs."""
-        superlink, authority = self.node.settings.superlink, self.node.authority
+        superlink = self.node.settings.superlink
+        authority = self.node.authority
         if superlink is None or authority is None:
             raise NodeError(
-                f"the node of {self.node.lender!r} does not know its coordinator; join again with --superlink and --ca"
+                f"the node of {self.node.lender!r} does not know its coordinator; join again with "
+                "--superlink and --ca"
             )
         if not (self.node.home / FLEET_KEY_FILE).exists():
-            raise NodeError(f"{self.node.home} has no {FLEET_KEY_FILE}; make one with: tahini node init")
-        secret, self._port = secrets.token_bytes(32), free_port()
+            raise NodeError(
+                f"{self.node.home} has no {FLEET_KEY_FILE}; make one with: tahini node init"
+            )
+        secret = secrets.token_bytes(32)
+        self._port = free_port()
         folder = self.node.home / "run"
         folder.mkdir(mode=0o700, exist_ok=True)
         replace_file(folder / "executor.secret", secret)
         self._settings = folder / "supernode.json"
         settings = SuperNodeSettings(
-            superlink=superlink, root_certificates=authority, fleet_key=self.node.home / FLEET_KEY_FILE,
-            runtime_port=self._port, executor_secret=folder / "executor.secret", parent=os.getpid(),
-        )  # fmt: skip
+            superlink=superlink,
+            root_certificates=authority,
+            fleet_key=self.node.home / FLEET_KEY_FILE,
+            runtime_port=self._port,
+            executor_secret=folder / "executor.secret",
+            parent=os.getpid(),
+        )
         replace_file(self._settings, settings.model_dump_json().encode())
 
-        from clients.app import HOME_VARIABLE, app  # everything that a task needs is imported now, once
+        from clients.app import (
+            HOME_VARIABLE,
+            app,
+        )  # everything that a task needs is imported now, once
 
-        installed_code()  # of the files as they are now, from which those imports came: it is remembered
+        # of the files as they are now, from which those imports came: it is remembered
+        installed_code()
         from fleet.executor import Executor
         from fleet.tasks import answer
 
@@ -130,7 +150,8 @@ class NodeService:
                     self._supernode.kill()
 
     def _give_up(self, _: str, began: float) -> None:
-        """A task's process is gone: the SuperNode that gave it out, one task at a time, would wait a minute for it."""
+        """A task's process is gone: the SuperNode that gave it out, one task at a time, would wait
+        a minute for it."""
         if self._supernode is not None and began > self._started_at:
             self._supernode.terminate()
 
@@ -141,10 +162,14 @@ class NodeService:
             if moment < self._restart_at:
                 return
             if self._supernode is not None:
-                logger.warning("the SuperNode ended with %s; it is started again", self._supernode.returncode)
-            self._restart_at, self._started_at = moment + RESTART_PAUSE_S, moment
+                logger.warning(
+                    "the SuperNode ended with %s; it is started again", self._supernode.returncode
+                )
+            self._restart_at = moment + RESTART_PAUSE_S
+            self._started_at = moment
             self._supernode = subprocess.Popen(
-                [sys.executable, "-m", "fleet.supernode", str(self._settings)], stdin=subprocess.DEVNULL
+                [sys.executable, "-m", "fleet.supernode", str(self._settings)],
+                stdin=subprocess.DEVNULL,
             )
         if moment > self._told_at + ALIVE_EVERY_S:
             self._told_at = moment

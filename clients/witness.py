@@ -1,7 +1,9 @@
-"""A lender's witness: it remembers the log's last head and cosigns only what extends it (C2SP tlog-witness).
+"""A lender's witness: it remembers the log's last head and cosigns only what extends it (C2SP
+tlog-witness).
 
-In the node's home, ``witness.key`` signs and ``witness/<origin hash>.checkpoint`` is what was cosigned last, on the
-disk before the answer goes out. What may be cosigned is decided in ``crypto.witnessing``; this is the shell around it.
+In the node's home, ``witness.key`` signs and ``witness/<origin hash>.checkpoint`` is what was
+cosigned last, on the disk before the answer goes out. What may be cosigned is decided in
+``crypto.witnessing``; this is the shell around it.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ class LenderWitness:
         """The note that was cosigned last, with this witness's cosignature, which is checked.
 
         Raises:
-            SignatureError: the file was altered. The witness then cosigns nothing until its operator looks into it.
+            SignatureError: the file was altered. The witness then cosigns nothing until its
+                operator looks into it.
         """
         path = self.folder / f"{origin_hash(origin)}.checkpoint"
         if not path.exists():
@@ -84,7 +87,9 @@ class LenderWitness:
     def _remembered(self) -> dict[str, Checkpoint]:
         """What was cosigned last, by origin."""
         notes = {origin: self.latest(origin) for origin in self.logs}
-        return {origin: claimed_checkpoint(note) for origin, note in notes.items() if note is not None}
+        return {
+            origin: claimed_checkpoint(note) for origin, note in notes.items() if note is not None
+        }
 
     def add_checkpoint(self, body: bytes) -> str:
         """Cosign the checkpoint in an ``add-checkpoint`` request; returns the signature line.
@@ -100,12 +105,15 @@ class LenderWitness:
             line = self.key.cosign(text, int(self.clock()))
             log = self.logs[checkpoint.origin]
             kept = f"{text}\n{own_line(signatures, log, text)}{line}"
-            replace_file(self.folder / f"{origin_hash(checkpoint.origin)}.checkpoint", kept.encode())
+            replace_file(
+                self.folder / f"{origin_hash(checkpoint.origin)}.checkpoint", kept.encode()
+            )
         return line
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Reading what is remembered and persisting what replaces it are one step, for every process and thread."""
+        """Reading what is remembered and persisting what replaces it are one step, for every
+        process and thread."""
         with (self.folder / "lock").open("a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -113,7 +121,9 @@ class LenderWitness:
 
 def _unreliable(error: SignatureError | OSError) -> Response:
     reason = error.strerror if isinstance(error, OSError) else error
-    return PlainTextResponse(f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503)
+    return PlainTextResponse(
+        f"this witness cannot rely on its memory ({reason}); nothing was cosigned\n", 503
+    )
 
 
 def _routes(witness: LenderWitness) -> list[BaseRoute]:
@@ -123,7 +133,9 @@ def _routes(witness: LenderWitness) -> list[BaseRoute]:
             return PlainTextResponse(await run_in_threadpool(witness.add_checkpoint, body))
         except WitnessRefusal as refusal:
             if refusal.size is not None:
-                return Response(f"{refusal.size}\n", refusal.status, {"Content-Type": "text/x.tlog.size"})
+                return Response(
+                    f"{refusal.size}\n", refusal.status, {"Content-Type": "text/x.tlog.size"}
+                )
             return PlainTextResponse(f"{refusal}\n", refusal.status)
         except (SignatureError, OSError) as error:
             return _unreliable(error)
@@ -150,10 +162,16 @@ def witness_app(witnesses: Mapping[str, LenderWitness]) -> Starlette:
     alone = len(witnesses) == 1
     routes: list[BaseRoute] = []
     for name, witness in witnesses.items():
-        routes += _routes(witness) if alone else [Mount(f"/{name}", Router(_routes(witness), redirect_slashes=False))]
+        routes += (
+            _routes(witness)
+            if alone
+            else [Mount(f"/{name}", Router(_routes(witness), redirect_slashes=False))]
+        )
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
-    app.add_middleware(LimitBody, most=MAX_REQUEST_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413))
+    app.add_middleware(
+        LimitBody, most=MAX_REQUEST_BYTES, refusal=lambda said: PlainTextResponse(f"{said}\n", 413)
+    )
     return app
 
 

@@ -1,9 +1,13 @@
-"""The consent registry: notices, consents, campaigns, approvals, authorisations; and who runs the log they stand in.
+"""The consent registry: notices, consents, campaigns, approvals, authorisations; and who runs the
+log they stand in.
 
-- ``registry``     what a registry consists of; ``home`` opens one from its folder, ``provisioning`` makes one for a log
+- ``registry``     what a registry consists of; ``home`` opens one from its folder, ``provisioning``
+                   makes one for a log
 - ``transaction``  a session with its moment and its notices: what commands read, write and log in
-- ``notices``      the published notices and the scopes they opened; ``languages`` which of their texts somebody reads
-- ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each person (pure)
+- ``notices``      the published notices and the scopes they opened; ``languages`` which of their
+                   texts somebody reads
+- ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each
+                   person (pure)
 - ``commands``     what the registry does, one file per action
 - ``api``          the HTTP face of those commands, one file per kind of caller
 - ``identity``     who calls: logins, tokens, keys, limits

@@ -1,7 +1,9 @@
-"""Answers that were collected elsewhere, out of a CSV or Parquet file: row by row, each with its place in the file.
+"""Answers that were collected elsewhere, out of a CSV or Parquet file: row by row, each with its
+place in the file.
 
-One row per answer: ``number`` (on the lender's roll) or ``pseudonym``; ``sensitivity``, ``action``, ``event_time``
-(RFC 3339), ``evidence_sha256``. What does not fit is refused with the row, the line and the column that it stands in.
+One row per answer: ``number`` (on the lender's roll) or ``pseudonym``; ``sensitivity``, ``action``,
+``event_time`` (RFC 3339), ``evidence_sha256``. What does not fit is refused with the row, the line
+and the column that it stands in.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Row(NamedTuple):
 def _columns(names: Sequence[str], where: str) -> None:
     """Raises Malformed unless these are the columns of a file of answers."""
     if len(names) == 1 and (other := re.search(r"[;\t|]", names[0])):
-        raise Malformed(f"{where}: columns are separated by {other[0]!r} here, and must be by commas; {_WANTED}")
+        raise Malformed(
+            f"{where}: columns are separated by {other[0]!r} here, and must be by commas; {_WANTED}"
+        )
     known = {"number", "pseudonym", *_ANSWER}
     for name in names:
         if name not in known:
@@ -53,7 +57,9 @@ def _columns(names: Sequence[str], where: str) -> None:
         if name not in names:
             raise Malformed(f"{where}: the column {name!r} is missing; {_WANTED}")
     if len({"number", "pseudonym"} & set(names)) != 1:
-        raise Malformed(f"{where}: people are named by number or by pseudonym, one of the two; {_WANTED}")
+        raise Malformed(
+            f"{where}: people are named by number or by pseudonym, one of the two; {_WANTED}"
+        )
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -62,7 +68,9 @@ def _lines(path: Path) -> Iterator[str]:
             try:
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise Malformed(f"{path}, line {number}: this is not UTF-8; save the file as CSV in UTF-8") from error
+                raise Malformed(
+                    f"{path}, line {number}: this is not UTF-8; save the file as CSV in UTF-8"
+                ) from error
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
@@ -72,7 +80,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     position = line = 0
     try:
         for cells in reader:
-            begins, line = line + 1, reader.line_num
+            begins = line + 1
+            line = reader.line_num
             values = [cell.strip() for cell in cells]
             if not any(values):
                 continue
@@ -83,7 +92,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
             position += 1
             place = f"row {position} (line {begins})"
             if len(values) != len(names):
-                raise Malformed(f"{path}, {place}: {len(values)} fields where the first line names {len(names)}")
+                raise Malformed(
+                    f"{path}, {place}: {len(values)} fields where the first line names {len(names)}"
+                )
             yield position, place, dict(zip(names, values, strict=True))
     except csv.Error as error:
         raise Malformed(f"{path}, line {line + 1}: this is not CSV ({error})") from error
@@ -101,7 +112,9 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
                     position += 1
                     yield position, f"row {position}", values
     except pa.ArrowException as error:
-        raise Malformed(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+        raise Malformed(
+            f"{path} cannot be read as a table: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _time_text(value: Any) -> Any:
@@ -134,7 +147,8 @@ def _answer(where: str, values: dict[str, Any], roll: Roll) -> dict[str, Any]:
 
 
 def read_answers(path: Path, roll: Roll) -> Iterator[Row]:
-    """Every row of the file, checked; raises Malformed at the first that does not fit, or OSError."""
+    """Every row of the file, checked; raises Malformed at the first that does not fit, or
+    OSError."""
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
     for position, place, values in rows:
         yield Row(position, place, _answer(f"{path}, {place}", values, roll))
@@ -143,6 +157,12 @@ def read_answers(path: Path, roll: Roll) -> Iterator[Row]:
 def count_rows(path: Path) -> int | None:
     """How many rows a Parquet file says it has; a CSV file does not say. Raises Malformed."""
     try:
-        return int(pa_parquet.read_metadata(path).num_rows) if path.suffix.lower() == ".parquet" else None
+        return (
+            int(pa_parquet.read_metadata(path).num_rows)
+            if path.suffix.lower() == ".parquet"
+            else None
+        )
     except pa.ArrowException as error:
-        raise Malformed(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+        raise Malformed(
+            f"{path} cannot be read as a table: {str(error).splitlines()[0]}"
+        ) from error

@@ -1,4 +1,5 @@
-"""Rules of an authorisation: when the registry lets a node use data. One function for each rule; all must hold. Pure.
+"""Rules of an authorisation: when the registry lets a node use data. One function for each rule;
+all must hold. Pure.
 
 The node checks the authorisation again, by rules of its own (``clients.rules``).
 """
@@ -36,7 +37,8 @@ class Situation:
     committed: tuple[int, ...]
     """Releases that this lender committed, each as often as it was attempted."""
     seen: int
-    """Size of the log at the checkpoint that the node has accepted; the log's own signature on it was checked."""
+    """Size of the log at the checkpoint that the node has accepted; the log's own signature on it
+    was checked."""
     acknowledged_at: int
     """Index of the log entry in which the lender last acknowledged revocations; -1 for never."""
     overdue: Overdue | None
@@ -44,7 +46,8 @@ class Situation:
 
 
 def own_node(now: Situation) -> str | None:
-    """Not for a foreign node: the key is the one that the consortium document names for this lender."""
+    """Not for a foreign node: the key is the one that the consortium document names for this
+    lender."""
     if now.lender.role is not Role.LENDER or now.asked.node_key != now.lender.key.thumbprint:
         return f"the node's key is not the one that the consortium knows for {now.lender.id!r}"
     return None
@@ -99,9 +102,13 @@ def revocations_acknowledged(now: Situation) -> str | None:
 
 
 def fresh_checkpoint(now: Situation) -> str | None:
-    """A node that acknowledged revocations has seen a head of the log with that acknowledgement in it."""
+    """A node that acknowledged revocations has seen a head of the log with that acknowledgement in
+    it."""
     if now.seen <= now.acknowledged_at:
-        return "the node's checkpoint is stale: it is older than what its lender acknowledged; sync first"
+        return (
+            "the node's checkpoint is stale: it is older than what its lender acknowledged; "
+            "sync first"
+        )
     return None
 
 
@@ -128,7 +135,8 @@ RULES: tuple[Rule[Situation], ...] = (
 
 
 def require(now: Situation) -> None:
-    """Raises NotAllowed with the reason of the first rule that does not hold; its ``rule`` is the rule's name."""
+    """Raises NotAllowed with the reason of the first rule that does not hold; its ``rule`` is the
+    rule's name."""
     broken = first_broken(RULES, now)
     if broken is not None:
         name, reason = broken

@@ -36,7 +36,9 @@ def registry(home: Path) -> Iterator[Finding]:
             raise ConsentError("the log's key is not the one that the consortium document names")
         return f"{signed.name!r} with {len(signed.parties)} parties, signed by this registry"
 
-    yield found("consortium", consortium, "restore consortium.jws and the keys from the same backup")
+    yield found(
+        "consortium", consortium, "restore consortium.jws and the keys from the same backup"
+    )
     yield found("database", lambda: _database(home), "is the database running, and its URL right?")
     yield from _witnesses(home)
     yield from listens(RegistryListening, home, "port")
@@ -48,27 +50,39 @@ def _witnesses(home: Path) -> Iterator[Finding]:
         policy = open_consortium(home).policy
     except (ConsentError, CryptoError, OSError, ValueError):
         return  # said already
-    asked = {w.name: reached(f"witness {w.name}", w.url, authority_in(home)) for w in policy.witnesses if w.url}
-    enough = policy.satisfied({name for name, finding in asked.items() if finding.level is Level.WELL})
+    asked = {
+        w.name: reached(f"witness {w.name}", w.url, authority_in(home))
+        for w in policy.witnesses
+        if w.url
+    }
+    enough = policy.satisfied(
+        {name for name, finding in asked.items() if finding.level is Level.WELL}
+    )
     for finding in asked.values():  # one that is away costs nothing while the others are a quorum
-        yield replace(finding, level=Level.CARE) if enough and finding.level is Level.ILL else finding
+        yield (
+            replace(finding, level=Level.CARE) if enough and finding.level is Level.ILL else finding
+        )
 
 
 def open_consortium(home: Path) -> Consortium:
-    """The consortium document in a registry's home, as that registry signed it; raises OSError, CryptoError."""
+    """The consortium document in a registry's home, as that registry signed it; raises OSError,
+    CryptoError."""
     text = (home / CONSORTIUM_FILE).read_text(encoding="utf-8")
     return Consortium.verify(text, load_signing_key(home / KEY_FILE).public)
 
 
 def _database(home: Path) -> str:
     if not (home / DATABASE_URL_FILE).exists() and not (home / DATABASE_FILE).exists():
-        raise ConsentError(f"there is neither {DATABASE_FILE} nor {DATABASE_URL_FILE}")  # to open one would make it
+        raise ConsentError(
+            f"there is neither {DATABASE_FILE} nor {DATABASE_URL_FILE}"
+        )  # to open one would make it
     database = open_database(home)
     try:
         revision = revision_of(database)
         if revision != newest_revision():
             raise ConsentError(
-                f"its schema is at {revision or 'nothing'}, not at {newest_revision()}: start the registry"
+                f"its schema is at {revision or 'nothing'}, not at {newest_revision()}: start the "
+                "registry"
             )
         return f"{database.dialect} answers, its schema is of this version"
     finally:

@@ -1,9 +1,10 @@
 """The record of processing activities for a period, from what the log and the registry hold.
 
-GDPR Art. 30(1) asks a controller for: who it is, purposes, categories of data subjects and data, recipients, transfers,
-time limits, security measures. PIPL Art. 55 and 56 ask for a record of what is processed, why, with what risk and which
-safeguards, kept for three years. Everything here is counted or quoted; nothing is filled in that the registry does not
-know, and what it cannot know is listed under ``to_be_added``.
+GDPR Art. 30(1) asks a controller for: who it is, purposes, categories of data subjects and data,
+recipients, transfers, time limits, security measures. PIPL Art. 55 and 56 ask for a record of what
+is processed, why, with what risk and which safeguards, kept for three years. Everything here is
+counted or quoted; nothing is filled in that the registry does not know, and what it cannot know is
+listed under ``to_be_added``.
 """
 
 from __future__ import annotations
@@ -29,9 +30,21 @@ from protocol.consents import Notice
 from protocol.errors import Conflict
 
 SECURITY = (
-    "Raw data stay with the lender; what leaves is differentially private and masked (secure aggregation).",
-    "Every use is authorised for minutes and logged before it happens; without the entry no row is read.",
-    "Log bodies are sealed: AES-256-GCM under one key per borrower, or HPKE with ML-KEM-768 and X25519.",
+    (
+        "Raw data stay with the lender; what leaves is differentially private and masked (secure "
+        "aggregation)."
+    ),
+    (
+        "Every use is authorised for minutes and logged before it happens; without the entry no "
+        "row "
+        "is "
+        "read."
+    ),
+    (
+        "Log bodies are sealed: AES-256-GCM under one key per borrower, or HPKE with ML-KEM-768 "
+        "and "
+        "X25519."
+    ),
     "Erasure destroys the borrower's key, in backups too; the log's proofs stay valid.",
     "History is a Merkle tree with signed heads, cosigned by the witnesses that the policy names.",
 )
@@ -68,7 +81,8 @@ class _Counts:
             self.by_campaign.setdefault(campaign, Counter())[leaf["type"]] += 1
         if leaf["type"] not in registry_types:
             row = self.own.setdefault(
-                (leaf["type"], leaf["actor"]), {"entries": 0, "first": leaf["time"], "last": "", "recipients": set()}
+                (leaf["type"], leaf["actor"]),
+                {"entries": 0, "first": leaf["time"], "last": "", "recipients": set()},
             )
             row["entries"], row["last"] = row["entries"] + 1, leaf["time"]
             row["recipients"].update(leaf["body"]["sealed_to"])
@@ -76,16 +90,28 @@ class _Counts:
 
 REGISTRY_TYPES = frozenset(
     {
-        "notice.published", "subjects.enrolled", "subjects.renamed", "consent.decided", "consents.imported",
-        "revocations.acknowledged", "population.counted", "subject.forgotten", "campaign.proposed",
-        "campaign.approved", "campaign.rejected", "campaign.activated", "use.authorised", "roster.committed",
+        "notice.published",
+        "subjects.enrolled",
+        "subjects.renamed",
+        "consent.decided",
+        "consents.imported",
+        "revocations.acknowledged",
+        "population.counted",
+        "subject.forgotten",
+        "campaign.proposed",
+        "campaign.approved",
+        "campaign.rejected",
+        "campaign.activated",
+        "use.authorised",
+        "roster.committed",
         "model.released",
     }
-)  # fmt: skip
+)
 
 
 def _leaves(log: AuditLog, session: Session, start: date, end: date) -> Iterator[dict[str, Any]]:
-    first, beyond = start.isoformat(), (end + timedelta(days=1)).isoformat()
+    first = start.isoformat()
+    beyond = (end + timedelta(days=1)).isoformat()
     for leaf in log.leaves(session, 0, log.size(session)):
         fields: dict[str, Any] = json.loads(leaf)
         if first <= fields["time"] < beyond:
@@ -101,7 +127,9 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
     if end < start:
         raise Conflict(f"the period ends ({end}) before it starts ({start})")
     with registry.ledger.read() as session:
-        head = open_checkpoint(registry.ledger.log.checkpoint(session), registry.ledger.log.verifier)
+        head = open_checkpoint(
+            registry.ledger.log.checkpoint(session), registry.ledger.log.verifier
+        )
         counts = _Counts()
         for leaf in _leaves(registry.ledger.log, session, start, end):
             counts.add(leaf, REGISTRY_TYPES)
@@ -116,7 +144,8 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
         "made_at": registry.clock().isoformat().replace("+00:00", "Z"),
         "consortium": registry.consortium.name,
         "controllers": [
-            {"id": party.id, "name": party.name, "role": party.role.value} for party in registry.consortium.parties
+            {"id": party.id, "name": party.name, "role": party.role.value}
+            for party in registry.consortium.parties
         ],
         "log": {
             "origin": head.origin,
@@ -126,7 +155,11 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
         },
         "activities": [
             _consent_activity(counts, notices),
-            *(_campaign_activity(name, c, counts) for name, c in campaigns.items() if name in counts.by_campaign),
+            *(
+                _campaign_activity(name, c, counts)
+                for name, c in campaigns.items()
+                if name in counts.by_campaign
+            ),
             *(_own_activity(kind, actor, row) for (kind, actor), row in sorted(counts.own.items())),
         ],
         "entries": {
@@ -145,7 +178,9 @@ def _consent_activity(counts: _Counts, notices: list[Notice]) -> dict[str, Any]:
     return {
         "activity": "Keeping consents: notices, decisions, receipts, erasure",
         "purposes": sorted({notice.purpose for notice in notices}),
-        "legal_basis": "GDPR Art. 6(1)(c) with Art. 7(1) (to demonstrate consent); PIPL Art. 14 to 16",
+        "legal_basis": (
+            "GDPR Art. 6(1)(c) with Art. 7(1) (to demonstrate consent); PIPL Art. 14 to 16"
+        ),
         "data_subjects": ["borrowers of the lenders"],
         "data_categories": ["pseudonyms", "consent decisions", "signing keys of borrowers"],
         "recipients": sorted({recipient for notice in notices for recipient in notice.recipients}),
@@ -164,10 +199,18 @@ def _campaign_activity(name: str, campaign: Campaign, counts: _Counts) -> dict[s
         "legal_basis": campaign.legal_basis,
         "data_subjects": ["borrowers who gave consent for this purpose and recipient"],
         "data_categories": sorted({f["category"] for f in features}),
-        "sensitive_features": sorted(f["name"] for f in features if f.get("sensitivity") == "sensitive"),
+        "sensitive_features": sorted(
+            f["name"] for f in features if f.get("sensitivity") == "sensitive"
+        ),
         "recipients": sorted(campaign.lenders),
-        "retention": "no copy is made; a released model keeps the bounded influence stated under risk",
-        "risk": f"differential privacy: epsilon {mechanism.epsilon:g} at delta {mechanism.delta:g} per person, in all",
+        "retention": (
+            "no copy is made; a released model keeps the bounded influence stated under risk"
+        ),
+        "risk": (
+            f"differential privacy: epsilon {mechanism.epsilon:g} at delta "
+            f"{mechanism.delta:g} "
+            "per person, in all"
+        ),
         "entries": dict(sorted(counts.by_campaign[name].items())),
     }
 
@@ -186,7 +229,10 @@ def html_page(record: dict[str, Any]) -> str:
     """The record as one page without outside parts."""
     folder = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template("export.html").render(record=record)
 

@@ -1,9 +1,9 @@
 """A registry's home folder: what is in it, how it is made, and the registry that is opened from it.
 
-It holds ``registry.key`` (signs documents), ``log.key`` (signs checkpoints), ``root-keys/`` (what subjects' data keys
-are wrapped under; or ``keystore.json``, which says where else), ``ledger.key`` (what ledger pseudonyms are stored
-under), ``consortium.jws`` (who belongs, and which checkpoints are believed) and ``registry.db`` (or ``database.url``, a
-PostgreSQL database).
+It holds ``registry.key`` (signs documents), ``log.key`` (signs checkpoints), ``root-keys/`` (what
+subjects' data keys are wrapped under; or ``keystore.json``, which says where else), ``ledger.key``
+(what ledger pseudonyms are stored under), ``consortium.jws`` (who belongs, and which checkpoints
+are believed) and ``registry.db`` (or ``database.url``, a PostgreSQL database).
 """
 
 from __future__ import annotations
@@ -30,11 +30,23 @@ from consent.notices import Catalogue
 from consent.registry import Registry
 from consent.storage.migrating import migrate
 from crypto.errors import KeyFileError, SignatureError
-from crypto.keys import RecipientPublicKey, SigningKey, load_signing_key, read_secret, save_signing_key, write_secret
+from crypto.keys import (
+    RecipientPublicKey,
+    SigningKey,
+    load_signing_key,
+    read_secret,
+    save_signing_key,
+    write_secret,
+)
 from protocol.parties import Consortium, Party
 from protocol.schema import now
 
-KEY_FILE, LOG_KEY_FILE, ROOT_KEYS, KEYSTORE_FILE = "registry.key", "log.key", "root-keys", "keystore.json"
+KEY_FILE, LOG_KEY_FILE, ROOT_KEYS, KEYSTORE_FILE = (
+    "registry.key",
+    "log.key",
+    "root-keys",
+    "keystore.json",
+)
 LEDGER_KEY_FILE, CA_FILE = "ledger.key", "ca.crt"
 LEDGER_KEY_SIZE = 32
 CONSORTIUM_FILE, DATABASE_FILE, DATABASE_URL_FILE = "consortium.jws", "registry.db", "database.url"
@@ -66,7 +78,8 @@ def open_keystore(home: Path) -> KeyStore:
 
 
 def create_home(home: Path) -> tuple[SigningKey, SigningKey]:
-    """Make a registry's keys; returns (document key, log key). The consortium is founded with :func:`found`."""
+    """Make a registry's keys; returns (document key, log key). The consortium is founded with
+    :func:`found`."""
     home.mkdir(parents=True, mode=0o700)
     key, log_key = SigningKey.generate(), SigningKey.generate()
     save_signing_key(home / KEY_FILE, key)
@@ -115,17 +128,23 @@ def open_database(home: Path) -> Database:
 
 def recipients(parties: Iterable[Party]) -> dict[str, RecipientPublicKey]:
     """Whom bodies can be sealed to."""
-    return {p.id: RecipientPublicKey.from_text(p.recipient_key) for p in parties if p.recipient_key is not None}
+    return {
+        p.id: RecipientPublicKey.from_text(p.recipient_key)
+        for p in parties
+        if p.recipient_key is not None
+    }
 
 
 def authority_in(home: Path) -> Path | None:
-    """The certificate authority that witnesses are believed by, if the home holds one; else the system's are."""
+    """The certificate authority that witnesses are believed by, if the home holds one; else the
+    system's are."""
     path = home / CA_FILE
     return path if path.exists() else None
 
 
 def open_registry(home: Path, lease: Lease | None = None) -> Registry:
-    """Open the registry in ``home``; ``lease`` is given where several processes write under one name.
+    """Open the registry in ``home``; ``lease`` is given where several processes write under one
+    name.
 
     Raises:
         KeyFileError, SignatureError: its keys or its consortium document are not in order.
@@ -135,11 +154,15 @@ def open_registry(home: Path, lease: Lease | None = None) -> Registry:
     try:
         token = (home / CONSORTIUM_FILE).read_text(encoding="utf-8")
     except OSError as error:
-        raise KeyFileError(f"{home} is not the home of a registry that was founded ({error.strerror})") from error
+        raise KeyFileError(
+            f"{home} is not the home of a registry that was founded ({error.strerror})"
+        ) from error
     consortium = Consortium.verify(token, key.public)
     log_key = load_signing_key(home / LOG_KEY_FILE)
     if log_key.public != consortium.log.verifier.key:
-        raise SignatureError(f"the log's key in {home} is not the one that the consortium document names")
+        raise SignatureError(
+            f"the log's key in {home} is not the one that the consortium document names"
+        )
     keys = DataKeys(open_keystore(home))
     database = open_database(home)
     migrate(database)

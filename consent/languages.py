@@ -27,7 +27,8 @@ def accepted(header: str) -> list[str]:
 
 
 def _shortened(tag: str) -> Iterator[str]:
-    """``zh-Hant-TW``, ``zh-Hant``, ``zh``: section 3.4, where a subtag of one letter goes with the one behind it."""
+    """``zh-Hant-TW``, ``zh-Hant``, ``zh``: section 3.4, where a subtag of one letter goes with the
+    one behind it."""
     parts = tag.lower().split("-")
     while parts:
         yield "-".join(parts)
@@ -39,9 +40,9 @@ def _shortened(tag: str) -> Iterator[str]:
 def lookup(ranges: Iterable[str], tags: Sequence[str]) -> str | None:
     """The one of ``tags`` that suits these ranges best; None if none does.
 
-    First by lookup (section 3.4): a range is shortened until there is a tag of that name. Where that finds nothing for
-    any range, by filtering (section 3.3.1): a text in ``zh-Hans`` is better for who asks for ``zh`` than another
-    language. ``*`` is any tag. Case does not matter.
+    First by lookup (section 3.4): a range is shortened until there is a tag of that name. Where
+    that finds nothing for any range, by filtering (section 3.3.1): a text in ``zh-Hans`` is better
+    for who asks for ``zh`` than another language. ``*`` is any tag. Case does not matter.
 
     >>> lookup(["zh-CN"], ["en", "zh"]), lookup(["fr", "zh-Hant-TW"], ["en", "zh", "zh-Hant"])
     ('zh', 'zh-Hant')

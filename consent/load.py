@@ -1,11 +1,13 @@
-"""Load what a lender's borrowers decided elsewhere, from a CSV or Parquet file, through the registry's own imports.
+"""Load what a lender's borrowers decided elsewhere, from a CSV or Parquet file, through the
+registry's own imports.
 
-The file (``consent.answer_files``) has one row per answer, in the order in which the answers were given. A batch is
-accepted whole or not at all, under one log entry. Several go at once, split by person: one person's answers keep their
-order.
+The file (``consent.answer_files``) has one row per answer, in the order in which the answers were
+given. A batch is accepted whole or not at all, under one log entry. Several go at once, split by
+person: one person's answers keep their order.
 
-What was acknowledged is noted beside the file. A load that was cut short goes on from there, and a batch whose answer
-was lost is answered as the first time: each is sent under an Idempotency-Key made from its content.
+What was acknowledged is noted beside the file. A load that was cut short goes on from there, and a
+batch whose answer was lost is answered as the first time: each is sent under an Idempotency-Key
+made from its content.
 """
 
 from __future__ import annotations
@@ -45,14 +47,16 @@ class Importing(Protocol):
     """Where batches go."""
 
     def hand_in(self, body: dict[str, Any]) -> None:
-        """Record one batch, durable; a batch that was recorded before is not recorded again. Raises ConsentError."""
+        """Record one batch, durable; a batch that was recorded before is not recorded again. Raises
+        ConsentError."""
 
     def numbers(self) -> dict[str, int]:
         """Number on the roll by pseudonym."""
 
 
 class OverHttp(LenderClient):
-    """As the lender, to a registry that serves. Arguments as of :class:`LenderClient`; one for each thread."""
+    """As the lender, to a registry that serves. Arguments as of :class:`LenderClient`; one for each
+    thread."""
 
     def _authorization(self, method: str, target: str, content: bytes) -> dict[str, str]:
         key = {"Idempotency-Key": hashlib.sha256(content).hexdigest()} if target == TARGET else {}
@@ -95,7 +99,9 @@ class Directly:
     def numbers(self) -> dict[str, int]:
         with self.registry.ledger.read() as session:
             rows = session.execute(
-                select(SubjectRow.pseudonym, SubjectRow.number).where(SubjectRow.lender == self.lender.id)
+                select(SubjectRow.pseudonym, SubjectRow.number).where(
+                    SubjectRow.lender == self.lender.id
+                )
             )
             return {row[0]: row[1] for row in rows}
 
@@ -134,7 +140,8 @@ class OfAnother(Malformed):
 class Progress:
     """How many rows of a file were acknowledged, for one lender and notice; kept beside the file.
 
-    ``sha256`` is of these rows' content alone: a row further down can be mended, and the load goes on.
+    ``sha256`` is of these rows' content alone: a row further down can be mended, and the load goes
+    on.
     """
 
     path: Path
@@ -144,29 +151,37 @@ class Progress:
 
     @classmethod
     def of(cls, source: Path, lender: str, answered: Answered, lanes: int) -> Progress:
-        """``lanes``: how many batches go at once; a load goes on with as many as it began with, so that each batch is
-        the same as the first time. Raises Malformed when the note is of another load."""
+        """``lanes``: how many batches go at once; a load goes on with as many as it began with, so
+        that each batch is the same as the first time. Raises Malformed when the note is of another
+        load."""
         about = {"lender": lender, "answered": answered.sha256, "connections": str(lanes)}
         progress = cls(source.with_name(source.name + ".progress"), about)
         if progress.path.exists():
             try:
                 found = json.loads(progress.path.read_bytes())
-                progress.rows, progress.sha256 = int(found.pop("rows")), str(found.pop("sha256", ""))
+                progress.rows = int(found.pop("rows"))
+                progress.sha256 = str(found.pop("sha256", ""))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise Malformed(f"{progress.path} is damaged; what was loaded cannot be told from it") from error
+                raise Malformed(
+                    f"{progress.path} is damaged; what was loaded cannot be told from it"
+                ) from error
             if found != about:
                 raise progress.of_another()
         return progress
 
     def of_another(self) -> OfAnother:
         return OfAnother(
-            f"{self.path} is about another file, lender, notice or number of connections; go on as it began, or move "
+            f"{self.path} is about another file, lender, notice or number of connections; go on as "
+            "it began, or move "
             "it away to start anew"
         )
 
     def advance(self, rows: int, sha256: str) -> None:
-        self.rows, self.sha256 = self.rows + rows, sha256
-        replace_file(self.path, json.dumps({**self.about, "rows": self.rows, "sha256": sha256}).encode())
+        self.rows = self.rows + rows
+        self.sha256 = sha256
+        replace_file(
+            self.path, json.dumps({**self.about, "rows": self.rows, "sha256": sha256}).encode()
+        )
 
 
 # --- loading
@@ -181,9 +196,12 @@ class _Round:
 
 
 def _rounds(rows: Iterator[Row], progress: Progress, size: int) -> Iterator[_Round]:
-    """The rows that are not acknowledged yet, ``size`` at a time; raises Malformed if those before are not the same."""
+    """The rows that are not acknowledged yet, ``size`` at a time; raises Malformed if those before
+    are not the same."""
     done, known = progress.rows, progress.sha256
-    digest, waiting, read = hashlib.sha256(), list[Row](), 0
+    digest = hashlib.sha256()
+    waiting = list[Row]()
+    read = 0
     for row in rows:
         if read == done and digest.hexdigest() != known:
             raise progress.of_another()
@@ -210,7 +228,8 @@ class _Refused(Exception):
 
 @dataclass
 class Loader:
-    """``importing``: one way in for each batch that may be under way at a time. ``batch``: rows of one request."""
+    """``importing``: one way in for each batch that may be under way at a time. ``batch``: rows of
+    one request."""
 
     importing: Sequence[Importing]
     answered: Answered
@@ -221,25 +240,31 @@ class Loader:
         self._numbers = self._numbers or self.importing[0].numbers()
         return self._numbers
 
-    def load(self, source: Path, progress: Progress, told: Callable[[int], None] = lambda _: None) -> int:
+    def load(
+        self, source: Path, progress: Progress, told: Callable[[int], None] = lambda _: None
+    ) -> int:
         """Hand in what is not acknowledged yet; returns how many rows that was.
 
         Raises:
-            ConsentError: a row was refused; the message names it. Batches before its round are recorded and noted; of
-                its round, those of other lanes may be recorded. Malformed, OSError: the file, likewise.
+            ConsentError: a row was refused; the message names it. Batches before its round are
+                recorded and noted; of its round, those of other lanes may be recorded. Malformed,
+                OSError: the file, likewise.
         """
-        lanes, before = len(self.importing), progress.rows
+        lanes = len(self.importing)
+        before = progress.rows
         told(progress.rows)
         rounds = _rounds(read_answers(source, self._roll), progress, lanes * self.batch)
         with ThreadPoolExecutor(lanes) as pool:
             waiting: tuple[_Round, list[Future[None]]] | None = None
             while True:
                 try:
-                    following, unread = next(rounds, None), None
+                    following = next(rounds, None)
+                    unread = None
                 except OfAnother:
                     raise
                 except Malformed as error:
-                    following, unread = None, error
+                    following = None
+                    unread = error
                 if waiting is not None:  # the next rows were read while these were under way
                     self._settle(source, *waiting, progress)
                     told(progress.rows)
@@ -250,7 +275,10 @@ class Loader:
                 by_lane: dict[int, list[Row]] = defaultdict(list)
                 for row in following.rows:
                     by_lane[row.answer["number"] % lanes].append(row)
-                sent = [pool.submit(self._lane, self.importing[lane], mine) for lane, mine in by_lane.items()]
+                sent = [
+                    pool.submit(self._lane, self.importing[lane], mine)
+                    for lane, mine in by_lane.items()
+                ]
                 waiting = (following, sent)
 
     def _lane(self, importing: Importing, rows: Sequence[Row]) -> None:
@@ -265,17 +293,26 @@ class Loader:
                 raise _Refused(part[0], False, error) from error
 
     @staticmethod
-    def _settle(source: Path, handed: _Round, sent: Sequence[Future[None]], progress: Progress) -> None:
+    def _settle(
+        source: Path, handed: _Round, sent: Sequence[Future[None]], progress: Progress
+    ) -> None:
         failures = [error for future in sent if (error := future.exception()) is not None]
         for failure in failures:
             if not isinstance(failure, _Refused):
                 raise failure
         if failures:
-            first = min((f for f in failures if isinstance(f, _Refused)), key=lambda f: (not f.exact, f.row.position))
+            first = min(
+                (f for f in failures if isinstance(f, _Refused)),
+                key=lambda f: (not f.exact, f.row.position),
+            )
             reason = first.reason
             said = str(reason).removeprefix(f"{place_of(reason.place)}: ")
             last = handed.rows[-1].position
-            where = first.row.place if first.exact else f"rows {handed.rows[0].position} to {last} cannot be handed in"
+            where = (
+                first.row.place
+                if first.exact
+                else f"rows {handed.rows[0].position} to {last} cannot be handed in"
+            )
             refusal = ConsentError(f"{source}, {where}: {said}; {_standing(progress)}")
             refusal.status, refusal.code = reason.status, reason.code
             raise refusal from reason

@@ -1,7 +1,7 @@
 """The published notices and the scopes they opened, verified once and kept in memory.
 
-Both only ever grow, and a scope is opened in the transaction that publishes its first notice. So one number, the newest
-notice's, says whether what is kept is all there is.
+Both only ever grow, and a scope is opened in the transaction that publishes its first notice. So
+one number, the newest notice's, says whether what is kept is all there is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Notices:
         """Whether a later version of this notice changed what was consented to."""
         asked = self.notices[number]
         return any(
-            notice.id == asked.id and notice.version > asked.version and notice.terms.material_change
+            notice.id == asked.id
+            and notice.version > asked.version
+            and notice.terms.material_change
             for notice in self.notices.values()
         )
 
@@ -66,7 +68,8 @@ _NEWEST = select(func.max(NoticeRow.number))
 
 @dataclass
 class Catalogue:
-    """Call :meth:`load` in every transaction that needs it: one cheap question when nothing is new."""
+    """Call :meth:`load` in every transaction that needs it: one cheap question when nothing is
+    new."""
 
     key: PublicKey
     """The registry's own: every notice is verified as it is read."""

@@ -1,8 +1,10 @@
-"""Revocations delivered to lenders that have an inbox: signed, in order, retried with back-off until acknowledged.
+"""Revocations delivered to lenders that have an inbox: signed, in order, retried with back-off
+until acknowledged.
 
-``inboxes.json`` in the registry's home names the inboxes; the operator writes it, so that nobody can make the registry
-call an address of their choosing. A lender without an inbox fetches its revocations. Either way what counts is the
-lender's signed acknowledgement, which is logged; one that is overdue stops the lender's next authorisation.
+``inboxes.json`` in the registry's home names the inboxes; the operator writes it, so that nobody
+can make the registry call an address of their choosing. A lender without an inbox fetches its
+revocations. Either way what counts is the lender's signed acknowledgement, which is logged; one
+that is overdue stops the lender's next authorisation.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ def load_inboxes(home: Path) -> Mapping[str, str]:
     try:
         return Inboxes.model_validate_json(path.read_text(encoding="utf-8")).inboxes
     except (OSError, ValidationError) as error:
-        raise KeyFileError(f"{path} does not name inboxes as it must: an https URL for each lender") from error
+        raise KeyFileError(
+            f"{path} does not name inboxes as it must: an https URL for each lender"
+        ) from error
 
 
 @dataclass
@@ -127,6 +131,8 @@ class Outbox:
         if not items:
             return
         body = Delivery(items=items).model_dump_json().encode()
-        answer = ask(http, "POST", url, ANSWER, content=body, headers={"Content-Type": "application/json"})
+        answer = ask(
+            http, "POST", url, ANSWER, content=body, headers={"Content-Type": "application/json"}
+        )
         answer.raise_for_status()
         acknowledge(self.registry, lender, Delivered.model_validate_json(answer.content).token)

@@ -23,8 +23,9 @@ def check_ready(ledger: Ledger) -> None:
     """Returns when all is well.
 
     Raises:
-        NotReady: ``database`` does not answer; ``migrations`` have not been run; ``lease``: another service writes to
-            this log, and this one was not started to read only; ``sequencer``: it has halted, nothing is signed.
+        NotReady: ``database`` does not answer; ``migrations`` have not been run; ``lease``: another
+            service writes to this log, and this one was not started to read only; ``sequencer``: it
+            has halted, nothing is signed.
     """
     try:
         with ledger.read() as session:

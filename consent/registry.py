@@ -29,7 +29,8 @@ class Registry:
     consortium: Consortium
     catalogue: Catalogue
     ledger_key: bytes = field(repr=False)
-    """What ledger pseudonyms are stored under: without it a copy of the database does not say who is who."""
+    """What ledger pseudonyms are stored under: without it a copy of the database does not say who
+    is who."""
 
     @property
     def me(self) -> Party:
@@ -40,7 +41,9 @@ class Registry:
         """The ledger's."""
         return self.ledger.clock
 
-    def sealed_to_auditor(self, kind: str, actor: str, public: Mapping[str, Any], body: bytes) -> Entry:
+    def sealed_to_auditor(
+        self, kind: str, actor: str, public: Mapping[str, Any], body: bytes
+    ) -> Entry:
         """An entry whose body the auditor can read."""
         auditor = self.consortium.one(Role.AUDITOR)
         if auditor.id not in self.ledger.sealer.recipients:

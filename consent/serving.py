@@ -1,4 +1,5 @@
-"""Serving a registry: which application, in this process or in several workers that look like one writer."""
+"""Serving a registry: which application, in this process or in several workers that look like one
+writer."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Service:
     read_only: bool = False
 
     def app(self, registry: Registry, started: datetime | None = None) -> FastAPI:
-        """The application. ``started``: when this service began, if ``registry`` is one of its workers'."""
+        """The application. ``started``: when this service began, if ``registry`` is one of its
+        workers'."""
         if self.log_only:
             from consent.api.log import create_log_app
 
@@ -58,10 +60,12 @@ class LogListening(Listening):
 
 
 def serve(service: Service, listening: Listening) -> None:
-    """Serve until SIGTERM or SIGINT: then accept nothing more, finish what was begun, let go of the log.
+    """Serve until SIGTERM or SIGINT: then accept nothing more, finish what was begun, let go of the
+    log.
 
     Raises:
-        ConsentError: several workers on SQLite; a port that is taken. KeyFileError, StorageFailed: from opening.
+        ConsentError: several workers on SQLite; a port that is taken. KeyFileError, StorageFailed:
+            from opening.
     """
     keep_journal()
     tracing.begin("registry")
@@ -75,11 +79,13 @@ def serve(service: Service, listening: Listening) -> None:
 
 
 def _serve_many(service: Service, listening: Listening) -> None:
-    """One parent, several workers. The parent opens everything first, so that what is wrong is said once."""
+    """One parent, several workers. The parent opens everything first, so that what is wrong is said
+    once."""
     with opened(service.home) as registry:
         if registry.ledger.database.dialect != "postgresql":
             raise ConsentError(
-                "several workers need PostgreSQL, and this registry's database is an SQLite file; serve it with one "
+                "several workers need PostgreSQL, and this registry's database is an SQLite file; "
+                "serve it with one "
                 "worker, or move it to a postgresql:// database"
             )
     if listening.certificate is not None and listening.certificate_key is not None:
@@ -106,7 +112,8 @@ class Worker:
     holder: str
     folder: Path
     started: datetime
-    """When the service began: what was made before is refused by every worker, and nothing else for being old."""
+    """When the service began: what was made before is refused by every worker, and nothing else for
+    being old."""
 
     def __call__(self, listening: socket) -> None:
         keep_journal()
@@ -118,7 +125,8 @@ class Worker:
             logger.error("this worker cannot start: %s", error)
             raise SystemExit(1) from error
         registry.ledger.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
-        self.config.callback_notify, self.config.timeout_notify = partial(_beat, self.folder), 1
+        self.config.callback_notify = partial(_beat, self.folder)
+        self.config.timeout_notify = 1
         try:
             serve_app(self.service.app(registry, self.started), self.config, [listening])
         finally:
@@ -126,7 +134,8 @@ class Worker:
 
 
 def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
-    """Serve with ``config.workers`` processes until SIGTERM or SIGINT; ``folder`` is what they share.
+    """Serve with ``config.workers`` processes until SIGTERM or SIGINT; ``folder`` is what they
+    share.
 
     Raises:
         ConsentError: the address cannot be listened on; a worker had to be killed at the end.
@@ -135,14 +144,21 @@ def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
     try:
         listening = config.bind_socket()
     except SystemExit as error:
-        raise ConsentError(f"cannot listen at {config.host}:{config.port}; is another process there?") from error
+        raise ConsentError(
+            f"cannot listen at {config.host}:{config.port}; is another process there?"
+        ) from error
     try:
-        orderly = Supervisor(Worker(service, config, holder, folder, now()), listening, config.workers, folder).run()
+        orderly = Supervisor(
+            Worker(service, config, holder, folder, now()), listening, config.workers, folder
+        ).run()
     finally:
         listening.close()
         _let_go(service.home, holder)
     if not orderly:
-        raise ConsentError("a worker did not finish its requests in time and was killed; what it acknowledged is there")
+        raise ConsentError(
+            "a worker did not finish its requests in time and was killed; what it acknowledged is "
+            "there"
+        )
 
 
 def _let_go(home: Path, holder: str) -> None:

@@ -37,8 +37,11 @@ class Transaction:
         """Append entries to the log; returns the index of the first. Raises LogHeld, ClockWrong."""
         return self.registry.ledger.log.append(self.session, entries)
 
-    def log_sealed(self, kind: str, actor: str, public: Mapping[str, Any], body: Mapping[str, Any]) -> int:
-        """Append one entry whose body the auditor can read; returns its index. Raises NotFound, LogHeld, ClockWrong."""
+    def log_sealed(
+        self, kind: str, actor: str, public: Mapping[str, Any], body: Mapping[str, Any]
+    ) -> int:
+        """Append one entry whose body the auditor can read; returns its index. Raises NotFound,
+        LogHeld, ClockWrong."""
         return self.log(self.registry.sealed_to_auditor(kind, actor, public, canonical_json(body)))
 
 
@@ -55,7 +58,8 @@ def reading(registry: Registry) -> Iterator[Transaction]:
 
 @contextmanager
 def writing(registry: Registry) -> Iterator[Transaction]:
-    """Commit everything or nothing. Within :func:`act_once`, its transaction. Raises StorageFailed."""
+    """Commit everything or nothing. Within :func:`act_once`, its transaction. Raises
+    StorageFailed."""
     ambient = _WRITING.get()
     if ambient is not None:
         yield ambient
@@ -68,7 +72,8 @@ def act_once(registry: Registry, once: Once | None, do: Callable[[], tuple[int, 
     """Run a command and keep its answer, in one transaction; answer as before if it was run before.
 
     Args:
-        do: returns status and a JSON body. What it does in :func:`writing` is part of the transaction.
+        do: returns status and a JSON body. What it does in :func:`writing` is part of the
+            transaction.
 
     Raises:
         Malformed: the key was used for another command.

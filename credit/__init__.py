@@ -12,7 +12,8 @@
 - ``tasks``       how a lender answers: exact contributions, kind by kind
 - ``coordinates`` whitening, so that few steps suffice
 - ``learning``    from released sums to a model: the fold
-- ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors and files
+- ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors
+                  and files
 - ``pairs``       pairwise terms of a GAM
 - ``evaluation``  figures on held-out people from a noisy sum
 - ``metrics``     AUC, KS, Gini, Brier, calibration error

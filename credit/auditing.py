@@ -1,13 +1,15 @@
-"""An attack on a whole campaign: canaries among the people, and everything that a coordinator sees as evidence.
+"""An attack on a whole campaign: canaries among the people, and everything that a coordinator sees
+as evidence.
 
-The attacker knows every ordinary person's row, every canary's row and all that was released, and lacks only the coins
-that decided which canaries took part: the adversary of the definition of differential privacy. From each released
-sum it takes off what it knows and has left the canaries who took part, plus noise. The best linear guess of the coins
-from all releases together ranks the canaries; :mod:`privacy.auditing` turns right guesses into a bound on epsilon.
+The attacker knows every ordinary person's row, every canary's row and all that was released, and
+lacks only the coins that decided which canaries took part: the adversary of the definition of
+differential privacy. From each released sum it takes off what it knows and has left the canaries
+who took part, plus noise. The best linear guess of the coins from all releases together ranks the
+canaries; :mod:`privacy.auditing` turns right guesses into a bound on epsilon.
 
-The attacker also compares the noise it sees with the noise that was promised, release by release, which finds missing
-noise long before epsilon is proved wrong; and it measures the canaries' largest share against the sensitivity, which
-finds a clip that does not clip.
+The attacker also compares the noise it sees with the noise that was promised, release by release,
+which finds missing noise long before epsilon is proved wrong; and it measures the canaries' largest
+share against the sensitivity, which finds a clip that does not clip.
 """
 
 from __future__ import annotations
@@ -50,22 +52,34 @@ class AuditReport:
     largest_share: float
     """Largest contribution of a canary to any release, per unit of sensitivity."""
     stray: float
-    """What reading the attacked lender's rows together adds to reading them one by one, per unit of sensitivity: 0."""
+    """What reading the attacked lender's rows together adds to reading them one by one, per unit of
+    sensitivity: 0."""
     noise: tuple[NoiseCheck, ...]
 
     @property
     def findings(self) -> tuple[str, ...]:
         found = []
         if self.epsilon_proved > self.epsilon_promised:
-            found.append(f"epsilon is at least {self.epsilon_proved:.2f}, {self.epsilon_promised:.2f} was promised")
+            found.append(
+                f"epsilon is at least {self.epsilon_proved:.2f}, {self.epsilon_promised:.2f} was "
+                "promised"
+            )
         if self.largest_share > 1 + SHARE_SLACK:
             found.append(
-                f"one person contributed {self.largest_share:.2f} times the sensitivity: the clip does not clip"
+                f"one person contributed {self.largest_share:.2f} times the sensitivity: the clip "
+                "does not clip"
             )
         if self.stray > SHARE_SLACK:
-            found.append(f"rows that are read together change one another by {self.stray:.2f} times the sensitivity")
+            found.append(
+                f"rows that are read together change one another by {self.stray:.2f} times the "
+                "sensitivity"
+            )
         found += [
-            f"release {check.release} ({check.kind}) carries {check.ratio:.3f} of the noise that was promised"
+            (
+                f"release {check.release} ({check.kind}) carries {check.ratio:.3f} of the noise "
+                "that "
+                "was promised"
+            )
             for check in self.noise
             if check.too_small
         ]
@@ -77,7 +91,8 @@ class AuditReport:
 
 
 def canary_people(schema: FeatureSchema, count: int, seed: int) -> pd.DataFrame:
-    """People as unlike everybody, and each other, as the schema lets them be: random extremes, random outcomes."""
+    """People as unlike everybody, and each other, as the schema lets them be: random extremes,
+    random outcomes."""
     rng = np.random.default_rng(seed)
     columns: dict[str, object] = {schema.target: rng.integers(0, 2, count)}
     for feature in schema.features:
@@ -87,7 +102,9 @@ def canary_people(schema: FeatureSchema, count: int, seed: int) -> pd.DataFrame:
         low = -1e6 if feature.low is None else feature.low
         high = 1e6 if feature.high is None else feature.high
         spread = np.sign(rng.normal(size=count)) * 10 ** rng.uniform(-1, 7, count)
-        values = np.clip(np.where(rng.random(count) < 0.5, spread, rng.integers(0, 20, count)), low, high)
+        values = np.clip(
+            np.where(rng.random(count) < 0.5, spread, rng.integers(0, 20, count)), low, high
+        )
         values = np.rint(values) if feature.kind == "integer" else values
         columns[feature.name] = np.where(rng.random(count) < 0.1, np.nan, values)
     return pd.DataFrame(columns)
@@ -101,12 +118,12 @@ class Attack:
     confidence: float = 0.95
     """Of the lower bound on epsilon."""
     dropped: int = 0
-    """Lenders who drop out before the first release, within what the threshold allows; the rest must carry the whole
-    noise."""
+    """Lenders who drop out before the first release, within what the threshold allows; the rest
+    must carry the whole noise."""
     through: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
-    """What becomes of a lender's rows on their way to the sum: written where a lender keeps them and read as its node
-    does. The attacker knows each person's row by itself; if one changed another there, what is left after it has taken
-    off what it knows would not be noise."""
+    """What becomes of a lender's rows on their way to the sum: written where a lender keeps them
+    and read as its node does. The attacker knows each person's row by itself; if one changed
+    another there, what is left after it has taken off what it knows would not be noise."""
 
 
 def audit(
@@ -118,11 +135,13 @@ def audit(
     """Run the learner's campaign with canaries in the first lender's table, attack it, report.
 
     Args:
-        learner: of a distributed campaign, before its first release; its seed fixes the canaries, never coins or noise.
+        learner: of a distributed campaign, before its first release; its seed fixes the canaries,
+            never coins or noise.
         tables: one per lender.
     """
     mechanism, canaries = learner.mechanism, attack.canaries
-    inside, people = coins(canaries), canary_people(learner.schema, canaries, learner.seed)
+    inside = coins(canaries)
+    people = canary_people(learner.schema, canaries, learner.seed)
     used = list(tables[: len(tables) - attack.dropped])
     directions: list[Floats] = []
     evidence: list[Floats] = []
@@ -145,7 +164,11 @@ def audit(
         stray = max(stray, float(np.linalg.norm(strayed)) / form.sensitivity)
         std = form.noise_multiplier * form.sensitivity
         left = form.decode(total) - known * form.unit
-        checks.append(check_noise(number, release.kind, left - shares[inside].sum(axis=0), std, NOISE_CONFIDENCE))
+        checks.append(
+            check_noise(
+                number, release.kind, left - shares[inside].sum(axis=0), std, NOISE_CONFIDENCE
+            )
+        )
         measured = std * checks[-1].ratio
         directions.append(np.asarray(shares / measured, dtype=np.float64))
         evidence.append(np.asarray((left - shares.sum(axis=0) / 2) / measured, dtype=np.float64))
@@ -170,7 +193,8 @@ def audit(
 
 
 def _scores(directions: Sequence[Floats], evidence: Sequence[Floats]) -> Floats:
-    """Best linear estimate of each canary's coin (minus a half) from all releases, other canaries' coins unknown."""
+    """Best linear estimate of each canary's coin (minus a half) from all releases, other canaries'
+    coins unknown."""
     products = np.sum([part @ part.T for part in directions], axis=0)
     seen = np.sum([part @ found for part, found in zip(directions, evidence, strict=True)], axis=0)
     return np.asarray(np.linalg.solve(products / 4 + np.eye(len(seen)), seen))

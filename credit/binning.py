@@ -2,20 +2,25 @@
 
 Two steps, of which only the first touches data:
 
-1. *Cells*. Each number is counted in a cell of a fixed, data-independent grid over all doubles (whole numbers one by
-   one near zero, a quarter of a binade in the usual scales, 64 binades beyond), and at a few (:data:`LEVELS`) finer
-   levels of :mod:`credit.dyadic`, where it is counted modulo some hundred cells. A public range narrows the grid and
-   saves levels. One vector holds all of it, and good and bad people in two coordinates of their own: one release.
-2. *Bins*. Cells that hold more than a bin's worth are cut at the finer levels, as far as the noise allows; then cells
-   are put together in about ``bins`` groups of equal weight. Heavy cells (a point mass at zero) stand alone, so that
-   what remains shares the other bins. Missing is a bin of its own.
+1. *Cells*. Each number is counted in a cell of a fixed, data-independent grid over all doubles
+   (whole numbers one by one near zero, a quarter of a binade in the usual scales, 64 binades
+   beyond), and at a few (:data:`LEVELS`) finer levels of :mod:`credit.dyadic`, where it is counted
+   modulo some hundred cells. A public range narrows the grid and saves levels. One vector holds all
+   of it, and good and bad people in two coordinates of their own: one release.
+2. *Bins*. Cells that hold more than a bin's worth are cut at the finer levels, as far as the noise
+   allows; then cells are put together in about ``bins`` groups of equal weight. Heavy cells (a
+   point mass at zero) stand alone, so that what remains shares the other bins. Missing is a bin of
+   its own.
 What a model makes of bins is in :mod:`credit.embedding`.
 
-**Sensitivity.** Where a value is counted follows from this value alone. A person adds, in coordinates that are all
-different: ``totals_weight`` to good or to bad; :data:`CELL_WEIGHT` to one cell of each feature; and 1 at each of the
-levels that count this cell of feature j, at most ``n_j = max over its cells``, which is public. So the L2 norm of what
-one person adds is at most ``sqrt(totals_weight^2 + sum_j (CELL_WEIGHT^2 + n_j))``, and who stands in such cells reaches
-it. Outcomes are not crossed with cells: bins never used them, and without them two levels cost no more noise.
+**Sensitivity.** Where a value is counted follows from this value alone. A person adds, in
+coordinates that are all
+different: ``totals_weight`` to good or to bad; :data:`CELL_WEIGHT` to one cell of each feature; and
+1 at each of the levels that count this cell of feature j, at most ``n_j = max over its cells``,
+which is public. So the L2 norm of what one person adds is at most
+``sqrt(totals_weight^2 + sum_j (CELL_WEIGHT^2 + n_j))``, and who stands in such cells reaches it.
+Outcomes are not crossed with cells: bins never used them, and without them two levels cost no more
+noise.
 """
 
 from __future__ import annotations
@@ -51,7 +56,9 @@ Cells = NDArray[np.int32]
 
 USUAL = 2
 """Level of the cells in the usual scales, 2^-40 to 2^50: 1e-12 to 1e15."""
-LEAST_BINADE, USUAL_BINADES, UNUSUAL_BINADES = -1022, (-40, 50), 64
+LEAST_BINADE = -1022
+USUAL_BINADES = (-40, 50)
+UNUSUAL_BINADES = 64
 WHOLE_NUMBERS_UP_TO = 20
 CELLS_IN_RANGE, LEVELS_IN_RANGE = 16, 2
 """A narrow public range has at least so many cells, and so many levels."""
@@ -60,7 +67,8 @@ LEVELS = 4
 CELL_WEIGHT = 2
 """A value counts so many times in its cell for once at a level."""
 TOTALS_SHARE = 8
-"""Good and bad people are counted with a ``TOTALS_SHARE``-th of the squared weight of everything else."""
+"""Good and bad people are counted with a ``TOTALS_SHARE``-th of the squared weight of everything
+else."""
 NOISE_CELL = 3.0
 """Cells below this many standard deviations of their noise count as empty."""
 NEIGHBOURS = (1, 4)
@@ -75,7 +83,9 @@ MIN_POPULATION = 50.0
 def _usual_edges(kind: str) -> Floats:
     """Where cells above zero begin."""
     first, last = USUAL_BINADES
-    near = np.ldexp((1 + np.arange(1 << USUAL) / (1 << USUAL))[None, :], np.arange(first, last)[:, None]).ravel()
+    near = np.ldexp(
+        (1 + np.arange(1 << USUAL) / (1 << USUAL))[None, :], np.arange(first, last)[:, None]
+    ).ravel()
     far = np.ldexp(1.0, np.arange(last, 1024, UNUSUAL_BINADES))
     if kind == "integer":
         whole = np.arange(1.0, WHOLE_NUMBERS_UP_TO + 2)
@@ -86,7 +96,8 @@ def _usual_edges(kind: str) -> Floats:
 
 @dataclass(frozen=True)
 class FeatureCells:
-    """The grid of one feature. The last cell is 'missing'; a category has a cell 'other' before it."""
+    """The grid of one feature. The last cell is 'missing'; a category has a cell 'other' before
+    it."""
 
     feature: Feature
 
@@ -98,9 +109,14 @@ class FeatureCells:
 
     @cached_property
     def _level(self) -> int:
-        """Of the cells, outside the unusual scales: finer than usual where a public range is narrow."""
+        """Of the cells, outside the unusual scales: finer than usual where a public range is
+        narrow."""
         low, high = self._range
-        if self.feature.low is None or self.feature.high is None or len(self._usual) >= CELLS_IN_RANGE:
+        if (
+            self.feature.low is None
+            or self.feature.high is None
+            or len(self._usual) >= CELLS_IN_RANGE
+        ):
             return USUAL
         first, last = order(np.array([low, high]))
         level = USUAL
@@ -110,7 +126,8 @@ class FeatureCells:
 
     @cached_property
     def _finest(self) -> int:
-        """The coarsest level that tells everything apart: doubles, or whole numbers within the public range."""
+        """The coarsest level that tells everything apart: doubles, or whole numbers within the
+        public range."""
         reach = max(map(abs, self._range))
         whole = self.feature.kind == "integer"
         return min(MANTISSA_BITS, max(math.frexp(reach)[1] - 1, 0)) if whole else MANTISSA_BITS
@@ -127,7 +144,9 @@ class FeatureCells:
         if self._level == USUAL:
             return self._usual
         size, (first, last) = width(self._level), order(np.array(self._range))
-        return np.array([double(place) for place in range((first // size + 1) * size, int(last) + 1, size)])
+        return np.array(
+            [double(place) for place in range((first // size + 1) * size, int(last) + 1, size)]
+        )
 
     @cached_property
     def _bounds(self) -> NDArray[np.int64]:
@@ -137,22 +156,30 @@ class FeatureCells:
 
     @cached_property
     def _counted(self) -> dict[int, NDArray[np.bool_]]:
-        """By level, coarse to fine, which cells' values are counted there: each at the first that cut it in two.
+        """By level, coarse to fine, which cells' values are counted there: each at the first that
+        cut it in two.
 
         Missing is not, nor zero, nor whole numbers that have a cell of their own.
         """
         if self.feature.kind == "category":
             return {}
-        spans, apart = np.diff(self._bounds), np.zeros(self.size - 1, dtype=bool)
+        spans = np.diff(self._bounds)
+        apart = np.zeros(self.size - 1, dtype=bool)
         if self.feature.kind == "integer":
             ends = np.append(self.edges, self._range[1] + 1)
             apart = ends - np.append(self._range[0], self.edges) <= 1
         most = LEVELS if self._level == USUAL else LEVELS_IN_RANGE
         last = min(self._finest + RATIO_BITS, MANTISSA_BITS + 1)
         levels = range(self._level, min(self._level + RATIO_BITS * most + 1, last), RATIO_BITS)
-        cuts = np.array([(spans >= 2 * width(level)) & ~apart for level in levels]).reshape(len(levels), len(spans))
+        cuts = np.array([(spans >= 2 * width(level)) & ~apart for level in levels]).reshape(
+            len(levels), len(spans)
+        )
         cuts &= np.cumsum(cuts, axis=0) <= most
-        return {level: np.append(cut, False) for level, cut in zip(levels, cuts, strict=True) if cut.any()}
+        return {
+            level: np.append(cut, False)
+            for level, cut in zip(levels, cuts, strict=True)
+            if cut.any()
+        }
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -174,7 +201,11 @@ class FeatureCells:
     @cached_property
     def _levels_of_cell(self) -> NDArray[np.int64]:
         """(cells, levels) as 0 and 1."""
-        return np.array(list(self._counted.values()), dtype=np.int64).reshape(len(self._counted), self.size).T
+        return (
+            np.array(list(self._counted.values()), dtype=np.int64)
+            .reshape(len(self._counted), self.size)
+            .T
+        )
 
     @property
     def squared_sensitivity(self) -> int:
@@ -182,12 +213,17 @@ class FeatureCells:
         return CELL_WEIGHT**2 + int(self._levels_of_cell.sum(axis=1).max())
 
     def of(self, column: pd.Series) -> Cells:
-        """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are 'other'."""
+        """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are
+        'other'."""
         if self.feature.kind == "category":
-            places: dict[str | None, int] = {code(value): i for i, value in enumerate(self.feature.values)}
+            places: dict[str | None, int] = {
+                code(value): i for i, value in enumerate(self.feature.values)
+            }
             places[None], other = self.size - 1, len(self.feature.values)
             found = codes(column)
-            return np.fromiter((places.get(one, other) for one in found), dtype=np.int32, count=len(found))
+            return np.fromiter(
+                (places.get(one, other) for one in found), dtype=np.int32, count=len(found)
+            )
         values = numbers(column).values
         missing = np.isnan(values)
         cells = np.searchsorted(self.edges, np.where(missing, 0.0, values), side="right")
@@ -204,15 +240,20 @@ class FeatureCells:
         return np.concatenate(parts).astype(np.int64)
 
     def blocks(self, weights: Floats) -> list[Block]:
-        """The cells but for 'missing', with these weights, as :func:`credit.dyadic.refined` takes them."""
+        """The cells but for 'missing', with these weights, as :func:`credit.dyadic.refined` takes
+        them."""
         bounds = self._bounds.tolist()
         counted = [tuple(map(bool, row)) for row in self._levels_of_cell.tolist()[:-1]]
-        return [Block(*block) for block in zip(bounds[:-1], bounds[1:], weights.tolist(), counted, strict=True)]
+        return [
+            Block(*block)
+            for block in zip(bounds[:-1], bounds[1:], weights.tolist(), counted, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
 class FeatureCounts:
-    """What a (noisy) release says of one feature: people in each cell and (levels, WRAP), and the noise of both."""
+    """What a (noisy) release says of one feature: people in each cell and (levels, WRAP), and the
+    noise of both."""
 
     cells: Floats
     levels: Floats
@@ -222,7 +263,9 @@ class FeatureCounts:
 
 def _counts(column: FeatureCells, part: Floats, noise_std: float) -> FeatureCounts:
     cells, levels = np.split(part, [column.size])
-    return FeatureCounts(cells / CELL_WEIGHT, levels.reshape(-1, WRAP), noise_std / CELL_WEIGHT, noise_std)
+    return FeatureCounts(
+        cells / CELL_WEIGHT, levels.reshape(-1, WRAP), noise_std / CELL_WEIGHT, noise_std
+    )
 
 
 @dataclass(frozen=True)
@@ -249,23 +292,31 @@ class Grid:
     @property
     def sensitivity(self) -> float:
         """L2 norm of what one person adds to :meth:`histogram`, at most."""
-        return math.sqrt(self.totals_weight**2 + sum(column.squared_sensitivity for column in self.columns))
+        return math.sqrt(
+            self.totals_weight**2 + sum(column.squared_sensitivity for column in self.columns)
+        )
 
     def histogram(self, table: pd.DataFrame, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Exact weighted counts of good and bad people, then of each feature's cells and levels. Not yet private."""
+        """Exact weighted counts of good and bad people, then of each feature's cells and levels.
+        Not yet private."""
         totals = self.totals_weight * np.bincount(labels, minlength=2)
         parts = [column.counts(table[column.feature.name]) for column in self.columns]
         return np.concatenate([totals, *parts]).astype(np.int64)
 
-    def split(self, histogram: Floats, noise_std: float) -> Iterator[tuple[FeatureCells, FeatureCounts]]:
+    def split(
+        self, histogram: Floats, noise_std: float
+    ) -> Iterator[tuple[FeatureCells, FeatureCounts]]:
         """A (noisy) histogram by feature, weights taken off."""
         self._check(histogram)
-        parts = np.split(histogram[2:], np.cumsum([column.coordinates for column in self.columns])[:-1])
+        parts = np.split(
+            histogram[2:], np.cumsum([column.coordinates for column in self.columns])[:-1]
+        )
         for column, part in zip(self.columns, parts, strict=True):
             yield column, _counts(column, part, noise_std)
 
     def totals(self, histogram: Floats) -> tuple[float, float]:
-        """Good and bad people in a (noisy) histogram; the noise of each is a ``totals_weight``-th of a coordinate's."""
+        """Good and bad people in a (noisy) histogram; the noise of each is a ``totals_weight``-th
+        of a coordinate's."""
         self._check(histogram)
         good, bad = histogram[:2] / self.totals_weight
         return float(good), float(bad)
@@ -276,12 +327,15 @@ class Grid:
 
     def _check(self, histogram: Floats) -> None:
         if histogram.shape != (self.size,):
-            raise FeatureError(f"a histogram of {len(histogram)} cells does not fit registry {self.schema.name!r}")
+            raise FeatureError(
+                f"a histogram of {len(histogram)} cells does not fit registry {self.schema.name!r}"
+            )
 
 
 @dataclass(frozen=True)
 class FeatureBins:
-    """Bins of a number begin at ``edges``, but for the first; those of a category are ``bin_of_code``, 'other' last.
+    """Bins of a number begin at ``edges``, but for the first; those of a category are
+    ``bin_of_code``, 'other' last.
 
     ``frequency`` sums to 1; the last bin is 'missing'.
     """
@@ -293,7 +347,8 @@ class FeatureBins:
 
 @dataclass(frozen=True)
 class Binning:
-    """What the histogram release becomes: bins of every feature, the noisy population and base rate."""
+    """What the histogram release becomes: bins of every feature, the noisy population and base
+    rate."""
 
     features: tuple[FeatureBins, ...]
     population: float
@@ -301,7 +356,8 @@ class Binning:
 
 
 def exact_bins(column: FeatureCells, counts: NDArray[np.int64], bins: int = 14) -> FeatureBins:
-    """Bins of one feature's exact :meth:`FeatureCells.counts`, which are not private: for the owner of the rows."""
+    """Bins of one feature's exact :meth:`FeatureCells.counts`, which are not private: for the owner
+    of the rows."""
     found = _counts(column, counts.astype(np.float64), 0.0)
     people = float(found.cells.sum())
     if column.feature.kind == "category":
@@ -310,7 +366,8 @@ def exact_bins(column: FeatureCells, counts: NDArray[np.int64], bins: int = 14) 
 
 
 def make_binning(grid: Grid, histogram: Floats, noise_std: float, bins: int) -> Binning:
-    """Post-processing of a noisy histogram whose coordinates carry Gaussian noise of ``noise_std``."""
+    """Post-processing of a noisy histogram whose coordinates carry Gaussian noise of
+    ``noise_std``."""
     population = grid.population(histogram)
     features = tuple(
         _category_bins(counts, population)
@@ -331,14 +388,17 @@ def _frequency(weights: Floats, missing: float) -> tuple[float, ...]:
 
 def _category_bins(counts: FeatureCounts, population: float) -> FeatureBins:
     """One bin per code; codes that are rare or no more than noise share one."""
-    known, noise_std = counts.cells[:-1], counts.cell_noise
+    known = counts.cells[:-1]
+    noise_std = counts.cell_noise
     keep = np.flatnonzero(known > max(MIN_MASS * population, NOISE_CELL * noise_std))
     missing = float(counts.cells[-1]) if counts.cells[-1] > NOISE_CELL * noise_std else 0.0
     if len(keep) >= len(known) - 1:
         return FeatureBins((), tuple(range(len(known))), _frequency(np.maximum(known, 0), missing))
     bin_of_code = np.full(len(known), len(keep))
     bin_of_code[keep] = np.arange(len(keep))
-    weights = np.asarray(np.bincount(bin_of_code, np.maximum(known, 0), len(keep) + 1), dtype=np.float64)
+    weights = np.asarray(
+        np.bincount(bin_of_code, np.maximum(known, 0), len(keep) + 1), dtype=np.float64
+    )
     return FeatureBins((), tuple(bin_of_code.tolist()), _frequency(weights, missing))
 
 
@@ -351,7 +411,9 @@ def _standing_out(cells: Floats, noise_std: float) -> Floats:
     return np.where(seen, np.maximum(cells, 0.0), 0.0)
 
 
-def _numeric_bins(column: FeatureCells, counts: FeatureCounts, population: float, bins: int) -> FeatureBins:
+def _numeric_bins(
+    column: FeatureCells, counts: FeatureCounts, population: float, bins: int
+) -> FeatureBins:
     cells = _standing_out(counts.cells[:-1], counts.cell_noise)
     missing = float(counts.cells[-1]) if counts.cells[-1] > NOISE_CELL * counts.cell_noise else 0.0
     floor = max(MIN_MASS * population, FLOOR_DEVIATIONS * counts.cell_noise)
@@ -368,7 +430,9 @@ def _grouped(cells: Floats, floor: float, bins: int) -> tuple[list[int], list[fl
         return [0], [0.0]
     heavy = cells >= max(cells.sum() / bins, floor)
     target = max(cells[~heavy].sum() / max(bins - int(heavy.sum()), 1), floor)
-    first, weights, closed = [0], [0.0], False
+    first = [0]
+    weights = [0.0]
+    closed = False
     for place, (weight, alone) in enumerate(zip(cells.tolist(), heavy.tolist(), strict=True)):
         if closed or (alone and weights[-1] > floor / 2):
             first.append(place)

@@ -1,13 +1,13 @@
 """A feature schema for a table that comes without one.
 
-A consortium agrees on a data dictionary before it trains: which columns exist, of which type, with which codes.
-For a table at hand this module writes that dictionary from the table's *schema*: column names, types and category
-codes that several rows have. Values are looked at only to leave out what tells rows or people apart, by the share that
-looks so: no single row makes a column a feature or none. Their ranges and quantiles go nowhere, bins come from a
-private release.
+A consortium agrees on a data dictionary before it trains: which columns exist, of which type, with
+which codes. For a table at hand this module writes that dictionary from the table's *schema*:
+column names, types and category codes that several rows have. Values are looked at only to leave
+out what tells rows or people apart, by the share that looks so: no single row makes a column a
+feature or none. Their ranges and quantiles go nowhere, bins come from a private release.
 
-The data category of a column is guessed from its name, and guessed strictly: what looks like money earned or owned
-is sensitive.
+The data category of a column is guessed from its name, and guessed strictly: what looks like money
+earned or owned is sensitive.
 """
 
 from __future__ import annotations
@@ -37,30 +37,39 @@ MAX_UNREADABLE = 0.01
 MOSTLY = 0.9
 """Share of a column's values, or of its different ones, from which it is what they look like."""
 LEAST_ROWS = 5
-"""A code that fewer rows have is not declared, and so few fractions make no column one of fractions: what is declared
-must not hang on somebody's row."""
+"""A code that fewer rows have is not declared, and so few fractions make no column one of
+fractions: what is declared must not hang on somebody's row."""
 ROWS_TO_NUMBER = 100
 """Rows below which whole numbers without a gap may be a coincidence."""
 _IDENTIFIERS = {
-    "numbers of 15 digits or more: of identity papers, cards or accounts": re.compile(r"[0-9]{15,19}|[0-9]{17}X"),
+    "numbers of 15 digits or more: of identity papers, cards or accounts": re.compile(
+        r"[0-9]{15,19}|[0-9]{17}X"
+    ),
     "mobile phone numbers": re.compile(r"(?:\+?86|0086)?1[3-9][0-9]{9}"),
 }
-_BESIDE_THEM = re.compile(r"0[1-9][0-9]{8,15}|[1-9][0-9]{6,11}|\+[1-9][0-9]{7,14}|[A-Z]{1,3}[0-9]{6,10}")
+_BESIDE_THEM = re.compile(
+    r"0[1-9][0-9]{8,15}|[1-9][0-9]{6,11}|\+[1-9][0-9]{7,14}|[A-Z]{1,3}[0-9]{6,10}"
+)
 """What stands in the same columns: landlines, foreign numbers, passports."""
 _BETWEEN_DIGITS = {"Zs", "Cc", "Cf", "Pd", "Ps", "Pe"}
 """Blanks, what cannot be seen, hyphens and brackets; not the point of a number with a fraction."""
 _WHOSE = re.compile(
     r"(?<![a-z])(?:(?:customer|cust|client|borrower|applicant|debtor|member|user|person|people) ?"
     r"(?:id|no|nr|key|uuid|guid|name)|(?:customer|client|borrower|member) ?(?:num|number)"
-    r"|(?:loan|account|acct|contract|application|order|case|card|record|transaction|row|line) ?(?:id|key|uuid|guid)"
-    r"|(?:row|serial|sequence|seq|identity|id|id ?card|passport|phone|mobile|cell|telephone) ?(?:no|nr|num|number)"
+    r"|(?:loan|account|acct|contract|application|order|case|card|record|transaction|row|line) "
+    r"?(?:id|key|uuid|guid)"
+    r"|(?:row|serial|sequence|seq|identity|id|id ?card|passport|phone|mobile|cell|telephone) "
+    r"?(?:no|nr|num|number)"
     r"|identity|id|id ?card|national id|ssn|uuid|guid|rowid|serial)$"
     r"|(?:序|行|流水|户|客户|用户|会员|借款人|申请人|证件|身份证|护照|手机|电话|合同|贷款|借据|订单|申请|账户|卡|账|帐)号码?$"
     r"|(?:客户|用户|会员|借款人|申请人|合同|贷款|借据|订单|申请|账户|记录)(?:编号|编码|代码|标识|id)$"
     r"|(?:^编号|身份证|姓名|邮箱|客户名称?)$"
 )
 """Names of columns that number rows or people, whatever is in them, unless it is yes or no."""
-_KEY = re.compile(r"\b(?:id|no|nr|num|number|key|code|index|serial|row|phone|mobile|tel|unnamed(?: [0-9]+)?)$|[号码]$")
+_KEY = re.compile(
+    r"\b(?:id|no|nr|num|number|key|code|index|serial|row|phone|mobile|tel|unnamed(?: "
+    r"[0-9]+)?)$|[号码]$"
+)
 """Names that say so if nearly every row has a value of its own."""
 MAX_CATEGORIES = 50
 """A text column with more codes than this is a name or a number in disguise and is left out."""
@@ -72,8 +81,14 @@ _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
     (DataCategory.INSURANCE, r"insur|保险"),
     (DataCategory.PROPERTY, r"property|house|housing|home|real_?estate|mortgage|房"),
     (DataCategory.TAX, r"\btax|税"),
-    (DataCategory.REPAYMENT, r"pay_|due|delinq|late|past|default|arrear|overdue|repay|seniority|records|逾期|还款"),
-    (DataCategory.BUREAU, r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|dti|deb|负债|征信"),
+    (
+        DataCategory.REPAYMENT,
+        r"pay_|due|delinq|late|past|default|arrear|overdue|repay|seniority|records|逾期|还款",
+    ),
+    (
+        DataCategory.BUREAU,
+        r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|dti|deb|负债|征信",
+    ),
     (
         DataCategory.IDENTITY,
         r"\bage\b|sex|gender|marital|marriage|educat|depend|job|employ|foreign|city|state|年龄|性别",
@@ -100,7 +115,9 @@ class Described(NamedTuple):
     """What was done with single values of columns that are."""
 
 
-def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[str] = ()) -> Described:
+def describe(
+    table: pd.DataFrame, target: str, name: str, exclude: Collection[str] = ()
+) -> Described:
     """Write the dictionary of ``table``.
 
     Raises:
@@ -108,7 +125,8 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
     """
     if target not in table.columns:
         raise FeatureError(
-            f"{name}: column {target!r} is missing; the columns are {', '.join(map(str, table.columns))}"
+            f"{name}: column {target!r} is missing; the columns are "
+            f"{', '.join(map(str, table.columns))}"
         )
     features: list[dict[str, object]] = []
     left_out: dict[str, str] = {}
@@ -120,8 +138,14 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
             left_out[column] = why
             continue
         category = guess_category(column)
-        sensitive = Sensitivity.SENSITIVE if category in SENSITIVE_CATEGORIES else Sensitivity.ORDINARY
-        feature: dict[str, object] = {"name": column, "category": category, "sensitivity": sensitive}
+        sensitive = (
+            Sensitivity.SENSITIVE if category in SENSITIVE_CATEGORIES else Sensitivity.ORDINARY
+        )
+        feature: dict[str, object] = {
+            "name": column,
+            "category": category,
+            "sensitivity": sensitive,
+        }
         read = numbers(table[column])
         if is_number(table[column]):
             there = read.values[~np.isnan(read.values)]
@@ -129,14 +153,18 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
             few = broken < LEAST_ROWS and broken <= MAX_UNREADABLE * len(there)
             feature |= {"kind": "integer" if few else "number"}
             if odd := int(read.unreadable.sum()):
-                remarks.append(f"{column}: {odd:,} of {len(read.values):,} values are no numbers and count as missing")
+                remarks.append(
+                    f"{column}: {odd:,} of {len(read.values):,} values are no numbers and count as "
+                    "missing"
+                )
         else:
             found = _counts(table[column])
             feature |= {"kind": "category", "values": (declared := _declared(found))}
             if rare := len(found) - len(declared):
                 rows = sum(found.values()) - sum(found[one] for one in declared)
                 remarks.append(
-                    f"{column}: {rare:,} codes that fewer than {LEAST_ROWS} rows have are not declared; "
+                    f"{column}: {rare:,} codes that fewer than {LEAST_ROWS} rows have are not "
+                    "declared; "
                     f"{rows:,} values count as missing"
                 )
         features.append(feature)
@@ -147,22 +175,27 @@ def describe(table: pd.DataFrame, target: str, name: str, exclude: Collection[st
 
 
 def read_as(schema: FeatureSchema, table: pd.DataFrame) -> pd.DataFrame:
-    """Each column as it was found to be: numbers, codes that are declared (others are missing), the outcome a number.
+    """Each column as it was found to be: numbers, codes that are declared (others are missing), the
+    outcome a number.
 
     Returns:
-        a table that fits the registry (:func:`credit.features.check_table`), with the columns that it does not know.
+        a table that fits the registry (:func:`credit.features.check_table`), with the columns that
+        it does not know.
     """
     read: dict[str, Any] = {schema.target: numbers(table[schema.target]).values}
     for one in schema.features:
         if one.kind == "category":
-            read[one.name] = np.array([each if each in one.values else None for each in codes(table[one.name])], object)
+            read[one.name] = np.array(
+                [each if each in one.values else None for each in codes(table[one.name])], object
+            )
         else:
             read[one.name] = numbers(table[one.name]).values
     return table.assign(**read)
 
 
 def is_number(values: pd.Series) -> bool:
-    """Whether a column holds numbers: all of its values, or nearly all while the others are no categories."""
+    """Whether a column holds numbers: all of its values, or nearly all while the others are no
+    categories."""
     if pd.api.types.is_bool_dtype(values):
         return False
     unreadable = numbers(values).unreadable
@@ -193,7 +226,10 @@ def no_feature(name: str, values: pd.Series) -> str:
     if len(found) < 2 or len(declared) > MAX_CATEGORIES:
         return f"text with {len(found)} distinct values"
     if len(declared) < 2 or sum(found[one] for one in declared) < MOSTLY * sum(found.values()):
-        return f"text with {len(found)} distinct values, of which {len(declared)} have {LEAST_ROWS} rows or more"
+        return (
+            f"text with {len(found)} distinct values, of which {len(declared)} have "
+            f"{LEAST_ROWS} rows or more"
+        )
     return ""
 
 
@@ -213,11 +249,14 @@ def _declared(found: Counter[str]) -> list[str]:
 
 
 def _identifies(found: Counter[str]) -> str:
-    """Which numbers of people or their accounts these are, by their share of the rows or of the different values."""
+    """Which numbers of people or their accounts these are, by their share of the rows or of the
+    different values."""
     plain = Counter[str]()
     for one, rows in found.items():
         letters = unicodedata.normalize("NFKC", one).upper()
-        plain["".join(each for each in letters if unicodedata.category(each) not in _BETWEEN_DIGITS)] += rows
+        plain[
+            "".join(each for each in letters if unicodedata.category(each) not in _BETWEEN_DIGITS)
+        ] += rows
     shares = {why: np.zeros(2) for why in _IDENTIFIERS}
     any_of_them = np.zeros(2)
     for one, rows in plain.items():
@@ -232,7 +271,8 @@ def _identifies(found: Counter[str]) -> str:
 
 
 def _numbers_rows(words: str, values: pd.Series) -> bool:
-    """Nearly every row has a whole number of its own, nearly without a gap or under a name that says so."""
+    """Nearly every row has a whole number of its own, nearly without a gap or under a name that
+    says so."""
     read = numbers(values).values
     there = read[np.isfinite(read)]
     different = np.unique(there[there % 1 == 0])

@@ -1,8 +1,9 @@
 """What a model makes of people's bins.
 
-One-hot bins times the square root of a smoothing kernel over neighbouring bins, centred, scaled to unit mean square per
-feature. A linear model on it is a scorecard on the bins (see :func:`points`), but gradient descent on it converges in
-few steps and the noise spreads over neighbours instead of hitting rare bins.
+One-hot bins times the square root of a smoothing kernel over neighbouring bins, centred, scaled to
+unit mean square per feature. A linear model on it is a scorecard on the bins (see :func:`points`),
+but gradient descent on it converges in few steps and the noise spreads over neighbours instead of
+hitting rare bins.
 """
 
 from __future__ import annotations
@@ -38,15 +39,23 @@ def _table(bins: FeatureBins, ordered: bool) -> Floats:
     values, vectors = np.linalg.eigh(kernel)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     centred = root - frequency @ root
-    return np.asarray(centred / math.sqrt(max(float(frequency @ (centred**2).sum(1)), MIN_VARIANCE)))
+    return np.asarray(
+        centred / math.sqrt(max(float(frequency @ (centred**2).sum(1)), MIN_VARIANCE))
+    )
 
 
 def _sound(bins: FeatureBins, column: FeatureCells) -> bool:
-    """Bins numbered from 0, at least one and 'missing', with frequencies that sum to 1; edges rise."""
+    """Bins numbered from 0, at least one and 'missing', with frequencies that sum to 1; edges
+    rise."""
     count = len(bins.frequency) - 1
     if column.feature.kind == "category":
         codes = bins.bin_of_code
-        fits = len(codes) == column.size - 1 and not bins.edges and min(codes) >= 0 and max(codes) < count
+        fits = (
+            len(codes) == column.size - 1
+            and not bins.edges
+            and min(codes) >= 0
+            and max(codes) < count
+        )
     else:
         edges = np.array(bins.edges)
         fits = len(edges) == count - 1 and not bins.bin_of_code and bool(np.isfinite(edges).all())
@@ -57,13 +66,15 @@ def _sound(bins: FeatureBins, column: FeatureCells) -> bool:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Turns people's bins into model inputs of unit mean square per feature, with a constant 1 at the end."""
+    """Turns people's bins into model inputs of unit mean square per feature, with a constant 1 at
+    the end."""
 
     grid: Grid
     binning: Binning
 
     def __post_init__(self) -> None:
-        """Raises FeatureError unless the binning has sound bins for exactly this grid's features."""
+        """Raises FeatureError unless the binning has sound bins for exactly this grid's
+        features."""
         columns, features = self.grid.columns, self.binning.features
         fits = len(columns) == len(features) and all(map(_sound, features, columns))
         released = 0 < self.binning.base_rate < 1 and 1 <= self.binning.population < math.inf
@@ -93,13 +104,17 @@ class Embedding:
     def bins(self, table: pd.DataFrame) -> Bins:
         """(people, features) bin numbers, each from one value; the last is 'missing'."""
         columns = zip(self.grid.columns, self.binning.features, strict=True)
-        return np.stack([_bins(bins, cells, table[cells.feature.name]) for cells, bins in columns], axis=1)
+        return np.stack(
+            [_bins(bins, cells, table[cells.feature.name]) for cells, bins in columns], axis=1
+        )
 
     def projected(self, bins: Bins, matrix: Floats) -> Floats:
-        """(people, directions): :meth:`rows` times ``matrix`` (width, directions), one table look-up per feature.
+        """(people, directions): :meth:`rows` times ``matrix`` (width, directions), one table
+        look-up per feature.
 
-        The products are of tables, not of people, and sums go element by element: nobody's row depends on who else is
-        there, as it could in a product over people (:mod:`privacy.clipping`).
+        The products are of tables, not of people, and sums go element by element: nobody's row
+        depends on who else is there, as it could in a product over people
+        (:mod:`privacy.clipping`).
         """
         cuts = np.cumsum([len(table) for table in self.tables])
         *parts, constant = np.split(matrix, cuts)
@@ -116,8 +131,12 @@ class Embedding:
 
 def _bins(bins: FeatureBins, cells: FeatureCells, column: pd.Series) -> Bins:
     if cells.feature.kind == "category":
-        return np.array([*bins.bin_of_code, len(bins.frequency) - 1], dtype=np.int32)[cells.of(column)]
-    found = np.searchsorted(bins.edges, np.nan_to_num(column.to_numpy(dtype=np.float64)), side="right")
+        return np.array([*bins.bin_of_code, len(bins.frequency) - 1], dtype=np.int32)[
+            cells.of(column)
+        ]
+    found = np.searchsorted(
+        bins.edges, np.nan_to_num(column.to_numpy(dtype=np.float64)), side="right"
+    )
     return np.where(column.isna().to_numpy(), len(bins.frequency) - 1, found).astype(np.int32)
 
 
@@ -125,4 +144,6 @@ def points(embedding: Embedding, weights: Floats) -> tuple[list[Floats], float]:
     """A scorecard's weights as log-odds per bin of each feature, and the intercept."""
     cuts = np.cumsum([len(table) for table in embedding.tables])[:-1]
     parts = np.split(weights[:-1], cuts)
-    return [table @ part for table, part in zip(embedding.tables, parts, strict=True)], float(weights[-1])
+    return [table @ part for table, part in zip(embedding.tables, parts, strict=True)], float(
+        weights[-1]
+    )

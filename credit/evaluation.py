@@ -1,8 +1,9 @@
 """How good a model is on people nobody trained on, from one noisy histogram over all lenders.
 
-A held-out person adds one to a score cell for everybody and one for each segment, by label, and one to a bin of every
-feature. From the noisy counts follow AUC, KS, calibration and population stability, each with a standard error: the
-histogram is noised again, which costs nothing, and the figure computed again. No lender's own figures exist anywhere.
+A held-out person adds one to a score cell for everybody and one for each segment, by label, and one
+to a bin of every feature. From the noisy counts follow AUC, KS, calibration and population
+stability, each with a standard error: the histogram is noised again, which costs nothing, and the
+figure computed again. No lender's own figures exist anywhere.
 """
 
 from __future__ import annotations
@@ -44,13 +45,15 @@ class ScoreCells:
 
 
 def evaluation_weight(features: int) -> int:
-    """Score cells are counted this many times, so that features, of which there are many, do not drown them."""
+    """Score cells are counted this many times, so that features, of which there are many, do not
+    drown them."""
     return max(1, round(math.sqrt(features)))
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Groups that a model must serve: everybody; thin files, without any bureau history, and thick ones; age bands."""
+    """Groups that a model must serve: everybody; thin files, without any bureau history, and thick
+    ones; age bands."""
 
     schema: FeatureSchema
     bureau: tuple[str, ...]
@@ -62,7 +65,9 @@ class Segments:
         ages = [
             f.name
             for f in schema.features
-            if f.kind != "category" and f.category is DataCategory.IDENTITY and AGE.search(f.name.replace("_", " "))
+            if f.kind != "category"
+            and f.category is DataCategory.IDENTITY
+            and AGE.search(f.name.replace("_", " "))
         ]
         return cls(schema, bureau, ages[0] if ages else None)
 
@@ -104,7 +109,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class SegmentQuality:
-    """One segment's figures; ``auc`` and the rest are absent where the noise is as large as the group."""
+    """One segment's figures; ``auc`` and the rest are absent where the noise is as large as the
+    group."""
 
     name: str
     people: Figure
@@ -113,12 +119,14 @@ class SegmentQuality:
     ks: Figure | None
     ece: Figure | None
     observed_to_expected: Figure | None
-    """Bad people over the sum of predicted probabilities: 1 if the level of risk is right, however rare the bad."""
+    """Bad people over the sum of predicted probabilities: 1 if the level of risk is right, however
+    rare the bad."""
 
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """What a campaign may say about its model: the whole, the segments, the stability of scores and features."""
+    """What a campaign may say about its model: the whole, the segments, the stability of scores and
+    features."""
 
     segments: tuple[SegmentQuality, ...]
     psi_score: Figure | None
@@ -149,7 +157,9 @@ def ece_of(counts: Floats, groups: int = 10) -> float:
     """Expected calibration error of (2, cells) counts in ``groups`` of about equal size."""
     good, bad = counts
     people = _tidy(good + bad)
-    group = np.minimum((np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * groups, groups - 1).astype(int)
+    group = np.minimum(
+        (np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * groups, groups - 1
+    ).astype(int)
     total = np.bincount(group, people, groups)
     expected = np.bincount(group, people / (1 + np.exp(-ScoreCells.CENTRES)), groups)
     seen = np.bincount(group, bad, groups)
@@ -171,15 +181,17 @@ def psi_of(expected: Floats, actual: Floats) -> float:
 def deciles(counts: Floats) -> NDArray[np.int64]:
     """Ten groups of score cells with about equal numbers of people."""
     people = _tidy(counts.sum(axis=0))
-    group: NDArray[np.int64] = np.minimum((np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * 10, 9).astype(
-        int
-    )
+    group: NDArray[np.int64] = np.minimum(
+        (np.cumsum(people) - people / 2) / max(people.sum(), 1e-9) * 10, 9
+    ).astype(int)
     return group
 
 
-def _figure(of: Callable[[Floats], float], counts: Floats, noise: float, rng: np.random.Generator) -> Figure:
-    """A figure of noisy counts. Noising them again shows how far noise carries it on average, which is taken off, and
-    how far it scatters; both are in the error."""
+def _figure(
+    of: Callable[[Floats], float], counts: Floats, noise: float, rng: np.random.Generator
+) -> Figure:
+    """A figure of noisy counts. Noising them again shows how far noise carries it on average, which
+    is taken off, and how far it scatters; both are in the error."""
     plain = of(counts)
     again = [of(counts + rng.normal(0, noise, counts.shape)) for _ in range(REDRAWS)]
     carried = float(np.mean(again)) - plain
@@ -187,7 +199,11 @@ def _figure(of: Callable[[Floats], float], counts: Floats, noise: float, rng: np
 
 
 def evaluate(
-    total: Floats, noise_std: float, schema: FeatureSchema, binning: Binning, trained_on: Floats | None
+    total: Floats,
+    noise_std: float,
+    schema: FeatureSchema,
+    binning: Binning,
+    trained_on: Floats | None,
 ) -> ModelEvaluation:
     """Figures of a released evaluation.
 
@@ -198,7 +214,8 @@ def evaluate(
         trained_on: (2, cells) noisy score counts of the training population, if there are any.
     """
     rng = np.random.default_rng(0)
-    segments, weight = Segments.of(schema), evaluation_weight(len(schema.features))
+    segments = Segments.of(schema)
+    weight = evaluation_weight(len(schema.features))
     scores, rest = np.split(total, [ScoreCells.SIZE * segments.count])
     noise = noise_std / weight
     by_segment = scores.reshape(segments.count, 2, ScoreCells.WIDTH) / weight
@@ -210,7 +227,10 @@ def evaluate(
             qualities.append(SegmentQuality(name, people, None, None, None, None, None))
             continue
         rate = Figure(bad.value / people.value, bad.error / people.value)
-        figures = [_figure(of, counts, noise, rng) for of in (auc_of, ks_of, ece_of, observed_to_expected_of)]
+        figures = [
+            _figure(of, counts, noise, rng)
+            for of in (auc_of, ks_of, ece_of, observed_to_expected_of)
+        ]
         qualities.append(SegmentQuality(name, people, rate, *figures))
     psi = {}
     expected = [np.asarray(bins.frequency) for bins in binning.features]
@@ -222,5 +242,7 @@ def evaluate(
         group = deciles(trained_on)
         usual = np.bincount(group, trained_on.sum(axis=0), 10).astype(np.float64)
         counted = np.bincount(group, by_segment[0].sum(axis=0), 10).astype(np.float64)
-        psi_score = _figure(partial(psi_of, usual), counted, noise * math.sqrt(2 * ScoreCells.WIDTH / 10), rng)
+        psi_score = _figure(
+            partial(psi_of, usual), counted, noise * math.sqrt(2 * ScoreCells.WIDTH / 10), rng
+        )
     return ModelEvaluation(tuple(qualities), psi_score, psi)

@@ -1,9 +1,10 @@
 """The feature schema: every column that may enter a model declares what it is.
 
-Law enters here. Credit-reporting rules (China: Regulation on the Administration of the Credit Reporting Industry,
-2013, articles 14 and 16) forbid religion, genes, fingerprints, blood type and disease history outright; income,
-deposits, securities, insurance, property and tax need a consent of their own; adverse records are forgotten after
-five years. A schema that breaks the first two does not load; :func:`forget` applies the third before a batch exists.
+Law enters here. Credit-reporting rules (China: Regulation on the Administration of the Credit
+Reporting Industry, 2013, articles 14 and 16) forbid religion, genes, fingerprints, blood type and
+disease history outright; income, deposits, securities, insurance, property and tax need a consent
+of their own; adverse records are forgotten after five years. A schema that breaks the first two
+does not load; :func:`forget` applies the third before a batch exists.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ FORBIDDEN = {
     "genes": r"gen(?:e|es|etic\w*|om\w*|otyp\w*)|dna|基因",
     "fingerprints": r"finger ?prints?|指纹",
     "blood type": r"blood ?(?:type|group)|血型",
-    "disease history": r"diseases?|illness(?:es)?|medical|diagnos\w*|hiv|cancer|health ?(?:records?|history)|疾病|病史",
+    "disease history": (
+        r"diseases?|illness(?:es)?|medical|diagnos\w*|hiv|cancer|health "
+        r"?(?:records?|history)|疾病|病史"
+    ),
 }
 """Kinds of data that credit-reporting law forbids, with the names by which they are recognised."""
 
@@ -87,8 +91,9 @@ def forbidden_kind(*texts: str) -> str | None:
 class Feature(BaseModel):
     """One column.
 
-    ``low`` and ``high`` are the public range (values outside are clamped), ``values`` the public list of codes of a
-    ``category``. ``dated_by`` names the column that says when the fact was recorded.
+    ``low`` and ``high`` are the public range (values outside are clamped), ``values`` the public
+    list of codes of a ``category``. ``dated_by`` names the column that says when the fact was
+    recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -109,9 +114,14 @@ class Feature(BaseModel):
     @model_validator(mode="after")
     def _lawful(self) -> Self:
         if kind := forbidden_kind(self.name, self.description, self.unit):
-            raise ValueError(f"feature {self.name!r} is about {kind}, which credit-reporting law forbids; remove it")
+            raise ValueError(
+                f"feature {self.name!r} is about {kind}, which credit-reporting law forbids; "
+                "remove it"
+            )
         if self.category in SENSITIVE_CATEGORIES and self.sensitivity is not Sensitivity.SENSITIVE:
-            raise ValueError(f"feature {self.name!r} is about {self.category}, so it must be declared sensitive")
+            raise ValueError(
+                f"feature {self.name!r} is about {self.category}, so it must be declared sensitive"
+            )
         if self.kind == "category" and not self.values:
             raise ValueError(f"feature {self.name!r} is a category but lists no values")
         if self.kind != "category" and self.values:
@@ -120,7 +130,8 @@ class Feature(BaseModel):
             raise ValueError(f"feature {self.name!r} has an empty range {self.low} to {self.high}")
         if self.adverse and self.retention_days > ADVERSE_RECORD_DAYS:
             raise ValueError(
-                f"feature {self.name!r} is an adverse record; the law keeps those {ADVERSE_RECORD_YEARS} years"
+                f"feature {self.name!r} is an adverse record; the law keeps those "
+                f"{ADVERSE_RECORD_YEARS} years"
             )
         return self
 
@@ -161,7 +172,8 @@ class FeatureSchema(BaseModel):
         return tuple(f.name for f in self.features if f.sensitivity is Sensitivity.SENSITIVE)
 
     def only(self, names: Sequence[str]) -> FeatureSchema:
-        """The schema restricted to ``names``, in that order; raises FeatureError for an unknown one."""
+        """The schema restricted to ``names``, in that order; raises FeatureError for an unknown
+        one."""
         return self.model_copy(update={"features": tuple(self[name] for name in names)})
 
 
@@ -172,16 +184,21 @@ def schema_from(data: Any, where: str) -> FeatureSchema:
     except ValidationError as error:
         place = _place(data, error.errors(include_url=False)[0]["loc"])
         said = one_sentence(error, lambda _: place)
-        raise FeatureError(f"{where}: {said.removeprefix(place + ': ') if ': feature ' in said else said}") from error
+        raise FeatureError(
+            f"{where}: {said.removeprefix(place + ': ') if ': feature ' in said else said}"
+        ) from error
 
 
 def _place(data: Any, loc: Sequence[int | str]) -> str:
-    """Where in a schema something is wrong, in its author's words: a feature by its name, counted from 1 without."""
+    """Where in a schema something is wrong, in its author's words: a feature by its name, counted
+    from 1 without."""
     match loc:
         case ["features", int(at), *rest]:
             found = data["features"][at]
             name = found.get("name") if isinstance(found, dict) else None
-            called = f"feature {name!r}" if isinstance(name, str) and name else f"the {at + 1}. feature"
+            called = (
+                f"feature {name!r}" if isinstance(name, str) and name else f"the {at + 1}. feature"
+            )
             return ", ".join([called, *(".".join(map(str, rest)) for _ in rest[:1])])
         case _:
             return ".".join(map(str, loc))
@@ -205,26 +222,31 @@ def date_columns(schema: FeatureSchema) -> tuple[str, ...]:
 
 
 def check_table(table: pd.DataFrame, schema: FeatureSchema, where: str) -> None:
-    """The table has every declared column, only declared categories, numbers where numbers belong, a binary target.
+    """The table has every declared column, only declared categories, numbers where numbers belong,
+    a binary target.
 
     Raises:
-        FeatureError: one sentence naming the first column that does not fit; never a value that belongs to a person,
-            except a category code, which is public by declaration.
+        FeatureError: one sentence naming the first column that does not fit; never a value that
+            belongs to a person, except a category code, which is public by declaration.
     """
     for name in (schema.target, *schema.names):
         if name not in table.columns:
             raise FeatureError(
-                f"{where}: column {name!r} is missing; the columns are {', '.join(map(str, table.columns))}"
+                f"{where}: column {name!r} is missing; the columns are "
+                f"{', '.join(map(str, table.columns))}"
             )
     for name in date_columns(schema):
         if name not in table.columns:
             raise FeatureError(f"{where}: the date column {name!r} is missing")
         if (moments(table[name]) == UNREADABLE_DATE).any():
-            raise FeatureError(f"{where}: the date column {name!r} holds something that is not a date")
+            raise FeatureError(
+                f"{where}: the date column {name!r} holds something that is not a date"
+            )
     labels = table[schema.target]
     if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
         raise FeatureError(
-            f"{where}: the target {schema.target!r} must hold 0 (good) and 1 (bad), both, and nothing else"
+            f"{where}: the target {schema.target!r} must hold 0 (good) and 1 (bad), both, and "
+            "nothing else"
         )
     for feature in schema.features:
         column = table[feature.name]
@@ -237,21 +259,28 @@ def check_table(table: pd.DataFrame, schema: FeatureSchema, where: str) -> None:
                 )
         elif rows := int(numbers(column).unreadable.sum()):
             raise FeatureError(
-                f"{where}: column {feature.name!r} is declared a {feature.kind} but holds something else in {rows} rows"
+                f"{where}: column {feature.name!r} is declared a {feature.kind} but holds "
+                f"something else in {rows} rows"
             )
 
 
 def forget(table: pd.DataFrame, schema: FeatureSchema, today: date) -> pd.DataFrame:
-    """Apply retention: stale values become missing, rows whose bad outcome is older than five years disappear.
+    """Apply retention: stale values become missing, rows whose bad outcome is older than five years
+    disappear.
 
-    A fact without a date cannot be shown to be fresh: where a date column is declared, a missing date counts as stale.
+    A fact without a date cannot be shown to be fresh: where a date column is declared, a missing
+    date counts as stale.
     """
     kept = table
     if schema.outcome_dated_by:
         recorded = moments(kept[schema.outcome_dated_by])
-        kept = kept[(kept[schema.target] == 0) | (recorded >= moment(today - timedelta(days=ADVERSE_RECORD_DAYS)))]
+        kept = kept[
+            (kept[schema.target] == 0)
+            | (recorded >= moment(today - timedelta(days=ADVERSE_RECORD_DAYS)))
+        ]
     stale = {
-        feature.name: moments(kept[feature.dated_by]) < moment(today - timedelta(days=feature.retention_days))
+        feature.name: moments(kept[feature.dated_by])
+        < moment(today - timedelta(days=feature.retention_days))
         for feature in schema.features
         if feature.dated_by
     }
@@ -260,10 +289,14 @@ def forget(table: pd.DataFrame, schema: FeatureSchema, today: date) -> pd.DataFr
     return kept.assign(**{name: kept[name].mask(rows) for name, rows in stale.items()})
 
 
-def within(table: pd.DataFrame, schema: FeatureSchema, first: date | None, last: date | None) -> pd.DataFrame:
-    """Only facts recorded from ``first`` to ``last`` (either open): other values become missing, other outcomes go.
+def within(
+    table: pd.DataFrame, schema: FeatureSchema, first: date | None, last: date | None
+) -> pd.DataFrame:
+    """Only facts recorded from ``first`` to ``last`` (either open): other values become missing,
+    other outcomes go.
 
-    What has no date cannot be shown to be inside: a value becomes missing, a row goes with its outcome.
+    What has no date cannot be shown to be inside: a value becomes missing, a row goes with its
+    outcome.
     """
 
     def inside(column: str | None) -> NDArray[np.bool_]:
@@ -277,6 +310,9 @@ def within(table: pd.DataFrame, schema: FeatureSchema, first: date | None, last:
             reached &= recorded < moment(last) + DAY_US
         return np.asarray(reached)
 
-    kept = {feature.name: table[feature.name].where(inside(feature.dated_by)) for feature in schema.features}
+    kept = {
+        feature.name: table[feature.name].where(inside(feature.dated_by))
+        for feature in schema.features
+    }
     narrowed = table.assign(**kept)
     return narrowed[inside(schema.outcome_dated_by)]

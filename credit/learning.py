@@ -1,9 +1,10 @@
-"""How a model comes out of a campaign's releases. A fold: nothing but the released sums and the campaign goes in.
+"""How a model comes out of a campaign's releases. A fold: nothing but the released sums and the
+campaign goes in.
 
-So the coordinator can stop after any release and go on from the sums it kept, and whoever has the sums can compute the
-model again. The order is: bins (*histogram*), coordinates (*gram*), some steps of descent (*gradient*, or *train* when
-lenders train by themselves), what features say together (*pairs*, for a GAM), honest probabilities (*calibration*), and
-how good it is (*evaluation*).
+So the coordinator can stop after any release and go on from the sums it kept, and whoever has the
+sums can compute the model again. The order is: bins (*histogram*), coordinates (*gram*), some steps
+of descent (*gradient*, or *train* when lenders train by themselves), what features say together
+(*pairs*, for a GAM), honest probabilities (*calibration*), and how good it is (*evaluation*).
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ Floats = NDArray[np.float64]
 
 STEP_PER_CURVATURE = 1.0
 NOISE_WALK = 0.1
-"""How far the noise may carry each weight over the whole descent: early stopping chosen without data."""
+"""How far the noise may carry each weight over the whole descent: early stopping chosen without
+data."""
 AVERAGED_SHARE = 0.5
-"""The model is the mean of the iterates of the last half of the descent (Polyak & Juditsky 1992)."""
+"""The model is the mean of the iterates of the last half of the descent (Polyak & Juditsky
+1992)."""
 PRIOR_PEOPLE = 5.0
 """Weight of the belief that probabilities are right as they are."""
 NEWTON_STEPS, LARGEST_COEFFICIENT, SMALLEST_STEP = 50, 10.0, 1e-9
@@ -46,7 +49,8 @@ CELL_DEVIATIONS, LEAST_SLOPE = 3.0, 0.05
 
 @dataclass
 class Learner:
-    """One campaign's learning: ask :meth:`question`, sum the answers, :meth:`absorb` the sum; in the plan's order."""
+    """One campaign's learning: ask :meth:`question`, sum the answers, :meth:`absorb` the sum; in
+    the plan's order."""
 
     schema: FeatureSchema
     kind: Kind
@@ -93,26 +97,45 @@ class Learner:
         pairs = model.pairs
         if planned.kind is ReleaseKind.PAIRS and not pairs:
             pairs = candidates(model.embedding, model.parameters, planned.noise_multiplier)
-        return Question(planned.kind, self._bins, weights=model.parameters, calibration=model.calibration, pairs=pairs)
+        return Question(
+            planned.kind,
+            self._bins,
+            weights=model.parameters,
+            calibration=model.calibration,
+            pairs=pairs,
+        )
 
     def task(self, population: float = 1.0) -> Task:
-        """The next release; whose ``population`` it is matters to a lender who trains by itself, not to a total."""
-        return task_of(self.schema, self.kind, self.mechanism, self.released, self.question(), population)
+        """The next release; whose ``population`` it is matters to a lender who trains by itself,
+        not to a total."""
+        return task_of(
+            self.schema, self.kind, self.mechanism, self.released, self.question(), population
+        )
 
     def absorb(self, total: NDArray[np.int64], contributors: int) -> None:
-        """Take in the sum of this many lenders' contributions to the next release, in grid steps."""
-        task, kind = self.task(), self.mechanism.releases[self.released].kind
-        vector, noise = task.decode(total, contributors), task.noise_std(contributors)
+        """Take in the sum of this many lenders' contributions to the next release, in grid
+        steps."""
+        task = self.task()
+        kind = self.mechanism.releases[self.released].kind
+        vector = task.decode(total, contributors)
+        noise = task.noise_std(contributors)
         if kind is ReleaseKind.HISTOGRAM:
             self.binning = make_binning(self._grid, vector, noise, self.mechanism.bins)
-            self._contributors, totals = contributors, self._grid.totals(vector)
-            self.level = RiskLevel(*(Figure(total, noise / self._grid.totals_weight) for total in totals))
+            self._contributors = contributors
+            totals = self._grid.totals(vector)
+            self.level = RiskLevel(
+                *(Figure(total, noise / self._grid.totals_weight) for total in totals)
+            )
         elif kind is ReleaseKind.GRAM:
             moments = second_moments(vector, self.embedding.width)
             leading = self.kind == "mlp"
-            self._whitening = whitening(moments, noise * OFF_DIAGONAL, self._bins.population, leading)
+            self._whitening = whitening(
+                moments, noise * OFF_DIAGONAL, self._bins.population, leading
+            )
         elif kind is ReleaseKind.GRADIENT:
-            rate = self._rate(noise, sum(release.kind is kind for release in self.mechanism.releases))
+            rate = self._rate(
+                noise, sum(release.kind is kind for release in self.mechanism.releases)
+            )
             self._iterates.append(self._latest - rate * vector / self._bins.population)
         elif kind is ReleaseKind.TRAIN:
             self._iterates.append(vector)
@@ -126,7 +149,8 @@ class Learner:
         self.released += 1
 
     def model(self) -> CreditModel:
-        """The model as it stands: before the descent has begun, one that says the base rate of everybody."""
+        """The model as it stands: before the descent has begun, one that says the base rate of
+        everybody."""
         embedding = self.embedding
         half = max(1, round(AVERAGED_SHARE * len(self._iterates)))
         mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
@@ -154,7 +178,11 @@ class Learner:
 
     @property
     def _latest(self) -> Floats:
-        return self._iterates[-1] if self._iterates else start(self.kind, self._coordinates.shape[1], self.seed)
+        return (
+            self._iterates[-1]
+            if self._iterates
+            else start(self.kind, self._coordinates.shape[1], self.seed)
+        )
 
     @property
     def _offset(self) -> float:
@@ -172,13 +200,15 @@ class Learner:
         return np.diff(at_edges, axis=1, prepend=0.0, append=below[:, -1:])
 
     def _rate(self, noise_std: float, steps: int) -> float:
-        """Step size from public and released figures only: no longer than curvature or noise allow."""
+        """Step size from public and released figures only: no longer than curvature or noise
+        allow."""
         base = self._bins.base_rate
         walk = noise_std / self._bins.population * math.sqrt(steps)
         return min(STEP_PER_CURVATURE / (base * (1 - base)), NOISE_WALK / walk)
 
     def _local_rate(self, planned: PlannedRelease) -> float:
-        """The same for one local step among several, after which the lenders' models are averaged."""
+        """The same for one local step among several, after which the lenders' models are
+        averaged."""
         rounds = sum(release.kind is planned.kind for release in self.mechanism.releases)
         one = self.mechanism.clip_norm * planned.noise_multiplier / planned.sampling_rate
         noise = one * math.sqrt(self._contributors / planned.steps)
@@ -186,16 +216,20 @@ class Learner:
 
 
 def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
-    """Honest log-odds at each of ``KNOTS``, from (2, cells) noisy counts of scores among good and bad.
+    """Honest log-odds at each of ``KNOTS``, from (2, cells) noisy counts of scores among good and
+    bad.
 
-    A parabola in the logit, where Platt 1999 has a line: clipping bends probabilities more than it shifts them. It is
-    fitted by Newton's method on the binomial likelihood of the cells that stand out of the noise, with a prior for no
-    change, and made to rise where it would fall, so that the order of people stays as it is. A cell counts by the share
-    of chance in the variance of its bad people, chance and noise: few bad in much noise say nothing.
+    A parabola in the logit, where Platt 1999 has a line: clipping bends probabilities more than it
+    shifts them. It is fitted by Newton's method on the binomial likelihood of the cells that stand
+    out of the noise, with a prior for no change, and made to rise where it would fall, so that the
+    order of people stays as it is. A cell counts by the share of chance in the variance of its bad
+    people, chance and noise: few bad in much noise say nothing.
     """
     people = counts.sum(axis=0)
     seen = people > CELL_DEVIATIONS * math.sqrt(2) * noise_std
-    scores, people, bad = ScoreCells.CENTRES[seen], people[seen], counts[1][seen]
+    scores = ScoreCells.CENTRES[seen]
+    people = people[seen]
+    bad = counts[1][seen]
     believed = expit(scores)
     chance = people * believed * (1 - believed)
     weight = chance / (chance + noise_std**2 * (believed**2 + (1 - believed) ** 2))
@@ -207,7 +241,8 @@ def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
     def powers(at: Floats) -> Floats:
         return np.stack([np.ones_like(at), at - centre, (at - centre) ** 2])
 
-    inputs, unchanged = powers(scores), np.array([centre, 1.0, 0.0])
+    inputs = powers(scores)
+    unchanged = np.array([centre, 1.0, 0.0])
 
     def loss(at: Floats) -> float:
         logit = at @ inputs
@@ -223,12 +258,19 @@ def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
         while loss(found - step) > loss(found) and np.abs(step).max() > SMALLEST_STEP:
             step = step / 2
         found = found - step
-    if seen.sum() < len(found) or not np.isfinite(found).all() or np.abs(found).max() > LARGEST_COEFFICIENT:
+    if (
+        seen.sum() < len(found)
+        or not np.isfinite(found).all()
+        or np.abs(found).max() > LARGEST_COEFFICIENT
+    ):
         return UNCALIBRATED
     parabola = powers(KNOTS).T @ found
     first, last = np.searchsorted(KNOTS, [scores.min(), scores.max()])
     rises = np.maximum(np.diff(parabola), LEAST_SLOPE * np.diff(KNOTS))
-    rises[: max(first - 1, 0)], rises[last:] = np.diff(KNOTS)[0], np.diff(KNOTS)[0]  # nobody was seen there
+    rises[: max(first - 1, 0)], rises[last:] = (
+        np.diff(KNOTS)[0],
+        np.diff(KNOTS)[0],
+    )  # nobody was seen there
     middle = int(np.argmin(np.abs(KNOTS - centre)))
     values = parabola[middle] + np.concatenate([[0.0], np.cumsum(rises)]) - np.sum(rises[:middle])
     return tuple(values.tolist())

@@ -1,4 +1,5 @@
-"""How good a credit model is. Labels: 1 is bad; predictions: probability of bad. All figures on a hold-out."""
+"""How good a credit model is. Labels: 1 is bad; predictions: probability of bad. All figures on a
+hold-out."""
 
 from __future__ import annotations
 
@@ -15,11 +16,13 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Quality:
-    """AUC, KS and Gini in [0, 1] (Gini may be negative), Brier score, expected calibration error (ECE).
+    """AUC, KS and Gini in [0, 1] (Gini may be negative), Brier score, expected calibration error
+    (ECE).
 
-    ``observed_to_expected`` is the number of bad people over the sum of their predicted probabilities, 1 if the level
-    of risk is right; ``observed_to_expected_error`` is its standard error. Of a rare outcome ECE says little: where one
-    in 300 is bad, a model that says one in 10,000 errs by 0.003.
+    ``observed_to_expected`` is the number of bad people over the sum of their predicted
+    probabilities, 1 if the level of risk is right; ``observed_to_expected_error`` is its standard
+    error. Of a rare outcome ECE says little: where one in 300 is bad, a model that says one in
+    10,000 errs by 0.003.
     """
 
     auc: float
@@ -32,7 +35,8 @@ class Quality:
 
 
 def auc(labels: Labels, probability: Floats) -> float:
-    """Area under the ROC curve: the chance that a random bad ranks above a random good; ties count half."""
+    """Area under the ROC curve: the chance that a random bad ranks above a random good; ties count
+    half."""
     bad = int(labels.sum())
     good = len(labels) - bad
     if bad == 0 or good == 0:
@@ -59,10 +63,15 @@ def ks(labels: Labels, probability: Floats) -> float:
     return float(np.max(true_positive - false_positive))
 
 
-def reliability(labels: Labels, probability: Floats, bins: int = 10) -> list[tuple[float, float, int]]:
-    """(mean predicted, observed bad rate, count) in ``bins`` groups of equal size, lowest risk first."""
+def reliability(
+    labels: Labels, probability: Floats, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """(mean predicted, observed bad rate, count) in ``bins`` groups of equal size, lowest risk
+    first."""
     groups = np.array_split(np.argsort(probability, kind="stable"), bins)
-    return [(float(probability[g].mean()), float(labels[g].mean()), len(g)) for g in groups if len(g)]
+    return [
+        (float(probability[g].mean()), float(labels[g].mean()), len(g)) for g in groups if len(g)
+    ]
 
 
 def ece(labels: Labels, probability: Floats, bins: int = 10) -> float:
@@ -71,7 +80,8 @@ def ece(labels: Labels, probability: Floats, bins: int = 10) -> float:
 
 
 def observed_to_expected(labels: Labels, probability: Floats) -> tuple[float, float]:
-    """Bad people over those expected, and its standard error by chance, as if as many were expected as observed."""
+    """Bad people over those expected, and its standard error by chance, as if as many were expected
+    as observed."""
     expected = max(float(probability.sum()), 1e-9)
     bad = int(labels.sum())
     return bad / expected, math.sqrt(bad * (1 - bad / len(labels))) / expected

@@ -1,8 +1,9 @@
-"""The models a campaign can choose, their flat parameter vectors, and the file they are released in.
+"""The models a campaign can choose, their flat parameter vectors, and the file they are released
+in.
 
-All read the embedding of :mod:`credit.binning`. The *scorecard* is logistic regression on bins; the *GAM* is one with
-the pairwise terms of :mod:`credit.pairs`; the *MLP* has one hidden layer. Files are safetensors with the specification
-in their metadata; nothing in them can execute.
+All read the embedding of :mod:`credit.binning`. The *scorecard* is logistic regression on bins; the
+*GAM* is one with the pairwise terms of :mod:`credit.pairs`; the *MLP* has one hidden layer. Files
+are safetensors with the specification in their metadata; nothing in them can execute.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ UNCALIBRATED = tuple(KNOTS.tolist())
 
 
 class Scorecard(nn.Module):
-    """Logistic regression around a fixed ``offset``; the constant among the inputs carries the intercept."""
+    """Logistic regression around a fixed ``offset``; the constant among the inputs carries the
+    intercept."""
 
     offset: torch.Tensor
 
@@ -91,16 +93,20 @@ def size(kind: Kind, width: int) -> int:
 
 
 def layers(kind: Kind, width: int, parameters: Floats, where: torch.device) -> list[Dense]:
-    """The same network as :func:`network`, in the form that :mod:`privacy.clipping` differentiates. Tanh between."""
+    """The same network as :func:`network`, in the form that :mod:`privacy.clipping` differentiates.
+    Tanh between."""
     doubles = torch.from_numpy(np.array(parameters, dtype=np.float64)).to(where)
     if kind != "mlp":
         return [Dense(doubles.view(1, width))]
-    weight, bias, out, last = torch.split(doubles, [HIDDEN_UNITS * width, HIDDEN_UNITS, HIDDEN_UNITS, 1])
+    weight, bias, out, last = torch.split(
+        doubles, [HIDDEN_UNITS * width, HIDDEN_UNITS, HIDDEN_UNITS, 1]
+    )
     return [Dense(weight.view(HIDDEN_UNITS, width), bias), Dense(out.view(1, HIDDEN_UNITS), last)]
 
 
 def fold(kind: Kind, parameters: Floats, coordinates: Floats, offset: float) -> Floats:
-    """Parameters for plain inputs x out of those for inputs ``x @ coordinates`` around ``offset``."""
+    """Parameters for plain inputs x out of those for inputs ``x @ coordinates`` around
+    ``offset``."""
     width = coordinates.shape[1]
     if kind != "mlp":
         plain = coordinates @ parameters
@@ -118,10 +124,13 @@ def flat(model: nn.Module) -> Floats:
 
 
 def load_flat(model: nn.Module, vector: Floats) -> None:
-    """Inverse of :func:`flat`; raises ModelError if the length does not fit or a value is not finite."""
+    """Inverse of :func:`flat`; raises ModelError if the length does not fit or a value is not
+    finite."""
     sizes = [p.numel() for p in model.parameters()]
     if len(vector) != sum(sizes) or not np.isfinite(vector).all():
-        raise ModelError(f"a model of {sum(sizes)} parameters cannot be loaded from a vector of {len(vector)}")
+        raise ModelError(
+            f"a model of {sum(sizes)} parameters cannot be loaded from a vector of {len(vector)}"
+        )
     with torch.no_grad():
         parts = torch.split(torch.from_numpy(np.array(vector, dtype=np.float32)), sizes)
         for parameter, part in zip(model.parameters(), parts, strict=True):
@@ -149,7 +158,8 @@ class CreditModel:
 
     def raw_logit(self, table: pd.DataFrame) -> Floats:
         """The network's output for each row of ``table``, and what the pairwise terms add."""
-        bins, width = self.embedding.bins(table), self.embedding.width
+        bins = self.embedding.bins(table)
+        width = self.embedding.width
         rows = inputs_on_grid(torch.from_numpy(self.embedding.rows(bins)))
         net = layers_on_grid(layers(self.kind, width, self.parameters, rows.device))
         return np.asarray(logits(net, rows).numpy()) + added(self.pairs, bins)
@@ -176,21 +186,34 @@ class CreditModel:
                 parameters = np.asarray(file.get_tensor("parameters"), dtype=np.float64)
             schema = schema_from(specification["registry"], str(path))
             if any("bin_of_cell" in bins for bins in specification["binning"]["features"]):
-                raise ModelError("it was released by version 0.5, whose bins are not read any more; train again")
+                raise ModelError(
+                    "it was released by version 0.5, whose bins are not read any more; train again"
+                )
             embedding = Embedding(Grid(schema), binning_from(specification["binning"]))
             kind = TypeAdapter(Kind).validate_python(specification["kind"])
             check_network(kind, embedding.width, parameters)
-            calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(specification["calibration"])
+            calibration = TypeAdapter(tuple[FiniteFloat, ...]).validate_python(
+                specification["calibration"]
+            )
             check_calibration(calibration)
             pairs = pairs_from(specification["pairs"])
             check_pairs(pairs, embedding)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, FeatureError, ModelError) as error:
+        except (
+            OSError,
+            SafetensorError,
+            KeyError,
+            TypeError,
+            ValueError,
+            FeatureError,
+            ModelError,
+        ) as error:
             raise ModelError(f"{path} is not a released model: {error}") from error
         return cls(kind, embedding, parameters, calibration, pairs)
 
 
 def check_network(kind: Kind, width: int, parameters: Floats) -> None:
-    """Raises ModelError unless these are a network's parameters, small enough for exact arithmetic; sees no data."""
+    """Raises ModelError unless these are a network's parameters, small enough for exact arithmetic;
+    sees no data."""
     if parameters.shape != (size(kind, width),):
         raise ModelError(f"the shared model is not {size(kind, width)} weights")
     try:

@@ -1,9 +1,10 @@
 """Pairwise terms of a generalised additive model, boosted from secure histograms.
 
-What two features say together that they do not say apart (GA2M: Lou, Caruana, Gehrke & Hooker 2013). Once the scorecard
-has descended, one release sums residuals and curvatures over a coarse table for each of the most promising pairs. A
-Newton step in each cell, shrunk by as much as the noise in it deserves, is the pair's term; a pair in which nothing
-stands out of noise and chance gets none, so that small populations keep their scorecard.
+What two features say together that they do not say apart (GA2M: Lou, Caruana, Gehrke & Hooker
+2013). Once the scorecard has descended, one release sums residuals and curvatures over a coarse
+table for each of the most promising pairs. A Newton step in each cell, shrunk by as much as the
+noise in it deserves, is the pair's term; a pair in which nothing stands out of noise and chance
+gets none, so that small populations keep their scorecard.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ CURVATURE_WEIGHT = 2
 MOST_PAIRS, MOST_LEVELS = 28, 5
 LEAST_PAIRS, ENOUGH_PAIRS, LEAST_LEVELS = 3, 10, 3
 NOISE_TO_CHANCE = 1.2
-"""More pairs and finer tables until the noise in a cell is this many times what chance does to it."""
+"""More pairs and finer tables until the noise in a cell is this many times what chance does to
+it."""
 MISSING_MASS = 0.01
 SEEN_DEVIATIONS = 3.0
 LARGEST_EFFECT = 8.0
@@ -42,8 +44,8 @@ LARGEST_EFFECT = 8.0
 class PairTerm:
     """What two features add together to the log-odds of bad, on coarse levels of their bins.
 
-    ``first_levels`` and ``second_levels`` have a level for each bin; ``effects`` is (first levels, second levels), row
-    by row.
+    ``first_levels`` and ``second_levels`` have a level for each bin; ``effects`` is (first levels,
+    second levels), row by row.
     """
 
     first: int
@@ -59,14 +61,17 @@ class PairTerm:
     def places(self, bins: Bins) -> NDArray[np.int64]:
         """(people,) places in ``effects``."""
         first = np.asarray(self.first_levels)[bins[:, self.first]]
-        return np.asarray(first * self.shape[1] + np.asarray(self.second_levels)[bins[:, self.second]])
+        return np.asarray(
+            first * self.shape[1] + np.asarray(self.second_levels)[bins[:, self.second]]
+        )
 
 
 Pairs = tuple[PairTerm, ...]
 
 
 def pairs_from(data: object) -> Pairs:
-    """Pairs out of JSON data; raises ModelError if they are not pairs. Whether they fit, :func:`check_pairs` says."""
+    """Pairs out of JSON data; raises ModelError if they are not pairs. Whether they fit,
+    :func:`check_pairs` says."""
     try:
         return TypeAdapter(Pairs).validate_python(data)
     except ValidationError as error:
@@ -79,12 +84,17 @@ def as_data(pairs: Pairs) -> list[dict[str, object]]:
 
 
 def check_pairs(pairs: Pairs, embedding: Embedding) -> None:
-    """Raises ModelError unless each is a table on two different features of this embedding. Depends on no data."""
+    """Raises ModelError unless each is a table on two different features of this embedding. Depends
+    on no data."""
     if len(pairs) > MOST_PAIRS:
         raise ModelError(f"a model has at most {MOST_PAIRS} pairwise terms, not {len(pairs)}")
     bins = [len(feature.frequency) for feature in embedding.binning.features]
     for pair in pairs:
-        inside = 0 <= pair.first < len(bins) and 0 <= pair.second < len(bins) and pair.first != pair.second
+        inside = (
+            0 <= pair.first < len(bins)
+            and 0 <= pair.second < len(bins)
+            and pair.first != pair.second
+        )
         levels = (pair.first_levels, pair.second_levels)
         if not inside or [len(part) for part in levels] != [bins[pair.first], bins[pair.second]]:
             raise ModelError("a pairwise term does not belong to the bins")
@@ -114,9 +124,11 @@ def sensitivity(pairs: Pairs) -> float:
 
 
 def residual_sums(pairs: Pairs, bins: Bins, logits: Floats, labels: NDArray[np.int64]) -> Steps:
-    """Sums over people of ``label - p`` and of ``2 p (1 - p)`` in each cell of each pair; not yet private.
+    """Sums over people of ``label - p`` and of ``2 p (1 - p)`` in each cell of each pair; not yet
+    private.
 
-    Whole multiples of :data:`PAIR_UNIT`, cut towards zero person by person, so that order changes nothing.
+    Whole multiples of :data:`PAIR_UNIT`, cut towards zero person by person, so that order changes
+    nothing.
     """
     bad = sigmoid(torch.from_numpy(np.clip(np.nan_to_num(logits), -60.0, 60.0))).numpy()
     residual = np.trunc((labels - bad) * (MARGIN / PAIR_UNIT)).astype(np.int64)
@@ -133,8 +145,8 @@ def residual_sums(pairs: Pairs, bins: Bins, logits: Floats, labels: NDArray[np.i
 
 
 def levels_of(bins: FeatureBins, most: int, ordered: bool) -> tuple[int, ...]:
-    """A level for each bin: ``most`` of about equal mass (the ``most - 1`` commonest codes and the others); missing is
-    a level of its own where it is not rare, else it counts with the first."""
+    """A level for each bin: ``most`` of about equal mass (the ``most - 1`` commonest codes and the
+    others); missing is a level of its own where it is not rare, else it counts with the first."""
     mass = np.asarray(bins.frequency[:-1])
     if ordered:
         middle = (np.cumsum(mass) - mass / 2) / max(float(mass.sum()), 1e-9)
@@ -148,13 +160,18 @@ def levels_of(bins: FeatureBins, most: int, ordered: bool) -> tuple[int, ...]:
 
 
 def candidates(embedding: Embedding, weights: Floats, noise_multiplier: float) -> Pairs:
-    """The pairs worth asking about, without effects: those of the features that the scorecard leans on most.
+    """The pairs worth asking about, without effects: those of the features that the scorecard leans
+    on most.
 
-    How many, and how fine, follows from released figures alone: the population, and the noise of one table.
+    How many, and how fine, follows from released figures alone: the population, and the noise of
+    one table.
     """
     per_bin, _ = points(embedding, weights)
     binning = embedding.binning
-    leaning = [_spread(np.asarray(bins.frequency), part) for bins, part in zip(binning.features, per_bin, strict=True)]
+    leaning = [
+        _spread(np.asarray(bins.frequency), part)
+        for bins, part in zip(binning.features, per_bin, strict=True)
+    ]
     most, levels = _affordable(binning.population, binning.base_rate, noise_multiplier)
     tables = [
         levels_of(bins, levels, column.feature.kind != "category")
@@ -163,7 +180,9 @@ def candidates(embedding: Embedding, weights: Floats, noise_multiplier: float) -
     useful = [j for j, table in enumerate(tables) if max(table) > 0]
     if len(useful) < 2:
         useful = list(range(len(tables)))
-    ranked = sorted(itertools.combinations(useful, 2), key=lambda pair: -leaning[pair[0]] * leaning[pair[1]])
+    ranked = sorted(
+        itertools.combinations(useful, 2), key=lambda pair: -leaning[pair[0]] * leaning[pair[1]]
+    )
     chosen = [(i, j, (max(tables[i]) + 1) * (max(tables[j]) + 1)) for i, j in ranked[:most]]
     return tuple(PairTerm(i, j, tables[i], tables[j], (0.0,) * cells) for i, j, cells in chosen)
 
@@ -183,9 +202,12 @@ def _affordable(population: float, base_rate: float, noise_multiplier: float) ->
 
 
 def boosted(pairs: Pairs, total: Floats, noise_std: float) -> Pairs:
-    """The pairs after one step on a released :func:`residual_sums`, in its units (not grid steps)."""
+    """The pairs after one step on a released :func:`residual_sums`, in its units (not grid
+    steps)."""
     found = []
-    for pair, sums in zip(pairs, np.split(total, np.cumsum([2 * len(p.effects) for p in pairs])[:-1]), strict=True):
+    for pair, sums in zip(
+        pairs, np.split(total, np.cumsum([2 * len(p.effects) for p in pairs])[:-1]), strict=True
+    ):
         residual, weighted = np.split(sums, 2)
         step = newton_step(
             residual.reshape(pair.shape),
@@ -198,23 +220,31 @@ def boosted(pairs: Pairs, total: Floats, noise_std: float) -> Pairs:
     return tuple(found)
 
 
-def newton_step(residual: Floats, curvature: Floats, noise_std: float, curvature_noise: float) -> Floats:
-    """Effects of a (rows, columns) table: pure interaction, shrunk to what stands out of noise and chance.
+def newton_step(
+    residual: Floats, curvature: Floats, noise_std: float, curvature_noise: float
+) -> Floats:
+    """Effects of a (rows, columns) table: pure interaction, shrunk to what stands out of noise and
+    chance.
 
-    A cell's ratio of residual to curvature has variance ``(curvature + noise^2) / curvature^2``. Rows and columns are
-    taken out by weighted least squares, because a scorecard has them already; the variance of what is left over and
-    above noise and chance is the prior of an empirical-Bayes estimate (Efron & Morris 1973).
+    A cell's ratio of residual to curvature has variance ``(curvature + noise^2) / curvature^2``.
+    Rows and columns are taken out by weighted least squares, because a scorecard has them already;
+    the variance of what is left over and above noise and chance is the prior of an empirical-Bayes
+    estimate (Efron & Morris 1973).
     """
     seen = curvature > SEEN_DEVIATIONS * curvature_noise + 1
     sure = np.where(seen, curvature, 1.0)
     precision = np.where(seen, sure**2 / (sure + noise_std**2), 0.0)
     pure = np.where(seen, residual / sure, 0.0)
     rows, columns = pure.shape
-    design = np.hstack([np.repeat(np.eye(rows), columns, axis=0), np.tile(np.eye(columns), (rows, 1))])
+    design = np.hstack(
+        [np.repeat(np.eye(rows), columns, axis=0), np.tile(np.eye(columns), (rows, 1))]
+    )
     root = np.sqrt(precision.ravel())
     margins, *_ = np.linalg.lstsq(design * root[:, None], pure.ravel() * root, rcond=None)
     pure = np.where(seen, pure - (design @ margins).reshape(pure.shape), 0.0)
     free = max(int(seen.sum()) - (rows + columns - 1), 1) / max(int(seen.sum()), 1)
-    excess = (precision * (precision * pure**2 - free)).sum() / max(float((precision**2).sum()), 1e-12)
+    excess = (precision * (precision * pure**2 - free)).sum() / max(
+        float((precision**2).sum()), 1e-12
+    )
     prior = max(float(excess), 0.0)
     return np.asarray(pure * prior * precision / (prior * precision + 1.0))

@@ -1,4 +1,5 @@
-"""From a budget to a plan: which releases, and noise multipliers that together spend what was asked for."""
+"""From a budget to a plan: which releases, and noise multipliers that together spend what was asked
+for."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ from typing import Literal
 from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
-from privacy.mechanism import LEAST_HONEST, Audience, Mechanism, MechanismKind, PlannedRelease, ReleaseKind
+from privacy.mechanism import (
+    LEAST_HONEST,
+    Audience,
+    Mechanism,
+    MechanismKind,
+    PlannedRelease,
+    ReleaseKind,
+)
 
 Kind = Literal["scorecard", "gam", "mlp"]
 """What can be trained."""
@@ -26,7 +34,8 @@ COLLUDING_SHARE = 3
 
 @dataclass(frozen=True)
 class Training:
-    """What is to be trained among how many lenders, and what it must withstand; None where the default is good."""
+    """What is to be trained among how many lenders, and what it must withstand; None where the
+    default is good."""
 
     model: Kind
     lenders: int
@@ -37,8 +46,8 @@ class Training:
     collusion_bound: int | None = None
     """Lenders who may collude; by default a third."""
     spare_attempts: int | None = None
-    """How often a release may be attempted again because a lender dropped out, among the rest where enough are left,
-    else when that lender is back. By default one."""
+    """How often a release may be attempted again because a lender dropped out, among the rest where
+    enough are left, else when that lender is back. By default one."""
     hold_out: float = 0.0
     """Share of people kept for the evaluation, who are trained on by nobody."""
 
@@ -47,16 +56,25 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
     """A campaign's mechanism, whose releases and spare attempts cost a person ``budget`` together.
 
     Raises:
-        PrivacyError: the budget is too small, fewer than two lenders would not collude, or there is nothing to plan.
+        PrivacyError: the budget is too small, fewer than two lenders would not collude, or there is
+            nothing to plan.
     """
-    model, lenders, kind, hold_out = training.model, training.lenders, training.kind, training.hold_out
+    model, lenders, kind, hold_out = (
+        training.model,
+        training.lenders,
+        training.kind,
+        training.hold_out,
+    )
     descent = STEPS[model] if training.steps is None else training.steps
-    bound = lenders // COLLUDING_SHARE if training.collusion_bound is None else training.collusion_bound
+    bound = (
+        lenders // COLLUDING_SHARE if training.collusion_bound is None else training.collusion_bound
+    )
     spare = 1 if training.spare_attempts is None else training.spare_attempts
     honest = lenders - bound if kind == "distributed" else lenders
     if bound < 0 or honest < LEAST_HONEST:
         raise PrivacyError(
-            f"no plan for {lenders} lenders of whom {bound} collude: at least {LEAST_HONEST} must not collude"
+            f"no plan for {lenders} lenders of whom {bound} collude: at least {LEAST_HONEST} must "
+            "not collude"
         )
     if descent < 1 or spare < 0:
         raise PrivacyError(f"no plan with {descent} steps and {spare} spare attempts")
@@ -65,7 +83,9 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
     reserve = 1 + spare * max(of_each.values())
 
     def planned(release: ReleaseKind) -> PlannedRelease:
-        return PlannedRelease(kind=release, noise_multiplier=gaussian_multiplier(budget, of_each[release] / reserve))
+        return PlannedRelease(
+            kind=release, noise_multiplier=gaussian_multiplier(budget, of_each[release] / reserve)
+        )
 
     first, second, last = (planned(release) for release in SHARES)
     pairs = (planned(ReleaseKind.PAIRS),) if model == "gam" else ()
@@ -78,10 +98,15 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
             calibrate(budget, LOCAL_RATE, descent * LOCAL_STEPS, [*fixed, *[dearest] * spare]),
         )
         middle = PlannedRelease(
-            kind=ReleaseKind.TRAIN, noise_multiplier=noise, sampling_rate=LOCAL_RATE, steps=LOCAL_STEPS
+            kind=ReleaseKind.TRAIN,
+            noise_multiplier=noise,
+            sampling_rate=LOCAL_RATE,
+            steps=LOCAL_STEPS,
         )
     alone = gaussian_multiplier(budget, 1 / (1 + spare))
-    held = (PlannedRelease(kind=ReleaseKind.EVALUATION, noise_multiplier=alone),) if hold_out else ()
+    held = (
+        (PlannedRelease(kind=ReleaseKind.EVALUATION, noise_multiplier=alone),) if hold_out else ()
+    )
     return Mechanism(
         kind=kind,
         epsilon=budget.epsilon,
@@ -97,15 +122,25 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
 
 
 def spent(mechanism: Mechanism, attempts: Sequence[int]) -> float:
-    """Epsilon of a person who was in every attempt of this campaign so far, on the side that paid most.
+    """Epsilon of a person who was in every attempt of this campaign so far, on the side that paid
+    most.
 
     Args:
-        attempts: how often each release was asked for, the first release first. Each was charged: retries are releases.
+        attempts: how often each release was asked for, the first release first. Each was charged:
+            retries are releases.
 
     Returns:
-        what the nodes' ledgers reserved, and never more than ``mechanism.epsilon``: an attempt that no node got to see
-        is counted here and charged to nobody, and nodes refuse what goes beyond the plan (``Campaign.why_not``).
+        what the nodes' ledgers reserved, and never more than ``mechanism.epsilon``: an attempt that
+        no node got to see is counted here and charged to nobody, and nodes refuse what goes beyond
+        the plan (``Campaign.why_not``).
     """
-    asked = [release for release, times in zip(mechanism.releases, attempts, strict=False) for _ in range(times)]
-    sides = ([release.charge for release in asked if release.audience is audience] for audience in Audience)
+    asked = [
+        release
+        for release, times in zip(mechanism.releases, attempts, strict=False)
+        for _ in range(times)
+    ]
+    sides = (
+        [release.charge for release in asked if release.audience is audience]
+        for audience in Audience
+    )
     return min(mechanism.epsilon, max(epsilon_of(charges, mechanism.delta) for charges in sides))

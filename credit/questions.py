@@ -32,7 +32,8 @@ class Packed:
 
     @property
     def sha256(self) -> str:
-        """Over bins, pairs, then each array's name, shape and little-endian doubles; every part with its length."""
+        """Over bins, pairs, then each array's name, shape and little-endian doubles; every part
+        with its length."""
         digest = hashlib.sha256()
         parts = [self.binning.encode(), self.pairs.encode()]
         for name in sorted(self.arrays):
@@ -46,11 +47,14 @@ class Packed:
 
 def arrays_to_bytes(arrays: Mapping[str, Floats]) -> bytes:
     """All arrays in one piece (safetensors): every object of a message is a request of its own."""
-    return bytes(save({name: np.ascontiguousarray(array, dtype="<f8") for name, array in arrays.items()}))
+    return bytes(
+        save({name: np.ascontiguousarray(array, dtype="<f8") for name, array in arrays.items()})
+    )
 
 
 def arrays_from_bytes(data: bytes) -> dict[str, Floats]:
-    """Inverse of :func:`arrays_to_bytes`; raises ModelError if it is not one. Nothing in it can execute."""
+    """Inverse of :func:`arrays_to_bytes`; raises ModelError if it is not one. Nothing in it can
+    execute."""
     try:
         return {name: np.asarray(array, dtype=np.float64) for name, array in load(data).items()}
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
@@ -59,7 +63,8 @@ def arrays_from_bytes(data: bytes) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Question:
-    """``whitening`` is (width, directions), ``weights`` are flat, ``calibration`` has a value for each knot."""
+    """``whitening`` is (width, directions), ``weights`` are flat, ``calibration`` has a value for
+    each knot."""
 
     kind: ReleaseKind
     binning: Binning | None = None
@@ -83,7 +88,8 @@ class Question:
 
     @classmethod
     def unpack(cls, kind: ReleaseKind, packed: Packed) -> Question:
-        """Inverse of :meth:`pack`; raises ModelError if it is not a question. Whether it fits, the task says."""
+        """Inverse of :meth:`pack`; raises ModelError if it is not a question. Whether it fits, the
+        task says."""
         if set(packed.arrays) != set(ARRAYS) or packed.arrays["learning_rate"].shape != (1,):
             raise ModelError("the parameters are not those of a release")
         try:

@@ -13,9 +13,11 @@ from credit.evaluation import Figure
 from credit.features import Feature, FeatureSchema
 
 FEW = 0.025
-"""A feature hardly tells people apart if no bin but its largest has this share; smaller ones may be noise."""
+"""A feature hardly tells people apart if no bin but its largest has this share; smaller ones may be
+noise."""
 DETERMINED = 0.5
-"""The largest error of the number of bad (or good) people, as a share of it, at which a level of risk is determined."""
+"""The largest error of the number of bad (or good) people, as a share of it, at which a level of
+risk is determined."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class RiskLevel:
         people = max(good + bad, 1.0)
         rate = bad / people
         noise = math.hypot((1 - rate) * self.bad.error, rate * self.good.error) / people
-        return Figure(rate, math.hypot(noise, math.sqrt(max(rate * (1 - rate), 1 / people) / people)))
+        return Figure(
+            rate, math.hypot(noise, math.sqrt(max(rate * (1 - rate), 1 / people) / people))
+        )
 
     @property
     def determined(self) -> bool:
@@ -42,13 +46,18 @@ class RiskLevel:
 
     def said(self) -> tuple[str, ...]:
         """Sentences; none where there is nothing to say."""
-        rate, found = self.base_rate, []
+        rate = self.base_rate
+        found = []
         if not self.determined:
-            rarer, figure = ("good", self.good) if self.good.value < self.bad.value else ("bad", self.bad)
+            rarer, figure = (
+                ("good", self.good) if self.good.value < self.bad.value else ("bad", self.bad)
+            )
             counted = max(figure.value, 0.0)
             found.append(
-                f"the level of risk is not determined: {counted:,.0f} ± {figure.error:,.0f} {rarer} people were "
-                "counted; use probabilities to rank people only, or train with more people or a larger epsilon"
+                f"the level of risk is not determined: {counted:,.0f} ± {figure.error:,.0f} "
+                f"{rarer} people were "
+                "counted; use probabilities to rank people only, or train with more people or a "
+                "larger epsilon"
             )
         elif rate.value - 2 * rate.error > 0.5:
             found.append(
@@ -67,17 +76,24 @@ def indistinct(feature: Feature, bins: FeatureBins) -> str | None:
         return None
     place = int(known.argmax())
     if feature.kind == "category":
-        return f"{feature.name} hardly tells people apart: nearly everybody has one code, or one that is rare"
+        return (
+            f"{feature.name} hardly tells people apart: nearly everybody has one code, or one "
+            "that is rare"
+        )
     if not bins.edges:
         return f"{feature.name} hardly tells people apart: nothing in it stands out of the noise"
     ends = [-math.inf if feature.low is None else feature.low, *bins.edges]
     ends.append(math.inf if feature.high is None else feature.high)
     low, high = ends[place : place + 2]
-    return f"{feature.name} hardly tells people apart: nearly all values are between {low:.10g} and {high:.10g}"
+    return (
+        f"{feature.name} hardly tells people apart: nearly all values are between {low:.10g} "
+        f"and {high:.10g}"
+    )
 
 
 def indistinct_values(feature: Feature, counts: NDArray[np.int64]) -> str | None:
-    """The same of exact :meth:`credit.binning.FeatureCells.counts`, summed over any tables, for their owner alone."""
+    """The same of exact :meth:`credit.binning.FeatureCells.counts`, summed over any tables, for
+    their owner alone."""
     return indistinct(feature, exact_bins(FeatureCells(feature), counts))
 
 

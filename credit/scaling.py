@@ -1,7 +1,7 @@
 """Scorecard scaling: log-odds to points (Siddiqi 2006, chapter 6).
 
-The product's scale runs from 350 to 950, as 芝麻分 does; higher is better. 650 points are odds of 15 good to 1 bad, and
-every 60 points double the odds.
+The product's scale runs from 350 to 950, as 芝麻分 does; higher is better. 650 points are odds of
+15 good to 1 bad, and every 60 points double the odds.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""What one release asks of a lender's rows, kind by kind. Everything but the rows is public and checked beforehand.
+"""What one release asks of a lender's rows, kind by kind. Everything but the rows is public and
+checked beforehand.
 
-Each task knows the form of its sum (size, sensitivity, unit), which the coordinator computes too, and how to form the
-exact contribution of a table of people. Noise shares are added by :class:`privacy.sums.NoisySum`, masks by the caller.
+Each task knows the form of its sum (size, sensitivity, unit), which the coordinator computes too,
+and how to form the exact contribution of a table of people. Noise shares are added by
+:class:`privacy.sums.NoisySum`, masks by the caller.
 
-A contribution may be asked of one table or of many with different people in each: exact sums of whole numbers add up to
-the same integers however the people are cut into tables, and the noise is added once, to the whole.
+A contribution may be asked of one table or of many with different people in each: exact sums of
+whole numbers add up to the same integers however the people are cut into tables, and the noise is
+added once, to the whole.
 """
 
 from __future__ import annotations
@@ -49,12 +52,14 @@ Steps = NDArray[np.int64]
 LARGEST_ENTRY = 1e4
 """Of a whitening, and the largest learning rate: beyond this no honest coordinator goes."""
 WEIGHT_POWER = 1.5
-"""Lenders who train by themselves count by the noisy number of their people to this power: local noise falls with the
-square of the count, so larger lenders deserve slightly more than their share."""
+"""Lenders who train by themselves count by the noisy number of their people to this power: local
+noise falls with the square of the count, so larger lenders deserve slightly more than their
+share."""
 TYPICAL_POPULATION = 1000.0
 DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
 Tables = pd.DataFrame | Iterable[pd.DataFrame]
-"""People: in one table, or in several with nobody in two of them, which are read once and in turn."""
+"""People: in one table, or in several with nobody in two of them, which are read once and in
+turn."""
 
 
 def _each(tables: Tables) -> Iterable[pd.DataFrame]:
@@ -70,7 +75,8 @@ class Task(Protocol):
         ...
 
     def contribution(self, tables: Tables, contributors: int) -> Steps:
-        """This lender's share of the noisy sum; everything that leaves the node, but for the masks."""
+        """This lender's share of the noisy sum; everything that leaves the node, but for the
+        masks."""
         ...
 
     def decode(self, total: Steps, contributors: int) -> Floats:
@@ -78,7 +84,8 @@ class Task(Protocol):
         ...
 
     def noise_std(self, contributors: int) -> float:
-        """Standard deviation of the noise in each coordinate of the released vector; 0 where it is within models."""
+        """Standard deviation of the noise in each coordinate of the released vector; 0 where it is
+        within models."""
         ...
 
 
@@ -114,7 +121,8 @@ class SumTask:
             PrivacyError: more people than the sum has room for. It depends on their number only.
         """
         size, sensitivity, unit = self.shape
-        total, people = np.zeros(size, dtype=np.int64), 0
+        total = np.zeros(size, dtype=np.int64)
+        people = 0
         for table in _each(tables):
             people += len(table)
             if people * sensitivity / unit > HEADROOM:
@@ -182,7 +190,9 @@ class GradientTask(SumTask):
     def exact(self, table: pd.DataFrame) -> Steps:
         where = device()
         rows = self.embedding.projected(self.embedding.bins(table), self.whitening)
-        records = Records.of(torch.from_numpy(rows).to(where), torch.tensor(self.labels(table), device=where))
+        records = Records.of(
+            torch.from_numpy(rows).to(where), torch.tensor(self.labels(table), device=where)
+        )
         net = layers(self.model, self.whitening.shape[1], self.weights, where)
         return clipped_gradient_sum(net, records, self.mechanism.clip_norm, self.offset)
 
@@ -203,7 +213,9 @@ class PairsTask(SumTask):
 
     def exact(self, table: pd.DataFrame) -> Steps:
         bins = self.scored.embedding.bins(table)
-        return residual_sums(self.scored.pairs, bins, self.scored.raw_logit(table), self.labels(table))
+        return residual_sums(
+            self.scored.pairs, bins, self.scored.raw_logit(table), self.labels(table)
+        )
 
 
 @dataclass(frozen=True)
@@ -232,25 +244,36 @@ class EvaluationTask(SumTask):
 
     @property
     def shape(self) -> tuple[int, float, float]:
-        counted = ScoreCells.SIZE * self.segments.count + sum(len(t) for t in self.scored.embedding.tables)
+        counted = ScoreCells.SIZE * self.segments.count + sum(
+            len(t) for t in self.scored.embedding.tables
+        )
         held = math.sqrt(self.segments.per_person * self.weight**2 + len(self.schema.features))
         return counted, held, 1.0
 
     def exact(self, table: pd.DataFrame) -> Steps:
-        logits, labels = self.scored.logit(table), self.labels(table)
-        scores = [ScoreCells.count(logits[rows], labels[rows]) for rows in self.segments.rows(table)]
+        logits = self.scored.logit(table)
+        labels = self.labels(table)
+        scores = [
+            ScoreCells.count(logits[rows], labels[rows]) for rows in self.segments.rows(table)
+        ]
         embedding = self.scored.embedding
         found = embedding.bins(table)
-        bins = [np.bincount(found[:, j], minlength=len(each)) for j, each in enumerate(embedding.tables)]
-        return np.concatenate([*(self.weight * counts for counts in scores), *bins]).astype(np.int64)
+        bins = [
+            np.bincount(found[:, j], minlength=len(each)) for j, each in enumerate(embedding.tables)
+        ]
+        return np.concatenate([*(self.weight * counts for counts in scores), *bins]).astype(
+            np.int64
+        )
 
 
 @dataclass(frozen=True)
 class TrainTask:
-    """DP-SGD inside one lender, from the shared model. What leaves is private before it is added to anything.
+    """DP-SGD inside one lender, from the shared model. What leaves is private before it is added to
+    anything.
 
-    Unlike a sum it needs everybody again and again in random order, so all people's inputs are in memory at once: eight
-    bytes for each of the whitening's directions and each person. Tables are still read one at a time.
+    Unlike a sum it needs everybody again and again in random order, so all people's inputs are in
+    memory at once: eight bytes for each of the whitening's directions and each person. Tables are
+    still read one at a time.
     """
 
     planned: PlannedRelease
@@ -271,11 +294,15 @@ class TrainTask:
 
     def contribution(self, tables: Tables, contributors: int) -> Steps:
         """The locally trained model times this lender's weight, and the weight."""
-        inputs, outcomes = [np.zeros((0, self.whitening.shape[1]))], [np.zeros(0, dtype=np.float32)]
+        inputs = [np.zeros((0, self.whitening.shape[1]))]
+        outcomes = [np.zeros(0, dtype=np.float32)]
         for table in _each(tables):
             inputs.append(self.embedding.projected(self.embedding.bins(table), self.whitening))
             outcomes.append(table[self.schema.target].to_numpy(dtype=np.float32))
-        rows, labels = torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(outcomes))
+        rows, labels = (
+            torch.from_numpy(np.concatenate(inputs)),
+            torch.from_numpy(np.concatenate(outcomes)),
+        )
         del inputs, outcomes
         net = network(self.model, self.whitening.shape[1], self.weights, self.offset)
         settings = DpSgd(
@@ -309,9 +336,13 @@ SCORING: dict[ReleaseKind, type[PairsTask] | type[CalibrationTask] | type[Evalua
 
 
 def task_of(
-    schema: FeatureSchema, model: Kind, mechanism: Mechanism, release: int, asked: Question,
+    schema: FeatureSchema,
+    model: Kind,
+    mechanism: Mechanism,
+    release: int,
+    asked: Question,
     population: float | None = None,
-) -> Task:  # fmt: skip
+) -> Task:
     """The task of a release, its parameters found sound before any row is read.
 
     Raises:
@@ -325,28 +356,52 @@ def task_of(
     if asked.binning is None:
         raise ModelError(f"release {release} comes without a binning")
     embedding = Embedding(Grid(schema), asked.binning)
-    width, base = embedding.width, asked.binning.base_rate
+    width = embedding.width
+    base = asked.binning.base_rate
     if planned.kind is ReleaseKind.GRAM:
         return GramTask(planned, mechanism, schema, embedding)
     if planned.kind in DESCENT:
-        shaped = asked.whitening.ndim == 2 and len(asked.whitening) == width and 1 <= asked.whitening.shape[1] <= width
+        shaped = (
+            asked.whitening.ndim == 2
+            and len(asked.whitening) == width
+            and 1 <= asked.whitening.shape[1] <= width
+        )
         if not shaped or not (np.abs(asked.whitening) <= LARGEST_ENTRY).all():
-            raise ModelError(f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}")
+            raise ModelError(
+                f"the whitening is not a matrix of {width} rows within {LARGEST_ENTRY:g}"
+            )
     inputs = asked.whitening.shape[1] if planned.kind in DESCENT else width
     check_network(model, inputs, asked.weights)
     if planned.kind in SCORING:
         check_calibration(asked.calibration)
         check_pairs(asked.pairs, embedding)
-        if (planned.kind is ReleaseKind.PAIRS) > bool(asked.pairs) or bool(asked.pairs) > (model == "gam"):
-            raise ModelError(f"release {release} of a {model} does not come with {len(asked.pairs)} pairs of features")
+        if (planned.kind is ReleaseKind.PAIRS) > bool(asked.pairs) or bool(asked.pairs) > (
+            model == "gam"
+        ):
+            raise ModelError(
+                f"release {release} of a {model} does not come with {len(asked.pairs)} pairs of "
+                "features"
+            )
         scored = CreditModel(model, embedding, asked.weights, asked.calibration, asked.pairs)
         return SCORING[planned.kind](planned, mechanism, schema, scored)
     offset = math.log(base / (1 - base))
     if planned.kind is ReleaseKind.GRADIENT:
-        return GradientTask(planned, mechanism, schema, embedding, model, asked.whitening, asked.weights, offset)
+        return GradientTask(
+            planned, mechanism, schema, embedding, model, asked.whitening, asked.weights, offset
+        )
     if not 0 < asked.learning_rate <= LARGEST_ENTRY or population is None:
-        raise ModelError("a lender trains at a positive learning rate, after it took part in the histogram")
+        raise ModelError(
+            "a lender trains at a positive learning rate, after it took part in the histogram"
+        )
     return TrainTask(
-        planned, mechanism, schema, embedding, model, asked.whitening, asked.weights, offset, asked.learning_rate,
+        planned,
+        mechanism,
+        schema,
+        embedding,
+        model,
+        asked.whitening,
+        asked.weights,
+        offset,
+        asked.learning_rate,
         population,
-    )  # fmt: skip
+    )

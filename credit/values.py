@@ -1,11 +1,12 @@
 """What a value says: numbers, codes and moments, each a function of that one value.
 
-A person's values must not depend on anybody else's (invariant 10), so nothing here is inferred over a column: no type,
-no unit, no format. The functions over columns give for each value what the functions of one value give, only faster;
-a column's *declared* type (a Parquet schema, a database's) may choose the way, never its rows.
+A person's values must not depend on anybody else's (invariant 10), so nothing here is inferred over
+a column: no type, no unit, no format. The functions over columns give for each value what the
+functions of one value give, only faster; a column's *declared* type (a Parquet schema, a
+database's) may choose the way, never its rows.
 
-Every source is read by these functions, files, databases and the demo's tables alike, and so is every check of one:
-there is no second parser of numbers or dates.
+Every source is read by these functions, files, databases and the demo's tables alike, and so is
+every check of one: there is no second parser of numbers or dates.
 """
 
 from __future__ import annotations
@@ -28,16 +29,20 @@ Moments = NDArray[np.int64]
 
 NO_DATE, UNREADABLE_DATE = (int(np.iinfo(np.int64).min) + place for place in (0, 1))
 """Instead of a moment: there is none (as NaT is stored), or there is something that is no date."""
-_MICROSECOND, _EPOCH = timedelta(microseconds=1), datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1)
 DAY_US = 86_400_000_000
 EARLIEST, LATEST = (
-    (moment - _EPOCH) // _MICROSECOND for moment in (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))
+    (moment - _EPOCH) // _MICROSECOND
+    for moment in (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))
 )
 """Moments beyond these count as these: a database's ``infinity`` is the latest there is."""
 UNIX_FORMATS = {"unix": 1_000_000, "unix_ms": 1_000}
 """Declared formats of whole numbers that count from 1970, with their microseconds."""
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.ASCII | re.I)
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.ASCII | re.I
+)
 _TRUTH = {"true": 1.0, "false": 0.0}
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+", re.ASCII)
 _ISO_DATE = re.compile(r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4})(?:[T ].*)?", re.ASCII)
@@ -52,7 +57,8 @@ _LONGEST_WHOLE = 400
 
 
 def is_missing(value: object) -> bool:
-    """Nothing is there: null, not a number, or text that says so ("nan") or has no character that can be seen."""
+    """Nothing is there: null, not a number, or text that says so ("nan") or has no character that
+    can be seen."""
     if isinstance(value, str):
         return value.strip().lower() in {"", "nan"}
     if isinstance(value, Decimal):
@@ -67,7 +73,8 @@ def is_missing(value: object) -> bool:
 def number(value: object) -> float:
     """The double nearest to what a value says; NaN where it says no number.
 
-    Text is a decimal number as programs write it, with a point and no separators; ``true`` and ``false`` are 1 and 0.
+    Text is a decimal number as programs write it, with a point and no separators; ``true`` and
+    ``false`` are 1 and 0.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -85,7 +92,8 @@ def number(value: object) -> float:
 
 
 def code(value: object) -> str | None:
-    """A category as text, the same whether it is held as text, whole number, decimal, double or truth value."""
+    """A category as text, the same whether it is held as text, whole number, decimal, double or
+    truth value."""
     if is_missing(value):
         return None
     if isinstance(value, bool | np.bool_):
@@ -121,9 +129,10 @@ def moment(value: object, form: str | None = None) -> int:
     """Microseconds since 1970 in UTC, ``NO_DATE`` or ``UNREADABLE_DATE``.
 
     Args:
-        form: what text and whole numbers are written in: codes of ``strptime`` ("%d/%m/%Y", "%Y年%m月%d日"), "unix" or
-            "unix_ms". Without it text is ISO 8601 (a date, a date and time, a month) and a whole number is a date
-            written in eight digits (20260630). What has no zone is in UTC.
+        form: what text and whole numbers are written in: codes of ``strptime`` ("%d/%m/%Y",
+            "%Y年%m月%d日"), "unix" or "unix_ms". Without it text is ISO 8601 (a date, a date and
+            time, a month) and a whole number is a date written in eight digits (20260630). What has
+            no zone is in UTC.
     """
     if is_missing(value):
         return NO_DATE
@@ -158,7 +167,11 @@ def _parsed(text: str, form: str | None) -> int:
         return UNREADABLE_DATE
     if text.lower() in {"infinity", "+infinity"} or _FAR_YEAR.fullmatch(text):
         return LATEST
-    return EARLIEST if text.lower() == "-infinity" or _BEFORE_CHRIST.fullmatch(text) else UNREADABLE_DATE
+    return (
+        EARLIEST
+        if text.lower() == "-infinity" or _BEFORE_CHRIST.fullmatch(text)
+        else UNREADABLE_DATE
+    )
 
 
 def _since_epoch(value: datetime) -> int:
@@ -175,7 +188,8 @@ def _clamped(microseconds: float) -> int:
 
 
 class Numbers(NamedTuple):
-    """``values`` (rows,), NaN where there is none; ``unreadable`` says where something is there that is no number."""
+    """``values`` (rows,), NaN where there is none; ``unreadable`` says where something is there
+    that is no number."""
 
     values: Floats
     unreadable: NDArray[np.bool_]
@@ -192,7 +206,8 @@ def numbers(column: pd.Series) -> Numbers:
         there = read.fill_null(pa.scalar(0).cast(read.type)).to_numpy(zero_copy_only=False)
         values = np.where(absent, np.nan, there.astype(np.float64))
         return Numbers(values, np.zeros(len(values), dtype=bool))
-    values, present = _each(read, number, np.float64), _each(read, lambda value: not is_missing(value), np.bool_)
+    values = _each(read, number, np.float64)
+    present = _each(read, lambda value: not is_missing(value), np.bool_)
     return Numbers(values, present & np.isnan(values))
 
 
@@ -207,9 +222,19 @@ def moments(column: pd.Series, form: str | None = None) -> Moments:
     read = _typed(column)
     if isinstance(read, np.ndarray) and read.dtype.kind == "M":
         return _scaled_moments(read)
-    if isinstance(read, pa.Array) and (pa.types.is_timestamp(read.type) or pa.types.is_date(read.type)):
-        unit = read.type.unit if pa.types.is_timestamp(read.type) else "D" if read.type == pa.date32() else "ms"
-        counted = read.cast(pa.int32() if unit == "D" else pa.int64()).cast(pa.int64()).fill_null(NO_DATE)
+    if isinstance(read, pa.Array) and (
+        pa.types.is_timestamp(read.type) or pa.types.is_date(read.type)
+    ):
+        unit = (
+            read.type.unit
+            if pa.types.is_timestamp(read.type)
+            else "D"
+            if read.type == pa.date32()
+            else "ms"
+        )
+        counted = (
+            read.cast(pa.int32() if unit == "D" else pa.int64()).cast(pa.int64()).fill_null(NO_DATE)
+        )
         return _scaled_moments(counted.to_numpy(zero_copy_only=False).view(f"datetime64[{unit}]"))
     found: Moments = _each(read, partial(moment, form=form), np.int64)
     return found
@@ -235,7 +260,9 @@ def _scaled_moments(values: NDArray[np.datetime64]) -> Moments:
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
 
 
 def _typed(column: pd.Series) -> np.ndarray[Any, Any] | pa.Array:
@@ -251,13 +278,23 @@ def _typed(column: pd.Series) -> np.ndarray[Any, Any] | pa.Array:
     return column.astype(object).to_numpy()
 
 
-def _each(read: np.ndarray[Any, Any] | pa.Array, one: Callable[[Any], object], kind: type[np.generic]) -> Any:
+def _each(
+    read: np.ndarray[Any, Any] | pa.Array, one: Callable[[Any], object], kind: type[np.generic]
+) -> Any:
     """``one`` of every value. Values that are alike in type and all else are looked at once."""
     if isinstance(read, pa.Array):
-        if pa.types.is_string(read.type) or pa.types.is_large_string(read.type) or pa.types.is_dictionary(read.type):
+        if (
+            pa.types.is_string(read.type)
+            or pa.types.is_large_string(read.type)
+            or pa.types.is_dictionary(read.type)
+        ):
             coded = read if pa.types.is_dictionary(read.type) else read.dictionary_encode()
             became = [one(value) for value in _objects(coded.dictionary)] + [one(None)]
-            which = coded.indices.cast(pa.int64()).fill_null(len(became) - 1).to_numpy(zero_copy_only=False)
+            which = (
+                coded.indices.cast(pa.int64())
+                .fill_null(len(became) - 1)
+                .to_numpy(zero_copy_only=False)
+            )
             return np.array(became, dtype=kind)[which]
         values = _objects(read)
     elif read.dtype.kind == "M":
@@ -267,7 +304,9 @@ def _each(read: np.ndarray[Any, Any] | pa.Array, one: Callable[[Any], object], k
     known: dict[tuple[type, Any], Any] = {}
 
     def remembered(value: Any) -> Any:
-        alike = repr(value) if isinstance(value, Decimal | datetime) else value  # equal ones may be written differently
+        alike = (
+            repr(value) if isinstance(value, Decimal | datetime) else value
+        )  # equal ones may be written differently
         key = (type(value), alike)
         try:
             if key not in known:
@@ -285,14 +324,22 @@ def _objects(read: pa.Array) -> list[Any]:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _moment_texts(moments(pd.Series(pd.arrays.ArrowExtensionArray(read))))
     if pa.types.is_nested(kind) or pa.types.is_temporal(kind):
-        return [None if absent else "(neither text nor number)" for absent in read.is_null().to_pylist()]
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # a file may hold what is no text
         return [
-            None if one is None else one.decode(errors="replace") for one in read.cast(pa.large_binary()).to_pylist()
+            None if absent else "(neither text nor number)" for absent in read.is_null().to_pylist()
+        ]
+    if pa.types.is_string(kind) or pa.types.is_large_string(
+        kind
+    ):  # a file may hold what is no text
+        return [
+            None if one is None else one.decode(errors="replace")
+            for one in read.cast(pa.large_binary()).to_pylist()
         ]
     return list(read.to_pylist())
 
 
 def _moment_texts(found: Moments) -> list[str | None]:
     """In ISO 8601."""
-    return [None if one == NO_DATE else text for one, text in zip(found, as_dates(found).astype(str), strict=True)]
+    return [
+        None if one == NO_DATE else text
+        for one, text in zip(found, as_dates(found).astype(str), strict=True)
+    ]

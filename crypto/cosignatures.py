@@ -1,8 +1,8 @@
 """Witnesses' signatures on checkpoints: C2SP tlog-cosignature (https://c2sp.org/tlog-cosignature).
 
-A cosignature says: at this time, this was the largest tree of this log that I had seen, and every tree that I had seen
-before was part of it. Two kinds: Ed25519 (type 0x04) and ML-DSA-44 (FIPS 204, type 0x06), which also holds against
-quantum computers.
+A cosignature says: at this time, this was the largest tree of this log that I had seen, and every
+tree that I had seen before was part of it. Two kinds: Ed25519 (type 0x04) and ML-DSA-44 (FIPS 204,
+type 0x06), which also holds against quantum computers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, M
 
 from crypto.errors import KeyFileError, SignatureError
 from crypto.keys import PublicKey, SigningKey
-from crypto.notes import Checkpoint, check_key_name, decode_vkey, encode_vkey, key_id, signature_line
+from crypto.notes import (
+    Checkpoint,
+    check_key_name,
+    decode_vkey,
+    encode_vkey,
+    key_id,
+    signature_line,
+)
 
 MAX_TIME = (1 << 63) - 1
 KEY_FILE_MAGIC = b"tahini witness key\n"
@@ -34,7 +41,8 @@ _PUBLIC_SIZE = {Kind.ED25519: 32, Kind.ML_DSA_44: 1312}
 
 
 def signed_message(kind: Kind, name: str, text: str, timestamp: int) -> bytes:
-    """What is signed: the note's text under a dated header (Ed25519), or ``cosigned_message`` (ML-DSA-44)."""
+    """What is signed: the note's text under a dated header (Ed25519), or ``cosigned_message``
+    (ML-DSA-44)."""
     if not 0 < timestamp <= MAX_TIME:
         raise SignatureError("a cosignature is dated after 1970 and before 2^63")
     if kind is Kind.ED25519:
@@ -44,8 +52,20 @@ def signed_message(kind: Kind, name: str, text: str, timestamp: int) -> bytes:
     if any(not 1 <= len(part) <= 255 for part in names):
         raise SignatureError("the name of a cosigner or log has between 1 and 255 bytes")
     cosigner, origin = (bytes([len(part)]) + part for part in names)
-    numbers = (timestamp.to_bytes(8, "big"), (0).to_bytes(8, "big"), checkpoint.size.to_bytes(8, "big"))
-    return b"subtree/v1\n\0" + cosigner + numbers[0] + origin + numbers[1] + numbers[2] + checkpoint.root
+    numbers = (
+        timestamp.to_bytes(8, "big"),
+        (0).to_bytes(8, "big"),
+        checkpoint.size.to_bytes(8, "big"),
+    )
+    return (
+        b"subtree/v1\n\0"
+        + cosigner
+        + numbers[0]
+        + origin
+        + numbers[1]
+        + numbers[2]
+        + checkpoint.root
+    )
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,9 @@ class Cosigner:
         name, material = decode_vkey(vkey)
         kind = next((kind for kind in Kind if kind == material[0]), None)
         if kind is None or len(material) != 1 + _PUBLIC_SIZE[kind]:
-            raise SignatureError("not a witness's key: Ed25519 (type 04) and ML-DSA-44 (type 06) are known")
+            raise SignatureError(
+                "not a witness's key: Ed25519 (type 04) and ML-DSA-44 (type 06) are known"
+            )
         return cls(name, kind, material[1:])
 
     def check(self, signature: bytes, text: str) -> None:
@@ -115,10 +137,17 @@ class CosigningKey:
         return Cosigner(self.name, self.kind, self._ml_dsa.public_key().public_bytes_raw())
 
     def cosign(self, text: str, timestamp: int) -> str:
-        """The signature line for the checkpoint with this text, dated ``timestamp`` (POSIX seconds)."""
+        """The signature line for the checkpoint with this text, dated ``timestamp`` (POSIX
+        seconds)."""
         message = signed_message(self.kind, self.name, text, timestamp)
-        signature = SigningKey(self.seed).sign(message) if self.kind is Kind.ED25519 else self._ml_dsa.sign(message)
-        return signature_line(self.name, self.public.key_id + timestamp.to_bytes(8, "big") + signature)
+        signature = (
+            SigningKey(self.seed).sign(message)
+            if self.kind is Kind.ED25519
+            else self._ml_dsa.sign(message)
+        )
+        return signature_line(
+            self.name, self.public.key_id + timestamp.to_bytes(8, "big") + signature
+        )
 
     @property
     def secret(self) -> bytes:
@@ -128,7 +157,8 @@ class CosigningKey:
     @classmethod
     def from_secret(cls, secret: bytes) -> CosigningKey:
         """Raises KeyFileError."""
-        magic, held = secret[: len(KEY_FILE_MAGIC)], secret[len(KEY_FILE_MAGIC) :]
+        magic = secret[: len(KEY_FILE_MAGIC)]
+        held = secret[len(KEY_FILE_MAGIC) :]
         if magic != KEY_FILE_MAGIC or len(held) < 34 or held[0] not in set(Kind):
             raise KeyFileError("the file does not hold a witness's key")
         try:

@@ -1,8 +1,9 @@
 """Signed documents: everything one party must believe of another.
 
 A document is a compact JWS (RFC 7515) over canonical JSON (RFC 8785), signed with Ed25519 under the
-fully-specified algorithm name of RFC 9864. Its ``typ`` header names what it is, and a verifier always
-says which type it expects, so a signature over one kind of document can never pass for another.
+fully-specified algorithm name of RFC 9864. Its ``typ`` header names what it is, and a verifier
+always says which type it expects, so a signature over one kind of document can never pass for
+another.
 
 >>> from crypto.keys import SigningKey
 >>> key = SigningKey.generate()
@@ -40,12 +41,15 @@ _REGISTRY = _Registry(algorithms=[ALGORITHM])
 
 
 def plain(value: Any) -> bool:
-    """Whether orjson writes ``value`` exactly as RFC 8785 does: no floats, small integers, ASCII names only."""
+    """Whether orjson writes ``value`` exactly as RFC 8785 does: no floats, small integers, ASCII
+    names only."""
     kind = type(value)
     if kind is str:
         return True
     if kind is dict:
-        return all(type(name) is str and name.isascii() and plain(item) for name, item in value.items())
+        return all(
+            type(name) is str and name.isascii() and plain(item) for name, item in value.items()
+        )
     if kind is int:
         return bool(-MAX_INT <= value <= MAX_INT)
     if kind is list:
@@ -90,7 +94,9 @@ def verify_document(token: str, typ: str, key: PublicKey) -> dict[str, Any]:
         signed = jws.deserialize_compact(token, key.jwk, registry=_REGISTRY)
         payload = json.loads(signed.payload)
     except (JoseError, ValueError, RecursionError) as error:
-        raise SignatureError(f"the {typ} document does not verify under key {key.short}: {error}") from error
+        raise SignatureError(
+            f"the {typ} document does not verify under key {key.short}: {error}"
+        ) from error
     found = signed.protected.get("typ")
     if found != typ:
         raise SignatureError(f"expected a {typ} document, found one of type {found!r}")
@@ -100,7 +106,8 @@ def verify_document(token: str, typ: str, key: PublicKey) -> dict[str, Any]:
 
 
 def unverified_payload(token: str) -> dict[str, Any]:
-    """The payload of a JWS *before* its signature is checked: only to find out whose key to check it with.
+    """The payload of a JWS *before* its signature is checked: only to find out whose key to check
+    it with.
 
     Raises:
         SignatureError: not a compact JWS over a JSON object.

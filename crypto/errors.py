@@ -2,7 +2,8 @@
 
 
 class TahiniError(Exception):
-    """Base of everything that any room refuses on purpose. The message is one sentence for a person."""
+    """Base of everything that any room refuses on purpose. The message is one sentence for a
+    person."""
 
 
 class CryptoError(TahiniError):
@@ -18,7 +19,8 @@ class SignatureError(CryptoError):
 
 
 class ProofError(CryptoError):
-    """A Merkle proof does not connect what it should connect, or was asked for something undefined."""
+    """A Merkle proof does not connect what it should connect, or was asked for something
+    undefined."""
 
 
 class SealError(CryptoError):
@@ -26,7 +28,8 @@ class SealError(CryptoError):
 
 
 class KeyStoreUnavailable(CryptoError):
-    """The key store does not answer, or does not let us: whether a key still exists is not known."""
+    """The key store does not answer, or does not let us: whether a key still exists is not
+    known."""
 
 
 class MaskError(CryptoError):
@@ -38,4 +41,5 @@ class PolicyError(CryptoError):
 
 
 class PseudonymError(CryptoError):
-    """A name cannot be made, or the key service's answer does not prove that it used the key it published."""
+    """A name cannot be made, or the key service's answer does not prove that it used the key it
+    published."""

@@ -1,4 +1,5 @@
-"""Keys: Ed25519 for signatures, the ML-KEM-768 + X25519 hybrid for sealed bodies, and the files that hold them.
+"""Keys: Ed25519 for signatures, the ML-KEM-768 + X25519 hybrid for sealed bodies, and the files
+that hold them.
 
 Private keys are written with mode 0600 and never leave the folder of the party that owns them.
 """
@@ -105,7 +106,9 @@ class SigningKey:
 
     @cached_property
     def jwk(self) -> OKPKey:
-        return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": self.public.text, "d": b64(self.seed)})
+        return OKPKey.import_key(
+            {"kty": "OKP", "crv": "Ed25519", "x": self.public.text, "d": b64(self.seed)}
+        )
 
     def sign(self, message: bytes) -> bytes:
         return self._private.sign(message)
@@ -116,7 +119,8 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class RecipientPublicKey:
-    """Whom a body can be sealed to: ML-KEM-768 encapsulation key followed by an X25519 key (1,216 bytes)."""
+    """Whom a body can be sealed to: ML-KEM-768 encapsulation key followed by an X25519 key (1,216
+    bytes)."""
 
     raw: bytes
 
@@ -130,13 +134,15 @@ class RecipientPublicKey:
 
     def hpke(self) -> MLKEM768X25519PublicKey:
         return MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(self.raw[:1184]), X25519PublicKey.from_public_bytes(self.raw[1184:])
+            MLKEM768PublicKey.from_public_bytes(self.raw[:1184]),
+            X25519PublicKey.from_public_bytes(self.raw[1184:]),
         )
 
 
 @dataclass(frozen=True, repr=False)
 class RecipientKey:
-    """The private half of :class:`RecipientPublicKey`: a 64-byte ML-KEM seed and a 32-byte X25519 scalar."""
+    """The private half of :class:`RecipientPublicKey`: a 64-byte ML-KEM seed and a 32-byte X25519
+    scalar."""
 
     mlkem_seed: bytes
     x25519_scalar: bytes
@@ -146,9 +152,9 @@ class RecipientKey:
         return cls(MLKEM768PrivateKey.generate().private_bytes_raw(), os.urandom(32))
 
     def _parts(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
-        return MLKEM768PrivateKey.from_seed_bytes(self.mlkem_seed), X25519PrivateKey.from_private_bytes(
-            self.x25519_scalar
-        )
+        return MLKEM768PrivateKey.from_seed_bytes(
+            self.mlkem_seed
+        ), X25519PrivateKey.from_private_bytes(self.x25519_scalar)
 
     def hpke(self) -> MLKEM768X25519PrivateKey:
         return MLKEM768X25519PrivateKey(*self._parts())
@@ -156,7 +162,9 @@ class RecipientKey:
     @cached_property
     def public(self) -> RecipientPublicKey:
         mlkem, x25519 = self._parts()
-        return RecipientPublicKey(mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw())
+        return RecipientPublicKey(
+            mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        )
 
     def __repr__(self) -> str:
         return "RecipientKey(…)"
@@ -164,7 +172,8 @@ class RecipientKey:
 
 @contextmanager
 def _written(path: Path, content: bytes) -> Iterator[Path]:
-    """``content`` on the disk beside ``path``, mode 0600, for the caller to put in place; durable on leaving."""
+    """``content`` on the disk beside ``path``, mode 0600, for the caller to put in place; durable
+    on leaving."""
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -179,7 +188,8 @@ def _written(path: Path, content: bytes) -> Iterator[Path]:
 
 
 def write_secret(path: Path, secret: bytes) -> None:
-    """Create ``path`` with mode 0600 and the secret in it, whole or not at all; refuses to overwrite."""
+    """Create ``path`` with mode 0600 and the secret in it, whole or not at all; refuses to
+    overwrite."""
     with _written(path, secret) as partial:
         os.link(partial, path)
 
@@ -201,7 +211,8 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def new_home(home: Path) -> Iterator[Path]:
-    """Where to make what shall stand at ``home``: it gets there whole when this is left, or not at all.
+    """Where to make what shall stand at ``home``: it gets there whole when this is left, or not at
+    all.
 
     Whatever is refused or fails on the way leaves nothing, so that the corrected command works.
 

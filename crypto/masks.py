@@ -1,12 +1,13 @@
 """Secure aggregation: vectors that are uniformly random alone and exact in the sum.
 
-Each pair of lenders agrees on a key (X25519, RFC 7748), derives a fresh 256-bit seed per release and attempt
-(HKDF-SHA256, RFC 5869) and expands it with ChaCha20 (RFC 8439) to one 64-bit word per coordinate. The lender
-whose name sorts first adds the words, the other subtracts them, modulo 2^64; over all lenders they cancel.
+Each pair of lenders agrees on a key (X25519, RFC 7748), derives a fresh 256-bit seed per release
+and attempt (HKDF-SHA256, RFC 5869) and expands it with ChaCha20 (RFC 8439) to one 64-bit word per
+coordinate. The lender whose name sorts first adds the words, the other subtracts them, modulo 2^64;
+over all lenders they cancel.
 
-What is masked are whole numbers whose sum cannot wrap (``privacy.sums``). The argument is that of Bonawitz et al. 2017
-(https://eprint.iacr.org/2017/281), section 4, without self-masks: there is no recovery of dropouts here, so no mask is
-ever opened (docs/privacy.md).
+What is masked are whole numbers whose sum cannot wrap (``privacy.sums``). The argument is that of
+Bonawitz et al. 2017 (https://eprint.iacr.org/2017/281), section 4, without self-masks: there is no
+recovery of dropouts here, so no mask is ever opened (docs/privacy.md).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ Words = NDArray[np.uint64]
 def pair_seed(shared_secret: bytes, release: Mapping[str, object], low: str, high: str) -> bytes:
     """256-bit seed of one pair for one release attempt.
 
-    Every field of ``release`` (campaign, release, attempt, roster of keys) is bound in, so that two releases, two
-    attempts or two different views of the roster never share a mask.
+    Every field of ``release`` (campaign, release, attempt, roster of keys) is bound in, so that two
+    releases, two attempts or two different views of the roster never share a mask.
     """
     info = b"tahini/mask/v1" + canonical_json({"release": dict(release), "pair": [low, high]})
     return HKDF(SHA256(), 32, None, info).derive(shared_secret)
@@ -57,7 +58,11 @@ class Masks:
 
     @classmethod
     def of(
-        cls, me: str, private: X25519PrivateKey, peers: Mapping[str, X25519PublicKey], release: Mapping[str, object]
+        cls,
+        me: str,
+        private: X25519PrivateKey,
+        peers: Mapping[str, X25519PublicKey],
+        release: Mapping[str, object],
     ) -> Masks:
         """Agree with every peer.
 
@@ -93,7 +98,8 @@ class Masks:
 
 
 def unmask(contributions: Sequence[Words]) -> NDArray[np.int64]:
-    """The exact sum of all lenders' masked vectors (each of the same length), as signed whole numbers."""
+    """The exact sum of all lenders' masked vectors (each of the same length), as signed whole
+    numbers."""
     if len({len(words) for words in contributions}) != 1:
         raise MaskError("the masked vectors differ in length")
     total = contributions[0].copy()

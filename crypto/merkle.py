@@ -1,11 +1,11 @@
 """Merkle trees of RFC 6962 section 2.1 (and RFC 9162 section 2.1): roots, proofs, verification.
 
-``MTH`` names are the RFC's. A tree is never held in memory: every function that builds something asks a
-:data:`HashReader` for the hashes of *complete* subtrees:
+``MTH`` names are the RFC's. A tree is never held in memory: every function that builds something
+asks a :data:`HashReader` for the hashes of *complete* subtrees:
 ``read(level, index) = MTH(D[index·2^level : (index+1)·2^level])``.
 
-Undefined questions are refused, not answered: the inclusion of an index beyond the size, the consistency
-of an empty tree with anything, a proof with too many or too few hashes.
+Undefined questions are refused, not answered: the inclusion of an index beyond the size, the
+consistency of an empty tree with anything, a proof with too many or too few hashes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def tree_root(size: int, read: HashReader) -> bytes:
 
 
 class Frontier:
-    """The right edge of a growing tree: the roots of its maximal complete subtrees, at most 64 hashes."""
+    """The right edge of a growing tree: the roots of its maximal complete subtrees, at most 64
+    hashes."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -71,9 +72,11 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash."""
-        found, size = leaf, self.size
+        found = leaf
+        size = self.size
         while size & 1:
-            found, size = node_hash(self._edge.pop(), found), size >> 1
+            found = node_hash(self._edge.pop(), found)
+            size = size >> 1
         self._edge.append(found)
         self.size += 1
 
@@ -96,7 +99,8 @@ def inclusion_proof(index: int, size: int, read: HashReader) -> list[bytes]:
     if not 0 <= index < size:
         raise ProofError(f"entry {index} is not in a tree of {size} entries")
     path: list[bytes] = []
-    low, high = 0, size
+    low = 0
+    high = size
     while high - low > 1:
         middle = low + _split(high - low)
         if index < middle:
@@ -112,13 +116,15 @@ def consistency_proof(old: int, new: int, read: HashReader) -> list[bytes]:
     """``PROOF(old, D[0:new])``; empty when the sizes are equal.
 
     Raises:
-        ProofError: ``old`` is zero (everything is consistent with nothing, so it would prove nothing) or
-            larger than ``new``.
+        ProofError: ``old`` is zero (everything is consistent with nothing, so it would prove
+            nothing) or larger than ``new``.
     """
     if not 0 < old <= new:
         raise ProofError(f"consistency from {old} to {new} entries is not defined")
     proof: list[bytes] = []
-    low, high, whole = 0, new, True
+    low = 0
+    high = new
+    whole = True
     while old != high:
         middle = low + _split(high - low)
         if old <= middle:
@@ -126,7 +132,8 @@ def consistency_proof(old: int, new: int, read: HashReader) -> list[bytes]:
             high = middle
         else:
             proof.append(_range_hash(low, middle, read))
-            low, whole = middle, False
+            low = middle
+            whole = False
     if not whole:
         proof.append(_range_hash(low, high, read))
     return proof[::-1]
@@ -137,8 +144,11 @@ def _check_hashes(proof: Sequence[bytes], *roots: bytes) -> None:
         raise ProofError("a proof holds a hash that is not 32 bytes long")
 
 
-def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
-    """RFC 9162 section 2.1.3.2: ``leaf`` (a leaf hash) is entry ``index`` of the tree with this root.
+def verify_inclusion(
+    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
+) -> None:
+    """RFC 9162 section 2.1.3.2: ``leaf`` (a leaf hash) is entry ``index`` of the tree with this
+    root.
 
     Raises:
         ProofError: it is not, or the proof is not of the right shape.
@@ -146,7 +156,9 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     if not 0 <= index < size:
         raise ProofError(f"entry {index} is not in a tree of {size} entries")
     _check_hashes(proof, leaf, root)
-    position, last, found = index, size - 1, leaf
+    position = index
+    last = size - 1
+    found = leaf
     for sibling in proof:
         if last == 0:
             raise ProofError("the inclusion proof is longer than the tree is high")
@@ -163,7 +175,9 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise ProofError(f"entry {index} is not under the stated root")
 
 
-def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
+def verify_consistency(
+    old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes
+) -> None:
     """RFC 9162 section 2.1.4.2: the tree of ``new`` entries extends the tree of ``old`` entries.
 
     Raises:
@@ -198,4 +212,7 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
     if last != 0:
         raise ProofError("the consistency proof is shorter than the tree is high")
     if not (hmac.compare_digest(first, old_root) and hmac.compare_digest(second, new_root)):
-        raise ProofError(f"the log of {new} entries does not extend the log of {old} entries: history was rewritten")
+        raise ProofError(
+            f"the log of {new} entries does not extend the log of {old} entries: history was "
+            "rewritten"
+        )

@@ -35,7 +35,8 @@ def _b64decode(text: str, what: str) -> bytes:
 
 
 class NoteKey(Protocol):
-    """A public key that may sign notes: a log's (:class:`Verifier`) or a witness's (``crypto.cosignatures``)."""
+    """A public key that may sign notes: a log's (:class:`Verifier`) or a witness's
+    (``crypto.cosignatures``)."""
 
     @property
     def name(self) -> str: ...
@@ -44,11 +45,13 @@ class NoteKey(Protocol):
     def key_id(self) -> bytes: ...
 
     def check(self, signature: bytes, text: str) -> None:
-        """Raises SignatureError unless ``signature`` (without the key id) is this key's over the note's text."""
+        """Raises SignatureError unless ``signature`` (without the key id) is this key's over the
+        note's text."""
 
 
 class Trust(Protocol):
-    """Whoever can say whether a checkpoint is to be believed: one log's key, or a whole ``crypto.policies.Policy``."""
+    """Whoever can say whether a checkpoint is to be believed: one log's key, or a whole
+    ``crypto.policies.Policy``."""
 
     def open(self, note: str) -> Checkpoint:
         """The checkpoint in ``note``; raises SignatureError."""
@@ -65,7 +68,8 @@ def encode_vkey(name: str, material: bytes) -> str:
 
 
 def decode_vkey(vkey: str) -> tuple[str, bytes]:
-    """(name, type byte and key); raises SignatureError when the key id is not the key's, or it is no vkey at all."""
+    """(name, type byte and key); raises SignatureError when the key id is not the key's, or it is
+    no vkey at all."""
     parts = vkey.split("+", 2)
     material = _b64decode(parts[2], "the verifier key") if len(parts) == 3 else b""
     if not material or encode_vkey(parts[0], material) != vkey:
@@ -157,7 +161,8 @@ def signers(note: str, verifiers: Sequence[NoteKey]) -> tuple[str, list[NoteKey]
         match = _SIGNATURE_LINE.fullmatch(line)
         if not match:
             raise SignatureError("a signature line of the note is malformed")
-        name, signature = match[1], _b64decode(match[2], "a signature of the note")
+        name = match[1]
+        signature = _b64decode(match[2], "a signature of the note")
         if len(signature) < 5:
             raise SignatureError("a signature of the note is truncated")
         for verifier in verifiers:
@@ -171,7 +176,8 @@ def signers(note: str, verifiers: Sequence[NoteKey]) -> tuple[str, list[NoteKey]
 
 
 def own_line(signatures: str, key: NoteKey, text: str) -> str:
-    """The one line among ``signatures`` that is ``key``'s over ``text``, verified; what else stands there is left out.
+    """The one line among ``signatures`` that is ``key``'s over ``text``, verified; what else stands
+    there is left out.
 
     Raises:
         SignatureError: there is none.
@@ -253,7 +259,12 @@ class InclusionProof:
         lines = head.split("\n")
         if len(lines) > 1 and lines[1].startswith("extra "):
             del lines[1]
-        if not separator or len(lines) < 2 or lines[0] != PROOF_HEADER or not lines[1].startswith("index "):
+        if (
+            not separator
+            or len(lines) < 2
+            or lines[0] != PROOF_HEADER
+            or not lines[1].startswith("index ")
+        ):
             raise ProofError("not a tlog-proof")
         number = lines[1].removeprefix("index ")
         if not _DECIMAL.fullmatch(number) or len(lines) > 66:

@@ -1,14 +1,14 @@
 """Which checkpoints are believed: C2SP tlog-policy (https://c2sp.org/tlog-policy).
 
-A policy names the log, its witnesses, and the quorum of witnesses that must have cosigned a checkpoint. With lenders as
-witnesses the log's operator cannot show two lenders two histories: two quorums share a witness who is honest, and an
-honest witness signs one history only.
+A policy names the log, its witnesses, and the quorum of witnesses that must have cosigned a
+checkpoint. With lenders as witnesses the log's operator cannot show two lenders two histories: two
+quorums share a witness who is honest, and an honest witness signs one history only.
 
-Of ``n`` witnesses let ``f`` be dishonest: colluding with the log, or set back to an old copy of what they remember.
-Two quorums of ``q`` share at least ``2q - n`` witnesses, and one of these is honest if ``2q - n > f``: the smallest
-such ``q`` is ``(n + f) // 2 + 1``. The log goes on while ``f`` are silent only if ``q <= n - f``. Both hold where
-``n >= 3f + 1`` only: three witnesses allow ``f = 0``, four allow 1, seven 2 (a dissemination quorum system:
-Malkhi and Reiter 1998).
+Of ``n`` witnesses let ``f`` be dishonest: colluding with the log, or set back to an old copy of
+what they remember. Two quorums of ``q`` share at least ``2q - n`` witnesses, and one of these is
+honest if ``2q - n > f``: the smallest such ``q`` is ``(n + f) // 2 + 1``. The log goes on while
+``f`` are silent only if ``q <= n - f``. Both hold where ``n >= 3f + 1`` only: three witnesses allow
+``f = 0``, four allow 1, seven 2 (a dissemination quorum system: Malkhi and Reiter 1998).
 
 >>> Policy.parse("quorum none\\n").satisfied(set())
 True
@@ -68,7 +68,9 @@ class Policy:
     @property
     def text(self) -> str:
         lines = [f"log {log.verifier.vkey} {log.url or ''}".rstrip(" ") for log in self.logs]
-        lines += [f"witness {w.name} {w.key.vkey} {w.url or ''}".rstrip(" ") for w in self.witnesses]
+        lines += [
+            f"witness {w.name} {w.key.vkey} {w.url or ''}".rstrip(" ") for w in self.witnesses
+        ]
         lines += [f"group {g.name} {g.threshold} {' '.join(g.members)}" for g in self.groups]
         return "\n".join([*lines, f"quorum {self.quorum}"]) + "\n"
 
@@ -82,7 +84,8 @@ class Policy:
 
     @property
     def shared(self) -> int:
-        """How many witnesses any two quorums have in common at least. Whoever outnumbers them can split the view."""
+        """How many witnesses any two quorums have in common at least. Whoever outnumbers them can
+        split the view."""
         return self._fewest(lambda threshold, members: 2 * threshold - members)
 
     @property
@@ -91,7 +94,8 @@ class Policy:
         return self._fewest(lambda threshold, members: members - threshold + 1)
 
     def _fewest(self, needed: Callable[[int, int], int]) -> int:
-        """The fewest witnesses that make up ``needed(threshold, members)`` of every group's members, from below."""
+        """The fewest witnesses that make up ``needed(threshold, members)`` of every group's
+        members, from below."""
         if self.quorum == NO_QUORUM:
             return 0
         count = {witness.name: 1 for witness in self.witnesses}
@@ -101,15 +105,18 @@ class Policy:
         return count[self.quorum]
 
     def tolerate(self, dishonest: int) -> None:
-        """Raises PolicyError unless ``dishonest`` witnesses can neither split the view nor stop the log."""
+        """Raises PolicyError unless ``dishonest`` witnesses can neither split the view nor stop the
+        log."""
         if self.shared <= dishonest:
             raise PolicyError(
-                f"two quorums may share only {self.shared} of {len(self.witnesses)} witnesses, and {dishonest} may "
+                f"two quorums may share only {self.shared} of {len(self.witnesses)} witnesses, and "
+                f"{dishonest} may "
                 f"be dishonest, so two histories could be believed; {_most(len(self.witnesses))}"
             )
         if self.blocking <= dishonest:
             raise PolicyError(
-                f"{self.blocking} silent of {len(self.witnesses)} witnesses stop the log, and {dishonest} may be "
+                f"{self.blocking} silent of {len(self.witnesses)} witnesses stop the log, and "
+                f"{dishonest} may be "
                 f"dishonest; {_most(len(self.witnesses))}"
             )
 
@@ -117,11 +124,16 @@ class Policy:
         """The checkpoint in ``note``, if a known log signed it and the quorum cosigned it.
 
         Raises:
-            SignatureError: not signed by a log of this policy, too few cosignatures, or a known one does not verify.
+            SignatureError: not signed by a log of this policy, too few cosignatures, or a known one
+                does not verify.
         """
-        text, keys = signers(note, [*(log.verifier for log in self.logs), *(w.key for w in self.witnesses)])
+        text, keys = signers(
+            note, [*(log.verifier for log in self.logs), *(w.key for w in self.witnesses)]
+        )
         checkpoint = Checkpoint.parse(text)
-        if not any(log.verifier in keys and log.verifier.name == checkpoint.origin for log in self.logs):
+        if not any(
+            log.verifier in keys and log.verifier.name == checkpoint.origin for log in self.logs
+        ):
             raise SignatureError("the checkpoint is not signed by a log that is trusted here")
         cosigned = [witness.name for witness in self.witnesses if witness.key in keys]
         if not self.satisfied(cosigned):
@@ -133,7 +145,8 @@ class Policy:
 
 
 def most_dishonest(witnesses: int) -> int:
-    """How many of so many witnesses may be dishonest at most: the largest f with ``n >= 3f + 1``."""
+    """How many of so many witnesses may be dishonest at most: the largest f with
+    ``n >= 3f + 1``."""
     return max(0, (witnesses - 1) // 3)
 
 
@@ -150,17 +163,21 @@ def quorum_size(witnesses: int, dishonest: int) -> int:
     if witnesses < 1:
         raise PolicyError("there are no witnesses to make a quorum")
     if not 0 <= dishonest <= most_dishonest(witnesses):
-        raise PolicyError(f"{dishonest} dishonest witnesses cannot be tolerated: {_most(witnesses)}")
+        raise PolicyError(
+            f"{dishonest} dishonest witnesses cannot be tolerated: {_most(witnesses)}"
+        )
     return (witnesses + dishonest) // 2 + 1
 
 
 def unwitnessed(log: Log) -> Policy:
-    """The policy that believes the log's own signature alone: its operator can show everybody another history."""
+    """The policy that believes the log's own signature alone: its operator can show everybody
+    another history."""
     return Policy((log,), (), (), NO_QUORUM)
 
 
 def witnessed_by(log: Log, witnesses: Sequence[Witness], threshold: int) -> Policy:
-    """The policy of one log and a flat quorum: any ``threshold`` of ``witnesses`` (:func:`quorum_size`).
+    """The policy of one log and a flat quorum: any ``threshold`` of ``witnesses``
+    (:func:`quorum_size`).
 
     Raises:
         PolicyError: no such quorum can be. Without witnesses say :func:`unwitnessed`.
@@ -228,10 +245,14 @@ class _Parser:
             raise PolicyError(f"{rule!r} is not all, any or a number")
         threshold = sizes.get(rule) or int(rule)
         if threshold > len(members) or len(set(members)) != len(members):
-            raise PolicyError(f"group {name!r} names a member twice, or fewer members than it asks for")
+            raise PolicyError(
+                f"group {name!r} names a member twice, or fewer members than it asks for"
+            )
         for member in members:
             if member not in self._free:
-                raise PolicyError(f"{member!r} is not defined above, or is a member of another group")
+                raise PolicyError(
+                    f"{member!r} is not defined above, or is a member of another group"
+                )
         self._free.difference_update(members)
         self._new_name(name)
         self.groups.append(Group(name, threshold, tuple(members)))

@@ -1,15 +1,17 @@
 """Names for people, made with a key service that never sees whom it names.
 
-A national identity number has some 2^37 plausible values, so a hash of one falls within hours, and so does a keyed
-hash for whoever holds the key. Here nobody can compute a name alone. The lender blinds the number, a key service that
-is neither a lender nor the registry evaluates the blinded element under its key and proves which key it used, and the
-lender unblinds: the VOPRF of RFC 9497 (ristretto255-SHA512, mode VOPRF). The service learns how many names were made
-and for which lender; the lender cannot make one more without asking. docs/pseudonyms.md says what that buys and what
-it does not.
+A national identity number has some 2^37 plausible values, so a hash of one falls within hours, and
+so does a keyed hash for whoever holds the key. Here nobody can compute a name alone. The lender
+blinds the number, a key service that is neither a lender nor the registry evaluates the blinded
+element under its key and proves which key it used, and the lender unblinds: the VOPRF of RFC 9497
+(ristretto255-SHA512, mode VOPRF). The service learns how many names were made and for which lender;
+the lender cannot make one more without asking. docs/pseudonyms.md says what that buys and what it
+does not.
 
-There are two kinds of name. The *pairwise* one is under a key per (lender, version): two lenders' names for a person
-have nothing in common. The *ledger* one is under one key per version: all lenders arrive at the same, so that the
-registry can count one person once. The registry keeps only :func:`sealed_ledger_pseudonym` of it.
+There are two kinds of name. The *pairwise* one is under a key per (lender, version): two lenders'
+names for a person have nothing in common. The *ledger* one is under one key per version: all
+lenders arrive at the same, so that the registry can count one person once. The registry keeps only
+:func:`sealed_ledger_pseudonym` of it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from crypto.keys import b64
 SEED_SIZE = ELEMENT_SIZE = 32
 PROOF_SIZE = 64
 MAX_BATCH = 4096
-"""RFC 9497 allows 2^16 - 1 elements under one proof; a smaller batch is repeated sooner when a connection breaks."""
+"""RFC 9497 allows 2^16 - 1 elements under one proof; a smaller batch is repeated sooner when a
+connection breaks."""
 MAX_VERSION = 999
 _TEXT = re.compile(r"v([0-9]{1,3})\.[A-Za-z0-9_-]{43}")
 
@@ -42,7 +45,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Scope:
-    """What a naming key is for. ``lender`` is the empty string for the ledger, whose key all lenders share."""
+    """What a naming key is for. ``lender`` is the empty string for the ledger, whose key all
+    lenders share."""
 
     consortium: str
     kind: Kind
@@ -53,17 +57,23 @@ class Scope:
         if not 1 <= self.version <= MAX_VERSION:
             raise PseudonymError(f"a naming version is a number from 1 to {MAX_VERSION}")
         if (self.kind is Kind.LEDGER) != (self.lender == ""):
-            raise PseudonymError("a pairwise name is one lender's; a ledger name is no lender's in particular")
+            raise PseudonymError(
+                "a pairwise name is one lender's; a ledger name is no lender's in particular"
+            )
 
     @cached_property
     def info(self) -> bytes:
-        """Separates the keys that come from one seed (DeriveKeyPair's ``info``), and their names."""
-        return "\n".join(("tahini/names/1", self.consortium, self.kind, self.lender, str(self.version))).encode()
+        """Separates the keys that come from one seed (DeriveKeyPair's ``info``), and their
+        names."""
+        return "\n".join(
+            ("tahini/names/1", self.consortium, self.kind, self.lender, str(self.version))
+        ).encode()
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A service's answer: one element per blinded element, 32 bytes each, and one DLEQ proof over all, 64 bytes."""
+    """A service's answer: one element per blinded element, 32 bytes each, and one DLEQ proof over
+    all, 64 bytes."""
 
     elements: tuple[bytes, ...]
     proof: bytes
@@ -73,12 +83,14 @@ class Evaluation:
 
 
 def _separates(letter: str) -> bool:
-    """Spaces, hyphens and invisible characters, which people type into the same number differently."""
+    """Spaces, hyphens and invisible characters, which people type into the same number
+    differently."""
     return unicodedata.category(letter) in {"Zs", "Cc", "Cf", "Pd"}
 
 
 def normal_identity(identity: str) -> str:
-    """An identity number as everybody must write it to arrive at one name. Raises PseudonymError if nothing is left."""
+    """An identity number as everybody must write it to arrive at one name. Raises PseudonymError if
+    nothing is left."""
     letters = unicodedata.normalize("NFKC", identity).upper()
     normal = "".join(letter for letter in letters if not _separates(letter))
     if not normal:
@@ -88,7 +100,8 @@ def normal_identity(identity: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Blinded:
-    """A batch on its way: ``elements`` may be seen by anybody, the rest never leaves this process."""
+    """A batch on its way: ``elements`` may be seen by anybody, the rest never leaves this
+    process."""
 
     elements: tuple[bytes, ...]
     _clients: tuple[ristretto.Client, ...] = field(repr=False)
@@ -104,39 +117,52 @@ def blind(identities: Sequence[str]) -> Blinded:
         raise PseudonymError(f"a batch names 1 to {MAX_BATCH} people")
     pairs = []
     for identity in identities:
-        message = b"tahini/identity/1\n" + normal_identity(identity).encode("utf-8", "surrogatepass")
+        message = b"tahini/identity/1\n" + normal_identity(identity).encode(
+            "utf-8", "surrogatepass"
+        )
         try:
             pairs.append(ristretto.Client.blind(message))
         except ValueError:
             raise PseudonymError("an identity number is too long to be one") from None
-    return Blinded(tuple(element.serialize() for _, element in pairs), tuple(client for client, _ in pairs))
+    return Blinded(
+        tuple(element.serialize() for _, element in pairs), tuple(client for client, _ in pairs)
+    )
 
 
 def finish(blinded: Blinded, evaluation: Evaluation, public_key: bytes, scope: Scope) -> list[str]:
-    """Unblind an answer into names, after its proof was verified (RFC 9497 section 3.3.2, Finalize).
+    """Unblind an answer into names, after its proof was verified (RFC 9497 section 3.3.2,
+    Finalize).
 
     Args:
         public_key: the key that was pinned for this scope, 32 bytes.
 
     Raises:
-        PseudonymError: the service did not use that key on exactly these elements. No name is returned then.
+        PseudonymError: the service did not use that key on exactly these elements. No name is
+            returned then.
     """
     if len(evaluation.elements) != len(blinded.elements) or len(evaluation.proof) != PROOF_SIZE:
-        raise PseudonymError("the key service answered for another number of people than it was asked for")
+        raise PseudonymError(
+            "the key service answered for another number of people than it was asked for"
+        )
     if any(len(element) != ELEMENT_SIZE for element in evaluation.elements):
         raise PseudonymError("the key service's answer is malformed (an element of another length)")
     try:
         key = ristretto.PublicKey.deserialize(public_key)
-        output = ristretto.VerifiableBatchOutput.deserialize(evaluation.proof + b"".join(evaluation.elements))
+        output = ristretto.VerifiableBatchOutput.deserialize(
+            evaluation.proof + b"".join(evaluation.elements)
+        )
     except ValueError as error:
         raise PseudonymError(f"the key service's answer is malformed ({error})") from error
     try:
         secrets = ristretto.Client.finalize_batch(list(blinded._clients), output, key)
-    except BaseException as error:  # voprf 0.2.0 panics where a batch proof fails; PanicException is no Exception
+    except (
+        BaseException
+    ) as error:  # voprf 0.2.0 panics where a batch proof fails; PanicException is no Exception
         if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
             raise
         raise PseudonymError(
-            f"the key service did not prove that it used its published {scope.kind} key of version {scope.version}; "
+            f"the key service did not prove that it used its published {scope.kind} key of version "
+            f"{scope.version}; "
             "no name was made: ask its operator, and compare the key lists of two lenders"
         ) from None
     return [_text(scope, secret) for secret in secrets]
@@ -158,12 +184,14 @@ def _evaluator(seed: bytes, info: bytes) -> ristretto.Evaluator:
 
 
 def public_key(seed: bytes, scope: Scope) -> bytes:
-    """The public key of a scope under a version's seed (RFC 9497 section 3.2.1, DeriveKeyPair); 32 bytes."""
+    """The public key of a scope under a version's seed (RFC 9497 section 3.2.1, DeriveKeyPair); 32
+    bytes."""
     return _evaluator(seed, scope.info).public_key.serialize()
 
 
 def evaluate(seed: bytes, scope: Scope, elements: Sequence[bytes]) -> Evaluation:
-    """Evaluate blinded elements of 32 bytes, with one proof for all (RFC 9497 section 3.3.2, BlindEvaluate).
+    """Evaluate blinded elements of 32 bytes, with one proof for all (RFC 9497 section 3.3.2,
+    BlindEvaluate).
 
     Raises:
         PseudonymError: one of them is not a valid group element, or there are none or too many.
@@ -171,11 +199,15 @@ def evaluate(seed: bytes, scope: Scope, elements: Sequence[bytes]) -> Evaluation
     if not 1 <= len(elements) <= MAX_BATCH:
         raise PseudonymError(f"a batch names 1 to {MAX_BATCH} people")
     try:
-        if any(len(element) != ELEMENT_SIZE for element in elements):  # voprf 0.2.0 reads what fits and drops the rest
+        if any(
+            len(element) != ELEMENT_SIZE for element in elements
+        ):  # voprf 0.2.0 reads what fits and drops the rest
             raise ValueError("an element of another length")
         blinded = [ristretto.BlindedInput.deserialize(element) for element in elements]
     except ValueError:
-        raise PseudonymError("one of the blinded elements is not an element of ristretto255") from None
+        raise PseudonymError(
+            "one of the blinded elements is not an element of ristretto255"
+        ) from None
     answer = _evaluator(seed, scope.info).evaluate_batch(blinded).serialize()
     parts = range(PROOF_SIZE, len(answer), ELEMENT_SIZE)
     return Evaluation(tuple(answer[at : at + ELEMENT_SIZE] for at in parts), answer[:PROOF_SIZE])
@@ -193,12 +225,17 @@ def version_of(name: str) -> int:
 
 
 def sealed_ledger_pseudonym(registry_key: bytes, ledger_name: str) -> str:
-    """What the registry keeps of a ledger name: useless to whoever has its database but not this key of 32 bytes.
+    """What the registry keeps of a ledger name: useless to whoever has its database but not this
+    key of 32 bytes.
 
     Equal names of one version stay equal, which is all that counting one person once needs.
     """
     if len(registry_key) != SEED_SIZE:
-        raise PseudonymError(f"the registry's ledger key has {SEED_SIZE} bytes, this one has {len(registry_key)}")
+        raise PseudonymError(
+            f"the registry's ledger key has {SEED_SIZE} bytes, this one has {len(registry_key)}"
+        )
     version = version_of(ledger_name)
-    digest = hmac.digest(registry_key, b"tahini/ledger-pseudonym/1\n" + ledger_name.encode(), "sha256")
+    digest = hmac.digest(
+        registry_key, b"tahini/ledger-pseudonym/1\n" + ledger_name.encode(), "sha256"
+    )
     return f"v{version}.{b64(digest)}"

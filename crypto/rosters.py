@@ -1,8 +1,8 @@
 """Rosters: who is about to be used, committed to without being named.
 
-A roster is the Merkle tree over the *sorted* salted pseudonyms of its members. Sorted, so that absence can be proved:
-two neighbours in the tree with nothing between them. Salted per release, so that equal rosters of two releases
-look unrelated and a member cannot be guessed from a root.
+A roster is the Merkle tree over the *sorted* salted pseudonyms of its members. Sorted, so that
+absence can be proved: two neighbours in the tree with nothing between them. Salted per release, so
+that equal rosters of two releases look unrelated and a member cannot be guessed from a root.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class AbsenceProof:
-    """The members on either side of where somebody would stand; ``None`` at the ends of the roster."""
+    """The members on either side of where somebody would stand; ``None`` at the ends of the
+    roster."""
 
     size: int
     left: Neighbour | None
@@ -78,7 +79,9 @@ class Roster:
         return tree_root(self.size, self._read)
 
     def _neighbour(self, index: int) -> Neighbour:
-        return Neighbour(index, self.members[index], tuple(inclusion_proof(index, self.size, self._read)))
+        return Neighbour(
+            index, self.members[index], tuple(inclusion_proof(index, self.size, self._read))
+        )
 
     def prove_absence(self, pseudonym: str) -> AbsenceProof:
         """Raises ProofError if ``pseudonym`` is a member."""
@@ -104,10 +107,14 @@ def verify_absence(proof: AbsenceProof, pseudonym: str, salt: bytes, root: bytes
         return
     for neighbour in (proof.left, proof.right):
         if neighbour:
-            verify_inclusion(leaf_hash(neighbour.member), neighbour.index, proof.size, neighbour.path, root)
+            verify_inclusion(
+                leaf_hash(neighbour.member), neighbour.index, proof.size, neighbour.path, root
+            )
     left_index = proof.left.index if proof.left else -1
     right_index = proof.right.index if proof.right else proof.size
     if right_index != left_index + 1:
         raise ProofError("the two neighbours do not stand beside each other")
-    if (proof.left and proof.left.member >= target) or (proof.right and proof.right.member <= target):
+    if (proof.left and proof.left.member >= target) or (
+        proof.right and proof.right.member <= target
+    ):
         raise ProofError("the person would not stand between these neighbours")

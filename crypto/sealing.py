@@ -2,12 +2,14 @@
 
 Two ways to seal, one for each kind of reader:
 
-- *to a subject*: AES-256-GCM under a key derived from the borrower's own data key. GCM does not commit to its
-  key (the same ciphertext can open under two keys), so a commitment derived beside the key is returned and goes
-  into the log's leaf. Destroying the 32-byte data key makes every such body unreadable; that is how forgetting works.
-- *to recipients* such as the auditor: an :class:`Envelope` holds one content key, sealed to each of a set of recipients
-  with HPKE, and serves many bodies; or, where the author trusts nobody between, HPKE alone. HPKE (RFC 9180) runs over
-  the ML-KEM-768 + X25519 hybrid, so that what is recorded today stays closed to tomorrow's computers.
+- *to a subject*: AES-256-GCM under a key derived from the borrower's own data key. GCM does not
+  commit to its key (the same ciphertext can open under two keys), so a commitment derived beside
+  the key is returned and goes into the log's leaf. Destroying the 32-byte data key makes every such
+  body unreadable; that is how forgetting works.
+- *to recipients* such as the auditor: an :class:`Envelope` holds one content key, sealed to each of
+  a set of recipients with HPKE, and serves many bodies; or, where the author trusts nobody between,
+  HPKE alone. HPKE (RFC 9180) runs over the ML-KEM-768 + X25519 hybrid, so that what is recorded
+  today stays closed to tomorrow's computers.
 """
 
 from __future__ import annotations
@@ -38,17 +40,21 @@ SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 @dataclass(frozen=True)
 class SealedBody:
-    """``ciphertext`` is salt || AES-256-GCM output; ``commitment`` (32 bytes) binds it to one data key."""
+    """``ciphertext`` is salt || AES-256-GCM output; ``commitment`` (32 bytes) binds it to one data
+    key."""
 
     ciphertext: bytes
     commitment: bytes
 
 
 def _derive(data_key: bytes, salt: bytes) -> tuple[bytes, bytes, bytes]:
-    """HKDF-SHA256 of the data key: (AES-256 key, GCM nonce, key commitment), fresh for every salt."""
+    """HKDF-SHA256 of the data key: (AES-256 key, GCM nonce, key commitment), fresh for every
+    salt."""
     if len(data_key) != KEY_SIZE:
         raise SealError("a data key has 32 bytes; this one was destroyed or never was one")
-    material = HKDF(SHA256(), 2 * KEY_SIZE + NONCE_SIZE, salt, b"tahini/sealed-body/v1").derive(data_key)
+    material = HKDF(SHA256(), 2 * KEY_SIZE + NONCE_SIZE, salt, b"tahini/sealed-body/v1").derive(
+        data_key
+    )
     return material[:KEY_SIZE], material[2 * KEY_SIZE :], material[KEY_SIZE : 2 * KEY_SIZE]
 
 
@@ -57,7 +63,8 @@ def new_data_key() -> bytes:
 
 
 def seal(data_key: bytes, plaintext: bytes, context: bytes) -> SealedBody:
-    """Seal ``plaintext`` under a subject's data key; ``context`` is authenticated but not stored."""
+    """Seal ``plaintext`` under a subject's data key; ``context`` is authenticated but not
+    stored."""
     salt = os.urandom(SALT_SIZE)
     key, nonce, commitment = _derive(data_key, salt)
     return SealedBody(salt + AESGCM(key).encrypt(nonce, plaintext, context), commitment)
@@ -69,7 +76,8 @@ def unseal(data_key: bytes, body: SealedBody, context: bytes) -> bytes:
     Raises:
         SealError: another key, another context, or altered.
     """
-    salt, ciphertext = body.ciphertext[:SALT_SIZE], body.ciphertext[SALT_SIZE:]
+    salt = body.ciphertext[:SALT_SIZE]
+    ciphertext = body.ciphertext[SALT_SIZE:]
     key, nonce, commitment = _derive(data_key, salt)
     if not hmac.compare_digest(commitment, body.commitment):
         raise SealError("the body is not sealed under this key")
@@ -88,7 +96,9 @@ def wrap_key(key_encryption_key: bytes, data_key: bytes, context: bytes) -> byte
 def unwrap_key(key_encryption_key: bytes, wrapped: bytes, context: bytes) -> bytes:
     """Inverse of :func:`wrap_key`; raises SealError."""
     try:
-        return AESGCM(key_encryption_key).decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], context)
+        return AESGCM(key_encryption_key).decrypt(
+            wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], context
+        )
     except (InvalidTag, ValueError) as error:
         raise SealError("the wrapped data key does not open") from error
 
@@ -115,9 +125,10 @@ MAX_ENVELOPE_BODIES = 1 << 24
 class Envelope:
     """One content key for one set of recipients, sealed to each once and used for many bodies.
 
-    ``header`` is what is stored: canonical JSON of each recipient's HPKE ciphertext, and the key commitment
-    (AES-GCM does not commit to its key, so two recipients could otherwise be shown two texts). Its SHA-256 is its
-    name. Nonces are counted, and the key is fresh, so no nonce is used twice.
+    ``header`` is what is stored: canonical JSON of each recipient's HPKE ciphertext, and the key
+    commitment (AES-GCM does not commit to its key, so two recipients could otherwise be shown two
+    texts). Its SHA-256 is its name. Nonces are counted, and the key is fresh, so no nonce is used
+    twice.
     """
 
     header: bytes
@@ -133,7 +144,10 @@ class Envelope:
         """A fresh envelope for these recipients, by name."""
         secret = new_data_key()
         key, _, commitment = _derive(secret, ENVELOPE_CONTEXT)
-        keys = {name: b64(seal_to(key_of, secret, ENVELOPE_CONTEXT)) for name, key_of in recipients.items()}
+        keys = {
+            name: b64(seal_to(key_of, secret, ENVELOPE_CONTEXT))
+            for name, key_of in recipients.items()
+        }
         return cls(canonical_json({"commitment": b64(commitment), "keys": keys}), key)
 
     @cached_property
@@ -153,11 +167,13 @@ def open_envelope(header: bytes, name: str, recipient: RecipientKey) -> bytes:
     """The content key in an envelope that was sealed to ``recipient`` under ``name``.
 
     Raises:
-        SealError: not sealed to this recipient, altered, or the key is not the one that was committed to.
+        SealError: not sealed to this recipient, altered, or the key is not the one that was
+            committed to.
     """
     try:
         fields = json.loads(header)
-        sealed, stated = unb64(fields["keys"][name]), unb64(fields["commitment"])
+        sealed = unb64(fields["keys"][name])
+        stated = unb64(fields["commitment"])
     except (ValueError, KeyError, TypeError) as error:
         raise SealError(f"the envelope is not sealed to {name!r}") from error
     key, _, commitment = _derive(unseal_from(recipient, sealed, ENVELOPE_CONTEXT), ENVELOPE_CONTEXT)
@@ -178,7 +194,8 @@ SMALLEST_BODY = 256
 
 
 def pad(body: bytes) -> bytes:
-    """Pad to a power of two (ISO/IEC 7816-4: one 0x80, then zeros), so that a length tells next to nothing."""
+    """Pad to a power of two (ISO/IEC 7816-4: one 0x80, then zeros), so that a length tells next to
+    nothing."""
     size = max(SMALLEST_BODY, 1 << len(body).bit_length())
     return body + b"\x80" + b"\x00" * (size - len(body) - 1)
 

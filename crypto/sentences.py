@@ -1,6 +1,8 @@
-"""What a schema refuses, in one sentence that names the place: never the library's own words, and never the value.
+"""What a schema refuses, in one sentence that names the place: never the library's own words, and
+never the value.
 
-Every room that reads what somebody handed in says what is wrong with it through :func:`one_sentence`.
+Every room that reads what somebody handed in says what is wrong with it through
+:func:`one_sentence`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _BRANCH = re.compile(r"int|float|str|bool|bytes|none|.*[\[(].*|([A-Z][a-z0-9]+)+
 
 
 def shaped(pattern: str, meaning: str) -> Any:
-    """A field of text that matches ``pattern``; a refusal says ``meaning`` after "must be" instead of the pattern."""
+    """A field of text that matches ``pattern``; a refusal says ``meaning`` after "must be" instead
+    of the pattern."""
     _MEANINGS[pattern] = meaning
     return Field(pattern=pattern)
 
@@ -44,7 +47,9 @@ def place_of(parts: Sequence[Any]) -> str:
 
 def pointer_to(parts: Sequence[Any]) -> str:
     """``#/records/3/action``: the same for programs (RFC 6901, as a URI fragment)."""
-    return "#" + "".join(f"/{quote(str(p).replace('~', '~0').replace('/', '~1'))}" for p in _written(parts))
+    return "#" + "".join(
+        f"/{quote(str(p).replace('~', '~0').replace('/', '~1'))}" for p in _written(parts)
+    )
 
 
 def _plural(count: Any, of: str) -> str:
@@ -52,7 +57,9 @@ def _plural(count: Any, of: str) -> str:
 
 
 _MUST_BE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "string_pattern_mismatch": lambda c: _MEANINGS.get(c["pattern"], f"text that matches {c['pattern']}"),
+    "string_pattern_mismatch": lambda c: _MEANINGS.get(
+        c["pattern"], f"text that matches {c['pattern']}"
+    ),
     "string_type": lambda c: "text",
     "string_too_short": lambda c: f"at least {_plural(c['min_length'], 'character')} long",
     "string_too_long": lambda c: f"at most {_plural(c['max_length'], 'character')} long",
@@ -86,7 +93,8 @@ _KINDS = (
 
 
 def _fault(found: Mapping[str, Any], place: str) -> str:
-    kind, context = str(found["type"]), found.get("ctx") or {}
+    kind = str(found["type"])
+    context = found.get("ctx") or {}
     here = place or "it"
     if kind == "missing":
         return f"{here} is missing"
@@ -96,7 +104,9 @@ def _fault(found: Mapping[str, Any], place: str) -> str:
     if kind == "extra_forbidden":
         return f"{here} is not known"
     if kind in {"value_error", "assertion_error"}:
-        reason = str(context["error"]) if "error" in context else str(found["msg"]).partition(", ")[2]
+        reason = (
+            str(context["error"]) if "error" in context else str(found["msg"]).partition(", ")[2]
+        )
         return f"{place}: {reason}" if place else reason
     if kind == "json_invalid":
         return f"{place + ': ' if place else ''}it cannot be read as JSON"
@@ -109,11 +119,12 @@ def _fault(found: Mapping[str, Any], place: str) -> str:
 
 
 def one_sentence(error: Refused, named: Callable[[str], str] = str) -> str:
-    """What ``error`` refuses first, as ``place must be …``, ``place is missing``, ``place is not known`` or
-    ``place: reason``; without a full stop.
+    """What ``error`` refuses first, as ``place must be …``, ``place is missing``,
+    ``place is not known`` or ``place: reason``; without a full stop.
 
     Args:
-        named: what the reader calls a place, for example the option of a command: ``lambda place: f"--{place}"``.
+        named: what the reader calls a place, for example the option of a command:
+            ``lambda place: f"--{place}"``.
     """
     first = error.errors()[0]
     place = place_of(first["loc"])

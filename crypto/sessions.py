@@ -1,9 +1,10 @@
 """Sessions: one signature at the start, a MAC on every request after.
 
-A caller that sends thousands of requests signs one offer with an ephemeral X25519 key in it; the service answers with
-its own, signed too. Both derive a key from the exchange and the whole transcript (signed Diffie-Hellman, as in STS and
-SIGMA), so only the two that signed can know it, and it protects nothing from before or after. Each request then carries
-HMAC-SHA256 over method, target, body hash and a counter that is used once.
+A caller that sends thousands of requests signs one offer with an ephemeral X25519 key in it; the
+service answers with its own, signed too. Both derive a key from the exchange and the whole
+transcript (signed Diffie-Hellman, as in STS and SIGMA), so only the two that signed can know it,
+and it protects nothing from before or after. Each request then carries HMAC-SHA256 over method,
+target, body hash and a counter that is used once.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Ephemeral:
         return b64(self._private.public_key().public_bytes_raw())
 
     def agree(self, other: str, offer: str, answer: str) -> bytes:
-        """The session key: HKDF-SHA256 of the shared secret, salted with the hash of both signed documents.
+        """The session key: HKDF-SHA256 of the shared secret, salted with the hash of both signed
+        documents.
 
         Raises:
             SignatureError: ``other`` is not an X25519 key, or one of small order.
@@ -62,7 +64,8 @@ def request_mac(key: bytes, method: str, target: str, body: bytes, counter: int)
 
 @dataclass
 class CounterWindow:
-    """Lets every counter through once: the newest :data:`WINDOW` are remembered, older ones are refused."""
+    """Lets every counter through once: the newest :data:`WINDOW` are remembered, older ones are
+    refused."""
 
     _newest: int = 0
     _seen: set[int] = field(default_factory=set)

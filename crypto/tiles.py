@@ -1,7 +1,8 @@
 """How a log's tree is cut into tiles: C2SP tlog-tiles (https://c2sp.org/tlog-tiles).
 
-A tile at level ``L`` holds up to 256 consecutive hashes of complete subtrees of height ``8·L``. Full tiles
-never change; only the rightmost tile of each level is partial. The bytes of a tile are its hashes, concatenated.
+A tile at level ``L`` holds up to 256 consecutive hashes of complete subtrees of height ``8·L``.
+Full tiles never change; only the rightmost tile of each level is partial. The bytes of a tile are
+its hashes, concatenated.
 """
 
 from __future__ import annotations
@@ -72,14 +73,16 @@ def _fold(hashes: Sequence[bytes]) -> bytes:
 
 
 def tile_reader(load: TileLoader) -> HashReader:
-    """Read the hash of any complete subtree out of tiles; each tile is hashed through at most once."""
+    """Read the hash of any complete subtree out of tiles; each tile is hashed through at most
+    once."""
     inside: dict[TileId, HashReader] = {}
 
     def read(level: int, index: int) -> bytes:
         tile_level, height = divmod(level, TILE_HEIGHT)
         first = index << height
         tile_index, offset = divmod(first, TILE_WIDTH)
-        start, stop = offset * HASH_SIZE, (offset + (1 << height)) * HASH_SIZE
+        start = offset * HASH_SIZE
+        stop = (offset + (1 << height)) * HASH_SIZE
         tile = load(tile_level, tile_index)
         if len(tile) < stop:
             raise ProofError(f"tile {tile_level}/{index_path(tile_index)} holds too few hashes")
@@ -94,9 +97,12 @@ def tile_reader(load: TileLoader) -> HashReader:
 
 
 def extend_tiles(size: int, leaves: Sequence[bytes], load: TileLoader) -> dict[TileId, bytes]:
-    """The tiles that change when ``leaves`` (leaf hashes) are appended to a tree of ``size`` entries."""
+    """The tiles that change when ``leaves`` (leaf hashes) are appended to a tree of ``size``
+    entries."""
     changed: dict[TileId, bytes] = {}
-    level, position, row = 0, size, list(leaves)
+    level = 0
+    position = size
+    row = list(leaves)
     while row:
         above: list[bytes] = []
         first_above = position // TILE_WIDTH
@@ -105,13 +111,18 @@ def extend_tiles(size: int, leaves: Sequence[bytes], load: TileLoader) -> dict[T
             taken = row[: TILE_WIDTH - offset]
             before = load(level, index)[: offset * HASH_SIZE] if offset else b""
             if len(before) != offset * HASH_SIZE:
-                raise ProofError(f"tile {level}/{index_path(index)} lost hashes that the log has signed")
+                raise ProofError(
+                    f"tile {level}/{index_path(index)} lost hashes that the log has signed"
+                )
             tile = before + b"".join(taken)
             changed[TileId(level, index)] = tile
             if len(tile) == TILE_WIDTH * HASH_SIZE:
                 above.append(_fold(tile_hashes(tile)))
-            row, position = row[len(taken) :], position + len(taken)
-        level, position, row = level + 1, first_above, above
+            row = row[len(taken) :]
+            position = position + len(taken)
+        level = level + 1
+        position = first_above
+        row = above
     return changed
 
 
@@ -126,7 +137,8 @@ def parse_entry_bundle(bundle: bytes) -> list[bytes]:
     Raises:
         ProofError: truncated.
     """
-    entries, position = [], 0
+    entries = []
+    position = 0
     while position < len(bundle):
         start = position + 2
         stop = start + int.from_bytes(bundle[position:start], "big")

@@ -1,13 +1,16 @@
-"""What a witness decides: C2SP tlog-witness ``add-checkpoint`` (https://c2sp.org/tlog-witness), without any I/O.
+"""What a witness decides: C2SP tlog-witness ``add-checkpoint`` (https://c2sp.org/tlog-witness),
+without any I/O.
 
-The rules, in the order in which they are checked; each refusal carries the HTTP status that the specification names:
+The rules, in the order in which they are checked; each refusal carries the HTTP status that the
+specification names:
 
 1. the request is well-formed (400);
 2. the checkpoint's origin is a log that this witness knows (404);
 3. it is signed by that log's key (403);
 4. the old size is not above the checkpoint's (400);
 5. the old size is the size this witness cosigned last (409, with that size as the body);
-6. an empty tree has the empty root, an unchanged size an unchanged root, and a larger tree extends the last one (422).
+6. an empty tree has the empty root, an unchanged size an unchanged root, and a larger tree extends
+   the last one (422).
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})")
 
 
 class WitnessRefusal(CryptoError):
-    """A request that the witness does not cosign. ``status`` is the HTTP status of the specification."""
+    """A request that the witness does not cosign. ``status`` is the HTTP status of the
+    specification."""
 
     def __init__(self, status: int, reason: str, size: int | None = None) -> None:
         super().__init__(reason)
@@ -57,7 +61,12 @@ class AddCheckpoint:
             proof = tuple(b64decode(line, validate=True) for line in lines)
         except ValueError as error:
             raise WitnessRefusal(400, "not an add-checkpoint request") from error
-        if len(body) > MAX_REQUEST_BYTES or not separator or not old or len(proof) > MAX_PROOF_LINES:
+        if (
+            len(body) > MAX_REQUEST_BYTES
+            or not separator
+            or not old
+            or len(proof) > MAX_PROOF_LINES
+        ):
             raise WitnessRefusal(400, "not an add-checkpoint request")
         if any(len(value) != 32 for value in proof):
             raise WitnessRefusal(400, "a hash of the proof is not 32 bytes long")
@@ -65,14 +74,17 @@ class AddCheckpoint:
 
 
 def _claimed(note: str) -> Checkpoint:
-    """The checkpoint *before* its signature is checked: only to learn whose key to check it with."""
+    """The checkpoint *before* its signature is checked: only to learn whose key to check it
+    with."""
     try:
         return claimed_checkpoint(note)
     except SignatureError as error:
         raise WitnessRefusal(400, "the request does not hold a checkpoint") from error
 
 
-def consider(request: AddCheckpoint, logs: Mapping[str, Verifier], latest: Mapping[str, Checkpoint]) -> Checkpoint:
+def consider(
+    request: AddCheckpoint, logs: Mapping[str, Verifier], latest: Mapping[str, Checkpoint]
+) -> Checkpoint:
     """The checkpoint to persist and then to cosign.
 
     Args:

@@ -1,18 +1,22 @@
 """Consortium on one machine, from notice to audited model, with real processes and real loans.
 
-This package stands above all rooms: it plays the founders, the lenders' operators, the borrowers and the auditor, each
-through the same doors that the real ones would use.
+This package stands above all rooms: it plays the founders, the lenders' operators, the borrowers
+and the auditor, each through the same doors that the real ones would use.
 
-- ``scenario``    the run of ``tahini demo``, step by step; ``training`` and ``evaluation`` are its second half
+- ``scenario``    the run of ``tahini demo``, step by step; ``training`` and ``evaluation`` are its
+                  second half
 - ``result``      what a run is asked and what it found out
 - ``progress``    what a person watches
 - ``report``      report.json and report.html; ``charts`` of it
 - ``references``  what the consortium is compared with
 - ``loans``       real loan tables, split into lenders and a hold-out
 - ``consortium``  homes and signed identities of every party
-- ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled and asked
-- ``borrowing``   a person at the consortium of ``tahini up``; ``portal`` the same in a run of the demo
-- ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside`` how to verify its log
+- ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled
+                  and asked
+- ``borrowing``   a person at the consortium of ``tahini up``; ``portal`` the same in a run of the
+                  demo
+- ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside``
+                  how to verify its log
 - ``processes``   processes of this machine: started, found again, stopped
 - ``workspaces``  the folders that demo and up make: listed, held, removed
 - ``scenario``    the run itself, step by step; ``training`` and ``evaluation`` are its second half

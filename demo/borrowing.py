@@ -1,7 +1,8 @@
 """Playing a borrower in a workspace of ``tahini up``, through the doors that a portal would use.
 
-The workspace has a development issuer: a key whose logins its registry believes, and nobody else's. Whoever plays is a
-person of one lender, who vouches for the login with a ticket; what they were given to keep is in ``borrowers/NAME``.
+The workspace has a development issuer: a key whose logins its registry believes, and nobody else's.
+Whoever plays is a person of one lender, who vouches for the login with a ticket; what they were
+given to keep is in ``borrowers/NAME``.
 """
 
 from __future__ import annotations
@@ -44,11 +45,19 @@ PATIENCE_S, ASK_AGAIN_S = 20.0, 0.2
 
 
 def trust_issuer(root: Path) -> None:
-    """Make the workspace's development issuer, and have its registry, when it starts, believe it."""
+    """Make the workspace's development issuer, and have its registry, when it starts, believe
+    it."""
     key = SigningKey.generate()
     save_signing_key(root / DEVELOPMENT_KEY, key)
-    issuer = {"issuer": ISSUER, "audience": CLIENT_ID, "jwks": public_jwks(key), "algorithms": ["Ed25519"]}
-    (root / "registry" / ISSUERS_FILE).write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
+    issuer = {
+        "issuer": ISSUER,
+        "audience": CLIENT_ID,
+        "jwks": public_jwks(key),
+        "algorithms": ["Ed25519"],
+    }
+    (root / "registry" / ISSUERS_FILE).write_text(
+        json.dumps({"issuers": [issuer]}), encoding="utf-8"
+    )
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,13 @@ class Player:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise DemoError(f"{self.name!r} is no name to play under: lower-case letters, digits and dashes")
+            raise DemoError(
+                f"{self.name!r} is no name to play under: lower-case letters, digits and dashes"
+            )
         if not (self.root / DEVELOPMENT_KEY).exists():
-            raise DemoError(f"{self.root} is not a workspace of tahini up with a development issuer")
+            raise DemoError(
+                f"{self.root} is not a workspace of tahini up with a development issuer"
+            )
 
     @property
     def home(self) -> Path:
@@ -83,7 +96,9 @@ class Player:
 
     def _node(self, lender: str) -> Node:
         if lender not in self._lenders():
-            raise DemoError(f"there is no lender {lender!r} here; there are {', '.join(self._lenders())}")
+            raise DemoError(
+                f"there is no lender {lender!r} here; there are {', '.join(self._lenders())}"
+            )
         return Node.open(self.root / "lenders" / lender)
 
     def http(self) -> httpx.Client:
@@ -95,14 +110,17 @@ class Player:
         try:
             http.headers["Authorization"] = f"Bearer {self._login(http)}"
             if known is None:
-                ticket = link_ticket(person.lender, person.pseudonym, node.key, now() + timedelta(minutes=10))
+                ticket = link_ticket(
+                    person.lender, person.pseudonym, node.key, now() + timedelta(minutes=10)
+                )
                 answered(http.post("/v1/me/links", json={"ticket": ticket}))
                 self.home.mkdir(parents=True, exist_ok=True)
                 replace_file(self.home / PERSON_FILE, json.dumps(asdict(person)).encode())
         except httpx.TransportError as error:
             http.close()
             raise DemoError(
-                f"the registry at {node.settings.registry_url} does not answer; start it: tahini up --workspace "
+                f"the registry at {node.settings.registry_url} does not answer; start it: tahini "
+                "up --workspace "
                 f"{self.root}"
             ) from error
         except DemoError:
@@ -123,7 +141,10 @@ class Player:
             return None
         person = Person(**json.loads(path.read_text(encoding="utf-8")))
         if self.lender not in (None, person.lender):
-            raise DemoError(f"{self.name!r} is a customer of {person.lender} already; play somebody else: --as NAME")
+            raise DemoError(
+                f"{self.name!r} is a customer of {person.lender} already; play somebody else: --as "
+                "NAME"
+            )
         return person
 
     def _somebody(self) -> Person:
@@ -139,7 +160,9 @@ class Player:
             for path in (self.root / PEOPLE_FOLDER).glob(f"*/{PERSON_FILE}")
         }
         free = [
-            (rule != Reason.NEVER_ASKED, name) for name, rule in zip(names, rules, strict=False) if name not in played
+            (rule != Reason.NEVER_ASKED, name)
+            for name, rule in zip(names, rules, strict=False)
+            if name not in played
         ]
         if not free:
             raise DemoError(f"everybody at {lender} is played already; try another: --lender")
@@ -158,19 +181,24 @@ class Player:
             notice |= {"language": answer.headers["content-language"], "text": answer.text}
         return list(found)
 
-    def decide(self, http: httpx.Client, action: str, sensitivities: list[str], language: str) -> list[dict[str, Any]]:
-        """One answer to every notice that asks, as it is shown in a language; returns what was recorded."""
+    def decide(
+        self, http: httpx.Client, action: str, sensitivities: list[str], language: str
+    ) -> list[dict[str, Any]]:
+        """One answer to every notice that asks, as it is shown in a language; returns what was
+        recorded."""
         recorded: list[dict[str, Any]] = []
         for notice in self.notices(http, language):
             statement = {
-                "notice_id": notice["id"], "notice_version": notice["version"], "notice_language": notice["language"],
+                "notice_id": notice["id"],
+                "notice_version": notice["version"],
+                "notice_language": notice["language"],
                 "notice_sha256": hashlib.sha256(notice["text"].encode()).hexdigest(),
                 "choices": [
                     {"recipient": lender, "sensitivity": sensitivity, "action": action}
                     for lender in notice["recipients"]
                     for sensitivity in sensitivities
                 ],
-            }  # fmt: skip
+            }
             recorded += self._command(http, "/v1/me/consents", statement)
         return recorded
 
@@ -178,14 +206,21 @@ class Player:
         """Take everything back; returns what was recorded."""
         return self._command(http, "/v1/me/withdrawals", None)
 
-    def _command(self, http: httpx.Client, target: str, body: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    def _command(
+        self, http: httpx.Client, target: str, body: Mapping[str, Any] | None
+    ) -> list[dict[str, Any]]:
         once = {"Idempotency-Key": secrets.token_urlsafe(16)}
         return list(answered(http.post(target, json=body, headers=once))["recorded"])
 
     def keep_receipts(self, http: httpx.Client, recorded: list[dict[str, Any]]) -> list[Path]:
-        """Fetch the receipt of each decision, as soon as witnesses have cosigned it, and keep it with its anchors."""
-        folder, node = self.home / RECEIPTS_FOLDER, self._node(Person(**json.loads(
-            (self.home / PERSON_FILE).read_text(encoding="utf-8"))).lender)  # fmt: skip
+        """Fetch the receipt of each decision, as soon as witnesses have cosigned it, and keep it
+        with its anchors."""
+        folder, node = (
+            self.home / RECEIPTS_FOLDER,
+            self._node(
+                Person(**json.loads((self.home / PERSON_FILE).read_text(encoding="utf-8"))).lender
+            ),
+        )
         folder.mkdir(exist_ok=True)
         token = (node.home / "consortium.jws").read_bytes()
         replace_file(self.home / "consortium.jws", token)
@@ -193,7 +228,9 @@ class Player:
         kept = []
         for one in recorded:
             deadline = time.monotonic() + PATIENCE_S
-            while (answer := http.get(one["receipt"])).status_code == 503 and time.monotonic() < deadline:
+            while (
+                answer := http.get(one["receipt"])
+            ).status_code == 503 and time.monotonic() < deadline:
                 time.sleep(ASK_AGAIN_S)
             if not answer.is_success:
                 answered(answer)
@@ -203,7 +240,8 @@ class Player:
 
 
 def verify_receipt(path: Path, consortium_file: Path, registry_key: str) -> dict[str, Any]:
-    """What a receipt says, after it was verified offline: the registry's signature, and that it is in the log.
+    """What a receipt says, after it was verified offline: the registry's signature, and that it is
+    in the log.
 
     Raises:
         DemoError: a file cannot be read, or the receipt does not verify.
@@ -215,14 +253,21 @@ def verify_receipt(path: Path, consortium_file: Path, registry_key: str) -> dict
         proof = check_receipt(receipt, consortium.policy)
         head = consortium.policy.open(proof.checkpoint_note)
     except (OSError, UnicodeDecodeError) as error:
-        raise DemoError(f"cannot read a file of the receipt {path}: {type(error).__name__}") from error
+        raise DemoError(
+            f"cannot read a file of the receipt {path}: {type(error).__name__}"
+        ) from error
     except (CryptoError, ValueError, KeyError) as error:
         raise DemoError(f"the receipt {path} does not verify: {error}") from error
     return {
-        "receipt": str(path), "verified": True, "states": receipt.states, "decision_sha256": receipt.decision_sha256,
-        "entry_index": proof.index, "log": head.origin, "log_size": head.size,
+        "receipt": str(path),
+        "verified": True,
+        "states": receipt.states,
+        "decision_sha256": receipt.decision_sha256,
+        "entry_index": proof.index,
+        "log": head.origin,
+        "log_size": head.size,
         "issued_at": receipt.issued_at.isoformat(),
-    }  # fmt: skip
+    }
 
 
 def answered(response: httpx.Response) -> Any:

@@ -69,7 +69,9 @@ def roc(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str:
 
 
 def calibration(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str:
-    figure, axes = _figure("Calibration on the hold-out", "predicted probability of bad", "observed share of bad")
+    figure, axes = _figure(
+        "Calibration on the hold-out", "predicted probability of bad", "observed share of bad"
+    )
     top = 0.0
     for name, color, label in (
         ("consortium", CONSORTIUM, "consortium"),
@@ -78,19 +80,35 @@ def calibration(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str
         groups = reliability(labels, probabilities[name])
         x, y = [g[0] for g in groups], [g[1] for g in groups]
         top = max(top, *x, *y)
-        axes.plot(x, y, "o-", color=color, lw=1.4, ms=4, label=label, alpha=1 if name == "consortium" else 0.6)
+        axes.plot(
+            x,
+            y,
+            "o-",
+            color=color,
+            lw=1.4,
+            ms=4,
+            label=label,
+            alpha=1 if name == "consortium" else 0.6,
+        )
     axes.plot([0, top], [0, top], color="#d9dde1", lw=1, zorder=0)
     axes.legend(frameon=False, loc="upper left")
     return _svg(figure)
 
 
-def rounds(numbers: Sequence[int], aucs: Sequence[float], epsilons: Sequence[float], held_after: int) -> str:
+def rounds(
+    numbers: Sequence[int], aucs: Sequence[float], epsilons: Sequence[float], held_after: int
+) -> str:
     figure, axes = _figure("AUC and epsilon per step", "release", "AUC of the shared model")
     axes.plot(numbers, aucs, "o-", color=CONSORTIUM, lw=1.8, ms=4)
     axes.set_xticks(list(numbers))
     axes.axvline(held_after + 0.5, color=BAD, lw=0.9, ls=":")
     axes.annotate(
-        "withdrawals", (held_after + 0.5, min(aucs)), (4, 2), textcoords="offset points", color=BAD, fontsize=9
+        "withdrawals",
+        (held_after + 0.5, min(aucs)),
+        (4, 2),
+        textcoords="offset points",
+        color=BAD,
+        fontsize=9,
     )
     right = axes.twinx()
     right.plot(numbers, epsilons, color=ALONE, lw=1.4)
@@ -101,7 +119,9 @@ def rounds(numbers: Sequence[int], aucs: Sequence[float], epsilons: Sequence[flo
 
 
 def scores(labels: np.ndarray, probability: np.ndarray) -> str:
-    figure, axes = _figure("Score distribution on the hold-out", "score", "share of borrowers in each group")
+    figure, axes = _figure(
+        "Score distribution on the hold-out", "score", "share of borrowers in each group"
+    )
     points = score(probability)
     edges = np.linspace(LOWEST, HIGHEST, 41)
     for group, color, name in ((0, "#5f7f73", "good"), (1, BAD, "bad")):

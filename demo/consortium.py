@@ -1,4 +1,5 @@
-"""Found a consortium: every party makes its own keys, states them signed, and the registry signs the list."""
+"""Found a consortium: every party makes its own keys, states them signed, and the registry signs
+the list."""
 
 from __future__ import annotations
 
@@ -49,13 +50,18 @@ class Founded:
         return self.root / "lenders" / lender
 
     def connect(self, url: str, naming_url: str, superlink: str | None = None) -> None:
-        """Every party pins the signed consortium and learns where registry, naming service and SuperLink are."""
+        """Every party pins the signed consortium and learns where registry, naming service and
+        SuperLink are."""
         key = self.registry_key.public.text
         pinned = naming.keys.NamingSettings(party="naming", registry_url=url, registry_key=key)
         naming.keys.join(self.naming_home, pinned, self.token)
         for lender in self.consortium.lenders:
             settings = clients.home.NodeSettings(
-                lender=lender.id, registry_url=url, registry_key=key, naming_url=naming_url, superlink=superlink
+                lender=lender.id,
+                registry_url=url,
+                registry_key=key,
+                naming_url=naming_url,
+                superlink=superlink,
             )
             clients.home.join(self.node_home(lender.id), settings, self.token)
         coordinator = server.home.CoordinatorSettings(registry_url=url, registry_key=key)
@@ -87,11 +93,13 @@ def found(
     cover_rate: float = DEFAULT_COVER_RATE,
     database: str | None = None,
 ) -> Founded:
-    """Create all homes under ``root``; the consortium's policy allows each borrower ``budget`` in total.
+    """Create all homes under ``root``; the consortium's policy allows each borrower ``budget`` in
+    total.
 
-    The registry's database is SQLite, or the PostgreSQL one at ``database``. Every lender whose witness has an address
-    in ``witness_urls`` witnesses the log, with the quorum that tolerates as many dishonest ones as there can be: none
-    of three, one of four. Without ``witness_urls`` nobody witnesses it.
+    The registry's database is SQLite, or the PostgreSQL one at ``database``. Every lender whose
+    witness has an address in ``witness_urls`` witnesses the log, with the quorum that tolerates as
+    many dishonest ones as there can be: none of three, one of four. Without ``witness_urls`` nobody
+    witnesses it.
     """
     witness_urls = witness_urls or {}
     registry_key, log_key = consent.home.create_home(root / "registry")
@@ -105,16 +113,27 @@ def found(
     node_keys = {name: clients.home.create_home(root / "lenders" / name) for name in lenders}
     fleet_keys = {name: create_fleet_key(root / "lenders" / name) for name in lenders}
 
-    witnesses = {name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders}
+    witnesses = {
+        name: create_witness(root / "lenders" / name, f"{name}.example/witness") for name in lenders
+    }
     asked = tuple(Witness(name, witnesses[name], url) for name, url in witness_urls.items())
-    dishonest, log = most_dishonest(len(asked)), Log(Verifier(LOG_ORIGIN, log_key.public))
-    policy = witnessed_by(log, asked, quorum_size(len(asked), dishonest)) if asked else unwitnessed(log)
+    dishonest = most_dishonest(len(asked))
+    log = Log(Verifier(LOG_ORIGIN, log_key.public))
+    policy = (
+        witnessed_by(log, asked, quorum_size(len(asked), dishonest)) if asked else unwitnessed(log)
+    )
 
-    def party(party_id: str, name: str, role: Role, key: SigningKey, recipient: RecipientKey | None = None) -> Party:
+    def party(
+        party_id: str, name: str, role: Role, key: SigningKey, recipient: RecipientKey | None = None
+    ) -> Party:
         stated = Party(
-            id=party_id, name=name, role=role, signing_key=key.public.text, fleet_key=fleet_keys.get(party_id),
+            id=party_id,
+            name=name,
+            role=role,
+            signing_key=key.public.text,
+            fleet_key=fleet_keys.get(party_id),
             recipient_key=recipient.public.text if recipient else None,
-        )  # fmt: skip
+        )
         return _stated(stated, key)
 
     consortium = Consortium(
@@ -124,7 +143,10 @@ def found(
             party("coordinator", "Coordinator", Role.COORDINATOR, coordinator_key),
             party("auditor", "Auditor", Role.AUDITOR, auditor_key, auditor_recipient),
             party("naming", "Naming service", Role.NAMING, naming_key),
-            *(party(name, f"{name.title()} Finance", Role.LENDER, key) for name, key in node_keys.items()),
+            *(
+                party(name, f"{name.title()} Finance", Role.LENDER, key)
+                for name, key in node_keys.items()
+            ),
         ),
         log_policy=policy.text,
         dishonest_witnesses=dishonest,

@@ -1,4 +1,5 @@
-"""The coordinator's process in a run of the demo: Flower's simulation engine, and the JSON lines it speaks."""
+"""The coordinator's process in a run of the demo: Flower's simulation engine, and the JSON lines it
+speaks."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class CoordinatorProcess:
         self.process.stdin.flush()
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What the coordinator reports, until it ends; raises DemoError if it ends without a last word."""
+        """What the coordinator reports, until it ends; raises DemoError if it ends without a last
+        word."""
         if self.process.stdout is None:
             raise DemoError("the coordinator was started without a way to report")
         for line in self.process.stdout:
@@ -43,8 +45,11 @@ class CoordinatorProcess:
 
 
 @contextmanager
-def coordinator_process(home: Path, node_homes: list[Path], log: Path) -> Iterator[CoordinatorProcess]:
-    """The coordinator in ``home`` with a node for each of ``node_homes``; stopped on the way out."""
+def coordinator_process(
+    home: Path, node_homes: list[Path], log: Path
+) -> Iterator[CoordinatorProcess]:
+    """The coordinator in ``home`` with a node for each of ``node_homes``; stopped on the way
+    out."""
     arguments = ("demo.simulation", str(home), str(len(node_homes)))
     homes = {SIMULATED_HOMES: json.dumps([str(home) for home in node_homes])}
     with log.open("w", encoding="utf-8") as errors:

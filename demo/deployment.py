@@ -56,7 +56,8 @@ RELEASE_S = 10.0
 
 @dataclass(frozen=True)
 class Deployment:
-    """A consortium that runs on this machine, and the borrowers' own keys, which nobody else holds."""
+    """A consortium that runs on this machine, and the borrowers' own keys, which nobody else
+    holds."""
 
     founded: Founded
     processes: tuple[Process, ...]
@@ -78,18 +79,32 @@ class Place:
     """How all of that was asked for, to be kept: :func:`up_again` is then asked for the same."""
 
 
-def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, place: Place | None = None) -> Deployment:
+def up(
+    root: Path,
+    loans: Loans,
+    lenders: int,
+    seed: int,
+    view: ProgressView,
+    place: Place | None = None,
+) -> Deployment:
     """Found a consortium under ``root``, start everybody, name and ask its borrowers.
 
     Raises:
-        DemoError: there is something at ``root``, or a process did not start; what had started is stopped.
+        DemoError: there is something at ``root``, or a process did not start; what had started is
+            stopped.
     """
-    place, root = place or Place(), root.resolve()
+    place = place or Place()
+    root = root.resolve()
     with made(root, "up", place.options) as kept:
         view.begin("Found the consortium")
         parts = split(loans, lenders, seed)
-        ports = {name: lasting_port(place.host) for name in ("registry", "naming", "witnesses", "superlink")}
-        url, naming, witnesses = (f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses"))
+        ports = {
+            name: lasting_port(place.host)
+            for name in ("registry", "naming", "witnesses", "superlink")
+        }
+        url, naming, witnesses = (
+            f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses")
+        )
         founded = found(
             root,
             list(parts.lenders),
@@ -116,11 +131,16 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, pl
             view.begin("Name the borrowers and import the loan books")
             people = import_books(founded, parts, loans.schema, view)
             view.end("no identity number left its lender")
-            notice, borrowers = ask_everybody(founded, url, people, seed, bool(loans.schema.sensitive()), view)
+            notice, borrowers = ask_everybody(
+                founded, url, people, seed, bool(loans.schema.sensitive()), view
+            )
             view.begin("Start the coordinator and the nodes")
             _start_all(root, _fleet(root, names, place.inside), started)
             _wait_for_nodes(root, names)
-            view.end(f"the SuperLink listens at {place.host}:{ports['superlink']}; {len(names)} nodes serve")
+            view.end(
+                f"the SuperLink listens at {place.host}:{ports['superlink']}; {len(names)} nodes "
+                "serve"
+            )
         except BaseException:
             stop_all(root)
             raise
@@ -128,29 +148,38 @@ def up(root: Path, loans: Loans, lenders: int, seed: int, view: ProgressView, pl
     return Deployment(founded, tuple(started), notice, tuple(borrowers))
 
 
-def up_again(root: Path, asked: Mapping[str, str | int | None], view: ProgressView) -> list[Process]:
-    """Start those processes of a consortium that do not run: after ``tahini down``, after a kill, after a reboot.
+def up_again(
+    root: Path, asked: Mapping[str, str | int | None], view: ProgressView
+) -> list[Process]:
+    """Start those processes of a consortium that do not run: after ``tahini down``, after a kill,
+    after a reboot.
 
-    Keys, addresses, ledgers and campaigns are those that are there. Certificates of a machine that was off for months
-    have expired: they are issued anew.
+    Keys, addresses, ledgers and campaigns are those that are there. Certificates of a machine that
+    was off for months have expired: they are issued anew.
 
     Args:
         asked: options that were given; each must be what the consortium was founded with.
 
     Raises:
-        DemoError: ``root`` holds no consortium that was founded to the end, or another than was asked for; one of its
-            ports is taken; a process did not start.
+        DemoError: ``root`` holds no consortium that was founded to the end, or another than was
+            asked for; one of its ports is taken; a process did not start.
     """
     root = root.resolve()
     kept = Kept.of(root)
     if kept is None or kept.made_by != "up":
-        raise DemoError(f"{root} exists, and is no workspace that tahini up can start again; name another: --workspace")
+        raise DemoError(
+            f"{root} exists, and is no workspace that tahini up can start again; name another: "
+            "--workspace"
+        )
     if not kept.whole:
-        raise DemoError(f"{root} was never founded to its end; remove it: tahini workspaces clean {root}")
+        raise DemoError(
+            f"{root} was never founded to its end; remove it: tahini workspaces clean {root}"
+        )
     for name, value in asked.items():
         if kept.options.get(name) != value:
             raise DemoError(
-                f"the consortium in {root} was founded with --{name} {kept.options.get(name)}, not {value}: leave "
+                f"the consortium in {root} was founded with --{name} {kept.options.get(name)}, not "
+                f"{value}: leave "
                 f"--{name} out, or found another with --workspace"
             )
     with held(root):
@@ -158,7 +187,8 @@ def up_again(root: Path, asked: Mapping[str, str | int | None], view: ProgressVi
         before = {process.name: process for process in processes(root)}
         running = {name: process for name, process in before.items() if is_running(process)}
         inside = {name: process.inside for name, process in before.items() if process.inside}
-        services, fleet = list(_services(root, names)), list(_fleet(root, names, inside))
+        services = list(_services(root, names))
+        fleet = list(_fleet(root, names, inside))
         missing = [process for process in [*services, *fleet] if process.name not in running]
         view.begin("Look at ports and certificates")
         for process in missing:
@@ -168,7 +198,10 @@ def up_again(root: Path, asked: Mapping[str, str | int | None], view: ProgressVi
         os.environ["SSL_CERT_FILE"] = str(root / "ca" / CA_CERT)
         view.end(f"{len(running)} of {len(services) + len(fleet)} processes run already")
         started = list(running.values())
-        for what, group in (("registry, naming service and witnesses", services), ("coordinator and nodes", fleet)):
+        for what, group in (
+            ("registry, naming service and witnesses", services),
+            ("coordinator and nodes", fleet),
+        ):
             view.begin(f"Start {what}")
             _start_all(root, [process for process in group if process.name not in running], started)
             view.end(f"{len(group)} run")
@@ -182,7 +215,9 @@ def _start_all(root: Path, wanted: Iterable[Process], started: list[Process]) ->
     """Start processes, remember each at once, and wait until all of them answer."""
     begun = []
     for process in wanted:
-        (root / "lenders" / process.name / "run" / STATUS_FILE).unlink(missing_ok=True)  # said by one that is gone
+        (root / "lenders" / process.name / "run" / STATUS_FILE).unlink(
+            missing_ok=True
+        )  # said by one that is gone
         begun.append(start(root, process))
         started.append(begun[-1])
         keep(root, started)
@@ -191,28 +226,34 @@ def _start_all(root: Path, wanted: Iterable[Process], started: list[Process]) ->
 
 
 def _listen(root: Path, lenders: Sequence[str], host: str, ports: Mapping[str, int]) -> None:
-    """Say in the homes where their services listen; certificates are named from there, so that a folder can move."""
+    """Say in the homes where their services listen; certificates are named from there, so that a
+    folder can move."""
     for name, home, to_tls in (
         ("registry", root / "registry", "../tls"),
         ("naming", root / "naming", "../tls"),
         ("witnesses", root / "lenders" / lenders[0], "../../tls"),
     ):
         serve = {
-            "host": host, "port": ports[name], "certificate": f"{to_tls}/{name}.crt",
+            "host": host,
+            "port": ports[name],
+            "certificate": f"{to_tls}/{name}.crt",
             "certificate_key": f"{to_tls}/{name}.key",
-        }  # fmt: skip
+        }
         (home / SERVE_FILE).write_text(json.dumps(serve, indent=2), encoding="utf-8")
 
 
 def _certify(root: Path, lenders: Sequence[str], host: str) -> None:
-    """A certificate for every server that has none, or none for long; in every home, the authority that vouches."""
+    """A certificate for every server that has none, or none for long; in every home, the authority
+    that vouches."""
     tls = root / "tls"
     for name in ("registry", "naming", "witnesses", "coordinator"):
         path = tls / f"{name}.crt"
         if not path.exists() or expires_at(path) < datetime.now(UTC) + RENEW_BEFORE:
             issue(root / "ca", tls, name, [host, "localhost"])
     shutil.copyfile(tls / "coordinator.crt", root / "coordinator" / "coordinator.crt")
-    replace_file(root / "coordinator" / "coordinator.tls.key", (tls / "coordinator.key").read_bytes())
+    replace_file(
+        root / "coordinator" / "coordinator.tls.key", (tls / "coordinator.key").read_bytes()
+    )
     for home in ("coordinator", "registry", "naming", *(f"lenders/{name}" for name in lenders)):
         shutil.copyfile(root / "ca" / CA_CERT, root / home / CA_CERT)
 
@@ -227,23 +268,37 @@ def _address(home: Path, settings: str) -> str:
 
 
 def _services(root: Path, lenders: Sequence[str]) -> Iterator[Process]:
-    first, homes = root / "lenders" / lenders[0], [str(root / "lenders" / name) for name in lenders]
+    first = root / "lenders" / lenders[0]
+    homes = [str(root / "lenders" / name) for name in lenders]
     named = tuple(argument for home in homes for argument in ("--home", home))
     yield Process("witnesses", ("witness", "serve", *named), _address(first, SERVE_FILE))
     for name, room in (("registry", "registry"), ("naming", "names")):
         home = root / name
-        yield Process(name, (room, "serve", "--home", str(home)), f"https://{_address(home, SERVE_FILE)}/healthz")
+        yield Process(
+            name,
+            (room, "serve", "--home", str(home)),
+            f"https://{_address(home, SERVE_FILE)}/healthz",
+        )
 
 
-def _fleet(root: Path, lenders: Sequence[str], inside: Mapping[str, tuple[str, ...]]) -> Iterator[Process]:
+def _fleet(
+    root: Path, lenders: Sequence[str], inside: Mapping[str, tuple[str, ...]]
+) -> Iterator[Process]:
     home = root / "coordinator"
-    yield Process("coordinator", ("coordinator", "serve", "--home", str(home)), _address(home, SETTINGS_FILE))
+    yield Process(
+        "coordinator", ("coordinator", "serve", "--home", str(home)), _address(home, SETTINGS_FILE)
+    )
     for name in lenders:
-        yield Process(name, ("node", "serve", "--home", str(root / "lenders" / name)), inside=inside.get(name, ()))
+        yield Process(
+            name,
+            ("node", "serve", "--home", str(root / "lenders" / name)),
+            inside=inside.get(name, ()),
+        )
 
 
 def _require_free(root: Path, process: Process) -> None:
-    """Raises DemoError if somebody else listens where ``process`` must: its address stands in signed documents."""
+    """Raises DemoError if somebody else listens where ``process`` must: its address stands in
+    signed documents."""
     if not process.ready:
         return
     host, port = address(process.ready)
@@ -251,8 +306,10 @@ def _require_free(root: Path, process: Process) -> None:
     while (reason := _taken(host, port)) is not None:
         if time.monotonic() > deadline:
             raise DemoError(
-                f"port {port}, where everybody in {root} looks for {process.name}, cannot be had ({reason}); who has "
-                f"it says: ss -ltnp 'sport = :{port}'. Stop that, then: tahini up --workspace {root}"
+                f"port {port}, where everybody in {root} looks for {process.name}, cannot be had "
+                f"({reason}); who has "
+                f"it says: ss -ltnp 'sport = :{port}'. Stop that, then: tahini up --workspace "
+                f"{root}"
             )
         time.sleep(0.2)
 

@@ -1,4 +1,5 @@
-"""After the training: how good the model is beside its references, and whether the log proves what it should."""
+"""After the training: how good the model is beside its references, and whether the log proves what
+it should."""
 
 from __future__ import annotations
 
@@ -28,9 +29,12 @@ ALONE_DRAWS = 3
 
 
 def compare(scenario: Scenario, view: ProgressView) -> Comparison:
-    """Consortium, each lender alone at the same epsilon, and the pooled model that nobody may train."""
+    """Consortium, each lender alone at the same epsilon, and the pooled model that nobody may
+    train."""
     view.begin("Compare with each lender alone and with the pooled ceiling")
-    parts, schema, settings = scenario.split, scenario.settings.loans.schema, scenario.settings
+    parts = scenario.split
+    schema = scenario.settings.loans.schema
+    settings = scenario.settings
     probabilities = {
         "consortium": CreditModel.load(scenario.files["model"]).probability(parts.hold_out),
         "pooled_reference": pooled_probability(parts.train, parts.hold_out, schema),
@@ -57,11 +61,16 @@ def compare(scenario: Scenario, view: ProgressView) -> Comparison:
 
 
 def _mean(draws: Sequence[Quality]) -> Quality:
-    """What a lender alone can expect: the mean over independent draws of the noise, so that luck does not rank."""
-    return Quality(**{f.name: float(np.mean([getattr(q, f.name) for q in draws])) for f in fields(Quality)})
+    """What a lender alone can expect: the mean over independent draws of the noise, so that luck
+    does not rank."""
+    return Quality(
+        **{f.name: float(np.mean([getattr(q, f.name) for q in draws])) for f in fields(Quality)}
+    )
 
 
-def _consented(loans: pd.DataFrame, own: Sequence[DemoBorrower], schema: FeatureSchema) -> pd.DataFrame:
+def _consented(
+    loans: pd.DataFrame, own: Sequence[DemoBorrower], schema: FeatureSchema
+) -> pd.DataFrame:
     """A lender's rows with consent, sensitive features masked where that consent is missing."""
     gives = np.array([person.answer == "gives" for person in own])
     sensitive = np.array([person.sensitive for person in own])
@@ -71,7 +80,11 @@ def _consented(loans: pd.DataFrame, own: Sequence[DemoBorrower], schema: Feature
 
 
 def audit_log(
-    scenario: Scenario, training: TrainingResult, url: str, first_checkpoint: str, view: ProgressView
+    scenario: Scenario,
+    training: TrainingResult,
+    url: str,
+    first_checkpoint: str,
+    view: ProgressView,
 ) -> LogAudit:
     """Verify the log as the auditor, then that nobody who withdrew stands in a later roster."""
     view.begin("Audit the log from the outside")
@@ -88,13 +101,15 @@ def audit_log(
             rosters.setdefault(logged.opened.release, {})[logged.opened.lender] = logged.opened.size
     seen = _seen_after(scenario, training, audit)
     view.end(
-        f"{audit.entries:,} entries, {len(audit.commitments)} rosters, consistent from the first checkpoint to the last"
+        f"{audit.entries:,} entries, {len(audit.commitments)} rosters, consistent from the first "
+        "checkpoint to the last"
     )
     return LogAudit(audit, rosters, seen)
 
 
 def _seen_after(scenario: Scenario, training: TrainingResult, audit: Audit) -> int:
-    """How often somebody who withdrew stands in a later roster; absence is proved against the logged roots."""
+    """How often somebody who withdrew stands in a later roster; absence is proved against the
+    logged roots."""
     seen = 0
     for logged in audit.commitments:
         commitment = logged.opened
@@ -102,11 +117,16 @@ def _seen_after(scenario: Scenario, training: TrainingResult, audit: Audit) -> i
             continue
         store = Node.open(scenario.founded.node_home(commitment.lender)).store
         which = (commitment.release, commitment.attempt)
-        number = next(r.number for r in store.releases(scenario.campaign.sha256) if (r.release, r.attempt) == which)
+        number = next(
+            r.number
+            for r in store.releases(scenario.campaign.sha256)
+            if (r.release, r.attempt) == which
+        )
         roster = Roster.of(store.members(number), unb64(commitment.salt))
         if roster.root.hex() != logged.leaf["root"]:
             raise DemoError(
-                f"{commitment.lender}'s own roster of release {commitment.release} is not the one it logged"
+                f"{commitment.lender}'s own roster of release {commitment.release} is not the one "
+                "it logged"
             )
         for person in training.withdrawn:
             if person.lender == commitment.lender:

@@ -21,7 +21,8 @@ from demo.errors import DemoError
 IDENTITY = "identity_number"
 HOLD_OUT = 0.2
 SIZE_STEP, NEWCOMER = 0.1, 0.12
-"""Lenders shrink by this much of the largest; the last is a newcomer with this share of the largest."""
+"""Lenders shrink by this much of the largest; the last is a newcomer with this share of the
+largest."""
 SHARED = 0.05
 """Share of borrowers who hold an account at a second lender too."""
 SHOWN_KEYS = 3
@@ -29,8 +30,10 @@ MIN_ROWS_PER_LENDER = 20
 NAMES = ("aspen", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel", "ivy", "juniper")
 
 DEFAULT_ABOUT = (
-    "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly perturbed sample of the "
-    "public Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means 90 days late within "
+    "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly "
+    "perturbed sample of the "
+    "public Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means "
+    "90 days late within "
     "two years."
 )
 
@@ -65,10 +68,18 @@ def default_loans() -> Loans:
     """The packaged loans, without importing the package (it loads much that is not needed)."""
     spec = find_spec("bbbrisk")
     if spec is None or not spec.submodule_search_locations:
-        raise DemoError("the package bbbrisk, which ships the demo's loans, is not installed; run: make demo")
+        raise DemoError(
+            "the package bbbrisk, which ships the demo's loans, is not installed; run: make demo"
+        )
     path = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "bloan.csv"
     schema = load_schema(Path(__file__).with_name("loans.toml"))
-    return Loans(pd.read_csv(path), schema, "city", DEFAULT_ABOUT, {"city": "the key by which lenders are formed"})
+    return Loans(
+        pd.read_csv(path),
+        schema,
+        "city",
+        DEFAULT_ABOUT,
+        {"city": "the key by which lenders are formed"},
+    )
 
 
 def read_loans(path: Path, target: str, partition: str | None, registry_path: Path | None) -> Loans:
@@ -92,14 +103,17 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
         raise DemoError(f"{path}: two columns are named {twice!r}")
     if partition is not None and partition not in table.columns:
         raise DemoError(
-            f"{path}: the partition column {partition!r} is missing; the columns are {', '.join(table.columns)}"
+            f"{path}: the partition column {partition!r} is missing; the columns are "
+            f"{', '.join(table.columns)}"
         )
     left_out: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
     if registry_path:
         schema = load_schema(registry_path)
         if schema.target != target:
-            raise DemoError(f"{registry_path} declares the target {schema.target!r}, not {target!r}")
+            raise DemoError(
+                f"{registry_path} declares the target {schema.target!r}, not {target!r}"
+            )
     else:
         schema, left_out, remarks = describe(table, target, path.stem)
         table = read_as(schema, table)
@@ -109,7 +123,8 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
 
 
 def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:
-    """Fictional 18-digit identity numbers with valid check digits; region codes 99xxxx are assigned to nobody."""
+    """Fictional 18-digit identity numbers with valid check digits; region codes 99xxxx are assigned
+    to nobody."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     days = np.datetime64("1950-01-01") + rng.integers(0, 20_000, count)
     numbers = []
@@ -121,12 +136,15 @@ def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def shares(lenders: int) -> list[float]:
-    """Unequal shares of the borrowers: established lenders, each a little smaller, and one newcomer."""
+    """Unequal shares of the borrowers: established lenders, each a little smaller, and one
+    newcomer."""
     sizes = [1 - SIZE_STEP * i for i in range(lenders - 1)] + [NEWCOMER]
     return [size / sum(sizes) for size in sizes]
 
 
-def _assign(table: pd.DataFrame, partition: str | None, lenders: int, rng: np.random.Generator) -> np.ndarray:
+def _assign(
+    table: pd.DataFrame, partition: str | None, lenders: int, rng: np.random.Generator
+) -> np.ndarray:
     """A lender number for each row: by groups of the key where there is one, else at random."""
     targets = shares(lenders)
     if partition is None:
@@ -135,7 +153,8 @@ def _assign(table: pd.DataFrame, partition: str | None, lenders: int, rng: np.ra
     sizes = keys.value_counts()
     if len(sizes) < lenders:
         raise DemoError(
-            f"the partition column {partition!r} has {len(sizes)} distinct values, too few for {lenders} lenders"
+            f"the partition column {partition!r} has {len(sizes)} distinct values, too few for "
+            f"{lenders} lenders"
         )
     room = np.array(targets) * len(table)
     home: dict[str, int] = {}
@@ -170,10 +189,13 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
     columns = [loans.schema.target, *loans.schema.names, *date_columns(loans.schema)]
     everyone = loans.table.assign(**{IDENTITY: identity_numbers(len(loans.table), rng)})
     good_and_bad = [np.flatnonzero(loans.table[loans.schema.target] == label) for label in (0, 1)]
-    test = np.concatenate([rng.permutation(rows)[: round(HOLD_OUT * len(rows))] for rows in good_and_bad])
+    test = np.concatenate(
+        [rng.permutation(rows)[: round(HOLD_OUT * len(rows))] for rows in good_and_bad]
+    )
     in_test = np.zeros(len(everyone), dtype=bool)
     in_test[test] = True
-    train, hold_out = everyone[~in_test].reset_index(drop=True), everyone[in_test].reset_index(drop=True)
+    train = everyone[~in_test].reset_index(drop=True)
+    hold_out = everyone[in_test].reset_index(drop=True)
     if hold_out[loans.schema.target].nunique() < 2:
         raise DemoError(f"{_too_few(loans)} to set a hold-out aside; bring more loans")
     number = _assign(train, loans.partition, lenders, rng)
@@ -186,14 +208,17 @@ def split(loans: Loans, lenders: int, seed: int) -> Split:
         book = train[[IDENTITY, *columns]].take(rows).reset_index(drop=True)
         if len(book) < MIN_ROWS_PER_LENDER:
             raise DemoError(
-                f"lender {name!r} would have {len(book)} loans; every lender needs at least {MIN_ROWS_PER_LENDER}"
+                f"lender {name!r} would have {len(book)} loans; every lender needs at least "
+                f"{MIN_ROWS_PER_LENDER}"
             )
         if book[loans.schema.target].nunique() < 2:
             remedy = "bring more loans, or choose fewer lenders"
             if loans.partition is not None:
                 remedy += f" or another partition than {loans.partition!r}"
             whose = _whose(name, loans.partition, train[number == i])
-            raise DemoError(f"{_too_few(loans)} for {lenders} lenders: {whose} would have none; {remedy}")
+            raise DemoError(
+                f"{_too_few(loans)} for {lenders} lenders: {whose} would have none; {remedy}"
+            )
         books[name] = book
         remarks += _all_alike(name, loans, train[number == i])
     return Split(books, train[columns], hold_out[columns], len(train), len(second), tuple(remarks))
@@ -209,12 +234,17 @@ def _whose(lender: str, partition: str | None, own: pd.DataFrame) -> str:
 
 
 def _all_alike(lender: str, loans: Loans, own: pd.DataFrame) -> list[str]:
-    """Said of a lender whose own borrowers all turned out good, or all bad: alone it learns nothing."""
+    """Said of a lender whose own borrowers all turned out good, or all bad: alone it learns
+    nothing."""
     outcomes = own[loans.schema.target]
     if outcomes.nunique() > 1:
         return []
     missing = "good" if outcomes.iloc[0] else "bad"
     whose = _whose(lender, loans.partition, own)
     return [
-        f"{whose} has no {missing} borrower among its own {len(own):,}; only second accounts of others bring it any"
+        (
+            f"{whose} has no {missing} borrower among its own {len(own):,}; only second accounts "
+            "of "
+            "others bring it any"
+        )
     ]

@@ -29,10 +29,14 @@ def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def import_books(founded: Founded, parts: Split, registry: FeatureSchema, view: ProgressView) -> dict[str, list[Names]]:
-    """Each lender has its people named, proofs verified, and writes its book; returns the names, loan by loan."""
+def import_books(
+    founded: Founded, parts: Split, registry: FeatureSchema, view: ProgressView
+) -> dict[str, list[Names]]:
+    """Each lender has its people named, proofs verified, and writes its book; returns the names,
+    loan by loan."""
     people: dict[str, list[Names]] = {}
-    accounts, before = sum(map(len, parts.lenders.values())), 0
+    accounts = sum(map(len, parts.lenders.values()))
+    before = 0
     for name, loans in parts.lenders.items():
         node = Node.open(founded.node_home(name))
         with node.naming() as naming:
@@ -88,7 +92,10 @@ def ask_everybody(
             lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
         )
     counts = consent_counts(borrowers)
-    view.end(f"{counts['given']:,} give, {counts['refused']:,} refuse, {counts['silent']:,} say nothing; each signed")
+    view.end(
+        f"{counts['given']:,} give, {counts['refused']:,} refuse, {counts['silent']:,} say "
+        "nothing; each signed"
+    )
     return notice, borrowers
 
 

@@ -1,4 +1,5 @@
-"""A borrower in a portal: logs in at the development issuer, is vouched for by their lender, withdraws everything."""
+"""A borrower in a portal: logs in at the development issuer, is vouched for by their lender,
+withdraws everything."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 @contextmanager
 def trusted_issuer(registry_home: Path, issuer_url: str) -> Iterator[None]:
-    """While the demo runs, its registry believes the development issuer about every lender's customers."""
+    """While the demo runs, its registry believes the development issuer about every lender's
+    customers."""
     issuer = {
         "issuer": issuer_url,
         "audience": CLIENT_ID,
@@ -48,14 +50,17 @@ class Portal:
     issuer_url: str
 
     def withdraw_all(self, person: DemoBorrower, node: Node) -> int:
-        """Log in, hand in the lender's ticket, withdraw everything twice under one key; returns how many decisions.
+        """Log in, hand in the lender's ticket, withdraw everything twice under one key; returns how
+        many decisions.
 
         Raises:
             DemoError: the registry did not do what it says it does.
         """
         with httpx.Client(base_url=self.registry_url, timeout=30) as http:
             headers = {"Authorization": f"Bearer {self._login(http)}"}
-            ticket = link_ticket(node.lender, person.pseudonym, node.key, now() + timedelta(minutes=10))
+            ticket = link_ticket(
+                node.lender, person.pseudonym, node.key, now() + timedelta(minutes=10)
+            )
             _answer(http.post("/v1/me/links", json={"ticket": ticket}, headers=headers))
             once = {**headers, "Idempotency-Key": secrets.token_urlsafe(16)}
             first = _answer(http.post("/v1/me/withdrawals", headers=once))
@@ -69,8 +74,14 @@ class Portal:
     def _login(self, http: httpx.Client) -> str:
         """An access token of the registry's, for an ID token with its nonce."""
         nonce = _answer(http.post("/v1/challenges"))["nonce"]
-        asked = {"subject": f"person-{secrets.token_hex(4)}", "nonce": nonce, "client_id": CLIENT_ID}
-        id_token = _answer(httpx.post(f"{self.issuer_url}/authorize", json=asked, timeout=30))["id_token"]
+        asked = {
+            "subject": f"person-{secrets.token_hex(4)}",
+            "nonce": nonce,
+            "client_id": CLIENT_ID,
+        }
+        id_token = _answer(httpx.post(f"{self.issuer_url}/authorize", json=asked, timeout=30))[
+            "id_token"
+        ]
         form = {"grant_type": JWT_BEARER, "assertion": id_token}
         return str(_answer(http.post("/v1/token", data=form))["access_token"])
 

@@ -1,7 +1,8 @@
 """The processes of a consortium on this machine: started, remembered, found again, stopped.
 
-What runs stands in ``processes.json``: name, command and process number. Whoever dies can be started again from there
-(:func:`start`), which is also how the chaos trials do it. Nothing heavy is loaded here: to stop is quick.
+What runs stands in ``processes.json``: name, command and process number. Whoever dies can be
+started again from there (:func:`start`), which is also how the chaos trials do it. Nothing heavy is
+loaded here: to stop is quick.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ DEVELOPMENT = {ENVIRONMENT: "development"}
 """The registry believes an issuer over http only so."""
 STOP_S = 15.0
 START_TIMEOUT_S = 300.0
-"""A process that ended is noticed at once; one that still starts may be on a machine with much else to do."""
+"""A process that ended is noticed at once; one that still starts may be on a machine with much else
+to do."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,12 @@ def start(root: Path, process: Process) -> Process:
     with (root / "logs" / f"{process.name}.log").open("a", encoding="utf-8") as log:
         running = subprocess.Popen(
             [*process.inside, sys.executable, "-m", "tahini", *process.arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+        )
     return replace(process, pid=running.pid)
 
 
@@ -73,7 +79,8 @@ def running(root: Path, process: Process) -> Iterator[Process]:
 
 
 def wait_until_ready(root: Path, process: Process, what: str = "") -> None:
-    """Return once it answers; raises DemoError, with ``what`` it is, when it ended or takes too long."""
+    """Return once it answers; raises DemoError, with ``what`` it is, when it ended or takes too
+    long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     authority = root / "ca" / CA_CERT
     verify = ssl.create_default_context(cafile=str(authority) if authority.exists() else None)
@@ -82,7 +89,10 @@ def wait_until_ready(root: Path, process: Process, what: str = "") -> None:
         if not is_running(process):
             raise DemoError(f"{what or process.name} ended at its start ({tail(log)})")
         if time.monotonic() > deadline:
-            raise DemoError(f"{what or process.name} did not answer within {START_TIMEOUT_S:.0f} s ({tail(log)})")
+            raise DemoError(
+                f"{what or process.name} did not answer within {START_TIMEOUT_S:.0f} s "
+                f"({tail(log)})"
+            )
         time.sleep(0.1)
 
 
@@ -107,7 +117,11 @@ def address(ready: str) -> tuple[str, int]:
 
 def tail(log: Path, lines: int = 1) -> str:
     """The last lines of a log, for an error message."""
-    text = log.read_text(errors="replace", encoding="utf-8").strip().splitlines() if log.exists() else []
+    text = (
+        log.read_text(errors="replace", encoding="utf-8").strip().splitlines()
+        if log.exists()
+        else []
+    )
     return " / ".join(text[-lines:]) or "nothing in its log"
 
 
@@ -121,9 +135,14 @@ def processes(root: Path) -> list[Process]:
     """What :func:`up` started; raises DemoError if ``root`` is no such workspace."""
     try:
         found = json.loads((root / PROCESSES_FILE).read_text(encoding="utf-8"))
-        return [Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"]), tuple(p["inside"])) for p in found]
+        return [
+            Process(p["name"], tuple(p["arguments"]), p["ready"], int(p["pid"]), tuple(p["inside"]))
+            for p in found
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DemoError(f"{root} is not the workspace of a consortium that was started with tahini up") from error
+        raise DemoError(
+            f"{root} is not the workspace of a consortium that was started with tahini up"
+        ) from error
 
 
 def is_running(process: Process) -> bool:
@@ -151,7 +170,8 @@ def stop_all(root: Path) -> int:
 
 
 def stop(started: Sequence[Process]) -> int:
-    """Stop those that run, whole process groups: ask, and insist in the end; returns how many did."""
+    """Stop those that run, whole process groups: ask, and insist in the end; returns how many
+    did."""
     found = [process for process in started if is_running(process)]
     for process in found:
         os.killpg(process.pid, signal.SIGTERM)

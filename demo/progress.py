@@ -1,4 +1,5 @@
-"""What a person watches while the demo runs: what is happening, what happened, and the model getting better."""
+"""What a person watches while the demo runs: what is happening, what happened, and the model
+getting better."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ class LiveView:
         self._progress: tuple[int, int] | None = None
         self._rounds: list[tuple[int, int, float, float]] = []
         self._spinner = Spinner("dots", style=ACCENT)
-        self._live = Live(self, console=console, refresh_per_second=8, transient=False) if console.is_terminal else None
+        self._live = (
+            Live(self, console=console, refresh_per_second=8, transient=False)
+            if console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> LiveView:
         if self._live:
@@ -42,7 +47,9 @@ class LiveView:
             self._live.stop()
 
     def begin(self, step: str) -> None:
-        self._step, self._step_started, self._progress = step, time.monotonic(), None
+        self._step = step
+        self._step_started = time.monotonic()
+        self._progress = None
 
     def advance(self, done: int, total: int) -> None:
         self._progress = (done, total)
@@ -52,11 +59,15 @@ class LiveView:
         self._progress = (number, total)
         if not self._live:
             self._console.print(
-                f"      step {number:>2} of {total}   AUC {auc:.4f}   epsilon {epsilon:.3f}", highlight=False
+                f"      step {number:>2} of {total}   AUC {auc:.4f}   epsilon {epsilon:.3f}",
+                highlight=False,
             )
 
     def lost(self, lenders: str, reason: str) -> None:
-        self._console.print(f"      {lenders} dropped out; the release is attempted again ({reason})", highlight=False)
+        self._console.print(
+            f"      {lenders} dropped out; the release is attempted again ({reason})",
+            highlight=False,
+        )
 
     def end(self, result: str) -> None:
         if self._step is None:
@@ -64,7 +75,9 @@ class LiveView:
         seconds = time.monotonic() - self._step_started
         self._done.append((self._step, result, seconds))
         if not self._live:
-            self._console.print(f"  ok  {self._step}: {result} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"  ok  {self._step}: {result} ({seconds:.1f} s)", highlight=False, soft_wrap=True
+            )
         self._step, self._progress = None, None
 
     def __rich__(self) -> RenderableType:
@@ -74,16 +87,29 @@ class LiveView:
         table.add_column(ratio=3)
         table.add_column(justify="right", width=7)
         for step, result, seconds in self._done:
-            table.add_row(Text("✓", "green"), step, Text(result, "grey62"), Text(f"{seconds:.1f} s", "grey50"))
+            table.add_row(
+                Text("✓", "green"), step, Text(result, "grey62"), Text(f"{seconds:.1f} s", "grey50")
+            )
         if self._step:
             elapsed = time.monotonic() - self._step_started
-            table.add_row(self._spinner, Text(self._step, "bold"), self._bar(), Text(f"{elapsed:.0f} s", "grey50"))
+            table.add_row(
+                self._spinner,
+                Text(self._step, "bold"),
+                self._bar(),
+                Text(f"{elapsed:.0f} s", "grey50"),
+            )
         parts: list[RenderableType] = [table]
         if self._rounds:
             parts += [Text(), self._curve()]
         title = f"[bold {ACCENT}]Tahini[/]  many seeds, one paste"
         total = time.monotonic() - self._started
-        return Panel(Group(*parts), title=title, title_align="left", subtitle=f"{total:.0f} s", border_style="grey42")
+        return Panel(
+            Group(*parts),
+            title=title,
+            title_align="left",
+            subtitle=f"{total:.0f} s",
+            border_style="grey42",
+        )
 
     def _bar(self) -> RenderableType:
         if not self._progress:
@@ -92,7 +118,9 @@ class LiveView:
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(ratio=1)
         grid.add_column(justify="right")
-        grid.add_row(ProgressBar(total, done, complete_style=ACCENT), Text(f"{done:,} / {total:,}", "grey62"))
+        grid.add_row(
+            ProgressBar(total, done, complete_style=ACCENT), Text(f"{done:,} / {total:,}", "grey62")
+        )
         return grid
 
     def _curve(self) -> RenderableType:
@@ -120,7 +148,9 @@ def result_table(outcome: Outcome) -> Table:
         (f"{name} alone", name, f"{outcome.scenario.settings.epsilon:.2f}", "")
         for name in outcome.scenario.split.lenders
     ]
-    rows.append(("consortium", "consortium", f"{outcome.training.epsilon_spent:.2f}", f"bold {ACCENT}"))
+    rows.append(
+        ("consortium", "consortium", f"{outcome.training.epsilon_spent:.2f}", f"bold {ACCENT}")
+    )
     rows.append(("pooled, no privacy", "pooled_reference", "∞", "grey62"))
     for label, name, epsilon, style in rows:
         q = outcome.comparison.qualities[name]

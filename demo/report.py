@@ -1,4 +1,5 @@
-"""``report.json`` with every figure, ``report.html`` that anybody can read. Both are written whole or not at all."""
+"""``report.json`` with every figure, ``report.html`` that anybody can read. Both are written whole
+or not at all."""
 
 from __future__ import annotations
 
@@ -18,13 +19,35 @@ from demo.evaluation import ALONE_DRAWS
 from demo.loans import SHARED
 from demo.result import NAMED, Outcome
 
-METRICS = ("auc", "ks", "gini", "brier", "ece", "observed_to_expected", "observed_to_expected_error")
+METRICS = (
+    "auc",
+    "ks",
+    "gini",
+    "brier",
+    "ece",
+    "observed_to_expected",
+    "observed_to_expected_error",
+)
 NOT_PRIVATE = {
-    "note": "These figures are exact: not private, for the demo only. No party of a consortium could compute them.",
-    "figures": [*METRICS, "rounds.auc", "rounds.roster", "consent", "data.lenders", "data.borrowers",
-                "data.at_two_lenders", "data.hold_out", "data.bad_rate", "withdrawn_seen_after"],
-}  # fmt: skip
-"""What the demo says only because it plays every party; a consortium has ``evaluation`` and the epsilons."""
+    "note": (
+        "These figures are exact: not private, for the demo only. No party of a consortium "
+        "could compute them."
+    ),
+    "figures": [
+        *METRICS,
+        "rounds.auc",
+        "rounds.roster",
+        "consent",
+        "data.lenders",
+        "data.borrowers",
+        "data.at_two_lenders",
+        "data.hold_out",
+        "data.bad_rate",
+        "withdrawn_seen_after",
+    ],
+}
+"""What the demo says only because it plays every party; a consortium has ``evaluation`` and the
+epsilons."""
 PACKAGES = ("flwr", "torch", "opacus", "dp-accounting", "opendp", "cryptography")
 
 
@@ -34,11 +57,16 @@ def _shown(value: float) -> float:
 
 def figures(outcome: Outcome) -> dict[str, Any]:
     """Every figure of a run, ready for JSON."""
-    scenario, training, audit = outcome.scenario, outcome.training, outcome.log.audit
-    settings, rosters = scenario.settings, outcome.log.rosters
+    scenario = outcome.scenario
+    training = outcome.training
+    audit = outcome.log.audit
+    settings = scenario.settings
+    rosters = outcome.log.rosters
     by_metric: dict[str, Any] = {}
     for metric in METRICS:
-        values = {name: _shown(getattr(q, metric)) for name, q in outcome.comparison.qualities.items()}
+        values = {
+            name: _shown(getattr(q, metric)) for name, q in outcome.comparison.qualities.items()
+        }
         by_metric[metric] = {
             "consortium": values.pop("consortium"),
             "pooled_reference": values.pop("pooled_reference"),
@@ -60,7 +88,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             for r in training.rounds
         ],
         "remarks": list(training.remarks),
-        "base_rate": training.level and asdict(training.level.base_rate) | {"determined": training.level.determined},
+        "base_rate": training.level
+        and asdict(training.level.base_rate) | {"determined": training.level.determined},
         "evaluation": training.evaluation and training.evaluation.as_dict(),
         "consent": outcome.consent,
         "withdrawn_after_round": training.hold_after,
@@ -108,7 +137,9 @@ def figures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _funnel(outcome: Outcome) -> list[tuple[str, int]]:
-    training, rosters, consent = outcome.training, outcome.log.rosters, outcome.consent
+    training = outcome.training
+    rosters = outcome.log.rosters
+    consent = outcome.consent
     answered = consent["given"] + consent["refused"]
     return [
         ("enrolled", consent["enrolled"]),
@@ -125,8 +156,11 @@ def _write(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def write_report(outcome: Outcome, notice_texts: dict[str, str], json_copy: Path | None) -> tuple[Path, Path]:
-    """Write both reports into the workspace (and the JSON to ``json_copy``); returns their paths."""
+def write_report(
+    outcome: Outcome, notice_texts: dict[str, str], json_copy: Path | None
+) -> tuple[Path, Path]:
+    """Write both reports into the workspace (and the JSON to ``json_copy``); returns their
+    paths."""
     data = figures(outcome)
     scenario, training = outcome.scenario, outcome.training
     labels = scenario.labels
@@ -143,7 +177,9 @@ def write_report(outcome: Outcome, notice_texts: dict[str, str], json_copy: Path
         "funnel": charts.funnel(_funnel(outcome)),
     }
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     qualities = {name: asdict(q) for name, q in outcome.comparison.qualities.items()}
     html = environment.get_template("report.html").render(

@@ -50,7 +50,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is fixed before the training: who has which rows, who answered what, and the approved campaign."""
+    """What is fixed before the training: who has which rows, who answered what, and the approved
+    campaign."""
 
     settings: Settings
     split: Split
@@ -98,16 +99,19 @@ class TrainingResult:
     withdrawn: tuple[DemoBorrower, ...]
     epsilon_spent: float
     evaluation: ModelEvaluation | None
-    """What the consortium itself may know of its model: figures from noisy sums over people held out by the lenders."""
+    """What the consortium itself may know of its model: figures from noisy sums over people held
+    out by the lenders."""
     level: RiskLevel | None
     """Good and bad people as the histogram release counted them."""
     remarks: tuple[str, ...]
-    """What should be said of the model: an undetermined level of risk, features that hardly tell people apart."""
+    """What should be said of the model: an undetermined level of risk, features that hardly tell
+    people apart."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models side by side on the hold-out, by name: 'consortium', 'pooled_reference', and each lender's."""
+    """Models side by side on the hold-out, by name: 'consortium', 'pooled_reference', and each
+    lender's."""
 
     probabilities: dict[str, NDArray[np.float64]]
     """Of bad."""

@@ -39,13 +39,24 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
     view.begin("Split the loans")
     budget = Budget(settings.epsilon, settings.delta)
     parts = split(settings.loans, settings.lenders, settings.seed)
-    view.end(f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held out")
+    view.end(
+        f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held "
+        "out"
+    )
 
     view.begin("Found the consortium")
-    port, witness_port, naming_port, issuer_port = free_port(), free_port(), free_port(), free_port()
+    port, witness_port, naming_port, issuer_port = (
+        free_port(),
+        free_port(),
+        free_port(),
+        free_port(),
+    )
     witness_urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in parts.lenders}
     founded = found(root, list(parts.lenders), budget, witness_urls)
-    view.end(f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender is a witness")
+    view.end(
+        f"{len(founded.consortium.parties)} parties with keys and signed identities; every lender "
+        "is a witness"
+    )
     url = f"http://127.0.0.1:{port}"
     naming_url = f"http://127.0.0.1:{naming_port}"
     founded.connect(url, naming_url)
@@ -53,7 +64,9 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
     homes = [founded.node_home(name) for name in parts.lenders]
     services = {
         "the registry": _service("registry", "registry", url, "--home", founded.registry_home),
-        "the naming service": _service("naming", "names", naming_url, "--home", founded.naming_home),
+        "the naming service": _service(
+            "naming", "names", naming_url, "--home", founded.naming_home
+        ),
         "the login issuer": _service("issuer", "issuer", portal.issuer_url),
     }
     named = [argument for home in homes for argument in ("--home", home)]
@@ -61,7 +74,9 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
 
     with ExitStack() as stack:
         stack.enter_context(trusted_issuer(founded.registry_home, portal.issuer_url))
-        started = {what: stack.enter_context(running(root, service)) for what, service in services.items()}
+        started = {
+            what: stack.enter_context(running(root, service)) for what, service in services.items()
+        }
         stack.enter_context(running(root, witnesses))
         log = root / "logs" / "coordinator.log"
         coordinator = stack.enter_context(coordinator_process(founded.coordinator_home, homes, log))

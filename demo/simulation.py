@@ -1,8 +1,9 @@
-"""The coordinator's process: Flower's simulation engine with the ServerApp and every lender's ClientApp.
+"""The coordinator's process: Flower's simulation engine with the ServerApp and every lender's
+ClientApp.
 
-Usage: ``python -m demo.simulation COORDINATOR_HOME NODES``. Events leave on standard output as JSON lines, commands
-come in on standard input: ``launch`` names a campaign and the releases to hold after, ``continue`` ends a hold.
-Everything that Flower and Ray print goes to standard error.
+Usage: ``python -m demo.simulation COORDINATOR_HOME NODES``. Events leave on standard output as JSON
+lines, commands come in on standard input: ``launch`` names a campaign and the releases to hold
+after, ``continue`` ends a hold. Everything that Flower and Ray print goes to standard error.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def main() -> None:
     patient = coordinator.settings.model_copy(update={"answer_s": ANSWER_TIMEOUT_S})
     app = make_app(replace(coordinator, settings=patient), emit, receive)
     backend: BackendConfig = {"client_resources": {"num_cpus": 1, "num_gpus": 0}}
-    run_simulation(server_app=app, client_app=client_app, num_supernodes=nodes, backend_config=backend)
+    run_simulation(
+        server_app=app, client_app=client_app, num_supernodes=nodes, backend_config=backend
+    )
 
 
 def make_app(coordinator: Coordinator, emit: Emit, receive: Receive) -> ServerApp:

@@ -1,4 +1,5 @@
-"""A table as a lender would keep it, and read back as its node reads: for attacks on what stands before the sums."""
+"""A table as a lender would keep it, and read back as its node reads: for attacks on what stands
+before the sums."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ PERSON = "person_name"
 
 
 def reading_through(kind: Through, schema: FeatureSchema) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Writes the rows of a table, one person each, and returns what the gate would be given of them, in their order."""
+    """Writes the rows of a table, one person each, and returns what the gate would be given of
+    them, in their order."""
 
     def read(table: pd.DataFrame) -> pd.DataFrame:
         people = [f"v1.{number:043d}" for number in range(len(table))]

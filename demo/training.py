@@ -1,4 +1,5 @@
-"""The campaign under way: launch it, watch its rounds, let people withdraw half-way, collect the model."""
+"""The campaign under way: launch it, watch its rounds, let people withdraw half-way, collect the
+model."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from server.run import learner_of
 OTHERS_WHO_WITHDRAW = 100
 
 
-def train(scenario: Scenario, coordinator: CoordinatorProcess, portal: Portal, view: ProgressView) -> TrainingResult:
+def train(
+    scenario: Scenario, coordinator: CoordinatorProcess, portal: Portal, view: ProgressView
+) -> TrainingResult:
     """Launch the campaign, withdraw people half-way, collect the model."""
     plan = scenario.campaign.mechanism.releases
     descent = [number for number, release in enumerate(plan) if release.kind in DESCENT]
@@ -33,7 +36,11 @@ def train(scenario: Scenario, coordinator: CoordinatorProcess, portal: Portal, v
         match event["event"]:
             case "ready":
                 coordinator.send(
-                    {"command": "launch", "campaign": scenario.campaign.sha256, "hold_after": [hold_after]}
+                    {
+                        "command": "launch",
+                        "campaign": scenario.campaign.sha256,
+                        "hold_after": [hold_after],
+                    }
                 )
             case "joined":
                 view.end(f"{len(event['lenders'])} nodes joined with signed mask keys")
@@ -61,7 +68,8 @@ def train(scenario: Scenario, coordinator: CoordinatorProcess, portal: Portal, v
                 raise DemoError(f"the campaign stopped: {event['reason']}")
             case "released":
                 view.end(
-                    "averaged over the last half, calibrated, evaluated on people held out; card signed and logged"
+                    "averaged over the last half, calibrated, evaluated on people held out; card "
+                    "signed and logged"
                 )
                 if scorer is None:
                     raise DemoError("the coordinator released a model before any node had joined")
@@ -79,9 +87,11 @@ def train(scenario: Scenario, coordinator: CoordinatorProcess, portal: Portal, v
 
 
 class _Scorer:
-    """Measures the shared model after each release on the hold-out, which belongs to nobody in the consortium.
+    """Measures the shared model after each release on the hold-out, which belongs to nobody in the
+    consortium.
 
-    The model is computed from the released sums in the coordinator's folder, as anybody could who has them.
+    The model is computed from the released sums in the coordinator's folder, as anybody could who
+    has them.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -102,7 +112,8 @@ class _Scorer:
 
 
 def _withdraw(scenario: Scenario, portal: Portal, view: ProgressView) -> list[DemoBorrower]:
-    """One named borrower and a hundred others, all of whom were in the last round, change their mind."""
+    """One named borrower and a hundred others, all of whom were in the last round, change their
+    mind."""
     view.begin("Borrowers withdraw")
     founded, notice, asked = scenario.founded, scenario.notice, scenario.asks_sensitive
     by_name = {person.pseudonym: person for person in scenario.borrowers}
@@ -120,5 +131,8 @@ def _withdraw(scenario: Scenario, portal: Portal, view: ProgressView) -> list[De
             if set(receipts[0].states.values()) - {"withdrawn"}:
                 raise DemoError("the registry acknowledged a withdrawal that it did not record")
             view.advance(done, len(leaving))
-    view.end(f"{NAMED} and {len(leaving) - 1} others, each with a signed receipt; {NAMED} did it in the portal")
+    view.end(
+        f"{NAMED} and {len(leaving) - 1} others, each with a signed receipt; {NAMED} did it in the "
+        "portal"
+    )
     return leaving

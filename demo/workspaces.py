@@ -1,7 +1,8 @@
-"""The folders that ``tahini demo`` and ``tahini up`` make: what is kept of them, who holds them, how they are removed.
+"""The folders that ``tahini demo`` and ``tahini up`` make: what is kept of them, who holds them,
+how they are removed.
 
-``workspace.json`` is the first file in a workspace: by which command it was made, and from what. Whoever builds or
-stops one holds a lock on it. Only what these commands made is ever removed.
+``workspace.json`` is the first file in a workspace: by which command it was made, and from what.
+Whoever builds or stops one holds a lock on it. Only what these commands made is ever removed.
 """
 
 from __future__ import annotations
@@ -31,9 +32,18 @@ PARTIES = ("auditor", "coordinator", "lenders", "naming", "registry")
 BORROWERS = PEOPLE_FOLDER, DEVELOPMENT_KEY = "borrowers", "development-issuer.key"
 """What :mod:`demo.borrowing` keeps: who is played, and the key by which they log in."""
 OURS = {
-    *PARTIES, *BORROWERS, KEPT_FILE, LOCK_FILE, PROCESSES_FILE, "ca", "features.toml", "logs",
-    "report.html", "report.json", "tls",
-}  # fmt: skip
+    *PARTIES,
+    *BORROWERS,
+    KEPT_FILE,
+    LOCK_FILE,
+    PROCESSES_FILE,
+    "ca",
+    "features.toml",
+    "logs",
+    "report.html",
+    "report.json",
+    "tls",
+}
 """What stands at the top of a workspace; whatever else is there, somebody put there."""
 Kind = Literal["demo", "up"]
 
@@ -64,7 +74,8 @@ class Kept(BaseModel):
 
 @contextmanager
 def held(root: Path) -> Iterator[None]:
-    """Hold a workspace, until this process ends at the latest; raises DemoError while another process does."""
+    """Hold a workspace, until this process ends at the latest; raises DemoError while another
+    process does."""
     with (root / LOCK_FILE).open("a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,7 +85,9 @@ def held(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def made(root: Path, made_by: Kind, options: dict[str, str | int | None] | None = None) -> Iterator[Kept]:
+def made(
+    root: Path, made_by: Kind, options: dict[str, str | int | None] | None = None
+) -> Iterator[Kept]:
     """Make a workspace and hold it; raises DemoError if there is something already."""
     try:
         root.mkdir(parents=True)
@@ -115,7 +128,8 @@ class Workspace:
 
 
 def _is_ours(root: Path) -> bool:
-    """Whether all of it was made by these commands: every party's home, and a log of a name that only they give."""
+    """Whether all of it was made by these commands: every party's home, and a log of a name that
+    only they give."""
     if root.is_symlink() or not root.is_dir() or not {path.name for path in root.iterdir()} <= OURS:
         return False
     if Kept.of(root) is not None:
@@ -138,9 +152,17 @@ def look(root: Path) -> Workspace | None:
     files = [path.lstat() for path in root.rglob("*") if not path.is_dir() or path.is_symlink()]
     whole = kept.whole if kept else kind == "up" or (root / "report.json").exists()
     rested: Literal["is down", "is done"] = "is down" if kind == "up" else "is done"
-    made_at = kept.made_at if kept else datetime.fromtimestamp((root / "auditor").stat().st_mtime, UTC)
+    made_at = (
+        kept.made_at if kept else datetime.fromtimestamp((root / "auditor").stat().st_mtime, UTC)
+    )
     state = "runs" if is_busy(root) else rested if whole else "is unfinished"
-    return Workspace(str(root), kind, state, made_at.isoformat(timespec="seconds"), sum(one.st_size for one in files))
+    return Workspace(
+        str(root),
+        kind,
+        state,
+        made_at.isoformat(timespec="seconds"),
+        sum(one.st_size for one in files),
+    )
 
 
 def is_busy(root: Path) -> bool:
@@ -154,7 +176,9 @@ def is_busy(root: Path) -> bool:
 
 def listed(under: Path) -> list[Workspace]:
     """The workspaces directly in a folder, the oldest first."""
-    found = (look(path) for path in sorted(under.iterdir()) if path.is_dir()) if under.is_dir() else ()
+    found = (
+        (look(path) for path in sorted(under.iterdir()) if path.is_dir()) if under.is_dir() else ()
+    )
     return sorted((one for one in found if one is not None), key=lambda one: one.made_at)
 
 
@@ -166,7 +190,11 @@ def remove(root: Path) -> None:
     """
     found = look(root)
     if found is None:
-        there = sorted({path.name for path in root.iterdir()} - OURS) if root.is_dir() and not root.is_symlink() else []
+        there = (
+            sorted({path.name for path in root.iterdir()} - OURS)
+            if root.is_dir() and not root.is_symlink()
+            else []
+        )
         what = f": {there[0]} is not of their making" if there and Kept.of(root) else ""
         raise DemoError(f"{root} was not made by tahini demo or tahini up, and stays{what}")
     if found.state == "runs":

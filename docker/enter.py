@@ -1,9 +1,10 @@
-"""What a container starts: put secrets that came as files where the home expects them, then be ``tahini``.
+"""What a container starts: put secrets that came as files where the home expects them, then be
+``tahini``.
 
-Engines mount secrets with an owner and a mode of their own, and Kubernetes lets the pod's group read them; our key
-files must be their owner's alone. So each file of ``/run/secrets/tahini`` is copied into memory with mode 0600, and a
-symbolic link in the home points at it: a key given so is never on the home's disk, and a new one is in force after a
-restart.
+Engines mount secrets with an owner and a mode of their own, and Kubernetes lets the pod's group
+read them; our key files must be their owner's alone. So each file of ``/run/secrets/tahini`` is
+copied into memory with mode 0600, and a symbolic link in the home points at it: a key given so is
+never on the home's disk, and a new one is in force after a restart.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def place(secrets: Path, memory: Path, home: Path) -> list[str]:
     """Place every secret; returns their names.
 
     Raises:
-        NotPlaced: the home has a file of that name already, and which of the two counts is not ours to guess.
+        NotPlaced: the home has a file of that name already, and which of the two counts is not ours
+            to guess.
         OSError: no place in memory, or a home that cannot be written.
     """
     if not secrets.is_dir():
@@ -32,7 +34,9 @@ def place(secrets: Path, memory: Path, home: Path) -> list[str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     placed = []
     for source in sorted(secrets.iterdir()):
-        if source.name.startswith(".") or not source.is_file():  # Kubernetes keeps its versions in dotted folders
+        if (
+            source.name.startswith(".") or not source.is_file()
+        ):  # Kubernetes keeps its versions in dotted folders
             continue
         kept, link = folder / source.name, home / source.name
         kept.unlink(missing_ok=True)
@@ -40,7 +44,10 @@ def place(secrets: Path, memory: Path, home: Path) -> list[str]:
             file.write(source.read_bytes())
         if not link.is_symlink():
             if link.exists():
-                raise NotPlaced(f"{link} is in the home, and a secret of that name is given too; remove one of them")
+                raise NotPlaced(
+                    f"{link} is in the home, and a secret of that name is given too; remove one of "
+                    "them"
+                )
             link.symlink_to(kept)
         elif link.readlink() != kept:
             raise NotPlaced(f"{link} points somewhere else; remove it")

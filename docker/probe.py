@@ -1,6 +1,8 @@
-"""Ask a service of this container how it is: exit code 0 when it answers 200, or with --alive anything below 500.
+"""Ask a service of this container how it is: exit code 0 when it answers 200, or with --alive
+anything below 500.
 
-Standard library alone, so that it costs a health check a twentieth of a second; no shell and no curl in the image.
+Standard library alone, so that it costs a health check a twentieth of a second; no shell and no
+curl in the image.
 """
 
 from __future__ import annotations

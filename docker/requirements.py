@@ -1,4 +1,5 @@
-"""Print what one role's image installs: the parts of pyproject.toml's dependencies that the role imports.
+"""Print what one role's image installs: the parts of pyproject.toml's dependencies that the role
+imports.
 
 Versions stand in pyproject.toml alone. Run as ``python3 requirements.py ROLE pyproject.toml``.
 """
@@ -11,11 +12,30 @@ import tomllib
 from pathlib import Path
 
 SERVICE = {
-    "alembic", "cryptography", "fastapi", "httptools", "httpx", "joserfc", "numpy",
-    "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk", "orjson", "packaging", "prometheus-client",
-    "psycopg", "pydantic", "pydantic-settings", "rfc8785", "rich", "scipy", "sqlalchemy", "typer", "uvicorn", "uvloop",
+    "alembic",
+    "cryptography",
+    "fastapi",
+    "httptools",
+    "httpx",
+    "joserfc",
+    "numpy",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
+    "orjson",
+    "packaging",
+    "prometheus-client",
+    "psycopg",
+    "pydantic",
+    "pydantic-settings",
+    "rfc8785",
+    "rich",
+    "scipy",
+    "sqlalchemy",
+    "typer",
+    "uvicorn",
+    "uvloop",
     "voprf",
-}  # fmt: skip
+}
 """What every HTTP service of ours imports."""
 TABLES = {"pandas", "pyarrow"}
 ONLY_DEMO = {"bbbrisk", "matplotlib", "scikit-learn"}
@@ -30,13 +50,18 @@ _NAME = re.compile(r"([A-Za-z0-9._-]+)(\[[^\]]*\])?(.*)", re.DOTALL)
 
 
 def requirements(role: str, dependencies: list[str]) -> list[str]:
-    """The role's part of ``dependencies``. Flower comes without its simulation engine, and so without ray."""
-    wanted, chosen, names = ROLES[role], [], set()
+    """The role's part of ``dependencies``. Flower comes without its simulation engine, and so
+    without ray."""
+    wanted = ROLES[role]
+    chosen = []
+    names = set()
     for dependency in dependencies:
         found = _NAME.fullmatch(dependency)
         if found is None:
             raise ValueError(f"not a dependency: {dependency!r}")
-        name, extra, rest = found[1].lower(), found[2] or "", found[3]
+        name = found[1].lower()
+        extra = found[2] or ""
+        rest = found[3]
         names.add(name)
         if name in wanted if wanted is not None else name not in ONLY_DEMO:
             chosen.append(name + ("" if name == "flwr" else extra) + rest)

@@ -1,9 +1,10 @@
 """Try the images that build.sh made, the way an engine would run them, without an engine.
 
-Each runs what its own configuration says (entry point, command, user, health check) in namespaces of its own: the root
-read-only, no capability, no new privileges, the home a folder of user 10001, keys as a secret's files that only root's
-mount shows. Registry, witness and naming service share one network: what is appended to the one must come out cosigned
-by the other. Needs root, Linux, buildah.
+Each runs what its own configuration says (entry point, command, user, health check) in namespaces
+of its own: the root read-only, no capability, no new privileges, the home a folder of user 10001,
+keys as a secret's files that only root's mount shows. Registry, witness and naming service share
+one network: what is appended to the one must come out cosigned by the other. Needs root, Linux,
+buildah.
 """
 
 from __future__ import annotations
@@ -31,12 +32,16 @@ from typing import Any
 USER = 10001
 SERVICES = ("registry", "witness", "names")
 MODULES = {
-    "registry": "consent.api.app consent.serving consent.load consent.keys.vault consent.keys.backup consent.export "
+    "registry": "consent.api.app consent.serving consent.load consent.keys.vault "
+    "consent.keys.backup consent.export "
     "auditlog.fsck cli.keys",
     "names": "naming.service cli.names",
     "witness": "clients.witness cli.witness",
     "coordinator": "server.fleet_app server.home protocol.cards flwr.server torch opacus",
-    "node": "clients.app clients.gate clients.data.book flwr.client clients.inbox cli.book cli.consents torch opacus",
+    "node": (
+        "clients.app clients.gate clients.data.book flwr.client clients.inbox cli.book "
+        "cli.consents torch opacus"
+    ),
 }
 TOO_MUCH = {
     "registry": "torch flwr ray opacus sklearn matplotlib pip",
@@ -148,7 +153,9 @@ print(installed_code()[:16])
 
 def buildah(store: str, *arguments: str) -> str:
     command = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", *arguments]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, encoding="utf-8").stdout.strip()
+    return subprocess.run(
+        command, check=True, text=True, stdout=subprocess.PIPE, encoding="utf-8"
+    ).stdout.strip()
 
 
 # --- within the namespaces
@@ -159,7 +166,8 @@ def mount(*arguments: str) -> None:
 
 
 def become(plan: dict[str, Any]) -> None:
-    """Arrange the mounts as an engine does with a read-only root, let go of everything, and be the command."""
+    """Arrange the mounts as an engine does with a read-only root, let go of everything, and be the
+    command."""
     root = Path(plan["root"])
     mount("--make-rprivate", "/")
     mount("--bind", str(root), str(root))
@@ -221,7 +229,9 @@ class Image:
     def environment(self) -> dict[str, str]:
         return dict(item.split("=", 1) for item in self.config["Env"])
 
-    def start(self, command: Sequence[str], home: Path, secrets: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, command: Sequence[str], home: Path, secrets: Path | None = None
+    ) -> subprocess.Popen[str]:
         plan = {
             "root": self.root,
             "home": str(home),
@@ -244,7 +254,9 @@ class Image:
         process = self.start(command, home)
         said, _ = process.communicate(timeout=300)
         if process.returncode != expected:
-            raise SystemExit(f"{self.role}: {' '.join(command)[:200]} ended with {process.returncode}:\n{said}")
+            raise SystemExit(
+                f"{self.role}: {' '.join(command)[:200]} ended with {process.returncode}:\n{said}"
+            )
         return said
 
     def python(self, code: str, home: Path) -> str:
@@ -263,8 +275,11 @@ class Image:
         return process.returncode == 0
 
     @contextmanager
-    def serving(self, home: Path, secrets: Path | None = None, more: Sequence[str] = ()) -> Iterator[None]:
-        """The image's own command, until it is healthy; on the way out it must end in order when it is told to."""
+    def serving(
+        self, home: Path, secrets: Path | None = None, more: Sequence[str] = ()
+    ) -> Iterator[None]:
+        """The image's own command, until it is healthy; on the way out it must end in order when it
+        is told to."""
         begun = time.monotonic()
         command = [*self.config["Cmd"], *more]
         process = self.start([*self.config["Entrypoint"], *command], home, secrets)
@@ -272,7 +287,9 @@ class Image:
             while not self.healthy(home):
                 if process.poll() is not None or time.monotonic() - begun > 120:
                     process.kill()
-                    raise SystemExit(f"{self.role} does not become healthy:\n{process.communicate()[0]}")
+                    raise SystemExit(
+                        f"{self.role} does not become healthy:\n{process.communicate()[0]}"
+                    )
                 time.sleep(0.3)
             say(self.role, f"healthy after {time.monotonic() - begun:.1f} s: {' '.join(command)}")
             yield
@@ -307,7 +324,8 @@ def owned(path: Path) -> Path:
 
 
 def keys_as_secrets(home: Path, names: Sequence[str], folder: Path) -> Path:
-    """Take keys out of a home: a secret's files, owned by root and readable by the pod's group, as in Kubernetes."""
+    """Take keys out of a home: a secret's files, owned by root and readable by the pod's group, as
+    in Kubernetes."""
     folder.mkdir()
     for name in names:
         shutil.move(home / name, folder / name)
@@ -319,21 +337,41 @@ def keys_as_secrets(home: Path, names: Sequence[str], folder: Path) -> Path:
 @contextmanager
 def database(image: Image, binaries: Path, work: Path) -> Iterator[str]:
     """A PostgreSQL of this machine's own, in the images' network; its URL, with a password."""
-    folder, password, nobody = Path(tempfile.mkdtemp(dir=work)), secrets.token_urlsafe(16), 65534
+    folder = Path(tempfile.mkdtemp(dir=work))
+    password = secrets.token_urlsafe(16)
+    nobody = 65534
     (folder / "password").write_text(password, encoding="utf-8")
     for path in (folder, folder / "password"):
         os.chown(path, nobody, nobody)
     as_user = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"]
-    made = [*as_user, f"{binaries}/initdb", "--username=tahini", "--auth=scram-sha-256", "--no-sync"]
+    made = [
+        *as_user,
+        f"{binaries}/initdb",
+        "--username=tahini",
+        "--auth=scram-sha-256",
+        "--no-sync",
+    ]
     made += [f"--pwfile={folder}/password", str(folder / "data")]
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
     running = subprocess.Popen(
-        ["nsenter", f"--net=/proc/{image.network}/ns/net", *as_user, f"{binaries}/postgres", "-k", str(folder),
-         "-h", "127.0.0.1", "-D", str(folder / "data")],
+        [
+            "nsenter",
+            f"--net=/proc/{image.network}/ns/net",
+            *as_user,
+            f"{binaries}/postgres",
+            "-k",
+            str(folder),
+            "-h",
+            "127.0.0.1",
+            "-D",
+            str(folder / "data"),
+        ],
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
-        while subprocess.run([f"{binaries}/pg_isready", "-q", "-h", folder], check=False).returncode:
+        while subprocess.run(
+            [f"{binaries}/pg_isready", "-q", "-h", folder], check=False
+        ).returncode:
             if running.poll() is not None:
                 raise SystemExit("PostgreSQL does not start")
             time.sleep(0.2)
@@ -359,12 +397,16 @@ def alone(image: Image, work: Path) -> str:
         say(image.role, f"tahini {' '.join(config['Cmd'][:2])} --help")
     else:
         image.tahini(home, room, "--help", expected=2)
-        say(image.role, f"NOT TRIED: there is no `tahini {room}` in this version; tahini --help answers")
+        say(
+            image.role,
+            f"NOT TRIED: there is no `tahini {room}` in this version; tahini --help answers",
+        )
     return code
 
 
 def together(images: dict[str, Image], work: Path) -> None:
-    """Found a consortium in the registry's image, serve it with three images, append, have it cosigned."""
+    """Found a consortium in the registry's image, serve it with three images, append, have it
+    cosigned."""
     home = owned(Path(tempfile.mkdtemp(dir=work)))
     registry = images["registry"]
     registry.python(FOUND, home)
@@ -384,35 +426,65 @@ def together(images: dict[str, Image], work: Path) -> None:
             )
             more = ("--workers", "2")
         else:
-            say("together", "NOT TRIED: PostgreSQL is not installed here; the registry uses SQLite, with one worker")
+            say(
+                "together",
+                "NOT TRIED: PostgreSQL is not installed here; the registry uses SQLite, with one "
+                "worker",
+            )
         for role in ("witness", "registry", "names"):
             more_of = more if role == "registry" else ()
             stack.enter_context(images[role].serving(home / role, given[role], more_of))
         for page in ("8700/healthz", "8700/readyz", "8720/healthz", "9700/metrics"):
-            code = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{page}').read()[:160].decode())"
+            code = (
+                "import urllib.request as u; "
+                f"print(u.urlopen('http://127.0.0.1:{page}').read()[:160].decode())"
+            )
             say("together", f":{page} {registry.python(code, home).strip().splitlines()[0]}")
-        options = ["--consortium", "/var/lib/tahini/consortium.jws", "--registry-key", "/var/lib/tahini/registry.pub"]
-        options += ["--party", "aspen", "--key", "/var/lib/tahini/aspen.key", "--url", "http://127.0.0.1:8700"]
+        options = [
+            "--consortium",
+            "/var/lib/tahini/consortium.jws",
+            "--registry-key",
+            "/var/lib/tahini/registry.pub",
+        ]
+        options += [
+            "--party",
+            "aspen",
+            "--key",
+            "/var/lib/tahini/aspen.key",
+            "--url",
+            "http://127.0.0.1:8700",
+        ]
         options += ["--type", "use.read", "--to", "auditor", "--body", "/var/lib/tahini/body.json"]
         said = registry.tahini(home, "log", "append", *options)
         say("together", f"tahini log append: {said.strip().splitlines()[-1]}")
         code = (
-            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8700/v1/log/inclusion/0?wait=true').status)"
+            "import urllib.request as u; "
+            "print(u.urlopen('http://127.0.0.1:8700/v1/log/inclusion/0?wait=true').status)"
         )
         say(
             "together",
-            f"its inclusion proof under a head that the witness cosigned: {registry.python(code, home).strip()}",
+            "its inclusion proof under a head that the witness cosigned: "
+            f"{registry.python(code, home).strip()}",
         )
-        code = "import urllib.request as u, json; print(json.load(u.urlopen('http://127.0.0.1:8720/v1/naming-keys')).keys())"
-        say("together", f"naming keys, logged at the registry first: {registry.python(code, home).strip()}")
+        code = (
+            "import urllib.request as u, json; "
+            "print(json.load(u.urlopen('http://127.0.0.1:8720/v1/naming-keys')).keys())"
+        )
+        say(
+            "together",
+            f"naming keys, logged at the registry first: {registry.python(code, home).strip()}",
+        )
     for role, folder in given.items():
-        left = [file.name for file in folder.iterdir() if not (home / role / file.name).is_symlink()]
+        left = [
+            file.name for file in folder.iterdir() if not (home / role / file.name).is_symlink()
+        ]
         if left:
             raise SystemExit(f"{role}: {left} were written to the home's disk")
 
 
 def campaign(images: dict[str, Image], work: Path) -> None:
-    """A consortium of two lenders, every service in its image; one campaign from proposal to signed model."""
+    """A consortium of two lenders, every service in its image; one campaign from proposal to signed
+    model."""
     home = owned(Path(tempfile.mkdtemp(dir=work)))
     coordinator, node, registry = images["coordinator"], images["node"], images["registry"]
     coordinator.python(FOUND_FLEET, home)
@@ -428,10 +500,31 @@ def campaign(images: dict[str, Image], work: Path) -> None:
         metrics = {"aspen": "9465", "birch": "9466"}  # they share a network here
         for name, folder in homes.items():
             stack.enter_context(node.serving(folder, more=("--metrics-port", metrics[name])))
-        plan = ["--steps", "2", "--hold-out", "0", "--epsilon", "4", "--collusion-bound", "0", "--spare-attempts", "1"]
+        plan = [
+            "--steps",
+            "2",
+            "--hold-out",
+            "0",
+            "--epsilon",
+            "4",
+            "--collusion-bound",
+            "0",
+            "--spare-attempts",
+            "1",
+        ]
         features = ("--features", "/var/lib/tahini/features.toml")
         said = coordinator.tahini(
-            center, "campaign", "propose", *at_home, "--id", "smoke", "--title", "Smoke", *features, *plan, "--json"
+            center,
+            "campaign",
+            "propose",
+            *at_home,
+            "--id",
+            "smoke",
+            "--title",
+            "Smoke",
+            *features,
+            *plan,
+            "--json",
         )
         sha256 = json.loads(said[said.index("{") :])["campaign"]
         for folder in homes.values():
@@ -439,7 +532,11 @@ def campaign(images: dict[str, Image], work: Path) -> None:
         coordinator.tahini(center, "campaign", "launch", sha256, *at_home)
         said = coordinator.tahini(center, "campaign", "watch", sha256, *at_home, "--timeout", "240")
         say("campaign", said.strip().splitlines()[-1])
-        for image, folder in ((registry, home / "fleet" / "registry"), (coordinator, center), (node, homes["aspen"])):
+        for image, folder in (
+            (registry, home / "fleet" / "registry"),
+            (coordinator, center),
+            (node, homes["aspen"]),
+        ):
             image.tahini(folder, "doctor", *at_home)
         say("campaign", "tahini doctor finds registry, coordinator and node in order")
 
@@ -473,11 +570,16 @@ def main() -> None:
             name = f"localhost/tahini-{role}:{given.tag}"
             container = buildah(given.store, "from", "--pull-never", name)
             stack.callback(buildah, given.store, "rm", container)
-            config = json.loads(buildah(given.store, "inspect", "--type", "image", name))["Docker"]["config"]
+            config = json.loads(buildah(given.store, "inspect", "--type", "image", name))["Docker"][
+                "config"
+            ]
             images[role] = Image(role, buildah(given.store, "mount", container), config, holder.pid)
         codes = {alone(image, work) for image in images.values()}
         if len(codes) != 1:
-            raise SystemExit("the images carry different code; a campaign approved for one would be refused by another")
+            raise SystemExit(
+                "the images carry different code; a campaign approved for one would be refused by "
+                "another"
+            )
         if all(role in images for role in SERVICES):
             together(images, work)
         if set(MODULES) <= set(images):

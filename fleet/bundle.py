@@ -1,8 +1,9 @@
-"""The Flower App Bundle (FAB) of this software: what a campaign names by hash, operators sign, and executors compare.
+"""The Flower App Bundle (FAB) of this software: what a campaign names by hash, operators sign, and
+executors compare.
 
-The bundle *is* the installed code, file by file. A node never loads or installs a line of a bundle: it compares the
-bundle's files with those that its operator installed, and runs these. So whoever can send bundles can run nothing that
-the operator has not both signed and installed.
+The bundle *is* the installed code, file by file. A node never loads or installs a line of a bundle:
+it compares the bundle's files with those that its operator installed, and runs these. So whoever
+can send bundles can run nothing that the operator has not both signed and installed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Literal
 from fleet.code import COORDINATOR_ENTRIES, NODE_ENTRIES, hash_files, installed_files, reachable
 from fleet.errors import BundleRefused
 
-MOST_BYTES, MOST_FILES = 32 << 20, 2000
+MOST_BYTES = 32 << 20
+MOST_FILES = 2000
 _PROJECT = """
 [project]
 name = "tahini"
@@ -42,7 +44,8 @@ campaign = ""
 
 
 def build_bundle() -> bytes:
-    """The bundle of the code that is installed here; the same bytes for the same code on the same machine."""
+    """The bundle of the code that is installed here; the same bytes for the same code on the same
+    machine."""
     from flwr.cli.build import build_fab_from_files
 
     project = _PROJECT.format(version=version("tahini"), flwr=version("flwr"))
@@ -74,7 +77,8 @@ def files_of(bundle: bytes) -> dict[str, bytes]:
 
 
 def node_code(files: Mapping[str, bytes]) -> str:
-    """The hash of what a node would run of these files: comparable with :func:`fleet.code.installed_code`.
+    """The hash of what a node would run of these files: comparable with
+    :func:`fleet.code.installed_code`.
 
     Raises:
         BundleRefused: they are not the code of a node.
@@ -96,7 +100,8 @@ class Change:
 
 
 def changes(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[Change]:
-    """What a reviewer must look at between two bundles' files, by path; Flower's own list of contents is left out."""
+    """What a reviewer must look at between two bundles' files, by path; Flower's own list of
+    contents is left out."""
     found = []
     for path in sorted((before.keys() | after.keys()) - {".info/CONTENT"}):
         old, new = before.get(path), after.get(path)
@@ -105,7 +110,11 @@ def changes(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[Cha
         kind: Literal["added", "removed", "changed"] = (
             "added" if old is None else "removed" if new is None else "changed"
         )
-        was, becomes = ((content or b"").decode(errors="replace").splitlines() for content in (old, new))
-        diff = tuple(difflib.unified_diff(was, becomes, f"approved/{path}", f"proposed/{path}", lineterm=""))
+        was, becomes = (
+            (content or b"").decode(errors="replace").splitlines() for content in (old, new)
+        )
+        diff = tuple(
+            difflib.unified_diff(was, becomes, f"approved/{path}", f"proposed/{path}", lineterm="")
+        )
         found.append(Change(path, kind, diff))
     return found

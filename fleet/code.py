@@ -1,9 +1,11 @@
-"""The code hash: what a lender signs is every module of ours that its node imports, and nothing else.
+"""The code hash: what a lender signs is every module of ours that its node imports, and nothing
+else.
 
-A campaign names this hash, lenders approve it, the registry puts it into each authorisation, and the gate compares it
-with what is installed. Which modules count is read off the import statements of the compiled code, from the modules
-that a node's processes start in: those inside functions too, so the hash covers at least what runs. Code that a node
-never imports (the registry, commands, screens) can change without a new signature.
+A campaign names this hash, lenders approve it, the registry puts it into each authorisation, and
+the gate compares it with what is installed. Which modules count is read off the import statements
+of the compiled code, from the modules that a node's processes start in: those inside functions too,
+so the hash covers at least what runs. Code that a node never imports (the registry, commands,
+screens) can change without a new signature.
 """
 
 from __future__ import annotations
@@ -16,12 +18,26 @@ from pathlib import Path
 from types import CodeType
 
 NODE_ENTRIES = ("clients.app", "clients.service", "fleet.supernode")
-"""Where a node's processes start: Flower's app of it, the service with its executor, the SuperNode."""
+"""Where a node's processes start: Flower's app of it, the service with its executor, the
+SuperNode."""
 COORDINATOR_ENTRIES = ("server.fleet_app", "server.executor")
-OURS = frozenset({
-    "auditlog", "cli", "clients", "consent", "credit", "crypto", "demo",
-    "fleet", "naming", "ops", "privacy", "protocol", "server",
-})  # fmt: skip
+OURS = frozenset(
+    {
+        "auditlog",
+        "cli",
+        "clients",
+        "consent",
+        "credit",
+        "crypto",
+        "demo",
+        "fleet",
+        "naming",
+        "ops",
+        "privacy",
+        "protocol",
+        "server",
+    }
+)
 _SCANNER = ModuleFinder()
 """Only for reading the import instructions of compiled code; it finds and loads nothing."""
 Read = Callable[[str], bytes | None]
@@ -81,7 +97,8 @@ def _packages(module: str) -> Iterator[str]:
 
 
 def _imported(content: bytes, path: str) -> Iterator[str]:
-    """What a file's import statements name, as modules; some are names in modules, which is found out later."""
+    """What a file's import statements name, as modules; some are names in modules, which is found
+    out later."""
     return _named(compile(content, path, "exec", dont_inherit=True, optimize=0), path)
 
 
@@ -99,7 +116,9 @@ def _named(code: CodeType, path: str) -> Iterator[str]:
 
 
 def _installed(path: str) -> bytes | None:
-    file = Path(__file__).resolve().parents[1] / path  # where this room stands the others do too, however installed
+    file = (
+        Path(__file__).resolve().parents[1] / path
+    )  # where this room stands the others do too, however installed
     return file.read_bytes() if file.is_file() else None
 
 

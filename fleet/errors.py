@@ -8,4 +8,5 @@ class FleetError(TahiniError):
 
 
 class BundleRefused(FleetError):
-    """A bundle is not one that this node's operator signed, or not what is installed. No line of it was loaded."""
+    """A bundle is not one that this node's operator signed, or not what is installed. No line of it
+    was loaded."""

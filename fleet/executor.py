@@ -1,7 +1,8 @@
 """Tasks of Flower's Runtime API, each in a forked child of a warm parent.
 
-Flower's own executor starts a Python for every task, which imports for seconds. Here the parent has imported everything
-and forks; the child has one task, one token, and ends. The parent holds nothing but the secret to ask for tasks with.
+Flower's own executor starts a Python for every task, which imports for seconds. Here the parent has
+imported everything and forks; the child has one task, one token, and ends. The parent holds nothing
+but the secret to ask for tasks with.
 """
 
 from __future__ import annotations
@@ -42,15 +43,19 @@ def runtime_client(address: str, token: str, patient: bool = True) -> RuntimeHtt
     """A client of the Runtime API on this machine, for the one task of this token.
 
     Args:
-        patient: try again while nobody answers, for ever, and end this process when the token is not valid any more, as
-            Flower does for whoever works on a task.
+        patient: try again while nobody answers, for ever, and end this process when the token is
+            not valid any more, as Flower does for whoever works on a task.
     """
     interceptors: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="tahini"),
         RuntimeTokenHttpInterceptor(token),
     ]
     return RuntimeHttpClient.from_server_address(
-        address, True, None, interceptors, retry_invoker=make_simple_http_retry_invoker() if patient else None
+        address,
+        True,
+        None,
+        interceptors,
+        retry_invoker=make_simple_http_retry_invoker() if patient else None,
     )
 
 
@@ -70,14 +75,16 @@ class Executor:
     between: Callable[[], None] = lambda: None
     """Called again and again between tasks; must not take long."""
     failed: Callable[[str, float], None] = lambda _, __: None
-    """Called when a task's child ended other than in order, with its token and when it began (monotonic seconds)."""
+    """Called when a task's child ended other than in order, with its token and when it began
+    (monotonic seconds)."""
     _pace: Pace = field(default_factory=lambda: Pace(QUICK_S, IDLE_S), init=False)
     _children: dict[int, tuple[str, float]] = field(default_factory=dict, init=False)
     """Each with its token, and when it began."""
     _stopping: bool = field(default=False, init=False)
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT; children that work then are ended with it, and their tasks with them."""
+        """Until SIGTERM or SIGINT; children that work then are ended with it, and their tasks with
+        them."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._stop)
         interceptors: list[ProtobufClientInterceptor] = [
@@ -89,9 +96,13 @@ class Executor:
             self._reap()
             self.between()
             try:
-                found = client.AcquireTask(AcquireTaskRequest(supported_task_types=list(self.kinds)))
+                found = client.AcquireTask(
+                    AcquireTaskRequest(supported_task_types=list(self.kinds))
+                )
             except httpx.HTTPError as error:
-                logger.info("the runtime at %s does not answer (%s)", self.address, type(error).__name__)
+                logger.info(
+                    "the runtime at %s does not answer (%s)", self.address, type(error).__name__
+                )
                 time.sleep(IDLE_S)
                 continue
             if found.HasField("task") and found.token:

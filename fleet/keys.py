@@ -1,7 +1,9 @@
-"""The key by which a node authenticates to the SuperLink: ECDSA on P-384, as Flower's SuperNodes want it.
+"""The key by which a node authenticates to the SuperLink: ECDSA on P-384, as Flower's SuperNodes
+want it.
 
-It carries messages and nothing else: what a lender says is signed with the lender's own key. The public half stands in
-the consortium document, so that the SuperLink admits exactly the roster that the registry signed.
+It carries messages and nothing else: what a lender says is signed with the lender's own key. The
+public half stands in the consortium document, so that the SuperLink admits exactly the roster that
+the registry signed.
 """
 
 from __future__ import annotations
@@ -25,9 +27,13 @@ FLEET_KEY_FILE = "fleet.key"
 
 
 def create_fleet_key(home: Path) -> str:
-    """Make a node's key, replacing an older one; returns the public half as it stands in the consortium document."""
+    """Make a node's key, replacing an older one; returns the public half as it stands in the
+    consortium document."""
     key = ec.generate_private_key(ec.SECP384R1())
-    replace_file(home / FLEET_KEY_FILE, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    replace_file(
+        home / FLEET_KEY_FILE,
+        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+    )
     return _text(key.public_key())
 
 
@@ -49,7 +55,9 @@ def superlink_key(text: str) -> bytes:
     except ValueError as error:
         raise FleetError("a node's key in the consortium document cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise FleetError("a node's key in the consortium document is not on a curve that Flower takes")
+        raise FleetError(
+            "a node's key in the consortium document is not on a curve that Flower takes"
+        )
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 

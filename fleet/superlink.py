@@ -1,9 +1,10 @@
 """Flower's SuperLink in this process, behind two doors.
 
-Outside, with TLS, stands the fleet interface and nothing else: nodes of the roster, by key, ask for messages and bring
-answers. On loopback stands the runtime interface, for this machine's executor, by a secret. The control interface,
-which starts, stops and reads runs, has no door at all: it is called as functions, by whoever holds this object. So
-neither a node's credentials nor anything else on the network can start, stop or read a run.
+Outside, with TLS, stands the fleet interface and nothing else: nodes of the roster, by key, ask for
+messages and bring answers. On loopback stands the runtime interface, for this machine's executor,
+by a secret. The control interface, which starts, stops and reads runs, has no door at all: it is
+called as functions, by whoever holds this object. So neither a node's credentials nor anything else
+on the network can start, stop or read a run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from flwr.common.constant import ISOLATION_MODE_PROCESS, NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, TRANSPORT_TYPE_GRPC_RERE
+from flwr.common.constant import (
+    ISOLATION_MODE_PROCESS,
+    NOOP_ACCOUNT_NAME,
+    NOOP_FLWR_AID,
+    TRANSPORT_TYPE_GRPC_RERE,
+)
 from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.supercore.auth.typing import AccountInfo
@@ -42,7 +48,9 @@ logger = logging.getLogger("tahini.superlink")
 ACCOUNT = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
 
 Scope = MutableMapping[str, Any]
-Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+Asgi = Callable[
+    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,22 @@ class Door:
     app: Asgi
     prefix: str
 
-    async def __call__(self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and self._admits(str(scope["path"]))):
+    async def __call__(
+        self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Any
+    ) -> None:
+        if scope["type"] == "lifespan" or (
+            scope["type"] == "http" and self._admits(str(scope["path"]))
+        ):
             await self.app(scope, receive, send)
             return
         if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 404,
+                    "headers": [(b"content-length", b"0")],
+                }
+            )
             await send({"type": "http.response.body", "body": b""})
 
     def _admits(self, path: str) -> bool:
@@ -85,7 +103,8 @@ class SuperLink:
     _threads: list[threading.Thread] = field(default_factory=list, init=False)
 
     def start(self) -> None:
-        """Open both doors; raises FleetError when a port is taken, CertificateRefused for the certificate."""
+        """Open both doors; raises FleetError when a port is taken, CertificateRefused for the
+        certificate."""
         self._tls = RenewingContext(self.certificate, self.key)
         inner = _listening("127.0.0.1", 0)
         self.runtime_port = int(inner.getsockname()[1])
@@ -96,35 +115,59 @@ class SuperLink:
         self._serve(Door(app, FLEET), outer, self._tls, "off")
 
     def _application(self) -> Any:
-        """Flower's, over its database. One that was killed while it was made, or is damaged, is put aside: what must
-        not be lost stands in campaigns' folders, nodes are let in by the roster, and runs are started anew."""
+        """Flower's, over its database. One that was killed while it was made, or is damaged, is put
+        aside: what must not be lost stands in campaigns' folders, nodes are let in by the roster,
+            and runs are started anew."""
         try:
             return create_app(self._config(), SuperLinkLifespan)
-        except SystemExit:  # Flower ends the process over a schema that it does not know: the next start is a clean one
+        # Flower ends the process over a schema that it does not know: the next start is a clean one
+        except SystemExit:
             self._put_aside("its schema is not one of Flower's")
             raise
         except SQLAlchemyError as error:
             if "locked" in str(error):
-                raise FleetError(f"{self.database} is in use; is another coordinator running?") from error
+                raise FleetError(
+                    f"{self.database} is in use; is another coordinator running?"
+                ) from error
             self._put_aside(type(error).__name__)
             return create_app(self._config(), SuperLinkLifespan)
 
     def _put_aside(self, reason: str) -> None:
         for path in self.database.parent.glob(f"{self.database.name}*"):
             path.replace(path.with_name(f"damaged-{path.name}"))
-        logger.warning("the SuperLink's database could not be opened (%s); it was put aside", reason)
+        logger.warning(
+            "the SuperLink's database could not be opened (%s); it was put aside", reason
+        )
 
     def _config(self) -> SuperLinkLifespanConfig:
         return SuperLinkLifespanConfig(
-            control_address="127.0.0.1:0", health_server_address=None, host="127.0.0.1", port=self.runtime_port,
-            insecure=False, certificates=None, superexec_auth_secret=self.secret, authn_plugin=NoOpControlAuthnPlugin(),
-            event_log_plugin=None, fleet_event_log_plugin=None, enable_event_log=False, artifact_provider=None,
-            enable_supernode_auth=True, fleet_api_type=TRANSPORT_TYPE_GRPC_RERE, fleet_api_address=None,
-            simulation=False, ssl_ca_certfile=None, ssl_certfile=None, ssl_keyfile=None, database=str(self.database),
-            isolation=ISOLATION_MODE_PROCESS, runtime_dependency_install=False,
-        )  # fmt: skip
+            control_address="127.0.0.1:0",
+            health_server_address=None,
+            host="127.0.0.1",
+            port=self.runtime_port,
+            insecure=False,
+            certificates=None,
+            superexec_auth_secret=self.secret,
+            authn_plugin=NoOpControlAuthnPlugin(),
+            event_log_plugin=None,
+            fleet_event_log_plugin=None,
+            enable_event_log=False,
+            artifact_provider=None,
+            enable_supernode_auth=True,
+            fleet_api_type=TRANSPORT_TYPE_GRPC_RERE,
+            fleet_api_address=None,
+            simulation=False,
+            ssl_ca_certfile=None,
+            ssl_certfile=None,
+            ssl_keyfile=None,
+            database=str(self.database),
+            isolation=ISOLATION_MODE_PROCESS,
+            runtime_dependency_install=False,
+        )
 
-    def _serve(self, app: Asgi, listening: socket.socket, tls: RenewingContext | None, lifespan: Any) -> None:
+    def _serve(
+        self, app: Asgi, listening: socket.socket, tls: RenewingContext | None, lifespan: Any
+    ) -> None:
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -137,7 +180,9 @@ class SuperLink:
         if tls is not None:
             config.ssl = tls.context
         server = uvicorn.Server(config)
-        serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True)
+        serving = threading.Thread(
+            target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True
+        )
         serving.start()
         self._threads.append(serving)
         deadline = time.monotonic() + START_S
@@ -164,8 +209,8 @@ class SuperLink:
     def admit(self, roster: Mapping[str, str]) -> dict[str, int]:
         """Let exactly these lenders' nodes connect, by their keys; returns their node ids.
 
-        A lender whose key cannot be used is left out, and said in the log: the others must not wait for it. A key that
-        was taken from the roster is not taken again; its lender makes a new one.
+        A lender whose key cannot be used is left out, and said in the log: the others must not wait
+        for it. A key that was taken from the roster is not taken again; its lender makes a new one.
 
         Args:
             roster: fleet keys by lender, as they stand in the consortium document.
@@ -181,7 +226,11 @@ class SuperLink:
                     known = int(control_handlers.register_node(request, ACCOUNT, state).node_id)
                 found[lender] = known
             except (FleetError, FlowerError) as error:
-                logger.warning("%s's node is not let in (%s); a new key may help: node rotate-fleet-key", lender, error)
+                logger.warning(
+                    "%s's node is not let in (%s); a new key may help: node rotate-fleet-key",
+                    lender,
+                    error,
+                )
         for node in state.get_node_info(owner_aids=[NOOP_FLWR_AID]):
             if node.node_id not in found.values() and node.status != "unregistered":
                 state.delete_node(NOOP_FLWR_AID, node.node_id)
@@ -217,7 +266,9 @@ class SuperLink:
             try:
                 control_handlers.stop_run(StopRunRequest(run_id=run), ACCOUNT, self._links.state())
             except FlowerError as error:
-                raise FleetError(f"run {run} could not be ended; it may have ended by itself ({error})") from error
+                raise FleetError(
+                    f"run {run} could not be ended; it may have ended by itself ({error})"
+                ) from error
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -225,7 +276,8 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), backlog=256)
     except OSError as error:
         raise FleetError(
-            f"cannot listen at {host}:{port} ({os.strerror(error.errno or 0)}); is another one running?"
+            f"cannot listen at {host}:{port} ({os.strerror(error.errno or 0)}); is another one "
+            "running?"
         ) from error
     listening.set_inheritable(False)
     return listening

@@ -1,10 +1,11 @@
 """Flower's SuperNode as a process of its own: ``python -m fleet.supernode SETTINGS.json``.
 
-It is Flower's own, with two constants changed. While a campaign runs it looks for messages five times a second instead
-of every three seconds, which would be most of a round. And it says every few seconds that it lives, so that one that
-was killed is let in again after twenty seconds instead of a minute: the SuperLink takes no second node of one key until
-the first has been silent. It holds the fleet key and reaches out to the SuperLink; nothing reaches in but the executor
-on this machine, over loopback and by a secret.
+It is Flower's own, with two constants changed. While a campaign runs it looks for messages five
+times a second instead of every three seconds, which would be most of a round. And it says every few
+seconds that it lives, so that one that was killed is let in again after twenty seconds instead of a
+minute: the SuperLink takes no second node of one key until the first has been silent. It holds the
+fleet key and reaches out to the SuperLink; nothing reaches in but the executor on this machine,
+over loopback and by a secret.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from fleet.pace import Pace
 from ops.processes import die_with
 
 LOOKING_S, WAITING_S = 3.0, 0.5
-"""Flower's pauses: until it looks for messages again, and until it looks whether the answer is there."""
+"""Flower's pauses: until it looks for messages again, and until it looks whether the answer is
+there."""
 WAITED_S = 0.05
 HEARTBEAT_S = 10.0
 """The least that the SuperLink takes; a node that is silent for two of these is gone."""
@@ -61,15 +63,29 @@ def main() -> None:
         sys.exit("tahini: this Flower keeps time differently; fleet/supernode.py must be looked at")
     for module in (heartbeat, fleet_http_connection):
         if not hasattr(module, "HEARTBEAT_DEFAULT_INTERVAL"):
-            sys.exit("tahini: this Flower says otherwise that it lives; fleet/supernode.py must be looked at")
+            sys.exit(
+                "tahini: this Flower says otherwise that it lives; fleet/supernode.py must be "
+                "looked at"
+            )
         vars(module)["HEARTBEAT_DEFAULT_INTERVAL"] = HEARTBEAT_S
     start_client_internal.time = SimpleNamespace(**{**vars(time), "sleep": _often})
     sys.argv = [
-        "flower-supernode", "--superlink", settings.superlink, "--root-certificates", str(settings.root_certificates),
-        "--auth-supernode-private-key", str(settings.fleet_key), "--isolation", "process",
-        "--host", "127.0.0.1", "--port", str(settings.runtime_port),
-        "--superexec-auth-secret-file", str(settings.executor_secret),
-    ]  # fmt: skip
+        "flower-supernode",
+        "--superlink",
+        settings.superlink,
+        "--root-certificates",
+        str(settings.root_certificates),
+        "--auth-supernode-private-key",
+        str(settings.fleet_key),
+        "--isolation",
+        "process",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(settings.runtime_port),
+        "--superexec-auth-secret-file",
+        str(settings.executor_secret),
+    ]
     flower_supernode()
 
 

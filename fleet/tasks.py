@@ -12,7 +12,11 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode, SubStatus
 from flwr.common.serde import context_from_proto, context_to_proto, fab_from_proto, run_from_proto
 from flwr.proto.node_pb2 import Node
-from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullTaskInputRequest, PushTaskOutputRequest
+from flwr.proto.runtime_pb2 import (
+    PullAppMessagesRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+)
 from flwr.serverapp import Grid
 from flwr.supercore.error import FlowerError
 from flwr.supercore.fab import Fab
@@ -21,7 +25,10 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree, pull_objects
+from flwr.supercore.inflatable.inflatable_utils import (
+    pull_and_inflate_object_from_tree,
+    pull_objects,
+)
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import http_grid
@@ -38,20 +45,25 @@ Check = Callable[[bytes, str], None]
 
 
 def answer(address: str, token: str, app: ClientApp, check: Check) -> None:
-    """Answer one message. A bundle that ``check`` refuses is answered with its one sentence; ``app`` never runs."""
+    """Answer one message. A bundle that ``check`` refuses is answered with its one sentence;
+    ``app`` never runs."""
     client = runtime_client(address, token)
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()
     try:
         message, context, fab = _task_input(client)
-        status, details = SubStatus.COMPLETED, ""
+        status = SubStatus.COMPLETED
+        details = ""
         try:
             check(fab.content, fab.hash_str)
             reply = app(message=message, context=context)
         except BundleRefused as refused:
             logger.warning("refused: %s", refused)
-            status, details = SubStatus.FAILED, str(refused)
-            reply = Message(Error(code=ErrorCode.INVALID_FAB, reason=str(refused)), reply_to=message)
+            status = SubStatus.FAILED
+            details = str(refused)
+            reply = Message(
+                Error(code=ErrorCode.INVALID_FAB, reason=str(refused)), reply_to=message
+            )
         push_message(client, reply, context)
         push_task_output(client, context, status, details)
     finally:
@@ -60,10 +72,15 @@ def answer(address: str, token: str, app: ClientApp, check: Check) -> None:
 
 
 def _task_input(client: RuntimeHttpClient) -> tuple[Message, Context, Fab]:
-    """What Flower's ``pull_task_input`` does, but for its pauses: a task is there before its message is whole."""
+    """What Flower's ``pull_task_input`` does, but for its pauses: a task is there before its
+    message is whole."""
     found = client.PullTaskInput(PullTaskInputRequest())
     context, run = context_from_proto(found.context), run_from_proto(found.run)
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = found.task_id, run.run_id, context.node_id
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = (
+        found.task_id,
+        run.run_id,
+        context.node_id,
+    )
     tree = client.PullMessages(PullAppMessagesRequest()).message_object_trees[0]
     node = Node(node_id=context.node_id)
     message = pull_and_inflate_object_from_tree(
@@ -79,13 +96,16 @@ def _task_input(client: RuntimeHttpClient) -> tuple[Message, Context, Fab]:
 
 
 def give_up(address: str, token: str) -> None:
-    """Say that a task failed whose process is gone: otherwise the runtime waits for minutes until it believes so.
+    """Say that a task failed whose process is gone: otherwise the runtime waits for minutes until
+    it believes so.
 
     One that had said so itself has no token any more, and is left alone.
     """
     client = runtime_client(address, token, patient=False)
     try:
-        client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details="its process ended"))
+        client.PushTaskOutput(
+            PushTaskOutputRequest(sub_status=SubStatus.FAILED, details="its process ended")
+        )
     except (httpx.HTTPError, FlowerError) as error:
         logger.info("a task that ended was not given up (%s)", type(error).__name__)
     finally:
@@ -94,12 +114,15 @@ def give_up(address: str, token: str) -> None:
 
 def conduct(address: str, token: str, main: Callable[[Grid, Context], None]) -> None:
     """Run the coordinator's side of a run to its end."""
-    vars(http_grid)["pull_objects"] = partial(pull_objects, initial_backoff=FIRST_PAUSE_S, backoff_cap=LONGEST_PAUSE_S)
+    vars(http_grid)["pull_objects"] = partial(
+        pull_objects, initial_backoff=FIRST_PAUSE_S, backoff_cap=LONGEST_PAUSE_S
+    )
     grid = http_grid.HttpGrid(runtime_api_address=address, insecure=True, token=token)
     client = grid._runtime_client
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()
-    status, details = SubStatus.FAILED, "the run ended unexpectedly"
+    status = SubStatus.FAILED
+    details = "the run ended unexpectedly"
     context: Context | None = None
     try:
         found = client.PullTaskInput(PullTaskInputRequest())
@@ -109,9 +132,12 @@ def conduct(address: str, token: str, main: Callable[[Grid, Context], None]) -> 
         TaskIdentity.node_id = context.node_id
         grid.set_run(run)
         main(grid, context)
-        status, details = SubStatus.COMPLETED, ""
+        status = SubStatus.COMPLETED
+        details = ""
     finally:
         stated = context_to_proto(context) if context else None
-        client.PushTaskOutput(PushTaskOutputRequest(context=stated, sub_status=status, details=details))
+        client.PushTaskOutput(
+            PushTaskOutputRequest(context=stated, sub_status=status, details=details)
+        )
         heartbeat.stop()
         grid.close()

@@ -1,7 +1,7 @@
 """One batch of people named: blind, ask, verify, unblind. The unit of work of :mod:`naming.client`.
 
-Blinding and verifying cost about a third of a millisecond per name and hold Python's lock, so several processes do it;
-what this module imports is what each of them has to load.
+Blinding and verifying cost about a third of a millisecond per name and hold Python's lock, so
+several processes do it; what this module imports is what each of them has to load.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ ANSWER = Bounds(16 << 20, 300.0)
 
 @dataclass(frozen=True)
 class Asking:
-    """What one process needs to have batches named: who asks whom, with which keys, for how long."""
+    """What one process needs to have batches named: who asks whom, with which keys, for how
+    long."""
 
     url: str
     audience: str
@@ -53,26 +54,37 @@ def _refusal(response: httpx.Response) -> ConsentError:
     """The service's own words, as an exception."""
     try:
         details = response.json()
-        detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
+        detail = str(details["detail"])
+        code = str(details["type"]).rpartition(":")[2]
         pause = int(response.headers.get("Retry-After", "0"))
     except (ValueError, KeyError, TypeError):
-        return NamingUnavailable(f"the naming service answered {response.status_code} without saying why")
+        return NamingUnavailable(
+            f"the naming service answered {response.status_code} without saying why"
+        )
     if response.status_code == QuotaSpent.status:
         return QuotaSpent(detail, now() + timedelta(seconds=pause))
-    error: ConsentError = NamingUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
-    error.status, error.code = response.status_code, code
+    error: ConsentError = (
+        NamingUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
+    )
+    error.status = response.status_code
+    error.code = code
     return error
 
 
 def _send(asking: Asking, method: str, target: str, content: bytes) -> httpx.Response:
     """One signed request; raises NamingUnavailable where trying again may help."""
-    token = sign_request(SigningKey(asking.signing_seed), asking.lender, asking.audience, method, target, content)
+    token = sign_request(
+        SigningKey(asking.signing_seed), asking.lender, asking.audience, method, target, content
+    )
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
-        response = ask_again(_http(asking.url), method, target, ANSWER, content=content, headers=headers)
+        response = ask_again(
+            _http(asking.url), method, target, ANSWER, content=content, headers=headers
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NamingUnavailable(
-            f"the naming service at {asking.url} does not answer ({why_silent(error)}); nobody was named"
+            f"the naming service at {asking.url} does not answer ({why_silent(error)}); nobody was "
+            "named"
         ) from error
     if response.is_success:
         return response
@@ -81,7 +93,8 @@ def _send(asking: Asking, method: str, target: str, content: bytes) -> httpx.Res
 
 def patiently(asking: Asking, method: str, target: str, content: bytes) -> httpx.Response:
     """Try again, with longer and longer pauses, for as long as the caller is patient."""
-    deadline, pause = time.monotonic() + asking.patience_s, FIRST_PAUSE_S
+    deadline = time.monotonic() + asking.patience_s
+    pause = FIRST_PAUSE_S
     while True:
         try:
             return _send(asking, method, target, content)
@@ -95,16 +108,22 @@ def patiently(asking: Asking, method: str, target: str, content: bytes) -> httpx
 def name_batch(asking: Asking, identities: Sequence[str]) -> list[tuple[str, ...]]:
     """One batch: for each person one name per wanted scope.
 
-    A blinded element is uniformly random whoever it stands for, so one serves for all of a person's names.
+    A blinded element is uniformly random whoever it stands for, so one serves for all of a person's
+    names.
     """
-    columns, blinded = [], blind(identities)
+    columns = []
+    blinded = blind(identities)
     elements = [b64(element) for element in blinded.elements]
     for scope, public_key in asking.keys:
-        request = EvaluationRequest.model_construct(kind=scope.kind, version=scope.version, elements=elements)
+        request = EvaluationRequest.model_construct(
+            kind=scope.kind, version=scope.version, elements=elements
+        )
         response = patiently(asking, "POST", "/v1/evaluations", request.model_dump_json().encode())
         try:
             answer = EvaluationAnswer.model_validate_json(response.content)
-            evaluation = Evaluation(tuple(unb64(text) for text in answer.elements), unb64(answer.proof))
+            evaluation = Evaluation(
+                tuple(unb64(text) for text in answer.elements), unb64(answer.proof)
+            )
         except ValueError as error:
             raise PseudonymError("the naming service's answer does not fit its schema") from error
         columns.append(finish(blinded, evaluation, public_key, scope))

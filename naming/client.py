@@ -35,7 +35,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Names:
-    """A person's two names: one for the lender and the registry, one for the registry's count of people alone."""
+    """A person's two names: one for the lender and the registry, one for the registry's count of
+    people alone."""
 
     pairwise: str
     ledger: str
@@ -93,21 +94,27 @@ class NamingClient:
         self._checks = checks or KeyListChecks()
         self._effort = effort or Effort()
         audience = naming_party(consortium).id
-        self._asking = partial(Asking, url, audience, lender, key.seed, patience_s=self._effort.patience_s)
+        self._asking = partial(
+            Asking, url, audience, lender, key.seed, patience_s=self._effort.patience_s
+        )
         self._keys: NamingKeys | None = None
 
     def keys(self) -> NamingKeys:
         """The service's keys: asked for once, verified, and held against what was pinned before.
 
         Raises:
-            PseudonymError: a key changed, or the list is not the one in the log. SignatureError: not the service's.
+            PseudonymError: a key changed, or the list is not the one in the log. SignatureError:
+                not the service's.
         """
         response = patiently(self._asking(()), "GET", "/v1/naming-keys", b"")
         try:
             answer = KeysAnswer.model_validate_json(response.content)
         except ValidationError as error:
-            raise PseudonymError("the naming service's list of keys does not fit its schema") from error
-        keys, known = verified(answer.token, self._consortium), self._keys
+            raise PseudonymError(
+                "the naming service's list of keys does not fit its schema"
+            ) from error
+        keys = verified(answer.token, self._consortium)
+        known = self._keys
         pin, registry = self._checks.pin, self._checks.registry
         if known is None and pin is not None and pin.exists():
             known = verified(pin.read_text(encoding="utf-8"), self._consortium)
@@ -122,14 +129,18 @@ class NamingClient:
         return keys
 
     def names(
-        self, identities: Sequence[str], progress: Progress | None = None, version: int | None = None
+        self,
+        identities: Sequence[str],
+        progress: Progress | None = None,
+        version: int | None = None,
     ) -> list[Names]:
         """Both names of each person, in order; the current version's unless another is wanted.
 
         Each distinct identity number is asked for once, however it was typed.
 
         Raises:
-            QuotaSpent: today's quota is used up. NamingUnavailable: the service did not answer for too long.
+            QuotaSpent: today's quota is used up. NamingUnavailable: the service did not answer for
+                too long.
             PseudonymError: an answer does not verify, or an identity number is empty.
         """
         normal = [normal_identity(identity) for identity in identities]
@@ -142,8 +153,11 @@ class NamingClient:
         by_identity = dict(zip(distinct, found, strict=True))
         return [by_identity[identity] for identity in normal]
 
-    def batches(self, identities: Sequence[str], version: int | None = None) -> Iterator[list[Names]]:
-        """As :meth:`names`, one batch after the other as they are done: what was yielded need not be asked again."""
+    def batches(
+        self, identities: Sequence[str], version: int | None = None
+    ) -> Iterator[list[Names]]:
+        """As :meth:`names`, one batch after the other as they are done: what was yielded need not
+        be asked again."""
         keys = self.keys()
         wanted = version or keys.current
         for rows in self._rows(identities, keys, [(Kind.PAIRWISE, wanted), (Kind.LEDGER, wanted)]):
@@ -178,6 +192,8 @@ class NamingClient:
         try:
             yield from pool.map(name_batch, [asking] * len(batches), batches)
         except BrokenProcessPool as error:
-            raise NamingUnavailable("a process that was naming people was ended; start again") from error
+            raise NamingUnavailable(
+                "a process that was naming people was ended; start again"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)

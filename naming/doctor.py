@@ -22,8 +22,16 @@ def names(home: Path) -> Iterator[Finding]:
             read_secret(home / naming.SEEDS / f"v{number}.seed")
         return f"versions {', '.join(map(str, seeds.live))} are answered for"
 
-    yield found("seeds", living, "restore the seeds from their backup: without them nobody finds their borrowers again")
-    joined = found("consortium", lambda: naming.NamingHome.open(home).consortium.name, "join: tahini names join")
+    yield found(
+        "seeds",
+        living,
+        "restore the seeds from their backup: without them nobody finds their borrowers again",
+    )
+    joined = found(
+        "consortium",
+        lambda: naming.NamingHome.open(home).consortium.name,
+        "join: tahini names join",
+    )
     yield joined
     if joined.level is Level.WELL:
         opened = naming.NamingHome.open(home)

@@ -1,8 +1,9 @@
 """The public keys of the naming service, as a signed list that every lender pins.
 
-A service that answered one lender under a key of its own could tell that lender's ledger names from everybody else's.
-So the list is one document for all, it stands in the audit log by hash before it is served, a client pins it, and a
-later list may add versions and retire them, but never change a key.
+A service that answered one lender under a key of its own could tell that lender's ledger names from
+everybody else's. So the list is one document for all, it stands in the audit log by hash before it
+is served, a client pins it, and a later list may add versions and retire them, but never change a
+key.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class NamingKey(BaseModel):
 
 
 class NamingKeys(Document):
-    """Every key in use. Signed by the naming service; the same state gives the same document and the same hash."""
+    """Every key in use. Signed by the naming service; the same state gives the same document and
+    the same hash."""
 
     typ = "tahini-naming-keys"
 
@@ -72,7 +74,11 @@ class NamingKeys(Document):
     def public_key(self, scope: Scope) -> bytes:
         """Raises PseudonymError when the list has no such key."""
         for key in self.keys:
-            if (key.kind, key.lender or "", key.version) == (scope.kind, scope.lender, scope.version):
+            if (key.kind, key.lender or "", key.version) == (
+                scope.kind,
+                scope.lender,
+                scope.version,
+            ):
                 return unb64(key.public_key)
         raise PseudonymError(
             f"the naming service has no {scope.kind} key of version {scope.version}"
@@ -80,19 +86,25 @@ class NamingKeys(Document):
         )
 
     def may_follow(self, known: NamingKeys) -> None:
-        """Raises PseudonymError unless this list only adds versions to ``known`` or retires some."""
+        """Raises PseudonymError unless this list only adds versions to ``known`` or retires
+        some."""
         mine = {(key.kind, key.lender, key.version): key.public_key for key in self.keys}
         for key in known.keys:
             found = mine.get((key.kind, key.lender, key.version))
             if found != key.public_key and not (found is None and key.version in self.retired):
                 raise PseudonymError(
-                    f"the naming service shows another {key.kind} key of version {key.version} than before; nobody was "
+                    f"the naming service shows another {key.kind} key of version {key.version} "
+                    "than before; nobody was "
                     "named: compare the list with another lender's and ask the service's operator"
                 )
         if self.consortium != known.consortium or self.current < known.current:
-            raise PseudonymError("the naming service shows an older list of keys than before; nobody was named")
+            raise PseudonymError(
+                "the naming service shows an older list of keys than before; nobody was named"
+            )
         if not set(known.retired) <= set(self.retired):
-            raise PseudonymError("the naming service answers again for a version that was retired; nobody was named")
+            raise PseudonymError(
+                "the naming service answers again for a version that was retired; nobody was named"
+            )
 
 
 def verified(token: str, consortium: Consortium) -> NamingKeys:
@@ -127,12 +139,17 @@ def verify_logged(registry: RegistryClient, keys: NamingKeys, index: int) -> Non
     """The list stands in the audit log at ``index``, where everybody else sees it too.
 
     Raises:
-        PseudonymError: another list stands there. RegistryUnavailable: the log does not prove what does.
+        PseudonymError: another list stands there. RegistryUnavailable: the log does not prove what
+            does.
     """
     leaf, _ = registry.proved_leaf(index, wait=True)
     fields = json.loads(leaf)
     actor = naming_party(registry.consortium).id
     if (fields.get("type"), fields.get("actor")) != (ENTRY_TYPE, actor):
-        raise RegistryUnavailable("the log holds something else where the list of naming keys should stand")
+        raise RegistryUnavailable(
+            "the log holds something else where the list of naming keys should stand"
+        )
     if fields.get("hashes", {}).get("document") != keys.sha256:
-        raise PseudonymError("the naming service logged another list of keys than it showed here; nobody was named")
+        raise PseudonymError(
+            "the naming service logged another list of keys than it showed here; nobody was named"
+        )

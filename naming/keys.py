@@ -1,9 +1,9 @@
 """The naming service's home folder, and the life of its keys.
 
-``naming.key`` signs for the service, ``seeds/v1.seed`` and so on hold 32 bytes per version, from which the key of
-every (kind, lender) is derived; ``consortium.jws`` and ``naming.json`` are pinned at joining; ``quota.db`` counts. A
-version is retired for ever: its seed is removed, and an empty ``v1.retired`` stays so that the number never comes
-back.
+``naming.key`` signs for the service, ``seeds/v1.seed`` and so on hold 32 bytes per version, from
+which the key of every (kind, lender) is derived; ``consortium.jws`` and ``naming.json`` are pinned
+at joining; ``quota.db`` counts. A version is retired for ever: its seed is removed, and an empty
+``v1.retired`` stays so that the number never comes back.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ from protocol.parties import Consortium, Party, Role
 from protocol.schema import Slug
 
 KEY_FILE, SEEDS, CONSORTIUM_FILE, SETTINGS_FILE, QUOTA_FILE = (
-    "naming.key", "seeds", "consortium.jws", "naming.json", "quota.db",
-)  # fmt: skip
+    "naming.key",
+    "seeds",
+    "consortium.jws",
+    "naming.json",
+    "quota.db",
+)
 LOGGED_FILE, CA_FILE = "keys.logged.json", "ca.crt"
 PEOPLE_PER_DAY = 1_500_000
 _SEED_NAME = re.compile(r"v([0-9]{1,3})\.(seed|retired)")
@@ -79,7 +83,9 @@ def join(home: Path, settings: NamingSettings, consortium_token: str) -> None:
 
 def _check(me: Party, key: SigningKey, home: Path) -> None:
     if me.role is not Role.NAMING or me.key != key.public:
-        raise KeyFileError(f"the key in {home} is not the one the consortium knows for its naming service")
+        raise KeyFileError(
+            f"the key in {home} is not the one the consortium knows for its naming service"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ class Seeds:
         try:
             names = [path.name for path in self.folder.iterdir()]
         except OSError as error:
-            raise KeyFileError(f"{self.folder} is not a folder of naming seeds ({error.strerror})") from error
+            raise KeyFileError(
+                f"{self.folder} is not a folder of naming seeds ({error.strerror})"
+            ) from error
         for name in names:
             if match := _SEED_NAME.fullmatch(name):
                 found.setdefault(int(match[1]), set()).add(match[2])
@@ -101,25 +109,35 @@ class Seeds:
 
     @property
     def live(self) -> tuple[int, ...]:
-        """The versions that are answered for, oldest first. Raises KeyFileError when there is none."""
-        live = tuple(sorted(version for version, kinds in self._files().items() if kinds == {"seed"}))
+        """The versions that are answered for, oldest first. Raises KeyFileError when there is
+        none."""
+        live = tuple(
+            sorted(version for version, kinds in self._files().items() if kinds == {"seed"})
+        )
         if not live:
-            raise KeyFileError(f"there is no naming seed in {self.folder}; restore it from its backup")
+            raise KeyFileError(
+                f"there is no naming seed in {self.folder}; restore it from its backup"
+            )
         return live
 
     @property
     def retired(self) -> tuple[int, ...]:
-        return tuple(sorted(version for version, kinds in self._files().items() if "retired" in kinds))
+        return tuple(
+            sorted(version for version, kinds in self._files().items() if "retired" in kinds)
+        )
 
     def read(self, version: int) -> bytes:
         """Raises VersionGone, or KeyFileError when the file is not in order."""
         if version not in self.live:
             answered = ", ".join(map(str, self.live))
-            raise VersionGone(f"version {version} of the naming keys is not answered for; use one of: {answered}")
+            raise VersionGone(
+                f"version {version} of the naming keys is not answered for; use one of: {answered}"
+            )
         return read_secret(self.folder / f"v{version}.seed", SEED_SIZE)
 
     def rotate(self) -> int:
-        """Make the seed of the next version, which becomes the current one; older ones go on answering."""
+        """Make the seed of the next version, which becomes the current one; older ones go on
+        answering."""
         version = max(self._files()) + 1
         if version > MAX_VERSION:
             raise Conflict(f"there are {MAX_VERSION} versions at most")
@@ -137,7 +155,8 @@ class Seeds:
             raise VersionGone(f"there is no version {version} of the naming keys")
         if version == self.live[-1]:
             raise Conflict(
-                f"version {version} is the current one; rotate first, and let every lender rename its people"
+                f"version {version} is the current one; rotate first, and let every lender rename "
+                "its people"
             )
         (self.folder / f"v{version}.retired").touch(mode=0o600)
         sync_folder(self.folder)
@@ -161,11 +180,17 @@ class NamingHome:
         try:
             settings = NamingSettings.read(home / SETTINGS_FILE)
         except BadSettings as error:
-            raise KeyFileError(f"{home} is not the home of a naming service that has joined a consortium") from error
+            raise KeyFileError(
+                f"{home} is not the home of a naming service that has joined a consortium"
+            ) from error
         key = load_signing_key(home / KEY_FILE)
-        consortium = load_consortium(home / CONSORTIUM_FILE, PublicKey.from_text(settings.registry_key))
+        consortium = load_consortium(
+            home / CONSORTIUM_FILE, PublicKey.from_text(settings.registry_key)
+        )
         _check(consortium.party(settings.party), key, home)
-        return cls(home, settings, key, consortium, (home / CONSORTIUM_FILE).read_text(encoding="utf-8"))
+        return cls(
+            home, settings, key, consortium, (home / CONSORTIUM_FILE).read_text(encoding="utf-8")
+        )
 
     @property
     def seeds(self) -> Seeds:
@@ -177,13 +202,16 @@ class NamingHome:
 
     @property
     def authority(self) -> Path | None:
-        """The certificate authority that is believed, if the home holds one; else the system's are."""
+        """The certificate authority that is believed, if the home holds one; else the system's
+        are."""
         path = self.home / CA_FILE
         return path if path.exists() else None
 
     def registry(self) -> InstitutionClient:
         http = http_client(self.settings.registry_url, self.authority)
-        return InstitutionClient(self.settings.registry_url, self.consortium, self.settings.party, self.key, http=http)
+        return InstitutionClient(
+            self.settings.registry_url, self.consortium, self.settings.party, self.key, http=http
+        )
 
     def scope(self, kind: Kind, lender: str, version: int) -> Scope:
         return Scope(self.consortium.name, kind, "" if kind is Kind.LEDGER else lender, version)
@@ -193,11 +221,19 @@ class NamingHome:
         keys = []
         for version in self.seeds.live:
             seed = self.seeds.read(version)
-            owners = [(Kind.LEDGER, ""), *((Kind.PAIRWISE, lender.id) for lender in self.consortium.lenders)]
+            owners = [
+                (Kind.LEDGER, ""),
+                *((Kind.PAIRWISE, lender.id) for lender in self.consortium.lenders),
+            ]
             for kind, lender in owners:
                 public = b64(public_key(seed, self.scope(kind, lender, version)))
-                keys.append(NamingKey(kind=kind, lender=lender or None, version=version, public_key=public))
+                keys.append(
+                    NamingKey(kind=kind, lender=lender or None, version=version, public_key=public)
+                )
         seeds = self.seeds
         return NamingKeys(
-            consortium=self.consortium.name, current=seeds.live[-1], retired=seeds.retired, keys=tuple(keys)
+            consortium=self.consortium.name,
+            current=seeds.live[-1],
+            retired=seeds.retired,
+            keys=tuple(keys),
         )

@@ -1,4 +1,5 @@
-"""How many people each lender may have named in a day, per kind of name. On the disk before an answer goes out.
+"""How many people each lender may have named in a day, per kind of name. On the disk before an
+answer goes out.
 
 A day is a UTC day. A crash between counting and answering has counted too much, never too little.
 """
@@ -18,7 +19,8 @@ from naming.errors import QuotaSpent
 from protocol.errors import StorageFailed
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS used (
-    lender TEXT NOT NULL, kind TEXT NOT NULL, day TEXT NOT NULL, people INTEGER NOT NULL CHECK (people >= 0),
+    lender TEXT NOT NULL, kind TEXT NOT NULL, day TEXT NOT NULL,
+    people INTEGER NOT NULL CHECK (people >= 0),
     PRIMARY KEY (lender, kind, day)) WITHOUT ROWID"""
 
 
@@ -47,7 +49,9 @@ class Quota:
                 finally:
                     connection.close()
         except (sqlite3.Error, OSError) as error:
-            raise StorageFailed(f"the naming service's quota cannot be kept ({error}); nobody was named") from error
+            raise StorageFailed(
+                f"the naming service's quota cannot be kept ({error}); nobody was named"
+            ) from error
 
     def reserve(self, lender: str, kind: Kind, people: int, moment: datetime) -> None:
         """Count these people; durable when this returns.
@@ -58,18 +62,21 @@ class Quota:
         day = moment.astimezone(UTC).date()
         with self._connect() as connection:
             row = connection.execute(
-                "SELECT people FROM used WHERE (lender, kind, day) = (?, ?, ?)", (lender, kind, day.isoformat())
+                "SELECT people FROM used WHERE (lender, kind, day) = (?, ?, ?)",
+                (lender, kind, day.isoformat()),
             ).fetchone()
             left = self.per_day - (row[0] if row else 0)
             if people > left:
                 again = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
                 raise QuotaSpent(
-                    f"{lender!r} may have {self.per_day:,} people named in a day and has {left:,} left for {kind} "
+                    f"{lender!r} may have {self.per_day:,} people named in a day and has {left:,} "
+                    f"left for {kind} "
                     f"names; come back at {again:%Y-%m-%dT%H:%MZ}",
                     again,
                 )
             connection.execute(
-                "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET people = people + excluded.people",
+                "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET people = people + "
+                "excluded.people",
                 (lender, kind, day.isoformat(), people),
             )
 
@@ -78,12 +85,15 @@ class Quota:
         day = moment.astimezone(UTC).date().isoformat()
         with self._connect() as connection:
             connection.execute(
-                "UPDATE used SET people = people - ? WHERE (lender, kind, day) = (?, ?, ?)", (people, lender, kind, day)
+                "UPDATE used SET people = people - ? WHERE (lender, kind, day) = (?, ?, ?)",
+                (people, lender, kind, day),
             )
 
     def used(self, moment: datetime) -> dict[tuple[str, str], int]:
         """People counted on this day, by lender and kind."""
         day = moment.astimezone(UTC).date().isoformat()
         with self._connect() as connection:
-            rows = connection.execute("SELECT lender, kind, people FROM used WHERE day = ?", (day,)).fetchall()
+            rows = connection.execute(
+                "SELECT lender, kind, people FROM used WHERE day = ?", (day,)
+            ).fetchall()
         return {(lender, kind): people for lender, kind, people in rows}

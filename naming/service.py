@@ -1,7 +1,9 @@
-"""The naming service over HTTP: ``POST /v1/evaluations`` for lenders, ``GET /v1/naming-keys`` for anybody.
+"""The naming service over HTTP: ``POST /v1/evaluations`` for lenders, ``GET /v1/naming-keys`` for
+anybody.
 
-In this order: who asks, for which live version, within which quota (on the disk), the evaluation, its log entry, and
-only then the answer. Without the log's acknowledgement there is no answer. Elements are never logged, and never kept.
+In this order: who asks, for which live version, within which quota (on the disk), the evaluation,
+its log entry, and only then the answer. Without the log's acknowledgement there is no answer.
+Elements are never logged, and never kept.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ class Namer:
     """
 
     def __init__(
-        self, home: NamingHome, registry: InstitutionClient | None = None, clock: Callable[[], datetime] = now
+        self,
+        home: NamingHome,
+        registry: InstitutionClient | None = None,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self.home, self.clock = home, clock
         self.quota = Quota(home.quota_path, home.settings.people_per_day)
@@ -94,9 +99,14 @@ class Namer:
                 path = self.home.home / LOGGED_FILE
                 known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
                 if keys.sha256 not in known:
-                    known[keys.sha256] = self._append({"type": ENTRY_TYPE, "hashes": {"document": keys.sha256}})
+                    known[keys.sha256] = self._append(
+                        {"type": ENTRY_TYPE, "hashes": {"document": keys.sha256}}
+                    )
                     replace_file(path, json.dumps(known).encode())
-                self._listed = (state, KeysAnswer(token=keys.sign(self.home.key), index=known[keys.sha256]))
+                self._listed = (
+                    state,
+                    KeysAnswer(token=keys.sign(self.home.key), index=known[keys.sha256]),
+                )
             return self._listed[1]
 
     def evaluate(self, lender: Party, request: EvaluationRequest) -> EvaluationAnswer:
@@ -108,11 +118,17 @@ class Namer:
         """
         self.keys()
         seed = self.home.seeds.read(request.version)
-        count, moment = len(request.elements), self.clock()
+        count = len(request.elements)
+        moment = self.clock()
         self.quota.reserve(lender.id, request.kind, count, moment)
         try:
             answer = self._evaluated(seed, lender, request)
-            said = {"lender": lender.id, "kind": request.kind, "version": request.version, "count": rounded_up(count)}
+            said = {
+                "lender": lender.id,
+                "kind": request.kind,
+                "version": request.version,
+                "count": rounded_up(count),
+            }
             self._append({"type": "names.evaluated", "names": said})
         except (ConsentError, CryptoError):
             self.quota.give_back(lender.id, request.kind, count, moment)
@@ -125,11 +141,14 @@ class Namer:
         try:
             return evaluate(seed, scope, [unb64(text) for text in request.elements])
         except (PseudonymError, ValueError) as error:
-            raise Malformed("one of the blinded elements is not an element of ristretto255") from error
+            raise Malformed(
+                "one of the blinded elements is not an element of ristretto255"
+            ) from error
 
 
 def rounded_up(count: int) -> int:
-    """What the auditor reads of a batch: the next power of two, so that it does not tell a lender's business."""
+    """What the auditor reads of a batch: the next power of two, so that it does not tell a lender's
+    business."""
     return 1 << max(0, count - 1).bit_length()
 
 
@@ -138,9 +157,16 @@ def create_app(namer: Namer) -> FastAPI:
     app = application("Tahini naming service")
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     _refusals(app)
-    body_schema = {"content": {"application/json": {"schema": EvaluationRequest.model_json_schema()}}, "required": True}
+    body_schema = {
+        "content": {"application/json": {"schema": EvaluationRequest.model_json_schema()}},
+        "required": True,
+    }
 
-    @app.post("/v1/evaluations", response_model=EvaluationAnswer, openapi_extra={"requestBody": body_schema})
+    @app.post(
+        "/v1/evaluations",
+        response_model=EvaluationAnswer,
+        openapi_extra={"requestBody": body_schema},
+    )
     async def post_evaluations(request: Request) -> JSONResponse:
         """Evaluate a lender's blinded identity numbers, with a proof of the key that was used."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -151,7 +177,9 @@ def create_app(namer: Namer) -> FastAPI:
         try:
             asked = EvaluationRequest.model_validate_json(body)
         except ValidationError as error:
-            raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error
+            raise RequestValidationError(
+                error.errors(include_input=False, include_url=False)
+            ) from error
         answer = await run_in_threadpool(namer.evaluate, lender, asked)
         return JSONResponse({"elements": answer.elements, "proof": answer.proof})
 
@@ -183,7 +211,11 @@ def _refusals(app: FastAPI) -> None:
     def not_proved(_: Request, error: CryptoError) -> JSONResponse:
         if isinstance(error, KeyFileError):
             logger.error("the naming service's keys are not in order: %s", error)
-            return problem(503, "keys-unavailable", "the naming service's keys are not in order; ask its operator")
+            return problem(
+                503,
+                "keys-unavailable",
+                "the naming service's keys are not in order; ask its operator",
+            )
         return problem(401, "not-authenticated", str(error))
 
     @app.exception_handler(RequestValidationError)
@@ -193,7 +225,9 @@ def _refusals(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> JSONResponse:
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
-        return problem(500, "internal", "the naming service failed on this request; nobody was named")
+        return problem(
+            500, "internal", "the naming service failed on this request; nobody was named"
+        )
 
 
 class NamesListening(Listening):

@@ -1,9 +1,11 @@
-"""Running a process: settings, serving, workers, metrics, the request log, certificates, and what a doctor looks at.
+"""Running a process: settings, serving, workers, metrics, the request log, certificates, and what a
+doctor looks at.
 
 - ``settings``      of every service: a file in its home, the environment, flags
 - ``named_files``   files that somebody named: read, or refused in one sentence
 - ``http``          where HTTP comes in: body limits, problem documents
-- ``serving``       one application under uvicorn until a signal; ``workers`` several processes that share a socket
+- ``serving``       one application under uvicorn until a signal; ``workers`` several processes that
+                    share a socket
 - ``processes``     children that end with their parent, free ports
 - ``health``        ``/healthz`` of a service that has no HTTP of its own
 - ``metrics``       what services count, for Prometheus

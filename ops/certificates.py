@@ -25,7 +25,8 @@ def expires_at(certificate: Path) -> datetime:
 
 
 class RenewingContext:
-    """A server's TLS context that takes a renewed certificate without a restart: call :meth:`refresh` now and then."""
+    """A server's TLS context that takes a renewed certificate without a restart: call
+    :meth:`refresh` now and then."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
@@ -44,16 +45,21 @@ class RenewingContext:
             newest = tuple(path.stat().st_mtime_ns for path in self._files)
             if newest == self._loaded:
                 return False
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)  # one that fails spoils its context
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                *self._files
+            )  # one that fails spoils its context
             self.context.load_cert_chain(*self._files)
         except (OSError, ssl.SSLError) as error:
-            raise CertificateRefused(f"{self._files[0]} and its key cannot be used ({error})") from error
+            raise CertificateRefused(
+                f"{self._files[0]} and its key cannot be used ({error})"
+            ) from error
         self._loaded = newest
         return True
 
 
 def keep_renewing(context: RenewingContext, say: Callable[[str], None]) -> None:
-    """Look for a renewed certificate in a thread until the process ends; ``say`` hears what happened, once for each."""
+    """Look for a renewed certificate in a thread until the process ends; ``say`` hears what
+    happened, once for each."""
 
     def look() -> None:
         said = ""

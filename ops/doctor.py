@@ -1,4 +1,5 @@
-"""Findings about a home or a machine: what was looked at, how it is, what to do. Nothing here changes anything."""
+"""Findings about a home or a machine: what was looked at, how it is, what to do. Nothing here
+changes anything."""
 
 from __future__ import annotations
 
@@ -86,7 +87,10 @@ def machine() -> Iterator[Finding]:
         if installed not in one.specifier:
             wrong.append(f"{one.name} is {installed}, not {one.specifier}")
     python = ".".join(map(str, sys.version_info[:3]))
-    said = f"tahini {version('tahini')} on Python {python}, {len(wanted) - len(missing)} packages as asked for"
+    said = (
+        f"tahini {version('tahini')} on Python {python}, {len(wanted) - len(missing)} packages "
+        "as asked for"
+    )
     if wrong:
         yield ill("versions", "; ".join(wrong), "install Tahini into an environment of its own")
     elif missing:
@@ -99,12 +103,15 @@ def disk(home: Path) -> Finding:
     free = shutil.disk_usage(home).free
     said = f"{free / 2**30:.1f} GiB free where {home} is"
     if free < NO_DISK:
-        return ill("disk", said, "make room: ledgers and logs must be written before anything is used")
+        return ill(
+            "disk", said, "make room: ledgers and logs must be written before anything is used"
+        )
     return care("disk", said, "make room soon") if free < LITTLE_DISK else well("disk", said)
 
 
 def require_whole(path: Path) -> None:
-    """Raises ConsentError for an SQLite file that is missing or damaged; to look is not to make one."""
+    """Raises ConsentError for an SQLite file that is missing or damaged; to look is not to make
+    one."""
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
@@ -112,7 +119,9 @@ def require_whole(path: Path) -> None:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise ConsentError(f"{path.name} {'cannot be read' if path.exists() else 'is missing'} ({error})") from error
+        raise ConsentError(
+            f"{path.name} {'cannot be read' if path.exists() else 'is missing'} ({error})"
+        ) from error
     if said != "ok":
         raise ConsentError(f"{path.name}: {said}")
 
@@ -135,8 +144,16 @@ def certificate(path: Path, key: Path, renewal: str = "tahini ca issue") -> Find
     left = ends - datetime.now(UTC)
     said = f"{path.name} is valid until {ends:%Y-%m-%d}"
     if left < timedelta():
-        return ill("certificate", f"{path.name} ended on {ends:%Y-%m-%d}", f"renew it: {renewal}; no restart is needed")
-    return care("certificate", said, f"renew it: {renewal}") if left < RENEW_BEFORE else well("certificate", said)
+        return ill(
+            "certificate",
+            f"{path.name} ended on {ends:%Y-%m-%d}",
+            f"renew it: {renewal}; no restart is needed",
+        )
+    return (
+        care("certificate", said, f"renew it: {renewal}")
+        if left < RENEW_BEFORE
+        else well("certificate", said)
+    )
 
 
 def port(what: str, host: str, number: int) -> Finding:
@@ -147,7 +164,11 @@ def port(what: str, host: str, number: int) -> Finding:
             trial.bind((host, number))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return well(what, f"something listens at {host}:{number}; while this service runs, it is this service")
+                return well(
+                    what,
+                    f"something listens at {host}:{number}; while this service runs, it is this "
+                    "service",
+                )
             return ill(what, f"{host}:{number}: {error.strerror}", "choose another port or address")
     return well(what, f"{host}:{number} is free")
 
@@ -165,11 +186,16 @@ def reached(what: str, address: str, authority: Path | None) -> Finding:
             client.get("/")
     except (ConsentError, httpx.HTTPError, httpx.InvalidURL) as error:
         return ill(
-            what, f"{address}: {error}",
-            "is it running, is the name right, does a firewall let this machine out, is its authority the pinned one?",
-        )  # fmt: skip
+            what,
+            f"{address}: {error}",
+            "is it running, is the name right, does a firewall let this machine out, is its "
+            "authority the pinned one?",
+        )
     plain = address.startswith("http://")
-    return well(what, f"{address} answers" if plain else f"{address} answers with a certificate that is believed")
+    return well(
+        what,
+        f"{address} answers" if plain else f"{address} answers with a certificate that is believed",
+    )
 
 
 def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
@@ -182,28 +208,39 @@ def service(what: str, url: str, authority: Path | None) -> Iterator[Finding]:
             answer = client.get("/healthz")
     except (ConsentError, httpx.HTTPError, httpx.InvalidURL) as error:
         yield ill(
-            what, f"{url}: {error}", "is it running, is the name right, is its certificate from the pinned authority?"
+            what,
+            f"{url}: {error}",
+            "is it running, is the name right, is its certificate from the pinned authority?",
         )
         return
     if answer.is_success:
         yield well(what, f"{url} answers, and says it is well")
     else:
-        yield ill(what, f"{url} answers with {answer.status_code}", "ask its operator; its log says more")
+        yield ill(
+            what, f"{url} answers with {answer.status_code}", "ask its operator; its log says more"
+        )
     try:
         theirs = parsedate_to_datetime(answer.headers["date"])
         apart = abs(theirs - began - (now() - began) / 2)
     except (KeyError, ValueError, TypeError):
-        yield care("clock", f"{what} does not say what time it is", "compare the clocks by another way")
+        yield care(
+            "clock", f"{what} does not say what time it is", "compare the clocks by another way"
+        )
         return
     said = f"{apart.total_seconds():.0f} s apart from the {what}'s"
     if apart > CLOCK_SKEW:
-        yield ill("clock", said, f"synchronise it (NTP): above {CLOCK_SKEW.seconds} s signed requests are refused")
+        yield ill(
+            "clock",
+            said,
+            f"synchronise it (NTP): above {CLOCK_SKEW.seconds} s signed requests are refused",
+        )
     else:
         yield well("clock", said)
 
 
 def listens(kind: type[Listening], home: Path, what: str) -> Iterator[Finding]:
-    """Whether the address that a service is told to listen at can be had, and its certificate shown."""
+    """Whether the address that a service is told to listen at can be had, and its certificate
+    shown."""
     try:
         listening = kind.read(home / SERVE_FILE)
     except ConsentError as error:

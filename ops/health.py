@@ -32,7 +32,8 @@ class Heartbeat:
 
 
 def serve_health(heartbeat: Heartbeat, port: int) -> None:
-    """Answer ``/healthz`` with 200 or 503 until the process ends; raises ConsentError when the port is taken."""
+    """Answer ``/healthz`` with 200 or 503 until the process ends; raises ConsentError when the port
+    is taken."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -50,5 +51,7 @@ def serve_health(heartbeat: Heartbeat, port: int) -> None:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Answer)
     except OSError as error:
-        raise ConsentError(f"cannot answer health checks at 127.0.0.1:{port} ({error.strerror})") from error
+        raise ConsentError(
+            f"cannot answer health checks at 127.0.0.1:{port} ({error.strerror})"
+        ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

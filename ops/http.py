@@ -1,4 +1,5 @@
-"""Where HTTP comes in, the same for every service: whole bodies up to a limit, problem documents (RFC 9457), HEAD.
+"""Where HTTP comes in, the same for every service: whole bodies up to a limit, problem documents
+(RFC 9457), HEAD.
 
 No link or redirect is made of what a request says about its host.
 """
@@ -20,14 +21,16 @@ from crypto.sentences import pointer_to
 from ops.request_log import PROBLEM
 
 _MAX_LENGTH_DIGITS = 12
-NO_SCRIPTS = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+NO_SCRIPTS = (
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 class LimitBody:
-    """Hands on whole requests only. A body that is larger than ``most`` bytes is refused: before it is read where its
-    length is stated, else (chunked) as soon as it is too long; ``refusal`` makes the 413 out of a sentence. Of a caller
-    who hung up before the end nothing is handed on, whether or not somebody would have looked at the body, and there is
-    nobody left to answer.
+    """Hands on whole requests only. A body that is larger than ``most`` bytes is refused: before it
+    is read where its length is stated, else (chunked) as soon as it is too long; ``refusal`` makes
+    the 413 out of a sentence. Of a caller who hung up before the end nothing is handed on, whether
+    or not somebody would have looked at the body, and there is nobody left to answer.
     """
 
     def __init__(self, app: ASGIApp, most: int, refusal: Callable[[str], Response]) -> None:
@@ -43,7 +46,9 @@ class LimitBody:
             fits = stated is None
         else:
             length = stated or b"0"
-            fits = length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= self._most
+            fits = (
+                length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= self._most
+            )
             if fits and int(length) == 0:
                 await self._app(scope, receive, send)
                 return
@@ -52,7 +57,9 @@ class LimitBody:
         except ClientDisconnect:
             return
         if body is None:
-            await self._refusal(f"a request body may hold at most {self._most} bytes")(scope, receive, send)
+            await self._refusal(f"a request body may hold at most {self._most} bytes")(
+                scope, receive, send
+            )
         else:
             await self._app(scope, _again(body, receive), send)
 
@@ -91,7 +98,9 @@ class AnswerHead:
             return
 
         async def headers_alone(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+            await send(
+                {**message, "body": b""} if message["type"] == "http.response.body" else message
+            )
 
         asked = {**scope, "method": "GET"}
         try:
@@ -101,9 +110,11 @@ class AnswerHead:
 
 
 def application(title: str, **options: Any) -> FastAPI:
-    """An empty application: no redirect to a path with or without a slash (it would be built from ``Host``), and
-    ``/docs`` as one page of our own that loads nothing."""
-    app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, redirect_slashes=False, **options)
+    """An empty application: no redirect to a path with or without a slash (it would be built from
+    ``Host``), and ``/docs`` as one page of our own that loads nothing."""
+    app = FastAPI(
+        title=title, version="1", docs_url=None, redoc_url=None, redirect_slashes=False, **options
+    )
     app.add_middleware(AnswerHead)
 
     @app.get("/docs", include_in_schema=False)
@@ -116,7 +127,8 @@ def application(title: str, **options: Any) -> FastAPI:
 def _page(schema: dict[str, Any]) -> str:
     """What an OpenAPI document offers, to be read by people."""
     calls = "".join(
-        f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2><p>{escape(call.get('description', ''))}</p>"
+        f"<h2><code>{escape(method.upper())} "
+        f"{escape(path)}</code></h2><p>{escape(call.get('description', ''))}</p>"
         f"<p>Answers: {', '.join(sorted(call['responses']))}</p>"
         for path, methods in schema["paths"].items()
         for method, call in methods.items()
@@ -124,10 +136,13 @@ def _page(schema: dict[str, Any]) -> str:
     title = escape(schema["info"]["title"])
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>'
-        "body{font:1rem/1.5 sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}h2{font-size:1rem;"
+        "body{font:1rem/1.5 sans-serif;max-width:50rem;margin:2rem auto;padding:0 "
+        "1rem}h2{font-size:1rem;"
         "margin:2rem 0 0}p{margin:.2rem 0;white-space:pre-line}</style></head><body>"
-        f'<h1>{title}</h1><p>Bodies, parameters and answers in full: <a href="openapi.json">openapi.json</a> '
-        f"(OpenAPI {escape(schema['openapi'])}), for any client or viewer of yours.</p>{calls}</body></html>"
+        f"<h1>{title}</h1><p>Bodies, parameters and answers in full: <a "
+        'href="openapi.json">openapi.json</a> '
+        f"(OpenAPI {escape(schema['openapi'])}), for any client or viewer of "
+        f"yours.</p>{calls}</body></html>"
     )
 
 
@@ -150,11 +165,15 @@ class Problem(JSONResponse):
 
 
 def problem(status: int, code: str, detail: str, place: Sequence[str | int] = ()) -> JSONResponse:
-    """An RFC 9457 problem document. ``place``: where in the request's body the reason stands; told in the form of that
-    RFC's own example, ``"errors": [{"pointer": "#/records/3", "detail": …}]``."""
+    """An RFC 9457 problem document. ``place``: where in the request's body the reason stands; told
+    in the form of that RFC's own example,
+    ``"errors": [{"pointer": "#/records/3", "detail": …}]``."""
     body: dict[str, Any] = {
-        "type": f"urn:tahini:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail,
-    }  # fmt: skip
+        "type": f"urn:tahini:problem:{code}",
+        "title": code.replace("-", " "),
+        "status": status,
+        "detail": detail,
+    }
     if place:
         body["errors"] = [{"pointer": pointer_to(place), "detail": detail}]
     headers = {"Retry-After": "1"} if status == 503 else {}

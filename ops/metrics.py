@@ -1,7 +1,8 @@
-"""What the service counts, for Prometheus. No label holds anything about a person: routes are templates, never paths.
+"""What the service counts, for Prometheus. No label holds anything about a person: routes are
+templates, never paths.
 
-With several workers each writes its figures into a folder that the parent names in ``PROMETHEUS_MULTIPROC_DIR`` before
-they start; the parent adds them up when it is asked.
+With several workers each writes its figures into a folder that the parent names in
+``PROMETHEUS_MULTIPROC_DIR`` before they start; the parent adds them up when it is asked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -27,13 +35,20 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 EVERYTHING = CollectorRegistry()
 """Our own, so that what other packages register does not appear beside it."""
 
-_requests = Counter("tahini_requests", "Requests answered.", (*_BY_ROUTE, "status"), registry=EVERYTHING)
+_requests = Counter(
+    "tahini_requests", "Requests answered.", (*_BY_ROUTE, "status"), registry=EVERYTHING
+)
 _latency = Histogram(
-    "tahini_request_seconds", "From request to end of answer.", _BY_ROUTE, buckets=_SECONDS, registry=EVERYTHING
+    "tahini_request_seconds",
+    "From request to end of answer.",
+    _BY_ROUTE,
+    buckets=_SECONDS,
+    registry=EVERYTHING,
 )
 _entries = Gauge(
     "tahini_log_entries",
-    "Entries of the log that are appended, integrated (under a signed head), published (under a cosigned one).",
+    "Entries of the log that are appended, integrated (under a signed head), published (under a "
+    "cosigned one).",
     ("stage",),
     multiprocess_mode="max",
     registry=EVERYTHING,
@@ -53,10 +68,19 @@ _witness = Gauge(
     registry=EVERYTHING,
 )
 _publications = Counter(
-    "tahini_log_publications", "Attempts to have a head cosigned.", ("outcome",), registry=EVERYTHING
+    "tahini_log_publications",
+    "Attempts to have a head cosigned.",
+    ("outcome",),
+    registry=EVERYTHING,
 )
-_commits = Histogram("tahini_log_commit_entries", "Entries per group commit.", buckets=_ENTRIES, registry=EVERYTHING)
-_database = Counter("tahini_database_failures", "Times the database did not do what it was asked.", registry=EVERYTHING)
+_commits = Histogram(
+    "tahini_log_commit_entries", "Entries per group commit.", buckets=_ENTRIES, registry=EVERYTHING
+)
+_database = Counter(
+    "tahini_database_failures",
+    "Times the database did not do what it was asked.",
+    registry=EVERYTHING,
+)
 
 
 @cache
@@ -118,7 +142,8 @@ class Endpoint:
 
 
 def expose(endpoint: Endpoint, folder: Path | None = None) -> None:
-    """Serve the metrics in a thread until the process ends: this process's, or those of all who write to ``folder``.
+    """Serve the metrics in a thread until the process ends: this process's, or those of all who
+    write to ``folder``.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -131,7 +156,8 @@ def expose(endpoint: Endpoint, folder: Path | None = None) -> None:
 
 
 def expose_collector(collector: Collector, endpoint: Endpoint | None) -> None:
-    """Serve one collector's figures, asked anew each time, in a thread until the process ends; nowhere without one.
+    """Serve one collector's figures, asked anew each time, in a thread until the process ends;
+    nowhere without one.
 
     Raises:
         ConsentError: the address cannot be listened on.
@@ -143,7 +169,9 @@ def expose_collector(collector: Collector, endpoint: Endpoint | None) -> None:
     try:
         start_http_server(endpoint.port, endpoint.host, shown)
     except OSError as error:
-        raise ConsentError(f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}") from error
+        raise ConsentError(
+            f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}"
+        ) from error
 
 
 class _Service(MultiProcessCollector):

@@ -22,10 +22,12 @@ def ask(read: Callable[[], T], what: str) -> T:
 
 
 def text_of(path: Path, what: str = "") -> str:
-    """The text of a file that the user named: UTF-8, with a byte order mark or without; raises ConsentError."""
+    """The text of a file that the user named: UTF-8, with a byte order mark or without; raises
+    ConsentError."""
     return ask(functools.partial(path.read_text, encoding="utf-8-sig"), f"{what} {path}".strip())
 
 
 def key_of(said: str) -> str:
-    """A public key that the user gave as it is, or as the file that holds it; raises ConsentError."""
+    """A public key that the user gave as it is, or as the file that holds it; raises
+    ConsentError."""
     return text_of(Path(said)).strip() if Path(said).is_file() else said.strip()

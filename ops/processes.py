@@ -16,7 +16,8 @@ LOWEST_LASTING = 10_000
 
 
 def die_with(parent: int) -> None:
-    """Where the kernel knows how (Linux), this process does not outlive ``parent``, which started it."""
+    """Where the kernel knows how (Linux), this process does not outlive ``parent``, which started
+    it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -31,7 +32,8 @@ def free_port() -> int:
 
 
 def lasting_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now, and that the kernel gives to nobody who only calls out: free tomorrow, too."""
+    """A port that nobody listens on now, and that the kernel gives to nobody who only calls out:
+    free tomorrow, too."""
     try:
         above = int(EPHEMERAL.read_text(encoding="ascii").split()[0])
     except (OSError, ValueError, IndexError):

@@ -1,8 +1,9 @@
-"""What the service writes down about itself: JSON lines on standard error, and nothing about a person.
+"""What the service writes down about itself: JSON lines on standard error, and nothing about a
+person.
 
-A request is named by a random id and by its route's template. Of an exception only its type and the lines of code it
-went through are kept: messages of databases and parsers repeat values. What still looks like a pseudonym, a key or a
-token, whoever wrote it into a message, is left out.
+A request is named by a random id and by its route's template. Of an exception only its type and the
+lines of code it went through are kept: messages of databases and parsers repeat values. What still
+looks like a pseudonym, a key or a token, whoever wrote it into a message, is left out.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from protocol import tracing
 INSTITUTIONS = frozenset({"lender", "coordinator", "auditor", "operator", "naming"})
 """Whose requests may be traced; never a borrower's, nor anybody's who is not known."""
 REQUEST_ID, CALLER, PROBLEM = "tahini.request", "tahini.caller", "tahini.problem"
-"""Keys of a request's scope: its id, its caller's role, the code of the problem it was answered with."""
+"""Keys of a request's scope: its id, its caller's role, the code of the problem it was answered
+with."""
 UNMATCHED, LEFT_OUT = "unmatched", "[left out]"
 _FIELDS = "tahini_fields"
 _OF_A_PERSON = re.compile(r"v[0-9]{1,4}\.[A-Za-z0-9_-]{16,}|[A-Za-z0-9_+=-]{40,}")
@@ -55,13 +57,17 @@ def _raised(error: BaseException) -> Iterator[dict[str, Any]]:
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         frames = traceback.extract_tb(one.__traceback__)[-20:]
-        at = [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+        at = [
+            f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}"
+            for frame in frames
+        ]
         yield {"type": type(one).__qualname__, "at": at}
         one = one.__cause__ or one.__context__
 
 
 class JsonLines(logging.Formatter):
-    """One record, one line: ``time``, ``level``, ``logger``, ``event``, then the record's own fields."""
+    """One record, one line: ``time``, ``level``, ``logger``, ``event``, then the record's own
+    fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -78,16 +84,21 @@ class JsonLines(logging.Formatter):
 
 class _Stream(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """A record that cannot be written is named; its arguments, which Python would print, are not."""
+        """A record that cannot be written is named; its arguments, which Python would print, are
+        not."""
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):  # standard error itself is gone: there is nowhere to say so
+        if not isinstance(
+            error, OSError
+        ):  # standard error itself is gone: there is nowhere to say so
             self.stream.write(
-                json.dumps({"level": "error", "logger": record.name, "event": "unwritable record"}) + "\n"
+                json.dumps({"level": "error", "logger": record.name, "event": "unwritable record"})
+                + "\n"
             )
 
 
 def keep_journal(stream: TextIO | None = None) -> None:
-    """All logging, warnings and uncaught exceptions of this process become JSON lines on ``stream``."""
+    """All logging, warnings and uncaught exceptions of this process become JSON lines on
+    ``stream``."""
     handler = _Stream(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     handler.addFilter(_told_once)
@@ -103,11 +114,16 @@ def keep_journal(stream: TextIO | None = None) -> None:
 
 def _told_once(record: logging.LogRecord) -> bool:
     """The server says again what a request's own line and ``consent.api.service`` have said."""
-    return not (record.name == "uvicorn.error" and str(record.msg).startswith("Exception in ASGI application"))
+    return not (
+        record.name == "uvicorn.error"
+        and str(record.msg).startswith("Exception in ASGI application")
+    )
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    logging.getLogger("tahini").critical("uncaught %s", kind.__name__, exc_info=(kind, error, trace))
+    logging.getLogger("tahini").critical(
+        "uncaught %s", kind.__name__, exc_info=(kind, error, trace)
+    )
 
 
 def _uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
@@ -123,7 +139,8 @@ def _route(scope: Scope) -> str:
 
 
 class Journal:
-    """One line and one count for every request, and an id that the caller is told in ``X-Request-Id``."""
+    """One line and one count for every request, and an id that the caller is told in
+    ``X-Request-Id``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -132,7 +149,8 @@ class Journal:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started = time.perf_counter()
+        status = 0
         scope[REQUEST_ID] = secrets.token_hex(8)
 
         async def told(message: Message) -> None:
@@ -170,5 +188,7 @@ class Journal:
         }
         level = logging.WARNING if status >= 500 or status == 0 else logging.INFO
         logger.log(
-            level, "request", extra={_FIELDS: {name: value for name, value in fields.items() if value is not None}}
+            level,
+            "request",
+            extra={_FIELDS: {name: value for name, value in fields.items() if value is not None}},
         )

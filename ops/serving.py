@@ -24,16 +24,19 @@ from protocol.errors import ConsentError
 
 logger = logging.getLogger("tahini.service")
 SWITCH_INTERVAL_S = 0.0005
-"""A commit gives up the interpreter at every step that waits for the disk. With Python's five milliseconds it would get
-it back only that much later each time, while requests are being parsed."""
+"""A commit gives up the interpreter at every step that waits for the disk. With Python's five
+milliseconds it would get it back only that much later each time, while requests are being
+parsed."""
 FINISH_S = 20
 """How long requests may take to finish after SIGTERM; longer than a request waits for witnesses."""
 
 
 class Listening(HomeSettings):
-    """Where a service is, with how many processes, and where the operator's metrics are (nowhere without a port).
+    """Where a service is, with how many processes, and where the operator's metrics are (nowhere
+    without a port).
 
-    Each service reads them from ``serve.json`` in its home and from variables with a prefix of its own.
+    Each service reads them from ``serve.json`` in its home and from variables with a prefix of its
+    own.
     """
 
     host: str = "127.0.0.1"
@@ -42,7 +45,8 @@ class Listening(HomeSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     certificate: Path | None = None
-    """PEM file that the service shows; plain HTTP without it. It may be renewed while the service runs."""
+    """PEM file that the service shows; plain HTTP without it. It may be renewed while the service
+    runs."""
     certificate_key: Path | None = None
 
     @model_validator(mode="after")
@@ -87,14 +91,20 @@ def _expose(endpoint: Endpoint, folder: Path | None = None) -> None:
     try:
         expose(endpoint, folder)
     except OSError as error:
-        raise ConsentError(f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}") from error
+        raise ConsentError(
+            f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}"
+        ) from error
 
 
-def serve_app(app: FastAPI | Starlette, config: uvicorn.Config, sockets: Sequence[socket] | None = None) -> None:
-    """Serve ``app`` until a signal. Returns after an orderly end; the caller then closes what the app used.
+def serve_app(
+    app: FastAPI | Starlette, config: uvicorn.Config, sockets: Sequence[socket] | None = None
+) -> None:
+    """Serve ``app`` until a signal. Returns after an orderly end; the caller then closes what the
+    app used.
 
     Raises:
-        ConsentError: the address cannot be listened on, or the app did not start. CertificateRefused.
+        ConsentError: the address cannot be listened on, or the app did not start.
+            CertificateRefused.
     """
     config.app = app
     if config.ssl_certfile is not None and config.ssl_keyfile is not None:
@@ -108,11 +118,16 @@ def serve_app(app: FastAPI | Starlette, config: uvicorn.Config, sockets: Sequenc
     def end(_: int, __: FrameType | None) -> None:
         server.should_exit = True
 
-    for which in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises its signal again when it is done: this outlives it
+    for which in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # uvicorn raises its signal again when it is done: this outlives it
         signal.signal(which, end)
     try:
         server.run(list(sockets) if sockets is not None else None)
     except SystemExit as error:  # how uvicorn says that it cannot listen
-        raise ConsentError(f"cannot listen at {config.host}:{config.port}; is another process there?") from error
+        raise ConsentError(
+            f"cannot listen at {config.host}:{config.port}; is another process there?"
+        ) from error
     if not server.started:
         raise ConsentError("the service did not start; its log says why")

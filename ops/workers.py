@@ -1,4 +1,5 @@
-"""A supervisor of worker processes that share one listening socket: it starts them, and replaces those that die.
+"""A supervisor of worker processes that share one listening socket: it starts them, and replaces
+those that die.
 
 The parent serves no request and holds no key. A worker whose parent is gone ends by itself.
 """
@@ -23,9 +24,11 @@ from ops.serving import FINISH_S
 INSIST_S = FINISH_S + 10.0
 """When a worker that was asked to end is killed."""
 SILENT_S, START_S = 15.0, 60.0
-"""When a worker is killed and replaced: its event loop has not turned for so long; it has not come so far."""
+"""When a worker is killed and replaced: its event loop has not turned for so long; it has not come
+so far."""
 HASTE_S = 2.0
-"""A worker that ended this soon after its start is replaced only after as long: its database may be away."""
+"""A worker that ended this soon after its start is replaced only after as long: its database may be
+away."""
 _TICK_S = 0.5
 _BEAT_FILE = "beat"
 _spawn = multiprocessing.get_context("spawn")
@@ -61,7 +64,8 @@ class _Running:
 
 @dataclass
 class Supervisor:
-    """Keeps as many workers as there should be. SIGTERM and SIGINT end them all, SIGHUP replaces one after another."""
+    """Keeps as many workers as there should be. SIGTERM and SIGINT end them all, SIGHUP replaces
+    one after another."""
 
     worker: Callable[[socket], None]
     """Called in each worker process; it can be pickled."""
@@ -85,7 +89,8 @@ class Supervisor:
             if self._renewing:
                 self._renewing = False
                 self._renew()
-        self.listening.close()  # before the workers do: then nobody is left waiting at a door that nobody opens
+        # before the workers do: then nobody is left waiting at a door that nobody opens
+        self.listening.close()
         return self._end(self._running)
 
     def _start(self) -> _Running:
@@ -120,12 +125,17 @@ class Supervisor:
         """Ask workers to end, wait, and kill those that do not; whether none had to be."""
         for running in workers:
             running.process.terminate()
-        deadline, orderly = time.monotonic() + INSIST_S, True
+        deadline = time.monotonic() + INSIST_S
+        orderly = True
         for running in workers:
             running.process.join(max(deadline - time.monotonic(), 0))
             if running.process.is_alive():
                 orderly = False
-                logger.error("worker %s did not end within %.0f s and is killed", running.process.pid, INSIST_S)
+                logger.error(
+                    "worker %s did not end within %.0f s and is killed",
+                    running.process.pid,
+                    INSIST_S,
+                )
                 running.process.kill()
                 running.process.join()
         return orderly

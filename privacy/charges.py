@@ -1,7 +1,8 @@
-"""Charges and budgets: what a release does to a person, and the most that may be done. Plain values, no arithmetic.
+"""Charges and budgets: what a release does to a person, and the most that may be done. Plain
+values, no arithmetic.
 
-A :class:`Charge` describes a mechanism, never a lossy number: ledgers store charges, and :mod:`privacy.accounting`
-computes epsilon from all of them together.
+A :class:`Charge` describes a mechanism, never a lossy number: ledgers store charges, and
+:mod:`privacy.accounting` computes epsilon from all of them together.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from privacy.errors import PrivacyError
 
 MIN_NOISE_MULTIPLIER, MAX_NOISE_MULTIPLIER = 0.1, 1e6
 MAX_STEPS = 100_000
-"""Beyond these limits a release protects nobody, or tells nothing (and its noise would leave the ring that sums are
-made in), and composing it would take hours."""
+"""Beyond these limits a release protects nobody, or tells nothing (and its noise would leave the
+ring that sums are made in), and composing it would take hours."""
 LEAST_CLIP, LARGEST_CLIP = 1e-3, 1e3
 """Clip norms far from where squares of norms would vanish or overflow."""
 
@@ -25,7 +26,8 @@ LEAST_CLIP, LARGEST_CLIP = 1e-3, 1e3
 class Charge:
     """``steps`` Gaussian releases, each over a Poisson sample of rate ``sampling_rate``.
 
-    ``noise_multiplier`` is the standard deviation of the noise divided by one person's L2 contribution.
+    ``noise_multiplier`` is the standard deviation of the noise divided by one person's L2
+    contribution.
     """
 
     noise_multiplier: float
@@ -60,5 +62,7 @@ def merge(charges: Iterable[Charge]) -> tuple[Charge, ...]:
     listed = []
     for (sigma, rate), count in steps.items():
         whole, rest = divmod(count, MAX_STEPS)
-        listed += [Charge(sigma, rate, MAX_STEPS)] * whole + ([Charge(sigma, rate, rest)] if rest else [])
+        listed += [Charge(sigma, rate, MAX_STEPS)] * whole + (
+            [Charge(sigma, rate, rest)] if rest else []
+        )
     return tuple(sorted(listed))

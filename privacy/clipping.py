@@ -1,16 +1,17 @@
 """Sums of clipped per-person gradients of dense networks, in closed form and in exact arithmetic.
 
-The gradient of one person's loss in a dense layer is the outer product of what flows back (delta) and what flowed in
-(activation), so its norm is the product of two norms (Goodfellow 2015, https://arxiv.org/abs/1510.01799) and no
-person's gradient is ever formed. Scaling the deltas by each person's clip factor makes the ordinary matrix product the
-sum of clipped gradients.
+The gradient of one person's loss in a dense layer is the outer product of what flows back (delta)
+and what flowed in (activation), so its norm is the product of two norms (Goodfellow 2015,
+https://arxiv.org/abs/1510.01799) and no person's gradient is ever formed. Scaling the deltas by
+each person's clip factor makes the ordinary matrix product the sum of clipped gradients.
 
-Everything that a matrix product touches is a whole multiple of a power of two, small enough that a double holds every
-partial sum: inputs, activations and weights of 2^-20, deltas between layers of 2^-20, scaled deltas (cut towards zero)
-of 2^-18. So order, slices, threads, the device and *who else is there* change nothing, not even in the last bit: with
-rounding left to the library, one person more can change the others' values, and chosen weights amplify that beyond any
-clip. Whatever else is computed goes element by element, by operations that IEEE 754 rounds correctly. What one person
-adds has norm ``clip_norm`` at most, as computed.
+Everything that a matrix product touches is a whole multiple of a power of two, small enough that a
+double holds every partial sum: inputs, activations and weights of 2^-20, deltas between layers of
+2^-20, scaled deltas (cut towards zero) of 2^-18. So order, slices, threads, the device and *who
+else is there* change nothing, not even in the last bit: with rounding left to the library, one
+person more can change the others' values, and chosen weights amplify that beyond any clip. Whatever
+else is computed goes element by element, by operations that IEEE 754 rounds correctly. What one
+person adds has norm ``clip_norm`` at most, as computed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ LARGEST_SUM = 2.0**53 / 2.0 ** (2 * GRID_BITS)
 LARGEST_SLICE = 1 << 14
 """People in one product: 2^14 people of norm 1 sum to 2^52 units, which a double holds exactly."""
 CACHED_VALUES = 1 << 16
-"""On a processor, slices of deep networks are small enough to stay in its cache; the sum is the same."""
+"""On a processor, slices of deep networks are small enough to stay in its cache; the sum is the
+same."""
 MARGIN = 1 - 1e-9
 """So that rounding in the norm itself stays on the safe side."""
 MOST_PEOPLE = 1 << 24
@@ -47,7 +49,8 @@ Elementwise = Callable[[torch.Tensor], torch.Tensor]
 def _exp_of_minus(size: torch.Tensor) -> torch.Tensor:
     """e^-x for x >= 0, to about 1e-9, of additions and multiplications only.
 
-    Those are rounded the same wherever an element stands; a library's exp may not be, at the end of a vector.
+    Those are rounded the same wherever an element stands; a library's exp may not be, at the end of
+    a vector.
     """
     small = size.clamp(max=64.0) * -(0.5**HALVINGS)
     total = torch.zeros_like(small)
@@ -113,10 +116,14 @@ def layers_on_grid(layers: Sequence[Dense]) -> list[Dense]:
     """The same layers with weights on the grid.
 
     Raises:
-        PrivacyError: a weight is not a number, or they are so large that sums would not be exact. Depends on no data.
+        PrivacyError: a weight is not a number, or they are so large that sums would not be exact.
+            Depends on no data.
     """
     rounded = [
-        Dense(on_grid(layer.weight.clone()), None if layer.bias is None else on_grid(layer.bias.clone()))
+        Dense(
+            on_grid(layer.weight.clone()),
+            None if layer.bias is None else on_grid(layer.bias.clone()),
+        )
         for layer in layers
     ]
     returned = 1.0
@@ -131,7 +138,8 @@ def layers_on_grid(layers: Sequence[Dense]) -> list[Dense]:
 
 
 def _squares(values: torch.Tensor) -> torch.Tensor:
-    """Squared norm of each row, element by element: a library's reduction may depend on how many rows there are."""
+    """Squared norm of each row, element by element: a library's reduction may depend on how many
+    rows there are."""
     parts = values * values
     while (width := parts.shape[1]) > 1:
         half = width // 2
@@ -143,7 +151,8 @@ def _squares(values: torch.Tensor) -> torch.Tensor:
 
 
 def logits(layers: Sequence[Dense], rows: torch.Tensor, activation: str = "tanh") -> torch.Tensor:
-    """(people,) outputs for inputs from :func:`inputs_on_grid` and layers from :func:`layers_on_grid`; exact."""
+    """(people,) outputs for inputs from :func:`inputs_on_grid` and layers from
+    :func:`layers_on_grid`; exact."""
     apply, _ = ACTIVATIONS[activation]
     flow = rows
     for layer in layers[:-1]:
@@ -156,7 +165,8 @@ def _slice_sum(
 ) -> torch.Tensor:
     """The sum over one slice, in units of ``clip_norm * UNIT``, exact."""
     apply, slope = ACTIVATIONS[activation]
-    flow, slopes = [records.rows], []
+    flow = [records.rows]
+    slopes = []
     for layer in layers[:-1]:
         active = apply(layer(flow[-1]))
         slopes.append(slope(active))
@@ -180,7 +190,8 @@ def _slice_sum(
 
 @dataclass(frozen=True)
 class Records:
-    """People's inputs on the activation grid, and what every sum needs of them: prepared once, used at every step."""
+    """People's inputs on the activation grid, and what every sum needs of them: prepared once, used
+    at every step."""
 
     rows: torch.Tensor
     squares: torch.Tensor
@@ -194,7 +205,9 @@ class Records:
             PrivacyError: more people than sums have room for, or not one label each.
         """
         if len(rows) > MOST_PEOPLE or labels.shape != (len(rows),):
-            raise PrivacyError("the rows and labels do not belong together, or are more than a sum has room for")
+            raise PrivacyError(
+                "the rows and labels do not belong together, or are more than a sum has room for"
+            )
         prepared = inputs_on_grid(rows)
         return cls(prepared, _squares(prepared), (labels > 0).double())
 
@@ -203,9 +216,14 @@ class Records:
 
 
 def clipped_gradient_sum(
-    layers: Sequence[Dense], records: Records, clip_norm: float, offset: float = 0.0, activation: str = "tanh"
+    layers: Sequence[Dense],
+    records: Records,
+    clip_norm: float,
+    offset: float = 0.0,
+    activation: str = "tanh",
 ) -> NDArray[np.int64]:
-    """Sum over people of the gradient of the logistic loss, each scaled to L2 norm ``clip_norm`` at most.
+    """Sum over people of the gradient of the logistic loss, each scaled to L2 norm ``clip_norm`` at
+    most.
 
     Args:
         layers: a dense network with one output; between layers goes ``activation``.
@@ -223,7 +241,11 @@ def clipped_gradient_sum(
     where = records.rows.device
     total = torch.zeros(sum(layer.parameters for layer in layers), dtype=torch.int64, device=where)
     widest = max(layer.weight.shape[0] for layer in layers)
-    size = LARGEST_SLICE if where.type == "cuda" else min(LARGEST_SLICE, max(1, CACHED_VALUES // widest))
+    size = (
+        LARGEST_SLICE
+        if where.type == "cuda"
+        else min(LARGEST_SLICE, max(1, CACHED_VALUES // widest))
+    )
     for start in range(0, len(records), size):
         part = slice(start, start + size)
         some = Records(records.rows[part], records.squares[part], records.labels[part])
@@ -232,13 +254,16 @@ def clipped_gradient_sum(
 
 
 def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.int64]:
-    """Sum over people of x x^T, each x scaled to norm ``clip_norm`` at most: the upper triangle, row by row.
+    """Sum over people of x x^T, each x scaled to norm ``clip_norm`` at most: the upper triangle,
+    row by row.
 
-    Off the diagonal entries count 181/128 times (just below the square root of 2), so that what one person adds has
-    norm ``clip_norm**2`` at most and the noise in both triangles together is that of the whole matrix.
+    Off the diagonal entries count 181/128 times (just below the square root of 2), so that what one
+    person adds has norm ``clip_norm**2`` at most and the noise in both triangles together is that
+    of the whole matrix.
 
     Returns:
-        (d (d + 1) / 2,) whole multiples of :data:`MOMENT_UNIT`; undo the weights with :func:`second_moments`.
+        (d (d + 1) / 2,) whole multiples of :data:`MOMENT_UNIT`; undo the weights with
+        :func:`second_moments`.
     """
     if not 0 < clip_norm < np.inf:
         raise PrivacyError(f"vectors of norm {clip_norm:g} cannot be summed exactly")
@@ -247,13 +272,17 @@ def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.i
     total = torch.zeros(width, width, dtype=torch.int64, device=rows.device)
     fit = min(LARGEST_SLICE, int(2 ** (52 - 2 * MOMENT_BITS) / clip_norm**2))
     if fit < 1 or len(rows) * clip_norm**2 * 181 * 2.0 ** (2 * MOMENT_BITS) >= 2.0**62:
-        raise PrivacyError(f"second moments of so many vectors of norm {clip_norm:g} cannot be summed exactly")
+        raise PrivacyError(
+            f"second moments of so many vectors of norm {clip_norm:g} cannot be summed exactly"
+        )
     for start in range(0, len(doubles), fit):
         part = doubles[start : start + fit]
         factor = (MARGIN * clip_norm / torch.sqrt(_squares(part)).clamp_(min=clip_norm))[:, None]
         whole = (part * factor * 2.0**MOMENT_BITS).trunc_()
         total += (whole.T @ whole).to(torch.int64)
-    weights = torch.triu(torch.full((width, width), 181), 1) + torch.eye(width, dtype=torch.int64) * 128
+    weights = (
+        torch.triu(torch.full((width, width), 181), 1) + torch.eye(width, dtype=torch.int64) * 128
+    )
     upper = (total.cpu() * weights)[tuple(torch.triu_indices(width, width))]
     return np.asarray(upper.numpy())
 
@@ -264,7 +293,8 @@ OFF_DIAGONAL = 128 / 181
 
 
 def second_moments(upper: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The symmetric (width, width) matrix of a released sum of :func:`clipped_second_moments`, weights undone."""
+    """The symmetric (width, width) matrix of a released sum of :func:`clipped_second_moments`,
+    weights undone."""
     if upper.shape != (width * (width + 1) // 2,):
         raise PrivacyError(f"{upper.size} second moments do not make a matrix of width {width}")
     matrix = np.zeros((width, width))

@@ -1,8 +1,9 @@
-"""DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and the optimizer are Opacus', sum and noise are ours.
+"""DP-SGD (Abadi et al. 2016) with Opacus: per-record gradients and the optimizer are Opacus', sum
+and noise are ours.
 
-Opacus sums in float32 and draws its noise from torch's generator; here sums are exact and the noise comes from
-:mod:`privacy.sums`. Batches are Poisson samples, as the accountant assumes, and may be empty. Large batches are
-clipped in slices that fit into memory.
+Opacus sums in float32 and draws its noise from torch's generator; here sums are exact and the noise
+comes from :mod:`privacy.sums`. Batches are Poisson samples, as the accountant assumes, and may be
+empty. Large batches are clipped in slices that fit into memory.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from privacy.noise import poisson_sample
 from privacy.sums import NoisySum
 
 SLICE = 512
-"""Records in one pass, always: the last is filled up, so that how many there are changes nobody's gradient."""
+"""Records in one pass, always: the last is filled up, so that how many there are changes nobody's
+gradient."""
 UNIT = 2.0**-36
 """Clipped gradients are cut to whole multiples of this part of the clip norm."""
 CLIP_MARGIN = 1e-9
@@ -55,10 +57,12 @@ class DpSgd:
 
 
 class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no types
-    """Opacus' optimizer over exact sums: clipped in double precision, summed in whole numbers, noised exactly."""
+    """Opacus' optimizer over exact sums: clipped in double precision, summed in whole numbers,
+    noised exactly."""
 
     def clip_and_accumulate(self) -> None:
-        """Opacus' rule (each record's gradient scaled to norm ``max_grad_norm`` at most), without its float32 sums."""
+        """Opacus' rule (each record's gradient scaled to norm ``max_grad_norm`` at most), without
+        its float32 sums."""
         records = torch.cat([self._get_flat_grad_sample(p).flatten(1) for p in self.params], dim=1)
         gradients = records.double().numpy()[: self.records]
         sound = np.isfinite(gradients).all(axis=1, keepdims=True)
@@ -71,11 +75,14 @@ class ExactOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus ships no type
             parameter.grad_sample = None
 
     def add_noise(self) -> None:
-        total, self._total = self._total, None
+        total = self._total
+        self._total = None
         if total is None:
             raise PrivacyError("a step was taken before any gradient was summed")
         form = NoisySum(total.size, 1.0, self.noise_multiplier, honest=1, unit=UNIT)
-        released = torch.from_numpy(form.decode(form.share(total)) * self.max_grad_norm).to(self.params[0].dtype)
+        released = torch.from_numpy(form.decode(form.share(total)) * self.max_grad_norm).to(
+            self.params[0].dtype
+        )
         sizes = [p.numel() for p in self.params]
         for parameter, part in zip(self.params, torch.split(released, sizes), strict=True):
             parameter.grad = part.view_as(parameter)
@@ -99,8 +106,8 @@ def train(
         model: maps (n, d) features to (n,) logits.
         features: (n, d) tensor.
         labels: (n,) tensor of 0 and 1.
-        population: how many records there are, as already *released* with noise; it turns sums into means. The exact
-            count is private and is not used.
+        population: how many records there are, as already *released* with noise; it turns sums into
+            means. The exact count is private and is not used.
         progress: called after each step with the number of steps done.
     """
     if population < 1:
@@ -108,22 +115,31 @@ def train(
     guarded = GradSampleModule(model.double(), loss_reduction="sum", strict=True)
     expected = max(1.0, settings.sampling_rate * population)
     optimizer = ExactOptimizer(
-        torch.optim.SGD(model.parameters(), lr=settings.learning_rate / expected, momentum=settings.momentum),
+        torch.optim.SGD(
+            model.parameters(), lr=settings.learning_rate / expected, momentum=settings.momentum
+        ),
         noise_multiplier=settings.noise_multiplier,
         max_grad_norm=settings.clip_norm,
         expected_batch_size=None,
         loss_reduction="sum",
     )
     loss = nn.BCEWithLogitsLoss(reduction="sum")
-    warnings.filterwarnings("ignore", message="Full backward hook is firing")  # inputs are data and need no gradient
+    warnings.filterwarnings(
+        "ignore", message="Full backward hook is firing"
+    )  # inputs are data and need no gradient
     try:
         for step in range(settings.steps):
-            chosen = torch.from_numpy(poisson_sample(len(labels), settings.sampling_rate).nonzero()[0])
+            chosen = torch.from_numpy(
+                poisson_sample(len(labels), settings.sampling_rate).nonzero()[0]
+            )
             for start in range(0, max(len(chosen), 1), SLICE):
                 part = chosen[start : start + SLICE]
                 rows = torch.zeros(SLICE, features.shape[1], dtype=torch.float64)
                 targets = torch.zeros(SLICE, dtype=torch.float64)
-                rows[: len(part)], targets[: len(part)] = features[part].double(), labels[part].double()
+                rows[: len(part)], targets[: len(part)] = (
+                    features[part].double(),
+                    labels[part].double(),
+                )
                 optimizer.records = len(part)
                 optimizer.signal_skip_step(do_skip=start + SLICE < len(chosen))
                 optimizer.zero_grad()

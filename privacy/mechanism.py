@@ -1,8 +1,10 @@
-"""What a campaign does to people's data, release by release. Public, fixed in advance, approved by hash.
+"""What a campaign does to people's data, release by release. Public, fixed in advance, approved by
+hash.
 
-A mechanism is *distributed* when every release is one sum over all lenders whose noise they add together, each a share,
-so that the shares of any ``contributors - collusion_bound`` of them reach the target. It is *local* when every lender's
-contribution carries the whole noise by itself, for consortia that will not trust the sum.
+A mechanism is *distributed* when every release is one sum over all lenders whose noise they add
+together, each a share, so that the shares of any ``contributors - collusion_bound`` of them reach
+the target. It is *local* when every lender's contribution carries the whole noise by itself, for
+consortia that will not trust the sum.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from privacy.accounting import epsilon_of
-from privacy.charges import LARGEST_CLIP, LEAST_CLIP, MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
+from privacy.charges import (
+    LARGEST_CLIP,
+    LEAST_CLIP,
+    MAX_NOISE_MULTIPLIER,
+    MIN_NOISE_MULTIPLIER,
+    Charge,
+)
 
 LEAST_HONEST = 2
 """A sum must have this many contributors who do not collude."""
@@ -93,29 +101,41 @@ class Mechanism(BaseModel):
             raise ValueError("a plan begins with its only histogram")
         if (self.kind == "local") != (ReleaseKind.TRAIN in kinds):
             raise ValueError("lenders train by themselves in a local mechanism, and only there")
-        sampled = [r for r in self.releases if r.kind is not ReleaseKind.TRAIN and r.charge.sampling_rate < 1]
+        sampled = [
+            r
+            for r in self.releases
+            if r.kind is not ReleaseKind.TRAIN and r.charge.sampling_rate < 1
+        ]
         if sampled or any(r.steps > 1 for r in self.releases if r.kind is not ReleaseKind.TRAIN):
             raise ValueError("a sum is over everybody, once: sampling rate 1 and one step")
         after = kinds[kinds.index(ReleaseKind.PAIRS) :] if ReleaseKind.PAIRS in kinds else []
         if ReleaseKind.GRADIENT in after or ReleaseKind.TRAIN in after:
             raise ValueError("pairs of features come after the descent, whose residuals they are")
         if self.kind == "distributed" and self.threshold < self.collusion_bound + LEAST_HONEST:
-            raise ValueError("a sum must have at least two contributors who do not collude: raise the threshold")
+            raise ValueError(
+                "a sum must have at least two contributors who do not collude: raise the threshold"
+            )
         if (self.hold_out > 0) != (ReleaseKind.EVALUATION in kinds):
             raise ValueError("people are held out for an evaluation, and only for one")
         return self
 
     def honest(self, contributors: int) -> int:
-        """How many of these contributors' noise shares reach the target: those who do not collude."""
+        """How many of these contributors' noise shares reach the target: those who do not
+        collude."""
         return max(1, contributors - self.collusion_bound) if self.kind == "distributed" else 1
 
     def charges(self, audience: Audience = Audience.TRAINING) -> tuple[Charge, ...]:
-        """All that the plan may cost a person of this audience, every spare attempt at the dearest release.
+        """All that the plan may cost a person of this audience, every spare attempt at the dearest
+        release.
 
-        What attempts really cost is checked before each (``Campaign.within_budget``): mixtures of kinds may cost more.
+        What attempts really cost is checked before each (``Campaign.within_budget``): mixtures of
+        kinds may cost more.
         """
         planned = [release.charge for release in self.releases if release.audience is audience]
         if not planned or not self.spare_attempts:
             return tuple(planned)
-        costs = {charge: epsilon_of([*planned, *[charge] * self.spare_attempts], self.delta) for charge in set(planned)}
+        costs = {
+            charge: epsilon_of([*planned, *[charge] * self.spare_attempts], self.delta)
+            for charge in set(planned)
+        }
         return (*planned, *[max(costs, key=costs.__getitem__)] * self.spare_attempts)

@@ -1,7 +1,8 @@
-"""Noise and sampling on which the guarantee rests: exact, and from the operating system's generator.
+"""Noise and sampling on which the guarantee rests: exact, and from the operating system's
+generator.
 
-The discrete Gaussian of Canonne, Kamath & Steinke 2020 (https://arxiv.org/abs/2004.00010) is drawn by OpenDP's exact
-sampler, so no floating-point artefact of a sampler can leak (Mironov 2012).
+The discrete Gaussian of Canonne, Kamath & Steinke 2020 (https://arxiv.org/abs/2004.00010) is drawn
+by OpenDP's exact sampler, so no floating-point artefact of a sampler can leak (Mironov 2012).
 """
 
 from __future__ import annotations
@@ -32,17 +33,20 @@ def _laplace_sampler(scale: float) -> Measurement:
 
 
 def discrete_laplace(size: int, scale: float) -> NDArray[np.int64]:
-    """``size`` independent draws of the discrete Laplace distribution (Ghosh, Roughgarden & Sundararajan 2009)."""
+    """``size`` independent draws of the discrete Laplace distribution (Ghosh, Roughgarden &
+    Sundararajan 2009)."""
     return np.asarray(_laplace_sampler(scale)([0] * size), dtype=np.int64)
 
 
 def discrete_gaussian(size: int, scale: float) -> NDArray[np.int64]:
-    """``size`` independent draws of the discrete Gaussian with parameter ``scale`` (in integer units)."""
+    """``size`` independent draws of the discrete Gaussian with parameter ``scale`` (in integer
+    units)."""
     return np.asarray(_sampler(scale)([0] * size), dtype=np.int64)
 
 
 def poisson_sample(size: int, rate: float) -> NDArray[np.bool_]:
-    """Include each of ``size`` records independently with probability ``rate`` (to within 2^-64)."""
+    """Include each of ``size`` records independently with probability ``rate`` (to within
+    2^-64)."""
     if not 0 < rate <= 1:
         raise PrivacyError(f"a sampling rate lies in (0, 1], not {rate}")
     if rate == 1:

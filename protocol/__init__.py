@@ -1,16 +1,20 @@
 """What parties say to each other: signed documents, requests, snapshots, and the client library.
 
-- ``schema``       the base of every signed document; ``terms`` what a consent is about (ISO/IEC TS 27560, DPV)
+- ``schema``       the base of every signed document; ``terms`` what a consent is about (ISO/IEC TS
+                   27560, DPV)
 - ``parties``      who belongs to a consortium, and what they agreed
 - ``consents``     notices, answers, receipts; ``records`` a consent as it is shown
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
-- ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released models
+- ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
+                   models
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
 - ``bounded``      other hosts' answers: a limit of length, a total deadline
-- ``requests``     signed requests; ``sessions`` the same for many; ``cursors`` of pages; ``hashes`` as people type them
-- ``client``       how programs call the registry, verifying what comes back; ``log_client`` for the log alone
+- ``requests``     signed requests; ``sessions`` the same for many; ``cursors`` of pages; ``hashes``
+                   as people type them
+- ``client``       how programs call the registry, verifying what comes back; ``log_client`` for the
+                   log alone
 - ``rules``        rules that must all hold: the first that does not, and why (pure)
 - ``gossip``       the same head of the log for everybody
 - ``tracing``      one campaign, one trace

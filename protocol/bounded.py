@@ -1,7 +1,9 @@
-"""What another host answers over HTTP: at most so much, and within so long. Who asks decides that, not who answers.
+"""What another host answers over HTTP: at most so much, and within so long. Who asks decides that,
+not who answers.
 
-A client's timeouts bound the time between two bytes, so whoever sends one byte a second, of its headers too, is never
-late. Here the whole has a deadline, from the name's resolution to the last byte, and a length. Answers come as they
+A client's timeouts bound the time between two bytes, so whoever sends one byte a second, of its
+headers too, is never late. Here the whole has a deadline, from the name's resolution to the last
+byte, and a length. Answers come as they
 are: compressed ones, of which a few bytes may be any number, are neither asked for nor read.
 """
 
@@ -52,7 +54,8 @@ class _Watch:
         self._timer.cancel()
 
     def seen(self, _event: str, info: Mapping[str, Any]) -> None:
-        """HTTPX tells (its extension "trace") when a connection was made, and again when TLS is spoken on it."""
+        """HTTPX tells (its extension "trace") when a connection was made, and again when TLS is
+        spoken on it."""
         extra = getattr(info.get("return_value"), "get_extra_info", None)
         if extra is not None:
             with self._lock:
@@ -65,7 +68,9 @@ class _Watch:
             self.over = True
             if self._socket is not None:
                 with suppress(OSError):
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's own, which takes its state away
+                    socket.socket.shutdown(
+                        self._socket, socket.SHUT_RDWR
+                    )  # not TLS's own, which takes its state away
 
 
 def ask(
@@ -77,10 +82,12 @@ def ask(
     content: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """One request over a connection of its own, and its whole answer, whatever its status; redirects are not followed.
+    """One request over a connection of its own, and its whole answer, whatever its status;
+    redirects are not followed.
 
     Raises:
-        Unending: the answer is too long or too late. httpx.HTTPError, httpx.InvalidURL: there is none.
+        Unending: the answer is too long or too late. httpx.HTTPError, httpx.InvalidURL: there is
+            none.
     """
     deadline = time.monotonic() + bounds.within_s
     said = {**(headers or {}), "Accept-Encoding": "identity", "Connection": "close"}
@@ -88,9 +95,14 @@ def ask(
     with _Watch(bounds.within_s) as watch:
         try:
             with http.stream(
-                method, url, content=content, headers=said, follow_redirects=False, timeout=timeout,
+                method,
+                url,
+                content=content,
+                headers=said,
+                follow_redirects=False,
+                timeout=timeout,
                 extensions={"trace": watch.seen},
-            ) as answer:  # fmt: skip
+            ) as answer:
                 whole = _whole(answer, bounds.most, deadline)
         except httpx.TransportError as error:
             if watch.over:
@@ -110,10 +122,11 @@ def ask_again(
     content: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """As :func:`ask`, over a connection that is kept for the next request, with the client's own timeouts.
+    """As :func:`ask`, over a connection that is kept for the next request, with the client's own
+    timeouts.
 
-    For a peer whom the caller cannot do without anyway. How slowly such a peer sends its *headers* is bounded from byte
-    to byte only; the body has the deadline.
+    For a peer whom the caller cannot do without anyway. How slowly such a peer sends its *headers*
+    is bounded from byte to byte only; the body has the deadline.
 
     Raises: as :func:`ask`.
     """
@@ -125,7 +138,9 @@ def ask_again(
 
 def _whole(answer: httpx.Response, most: int, deadline: float) -> httpx.Response:
     if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise httpx.DecodingError("the answer is compressed, which was not asked for", request=answer.request)
+        raise httpx.DecodingError(
+            "the answer is compressed, which was not asked for", request=answer.request
+        )
     body = bytearray()
     for part in answer.iter_bytes():
         body += part
@@ -133,4 +148,6 @@ def _whole(answer: httpx.Response, most: int, deadline: float) -> httpx.Response
             raise Unending(f"the answer is longer than {most} bytes")
         if time.monotonic() > deadline:
             raise Unending("the answer does not end in time")
-    return httpx.Response(answer.status_code, headers=answer.headers, content=bytes(body), request=answer.request)
+    return httpx.Response(
+        answer.status_code, headers=answer.headers, content=bytes(body), request=answer.request
+    )

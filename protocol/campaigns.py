@@ -1,4 +1,5 @@
-"""Campaigns, from proposal to roster commitment: the signed documents of training, and what is sent about them.
+"""Campaigns, from proposal to roster commitment: the signed documents of training, and what is sent
+about them.
 
 Unknown fields are refused: what is signed is what is read. Times are RFC 3339 in UTC.
 """
@@ -30,7 +31,8 @@ def _base64url(text: str) -> str:
 
 
 class ClearCommitment(BaseModel):
-    """What stands in clear of a roster commitment: a release attempt, its charge, and the roster's root."""
+    """What stands in clear of a roster commitment: a release attempt, its charge, and the roster's
+    root."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -57,7 +59,8 @@ class CommitmentRequest(ClearCommitment):
 
 
 def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[str, object]:
-    """What stands in clear in the leaf; the node checks the leaf it gets back against the same function."""
+    """What stands in clear in the leaf; the node checks the leaf it gets back against the same
+    function."""
     clear = request.model_dump(mode="json", include=set(ClearCommitment.model_fields))
     return {"campaign": campaign_sha256, **clear}
 
@@ -72,7 +75,8 @@ class Proposed:
     approved_by: tuple[str, ...]
     rejected_by: tuple[str, ...]
     rejections: tuple[Rejection, ...] = ()
-    """Each signed by its lender; none of them for a lender, who is told who rejected and not why."""
+    """Each signed by its lender; none of them for a lender, who is told who rejected and not
+    why."""
 
     @classmethod
     def of(cls, said: Mapping[str, Any], consortium: Consortium) -> Proposed:
@@ -104,7 +108,8 @@ class AuthorisationRequest(BaseModel):
 
 
 class Campaign(Document):
-    """What a coordinator wants to train. Its hash is what lenders approve and everything later refers to."""
+    """What a coordinator wants to train. Its hash is what lenders approve and everything later
+    refers to."""
 
     typ = "tahini-campaign"
 
@@ -121,7 +126,8 @@ class Campaign(Document):
     code_sha256: Sha256
     """What a node must have installed (``fleet.code``)."""
     bundle_sha256: Sha256 | None = None
-    """The Flower App Bundle that a SuperLink may send for it; without one it can only be simulated."""
+    """The Flower App Bundle that a SuperLink may send for it; without one it can only be
+    simulated."""
     seed: int
     created_at: Instant
     expires_at: Instant
@@ -132,17 +138,21 @@ class Campaign(Document):
             raise ValueError("a lender is named twice")
         if len(self.lenders) < self.mechanism.threshold:
             raise ValueError("the threshold is higher than there are lenders")
-        if (self.model == "gam") != any(r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases):
+        if (self.model == "gam") != any(
+            r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases
+        ):
             raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self
 
     def planned(self, release: int) -> PlannedRelease | None:
-        """What the plan says of a release, as every party reads it; None if it has no such release."""
+        """What the plan says of a release, as every party reads it; None if it has no such
+        release."""
         releases = self.mechanism.releases
         return releases[release] if 0 <= release < len(releases) else None
 
     def within_budget(self, releases: Iterable[int]) -> bool:
-        """Whether these releases, retries named as often as they were attempted, cost nobody more than was approved."""
+        """Whether these releases, retries named as often as they were attempted, cost nobody more
+        than was approved."""
         spent: dict[Audience, list[Charge]] = {}
         for release in releases:
             planned = self.mechanism.releases[release]
@@ -151,12 +161,18 @@ class Campaign(Document):
         return all(epsilon_of(charges, self.mechanism.delta) <= most for charges in spent.values())
 
     def why_not(self, releases: Sequence[int]) -> str:
-        """Why a lender may not be asked for all these attempts, the newest last; "" if it may. Depends on no data."""
+        """Why a lender may not be asked for all these attempts, the newest last; "" if it may.
+        Depends on no data."""
         spare = self.mechanism.spare_attempts
         again = releases[-1] in releases[:-1]
         if again and len(releases) - len(set(releases)) > spare:
-            return f"the campaign reserved {spare} attempts beyond the first of each release, and they are used up"
-        return "" if self.within_budget(releases) else f"the budget of campaign {self.id!r} is spent"
+            return (
+                f"the campaign reserved {spare} attempts beyond the first of each release, and "
+                "they are used up"
+            )
+        return (
+            "" if self.within_budget(releases) else f"the budget of campaign {self.id!r} is spent"
+        )
 
 
 class Approval(Document):
@@ -167,8 +183,9 @@ class Approval(Document):
     campaign_sha256: Sha256
     lender: Slug
     lot: KeyText | None = None
-    """32 random bytes, base64url: this lender's part in drawing who is held out (``protocol.holdout``). Approvals of
-    version 0.5 have none: they stay in the log, and nothing is drawn or approved by them any more."""
+    """32 random bytes, base64url: this lender's part in drawing who is held out
+    (``protocol.holdout``). Approvals of version 0.5 have none: they stay in the log, and nothing is
+    drawn or approved by them any more."""
     approved_at: Instant
 
 
@@ -210,9 +227,11 @@ class DataUse(BaseModel):
 
 
 class Authorisation(Document):
-    """Data-use authorisation (DUA): the registry lets one node use data for one campaign, for minutes.
+    """Data-use authorisation (DUA): the registry lets one node use data for one campaign, for
+    minutes.
 
-    Claims are those of RFC 9068; what is authorised is in ``authorization_details`` (RFC 9396). Verified offline.
+    Claims are those of RFC 9068; what is authorised is in ``authorization_details`` (RFC 9396).
+    Verified offline.
     """
 
     typ = "tahini-authorisation"
@@ -241,7 +260,8 @@ class MaskKey(Document):
 
 
 class ReleaseRequest(Document):
-    """The coordinator asks every node for one release of the campaign. Parameters travel beside it, by hash."""
+    """The coordinator asks every node for one release of the campaign. Parameters travel beside it,
+    by hash."""
 
     typ = "tahini-release-request"
 
@@ -262,7 +282,8 @@ class RosterCommitment(ClearCommitment, Document):
     campaign_sha256: Sha256
     lender: Slug
     state_sha256: Sha256
-    """Hash of the signed consent snapshot (``protocol.snapshots``) that the members were drawn from."""
+    """Hash of the signed consent snapshot (``protocol.snapshots``) that the members were drawn
+    from."""
     salt: str
     size: int
     masked_sensitive: int

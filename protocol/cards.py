@@ -1,4 +1,5 @@
-"""The model card: what was trained, on which authority, what it cost. Signed by the coordinator, logged by hash."""
+"""The model card: what was trained, on which authority, what it cost. Signed by the coordinator,
+logged by hash."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from protocol.schema import Document, Instant, Sha256
 
 
 class ModelCard(Document):
-    """After Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993), for a released credit model."""
+    """After Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993), for a released credit
+    model."""
 
     typ = "tahini-model-card"
 
@@ -23,7 +25,8 @@ class ModelCard(Document):
     epsilon: float
     """The most that the campaign could cost a person."""
     epsilon_spent: float | None = None
-    """What a person who was in every attempt spent, retries included; absent in cards of version 0.5."""
+    """What a person who was in every attempt spent, retries included; absent in cards of version
+    0.5."""
     delta: float
     unit_of_privacy: Literal["person"] = "person"
     mechanism: dict[str, Any]
@@ -31,13 +34,27 @@ class ModelCard(Document):
     population_released: float
     base_rate_released: float
     evaluation: dict[str, Any] | None = None
-    """Figures on people nobody trained on, from one noisy sum over all lenders (``credit.evaluation``)."""
+    """Figures on people nobody trained on, from one noisy sum over all lenders
+    (``credit.evaluation``)."""
     limits: tuple[str, ...] = (
-        "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in this model.",
-        "Quality figures here are of the noisy sum over held-out people; their errors are those of the noise.",
+        (
+            "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
+            "this "
+            "model."
+        ),
+        (
+            "Quality figures here are of the noisy sum over held-out people; their errors are "
+            "those "
+            "of "
+            "the noise."
+        ),
     )
     released_at: Instant
 
     def payload(self) -> dict[str, Any]:
         found = super().payload()
-        return found if self.epsilon_spent is not None else {k: v for k, v in found.items() if k != "epsilon_spent"}
+        return (
+            found
+            if self.epsilon_spent is not None
+            else {k: v for k, v in found.items() if k != "epsilon_spent"}
+        )

@@ -20,7 +20,8 @@ from protocol.errors import Conflict
 from protocol.states import ConsentStatus, Event, state_at, step
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far a clock elsewhere may be from the registry's. Within it nobody can tell which of two answers came first."""
+"""How far a clock elsewhere may be from the registry's. Within it nobody can tell which of two
+answers came first."""
 REVOKING = frozenset({Event.WITHDRAW, Event.SUSPEND})
 """What a recipient must be told of, and must acknowledge."""
 YES = frozenset({Event.GIVE, Event.RESUME})
@@ -55,8 +56,9 @@ class Answer:
 
 
 def heard_at(event_time: datetime, moment: datetime) -> datetime:
-    """When an answer counts as given: when its maker's clock says, but never after the registry's own clock, which
-    counts whole seconds. A clock that is ahead must not outlast what the borrower says next."""
+    """When an answer counts as given: when its maker's clock says, but never after the registry's
+    own clock, which counts whole seconds. A clock that is ahead must not outlast what the borrower
+    says next."""
     return min(event_time, moment.replace(microsecond=999_999))
 
 
@@ -65,23 +67,29 @@ def apply_answer(
 ) -> tuple[CurrentConsent, list[tuple[Event, datetime]]]:
     """The consent after ``answer``, and what happened to it, in order, each with its time.
 
-    An expiry that came due is an event of its own. Giving again in answer to a newer notice supersedes what was given;
-    refusing what was given withdraws it first.
+    An expiry that came due is an event of its own. Giving again in answer to a newer notice
+    supersedes what was given; refusing what was given withdraws it first.
 
-    Order: a yes counts only if it is later than whatever was decided last. A no counts, unless it is older than that
-    by more than clocks may differ (``CLOCK_SKEW``): where clocks cannot tell which came first, it was the no that came
-    last. The time of a consent never goes back.
+    Order: a yes counts only if it is later than whatever was decided last. A no counts, unless it
+        is older than that
+    by more than clocks may differ (``CLOCK_SKEW``): where clocks cannot tell which came first, it
+    was the no that came last. The time of a consent never goes back.
 
     Raises:
         IllegalTransition: the answer does not apply to the present state.
-        Conflict: the borrower has decided since. A decision that was held back must not undo a later one.
+        Conflict: the borrower has decided since. A decision that was held back must not undo a
+            later one.
     """
     said_at = heard_at(answer.event_time, moment)
     if present.event_time is not None:
-        last = heard_at(present.event_time, moment)  # one that was recorded before times were capped may be ahead
+        last = heard_at(
+            present.event_time, moment
+        )  # one that was recorded before times were capped may be ahead
         too_old = said_at <= last if answer.event in YES else said_at < last - CLOCK_SKEW
         if too_old:
-            raise Conflict("the borrower has decided since; a decision that is older changes nothing")
+            raise Conflict(
+                "the borrower has decided since; a decision that is older changes nothing"
+            )
         said_at = max(said_at, last)
     events: list[tuple[Event, datetime]] = []
     state = present.at(moment)
@@ -102,14 +110,19 @@ def apply_answer(
             version=present.version + 1,
             notice=present.notice if kept else answer.notice,
             event_time=said_at,
-            expiry_time=(present.expiry_time if kept else answer.expiry_time) if state in LASTING else None,
+            expiry_time=(present.expiry_time if kept else answer.expiry_time)
+            if state in LASTING
+            else None,
         ),
         events,
     )
 
 
-def latest_expiry(event_time: datetime, validity_days: int | None, wished: datetime | None) -> datetime | None:
-    """When a consent ends, to the second: as the borrower wished, but never later than the notice says."""
+def latest_expiry(
+    event_time: datetime, validity_days: int | None, wished: datetime | None
+) -> datetime | None:
+    """When a consent ends, to the second: as the borrower wished, but never later than the notice
+    says."""
     ends = None if validity_days is None else event_time + timedelta(days=validity_days)
     first = min((moment for moment in (ends, wished) if moment is not None), default=None)
     return None if first is None else first.replace(microsecond=0)

@@ -1,6 +1,7 @@
 """Notices, the answers that borrowers give to them, and receipts: the signed documents of consent.
 
-Field names follow ISO/IEC TS 27560; purposes and legal bases are W3C DPV terms (https://w3id.org/dpv).
+Field names follow ISO/IEC TS 27560; purposes and legal bases are W3C DPV terms
+(https://w3id.org/dpv).
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Choice(BaseModel):
 
 
 class ConsentDecision(Document):
-    """A borrower's answers on one occasion, signed with the borrower's own key. Each choice becomes its own event."""
+    """A borrower's answers on one occasion, signed with the borrower's own key. Each choice becomes
+    its own event."""
 
     typ = "tahini-decision"
 
@@ -98,7 +100,8 @@ class Receipt(Document):
     decision_sha256: Sha256
     states: dict[str, str]
     salt: str
-    """Opens the commitment in the leaf: SHA-256 over the canonical JSON of salt, decision and states."""
+    """Opens the commitment in the leaf: SHA-256 over the canonical JSON of salt, decision and
+    states."""
     entry: str
     proof: str
     issued_at: Instant

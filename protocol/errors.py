@@ -1,4 +1,5 @@
-"""Exceptions of the protocol. ``status`` is the HTTP status, ``code`` the stable name of the problem."""
+"""Exceptions of the protocol. ``status`` is the HTTP status, ``code`` the stable name of the
+problem."""
 
 from typing import Self
 
@@ -8,8 +9,8 @@ from crypto.errors import TahiniError
 class ConsentError(TahiniError):
     """Base of everything the registry refuses on purpose.
 
-    ``place`` is where in what was handed in the reason stands, as names and positions from the outside in:
-    ``("records", 3)``. Empty where it is about the whole.
+    ``place`` is where in what was handed in the reason stands, as names and positions from the
+    outside in: ``("records", 3)``. Empty where it is about the whole.
     """
 
     status = 400
@@ -35,7 +36,8 @@ class NotFound(ConsentError):
 
 
 class NotAllowed(ConsentError):
-    """The caller is known but may not do this. ``rule`` names the rule that said so, where there are several."""
+    """The caller is known but may not do this. ``rule`` names the rule that said so, where there
+    are several."""
 
     status = 403
     code = "not-allowed"
@@ -99,14 +101,16 @@ class KeysUnavailable(ConsentError):
 
 
 class NotWitnessed(ConsentError):
-    """The entry is durable, but the quorum of witnesses has not cosigned a checkpoint over it yet."""
+    """The entry is durable, but the quorum of witnesses has not cosigned a checkpoint over it
+    yet."""
 
     status = 503
     code = "not-witnessed"
 
 
 class RegistryUnavailable(ConsentError):
-    """The registry did not answer, or not with something that can be believed. Callers fail closed."""
+    """The registry did not answer, or not with something that can be believed. Callers fail
+    closed."""
 
     status = 503
     code = "registry-unavailable"
@@ -126,7 +130,8 @@ class AuditFailed(ConsentError):
 
 
 class BadSettings(ConsentError):
-    """A service's settings are not whole; the message says which of file, environment and flag to look at."""
+    """A service's settings are not whole; the message says which of file, environment and flag to
+    look at."""
 
 
 class CertificateRefused(ConsentError):

@@ -25,12 +25,19 @@ def whole_hash(begins: str, known: Mapping[str, str], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise NotFound(f"{begins!r} is the beginning of {len(found)} campaigns {where}: {_named(found, known)}")
-    there = f"; there {'are' if len(known) > 1 else 'is'} {_named(list(known), known)}" if known else ""
+        raise NotFound(
+            f"{begins!r} is the beginning of {len(found)} campaigns {where}: {_named(found, known)}"
+        )
+    there = (
+        f"; there {'are' if len(known) > 1 else 'is'} {_named(list(known), known)}" if known else ""
+    )
     raise NotFound(f"no campaign {where} begins with {begins!r}{there}")
 
 
 def _named(hashes: list[str], known: Mapping[str, str]) -> str:
-    told = [f"{sha256[:SHOWN]} ({known[sha256]})" if known[sha256] else sha256[:SHOWN] for sha256 in hashes]
+    told = [
+        f"{sha256[:SHOWN]} ({known[sha256]})" if known[sha256] else sha256[:SHOWN]
+        for sha256 in hashes
+    ]
     more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
     return ", ".join(told[:MOST_NAMED]) + more

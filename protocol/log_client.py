@@ -1,6 +1,8 @@
-"""Reading a log from the outside: nothing is believed that does not verify under a pinned trust policy.
+"""Reading a log from the outside: nothing is believed that does not verify under a pinned trust
+policy.
 
-The client remembers the newest checkpoint it has seen and refuses any that does not extend it (invariant 7).
+The client remembers the newest checkpoint it has seen and refuses any that does not extend it
+(invariant 7).
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ def _read_once(_named: str | None) -> ssl.SSLContext:
 
 @dataclass
 class HeadStore:
-    """Where a client keeps the newest checkpoint note it has verified; one process at a time, on disk before use."""
+    """Where a client keeps the newest checkpoint note it has verified; one process at a time, on
+    disk before use."""
 
     path: Path
 
@@ -72,8 +75,10 @@ class HeadStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self.split.exists():
                 raise SplitView(
-                    f"this log was found to have shown two histories; {self.split} holds the proof. Nothing is done on "
-                    "its word until all parties have settled which is true and the file is moved away"
+                    f"this log was found to have shown two histories; {self.split} holds the "
+                    "proof. Nothing is done on "
+                    "its word until all parties have settled which is true and the file is moved "
+                    "away"
                 )
             yield self.path.read_text(encoding="utf-8") if self.path.exists() else None
 
@@ -86,15 +91,22 @@ def _refusal(response: httpx.Response) -> ConsentError:
     """The registry's own words, as an exception that keeps status and code."""
     try:
         details = response.json()
-        detail, code = str(details["detail"]), str(details["type"]).rpartition(":")[2]
+        detail = str(details["detail"])
+        code = str(details["type"]).rpartition(":")[2]
         place: tuple[str | int, ...] = ()
         for fault in (details.get("errors") or ())[:1]:
             parts = str(fault["pointer"]).removeprefix("#").split("/")[1:]
             place = tuple(int(part) if part.isdecimal() else unquote(part) for part in parts)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return RegistryUnavailable(f"the consent registry answered {response.status_code} without saying why")
-    error: ConsentError = RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
-    error.status, error.code, error.place = response.status_code, code, place
+        return RegistryUnavailable(
+            f"the consent registry answered {response.status_code} without saying why"
+        )
+    error: ConsentError = (
+        RegistryUnavailable(detail) if response.status_code >= 500 else ConsentError(detail)
+    )
+    error.status = response.status_code
+    error.code = code
+    error.place = place
     return error
 
 
@@ -106,7 +118,10 @@ def _asked_to_wait(response: httpx.Response) -> float:
 
 _CAUSES = (
     (Unending, "what it answers does not end in time, or is longer than it may be"),
-    (ssl.SSLCertVerificationError, "its certificate is not trusted; SSL_CERT_FILE names the authority to believe"),
+    (
+        ssl.SSLCertVerificationError,
+        "its certificate is not trusted; SSL_CERT_FILE names the authority to believe",
+    ),
     (ssl.SSLError, "it does not speak TLS as expected; is it http:// or https://?"),
     (ConnectionRefusedError, "nobody listens there"),
     (socket.gaierror, "there is no such host"),
@@ -116,11 +131,17 @@ _CAUSES = (
 
 
 def why_silent(error: BaseException) -> str:
-    """Why there was no answer, in words, from what lies at the bottom of the error; its kind where there are none."""
+    """Why there was no answer, in words, from what lies at the bottom of the error; its kind where
+    there are none."""
     causes = [error]
-    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
+    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None and len(
+        causes
+    ) < 10:
         causes.append(deeper)
-    return next((words for kind, words in _CAUSES for cause in causes if isinstance(cause, kind)), type(error).__name__)
+    return next(
+        (words for kind, words in _CAUSES for cause in causes if isinstance(cause, kind)),
+        type(error).__name__,
+    )
 
 
 def http_client(url: str, authority: Path | None = None) -> httpx.Client:
@@ -130,7 +151,11 @@ def http_client(url: str, authority: Path | None = None) -> httpx.Client:
         RegistryUnavailable: the authority's certificate cannot be read.
     """
     try:
-        verify = trusted_authorities() if authority is None else ssl.create_default_context(cafile=str(authority))
+        verify = (
+            trusted_authorities()
+            if authority is None
+            else ssl.create_default_context(cafile=str(authority))
+        )
     except (OSError, ssl.SSLError) as error:
         raise RegistryUnavailable(f"{authority} is no certificate to believe ({error})") from error
     return httpx.Client(base_url=url, timeout=TIMEOUT, verify=verify)
@@ -146,7 +171,11 @@ class LogClient:
     """
 
     def __init__(
-        self, url: str, trust: Trust, heads: HeadStore | None = None, http: httpx.Client | None = None
+        self,
+        url: str,
+        trust: Trust,
+        heads: HeadStore | None = None,
+        http: httpx.Client | None = None,
     ) -> None:
         self.trust, self._heads = trust, heads
         self._http = http or http_client(url)
@@ -163,8 +192,8 @@ class LogClient:
     # --- transport
 
     patience_s = 0.0
-    """How long to go on asking while nobody is there, for callers who can wait until it was started again. What may
-    have been heard is asked again only if it changes nothing."""
+    """How long to go on asking while nobody is there, for callers who can wait until it was started
+    again. What may have been heard is asked again only if it changes nothing."""
     bounds = ANSWER
 
     def _authorization(self, _method: str, _target: str, _content: bytes) -> dict[str, str]:
@@ -180,21 +209,30 @@ class LogClient:
             if above := tracing.traceparent():
                 headers[tracing.HEADER] = above
             try:
-                response = ask_again(self._http, method, target, self.bounds, content=content, headers=headers)
+                response = ask_again(
+                    self._http, method, target, self.bounds, content=content, headers=headers
+                )
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                unheard = isinstance(error, httpx.TransportError) and not isinstance(error, Unending)
+                unheard = isinstance(error, httpx.TransportError) and not isinstance(
+                    error, Unending
+                )
                 again = isinstance(error, NEVER_SENT) or (method == "GET" and unheard)
                 if again and time.monotonic() + ASK_AGAIN_S < deadline:
                     time.sleep(ASK_AGAIN_S)
                     continue
                 raise RegistryUnavailable(
-                    f"the consent registry at {self._http.base_url} does not answer ({why_silent(error)}); "
+                    f"the consent registry at {self._http.base_url} does not answer "
+                    f"({why_silent(error)}); "
                     "nothing was acknowledged"
                 ) from error
             if response.is_success:
                 return response
             pause = max(ASK_AGAIN_S, _asked_to_wait(response))
-            if method == "GET" and response.status_code in AWAY and time.monotonic() + pause < deadline:
+            if (
+                method == "GET"
+                and response.status_code in AWAY
+                and time.monotonic() + pause < deadline
+            ):
                 time.sleep(pause)
                 continue
             raise _refusal(response)
@@ -208,15 +246,18 @@ class LogClient:
         try:
             return read()
         except (CryptoError, KeyError, ValueError, TypeError, Malformed) as error:
-            raise RegistryUnavailable(f"the consent registry's answer cannot be believed: {error}") from error
+            raise RegistryUnavailable(
+                f"the consent registry's answer cannot be believed: {error}"
+            ) from error
 
     # --- heads, proofs, leaves
 
     def accept_head(self, note: str) -> Checkpoint:
-        """Verify a checkpoint, and that it and the newest one seen before are of one history; remember the newer.
+        """Verify a checkpoint, and that it and the newest one seen before are of one history;
+        remember the newer.
 
-        An older head is one history's past: enough for a proof of inclusion. Whoever needs the present compares sizes,
-        as the gate does with state and authorisation.
+        An older head is one history's past: enough for a proof of inclusion. Whoever needs the
+        present compares sizes, as the gate does with state and authorisation.
         """
         checkpoint = self._checked(lambda: self.trust.open(note))
         if self._heads is None:
@@ -237,12 +278,14 @@ class LogClient:
             notes: checkpoints that the log signed, which is checked already.
 
         Raises:
-            SplitView: two of one size have different roots. Both notes are kept beside the newest head, if that is
-                kept, and nothing of this log is believed from then on. Or the registry's proof that one extends
-                another proves nothing; nothing is kept then.
+            SplitView: two of one size have different roots. Both notes are kept beside the newest
+                head, if that is kept, and nothing of this log is believed from then on. Or the
+                registry's proof that one extends another proves nothing; nothing is kept then.
             RegistryUnavailable, ConsentError: the registry gives no such proof.
         """
-        heads = sorted(((claimed_checkpoint(note), note) for note in notes), key=lambda head: head[0].size)
+        heads = sorted(
+            ((claimed_checkpoint(note), note) for note in notes), key=lambda head: head[0].size
+        )
         for (old, older), (new, newer) in pairwise(heads):
             if old.size == new.size and old.root != new.root:
                 kept = ""
@@ -250,26 +293,30 @@ class LogClient:
                     replace_file(self._heads.split, f"{older}\n{newer}".encode())
                     kept = f"; both are in {self._heads.split}"
                 raise SplitView(
-                    f"the log {old.origin} signed two heads of {old.size} entries, with the roots {old.root.hex()} and "
+                    f"the log {old.origin} signed two heads of {old.size} entries, with the roots "
+                    f"{old.root.hex()} and "
                     f"{new.root.hex()}: its history was rewritten, or it shows two{kept}"
                 )
             self.check_consistency(old, new)
 
     def elsewhere(self, url: str, bounds: Bounds) -> httpx.Response:
-        """What another host answers, believing the same certificate authorities. Raises httpx's errors, Unending."""
+        """What another host answers, believing the same certificate authorities. Raises httpx's
+        errors, Unending."""
         return ask(self._http, "GET", url, bounds)
 
     def check_consistency(self, old: Checkpoint, new: Checkpoint) -> None:
         """Fetch and verify the proof that ``new`` extends ``old``.
 
         Raises:
-            SplitView: what the registry gives as the proof proves nothing. RegistryUnavailable, ConsentError: it gives
-                none.
+            SplitView: what the registry gives as the proof proves nothing. RegistryUnavailable,
+                ConsentError: it gives none.
         """
         hashes: list[bytes] = []
         if old.size != new.size:
             answer = self._send("GET", f"/v1/log/consistency?old={old.size}&new={new.size}")
-            hashes = self._checked(lambda: [b64decode(value, validate=True) for value in answer.json()["proof"]])
+            hashes = self._checked(
+                lambda: [b64decode(value, validate=True) for value in answer.json()["proof"]]
+            )
         try:
             verify_consistency(old.size, new.size, hashes, old.root, new.root)
         except ProofError as error:
@@ -282,7 +329,8 @@ class LogClient:
         return self.accept_head(self.checkpoint_note())
 
     def accepted_note(self) -> str:
-        """The newest checkpoint that was accepted so far; the published one where there is none yet."""
+        """The newest checkpoint that was accepted so far; the published one where there is none
+        yet."""
         if self._heads is not None:
             with self._heads.locked() as note:
                 if note is not None:
@@ -305,12 +353,15 @@ class LogClient:
             data = self._send("GET", f"/tile/entries/{index_path(bundle)}{suffix}").content
             entries = self._checked(partial(parse_entry_bundle, data))
             if len(entries) != width:
-                raise RegistryUnavailable(f"the log answered with {len(entries)} entries where it has {width}")
+                raise RegistryUnavailable(
+                    f"the log answered with {len(entries)} entries where it has {width}"
+                )
             leaves += entries
         return leaves[start % TILE_WIDTH :]
 
     def verified_leaves(self, head: Checkpoint, start: int = 0) -> list[bytes]:
-        """Leaves ``start`` to the end, after the whole bundles they stand in were found under ``head``.
+        """Leaves ``start`` to the end, after the whole bundles they stand in were found under
+        ``head``.
 
         Raises:
             RegistryUnavailable: what is served does not hash into the signed root.
@@ -328,15 +379,22 @@ class LogClient:
                 if (level, index) not in known:
                     width = min(TILE_WIDTH, (head.size >> (8 * level)) - index * TILE_WIDTH)
                     suffix = "" if width == TILE_WIDTH else f".p/{width}"
-                    known[level, index] = self._send("GET", f"/tile/{level}/{index_path(index)}{suffix}").content
+                    known[level, index] = self._send(
+                        "GET", f"/tile/{level}/{index_path(index)}{suffix}"
+                    ).content
                 return known[level, index]
 
             def verify() -> None:
-                """The proof of a bundle's first leaf is made of all the others, so it covers the whole bundle."""
+                """The proof of a bundle's first leaf is made of all the others, so it covers the
+                whole bundle."""
                 read = tile_reader(load)
                 for at in range(from_bundle, head.size, TILE_WIDTH):
                     verify_inclusion(
-                        rows[at - from_bundle], at, head.size, inclusion_proof(at, head.size, read), head.root
+                        rows[at - from_bundle],
+                        at,
+                        head.size,
+                        inclusion_proof(at, head.size, read),
+                        head.root,
                     )
 
             self._checked(verify)

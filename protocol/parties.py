@@ -1,4 +1,5 @@
-"""Who belongs to a consortium, with which keys, and what they agreed: the document that every party pins."""
+"""Who belongs to a consortium, with which keys, and what they agreed: the document that every party
+pins."""
 
 from __future__ import annotations
 
@@ -44,31 +45,39 @@ class Party(BaseModel):
 
 
 class Consortium(Document):
-    """Who belongs, with which keys, under which policy. Signed by the registry; every party pins it."""
+    """Who belongs, with which keys, under which policy. Signed by the registry; every party pins
+    it."""
 
     typ = "tahini-consortium"
 
     name: str
     parties: tuple[Party, ...]
     log_policy: str = Field(max_length=100_000)
-    """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their quorum."""
+    """Which checkpoints are believed, as a C2SP tlog-policy: the log's key, its witnesses, their
+    quorum."""
     dishonest_witnesses: int = Field(default=0, ge=0)
-    """How many witnesses may collude with the log, or be set back to an old copy of their memory, before two quorums
-    need not share an honest one. Of n witnesses at most (n - 1) // 3: three tolerate none, four tolerate one."""
+    """How many witnesses may collude with the log, or be set back to an old copy of their memory,
+    before two quorums need not share an honest one. Of n witnesses at most (n - 1) // 3: three
+    tolerate none, four tolerate one."""
     unwitnessed: bool = False
-    """That nobody witnesses the log, so that its operator can show everybody another history. Never by omission."""
+    """That nobody witnesses the log, so that its operator can show everybody another history. Never
+    by omission."""
     max_epsilon: float = Field(gt=0)
     max_delta: float = Field(gt=0, lt=1)
     max_epsilon_per_year: float | None = Field(default=None, gt=0)
-    """What everything of any 365 days together may cost a person; ``max_epsilon`` where it is left out."""
+    """What everything of any 365 days together may cost a person; ``max_epsilon`` where it is left
+    out."""
     count_epsilon: float = Field(default=0.0, ge=0)
-    """The part of ``max_epsilon`` that noisy counts of people may cost everybody, ever (``commands.count_population``).
-    Campaigns have the rest, so the two never add up to more. Nobody is counted where it is 0."""
+    """The part of ``max_epsilon`` that noisy counts of people may cost everybody, ever
+    (``commands.count_population``). Campaigns have the rest, so the two never add up to more.
+    Nobody is counted where it is 0."""
     authorisation_minutes: int = Field(default=10, ge=1, le=60)
     revocation_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
-    """How long a lender may leave a revocation unacknowledged before it is given no further authorisation."""
+    """How long a lender may leave a revocation unacknowledged before it is given no further
+    authorisation."""
     cover_rate: float = Field(default=DEFAULT_COVER_RATE, ge=0, le=0.5)
-    """Share of the people with one lender only who have no place in any campaign (``commands.place_people``)."""
+    """Share of the people with one lender only who have no place in any campaign
+    (``commands.place_people``)."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -85,10 +94,13 @@ class Consortium(Document):
             raise ValueError("a consortium has exactly one log")
         if self.unwitnessed != (policy.quorum == NO_QUORUM):
             raise ValueError(
-                "a log has witnesses, or its consortium says that it is unwitnessed (--no-quorum); never both"
+                "a log has witnesses, or its consortium says that it is unwitnessed (--no-quorum); "
+                "never both"
             )
         if self.count_epsilon and self.campaign_epsilon_per_year <= 0:
-            raise ValueError("counts of people may cost all that may be charged; nothing is left for campaigns")
+            raise ValueError(
+                "counts of people may cost all that may be charged; nothing is left for campaigns"
+            )
         for role in (Role.REGISTRY, Role.COORDINATOR, Role.AUDITOR):
             if len([p for p in self.parties if p.role is role]) != 1:
                 raise ValueError(f"a consortium has exactly one {role}")
@@ -104,7 +116,10 @@ class Consortium(Document):
     @property
     def campaign_epsilon_per_year(self) -> float:
         """The most that they may cost a person within 365 days."""
-        return min(self.max_epsilon_per_year or self.max_epsilon, self.max_epsilon) - self.count_epsilon
+        return (
+            min(self.max_epsilon_per_year or self.max_epsilon, self.max_epsilon)
+            - self.count_epsilon
+        )
 
     @cached_property
     def policy(self) -> Policy:

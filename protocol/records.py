@@ -1,4 +1,5 @@
-"""The consent record that a borrower, a lender and a regulator read: ISO/IEC TS 27560:2023 field names. Pure.
+"""The consent record that a borrower, a lender and a regulator read: ISO/IEC TS 27560:2023 field
+names. Pure.
 
 One record per (purpose, recipient, sensitivity), never a bundle.
 """
@@ -32,7 +33,8 @@ class NoticeShown(_Part):
     id: str
     version: int
     stale: bool
-    """It has changed materially since: consent to it does not count for new uses until it is given again."""
+    """It has changed materially since: consent to it does not count for new uses until it is given
+    again."""
 
 
 class Served(_Part):
@@ -111,7 +113,8 @@ def record_id(origin: str, pseudonym: str, purpose: str, recipient: str, sensiti
 
 @dataclass(frozen=True)
 class RecordKey:
-    """Which consent a record is of, in the registry whose log has this origin; its notice names the purpose."""
+    """Which consent a record is of, in the registry whose log has this origin; its notice names the
+    purpose."""
 
     origin: str
     pseudonym: str
@@ -128,10 +131,13 @@ def consent_record(
     served: Served | None = None,
 ) -> ConsentRecord:
     """The record of one consent as it stands at ``moment``."""
-    terms, state = notice.terms, present.at(moment)
+    terms = notice.terms
+    state = present.at(moment)
     rule = Reason.NOTICE_CHANGED if state is ConsentStatus.GIVEN and stale else Reason(state.value)
     return ConsentRecord(
-        record_id=record_id(key.origin, key.pseudonym, notice.purpose, key.recipient, key.sensitivity),
+        record_id=record_id(
+            key.origin, key.pseudonym, notice.purpose, key.recipient, key.sensitivity
+        ),
         pii_principal_id=key.pseudonym,
         pii_processing=PiiProcessing(
             privacy_notice=NoticeShown(id=notice.id, version=notice.version, stale=stale),

@@ -1,8 +1,9 @@
 """Signed requests: how a caller proves who it is, for one request, for a minute.
 
-The bearer token is a signed document bound to method, path and body hash, so it cannot be replayed on anything else;
-its ``jti`` is remembered until it expires, and what was made before the registry started is refused. One process keeps
-them in memory (:class:`ReplayGuard`); the workers of one service share them (``consent.identity.replays``).
+The bearer token is a signed document bound to method, path and body hash, so it cannot be replayed
+on anything else; its ``jti`` is remembered until it expires, and what was made before the registry
+started is refused. One process keeps them in memory (:class:`ReplayGuard`); the workers of one
+service share them (``consent.identity.replays``).
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Call:
     body: bytes
 
 
-def sign_request(key: SigningKey, caller: str, audience: str, method: str, target: str, body: bytes) -> str:
+def sign_request(
+    key: SigningKey, caller: str, audience: str, method: str, target: str, body: bytes
+) -> str:
     """The bearer token for one request. ``target`` is path and query, as sent."""
     return SignedRequest(
         iss=caller,
@@ -63,8 +66,8 @@ def sign_request(key: SigningKey, caller: str, audience: str, method: str, targe
 class ReplayGuard:
     """Remembers each ``jti`` for as long as its token could be accepted.
 
-    Two generations, each as long as a token can live: a ``jti`` is known while it is in either, and forgetting a whole
-    generation costs nothing per request.
+    Two generations, each as long as a token can live: a ``jti`` is known while it is in either, and
+    forgetting a whole generation costs nothing per request.
     """
 
     GENERATION = LIFETIME + 2 * CLOCK_SKEW
@@ -79,7 +82,9 @@ class ReplayGuard:
     def admit(self, jti: str, moment: datetime) -> None:
         with self._lock:
             if moment - self._turned >= self.GENERATION:
-                self._before, self._seen, self._turned = self._seen, set(), moment
+                self._before = self._seen
+                self._seen = set()
+                self._turned = moment
             if jti in self._seen or jti in self._before:
                 raise NotAuthenticated(SEEN_BEFORE)
             self._seen.add(jti)
@@ -88,7 +93,8 @@ class ReplayGuard:
 def check_request(
     token: str, key: PublicKey, audience: str, call: Call, moment: datetime, started: datetime
 ) -> SignedRequest:
-    """The request is the key holder's, for exactly this call, and now. Whether for the first time is a guard's to say.
+    """The request is the key holder's, for exactly this call, and now. Whether for the first time
+    is a guard's to say.
 
     Args:
         started: since when requests are remembered; what was made before is refused.
@@ -105,7 +111,9 @@ def check_request(
     if not bound or not hmac.compare_digest(request.body_sha256, digest):
         raise NotAuthenticated("the request's signature was made for another call")
     if not request.iat - CLOCK_SKEW <= moment <= request.iat + LIFETIME + CLOCK_SKEW:
-        raise NotAuthenticated("the request is older than a minute or from the future; check the clock of this machine")
+        raise NotAuthenticated(
+            "the request is older than a minute or from the future; check the clock of this machine"
+        )
     if request.iat < started:
         raise NotAuthenticated("the request was made before this registry started; make it again")
     return request
@@ -114,7 +122,8 @@ def check_request(
 def verify_request(
     token: str, key: PublicKey, audience: str, call: Call, moment: datetime, guard: ReplayGuard
 ) -> SignedRequest:
-    """:func:`check_request`, and for the first time as far as this process knows; raises NotAuthenticated."""
+    """:func:`check_request`, and for the first time as far as this process knows; raises
+    NotAuthenticated."""
     request = check_request(token, key, audience, call, moment, guard.started)
     guard.admit(request.jti, moment)
     return request

@@ -1,4 +1,5 @@
-"""Revocations as they travel: numbered per recipient, signed by the registry, acknowledged by the recipient."""
+"""Revocations as they travel: numbered per recipient, signed by the registry, acknowledged by the
+recipient."""
 
 from __future__ import annotations
 

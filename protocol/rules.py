@@ -1,4 +1,5 @@
-"""Rules that must all hold, each a function: None where it holds, in words why where it does not. Pure.
+"""Rules that must all hold, each a function: None where it holds, in words why where it does not.
+Pure.
 
 >>> def is_even(number: int) -> str | None:
 ...     return f"{number} is odd" if number % 2 else None

@@ -1,4 +1,5 @@
-"""The base of every signed document, and the types that documents share. Unknown fields are refused.
+"""The base of every signed document, and the types that documents share. Unknown fields are
+refused.
 
 Times are RFC 3339 in UTC.
 """
@@ -18,16 +19,25 @@ from crypto.keys import PublicKey, SigningKey
 from crypto.sentences import one_sentence, shaped
 
 Slug = Annotated[
-    str, shaped(r"^[a-z0-9][a-z0-9-]{0,62}$", "1 to 63 lower-case letters, digits and hyphens, no hyphen first")
+    str,
+    shaped(
+        r"^[a-z0-9][a-z0-9-]{0,62}$",
+        "1 to 63 lower-case letters, digits and hyphens, no hyphen first",
+    ),
 ]
 Sha256 = Annotated[str, shaped(r"^[0-9a-f]{64}$", "a SHA-256: 64 lower-case hexadecimal digits")]
 Pseudonym = Annotated[
     str,
-    shaped(r"^v[0-9]{1,3}\.[A-Za-z0-9_-]{43}$", "a pseudonym: v, the version of the naming keys, a dot, 43 characters"),
+    shaped(
+        r"^v[0-9]{1,3}\.[A-Za-z0-9_-]{43}$",
+        "a pseudonym: v, the version of the naming keys, a dot, 43 characters",
+    ),
 ]
 KeyText = Annotated[str, shaped(r"^[A-Za-z0-9_-]{43}$", "a public key: 43 characters of base64url")]
 Language = Annotated[
-    str, shaped(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag, as en or zh-Hans"), Field(max_length=35)
+    str,
+    shaped(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag, as en or zh-Hans"),
+    Field(max_length=35),
 ]
 
 
@@ -72,11 +82,14 @@ class Document(BaseModel):
         except (CanonicalizationError, RecursionError) as error:
             raise SignatureError(f"the {cls.typ} document has no canonical form") from error
         except ValidationError as error:
-            raise SignatureError(f"the {cls.typ} document does not fit its schema: {one_sentence(error)}") from error
+            raise SignatureError(
+                f"the {cls.typ} document does not fit its schema: {one_sentence(error)}"
+            ) from error
 
     @classmethod
     def verify(cls, token: str, key: PublicKey) -> Self:
-        """The document in ``token``, if ``key`` signed it and it fits the schema; raises SignatureError."""
+        """The document in ``token``, if ``key`` signed it and it fits the schema; raises
+        SignatureError."""
         return cls._of(verify_document(token, cls.typ, key))
 
     @classmethod

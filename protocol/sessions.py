@@ -1,4 +1,5 @@
-"""Sessions of institutions with the registry: both halves of how one is agreed, and the caller's side of it.
+"""Sessions of institutions with the registry: both halves of how one is agreed, and the caller's
+side of it.
 
 See ``crypto.sessions`` for the key agreement.
 """
@@ -50,12 +51,21 @@ class ClientSession:
 
     @classmethod
     def agreed(
-        cls, ephemeral: Ephemeral, offer: SessionOffer, offer_token: str, answer_token: str, answer: SessionAnswer
+        cls,
+        ephemeral: Ephemeral,
+        offer: SessionOffer,
+        offer_token: str,
+        answer_token: str,
+        answer: SessionAnswer,
     ) -> ClientSession:
         """Raises SignatureError when the answer is to another offer."""
         if answer.offer_sha256 != offer.sha256:
             raise SignatureError("the registry answered another offer of a session")
-        return cls(answer.id, ephemeral.agree(answer.ephemeral, offer_token, answer_token), answer.expires_at)
+        return cls(
+            answer.id,
+            ephemeral.agree(answer.ephemeral, offer_token, answer_token),
+            answer.expires_at,
+        )
 
     def authorization(self, method: str, target: str, body: bytes) -> str:
         """The Authorization header of the next request."""

@@ -1,8 +1,9 @@
-"""Consent snapshots: one status code per borrower and sensitivity, and the reason it gives for a use or against.
+"""Consent snapshots: one status code per borrower and sensitivity, and the reason it gives for a
+use or against.
 
-A code says which notice was answered last and how the consent stands: ``notice << 8 | state``, as 32-bit unsigned
-integers in the order of the lender's roll. Zero: the person was never asked. A million borrowers are two arrays of
-4 MB, and compress to a fraction of that.
+A code says which notice was answered last and how the consent stands: ``notice << 8 | state``, as
+32-bit unsigned integers in the order of the lender's roll. Zero: the person was never asked. A
+million borrowers are two arrays of 4 MB, and compress to a fraction of that.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def reasons_of(
     Args:
         used_up: whose limits on use are reached.
     """
-    states, numbers = codes & 0xFF, codes >> 8
+    states = codes & 0xFF
+    numbers = codes >> 8
     if codes.size and int(states.max()) >= len(STATES):
         raise Malformed("a code speaks of a state that does not exist")
     reasons: NDArray[np.uint8] = _REASON_OF_STATE[states]
@@ -111,7 +113,9 @@ def reasons_of(
 
 def packed(array: NDArray[Any]) -> str:
     """An array as base64 of its zlib-compressed little-endian bytes."""
-    return b64encode(zlib.compress(array.astype(array.dtype.newbyteorder("<")).tobytes(), 1)).decode()
+    return b64encode(
+        zlib.compress(array.astype(array.dtype.newbyteorder("<")).tobytes(), 1)
+    ).decode()
 
 
 def unpacked(text: str, dtype: str, most: int = MOST_PEOPLE) -> NDArray[Any]:
@@ -127,8 +131,11 @@ def unpacked(text: str, dtype: str, most: int = MOST_PEOPLE) -> NDArray[Any]:
     return np.frombuffer(data, dtype=kind.newbyteorder("<")).astype(kind)
 
 
-def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sensitive: StatusCodes) -> str:
-    """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of both codes, with lengths."""
+def codes_sha256(
+    numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sensitive: StatusCodes
+) -> str:
+    """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of both codes,
+    with lengths."""
     digest = hashlib.sha256()
     for array in (np.zeros(0, np.uint32) if numbers is None else numbers, ordinary, sensitive):
         digest.update(len(array).to_bytes(8, "big"))
@@ -137,10 +144,11 @@ def codes_sha256(numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sens
 
 
 class ConsentSnapshot(Document):
-    """How a lender's borrowers stand for one purpose, as of one checkpoint of the log: a whole, or what changed.
+    """How a lender's borrowers stand for one purpose, as of one checkpoint of the log: a whole, or
+    what changed.
 
-    ``since`` is the sequence number of the state that this one changes; none for a whole. The codes travel beside the
-    signature; ``codes_sha256`` binds them to it.
+    ``since`` is the sequence number of the state that this one changes; none for a whole. The codes
+    travel beside the signature; ``codes_sha256`` binds them to it.
     """
 
     typ = "tahini-consent-state"
@@ -164,7 +172,8 @@ class ConsentSnapshot(Document):
 
 @dataclass(frozen=True)
 class ReceivedSnapshot:
-    """A consent snapshot as it came, verified. Codes are of everybody on the roll, or of those in ``numbers``."""
+    """A consent snapshot as it came, verified. Codes are of everybody on the roll, or of those in
+    ``numbers``."""
 
     state: ConsentSnapshot
     token: str
@@ -174,7 +183,8 @@ class ReceivedSnapshot:
 
 
 class Places(Document):
-    """Who of a lender's borrowers has a place in a campaign: a bitmap over their numbers, lowest bit first."""
+    """Who of a lender's borrowers has a place in a campaign: a bitmap over their numbers, lowest
+    bit first."""
 
     typ = "tahini-places"
 

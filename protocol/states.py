@@ -1,4 +1,5 @@
-"""The consent state machine. A status is a fold over events; this table is the only place that knows what follows what.
+"""The consent state machine. A status is a fold over events; this table is the only place that
+knows what follows what.
 
 >>> state_after([Event.GIVE, Event.WITHDRAW])
 <ConsentStatus.WITHDRAWN: 'withdrawn'>
@@ -72,7 +73,9 @@ def step(state: ConsentStatus, event: Event) -> ConsentStatus:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise IllegalTransition(f"a consent that is {state} cannot be changed by {event.value!r}") from None
+        raise IllegalTransition(
+            f"a consent that is {state} cannot be changed by {event.value!r}"
+        ) from None
 
 
 def state_after(events: Iterable[Event]) -> ConsentStatus:

@@ -1,12 +1,14 @@
-"""Traces of campaigns across coordinator, nodes and registry (OpenTelemetry), for whoever runs a collector.
+"""Traces of campaigns across coordinator, nodes and registry (OpenTelemetry), for whoever runs a
+collector.
 
-On where ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``…_TRACES_ENDPOINT``) names one; the SDK's other variables hold as well.
-Without it nothing is imported, sent or measured. One campaign is one trace: its id is the beginning of the campaign's
-hash, so that whoever is killed goes on in the same one. Within it the context travels as W3C Trace Context
-(https://www.w3.org/TR/trace-context/): in a header to the registry, beside a request to a node. Only what belongs to a
-campaign is traced, and at the registry only what institutions ask, whatever header comes with a request. Spans hold
-routes, kinds, lenders' ids and the numbers of releases, never anything of a person's, and each party sends its own to a
-collector of its own choice.
+On where ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``…_TRACES_ENDPOINT``) names one; the SDK's other
+variables hold as well. Without it nothing is imported, sent or measured. One campaign is one trace:
+its id is the beginning of the campaign's hash, so that whoever is killed goes on in the same one.
+Within it the context travels as W3C Trace Context (https://www.w3.org/TR/trace-context/): in a
+header to the registry, beside a request to a node. Only what belongs to a campaign is traced, and
+at the registry only what institutions ask, whatever header comes with a request. Spans hold routes,
+kinds, lenders' ids and the numbers of releases, never anything of a person's, and each party sends
+its own to a collector of its own choice.
 """
 
 from __future__ import annotations
@@ -39,8 +41,10 @@ class _Tracing:
 
 
 def begin(service: str, instance: str = "") -> None:
-    """Say who this process and its children are: ``registry``, ``coordinator``, ``node`` of which lender."""
-    _Tracing.service, _Tracing.instance = f"tahini-{service}", instance
+    """Say who this process and its children are: ``registry``, ``coordinator``, ``node`` of which
+    lender."""
+    _Tracing.service = f"tahini-{service}"
+    _Tracing.instance = instance
 
 
 def enabled() -> bool:
@@ -64,7 +68,8 @@ def accepted(text: object) -> str:
 
 @contextmanager
 def span(name: str, parent: str = "", **attributes: str | int) -> Iterator[None]:
-    """A span around what is done here; below ``parent``, or else below the span that is open. Without both: nothing."""
+    """A span around what is done here; below ``parent``, or else below the span that is open.
+    Without both: nothing."""
     above = parent or _current.get()
     provider = _provider() if above else None
     if provider is None:
@@ -73,7 +78,8 @@ def span(name: str, parent: str = "", **attributes: str | int) -> Iterator[None]
     from opentelemetry import trace
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator as W3c
 
-    told, context = {f"tahini.{key}": value for key, value in attributes.items()}, W3c().extract({HEADER: above})
+    told = {f"tahini.{key}": value for key, value in attributes.items()}
+    context = W3c().extract({HEADER: above})
     with provider.get_tracer("tahini").start_as_current_span(
         name, context, attributes=told, record_exception=False, set_status_on_exception=False
     ) as opened:
@@ -82,7 +88,9 @@ def span(name: str, parent: str = "", **attributes: str | int) -> Iterator[None]
         token = _current.set(carrier.get(HEADER, ""))
         try:
             yield
-        except BaseException as error:  # its kind alone: a message may hold more than a collector may know
+        except (
+            BaseException
+        ) as error:  # its kind alone: a message may hold more than a collector may know
             opened.set_status(trace.StatusCode.ERROR, type(error).__name__)
             raise
         finally:
@@ -93,18 +101,24 @@ def record(name: str, parent: str, began_ns: int) -> None:
     """A span that is over: for those who know only at its end whether it may be traced."""
     provider = _provider() if parent else None
     if provider is not None:
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator as W3c
+        from opentelemetry.trace.propagation.tracecontext import (
+            TraceContextTextMapPropagator as W3c,
+        )
 
-        provider.get_tracer("tahini").start_span(name, W3c().extract({HEADER: parent}), start_time=began_ns).end()
+        provider.get_tracer("tahini").start_span(
+            name, W3c().extract({HEADER: parent}), start_time=began_ns
+        ).end()
 
 
 def _provider() -> TracerProvider | None:
-    """This process's; none without a collector, or where the SDK refuses its settings: tracing stops nothing."""
+    """This process's; none without a collector, or where the SDK refuses its settings: tracing
+    stops nothing."""
     if not enabled() or _Tracing.broken:
         return None
     try:
         if _Tracing.provider is None or _Tracing.pid != os.getpid():
-            _Tracing.provider, _Tracing.pid = _made(), os.getpid()
+            _Tracing.provider = _made()
+            _Tracing.pid = os.getpid()
     except Exception as error:
         _Tracing.broken = True
         logger.warning("nothing is traced: %s", type(error).__name__)
@@ -118,16 +132,22 @@ def _made() -> TracerProvider:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    about = {"service.name": _Tracing.service, "service.instance.id": _Tracing.instance or _Tracing.service}
+    about = {
+        "service.name": _Tracing.service,
+        "service.instance.id": _Tracing.instance or _Tracing.service,
+    }
     provider = TracerProvider(resource=Resource.create(about))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
 
 def flush() -> None:
-    """Send what is not sent yet, before a process ends without ceremony; gives up after a few seconds."""
+    """Send what is not sent yet, before a process ends without ceremony; gives up after a few
+    seconds."""
     provider = _Tracing.provider
     if provider is not None and _Tracing.pid == os.getpid():
-        sending = threading.Thread(target=provider.force_flush, daemon=True)  # its own limit is not kept
+        sending = threading.Thread(
+            target=provider.force_flush, daemon=True
+        )  # its own limit is not kept
         sending.start()
         sending.join(FLUSH_S)

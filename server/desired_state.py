@@ -1,7 +1,8 @@
-"""A campaign's desired state, its state, and its events: small files in its folder, whole or not at all.
+"""A campaign's desired state, its state, and its events: small files in its folder, whole or not at
+all.
 
-Commands write what is desired; the service reconciles, and its runs write the state. Whoever dies in between finds both
-again. ``events.jsonl`` is what happened, a line each.
+Commands write what is desired; the service reconciles, and its runs write the state. Whoever dies
+in between finds both again. ``events.jsonl`` is what happened, a line each.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from protocol.schema import now
 from server.errors import CoordinatorError
 from server.home import CARD_FILE
 
-WANTED_FILE, STATE_FILE, EVENTS_FILE, BUNDLE_FILE = "wanted.json", "state.json", "events.jsonl", "bundle.fab"
+WANTED_FILE, STATE_FILE, EVENTS_FILE, BUNDLE_FILE = (
+    "wanted.json",
+    "state.json",
+    "events.jsonl",
+    "bundle.fab",
+)
 
 
 class Stage(StrEnum):
@@ -43,7 +49,8 @@ class CampaignState(BaseModel):
 
 
 def read_state(folder: Path) -> CampaignState:
-    """Raises CoordinatorError if the file is damaged. A signed card beside the model is the last word."""
+    """Raises CoordinatorError if the file is damaged. A signed card beside the model is the last
+    word."""
     if (folder / CARD_FILE).exists():
         released_at = datetime.fromtimestamp((folder / CARD_FILE).stat().st_mtime).astimezone()
         return CampaignState(stage=Stage.RELEASED, at=released_at)
@@ -56,7 +63,10 @@ def read_state(folder: Path) -> CampaignState:
 
 
 def write_state(folder: Path, stage: Stage, reason: str = "") -> None:
-    replace_file(folder / STATE_FILE, CampaignState(stage=stage, reason=reason, at=now()).model_dump_json().encode())
+    replace_file(
+        folder / STATE_FILE,
+        CampaignState(stage=stage, reason=reason, at=now()).model_dump_json().encode(),
+    )
 
 
 def request_run(folder: Path, run: bool) -> None:

@@ -27,17 +27,30 @@ def coordinator(home: Path) -> Iterator[Finding]:
         return
     if opened.consortium.one(Role.COORDINATOR).key != opened.key.public:
         yield ill(
-            "consortium", "the key here is not the one that the consortium knows", "use the home that it was made of"
+            "consortium",
+            "the key here is not the one that the consortium knows",
+            "use the home that it was made of",
         )
     else:
-        yield well("consortium", f"{opened.consortium.name!r} with {len(opened.consortium.lenders)} lenders")
+        yield well(
+            "consortium",
+            f"{opened.consortium.name!r} with {len(opened.consortium.lenders)} lenders",
+        )
     keyless = [party.id for party in opened.consortium.lenders if not party.fleet_key]
     if keyless:
-        yield care("fleet keys", f"{', '.join(keyless)} stated none and cannot connect", "ask for their membership.jws")
+        yield care(
+            "fleet keys",
+            f"{', '.join(keyless)} stated none and cannot connect",
+            "ask for their membership.jws",
+        )
     yield doctor.certificate(home / CERTIFICATE, home / KEY)
     yield doctor.port("fleet interface", opened.settings.host, opened.settings.port)
     yield from doctor.service("registry", opened.settings.registry_url, opened.authority)
-    yield found("superlink", lambda: _database(home), "put it aside while the service is stopped; campaigns go on")
+    yield found(
+        "superlink",
+        lambda: _database(home),
+        "put it aside while the service is stopped; campaigns go on",
+    )
     yield from _campaigns(home)
 
 
@@ -54,13 +67,18 @@ def _campaigns(home: Path) -> Iterator[Finding]:
         try:
             state = read_state(folder)
         except CoordinatorError as error:
-            yield ill("campaign", error, "remove that file: what was released stays, and the campaign can be resumed")
+            yield ill(
+                "campaign",
+                error,
+                "remove that file: what was released stays, and the campaign can be resumed",
+            )
             continue
         stages.append(str(state.stage))
         if state.stage is Stage.STOPPED:
             yield care(
-                "campaign", f"{folder.name[:12]} stopped: {state.reason}",
+                "campaign",
+                f"{folder.name[:12]} stopped: {state.reason}",
                 f"tahini campaign resume {folder.name[:12]} --home {home}",
-            )  # fmt: skip
+            )
     told = ", ".join(f"{stages.count(stage)} {stage}" for stage in Stage if str(stage) in stages)
     yield well("campaigns", told or "none yet")

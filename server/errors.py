@@ -4,7 +4,8 @@ from crypto.errors import TahiniError
 
 
 class CampaignStopped(TahiniError):
-    """A campaign cannot go on. The message says which node or rule stopped it; nothing was released after that."""
+    """A campaign cannot go on. The message says which node or rule stopped it; nothing was released
+    after that."""
 
 
 class CoordinatorError(TahiniError):

@@ -1,4 +1,5 @@
-"""Runs the coordinator's side of runs: ``python -m server.executor HOME PORT PARENT``, started by the service."""
+"""Runs the coordinator's side of runs: ``python -m server.executor HOME PORT PARENT``, started by
+the service."""
 
 from __future__ import annotations
 
@@ -15,16 +16,21 @@ from server.home import SECRET_FILE
 
 
 def main() -> None:
-    home, port, parent = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    home = Path(sys.argv[1])
+    port = sys.argv[2]
+    parent = int(sys.argv[3])
     die_with(parent)
     keep_journal()
     tracing.begin("coordinator")
     address = f"127.0.0.1:{port}"
     secret = (home / SECRET_FILE).read_bytes()
     Executor(
-        address, secret, ("flwr-serverapp",), lambda token: conduct(address, token, app),
+        address,
+        secret,
+        ("flwr-serverapp",),
+        lambda token: conduct(address, token, app),
         failed=lambda token, _: give_up(address, token),
-    ).run()  # fmt: skip
+    ).run()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The coordinator's Flower ServerApp: one run is one campaign, named in the run's configuration.
 
-Whether it should run and how it goes stand in the campaign's folder (:mod:`server.desired_state`), so that it can die
-at any moment and be run again.
+Whether it should run and how it goes stand in the campaign's folder (:mod:`server.desired_state`),
+so that it can die at any moment and be run again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the campaign that the run's configuration names, from where it is."""
-    conduct_campaign(Coordinator.open(Path(os.environ[HOME_VARIABLE])), grid, str(context.run_config["campaign"]))
+    conduct_campaign(
+        Coordinator.open(Path(os.environ[HOME_VARIABLE])), grid, str(context.run_config["campaign"])
+    )
 
 
 def conduct_campaign(
@@ -75,9 +77,12 @@ def conduct_campaign(
             write_state(folder, Stage.RUNNING)
             with coordinator.registry(RESTART_PATIENCE_S) as client:
                 known = client.proposed(sha256)
-            campaign, rejected = known.campaign, frozenset(known.rejected_by)
+            campaign = known.campaign
+            rejected = frozenset(known.rejected_by)
             if not known.active:
-                raise CampaignStopped(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
+                raise CampaignStopped(
+                    f"campaign {campaign.id!r} lacks approvals; no quorum, no run"
+                )
             required = frozenset(campaign.lenders) - rejected - set(Progressed.read(folder).lost)
             others = len(coordinator.consortium.lenders) - len(required)
             fleet = FlowerFleet(grid, required, coordinator.settings.answer_s, others, check, emit)

@@ -1,4 +1,5 @@
-"""A campaign's nodes behind a Flower grid: ask them, wait for their answers, name who is missing or refuses."""
+"""A campaign's nodes behind a Flower grid: ask them, wait for their answers, name who is missing or
+refuses."""
 
 from __future__ import annotations
 
@@ -37,37 +38,49 @@ class FlowerFleet:
     """The lenders without whose nodes nothing begins."""
     answer_s: float = ANSWER_TIMEOUT_S
     others: int = 0
-    """How many more nodes may be connected, whose lenders take no part: they refuse, or are left alone."""
+    """How many more nodes may be connected, whose lenders take no part: they refuse, or are left
+    alone."""
     check: Callable[[], None] = lambda: None
     """Called while waiting; raises CampaignStopped when the operator wants to stop."""
     tell: Emit = lambda _: None
     """Told what is waited for."""
     _lenders: dict[int, str] = field(default_factory=dict, init=False)
-    """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot contribute: it
-    lacks the mask key. A release without the lender's contribution is lost, not wrong."""
+    """Which node speaks for which lender, as it said when it joined. Whoever says so falsely cannot
+    contribute: it lacks the mask key. A release without the lender's contribution is lost, not
+        wrong."""
 
     def _node_ids(self) -> list[int]:
-        deadline, seen = time.monotonic() + NODES_TIMEOUT_S, -1
+        deadline = time.monotonic() + NODES_TIMEOUT_S
+        seen = -1
         while len(ids := list(self.grid.get_node_ids())) < len(self.wanted):
             self.check()
             if len(ids) != seen:
                 seen = len(ids)
-                self.tell({"event": "waiting", "reason": f"nodes: {seen} of {len(self.wanted)} are connected"})
+                self.tell(
+                    {
+                        "event": "waiting",
+                        "reason": f"nodes: {seen} of {len(self.wanted)} are connected",
+                    }
+                )
             if time.monotonic() > deadline:
                 raise CampaignStopped(
-                    f"only {len(ids)} of {len(self.wanted)} nodes connected within {NODES_TIMEOUT_S:.0f} s"
+                    f"only {len(ids)} of {len(self.wanted)} nodes connected within "
+                    f"{NODES_TIMEOUT_S:.0f} s"
                 )
             time.sleep(POLL_S)
         return ids
 
-    def _ask(self, kind: str, nodes: Iterable[int], content: Callable[[], RecordDict]) -> Iterator[tuple[int, Message]]:
+    def _ask(
+        self, kind: str, nodes: Iterable[int], content: Callable[[], RecordDict]
+    ) -> Iterator[tuple[int, Message]]:
         asked = list(nodes)
         messages = [Message(content(), dst_node_id=node, message_type=kind) for node in asked]
         pushed = zip(self.grid.push_messages(messages), asked, strict=False)
         sent = {str(found): node for found, node in pushed if found}
         waiting = set(sent)
         began = time.monotonic()
-        deadline, told = began + self.answer_s, False
+        deadline = began + self.answer_s
+        told = False
         while waiting and time.monotonic() < deadline:
             self.check()
             replies = list(self.grid.pull_messages(waiting))
@@ -83,23 +96,35 @@ class FlowerFleet:
             time.sleep(POLL_S)
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        """Asked again until everybody answers or time is up: a node that was just started again may miss a question.
+        """Asked again until everybody answers or time is up: a node that was just started again may
+        miss a question.
 
-        Whoever refuses is not asked again; raises CampaignStopped with their words if too few are left.
+        Whoever refuses is not asked again; raises CampaignStopped with their words if too few are
+        left.
         """
-        asked: dict[str, str | bytes] = {"campaign": campaign_sha256, "traceparent": tracing.traceparent()}
+        asked: dict[str, str | bytes] = {
+            "campaign": campaign_sha256,
+            "traceparent": tracing.traceparent(),
+        }
         content = RecordDict({"request": ConfigRecord(asked)})  # type: ignore[arg-type]
         keys: dict[str, str] = {}
         refused: dict[int, str] = {}
-        deadline, named = time.monotonic() + NODES_TIMEOUT_S, frozenset[str]()
+        deadline = time.monotonic() + NODES_TIMEOUT_S
+        named = frozenset[str]()
         while (missing := self.wanted - set(keys)) and time.monotonic() < deadline:
-            silent = [node for node in self._node_ids() if node not in self._lenders and node not in refused]
+            silent = [
+                node
+                for node in self._node_ids()
+                if node not in self._lenders and node not in refused
+            ]
             if len(refused) > self.others:
                 break
             if not silent:
                 if missing != named:
                     named = missing
-                    self.tell({"event": "waiting", "reason": f"the node of {', '.join(sorted(missing))}"})
+                    self.tell(
+                        {"event": "waiting", "reason": f"the node of {', '.join(sorted(missing))}"}
+                    )
                 self.check()
                 time.sleep(POLL_S)
                 continue
@@ -117,7 +142,9 @@ class FlowerFleet:
                 self._lenders[node], keys[lender] = lender, str(answer.get("mask_key"))
         if missing and refused:
             raise CampaignStopped(
-                "; ".join([f"the node of {', '.join(sorted(missing))} is missing", *refused.values()])
+                "; ".join(
+                    [f"the node of {', '.join(sorted(missing))} is missing", *refused.values()]
+                )
             )
         return {lender: key for lender, key in keys.items() if lender in self.wanted}
 

@@ -1,4 +1,5 @@
-"""Campaign folders in a coordinator's home: found by their hash, read, and how the campaign in one stands."""
+"""Campaign folders in a coordinator's home: found by their hash, read, and how the campaign in one
+stands."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ KNOCK_S = 0.5
 
 def campaigns_of(coordinator: Coordinator) -> dict[str, str]:
     """Hash and id of every campaign in the coordinator's home."""
-    folders = [folder for folder in (coordinator.home / "campaigns").iterdir() if (folder / CAMPAIGN_FILE).exists()]
+    folders = [
+        folder
+        for folder in (coordinator.home / "campaigns").iterdir()
+        if (folder / CAMPAIGN_FILE).exists()
+    ]
     return {folder.name: campaign_in(folder).id for folder in folders}
 
 
@@ -34,22 +39,36 @@ def campaign_in(folder: Path) -> Campaign:
 
 def campaign_folder(coordinator: Coordinator, begins: str) -> Path:
     """The folder of the one campaign whose hash begins so; raises NotFound."""
-    return coordinator.home / "campaigns" / whole_hash(begins, campaigns_of(coordinator), f"of {coordinator.home}")
+    return (
+        coordinator.home
+        / "campaigns"
+        / whole_hash(begins, campaigns_of(coordinator), f"of {coordinator.home}")
+    )
 
 
 def standing_of(coordinator: Coordinator, folder: Path, answers: Answers | None) -> CampaignStatus:
     """How a campaign stands now. Raises CoordinatorError for a damaged folder."""
     return CampaignStatus(
-        campaign_in(folder), coordinator.home, read_state(folder), Progressed.read(folder),
-        len(list(folder.glob("release-*.npz"))), run_requested(folder), _serves(coordinator), answers, now(),
-    )  # fmt: skip
+        campaign_in(folder),
+        coordinator.home,
+        read_state(folder),
+        Progressed.read(folder),
+        len(list(folder.glob("release-*.npz"))),
+        run_requested(folder),
+        _serves(coordinator),
+        answers,
+        now(),
+    )
 
 
 def _serves(coordinator: Coordinator) -> bool:
     """Whether something listens where the coordinator's service would."""
     host, port = coordinator.settings.host, coordinator.settings.port
     try:
-        with socket.create_connection(({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port), KNOCK_S):  # noqa: S104
+        with socket.create_connection(
+            ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port),  # noqa: S104
+            KNOCK_S,
+        ):
             return True
     except (OSError, UnicodeError):  # nobody there, or no name of a host
         return False

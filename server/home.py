@@ -1,6 +1,8 @@
-"""The coordinator's folder: ``coordinator.key``, ``consortium.jws``, ``log.head``, and ``campaigns/<hash>/``.
+"""The coordinator's folder: ``coordinator.key``, ``consortium.jws``, ``log.head``, and
+``campaigns/<hash>/``.
 
-A campaign's folder holds the sum of every release, the model and its card. Nothing in it is anybody's: all is released.
+A campaign's folder holds the sum of every release, the model and its card. Nothing in it is
+anybody's: all is released.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "p
 
 
 class CoordinatorSettings(HomeSettings):
-    """What the coordinator must know to run: ``coordinator.json``, or TAHINI_COORDINATOR_ and a field in capitals."""
+    """What the coordinator must know to run: ``coordinator.json``, or TAHINI_COORDINATOR_ and a
+    field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_COORDINATOR_")
     pinned = frozenset({"registry_key"})
@@ -78,8 +81,12 @@ class Coordinator:
         try:
             settings = CoordinatorSettings.read(home / SETTINGS_FILE)
         except BadSettings as error:
-            raise CoordinatorError(f"{home} is not a coordinator's home that joined a consortium: {error}") from error
-        consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(settings.registry_key))
+            raise CoordinatorError(
+                f"{home} is not a coordinator's home that joined a consortium: {error}"
+            ) from error
+        consortium = load_consortium(
+            home / "consortium.jws", PublicKey.from_text(settings.registry_key)
+        )
         return cls(home, settings, load_signing_key(home / KEY_FILE), consortium)
 
     @property
@@ -88,13 +95,17 @@ class Coordinator:
 
     @property
     def authority(self) -> Path | None:
-        """The certificate authority that is believed, if the home holds one; else the system's are."""
+        """The certificate authority that is believed, if the home holds one; else the system's
+        are."""
         path = self.home / "ca.crt"
         return path if path.exists() else None
 
     def registry(self, patience_s: float = 0.0) -> CoordinatorClient:
-        heads, url = HeadStore(self.home / "log.head"), self.settings.registry_url
-        client = CoordinatorClient(url, self.consortium, self.id, self.key, heads, http_client(url, self.authority))
+        heads = HeadStore(self.home / "log.head")
+        url = self.settings.registry_url
+        client = CoordinatorClient(
+            url, self.consortium, self.id, self.key, heads, http_client(url, self.authority)
+        )
         client.patience_s = patience_s
         return client
 
@@ -119,7 +130,8 @@ class KeptRelease:
 
 @dataclass(frozen=True)
 class Progressed:
-    """How often each release was asked for, and who was lost by then; written before it is: it may be charged."""
+    """How often each release was asked for, and who was lost by then; written before it is: it may
+    be charged."""
 
     attempts: tuple[int, ...] = ()
     lost: tuple[str, ...] = ()
@@ -129,7 +141,9 @@ class Progressed:
         """Nothing was asked for without the file; raises CoordinatorError if it is damaged."""
         try:
             found = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
-            if isinstance(found, list):  # of version 0.5, which forgot earlier releases: the most is assumed of them
+            if isinstance(
+                found, list
+            ):  # of version 0.5, which forgot earlier releases: the most is assumed of them
                 release, attempts, lost = found
                 found = {"attempts": [MOST_ATTEMPTS] * release + [attempts], "lost": lost}
             return cls(tuple(map(int, found["attempts"])), tuple(map(str, found["lost"])))
@@ -149,7 +163,9 @@ class KeptReleases:
     progress: Progressed
 
 
-def save_release(folder: Path, number: int, total: NDArray[np.int64], lenders: Sequence[str]) -> None:
+def save_release(
+    folder: Path, number: int, total: NDArray[np.int64], lenders: Sequence[str]
+) -> None:
     """Keep one release, whole or not at all, durable when this returns."""
     buffer = io.BytesIO()
     np.savez(buffer, total=total, lenders=np.array(lenders, dtype=np.str_))
@@ -157,7 +173,8 @@ def save_release(folder: Path, number: int, total: NDArray[np.int64], lenders: S
 
 
 def load_release(folder: Path, number: int) -> KeptRelease | None:
-    """One release that was kept; None if it was not. Raises CoordinatorError if the file is damaged."""
+    """One release that was kept; None if it was not. Raises CoordinatorError if the file is
+    damaged."""
     path = folder / f"release-{number:03d}.npz"
     if not path.exists():
         return None
@@ -166,7 +183,9 @@ def load_release(folder: Path, number: int) -> KeptRelease | None:
             total = np.asarray(file["total"], dtype=np.int64)
             return KeptRelease(total, tuple(file["lenders"].tolist()))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise CoordinatorError(f"{path} is damaged ({error}); restore it, or propose a new campaign") from error
+        raise CoordinatorError(
+            f"{path} is damaged ({error}); restore it, or propose a new campaign"
+        ) from error
 
 
 def load_releases(folder: Path) -> KeptReleases:

@@ -1,4 +1,5 @@
-"""The coordinator's figures for Prometheus, read from its folders when asked for: they survive every restart."""
+"""The coordinator's figures for Prometheus, read from its folders when asked for: they survive
+every restart."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ class CampaignCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         stages: Counter[str] = Counter()
         releases = CounterMetricFamily("tahini_releases", "Releases made.", labels=["campaign"])
-        lost = CounterMetricFamily("tahini_lost", "Times that a lender was lost on the way.", labels=["campaign"])
+        lost = CounterMetricFamily(
+            "tahini_lost", "Times that a lender was lost on the way.", labels=["campaign"]
+        )
         for folder in sorted(self._folder.iterdir()):
             try:
                 stages[read_state(folder).stage] += 1

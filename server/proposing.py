@@ -1,4 +1,5 @@
-"""From what a coordinator asks for to a campaign: every refusal names the option that it is about."""
+"""From what a coordinator asks for to a campaign: every refusal names the option that it is
+about."""
 
 from __future__ import annotations
 
@@ -17,9 +18,14 @@ from protocol.terms import TRAINING_PURPOSE
 from server.errors import CoordinatorError
 
 DEFAULTS: dict[str, Any] = {
-    "model": "scorecard", "mechanism": "distributed", "epsilon": 1.0, "delta": 1e-5, "hold_out": 0.1, "hours": 72.0,
+    "model": "scorecard",
+    "mechanism": "distributed",
+    "epsilon": 1.0,
+    "delta": 1e-5,
+    "hold_out": 0.1,
+    "hours": 72.0,
     "seed": 0,
-}  # fmt: skip
+}
 MOST_STEPS = 900
 """Of a descent: a plan has at most a thousand releases, and more steps than this only add noise."""
 MOST_SEED = 2**53 - 1
@@ -29,43 +35,64 @@ SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a campaign is to be. ``None`` means: as in the campaign that it is like, else by default."""
+    """What a campaign is to be. ``None`` means: as in the campaign that it is like, else by
+    default."""
 
     name: str
     title: str
     lenders: tuple[str, ...]
     features: Mapping[str, Any]
     chosen: Mapping[str, Any]
-    """model, mechanism, epsilon, delta, hold_out, hours, seed; steps, collusion_bound, spare_attempts or None."""
+    """model, mechanism, epsilon, delta, hold_out, hours, seed; steps, collusion_bound,
+    spare_attempts or None."""
 
     @classmethod
     def of(
-        cls, given: Mapping[str, Any], features: Mapping[str, Any] | None, like: Campaign | None, consortium: Consortium
+        cls,
+        given: Mapping[str, Any],
+        features: Mapping[str, Any] | None,
+        like: Campaign | None,
+        consortium: Consortium,
     ) -> Asked:
         """Raises CoordinatorError with the first option that is missing or wrong."""
-        chosen = {**DEFAULTS, **(as_before(like) if like else {}), **{k: v for k, v in given.items() if v is not None}}
+        chosen = {
+            **DEFAULTS,
+            **(as_before(like) if like else {}),
+            **{k: v for k, v in given.items() if v is not None},
+        }
         everybody = [party.id for party in consortium.lenders]
         before = list(like.lenders) if like else everybody
-        lenders = listed("--lenders", chosen["lenders"], everybody) if chosen.get("lenders") else tuple(before)
+        lenders = (
+            listed("--lenders", chosen["lenders"], everybody)
+            if chosen.get("lenders")
+            else tuple(before)
+        )
         without = listed("--without", chosen["without"], lenders) if chosen.get("without") else ()
         lenders = tuple(lender for lender in lenders if lender not in without)
         if len(lenders) < LEAST_HONEST:
             where = "--without" if without else "--lenders"
-            raise CoordinatorError(f"{where} leaves {len(lenders)} lenders; a campaign needs {LEAST_HONEST} at least")
+            raise CoordinatorError(
+                f"{where} leaves {len(lenders)} lenders; a campaign needs {LEAST_HONEST} at least"
+            )
         name = chosen.get("name") or (next_id(like.id) if like else None)
         title = chosen.get("title") or (like.title if like else None)
         features = features or (like.features if like else None)
         if not (name and title and features):
             option = "--id" if not name else "--features" if title else "--title"
-            raise CoordinatorError(f"{option} is missing; --like HASH takes it from an earlier campaign")
+            raise CoordinatorError(
+                f"{option} is missing; --like HASH takes it from an earlier campaign"
+            )
         if not SLUG.fullmatch(name):
             better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63] or "spring-model"
             raise CoordinatorError(
-                f"--id is lower-case letters, digits and hyphens, 63 at most: {better!r}, not {name[:80]!r}"
+                f"--id is lower-case letters, digits and hyphens, 63 at most: {better!r}, not "
+                f"{name[:80]!r}"
             )
         for option, most in (("epsilon", consortium.max_epsilon), ("delta", consortium.max_delta)):
             if chosen[option] > most:
-                raise CoordinatorError(f"--{option} {chosen[option]:g} is more than the consortium allows ({most:g})")
+                raise CoordinatorError(
+                    f"--{option} {chosen[option]:g} is more than the consortium allows ({most:g})"
+                )
         asked = cls(name, title, lenders, features, chosen)
         asked._check_collusion()
         return asked
@@ -73,27 +100,49 @@ class Asked:
     def _check_collusion(self) -> None:
         bound = self.chosen.get("collusion_bound")
         honest = len(self.lenders) - (bound or 0)
-        if bound is not None and self.chosen["mechanism"] == "distributed" and honest < LEAST_HONEST:
+        if (
+            bound is not None
+            and self.chosen["mechanism"] == "distributed"
+            and honest < LEAST_HONEST
+        ):
             raise CoordinatorError(
-                f"--collusion-bound {bound} leaves {max(honest, 0)} of {len(self.lenders)} lenders who do not collude; "
+                f"--collusion-bound {bound} leaves {max(honest, 0)} of {len(self.lenders)} lenders "
+                "who do not collude; "
                 f"a sum needs {LEAST_HONEST} of them"
             )
 
-    def campaign(self, coordinator: str, code_sha256: str, bundle_sha256: str, moment: datetime) -> Campaign:
-        """The campaign itself. Raises PrivacyError: the budget is too small for so many releases."""
+    def campaign(
+        self, coordinator: str, code_sha256: str, bundle_sha256: str, moment: datetime
+    ) -> Campaign:
+        """The campaign itself. Raises PrivacyError: the budget is too small for so many
+        releases."""
         chosen = self.chosen
         return Campaign(
-            id=self.name, title=self.title, coordinator=coordinator, lenders=self.lenders, purpose=TRAINING_PURPOSE,
-            model=chosen["model"], features=dict(self.features),
+            id=self.name,
+            title=self.title,
+            coordinator=coordinator,
+            lenders=self.lenders,
+            purpose=TRAINING_PURPOSE,
+            model=chosen["model"],
+            features=dict(self.features),
             mechanism=plan_mechanism(
-                Budget(chosen["epsilon"], chosen["delta"]), Training(
-                    chosen["model"], len(self.lenders), chosen["mechanism"], chosen.get("steps"),
-                    chosen.get("collusion_bound"), chosen.get("spare_attempts"), chosen["hold_out"],
+                Budget(chosen["epsilon"], chosen["delta"]),
+                Training(
+                    chosen["model"],
+                    len(self.lenders),
+                    chosen["mechanism"],
+                    chosen.get("steps"),
+                    chosen.get("collusion_bound"),
+                    chosen.get("spare_attempts"),
+                    chosen["hold_out"],
                 ),
             ),
-            code_sha256=code_sha256, bundle_sha256=bundle_sha256, seed=chosen["seed"], created_at=moment,
+            code_sha256=code_sha256,
+            bundle_sha256=bundle_sha256,
+            seed=chosen["seed"],
+            created_at=moment,
             expires_at=moment + timedelta(hours=chosen["hours"]),
-        )  # fmt: skip
+        )
 
 
 def listed(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
@@ -118,29 +167,45 @@ def next_id(before: str) -> str:
 
 
 def as_before(like: Campaign) -> dict[str, Any]:
-    """The options that make a campaign like this one; collusion bound and spare attempts follow from who is left."""
+    """The options that make a campaign like this one; collusion bound and spare attempts follow
+    from who is left."""
     plan = like.mechanism
     return {
-        "model": like.model, "mechanism": plan.kind, "epsilon": plan.epsilon, "delta": plan.delta,
-        "steps": sum(release.kind in (ReleaseKind.GRADIENT, ReleaseKind.TRAIN) for release in plan.releases),
-        "hold_out": plan.hold_out, "hours": (like.expires_at - like.created_at).total_seconds() / 3600,
+        "model": like.model,
+        "mechanism": plan.kind,
+        "epsilon": plan.epsilon,
+        "delta": plan.delta,
+        "steps": sum(
+            release.kind in (ReleaseKind.GRADIENT, ReleaseKind.TRAIN) for release in plan.releases
+        ),
+        "hold_out": plan.hold_out,
+        "hours": (like.expires_at - like.created_at).total_seconds() / 3600,
         "seed": like.seed,
-    }  # fmt: skip
+    }
 
 
 def warning(campaign: Campaign) -> str:
     """What a coordinator should know before anybody approves; empty where a lender may be lost."""
-    lenders, plan = len(campaign.lenders), campaign.mechanism
+    lenders = len(campaign.lenders)
+    plan = campaign.mechanism
     if lenders - 1 >= plan.threshold and plan.spare_attempts:
         return ""
     if lenders - 1 >= plan.threshold:
-        return "no attempt is spare: a lender that drops out during a release stops the campaign for good"
+        return (
+            "no attempt is spare: a lender that drops out during a release stops the campaign "
+            "for good"
+        )
     again = (
-        f"it goes on when that lender is back, with tahini campaign resume ({plan.spare_attempts} spare attempts)"
+        (
+            "it goes on when that lender is back, with tahini campaign resume "
+            f"({plan.spare_attempts} "
+            "spare attempts)"
+        )
         if plan.spare_attempts
         else "and no attempt is spare, so for good"
     )
     return (
-        f"a release needs {plan.threshold} of {lenders} lenders, {plan.collusion_bound} of whom may collude: "
+        f"a release needs {plan.threshold} of {lenders} lenders, {plan.collusion_bound} of whom "
+        "may collude: "
         f"one that drops out stops the campaign; {again}"
     )

@@ -1,10 +1,11 @@
 """One campaign, release by release, until the plan is done.
 
-The fleet is whoever can carry a message to every node and bring the answers back; Flower in production. Nothing here
-sees a single lender's update: contributions are summed as they are, masked, and a sum over fewer lenders than the
-masks were made for is noise. When a lender drops out, the release is attempted again among the rest, with fresh masks
-and fresh noise, as often as the campaign reserved; every attempt is charged. The sums are kept, and the model is a fold
-over them (:mod:`credit.learning`), so a run that was interrupted goes on where it stopped.
+The fleet is whoever can carry a message to every node and bring the answers back; Flower in
+production. Nothing here sees a single lender's update: contributions are summed as they are,
+masked, and a sum over fewer lenders than the masks were made for is noise. When a lender drops out,
+the release is attempted again among the rest, with fresh masks and fresh noise, as often as the
+campaign reserved; every attempt is charged. The sums are kept, and the model is a fold over them
+(:mod:`credit.learning`), so a run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Fleet(Protocol):
     """The nodes of a campaign."""
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
-        """Every node's signed mask key, by lender; raises CampaignStopped with a node's own words when it refuses."""
+        """Every node's signed mask key, by lender; raises CampaignStopped with a node's own words
+        when it refuses."""
         ...
 
     def release(self, token: str, packed: Packed, roster: frozenset[str]) -> Answers:
@@ -66,21 +68,27 @@ class CampaignRun:
     fleet: Fleet
     progress: Progress
     between_releases: Callable[[int], None]
-    """Called after every release with its number; may wait, for instance while an operator holds the campaign."""
+    """Called after every release with its number; may wait, for instance while an operator holds
+    the campaign."""
     rejected: frozenset[str] = frozenset()
     """Lenders who said no after their yes: they are lost from the beginning."""
 
     def execute(self) -> Learner:
-        """Run every release that has not been run, and leave the model file in the campaign's folder.
+        """Run every release that has not been run, and leave the model file in the campaign's
+        folder.
 
         Raises:
-            CampaignStopped: too few lenders are left, or no attempt; what was released so far is kept.
+            CampaignStopped: too few lenders are left, or no attempt; what was released so far is
+                kept.
         """
-        folder, plan = self.coordinator.folder(self.campaign.sha256), self.campaign.mechanism.releases
-        learner, done = learner_of(self.campaign), load_releases(folder)
+        folder = self.coordinator.folder(self.campaign.sha256)
+        plan = self.campaign.mechanism.releases
+        learner = learner_of(self.campaign)
+        done = load_releases(folder)
         for kept in done.releases:
             learner.absorb(kept.total, kept.contributors)
-        lost, attempts = set(done.progress.lost) | self.rejected, list(done.progress.attempts)
+        lost = set(done.progress.lost) | self.rejected
+        attempts = list(done.progress.attempts)
         mask_keys = {} if learner.done else self._join(lost)
         while not learner.done:
             number = learner.released
@@ -106,32 +114,44 @@ class CampaignRun:
         """The mask keys of every lender but those who were lost before the run was interrupted."""
         wanted = set(self.campaign.lenders) - lost
         with tracing.span("join"):
-            tokens = {name: key for name, key in self.fleet.join(self.campaign.sha256).items() if name in wanted}
+            tokens = {
+                name: key
+                for name, key in self.fleet.join(self.campaign.sha256).items()
+                if name in wanted
+            }
         if len(wanted) < self.campaign.mechanism.threshold:
             raise CampaignStopped(
                 f"without {', '.join(sorted(lost))} fewer lenders are left than the threshold of "
                 f"{self.campaign.mechanism.threshold}"
             )
         if missing := wanted - set(tokens):
-            raise CampaignStopped(f"the campaign needs every lender; missing: {', '.join(sorted(missing))}")
+            raise CampaignStopped(
+                f"the campaign needs every lender; missing: {', '.join(sorted(missing))}"
+            )
         for lender, token in tokens.items():
             try:
                 MaskKey.verify(token, self.coordinator.consortium.party(lender).key)
             except CryptoError as error:
-                raise CampaignStopped(f"{lender}'s mask key is not signed by {lender}: {error}") from error
+                raise CampaignStopped(
+                    f"{lender}'s mask key is not signed by {lender}: {error}"
+                ) from error
         self.progress({"event": "joined", "lenders": sorted(tokens)})
         return tokens
 
     def _release(
         self, learner: Learner, mask_keys: dict[str, str], attempts: list[int]
     ) -> tuple[NDArray[np.int64], dict[str, str]]:
-        """The total of one release, and the mask keys of those who contributed; counts on in ``attempts``."""
-        number, packed = learner.released, learner.question().pack()
+        """The total of one release, and the mask keys of those who contributed; counts on in
+        ``attempts``."""
+        number = learner.released
+        packed = learner.question().pack()
         folder = self.coordinator.folder(self.campaign.sha256)
         attempts += [0] * (number + 1 - len(attempts))
         while True:
             attempts[number] += 1
-            Progressed(tuple(attempts), tuple(sorted(set(self.campaign.lenders) - set(mask_keys)))).write(folder)
+            Progressed(
+                tuple(attempts), tuple(sorted(set(self.campaign.lenders) - set(mask_keys)))
+            ).write(folder)
             request = ReleaseRequest(
                 campaign_sha256=self.campaign.sha256,
                 release=number,
@@ -140,14 +160,25 @@ class CampaignRun:
                 parameters_sha256=packed.sha256,
                 mask_keys=mask_keys,
             )
-            with tracing.span("release", kind=request.kind, release=number, attempt=attempts[number]):
-                answers = self.fleet.release(request.sign(self.coordinator.key), packed, frozenset(mask_keys))
+            with tracing.span(
+                "release", kind=request.kind, release=number, attempt=attempts[number]
+            ):
+                answers = self.fleet.release(
+                    request.sign(self.coordinator.key), packed, frozenset(mask_keys)
+                )
             size = learner.task().size
-            whole = {name: w for name, w in answers.contributions.items() if name in mask_keys and w.shape == (size,)}
+            whole = {
+                name: w
+                for name, w in answers.contributions.items()
+                if name in mask_keys and w.shape == (size,)
+            }
             gone = sorted(set(mask_keys) - set(whole))
             if not gone:
                 return unmask(list(whole.values())), mask_keys
-            said = {name: f"{name} sent {w.shape} words, not {size}" for name, w in answers.contributions.items()}
+            said = {
+                name: f"{name} sent {w.shape} words, not {size}"
+                for name, w in answers.contributions.items()
+            }
             said |= answers.refusals
             why = "; ".join(said.get(lender, f"{lender} did not answer") for lender in gone)
             mask_keys = {lender: key for lender, key in mask_keys.items() if lender not in gone}
@@ -163,6 +194,8 @@ class CampaignRun:
             )
             if len(mask_keys) < self.campaign.mechanism.threshold:
                 raise CampaignStopped(
-                    f"release {number + 1} lacks the contribution of {', '.join(gone)}, and {len(mask_keys)} lenders "
-                    f"are fewer than the campaign's threshold of {self.campaign.mechanism.threshold}: {why}"
+                    f"release {number + 1} lacks the contribution of {', '.join(gone)}, and "
+                    f"{len(mask_keys)} lenders "
+                    "are fewer than the campaign's threshold of "
+                    f"{self.campaign.mechanism.threshold}: {why}"
                 )

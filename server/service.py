@@ -1,8 +1,9 @@
-"""The coordinator's service: Flower's SuperLink in this process, an executor for runs beside it, a reconciling loop.
+"""The coordinator's service: Flower's SuperLink in this process, an executor for runs beside it, a
+reconciling loop.
 
-``tahini campaign launch|stop|resume`` write the desired state; this process starts and ends runs accordingly. After a
-crash of any of it, starting it again goes on: the sums that were released are kept, and attempts are counted before
-they are made.
+``tahini campaign launch|stop|resume`` write the desired state; this process starts and ends runs
+accordingly. After a crash of any of it, starting it again goes on: the sums that were released are
+kept, and attempts are counted before they are made.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class CoordinatorService:
     _heart: Heartbeat = field(default_factory=Heartbeat, init=False)
     _runs: dict[str, int] = field(default_factory=dict, init=False)
     _ends: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
-    """By campaign: releases kept when its run ended without a word, and how often it did at that number."""
+    """By campaign: releases kept when its run ended without a word, and how often it did at that
+    number."""
     _again_at: dict[str, float] = field(default_factory=dict, init=False)
     _executor: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _restart_at: float = field(default=0.0, init=False)
@@ -54,9 +56,12 @@ class CoordinatorService:
             signal.signal(signum, lambda *_: self._stopping.set())
         if settings.health_port is not None:
             serve_health(self._heart, settings.health_port)
-        link = SuperLink(home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port))
+        link = SuperLink(
+            home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port)
+        )
         link.start()
-        link.end_all()  # of a life before this one: what is desired is started anew, and nothing runs twice
+        # of a life before this one: what is desired is started anew, and nothing runs twice
+        link.end_all()
         replace_file(home / SECRET_FILE, link.secret)
         self._admit(link)
         logger.info("listening for nodes at %s:%d", settings.host, settings.port)
@@ -80,11 +85,16 @@ class CoordinatorService:
             link.stop()
 
     def _admit(self, link: SuperLink) -> None:
-        roster = {party.id: party.fleet_key for party in self.coordinator.consortium.lenders if party.fleet_key}
+        roster = {
+            party.id: party.fleet_key
+            for party in self.coordinator.consortium.lenders
+            if party.fleet_key
+        }
         link.admit(roster)
 
     def _renew(self, link: SuperLink) -> None:
-        """Take renewed certificates, and a consortium document that was signed anew (rotated keys, new lenders)."""
+        """Take renewed certificates, and a consortium document that was signed anew (rotated keys,
+        new lenders)."""
         try:
             if link.refresh():
                 logger.info("took a renewed certificate")
@@ -105,7 +115,14 @@ class CoordinatorService:
         for run in self._runs.values():
             self._end(link, run)  # it went with its executor
         home = self.coordinator.home
-        command = [sys.executable, "-m", "server.executor", str(home), str(link.runtime_port), str(os.getpid())]
+        command = [
+            sys.executable,
+            "-m",
+            "server.executor",
+            str(home),
+            str(link.runtime_port),
+            str(os.getpid()),
+        ]
         environment = {**os.environ, HOME_VARIABLE: str(home)}
         self._executor = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
 
@@ -117,7 +134,8 @@ class CoordinatorService:
 
     def _reconcile(self, link: SuperLink, folder: Path) -> None:
         """Start what should run and does not; end what runs and should not."""
-        sha256, run = folder.name, self._runs.get(folder.name)
+        sha256 = folder.name
+        run = self._runs.get(folder.name)
         if run is not None and link.over(run):
             del self._runs[sha256]
             if (state := read_state(folder)).stage is Stage.RUNNING:
@@ -135,14 +153,20 @@ class CoordinatorService:
                 write_state(folder, Stage.STOPPED, f"it cannot be launched: {error}")
 
     def _ended_without_a_word(self, folder: Path) -> None:
-        """A run was killed, or failed in a way nobody foresaw: try again, but not for ever at the same release."""
+        """A run was killed, or failed in a way nobody foresaw: try again, but not for ever at the
+        same release."""
         kept = len(load_releases(folder).releases)
         before, times = self._ends.get(folder.name, (kept, 0))
         times = times + 1 if before == kept else 1
         self._ends[folder.name] = (kept, times)
         self._again_at[folder.name] = time.monotonic() + RESTART_PAUSE_S * times
         if times < MOST_ENDS:
-            logger.warning("the run of campaign %s ended without a word; it is started again", folder.name[:12])
+            logger.warning(
+                "the run of campaign %s ended without a word; it is started again", folder.name[:12]
+            )
             return
-        reason = f"its run ended {times} times at release {kept} without saying why; the coordinator's log may tell"
+        reason = (
+            f"its run ended {times} times at release {kept} without saying why; the "
+            "coordinator's log may tell"
+        )
         write_state(folder, Stage.STOPPED, reason)

@@ -1,6 +1,8 @@
-"""A campaign's status: what it waits for, what it cost so far, whether it can go on, and what to do if not. Pure.
+"""A campaign's status: what it waits for, what it cost so far, whether it can go on, and what to do
+if not. Pure.
 
-Everything is a function of what is kept in its folder and of what the registry says of lenders' answers.
+Everything is a function of what is kept in its folder and of what the registry says of lenders'
+answers.
 """
 
 from __future__ import annotations
@@ -72,12 +74,14 @@ class CampaignStatus:
 
     @property
     def asked_in_vain(self) -> bool:
-        """Whether the next release was asked for already, so that asking again takes a spare attempt."""
+        """Whether the next release was asked for already, so that asking again takes a spare
+        attempt."""
         return len(self.progress.attempts) > self.kept
 
     @property
     def ended(self) -> str:
-        """Why it can never go on, whatever its nodes got to see; empty where it can, or has released its model."""
+        """Why it can never go on, whatever its nodes got to see; empty where it can, or has
+        released its model."""
         if self.state.stage is Stage.RELEASED:
             return ""
         if self.answers and not self.answers.active and self.rejected:
@@ -86,7 +90,8 @@ class CampaignStatus:
         if left < self.campaign.mechanism.threshold:
             because = self._said_no() if self.rejected else f"{_and(self.gone)} dropped out"
             return (
-                f"{because}, and {left} lenders are fewer than the {self.campaign.mechanism.threshold} without whom "
+                f"{because}, and {left} lenders are fewer than the "
+                f"{self.campaign.mechanism.threshold} without whom "
                 "no release is made"
             )
         if self.moment >= self.campaign.expires_at:
@@ -95,24 +100,28 @@ class CampaignStatus:
 
     @property
     def over(self) -> str:
-        """Why it cannot go on, as far as is known here: an attempt that no node got to see was charged to nobody."""
+        """Why it cannot go on, as far as is known here: an attempt that no node got to see was
+        charged to nobody."""
         if self.ended:
             return self.ended
         if self.state.stage is Stage.STOPPED and self.asked_in_vain and not self.spare_left:
             many = self.campaign.mechanism.spare_attempts
             return (
-                f"{self.state.reason}; {f'its {many} spare attempts are used up' if many else 'no attempt was spare'}"
+                f"{self.state.reason}; "
+                f"{f'its {many} spare attempts are used up' if many else 'no attempt was spare'}"
             )
         return ""
 
     def _said_no(self) -> str:
         return " and ".join(
-            f"{lender} rejected it" + (f" ({reason!r})" if reason else "") for lender, reason in self.rejected.items()
+            f"{lender} rejected it" + (f" ({reason!r})" if reason else "")
+            for lender, reason in self.rejected.items()
         )
 
     @property
     def next_one(self) -> str:
-        """The command that proposes a campaign like this one among those who are left; empty where none can be."""
+        """The command that proposes a campaign like this one among those who are left; empty where
+        none can be."""
         if len(self.campaign.lenders) - len(self.gone) < LEAST_LENDERS:
             return ""
         without = f" --without {','.join(self.gone)}" if self.gone else ""
@@ -128,13 +137,25 @@ class CampaignStatus:
             return ""
         if self.answers and not self.answers.active:
             missing = sorted({*self.campaign.lenders} - {*self.answers.approved_by})
-            return f"the approval of {_and(missing)}; each runs: tahini campaign approve {self.short} --home …"
+            return (
+                f"the approval of {_and(missing)}; each runs: tahini campaign approve "
+                f"{self.short} --home …"
+            )
         if not self.wanted:
-            known = "every lender has approved" if self.answers else "once every lender has approved"
+            known = (
+                "every lender has approved" if self.answers else "once every lender has approved"
+            )
             return f"its launch ({known}): {self._command('launch', self.short)}"
         if not self.serving:
-            return f"the coordinator's service: tahini coordinator serve --home {shlex.quote(str(self.home))}"
-        return "" if self.state.stage is Stage.RUNNING else "the coordinator's service to start its run"
+            return (
+                "the coordinator's service: tahini coordinator serve --home "
+                f"{shlex.quote(str(self.home))}"
+            )
+        return (
+            ""
+            if self.state.stage is Stage.RUNNING
+            else "the coordinator's service to start its run"
+        )
 
     @property
     def cost(self) -> str:
@@ -143,7 +164,9 @@ class CampaignStatus:
         if not any(self.progress.attempts):
             return f"nothing of epsilon {mechanism.epsilon:g} was spent"
         return (
-            f"epsilon {self.epsilon_spent:.3f} of {mechanism.epsilon:g} was spent per borrower, every attempt counted"
+            f"epsilon {self.epsilon_spent:.3f} of {mechanism.epsilon:g} was spent per "
+            "borrower, "
+            "every attempt counted"
         )
 
     @property
@@ -151,12 +174,26 @@ class CampaignStatus:
         """How it stands, a line a thought."""
         name = f"campaign {self.short} ({self.campaign.id})"
         if self.state.stage is Stage.RELEASED:
-            return [f"released: {self.home / 'campaigns' / self.campaign.sha256 / MODEL_FILE}", f"  {self.cost}"]
+            return [
+                f"released: {self.home / 'campaigns' / self.campaign.sha256 / MODEL_FILE}",
+                f"  {self.cost}",
+            ]
         if self.over:
-            further = self.next_one or f"with fewer than {LEAST_LENDERS} lenders there is no other campaign"
-            return [f"{name} cannot go on: {self.over}", f"  {self.cost}", f"  propose the next one: {further}"]
+            further = (
+                self.next_one
+                or f"with fewer than {LEAST_LENDERS} lenders there is no other campaign"
+            )
+            return [
+                f"{name} cannot go on: {self.over}",
+                f"  {self.cost}",
+                f"  propose the next one: {further}",
+            ]
         if self.state.stage is Stage.STOPPED:
-            again = f"; that takes one of {self.spare_left} spare attempts" if self.asked_in_vain else ""
+            again = (
+                f"; that takes one of {self.spare_left} spare attempts"
+                if self.asked_in_vain
+                else ""
+            )
             resume = f"  go on with: {self._command('resume', self.short)}{again}"
             return [f"stopped: {self.state.reason}", f"  {self.cost}", resume]
         waits = [f"  waits for {self.waits_for}"] if self.waits_for else []

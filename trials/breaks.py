@@ -3,8 +3,8 @@
     python -m trials.breaks                # all of them, an hour
     python -m trials.breaks ledger pairs   # those with one of these words in their names
 
-It works on a copy of the repository in a temporary folder and prints, for each invariant, what was broken and whether
-the named test failed. Exit code 1 if a break went unnoticed.
+It works on a copy of the repository in a temporary folder and prints, for each invariant, what was
+broken and whether the named test failed. Exit code 1 if a break went unnoticed.
 """
 
 from __future__ import annotations
@@ -99,13 +99,15 @@ BREAKS = (
         "consent/commands/record_decisions.py",
         "        batch.save()\n        answers.save()\n    return done",
         "        transaction.log = lambda *_: 0\n        batch.save()\n        answers.save()\n"
-        "    with writing(registry) as second:\n        second.log(*batch._entries)\n    return done",
+        "    with writing(registry) as second:\n        second.log(*batch._entries)\n    return "
+        "done",
         "tests/consent/test_decisions.py",
     ),
     Break(
         "4 every release is charged: the reservation is forgotten",
         "clients/budget_ledger.py",
-        'connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in members))',
+        'connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in '
+        "members))",
         "pass",
         "tests/clients/test_gate.py",
     ),
@@ -126,7 +128,8 @@ BREAKS = (
     Break(
         "4 the clip is skipped",
         "privacy/clipping.py",
-        "factor = (MARGIN / torch.sqrt(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, None]",
+        "factor = (MARGIN / torch.sqrt(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, "
+        "None]",
         "factor = torch.full_like(norms, MARGIN / clip_norm * 2.0**DELTA_BITS)[:, None]",
         "tests/privacy/test_clipping.py",
     ),
@@ -203,7 +206,8 @@ BREAKS = (
     Break(
         "7 history cannot be rewritten: a witness cosigns what does not extend what it saw",
         "crypto/witnessing.py",
-        "        verify_consistency(known.size, checkpoint.size, request.proof, known.root, checkpoint.root)",
+        "        verify_consistency(known.size, checkpoint.size, request.proof, known.root, "
+        "checkpoint.root)",
         "        pass",
         "tests/crypto/test_witnessing.py",
     ),
@@ -273,7 +277,8 @@ BREAKS = (
     Break(
         "3 a command acts twice under its key",
         "consent/storage/idempotency.py",
-        "found[once] = Answered(row.status, json.loads(row.body), again=True) if same else used_otherwise()",
+        "found[once] = Answered(row.status, json.loads(row.body), again=True) if same else "
+        "used_otherwise()",
         "pass",
         "tests/consent/test_registry_api.py",
     ),
@@ -428,7 +433,8 @@ BREAKS = (
     Break(
         "7 history cannot be rewritten: the gate does not hear what others believe",
         "clients/gate.py",
-        "        compare_heads(self._client, self._node.consortium.policy, self._client.accepted_note())",
+        "        compare_heads(self._client, self._node.consortium.policy, "
+        "self._client.accepted_note())",
         "        pass",
         "tests/clients/test_gate.py",
     ),
@@ -492,7 +498,8 @@ BREAKS = (
         "10 own row only: cells begin where the smallest value does",
         "credit/binning.py",
         "places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))",
-        "places = order(np.nan_to_num(numbers(column).values) - np.nan_to_num(numbers(column).values).min())",
+        "places = order(np.nan_to_num(numbers(column).values) - "
+        "np.nan_to_num(numbers(column).values).min())",
         "tests/credit/test_binning.py",
     ),
     Break(
@@ -531,9 +538,11 @@ BREAKS = (
         "tests/consent/test_bounded.py",
     ),
     Break(
-        "10 own row only: a typed quotation mark reaches other rows though the writer is said not to quote",
+        "10 own row only: a typed quotation mark reaches other rows though the writer is said not "
+        "to quote",
         "clients/data/lines.py",
-        'return text.split(self.delimiter) if self.quoting == "none" else fields_of(text, self.delimiter)',
+        'return text.split(self.delimiter) if self.quoting == "none" else fields_of(text, '
+        "self.delimiter)",
         "return fields_of(text, self.delimiter)",
         "tests/clients/test_hostile_rows.py",
     ),
@@ -550,7 +559,9 @@ BREAKS = (
 def goes_red(broken: Break) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "repo"
-        ignore = shutil.ignore_patterns(".git", ".venv", "workspace", "__pycache__", "*.egg-info", ".mypy_cache")
+        ignore = shutil.ignore_patterns(
+            ".git", ".venv", "workspace", "__pycache__", "*.egg-info", ".mypy_cache"
+        )
         shutil.copytree(ROOT, copy, ignore=ignore)
         path = copy / broken.file
         text = path.read_text(encoding="utf-8")
@@ -568,7 +579,8 @@ def goes_red(broken: Break) -> bool:
 
 
 def main() -> None:
-    unnoticed, words = 0, sys.argv[1:]
+    unnoticed = 0
+    words = sys.argv[1:]
     for broken in (b for b in BREAKS if not words or any(word in b.invariant for word in words)):
         red = goes_red(broken)
         unnoticed += not red

@@ -1,18 +1,22 @@
-"""Kill random processes of a consortium through whole campaigns, and see what is left. Not collected by pytest:
+"""Kill random processes of a consortium through whole campaigns, and see what is left. Not
+collected by pytest:
 
     python -m trials.chaos                                  # 30 campaigns, an hour
     python -m trials.chaos --campaigns 2 --every 5 --seed 7
 
-A real consortium (``tahini up``) runs one campaign after the other. Every few seconds one process is killed with signal
-9, at random: coordinator, its executor or run, registry, naming service, witnesses, node, its SuperNode, a task. Whole
-services are started again a moment later, as an init system would; a campaign that stopped is resumed. In each campaign
-somebody withdraws, and beside each stands one that a lender has not signed but the coordinator's operator has launched
-by hand. Exit code 1 if anything is not as it must be:
+A real consortium (``tahini up``) runs one campaign after the other. Every few seconds one process
+is killed with signal 9, at random: coordinator, its executor or run, registry, naming service,
+witnesses, node, its SuperNode, a task. Whole services are started again a moment later, as an init
+system would; a campaign that stopped is resumed. In each campaign somebody withdraws, and beside
+each stands one that a lender has not signed but the coordinator's operator has launched by hand.
+Exit code 1 if anything is not as it must be:
 
-- every campaign ends in a verified model, or stopped with a reason, and goes on when it is resumed until its attempts
-  are used up;
-- every lender's ledger holds every release that was released, each attempt once, never more than were planned;
-- the log, verified from outside, holds every attempt that was answered, and none that a ledger lacks;
+- every campaign ends in a verified model, or stopped with a reason, and goes on when it is resumed
+  until its attempts are used up;
+- every lender's ledger holds every release that was released, each attempt once, never more than
+  were planned;
+- the log, verified from outside, holds every attempt that was answered, and none that a ledger
+  lacks;
 - nobody who withdrew is in a roster that was reserved later;
 - no lender has a line of a campaign that its operator did not sign.
 """
@@ -58,7 +62,12 @@ KILLING_S, CALM_S, PAUSE_S = 90.0, 240.0, 2.0
 def children(pid: int) -> list[int]:
     """Of a process, with theirs."""
     try:
-        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+        found = [
+            int(child)
+            for child in Path(f"/proc/{pid}/task/{pid}/children")
+            .read_text(encoding="utf-8")
+            .split()
+        ]
     except OSError:
         return []
     return [*found, *(grandchild for child in found for grandchild in children(child))]
@@ -139,7 +148,9 @@ class Trial:
         elif state.stage is Stage.STOPPED and "attempt" in state.reason:
             outcome = "attempts used up"
         else:
-            self.wrong.append(f"campaign {sha256[:12]} is {state.stage}: {state.reason or 'without a reason'}")
+            self.wrong.append(
+                f"campaign {sha256[:12]} is {state.stage}: {state.reason or 'without a reason'}"
+            )
         request_run(self.consortium.folder(unsigned), False)
         self._check_ledgers(sha256, unsigned)
         self.ended[outcome] += 1
@@ -152,12 +163,18 @@ class Trial:
 
     def _withdraw(self) -> None:
         """Somebody takes back what they gave; asks again until the registry has it."""
-        givers = [p for p in self.consortium.local.borrowers if p.answer == "gives" and p not in self.withdrawn]
+        givers = [
+            p
+            for p in self.consortium.local.borrowers
+            if p.answer == "gives" and p not in self.withdrawn
+        ]
         person = self.chance.choice(givers)
         token = person.withdrawal(self.consortium.local.notice, True)
         url = Node.open(self.consortium.node(person.lender)).settings.registry_url
         for _ in range(60):
-            client = BorrowerClient(url, self.consortium.local.founded.consortium, http=http_client(url, None))
+            client = BorrowerClient(
+                url, self.consortium.local.founded.consortium, http=http_client(url, None)
+            )
             try:
                 client.decide([token])
                 self.withdrawn[person] = now()
@@ -188,7 +205,9 @@ class Trial:
                     return
                 time.sleep(PAUSE_S)
                 self.resumed += 1
-                self.consortium.tahini("campaign", "resume", sha256[:12], "--home", str(self.consortium.home))
+                self.consortium.tahini(
+                    "campaign", "resume", sha256[:12], "--home", str(self.consortium.home)
+                )
                 time.sleep(1)
 
     def _check_ledgers(self, sha256: str, unsigned: str) -> None:
@@ -200,11 +219,21 @@ class Trial:
             charged = {release for release, _ in attempts}
             for number, one in enumerate(kept):
                 if lender in one.lenders and number not in charged:
-                    self.wrong.append(f"{lender} was in release {number} of {sha256[:12]} and its ledger has no line")
-            if len(set(attempts)) != len(attempts) or len(attempts) > len(plan.releases) + plan.spare_attempts:
-                self.wrong.append(f"{lender}'s ledger has {len(attempts)} attempts of {sha256[:12]}")
+                    self.wrong.append(
+                        f"{lender} was in release {number} of {sha256[:12]} and its ledger has no "
+                        "line"
+                    )
+            if (
+                len(set(attempts)) != len(attempts)
+                or len(attempts) > len(plan.releases) + plan.spare_attempts
+            ):
+                self.wrong.append(
+                    f"{lender}'s ledger has {len(attempts)} attempts of {sha256[:12]}"
+                )
             if self.consortium.attempts(unsigned, lender):
-                self.wrong.append(f"{lender} took part in {unsigned[:12]}, which cedar's operator did not sign")
+                self.wrong.append(
+                    f"{lender} took part in {unsigned[:12]}, which cedar's operator did not sign"
+                )
 
     def audit(self) -> None:
         """The whole log from outside, beside what every lender's ledger says."""
@@ -215,17 +244,25 @@ class Trial:
         auditor.close()
         logged = {
             (c.opened.campaign_sha256, c.opened.lender, c.opened.release, c.opened.attempt)
-            for c in audit.commitments if c.opened is not None
-        }  # fmt: skip
+            for c in audit.commitments
+            if c.opened is not None
+        }
         for lender in LENDERS:
             store = Node.open(self.consortium.node(lender)).store
             lines = {(x.campaign, lender, x.release, x.attempt) for x in store.ledger()}
-            settled = {(x.campaign, lender, x.release, x.attempt) for x in store.ledger() if x.settled_at}
+            settled = {
+                (x.campaign, lender, x.release, x.attempt) for x in store.ledger() if x.settled_at
+            }
             mine = {entry for entry in logged if entry[1] == lender}
             if settled - mine:
-                self.wrong.append(f"{lender} answered {len(settled - mine)} times without an entry in the log")
+                self.wrong.append(
+                    f"{lender} answered {len(settled - mine)} times without an entry in the log"
+                )
             if mine - lines:
-                self.wrong.append(f"the log holds {len(mine - lines)} commitments of {lender} that its ledger lacks")
+                self.wrong.append(
+                    f"the log holds {len(mine - lines)} commitments of {lender} that its ledger "
+                    "lacks"
+                )
             self._check_withdrawn(lender, store)
 
     def _check_withdrawn(self, lender: str, store: BudgetLedger) -> None:
@@ -238,9 +275,13 @@ class Trial:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--campaigns", type=int, default=30)
-    options.add_argument("--every", type=float, default=4.0, help="seconds between two kills, on average")
+    options.add_argument(
+        "--every", type=float, default=4.0, help="seconds between two kills, on average"
+    )
     options.add_argument("--seed", type=int, default=None)
     options.add_argument("--json", action="store_true", help="print the result as JSON")
     asked = options.parse_args()
@@ -248,21 +289,42 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, force=True)
     for noisy in ("httpx", "tahini"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory(prefix="tahini-chaos-") as folder, brought_up(Path(folder) / "root") as consortium:
+    with (
+        tempfile.TemporaryDirectory(prefix="tahini-chaos-") as folder,
+        brought_up(Path(folder) / "root") as consortium,
+    ):
         first = (consortium.node("aspen") / "log.head").read_text(encoding="utf-8")
         trial = Trial(consortium, random.Random(seed), asked.every, first)
         for number in range(1, asked.campaigns + 1):
             began = time.monotonic()
             outcome = trial.campaign()
-            logging.info("campaign %d of %d: %s in %.0f s; %d kills so far, %d resumed, wrong: %d",
-                         number, asked.campaigns, outcome, time.monotonic() - began, sum(trial.killed.values()),
-                         trial.resumed, len(trial.wrong))  # fmt: skip
+            logging.info(
+                "campaign %d of %d: %s in %.0f s; %d kills so far, %d resumed, wrong: %d",
+                number,
+                asked.campaigns,
+                outcome,
+                time.monotonic() - began,
+                sum(trial.killed.values()),
+                trial.resumed,
+                len(trial.wrong),
+            )
             for said in trial.wrong:
                 logging.info("WRONG %s", said)
         trial.audit()
-    found = {"seed": seed, "campaigns": asked.campaigns, "ended": trial.ended, "resumed": trial.resumed,
-             "killed": trial.killed, "withdrawn": len(trial.withdrawn), "wrong": trial.wrong}  # fmt: skip
-    print(json.dumps(found, indent=2) if asked.json else "\n".join(f"{key:10} {value}" for key, value in found.items()))
+    found = {
+        "seed": seed,
+        "campaigns": asked.campaigns,
+        "ended": trial.ended,
+        "resumed": trial.resumed,
+        "killed": trial.killed,
+        "withdrawn": len(trial.withdrawn),
+        "wrong": trial.wrong,
+    }
+    print(
+        json.dumps(found, indent=2)
+        if asked.json
+        else "\n".join(f"{key:10} {value}" for key, value in found.items())
+    )
     return 1 if trial.wrong else 0
 
 

@@ -1,7 +1,9 @@
-"""The plan of the house, measured: ``python -m trials.house`` prints each room, and fails on what the plan forbids.
+"""The plan of the house, measured: ``python -m trials.house`` prints each room, and fails on what
+the plan forbids.
 
-Forbidden are circles of modules, imports that run upwards (the contract in pyproject.toml), more parameters than
-``MOST_PARAMETERS`` outside ``cli/``, lines that the formatter must not touch, and one class name in two rooms.
+Forbidden are circles of modules, imports that run upwards (the contract in pyproject.toml), more
+parameters than ``MOST_PARAMETERS`` outside ``cli/``, lines that the formatter must not touch, and
+one class name in two rooms.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Module:
         return self.text.count("\n")
 
     def imports(self) -> Iterator[str]:
-        """Every module that is named, and every name of one: which of them is a module the caller knows."""
+        """Every module that is named, and every name of one: which of them is a module the caller
+        knows."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -55,7 +58,9 @@ class Module:
 
 
 def rooms() -> list[str]:
-    return sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in NO_ROOMS)
+    return sorted(
+        path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in NO_ROOMS
+    )
 
 
 def modules() -> dict[str, Module]:
@@ -109,11 +114,15 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 def floors() -> dict[str, int]:
     """Each room's floor, the lowest first, from the layers of the import contract."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    return {room.strip(): floor for floor, layer in enumerate(reversed(layers)) for room in layer.split("|")}
+    return {
+        room.strip(): floor
+        for floor, layer in enumerate(reversed(layers))
+        for room in layer.split("|")
+    }
 
 
 def upward(graph: Mapping[str, set[str]], floor: Mapping[str, int]) -> list[str]:
@@ -130,12 +139,16 @@ def upward(graph: Mapping[str, set[str]], floor: Mapping[str, int]) -> list[str]
 def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef, method: bool) -> int:
     """How many a caller may give; ``self`` and ``cls`` are none."""
     given = function.args
-    static = any(isinstance(one, ast.Name) and one.id == "staticmethod" for one in function.decorator_list)
+    static = any(
+        isinstance(one, ast.Name) and one.id == "staticmethod" for one in function.decorator_list
+    )
     own = 1 if method and not static else 0
     return len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs) - own
 
 
-def functions(tree: ast.AST, inside: bool = False) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
+def functions(
+    tree: ast.AST, inside: bool = False
+) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
     """Every function, and whether it is a class's own."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -195,8 +208,12 @@ def main() -> int:
     table = Table("room", "modules", "lines", "imports")
     for room, _ in sorted(floors().items(), key=lambda item: -item[1]):
         own = [module for module in house.values() if module.room == room]
-        others = {other.partition(".")[0] for module in own for other in graph.get(module.name, ())} - {room}
-        table.add_row(room, str(len(own)), str(sum(module.lines for module in own)), " ".join(sorted(others)))
+        others = {
+            other.partition(".")[0] for module in own for other in graph.get(module.name, ())
+        } - {room}
+        table.add_row(
+            room, str(len(own)), str(sum(module.lines for module in own)), " ".join(sorted(others))
+        )
     console = Console()
     console.print(table)
     wrong = faults(house)

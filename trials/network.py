@@ -1,10 +1,12 @@
-"""A consortium in network namespaces, over wires that delay, lose and cut. ``unshare --net python -m trials.network``
+"""A consortium in network namespaces, over wires that delay, lose and cut.
+``unshare --net python -m trials.network``
 
-Every lender's node lives in a namespace of its own; its only way out is a point-to-point link to the namespace of
-registry and coordinator. The link is two TUN devices with this file between them, so that it can do what ``tc netem``
-does on kernels without that module: delay, loss and partition of IP packets, changed while everything runs. One lender
-has no route beyond its link and reaches everybody through an HTTP proxy. Needs root and ``/dev/net/tun``; the namespace
-that it runs in goes when it ends.
+Every lender's node lives in a namespace of its own; its only way out is a point-to-point link to
+the namespace of registry and coordinator. The link is two TUN devices with this file between them,
+so that it can do what ``tc netem`` does on kernels without that module: delay, loss and partition
+of IP packets, changed while everything runs. One lender has no route beyond its link and reaches
+everybody through an HTTP proxy. Needs root and ``/dev/net/tun``; the namespace that it runs in goes
+when it ends.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def ip(*arguments: str, inside: int | None = None) -> None:
 
 
 def tun(name: str) -> int:
-    """A TUN device in the namespace of this thread; returns what its packets are read from and written to."""
+    """A TUN device in the namespace of this thread; returns what its packets are read from and
+    written to."""
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
     return device
@@ -55,7 +58,8 @@ def tun(name: str) -> int:
 
 @dataclass
 class Wire:
-    """One lender's namespace and its link. What the link does to packets stands in a file that it reads again."""
+    """One lender's namespace and its link. What the link does to packets stands in a file that it
+    reads again."""
 
     lender: str
     number: int
@@ -80,7 +84,15 @@ class Wire:
             time.sleep(0.01)
         self.pid = sleeping.pid
         relay = subprocess.Popen(
-            [sys.executable, "-m", "trials.network", "relay", f"w{self.number}", str(self.pid), str(self._file)],
+            [
+                sys.executable,
+                "-m",
+                "trials.network",
+                "relay",
+                f"w{self.number}",
+                str(self.pid),
+                str(self._file),
+            ],
             stdout=subprocess.PIPE,
         )
         self._processes.append(relay)
@@ -105,9 +117,12 @@ class Wire:
         return self.folder / f"{self.lender}.json"
 
     def behave(self, delay_s: float = 0.0, loss: float = 0.0, cut: bool = False) -> None:
-        """Delay what the lender sends; lose a share of the packets of either direction; or all of them."""
+        """Delay what the lender sends; lose a share of the packets of either direction; or all of
+        them."""
         path = self._file.with_suffix(".new")
-        path.write_text(json.dumps({"delay_s": delay_s, "loss": loss, "cut": cut}), encoding="utf-8")
+        path.write_text(
+            json.dumps({"delay_s": delay_s, "loss": loss, "cut": cut}), encoding="utf-8"
+        )
         path.replace(self._file)
 
     def end(self) -> None:
@@ -124,12 +139,16 @@ def relay(name: str, pid: int, behaviour: Path) -> None:
             raise OSError(ctypes.get_errno(), "setns")
     away = tun("out")
     print("ready", flush=True)
-    chance, late = random.Random(1), []
-    order, looked, does = 0, 0.0, json.loads(behaviour.read_text(encoding="utf-8"))
+    chance = random.Random(1)
+    late = []
+    order = 0
+    looked = 0.0
+    does = json.loads(behaviour.read_text(encoding="utf-8"))
     while True:
         moment = time.monotonic()
         if moment > looked + 0.05:
-            looked, does = moment, json.loads(behaviour.read_text(encoding="utf-8"))
+            looked = moment
+            does = json.loads(behaviour.read_text(encoding="utf-8"))
         while late and late[0][0] <= moment:
             _write(*heapq.heappop(late)[2:])
         wait = min(0.05, late[0][0] - moment) if late else 0.05
@@ -152,7 +171,8 @@ def _write(device: int, packet: bytes) -> None:
 
 
 def serve_proxy(host: str) -> None:
-    """An HTTP proxy that does CONNECT (RFC 9110 section 9.3.6), in a thread until the process ends."""
+    """An HTTP proxy that does CONNECT (RFC 9110 section 9.3.6), in a thread until the process
+    ends."""
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -204,7 +224,8 @@ class Trial:
         """How long a release waits for a node; read anew by every run."""
         path = self.consortium.home / "coordinator.json"
         path.write_text(
-            json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"answer_s": seconds}), encoding="utf-8"
+            json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"answer_s": seconds}),
+            encoding="utf-8",
         )
 
     def campaign(self, midway: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -220,7 +241,9 @@ class Trial:
         return {
             "stage": str(stage),
             "reason": self.consortium.state(campaign).reason,
-            "lenders": sorted(self.consortium.verified(campaign).lenders) if stage == "released" else [],
+            "lenders": sorted(self.consortium.verified(campaign).lenders)
+            if stage == "released"
+            else [],
             "lost": [event["lenders"] for event in happened if event["event"] == "lost"],
             "seconds": round(time.monotonic() - began, 1),
             "attempts": {name: len(self.consortium.attempts(campaign, name)) for name in LENDERS},
@@ -237,7 +260,10 @@ def main() -> None:
     ip("addr", "add", f"{HUB}/32", "dev", "lo")
     with tempfile.TemporaryDirectory(prefix="tahini-network-") as name:
         folder = Path(name)
-        wires = {lender: Wire(lender, at, folder, lender != BEHIND_PROXY) for at, lender in enumerate(LENDERS, 1)}
+        wires = {
+            lender: Wire(lender, at, folder, lender != BEHIND_PROXY)
+            for at, lender in enumerate(LENDERS, 1)
+        }
         try:
             for wire in wires.values():
                 wire.lay()
@@ -252,7 +278,9 @@ def main() -> None:
                 trial.behave()
                 trial.wait_for_answers(15.0)
                 found["everybody cut off for 5 s"] = trial.campaign(trial.briefly_cut)
-                found["birch cut off for good"] = trial.campaign(lambda: trial.behave("birch", cut=True))
+                found["birch cut off for good"] = trial.campaign(
+                    lambda: trial.behave("birch", cut=True)
+                )
                 trial.behave()
                 time.sleep(25)  # a node is let in again when the SuperLink has missed it
                 found["birch is back"] = trial.campaign()

@@ -1,9 +1,11 @@
-"""What newcomers do in their four roles, by the commands that the documents name: ``python -m trials.newcomer``.
+"""What newcomers do in their four roles, by the commands that the documents name:
+``python -m trials.newcomer``.
 
-A small consortium is brought up, taken down, brought up, loses every process at once as in a reboot, and is brought up
-again; then its coordinator and lenders train a model, and somebody outside verifies what happened. Each step is one
-command, run as a process of its own. At the end stands a table with exit codes and seconds; everything is stopped and
-removed, whatever happened. Exit code 1 if a step went wrong.
+A small consortium is brought up, taken down, brought up, loses every process at once as in a
+reboot, and is brought up again; then its coordinator and lenders train a model, and somebody
+outside verifies what happened. Each step is one command, run as a process of its own. At the end
+stands a table with exit codes and seconds; everything is stopped and removed, whatever happened.
+Exit code 1 if a step went wrong.
 
 A new step is one line in :data:`STEPS`.
 """
@@ -39,7 +41,8 @@ class Step:
     keeps: Mapping[str, str] | None = None
     """What later steps need of its JSON: their name for it, by its own."""
     needs: str = ""
-    """An option without which the command is another: the step is left out of a build that does not know it."""
+    """An option without which the command is another: the step is left out of a build that does not
+    know it."""
     each_lender: bool = False
 
 
@@ -66,18 +69,33 @@ STEPS: tuple[Step | Callable[[Path], int], ...] = (
     Step("operator", "tahini doctor --home {w}"),
     Step(
         "coordinator",
-        "tahini campaign propose --home {w}/coordinator --id first --title First --features {w}/features.toml "
+        "tahini campaign propose --home {w}/coordinator --id first --title First --features "
+        "{w}/features.toml "
         "--steps 2 --json",
         keeps={"campaign": "campaign"},
     ),
     Step("coordinator", "tahini campaign list --home {w}/coordinator", needs="--home"),
-    Step("lender", "tahini campaign approve {campaign} --home {w}/lenders/{lender} --yes", each_lender=True),
+    Step(
+        "lender",
+        "tahini campaign approve {campaign} --home {w}/lenders/{lender} --yes",
+        each_lender=True,
+    ),
     Step("coordinator", "tahini campaign launch {campaign} --home {w}/coordinator"),
     Step("coordinator", "tahini campaign watch {campaign} --home {w}/coordinator"),
     Step("coordinator", "tahini campaign show {campaign} --home {w}/coordinator"),
     Step("lender", "tahini node status --home {w}/lenders/{lender}", each_lender=True),
-    Step("lender", "tahini model fetch {campaign} --home {w}/lenders/{lender}", needs="--home", each_lender=True),
-    Step("lender", "tahini model verify {campaign} --home {w}/lenders/{lender}", needs="--home", each_lender=True),
+    Step(
+        "lender",
+        "tahini model fetch {campaign} --home {w}/lenders/{lender}",
+        needs="--home",
+        each_lender=True,
+    ),
+    Step(
+        "lender",
+        "tahini model verify {campaign} --home {w}/lenders/{lender}",
+        needs="--home",
+        each_lender=True,
+    ),
     Step("lender", "tahini model show {campaign} --home {w}/lenders/aspen", needs="--home"),
     Step("borrower", "tahini borrower --workspace {w} --as {borrower} notices", needs="--as"),
     Step("borrower", "tahini borrower --workspace {w} --as {borrower} withdraw", needs="--as"),
@@ -85,7 +103,8 @@ STEPS: tuple[Step | Callable[[Path], int], ...] = (
     Step("auditor", f"tahini log verify {OUTSIDE} --auditor {{w}}/auditor", needs="--ca"),
     Step(
         "auditor",
-        f"tahini log tail {OUTSIDE} --consortium {{w}}/coordinator/consortium.jws --lender aspen --number 5",
+        f"tahini log tail {OUTSIDE} --consortium {{w}}/coordinator/consortium.jws --lender aspen "
+        "--number 5",
         needs="--ca",
     ),
     Step("operator", "tahini doctor --home {w}"),
@@ -106,13 +125,23 @@ class Done:
 
 
 def tahini(command: str, known: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own; nothing of this process' environment that a newcomer would not have."""
+    """Run a command in a process of its own; nothing of this process' environment that a newcomer
+    would not have."""
     arguments = [part.format_map(known) for part in command.split()[1:]]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TAHINI_", "SSL_CERT_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TAHINI_", "SSL_CERT_"))
+    }
     return subprocess.run(
-        [sys.executable, "-m", "tahini", *arguments], check=False, capture_output=True, text=True, env=environment,
-        timeout=PATIENCE_S, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "tahini", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE_S,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def known_here(step: Step) -> bool:
@@ -135,7 +164,9 @@ def run(step: Step, known: dict[str, str]) -> Iterator[Done]:
             known[name] = str(json.loads(done.stdout)[key])
         said = (done.stderr or done.stdout).strip().splitlines()
         text = shown.replace("{lender}", lender).format_map(known)
-        yield Done(step.role, text, done.returncode, time.monotonic() - began, said[-1] if said else "")
+        yield Done(
+            step.role, text, done.returncode, time.monotonic() - began, said[-1] if said else ""
+        )
 
 
 def addresses(root: Path) -> dict[str, str]:
@@ -162,7 +193,9 @@ def play(rows: int, folder: Path, console: Console) -> list[Done]:
             else:
                 began = time.monotonic()
                 killed = step(root)
-                done = Done("the machine", f"kill -9 of {killed} processes", 0, time.monotonic() - began)
+                done = Done(
+                    "the machine", f"kill -9 of {killed} processes", 0, time.monotonic() - began
+                )
                 happened.append(done)
                 console.print(_line(done), highlight=False, markup=False)
             if happened[-1].code not in (0, None):
@@ -187,15 +220,34 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="tahini-newcomer-") as folder:
         happened = play(told.rows, Path(folder), console)
-    table = Table("role", "command", "exit code", "seconds", title="what was done", title_justify="left", box=None)
+    table = Table(
+        "role",
+        "command",
+        "exit code",
+        "seconds",
+        title="what was done",
+        title_justify="left",
+        box=None,
+    )
     for done in happened:
-        table.add_row(done.role, done.command, NOT_HERE if done.code is None else str(done.code), f"{done.seconds:.1f}")
+        table.add_row(
+            done.role,
+            done.command,
+            NOT_HERE if done.code is None else str(done.code),
+            f"{done.seconds:.1f}",
+        )
     console.print(table)
     if told.json is not None:
-        steps = [{"role": d.role, "command": d.command, "code": d.code, "seconds": d.seconds} for d in happened]
+        steps = [
+            {"role": d.role, "command": d.command, "code": d.code, "seconds": d.seconds}
+            for d in happened
+        ]
         told.json.write_text(json.dumps(steps, indent=2), encoding="utf-8")
     wrong = [done for done in happened if done.code not in (0, None)]
-    console.print(f"{len(happened)} steps, {len(wrong)} went wrong, {sum(d.code is None for d in happened)} {NOT_HERE}")
+    console.print(
+        f"{len(happened)} steps, {len(wrong)} went wrong, {sum(d.code is None for d in happened)} "
+        f"{NOT_HERE}"
+    )
     if wrong:
         raise SystemExit(1)
 

@@ -1,4 +1,5 @@
-"""A lender's values as the schema's, each by itself (:mod:`credit.values`): codes, scales, codes for missing."""
+"""A lender's values as the schema's, each by itself (:mod:`credit.values`): codes, scales, codes
+for missing."""
 
 from __future__ import annotations
 
@@ -13,7 +14,17 @@ from numpy.typing import NDArray
 
 from clients.data.description import Column
 from credit.features import FeatureSchema, date_columns
-from credit.values import NO_DATE, UNREADABLE_DATE, Floats, as_dates, code, codes, moments, number, numbers
+from credit.values import (
+    NO_DATE,
+    UNREADABLE_DATE,
+    Floats,
+    as_dates,
+    code,
+    codes,
+    moments,
+    number,
+    numbers,
+)
 
 CHUNK_ROWS = 100_000
 DIGITS_OF_A_VALUE = 6
@@ -21,7 +32,8 @@ DIGITS_OF_A_VALUE = 6
 
 @dataclass(frozen=True)
 class NoRow:
-    """A place in a file where a row should be and is none; it is left out. ``why`` is for the operator."""
+    """A place in a file where a row should be and is none; it is left out. ``why`` is for the
+    operator."""
 
     file: str
     line: int
@@ -30,9 +42,11 @@ class NoRow:
 
 @dataclass(frozen=True)
 class OddQuotes:
-    """A record that begins at ``line`` and, by its quotation marks, spans several lines or has no end.
+    """A record that begins at ``line`` and, by its quotation marks, spans several lines or has no
+    end.
 
-    Either somebody's text has line breaks, or the program that wrote the file does not quote what people type.
+    Either somebody's text has line breaks, or the program that wrote the file does not quote what
+    people type.
     """
 
     file: str
@@ -43,7 +57,8 @@ Told = Callable[[NoRow | OddQuotes], None]
 
 
 def nobody(_: NoRow | OddQuotes) -> None:
-    """Whoever trains is told nothing: what is wrong with a row must not be seen from outside (invariant 10)."""
+    """Whoever trains is told nothing: what is wrong with a row must not be seen from outside
+    (invariant 10)."""
 
 
 class Reader(Protocol):
@@ -54,9 +69,11 @@ class Reader(Protocol):
         ...
 
     def batches(self, columns: Sequence[str], told: Told = nobody) -> Iterator[pd.DataFrame]:
-        """These columns of all rows, about ``CHUNK_ROWS`` at a time, as they are declared where they lie.
+        """These columns of all rows, about ``CHUNK_ROWS`` at a time, as they are declared where
+        they lie.
 
-        Nothing is inferred from the rows: a column has the type of its file or table, or is one of objects.
+        Nothing is inferred from the rows: a column has the type of its file or table, or is one of
+        objects.
 
         Raises:
             SourceError: it quotes nothing that is in a row, and no row is the reason for it.
@@ -80,12 +97,15 @@ class Conversion:
     source: Column
     kind: Literal["number", "category", "date"]
     outcome: bool = False
-    """Of an outcome with ``values`` nothing else is one: what is written otherwise must not count as its opposite."""
+    """Of an outcome with ``values`` nothing else is one: what is written otherwise must not count
+    as its opposite."""
 
     def of(self, read: pd.Series) -> Converted:
         if self.kind == "date":
             found = moments(read, self.source.format)
-            return Converted(pd.Series(as_dates(found), read.index), int((found == UNREADABLE_DATE).sum()))
+            return Converted(
+                pd.Series(as_dates(found), read.index), int((found == UNREADABLE_DATE).sum())
+            )
         if self.kind == "category":
             return Converted(pd.Series(self._codes(read), read.index, dtype=object), 0)
         values, unreadable = self._numbers(read)
@@ -109,9 +129,14 @@ class Conversion:
         return np.fromiter(became, dtype=object, count=len(found))
 
     def _mapped_numbers(self, read: pd.Series) -> NDArray[np.object_]:
-        """Codes where one is mapped, however a number is written: "1", " 1", "1.0" and "01" are one."""
+        """Codes where one is mapped, however a number is written: "1", " 1", "1.0" and "01" are
+        one."""
         by_text = {str(ours).strip(): theirs for ours, theirs in self._mapped.items()}
-        by_number = {number(ours): theirs for ours, theirs in self._mapped.items() if not np.isnan(number(ours))}
+        by_number = {
+            number(ours): theirs
+            for ours, theirs in self._mapped.items()
+            if not np.isnan(number(ours))
+        }
 
         def one(text: str | None) -> str | None:
             if text is None or text in self._gone:
@@ -122,10 +147,16 @@ class Conversion:
         return np.fromiter((one(text) for text in codes(read)), dtype=object, count=len(read))
 
     def _numbers(self, read: pd.Series) -> tuple[Floats, NDArray[np.bool_]]:
-        found = numbers(pd.Series(self._mapped_numbers(read), dtype=object) if self._mapped else read)
+        found = numbers(
+            pd.Series(self._mapped_numbers(read), dtype=object) if self._mapped else read
+        )
         values, unreadable = found.values, found.unreadable
         if self.source.missing:
-            values = np.where(np.isin(values, [number(missing) for missing in self.source.missing]), np.nan, values)
+            values = np.where(
+                np.isin(values, [number(missing) for missing in self.source.missing]),
+                np.nan,
+                values,
+            )
         if self._gone and unreadable.any():
             text = codes(read[unreadable])
             unreadable = unreadable.copy()
@@ -134,19 +165,26 @@ class Conversion:
 
 
 def moments_of(source: Column, read: pd.Series) -> NDArray[np.int64]:
-    """Of a column that orders a person's rows. Missing is ``NO_DATE``, unreadable ``UNREADABLE_DATE``."""
+    """Of a column that orders a person's rows. Missing is ``NO_DATE``, unreadable
+    ``UNREADABLE_DATE``."""
     found = moments(read, source.format)
-    gone = [moment for moment in (code(missing) for missing in source.missing) if moment is not None]
+    gone = [
+        moment for moment in (code(missing) for missing in source.missing) if moment is not None
+    ]
     return np.where(np.isin(codes(read).astype(str), gone), NO_DATE, found) if gone else found
 
 
 def conversions(columns: Mapping[str, Column], schema: FeatureSchema) -> tuple[Conversion, ...]:
     """One for each column that the schema declares: the outcome, the features, the dates."""
     kinds: dict[str, Literal["number", "category", "date"]] = {schema.target: "number"}
-    kinds |= {one.name: "category" if one.kind == "category" else "number" for one in schema.features}
+    kinds |= {
+        one.name: "category" if one.kind == "category" else "number" for one in schema.features
+    }
     kinds |= dict.fromkeys(date_columns(schema), "date")
     return tuple(
-        Conversion(name, columns.get(name, Column(column=name)), kind, outcome=name == schema.target)
+        Conversion(
+            name, columns.get(name, Column(column=name)), kind, outcome=name == schema.target
+        )
         for name, kind in kinds.items()
     )
 

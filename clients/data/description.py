@@ -1,4 +1,5 @@
-"""``data.toml`` in a node's home: where the lender's rows are, and which of its columns is which feature."""
+"""``data.toml`` in a node's home: where the lender's rows are, and which of its columns is which
+feature."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from clients.errors import SourceError
 from credit.values import UNIX_FORMATS, moment
@@ -24,8 +33,13 @@ _UTC_DAYS = tuple(
 )
 _ELSEWHERE = tuple(day.astimezone(timezone(timedelta(hours=8))) for day in _UTC_DAYS)
 _PRECISIONS: tuple[dict[str, Any], ...] = (
-    {}, {"microsecond": 0}, {"second": 0}, {"minute": 0}, {"hour": 0}, {"day": 1}
-)  # fmt: skip
+    {},
+    {"microsecond": 0},
+    {"second": 0},
+    {"minute": 0},
+    {"hour": 0},
+    {"day": 1},
+)
 """What a format may leave out, each with all before it: a month alone is its first day."""
 
 
@@ -39,7 +53,9 @@ def can_be_read_back(form: str) -> bool:
         expected |= step
         days = _UTC_DAYS + _ELSEWHERE if re.search("%[zZ]", form) else _UTC_DAYS
         try:
-            if all(moment(day.strftime(form), form) == moment(day.replace(**expected)) for day in days):
+            if all(
+                moment(day.strftime(form), form) == moment(day.replace(**expected)) for day in days
+            ):
                 return True
         except (ValueError, re.error):  # no format at all; the same code twice
             return False
@@ -49,10 +65,10 @@ def can_be_read_back(form: str) -> bool:
 class Column(BaseModel):
     """The lender's column that holds a feature, and how its values become the registry's.
 
-    ``missing`` lists codes that mean "not known" (-999), as the lender writes them, before ``scale``; ``scale``
-    multiplies a number; ``values`` maps the lender's codes to the registry's, others stay as they are; ``format`` says
-    how dates are written that are not ISO 8601 (``"%d/%m/%Y"``, ``"%Y年%m月%d日"``, ``"unix"``, ``"unix_ms"``); a month
-    alone is its first day.
+    ``missing`` lists codes that mean "not known" (-999), as the lender writes them, before
+    ``scale``; ``scale`` multiplies a number; ``values`` maps the lender's codes to the registry's,
+    others stay as they are; ``format`` says how dates are written that are not ISO 8601
+    (``"%d/%m/%Y"``, ``"%Y年%m月%d日"``, ``"unix"``, ``"unix_ms"``); a month alone is its first day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -68,8 +84,10 @@ class Column(BaseModel):
     def _written(cls, form: str | None) -> str | None:
         if form is not None and form not in UNIX_FORMATS and not can_be_read_back(form):
             raise ValueError(
-                "a date that is written in this format cannot be read back; a format has Python's codes of strptime "
-                'for day, month and year, as "%d/%m/%Y" or "%Y-%m-%d %H:%M:%S", or for month and year (which is the '
+                "a date that is written in this format cannot be read back; a format has Python's "
+                "codes of strptime "
+                'for day, month and year, as "%d/%m/%Y" or "%Y-%m-%d %H:%M:%S", or for month and '
+                "year (which is the "
                 'first of the month), or is "unix" or "unix_ms"'
             )
         return form
@@ -79,7 +97,10 @@ class Column(BaseModel):
     def _codes(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {code: str(value) if isinstance(value, int | float) else value for code, value in values.items()}
+        return {
+            code: str(value) if isinstance(value, int | float) else value
+            for code, value in values.items()
+        }
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -94,18 +115,23 @@ class _Described(BaseModel):
     person: Name
     """The column with people's pairwise names (``tahini book name``)."""
     latest_by: Column | None = None
-    """The column with a date by which a person's latest row is the one that counts; a name alone, or with its format.
+    """The column with a date by which a person's latest row is the one that counts; a name alone,
+    or with its format.
 
     Without it a person may have one row only.
     """
     columns: dict[str, Column] = {}
-    """By feature, outcome or date column of the registry; one that is not listed is in the column of its own name."""
+    """By feature, outcome or date column of the registry; one that is not listed is in the column
+    of its own name."""
 
     @model_validator(mode="before")
     @classmethod
     def _no_secret(cls, data: Any) -> Any:
         if isinstance(data, dict) and {"url", "password"} & data.keys():
-            raise ValueError("keep the URL out of this file: say url_env or url_file, a variable or file that holds it")
+            raise ValueError(
+                "keep the URL out of this file: say url_env or url_file, a variable or file that "
+                "holds it"
+            )
         return data
 
     @field_validator("latest_by", mode="before")
@@ -119,7 +145,10 @@ class _Described(BaseModel):
         """A name alone is a column without further ado."""
         if not isinstance(columns, dict):
             return columns
-        return {name: {"column": found} if isinstance(found, str) else found for name, found in columns.items()}
+        return {
+            name: {"column": found} if isinstance(found, str) else found
+            for name, found in columns.items()
+        }
 
 
 class FileDescription(_Described):
@@ -129,10 +158,12 @@ class FileDescription(_Described):
     path: Name
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: str = "utf-8"
-    """Of a CSV file: the name of an encoding whose lines end in the byte 10, such as utf-8, gb18030 or big5."""
+    """Of a CSV file: the name of an encoding whose lines end in the byte 10, such as utf-8, gb18030
+    or big5."""
     quoting: Quoting = "rfc4180"
-    """Of a CSV file: "none" if the program that wrote it does not quote. A quotation mark is then a character like any
-    other and each line is a record, so that nothing that somebody typed within a line reaches another one."""
+    """Of a CSV file: "none" if the program that wrote it does not quote. A quotation mark is then a
+    character like any other and each line is a record, so that nothing that somebody typed within a
+    line reaches another one."""
 
     @field_validator("delimiter")
     @classmethod
@@ -147,9 +178,13 @@ class FileDescription(_Described):
         try:
             alike = "\n".encode(encoding) == b"\n"
         except LookupError:
-            raise ValueError(f"there is no encoding {encoding!r}; utf-8, gb18030 and big5 are some") from None
+            raise ValueError(
+                f"there is no encoding {encoding!r}; utf-8, gb18030 and big5 are some"
+            ) from None
         if not alike:
-            raise ValueError(f"a CSV file in {encoding} cannot be read line by line; save it as UTF-8")
+            raise ValueError(
+                f"a CSV file in {encoding} cannot be read line by line; save it as UTF-8"
+            )
         return "utf-8" if encoding.lower() in {"utf8", "utf-8-sig"} else encoding
 
     @field_validator("path")
@@ -163,7 +198,8 @@ class FileDescription(_Described):
 class SqlDescription(_Described):
     """``table`` or ``query``; the URL, which may hold a password, is kept elsewhere.
 
-    A table of another schema is ``schema.table``, or ``table`` and ``schema`` where either has a dot in its name.
+    A table of another schema is ``schema.table``, or ``table`` and ``schema`` where either has a
+    dot in its name.
     """
 
     kind: Literal["sql"]
@@ -187,7 +223,8 @@ _ANY: TypeAdapter[Description] = TypeAdapter(Annotated[Description, Field(discri
 
 
 def load_description(path: Path) -> Description:
-    """Read a ``data.toml``; raises SourceError with one sentence that names the place, never a value."""
+    """Read a ``data.toml``; raises SourceError with one sentence that names the place, never a
+    value."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:

@@ -19,7 +19,8 @@ from clients.errors import SourceError
 
 @dataclass(frozen=True)
 class FileReader:
-    """``pattern`` is a path below ``home``, or from the root, and may have wildcards unless a file has just that name.
+    """``pattern`` is a path below ``home``, or from the root, and may have wildcards unless a file
+    has just that name.
 
     Files then belong together: each has the columns that are asked for, in whatever order.
     """
@@ -74,8 +75,12 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
-                yield pd.DataFrame({name: pd.arrays.ArrowExtensionArray(pa.chunked_array([batch[name]]))
-                                    for name in wanted})  # fmt: skip
+                yield pd.DataFrame(
+                    {
+                        name: pd.arrays.ArrowExtensionArray(pa.chunked_array([batch[name]]))
+                        for name in wanted
+                    }
+                )
     except (OSError, KeyError, pa.ArrowException) as error:
         raise _unread(path, error) from None
 
@@ -85,7 +90,8 @@ def _unread(path: Path, error: Exception) -> SourceError:
 
 
 def _matching(home: Path, pattern: Path) -> Iterator[Path]:
-    """Folders whose very name a part of the pattern is, brackets and all, before those that match it as a wildcard."""
+    """Folders whose very name a part of the pattern is, brackets and all, before those that match
+    it as a wildcard."""
     found = [Path(pattern.anchor) if pattern.is_absolute() else home]
     for part in pattern.relative_to(pattern.anchor).parts:
         found = [

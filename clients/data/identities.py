@@ -1,11 +1,12 @@
 """Identity numbers as they stand in files, before anybody is named by them.
 
-Two spellings of one number are two people to the registry, and two numbers that a spreadsheet rounded to one are one
-person. So a spelling that can be undone is undone, and counted; what cannot be is refused, by its row. Blanks, hyphens
-and characters that cannot be seen are taken off by the rule by which names are made
-(:func:`crypto.pseudonyms.normal_identity`), so that what is said of a number here is true of its name. A number has
-``SHORTEST`` to ``LONGEST`` characters, a digit among them; of Chinese resident numbers (GB 11643-1999: 17 digits and a
-check character by ISO 7064 MOD 11-2) those are counted that somebody mistyped.
+Two spellings of one number are two people to the registry, and two numbers that a spreadsheet
+rounded to one are one person. So a spelling that can be undone is undone, and counted; what cannot
+be is refused, by its row. Blanks, hyphens and characters that cannot be seen are taken off by the
+rule by which names are made (:func:`crypto.pseudonyms.normal_identity`), so that what is said of a
+number here is true of its name. A number has ``SHORTEST`` to ``LONGEST`` characters, a digit among
+them; of Chinese resident numbers (GB 11643-1999: 17 digits and a check character by ISO 7064 MOD
+11-2) those are counted that somebody mistyped.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ _SIGNED = re.compile(r"[-+\u2010-\u2015\u2212][0-9]+")
 _FORMULA = re.compile(r'="(.*)"')
 _UNSEEN = {"Cc", "Cf", "Zs"}
 _IN_A_NUMBER = ("L", "N", "P")
-"""General categories of Unicode: letters, digits, punctuation. Anything else that is left is no part of a number."""
-_OTHER_LENGTH = f"an identity number has {SHORTEST} to {LONGEST} characters, not counting blanks and hyphens"
+"""General categories of Unicode: letters, digits, punctuation. Anything else that is left is no
+part of a number."""
+_OTHER_LENGTH = (
+    f"an identity number has {SHORTEST} to {LONGEST} characters, not counting blanks and hyphens"
+)
 _BLANK_LETTERS = "\u115f\u1160"
 
 
@@ -49,12 +53,19 @@ class NoIdentity(ValueError):
 
 
 def has_valid_check(number: str) -> bool:
-    """Whether the last character of an 18-character resident number is the one that the others give."""
-    return _CHECK[sum(int(digit) * weight for digit, weight in zip(number, _WEIGHTS, strict=False)) % 11] == number[17]
+    """Whether the last character of an 18-character resident number is the one that the others
+    give."""
+    return (
+        _CHECK[
+            sum(int(digit) * weight for digit, weight in zip(number, _WEIGHTS, strict=False)) % 11
+        ]
+        == number[17]
+    )
 
 
 def identity(value: object) -> tuple[str, str]:
-    """An identity number in its one spelling, and what had to be undone for that (empty if nothing).
+    """An identity number in its one spelling, and what had to be undone for that (empty if
+    nothing).
 
     Args:
         value: whatever a file may hold, of any type.
@@ -69,7 +80,10 @@ def identity(value: object) -> tuple[str, str]:
         raise NoIdentity("there is no identity number")
     found, undone = _undone(text)
     if _SCIENTIFIC.fullmatch(found):
-        raise NoIdentity("a spreadsheet wrote it as a power of ten and lost its last digits; export the column as text")
+        raise NoIdentity(
+            "a spreadsheet wrote it as a power of ten and lost its last digits; export the column "
+            "as text"
+        )
     if _SIGNED.fullmatch(found):
         raise NoIdentity("it is a number with a sign; an identity number has none")
     try:
@@ -78,7 +92,9 @@ def identity(value: object) -> tuple[str, str]:
         raise NoIdentity("there is no identity number") from None
     if not SHORTEST <= len(number) <= LONGEST:
         raise NoIdentity(_OTHER_LENGTH)
-    if not all(unicodedata.category(one)[0] in _IN_A_NUMBER and one not in _BLANK_LETTERS for one in number):
+    if not all(
+        unicodedata.category(one)[0] in _IN_A_NUMBER and one not in _BLANK_LETTERS for one in number
+    ):
         raise NoIdentity("it holds a character that is no letter, digit or punctuation mark")
     if not any(one.isdigit() for one in number):
         raise NoIdentity("there is no digit in it")
@@ -98,11 +114,19 @@ def _text(value: object) -> str:
             return value.decode()
         except UnicodeDecodeError:
             raise NoIdentity("its bytes are not UTF-8") from None
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Decimal | np.integer | np.floating):
+    if isinstance(value, bool | np.bool_) or not isinstance(
+        value, int | float | Decimal | np.integer | np.floating
+    ):
         raise NoIdentity("it is neither text nor a whole number")
-    if isinstance(value, float | np.floating) and not abs(value) < 2 ** (np.finfo(type(value)).nmant + 1):
-        raise NoIdentity("the column holds floating-point numbers, whose last digits are lost; save it as text")
-    if isinstance(value, Decimal) and not (value.is_finite() and value.adjusted() < LONGEST):  # int() may not end
+    if isinstance(value, float | np.floating) and not abs(value) < 2 ** (
+        np.finfo(type(value)).nmant + 1
+    ):
+        raise NoIdentity(
+            "the column holds floating-point numbers, whose last digits are lost; save it as text"
+        )
+    if isinstance(value, Decimal) and not (
+        value.is_finite() and value.adjusted() < LONGEST
+    ):  # int() may not end
         raise NoIdentity(_OTHER_LENGTH)
     whole = int(value)
     if abs(whole) >= 10**LONGEST:
@@ -114,7 +138,8 @@ def _text(value: object) -> str:
 
 def _undone(text: str) -> tuple[str, list[str]]:
     """Without what spreadsheets put around a number and what cannot be seen; what that was."""
-    found, undone = unicodedata.normalize("NFKC", text), []
+    found = unicodedata.normalize("NFKC", text)
+    undone = []
     if found != text:
         undone.append("wide characters")
     seen = "".join(one for one in found if unicodedata.category(one) not in _UNSEEN)
@@ -171,38 +196,63 @@ class Identities:
 
     @property
     def remarks(self) -> list[str]:
-        said = [f"{count:,} identity numbers had {what}, which was taken off" for what, count in self.undone.items()]
-        wrong = sum(bool(_RESIDENT.fullmatch(number)) and not has_valid_check(number) for number in self.numbers)
+        said = [
+            f"{count:,} identity numbers had {what}, which was taken off"
+            for what, count in self.undone.items()
+        ]
+        wrong = sum(
+            bool(_RESIDENT.fullmatch(number)) and not has_valid_check(number)
+            for number in self.numbers
+        )
         if wrong:
-            said.append(f"{wrong:,} resident numbers have a wrong check digit (GB 11643); they are named as they are")
+            said.append(
+                f"{wrong:,} resident numbers have a wrong check digit (GB 11643); they are named "
+                "as they are"
+            )
         if odd := sum(not number.isalnum() for number in self.numbers):
-            said.append(f"{odd:,} identity numbers hold marks beside letters and digits; they are named as they are")
+            said.append(
+                f"{odd:,} identity numbers hold marks beside letters and digits; they are named as "
+                "they are"
+            )
         if self.repeated:
-            said.append(f"{self.repeated:,} identity numbers stand in several rows and have the same name there")
+            said.append(
+                f"{self.repeated:,} identity numbers stand in several rows and have the same name "
+                "there"
+            )
         return said
 
 
 def identity_numbers_of(path: Path, column: str, encoding: str) -> list[object]:
-    """A column of a file, as it lies there. Raises SourceError: no such column, or a line that is no row."""
-    reader = FileReader(Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding)
+    """A column of a file, as it lies there. Raises SourceError: no such column, or a line that is
+    no row."""
+    reader = FileReader(
+        Path(), str(path), "parquet" if path.suffix == ".parquet" else "csv", encoding=encoding
+    )
     if column not in (there := reader.columns()):
         raise SourceError(f"{path} has no column {column!r}; {listed(there)}")
     told: list[NoRow | OddQuotes] = []
-    values = [value for part in reader.batches([column], told.append) for value in _values(part[column], path)]
+    values = [
+        value
+        for part in reader.batches([column], told.append)
+        for value in _values(part[column], path)
+    ]
     if torn := [one for one in told if isinstance(one, NoRow)]:
         raise SourceError(f"line {torn[0].line:,} of {path} is no row: {torn[0].why}")
     return values
 
 
 def _values(column: pd.Series, path: Path) -> list[object]:
-    """As they lie in the file. Text of Parquet, which may be none, as bytes; raises SourceError for lists and dates."""
+    """As they lie in the file. Text of Parquet, which may be none, as bytes; raises SourceError for
+    lists and dates."""
     if not isinstance(column.dtype, pd.ArrowDtype):
         return list(column)
     read = pa.chunked_array(pa.array(column.array))
     if pa.types.is_dictionary(read.type):
         read = read.cast(read.type.value_type)
     if pa.types.is_nested(read.type) or pa.types.is_temporal(read.type):
-        raise SourceError(f"{path}: the column {column.name!r} is of {read.type}, and identity numbers are none")
+        raise SourceError(
+            f"{path}: the column {column.name!r} is of {read.type}, and identity numbers are none"
+        )
     if pa.types.is_floating(read.type):  # of their own width, by which digits are lost
         return list(read.to_numpy())
     is_text = pa.types.is_string(read.type) or pa.types.is_large_string(read.type)

@@ -1,13 +1,15 @@
 """CSV, row by row: what one row says, and whether it is one, depends on no other.
 
-Nothing is guessed from the rows: delimiter and encoding are declared, the first line names the columns, every value is
-text. A row is a record of RFC 4180: fields with line breaks, delimiters or quotation marks stand in quotation marks.
-A record that is closed is one row or none, with all its lines: nobody's text becomes somebody's row. A line whose
-quotation mark is never closed, or stands where none may, is no row, and the next line is looked at anew.
+Nothing is guessed from the rows: delimiter and encoding are declared, the first line names the
+columns, every value is text. A row is a record of RFC 4180: fields with line breaks, delimiters or
+quotation marks stand in quotation marks. A record that is closed is one row or none, with all its
+lines: nobody's text becomes somebody's row. A line whose quotation mark is never closed, or stands
+where none may, is no row, and the next line is looked at anew.
 
-That promise rests on the program that wrote the file: if it does not quote what people type, a quotation mark that
-somebody typed swallows the lines up to the next one, and the file alone cannot tell. For such files the lender says
-``quoting = "none"``: a quotation mark is a character like any other, and each line is a record.
+That promise rests on the program that wrote the file: if it does not quote what people type, a
+quotation mark that somebody typed swallows the lines up to the next one, and the file alone cannot
+tell. For such files the lender says ``quoting = "none"``: a quotation mark is a character like any
+other, and each line is a record.
 """
 
 from __future__ import annotations
@@ -36,14 +38,16 @@ QUOTE = '"'
 
 
 def fields_of(text: str, delimiter: str) -> list[str] | None:
-    """The fields of a record without the line break at its end; None if it ends within quotation marks.
+    """The fields of a record without the line break at its end; None if it ends within quotation
+    marks.
 
     Raises:
         ValueError: a quotation mark stands where none may (RFC 4180, section 2, rules 5 to 7).
     """
     if QUOTE not in text:
         return text.split(delimiter)
-    fields, at = [], 0
+    fields = []
+    at = 0
     while True:
         if text.startswith(QUOTE, at):
             field, at = _quoted(text, at + 1)
@@ -74,7 +78,8 @@ def _quoted(text: str, at: int) -> tuple[str | None, int]:
 
 
 class _Record(NamedTuple):
-    """One row, or ``why`` it is none. ``odd`` if its quotation marks say that it has several lines, or no end."""
+    """One row, or ``why`` it is none. ``odd`` if its quotation marks say that it has several lines,
+    or no end."""
 
     fields: list[str] | None = None
     why: str = ""
@@ -100,10 +105,12 @@ class Lines:
             header = next(records)
             places = [header.index(name) for name in columns]
             while chunk := list(islice(records, rows)):
-                yield pd.DataFrame({
-                    name: pd.Series(_column(chunk, place), dtype=object)
-                    for name, place in zip(columns, places, strict=True)
-                })  # fmt: skip
+                yield pd.DataFrame(
+                    {
+                        name: pd.Series(_column(chunk, place), dtype=object)
+                        for name, place in zip(columns, places, strict=True)
+                    }
+                )
 
     def _records(self, told: Told) -> Generator[list[str], None, None]:
         """The header, then every row."""
@@ -126,28 +133,39 @@ class Lines:
         if first is None:
             raise SourceError(f"{self.path} is empty; its first line must name the columns")
         if isinstance(first, UnicodeDecodeError):
-            raise SourceError(f"line 1 of {self.path} is not {self.encoding.upper()}; {_advice(self.encoding)}")
+            raise SourceError(
+                f"line 1 of {self.path} is not {self.encoding.upper()}; {_advice(self.encoding)}"
+            )
         try:
             header = self._fields(first.removeprefix("\ufeff"))
         except ValueError:
             header = None
         if header is None:
-            raise SourceError(f"line 1 of {self.path} must name the columns; it has a stray quotation mark")
+            raise SourceError(
+                f"line 1 of {self.path} must name the columns; it has a stray quotation mark"
+            )
         if twice := [name for place, name in enumerate(header) if name in header[:place]]:
             raise SourceError(f"{self.path}: two columns are named {twice[0]!r}")
         return header
 
     def _fields(self, text: str) -> list[str] | None:
         """Of a record; None if it ends within quotation marks. Raises ValueError."""
-        return text.split(self.delimiter) if self.quoting == "none" else fields_of(text, self.delimiter)
+        return (
+            text.split(self.delimiter)
+            if self.quoting == "none"
+            else fields_of(text, self.delimiter)
+        )
 
     def _record(self, first: str | UnicodeDecodeError, numbered: _Numbered, width: int) -> _Record:
-        """The record that begins with a line, or why there is none: empty for a line with nothing in it.
+        """The record that begins with a line, or why there is none: empty for a line with nothing
+        in it.
 
-        A record whose quotation marks are closed takes its lines with it, row or not: what stands between them is one
-        person's text, and must not be read as somebody's row.
+        A record whose quotation marks are closed takes its lines with it, row or not: what stands
+        between them is one person's text, and must not be read as somebody's row.
         """
-        parts, torn, more = [self._readable(first)], isinstance(first, UnicodeDecodeError), 0
+        parts = [self._readable(first)]
+        torn = isinstance(first, UnicodeDecodeError)
+        more = 0
         if not parts[0]:
             return _Record()
         size = len(parts[0])
@@ -167,13 +185,17 @@ class Lines:
             return _Record(why=str(error), odd=True)
         numbered.skip(more)
         if torn:
-            return _Record(None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}", more > 0)
+            return _Record(
+                None, f"it is not {self.encoding.upper()}; {_advice(self.encoding)}", more > 0
+            )
         if len(found) != width:
             return _Record(None, f"it has {len(found)} fields, the header has {width}", more > 0)
         return _Record(found, odd=more > 0)
 
     def _readable(self, line: str | UnicodeDecodeError) -> str:
-        return line if isinstance(line, str) else line.object.decode(self.encoding, errors="replace")
+        return (
+            line if isinstance(line, str) else line.object.decode(self.encoding, errors="replace")
+        )
 
     def _decoded(self, line: bytes) -> str | UnicodeDecodeError:
         try:
@@ -208,8 +230,12 @@ def _advice(encoding: str) -> str:
 class _Numbered:
     """Lines with a look ahead; ``line`` is the number of the one that was taken last."""
 
-    def __init__(self, file: BinaryIO, decoded: Callable[[bytes], str | UnicodeDecodeError]) -> None:
-        self._file, self._decoded, self._ahead = file, decoded, list[str | UnicodeDecodeError]()
+    def __init__(
+        self, file: BinaryIO, decoded: Callable[[bytes], str | UnicodeDecodeError]
+    ) -> None:
+        self._file = file
+        self._decoded = decoded
+        self._ahead = list[str | UnicodeDecodeError]()
         self._taken = self.line = 0
 
     def next(self) -> str | UnicodeDecodeError | None:

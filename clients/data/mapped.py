@@ -20,13 +20,16 @@ from credit.values import codes
 
 
 def reader_of(description: Description, home: Path) -> Reader:
-    """What reads the rows; nothing is opened yet. Raises SourceError where the database's URL is not to be had."""
+    """What reads the rows; nothing is opened yet. Raises SourceError where the database's URL is
+    not to be had."""
     if isinstance(description, FileDescription):
         one = description
         return FileReader(home, one.path, one.kind, one.delimiter, one.encoding, one.quoting)
     from clients.data.sql import SqlReader, database_url  # with SQLAlchemy, which files do without
 
-    return SqlReader(database_url(description, home), description.table, description.query, description.schema_)
+    return SqlReader(
+        database_url(description, home), description.table, description.query, description.schema_
+    )
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,15 @@ class MappedSource(Source):
         """Of every column that the schema declares.
 
         Raises:
-            SourceError: the description maps something to a column that is not there, or something that the schema
-                does not know.
+            SourceError: the description maps something to a column that is not there, or something
+                that the schema does not know.
         """
         found = conversions(self.description.columns, schema)
         known = {one.name for one in found}
         if unknown := sorted(self.description.columns.keys() - known):
-            raise SourceError(f"{self.where}: columns.{unknown[0]} is neither a feature, the outcome nor a date")
+            raise SourceError(
+                f"{self.where}: columns.{unknown[0]} is neither a feature, the outcome nor a date"
+            )
         self._require({one.name: one.source.column for one in found})
         return found
 
@@ -65,7 +70,8 @@ class MappedSource(Source):
         for name, column in (asked | self._keys).items():
             if column not in there:
                 raise SourceError(
-                    f"{self.where}: {name!r} is to be read from a column {column!r}, which is not there; "
+                    f"{self.where}: {name!r} is to be read from a column {column!r}, which is not "
+                    "there; "
                     f"{listed(there)}"
                 )
 
@@ -73,7 +79,11 @@ class MappedSource(Source):
     def _keys(self) -> dict[str, str]:
         """Whose a row is, and when it is of."""
         keys = {"person": self.description.person}
-        return keys if self.description.latest_by is None else keys | {"latest_by": self.description.latest_by.column}
+        return (
+            keys
+            if self.description.latest_by is None
+            else keys | {"latest_by": self.description.latest_by.column}
+        )
 
     def parts(
         self,
@@ -82,18 +92,33 @@ class MappedSource(Source):
         members: Mapping[str, int] | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
-        chosen = [one for one in self.conversions(schema) if one.name in columns] if schema is not None else []
+        chosen = (
+            [one for one in self.conversions(schema) if one.name in columns]
+            if schema is not None
+            else []
+        )
         if schema is None:
             self._require({})
         asked = list(dict.fromkeys([*self._keys.values(), *(one.source.column for one in chosen)]))
         for whole in self.reader.batches(asked, told):
-            batch, names = whole, codes(whole[self.description.person])
+            batch = whole
+            names = codes(whole[self.description.person])
             if members is not None:  # before anything else of a row is looked at
-                theirs = np.fromiter((name in members for name in names), dtype=bool, count=len(names))
-                batch, names = whole[theirs].reset_index(drop=True), names[theirs]
+                theirs = np.fromiter(
+                    (name in members for name in names), dtype=bool, count=len(names)
+                )
+                batch = whole[theirs].reset_index(drop=True)
+                names = names[theirs]
             found = {one.name: one.of(batch[one.source.column]) for one in chosen}
-            table = pd.DataFrame({name: each.values for name, each in found.items()}, index=batch.index)
-            yield Part(names, self._when(batch), table, {name: each.unreadable for name, each in found.items()})
+            table = pd.DataFrame(
+                {name: each.values for name, each in found.items()}, index=batch.index
+            )
+            yield Part(
+                names,
+                self._when(batch),
+                table,
+                {name: each.unreadable for name, each in found.items()},
+            )
 
     def _when(self, batch: pd.DataFrame) -> NDArray[np.int64]:
         """The moments of these rows; alike where nothing is dated."""

@@ -1,12 +1,13 @@
 """Each person's one row, whatever the order and the chunks they come in.
 
-Two looks: the first, at names, outcomes and dates alone, finds for each member which row counts; the second yields the
-rows that count, chunk by chunk.
+Two looks: the first, at names, outcomes and dates alone, finds for each member which row counts;
+the second yields the rows that count, chunk by chunk.
 
-Nothing but the noisy answer may depend on a row (invariant 10), so no row is a reason to refuse: who has no row that
-can be used (no outcome of 0 or 1 in the latest one, several of which none is the latest, a date that is none) is left
-out, without a word. The operator's own check counts them (:mod:`clients.data.profiling`). Between the looks a source
-may change; nobody is then counted twice: a row counts if its date is the one found before and no other did.
+Nothing but the noisy answer may depend on a row (invariant 10), so no row is a reason to refuse:
+who has no row that can be used (no outcome of 0 or 1 in the latest one, several of which none is
+the latest, a date that is none) is left out, without a word. The operator's own check counts them
+(:mod:`clients.data.profiling`). Between the looks a source may change; nobody is then counted
+twice: a row counts if its date is the one found before and no other did.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Part:
     """Microseconds, 0 where nothing is dated, ``NO_DATE`` or ``UNREADABLE_DATE``."""
     table: pd.DataFrame
     unreadable: Mapping[str, int] = field(default_factory=dict)
-    """By column: values that are there but are not what they are declared to be. They are missing in the table."""
+    """By column: values that are there but are not what they are declared to be. They are missing
+    in the table."""
 
 
 def labels_of(outcomes: pd.Series) -> Labels:
@@ -46,7 +48,8 @@ def labels_of(outcomes: pd.Series) -> Labels:
 
 
 class Source(ABC):
-    """A lender's rows. ``where`` is what a refusal calls it, ``dated`` says whether a person may have several."""
+    """A lender's rows. ``where`` is what a refusal calls it, ``dated`` says whether a person may
+    have several."""
 
     @property
     @abstractmethod
@@ -71,7 +74,8 @@ class Source(ABC):
             told: hears of places where a row should be and is none.
 
         Raises:
-            SourceError: the rows cannot be read, or the columns are not there; never because of what is in a row.
+            SourceError: the rows cannot be read, or the columns are not there; never because of
+                what is in a row.
         """
 
     def people(self) -> list[str]:
@@ -82,7 +86,8 @@ class Source(ABC):
         return list(names)
 
     def rows(self, members: Sequence[str], schema: FeatureSchema) -> Iterator[pd.DataFrame]:
-        """The declared columns of these people, a bounded number at a time, each person once or not at all.
+        """The declared columns of these people, a bounded number at a time, each person once or not
+        at all.
 
         Args:
             members: different names.
@@ -91,12 +96,15 @@ class Source(ABC):
             tables whose index is the person's place in ``members``, their order as it comes.
 
         Raises:
-            SourceError: the columns are not there, or the rows cannot be read; from the iterator too.
+            SourceError: the columns are not there, or the rows cannot be read; from the iterator
+                too.
         """
         places = {name: place for place, name in enumerate(members)}
         return self._chunks(places, survey(self, places, schema), schema)
 
-    def _chunks(self, places: Mapping[str, int], held: LatestRows, schema: FeatureSchema) -> Iterator[pd.DataFrame]:
+    def _chunks(
+        self, places: Mapping[str, int], held: LatestRows, schema: FeatureSchema
+    ) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(places), dtype=bool)
         columns = [schema.target, *schema.names, *date_columns(schema)]
         for part in self.parts(columns, schema, places):
@@ -111,7 +119,8 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class LatestRows:
-    """The latest row of each member: rows, their latest date, how many have it, and the outcome there."""
+    """The latest row of each member: rows, their latest date, how many have it, and the outcome
+    there."""
 
     rows: NDArray[np.int32]
     latest: NDArray[np.int64]
@@ -125,7 +134,8 @@ class LatestRows:
 
 
 def survey(source: Source, places: Mapping[str, int], schema: FeatureSchema) -> LatestRows:
-    """Which row of each member counts; reads names, dates and outcomes. A row with no readable date is no row."""
+    """Which row of each member counts; reads names, dates and outcomes. A row with no readable date
+    is no row."""
     held = LatestRows(
         np.zeros(len(places), dtype=np.int32),
         np.full(len(places), NO_DATE, dtype=np.int64),
@@ -134,7 +144,8 @@ def survey(source: Source, places: Mapping[str, int], schema: FeatureSchema) -> 
     )
     for part in source.parts([schema.target], schema, places):
         dated = part.when != UNREADABLE_DATE
-        whose, when = _places(part.names, places)[dated], part.when[dated]
+        whose = _places(part.names, places)[dated]
+        when = part.when[dated]
         np.add.at(held.rows, whose, 1)
         different = np.unique(whose)
         before = held.latest[different]
@@ -155,6 +166,8 @@ def _first(whose: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bo
     return found
 
 
-def _places(names: Sequence[str | None] | NDArray[np.object_], places: Mapping[str, int]) -> NDArray[np.int64]:
+def _places(
+    names: Sequence[str | None] | NDArray[np.object_], places: Mapping[str, int]
+) -> NDArray[np.int64]:
     """Each row's person as a place; all are members."""
     return np.fromiter((places[str(name)] for name in names), dtype=np.int64, count=len(names))

@@ -1,7 +1,7 @@
 """Whether a lender's data can be used: counts over all of its rows, for the lender's own operator.
 
-Beside the gate this is the only place that opens a source. What it finds is numbers of rows and figures over many of
-them; no value of anybody's is kept or said, not even the largest.
+Beside the gate this is the only place that opens a source. What it finds is numbers of rows and
+figures over many of them; no value of anybody's is kept or said, not even the largest.
 """
 
 from __future__ import annotations
@@ -30,17 +30,23 @@ from credit.values import UNREADABLE_DATE
 LEAKING_AUC = 0.9
 """No honest feature of a credit model separates good from bad so well alone."""
 MISSING_AUC = 0.65
-"""Of whether a value is there: 30 of 100 more are missing among the bad than among the good, or the other way round."""
+"""Of whether a value is there: 30 of 100 more are missing among the bad than among the good, or the
+other way round."""
 MAX_UNREADABLE = 0.01
-"""Share of the rows beyond which dates that cannot be read, or lines that are no rows, make data unusable."""
+"""Share of the rows beyond which dates that cannot be read, or lines that are no rows, make data
+unusable."""
 RARE = 0.01
 """Bad for each good, below which a model's level of risk is mostly noise."""
 SHOWN_LINES = 5
 PAIRWISE = re.compile(r"v[1-9][0-9]*\.[A-Za-z0-9_-]{43}")
-_OUTCOME = r"defaulted|default|charged? ?offs?|writ(?:e|ten) ?offs?|npl|collections?|recover(?:y|ies|ed)|bankrupt\w*"
+_OUTCOME = (
+    r"defaulted|default|charged? ?offs?|writ(?:e|ten) "
+    r"?offs?|npl|collections?|recover(?:y|ies|ed)|bankrupt\w*"
+)
 _MOMENT = r"date|dates|day|days|month|year|time|on|at|dt|ts|since|until"
 _AFTERWARDS = re.compile(
-    rf"\b(?:(?:{_OUTCOME}|bad|outcome|closed?|closing|closure|settled?|settlement|last pay(?:ment)?)\b.*\b(?:{_MOMENT})"
+    rf"\b(?:(?:{_OUTCOME}|bad|outcome|closed?|closing|closure|settled?|settlement|last "
+    rf"pay(?:ment)?)\b.*\b(?:{_MOMENT})"
     rf"|(?:{_MOMENT})\b.*\b(?:{_OUTCOME}|outcome|closing|closure|settlement)"
     r"|recoveries|charged? ?offs?|writ(?:e|ten) ?offs?)\b"
 )
@@ -51,8 +57,8 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class FeatureFound:
-    """One feature over all rows. ``auc`` (alone, of values that are there) and ``missing_auc`` (of whether one is
-    there) are at least 0.5; absent where there are too few outcomes."""
+    """One feature over all rows. ``auc`` (alone, of values that are there) and ``missing_auc`` (of
+    whether one is there) are at least 0.5; absent where there are too few outcomes."""
 
     name: str
     missing: int
@@ -138,9 +144,17 @@ class _Tally:
         suspect = _suspect(self.feature, source, auc, missing_auc)
         hidden = indistinct_values(self.feature, self.on_grid) or ""
         return FeatureFound(
-            self.feature.name, missing, self.unreadable, self.out_of_range, int(there[-1]) if category else 0, constant,
-            auc, missing_auc, suspect, hidden,
-        )  # fmt: skip
+            self.feature.name,
+            missing,
+            self.unreadable,
+            self.out_of_range,
+            int(there[-1]) if category else 0,
+            constant,
+            auc,
+            missing_auc,
+            suspect,
+            hidden,
+        )
 
 
 def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: float | None) -> str:
@@ -156,8 +170,8 @@ def _suspect(feature: Feature, source: Column, auc: float | None, missing_auc: f
 
 
 def look_at(table: pd.DataFrame, schema: FeatureSchema) -> list[str]:
-    """What an operator should look at in a table whose columns are the schema's: features that may know the outcome,
-    an outcome that is rare or may be the wrong way round."""
+    """What an operator should look at in a table whose columns are the schema's: features that may
+    know the outcome, an outcome that is rare or may be the wrong way round."""
     outcome = labels_of(table[schema.target])
     good, bad = int((outcome == 0).sum()), int((outcome == 1).sum())
     found = []
@@ -165,14 +179,24 @@ def look_at(table: pd.DataFrame, schema: FeatureSchema) -> list[str]:
         tally = _Tally(feature)
         tally.add(table[feature.name], outcome, 0)
         found.append(tally.found(Column(column=feature.name)))
-    return [*_about_outcomes(good, bad), *(f"{one.name}: {one.suspect}" for one in found if one.suspect)]
+    return [
+        *_about_outcomes(good, bad),
+        *(f"{one.name}: {one.suspect}" for one in found if one.suspect),
+    ]
 
 
 def _about_outcomes(good: int, bad: int) -> list[str]:
     total = good + bad
     return [
-        *_said(bad > good, f"{bad:,} of {total:,} outcomes are bad; is 1 bad and 0 good, and not the other way round?"),
-        *_said(0 < bad < RARE * good, f"only {bad:,} of {total:,} outcomes are bad: the level of risk is uncertain"),
+        *_said(
+            bad > good,
+            f"{bad:,} of {total:,} outcomes are bad; is 1 bad and 0 good, and not the other way "
+            "round?",
+        ),
+        *_said(
+            0 < bad < RARE * good,
+            f"only {bad:,} of {total:,} outcomes are bad: the level of risk is uncertain",
+        ),
     ]
 
 
@@ -208,7 +232,8 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
         for name in date_columns(schema):
             dates[name] += part.unreadable[name]
     features = tuple(
-        t.found(source.description.columns.get(t.feature.name, Column(column=t.feature.name))) for t in tallies
+        t.found(source.description.columns.get(t.feature.name, Column(column=t.feature.name)))
+        for t in tallies
     )
     ambiguous = int((held.times > 1).sum())
     good, bad, unsound = np.bincount(held.outcome[held.times == 1], minlength=3).tolist()
@@ -218,10 +243,17 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
         *_said(people.nameless, f"{people.nameless:,} rows do not say whose they are"),
         *_said(
             people.strangers,
-            f"{people.strangers:,} people do not have a pairwise name; have them named: tahini book name",
+            f"{people.strangers:,} people do not have a pairwise name; have them named: tahini "
+            "book name",
         ),
-        *_said(ambiguous and not source.dated, f"{ambiguous:,} people have several rows; say latest_by in data.toml"),
-        *_said(ambiguous and source.dated, f"{ambiguous:,} people have several rows at their latest date"),
+        *_said(
+            ambiguous and not source.dated,
+            f"{ambiguous:,} people have several rows; say latest_by in data.toml",
+        ),
+        *_said(
+            ambiguous and source.dated,
+            f"{ambiguous:,} people have several rows at their latest date",
+        ),
         *_said(unsound, _outcome_sentence(unsound, schema.target, source.description.columns)),
         *_said(rows and not (good and bad), "the outcome must be 0 (good) and 1 (bad), both"),
         *_said(no_rows.count > many, no_rows.sentence),
@@ -239,9 +271,18 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
         *_warnings(source, features, rows),
     ]
     return Found(
-        source.where, rows, no_rows.count, len(people.places), int((held.rows > 1).sum()), good, bad, features, dates,
-        tuple(errors), tuple(warnings),
-    )  # fmt: skip
+        source.where,
+        rows,
+        no_rows.count,
+        len(people.places),
+        int((held.rows > 1).sum()),
+        good,
+        bad,
+        features,
+        dates,
+        tuple(errors),
+        tuple(warnings),
+    )
 
 
 @dataclass
@@ -260,15 +301,16 @@ class _People:
         for name in part.names:
             if name is None:
                 self.nameless += 1
-            elif self.places.setdefault(name, len(self.places)) == len(self.places) - 1 and not PAIRWISE.fullmatch(
-                name
-            ):
+            elif self.places.setdefault(name, len(self.places)) == len(
+                self.places
+            ) - 1 and not PAIRWISE.fullmatch(name):
                 self.strangers += 1
 
 
 @dataclass
 class _NoRows:
-    """Lines of a file that are no rows: how many, and the first of them; the same of records with odd quotes."""
+    """Lines of a file that are no rows: how many, and the first of them; the same of records with
+    odd quotes."""
 
     count: int = 0
     first: list[NoRow] = field(default_factory=list)
@@ -288,10 +330,12 @@ class _NoRows:
     def sentence(self) -> str:
         if not self.first:
             return ""
-        one, lines = self.first[0], ", ".join(f"{found.line:,}" for found in self.first)
+        one = self.first[0]
+        lines = ", ".join(f"{found.line:,}" for found in self.first)
         more = ", …" if self.count > len(self.first) else ""
         return (
-            f"{self.count:,} lines of {one.file} are no rows and are left out (line {lines}{more}); "
+            f"{self.count:,} lines of {one.file} are no rows and are left out (line "
+            f"{lines}{more}); "
             f"of line {one.line:,}: {one.why}"
         )
 
@@ -301,16 +345,20 @@ class _NoRows:
         if self.first_odd is None:
             return ""
         return (
-            f"{self.odd:,} records of {self.first_odd.file} have quotation marks by which they span several lines or "
-            f"have no end (the first begins at line {self.first_odd.line:,}): if the program that wrote this file "
-            "does not quote what people type, one typed quotation mark takes other people's rows away; then say "
+            f"{self.odd:,} records of {self.first_odd.file} have quotation marks by which they "
+            "span several lines or "
+            f"have no end (the first begins at line {self.first_odd.line:,}): if the program that "
+            "wrote this file "
+            "does not quote what people type, one typed quotation mark takes other people's rows "
+            "away; then say "
             'quoting = "none" in data.toml'
         )
 
 
 def _date_sentence(column: str, count: int) -> str:
     return (
-        f"{column}: {count:,} dates cannot be read and count as none; dates are ISO 8601 (2026-06-30), or say in "
+        f"{column}: {count:,} dates cannot be read and count as none; dates are ISO 8601 "
+        "(2026-06-30), or say in "
         f'data.toml how they are written: {column} = {{ column = "{column}", format = "%d/%m/%Y" }}'
     )
 
@@ -318,21 +366,30 @@ def _date_sentence(column: str, count: int) -> str:
 def _outcome_sentence(count: int, target: str, columns: Mapping[str, Column]) -> str:
     column = columns.get(target, Column(column=target)).column
     return (
-        f"{count:,} rows have an outcome that is neither 0 (good) nor 1 (bad); say in data.toml which is which: "
-        f'{target} = {{ column = "{column}", values = {{ "what stands for good" = 0, "what stands for bad" = 1 }} }}'
+        f"{count:,} rows have an outcome that is neither 0 (good) nor 1 (bad); say in data.toml "
+        "which is which: "
+        f'{target} = {{ column = "{column}", values = {{ "what stands for good" = 0, "what stands '
+        f'for bad" = 1 }} }}'
     )
 
 
 def _unreadable_sentence(one: FeatureFound, feature: Feature) -> str:
-    remedy = "" if feature.kind == "category" else "; they must be plain numbers: convert the column where it is made"
+    remedy = (
+        ""
+        if feature.kind == "category"
+        else "; they must be plain numbers: convert the column where it is made"
+    )
     return f"{one.name}: {one.unreadable:,} values are not what it is declared to be{remedy}"
 
 
 def _unknown_sentence(one: FeatureFound, feature: Feature, column: str) -> str:
     return (
-        f"{one.name}: {one.unknown:,} values are of categories that are not declared ({', '.join(feature.values)}); "
-        f"say in data.toml what they are, each exactly as it stands there, blanks and full-width letters included: "
-        f'{one.name} = {{ column = "{column}", values = {{ "as you write it" = "{feature.values[0]}" }} }}'
+        f"{one.name}: {one.unknown:,} values are of categories that are not declared "
+        f"({', '.join(feature.values)}); "
+        "say in data.toml what they are, each exactly as it stands there, blanks and full-width "
+        "letters included: "
+        f'{one.name} = {{ column = "{column}", values = {{ "as you write it" = '
+        f'"{feature.values[0]}" }} }}'
     )
 
 
@@ -347,15 +404,20 @@ def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int)
         elif one.indistinct:
             yield one.indistinct
         if one.out_of_range:
-            yield f"{one.name}: {one.out_of_range:,} values are out of range and count as the nearest one within"
+            yield (
+                f"{one.name}: {one.out_of_range:,} values are out of range and count as the "
+                "nearest one within"
+            )
     if not isinstance(source.reader, SqlReader):
         return
     if source.reader.may_write():
         yield "the database lets this role write to the table; give the node one that can only read"
     if made := source.reader.made_by():
         yield (
-            f"the rows are made by a {made}: where an expression in it (a cast, a division, a date) fails on one "
-            "person's row, nobody's row is read, and others see that; take plain columns of plain tables and let "
+            f"the rows are made by a {made}: where an expression in it (a cast, a division, a "
+            "date) fails on one "
+            "person's row, nobody's row is read, and others see that; take plain columns of plain "
+            "tables and let "
             "Tahini convert them (scale, values, missing and format in data.toml)"
         )
 

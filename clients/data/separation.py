@@ -1,4 +1,5 @@
-"""How well one feature alone separates good from bad, over rows of any number: exact counts, for their owner alone."""
+"""How well one feature alone separates good from bad, over rows of any number: exact counts, for
+their owner alone."""
 
 from __future__ import annotations
 
@@ -12,13 +13,15 @@ from credit.dyadic import MANTISSA_BITS, order
 LEAST_OUTCOMES = 20
 """Good and bad rows each, below which separation is chance."""
 LEVEL = 12
-"""Values are told apart to a four-thousandth of themselves, whatever their scale: as finely as a leak needs."""
+"""Values are told apart to a four-thousandth of themselves, whatever their scale: as finely as a
+leak needs."""
 
 Counts = NDArray[np.int64]
 
 
 def separation(good: Counts, bad: Counts, ordered: bool) -> float | None:
-    """AUC of groups with these counts, in their order or by their share of bad; 0.5 at least, None of too few."""
+    """AUC of groups with these counts, in their order or by their share of bad; 0.5 at least, None
+    of too few."""
     if good.sum() < LEAST_OUTCOMES or bad.sum() < LEAST_OUTCOMES:
         return None
     if not ordered:
@@ -31,7 +34,8 @@ def separation(good: Counts, bad: Counts, ordered: bool) -> float | None:
 
 @dataclass
 class Ranks:
-    """Numbers in order, with how many good and bad rows have each; grows with the different values, not the rows."""
+    """Numbers in order, with how many good and bad rows have each; grows with the different values,
+    not the rows."""
 
     places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     counts: Counts = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int64))

@@ -1,4 +1,5 @@
-"""Rows of a database, by SQLAlchemy: in a session that can only read, through a cursor that stays on the server."""
+"""Rows of a database, by SQLAlchemy: in a session that can only read, through a cursor that stays
+on the server."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ from crypto.errors import KeyFileError
 from crypto.keys import read_secret
 
 READ_ONLY = {
-    "postgresql": ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET TRANSACTION READ ONLY"),
+    "postgresql": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET TRANSACTION READ ONLY",
+    ),
     "mysql": ("SET SESSION TRANSACTION READ ONLY", "COMMIT"),
     "mariadb": ("SET SESSION TRANSACTION READ ONLY", "COMMIT"),
     "oracle": ("SET TRANSACTION READ ONLY",),
@@ -40,14 +44,17 @@ def database_url(description: SqlDescription, home: Path) -> sa.URL:
     """The URL, from where the description says it is.
 
     Raises:
-        SourceError: it is not there, others can read it, or it is not a database's URL; never what it says.
+        SourceError: it is not there, others can read it, or it is not a database's URL; never what
+            it says.
     """
     if description.url_env is not None:
-        where, text = f"the environment variable {description.url_env}", os.environ.get(description.url_env, "")
+        where = f"the environment variable {description.url_env}"
+        text = os.environ.get(description.url_env, "")
     else:
         path = home / str(description.url_file)
         try:
-            where, text = f"the file {path}", read_secret(path).decode(errors="replace")
+            where = f"the file {path}"
+            text = read_secret(path).decode(errors="replace")
         except KeyFileError as error:
             raise SourceError(str(error).replace("key file", "file")) from error
     if not text.strip():
@@ -59,9 +66,13 @@ def database_url(description: SqlDescription, home: Path) -> sa.URL:
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise SourceError(f"{where} names an SQLite file that is not there")  # opening it would make it
+        raise SourceError(
+            f"{where} names an SQLite file that is not there"
+        )  # opening it would make it
     if url.get_backend_name() not in READ_ONLY:
-        raise SourceError(f"a {url.get_backend_name()} database cannot be opened so that nothing can be written")
+        raise SourceError(
+            f"a {url.get_backend_name()} database cannot be opened so that nothing can be written"
+        )
     return url
 
 
@@ -79,7 +90,9 @@ class SqlReader:
             if self.query is not None:
                 return self._names(self._executed(connection, ()))
             return self._names(
-                connection.execute(sa.select(sa.text("*")).select_from(self._named(connection)).limit(0))
+                connection.execute(
+                    sa.select(sa.text("*")).select_from(self._named(connection)).limit(0)
+                )
             )
 
     def batches(self, columns: Sequence[str], told: Told = nobody) -> Iterator[pd.DataFrame]:
@@ -89,13 +102,18 @@ class SqlReader:
             there = self._names(result)
             places = [there.index(name) for name in wanted]
             for part in result.partitions(CHUNK_ROWS):
-                yield pd.DataFrame({
-                    name: pd.Series(np.fromiter((row[place] for row in part), dtype=object, count=len(part)))
-                    for name, place in zip(wanted, places, strict=True)
-                })  # fmt: skip
+                yield pd.DataFrame(
+                    {
+                        name: pd.Series(
+                            np.fromiter((row[place] for row in part), dtype=object, count=len(part))
+                        )
+                        for name, place in zip(wanted, places, strict=True)
+                    }
+                )
 
     def may_write(self) -> bool:
-        """Whether the database would let this role write, which it need not; known of tables in PostgreSQL."""
+        """Whether the database would let this role write, which it need not; known of tables in
+        PostgreSQL."""
         if self.table is None or self.url.get_backend_name() != "postgresql":
             return False
         with self._connected() as connection:
@@ -113,17 +131,22 @@ class SqlReader:
             return "view" if table.name in views else ""
 
     def _executed(self, connection: sa.Connection, columns: Sequence[str]) -> sa.CursorResult[Any]:
-        """All rows, through a cursor that stays on the server. A query is sent as it was written, and nothing else."""
+        """All rows, through a cursor that stays on the server. A query is sent as it was written,
+        and nothing else."""
         streaming = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
         if self.query is not None:
             query = self.query.strip().rstrip(";")
             return streaming.exec_driver_sql(query, execution_options={"no_parameters": True})
-        asked: list[sa.ColumnClause[Any]] = [sa.column(quoted_name(name, quote=True)) for name in columns]
+        asked: list[sa.ColumnClause[Any]] = [
+            sa.column(quoted_name(name, quote=True)) for name in columns
+        ]
         return streaming.execute(sa.select(*asked).select_from(self._named(connection)))
 
     def _named(self, connection: sa.Connection) -> sa.TableClause:
-        """The table. A name with a dot is a table's if there is such a table, else a schema's and a table's."""
-        schema, table = self.schema, str(self.table)
+        """The table. A name with a dot is a table's if there is such a table, else a schema's and a
+        table's."""
+        schema = self.schema
+        table = str(self.table)
         if schema is None and "." in table:
             looking = sa.inspect(connection)
             if table not in {*looking.get_table_names(), *looking.get_view_names()}:
@@ -139,7 +162,8 @@ class SqlReader:
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        """A connection that cannot write; raises SourceError, which quotes neither the URL nor a row."""
+        """A connection that cannot write; raises SourceError, which quotes neither the URL nor a
+        row."""
         backend = self.url.get_backend_name()
         try:
             engine = sa.create_engine(self.url, poolclass=NullPool, hide_parameters=True)
@@ -149,16 +173,19 @@ class SqlReader:
                     connection.execute(sa.text(statement))
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise SourceError(f"the database did not answer as it should: {_about_names(error)}") from None
+            raise SourceError(
+                f"the database did not answer as it should: {_about_names(error)}"
+            ) from None
         except ModuleNotFoundError as error:
             raise SourceError(f"the driver of {self.url.drivername} is not installed") from error
 
 
 def _read_far_values(connection: sa.Connection) -> None:
-    """Have the driver give text for what it cannot always read: a row with such a value would end everybody's answer.
+    """Have the driver give text for what it cannot always read: a row with such a value would end
+    everybody's answer.
 
-    PostgreSQL has dates that Python has not (``infinity``, the year 10000, before Christ); SQLite keeps text that may
-    not be UTF-8.
+    PostgreSQL has dates that Python has not (``infinity``, the year 10000, before Christ); SQLite
+    keeps text that may not be UTF-8.
     """
     driver = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
@@ -170,7 +197,16 @@ def _read_far_values(connection: sa.Connection) -> None:
             def load(self, data: Any) -> str:
                 return bytes(data).decode("utf-8", errors="replace")
 
-        for name in ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb"):
+        for name in (
+            "date",
+            "time",
+            "timetz",
+            "timestamp",
+            "timestamptz",
+            "interval",
+            "json",
+            "jsonb",
+        ):
             driver.adapters.register_loader(name, AsText)  # type: ignore[union-attr]
         connection.execute(sa.text("SET TimeZone = 'UTC'"))
         connection.execute(sa.text("SET DateStyle = 'ISO'"))
@@ -181,9 +217,11 @@ _NAMES = re.compile(r"no such (?:column|table): .*|near .*: syntax error", re.DO
 
 
 def _about_names(error: sa.exc.SQLAlchemyError) -> str:
-    """What the database said, if that is about the statement (a name, the syntax); else only the kind of error.
+    """What the database said, if that is about the statement (a name, the syntax); else only the
+    kind of error.
 
-    In PostgreSQL that is class 42 of SQLSTATE, in MySQL the errors 1054, 1064 and 1146; no value of a row is in those.
+    In PostgreSQL that is class 42 of SQLSTATE, in MySQL the errors 1054, 1064 and 1146; no value of
+    a row is in those.
     """
     said = getattr(error, "orig", None)
     state = str(getattr(said, "sqlstate", None) or "")

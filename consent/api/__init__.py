@@ -1,9 +1,12 @@
 """The registry over HTTP: who may ask for what. Endpoints ask, ``consent.commands`` decide.
 
 - ``app``        all of it; ``service`` what it has in common with the log alone
-- ``borrowers``  notices, consents, receipts, withdrawals; ``lenders`` rolls, snapshots, revocations, imports
-- ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns released
+- ``borrowers``  notices, consents, receipts, withdrawals; ``lenders`` rolls, snapshots,
+                 revocations, imports
+- ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns
+                 released
 - ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links
 - ``log``        the audit log (C2SP tlog-tiles), and its appends
-- ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals; ``examples``
+- ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals;
+                 ``examples``
 """

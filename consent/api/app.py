@@ -1,7 +1,8 @@
-"""The registry over HTTP. Each endpoint names who may call it; what it does is in :mod:`consent.commands`.
+"""The registry over HTTP. Each endpoint names who may call it; what it does is in
+:mod:`consent.commands`.
 
-Endpoints are in :mod:`consent.api`, by caller; the log's own in :mod:`consent.api.log`, those of identity in
-:mod:`consent.api.identity`. Errors are RFC 9457 problem details.
+Endpoints are in :mod:`consent.api`, by caller; the log's own in :mod:`consent.api.log`, those of
+identity in :mod:`consent.api.identity`. Errors are RFC 9457 problem details.
 """
 
 from datetime import datetime
@@ -22,13 +23,17 @@ from consent.registry import Registry
 
 
 def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
-    """The HTTP application over an open registry. ``started``: see :class:`consent.identity.access.Access`."""
+    """The HTTP application over an open registry. ``started``: see
+    :class:`consent.identity.access.Access`."""
     log = LogService.of(registry)
     decisions = GroupCommit(partial(record_requests, registry), "decisions")
     outbox = Outbox(registry, load_inboxes(registry.home))
-    routers = [module.router for module in (logs, notices, borrowers, lenders, campaigns, models, identity)]
+    routers = [
+        module.router for module in (logs, notices, borrowers, lenders, campaigns, models, identity)
+    ]
     app = service("Tahini consent registry", registry.ledger, routers, [log, decisions, outbox])
-    app.state.registry, app.state.access = registry, Access(registry, started)
+    app.state.registry = registry
+    app.state.access = Access(registry, started)
     app.state.log, app.state.decisions = log, decisions
     install_problems(app)
     return app

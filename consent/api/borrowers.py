@@ -1,4 +1,5 @@
-"""For borrowers: my notices, my consents, my receipts, who used my data, take it all away, forget me."""
+"""For borrowers: my notices, my consents, my receipts, who used my data, take it all away, forget
+me."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -47,18 +48,25 @@ AcceptLanguage = Annotated[
     str,
     Header(
         alias="Accept-Language",
-        description="What the borrower reads, where it cannot be read any more how the notice was shown.",
+        description=(
+            "What the borrower reads, where it cannot be read any more how the notice was shown."
+        ),
         max_length=500,
         examples=["zh-CN, en;q=0.5"],
     ),
 ]
 RECEIPT = Link(
-    "receipt", "/v1/me/receipts/{decision_sha256}", "get",
-    {"decision_sha256": "$response.body#/recorded/0/decision_sha256"}, "The signed receipt, within a second.",
-)  # fmt: skip
+    "receipt",
+    "/v1/me/receipts/{decision_sha256}",
+    "get",
+    {"decision_sha256": "$response.body#/recorded/0/decision_sha256"},
+    "The signed receipt, within a second.",
+)
 _OF_FIRST = {"record_id": "$response.body#/items/0/record_id"}
 RECORD = Link("record", "/v1/me/consents/{record_id}", "get", _OF_FIRST, "One of them.")
-WITHDRAWAL = Link("withdrawal", "/v1/me/consents/{record_id}/withdrawal", "post", _OF_FIRST, "Take it back.")
+WITHDRAWAL = Link(
+    "withdrawal", "/v1/me/consents/{record_id}/withdrawal", "post", _OF_FIRST, "Take it back."
+)
 
 
 class Tokens(Body):
@@ -97,7 +105,9 @@ async def _decisions(request: HttpRequest) -> GroupCommit[Request, Done]:
 TheDecisions = Annotated[GroupCommit[Request, Done], Depends(_decisions)]
 
 
-async def _languages(registry: TheRegistry, caller: Subject, accept_language: AcceptLanguage = "") -> ReadLanguages:
+async def _languages(
+    registry: TheRegistry, caller: Subject, accept_language: AcceptLanguage = ""
+) -> ReadLanguages:
     shown = await run_in_threadpool(read_consents.languages_shown, registry, caller.subjects)
     return ReadLanguages(shown, tuple(accepted(accept_language)))
 
@@ -115,7 +125,11 @@ def my_notices(
 
 @router.get("/v1/me/consents", responses={**problems(), **links(200, RECORD, WITHDRAWAL)})
 def my_consents(
-    registry: TheRegistry, caller: Subject, response: Response, cursor: Cursor = None, limit: Limit = 100
+    registry: TheRegistry,
+    caller: Subject,
+    response: Response,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> Page[ConsentRecord]:
     """My consents as they stand now, in the form of ISO/IEC TS 27560."""
     records, tag = read_consents.read_consents(registry, caller.subjects)
@@ -124,18 +138,27 @@ def my_consents(
 
 
 @router.get("/v1/me/consents/{record_id}", responses=problems(404))
-def my_consent(registry: TheRegistry, record_id: RecordPath, caller: Subject, response: Response) -> ConsentRecord:
+def my_consent(
+    registry: TheRegistry, record_id: RecordPath, caller: Subject, response: Response
+) -> ConsentRecord:
     """One of my consents."""
     record = read_consents.read_record(registry, caller.subjects, record_id)
     response.headers["ETag"] = record.etag
     return record
 
 
-@router.post("/v1/me/consents", status_code=201, responses={**problems(404, 409, 412), **links(201, RECEIPT)})
+@router.post(
+    "/v1/me/consents", status_code=201, responses={**problems(404, 409, 412), **links(201, RECEIPT)}
+)
 async def decide(
-    decisions: TheDecisions, body: Statement, caller: Subject, command: Commanded, if_match: IfMatch = None
+    decisions: TheDecisions,
+    body: Statement,
+    caller: Subject,
+    command: Commanded,
+    if_match: IfMatch = None,
 ) -> Response:
-    """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within a second."""
+    """Give, refuse, withdraw, suspend or resume, for one lender or several. Receipts follow within
+    a second."""
     request = Request(
         subjects=caller.subjects,
         intent=Answering(body, caller.evidence),
@@ -147,7 +170,9 @@ async def decide(
     return sent((await decisions.submit(request, lenders)).answered)
 
 
-@router.post("/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412))
+@router.post(
+    "/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412)
+)
 async def withdraw(
     decisions: TheDecisions,
     record_id: RecordPath,
@@ -158,17 +183,23 @@ async def withdraw(
 ) -> Response:
     """Withdraw one consent, in the language in which its notice was shown."""
     once = command.once(caller)
-    intent = Withdrawal(record_id, languages, caller.evidence, if_match, of_all_too=once is not None)
+    intent = Withdrawal(
+        record_id, languages, caller.evidence, if_match, of_all_too=once is not None
+    )
     request = Request(subjects=caller.subjects, intent=intent, once=once, answer=_answer)
     return sent((await decisions.submit(request, 1)).answered)
 
 
 @router.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
-async def withdraw_all(decisions: TheDecisions, caller: Subject, languages: Reads, command: Commanded) -> Response:
-    """Withdraw everything that I gave or suspended, everywhere, each in the language in which its notice was
-    shown."""
+async def withdraw_all(
+    decisions: TheDecisions, caller: Subject, languages: Reads, command: Commanded
+) -> Response:
+    """Withdraw everything that I gave or suspended, everywhere, each in the language in which its
+    notice was shown."""
     intent = WithdrawalOfAll(languages, caller.evidence)
-    request = Request(subjects=caller.subjects, intent=intent, once=command.once(caller), answer=_answer)
+    request = Request(
+        subjects=caller.subjects, intent=intent, once=command.once(caller), answer=_answer
+    )
     return sent((await decisions.submit(request, len(caller.subjects))).answered)
 
 
@@ -180,7 +211,9 @@ def my_receipts(
     return Page(**page(read_consents.list_receipts(registry, caller.subjects), cursor, limit))
 
 
-@router.get("/v1/me/receipts/{decision_sha256}", response_class=PlainTextResponse, responses=problems(404))
+@router.get(
+    "/v1/me/receipts/{decision_sha256}", response_class=PlainTextResponse, responses=problems(404)
+)
 def my_receipt(registry: TheRegistry, decision_sha256: Sha256Path, caller: Subject) -> str:
     """The signed receipt of one of my decisions, with its proof under the newest checkpoint."""
     return read_consents.reissue_receipt(registry, caller.subjects, decision_sha256)
@@ -195,7 +228,9 @@ def my_imports(
 
 
 @router.get("/v1/me/uses", responses=problems())
-def my_uses(registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
+def my_uses(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
     """Who used my data and when, as far as the registry can know it, oldest first."""
     return Page(**page(read_consents.read_uses(registry, caller.subjects), cursor, limit))
 
@@ -203,26 +238,38 @@ def my_uses(registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit
 @router.get("/v1/me/export", responses=problems())
 def my_export(registry: TheRegistry, caller: Subject) -> JSONResponse:
     """Everything that the registry holds about me, as one JSON file."""
-    headers = {"Content-Disposition": 'attachment; filename="my-consents.json"', "Cache-Control": "no-store"}
+    headers = {
+        "Content-Disposition": 'attachment; filename="my-consents.json"',
+        "Cache-Control": "no-store",
+    }
     return JSONResponse(read_consents.export_all(registry, caller.subjects), headers=headers)
 
 
 @router.delete("/v1/me", responses=problems(404))
 def forget_me(registry: TheRegistry, caller: Person, command: Commanded) -> Response:
-    """End all my consents and destroy my keys: what is sealed about me becomes unreadable everywhere, for good."""
+    """End all my consents and destroy my keys: what is sealed about me becomes unreadable
+    everywhere, for good."""
     return sent(forget_subject.forget_once(registry, command.once(caller), caller.subjects))
 
 
 @router.post("/v1/decisions", status_code=201, responses=problems(404, 409))
-async def post_decisions(registry: TheRegistry, decisions: TheDecisions, body: Tokens, command: Commanded) -> Response:
-    """Hand in decisions that borrowers signed with their own keys; few are answered with their receipts.
+async def post_decisions(
+    registry: TheRegistry, decisions: TheDecisions, body: Tokens, command: Commanded
+) -> Response:
+    """Hand in decisions that borrowers signed with their own keys; few are answered with their
+    receipts.
 
-    Who hands them in does not matter, so an Idempotency-Key is not needed: a signed decision acts once.
+    Who hands them in does not matter, so an Idempotency-Key is not needed: a signed decision acts
+    once.
     """
     done = await decisions.submit(Request(signed=body.tokens), len(body.tokens))
     few = done.recorded if len(done.recorded) <= RECEIPTS_UP_TO else []
     try:
-        receipts = [await run_in_threadpool(read_consents.issue_receipt, registry, item) for item in few]
+        receipts = [
+            await run_in_threadpool(read_consents.issue_receipt, registry, item) for item in few
+        ]
     except NotWitnessed:
         return JSONResponse({"recorded": len(done.recorded), "receipts": [], "pending": True}, 201)
-    return JSONResponse({"recorded": len(done.recorded), "receipts": receipts, "pending": False}, 201)
+    return JSONResponse(
+        {"recorded": len(done.recorded), "receipts": receipts, "pending": False}, 201
+    )

@@ -6,7 +6,13 @@ _NAME, _OTHER, _LEDGER, _KEY = ("v1." + letter * 43 for letter in "ABCD")
 _SHA256 = "0" * 64
 SUBJECTS = {"subjects": [{"pseudonym": _NAME, "ledger_pseudonym": _LEDGER, "public_key": ""}]}
 RENAMINGS = {
-    "renamings": [{"pseudonym": _NAME, "new_pseudonym": "v2" + _OTHER[2:], "new_ledger_pseudonym": "v2" + _LEDGER[2:]}]
+    "renamings": [
+        {
+            "pseudonym": _NAME,
+            "new_pseudonym": "v2" + _OTHER[2:],
+            "new_ledger_pseudonym": "v2" + _LEDGER[2:],
+        }
+    ]
 }
 IMPORT = {
     "notice_id": "joint-credit-model",

@@ -60,7 +60,9 @@ class MyLinks(BaseModel):
 
 def _login(caller: CallingBorrower) -> Login:
     if caller.login is None:
-        raise NotAllowed("links are for callers who logged in; this call is signed with a key of its own")
+        raise NotAllowed(
+            "links are for callers who logged in; this call is signed with a key of its own"
+        )
     return caller.login
 
 
@@ -72,7 +74,8 @@ Public = Annotated[None, public(CallKind.LOGIN)]
 
 @router.post("/v1/challenges", status_code=201, responses=problems())
 def challenge(access: TheAccess, registry: TheRegistry, _: Public) -> Challenge:
-    """A nonce for one login: the portal sends it to the issuer as ``nonce``. It acts once, within ten minutes."""
+    """A nonce for one login: the portal sends it to the issuer as ``nonce``. It acts once, within
+    ten minutes."""
     nonce, ends = access.challenges.issue(registry.clock())
     return Challenge(nonce=nonce, expires_at=ends.isoformat())
 
@@ -107,7 +110,9 @@ def add_key(access: TheAccess, party_id: str, body: NewKey, caller: Institution)
     return access.keys.add(caller, party_id, body)
 
 
-@router.delete("/v1/parties/{party_id}/keys/{thumbprint}", status_code=204, responses=problems(404, 409))
+@router.delete(
+    "/v1/parties/{party_id}/keys/{thumbprint}", status_code=204, responses=problems(404, 409)
+)
 def revoke_key(
     access: TheAccess,
     party_id: str,
@@ -131,6 +136,8 @@ def add_link(access: TheAccess, body: TicketUpload, caller: Subject) -> Link:
 
 
 @router.delete("/v1/me/links/{link_id}", status_code=204, responses=problems(404))
-def remove_link(access: TheAccess, link_id: Annotated[str, Path(max_length=32)], caller: Subject) -> None:
+def remove_link(
+    access: TheAccess, link_id: Annotated[str, Path(max_length=32)], caller: Subject
+) -> None:
     """My login does not speak for this pseudonym any more."""
     access.links.remove(_login(caller), link_id)

@@ -1,4 +1,5 @@
-"""For lenders: enrol, decide, stay in step, acknowledge revocations, import what was collected elsewhere."""
+"""For lenders: enrol, decide, stay in step, acknowledge revocations, import what was collected
+elsewhere."""
 
 from typing import Annotated, Any
 
@@ -26,7 +27,8 @@ from protocol.terms import Iri, Sensitivity
 
 MOST_PACKED = 12 * 1024 * 1024
 FEWEST_UNPACKED = 1_000_000
-"""So many numbers may be asked about in one request; more only by a lender with more people on its roll."""
+"""So many numbers may be asked about in one request; more only by a lender with more people on its
+roll."""
 
 
 class Subjects(Body):
@@ -38,15 +40,21 @@ class RenamingsBody(Body):
 
 
 class Check(Body):
-    """Whom to decide about: named one by one, by number on the lender's roll, or (nothing given) everybody on it."""
+    """Whom to decide about: named one by one, by number on the lender's roll, or (nothing given)
+    everybody on it."""
 
     purpose: Iri = Field(examples=["https://w3id.org/dpv#CreditChecking"])
     sensitivity: Sensitivity = "ordinary"
-    subjects: list[Pseudonym] | None = Field(default=None, min_length=1, max_length=check_consents.MOST_NAMED)
+    subjects: list[Pseudonym] | None = Field(
+        default=None, min_length=1, max_length=check_consents.MOST_NAMED
+    )
     numbers: str | None = Field(
         default=None,
         max_length=MOST_PACKED,
-        description="Little-endian 32-bit numbers, zlib-compressed, base64; at most as many as are on the roll.",
+        description=(
+            "Little-endian 32-bit numbers, zlib-compressed, base64; at most as many as are "
+            "on the roll."
+        ),
         examples=["eJxjYGBgYARiJgAADwAG"],
     )
 
@@ -62,23 +70,34 @@ Lender = Annotated[Party, access.only(Role.LENDER)]
 
 
 def _most_asked(registry: Registry, lender: Party) -> int:
-    """How many numbers one request may unpack to: a small text must not fill the memory of a small registry."""
+    """How many numbers one request may unpack to: a small text must not fill the memory of a small
+    registry."""
     return max(FEWEST_UNPACKED, count_people(registry, lender))
 
 
 # --- who
 
 
-@router.post("/v1/subjects", status_code=201, responses=problems(409), openapi_extra=shown(examples.SUBJECTS))
-def post_subjects(registry: TheRegistry, body: Subjects, caller: Lender, command: Commanded) -> Response:
+@router.post(
+    "/v1/subjects", status_code=201, responses=problems(409), openapi_extra=shown(examples.SUBJECTS)
+)
+def post_subjects(
+    registry: TheRegistry, body: Subjects, caller: Lender, command: Commanded
+) -> Response:
     """Enrol borrowers by pseudonym, all or none. They are numbered in order, from ``first`` on."""
     count = len(body.subjects)
-    return command.run(caller, lambda: {"enrolled": count, "first": enrol_subjects(registry, caller, body.subjects)})
+    return command.run(
+        caller,
+        lambda: {"enrolled": count, "first": enrol_subjects(registry, caller, body.subjects)},
+    )
 
 
 @router.get("/v1/subjects", responses=problems())
 def get_subjects(
-    registry: TheRegistry, caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=50_000)] = 1000
+    registry: TheRegistry,
+    caller: Lender,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=50_000)] = 1000,
 ) -> Page[str]:
     """The lender's own roll: pseudonyms in the order of their numbers."""
     first = position(cursor)
@@ -87,11 +106,19 @@ def get_subjects(
 
 
 @router.post(
-    "/v1/subjects/renamings", status_code=201, responses=problems(409), openapi_extra=shown(examples.RENAMINGS)
+    "/v1/subjects/renamings",
+    status_code=201,
+    responses=problems(409),
+    openapi_extra=shown(examples.RENAMINGS),
 )
-def post_renamings(registry: TheRegistry, body: RenamingsBody, caller: Lender, command: Commanded) -> Response:
-    """Give borrowers their names under the new naming keys, all or none. Everything of theirs stays theirs."""
-    return command.run(caller, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)})
+def post_renamings(
+    registry: TheRegistry, body: RenamingsBody, caller: Lender, command: Commanded
+) -> Response:
+    """Give borrowers their names under the new naming keys, all or none. Everything of theirs stays
+    theirs."""
+    return command.run(
+        caller, lambda: {"renamed": rename_subjects(registry, caller, body.renamings)}
+    )
 
 
 # --- may they be used
@@ -101,11 +128,18 @@ def post_renamings(registry: TheRegistry, body: RenamingsBody, caller: Lender, c
 def check(registry: TheRegistry, body: Check, caller: Lender) -> JSONResponse:
     """Allow or deny for each borrower, and the rule that says so.
 
-    Named borrowers are answered one by one; else ``rules`` holds one byte per borrower, zlib-compressed, base64:
-    an index into ``legend``. A name that is not the caller's own is ``not-enrolled``, whosever it is.
+    Named borrowers are answered one by one; else ``rules`` holds one byte per borrower,
+    zlib-compressed, base64: an index into ``legend``. A name that is not the caller's own is
+    ``not-enrolled``, whosever it is.
     """
-    numbers = None if body.numbers is None else unpacked(body.numbers, "uint32", _most_asked(registry, caller))
-    decided = check_consents.decide(registry, caller, body.purpose, body.sensitivity, numbers, body.subjects)
+    numbers = (
+        None
+        if body.numbers is None
+        else unpacked(body.numbers, "uint32", _most_asked(registry, caller))
+    )
+    decided = check_consents.decide(
+        registry, caller, body.purpose, body.sensitivity, numbers, body.subjects
+    )
     told: dict[str, Any] = {"decided_at": decided.moment.isoformat(), "allowed": decided.allowed}
     if body.subjects is not None:
         rules = [REASONS[rule] for rule in decided.rules]
@@ -114,7 +148,11 @@ def check(registry: TheRegistry, body: Check, caller: Lender) -> JSONResponse:
             for name, rule in zip(body.subjects, rules, strict=True)
         ]
     else:
-        told |= {"count": len(decided.rules), "legend": list(REASONS), "rules": packed(decided.rules)}
+        told |= {
+            "count": len(decided.rules),
+            "legend": list(REASONS),
+            "rules": packed(decided.rules),
+        }
     return JSONResponse(told)
 
 
@@ -124,15 +162,22 @@ def consent_state(
     caller: Lender,
     purpose: Annotated[Iri, Query(examples=["https://w3id.org/dpv#CreditChecking"])],
     challenge: Annotated[str, Query(min_length=16, max_length=64, pattern="^[A-Za-z0-9_-]+$")],
-    since: Annotated[Count | None, Query(description="Sequence of the state that the caller holds.")] = None,
+    since: Annotated[
+        Count | None, Query(description="Sequence of the state that the caller holds.")
+    ] = None,
     since_moment: Annotated[Instant | None, Query(description="And its time.")] = None,
 ) -> JSONResponse:
-    """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a state it holds."""
+    """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a
+    state it holds."""
     held = sync_consents.SnapshotId.of(since, since_moment)
-    return JSONResponse(sync_consents.read_snapshot(registry, caller, purpose, challenge, held).body())
+    return JSONResponse(
+        sync_consents.read_snapshot(registry, caller, purpose, challenge, held).body()
+    )
 
 
-@router.get("/v1/campaigns/{sha256}/places", response_class=PlainTextResponse, responses=problems(404))
+@router.get(
+    "/v1/campaigns/{sha256}/places", response_class=PlainTextResponse, responses=problems(404)
+)
 def places(registry: TheRegistry, sha256: Sha256Path, caller: Lender) -> str:
     """Who of the lender's borrowers has a place in an active campaign, signed."""
     return place_people.read_places(registry, caller, sha256)
@@ -143,16 +188,24 @@ def places(registry: TheRegistry, sha256: Sha256Path, caller: Lender) -> str:
 
 @router.get("/v1/revocations", responses=problems())
 def get_revocations(
-    registry: TheRegistry, caller: Lender, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 500
+    registry: TheRegistry,
+    caller: Lender,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 500,
 ) -> Page[str]:
-    """Signed revocations that the lender must act on, in order, from the first it has not acknowledged."""
-    after = position(cursor) if cursor is not None else revocations.acknowledged_by(registry, caller)
+    """Signed revocations that the lender must act on, in order, from the first it has not
+    acknowledged."""
+    after = (
+        position(cursor) if cursor is not None else revocations.acknowledged_by(registry, caller)
+    )
     found = revocations.read_revocations(registry, caller, after, limit)
     return Page(items=found, next=cursor_of(after + limit) if len(found) == limit else None)
 
 
 @router.post("/v1/revocations/acknowledgements", status_code=201, responses=problems(409))
-def post_acknowledgement(registry: TheRegistry, body: Token, caller: Lender, command: Commanded) -> Response:
+def post_acknowledgement(
+    registry: TheRegistry, body: Token, caller: Lender, command: Commanded
+) -> Response:
     """Acknowledge, signed, that every revocation up to a number was acted on."""
     return command.run(caller, lambda: revocations.acknowledge(registry, caller, body.token).body())
 
@@ -160,9 +213,20 @@ def post_acknowledgement(registry: TheRegistry, body: Token, caller: Lender, com
 # --- collected elsewhere
 
 
-@router.post("/v1/imports", status_code=201, responses=problems(404, 409), openapi_extra=shown(examples.IMPORT))
-def post_import(registry: TheRegistry, body: Import, caller: Lender, command: Commanded) -> Response:
+@router.post(
+    "/v1/imports",
+    status_code=201,
+    responses=problems(404, 409),
+    openapi_extra=shown(examples.IMPORT),
+)
+def post_import(
+    registry: TheRegistry, body: Import, caller: Lender, command: Commanded
+) -> Response:
     """Hand in decisions that borrowers made elsewhere, all or none, under one log entry."""
     return command.run(
-        caller, lambda: {"imported": len(body.records), "entry_index": import_decisions(registry, caller, body)}
+        caller,
+        lambda: {
+            "imported": len(body.records),
+            "entry_index": import_decisions(registry, caller, body),
+        },
     )

@@ -1,7 +1,7 @@
 """The log over HTTP.
 
-``/checkpoint`` and ``/tile`` are C2SP tlog-tiles and need no authentication: they hold no personal data, and tiles
-never change. Parties append under ``/v1/log/entries``; bodies are for the auditor.
+``/checkpoint`` and ``/tile`` are C2SP tlog-tiles and need no authentication: they hold no personal
+data, and tiles never change. Parties append under ``/v1/log/entries``; bodies are for the auditor.
 """
 
 import asyncio
@@ -42,14 +42,21 @@ LONGEST_WAIT_S = 10.0
 MOST_WAITING = 256
 AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER, Role.NAMING)
 BINARY = "application/octet-stream"
-INCLUSION = Link("inclusion", "/v1/log/inclusion/{index}", "get", {"index": "$response.body#/first"}, "Its proof.")
+INCLUSION = Link(
+    "inclusion",
+    "/v1/log/inclusion/{index}",
+    "get",
+    {"index": "$response.body#/first"},
+    "Its proof.",
+)
 
 Seal = Callable[[Party, Sequence[NewEntry]], list[Entry]]
 """Seals the bodies of a party's entries; raises NotFound, NotAllowed, Malformed."""
 
 
 def _schema() -> dict[str, Any]:
-    """The JSON schema of :class:`NewEntries` without references, to stand inside an OpenAPI document."""
+    """The JSON schema of :class:`NewEntries` without references, to stand inside an OpenAPI
+    document."""
     schema = NewEntries.model_json_schema()
     known = schema.pop("$defs")
 
@@ -60,10 +67,16 @@ def _schema() -> dict[str, Any]:
         return [whole(child) for child in node] if isinstance(node, list) else node
 
     inlined: dict[str, Any] = whole(schema)
-    return inlined | {"examples": [{"entries": [{"type": "use.read", "to": ["auditor"], "counts": {"rows": 120}}]}]}
+    return inlined | {
+        "examples": [
+            {"entries": [{"type": "use.read", "to": ["auditor"], "counts": {"rows": 120}}]}
+        ]
+    }
 
 
-_ENTRIES_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
+_ENTRIES_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}
+}
 
 
 class Binary(Response):
@@ -100,7 +113,12 @@ class LogService:
     def of(cls, registry: Registry, read_only: bool = False) -> "LogService":
         """The log of a registry, not started yet."""
         ledger = registry.ledger
-        return cls(ledger, partial(seal_entries, registry), group_appends(ledger.log, ledger.write), read_only)
+        return cls(
+            ledger,
+            partial(seal_entries, registry),
+            group_appends(ledger.log, ledger.write),
+            read_only,
+        )
 
     def start(self) -> None:
         self.group.start()
@@ -111,15 +129,19 @@ class LogService:
         self.ledger.sequencer.stop()
 
 
-def create_log_app(registry: Registry, read_only: bool = False, started: datetime | None = None) -> FastAPI:
-    """The log alone. Any number of processes may serve it; one of them writes, and never one that is ``read_only``.
+def create_log_app(
+    registry: Registry, read_only: bool = False, started: datetime | None = None
+) -> FastAPI:
+    """The log alone. Any number of processes may serve it; one of them writes, and never one that
+    is ``read_only``.
 
     Args:
         started: see :class:`consent.identity.access.Access`.
     """
     log = LogService.of(registry, read_only)
     app = service("Tahini audit log", registry.ledger, [router], [log])
-    app.state.log, app.state.access = log, Access(registry, started)
+    app.state.log = log
+    app.state.access = Access(registry, started)
     install_problems(app)
     return app
 
@@ -145,11 +167,15 @@ router = APIRouter(dependencies=[limit_public()])
 
 
 @router.post(
-    "/v1/log/entries", status_code=201, response_model=Appended, openapi_extra=_ENTRIES_BODY,
+    "/v1/log/entries",
+    status_code=201,
+    response_model=Appended,
+    openapi_extra=_ENTRIES_BODY,
     responses={**problems(404), **links(201, INCLUSION)},
-)  # fmt: skip
+)
 async def append(log: TheLog, request: Request, caller: Author) -> Response:
-    """Log up to 256 entries, all or none; answered when they are durable. Proofs follow within a second.
+    """Log up to 256 entries, all or none; answered when they are durable. Proofs follow within a
+    second.
 
     Every use of data comes through here, so this endpoint parses its body itself, in one step.
     """
@@ -159,26 +185,35 @@ async def append(log: TheLog, request: Request, caller: Author) -> Response:
         entries = NewEntries.model_validate_json(await request.body()).entries
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
-        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from error
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in found]
+        ) from error
     if any(entry.subject for entry in entries):
         sealed = await run_in_threadpool(log.seal, caller, entries)
     else:
         sealed = log.seal(caller, entries)
     first = await log.group.submit(sealed, len(sealed))
-    return Response(orjson.dumps({"first": first, "count": len(sealed)}), 201, media_type="application/json")
+    return Response(
+        orjson.dumps({"first": first, "count": len(sealed)}), 201, media_type="application/json"
+    )
 
 
 @router.post("/v1/sessions", status_code=201, responses=problems())
-def begin_session(ledger: TheLedger, access: TheAccess, body: Offer, caller: Anyone) -> dict[str, str]:
+def begin_session(
+    ledger: TheLedger, access: TheAccess, body: Offer, caller: Anyone
+) -> dict[str, str]:
     """Begin a session: ten minutes in which requests carry a MAC instead of a signature."""
     return {"answer": access.sessions.begin(caller, body.offer, ledger.clock())}
 
 
 @router.get("/checkpoint", response_class=PlainTextResponse, responses=problems(404))
 def checkpoint(ledger: TheLedger) -> PlainTextResponse:
-    """The newest published checkpoint: a signed note over the log's size and root, with its witnesses' lines."""
+    """The newest published checkpoint: a signed note over the log's size and root, with its
+    witnesses' lines."""
     with ledger.read() as session:
-        return PlainTextResponse(ledger.log.checkpoint(session), headers={"Cache-Control": "no-store"})
+        return PlainTextResponse(
+            ledger.log.checkpoint(session), headers={"Cache-Control": "no-store"}
+        )
 
 
 @router.get("/tile/entries/{path:path}", response_class=Binary, responses=problems(404))
@@ -186,7 +221,9 @@ def entries(ledger: TheLedger, path: str) -> Response:
     """A bundle of up to 256 leaves."""
     bundle, width = parse_tile_path(path)
     with ledger.read() as session:
-        return Response(ledger.log.entries(session, bundle, width), media_type=BINARY, headers=IMMUTABLE)
+        return Response(
+            ledger.log.entries(session, bundle, width), media_type=BINARY, headers=IMMUTABLE
+        )
 
 
 @router.get("/tile/{level}/{path:path}", response_class=Binary, responses=problems(404))
@@ -196,7 +233,9 @@ def tile(ledger: TheLedger, level: Count, path: str) -> Response:
     if not 0 <= level <= MAX_LEVEL:
         raise ProofError(f"not a tile level: {level}")
     with ledger.read() as session:
-        return Response(ledger.log.tile(session, level, index, width), media_type=BINARY, headers=IMMUTABLE)
+        return Response(
+            ledger.log.tile(session, level, index, width), media_type=BINARY, headers=IMMUTABLE
+        )
 
 
 @router.get("/v1/log/consistency", responses=problems(404))
@@ -209,7 +248,8 @@ def consistency(ledger: TheLedger, old: Count, new: Count) -> dict[str, list[str
 
 @router.get("/v1/log/inclusion/{index}", response_class=PlainTextResponse, responses=problems(404))
 async def inclusion(log: TheLog, index: Count, wait: bool = False) -> str:
-    """The entry's ``.tlog-proof``. With ``wait``, as soon as a quorum of witnesses has cosigned it."""
+    """The entry's ``.tlog-proof``. With ``wait``, as soon as a quorum of witnesses has cosigned
+    it."""
     if wait and log.ledger.sequencer.published <= index:
         await _published(log, index)
     return await run_in_threadpool(_inclusion, log.ledger, index)
@@ -220,7 +260,9 @@ def entry(ledger: TheLedger, index: Count) -> Response:
     """The leaf alone, checked against the tree."""
     with ledger.read() as session:
         ledger.log.prove_inclusion(session, index)
-        return Response(ledger.log.entry(session, index).leaf, media_type="application/json", headers=IMMUTABLE)
+        return Response(
+            ledger.log.entry(session, index).leaf, media_type="application/json", headers=IMMUTABLE
+        )
 
 
 @router.get("/v1/log/bodies/{index}", response_class=Binary, responses=problems(404))
@@ -228,20 +270,27 @@ def body(ledger: TheLedger, index: Count, caller: Anyone) -> Response:
     """An entry's body as it is stored, for the auditor and for whom it is sealed to."""
     with ledger.read() as session:
         found = ledger.log.entry(session, index)
-    if caller.role is not Role.AUDITOR and caller.id not in orjson.loads(found.leaf)["body"]["sealed_to"]:
+    if (
+        caller.role is not Role.AUDITOR
+        and caller.id not in orjson.loads(found.leaf)["body"]["sealed_to"]
+    ):
         raise NotAllowed("this body is not sealed to the caller")
     return Response(found.body, media_type=BINARY, headers=PRIVATE)
 
 
 @router.get("/v1/log/envelopes/{sha256}", response_class=Binary, responses=problems(404))
-def envelope(ledger: TheLedger, sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], caller: Anyone) -> Response:
+def envelope(
+    ledger: TheLedger, sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], caller: Anyone
+) -> Response:
     """The header of an envelope, for the auditor and for whom it is sealed to."""
     with ledger.read() as session:
         header = ledger.log.envelope(session, sha256)
     if caller.role is not Role.AUDITOR and caller.id not in orjson.loads(header)["keys"]:
         raise NotAllowed("this envelope is not sealed to the caller")
     if hashlib.sha256(header).hexdigest() != sha256:
-        raise ProofError("the envelope that is stored under this name is damaged; run: tahini log fsck")
+        raise ProofError(
+            "the envelope that is stored under this name is damaged; run: tahini log fsck"
+        )
     return Response(header, media_type=BINARY, headers=PRIVATE)
 
 

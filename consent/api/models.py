@@ -22,12 +22,15 @@ Member = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR, Role.AUDITO
 
 @router.get("/v1/campaigns/{sha256}/model", responses=problems(404))
 def get_model(registry: TheRegistry, sha256: Sha256Path, caller: Member) -> dict[str, Any]:
-    """A released model's signed card, with the campaign and every lender's approval, and where it is logged."""
+    """A released model's signed card, with the campaign and every lender's approval, and where it
+    is logged."""
     held = read_model(registry, caller, sha256)
     return {
-        "card": held.card, "campaign": held.campaign, "approvals": list(held.approvals),
+        "card": held.card,
+        "campaign": held.campaign,
+        "approvals": list(held.approvals),
         "entry_index": held.entry_index,
-    }  # fmt: skip
+    }
 
 
 @router.get("/v1/campaigns/{sha256}/model/file", response_class=ModelFile, responses=problems(404))

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path
 from fastapi.responses import PlainTextResponse, Response
 
-from consent.api.shared import Commanded, Cursor, Limit, Link, Page, TheRegistry, Token, links, page, problems
+from consent.api.shared import (
+    Commanded,
+    Cursor,
+    Limit,
+    Link,
+    Page,
+    TheRegistry,
+    Token,
+    links,
+    page,
+    problems,
+)
 from consent.commands import publish_notice
 from consent.identity import access
 from protocol.consents import Notice
@@ -15,19 +26,28 @@ from protocol.parties import Party, Role
 
 NoticeId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 NOTICE = Link(
-    "notice", "/v1/notices/{notice_id}/{version}", "get",
-    {"notice_id": "$response.body#/id", "version": "$response.body#/version"}, "It, word for word.",
-)  # fmt: skip
-Accept = Annotated[str, Header(max_length=1000, description="text/plain for the text alone, as people read it.")]
-Languages = Annotated[str, Header(max_length=1000, description="Which language of the text, as in zh-CN, en;q=0.5.")]
+    "notice",
+    "/v1/notices/{notice_id}/{version}",
+    "get",
+    {"notice_id": "$response.body#/id", "version": "$response.body#/version"},
+    "It, word for word.",
+)
+Accept = Annotated[
+    str, Header(max_length=1000, description="text/plain for the text alone, as people read it.")
+]
+Languages = Annotated[
+    str, Header(max_length=1000, description="Which language of the text, as in zh-CN, en;q=0.5.")
+]
 Version = Annotated[int, Path(ge=1, le=1_000_000)]
 
 
 def chosen_language(accepted: str, known: Sequence[str]) -> str:
-    """The best of the ``known`` language tags for an Accept-Language header; English, or the first, where none fits.
+    """The best of the ``known`` language tags for an Accept-Language header; English, or the first,
+    where none fits.
 
-    Each range is looked up as RFC 4647 section 3.4 says: shortened from its end until a tag is equal to it, whatever
-    the case; then, that "zh" may find "zh-Hans", the tags that begin with it (section 3.3.1).
+    Each range is looked up as RFC 4647 section 3.4 says: shortened from its end until a tag is
+    equal to it, whatever the case; then, that "zh" may find "zh-Hans", the tags that begin with it
+    (section 3.3.1).
     """
     ranges = []
     for place, part in enumerate(accepted.split(",")):
@@ -57,12 +77,15 @@ Operator = Annotated[Party, access.only(Role.REGISTRY)]
 def consortium(
     registry: TheRegistry,
 ) -> str:
-    """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the registry."""
+    """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the
+    registry."""
     return registry.consortium_token
 
 
 @router.post("/v1/notices", status_code=201, responses={**problems(409), **links(201, NOTICE)})
-def post_notice(registry: TheRegistry, body: Token, caller: Operator, command: Commanded) -> Response:
+def post_notice(
+    registry: TheRegistry, body: Token, caller: Operator, command: Commanded
+) -> Response:
     """Publish a version of a notice, signed by the registry's operator."""
 
     def publish() -> dict[str, Any]:
@@ -73,19 +96,28 @@ def post_notice(registry: TheRegistry, body: Token, caller: Operator, command: C
 
 
 @router.get("/v1/notices", responses=problems())
-def list_notices(registry: TheRegistry, cursor: Cursor = None, limit: Limit = 100) -> Page[dict[str, Any]]:
+def list_notices(
+    registry: TheRegistry, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
     """Every published version of every notice."""
     return Page(**page(publish_notice.list_notices(registry), cursor, limit))
 
 
-@router.get("/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse, responses=problems(404))
+@router.get(
+    "/v1/notices/{notice_id}/{version}", response_class=PlainTextResponse, responses=problems(404)
+)
 def get_notice(
-    registry: TheRegistry, notice_id: NoticeId, version: Version, accept: Accept = "", accept_language: Languages = ""
+    registry: TheRegistry,
+    notice_id: NoticeId,
+    version: Version,
+    accept: Accept = "",
+    accept_language: Languages = "",
 ) -> Response:
     """One version of a notice, signed, word for word.
 
-    Who asks for ``text/plain`` and nothing else gets the text alone, as it is shown to a borrower, in the first
-    language that they accept: the SHA-256 of these bytes is what a consent names as its notice.
+    Who asks for ``text/plain`` and nothing else gets the text alone, as it is shown to a borrower,
+    in the first language that they accept: the SHA-256 of these bytes is what a consent names as
+    its notice.
     """
     token = publish_notice.read_notice(registry, notice_id, version)
     varied = {"Vary": "Accept, Accept-Language"}
@@ -93,4 +125,6 @@ def get_notice(
         return PlainTextResponse(token, headers=varied)
     notice = Notice.claimed(token)
     language = chosen_language(accept_language, sorted(notice.texts))
-    return PlainTextResponse(notice.texts[language], headers={**varied, "Content-Language": language})
+    return PlainTextResponse(
+        notice.texts[language], headers={**varied, "Content-Language": language}
+    )

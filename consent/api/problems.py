@@ -18,7 +18,12 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(TokenRefused)
     def no_token(request: Request, error: TokenRefused) -> JSONResponse:
         """RFC 9457 with the two members that an OAuth client looks for (RFC 6749 section 5.2)."""
-        logger.info("refused: %s %s: %s", request.method, getattr(request.scope.get("route"), "path", ""), error.code)
+        logger.info(
+            "refused: %s %s: %s",
+            request.method,
+            getattr(request.scope.get("route"), "path", ""),
+            error.code,
+        )
         body = {
             "type": f"urn:tahini:problem:{error.code}",
             "title": error.code.replace("-", " "),

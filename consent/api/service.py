@@ -1,4 +1,5 @@
-"""What every HTTP service over a ledger has in common: limits, a journal, problem details, health, readiness."""
+"""What every HTTP service over a ledger has in common: limits, a journal, problem details, health,
+readiness."""
 
 from __future__ import annotations
 
@@ -26,9 +27,15 @@ from protocol.errors import ConsentError, StorageFailed
 
 logger = logging.getLogger("tahini.registry")
 PERSONAL = (
-    "/v1/me", "/v1/decisions", "/v1/consent-states", "/v1/checks", "/v1/revocations", "/v1/subjects", "/v1/token",
+    "/v1/me",
+    "/v1/decisions",
+    "/v1/consent-states",
+    "/v1/checks",
+    "/v1/revocations",
+    "/v1/subjects",
+    "/v1/token",
     "/v1/imports",
-)  # fmt: skip
+)
 """Where answers are about people: nothing on the way keeps them, refusals included."""
 
 
@@ -59,13 +66,16 @@ class Running(Protocol):
     def stop(self) -> None: ...
 
 
-def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: Sequence[Running]) -> FastAPI:
-    """An application of these routers, with the house's error handling, ``/healthz`` and ``/readyz``.
+def service(
+    title: str, ledger: Ledger, routers: Sequence[APIRouter], running: Sequence[Running]
+) -> FastAPI:
+    """An application of these routers, with the house's error handling, ``/healthz`` and
+    ``/readyz``.
 
     What runs beside it is started in order, and stopped the other way round.
 
-    The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a second copy of each
-    and look through router after router at every request.
+    The routers' endpoints become the application's own. FastAPI's ``include_router`` would keep a
+    second copy of each and look through router after router at every request.
     """
 
     @asynccontextmanager
@@ -86,8 +96,14 @@ def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: S
     @app.exception_handler(ConsentError)
     def refused(_: Request, error: ConsentError) -> JSONResponse:
         if isinstance(error, StorageFailed) and error.__cause__ is not None:
-            logger.warning("%s", error)  # the database's own words, with its address in them: for the journal alone
-            return problem(error.status, error.code, "the registry's database does not answer; nothing was recorded")
+            logger.warning(
+                "%s", error
+            )  # the database's own words, with its address in them: for the journal alone
+            return problem(
+                error.status,
+                error.code,
+                "the registry's database does not answer; nothing was recorded",
+            )
         detail = f"{place_of(error.place)}: {error}" if error.place else str(error)
         return problem(error.status, error.code, detail, error.place)
 
@@ -103,15 +119,21 @@ def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: S
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 400:  # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
+        if (
+            error.status_code == 400
+        ):  # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
             return problem(422, "malformed", "body: it cannot be read as JSON")
         return problem(error.status_code, "http", str(error.detail))
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
-        answer = problem(500, "internal", "the registry failed on this request; nothing was acknowledged")
-        answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]  # this answer is made outside of the journal
+        answer = problem(
+            500, "internal", "the registry failed on this request; nothing was acknowledged"
+        )
+        answer.headers["X-Request-Id"] = request.scope[
+            REQUEST_ID
+        ]  # this answer is made outside of the journal
         return answer
 
     @app.get("/healthz", responses=problems())
@@ -122,7 +144,11 @@ def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: S
             state, published = ledger.log.state(session), ledger.log.published_size(session)
             writer = state.holder == ledger.log.lease.name
             return {
-                "status": "halted" if sequencer.halted else "failing" if sequencer.failing else "ok",
+                "status": "halted"
+                if sequencer.halted
+                else "failing"
+                if sequencer.failing
+                else "ok",
                 "entries": state.appended,
                 "integrated": state.integrated,
                 "published": published,
@@ -131,7 +157,8 @@ def service(title: str, ledger: Ledger, routers: Sequence[APIRouter], running: S
 
     @app.get("/readyz", responses=problems())
     def readyz() -> dict[str, str]:
-        """Whether to send requests here: 200, or 503 with a category (database, migrations, log, lease, sequencer)."""
+        """Whether to send requests here: 200, or 503 with a category (database, migrations, log,
+        lease, sequencer)."""
         check_ready(ledger)
         return {"status": "ready"}
 

@@ -34,8 +34,12 @@ class ProblemDetails(BaseModel):
     type: str = Field(examples=["urn:tahini:problem:conflict"])
     title: str = Field(examples=["conflict"])
     status: int = Field(examples=[409])
-    detail: str = Field(examples=["records[3]: a consent that is withdrawn cannot be changed by 'withdraw'"])
-    errors: list[Fault] | None = Field(default=None, description="Where in the request's body, if at one place.")
+    detail: str = Field(
+        examples=["records[3]: a consent that is withdrawn cannot be changed by 'withdraw'"]
+    )
+    errors: list[Fault] | None = Field(
+        default=None, description="Where in the request's body, if at one place."
+    )
 
 
 _PROBLEM = ProblemDetails.model_json_schema()
@@ -55,7 +59,8 @@ _MEANINGS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an endpoint: these problems, and those that any endpoint may answer with."""
+    """The ``responses`` of an endpoint: these problems, and those that any endpoint may answer
+    with."""
     return {
         status: {
             "description": _MEANINGS[status],
@@ -80,7 +85,8 @@ class Link:
 
 
 def links(status: int, *found: Link) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an endpoint whose success leads on; ``operationRef`` is a JSON pointer (RFC 6901)."""
+    """The ``responses`` of an endpoint whose success leads on; ``operationRef`` is a JSON pointer
+    (RFC 6901)."""
     return {
         status: {
             "links": {
@@ -139,12 +145,15 @@ class Command:
             return None
         return Once.of(caller_name(caller), self.key, self.method, self.target, self.body)
 
-    def run(self, caller: Party | CallingBorrower, do: Callable[[], Any], status: int = 201) -> Response:
+    def run(
+        self, caller: Party | CallingBorrower, do: Callable[[], Any], status: int = 201
+    ) -> Response:
         """Run a command once and answer it; ``do`` returns the JSON body."""
         return sent(act_once(self.registry, self.once(caller), lambda: (status, do())))
 
     def run_proved(self, caller: Party, do: Callable[[], int]) -> Response:
-        """Run a command whose log entry, at the index that ``do`` returns, only its own proof acknowledges.
+        """Run a command whose log entry, at the index that ``do`` returns, only its own proof
+        acknowledges.
 
         The answer is the leaf and its ``.tlog-proof``, the second time as the first.
         """
@@ -165,14 +174,23 @@ async def _command(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="The caller's own name for this command: sent again, it is answered as the first time.",
+            description=(
+                "The caller's own name for this command: sent again, it is answered as the "
+                "first time."
+            ),
             min_length=1,
             max_length=64,
             examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
         ),
     ] = None,
 ) -> Command:
-    return Command(request.app.state.registry, idempotency_key, request.method, request.url.path, await request.body())
+    return Command(
+        request.app.state.registry,
+        idempotency_key,
+        request.method,
+        request.url.path,
+        await request.body(),
+    )
 
 
 Commanded = Annotated[Command, Depends(_command)]
@@ -196,7 +214,10 @@ class Page(BaseModel, Generic[Item]):
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items.")]
 Cursor = Annotated[
-    str | None, Query(max_length=64, pattern=r"^[0-9a-zA-Z_-]+$", description="What the page before said is next.")
+    str | None,
+    Query(
+        max_length=64, pattern=r"^[0-9a-zA-Z_-]+$", description="What the page before said is next."
+    ),
 ]
 
 
@@ -204,7 +225,10 @@ def page(items: Sequence[Item], cursor: str | None, limit: int) -> dict[str, Any
     """One page of a list that is at hand."""
     start = position(cursor)
     after = start + limit
-    return {"items": list(items[start:after]), "next": cursor_of(after) if after < len(items) else None}
+    return {
+        "items": list(items[start:after]),
+        "next": cursor_of(after) if after < len(items) else None,
+    }
 
 
 # --- preconditions

@@ -1,15 +1,22 @@
-"""What the registry does, one file per action. Each runs one transaction: the change, and its log entry.
+"""What the registry does, one file per action. Each runs one transaction: the change, and its log
+entry.
 
 - ``publish_notice``     a version of a notice; ``read_consents`` what a borrower sees of their own
-- ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation, ``forget_subject`` for good
-- ``record_decisions``   many requests in one transaction: decisions that were signed, or stated without a signature
+- ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation,
+                         ``forget_subject`` for good
+- ``record_decisions``   many requests in one transaction: decisions that were signed, or stated
+                         without a signature
 - ``state_decisions``    what a statement decides; ``withdraw_consents`` what a withdrawal decides
-- ``import_decisions``   what a lender collected elsewhere; ``read_evidence`` what shows that a borrower decided so
+- ``import_decisions``   what a lender collected elsewhere; ``read_evidence`` what shows that a
+                         borrower decided so
 - ``check_decisions``    whose a decision is, which text it answers, when it was made
-- ``sync_consents``      snapshots of a lender's borrowers; ``check_consents`` who of them may be used now
+- ``sync_consents``      snapshots of a lender's borrowers; ``check_consents`` who of them may be
+                         used now
 - ``revocations``        what recipients are told, and have acknowledged
-- ``propose_campaign``   propose, approve, reject; ``read_campaigns``, ``count_population`` how many it could use
+- ``propose_campaign``   propose, approve, reject; ``read_campaigns``, ``count_population`` how many
+                         it could use
 - ``place_people``       at which lender a person counts
-- ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model`` what came of it
+- ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
+                         what came of it
 - ``append_entries``     a party's own log entries
 """

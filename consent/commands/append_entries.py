@@ -1,8 +1,9 @@
 """Log entries of a party's own: what it did with data, before it does it.
 
-The skeleton is public for ever, so it is a closed form: a type, a campaign, counts and hashes, all under names that are
-fixed here. There is no free text in it, and no count of people or of their rows: those are sealed with the body.
-The log seals the body to the parties that the caller names, or under the data key of a borrower of the caller's own.
+The skeleton is public for ever, so it is a closed form: a type, a campaign, counts and hashes, all
+under names that are fixed here. There is no free text in it, and no count of people or of their
+rows: those are sealed with the body. The log seals the body to the parties that the caller names,
+or under the data key of a borrower of the caller's own.
 """
 
 from __future__ import annotations
@@ -26,11 +27,24 @@ MAX_BATCH = 256
 MAX_BODY_BYTES = 65_536
 MAX_BODY_TEXT = MAX_BODY_BYTES * 4 // 3 + 4
 EntryType = Literal[
-    "use.read", "use.scored", "use.explained", "use.corrected", "use.exported", "use.deleted", "use.refused",
-    "system.started", "system.stopped", "system.changed", "review.made", "incident.opened", "incident.closed",
-    "names.evaluated", "names.keys",
-]  # fmt: skip
-"""What a party can log by itself. The registry's own types are written by its commands and by nobody else."""
+    "use.read",
+    "use.scored",
+    "use.explained",
+    "use.corrected",
+    "use.exported",
+    "use.deleted",
+    "use.refused",
+    "system.started",
+    "system.stopped",
+    "system.changed",
+    "review.made",
+    "incident.opened",
+    "incident.closed",
+    "names.evaluated",
+    "names.keys",
+]
+"""What a party can log by itself. The registry's own types are written by its commands and by
+nobody else."""
 CountName = Literal["rows", "people", "columns", "models", "attempts", "refusals", "files"]
 HashName = Literal["model", "code", "dataset", "policy", "document", "request", "answer"]
 
@@ -49,8 +63,8 @@ Count = Annotated[int, Field(ge=0, lt=1_000_000_000)]
 
 
 class NamesEvaluated(BaseModel):
-    """Whom the key service named how many people for, and with which of its keys. Never an element, never a name.
-    ``count`` is sealed."""
+    """Whom the key service named how many people for, and with which of its keys. Never an element,
+    never a name. ``count`` is sealed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +75,8 @@ class NamesEvaluated(BaseModel):
 
 
 class NewEntry(BaseModel):
-    """One entry. ``body`` is base64url; it is sealed to the parties in ``to``, or under borrower ``subject``'s key."""
+    """One entry. ``body`` is base64url; it is sealed to the parties in ``to``, or under borrower
+    ``subject``'s key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,7 +106,9 @@ class NewEntry(BaseModel):
         fields: dict[str, Any] = {}
         if self.campaign:
             fields["campaign"] = self.campaign
-        if shown := {name: count for name, count in self.counts.items() if name not in SEALED_COUNTS}:
+        if shown := {
+            name: count for name, count in self.counts.items() if name not in SEALED_COUNTS
+        }:
             fields["counts"] = shown
         if self.hashes:
             fields["hashes"] = self.hashes
@@ -103,16 +120,20 @@ class NewEntry(BaseModel):
 
     def sealed_counts(self) -> dict[str, int]:
         """What is sealed with the body."""
-        counts: dict[str, int] = {name: count for name, count in self.counts.items() if name in SEALED_COUNTS}
+        counts: dict[str, int] = {
+            name: count for name, count in self.counts.items() if name in SEALED_COUNTS
+        }
         return counts | ({"people": self.names.count} if self.names else {})
 
     def content(self) -> bytes:
-        """What is sealed: the caller's body, in front of it the counts where there are any (:func:`opened_counts`).
+        """What is sealed: the caller's body, in front of it the counts where there are any
+        (:func:`opened_counts`).
 
         Raises:
             Malformed: the body is not base64url or too long.
         """
-        body, counts = _decoded(self.body), self.sealed_counts()
+        body = _decoded(self.body)
+        counts = self.sealed_counts()
         return canonical_json(counts) + b"\n" + body if counts else body
 
 
@@ -129,12 +150,15 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
 
     Raises:
         NotFound: a recipient that has no key to seal to, or a borrower that is not the caller's.
-        NotAllowed: an entry about names by anybody but the key service, or any other entry by the key service.
+        NotAllowed: an entry about names by anybody but the key service, or any other entry by the
+            key service.
         Malformed: a body that is not base64url or too long.
     """
     if any(entry.type.startswith("names.") != (author.role is Role.NAMING) for entry in entries):
         raise NotAllowed("entries about names are the key service's, and it writes no others")
-    subjects = _subjects(registry, author, sorted({e.subject for e in entries if e.subject is not None}))
+    subjects = _subjects(
+        registry, author, sorted({e.subject for e in entries if e.subject is not None})
+    )
     sealed = []
     for at, entry in enumerate(entries):
         try:
@@ -144,15 +168,23 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
         if entry.subject is not None:
             about = subjects.get(entry.subject)
             if about is None:
-                raise NotFound("this borrower is not enrolled by the caller").at("entries", at, "subject")
-            sealed.append(entry_for_subject(entry.type, author.id, entry.public(), about.id, about.data_key, body))
+                raise NotFound("this borrower is not enrolled by the caller").at(
+                    "entries", at, "subject"
+                )
+            sealed.append(
+                entry_for_subject(
+                    entry.type, author.id, entry.public(), about.id, about.data_key, body
+                )
+            )
             continue
         for name in entry.to:
             if name not in registry.ledger.sealer.recipients:
-                raise NotFound(f"nothing can be sealed to {name!r}: no such party, or it has no recipient key").at(
-                    "entries", at, "to"
-                )
-        sealed.append(registry.ledger.sealer.entry(entry.type, author.id, entry.public(), entry.to, body))
+                raise NotFound(
+                    f"nothing can be sealed to {name!r}: no such party, or it has no recipient key"
+                ).at("entries", at, "to")
+        sealed.append(
+            registry.ledger.sealer.entry(entry.type, author.id, entry.public(), entry.to, body)
+        )
     return sealed
 
 

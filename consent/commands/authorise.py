@@ -30,12 +30,14 @@ from protocol.errors import Conflict, NotAllowed
 from protocol.parties import Party
 
 
-def active_campaign(transaction: Transaction, lender: Party, sha256: str) -> tuple[Campaign, CampaignRow]:
+def active_campaign(
+    transaction: Transaction, lender: Party, sha256: str
+) -> tuple[Campaign, CampaignRow]:
     """A campaign this lender may use data for now.
 
     Raises:
-        NotFound, NotAllowed: unknown, or the lender is no part of it, or rejected it. Conflict: a lender has not
-            approved, or expired.
+        NotFound, NotAllowed: unknown, or the lender is no part of it, or rejected it. Conflict: a
+            lender has not approved, or expired.
     """
     campaign, row = load_campaign(transaction, sha256)
     if lender.id not in campaign.lenders:
@@ -49,7 +51,9 @@ def active_campaign(transaction: Transaction, lender: Party, sha256: str) -> tup
     return campaign, row
 
 
-def _situation(transaction: Transaction, lender: Party, sha256: str, asked: AuthorisationRequest) -> Situation:
+def _situation(
+    transaction: Transaction, lender: Party, sha256: str, asked: AuthorisationRequest
+) -> Situation:
     session = transaction.session
     campaign, row = load_campaign(transaction, sha256)
     try:
@@ -57,11 +61,17 @@ def _situation(transaction: Transaction, lender: Party, sha256: str, asked: Auth
     except SignatureError as error:
         raise NotAllowed("the node's checkpoint is not one that this log has signed") from error
     releases = session.scalars(
-        select(CommitmentRow.release).where(CommitmentRow.campaign_sha256 == sha256, CommitmentRow.lender == lender.id)
+        select(CommitmentRow.release).where(
+            CommitmentRow.campaign_sha256 == sha256, CommitmentRow.lender == lender.id
+        )
     )
-    approved = session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
+    approved = session.scalars(
+        select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256)
+    )
     acknowledged = session.scalar(
-        select(func.max(AcknowledgementRow.entry_index)).where(AcknowledgementRow.recipient == lender.id)
+        select(func.max(AcknowledgementRow.entry_index)).where(
+            AcknowledgementRow.recipient == lender.id
+        )
     )
     return Situation(
         lender=lender,
@@ -90,7 +100,11 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
         require(now)
         campaign = now.campaign
         scope = transaction.notices.scopes.get((campaign.purpose, lender.id))
-        events = session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope)) if scope is not None else 0
+        events = (
+            session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope))
+            if scope is not None
+            else 0
+        )
         use = DataUse(
             actions=tuple(ReleaseKind),
             datatypes=tuple(feature["name"] for feature in campaign.features["features"]),
@@ -118,7 +132,10 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
         token = authorisation.sign(registry.signing_key)
         session.add(
             AuthorisationRow(
-                id=authorisation.jti, campaign_sha256=sha256, lender=lender.id, expires_at=authorisation.exp
+                id=authorisation.jti,
+                campaign_sha256=sha256,
+                lender=lender.id,
+                expires_at=authorisation.exp,
             )
         )
         public = {"campaign": sha256, "lender": lender.id, "authorisation": authorisation.jti}

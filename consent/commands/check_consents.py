@@ -39,7 +39,8 @@ MOST_NAMED = 10_000
 
 @dataclass(frozen=True)
 class Decisions:
-    """For each borrower asked about, in their order, an index into ``protocol.snapshots.REASONS``."""
+    """For each borrower asked about, in their order, an index into
+    ``protocol.snapshots.REASONS``."""
 
     rules: NDArray[np.uint8]
     moment: datetime
@@ -57,13 +58,15 @@ def decide(
     numbers: NDArray[np.uint32] | None = None,
     names: Sequence[str] | None = None,
 ) -> Decisions:
-    """Whether each of these borrowers of the lender may be used for ``purpose`` now, and which rule says so.
+    """Whether each of these borrowers of the lender may be used for ``purpose`` now, and which rule
+    says so.
 
-    Whoever is not the lender's own is ``not-enrolled``, whether the registry knows the name or not. Sensitive data may
-    be used only of whom ordinary data may be used.
+    Whoever is not the lender's own is ``not-enrolled``, whether the registry knows the name or not.
+    Sensitive data may be used only of whom ordinary data may be used.
 
     Args:
-        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of both: everybody.
+        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of
+            both: everybody.
     """
     needed = SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
     with reading(registry) as view:
@@ -71,11 +74,16 @@ def decide(
         used = {kind: used_up(view, lender.id, purpose, kind) for kind in needed}
         if names is not None or (numbers is not None and len(numbers) <= MOST_NAMED):
             wanted, found = _some(view, lender.id, scope, numbers, names)
-            people, about = _NOBODY, np.unique(wanted[wanted < _NOBODY])
+            people = _NOBODY
+            about = np.unique(wanted[wanted < _NOBODY])
         else:
             people = read_roll(view.session, lender.id).people
             about = np.arange(people, dtype=np.int64)
-            wanted = about if numbers is None else np.minimum(np.asarray(numbers, dtype=np.int64), people)
+            wanted = (
+                about
+                if numbers is None
+                else np.minimum(np.asarray(numbers, dtype=np.int64), people)
+            )
             found = all_codes(view, scope)
     rules = _rules(found, about, notices_of(view.notices, purpose, lender.id), used)
     enrolled = wanted < people
@@ -90,7 +98,8 @@ def _rules(
     notices: Mapping[int, AnsweredNotice],
     used: Mapping[Sensitivity, Flags | None],
 ) -> NDArray[np.uint8]:
-    """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used`` that fails."""
+    """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used``
+    that fails."""
     rules = np.full(len(about), REASONS.index(Reason.GIVEN), dtype=np.uint8)
     for kind, reached in used.items():
         codes = np.zeros(len(about), dtype=np.uint32)
@@ -113,29 +122,44 @@ def _some(
     numbers: NDArray[np.uint32] | None,
     names: Sequence[str] | None,
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it; and their codes."""
+    """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it;
+    and their codes."""
     wanted: Sequence[Any] = names if names is not None else [int(number) for number in numbers]  # type: ignore[union-attr]
     if len(wanted) > MOST_NAMED:
-        raise Malformed(f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number")
+        raise Malformed(
+            f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number"
+        )
     known = wanted if names is not None else [number for number in wanted if number < MOST_PEOPLE]
     place: dict[Any, int] = {}
     rows: list[tuple[int, int, int, int, int]] = []
     for start in range(0, len(known), IN_CHUNK):
         asked = {"scope": scope, "lender": lender, "asked": known[start : start + IN_CHUNK]}
         statement = _BY_NAME if names is not None else _BY_NUMBER
-        for name, number, sensitivity, state, notice, expiry in view.session.connection().execute(statement, asked):
+        for name, number, sensitivity, state, notice, expiry in view.session.connection().execute(
+            statement, asked
+        ):
             place[name] = number
             if state is not None:
                 ends = utc(expiry)
-                rows.append((number, sensitivity, state, notice, NEVER if ends is None else int(ends.timestamp())))
+                rows.append(
+                    (
+                        number,
+                        sensitivity,
+                        state,
+                        notice,
+                        NEVER if ends is None else int(ends.timestamp()),
+                    )
+                )
     table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
     found = dict(zip(("number", "sensitivity", "state", "notice", "expiry"), table.T, strict=True))
-    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), coded(found, view.moment)
+    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), coded(
+        found, view.moment
+    )
 
 
 def _question(column: str) -> TextClause:
     return text(
-        f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time"  # noqa: S608 - our own words
+        f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time"  # noqa: S608
         " FROM subjects s"
         " LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
         f" WHERE s.lender = :lender AND s.{column} IN :asked"

@@ -22,7 +22,8 @@ _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class Stated:
-    """A decision as it was handed in: signed with the borrower's own key, or made in a login (by its token's hash)."""
+    """A decision as it was handed in: signed with the borrower's own key, or made in a login (by
+    its token's hash)."""
 
     decision: ConsentDecision
     token: str | None = None
@@ -53,28 +54,36 @@ def claimed_or_nobody(token: str) -> str:
 
 
 def verified(token: str, subject: Subject | None, where: str) -> Stated:
-    """The decision and who made it. Whether the subject is unknown or the signature wrong is not told apart."""
+    """The decision and who made it. Whether the subject is unknown or the signature wrong is not
+    told apart."""
     try:
         if subject is not None and subject.public_key:
-            return Stated(ConsentDecision.verify(token, PublicKey.from_text(subject.public_key)), token=token)
+            return Stated(
+                ConsentDecision.verify(token, PublicKey.from_text(subject.public_key)), token=token
+            )
     except SignatureError as error:
         raise NotAuthenticated(f"{where} is not signed by an enrolled borrower") from error
     raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")
 
 
 def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
-    """What was answered is the very text that was published, in the language that was asked for or the one that stands
-    in for it (``zh`` for ``zh-CN``); raises Conflict."""
+    """What was answered is the very text that was published, in the language that was asked for or
+    the one that stands in for it (``zh`` for ``zh-CN``); raises Conflict."""
     shown = lookup([language], list(notice.texts))
     if shown is None:
-        raise Conflict(f"notice {notice.id!r} has no text in {language!r}, only in {', '.join(sorted(notice.texts))}")
+        raise Conflict(
+            f"notice {notice.id!r} has no text in {language!r}, only in "
+            f"{', '.join(sorted(notice.texts))}"
+        )
     if notice.text_sha256(shown) != text_sha256:
         raise Conflict("the decision answers another text than the one that was published")
 
 
 def check_choice(choice: Choice, notice: Notice, subject: Subject) -> None:
     if choice.purpose != notice.purpose or choice.recipient not in notice.recipients:
-        raise Conflict("the decision speaks of a purpose or recipient that the notice does not name")
+        raise Conflict(
+            "the decision speaks of a purpose or recipient that the notice does not name"
+        )
     if choice.recipient != subject.lender:
         raise Conflict("a pseudonym can only decide about the lender that enrolled it")
 
@@ -82,6 +91,9 @@ def check_choice(choice: Choice, notice: Notice, subject: Subject) -> None:
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:
     """Raises Conflict."""
     if not moment - MAX_AGE <= event_time <= moment + CLOCK_SKEW:
-        raise Conflict("the decision is dated in the future or is more than seven days old; ask the borrower again")
+        raise Conflict(
+            "the decision is dated in the future or is more than seven days old; ask the borrower "
+            "again"
+        )
     if expiry_time is not None and expiry_time <= moment:
         raise Conflict("the decision has expired already")

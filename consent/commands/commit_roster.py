@@ -17,28 +17,40 @@ from protocol.errors import Conflict, NotAllowed
 from protocol.parties import Party, Role
 
 
-def commit_roster(registry: Registry, lender: Party, sha256: str, request: CommitmentRequest) -> int:
+def commit_roster(
+    registry: Registry, lender: Party, sha256: str, request: CommitmentRequest
+) -> int:
     """Log the commitment; returns its index.
 
     Raises:
-        NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such release.
+        NotAllowed: the authorisation is another's, unknown or expired, or the campaign has no such
+            release.
         Conflict: this release attempt was committed before.
     """
     with writing(registry) as transaction:
         session = transaction.session
         campaign, _ = active_campaign(transaction, lender, sha256)
         authorisation = session.get(AuthorisationRow, request.authorisation_id)
-        mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (lender.id, sha256)
+        mine = authorisation and (authorisation.lender, authorisation.campaign_sha256) == (
+            lender.id,
+            sha256,
+        )
         if authorisation is None or not mine or authorisation.expires_at <= transaction.moment:
             raise NotAllowed(
-                f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for this campaign"
+                f"{lender.id!r} holds no live authorisation {request.authorisation_id[:8]}… for "
+                "this campaign"
             )
         planned = campaign.planned(request.release)
         if planned is None:
             raise NotAllowed(f"campaign {campaign.id!r} has no release {request.release}")
-        stated = (request.kind, Charge(request.noise_multiplier, request.sampling_rate, request.steps))
+        stated = (
+            request.kind,
+            Charge(request.noise_multiplier, request.sampling_rate, request.steps),
+        )
         if stated != (planned.kind, planned.charge):
-            raise NotAllowed(f"release {request.release} is not what campaign {campaign.id!r} planned for it")
+            raise NotAllowed(
+                f"release {request.release} is not what campaign {campaign.id!r} planned for it"
+            )
         known = select(CommitmentRow).where(
             CommitmentRow.campaign_sha256 == sha256,
             CommitmentRow.lender == lender.id,
@@ -46,7 +58,10 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
             CommitmentRow.attempt == request.attempt,
         )
         if session.scalar(known) is not None:
-            raise Conflict(f"{lender.id!r} has committed release {request.release} attempt {request.attempt} already")
+            raise Conflict(
+                f"{lender.id!r} has committed release {request.release} attempt {request.attempt} "
+                "already"
+            )
         _require_budget(session, campaign, lender, request)
         public = commitment_fields(request, sha256)
         body = unb64(request.sealed_body)
@@ -66,8 +81,11 @@ def commit_roster(registry: Registry, lender: Party, sha256: str, request: Commi
     return index
 
 
-def _require_budget(session: Session, campaign: Campaign, lender: Party, request: CommitmentRequest) -> None:
-    """All that this lender committed for the campaign, and this, cost a person no more than the campaign may."""
+def _require_budget(
+    session: Session, campaign: Campaign, lender: Party, request: CommitmentRequest
+) -> None:
+    """All that this lender committed for the campaign, and this, cost a person no more than the
+    campaign may."""
     releases = session.scalars(
         select(CommitmentRow.release).where(
             CommitmentRow.campaign_sha256 == campaign.sha256, CommitmentRow.lender == lender.id

@@ -1,9 +1,11 @@
-"""How many people a campaign could use: a noisy count, so that no answer tells whether somebody is in it.
+"""How many people a campaign could use: a noisy count, so that no answer tells whether somebody is
+in it.
 
-The discrete Laplace mechanism with sensitivity 1 (one person changes the count by one): epsilon per answer is
-:data:`EPSILON`. Every answer is charged to everybody, ever after, whichever lenders and purpose it was about: together
-they cost at most the consortium's ``count_epsilon``, which campaigns do not have (basic composition). What is charged,
-and when there is no more, depends on nobody's data. The same question on the same day has the same answer, for nothing.
+The discrete Laplace mechanism with sensitivity 1 (one person changes the count by one): epsilon per
+answer is :data:`EPSILON`. Every answer is charged to everybody, ever after, whichever lenders and
+purpose it was about: together they cost at most the consortium's ``count_epsilon``, which campaigns
+do not have (basic composition). What is charged, and when there is no more, depends on nobody's
+data. The same question on the same day has the same answer, for nothing.
 """
 
 from __future__ import annotations
@@ -38,27 +40,34 @@ class Population:
     epsilon: float = EPSILON
 
 
-def _live(row: type[ConsentRow], current: Sequence[int], moment: datetime) -> tuple[ColumnElement[bool], ...]:
+def _live(
+    row: type[ConsentRow], current: Sequence[int], moment: datetime
+) -> tuple[ColumnElement[bool], ...]:
     """That a consent counts now."""
     lasts = or_(row.expiry_time.is_(None), row.expiry_time > moment)
     return row.state == ConsentStatus.GIVEN, row.notice.in_(current), lasts
 
 
 def count_population(
-    registry: Registry, coordinator: Party, purpose: str, lenders: tuple[str, ...], sensitivity: Sensitivity
+    registry: Registry,
+    coordinator: Party,
+    purpose: str,
+    lenders: tuple[str, ...],
+    sensitivity: Sensitivity,
 ) -> Population:
     """How many people could be used for ``purpose`` at these lenders, about.
 
     Raises:
-        Malformed: somebody who is not a lender. Conflict: the consortium's budget for counts is spent, or somebody may
-            have two names, so that one person could be counted as two.
+        Malformed: somebody who is not a lender. Conflict: the consortium's budget for counts is
+            spent, or somebody may have two names, so that one person could be counted as two.
     """
     known_lenders = {party.id for party in registry.consortium.lenders}
     if not lenders or not set(lenders) <= known_lenders:
         raise Malformed("a population is counted at lenders of the consortium")
     asked = {"purpose": purpose, "lenders": sorted(set(lenders)), "sensitivity": sensitivity}
     with writing(registry) as transaction:
-        session, day = transaction.session, transaction.moment.date()
+        session = transaction.session
+        day = transaction.moment.date()
         question = document_hash({**asked, "day": day.isoformat(), "coordinator": coordinator.id})
         before = session.get(PopulationRow, question)
         if before is not None:
@@ -68,11 +77,14 @@ def count_population(
         allowed = registry.consortium.count_epsilon
         if (answered + 1) * EPSILON > allowed * (1 + TOLERANCE):
             raise Conflict(
-                f"a count costs everybody epsilon {EPSILON:g}; of the {allowed:g} that the consortium sets aside for "
+                f"a count costs everybody epsilon {EPSILON:g}; of the {allowed:g} that the "
+                "consortium sets aside for "
                 f"counts, {answered * EPSILON:g} is spent"
             )
         known = transaction.notices
-        scopes = [known.scopes[purpose, name] for name in set(lenders) if (purpose, name) in known.scopes]
+        scopes = [
+            known.scopes[purpose, name] for name in set(lenders) if (purpose, name) in known.scopes
+        ]
         current = [number for number in known.notices if not known.is_stale(number)]
         people = (
             select(func.count(distinct(SubjectRow.ledger_pseudonym)))
@@ -85,12 +97,21 @@ def count_population(
         )
         if sensitivity == "sensitive":  # may be used only of whom ordinary data may be used
             also = aliased(ConsentRow)
-            same = (also.subject_id == ConsentRow.subject_id) & (also.scope_id == ConsentRow.scope_id)
+            same = (also.subject_id == ConsentRow.subject_id) & (
+                also.scope_id == ConsentRow.scope_id
+            )
             people = people.join(also, same).where(
                 also.sensitivity == "sensitive", *_live(also, current, transaction.moment)
             )
         count = max(0, (session.scalar(people) or 0) + int(discrete_laplace(1, 1 / EPSILON)[0]))
-        row = {"question_sha256": question, "day": day, "coordinator": coordinator.id, "count": count}
+        row = {
+            "question_sha256": question,
+            "day": day,
+            "coordinator": coordinator.id,
+            "count": count,
+        }
         session.execute(insert(PopulationRow), [row])
-        transaction.log_sealed("population.counted", coordinator.id, {"epsilon": EPSILON}, {**asked, "count": count})
+        transaction.log_sealed(
+            "population.counted", coordinator.id, {"epsilon": EPSILON}, {**asked, "count": count}
+        )
     return Population(count)

@@ -47,15 +47,26 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         Conflict: one of them is enrolled already.
     """
     names = [enrolment.pseudonym for enrolment in enrolments]
-    ledger_names = [sealed_ledger_pseudonym(registry.ledger_key, one.ledger_pseudonym) for one in enrolments]
+    ledger_names = [
+        sealed_ledger_pseudonym(registry.ledger_key, one.ledger_pseudonym) for one in enrolments
+    ]
     with writing(registry) as transaction:
         session = transaction.session
         before = read_roll(session, lender.id)
         first = before.people
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
-            (first_id + at, lender.id, first + at, enrolment.pseudonym, ledger_name, enrolment.public_key)
-            for at, (enrolment, ledger_name) in enumerate(zip(enrolments, ledger_names, strict=True))
+            (
+                first_id + at,
+                lender.id,
+                first + at,
+                enrolment.pseudonym,
+                ledger_name,
+                enrolment.public_key,
+            )
+            for at, (enrolment, ledger_name) in enumerate(
+                zip(enrolments, ledger_names, strict=True)
+            )
         ]
         _refuse_known(session, lender.id, names, ledger_names)
         bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
@@ -67,7 +78,8 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
 
 
 def read_names(registry: Registry, lender: Party, first: int, limit: int) -> list[str]:
-    """Pseudonyms on the lender's roll in the order of their numbers, at most ``limit``, from number ``first`` on."""
+    """Pseudonyms on the lender's roll in the order of their numbers, at most ``limit``, from number
+    ``first`` on."""
     with reading(registry) as view:
         mine = select(SubjectRow.pseudonym).where(SubjectRow.lender == lender.id)
         some = mine.where(SubjectRow.number >= first, SubjectRow.number < first + limit)
@@ -80,11 +92,16 @@ def count_people(registry: Registry, lender: Party) -> int:
         return read_roll(view.session, lender.id).people
 
 
-def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]) -> None:
-    """A name is enrolled once, and a person once at a lender: whoever withdrew does not come back as somebody else."""
+def _refuse_known(
+    session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]
+) -> None:
+    """A name is enrolled once, and a person once at a lender: whoever withdrew does not come back
+    as somebody else."""
     for listed in (names, ledger_names):
         if (again := second_of_two(listed)) is not None:
-            raise Conflict("this person stands twice in the batch; none of it was recorded").at("subjects", again)
+            raise Conflict("this person stands twice in the batch; none of it was recorded").at(
+                "subjects", again
+            )
     for start in range(0, len(names), IN_CHUNK):
         part = names[start : start + IN_CHUNK]
         person = ledger_names[start : start + IN_CHUNK]
@@ -101,4 +118,6 @@ def _refuse_known(session: Session, lender: str, names: Sequence[str], ledger_na
         for listed, question in known:
             if (name := session.scalar(question.limit(1))) is not None:
                 at = start + listed.index(name)
-                raise Conflict("this person is enrolled already; none of the batch was recorded").at("subjects", at)
+                raise Conflict(
+                    "this person is enrolled already; none of the batch was recorded"
+                ).at("subjects", at)

@@ -1,9 +1,9 @@
 """Forget a borrower: end every consent and destroy the data key, at once and on the record.
 
-Every sealed body about the borrower becomes unreadable, here and in every backup of the database: the key's row is
-gone, its group is re-keyed, and the root version that older copies need is destroyed (``consent.keys.datakeys``). Every
-proof over the log stays as it was, because leaves hash ciphertext only. The key's random name goes into the log, so
-that no restored copy brings it back.
+Every sealed body about the borrower becomes unreadable, here and in every backup of the database:
+the key's row is gone, its group is re-keyed, and the root version that older copies need is
+destroyed (``consent.keys.datakeys``). Every proof over the log stays as it was, because leaves hash
+ciphertext only. The key's random name goes into the log, so that no restored copy brings it back.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from protocol.states import TRANSITIONS, Event
 
 
 def forget_subject(registry: Registry, pseudonym: str) -> int:
-    """Withdraw everything this subject gave and destroy the key; returns how many consents were ended.
+    """Withdraw everything this subject gave and destroy the key; returns how many consents were
+    ended.
 
     Raises:
-        NotFound: no such subject, or forgotten already. KeysUnavailable: the old root key is not destroyed yet; it will
-            be at the next forgetting or start.
+        NotFound: no such subject, or forgotten already. KeysUnavailable: the old root key is not
+            destroyed yet; it will be at the next forgetting or start.
     """
     try:
         with forgetting(registry):
             return _forget(registry, pseudonym)
     except (SealError, KeyStoreUnavailable, KeyFileError) as error:
         raise KeysUnavailable(
-            f"the key store does not do what it should ({error}); what was recorded stays, ask again"
+            f"the key store does not do what it should ({error}); what was recorded stays, ask "
+            "again"
         ) from error
 
 
@@ -48,7 +50,8 @@ def forget_person(registry: Registry, pseudonyms: Sequence[str]) -> int:
     Raises:
         NotFound: nobody is left to be forgotten. KeysUnavailable.
     """
-    ended, left = 0, NotFound("no such subject, or forgotten already")
+    ended = 0
+    left = NotFound("no such subject, or forgotten already")
     forgotten = False
     for pseudonym in pseudonyms:
         try:
@@ -62,10 +65,11 @@ def forget_person(registry: Registry, pseudonyms: Sequence[str]) -> int:
 
 
 def forget_once(registry: Registry, once: Once | None, pseudonyms: Sequence[str]) -> Answered:
-    """:func:`forget_person`, answered as before where the command was done before; raises NotFound, KeysUnavailable.
+    """:func:`forget_person`, answered as before where the command was done before; raises NotFound,
+    KeysUnavailable.
 
-    A forgetting is a transaction of its own for each pseudonym: the keys are destroyed in between. So the answer is
-    looked up first and kept afterwards.
+    A forgetting is a transaction of its own for each pseudonym: the keys are destroyed in between.
+    So the answer is looked up first and kept afterwards.
     """
     with reading(registry) as view:
         earlier = recall(view.session, [once] if once else [], view.moment)
@@ -80,22 +84,32 @@ def _forget(registry: Registry, pseudonym: str) -> int:
     with writing(registry) as transaction:
         session, moment = transaction.session, transaction.moment
         registry.ledger.log.lease.hold(session)
-        subject = session.scalar(select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym))
+        subject = session.scalar(
+            select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym)
+        )
         if subject is None:
             raise NotFound("no such subject")
         recipients = transaction.notices.recipients
         presents = load_presents(session, [subject], list(recipients))
         events: list[RecordedEvent] = []
-        ended = [key for key, present in presents.items() if (present.at(moment), Event.WITHDRAW) in TRANSITIONS]
+        ended = [
+            key
+            for key, present in presents.items()
+            if (present.at(moment), Event.WITHDRAW) in TRANSITIONS
+        ]
         for key in ended:
             present = presents[key]
             when = max(moment, present.event_time or moment)
-            presents[key], happened = apply_answer(present, Answer(Event.WITHDRAW, present.notice, when), moment)
+            presents[key], happened = apply_answer(
+                present, Answer(Event.WITHDRAW, present.notice, when), moment
+            )
             events += [RecordedEvent(key, event, present.notice, at) for event, at in happened]
         if events:
             write_presents(session, presents, ended)
             write_events(session, recipients, events, moment)
         session.execute(delete(IdempotencyRow).where(IdempotencyRow.caller == pseudonym))
         key_id = registry.keys.destroy(session, subject)
-        transaction.log_sealed("subject.forgotten", registry.me.id, {"key": key_id}, {"ended": len(ended)})
+        transaction.log_sealed(
+            "subject.forgotten", registry.me.id, {"key": key_id}, {"ended": len(ended)}
+        )
     return len(ended)

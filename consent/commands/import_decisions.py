@@ -1,11 +1,14 @@
-"""Decisions that a lender collected from its own borrowers, on paper or in its app, handed in by the thousand.
+"""Decisions that a lender collected from its own borrowers, on paper or in its app, handed in by
+the thousand.
 
-One log entry holds the Merkle root of a request's records; each borrower can have their own record's inclusion proved.
-A lender attests, the borrower did not sign here. So a lender can say for its borrowers only
+One log entry holds the Merkle root of a request's records; each borrower can have their own
+record's inclusion proved. A lender attests, the borrower did not sign here. So a lender can say for
+its borrowers only
 
-- what they answered first, as long as they have not decided about it themselves (give, refuse), each record with the
-  hash of the evidence that the lender keeps;
-- that they withdraw or suspend, at any time. What a borrower has withdrawn, only the borrower gives again.
+- what they answered first, as long as they have not decided about it themselves (give, refuse),
+  each record with the hash of the evidence that the lender keeps;
+- that they withdraw or suspend, at any time. What a borrower has withdrawn, only the borrower gives
+  again.
 """
 
 from __future__ import annotations
@@ -23,12 +26,25 @@ from sqlalchemy.orm import Session
 
 from consent.commands.check_decisions import check_notice
 from consent.registry import Registry
-from consent.storage.consents import ConsentKey, RecordedEvent, load_presents, write_events, write_presents
+from consent.storage.consents import (
+    ConsentKey,
+    RecordedEvent,
+    load_presents,
+    write_events,
+    write_presents,
+)
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from consent.transaction import writing
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
-from protocol.changes import CLOCK_SKEW, Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
+from protocol.changes import (
+    CLOCK_SKEW,
+    Answer,
+    CurrentConsent,
+    apply_answer,
+    heard_at,
+    latest_expiry,
+)
 from protocol.errors import Conflict
 from protocol.parties import Party
 from protocol.schema import Instant, Language, Sha256, Slug
@@ -37,7 +53,12 @@ from protocol.terms import Channel, Sensitivity
 
 MAX_BATCH = 20_000
 SALT_SIZE = 32
-_ACTIONS = {"give": Event.GIVE, "refuse": Event.REFUSE, "withdraw": Event.WITHDRAW, "suspend": Event.SUSPEND}
+_ACTIONS = {
+    "give": Event.GIVE,
+    "refuse": Event.REFUSE,
+    "withdraw": Event.WITHDRAW,
+    "suspend": Event.SUSPEND,
+}
 _FIRST = frozenset({Event.GIVE, Event.REFUSE})
 
 
@@ -72,8 +93,11 @@ def record_salt(salt: bytes, position: int) -> bytes:
     return hashlib.sha256(salt + position.to_bytes(8, "big")).digest()
 
 
-def record_leaf(salt: bytes, position: int, asked: Mapping[str, str | int], record: ImportedRecord) -> bytes:
-    """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names are sorted)."""
+def record_leaf(
+    salt: bytes, position: int, asked: Mapping[str, str | int], record: ImportedRecord
+) -> bytes:
+    """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names
+    are sorted)."""
     return orjson.dumps(
         {
             **asked,
@@ -104,12 +128,18 @@ def _ids(session: Session, lender: str, numbers: Sequence[int]) -> dict[int, int
     else:
         for start in range(0, len(numbers), IN_CHUNK):
             part = list(numbers[start : start + IN_CHUNK])
-            some = select(SubjectRow.number, SubjectRow.id).join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
-            rows = session.execute(some.where(SubjectRow.lender == lender, SubjectRow.number.in_(part)))
+            some = select(SubjectRow.number, SubjectRow.id).join(
+                DataKeyRow, DataKeyRow.subject_id == SubjectRow.id
+            )
+            rows = session.execute(
+                some.where(SubjectRow.lender == lender, SubjectRow.number.in_(part))
+            )
             found.update((row[0], row[1]) for row in rows)
     for position, number in enumerate(numbers):
         if number not in found:
-            raise Conflict("this number is not on the lender's roll, or was forgotten").at("records", position)
+            raise Conflict("this number is not on the lender's roll, or was forgotten").at(
+                "records", position
+            )
     return {number: found[number] for number in numbers}
 
 
@@ -117,12 +147,16 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
     """Record all or none of the records; returns the index of their log entry.
 
     Raises:
-        NotFound: unknown notice. Conflict: somebody who is not enrolled, another text than was published, an answer
-            that only the borrower can give, an illegal transition, the wrong time. ``place`` names the record.
+        NotFound: unknown notice. Conflict: somebody who is not enrolled, another text than was
+            published, an answer that only the borrower can give, an illegal transition, the wrong
+            time. ``place`` names the record.
     """
     about = _about(lender, asked)
     salt = secrets.token_bytes(SALT_SIZE)
-    leaves = [leaf_hash(record_leaf(salt, position, about, record)) for position, record in enumerate(asked.records)]
+    leaves = [
+        leaf_hash(record_leaf(salt, position, about, record))
+        for position, record in enumerate(asked.records)
+    ]
     root = tree_root(len(leaves), leaves_reader(leaves)).hex()
     with writing(registry) as transaction:
         session, moment, known = transaction.session, transaction.moment, transaction.notices
@@ -141,17 +175,25 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             if record.event_time > latest:
                 raise Conflict("event_time is in the future").at("records", position)
             key = (scope, ids[record.number], record.sensitivity)
-            present, event = presents.get(key, _UNASKED), _ACTIONS[record.action]
+            present = presents.get(key, _UNASKED)
+            event = _ACTIONS[record.action]
             if event in _FIRST and present.state is not ConsentStatus.NONE:
-                raise Conflict("the borrower has decided already; only they can decide anew").at("records", position)
+                raise Conflict("the borrower has decided already; only they can decide anew").at(
+                    "records", position
+                )
             said_at = heard_at(record.event_time, moment)
             ends = latest_expiry(said_at, validity, None)
             try:
-                presents[key], happened = apply_answer(present, Answer(event, notice_number, said_at, ends), moment)
+                presents[key], happened = apply_answer(
+                    present, Answer(event, notice_number, said_at, ends), moment
+                )
             except Conflict as refused:
                 raise refused.at("records", position) from None
             touched[key] = None
-            events += [RecordedEvent(key, kind, notice_number, when, position=position) for kind, when in happened]
+            events += [
+                RecordedEvent(key, kind, notice_number, when, position=position)
+                for kind, when in happened
+            ]
         body = {**about, "count": len(leaves), "salt": salt.hex()}
         index = transaction.log_sealed("consents.imported", lender.id, {"root": root}, body)
         number = session.execute(
@@ -161,7 +203,9 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 entry_index=index,
                 salt=salt,
                 leaves=b"".join(leaves),
-                evidence=b"".join(bytes.fromhex(record.evidence_sha256) for record in asked.records),
+                evidence=b"".join(
+                    bytes.fromhex(record.evidence_sha256) for record in asked.records
+                ),
                 about=json.dumps({**about, "language": asked.notice_language}),
             )
             .returning(ImportRow.id)

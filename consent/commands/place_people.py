@@ -1,12 +1,15 @@
-"""Contribution bounding (invariant 5): a person is counted at one lender at most, in every campaign.
+"""Contribution bounding (invariant 5): a person is counted at one lender at most, in every
+campaign.
 
-When a campaign becomes active, everybody who has no place yet is given one: at random among the lenders where their
-consent is live, else among all of theirs. It stays, because the person's budget is kept there, and a second ledger
-would be a second budget. And because it stays, a lender that watches many campaigns learns no more than from one.
+When a campaign becomes active, everybody who has no place yet is given one: at random among the
+lenders where their consent is live, else among all of theirs. It stays, because the person's budget
+is kept there, and a second ledger would be a second budget. And because it stays, a lender that
+watches many campaigns learns no more than from one.
 
-A lender sees who of its consenting borrowers has no place. So that this does not mean "borrows elsewhere too", people
-with one lender only are left out as well, with probability ``Consortium.cover_rate``, for good. What still leaks is in
-docs/consent.md, with figures. Who has no budget left for the campaign has no place either (``consent.budgets``).
+A lender sees who of its consenting borrowers has no place. So that this does not mean "borrows
+elsewhere too", people with one lender only are left out as well, with probability
+``Consortium.cover_rate``, for good. What still leaks is in docs/consent.md, with figures. Who has
+no budget left for the campaign has no place either (``consent.budgets``).
 """
 
 from __future__ import annotations
@@ -49,11 +52,12 @@ _CHANCES = 1 << 32
 def place_people(transaction: Transaction, campaign: Campaign) -> None:
     """Assign whoever is not assigned yet, and keep who has a place in this campaign.
 
-    Places are kept of people whose consent is live now: of the others they would only tell where else they borrow.
+    Places are kept of people whose consent is live now: of the others they would only tell where
+    else they borrow.
 
     Raises:
-        Conflict: some people still have names of an older version of the naming keys than others, so that one person
-            could be counted as two.
+        Conflict: some people still have names of an older version of the naming keys than others,
+            so that one person could be counted as two.
     """
     session, known = transaction.session, transaction.notices
     refuse_two_versions(session)
@@ -63,7 +67,8 @@ def place_people(transaction: Transaction, campaign: Campaign) -> None:
     for lender, scope in scopes.items():
         people = read_roll(session, lender).people
         flags = np.zeros(people, dtype=bool)
-        # The name must be that of the place: who was two people until a renaming may have left a place behind.
+        # The name must be that of the place: who was two people until a renaming may have left a
+        # place behind.
         placed = select(SubjectRow.number).join(
             AssignmentRow,
             (AssignmentRow.subject_id == SubjectRow.id)
@@ -84,7 +89,8 @@ def place_people(transaction: Transaction, campaign: Campaign) -> None:
 
 
 def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, Flags]:
-    """Who of each lender's borrowers cannot pay for this campaign; empty where nobody has paid for any yet."""
+    """Who of each lender's borrowers cannot pay for this campaign; empty where nobody has paid for
+    any yet."""
     session, moment = transaction.session, transaction.moment
     attempts: dict[tuple[str, str], list[int]] = defaultdict(list)
     for sha256, lender, release in session.execute(
@@ -105,7 +111,9 @@ def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, F
     if not spendings:
         return {}
     concerned = {spending.lender for spending in spendings} | set(campaign.lenders)
-    people = {lender: np.zeros(read_roll(session, lender).people, dtype=np.int64) for lender in concerned}
+    people = {
+        lender: np.zeros(read_roll(session, lender).people, dtype=np.int64) for lender in concerned
+    }
     person = func.min(SubjectRow.id).over(partition_by=SubjectRow.ledger_pseudonym)
     for lender, number, who in session.execute(
         select(SubjectRow.lender, SubjectRow.number, person).where(SubjectRow.lender.in_(concerned))
@@ -117,9 +125,14 @@ def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, F
 
 def refuse_two_versions(session: Session) -> None:
     """Names of one version sort together, so the first and the last tell."""
-    ends = session.execute(select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym))).one()
+    ends = session.execute(
+        select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym))
+    ).one()
     if ends[0] is not None and version_of(ends[0]) != version_of(ends[1]):
-        raise Conflict("some lenders have not renamed their people since the naming keys were rotated; they come first")
+        raise Conflict(
+            "some lenders have not renamed their people since the naming keys were rotated; they "
+            "come first"
+        )
 
 
 def _live(transaction: Transaction, scope: int | None, sensitivity: str, people: int) -> Flags:
@@ -140,7 +153,8 @@ def _live(transaction: Transaction, scope: int | None, sensitivity: str, people:
 
 
 def _assign(transaction: Transaction, campaign: Campaign, scopes: dict[str, int | None]) -> None:
-    session, cover_rate = transaction.session, transaction.registry.consortium.cover_rate
+    session = transaction.session
+    cover_rate = transaction.registry.consortium.cover_rate
     rows = session.execute(
         select(SubjectRow.ledger_pseudonym, SubjectRow.id, ConsentRow.state, ConsentRow.expiry_time)
         .outerjoin(
@@ -154,7 +168,9 @@ def _assign(transaction: Transaction, campaign: Campaign, scopes: dict[str, int 
     )
     people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for person, subject_id, state, expiry in rows:
-        live = state is not None and state_at(state, expiry, transaction.moment) is ConsentStatus.GIVEN
+        live = (
+            state is not None and state_at(state, expiry, transaction.moment) is ConsentStatus.GIVEN
+        )
         people[person].append((subject_id, live))
     assigned = []
     for person, places in people.items():
@@ -163,26 +179,36 @@ def _assign(transaction: Transaction, campaign: Campaign, scopes: dict[str, int 
         if len(places) == 1 and secrets.randbelow(_CHANCES) < cover_rate * _CHANCES:
             chosen = None
         assigned.append((person, chosen))
-    bulk_insert(session, AssignmentRow.__tablename__, {"ledger_pseudonym": "text", "subject_id": "int8"}, assigned)
+    bulk_insert(
+        session,
+        AssignmentRow.__tablename__,
+        {"ledger_pseudonym": "text", "subject_id": "int8"},
+        assigned,
+    )
 
 
 def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: str) -> Flags | None:
-    """Whose limits on use leave no further campaign; None where no notice limits the number of uses.
+    """Whose limits on use leave no further campaign; None where no notice limits the number of
+    uses.
 
-    A use is a campaign of this purpose in which the person had a place at this lender and that had not ended when the
-    consent was given: who gives while a campaign runs is used in it. Suspending and resuming give nothing anew.
+    A use is a campaign of this purpose in which the person had a place at this lender and that had
+    not ended when the consent was given: who gives while a campaign runs is used in it. Suspending
+    and resuming give nothing anew.
     """
     session, known = transaction.session, transaction.notices
     limited = {
         number: notice.terms.limits
         for number, notice in known.notices.items()
-        if notice.purpose == purpose and lender in notice.recipients and notice.terms.limits.counts_uses
+        if notice.purpose == purpose
+        and lender in notice.recipients
+        and notice.terms.limits.counts_uses
     }
     scope = known.scopes.get((purpose, lender))
     if not limited or scope is None:
         return None
     people = read_roll(session, lender).people
-    given_at, notice_of = np.full(people, NEVER, dtype=np.int64), np.zeros(people, dtype=np.int32)
+    given_at = np.full(people, NEVER, dtype=np.int64)
+    notice_of = np.zeros(people, dtype=np.int32)
     about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
     gave = f"{about} AND event = {EVENTS.index(Event.GIVE)}"
     found = read_columns(
@@ -190,7 +216,8 @@ def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: st
         {"number": "s.number int32", "notice": "c.notice int32", "given_at": "g.given_at seconds"},
         "FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events"  # noqa: S608
         f" WHERE {gave} GROUP BY subject_id) g"
-        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = g.subject_id"
+        f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = "
+        "g.subject_id"
         " JOIN subjects s ON s.id = g.subject_id",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
@@ -202,7 +229,11 @@ def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: st
         for activated, ends, flags in uses:
             if limits.fetch_type == "one-time" or since is None or activated > since:
                 counted += flags & (given_at < int(ends.timestamp()))
-        most = 1 if limits.fetch_type == "one-time" or limits.frequency is None else limits.frequency.times
+        most = (
+            1
+            if limits.fetch_type == "one-time" or limits.frequency is None
+            else limits.frequency.times
+        )
         full |= (notice_of == number) & (counted >= most)
     return full
 
@@ -210,7 +241,8 @@ def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: st
 def _uses(
     session: Session, lender: str, purpose: str, sensitivity: str, people: int
 ) -> list[tuple[datetime, datetime, Flags]]:
-    """When each campaign of this purpose became active at this lender, when it ends, and who had a place in it."""
+    """When each campaign of this purpose became active at this lender, when it ends, and who had a
+    place in it."""
     placed = PlacesRow.bitmap if sensitivity == "ordinary" else PlacesRow.sensitive
     rows = session.execute(
         select(CampaignRow.token, CampaignRow.activated_at, placed)
@@ -221,7 +253,9 @@ def _uses(
     for token, activated, bitmap in rows:
         campaign = Campaign.claimed(token)
         if activated is not None and campaign.purpose == purpose:
-            bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")[:people].astype(bool)
+            bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")[
+                :people
+            ].astype(bool)
             found.append((activated, campaign.expires_at, np.pad(bits, (0, people - len(bits)))))
     return found
 
@@ -240,7 +274,8 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
             raise NotFound(f"there is no active campaign {sha256[:12]}…")
         if row is None:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
-        bitmap, people = np.frombuffer(row.bitmap, dtype=np.uint8), read_roll(session, lender.id).people
+        bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
+        people = read_roll(session, lender.id).people
         sensitive = np.frombuffer(row.sensitive, dtype=np.uint8)
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))

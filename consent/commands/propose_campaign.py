@@ -1,6 +1,7 @@
 """Propose, approve and reject campaigns. When the last lender has approved, the campaign is active.
 
-A rejection before that keeps it from ever becoming so; after it, the lender that rejected gets no authorisation more.
+A rejection before that keeps it from ever becoming so; after it, the lender that rejected gets no
+authorisation more.
 """
 
 from __future__ import annotations
@@ -20,33 +21,48 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     """Record a campaign signed by the coordinator.
 
     Raises:
-        SignatureError: not the coordinator's. Conflict: known already, expired, a stranger among the lenders, or more
-            privacy loss than the consortium's policy allows.
+        SignatureError: not the coordinator's. Conflict: known already, expired, a stranger among
+            the lenders, or more privacy loss than the consortium's policy allows.
     """
     campaign = Campaign.verify(token, coordinator.key)
     policy = registry.consortium
     if campaign.coordinator != coordinator.id:
-        raise NotAllowed(f"campaign {campaign.id!r} names {campaign.coordinator!r} as its coordinator")
+        raise NotAllowed(
+            f"campaign {campaign.id!r} names {campaign.coordinator!r} as its coordinator"
+        )
     for lender in campaign.lenders:
         if policy.party(lender) not in policy.lenders:
             raise Conflict(f"{lender!r} is not a lender")
     if campaign.expires_at <= registry.clock():
         raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
-    if campaign.mechanism.epsilon > policy.campaign_epsilon or campaign.mechanism.delta > policy.max_delta:
+    if (
+        campaign.mechanism.epsilon > policy.campaign_epsilon
+        or campaign.mechanism.delta > policy.max_delta
+    ):
         raise Conflict(
             f"campaign {campaign.id!r} asks for epsilon {campaign.mechanism.epsilon:g} at delta "
-            f"{campaign.mechanism.delta:g}; the consortium allows {policy.campaign_epsilon:g} at {policy.max_delta:g}"
+            f"{campaign.mechanism.delta:g}; the consortium allows {policy.campaign_epsilon:g} at "
+            f"{policy.max_delta:g}"
         )
     yearly = policy.campaign_epsilon_per_year
     if campaign.mechanism.epsilon > yearly:
-        raise Conflict(f"campaign {campaign.id!r} alone costs more than the epsilon {yearly:g} that a year may cost")
+        raise Conflict(
+            f"campaign {campaign.id!r} alone costs more than the epsilon {yearly:g} that a year "
+            "may cost"
+        )
     with writing(registry) as transaction:
         session = transaction.session
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
-        session.add(CampaignRow(sha256=campaign.sha256, number=number, token=token, activated_at=None))
-        public = {"campaign": campaign.sha256, "epsilon": campaign.mechanism.epsilon, "delta": campaign.mechanism.delta}
+        session.add(
+            CampaignRow(sha256=campaign.sha256, number=number, token=token, activated_at=None)
+        )
+        public = {
+            "campaign": campaign.sha256,
+            "epsilon": campaign.mechanism.epsilon,
+            "delta": campaign.mechanism.delta,
+        }
         transaction.log_sealed("campaign.proposed", coordinator.id, public, {"token": token})
     return campaign
 
@@ -57,21 +73,25 @@ def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, Camp
     if row is None:
         raise NotFound(f"there is no campaign {sha256[:12]}…")
     claimed = Campaign.claimed(row.token)
-    return Campaign.verify(row.token, transaction.registry.consortium.party(claimed.coordinator).key), row
+    return Campaign.verify(
+        row.token, transaction.registry.consortium.party(claimed.coordinator).key
+    ), row
 
 
 def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str) -> bool:
     """Record a lender's approval; returns whether the campaign is active now.
 
     Raises:
-        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: approved already, expired,
-            or rejected by anybody.
+        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: approved
+            already, expired, or rejected by anybody.
     """
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
         raise NotAllowed("the approval names another lender or another campaign")
     if approval.lot is None:
-        raise NotAllowed("the approval has no lot to draw by who is held out; the node is of an earlier version")
+        raise NotAllowed(
+            "the approval has no lot to draw by who is held out; the node is of an earlier version"
+        )
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)
@@ -79,7 +99,9 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
         if campaign.expires_at <= transaction.moment:
             raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
-        no = session.scalar(select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256).limit(1))
+        no = session.scalar(
+            select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256).limit(1)
+        )
         if no is not None:
             raise Conflict(f"{no!r} has rejected campaign {campaign.id!r}; propose another")
         if session.get(ApprovalRow, (sha256, lender.id)):
@@ -88,12 +110,16 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         session.flush()
         public = {"campaign": sha256}
         transaction.log_sealed("campaign.approved", lender.id, public, {"token": token})
-        approved = set(session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256)))
+        approved = set(
+            session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
+        )
         active = approved == set(campaign.lenders)
         if active:
             row.activated_at = transaction.moment
             place_people(transaction, campaign)
-            transaction.log_sealed("campaign.activated", registry.me.id, public, {"approved": sorted(approved)})
+            transaction.log_sealed(
+                "campaign.activated", registry.me.id, public, {"approved": sorted(approved)}
+            )
     return active
 
 
@@ -101,7 +127,8 @@ def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) 
     """Record a lender's rejection; returns whether the campaign was active.
 
     Raises:
-        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: rejected already.
+        SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: rejected
+            already.
     """
     rejection = Rejection.verify(token, lender.key)
     if rejection.lender != lender.id or rejection.campaign_sha256 != sha256:
@@ -114,5 +141,7 @@ def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) 
         if session.get(RejectionRow, (sha256, lender.id)):
             raise Conflict(f"{lender.id!r} has rejected campaign {campaign.id!r} already")
         session.add(RejectionRow(campaign_sha256=sha256, lender=lender.id, token=token))
-        transaction.log_sealed("campaign.rejected", lender.id, {"campaign": sha256}, {"token": token})
+        transaction.log_sealed(
+            "campaign.rejected", lender.id, {"campaign": sha256}, {"token": token}
+        )
     return row.activated_at is not None

@@ -35,7 +35,9 @@ def publish_notice(registry: Registry, token: str) -> Notice:
             n.id == notice.id and (n.version > notice.version or n.purpose != notice.purpose)
             for n in known.notices.values()
         ):
-            raise Conflict(f"notice {notice.id!r} has a later version already, or was about another purpose")
+            raise Conflict(
+                f"notice {notice.id!r} has a later version already, or was about another purpose"
+            )
         session.add(NoticeRow(id=notice.id, version=notice.version, token=token))
         for recipient in notice.recipients:
             if (notice.purpose, recipient) not in known.scopes:
@@ -66,7 +68,9 @@ def list_notices(registry: Registry) -> list[dict[str, Any]]:
             "version": notice.version,
             "purpose": notice.purpose,
             "recipients": list(notice.recipients),
-            "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
+            "languages": {
+                language: notice.text_sha256(language) for language in sorted(notice.texts)
+            },
             "material_change": notice.terms.material_change,
             "published_at": notice.published_at.isoformat(),
         }

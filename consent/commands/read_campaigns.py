@@ -1,4 +1,5 @@
-"""Campaigns as parties read them: all, one with its approvals and rejections, and what was authorised for it."""
+"""Campaigns as parties read them: all, one with its approvals and rejections, and what was
+authorised for it."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def list_campaigns(
     """Campaigns numbered above ``after``, in order; lenders see those that they are part of.
 
     Returns:
-        The campaigns among the next ``limit``, and the last number that was looked at; None when there are no more.
+        The campaigns among the next ``limit``, and the last number that was looked at; None when
+        there are no more.
     """
     with reading(registry) as view:
         later = select(CampaignRow).where(CampaignRow.number > after)
@@ -30,16 +32,28 @@ def list_campaigns(
         campaign = Campaign.claimed(row.token)
         if caller.role is not Role.LENDER or caller.id in campaign.lenders:
             activated = row.activated_at.isoformat() if row.activated_at else None
-            found.append({"sha256": row.sha256, "id": campaign.id, "title": campaign.title, "activated_at": activated})
+            found.append(
+                {
+                    "sha256": row.sha256,
+                    "id": campaign.id,
+                    "title": campaign.title,
+                    "activated_at": activated,
+                }
+            )
     return found, rows[-1].number if len(rows) == limit else None
 
 
 def read_campaign(registry: Registry, caller: Party, sha256: str) -> dict[str, Any]:
-    """A campaign as it was signed, who has approved or rejected it, and (not to lenders) why; raises NotFound."""
+    """A campaign as it was signed, who has approved or rejected it, and (not to lenders) why;
+    raises NotFound."""
     with reading(registry) as view:
         _, row = load_campaign(view, sha256)
-        approved = view.session.scalars(select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256))
-        noes = view.session.scalars(select(RejectionRow).where(RejectionRow.campaign_sha256 == sha256)).all()
+        approved = view.session.scalars(
+            select(ApprovalRow.lender).where(ApprovalRow.campaign_sha256 == sha256)
+        )
+        noes = view.session.scalars(
+            select(RejectionRow).where(RejectionRow.campaign_sha256 == sha256)
+        ).all()
         return {
             "token": row.token,
             "active": row.activated_at is not None,
@@ -49,11 +63,16 @@ def read_campaign(registry: Registry, caller: Party, sha256: str) -> dict[str, A
         }
 
 
-def list_authorisations(registry: Registry, sha256: str, start: int, limit: int) -> list[dict[str, Any]]:
+def list_authorisations(
+    registry: Registry, sha256: str, start: int, limit: int
+) -> list[dict[str, Any]]:
     """The authorisations of a campaign, those that end first in front; raises NotFound."""
     with reading(registry) as view:
         load_campaign(view, sha256)
         of_campaign = select(AuthorisationRow).where(AuthorisationRow.campaign_sha256 == sha256)
         in_order = of_campaign.order_by(AuthorisationRow.expires_at, AuthorisationRow.id)
         rows = view.session.scalars(in_order.offset(start).limit(limit)).all()
-    return [{"id": row.id, "lender": row.lender, "expires_at": row.expires_at.isoformat()} for row in rows]
+    return [
+        {"id": row.id, "lender": row.lender, "expires_at": row.expires_at.isoformat()}
+        for row in rows
+    ]

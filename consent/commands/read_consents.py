@@ -1,4 +1,5 @@
-"""What borrowers can see of their own: notices, consents, receipts, who used their data, and all of it as one file."""
+"""What borrowers can see of their own: notices, consents, receipts, who used their data, and all of
+it as one file."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ from protocol.states import ConsentStatus
 
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
-    """What the subject of this name, or former name, is called now, and the key that signs their requests.
+    """What the subject of this name, or former name, is called now, and the key that signs their
+    requests.
 
     Raises:
         NotFound: no such subject, or it has no key of its own.
@@ -58,7 +60,9 @@ def _mine(
 ) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, CurrentConsent]]:
     """Pseudonym and lender by subject id, and the presents of these subjects."""
     rows = view.session.execute(
-        select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms))
+        select(SubjectRow.id, SubjectRow.pseudonym, SubjectRow.lender).where(
+            SubjectRow.pseudonym.in_(pseudonyms)
+        )
     )
     people = {row[0]: (row[1], row[2]) for row in rows}
     lenders = {lender for _, lender in people.values()}
@@ -75,7 +79,9 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
     """The consent records of one person's pseudonyms as they stand now, and their tag."""
     with reading(registry) as view:
         people, presents = _mine(view, pseudonyms)
-        known, scope_of, moment = view.notices, view.notices.scope_of, view.moment
+        known = view.notices
+        scope_of = view.notices.scope_of
+        moment = view.moment
         served = read_served(view, _subjects(view, [pseudonym for pseudonym, _ in people.values()]))
     origin = registry.consortium.log_origin
     records = [
@@ -93,15 +99,16 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
 
 
 def languages_shown(registry: Registry, pseudonyms: Sequence[str]) -> dict[ConsentKey, str]:
-    """In which language the notice was shown when each consent of this person was decided last, where it can be
-    read."""
+    """In which language the notice was shown when each consent of this person was decided last,
+    where it can be read."""
     with reading(registry) as view:
         served = read_served(view, _subjects(view, pseudonyms))
     return {key: one.language for key, one in served.items()}
 
 
 def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -> ConsentRecord:
-    """One of this person's records; raises NotFound, for other people's as for those that do not exist."""
+    """One of this person's records; raises NotFound, for other people's as for those that do not
+    exist."""
     for record in read_consents(registry, pseudonyms)[0]:
         if record.record_id == record_id:
             return record
@@ -109,7 +116,8 @@ def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -
 
 
 def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
-    """The newest version of every notice that asks this person something, and what is still open about it."""
+    """The newest version of every notice that asks this person something, and what is still open
+    about it."""
     with reading(registry) as view:
         people, presents = _mine(view, pseudonyms)
         known = view.notices
@@ -118,7 +126,9 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
     for number, notice in known.notices.items():
         if lenders & set(notice.recipients):
             newest[notice.id] = max(number, newest.get(notice.id, 0))
-    answered = {(known.notices[present.notice].id, scope) for (scope, _, _), present in presents.items()}
+    answered = {
+        (known.notices[present.notice].id, scope) for (scope, _, _), present in presents.items()
+    }
     stale = {
         (known.notices[present.notice].id, scope)
         for (scope, _, _), present in presents.items()
@@ -135,7 +145,9 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
                 "version": notice.version,
                 "purpose": notice.purpose,
                 "recipients": mine,
-                "languages": {language: notice.text_sha256(language) for language in sorted(notice.texts)},
+                "languages": {
+                    language: notice.text_sha256(language) for language in sorted(notice.texts)
+                },
                 "unanswered": [lender for lender, key in asked.items() if key not in answered],
                 "to_reconfirm": [lender for lender, key in asked.items() if key in stale],
             }
@@ -162,7 +174,8 @@ def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[st
 
 
 def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha256: str) -> str:
-    """The receipt of a decision of this borrower's, again, with a proof under the newest checkpoint.
+    """The receipt of a decision of this borrower's, again, with a proof under the newest
+    checkpoint.
 
     Raises:
         NotFound: no such decision of this borrower's.
@@ -172,11 +185,16 @@ def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha2
         row = view.session.get(DecisionRow, decision_sha256)
         if row is None or row.subject_id not in subjects:
             raise NotFound("no such decision")
-        subject, index = subjects[row.subject_id], row.entry_index
+        subject = subjects[row.subject_id]
+        index = row.entry_index
         entry = registry.ledger.log.entry(view.session, index)
     held = opened(subject, entry, "consent.decided")
-    named = decision_in(held).pii_principal_id  # the name of that day, if there has been a renaming since
-    return issue_receipt(registry, Recorded(named, decision_sha256, index, held["states"], held["salt"]))
+    named = decision_in(
+        held
+    ).pii_principal_id  # the name of that day, if there has been a renaming since
+    return issue_receipt(
+        registry, Recorded(named, decision_sha256, index, held["states"], held["salt"])
+    )
 
 
 def issue_receipt(registry: Registry, recorded: Recorded) -> str:
@@ -207,12 +225,13 @@ def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
 def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """Who used this person's data and when, oldest first, as far as the registry can know it.
 
-    ``may-have-used``: a lender committed a roster for a release while the person had a place in the campaign; whether
-    the person stood in that roster is known to the lender and, sealed, to the auditor. ``logged``: an entry that a
-    lender wrote about this very person.
+    ``may-have-used``: a lender committed a roster for a release while the person had a place in the
+    campaign; whether the person stood in that roster is known to the lender and, sealed, to the
+    auditor. ``logged``: an entry that a lender wrote about this very person.
     """
     with reading(registry) as view:
-        session, subjects = view.session, _subjects(view, pseudonyms)
+        session = view.session
+        subjects = _subjects(view, pseudonyms)
         found = _training_uses(view, subjects)
         entries = session.execute(
             select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
@@ -236,7 +255,11 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
 
 def _training_uses(view: Transaction, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
     session = view.session
-    placed = set(session.scalars(select(AssignmentRow.subject_id).where(AssignmentRow.subject_id.in_(subjects))))
+    placed = set(
+        session.scalars(
+            select(AssignmentRow.subject_id).where(AssignmentRow.subject_id.in_(subjects))
+        )
+    )
     lenders = {subject.lender for subject in subjects.values() if subject.id in placed}
     rows = session.execute(
         select(
@@ -272,7 +295,9 @@ def _training_uses(view: Transaction, subjects: dict[int, Subject]) -> list[dict
     return found
 
 
-def _given_periods(view: Transaction, subjects: dict[int, Subject]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+def _given_periods(
+    view: Transaction, subjects: dict[int, Subject]
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """When a consent to ordinary data was in force, as RFC 3339 texts, by (purpose, recipient)."""
     scope_of = view.notices.scope_of
     rows = view.session.scalars(
@@ -288,9 +313,16 @@ def _given_periods(view: Transaction, subjects: dict[int, Subject]) -> dict[tupl
             mine[-1] = (mine[-1][0], when)
         if row.event.value in {"give", "resume"}:
             mine.append((when, _ENDLESS))
-    for (scope, _, sensitivity), present in load_presents(view.session, list(subjects), list(scope_of)).items():
+    for (scope, _, sensitivity), present in load_presents(
+        view.session, list(subjects), list(scope_of)
+    ).items():
         mine = periods.get(scope_of[scope], [])
-        if sensitivity == "ordinary" and present.expiry_time is not None and mine and mine[-1][1] == _ENDLESS:
+        if (
+            sensitivity == "ordinary"
+            and present.expiry_time is not None
+            and mine
+            and mine[-1][1] == _ENDLESS
+        ):
             mine[-1] = (mine[-1][0], present.expiry_time.isoformat())  # true without an event
     return periods
 
@@ -299,10 +331,12 @@ _ENDLESS = "9999"
 
 
 def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
-    """Everything the registry holds about this person, for them to take away (GDPR Art. 15 and 20; PIPL Art. 45)."""
+    """Everything the registry holds about this person, for them to take away (GDPR Art. 15 and 20;
+    PIPL Art. 45)."""
     records, _ = read_consents(registry, pseudonyms)
     with reading(registry) as view:
-        session, subjects = view.session, _subjects(view, pseudonyms)
+        session = view.session
+        subjects = _subjects(view, pseudonyms)
         scope_of = view.notices.scope_of
         events = [
             {
@@ -316,7 +350,9 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
             for row in session.scalars(
                 select(ConsentEventRow)
                 .where(ConsentEventRow.subject_id.in_(subjects))
-                .order_by(ConsentEventRow.event_time, ConsentEventRow.scope_id, ConsentEventRow.sequence)
+                .order_by(
+                    ConsentEventRow.event_time, ConsentEventRow.scope_id, ConsentEventRow.sequence
+                )
             )
         ]
         imports = prove_imports(session, subjects)
@@ -328,10 +364,18 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
         ):
             entry = registry.ledger.log.entry(session, index)
             leaf = json.loads(entry.leaf)
-            entries.append({"entry_index": index, "entry": leaf, "body": _readable(subjects[subject_id], entry, leaf)})
+            entries.append(
+                {
+                    "entry_index": index,
+                    "entry": leaf,
+                    "body": _readable(subjects[subject_id], entry, leaf),
+                }
+            )
     return {
         "exported_at": registry.clock().isoformat(),
-        "accounts": [{"pii_principal_id": s.pseudonym, "lender": s.lender} for s in subjects.values()],
+        "accounts": [
+            {"pii_principal_id": s.pseudonym, "lender": s.lender} for s in subjects.values()
+        ],
         "consents": [record.model_dump(mode="json") for record in records],
         "events": events,
         "log_entries": entries,
@@ -341,7 +385,8 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
 
 
 def _readable(subject: Subject, entry: Any, leaf: dict[str, Any]) -> Any:
-    """An entry's body as JSON, or as base64url where a lender sealed something else; None where no key opens it."""
+    """An entry's body as JSON, or as base64url where a lender sealed something else; None where no
+    key opens it."""
     sealed = SealedBody(entry.body, unb64(leaf["body"]["key_commitment"]))
     try:
         opened = unpad(unseal(subject.data_key, sealed, body_context(leaf["type"])))
@@ -350,7 +395,8 @@ def _readable(subject: Subject, entry: Any, leaf: dict[str, Any]) -> Any:
     try:
         counts, body = opened_counts(leaf, opened)
     except ValueError:
-        counts, body = {}, opened
+        counts = {}
+        body = opened
     try:
         readable = json.loads(body)
     except ValueError:

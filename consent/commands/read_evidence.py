@@ -1,4 +1,5 @@
-"""What shows that a borrower decided as a record says: the notice as it was served, and the proof of an import."""
+"""What shows that a borrower decided as a record says: the notice as it was served, and the proof
+of an import."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from protocol.records import Served
 
 
 def opened(subject: Subject, entry: Logged, kind: str) -> dict[str, Any]:
-    """The JSON in an entry's body that is sealed under this subject's data key; raises SealError."""
+    """The JSON in an entry's body that is sealed under this subject's data key; raises
+    SealError."""
     sealed = SealedBody(entry.body, unb64(json.loads(entry.leaf)["body"]["key_commitment"]))
     found: dict[str, Any] = json.loads(unpad(unseal(subject.data_key, sealed, body_context(kind))))
     return found
@@ -50,10 +52,16 @@ def read_served(view: Transaction, subjects: Mapping[int, Subject]) -> dict[Cons
         for row in rows
         if row.decision_sha256 is not None or row.import_id is not None
     }
-    return {key: found for key, row in last.items() if (found := _served(view, subjects, row)) is not None}
+    return {
+        key: found
+        for key, row in last.items()
+        if (found := _served(view, subjects, row)) is not None
+    }
 
 
-def _served(view: Transaction, subjects: Mapping[int, Subject], row: ConsentEventRow) -> Served | None:
+def _served(
+    view: Transaction, subjects: Mapping[int, Subject], row: ConsentEventRow
+) -> Served | None:
     session = view.session
     if row.import_id is not None:
         made = session.get_one(ImportRow, row.import_id)
@@ -66,11 +74,17 @@ def _served(view: Transaction, subjects: Mapping[int, Subject], row: ConsentEven
             stated_by="import",
             evidence_sha256=_hash_at(made.evidence, row.position or 0).hex(),
         )
-    index = session.scalar(select(DecisionRow.entry_index).where(DecisionRow.sha256 == row.decision_sha256))
+    index = session.scalar(
+        select(DecisionRow.entry_index).where(DecisionRow.sha256 == row.decision_sha256)
+    )
     if index is None:
         return None
     try:
-        held = opened(subjects[row.subject_id], view.registry.ledger.log.entry(session, index), "consent.decided")
+        held = opened(
+            subjects[row.subject_id],
+            view.registry.ledger.log.entry(session, index),
+            "consent.decided",
+        )
     except SealError:  # the key was destroyed, and with it what the body said
         return None
     decision = decision_in(held)
@@ -89,10 +103,11 @@ def _hash_at(hashes: bytes, position: int) -> bytes:
 
 
 def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dict[str, Any]]:
-    """Every record about these subjects that a lender handed in, with its path to the root in the log entry.
+    """Every record about these subjects that a lender handed in, with its path to the root in the
+    log entry.
 
-    ``record`` is what is hashed (``import_decisions.record_leaf``); ``path`` is an RFC 6962 inclusion proof for leaf
-    ``position`` of ``size``.
+    ``record`` is what is hashed (``import_decisions.record_leaf``); ``path`` is an RFC 6962
+    inclusion proof for leaf ``position`` of ``size``.
     """
     found = []
     rows = session.scalars(
@@ -101,15 +116,21 @@ def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dic
         .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
     ).all()
     for row in rows:
-        made, position = session.get_one(ImportRow, row.import_id), row.position or 0
+        made = session.get_one(ImportRow, row.import_id)
+        position = row.position or 0
         leaves = tile_hashes(made.leaves)
-        about = {name: value for name, value in json.loads(made.about).items() if name != "language"}
+        about = {
+            name: value for name, value in json.loads(made.about).items() if name != "language"
+        }
         found.append(
             {
                 "entry_index": made.entry_index,
                 "position": position,
                 "size": len(leaves),
-                "path": [step.hex() for step in inclusion_proof(position, len(leaves), leaves_reader(leaves))],
+                "path": [
+                    step.hex()
+                    for step in inclusion_proof(position, len(leaves), leaves_reader(leaves))
+                ],
                 "leaf_sha256": leaves[position].hex(),
                 "record": {
                     **about,

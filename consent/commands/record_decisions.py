@@ -1,7 +1,9 @@
-"""Record borrowers' decisions, each signed by the borrower it concerns or made by them after logging in.
+"""Record borrowers' decisions, each signed by the borrower it concerns or made by them after
+logging in.
 
-Who relays a signed decision does not matter; whose key signed it does. A request is accepted whole or not at all. Many
-requests share one transaction (``auditlog.group_commit``): one that is refused leaves the others as they are.
+Who relays a signed decision does not matter; whose key signed it does. A request is accepted whole
+or not at all. Many requests share one transaction (``auditlog.group_commit``): one that is refused
+leaves the others as they are.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class Recorded:
 
 @dataclass(frozen=True)
 class BorrowersConsents:
-    """The consents of one request's borrowers, in the transaction that will record what they decide."""
+    """The consents of one request's borrowers, in the transaction that will record what they
+    decide."""
 
     transaction: Transaction
     subjects: Sequence[Subject]
@@ -91,7 +94,8 @@ class BorrowersConsents:
 
 
 class Intent(Protocol):
-    """What a caller wants who signs no decision; what that decides depends on how their consents stand."""
+    """What a caller wants who signs no decision; what that decides depends on how their consents
+    stand."""
 
     def decisions(self, consents: BorrowersConsents) -> Sequence[Stated]:
         """Raises ConsentError."""
@@ -104,7 +108,8 @@ class Request:
 
     Args:
         signed: decisions as signed tokens.
-        subjects: the pseudonyms of a caller who states decisions, made in a login or in a request that was checked.
+        subjects: the pseudonyms of a caller who states decisions, made in a login or in a request
+            that was checked.
         intent: what this caller wants.
         if_match: the borrower's consents must still have this tag.
         once: under which key the answer is kept.
@@ -116,7 +121,10 @@ class Request:
     intent: Intent | None = None
     if_match: str | None = None
     once: Once | None = None
-    answer: Callable[[Sequence[Recorded]], tuple[int, Any]] = lambda recorded: (201, {"recorded": len(recorded)})
+    answer: Callable[[Sequence[Recorded]], tuple[int, Any]] = lambda recorded: (
+        201,
+        {"recorded": len(recorded)},
+    )
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,8 @@ def tag_of(presents: Sequence[CurrentConsent]) -> str:
 
 @dataclass
 class _Draft:
-    """What one request would add. ``presents`` are the batch's; those that it changes are its own."""
+    """What one request would add. ``presents`` are the batch's; those that it changes are its
+    own."""
 
     presents: ChainMap[ConsentKey, CurrentConsent]
     events: list[RecordedEvent] = field(default_factory=list)
@@ -160,7 +169,9 @@ class DecisionBatch:
         lenders = {subject.lender for subject in subjects.values()}
         scopes = [scope for scope, recipient in self._recipients.items() if recipient in lenders]
         ids = sorted(subject.id for subject in subjects.values())
-        self._presents: MutableMapping[ConsentKey, CurrentConsent] = load_presents(transaction.session, ids, scopes)
+        self._presents: MutableMapping[ConsentKey, CurrentConsent] = load_presents(
+            transaction.session, ids, scopes
+        )
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -173,8 +184,12 @@ class DecisionBatch:
         stated = [*signed, *self._stated(request)]
         if request.if_match is not None:
             mine = {self._subjects[name].id for name in request.subjects if name in self._subjects}
-            if request.if_match != tag_of([present for key, present in self._presents.items() if key[1] in mine]):
-                raise PreconditionFailed("the consents have changed since they were read; read them again")
+            if request.if_match != tag_of(
+                [present for key, present in self._presents.items() if key[1] in mine]
+            ):
+                raise PreconditionFailed(
+                    "the consents have changed since they were read; read them again"
+                )
         self._refuse_replays([one.decision.sha256 for one in signed])
         draft = _Draft(ChainMap({}, self._presents))
         for at, one in enumerate(stated):
@@ -191,7 +206,8 @@ class DecisionBatch:
         return draft.recorded
 
     def save(self) -> None:
-        """Write the consents, their events and revocations, which decisions acted, and the log entries."""
+        """Write the consents, their events and revocations, which decisions acted, and the log
+        entries."""
         if not self._entries:
             return
         session = self._transaction.session
@@ -204,12 +220,17 @@ class DecisionBatch:
 
     def _signed(self, tokens: Sequence[str]) -> list[Stated]:
         return [
-            verified(token, self._subjects.get(claimed_subject(token)), f"decision {number} of {len(tokens)}")
+            verified(
+                token,
+                self._subjects.get(claimed_subject(token)),
+                f"decision {number} of {len(tokens)}",
+            )
             for number, token in enumerate(tokens, 1)
         ]
 
     def _stated(self, request: Request) -> Sequence[Stated]:
-        """What the caller decides. Their nonces are drawn here and now: such a decision cannot have acted before."""
+        """What the caller decides. Their nonces are drawn here and now: such a decision cannot have
+        acted before."""
         if not request.subjects:
             return ()
         mine = [self._subjects[name] for name in request.subjects if name in self._subjects]
@@ -218,7 +239,9 @@ class DecisionBatch:
         if request.intent is None:
             return ()
         try:
-            return request.intent.decisions(BorrowersConsents(self._transaction, mine, self._presents))
+            return request.intent.decisions(
+                BorrowersConsents(self._transaction, mine, self._presents)
+            )
         except ValidationError as error:  # of this request alone: the others in its batch go on
             raise Malformed(f"this is no decision: {one_sentence(error)}") from error
 
@@ -228,26 +251,36 @@ class DecisionBatch:
             raise Conflict("the same decision stands twice in one request")
         known = not self._decisions.keys().isdisjoint(hashes)
         for start in range(0, len(hashes), IN_CHUNK):
-            recorded = select(DecisionRow.sha256).where(DecisionRow.sha256.in_(hashes[start : start + IN_CHUNK]))
+            recorded = select(DecisionRow.sha256).where(
+                DecisionRow.sha256.in_(hashes[start : start + IN_CHUNK])
+            )
             known = known or self._transaction.session.scalar(recorded.limit(1)) is not None
         if known:
-            raise Conflict("a decision of this request was recorded before; a signed decision acts once")
+            raise Conflict(
+                "a decision of this request was recorded before; a signed decision acts once"
+            )
 
     def _record(self, draft: _Draft, stated: Stated, subject: Subject) -> None:
         """Add one decision, and its log entry, to the draft."""
         states = self._fold(draft, stated, subject)
         index = self._first + len(self._entries) + len(draft.entries)
-        sha256, salt = stated.decision.sha256, secrets.token_urlsafe(32)
+        sha256 = stated.decision.sha256
+        salt = secrets.token_urlsafe(32)
         public = {"decision": decision_commitment(salt, sha256, states)}
         body = canonical_json({**stated.evidence, "states": states, "salt": salt})
         author = self._transaction.registry.me.id
-        draft.entries.append(entry_for_subject("consent.decided", author, public, subject.id, subject.data_key, body))
+        draft.entries.append(
+            entry_for_subject("consent.decided", author, public, subject.id, subject.data_key, body)
+        )
         draft.decisions.append((sha256, subject.id, index))
         draft.recorded.append(Recorded(subject.pseudonym, sha256, index, states, salt))
 
     def _fold(self, draft: _Draft, stated: Stated, subject: Subject) -> dict[str, str]:
-        """Fold the choices into the draft; returns the state of each record by recipient and sensitivity."""
-        decision, moment, notices = stated.decision, self._transaction.moment, self._transaction.notices
+        """Fold the choices into the draft; returns the state of each record by recipient and
+        sensitivity."""
+        decision = stated.decision
+        moment = self._transaction.moment
+        notices = self._transaction.notices
         check_time(decision.event_time, decision.expiry_time, moment)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_notice(notice, decision.notice_language, decision.notice_sha256)
@@ -261,9 +294,13 @@ class DecisionBatch:
                 # It was made here and now, whatever clocks said before.
                 event_time = max(event_time, present.event_time + timedelta(microseconds=1))
             ends = latest_expiry(event_time, notice.terms.validity_days, decision.expiry_time)
-            after, events = apply_answer(present, Answer(Event(choice.action), number, event_time, ends), moment)
+            after, events = apply_answer(
+                present, Answer(Event(choice.action), number, event_time, ends), moment
+            )
             draft.presents[key] = after
-            draft.events += [RecordedEvent(key, event, number, when, decision.sha256) for event, when in events]
+            draft.events += [
+                RecordedEvent(key, event, number, when, decision.sha256) for event, when in events
+            ]
             states[f"{choice.recipient}/{choice.sensitivity}"] = after.state.value
         return states
 
@@ -280,7 +317,8 @@ class DecisionBatch:
 
 
 def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Done | Exception]:
-    """Record what can be recorded of these requests, in one transaction; what came of each, in order."""
+    """Record what can be recorded of these requests, in one transaction; what came of each, in
+    order."""
     names: set[str] = set()
     for request in requests:
         names.update(request.subjects)
@@ -315,7 +353,8 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
     """Verify and record signed decisions, all or none, in a transaction of their own.
 
     Raises:
-        NotAuthenticated: not signed by the subject it names (or the subject is unknown: no difference is shown).
+        NotAuthenticated: not signed by the subject it names (or the subject is unknown: no
+            difference is shown).
         Conflict: illegal transition, replay, wrong notice, wrong time. NotFound: unknown notice.
     """
     [done] = record_requests(registry, [Request(signed=tokens)])

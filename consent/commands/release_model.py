@@ -1,7 +1,7 @@
 """A campaign's model: its signed card is logged, and both are kept for the campaign's lenders.
 
-The log entry names the card by hash, the card names the model by hash, and the coordinator signed the card: whoever
-fetches them believes these three, never the registry that handed them over.
+The log entry names the card by hash, the card names the model by hash, and the coordinator signed
+the card: whoever fetches them believes these three, never the registry that handed them over.
 """
 
 from __future__ import annotations
@@ -37,13 +37,20 @@ class ReleasedModel:
 
 
 def release_model(
-    registry: Registry, coordinator: Party, campaign_sha256: str, card_sha256: str, card: str, model: str
+    registry: Registry,
+    coordinator: Party,
+    campaign_sha256: str,
+    card_sha256: str,
+    card: str,
+    model: str,
 ) -> int:
-    """Log the card of a campaign's model (base64url) and keep both; returns the entry's index, the same for the same.
+    """Log the card of a campaign's model (base64url) and keep both; returns the entry's index, the
+    same for the same.
 
     Raises:
-        NotAllowed: another coordinator's campaign. Conflict: it is not active. SignatureError: the card is not the
-            coordinator's. Malformed: the card is of another campaign or hash, or the model is not the card's.
+        NotAllowed: another coordinator's campaign. Conflict: it is not active. SignatureError: the
+            card is not the coordinator's. Malformed: the card is of another campaign or hash, or
+            the model is not the card's.
     """
     released = ModelCard.verify(card, coordinator.key)
     if (released.campaign_sha256, released.sha256) != (campaign_sha256, card_sha256):
@@ -52,20 +59,33 @@ def release_model(
         content = unb64(model)
     except ValueError as error:
         raise Malformed("the model is not base64url without padding") from error
-    if len(content) > MAX_MODEL_BYTES or hashlib.sha256(content).hexdigest() != released.model_sha256:
-        raise Malformed(f"the model is not the one that the card names, or has more than {MAX_MODEL_BYTES} bytes")
+    if (
+        len(content) > MAX_MODEL_BYTES
+        or hashlib.sha256(content).hexdigest() != released.model_sha256
+    ):
+        raise Malformed(
+            f"the model is not the one that the card names, or has more than {MAX_MODEL_BYTES} "
+            "bytes"
+        )
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, campaign_sha256)
         if campaign.coordinator != coordinator.id:
             raise NotAllowed(f"campaign {campaign.id!r} is not {coordinator.id!r}'s")
         if row.activated_at is None:
-            raise Conflict(f"campaign {campaign.id!r} is not active: it cannot have released a model")
+            raise Conflict(
+                f"campaign {campaign.id!r} is not active: it cannot have released a model"
+            )
         if (known := session.get(ModelRow, card_sha256)) is not None:
             return known.entry_index
         public = {"campaign": campaign_sha256, "model_card": card_sha256}
         index = transaction.log_sealed("model.released", coordinator.id, public, {"token": card})
-        kept = {"campaign_sha256": campaign_sha256, "entry_index": index, "card": card, "model": content}
+        kept = {
+            "campaign_sha256": campaign_sha256,
+            "entry_index": index,
+            "card": card,
+            "model": content,
+        }
         session.add(ModelRow(card_sha256=card_sha256, **kept))
     return index
 
@@ -74,7 +94,8 @@ def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> Relea
     """The model that a campaign released last, for its lenders, its coordinator and the auditor.
 
     Raises:
-        NotFound: no such campaign, or no model yet. NotAllowed: a lender that is not part of the campaign.
+        NotFound: no such campaign, or no model yet. NotAllowed: a lender that is not part of the
+            campaign.
     """
     with reading(registry) as view:
         session = view.session

@@ -1,4 +1,5 @@
-"""New names for a lender's borrowers, after the naming keys were rotated. Consents, places and budgets stay theirs."""
+"""New names for a lender's borrowers, after the naming keys were rotated. Consents, places and
+budgets stay theirs."""
 
 from __future__ import annotations
 
@@ -45,12 +46,14 @@ Renamings = Annotated[list[NameChange], Field(min_length=1, max_length=MAX_BATCH
 def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameChange]) -> int:
     """Rename all or none of these borrowers of the lender's; returns how many.
 
-    The old names go on meaning the same people: what a borrower signs or logs in under stays good. Everybody who is
-    counted as one person with somebody renamed here gets the new ledger name too, wherever they borrow: lenders rename
-    at different times, and a person must not become two in between. The forgotten are renamed like everybody.
+    The old names go on meaning the same people: what a borrower signs or logs in under stays good.
+    Everybody who is counted as one person with somebody renamed here gets the new ledger name too,
+    wherever they borrow: lenders rename at different times, and a person must not become two in
+    between. The forgotten are renamed like everybody.
 
     Raises:
-        Malformed: not from one version of the naming keys to a later one, or a few people out of many.
+        Malformed: not from one version of the naming keys to a later one, or a few people out of
+            many.
         Conflict: one of them is not the lender's (any more), or a new name is taken.
     """
     names = [renaming.pseudonym for renaming in renamings]
@@ -70,29 +73,51 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameC
             [{"who": i, "new": renaming.new_pseudonym} for i, renaming in by_id.items()],
         )
         former = [(renaming.pseudonym, i) for i, renaming in by_id.items()]
-        bulk_insert(session, FormerNameRow.__tablename__, {"pseudonym": "text", "subject_id": "int8"}, former)
-        registry.keys.rename(session, [(s.id, by_id[s.id].new_pseudonym, s.data_key) for s in subjects.values()])
+        bulk_insert(
+            session,
+            FormerNameRow.__tablename__,
+            {"pseudonym": "text", "subject_id": "int8"},
+            former,
+        )
+        registry.keys.rename(
+            session, [(s.id, by_id[s.id].new_pseudonym, s.data_key) for s in subjects.values()]
+        )
         sealed = {
             before[i]: sealed_ledger_pseudonym(registry.ledger_key, renaming.new_ledger_pseudonym)
             for i, renaming in by_id.items()
         }
         _count_as_before(session, {old: new for old, new in sealed.items() if old != new})
         session.expire_all()
-        in_order = select(SubjectRow.pseudonym).where(SubjectRow.lender == lender.id).order_by(SubjectRow.number)
+        in_order = (
+            select(SubjectRow.pseudonym)
+            .where(SubjectRow.lender == lender.id)
+            .order_by(SubjectRow.number)
+        )
         keep_roll(session, lender.id, Roll().called(session.scalars(in_order)))
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
-        transaction.log_sealed("subjects.renamed", lender.id, {}, {"count": len(names), "sha256": sha256})
+        transaction.log_sealed(
+            "subjects.renamed", lender.id, {}, {"count": len(names), "sha256": sha256}
+        )
     return len(names)
 
 
 def _check_batch(renamings: Sequence[NameChange]) -> None:
     for field in ("pseudonym", "new_pseudonym", "new_ledger_pseudonym"):
-        if (again := second_of_two([getattr(renaming, field) for renaming in renamings])) is not None:
-            raise Conflict("this name stands twice in the batch; nobody was renamed").at("renamings", again, field)
+        if (
+            again := second_of_two([getattr(renaming, field) for renaming in renamings])
+        ) is not None:
+            raise Conflict("this name stands twice in the batch; nobody was renamed").at(
+                "renamings", again, field
+            )
     versions = {version_of(renaming.new_pseudonym) for renaming in renamings}
     versions |= {version_of(renaming.new_ledger_pseudonym) for renaming in renamings}
-    if len(versions) != 1 or any(version_of(renaming.pseudonym) >= min(versions) for renaming in renamings):
-        raise Malformed("people are renamed when the naming keys were rotated: from one version to one later version")
+    if len(versions) != 1 or any(
+        version_of(renaming.pseudonym) >= min(versions) for renaming in renamings
+    ):
+        raise Malformed(
+            "people are renamed when the naming keys were rotated: from one version to one later "
+            "version"
+        )
 
 
 def _refuse_small(session: Session, lender: str, renamings: Sequence[NameChange]) -> None:
@@ -100,7 +125,9 @@ def _refuse_small(session: Session, lender: str, renamings: Sequence[NameChange]
     version = f"v{version_of(renamings[0].new_pseudonym)}."
     if len(renamings) >= LEAST_OF_MANY:
         return
-    others = select(func.count()).where(SubjectRow.lender == lender, ~SubjectRow.pseudonym.startswith(version))
+    others = select(func.count()).where(
+        SubjectRow.lender == lender, ~SubjectRow.pseudonym.startswith(version)
+    )
     if (session.scalar(others) or 0) != len(renamings):
         raise Malformed(f"rename at least {LEAST_OF_MANY} people at once, or everybody who is left")
 
@@ -111,20 +138,29 @@ def _ids(session: Session, lender: str, names: Sequence[str]) -> dict[str, int]:
     for start in range(0, len(names), IN_CHUNK):
         rows = session.execute(
             select(SubjectRow.pseudonym, SubjectRow.id).where(
-                SubjectRow.lender == lender, SubjectRow.pseudonym.in_(names[start : start + IN_CHUNK])
+                SubjectRow.lender == lender,
+                SubjectRow.pseudonym.in_(names[start : start + IN_CHUNK]),
             )
         )
         found.update((name, i) for name, i in rows)
     for at, name in enumerate(names):
         if name not in found:
-            raise Conflict("nobody on this lender's roll has this name; nobody was renamed").at("renamings", at)
+            raise Conflict("nobody on this lender's roll has this name; nobody was renamed").at(
+                "renamings", at
+            )
     return found
 
 
-def _refuse_taken(session: Session, lender: str, renamings: Mapping[int, NameChange], ledger_key: bytes) -> None:
-    """No new name is anybody's, or was; and nobody else of this lender's is counted under a new ledger name."""
-    counted = {sealed_ledger_pseudonym(ledger_key, r.new_ledger_pseudonym): i for i, r in renamings.items()}
-    names, ledger_names = [r.new_pseudonym for r in renamings.values()], list(counted)
+def _refuse_taken(
+    session: Session, lender: str, renamings: Mapping[int, NameChange], ledger_key: bytes
+) -> None:
+    """No new name is anybody's, or was; and nobody else of this lender's is counted under a new
+    ledger name."""
+    counted = {
+        sealed_ledger_pseudonym(ledger_key, r.new_ledger_pseudonym): i for i, r in renamings.items()
+    }
+    names = [r.new_pseudonym for r in renamings.values()]
+    ledger_names = list(counted)
     for start in range(0, len(names), IN_CHUNK):
         part = names[start : start + IN_CHUNK]
         taken = (
@@ -133,21 +169,33 @@ def _refuse_taken(session: Session, lender: str, renamings: Mapping[int, NameCha
         )
         others = session.execute(
             select(SubjectRow.id, SubjectRow.ledger_pseudonym).where(
-                SubjectRow.lender == lender, SubjectRow.ledger_pseudonym.in_(ledger_names[start : start + IN_CHUNK])
+                SubjectRow.lender == lender,
+                SubjectRow.ledger_pseudonym.in_(ledger_names[start : start + IN_CHUNK]),
             )
         )
-        at = next((names.index(name) for question in taken for name in session.scalars(question.limit(1))), None)
+        at = next(
+            (
+                names.index(name)
+                for question in taken
+                for name in session.scalars(question.limit(1))
+            ),
+            None,
+        )
         if at is None:
             at = next((ledger_names.index(name) for i, name in others if counted[name] != i), None)
         if at is not None:
-            raise Conflict("a new name of this person is taken already; nobody was renamed").at("renamings", at)
+            raise Conflict("a new name of this person is taken already; nobody was renamed").at(
+                "renamings", at
+            )
 
 
 def _ledger_names(session: Session, ids: Sequence[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for start in range(0, len(ids), IN_CHUNK):
         rows = session.execute(
-            select(SubjectRow.id, SubjectRow.ledger_pseudonym).where(SubjectRow.id.in_(ids[start : start + IN_CHUNK]))
+            select(SubjectRow.id, SubjectRow.ledger_pseudonym).where(
+                SubjectRow.id.in_(ids[start : start + IN_CHUNK])
+            )
         )
         found.update((row[0], row[1]) for row in rows)
     return found
@@ -160,15 +208,22 @@ def _count_as_before(session: Session, renamed: dict[str, str]) -> None:
     pairs = [{"old": old, "new": new} for old, new in renamed.items()]
     table = SubjectRow.__table__
     session.connection().execute(
-        update(table).where(table.c.ledger_pseudonym == bindparam("old")).values(ledger_pseudonym=bindparam("new")),  # type: ignore[arg-type]
+        update(table)  # type: ignore[arg-type]
+        .where(table.c.ledger_pseudonym == bindparam("old"))
+        .values(ledger_pseudonym=bindparam("new")),
         pairs,
     )
     names = list(renamed)
     rows = []
     for start in range(0, len(names), IN_CHUNK):
         held = session.scalars(
-            select(AssignmentRow).where(AssignmentRow.ledger_pseudonym.in_(names[start : start + IN_CHUNK]))
+            select(AssignmentRow).where(
+                AssignmentRow.ledger_pseudonym.in_(names[start : start + IN_CHUNK])
+            )
         )
-        rows += [{"ledger_pseudonym": renamed[row.ledger_pseudonym], "subject_id": row.subject_id} for row in held]
+        rows += [
+            {"ledger_pseudonym": renamed[row.ledger_pseudonym], "subject_id": row.subject_id}
+            for row in held
+        ]
     if rows:
         upsert(session, AssignmentRow, ("ledger_pseudonym",), (), rows)

@@ -1,4 +1,5 @@
-"""Revocations that arrive: fetched or delivered in order, acknowledged, and the acknowledgement logged."""
+"""Revocations that arrive: fetched or delivered in order, acknowledged, and the acknowledgement
+logged."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ MOST_AT_ONCE = 500
 
 def acknowledged(session: Session, recipient: str) -> int:
     """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
-    newest = select(func.max(AcknowledgementRow.number)).where(AcknowledgementRow.recipient == recipient)
+    newest = select(func.max(AcknowledgementRow.number)).where(
+        AcknowledgementRow.recipient == recipient
+    )
     return session.scalar(newest) or 0
 
 
@@ -35,17 +38,24 @@ def acknowledged_by(registry: Registry, recipient: Party) -> int:
 def overdue(transaction: Transaction, recipient: Party) -> Overdue | None:
     """The oldest revocation that should have been acknowledged by now."""
     session = transaction.session
-    latest = transaction.moment - timedelta(minutes=transaction.registry.consortium.revocation_minutes)
+    latest = transaction.moment - timedelta(
+        minutes=transaction.registry.consortium.revocation_minutes
+    )
     row = session.execute(
         select(RevocationRow.number, RevocationRow.recorded_at)
-        .where(RevocationRow.recipient == recipient.id, RevocationRow.number > acknowledged(session, recipient.id))
+        .where(
+            RevocationRow.recipient == recipient.id,
+            RevocationRow.number > acknowledged(session, recipient.id),
+        )
         .order_by(RevocationRow.number)
         .limit(1)
     ).one_or_none()
     return None if row is None or row.recorded_at > latest else Overdue(row.number, row.recorded_at)
 
 
-def read_revocations(registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE) -> list[str]:
+def read_revocations(
+    registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE
+) -> list[str]:
     """Signed revocations with numbers above ``after``, in order, at most ``limit``."""
     with reading(registry) as view:
         scope_of = view.notices.scope_of
@@ -85,21 +95,30 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledge
     """Record that ``recipient`` has acted on its revocations; once more is no more.
 
     Raises:
-        SignatureError: not this recipient's. NotAllowed: another recipient's. Conflict: there is no such revocation.
+        SignatureError: not this recipient's. NotAllowed: another recipient's. Conflict: there is no
+            such revocation.
     """
     told = Acknowledgement.verify(token, recipient.key)
     if told.recipient != recipient.id:
         raise NotAllowed("the acknowledgement names another recipient")
     with writing(registry) as transaction:
         session = transaction.session
-        newest = session.scalar(select(func.max(RevocationRow.number)).where(RevocationRow.recipient == recipient.id))
+        newest = session.scalar(
+            select(func.max(RevocationRow.number)).where(RevocationRow.recipient == recipient.id)
+        )
         if told.number > (newest or 0):
             raise Conflict(f"{recipient.id!r} has no revocation {told.number} yet")
         before = acknowledged(session, recipient.id)
         if told.number <= before:
-            return Acknowledged(before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index)
-        index = transaction.log_sealed("revocations.acknowledged", recipient.id, {}, {"token": token})
-        session.add(AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index))
+            return Acknowledged(
+                before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index
+            )
+        index = transaction.log_sealed(
+            "revocations.acknowledged", recipient.id, {}, {"token": token}
+        )
+        session.add(
+            AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index)
+        )
     return Acknowledged(told.number, index)
 
 
@@ -128,7 +147,9 @@ def outstanding(registry: Registry) -> list[Outstanding]:
     with reading(registry) as view:
         session = view.session
         for lender in registry.consortium.lenders:
-            newest = select(func.max(RevocationRow.number)).where(RevocationRow.recipient == lender.id)
+            newest = select(func.max(RevocationRow.number)).where(
+                RevocationRow.recipient == lender.id
+            )
             found.append(
                 Outstanding(
                     lender.id,

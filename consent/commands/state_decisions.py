@@ -35,7 +35,9 @@ class Statement(BaseModel):
     notice_id: Slug = Field(examples=["joint-credit-model"])
     notice_version: int = Field(ge=1, le=1_000_000, examples=[1])
     notice_language: Language = Field(examples=["zh"])
-    notice_sha256: Sha256 = Field(description="SHA-256 of the exact text that was shown.", examples=["0" * 64])
+    notice_sha256: Sha256 = Field(
+        description="SHA-256 of the exact text that was shown.", examples=["0" * 64]
+    )
     channel: Channel = "web"
     authority: Authority = Authority()
     expiry_time: Instant | None = Field(
@@ -46,7 +48,8 @@ class Statement(BaseModel):
 
 @dataclass(frozen=True)
 class Answering:
-    """A statement, by whoever is logged in (``login_sha256``: what the login began with; empty without one)."""
+    """A statement, by whoever is logged in (``login_sha256``: what the login began with; empty
+    without one)."""
 
     statement: Statement
     login_sha256: str
@@ -59,9 +62,14 @@ class Answering:
         lenders = {choice.recipient for choice in asked.choices}
         if lenders - set(names):
             raise Conflict("the statement speaks of a lender at which the caller is not enrolled")
-        return [self._decision(consents, notice.purpose, lender, names[lender]) for lender in sorted(lenders)]
+        return [
+            self._decision(consents, notice.purpose, lender, names[lender])
+            for lender in sorted(lenders)
+        ]
 
-    def _decision(self, consents: BorrowersConsents, purpose: str, lender: str, pseudonym: str) -> Stated:
+    def _decision(
+        self, consents: BorrowersConsents, purpose: str, lender: str, pseudonym: str
+    ) -> Stated:
         asked = self.statement
         decision = ConsentDecision(
             pii_principal_id=pseudonym,
@@ -70,7 +78,12 @@ class Answering:
             notice_language=asked.notice_language,
             notice_sha256=asked.notice_sha256,
             choices=tuple(
-                Choice(purpose=purpose, recipient=lender, sensitivity=choice.sensitivity, action=choice.action)
+                Choice(
+                    purpose=purpose,
+                    recipient=lender,
+                    sensitivity=choice.sensitivity,
+                    action=choice.action,
+                )
                 for choice in asked.choices
                 if choice.recipient == lender
             ),

@@ -1,7 +1,9 @@
-"""Consent snapshots: how a lender's borrowers stand, the whole or what changed since an earlier one.
+"""Consent snapshots: how a lender's borrowers stand, the whole or what changed since an earlier
+one.
 
-A state is read in one transaction, so every change that was acknowledged before the call is in it. It carries the
-newest published checkpoint, and the challenge that the caller sent, so that an older answer cannot pass for it.
+A state is read in one transaction, so every change that was acknowledged before the call is in it.
+It carries the newest published checkpoint, and the challenge that the caller sent, so that an older
+answer cannot pass for it.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ MOST_CHANGES = 1_000_000
 
 @dataclass(frozen=True)
 class SignedSnapshot:
-    """A signed snapshot and the codes that travel beside it, packed (``protocol.snapshots.packed``)."""
+    """A signed snapshot and the codes that travel beside it, packed
+    (``protocol.snapshots.packed``)."""
 
     token: str
     numbers: str | None
@@ -76,21 +79,32 @@ def coded(found: dict[str, NDArray[Any]], moment: datetime) -> dict[str, NDArray
 
 
 def _codes(view: Transaction, scope: int, where: str) -> dict[str, NDArray[Any]]:
-    """Number, sensitivity and code of every consent of the scope that ``where`` lets through: of some."""
-    rest = f"FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = {int(scope)} {where}"
-    return coded(read_columns(view.session, {"number": "s.number int32", **_CODES}, rest), view.moment)
+    """Number, sensitivity and code of every consent of the scope that ``where`` lets through: of
+    some."""
+    rest = (
+        "FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = "
+        f"{int(scope)} {where}"
+    )
+    return coded(
+        read_columns(view.session, {"number": "s.number int32", **_CODES}, rest), view.moment
+    )
 
 
 def all_codes(view: Transaction, scope: int) -> dict[str, NDArray[Any]]:
-    """The same of all. Who has which number is remembered, so that a million rows need not be joined each time."""
+    """The same of all. Who has which number is remembered, so that a million rows need not be
+    joined each time."""
     rest = f"FROM consents c WHERE c.scope_id = {int(scope)}"
-    found = coded(read_columns(view.session, {"subject": "c.subject_id int64", **_CODES}, rest), view.moment)
+    found = coded(
+        read_columns(view.session, {"subject": "c.subject_id int64", **_CODES}, rest), view.moment
+    )
     return {**found, "number": _numbers_of(view, scope, found["subject"])}
 
 
-_NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]]] = WeakKeyDictionary()
-"""By database and scope: ids of the people on the recipient's roll, ascending, and the number of each. A person keeps
-both, whatever else changes."""
+_NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]]] = (
+    WeakKeyDictionary()
+)
+"""By database and scope: ids of the people on the recipient's roll, ascending, and the number of
+each. A person keeps both, whatever else changes."""
 
 
 def _numbers_of(view: Transaction, scope: int, subjects: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -100,7 +114,8 @@ def _numbers_of(view: Transaction, scope: int, subjects: NDArray[np.int64]) -> N
     new = read_columns(
         view.session,
         {"id": "s.id int64", "number": "s.number int32"},
-        f"FROM subjects s JOIN scopes r ON r.recipient = s.lender WHERE r.id = {int(scope)} AND s.number >= {len(ids)}",
+        f"FROM subjects s JOIN scopes r ON r.recipient = s.lender WHERE r.id = {int(scope)} AND "
+        f"s.number >= {len(ids)}",
     )
     if len(new["id"]):
         ids, numbers = np.concatenate([ids, new["id"]]), np.concatenate([numbers, new["number"]])
@@ -108,7 +123,10 @@ def _numbers_of(view: Transaction, scope: int, subjects: NDArray[np.int64]) -> N
         ids, numbers = known[scope] = ids[order], numbers[order]
     places = np.minimum(np.searchsorted(ids, subjects), max(len(ids) - 1, 0))
     if subjects.size and not (ids.size and np.array_equal(ids[places], subjects)):
-        raise StorageFailed("a consent is of somebody who is not on the roll; nothing can be told from this database")
+        raise StorageFailed(
+            "a consent is of somebody who is not on the roll; nothing can be told from this "
+            "database"
+        )
     return numbers[places] if subjects.size else np.zeros(0, dtype=np.int32)
 
 
@@ -116,7 +134,10 @@ def notices_of(known: Notices, purpose: str, lender: str) -> dict[int, AnsweredN
     """The notices that a borrower of this lender may have answered for this purpose, by number."""
     return {
         number: AnsweredNotice(
-            id=notice.id, version=notice.version, stale=known.is_stale(number), limits=notice.terms.limits
+            id=notice.id,
+            version=notice.version,
+            stale=known.is_stale(number),
+            limits=notice.terms.limits,
         )
         for number, notice in known.notices.items()
         if notice.purpose == purpose and lender in notice.recipients
@@ -166,13 +187,16 @@ class SnapshotId:
         if sequence is None and moment is None:
             return None
         if sequence is None or moment is None:
-            raise Malformed("what changed is told from a sequence number and a moment on: give both, or neither")
+            raise Malformed(
+                "what changed is told from a sequence number and a moment on: give both, or neither"
+            )
         return cls(sequence, moment)
 
 
 @dataclass(frozen=True)
 class SnapshotContent:
-    """Status codes of a scope's borrowers: of everybody on the roll, or of ``numbers`` (ascending)."""
+    """Status codes of a scope's borrowers: of everybody on the roll, or of ``numbers``
+    (ascending)."""
 
     scope: SnapshotScope
     since: SnapshotId | None
@@ -186,24 +210,29 @@ class SnapshotContent:
 def read_snapshot(
     registry: Registry, lender: Party, purpose: str, challenge: str, since: SnapshotId | None = None
 ) -> SignedSnapshot:
-    """The consents of the lender's borrowers for ``purpose`` now, signed: all, or what is other than at ``since``.
+    """The consents of the lender's borrowers for ``purpose`` now, signed: all, or what is other
+    than at ``since``.
 
     Args:
         challenge: the caller's own random text, which is signed with the answer.
 
     Raises:
-        NotFound: nobody was ever asked. Malformed: a snapshot that was never there. Conflict: too much has changed.
+        NotFound: nobody was ever asked. Malformed: a snapshot that was never there. Conflict: too
+            much has changed.
     """
     with reading(registry) as view:
         content = take_snapshot(view, SnapshotScope.of(view, purpose, lender), since)
     return signed(content, challenge, registry.signing_key)
 
 
-def take_snapshot(view: Transaction, scope: SnapshotScope, since: SnapshotId | None) -> SnapshotContent:
+def take_snapshot(
+    view: Transaction, scope: SnapshotScope, since: SnapshotId | None
+) -> SnapshotContent:
     """Status codes of the lender's borrowers: of all, or of those who changed after ``since``."""
     checkpoint = view.registry.ledger.log.checkpoint(view.session)
     if since is None:
-        numbers, codes = None, whole_snapshot(view, scope)
+        numbers = None
+        codes = whole_snapshot(view, scope)
     elif since.sequence > scope.sequence or since.moment > view.moment:
         raise Malformed(f"there is no state {since.sequence} of that time; ask for the whole")
     else:
@@ -227,12 +256,14 @@ def whole_snapshot(view: Transaction, scope: SnapshotScope) -> dict[Sensitivity,
 def changed_since(
     view: Transaction, scope: SnapshotScope, since: SnapshotId
 ) -> tuple[NDArray[np.uint32], dict[Sensitivity, StatusCodes]]:
-    """Who changed, or expired, after ``since``, and their codes now; raises Conflict when they are too many."""
+    """Who changed, or expired, after ``since``, and their codes now; raises Conflict when they are
+    too many."""
     first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since.moment, view.moment))
     found = _codes(
         view,
         scope.id,
-        f"AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = {scope.id}"
+        "AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = "
+        f"{scope.id}"
         f" AND e.sequence > {int(since.sequence)} UNION SELECT x.subject_id FROM consents x"
         f" WHERE x.scope_id = {scope.id} AND x.expiry_time > {first} AND x.expiry_time <= {last})",
     )

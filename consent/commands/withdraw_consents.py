@@ -1,6 +1,8 @@
-"""Withdrawals without a signed decision: of one consent, or of all, by a borrower whom the registry knows otherwise.
+"""Withdrawals without a signed decision: of one consent, or of all, by a borrower whom the registry
+knows otherwise.
 
-Each becomes a decision in answer to the notice that was answered last, in the language in which it was shown.
+Each becomes a decision in answer to the notice that was answered last, in the language in which it
+was shown.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ from protocol.terms import Sensitivity
 
 @dataclass(frozen=True)
 class ReadLanguages:
-    """What is known of the languages somebody reads: as each notice was ``shown`` to them, and what their browser
-    says (RFC 4647 ranges, the most wanted first)."""
+    """What is known of the languages somebody reads: as each notice was ``shown`` to them, and what
+    their browser says (RFC 4647 ranges, the most wanted first)."""
 
     shown: Mapping[ConsentKey, str]
     accepted: Sequence[str]
 
     def language(self, key: ConsentKey, notice: Notice) -> str:
-        """Of the notice's text for this consent: as it was shown; where that cannot be read any more, as accepted."""
+        """Of the notice's text for this consent: as it was shown; where that cannot be read any
+        more, as accepted."""
         tags = list(notice.texts)
         shown = [self.shown[key]] if key in self.shown else []
         return lookup(shown, tags) or lookup(self.accepted, tags) or min(tags)
@@ -48,7 +51,8 @@ class Withdrawal:
     """Withdraw the consent with this record.
 
     Args:
-        if_match: the ETag of the record that the borrower read; with ``of_all_too`` that of all their consents will do.
+        if_match: the ETag of the record that the borrower read; with ``of_all_too`` that of all
+            their consents will do.
         login_sha256: what the borrower's login began with; empty without one.
     """
 
@@ -114,10 +118,14 @@ def _etag(consents: BorrowersConsents, record: _Record) -> str:
     notices, number = consents.transaction.notices, record.present.notice
     key = RecordKey("", record.subject.pseudonym, record.subject.lender, record.sensitivity)
     moment = consents.transaction.moment
-    return consent_record(key, record.present, notices.notices[number], notices.is_stale(number), moment).etag
+    return consent_record(
+        key, record.present, notices.notices[number], notices.is_stale(number), moment
+    ).etag
 
 
-def _withdrawal(consents: BorrowersConsents, record: _Record, languages: ReadLanguages, login_sha256: str) -> Stated:
+def _withdrawal(
+    consents: BorrowersConsents, record: _Record, languages: ReadLanguages, login_sha256: str
+) -> Stated:
     notice = consents.transaction.notices.notices[record.present.notice]
     language = languages.language(record.key, notice)
     choice = Choice(

@@ -3,9 +3,10 @@
     Lender = Annotated[Party, access.only(Caller.LENDER)]
     Subject = Annotated[CallingBorrower, access.subject()]
 
-Institutions sign each request, begin a session and put a MAC on each, or bring an access token; borrowers sign with
-their own key or bring an access token that they got for a login (``consent.identity``). The declaration is the
-dependency itself: :func:`declarations` reads it off an application's routes.
+Institutions sign each request, begin a session and put a MAC on each, or bring an access token;
+borrowers sign with their own key or bring an access token that they got for a login
+(``consent.identity``). The declaration is the dependency itself: :func:`declarations` reads it off
+an application's routes.
 """
 
 import logging
@@ -56,7 +57,8 @@ class Access:
         started: when the service began whose worker this process is, if it is one of several.
 
     Raises:
-        IdentityMisconfigured, SignatureError: a settings file in the registry's home is not in order.
+        IdentityMisconfigured, SignatureError: a settings file in the registry's home is not in
+        order.
     """
 
     def __init__(self, registry: Registry, started: datetime | None = None) -> None:
@@ -95,7 +97,8 @@ class Access:
     # --- who
 
     async def admit(self, request: Request, allowed: "Allowed") -> Party | CallingBorrower:
-        """The caller, if it is allowed and it does not ask too much; what is refused is logged, without names.
+        """The caller, if it is allowed and it does not ask too much; what is refused is logged,
+        without names.
 
         Raises:
             NotAuthenticated, NotAllowed, TooManyRequests.
@@ -107,11 +110,15 @@ class Access:
             caller = Caller.of(who.role) if isinstance(who, Party) else Caller.SUBJECT
             if caller not in allowed.callers:
                 whom = " or ".join(
-                    "borrowers" if one is Caller.SUBJECT else f"a {one}" for one in sorted(allowed.callers)
+                    "borrowers" if one is Caller.SUBJECT else f"a {one}"
+                    for one in sorted(allowed.callers)
                 )
                 raise NotAllowed(f"this call is for {whom}; the caller is a {caller}")
             if allowed.linked and isinstance(who, CallingBorrower) and not who.subjects:
-                raise NotAllowed("this login is not linked to a pseudonym yet; hand in a ticket of your lender first")
+                raise NotAllowed(
+                    "this login is not linked to a pseudonym yet; hand in a ticket of your lender "
+                    "first"
+                )
         except ConsentError as error:
             path = getattr(request.scope.get("route"), "path", "")
             logger.info("refused: %s %s: %s", request.method, path, error.code)
@@ -122,7 +129,8 @@ class Access:
         """Who makes this request.
 
         Raises:
-            NotAuthenticated: nobody who is known here, or proof that was made for another call or is not in force.
+            NotAuthenticated: nobody who is known here, or proof that was made for another call or
+                is not in force.
         """
         registry = self._registry
         if self.keys.stale():
@@ -131,11 +139,17 @@ class Access:
         if scheme.lower() == SCHEME:
             self.sessions.known(credentials, registry.clock())
             body = await request.body()
-            return self.sessions.verify(credentials, request.method, _target(request), body, registry.clock())
+            return self.sessions.verify(
+                credentials, request.method, _target(request), body, registry.clock()
+            )
         if scheme.lower() != "bearer" or not credentials:
-            raise NotAuthenticated("this call needs a signed request or an access token in the Authorization header")
+            raise NotAuthenticated(
+                "this call needs a signed request or an access token in the Authorization header"
+            )
         if len(credentials) > MAX_TOKEN:
-            raise NotAuthenticated("what stands in the Authorization header is too long to be a request or a token")
+            raise NotAuthenticated(
+                "what stands in the Authorization header is too long to be a request or a token"
+            )
         if peek_typ(credentials) == AccessToken.typ:
             return await self._of_token(self.tokens.verify(credentials, registry.clock()))
         return await self._signed(request, credentials)
@@ -152,7 +166,9 @@ class Access:
         except SignatureError as error:
             raise NotAuthenticated("the access token is of nobody who is known here") from error
         if token.key is None or Caller.of(party.role) not in token.roles:
-            raise NotAuthenticated("the access token does not fit its party any more; get a new one")
+            raise NotAuthenticated(
+                "the access token does not fit its party any more; get a new one"
+            )
         self.keys.find(party, token.key)
         return party
 
@@ -232,7 +248,8 @@ def subject() -> Any:
 
 
 def public(kind: CallKind) -> Any:
-    """A dependency of an endpoint that is for everybody, to count as ``kind`` for the limit of each address."""
+    """A dependency of an endpoint that is for everybody, to count as ``kind`` for the limit of each
+    address."""
     return Depends(AllowedToAll(kind))
 
 
@@ -271,5 +288,7 @@ def declarations(app: FastAPI) -> list[Declaration]:
             continue
         gates = [call.callers for call in _calls(route) if isinstance(call, Allowed)]
         callers = frozenset.intersection(*gates) if gates else None
-        found += [Declaration(method, route.path, callers) for method in sorted(route.methods or ())]
+        found += [
+            Declaration(method, route.path, callers) for method in sorted(route.methods or ())
+        ]
     return found

@@ -21,12 +21,19 @@ class Caller(StrEnum):
     @classmethod
     def of(cls, role: Caller | Role) -> Caller:
         """The caller that a party of this role is. The registry's own party is the operator."""
-        return role if isinstance(role, Caller) else cls.OPERATOR if role is Role.REGISTRY else cls(role.value)
+        return (
+            role
+            if isinstance(role, Caller)
+            else cls.OPERATOR
+            if role is Role.REGISTRY
+            else cls(role.value)
+        )
 
 
 @dataclass(frozen=True)
 class Login:
-    """An account at an OIDC issuer. ``subject_hash`` is the keyed hash of its ``sub``, 64 hex digits; see ``links``."""
+    """An account at an OIDC issuer. ``subject_hash`` is the keyed hash of its ``sub``, 64 hex
+    digits; see ``links``."""
 
     issuer: str
     subject_hash: str
@@ -36,8 +43,9 @@ class Login:
 class CallingBorrower:
     """A person who calls.
 
-    ``subjects``: the pseudonyms that this caller may speak for. ``login``: None where the request is signed with the
-    borrower's own key. ``evidence``: SHA-256 of the ID token that the login began with, hex; empty without a login.
+    ``subjects``: the pseudonyms that this caller may speak for. ``login``: None where the request
+    is signed with the borrower's own key. ``evidence``: SHA-256 of the ID token that the login
+    began with, hex; empty without a login.
     """
 
     subjects: tuple[str, ...]

@@ -1,8 +1,9 @@
-"""An OIDC issuer for development: it says of anybody what it is asked to, so it exists on this machine only.
+"""An OIDC issuer for development: it says of anybody what it is asked to, so it exists on this
+machine only.
 
-It starts where ``TAHINI_ENVIRONMENT`` is ``development`` and nowhere else; unset means production. Its key is made at
-each start, and nothing is stored. What a real issuer does behind a login page, ``POST /authorize`` does for whoever
-asks; the subject travels in the body, never in a URL.
+It starts where ``TAHINI_ENVIRONMENT`` is ``development`` and nowhere else; unset means production.
+Its key is made at each start, and nothing is stored. What a real issuer does behind a login page,
+``POST /authorize`` does for whoever asks; the subject travels in the body, never in a URL.
 """
 
 import secrets
@@ -43,7 +44,8 @@ class Authorized(BaseModel):
 
 
 def issue_id_token(key: SigningKey, issuer: str, asked: Authorize, **changes: Any) -> str:
-    """An ID token for whoever was asked about. ``changes`` to its claims are for tests; None takes one out."""
+    """An ID token for whoever was asked about. ``changes`` to its claims are for tests; None takes
+    one out."""
     moment = int(now().timestamp())
     claims = {
         "iss": issuer,
@@ -72,11 +74,13 @@ def create_issuer(issuer: str, key: SigningKey | None = None) -> FastAPI:
         issuer: its URL, ``http://127.0.0.1:…``.
 
     Raises:
-        IdentityMisconfigured: this is not a development environment, or the URL is not of this machine.
+        IdentityMisconfigured: this is not a development environment, or the URL is not of this
+            machine.
     """
     if not in_development():
         raise IdentityMisconfigured(
-            f"the development issuer logs anybody in as anybody, so it starts only with {ENVIRONMENT}=development"
+            "the development issuer logs anybody in as anybody, so it starts only with "
+            f"{ENVIRONMENT}=development"
         )
     check_url(issuer, development=True)
     key = key or SigningKey.generate()
@@ -112,6 +116,8 @@ def create_issuer(issuer: str, key: SigningKey | None = None) -> FastAPI:
     @app.post("/authorize")
     def authorize(asked: Authorize) -> JSONResponse:
         """Log in as anybody."""
-        return JSONResponse(Authorized(id_token=issue_id_token(key, issuer, asked)).model_dump(), headers=NO_STORE)
+        return JSONResponse(
+            Authorized(id_token=issue_id_token(key, issuer, asked)).model_dump(), headers=NO_STORE
+        )
 
     return app

@@ -6,7 +6,8 @@ from protocol.errors import ConsentError, NotAuthenticated
 
 
 class IdentityMisconfigured(ConsentError):
-    """A settings file of this package does not say what it must; the registry does not start with it."""
+    """A settings file of this package does not say what it must; the registry does not start with
+    it."""
 
     status = 500
     code = "identity-misconfigured"
@@ -24,11 +25,14 @@ class IssuerUnavailable(ConsentError):
 
 
 class TokenRefused(ConsentError):
-    """No access token. ``error`` is the OAuth error code (RFC 6749 section 5.2, RFC 7523 section 3.2)."""
+    """No access token. ``error`` is the OAuth error code (RFC 6749 section 5.2, RFC 7523 section
+    3.2)."""
 
     def __init__(self, error: str, detail: str, status: int = 400) -> None:
         super().__init__(detail)
-        self.error, self.status, self.code = error, status, error.replace("_", "-")
+        self.error = error
+        self.status = status
+        self.code = error.replace("_", "-")
 
 
 class TooManyRequests(ConsentError):

@@ -1,9 +1,10 @@
 """The token endpoint (RFC 6749 section 3.2): an assertion for an access token. Two grants:
 
-- ``urn:ietf:params:oauth:grant-type:jwt-bearer`` (RFC 7523 section 2.1): a borrower's ID token, whose nonce is one of
-  ours and acts once;
-- ``client_credentials`` with ``private_key_jwt`` (RFC 7523 section 2.2): an institution's assertion, signed with a live
-  key of its own, for this registry, for at most five minutes, whose ``jti`` acts once.
+- ``urn:ietf:params:oauth:grant-type:jwt-bearer`` (RFC 7523 section 2.1): a borrower's ID token,
+  whose nonce is one of ours and acts once;
+- ``client_credentials`` with ``private_key_jwt`` (RFC 7523 section 2.2): an institution's
+  assertion, signed with a live key of its own, for this registry, for at most five minutes, whose
+  ``jti`` acts once.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ MAX_FIELDS = 16
 ASSERTION_LIFETIME = timedelta(minutes=5)
 _TYPS: frozenset[str | None] = frozenset({None, "jwt", "client-authentication+jwt"})
 _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
-_NO_CLIENT = "the client assertion does not verify; see the registry's page on identity for what it must say"
+_NO_CLIENT = (
+    "the client assertion does not verify; see the registry's page on identity for what it must say"
+)
 
 
 class ClientAssertion(BaseModel):
@@ -68,7 +71,8 @@ class Granted(BaseModel):
 
 
 def client_assertion(key: SigningKey, party: str, audience: str, moment: datetime, jti: str) -> str:
-    """What an institution sends as ``client_assertion``. ``jti``: at least 16 random characters, never used before."""
+    """What an institution sends as ``client_assertion``. ``jti``: at least 16 random characters,
+    never used before."""
     at = int(moment.timestamp())
     claims = {"iss": party, "sub": party, "aud": audience, "iat": at, "exp": at + 60, "jti": jti}
     header = {"alg": "Ed25519", "typ": "JWT", "kid": key.public.thumbprint}
@@ -78,7 +82,8 @@ def client_assertion(key: SigningKey, party: str, audience: str, moment: datetim
 def read_form(content_type: str, body: bytes) -> dict[str, str]:
     """The fields of a request to the token endpoint.
 
-    Fields that are not known are ignored, as RFC 6749 section 3.2 demands; doubled ones are refused.
+    Fields that are not known are ignored, as RFC 6749 section 3.2 demands; doubled ones are
+    refused.
 
     Raises:
         TokenRefused: not a form of a size that makes sense.
@@ -130,7 +135,8 @@ class Exchange:
     # --- borrowers
 
     def _borrower(self, fields: dict[str, str]) -> Granted:
-        token, moment = fields.get("assertion", ""), self.registry.clock()
+        token = fields.get("assertion", "")
+        moment = self.registry.clock()
         if not token:
             raise TokenRefused("invalid_request", "the token request has no assertion")
         try:
@@ -146,7 +152,9 @@ class Exchange:
         if verified.issuer.subject_is_pseudonym:
             pseudonym = verified.subject if _PSEUDONYM.fullmatch(verified.subject) else ""
             if pseudonym not in self.links.subjects(login, pseudonym):
-                raise TokenRefused("invalid_grant", "the login is not that of an enrolled customer of its lender")
+                raise TokenRefused(
+                    "invalid_grant", "the login is not that of an enrolled customer of its lender"
+                )
         access = self.tokens.mint(
             login.subject_hash,
             verified.issuer.audience,
@@ -161,12 +169,20 @@ class Exchange:
 
     def _institution(self, fields: dict[str, str]) -> Granted:
         moment = self.registry.clock()
-        if fields.get("client_assertion_type") != ASSERTION_TYPE or not fields.get("client_assertion"):
-            raise TokenRefused("invalid_client", f"authenticate with a client_assertion of type {ASSERTION_TYPE}", 401)
+        if fields.get("client_assertion_type") != ASSERTION_TYPE or not fields.get(
+            "client_assertion"
+        ):
+            raise TokenRefused(
+                "invalid_client",
+                f"authenticate with a client_assertion of type {ASSERTION_TYPE}",
+                401,
+            )
         try:
             party, key, claims = self._client(fields["client_assertion"], moment)
             if fields.get("client_id", party.id) != party.id:
-                raise TokenRefused("invalid_client", "client_id names another than the assertion", 401)
+                raise TokenRefused(
+                    "invalid_client", "client_id names another than the assertion", 401
+                )
             self.limits.of_party(party, CallKind.LOGIN)
             with self.registry.ledger.database.write() as session:
                 self.keys.find_now(session, party, key.thumbprint)
@@ -180,7 +196,8 @@ class Exchange:
         return Granted(access_token=access)
 
     def _client(self, assertion: str, moment: datetime) -> tuple[Party, PublicKey, ClientAssertion]:
-        """Whose assertion this is, and with which key. Raises SignatureError or NotAuthenticated."""
+        """Whose assertion this is, and with which key. Raises SignatureError or
+        NotAuthenticated."""
         jwt = read_jwt(assertion)
         try:
             claims = ClientAssertion.model_validate(jwt.claims)
@@ -189,7 +206,8 @@ class Exchange:
         party = self.registry.consortium.party(claims.iss)
         key = self.keys.find(party, jwt.kid)
         check_signature(jwt, TrustedKey(jwt.kid, ED25519, key.jwk), _TYPS)
-        at, audiences = moment.timestamp(), [claims.aud] if isinstance(claims.aud, str) else claims.aud
+        at = moment.timestamp()
+        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         here = {self.registry.me.id, self.issuers.settings.token_endpoint} - {None}
         if claims.sub != claims.iss or len(audiences) != 1 or audiences[0] not in here:
             raise SignatureError("it is about somebody else or for somebody else")

@@ -1,9 +1,11 @@
-"""Verification of ID tokens (OpenID Connect Core 1.0 section 3.1.3.7) of the issuers that are trusted.
+"""Verification of ID tokens (OpenID Connect Core 1.0 section 3.1.3.7) of the issuers that are
+trusted.
 
-The rules, in order: strict form (``jwts``); an issuer that is trusted; a key of that issuer and of no other; an
-algorithm that the issuer is allowed and the key fits; ``aud`` holds our client, and where there are several or ``azp``
-stands there, ``azp`` is our client; ``exp``, ``iat``, ``nbf`` against the registry's clock; a nonce. That the nonce is
-one of ours and new is for :mod:`consent.identity.single_use`.
+The rules, in order: strict form (``jwts``); an issuer that is trusted; a key of that issuer and of
+no other; an algorithm that the issuer is allowed and the key fits; ``aud`` holds our client, and
+where there are several or ``azp`` stands there, ``azp`` is our client; ``exp``, ``iat``, ``nbf``
+against the registry's clock; a nonce. That the nonce is one of ours and new is for
+:mod:`consent.identity.single_use`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class KeySource(Protocol):
 
 
 class IdToken(BaseModel):
-    """The claims that are looked at. An issuer adds others (names, addresses): they are neither read nor kept."""
+    """The claims that are looked at. An issuer adds others (names, addresses): they are neither
+    read nor kept."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
@@ -45,7 +48,8 @@ class IdToken(BaseModel):
 
 @dataclass(frozen=True)
 class VerifiedLogin:
-    """Who logged in. ``subject`` is the raw ``sub``: it stays in memory and is never stored, logged or answered."""
+    """Who logged in. ``subject`` is the raw ``sub``: it stays in memory and is never stored, logged
+    or answered."""
 
     issuer: Issuer
     subject: str = field(repr=False)
@@ -54,7 +58,8 @@ class VerifiedLogin:
 
 
 class Issuers:
-    """The issuers that a registry trusts, each with its keys. Raises SignatureError where an inline key set is bad."""
+    """The issuers that a registry trusts, each with its keys. Raises SignatureError where an inline
+    key set is bad."""
 
     def __init__(self, settings: IssuerSettings) -> None:
         self.settings = settings
@@ -73,8 +78,8 @@ class Issuers:
         """Who this ID token says has logged in.
 
         Raises:
-            SignatureError: it is not an ID token of a trusted issuer for us, now. IssuerUnavailable: its keys are not
-                to be had.
+            SignatureError: it is not an ID token of a trusted issuer for us, now.
+                IssuerUnavailable: its keys are not to be had.
         """
         jwt = read_jwt(token)
         try:
@@ -89,10 +94,14 @@ class Issuers:
         if key is None:
             raise SignatureError("the ID token is signed with a key that its issuer does not have")
         if jwt.algorithm not in issuer.algorithms:
-            raise SignatureError("the ID token is signed with an algorithm that is not accepted of this issuer")
+            raise SignatureError(
+                "the ID token is signed with an algorithm that is not accepted of this issuer"
+            )
         check_signature(jwt, key, _TYPS)
         _check_claims(claims, issuer, moment.timestamp())
-        return VerifiedLogin(issuer, claims.sub, claims.nonce, hashlib.sha256(token.encode()).hexdigest())
+        return VerifiedLogin(
+            issuer, claims.sub, claims.nonce, hashlib.sha256(token.encode()).hexdigest()
+        )
 
 
 def _check_claims(claims: IdToken, issuer: Issuer, moment: float) -> None:

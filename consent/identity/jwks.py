@@ -1,7 +1,8 @@
-"""An issuer's key set (RFC 7517): fetched over https, kept for a while, fetched again for a key that is not known.
+"""An issuer's key set (RFC 7517): fetched over https, kept for a while, fetched again for a key
+that is not known.
 
-Fails closed: when the set cannot be had, nobody of that issuer is let in. A stranger who invents key ids makes the
-registry fetch at most once a minute.
+Fails closed: when the set cannot be had, nobody of that issuer is let in. A stranger who invents
+key ids makes the registry fetch at most once a minute.
 """
 
 from __future__ import annotations
@@ -38,16 +39,24 @@ def fetch(url: str) -> bytes:
     except Unending as error:
         raise IssuerUnavailable("an issuer's key set is too large or comes too slowly") from error
     except httpx.HTTPError as error:
-        raise IssuerUnavailable(f"an issuer's key set cannot be had ({type(error).__name__}); try again") from error
+        raise IssuerUnavailable(
+            f"an issuer's key set cannot be had ({type(error).__name__}); try again"
+        ) from error
     if response.status_code != 200:
-        raise IssuerUnavailable(f"an issuer's key set is answered with status {response.status_code}")
+        raise IssuerUnavailable(
+            f"an issuer's key set is answered with status {response.status_code}"
+        )
     return response.content
 
 
 def usable_keys(jwks: Mapping[str, Any]) -> tuple[TrustedKey, ...]:
     """The keys of a set that signatures can be checked with; raises SignatureError."""
     keys = jwks.get("keys")
-    if not isinstance(keys, list) or len(keys) > MAX_KEYS or not all(isinstance(key, dict) for key in keys):
+    if (
+        not isinstance(keys, list)
+        or len(keys) > MAX_KEYS
+        or not all(isinstance(key, dict) for key in keys)
+    ):
         raise SignatureError(f"a key set is a list of at most {MAX_KEYS} keys")
     return tuple(key for jwk in keys if (key := TrustedKey.from_jwk(jwk)) is not None)
 
@@ -84,7 +93,9 @@ class FetchedKeys:
         """The key with this id, or None; raises IssuerUnavailable."""
         if self._fresh() and (found := choose(self._keys, kid)) is not None:
             return found
-        if not self._lock.acquire(timeout=WAIT_S):  # a slow issuer must not hold up every thread of this worker
+        if not self._lock.acquire(
+            timeout=WAIT_S
+        ):  # a slow issuer must not hold up every thread of this worker
             raise IssuerUnavailable("an issuer's key set is being fetched; try again")
         try:
             if not self._fresh():
@@ -109,4 +120,5 @@ class FetchedKeys:
             keys = usable_keys(read_object(self.fetch(self.url)))
         except (SignatureError, ValueError) as error:
             raise IssuerUnavailable("what an issuer serves is not a key set") from error
-        self._keys, self._fetched = keys, self.clock()
+        self._keys = keys
+        self._fetched = self.clock()

@@ -1,11 +1,12 @@
 """Strict reading of tokens that others made (RFC 7519, hardened as RFC 8725 asks). Pure.
 
-Nothing is believed before the signature is checked with a key that the *caller* of this module chose; the header only
-says which of that issuer's keys to try. What must hold, in order:
+Nothing is believed before the signature is checked with a key that the *caller* of this module
+chose; the header only says which of that issuer's keys to try. What must hold, in order:
 
 1. three segments of canonical base64url, at most :data:`MAX_TOKEN` characters;
 2. JSON objects without doubled names, at most :data:`MAX_DEPTH` levels deep;
-3. an asymmetric algorithm that fits the key's type: never ``none``, never an HMAC, whatever the header says;
+3. an asymmetric algorithm that fits the key's type: never ``none``, never an HMAC, whatever the
+   header says;
 4. no ``crit`` and no ``b64``: extensions that are not understood are not skipped;
 5. a ``typ`` that is expected, so that one kind of token never passes for another.
 """
@@ -30,7 +31,9 @@ MAX_HEADER = 1024
 RSA_BITS = range(2048, 8193)
 ED25519 = frozenset({"EdDSA", "Ed25519"})
 ALGORITHMS = ED25519 | {"ES256", "RS256", "PS256"}
-_MODELS = {name: JWSRegistry.algorithms["Ed25519" if name in ED25519 else name] for name in ALGORITHMS}
+_MODELS = {
+    name: JWSRegistry.algorithms["Ed25519" if name in ED25519 else name] for name in ALGORITHMS
+}
 """``EdDSA`` is the older name of ``Ed25519`` where the key is an Ed25519 one (RFC 9864)."""
 
 
@@ -58,7 +61,8 @@ class TrustedKey:
     def from_jwk(cls, jwk: Mapping[str, Any]) -> TrustedKey | None:
         """The key in a JWK (RFC 7517); None for one that signatures cannot be checked with here.
 
-        Only public members are looked at. Raises SignatureError for a key of a known type that is malformed or weak.
+        Only public members are looked at. Raises SignatureError for a key of a known type that is
+        malformed or weak.
         """
         key: OKPKey | ECKey | RSAKey
         try:
@@ -66,25 +70,32 @@ class TrustedKey:
                 return None
             match jwk.get("kty"), jwk.get("crv"):
                 case "OKP", "Ed25519":
-                    fits, key = ED25519, OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
+                    fits = ED25519
+                    key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
                 case "EC", "P-256":
-                    fits, key = (
-                        frozenset({"ES256"}),
-                        ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")}),
-                    )
+                    fits = frozenset({"ES256"})
+                    key = ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")})
                 case "RSA", _:
                     key = RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")})
                     fits = frozenset({"RS256", "PS256"})
                     if int.from_bytes(unb64(jwk["n"]), "big").bit_length() not in RSA_BITS:
-                        raise SignatureError("an RSA key of an issuer has fewer than 2048 or more than 8192 bits")
+                        raise SignatureError(
+                            "an RSA key of an issuer has fewer than 2048 or more than 8192 bits"
+                        )
                 case _:
                     return None
-            _ = key.public_key  # an invalid point or modulus is refused here, not at the first token
+            _ = (
+                key.public_key
+            )  # an invalid point or modulus is refused here, not at the first token
         except (JoseError, KeyError, ValueError, TypeError) as error:
             raise SignatureError("an issuer's key set holds a malformed key") from error
         stated, kid = jwk.get("alg"), jwk.get("kid")
         if stated is not None:
-            fits = frozenset(name for name in fits if name == stated or (name in ED25519 and stated in tuple(ED25519)))
+            fits = frozenset(
+                name
+                for name in fits
+                if name == stated or (name in ED25519 and stated in tuple(ED25519))
+            )
         return cls(kid if isinstance(kid, str) else None, fits, key)
 
 
@@ -126,7 +137,9 @@ def read_jwt(token: str) -> Jwt:
         header, claims = read_object(unb64(head)), read_object(unb64(body))
         raw = unb64(signature)
     except ValueError as error:
-        raise SignatureError("not a token: three parts of base64url, the first two JSON objects") from error
+        raise SignatureError(
+            "not a token: three parts of base64url, the first two JSON objects"
+        ) from error
     algorithm, typ, kid = header.get("alg"), header.get("typ"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise SignatureError("the token is not signed with an algorithm that is accepted here")
@@ -159,7 +172,8 @@ def peek_kid(token: str) -> str | None:
 
 
 def check_signature(jwt: Jwt, key: TrustedKey, typs: frozenset[str | None]) -> None:
-    """Raises SignatureError unless ``key`` made the signature, by an algorithm of its own type, on one of ``typs``."""
+    """Raises SignatureError unless ``key`` made the signature, by an algorithm of its own type, on
+    one of ``typs``."""
     if (jwt.typ.lower() if jwt.typ else None) not in typs:
         raise SignatureError("this is another kind of token")
     if jwt.algorithm not in key.algorithms:

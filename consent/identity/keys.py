@@ -1,10 +1,12 @@
-"""An institution's keys for calling the registry: added, rotated and revoked, each change on the record.
+"""An institution's keys for calling the registry: added, rotated and revoked, each change on the
+record.
 
-The consortium document's key is the first. A new key comes in a document signed by a live key of the same party, and
-by the new key as well (proof of possession). Documents such as approvals verify under the consortium's key, whatever
-happens here: these keys authenticate, they do not approve.
+The consortium document's key is the first. A new key comes in a document signed by a live key of
+the same party, and by the new key as well (proof of possession). Documents such as approvals verify
+under the consortium's key, whatever happens here: these keys authenticate, they do not approve.
 
-A worker believes what it read of the keys for at most :data:`FRESH_S`; then it reads again, or refuses everybody.
+A worker believes what it read of the keys for at most :data:`FRESH_S`; then it reads again, or
+refuses everybody.
 """
 
 from __future__ import annotations
@@ -69,11 +71,17 @@ class KeyStatus(BaseModel):
     revoked_at: datetime | None
 
 
-def new_key(party: str, log_origin: str, old: SigningKey, new: SigningKey, moment: datetime, rotate: bool) -> NewKey:
+def new_key(
+    party: str, log_origin: str, old: SigningKey, new: SigningKey, moment: datetime, rotate: bool
+) -> NewKey:
     """What a party sends to add ``new``; with ``rotate`` in place of ``old``."""
     replaces = old.public.thumbprint if rotate else None
     document = ClientKey(
-        party=party, log_origin=log_origin, public_key=new.public.text, replaces=replaces, issued_at=moment
+        party=party,
+        log_origin=log_origin,
+        public_key=new.public.text,
+        replaces=replaces,
+        issued_at=moment,
     )
     return NewKey(document=document.sign(old), proof=document.sign(new))
 
@@ -123,7 +131,8 @@ class PartyKeys:
         return dict(live)
 
     def find(self, party: Party, kid: str | None) -> PublicKey:
-        """The live key of this party with this thumbprint, or without one the consortium document's.
+        """The live key of this party with this thumbprint, or without one the consortium
+        document's.
 
         Raises:
             NotAuthenticated: it is not live (any more).
@@ -141,15 +150,25 @@ class PartyKeys:
         first = self._party(party_id)
         with self._registry.ledger.read() as session:
             rows = session.scalars(
-                select(PartyKeyRow).where(PartyKeyRow.party == party_id).order_by(PartyKeyRow.added_at)
+                select(PartyKeyRow)
+                .where(PartyKeyRow.party == party_id)
+                .order_by(PartyKeyRow.added_at)
             ).all()
-        found = {first.key.thumbprint: KeyStatus(
-            thumbprint=first.key.thumbprint, public_key=first.signing_key, added_at=None, revoked_at=None
-        )}  # fmt: skip
+        found = {
+            first.key.thumbprint: KeyStatus(
+                thumbprint=first.key.thumbprint,
+                public_key=first.signing_key,
+                added_at=None,
+                revoked_at=None,
+            )
+        }
         for row in rows:
             added_at = None if row.thumbprint == first.key.thumbprint else row.added_at
             found[row.thumbprint] = KeyStatus(
-                thumbprint=row.thumbprint, public_key=row.public_key, added_at=added_at, revoked_at=row.revoked_at
+                thumbprint=row.thumbprint,
+                public_key=row.public_key,
+                added_at=added_at,
+                revoked_at=row.revoked_at,
             )
         return list(found.values())
 
@@ -159,7 +178,8 @@ class PartyKeys:
         """Add a key to the caller's, or put it in the place of one.
 
         Raises:
-            NotAllowed: another party's. SignatureError, NotAuthenticated: not signed by a live key and the new one.
+            NotAllowed: another party's. SignatureError, NotAuthenticated: not signed by a live key
+                and the new one.
             Conflict: too old, known already, or too many.
         """
         if caller.id != party_id:
@@ -174,7 +194,11 @@ class PartyKeys:
                 raise SignatureError("the new key signed another document than the old one")
             self._check(transaction, caller, document, key)
             row = PartyKeyRow(
-                thumbprint=key.thumbprint, party=caller.id, public_key=key.text, added_at=moment, revoked_at=None
+                thumbprint=key.thumbprint,
+                party=caller.id,
+                public_key=key.text,
+                added_at=moment,
+                revoked_at=None,
             )
             session.add(row)
             session.flush()
@@ -186,15 +210,24 @@ class PartyKeys:
                 gone = {"party": caller.id, "key": document.replaces}
                 transaction.log_sealed("party.key_revoked", caller.id, gone, body)
         self.forget()
-        return KeyStatus(thumbprint=key.thumbprint, public_key=key.text, added_at=moment, revoked_at=None)
+        return KeyStatus(
+            thumbprint=key.thumbprint, public_key=key.text, added_at=moment, revoked_at=None
+        )
 
-    def _check(self, transaction: Transaction, caller: Party, document: ClientKey, key: PublicKey) -> None:
+    def _check(
+        self, transaction: Transaction, caller: Party, document: ClientKey, key: PublicKey
+    ) -> None:
         registry, session, moment = transaction.registry, transaction.session, transaction.moment
         if (document.party, document.log_origin) != (caller.id, registry.consortium.log_origin):
             raise NotAllowed("the new key is stated for another party or another consortium")
         if not moment - MAX_AGE <= document.issued_at <= moment + SKEW:
-            raise Conflict("the statement of a new key is older than five minutes or from the future; make it again")
-        first = {party.key for party in registry.consortium.parties} | {registry.ledger.log.key.public}
+            raise Conflict(
+                "the statement of a new key is older than five minutes or from the future; make it "
+                "again"
+            )
+        first = {party.key for party in registry.consortium.parties} | {
+            registry.ledger.log.key.public
+        }
         if key in first or session.get(PartyKeyRow, key.thumbprint) is not None:
             raise Conflict("this key is or was in use already; make a fresh one")
         live = self._live(session)[caller.id]
@@ -204,7 +237,8 @@ class PartyKeys:
             raise Conflict(f"a party has at most {MOST_LIVE} live keys; revoke one first")
 
     def revoke(self, caller: Party, party_id: str, thumbprint: str) -> None:
-        """End a key: the party's own, or any if the operator asks. From then on nothing made with it is accepted.
+        """End a key: the party's own, or any if the operator asks. From then on nothing made with
+        it is accepted.
 
         Raises:
             NotAllowed: somebody else's. NotFound: no such live key. Conflict: the operator's last.
@@ -228,7 +262,11 @@ class PartyKeys:
         row = session.get(PartyKeyRow, thumbprint)
         if row is None:  # the consortium document's
             row = PartyKeyRow(
-                thumbprint=thumbprint, party=party.id, public_key=party.signing_key, added_at=moment, revoked_at=moment
+                thumbprint=thumbprint,
+                party=party.id,
+                public_key=party.signing_key,
+                added_at=moment,
+                revoked_at=moment,
             )
             session.add(row)
         row.revoked_at = moment
@@ -245,6 +283,7 @@ def _found(live: dict[str, dict[str, PublicKey]], party: Party, kid: str | None)
     key = live.get(party.id, {}).get(party.key.thumbprint if kid is None else kid)
     if key is None:
         raise NotAuthenticated(
-            "the signature is not by a live key of this party; it is by another or by one that was revoked"
+            "the signature is not by a live key of this party; it is by another or by one that was "
+            "revoked"
         )
     return key

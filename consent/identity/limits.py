@@ -1,12 +1,14 @@
-"""How much each caller may ask: a token bucket per caller and kind of call, checked after authentication.
+"""How much each caller may ask: a token bucket per caller and kind of call, checked after
+authentication.
 
-Callers that nobody needs to be (public endpoints) share a bucket per address: an IPv4 address, an IPv6 /64. Behind a
-reverse proxy that is the proxy's address: limit there, and raise ``anonymous`` here.
+Callers that nobody needs to be (public endpoints) share a bucket per address: an IPv4 address, an
+IPv6 /64. Behind a reverse proxy that is the proxy's address: limit there, and raise ``anonymous``
+here.
 
-Buckets live in the memory of each worker, so that with n workers a caller may get up to n times its share. There are at
-most :data:`MOST_BUCKETS` of them: the one that was used longest ago goes first, which is nearly always a full one.
-``limits.json`` in the registry's home changes the defaults. They are high: a lender's bulk calls are not throttled by
-them, a runaway loop is.
+Buckets live in the memory of each worker, so that with n workers a caller may get up to n times its
+share. There are at most :data:`MOST_BUCKETS` of them: the one that was used longest ago goes first,
+which is nearly always a full one. ``limits.json`` in the registry's home changes the defaults. They
+are high: a lender's bulk calls are not throttled by them, a runaway loop is.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Rates(BaseModel):
     login: Rate
 
 
-def _rates(reading: tuple[float, int], changing: tuple[float, int], login: tuple[float, int]) -> Rates:
+def _rates(
+    reading: tuple[float, int], changing: tuple[float, int], login: tuple[float, int]
+) -> Rates:
     return Rates(
         reading=Rate(per_second=reading[0], burst=reading[1]),
         changing=Rate(per_second=changing[0], burst=changing[1]),
@@ -81,7 +85,8 @@ class LimitSettings(BaseModel):
 
 
 def load_limits(home: Path) -> LimitSettings:
-    """The limits of the registry in ``home``; the defaults without a file. Raises IdentityMisconfigured."""
+    """The limits of the registry in ``home``; the defaults without a file. Raises
+    IdentityMisconfigured."""
     path = home / LIMITS_FILE
     if not path.exists():
         return LimitSettings()
@@ -90,13 +95,17 @@ def load_limits(home: Path) -> LimitSettings:
     except (OSError, UnicodeDecodeError) as error:
         raise IdentityMisconfigured(f"cannot read {path}; check its permissions") from error
     except ValidationError as error:
-        raise IdentityMisconfigured(f"{path} does not fit its schema: {one_sentence(error)}") from error
+        raise IdentityMisconfigured(
+            f"{path} does not fit its schema: {one_sentence(error)}"
+        ) from error
 
 
 class RateLimits:
     """The buckets. ``clock``: monotonic, in seconds."""
 
-    def __init__(self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.settings, self._clock = settings, clock
         self._buckets: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
@@ -114,7 +123,9 @@ class RateLimits:
         self._take(("party", party.id, kind), getattr(self.settings.party, kind))
 
     def of_borrower(self, login: Login, kind: CallKind) -> None:
-        self._take(("login", login.issuer, login.subject_hash, kind), getattr(self.settings.borrower, kind))
+        self._take(
+            ("login", login.issuer, login.subject_hash, kind), getattr(self.settings.borrower, kind)
+        )
 
     def of_address(self, address: str, kind: CallKind) -> None:
         self._take(("address", _network(address), kind), getattr(self.settings.anonymous, kind))

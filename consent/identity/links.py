@@ -1,14 +1,16 @@
 """Which pseudonyms a login may speak for.
 
-The login of a general issuer has an opaque ``sub``. A lender vouches for its customer with a ticket that acts once; the
-borrower, logged in, hands it in, and the login may speak for that pseudonym from then on. A lender's own login may *be*
-a pseudonym (``subject_is_pseudonym``). Never for a customer of a lender that the issuer does not speak for.
+The login of a general issuer has an opaque ``sub``. A lender vouches for its customer with a ticket
+that acts once; the borrower, logged in, hands it in, and the login may speak for that pseudonym
+from then on. A lender's own login may *be* a pseudonym (``subject_is_pseudonym``). Never for a
+customer of a lender that the issuer does not speak for.
 
-Of a login its issuer and a keyed hash of its ``sub`` are kept: an identity number as ``sub`` cannot be found by trying.
-Bodies of the log entries are sealed to the subject, and the rows hang on the subject's data key: forgetting takes both.
+Of a login its issuer and a keyed hash of its ``sub`` are kept: an identity number as ``sub`` cannot
+be found by trying. Bodies of the log entries are sealed to the subject, and the rows hang on the
+subject's data key: forgetting takes both.
 
-An unknown pseudonym and another lender's customer get the same answer after the same work: one look-up by pseudonym
-*and* lender.
+An unknown pseudonym and another lender's customer get the same answer after the same work: one
+look-up by pseudonym *and* lender.
 """
 
 from __future__ import annotations
@@ -76,9 +78,12 @@ class Link(BaseModel):
 
 
 def link_ticket(lender: str, pseudonym: str, key: SigningKey, expires_at: datetime) -> str:
-    """A ticket for a customer of ``lender``, to be handed over on a channel that only the customer sees."""
+    """A ticket for a customer of ``lender``, to be handed over on a channel that only the customer
+    sees."""
     nonce = secrets.token_urlsafe(24)
-    return LinkTicket(pseudonym=pseudonym, lender=lender, nonce=nonce, expires_at=expires_at).sign(key)
+    return LinkTicket(pseudonym=pseudonym, lender=lender, nonce=nonce, expires_at=expires_at).sign(
+        key
+    )
 
 
 _SPEAKS_FOR = text(
@@ -87,11 +92,13 @@ _SPEAKS_FOR = text(
     FROM subjects s JOIN data_keys k ON k.subject_id = s.id WHERE s.pseudonym = :name
     UNION ALL
     SELECT s.pseudonym, s.lender, 1, CAST(NULL AS timestamp), s.id
-    FROM former_names f JOIN subjects s ON s.id = f.subject_id JOIN data_keys k ON k.subject_id = s.id
+    FROM former_names f JOIN subjects s ON s.id = f.subject_id
+        JOIN data_keys k ON k.subject_id = s.id
     WHERE f.pseudonym = :name
     UNION ALL
     SELECT s.pseudonym, s.lender, 2, l.linked_at, s.id
-    FROM login_links l JOIN subjects s ON s.id = l.subject_id JOIN data_keys k ON k.subject_id = s.id
+    FROM login_links l JOIN subjects s ON s.id = l.subject_id
+        JOIN data_keys k ON k.subject_id = s.id
     WHERE l.issuer = :issuer AND l.subject_hash = :hash
     ORDER BY 3, 4, 5
     """
@@ -105,7 +112,9 @@ class Links:
     def __init__(self, registry: Registry, issuers: Issuers, keys: PartyKeys) -> None:
         self._registry, self._issuers, self._keys = registry, issuers, keys
         self._hash_key = derived_key(registry.signing_key, "login")
-        self._known: OrderedDict[tuple[Login, str | None], tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._known: OrderedDict[tuple[Login, str | None], tuple[float, tuple[str, ...]]] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()
 
     def login(self, verified: VerifiedLogin) -> Login:
@@ -121,14 +130,18 @@ class Links:
         return known[1] if known is not None and time.monotonic() - known[0] < FRESH_S else None
 
     def subjects(self, login: Login, pseudonym: str | None) -> tuple[str, ...]:
-        """The enrolled, unforgotten pseudonyms that this login may speak for; ``pseudonym``: the one that it is.
+        """The enrolled, unforgotten pseudonyms that this login may speak for; ``pseudonym``: the
+        one that it is.
 
         Raises:
             NotAuthenticated: its issuer is not trusted any more.
         """
-        issuer, at = self._issuer(login), time.monotonic()
+        issuer = self._issuer(login)
+        at = time.monotonic()
         asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
-        with self._registry.ledger.database.aside() as connection:  # one question, once for nearly every request
+        with (
+            self._registry.ledger.database.aside() as connection
+        ):  # one question, once for nearly every request
             rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:
@@ -142,12 +155,19 @@ class Links:
         """The links of this login, and of no other."""
         with self._registry.ledger.read() as session:
             rows = session.execute(
-                select(LoginLinkRow.id, SubjectRow.pseudonym, SubjectRow.lender, LoginLinkRow.linked_at)
+                select(
+                    LoginLinkRow.id, SubjectRow.pseudonym, SubjectRow.lender, LoginLinkRow.linked_at
+                )
                 .join(SubjectRow, SubjectRow.id == LoginLinkRow.subject_id)
-                .where(LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash)
+                .where(
+                    LoginLinkRow.issuer == login.issuer,
+                    LoginLinkRow.subject_hash == login.subject_hash,
+                )
                 .order_by(LoginLinkRow.linked_at, LoginLinkRow.subject_id)
             ).all()
-        return [Link(id=i, pseudonym=name, lender=lender, linked_at=at) for i, name, lender, at in rows]
+        return [
+            Link(id=i, pseudonym=name, lender=lender, linked_at=at) for i, name, lender, at in rows
+        ]
 
     def _issuer(self, login: Login) -> Issuer:
         issuer = self._issuers.known(login.issuer)
@@ -161,17 +181,24 @@ class Links:
         """Let this login speak for the pseudonym in a lender's ticket.
 
         Raises:
-            NotAuthenticated: not a live ticket of a lender for a customer of its own, or used before. NotAllowed: the
-                issuer does not speak for this lender. Conflict: linked already, or too many.
+            NotAuthenticated: not a live ticket of a lender for a customer of its own, or used
+                before. NotAllowed: the issuer does not speak for this lender. Conflict: linked
+                already, or too many.
         """
         issuer = self._issuer(login)
         with writing(self._registry) as transaction:
             session, moment = transaction.session, transaction.moment
             ticket = self._verified(session, ticket_token, moment)
             if not issuer.speaks_for(ticket.lender):
-                raise NotAllowed("logins of this issuer cannot be linked to customers of this lender")
-            use_once(session, "ticket", f"{ticket.lender}\n{ticket.nonce}", ticket.expires_at, moment)
-            called = current_names(session, [ticket.pseudonym]).get(ticket.pseudonym, ticket.pseudonym)
+                raise NotAllowed(
+                    "logins of this issuer cannot be linked to customers of this lender"
+                )
+            use_once(
+                session, "ticket", f"{ticket.lender}\n{ticket.nonce}", ticket.expires_at, moment
+            )
+            called = current_names(session, [ticket.pseudonym]).get(
+                ticket.pseudonym, ticket.pseudonym
+            )
             subject = session.scalar(
                 select(SubjectRow.id)
                 .join(DataKeyRow)
@@ -180,19 +207,34 @@ class Links:
             if subject is None:
                 raise NotAuthenticated(_NO_TICKET)
             link = Link(
-                id=secrets.token_urlsafe(16), pseudonym=ticket.pseudonym, lender=ticket.lender, linked_at=moment
+                id=secrets.token_urlsafe(16),
+                pseudonym=ticket.pseudonym,
+                lender=ticket.lender,
+                linked_at=moment,
             )
             self._insert(session, login, subject, link)
-            about = {"link": link.id, "login": login.subject_hash, "issuer": login.issuer, "ticket": ticket_token}
+            about = {
+                "link": link.id,
+                "login": login.subject_hash,
+                "issuer": login.issuer,
+                "ticket": ticket_token,
+            }
             self._log(transaction, "login.linked", ticket.pseudonym, about)
         self._forget(login)
         return link
 
     def _insert(self, session: Session, login: Login, subject: int, link: Link) -> None:
-        mine = (LoginLinkRow.issuer == login.issuer) & (LoginLinkRow.subject_hash == login.subject_hash)
+        mine = (LoginLinkRow.issuer == login.issuer) & (
+            LoginLinkRow.subject_hash == login.subject_hash
+        )
         if len(session.scalars(select(LoginLinkRow.id).where(mine)).all()) >= MOST_LINKS:
             raise Conflict(f"a login has at most {MOST_LINKS} links; end one first")
-        row = {"id": link.id, "issuer": login.issuer, "subject_hash": login.subject_hash, "subject_id": subject}
+        row = {
+            "id": link.id,
+            "issuer": login.issuer,
+            "subject_hash": login.subject_hash,
+            "subject_id": subject,
+        }
         try:
             session.execute(insert(LoginLinkRow), {**row, "linked_at": link.linked_at})
         except IntegrityError as error:
@@ -208,12 +250,16 @@ class Links:
         if lender.role is not Role.LENDER:
             raise NotAuthenticated(_NO_TICKET)
         if not moment < ticket.expires_at <= moment + LONGEST_TICKET:
-            raise NotAuthenticated("the ticket has expired or is valid for too long; ask the lender for a new one")
+            raise NotAuthenticated(
+                "the ticket has expired or is valid for too long; ask the lender for a new one"
+            )
         return ticket
 
     def remove(self, login: Login, link_id: str) -> None:
         """End one of this login's links; raises NotFound, for another's as for none."""
-        mine = (LoginLinkRow.issuer == login.issuer) & (LoginLinkRow.subject_hash == login.subject_hash)
+        mine = (LoginLinkRow.issuer == login.issuer) & (
+            LoginLinkRow.subject_hash == login.subject_hash
+        )
         with writing(self._registry) as transaction:
             session = transaction.session
             pseudonym = session.scalar(
@@ -227,8 +273,11 @@ class Links:
             self._log(transaction, "login.unlinked", pseudonym, {"link": link_id})
         self._forget(login)
 
-    def _log(self, transaction: Transaction, kind: str, pseudonym: str, about: dict[str, str]) -> None:
-        """The skeleton says only that somebody's login was linked; the rest is sealed to the subject."""
+    def _log(
+        self, transaction: Transaction, kind: str, pseudonym: str, about: dict[str, str]
+    ) -> None:
+        """The skeleton says only that somebody's login was linked; the rest is sealed to the
+        subject."""
         author = self._registry.me.id
         subject = find_subjects(transaction, [pseudonym]).get(pseudonym)
         if subject is None:

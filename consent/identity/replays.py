@@ -1,10 +1,13 @@
-"""Signed requests act once across all workers of a service: what was seen is in the database that they share.
+"""Signed requests act once across all workers of a service: what was seen is in the database that
+they share.
 
-A request's id is inserted before the request does anything; whose insert fails was here before. Requests that arrive
-while an insert is under way share the next one, so a busy worker asks the database once for many.
+A request's id is inserted before the request does anything; whose insert fails was here before.
+Requests that arrive while an insert is under way share the next one, so a busy worker asks the
+database once for many.
 
-The insert does not wait for the disk. That loses nothing that matters: PostgreSQL writes its log in order, so whatever
-a request changed durably lies behind its id, and if the id is lost in a crash, so is all that the request did.
+The insert does not wait for the disk. That loses nothing that matters: PostgreSQL writes its log in
+order, so whatever a request changed durably lies behind its id, and if the id is lost in a crash,
+so is all that the request did.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from protocol.errors import NotAuthenticated, StorageFailed
 from protocol.requests import SEEN_BEFORE, ReplayGuard
 
 KEPT = 2 * ReplayGuard.GENERATION
-"""How long an id is kept: as long as its token can be accepted, and as long again for clocks that differ."""
+"""How long an id is kept: as long as its token can be accepted, and as long again for clocks that
+differ."""
 MOST_WAITING = 4096
 _TIDY_EVERY = timedelta(minutes=1)
 _ADMIT = text(
@@ -37,7 +41,8 @@ class SharedReplayGuard:
     """The replay guard of one worker among several.
 
     Args:
-        started: when the service began, the same for all its workers, whenever they were started or replaced.
+        started: when the service began, the same for all its workers, whenever they were started or
+            replaced.
     """
 
     def __init__(self, database: Database, started: datetime) -> None:
@@ -51,7 +56,8 @@ class SharedReplayGuard:
         """Let a request pass if its id was never seen.
 
         Raises:
-            NotAuthenticated: it was. StorageFailed: the database does not say; then nothing may act.
+            NotAuthenticated: it was. StorageFailed: the database does not say; then nothing may
+                act.
         """
         name = hashlib.sha256(f"request\n{jti}".encode()).hexdigest()
         if name in self._waiting:
@@ -68,10 +74,13 @@ class SharedReplayGuard:
     async def _flush_all(self, moment: datetime) -> None:
         """Insert what waits, until nothing does."""
         while self._waiting:
-            batch, self._waiting = self._waiting, {}
+            batch = self._waiting
+            self._waiting = {}
             try:
                 new = await run_in_threadpool(self._insert, list(batch), moment)
-            except Exception as error:  # whatever it was, each caller is told; unforeseen, it is a 500 to each
+            except (
+                Exception
+            ) as error:  # whatever it was, each caller is told; unforeseen, it is a 500 to each
                 for admitted in batch.values():
                     if not admitted.done():
                         admitted.set_exception(error)

@@ -1,8 +1,8 @@
 """Sessions of institutions with the registry; see ``crypto.sessions`` for how they are agreed.
 
-They live in the memory of the process they were begun at, with the window that lets each request in once: after a
-restart, and at another worker of the same service, the caller is told so, signs instead, or begins a new one. A party
-has a few at a time; the oldest goes first.
+They live in the memory of the process they were begun at, with the window that lets each request in
+once: after a restart, and at another worker of the same service, the caller is told so, signs
+instead, or begins a new one. A party has a few at a time; the oldest goes first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def _only_key(party: Party, _: str | None) -> PublicKey:
 
 @dataclass
 class Sessions:
-    """The registry's side. ``find``: a party's live key by its thumbprint; raises NotAuthenticated when it is none."""
+    """The registry's side. ``find``: a party's live key by its thumbprint; raises NotAuthenticated
+    when it is none."""
 
     audience: str
     signing_key: SigningKey = field(repr=False)
@@ -52,7 +53,8 @@ class Sessions:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def begin(self, party: Party, offer_token: str, moment: datetime) -> str:
-        """Answer a party's offer; returns the signed answer. Raises SignatureError or NotAuthenticated."""
+        """Answer a party's offer; returns the signed answer. Raises SignatureError or
+        NotAuthenticated."""
         begun_with = self.find(party, peek_kid(offer_token))
         offer = SessionOffer.verify(offer_token, begun_with)
         if (offer.caller, offer.audience) != (party.id, self.audience):
@@ -67,7 +69,9 @@ class Sessions:
         token = answer.sign(self.signing_key)
         key = ephemeral.agree(offer.ephemeral, offer_token, token)
         with self._lock:
-            self._open = {name: known for name, known in self._open.items() if known.expires_at > moment}
+            self._open = {
+                name: known for name, known in self._open.items() if known.expires_at > moment
+            }
             mine = [name for name, known in self._open.items() if known.party.id == party.id]
             for oldest in mine[: max(0, len(mine) + 1 - MOST_PER_PARTY)]:
                 del self._open[oldest]
@@ -84,7 +88,8 @@ class Sessions:
         session = self._open.get(match[1]) if match else None
         if match is None or session is None or session.expires_at <= moment:
             raise NotAuthenticated(
-                "this process knows no such session (any more); sign the request, or begin a new one"
+                "this process knows no such session (any more); sign the request, or begin a new "
+                "one"
             )
         try:
             self.find(session.party, session.begun_with)
@@ -94,7 +99,9 @@ class Sessions:
             raise
         return session, int(match[2]), match[3]
 
-    def verify(self, credentials: str, method: str, target: str, body: bytes, moment: datetime) -> Party:
+    def verify(
+        self, credentials: str, method: str, target: str, body: bytes, moment: datetime
+    ) -> Party:
         """Whose request this is; raises NotAuthenticated."""
         session, counter, mac = self.known(credentials, moment)
         if not hmac.compare_digest(request_mac(session.key, method, target, body, counter), mac):

@@ -1,7 +1,8 @@
-"""Trusted OIDC issuers, from ``issuers.json`` in the registry's home, and which environment this is.
+"""Trusted OIDC issuers, from ``issuers.json`` in the registry's home, and which environment this
+is.
 
-``TAHINI_ENVIRONMENT`` says ``development`` or it is production: what is forgotten is refused. Plain HTTP, to this
-machine only, and the development issuer exist in development alone.
+``TAHINI_ENVIRONMENT`` says ``development`` or it is production: what is forgotten is refused. Plain
+HTTP, to this machine only, and the development issuer exist in development alone.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Issuer(BaseModel):
     jwks_uri: str | None = Field(default=None, max_length=2000)
     jwks: dict[Literal["keys"], list[dict[str, Any]]] | None = None
     """The key set itself, for an issuer that cannot be reached; instead of ``jwks_uri``."""
-    algorithms: tuple[Literal["EdDSA", "Ed25519", "ES256", "RS256", "PS256"], ...] = Field(min_length=1)
+    algorithms: tuple[Literal["EdDSA", "Ed25519", "ES256", "RS256", "PS256"], ...] = Field(
+        min_length=1
+    )
     lenders: tuple[Slug, ...] = ()
     """Whose customers it may speak for; all lenders' where this is empty."""
     subject_is_pseudonym: bool = False
@@ -53,7 +56,9 @@ class Issuer(BaseModel):
         if self.jwks is not None and "keys" not in self.jwks:
             raise ValueError("jwks is a key set: an object with a list of keys")
         if self.subject_is_pseudonym and not self.lenders:
-            raise ValueError("an issuer whose subjects are pseudonyms names the lenders that it speaks for")
+            raise ValueError(
+                "an issuer whose subjects are pseudonyms names the lenders that it speaks for"
+            )
         return self
 
     def speaks_for(self, lender: str) -> bool:
@@ -85,7 +90,8 @@ def is_loopback(host: str) -> bool:
 
 
 def check_url(url: str, development: bool) -> None:
-    """Raises IdentityMisconfigured unless ``url`` is https, or in development http to this machine."""
+    """Raises IdentityMisconfigured unless ``url`` is https, or in development http to this
+    machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -94,16 +100,20 @@ def check_url(url: str, development: bool) -> None:
     plain = parts.scheme == "http" and is_loopback(host)
     if not host or parts.username or not (parts.scheme == "https" or (plain and development)):
         raise IdentityMisconfigured(
-            f"an issuer at {parts.scheme or 'no'}://{host} is not trusted: use https (http to this machine only in "
+            f"an issuer at {parts.scheme or 'no'}://{host} is not trusted: use https (http to this "
+            "machine only in "
             f"development, with {ENVIRONMENT}=development)"
         )
 
 
-def load_issuers(home: Path, consortium: Consortium, development: bool | None = None) -> IssuerSettings:
+def load_issuers(
+    home: Path, consortium: Consortium, development: bool | None = None
+) -> IssuerSettings:
     """The issuers that the registry in ``home`` trusts; none without an ``issuers.json``.
 
     Raises:
-        IdentityMisconfigured: the file does not fit its schema, names a stranger as a lender, or trusts plain HTTP.
+        IdentityMisconfigured: the file does not fit its schema, names a stranger as a lender, or
+            trusts plain HTTP.
     """
     path = home / ISSUERS_FILE
     if not path.exists():
@@ -113,7 +123,9 @@ def load_issuers(home: Path, consortium: Consortium, development: bool | None = 
     except (OSError, UnicodeDecodeError) as error:
         raise IdentityMisconfigured(f"cannot read {path}; check its permissions") from error
     except ValidationError as error:
-        raise IdentityMisconfigured(f"{path} does not fit its schema: {one_sentence(error)}") from error
+        raise IdentityMisconfigured(
+            f"{path} does not fit its schema: {one_sentence(error)}"
+        ) from error
     development = in_development() if development is None else development
     known = {lender.id for lender in consortium.lenders}
     for issuer in settings.issuers:
@@ -121,7 +133,9 @@ def load_issuers(home: Path, consortium: Consortium, development: bool | None = 
         if issuer.jwks_uri is not None:
             check_url(issuer.jwks_uri, development)
         if strangers := sorted(set(issuer.lenders) - known):
-            raise IdentityMisconfigured(f"{path} lets an issuer speak for {strangers[0]!r}, which is not a lender")
+            raise IdentityMisconfigured(
+                f"{path} lets an issuer speak for {strangers[0]!r}, which is not a lender"
+            )
     if settings.token_endpoint is not None:
         check_url(settings.token_endpoint, development)
     return settings

@@ -1,7 +1,9 @@
-"""What acts once: nonces, assertions, tickets. The table is shared, so once means once across all workers.
+"""What acts once: nonces, assertions, tickets. The table is shared, so once means once across all
+workers.
 
-A nonce needs no row until it is used: it carries its own end and a MAC under a key that only the registry has. Using
-one inserts its hash; a second insert fails. Rows go when what they guard has ended anyway.
+A nonce needs no row until it is used: it carries its own end and a MAC under a key that only the
+registry has. Using one inserts its hash; a second insert fails. Rows go when what they guard has
+ended anyway.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ from crypto.keys import SigningKey, b64, unb64
 
 LIFETIME = timedelta(minutes=10)
 GRACE = timedelta(hours=1)
-"""Rows outlive what they guard by this much, so that a clock that is set back a little lets nothing act twice."""
+"""Rows outlive what they guard by this much, so that a clock that is set back a little lets nothing
+act twice."""
 _TIME, _RANDOM, _MAC = 8, 16, 16
 
 
 def derived_key(key: SigningKey, purpose: str) -> bytes:
-    """A 32-byte secret of the registry's for one purpose: HKDF-SHA256 (RFC 5869) of its signing key's seed."""
+    """A 32-byte secret of the registry's for one purpose: HKDF-SHA256 (RFC 5869) of its signing
+    key's seed."""
     return HKDF(SHA256(), 32, None, f"tahini/{purpose}/v1".encode()).derive(key.seed)
 
 
@@ -46,7 +50,8 @@ def use_once(session: Session, kind: str, value: str, ends: datetime, moment: da
 
 @dataclass(frozen=True)
 class Challenges:
-    """Hands out nonces and knows them again: end (8 bytes, POSIX seconds), 16 random bytes, 16 bytes of HMAC-SHA256."""
+    """Hands out nonces and knows them again: end (8 bytes, POSIX seconds), 16 random bytes, 16
+    bytes of HMAC-SHA256."""
 
     _key: bytes = field(repr=False)
 
@@ -61,12 +66,14 @@ class Challenges:
         return b64(body + self._mac(body)), ends
 
     def check(self, nonce: str, moment: datetime) -> datetime:
-        """When this nonce of ours ends; raises SignatureError for another's, or one that has ended."""
+        """When this nonce of ours ends; raises SignatureError for another's, or one that has
+        ended."""
         try:
             raw = unb64(nonce)
         except ValueError:
             raw = b""
-        body, mac = raw[: _TIME + _RANDOM], raw[_TIME + _RANDOM :]
+        body = raw[: _TIME + _RANDOM]
+        mac = raw[_TIME + _RANDOM :]
         if len(raw) != _TIME + _RANDOM + _MAC or not hmac.compare_digest(mac, self._mac(body)):
             raise SignatureError("the nonce is not one that this registry handed out")
         ends = int.from_bytes(body[:_TIME], "big")

@@ -1,10 +1,12 @@
-"""The registry's own access tokens: ``at+jwt`` (RFC 9068), signed with the registry's key, for ten minutes.
+"""The registry's own access tokens: ``at+jwt`` (RFC 9068), signed with the registry's key, for ten
+minutes.
 
-A token says who was authenticated and how; what that is worth is asked at each use: whether the key it was minted from
-is still live, whether the login is still linked. Verified tokens are remembered by hash until they expire.
+A token says who was authenticated and how; what that is worth is asked at each use: whether the key
+it was minted from is still live, whether the login is still linked. Verified tokens are remembered
+by hash until they expire.
 
-A token is a bearer token: whoever sees it can use it until it ends. Signed requests and sessions are bound to each call
-and remain the better way where the caller can hold a key.
+A token is a bearer token: whoever sees it can use it until it ends. Signed requests and sessions
+are bound to each call and remain the better way where the caller can hold a key.
 """
 
 from __future__ import annotations
@@ -68,7 +70,8 @@ class AccessTokens:
         self._lock = threading.Lock()
 
     def mint(self, sub: str, client_id: str, role: Caller, **ours: Any) -> str:
-        me, moment = self._registry.me.id, self._registry.clock()
+        me = self._registry.me.id
+        moment = self._registry.clock()
         token = AccessToken(
             iss=me,
             aud=me,
@@ -105,7 +108,9 @@ class AccessTokens:
         try:
             found = AccessToken.verify(token, self._registry.signing_key.public)
         except SignatureError as error:
-            raise NotAuthenticated("this is not an access token of this registry; get a new one") from error
+            raise NotAuthenticated(
+                "this is not an access token of this registry; get a new one"
+            ) from error
         if not hmac.compare_digest(f"{found.iss}\n{found.aud}".encode(), f"{me}\n{me}".encode()):
             raise NotAuthenticated("this is not an access token of this registry; get a new one")
         return found

@@ -1,11 +1,12 @@
 """Backups of the wrapped keys, which never bring back who was forgotten.
 
-A backup holds group keys and data keys as they are wrapped in the database, nothing in clear: without the key store's
-root key it is noise. Every forgetting destroys the root version that older backups need, so the registry first writes
-the backups it knows of anew (:func:`forgetting`); an older copy is refused, with the reason.
+A backup holds group keys and data keys as they are wrapped in the database, nothing in clear:
+without the key store's root key it is noise. Every forgetting destroys the root version that older
+backups need, so the registry first writes the backups it knows of anew (:func:`forgetting`); an
+older copy is refused, with the reason.
 
-Back up the database (or its write-ahead log) as you like: it is the log and the states. Back up the keys with
-:func:`write_backup`. Restoring is database first, then keys.
+Back up the database (or its write-ahead log) as you like: it is the log and the states. Back up the
+keys with :func:`write_backup`. Restoring is database first, then keys.
 """
 
 from __future__ import annotations
@@ -68,12 +69,17 @@ def take_backup(registry: Registry) -> KeyBackup:
     with registry.ledger.read() as session:
         groups = session.scalars(select(KeyGroupRow).order_by(KeyGroupRow.id)).all()
         keys = session.execute(
-            select(DataKeyRow, SubjectRow.pseudonym).join(SubjectRow, SubjectRow.id == DataKeyRow.subject_id)
+            select(DataKeyRow, SubjectRow.pseudonym).join(
+                SubjectRow, SubjectRow.id == DataKeyRow.subject_id
+            )
         ).all()
         return KeyBackup(
             log_origin=registry.ledger.log.origin,
             groups=tuple(
-                BackedGroup(id=g.id, root_version=g.root_version, wrapped=b64encode(g.wrapped).decode()) for g in groups
+                BackedGroup(
+                    id=g.id, root_version=g.root_version, wrapped=b64encode(g.wrapped).decode()
+                )
+                for g in groups
             ),
             keys=tuple(
                 BackedKey(
@@ -89,16 +95,23 @@ def take_backup(registry: Registry) -> KeyBackup:
 
 
 def _groups(backup: KeyBackup) -> dict[int, Wrapped]:
-    return {group.id: Wrapped(group.root_version, b64decode(group.wrapped)) for group in backup.groups}
+    return {
+        group.id: Wrapped(group.root_version, b64decode(group.wrapped)) for group in backup.groups
+    }
 
 
 def known_backups(registry: Registry) -> list[Path]:
     file = registry.home / BACKUPS_FILE
-    return [Path(name) for name in json.loads(file.read_text(encoding="utf-8"))] if file.exists() else []
+    return (
+        [Path(name) for name in json.loads(file.read_text(encoding="utf-8"))]
+        if file.exists()
+        else []
+    )
 
 
 def write_backup(registry: Registry, path: Path) -> KeyBackup:
-    """Write a backup to ``path`` (replacing one) and keep it current after every forgetting from now on."""
+    """Write a backup to ``path`` (replacing one) and keep it current after every forgetting from
+    now on."""
     with _alone(registry):
         backup = _write(registry, path)
         known = known_backups(registry)
@@ -119,13 +132,15 @@ def _write(registry: Registry, path: Path) -> KeyBackup:
 
 
 def _refresh(registry: Registry) -> None:
-    """Write every known backup anew. One that cannot be reached stays as it is, and is blind from now on."""
+    """Write every known backup anew. One that cannot be reached stays as it is, and is blind from
+    now on."""
     for path in known_backups(registry):
         try:
             _write(registry, path)
         except (OSError, Conflict) as error:
             logger.warning(
-                "the key backup %s could not be renewed (%s) and can no longer be restored; run: tahini keys backup",
+                "the key backup %s could not be renewed (%s) and can no longer be restored; run: "
+                "tahini keys backup",
                 path,
                 error,
             )
@@ -133,10 +148,12 @@ def _refresh(registry: Registry) -> None:
 
 @contextmanager
 def forgetting(registry: Registry) -> Iterator[None]:
-    """What is committed in here destroys keys: afterwards the backups are renewed, and only then the old root goes.
+    """What is committed in here destroys keys: afterwards the backups are renewed, and only then
+    the old root goes.
 
     Raises:
-        KeyStoreUnavailable, KeyFileError: the old root is still there; the next start, or the next forgetting, ends it.
+        KeyStoreUnavailable, KeyFileError: the old root is still there; the next start, or the next
+        forgetting, ends it.
     """
     with _alone(registry):
         try:
@@ -146,7 +163,8 @@ def forgetting(registry: Registry) -> Iterator[None]:
 
 
 def finish_forgetting(registry: Registry) -> None:
-    """Destroy root versions that nothing is wrapped under: what a crash may have left of a forgetting."""
+    """Destroy root versions that nothing is wrapped under: what a crash may have left of a
+    forgetting."""
     with _alone(registry):
         _finish(registry)
 
@@ -169,13 +187,15 @@ def _alone(registry: Registry) -> Iterator[None]:
 
 
 def restore_backup(registry: Registry, path: Path) -> int:
-    """Put back the data keys in ``path`` that no longer open, but for those the log says were destroyed.
+    """Put back the data keys in ``path`` that no longer open, but for those the log says were
+    destroyed.
 
     A group that still opens in the database stays as it is, and nothing is ever deleted.
     Returns how many data keys were put back.
 
     Raises:
-        Conflict: not a backup of this registry, or older than the last forgetting: its root key was destroyed.
+        Conflict: not a backup of this registry, or older than the last forgetting: its root key was
+            destroyed.
     """
     try:
         backup = KeyBackup.model_validate_json(path.read_text(encoding="utf-8"))
@@ -189,10 +209,14 @@ def restore_backup(registry: Registry, path: Path) -> int:
         opened = registry.keys.group_keys(held)
         if len(opened) != len(held):
             raise Conflict(
-                f"{path} was made before somebody was forgotten, or before a rotation: the root key that it needs was "
+                f"{path} was made before somebody was forgotten, or before a rotation: the root "
+                "key that it needs was "
                 "destroyed. Use a newer backup."
             )
-        present = {row.id: Wrapped(row.root_version, row.wrapped) for row in session.scalars(select(KeyGroupRow)).all()}
+        present = {
+            row.id: Wrapped(row.root_version, row.wrapped)
+            for row in session.scalars(select(KeyGroupRow)).all()
+        }
         live = registry.keys.group_keys(present)
         rows = _missing(registry, session, backup, opened, live)
         counted = Counter(row["group_id"] for row in rows)
@@ -209,9 +233,14 @@ def restore_backup(registry: Registry, path: Path) -> int:
 
 
 def _missing(
-    registry: Registry, session: Session, backup: KeyBackup, opened: dict[int, bytes], live: dict[int, bytes]
+    registry: Registry,
+    session: Session,
+    backup: KeyBackup,
+    opened: dict[int, bytes],
+    live: dict[int, bytes],
 ) -> list[dict[str, Any]]:
-    """Rows of the backup that belong to living people and whose group is either blind here or the very same."""
+    """Rows of the backup that belong to living people and whose group is either blind here or the
+    very same."""
     forgotten = _forgotten_keys(registry, session)
     people = {row.id: row.pseudonym for row in session.scalars(select(SubjectRow))}
     there = {row.subject_id: row.group_id for row in session.scalars(select(DataKeyRow))}

@@ -2,10 +2,11 @@
 
     root key, versioned, in the KeyStore  →  group keys  →  data keys of up to 256 borrowers each
 
-To forget somebody: their row goes, their group gets a fresh group key under which the others' data keys are wrapped
-anew, every group key is wrapped under a new version of the root key, and the old version is destroyed. Whatever an old
-copy of the database holds is then wrapped under a key that exists nowhere. The work is one group and the list of
-groups, not the list of people (Di Crescenzo et al., "How to forget a secret", STACS 1999).
+To forget somebody: their row goes, their group gets a fresh group key under which the others' data
+keys are wrapped anew, every group key is wrapped under a new version of the root key, and the old
+version is destroyed. Whatever an old copy of the database holds is then wrapped under a key that
+exists nowhere. The work is one group and the list of groups, not the list of people (Di Crescenzo
+et al., "How to forget a secret", STACS 1999).
 """
 
 from __future__ import annotations
@@ -67,31 +68,47 @@ class DataKeys:
         while waiting:
             group = self._open_group(session)
             key = self._group_keys([group])[group.id]
-            taken, waiting = waiting[: GROUP_SIZE - group.members], waiting[GROUP_SIZE - group.members :]
+            taken = waiting[: GROUP_SIZE - group.members]
+            waiting = waiting[GROUP_SIZE - group.members :]
             group.members += len(taken)
             rows += [
-                (subject, group.id, secrets.token_hex(16), wrap_key(key, new_data_key(), pseudonym.encode()))
+                (
+                    subject,
+                    group.id,
+                    secrets.token_hex(16),
+                    wrap_key(key, new_data_key(), pseudonym.encode()),
+                )
                 for subject, pseudonym in taken
             ]
         bulk_insert(session, DataKeyRow.__tablename__, _COLUMNS, rows)
 
     def _open_group(self, session: Session) -> KeyGroupRow:
         """The newest group if it has room, else a new one."""
-        group = session.scalars(select(KeyGroupRow).order_by(KeyGroupRow.id.desc()).limit(1)).one_or_none()
+        group = session.scalars(
+            select(KeyGroupRow).order_by(KeyGroupRow.id.desc()).limit(1)
+        ).one_or_none()
         if group is not None and group.members < GROUP_SIZE:
             return group
         number = (group.id if group else 0) + 1
         [wrapped] = self.store.wrap([(_group_context(number), new_data_key())])
-        group = KeyGroupRow(id=number, root_version=wrapped.version, wrapped=wrapped.ciphertext, members=0)
+        group = KeyGroupRow(
+            id=number, root_version=wrapped.version, wrapped=wrapped.ciphertext, members=0
+        )
         session.add(group)
         session.flush()
         return group
 
     def _group_keys(self, groups: Sequence[KeyGroupRow]) -> dict[int, bytes]:
-        return self._unwrap_groups({group.id: Wrapped(group.root_version, group.wrapped) for group in groups})
+        return self._unwrap_groups(
+            {group.id: Wrapped(group.root_version, group.wrapped) for group in groups}
+        )
 
     def _unwrap_groups(self, groups: dict[int, Wrapped]) -> dict[int, bytes]:
-        found = {i: known[1] for i, g in groups.items() if (known := self._cache.get(i)) and known[0] == g.ciphertext}
+        found = {
+            i: known[1]
+            for i, g in groups.items()
+            if (known := self._cache.get(i)) and known[0] == g.ciphertext
+        }
         missing = [i for i in groups if i not in found]
         if missing:
             keys = self.store.unwrap([(_group_context(i), groups[i]) for i in missing])
@@ -123,12 +140,16 @@ class DataKeys:
         groups = dict(rows)
         held = {
             group.id: group
-            for group in session.scalars(select(KeyGroupRow).where(KeyGroupRow.id.in_(set(groups.values()))))
+            for group in session.scalars(
+                select(KeyGroupRow).where(KeyGroupRow.id.in_(set(groups.values())))
+            )
         }
         keys = self._group_keys(list(held.values()))
         table: Any = DataKeyRow.__table__
         session.connection().execute(
-            update(table).where(table.c.subject_id == bindparam("who")).values(wrapped=bindparam("again")),
+            update(table)
+            .where(table.c.subject_id == bindparam("who"))
+            .values(wrapped=bindparam("again")),
             [
                 {"who": subject, "again": wrap_key(keys[groups[subject]], data_key, name.encode())}
                 for subject, name, data_key in renamed
@@ -138,7 +159,8 @@ class DataKeys:
     def destroy(self, session: Session, subject_id: int) -> str:
         """Destroy one subject's data key in the database; returns the key's name for the log.
 
-        The caller wraps its transaction in ``consent.keys.backup.forgetting``, which destroys the old root afterwards.
+        The caller wraps its transaction in ``consent.keys.backup.forgetting``, which destroys the
+        old root afterwards.
 
         Raises:
             NotFound: the subject has no key (any more).
@@ -155,7 +177,8 @@ class DataKeys:
 
     def _rekey_group(self, session: Session, group_id: int) -> None:
         group = session.get_one(KeyGroupRow, group_id)
-        old, new = self._group_keys([group])[group_id], new_data_key()
+        old = self._group_keys([group])[group_id]
+        new = new_data_key()
         members = session.execute(
             select(DataKeyRow.subject_id, SubjectRow.pseudonym, DataKeyRow.wrapped)
             .join(SubjectRow, SubjectRow.id == DataKeyRow.subject_id)
@@ -164,20 +187,32 @@ class DataKeys:
         held = Wrapped(group.root_version, group.wrapped)
         for subject, pseudonym, wrapped in members:
             key = _opened(old, StoredKey(pseudonym, wrapped, group_id, held))
-            if key is None:  # destroyed before an older copy of the database was restored: there is nothing to wrap
+            if (
+                key is None
+                # destroyed before an older copy of the database was restored: there is nothing to
+                # wrap
+            ):
                 continue
             again = wrap_key(new, key, pseudonym.encode())
-            session.execute(update(DataKeyRow).where(DataKeyRow.subject_id == subject).values(wrapped=again))
+            session.execute(
+                update(DataKeyRow).where(DataKeyRow.subject_id == subject).values(wrapped=again)
+            )
         [fresh] = self.store.wrap([(_group_context(group_id), new)])
-        group.root_version, group.wrapped, group.members = fresh.version, fresh.ciphertext, len(members)
+        group.root_version = fresh.version
+        group.wrapped = fresh.ciphertext
+        group.members = len(members)
         self._cache.pop(group_id, None)
         session.flush()
 
     def rotate(self, session: Session) -> int:
-        """Wrap every group key under a new root version; returns it. The caller destroys the older ones afterwards."""
+        """Wrap every group key under a new root version; returns it. The caller destroys the older
+        ones afterwards."""
         version = self.store.rotate()
         groups = session.scalars(select(KeyGroupRow).order_by(KeyGroupRow.id)).all()
-        held = [(_group_context(group.id), Wrapped(group.root_version, group.wrapped)) for group in groups]
+        held = [
+            (_group_context(group.id), Wrapped(group.root_version, group.wrapped))
+            for group in groups
+        ]
         for group, fresh in zip(groups, self.store.rewrap(held), strict=True):
             group.root_version, group.wrapped = fresh.version, fresh.ciphertext
         self._cache.clear()
@@ -185,7 +220,8 @@ class DataKeys:
         return version
 
     def oldest_root(self, session: Session) -> int | None:
-        """The oldest root version that anything is wrapped under; what is below it can be destroyed."""
+        """The oldest root version that anything is wrapped under; what is below it can be
+        destroyed."""
         return session.scalar(select(func.min(KeyGroupRow.root_version)))
 
     def group_keys(self, groups: Mapping[int, Wrapped]) -> dict[int, bytes]:

@@ -1,12 +1,15 @@
 """Where the root key lives: the key under which every other key of the registry is wrapped.
 
-A :class:`KeyStore` holds numbered versions of one root key, wraps and unwraps 32-byte keys under them, and can destroy
-old versions for good. It sees a thousand group keys, never a borrower's data key (see ``consent.keys.datakeys``).
+A :class:`KeyStore` holds numbered versions of one root key, wraps and unwraps 32-byte keys under
+them, and can destroy old versions for good. It sees a thousand group keys, never a borrower's data
+key (see ``consent.keys.datakeys``).
 
 - :class:`FileKeyStore`: a folder of 0600 files beside the registry; the embedded default.
-- :class:`consent.keys.vault.VaultKeyStore`: HashiCorp Vault's transit engine; the root key never leaves Vault.
-- AWS KMS has the same shape (docs/operator.md): one KMS key per version, ``Encrypt`` and ``Decrypt`` with an encryption
-  context, ``DisableKey`` at once and ``ScheduleKeyDeletion`` for destruction.
+- :class:`consent.keys.vault.VaultKeyStore`: HashiCorp Vault's transit engine; the root key never
+  leaves Vault.
+- AWS KMS has the same shape (docs/operator.md): one KMS key per version, ``Encrypt`` and
+  ``Decrypt`` with an encryption context, ``DisableKey`` at once and ``ScheduleKeyDeletion`` for
+  destruction.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class Wrapped:
 
 
 class KeyStore(Protocol):
-    """Raises SealError when a key does not open or its version was destroyed, KeyStoreUnavailable if it cannot tell."""
+    """Raises SealError when a key does not open or its version was destroyed, KeyStoreUnavailable
+    if it cannot tell."""
 
     def newest(self) -> int:
         """The version that keys are wrapped under now."""
@@ -52,10 +56,12 @@ class KeyStore(Protocol):
         """The same keys under the newest version."""
 
     def rotate(self) -> int:
-        """Make a new version, durable when this returns; the older ones still open what they wrapped."""
+        """Make a new version, durable when this returns; the older ones still open what they
+        wrapped."""
 
     def destroy_before(self, version: int) -> None:
-        """Destroy every version below ``version``, for good. What only they wrapped is unreadable everywhere."""
+        """Destroy every version below ``version``, for good. What only they wrapped is unreadable
+        everywhere."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ class FileKeyStore:
         try:
             names = [_FILE.fullmatch(path.name) for path in self.folder.iterdir()]
         except OSError as error:
-            raise KeyFileError(f"cannot read the key store {self.folder}: {error.strerror}") from error
+            raise KeyFileError(
+                f"cannot read the key store {self.folder}: {error.strerror}"
+            ) from error
         return sorted(int(match[1]) for match in names if match)
 
     def _key(self, version: int) -> bytes:
@@ -99,10 +107,17 @@ class FileKeyStore:
 
     def unwrap(self, wrapped: Sequence[tuple[bytes, Wrapped]]) -> list[bytes]:
         roots = {version: self._key(version) for version in {item.version for _, item in wrapped}}
-        return [unwrap_key(roots[item.version], item.ciphertext, context) for context, item in wrapped]
+        return [
+            unwrap_key(roots[item.version], item.ciphertext, context) for context, item in wrapped
+        ]
 
     def rewrap(self, wrapped: Sequence[tuple[bytes, Wrapped]]) -> list[Wrapped]:
-        return self.wrap([(context, key) for (context, _), key in zip(wrapped, self.unwrap(wrapped), strict=True)])
+        return self.wrap(
+            [
+                (context, key)
+                for (context, _), key in zip(wrapped, self.unwrap(wrapped), strict=True)
+            ]
+        )
 
     def rotate(self) -> int:
         version = max(self._versions(), default=0) + 1
@@ -110,7 +125,8 @@ class FileKeyStore:
         return version
 
     def destroy_before(self, version: int) -> None:
-        """Overwrite, then unlink. Copies that the disk or its snapshots keep are theirs to expire."""
+        """Overwrite, then unlink. Copies that the disk or its snapshots keep are theirs to
+        expire."""
         for old in self._versions():
             if old < version:
                 path = self.folder / f"{old}.key"

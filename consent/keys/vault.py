@@ -1,9 +1,10 @@
-"""The root key in HashiCorp Vault: its transit engine, reached with ``hvac``. The root key never leaves Vault.
+"""The root key in HashiCorp Vault: its transit engine, reached with ``hvac``. The root key never
+leaves Vault.
 
-The transit key is ``derived``: every wrapped key is bound to its context. The token comes from the environment
-(``VAULT_TOKEN``), or from the file that ``VAULT_TOKEN_FILE`` names: a container's secret, or what a Vault agent renews.
-Vault's own policy should allow this token ``encrypt``, ``decrypt``,
-``rewrap``, ``rotate``, ``config`` and ``trim`` on the one key, and nothing else.
+The transit key is ``derived``: every wrapped key is bound to its context. The token comes from the
+environment (``VAULT_TOKEN``), or from the file that ``VAULT_TOKEN_FILE`` names: a container's
+secret, or what a Vault agent renews. Vault's own policy should allow this token ``encrypt``,
+``decrypt``, ``rewrap``, ``rotate``, ``config`` and ``trim`` on the one key, and nothing else.
 """
 
 from __future__ import annotations
@@ -41,15 +42,21 @@ class VaultKeyStore:
 
     @classmethod
     def from_environment(cls, url: str, mount: str, name: str) -> VaultKeyStore:
-        """Raises KeyStoreUnavailable without ``VAULT_TOKEN``, or a ``VAULT_TOKEN_FILE`` that can be read."""
-        token, file = os.environ.get("VAULT_TOKEN", ""), os.environ.get("VAULT_TOKEN_FILE")
+        """Raises KeyStoreUnavailable without ``VAULT_TOKEN``, or a ``VAULT_TOKEN_FILE`` that can be
+        read."""
+        token = os.environ.get("VAULT_TOKEN", "")
+        file = os.environ.get("VAULT_TOKEN_FILE")
         if file and not token:
             try:
                 token = Path(file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise KeyStoreUnavailable("the key store is Vault, but VAULT_TOKEN_FILE cannot be read") from error
+                raise KeyStoreUnavailable(
+                    "the key store is Vault, but VAULT_TOKEN_FILE cannot be read"
+                ) from error
         if not token:
-            raise KeyStoreUnavailable("the key store is Vault, but neither VAULT_TOKEN nor VAULT_TOKEN_FILE is set")
+            raise KeyStoreUnavailable(
+                "the key store is Vault, but neither VAULT_TOKEN nor VAULT_TOKEN_FILE is set"
+            )
         return cls(url, mount, name, token)
 
     def create(self) -> None:
@@ -60,11 +67,17 @@ class VaultKeyStore:
         """One transit operation; Vault's answer. A refusal of the request itself is a SealError."""
         transit = hvac.Client(url=self.url, token=self.token, timeout=10).secrets.transit
         try:
-            answer = getattr(transit, operation)(name=self.name, mount_point=self.mount, **arguments)
+            answer = getattr(transit, operation)(
+                name=self.name, mount_point=self.mount, **arguments
+            )
         except InvalidRequest as error:
-            raise SealError(f"the key store could not do {operation}: a key was destroyed or does not open") from error
+            raise SealError(
+                f"the key store could not do {operation}: a key was destroyed or does not open"
+            ) from error
         except (VaultError, RequestException) as error:
-            raise KeyStoreUnavailable(f"the key store refused {operation} ({type(error).__name__})") from error
+            raise KeyStoreUnavailable(
+                f"the key store refused {operation} ({type(error).__name__})"
+            ) from error
         found: dict[str, Any] = answer.json() if hasattr(answer, "json") else answer
         return found
 
@@ -73,8 +86,12 @@ class VaultKeyStore:
             return []
         first = {"ciphertext": ""} if operation == "rewrap_data" else {}
         results = self._call(operation, batch_input=items, **first)["data"]["batch_results"]
-        if len(results) != len(items) or any(result.get("error") or not result.get(field_name) for result in results):
-            raise SealError(f"the key store could not do {operation}: a key was destroyed or does not open")
+        if len(results) != len(items) or any(
+            result.get("error") or not result.get(field_name) for result in results
+        ):
+            raise SealError(
+                f"the key store could not do {operation}: a key was destroyed or does not open"
+            )
         return [str(result[field_name]) for result in results]
 
     @staticmethod
@@ -86,24 +103,36 @@ class VaultKeyStore:
 
     @staticmethod
     def _items(wrapped: Sequence[tuple[bytes, Wrapped]]) -> list[dict[str, str]]:
-        return [{"ciphertext": item.ciphertext.decode(), "context": _b64(context)} for context, item in wrapped]
+        return [
+            {"ciphertext": item.ciphertext.decode(), "context": _b64(context)}
+            for context, item in wrapped
+        ]
 
     def newest(self) -> int:
         return int(self._call("read_key")["data"]["latest_version"])
 
     def oldest(self) -> int:
         known = self._call("read_key")["data"]
-        return max(int(known.get("min_decryption_version") or 1), int(known.get("min_available_version") or 0))
+        return max(
+            int(known.get("min_decryption_version") or 1),
+            int(known.get("min_available_version") or 0),
+        )
 
     def wrap(self, keys: Sequence[tuple[bytes, bytes]]) -> list[Wrapped]:
         items = [{"plaintext": _b64(key), "context": _b64(context)} for context, key in keys]
         return [self._wrapped(text) for text in self._batch("encrypt_data", items, "ciphertext")]
 
     def unwrap(self, wrapped: Sequence[tuple[bytes, Wrapped]]) -> list[bytes]:
-        return [b64decode(text) for text in self._batch("decrypt_data", self._items(wrapped), "plaintext")]
+        return [
+            b64decode(text)
+            for text in self._batch("decrypt_data", self._items(wrapped), "plaintext")
+        ]
 
     def rewrap(self, wrapped: Sequence[tuple[bytes, Wrapped]]) -> list[Wrapped]:
-        return [self._wrapped(text) for text in self._batch("rewrap_data", self._items(wrapped), "ciphertext")]
+        return [
+            self._wrapped(text)
+            for text in self._batch("rewrap_data", self._items(wrapped), "ciphertext")
+        ]
 
     def rotate(self) -> int:
         self._call("rotate_key")
@@ -114,6 +143,9 @@ class VaultKeyStore:
         known = self._call("read_key")["data"]
         if int(known.get("min_available_version") or 0) >= version:
             return
-        for limit in ("min_encryption_version", "min_decryption_version"):  # hvac refuses both in one call when equal
+        for limit in (
+            "min_encryption_version",
+            "min_decryption_version",
+        ):  # hvac refuses both in one call when equal
             self._call("update_key_configuration", **{limit: version})
         self._call("trim_key", min_version=version)

@@ -1,4 +1,5 @@
-"""The registry's tables and what reads and writes them. Transactions are the log's: they commit together.
+"""The registry's tables and what reads and writes them. Transactions are the log's: they commit
+together.
 
 - ``tables``       every table of the registry's; ``migrations``, run by ``migrating``
 - ``subjects``     borrowers with their data keys; ``enrolment`` a lender's list of them

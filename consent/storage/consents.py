@@ -64,7 +64,9 @@ _SENSITIVITY, _STATE, _EVENT = (
     {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
 )
 """How words are stored: by their place in the list."""
-_COUNT_EVENTS = text("UPDATE scopes SET events = events + :count WHERE id = :scope RETURNING events")
+_COUNT_EVENTS = text(
+    "UPDATE scopes SET events = events + :count WHERE id = :scope RETURNING events"
+)
 _DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
 MOST_IDS = 20_000
 """Numbers in one question to the database."""
@@ -85,11 +87,14 @@ class RecordedEvent(NamedTuple):
     """Else the record of the import."""
 
 
-def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -> dict[ConsentKey, CurrentConsent]:
+def load_presents(
+    session: Session, ids: Sequence[int], scopes: Sequence[int]
+) -> dict[ConsentKey, CurrentConsent]:
     """Where the consents of these subjects stand."""
     if not ids or not scopes:
         return {}
-    connection, found = session.connection(), dict[ConsentKey, CurrentConsent]()
+    connection = session.connection()
+    found = dict[ConsentKey, CurrentConsent]()
     within = ", ".join(str(int(scope)) for scope in scopes)
     for start in range(0, len(ids), MOST_IDS):
         part = ids[start : start + MOST_IDS]
@@ -106,10 +111,13 @@ def load_presents(session: Session, ids: Sequence[int], scopes: Sequence[int]) -
 
 def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
     """The sequence number of each event, counted on from what its scope held."""
-    connection, numbers = session.connection(), []
+    connection = session.connection()
+    numbers = []
     held = {}
     for scope, count in Counter(scope for scope, _, _ in events).items():
-        held[scope] = connection.execute(_COUNT_EVENTS, {"scope": scope, "count": count}).scalar_one() - count
+        held[scope] = (
+            connection.execute(_COUNT_EVENTS, {"scope": scope, "count": count}).scalar_one() - count
+        )
     for scope, _, _ in events:
         held[scope] += 1
         numbers.append(held[scope])
@@ -127,13 +135,19 @@ def write_presents(
         tuple(_PRESENT_COLUMNS)[len(_KEY_COLUMNS) :],
         [
             (
-                key[0], key[1], _SENSITIVITY[key[2]], _STATE[present.state], present.version, present.notice,
-                present.event_time, present.expiry_time,
+                key[0],
+                key[1],
+                _SENSITIVITY[key[2]],
+                _STATE[present.state],
+                present.version,
+                present.notice,
+                present.event_time,
+                present.expiry_time,
             )
             for key in touched
             for present in (presents[key],)
         ],
-    )  # fmt: skip
+    )
 
 
 def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]]) -> None:
@@ -148,7 +162,8 @@ def write_events(
     moment: datetime,
     import_id: int | None = None,
 ) -> None:
-    """Append events recorded at ``moment``, and for what revokes a numbered revocation to the recipient."""
+    """Append events recorded at ``moment``, and for what revokes a numbered revocation to the
+    recipient."""
     numbers = _count_events(session, [happened.key for happened in events])
     bulk_insert(
         session,
@@ -156,17 +171,30 @@ def write_events(
         _EVENT_COLUMNS,
         [
             (
-                event.key[0], number, event.key[1], _SENSITIVITY[event.key[2]], _EVENT[event.event],
-                event.notice, event.at, event.decision, import_id, event.position,
+                event.key[0],
+                number,
+                event.key[1],
+                _SENSITIVITY[event.key[2]],
+                _EVENT[event.event],
+                event.notice,
+                event.at,
+                event.decision,
+                import_id,
+                event.position,
             )
             for number, event in zip(numbers, events, strict=True)
         ],
-    )  # fmt: skip
-    _write_revocations(session, recipients, [event for event in events if event.event in REVOKING], moment)
+    )
+    _write_revocations(
+        session, recipients, [event for event in events if event.event in REVOKING], moment
+    )
 
 
 def _write_revocations(
-    session: Session, recipients: Mapping[int, str], revoked: Sequence[RecordedEvent], moment: datetime
+    session: Session,
+    recipients: Mapping[int, str],
+    revoked: Sequence[RecordedEvent],
+    moment: datetime,
 ) -> None:
     if not revoked:
         return
@@ -183,6 +211,14 @@ def _write_revocations(
         scope, subject, sensitivity = event.key
         name = recipients[scope]
         newest[name] = newest.get(name, 0) + 1
-        row = (newest[name], scope, subject, _SENSITIVITY[sensitivity], _EVENT[event.event], event.at, moment)
+        row = (
+            newest[name],
+            scope,
+            subject,
+            _SENSITIVITY[sensitivity],
+            _EVENT[event.event],
+            event.at,
+            moment,
+        )
         rows.append((name, *row))
     bulk_insert(session, RevocationRow.__tablename__, _REVOCATION_COLUMNS, rows)

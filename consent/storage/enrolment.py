@@ -1,7 +1,8 @@
-"""A lender's borrowers in the order of their enrolment: the numbers under which states speak of them.
+"""A lender's borrowers in the order of their enrolment: the numbers under which states speak of
+them.
 
-Lender and registry each keep the same list. Its hash is in every state (``protocol.snapshots``), so that
-a number never means two people.
+Lender and registry each keep the same list. Its hash is in every state (``protocol.snapshots``), so
+that a number never means two people.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Commands that act once: the answer is kept with the change, in the same transaction, under the caller's own key.
+"""Commands that act once: the answer is kept with the change, in the same transaction, under the
+caller's own key.
 
-After draft-ietf-httpapi-idempotency-key-header: the same key with the same request is answered as the first time; with
-another request it is refused. Keys are kept for a day.
+After draft-ietf-httpapi-idempotency-key-header: the same key with the same request is answered as
+the first time; with another request it is refused. Keys are kept for a day.
 """
 
 from __future__ import annotations
@@ -51,8 +52,11 @@ class Answered:
     """Whether this is the answer of an earlier time."""
 
 
-def recall(session: Session, commands: Sequence[Once], moment: datetime) -> dict[Once, Answered | Malformed]:
-    """The answers these commands were given before; a refusal where the key was used for another request."""
+def recall(
+    session: Session, commands: Sequence[Once], moment: datetime
+) -> dict[Once, Answered | Malformed]:
+    """The answers these commands were given before; a refusal where the key was used for another
+    request."""
     if not commands:
         return {}
     rows = session.scalars(
@@ -69,7 +73,9 @@ def recall(session: Session, commands: Sequence[Once], moment: datetime) -> dict
         if row is None:
             continue
         same = row.request_sha256 == once.request_sha256
-        found[once] = Answered(row.status, json.loads(row.body), again=True) if same else used_otherwise()
+        found[once] = (
+            Answered(row.status, json.loads(row.body), again=True) if same else used_otherwise()
+        )
     return found
 
 
@@ -90,13 +96,16 @@ class KeptAnswers:
         self._new: list[tuple[Once, Answered]] = []
 
     def earlier(self, once: Once | None) -> Answered | None:
-        """The answer that this command was given before, if it was; raises Malformed for another use of its key."""
+        """The answer that this command was given before, if it was; raises Malformed for another
+        use of its key."""
         if once is None:
             return None
         known = self._known.get(once)
         if isinstance(known, Malformed):
             raise known
-        if known is None and any((other.caller, other.key) == (once.caller, once.key) for other in self._known):
+        if known is None and any(
+            (other.caller, other.key) == (once.caller, once.key) for other in self._known
+        ):
             raise used_otherwise()
         return known
 
@@ -112,7 +121,8 @@ class KeptAnswers:
 
 
 def remember(session: Session, answers: Sequence[tuple[Once, Answered]], moment: datetime) -> None:
-    """Keep the answers, within the transaction that did what they say; drop what is older than a day."""
+    """Keep the answers, within the transaction that did what they say; drop what is older than a
+    day."""
     if not answers:
         return
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.expires_at <= moment))

@@ -61,8 +61,11 @@ _COLUMNS = (
 
 
 def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
-    """Whoever is called one of ``names``, or was: one question, so that neither shows in the work."""
-    now = select(SubjectRow.pseudonym.label("asked"), *_COLUMNS).where(SubjectRow.pseudonym.in_(names))
+    """Whoever is called one of ``names``, or was: one question, so that neither shows in the
+    work."""
+    now = select(SubjectRow.pseudonym.label("asked"), *_COLUMNS).where(
+        SubjectRow.pseudonym.in_(names)
+    )
     before = (
         select(FormerNameRow.pseudonym.label("asked"), *_COLUMNS)
         .join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
@@ -78,7 +81,8 @@ def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
 
 
 def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, Subject]:
-    """The enrolled subjects among ``names``, former names included, whose keys have not been destroyed.
+    """The enrolled subjects among ``names``, former names included, whose keys have not been
+    destroyed.
 
     Raises:
         KeysUnavailable: the key store does not answer.
@@ -87,21 +91,31 @@ def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, S
     for start in range(0, len(names), IN_CHUNK):
         rows = _people(transaction.session, names[start : start + IN_CHUNK])
         stored = [
-            StoredKey(row.pseudonym, row.wrapped, row.group_id, Wrapped(row.root_version, row.group_wrapped))
+            StoredKey(
+                row.pseudonym,
+                row.wrapped,
+                row.group_id,
+                Wrapped(row.root_version, row.group_wrapped),
+            )
             for row in rows
         ]
         try:
             data_keys = transaction.registry.keys.unwrap(stored)
         except (SealError, KeyStoreUnavailable, KeyFileError) as error:
-            raise KeysUnavailable(f"a borrower's data key cannot be used now ({error}); try again") from error
+            raise KeysUnavailable(
+                f"a borrower's data key cannot be used now ({error}); try again"
+            ) from error
         for row, data_key in zip(rows, data_keys, strict=True):
             if data_key is not None:
-                found[row.asked] = Subject(row.id, row.lender, row.number, row.pseudonym, row.public_key, data_key)
+                found[row.asked] = Subject(
+                    row.id, row.lender, row.number, row.pseudonym, row.public_key, data_key
+                )
     return found
 
 
 def refuse_forgotten(session: Session, ids: Sequence[int]) -> None:
-    """Between reading the keys and writing, somebody may have been forgotten; raises NotAuthenticated."""
+    """Between reading the keys and writing, somebody may have been forgotten; raises
+    NotAuthenticated."""
     known = 0
     for start in range(0, len(ids), IN_CHUNK):
         some = among("subject_id", ids[start : start + IN_CHUNK])

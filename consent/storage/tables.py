@@ -1,4 +1,5 @@
-"""The registry's tables. Rows marked append-only are so in the database too (triggers in the first migration)."""
+"""The registry's tables. Rows marked append-only are so in the database too (triggers in the first
+migration)."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ class SubjectRow(Base):
 
 
 class FormerNameRow(Base):
-    """A name that a borrower had until the naming keys were rotated: it still means them. Append-only."""
+    """A name that a borrower had until the naming keys were rotated: it still means them.
+    Append-only."""
 
     __tablename__ = "former_names"
     pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -71,7 +73,8 @@ class RollRow(Base):
 
 
 class KeyGroupRow(Base):
-    """A wrapped key that wraps the data keys of up to ``consent.keys.datakeys.GROUP_SIZE`` subjects."""
+    """A wrapped key that wraps the data keys of up to ``consent.keys.datakeys.GROUP_SIZE``
+    subjects."""
 
     __tablename__ = "key_groups"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -92,7 +95,8 @@ class DataKeyRow(Base):
 
 
 class ScopeRow(Base):
-    """A purpose and a recipient: what one state covers. ``events`` counts what happened in it so far."""
+    """A purpose and a recipient: what one state covers. ``events`` counts what happened in it so
+    far."""
 
     __tablename__ = "scopes"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -103,15 +107,21 @@ class ScopeRow(Base):
 
 
 class ConsentRow(Base):
-    """The present state of one consent: a projection of its events, written in the same transaction.
+    """The present state of one consent: a projection of its events, written in the same
+    transaction.
 
-    Scopes and notices are not declared as foreign keys: they never go away, and the check costs more than the row.
+    Scopes and notices are not declared as foreign keys: they never go away, and the check costs
+    more than the row.
     """
 
     __tablename__ = "consents"
     scope_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
-    sensitivity: Mapped[str] = mapped_column(Coded(SENSITIVITIES), primary_key=True, autoincrement=False)
+    subject_id: Mapped[int] = mapped_column(
+        ForeignKey("subjects.id"), primary_key=True, autoincrement=False
+    )
+    sensitivity: Mapped[str] = mapped_column(
+        Coded(SENSITIVITIES), primary_key=True, autoincrement=False
+    )
     state: Mapped[ConsentStatus] = mapped_column(Coded(STATES))
     version: Mapped[int]
     """How often this record changed: its ETag."""
@@ -123,7 +133,8 @@ class ConsentRow(Base):
 
 
 class DecisionRow(Base):
-    """A decision that was accepted, so that the same signed document cannot act twice. Append-only."""
+    """A decision that was accepted, so that the same signed document cannot act twice.
+    Append-only."""
 
     __tablename__ = "decisions"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -135,12 +146,15 @@ class SubjectEntryRow(Base):
     """Which entries of the log concern a borrower: what they can ask to see. Append-only."""
 
     __tablename__ = "subject_entries"
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    subject_id: Mapped[int] = mapped_column(
+        ForeignKey("subjects.id"), primary_key=True, autoincrement=False
+    )
     entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
 
 
 class ImportRow(Base):
-    """Decisions that a lender collected and handed in together; one log entry holds their Merkle root. Append-only."""
+    """Decisions that a lender collected and handed in together; one log entry holds their Merkle
+    root. Append-only."""
 
     __tablename__ = "imports"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -250,7 +264,8 @@ class ModelRow(Base):
 
 
 class AssignmentRow(Base):
-    """Where a person is counted, in every campaign; nowhere, if the draw says so (cover). Append-only."""
+    """Where a person is counted, in every campaign; nowhere, if the draw says so (cover).
+    Append-only."""
 
     __tablename__ = "assignments"
     ledger_pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -258,7 +273,8 @@ class AssignmentRow(Base):
 
 
 class PlacesRow(Base):
-    """Who of a lender's borrowers has a place in a campaign, as a bitmap over their numbers. Append-only."""
+    """Who of a lender's borrowers has a place in a campaign, as a bitmap over their numbers.
+    Append-only."""
 
     __tablename__ = "places"
     campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"), primary_key=True)
@@ -301,8 +317,9 @@ class CommitmentRow(Base):
 
 
 class PartyKeyRow(Base):
-    """A key that an institution authenticates to the registry with. The consortium document's is the first: it has a
-    row only once it is revoked. A key is one party's for ever, and what was revoked stays so."""
+    """A key that an institution authenticates to the registry with. The consortium document's is
+    the first: it has a row only once it is revoked. A key is one party's for ever, and what was
+    revoked stays so."""
 
     __tablename__ = "party_keys"
     thumbprint: Mapped[str] = mapped_column(String(43), primary_key=True)
@@ -313,20 +330,24 @@ class PartyKeyRow(Base):
 
 
 class LoginLinkRow(Base):
-    """A login that may speak for a pseudonym. It goes with the subject's data key: forgetting takes it along."""
+    """A login that may speak for a pseudonym. It goes with the subject's data key: forgetting takes
+    it along."""
 
     __tablename__ = "login_links"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     issuer: Mapped[str] = mapped_column(String(255))
     subject_hash: Mapped[str] = mapped_column(String(64))
     """Keyed hash of the login's ``sub``, hex; the ``sub`` itself is never stored."""
-    subject_id: Mapped[int] = mapped_column(ForeignKey("data_keys.subject_id", ondelete="CASCADE"), index=True)
+    subject_id: Mapped[int] = mapped_column(
+        ForeignKey("data_keys.subject_id", ondelete="CASCADE"), index=True
+    )
     linked_at: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = (UniqueConstraint("issuer", "subject_hash", "subject_id"),)
 
 
 class UsedOnceRow(Base):
-    """Something that acts once and has acted: the hash of a nonce, an assertion or a ticket, until it cannot matter."""
+    """Something that acts once and has acted: the hash of a nonce, an assertion or a ticket, until
+    it cannot matter."""
 
     __tablename__ = "used_once"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)

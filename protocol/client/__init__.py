@@ -1,6 +1,8 @@
-"""The client library: how each party calls the registry. What comes back is verified before it is believed.
+"""The client library: how each party calls the registry. What comes back is verified before it is
+believed.
 
-A client shows only what its caller may do, and closes itself: ``with node.registry() as registry:``.
+A client shows only what its caller may do, and closes itself:
+``with node.registry() as registry:``.
 
 - ``base``         the connection: signed requests, sessions, acknowledged log entries
 - ``institutions`` what every institution may do: its keys, log entries of its own, campaigns
@@ -8,5 +10,6 @@ A client shows only what its caller may do, and closes itself: ``with node.regis
 - ``coordinator``  proposals and model cards
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices
-- ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers signed
+- ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers
+                   signed
 """

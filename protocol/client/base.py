@@ -1,6 +1,8 @@
-"""The connection of one caller to the registry: requests that it signs, and answers that are verified.
+"""The connection of one caller to the registry: requests that it signs, and answers that are
+verified.
 
-The client remembers the newest checkpoint it has seen and refuses any that does not extend it (invariant 7).
+The client remembers the newest checkpoint it has seen and refuses any that does not extend it
+(invariant 7).
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ def load_consortium(path: Path, registry_key: PublicKey) -> Consortium:
     try:
         token = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SignatureError(f"cannot read the consortium document {path}: {error.strerror}") from error
+        raise SignatureError(
+            f"cannot read the consortium document {path}: {error.strerror}"
+        ) from error
     return Consortium.verify(token, registry_key)
 
 
@@ -86,7 +90,8 @@ class RegistryClient(LogClient):
             return super()._send(method, target, body)
 
     def begin_session(self) -> ClientSession:
-        """For a caller with many requests: ten minutes of MACs instead of signatures, then signatures again.
+        """For a caller with many requests: ten minutes of MACs instead of signatures, then
+        signatures again.
 
         Raises:
             RegistryUnavailable: the registry's answer does not verify.
@@ -95,11 +100,19 @@ class RegistryClient(LogClient):
             raise RegistryUnavailable("a session is for a caller with a signing key")
         self._session = None
         ephemeral = Ephemeral()
-        offer = SessionOffer(caller=self._caller, audience=self._audience, ephemeral=ephemeral.public)
+        offer = SessionOffer(
+            caller=self._caller, audience=self._audience, ephemeral=ephemeral.public
+        )
         offered = offer.sign(self._key)
-        answered = str(self._checked(lambda: self._send("POST", "/v1/sessions", {"offer": offered}).json()["answer"]))
+        answered = str(
+            self._checked(
+                lambda: self._send("POST", "/v1/sessions", {"offer": offered}).json()["answer"]
+            )
+        )
         answer = self._checked(lambda: SessionAnswer.verify(answered, self._registry_key))
-        self._session = self._checked(lambda: ClientSession.agreed(ephemeral, offer, offered, answered, answer))
+        self._session = self._checked(
+            lambda: ClientSession.agreed(ephemeral, offer, offered, answered, answer)
+        )
         return self._session
 
     def _acknowledged(self, answer: httpx.Response) -> dict[str, Any]:

@@ -26,7 +26,9 @@ def check_receipt(receipt: Receipt, trust: Trust) -> InclusionProof:
     proof.verify(leaf, trust)
     stated = decision_commitment(receipt.salt, receipt.decision_sha256, receipt.states)
     fields = json.loads(leaf)
-    if fields["type"] != "consent.decided" or not hmac.compare_digest(str(fields["decision"]), stated):
+    if fields["type"] != "consent.decided" or not hmac.compare_digest(
+        str(fields["decision"]), stated
+    ):
         raise ProofError("the log entry does not commit to this decision")
     return proof
 
@@ -35,17 +37,21 @@ class BorrowerClient(RegistryClient):
     """A borrower at the registry; without a caller, whoever hands in what borrowers signed."""
 
     def decide(self, tokens: Sequence[str]) -> list[Receipt]:
-        """Hand in signed decisions; returns verified receipts, one per decision, when there are few.
+        """Hand in signed decisions; returns verified receipts, one per decision, when there are
+        few.
 
         Raises:
-            RegistryUnavailable: a receipt is not for the decision that was sent, or its entry does not commit to it.
-            NotWitnessed: the decisions are in force, and their receipts can be had later: :meth:`my_receipt`.
+            RegistryUnavailable: a receipt is not for the decision that was sent, or its entry does
+                not commit to it.
+            NotWitnessed: the decisions are in force, and their receipts can be had later:
+                :meth:`my_receipt`.
         """
         answer = self._checked(self._send("POST", "/v1/decisions", {"tokens": list(tokens)}).json)
         texts = self._checked(lambda: [str(text) for text in answer["receipts"]])
         if answer.get("pending"):
             raise NotWitnessed(
-                "the decisions are recorded and in force, but no quorum of witnesses has cosigned them yet; ask for "
+                "the decisions are recorded and in force, but no quorum of witnesses has cosigned "
+                "them yet; ask for "
                 "the receipts later"
             )
         if len(texts) not in {0, len(tokens)} or (len(tokens) <= RECEIPTS_UP_TO) != bool(texts):
@@ -68,7 +74,9 @@ class BorrowerClient(RegistryClient):
 
     def my_consents(self) -> list[ConsentRecord]:
         answer = self._checked(self._send("GET", "/v1/me/consents?limit=1000").json)
-        return self._checked(lambda: [ConsentRecord.model_validate(record) for record in answer["items"]])
+        return self._checked(
+            lambda: [ConsentRecord.model_validate(record) for record in answer["items"]]
+        )
 
     def forget_me(self) -> int:
         """End all my consents and destroy my data key; returns how many consents were ended."""

@@ -16,6 +16,10 @@ class CoordinatorClient(InstitutionClient):
 
     def log_model(self, campaign_sha256: str, card_sha256: str, card: str, model: bytes) -> None:
         body = {"card_sha256": card_sha256, "card": card, "model": b64(model)}
-        leaf = self._acknowledged(self._send("POST", f"/v1/campaigns/{campaign_sha256}/model", body))
+        leaf = self._acknowledged(
+            self._send("POST", f"/v1/campaigns/{campaign_sha256}/model", body)
+        )
         if (leaf.get("type"), leaf.get("model_card")) != ("model.released", card_sha256):
-            raise RegistryUnavailable("the log acknowledged another entry than the model card that was sent")
+            raise RegistryUnavailable(
+                "the log acknowledged another entry than the model card that was sent"
+            )

@@ -1,4 +1,5 @@
-"""What every institution of the consortium may do: keep its keys, log entries of its own, read campaigns."""
+"""What every institution of the consortium may do: keep its keys, log entries of its own, read
+campaigns."""
 
 from __future__ import annotations
 
@@ -14,11 +15,16 @@ class InstitutionClient(RegistryClient):
     """An institution at the registry: a naming service, or whoever else needs no more than this."""
 
     def append(self, entries: Sequence[dict[str, Any]]) -> list[int]:
-        """Log entries; returns their indexes, durable. See ``consent.commands.append_entries`` for the fields."""
+        """Log entries; returns their indexes, durable. See ``consent.commands.append_entries`` for
+        the fields."""
         answer = self._send("POST", "/v1/log/entries", {"entries": list(entries)})
-        first, count = self._checked(lambda: (int(answer.json()["first"]), int(answer.json()["count"])))
+        first, count = self._checked(
+            lambda: (int(answer.json()["first"]), int(answer.json()["count"]))
+        )
         if count != len(entries):
-            raise RegistryUnavailable("the log acknowledged another number of entries than were sent")
+            raise RegistryUnavailable(
+                "the log acknowledged another number of entries than were sent"
+            )
         return list(range(first, first + count))
 
     def party_keys(self) -> list[dict[str, Any]]:
@@ -34,21 +40,27 @@ class InstitutionClient(RegistryClient):
         self._send("DELETE", f"/v1/parties/{party}/keys/{thumbprint}")
 
     def campaigns(self) -> dict[str, str]:
-        """Hash and id of the campaigns that the caller may see, in the order in which they were proposed."""
+        """Hash and id of the campaigns that the caller may see, in the order in which they were
+        proposed."""
         found: dict[str, str] = {}
         following: str | None = ""
         while following is not None:
-            answer = self._send("GET", f"/v1/campaigns{following and f'?cursor={following}'}").json()
+            answer = self._send(
+                "GET", f"/v1/campaigns{following and f'?cursor={following}'}"
+            ).json()
             found |= {str(item["sha256"]): str(item["id"]) for item in answer["items"]}
             following = answer.get("next")
         return found
 
     def proposed(self, sha256: str) -> Proposed:
-        """The campaign with this hash, verified against the coordinator's key, and how lenders answered."""
+        """The campaign with this hash, verified against the coordinator's key, and how lenders
+        answered."""
         said = self._checked(self._send("GET", f"/v1/campaigns/{sha256}").json)
         found = self._checked(lambda: Proposed.of(said, self.consortium))
         if found.campaign.sha256 != sha256:
-            raise RegistryUnavailable("the consent registry answered with another campaign than was asked for")
+            raise RegistryUnavailable(
+                "the consent registry answered with another campaign than was asked for"
+            )
         return found
 
     def campaign(self, sha256: str) -> tuple[Campaign, bool]:

@@ -1,4 +1,5 @@
-"""A lender at the registry: its borrowers and how they stand, its campaigns, its roster commitments."""
+"""A lender at the registry: its borrowers and how they stand, its campaigns, its roster
+commitments."""
 
 from __future__ import annotations
 
@@ -24,7 +25,14 @@ from protocol.enrolment import Enrolment
 from protocol.errors import RegistryUnavailable
 from protocol.revocations import Acknowledgement, Revocation
 from protocol.schema import now
-from protocol.snapshots import MOST_PEOPLE, ConsentSnapshot, Places, ReceivedSnapshot, codes_sha256, unpacked
+from protocol.snapshots import (
+    MOST_PEOPLE,
+    ConsentSnapshot,
+    Places,
+    ReceivedSnapshot,
+    codes_sha256,
+    unpacked,
+)
 
 
 class LenderClient(InstitutionClient):
@@ -33,7 +41,9 @@ class LenderClient(InstitutionClient):
     # --- its borrowers
 
     def enrol(self, subjects: Sequence[Enrolment]) -> int:
-        answer = self._send("POST", "/v1/subjects", {"subjects": [s.model_dump() for s in subjects]})
+        answer = self._send(
+            "POST", "/v1/subjects", {"subjects": [s.model_dump() for s in subjects]}
+        )
         return int(answer.json()["enrolled"])
 
     def roll(self, first: int, until: int) -> list[str]:
@@ -41,7 +51,10 @@ class LenderClient(InstitutionClient):
         names: list[str] = []
         while first + len(names) < until:
             cursor = cursor_of(first + len(names))
-            answer = self._send("GET", f"/v1/subjects?cursor={cursor}&limit={min(50_000, until - first - len(names))}")
+            answer = self._send(
+                "GET",
+                f"/v1/subjects?cursor={cursor}&limit={min(50_000, until - first - len(names))}",
+            )
             found = self._checked(partial(items_of, answer))
             if not found:
                 break
@@ -65,11 +78,15 @@ class LenderClient(InstitutionClient):
 
     # --- how they stand
 
-    def consent_state(self, purpose: str, challenge: str, since: ConsentSnapshot | None = None) -> ReceivedSnapshot:
-        """The state of the caller's borrowers for ``purpose``, verified: all of it, or what is other than ``since``.
+    def consent_state(
+        self, purpose: str, challenge: str, since: ConsentSnapshot | None = None
+    ) -> ReceivedSnapshot:
+        """The state of the caller's borrowers for ``purpose``, verified: all of it, or what is
+        other than ``since``.
 
         Raises:
-            RegistryUnavailable: the answer is not signed, not to this challenge, or its codes are not those signed.
+            RegistryUnavailable: the answer is not signed, not to this challenge, or its codes are
+                not those signed.
         """
         asked = {"purpose": purpose, "challenge": challenge}
         if since is not None:
@@ -89,8 +106,13 @@ class LenderClient(InstitutionClient):
         )
         expected = (self._caller, purpose, challenge, since.sequence if since else None)
         stated = (state.lender, state.purpose, state.challenge, state.since)
-        if stated != expected or codes_sha256(held.numbers, held.ordinary, held.sensitive) != state.codes_sha256:
-            raise RegistryUnavailable("the consent registry answered with another state than was asked for")
+        if (
+            stated != expected
+            or codes_sha256(held.numbers, held.ordinary, held.sensitive) != state.codes_sha256
+        ):
+            raise RegistryUnavailable(
+                "the consent registry answered with another state than was asked for"
+            )
         self.accept_head(state.checkpoint)
         return held
 
@@ -99,7 +121,9 @@ class LenderClient(InstitutionClient):
         token = self._send("GET", f"/v1/campaigns/{sha256}/places").text
         places = self._checked(lambda: Places.verify(token, self._registry_key))
         if (places.campaign_sha256, places.lender) != (sha256, self._caller):
-            raise RegistryUnavailable("the consent registry answered with the places of another campaign or lender")
+            raise RegistryUnavailable(
+                "the consent registry answered with the places of another campaign or lender"
+            )
         return places
 
     def revocations(self) -> list[Revocation]:
@@ -109,7 +133,10 @@ class LenderClient(InstitutionClient):
         while True:
             answer = self._send("GET", f"/v1/revocations{cursor}")
             page = self._checked(partial(items_of, answer))
-            found += [self._checked(partial(Revocation.verify, token, self._registry_key)) for token in page]
+            found += [
+                self._checked(partial(Revocation.verify, token, self._registry_key))
+                for token in page
+            ]
             following = answer.json().get("next")
             if following is None or not page:
                 break
@@ -117,18 +144,23 @@ class LenderClient(InstitutionClient):
         numbers = [revocation.number for revocation in found]
         mine = all(revocation.recipient == self._caller for revocation in found)
         if not mine or (numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers)))):
-            raise RegistryUnavailable("the consent registry's revocations have a gap, or are another lender's")
+            raise RegistryUnavailable(
+                "the consent registry's revocations have a gap, or are another lender's"
+            )
         return found
 
     def acknowledge(self, number: int, key: SigningKey) -> int:
-        """Say, signed, that the caller has acted on every revocation up to ``number``; returns up to which it has.
+        """Say, signed, that the caller has acted on every revocation up to ``number``; returns up
+        to which it has.
 
         The acknowledgement is under an accepted head of the log when this returns.
         """
         told = Acknowledgement(recipient=self._caller or "", number=number, acknowledged_at=now())
         body = {"token": told.sign(key)}
         answer = self._checked(self._send("POST", "/v1/revocations/acknowledgements", body).json)
-        reached, index = self._checked(lambda: (int(answer["acknowledged"]), int(answer["entry_index"])))
+        reached, index = self._checked(
+            lambda: (int(answer["acknowledged"]), int(answer["entry_index"]))
+        )
         self.proved_leaf(index, wait=True)
         return reached
 
@@ -136,16 +168,26 @@ class LenderClient(InstitutionClient):
 
     def approve(self, approval: Approval, key: SigningKey) -> bool:
         answer = self._send(
-            "POST", f"/v1/campaigns/{approval.campaign_sha256}/approvals", {"token": approval.sign(key)}
+            "POST",
+            f"/v1/campaigns/{approval.campaign_sha256}/approvals",
+            {"token": approval.sign(key)},
         )
         return bool(answer.json()["active"])
 
     def reject(self, rejection: Rejection, key: SigningKey) -> None:
-        self._send("POST", f"/v1/campaigns/{rejection.campaign_sha256}/rejections", {"token": rejection.sign(key)})
+        self._send(
+            "POST",
+            f"/v1/campaigns/{rejection.campaign_sha256}/rejections",
+            {"token": rejection.sign(key)},
+        )
 
     def authorisation(self, sha256: str, asked: AuthorisationRequest) -> Authorisation:
-        answer = self._send("POST", f"/v1/campaigns/{sha256}/authorisations", asked.model_dump(mode="json"))
-        return self._checked(lambda: Authorisation.verify(answer.json()["token"], self._registry_key))
+        answer = self._send(
+            "POST", f"/v1/campaigns/{sha256}/authorisations", asked.model_dump(mode="json")
+        )
+        return self._checked(
+            lambda: Authorisation.verify(answer.json()["token"], self._registry_key)
+        )
 
     def size_of(self, note: str) -> int:
         """The tree size in a checkpoint note of this log."""
@@ -155,9 +197,12 @@ class LenderClient(InstitutionClient):
         """Write the commitment to the log; returns only when its inclusion is proved.
 
         Raises:
-            RegistryUnavailable: not acknowledged, or acknowledged with something else than was sent.
+            RegistryUnavailable: not acknowledged, or acknowledged with something else than was
+                sent.
         """
-        answer = self._send("POST", f"/v1/campaigns/{sha256}/commitments", request.model_dump(mode="json"))
+        answer = self._send(
+            "POST", f"/v1/campaigns/{sha256}/commitments", request.model_dump(mode="json")
+        )
         leaf = self._acknowledged(answer)
         expected = {
             **commitment_fields(request, sha256),
@@ -166,4 +211,6 @@ class LenderClient(InstitutionClient):
         }
         sealed = hashlib.sha256(unb64(request.sealed_body)).hexdigest()
         if {k: leaf.get(k) for k in expected} != expected or leaf["body"]["sha256"] != sealed:
-            raise RegistryUnavailable("the log acknowledged another entry than the roster commitment that was sent")
+            raise RegistryUnavailable(
+                "the log acknowledged another entry than the roster commitment that was sent"
+            )

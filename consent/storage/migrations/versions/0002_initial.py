@@ -1,6 +1,7 @@
 """Subjects, consents, campaigns, keys, the log. Histories cannot be updated or deleted, by trigger.
 
-Replaces 0001, which no registry outside a demo ever ran: its data keys had no groups, its log no state row.
+Replaces 0001, which no registry outside a demo ever ran: its data keys had no groups, its log no
+state row.
 """
 
 import sqlalchemy as sa
@@ -64,7 +65,15 @@ def upgrade() -> None:
         sa.Column("held_until", sa.Float(precision=53), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    first = {"id": 1, "appended": 0, "integrated": 0, "newest": 0, "holder": "", "epoch": 0, "held_until": 0.0}
+    first = {
+        "id": 1,
+        "appended": 0,
+        "integrated": 0,
+        "newest": 0,
+        "holder": "",
+        "epoch": 0,
+        "held_until": 0.0,
+    }
     op.bulk_insert(state, [first])
     op.create_table(
         "log_entries",

@@ -1,6 +1,8 @@
-"""Consents by scope, with notices, versions, revocations, imports and idempotent commands; places per campaign.
+"""Consents by scope, with notices, versions, revocations, imports and idempotent commands; places
+per campaign.
 
-What 0002 held is carried over, in both directions; what 0002 has no place for is lost on the way down.
+What 0002 held is carried over, in both directions; what 0002 has no place for is lost on the way
+down.
 """
 
 import sqlalchemy as sa
@@ -78,16 +80,21 @@ def _done() -> None:
 
 def upgrade() -> None:
     _set_aside()
-    op.add_column("subjects", sa.Column("number", sa.Integer(), nullable=False, server_default="-1"))
+    op.add_column(
+        "subjects", sa.Column("number", sa.Integer(), nullable=False, server_default="-1")
+    )
     op.execute(
         "UPDATE subjects SET number = (SELECT count(*) FROM subjects AS before"
         " WHERE before.lender = subjects.lender AND before.id < subjects.id)"
     )
     op.drop_index("subjects_by_lender", table_name="subjects")
     op.create_index("subjects_by_number", "subjects", ["lender", "number"], unique=True)
-    op.add_column("campaigns", sa.Column("number", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column(
+        "campaigns", sa.Column("number", sa.Integer(), nullable=False, server_default="0")
+    )
     op.execute(
-        "UPDATE campaigns SET number = (SELECT count(*) FROM campaigns AS other WHERE other.sha256 <= campaigns.sha256)"
+        "UPDATE campaigns SET number = (SELECT count(*) FROM campaigns AS other WHERE other.sha256 "
+        "<= campaigns.sha256)"
     )
     op.create_index("campaigns_by_number", "campaigns", ["number"], unique=True)
     op.create_table(
@@ -121,7 +128,9 @@ def upgrade() -> None:
     op.create_table(
         "consents",
         sa.Column("scope_id", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("subject_id", BigId, sa.ForeignKey("subjects.id"), primary_key=True, autoincrement=False),
+        sa.Column(
+            "subject_id", BigId, sa.ForeignKey("subjects.id"), primary_key=True, autoincrement=False
+        ),
         sa.Column("sensitivity", sa.SmallInteger(), primary_key=True, autoincrement=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -162,7 +171,9 @@ def upgrade() -> None:
     op.create_index("ix_assignments_subject_id", "assignments", ["subject_id"])
     op.create_table(
         "subject_entries",
-        sa.Column("subject_id", BigId, sa.ForeignKey("subjects.id"), primary_key=True, autoincrement=False),
+        sa.Column(
+            "subject_id", BigId, sa.ForeignKey("subjects.id"), primary_key=True, autoincrement=False
+        ),
         sa.Column("entry_index", sa.BigInteger(), primary_key=True, autoincrement=False),
     )
     op.create_table(
@@ -194,7 +205,12 @@ def upgrade() -> None:
     op.create_index("ix_idempotency_expires_at", "idempotency", ["expires_at"])
     op.create_table(
         "places",
-        sa.Column("campaign_sha256", sa.String(length=64), sa.ForeignKey("campaigns.sha256"), primary_key=True),
+        sa.Column(
+            "campaign_sha256",
+            sa.String(length=64),
+            sa.ForeignKey("campaigns.sha256"),
+            primary_key=True,
+        ),
         sa.Column("lender", sa.String(length=63), primary_key=True),
         sa.Column("bitmap", sa.LargeBinary(), nullable=False),
         sa.Column("sensitive", sa.LargeBinary(), nullable=False),
@@ -214,17 +230,25 @@ def upgrade() -> None:
 
 
 def _carry_up() -> None:
-    """Every consent of 0002 is taken to answer the newest notice of its purpose and recipient: it did not say which."""
+    """Every consent of 0002 is taken to answer the newest notice of its purpose and recipient: it
+    did not say which."""
     op.execute(
-        "INSERT INTO notices (id, version, token) SELECT id, version, token FROM old_notices ORDER BY id, version"
+        "INSERT INTO notices (id, version, token) SELECT id, version, token FROM old_notices ORDER "
+        "BY id, version"
     )
     for scope, about in enumerate(sorted(_asked().items()), 1):
         (purpose, recipient), notice = about
         _carry_scope({"scope": scope, "purpose": purpose, "recipient": recipient, "notice": notice})
     if _postgresql():
-        op.execute("SELECT setval(pg_get_serial_sequence('scopes', 'id'), COALESCE(max(id), 1)) FROM scopes")
+        op.execute(
+            "SELECT setval(pg_get_serial_sequence('scopes', 'id'), COALESCE(max(id), 1)) FROM "
+            "scopes"
+        )
     _call_the_roll()
-    op.execute("INSERT INTO subject_entries (subject_id, entry_index) SELECT subject_id, entry_index FROM decisions")
+    op.execute(
+        "INSERT INTO subject_entries (subject_id, entry_index) SELECT subject_id, entry_index FROM "
+        "decisions"
+    )
     op.execute(
         "INSERT INTO assignments (ledger_pseudonym, subject_id)"
         " SELECT ledger_pseudonym, subject_id FROM old_assignments"
@@ -235,7 +259,9 @@ def _asked() -> dict[tuple[str, str], int]:
     """Newest notice of everything that was asked or answered, by purpose and recipient."""
     connection = op.get_bind()
     found: dict[tuple[str, str], tuple[str, int]] = {}
-    for number, token in connection.execute(sa.text("SELECT number, token FROM notices ORDER BY number")):
+    for number, token in connection.execute(
+        sa.text("SELECT number, token FROM notices ORDER BY number")
+    ):
         notice = unverified_payload(token)
         for recipient in notice["recipients"]:
             about = (notice["purpose"], recipient)
@@ -247,32 +273,44 @@ def _carry_scope(about: dict[str, str | int]) -> None:
     """Open one scope, and bring its consents and their events."""
     mine = "o.purpose = :purpose AND o.recipient = :recipient"
     versions = (
-        "SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose = o.purpose"
+        "SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose "
+        "= o.purpose"
         " AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity"
     )
     opened = (
-        "INSERT INTO scopes (id, purpose, recipient, events) SELECT :scope, :purpose, :recipient, count(*)"
+        "INSERT INTO scopes (id, purpose, recipient, events) SELECT :scope, :purpose, :recipient, "
+        "count(*)"
         f" FROM old_consent_events o WHERE {mine}"
     )
     consents = (
-        "INSERT INTO consents (scope_id, subject_id, sensitivity, state, version, notice, event_time, expiry_time)"
-        f" SELECT :scope, o.subject_id, {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(STATES, 'o.state')},"
+        "INSERT INTO consents (scope_id, subject_id, sensitivity, state, version, notice, "
+        "event_time, expiry_time)"
+        f" SELECT :scope, o.subject_id, {_code(SENSITIVITIES, 'o.sensitivity')}, "
+        f"{_code(STATES, 'o.state')},"
         f" ({versions}), :notice, o.event_time, o.expiry_time FROM old_consents o WHERE {mine}"
     )
     events = (
-        "INSERT INTO consent_events (scope_id, sequence, subject_id, sensitivity, event, notice, event_time,"
+        "INSERT INTO consent_events (scope_id, sequence, subject_id, sensitivity, event, notice, "
+        "event_time,"
         " decision_sha256) SELECT :scope, row_number() OVER (ORDER BY o.id), o.subject_id,"
-        f" {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, :notice, o.event_time,"
+        f" {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, :notice, "
+        "o.event_time,"
         f" NULLIF(o.decision_sha256, '') FROM old_consent_events o WHERE {mine}"
     )
     for statement in (opened, consents, events):
-        op.get_bind().execute(sa.text(statement).bindparams(**{k: v for k, v in about.items() if f":{k}" in statement}))
+        op.get_bind().execute(
+            sa.text(statement).bindparams(
+                **{k: v for k, v in about.items() if f":{k}" in statement}
+            )
+        )
 
 
 def _call_the_roll() -> None:
     """One hash over every lender's names, in order."""
     rolls: dict[str, Roll] = {}
-    rows = op.get_bind().execute(sa.text("SELECT lender, pseudonym FROM subjects ORDER BY lender, number"))
+    rows = op.get_bind().execute(
+        sa.text("SELECT lender, pseudonym FROM subjects ORDER BY lender, number")
+    )
     for lender, pseudonym in rows:
         rolls[lender] = rolls.get(lender, Roll()).called([pseudonym])
     for lender, roll in rolls.items():
@@ -330,19 +368,23 @@ def downgrade() -> None:
     op.create_index("ix_assignments_subject_id", "assignments", ["subject_id"], unique=True)
     op.execute("INSERT INTO notices SELECT id, version, token FROM old_notices")
     op.execute(
-        "INSERT INTO consents (subject_id, purpose, recipient, sensitivity, state, expiry_time, event_time)"
+        "INSERT INTO consents (subject_id, purpose, recipient, sensitivity, state, expiry_time, "
+        "event_time)"
         f" SELECT o.subject_id, s.purpose, s.recipient, {_word(SENSITIVITIES, 'o.sensitivity')},"
         f" {_word(STATES, 'o.state')}, o.expiry_time, o.event_time"
         " FROM old_consents o JOIN scopes s ON s.id = o.scope_id"
     )
     op.execute(
-        "INSERT INTO consent_events (subject_id, purpose, recipient, sensitivity, event, event_time, decision_sha256)"
+        "INSERT INTO consent_events (subject_id, purpose, recipient, sensitivity, event, "
+        "event_time, decision_sha256)"
         f" SELECT o.subject_id, s.purpose, s.recipient, {_word(SENSITIVITIES, 'o.sensitivity')},"
         f" {_word(EVENTS, 'o.event')}, o.event_time, COALESCE(o.decision_sha256, '')"
-        " FROM old_consent_events o JOIN scopes s ON s.id = o.scope_id ORDER BY o.scope_id, o.sequence"
+        " FROM old_consent_events o JOIN scopes s ON s.id = o.scope_id ORDER BY o.scope_id, "
+        "o.sequence"
     )
     op.execute(
-        "INSERT INTO assignments (ledger_pseudonym, subject_id) SELECT max(ledger_pseudonym), subject_id"
+        "INSERT INTO assignments (ledger_pseudonym, subject_id) SELECT max(ledger_pseudonym), "
+        "subject_id"
         " FROM old_assignments WHERE subject_id IS NOT NULL GROUP BY subject_id"
     )
     op.drop_table("scopes")
