@@ -109,8 +109,7 @@ class Integrator:
         if (signed.size, signed.root) != (size, root):
             raise LogDamaged(
                 f"the stored tree of {size} entries is not the one that was signed; nothing is "
-                "signed on top of it; "
-                "run: tahini log fsck"
+                "signed on top of it; run: tahini log fsck"
             )
 
     def _extend(

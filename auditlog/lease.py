@@ -142,8 +142,7 @@ class Lease:
         if state.holder and 0 < left <= 2 * LEASE_S and not is_gone(state.holder):
             raise LogHeld(
                 f"another process writes to this log ({state.holder}), until it stops or for "
-                f"{left:.0f} s after it was "
-                "last heard of; this one can read"
+                f"{left:.0f} s after it was last heard of; this one can read"
             )
         self.epoch = state.epoch + 1
         taken = {"holder": self.name, "epoch": self.epoch, "until": time.time() + LEASE_S}

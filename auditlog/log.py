@@ -121,8 +121,7 @@ class AuditLog:
         if moment < state.newest - CLOCK_TOLERANCE_US:
             raise ClockWrong(
                 f"this machine's clock says {leaf_time(moment)}, but the log's newest entry was "
-                "made at "
-                f"{leaf_time(state.newest)}; set the clock, nothing was recorded"
+                f"made at {leaf_time(state.newest)}; set the clock, nothing was recorded"
             )
         first = state.appended
         newest = max(moment, state.newest)

@@ -21,7 +21,8 @@ from crypto.policies import Policy
 from ops.named_files import ask
 from protocol.client.auditor import AuditorClient
 from protocol.errors import AuditFailed, ConsentError
-from protocol.log_client import HeadStore, LogClient, http_client
+from protocol.heads import HeadStore
+from protocol.log_client import LogClient, http_client
 from protocol.parties import Consortium, Role
 
 CONSORTIUM_FILE, CHECKPOINT_FILE = "consortium.jws", "log.checkpoint"
@@ -70,8 +71,7 @@ class Anchors:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise AuditFailed(
                     f"the consortium document cannot be had at {self.url} "
-                    f"({type(error).__name__}); name the file with "
-                    "--consortium"
+                    f"({type(error).__name__}); name the file with --consortium"
                 ) from error
         consortium = Consortium.verify(token, key)
         replace_file(path, token.encode())

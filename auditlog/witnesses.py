@@ -101,8 +101,7 @@ class Submitter:
             )
         return WitnessAhead(
             f"witness {name!r} holds a head of {seen.size} entries that this log signed, but there "
-            "are only "
-            f"{checkpoint.size} here: was the log restored from an old backup?"
+            f"are only {checkpoint.size} here: was the log restored from an old backup?"
         )
 
     def _ask(self, method: str, path: str, body: str) -> tuple[int, str]:

@@ -81,8 +81,7 @@ def make(home: Path, rows: int) -> None:
         "CAST(random() < 1 / (1 + exp(2.2 - late / 2)) AS INTEGER) AS dpd90",
         (
             "CASE WHEN random() < 0.05 THEN NULL ELSE round(exp(7 + 2 * random() + late / 9), 0) "
-            "END "
-            "AS n0"
+            "END AS n0"
         ),
         *(f"round(exp({2 + i / 5} + 3 * random()), 1) AS n{i}" for i in range(1, NUMBERS)),
         "late AS w0",
@@ -93,8 +92,8 @@ def make(home: Path, rows: int) -> None:
         ),
     ]
     people = (
-        f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) "
-        "AS r(i)"
+        f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) AS "
+        "r(i)"
     )
     duckdb.execute("SET threads = 2")
     duckdb.execute(

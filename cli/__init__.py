@@ -29,8 +29,8 @@ Lender
 Coordinator
 
 - ``coordinator``  the coordinator: made, joined, served
-- ``campaign``     campaigns proposed, run, watched; ``campaign_review`` reviewed, approved,
-                   rejected by a lender
+- ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown
+- ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 
 Registry operator, naming service
 

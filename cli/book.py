@@ -139,8 +139,7 @@ def _write(
 
 @app.command(
     epilog="Example: `tahini book rename --home lenders/aspen --people people.csv --column id "
-    "--from 1 --to 2 "
-    "--out renamings.csv`"
+    "--from 1 --to 2 --out renamings.csv`"
 )
 def rename(
     home: NodeHome,

@@ -165,8 +165,7 @@ def withdraw(context: typer.Context, as_json: AsJson = False) -> None:
 
 @receipts.command(
     epilog="Examples: `tahini borrower --as lin receipt verify` (all that were kept) · `tahini "
-    "borrower receipt verify "
-    "mine.jws --consortium consortium.jws --registry-key KEY`"
+    "borrower receipt verify mine.jws --consortium consortium.jws --registry-key KEY`"
 )
 def verify(
     context: typer.Context,

@@ -55,8 +55,7 @@ def read_names(path: Path) -> tuple[list[dict[str, str]], int]:
                     field = str(error.errors()[0]["loc"][0])
                     raise ConsentError(
                         f"{path}, line {rows.line_num}: the column {column.get(field, field)!r} "
-                        "does not hold a name "
-                        "as tahini book name makes it"
+                        "does not hold a name as tahini book name makes it"
                     ) from error
                 name, ledger = person["pseudonym"], person["ledger_pseudonym"]
                 if people.get(name, person) != person or ledgers.get(ledger, name) != name:
@@ -75,8 +74,8 @@ def read_names(path: Path) -> tuple[list[dict[str, str]], int]:
 
 @app.command(
     epilog=(
-        "Example: `tahini borrowers enrol names.csv --home lenders/aspen`, names.csv from "
-        "`tahini book name`"
+        "Example: `tahini borrowers enrol names.csv --home lenders/aspen`, names.csv from `tahini "
+        "book name`"
     )
 )
 def enrol(

@@ -6,23 +6,22 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli import campaign_review
+from cli.campaign_status import figures, lenders_answers, not_over, told_event
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, say
 from credit.planning import Kind
 from crypto.keys import replace_file
 from privacy.mechanism import MechanismKind
-from protocol.errors import RegistryUnavailable
 from protocol.schema import now
 from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request_run, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
 from server.home import Coordinator
 from server.proposing import MOST_SEED, MOST_STEPS, Asked, warning
-from server.status import Answers, CampaignStatus
 
 app = Noun("Propose, approve and run campaigns.")
 WATCH_S, ASK_S = 0.3, 5.0
@@ -37,8 +36,7 @@ def _finite(value: float | None) -> float | None:
 
 @app.command(
     epilog="Examples: `tahini campaign propose --home coordinator --id spring --title 'Spring "
-    "model' --features "
-    "features.toml --lenders aspen,birch,cedar --epsilon 1` · "
+    "model' --features features.toml --lenders aspen,birch,cedar --epsilon 1` · "
     "`tahini campaign propose --home coordinator --like 4f1c22 --without cedar`"
 )
 def propose(
@@ -162,11 +160,9 @@ def propose(
     else:
         typer.echo(
             f"proposed {campaign.sha256}\n  {len(campaign.lenders)} lenders, {len(plan.releases)} "
-            "releases and "
-            f"{plan.spare_attempts} spare attempts, epsilon {plan.epsilon:g}; "
+            f"releases and {plan.spare_attempts} spare attempts, epsilon {plan.epsilon:g}; "
             f"bundle {str(campaign.bundle_sha256)[:12]}…\n  each lender now runs: tahini campaign "
-            "approve "
-            f"{campaign.sha256[:12]}"
+            f"approve {campaign.sha256[:12]}"
         )
 
 
@@ -177,7 +173,7 @@ def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
     folder = campaign_folder(coordinator, campaign)
     with coordinator.registry() as client:
         client.campaign(folder.name)  # whoever cannot ask cannot launch
-    stands = _not_over(standing_of(coordinator, folder, _answers(coordinator, folder.name)))
+    stands = not_over(standing_of(coordinator, folder, lenders_answers(coordinator, folder.name)))
     if stands.answers is None or not stands.answers.active:
         raise CampaignStopped(
             f"campaign {stands.campaign.id!r} lacks approvals; no quorum, no run; it waits for "
@@ -213,9 +209,9 @@ def resume(campaign: CampaignHash, home: CoordinatorHome) -> None:
     folder = campaign_folder(coordinator, campaign)
     if read_state(folder).stage is Stage.RELEASED:
         raise CoordinatorError("the campaign has released its model already")
-    stands = standing_of(coordinator, folder, _answers(coordinator, folder.name))
+    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
     if stands.ended:
-        _not_over(stands)
+        not_over(stands)
     if stands.over:
         typer.echo(
             f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True
@@ -254,9 +250,9 @@ def watch(
                 if event["event"] == "release":
                     made = int(event["release"]) + 1
                     done(made, int(event["releases"]))
-                typer.echo(_told(event), err=True)
+                typer.echo(told_event(event), err=True)
             if time.monotonic() >= ask_at:
-                answers = _answers(coordinator, folder.name, quiet=ask_at > 0) or answers
+                answers = lenders_answers(coordinator, folder.name, quiet=ask_at > 0) or answers
                 ask_at = time.monotonic() + ASK_S
             stands = standing_of(coordinator, folder, answers)
             if state.stage in (Stage.RELEASED, Stage.STOPPED) or (
@@ -284,8 +280,8 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
     waits for."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    stands = standing_of(coordinator, folder, _answers(coordinator, folder.name))
-    found = _figures(stands, folder)
+    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
+    found = figures(stands, folder)
     if as_json:
         say(found, as_json)
         return
@@ -304,8 +300,7 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
                 typer.echo(f"  {what} {', '.join(who)}")
     typer.echo(
         f"  {found['releases']} of {found['planned']} releases; epsilon "
-        f"{found['epsilon_spent']:.3f} so far, "
-        f"{found['epsilon']:g} at most, per borrower"
+        f"{found['epsilon_spent']:.3f} so far, {found['epsilon']:g} at most, per borrower"
     )
     if found["lost"]:
         typer.echo(f"  lost on the way: {', '.join(found['lost'])}")
@@ -321,19 +316,19 @@ def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
     folders = [coordinator.home / "campaigns" / sha256 for sha256 in campaigns_of(coordinator)]
     for folder in sorted(folders, key=lambda folder: (campaign_in(folder).created_at, folder.name)):
         ended = read_state(folder).stage is Stage.RELEASED
-        answers = None if ended or not reached else _answers(coordinator, folder.name)
+        answers = None if ended or not reached else lenders_answers(coordinator, folder.name)
         reached = reached and (ended or answers is not None)
         stands = standing_of(coordinator, folder, answers)
-        found.append(_figures(stands, folder))
+        found.append(figures(stands, folder))
         if not as_json:
-            figures = found[-1]
+            shown = found[-1]
             waits = stands.waits_for and f"waits for {stands.waits_for}"
             line = f"cannot go on: {stands.over}" if stands.over else waits
             typer.echo(
                 f"{stands.short}  {stands.campaign.id:<20} {stands.state.stage:<9} "
-                f"{figures['releases']:>3} of "
-                f"{figures['planned']} releases, epsilon {figures['epsilon_spent']:.3f} of "
-                f"{figures['epsilon']:g}" + (f"\n{'':14}{line}" if line else "")
+                f"{shown['releases']:>3} of "
+                f"{shown['planned']} releases, epsilon {shown['epsilon_spent']:.3f} of "
+                f"{shown['epsilon']:g}" + (f"\n{'':14}{line}" if line else "")
             )
     if as_json:
         say(found, as_json)
@@ -341,77 +336,6 @@ def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
         typer.echo(
             f"no campaign was proposed from {home} yet; begin with: tahini campaign propose --help"
         )
-
-
-def _answers(coordinator: Coordinator, sha256: str, quiet: bool = False) -> Answers | None:
-    """What lenders said, if the registry is there; what stands in the coordinator's folder is known
-    all the same."""
-    try:
-        with coordinator.registry() as client:
-            known = client.proposed(sha256)
-    except RegistryUnavailable as error:
-        if not quiet:
-            typer.echo(f"tahini: who approved is not known: {error}", err=True)
-        return None
-    reasons = {no.lender: no.reason for no in known.rejections}
-    return Answers(
-        known.active,
-        known.approved_by,
-        tuple((name, reasons.get(name, "")) for name in known.rejected_by),
-    )
-
-
-def _figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
-    """How a campaign stands, ready for JSON."""
-    told = list(events(folder))
-    plan = stands.campaign.mechanism
-    answers = stands.answers
-    return {
-        "campaign": folder.name,
-        "id": stands.campaign.id,
-        "approved_by": answers and answers.approved_by,
-        "rejected_by": answers and [name for name, _ in answers.rejected],
-        "rejections": answers and stands.rejected,
-        "stage": stands.state.stage.value,
-        "reason": stands.state.reason,
-        "releases": stands.kept,
-        "planned": len(plan.releases),
-        "lost": sorted(
-            {name for event in told if event["event"] == "lost" for name in event["lenders"]}
-        ),
-        "epsilon": plan.epsilon,
-        "epsilon_spent": stands.epsilon_spent,
-        "delta": plan.delta,
-        "spare_attempts_left": stands.spare_left,
-        "waits_for": stands.waits_for,
-        "over": stands.over,
-        "next": stands.next_one if stands.over else "",
-        "folder": str(folder),
-    }
-
-
-def _not_over(stands: CampaignStatus) -> CampaignStatus:
-    """Raises CampaignStopped in one sentence if the campaign can never go on."""
-    if stands.over:
-        raise CampaignStopped("; ".join(line.strip() for line in stands.sentences))
-    return stands
-
-
-def _told(event: dict[str, Any]) -> str:
-    spent = f"; epsilon {event['epsilon']:.3f} so far" if "epsilon" in event else ""
-    match event["event"]:
-        case "joined":
-            return f"{len(event['lenders'])} nodes joined"
-        case "waiting":
-            return f"waits for {event['reason']}"
-        case "release":
-            return f"release {event['release'] + 1} of {event['releases']} ({event['kind']}){spent}"
-        case "lost":
-            return f"lost {', '.join(event['lenders'])}: {event['reason']}{spent}"
-        case "released":
-            return "the model's card is signed and logged"
-        case _:
-            return str(event.get("reason", event["event"]))
 
 
 app.registered_commands += campaign_review.app.registered_commands

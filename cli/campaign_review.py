@@ -107,8 +107,7 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
         ),
         (
             f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at "
-            "delta "
-            f"{mechanism.delta:g}"
+            f"delta {mechanism.delta:g}"
         ),
         f"  releases   {len(mechanism.releases)}, and {mechanism.spare_attempts} spare attempts",
         f"  noise      {_noise(campaign)}",

@@ -41,9 +41,8 @@ def init(
 @app.command(
     "join",
     epilog="Example: `tahini coordinator join --home coordinator --consortium consortium.jws "
-    "--registry "
-    "https://registry.example --registry-key KEY --ca ca.crt --certificate coordinator.crt --key "
-    "coordinator.key`",
+    "--registry https://registry.example --registry-key KEY --ca ca.crt --certificate "
+    "coordinator.crt --key coordinator.key`",
 )
 def join_(
     home: CoordinatorHome,

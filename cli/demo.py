@@ -35,8 +35,7 @@ app = Noun("The whole path on this machine.")
 
 @app.command(
     epilog="Examples: `tahini demo` · `tahini demo --data loans.parquet --target default "
-    "--partition state --lenders 5 "
-    "--epsilon 1 --json out.json`"
+    "--partition state --lenders 5 --epsilon 1 --json out.json`"
 )
 def demo(
     data: Annotated[
@@ -117,8 +116,7 @@ def demo(
     verified = outcome.log.audit.entries
     console.print(
         f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later "
-        "roster: "
-        f"{outcome.log.withdrawn_seen_after}.",
+        f"roster: {outcome.log.withdrawn_seen_after}.",
         highlight=False,
     )
     for label, path in (("report", html), ("figures", figures), *outcome.scenario.files.items()):
@@ -128,8 +126,8 @@ def demo(
         console.print(f"  {line}", highlight=False, soft_wrap=True)
     console.print(
         f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to "
-        "remove it:\n"
-        f"  tahini workspaces list --under {root.parent}\n  tahini workspaces clean {root}",
+        f"remove it:\n  tahini workspaces list --under {root.parent}\n  tahini workspaces clean "
+        f"{root}",
         highlight=False,
         soft_wrap=True,
     )

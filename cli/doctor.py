@@ -64,8 +64,7 @@ def _findings(folder: Path, kinds: list[str]) -> list[Finding]:
 
 @app.command(
     epilog="Examples: `tahini doctor` (this machine alone) · `tahini doctor --home aspen` · "
-    "`tahini doctor --home "
-    "workspace/up --json`; exit code 1 if anything is ill"
+    "`tahini doctor --home workspace/up --json`; exit code 1 if anything is ill"
 )
 def doctor(
     home: Annotated[

@@ -73,8 +73,8 @@ def init(
     if not no_quorum:
         raise Conflict(
             "a log that is founded here has no witnesses, so that its operator can show everybody "
-            "another history: "
-            "say --no-quorum, or found a consortium with witnesses (tahini registry init --witness)"
+            "another history: say --no-quorum, or found a consortium with witnesses (tahini "
+            "registry init --witness)"
         )
     made = found_log(home, origin, lender or [], database)
     if as_json:
@@ -130,8 +130,7 @@ def serve(
 
 @app.command(
     epilog="Example: `tahini log append --home mylog/registry --type use.read --to auditor --count "
-    "rows=120 "
-    "--body reason.json`"
+    "rows=120 --body reason.json`"
 )
 def append(
     kind: Annotated[
@@ -276,8 +275,8 @@ def fsck(home: RegistryHome, as_json: AsJson = False) -> None:
 
 @app.command(
     epilog=(
-        "Example: `tahini log export --home mylog/registry --from 2026-01-01 --to 2026-12-31 "
-        "--out record`"
+        "Example: `tahini log export --home mylog/registry --from 2026-01-01 --to 2026-12-31 --out "
+        "record`"
     )
 )
 def export(

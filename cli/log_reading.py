@@ -67,8 +67,7 @@ def _line(index: int, fields: dict[str, Any]) -> str:
     epilog="Examples: `tahini log tail --policy mylog/log.policy --follow` · `tahini log tail "
     "--url https://… --ca "
     "ca.crt --consortium consortium.jws --registry-key KEY --auditor auditor --lender aspen --type "
-    "campaign --from "
-    "2026-01-01`"
+    "campaign --from 2026-01-01`"
 )
 def tail(
     policy: PolicyFile = None,
@@ -146,8 +145,7 @@ def _show(index: int, fields: dict[str, Any], opener: Opener | None, as_json: bo
 
 @app.command(
     epilog="Examples: `tahini log show 12 --policy mylog/log.policy` · `tahini log show 12 --url "
-    "https://… --ca ca.crt "
-    "--consortium consortium.jws --registry-key KEY --auditor auditor`"
+    "https://… --ca ca.crt --consortium consortium.jws --registry-key KEY --auditor auditor`"
 )
 def show(
     index: Annotated[int, typer.Argument(help="The entry's index.", min=0)],
@@ -205,9 +203,8 @@ def prove(
     epilog="Examples: `tahini log verify --url https://… --ca ca.crt --registry-key KEY "
     "--checkpoint mine.checkpoint` "
     "(everybody can) · `… --auditor auditor` (opens what is sealed, too) · offline `tahini log "
-    "verify --proof "
-    "entry-12.tlog-proof --leaf entry-12.json --policy mylog/log.policy`; exit code 1 if anything "
-    "is wrong"
+    "verify --proof entry-12.tlog-proof --leaf entry-12.json --policy mylog/log.policy`; exit code "
+    "1 if anything is wrong"
 )
 def verify(
     url: Url = DEFAULT_URL,
@@ -219,8 +216,7 @@ def verify(
         Path | None,
         typer.Option(
             help="Where the last verified checkpoint is kept: made the first time, extended from "
-            "then on. In the "
-            "auditor's home if nothing else is said.",
+            "then on. In the auditor's home if nothing else is said.",
             dir_okay=False,
         ),
     ] = None,
@@ -263,8 +259,7 @@ def verify(
     if kept is None and since is None:
         raise AuditFailed(
             "say what the log must extend: --checkpoint FILE (made by the first verification), or "
-            "--since with one "
-            "that you kept"
+            "--since with one that you kept"
         )
     recipient = None if auditor is None else load_recipient_key(auditor / "auditor.recipient.key")
     known = since or (kept if kept is not None and kept.exists() else None)

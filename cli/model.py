@@ -96,8 +96,7 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
     for line in (
         (
             f"the card is signed by {verified.campaign.coordinator}, and the file is the one that "
-            "it "
-            "names"
+            "it names"
         ),
         (
             f"campaign {card.campaign_sha256[:12]} was approved by all of its lenders: "
@@ -133,9 +132,8 @@ def card_text(card: ModelCard) -> str:
         "privacy": f"epsilon {card.epsilon:g} at delta {card.delta:g} per {card.unit_of_privacy}",
         "releases": f"{card.releases}, {kind} noise",
         "population": (
-            f"about {card.population_released:,.0f} people trained on, {bad} of them "
-            "bad "
-            "(both noisy)"
+            f"about {card.population_released:,.0f} people trained on, {bad} of them bad (both "
+            "noisy)"
         ),
     }
     lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]

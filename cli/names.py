@@ -161,8 +161,8 @@ def rotate(home: NamesHome, as_json: AsJson = False) -> None:
     their people."""
     version = Seeds(home / SEEDS).rotate()
     said = (
-        f"version {version} is current; back up {home / SEEDS}, then let lenders run: tahini "
-        "book rename"
+        f"version {version} is current; back up {home / SEEDS}, then let lenders run: tahini book "
+        "rename"
     )
     say({"current": version} if as_json else said, as_json)
 

@@ -21,7 +21,7 @@ from protocol.errors import ConsentError
 from protocol.parties import Membership, Party, Role
 
 if TYPE_CHECKING:
-    from clients.data.profiling import FeatureFound, Found
+    from clients.data.findings import FeatureFound, Found
 
 app = Noun(
     "Run a lender's node.",
@@ -59,8 +59,7 @@ def init(
 @app.command(
     "join",
     epilog="Example: `tahini node join --home aspen --consortium consortium.jws --registry "
-    "https://registry.example "
-    "--registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`",
+    "https://registry.example --registry-key KEY --superlink coordinator.example:9443 --ca ca.crt`",
 )
 def join_(
     home: NodeHome,
@@ -177,8 +176,8 @@ def status(home: NodeHome, as_json: AsJson = False) -> None:
 @app.command(
     "check-data",
     epilog=(
-        "Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or "
-        "with `--json`"
+        "Example: `tahini node check-data --home lenders/aspen --features registry.toml`, or with "
+        "`--json`"
     ),
 )
 def check_data(home: NodeHome, features: Features, as_json: AsJson = False) -> None:
@@ -205,8 +204,7 @@ def _show(found: Found) -> None:
     console = Console()
     console.print(
         f"{found.where}: {found.rows:,} rows of {found.people:,} people, {found.repeated:,} of "
-        "whom have several; "
-        f"{found.good:,} good and {found.bad:,} bad in the rows that count",
+        f"whom have several; {found.good:,} good and {found.bad:,} bad in the rows that count",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -52,8 +52,7 @@ def _client(
 
 @app.command(
     epilog="Example: `tahini party state --id auditor --name 'Auditor' --role auditor --key "
-    "auditor.key "
-    "--recipient-key auditor.recipient.key --out auditor.jws`"
+    "auditor.key --recipient-key auditor.recipient.key --out auditor.jws`"
 )
 def state(
     party_id: Annotated[str, typer.Option("--id", help="The institution's id in the consortium.")],
@@ -110,8 +109,7 @@ def list_keys(
 @app.command(
     "rotate",
     epilog="Example: `tahini party rotate --consortium c.jws --registry-key KEY --party aspen "
-    "--key node.key "
-    "--new auth.key`, then put auth.key into the node's home",
+    "--key node.key --new auth.key`, then put auth.key into the node's home",
 )
 def rotate(
     consortium: ConsortiumFile,

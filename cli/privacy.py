@@ -27,8 +27,7 @@ MOST_PEOPLE = 8000
 
 @app.command(
     epilog="Examples: `tahini privacy audit` · `tahini privacy audit --epsilon 4 --drop 1 "
-    "--json` · "
-    "`tahini privacy audit --data loans.parquet --target default`"
+    "--json` · `tahini privacy audit --data loans.parquet --target default`"
 )
 def audit(
     data: Annotated[

@@ -49,8 +49,7 @@ app = Noun(
 
 @app.command(
     epilog="Examples: `tahini registry serve --home workspace/registry --port 8700`, or on "
-    "PostgreSQL "
-    "`tahini registry serve --home workspace/registry --workers 4 --metrics-port 9700`"
+    "PostgreSQL `tahini registry serve --home workspace/registry --workers 4 --metrics-port 9700`"
 )
 def serve(
     home: RegistryHome,
@@ -130,8 +129,7 @@ def init(
         typer.Option(
             min=0,
             help="The part of --max-epsilon that noisy counts of people may use, ever, 0.1 each; "
-            "campaigns have the "
-            "rest. Nobody is counted at 0.",
+            "campaigns have the rest. Nobody is counted at 0.",
         ),
     ] = 0.0,
     witness: Annotated[
@@ -180,8 +178,7 @@ def init(
     if not asked and not no_quorum:
         raise Conflict(
             "a log without witnesses can show everybody another history: name the lenders' "
-            "witnesses with --witness "
-            "(see: tahini witness show), or say --no-quorum"
+            "witnesses with --witness (see: tahini witness show), or say --no-quorum"
         )
     quorum = 0 if no_quorum else quorum_size(len(asked), dishonest)
     with new_home(home) as made:
@@ -269,8 +266,7 @@ def _over_http(
 
 @app.command(
     epilog="Examples: `tahini registry load answers.parquet --home workspace/registry --lender "
-    "aspen --notice "
-    "joint-credit-model`, or as the lender `tahini registry load answers.csv --url "
+    "aspen --notice joint-credit-model`, or as the lender `tahini registry load answers.csv --url "
     "https://registry.example "
     "--consortium consortium.jws --registry-key KEY --lender aspen --key node.key --notice "
     "joint-credit-model`"

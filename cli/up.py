@@ -23,8 +23,7 @@ app = Noun("A whole consortium on this machine.")
 
 @app.command(
     epilog="Examples: `tahini up` (again after `tahini down` or a reboot) · `tahini up --workspace "
-    "here --data "
-    "loans.parquet --target bad --lenders 3`"
+    "here --data loans.parquet --target bad --lenders 3`"
 )
 def up(
     context: typer.Context,
@@ -93,8 +92,7 @@ def up(
     console.print(
         f"\n{len(names)} processes run; their logs are in {workspace / 'logs'}. Next:\n"
         f"  tahini campaign propose --home {workspace}/coordinator --id first --title 'First "
-        "model' "
-        f"--features {workspace}/features.toml\n"
+        f"model' --features {workspace}/features.toml\n"
         + "".join(
             f"  tahini campaign approve HASH --home {workspace}/lenders/{name}\n"
             for name in lenders_there
@@ -103,8 +101,7 @@ def up(
         f"  tahini campaign watch HASH --home {workspace}/coordinator\n"
         f"  tahini borrower --workspace {workspace} --as lin notices\n"
         f"  tahini model fetch HASH --home {workspace}/lenders/{lenders_there[0]}\n"
-        f"  {verification(workspace)}\n"
-        f"  tahini doctor --home {workspace}\n"
+        f"  {verification(workspace)}\n  tahini doctor --home {workspace}\n"
         f"  tahini down --workspace {workspace}\n"
         f"  tahini up --workspace {workspace}    # again, after down or a reboot",
         highlight=False,
@@ -147,6 +144,5 @@ def down(
 
     typer.echo(
         f"{stop(workspace)} processes stopped; everything in {workspace} stays; start it again "
-        "with: "
-        f"tahini up --workspace {workspace.absolute()}"
+        f"with: tahini up --workspace {workspace.absolute()}"
     )

@@ -54,8 +54,7 @@ def _line(one: Workspace) -> str:
 
 @app.command(
     epilog="Examples: `tahini workspaces clean` · `tahini workspaces clean workspace/up` · `tahini "
-    "workspaces clean "
-    "--yes --json`"
+    "workspaces clean --yes --json`"
 )
 def clean(
     workspace: Annotated[

@@ -8,6 +8,7 @@
 - ``consents``       the node's own copy of how its borrowers stand
 - ``inbox``          revocations delivered, acknowledged
 - ``budget_ledger``  privacy-budget ledger: what was reserved and spent, kept across crashes
+- ``ledger_tables``  the ledger's tables, append-only by trigger
 - ``admission``      what of a member's row may be used
 - ``releases``       what leaves a node: one masked vector per release attempt
 - ``app``            the Flower ClientApp

@@ -39,8 +39,8 @@ SAYABLE = (
     StoreFailed,
 )
 UNSAID = (
-    "a lender's node cannot take part in this release; its operator finds the reason in the "
-    "node's log"
+    "a lender's node cannot take part in this release; its operator finds the reason in the node's "
+    "log"
 )
 logger = logging.getLogger("tahini.node")
 

@@ -18,54 +18,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
+from clients.ledger_tables import RESERVATIONS, SCHEMA
 from crypto.rosters import Roster, new_salt
 from privacy.charges import Budget, Charge
 from privacy.filter import affordable
 from privacy.mechanism import ReleaseKind
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS releases (
-    id INTEGER PRIMARY KEY,
-    campaign TEXT NOT NULL, release INTEGER NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL,
-    noise_multiplier REAL NOT NULL, sampling_rate REAL NOT NULL, steps INTEGER NOT NULL,
-    root TEXT NOT NULL, salt BLOB NOT NULL, reserved_at TEXT NOT NULL, settled_at TEXT,
-    UNIQUE (campaign, release, attempt)
-);
-CREATE TABLE IF NOT EXISTS members (
-    pseudonym TEXT NOT NULL, release_id INTEGER NOT NULL REFERENCES releases (id),
-    PRIMARY KEY (pseudonym, release_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS mask_keys (campaign TEXT PRIMARY KEY, private BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS populations (campaign TEXT PRIMARY KEY, released REAL NOT NULL);
-CREATE TRIGGER IF NOT EXISTS releases_kept BEFORE DELETE ON releases
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS members_kept BEFORE DELETE ON members
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS members_fixed BEFORE UPDATE ON members
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
-    OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL OR
-    (NEW.id, NEW.campaign, NEW.release, NEW.attempt, NEW.kind, NEW.noise_multiplier,
-     NEW.sampling_rate, NEW.steps, NEW.root, NEW.salt, NEW.reserved_at) IS NOT
-    (OLD.id, OLD.campaign, OLD.release, OLD.attempt, OLD.kind, OLD.noise_multiplier,
-     OLD.sampling_rate, OLD.steps, OLD.root, OLD.salt, OLD.reserved_at)
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TABLE IF NOT EXISTS renamings (
-    old TEXT PRIMARY KEY, new TEXT NOT NULL UNIQUE, renamed_at TEXT NOT NULL, CHECK (old <> new)
-) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS renamings_kept BEFORE DELETE ON renamings
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS renamings_fixed BEFORE UPDATE ON renamings
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS renamings_not_replaced BEFORE INSERT ON renamings WHEN EXISTS (
-    SELECT 1 FROM renamings WHERE old = NEW.old OR new = NEW.new)
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS releases_not_replaced BEFORE INSERT ON releases WHEN EXISTS (
-    SELECT 1 FROM releases WHERE id = NEW.id OR
-    (campaign = NEW.campaign AND release = NEW.release AND attempt = NEW.attempt))
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
-
 
 YEAR = timedelta(days=365)
 
@@ -114,14 +71,6 @@ class PersonCaps:
     yearly: Budget
 
 
-_RESERVATIONS = """
-SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, id AS number,
-    (SELECT count(*) FROM members WHERE release_id = id) AS people,
-    root, salt, reserved_at, settled_at
-FROM releases
-"""
-
-
 def _charge(row: sqlite3.Row) -> Charge:
     return Charge(row["noise_multiplier"], row["sampling_rate"], row["steps"])
 
@@ -137,7 +86,7 @@ def _complete(connection: sqlite3.Connection) -> None:
         row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     }
     if "releases" in tables and "renamings" not in tables:
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
 
 
 def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
@@ -222,12 +171,12 @@ class BudgetLedger:
     def create(self) -> None:
         self.path.touch(mode=0o600)
         with sqlite3.connect(self.path) as connection:
-            connection.executescript(_SCHEMA)
+            connection.executescript(SCHEMA)
 
     def ledger(self) -> list[Reservation]:
         """Every attempt ever reserved, oldest first."""
         with self._connect() as connection:
-            rows = connection.execute(f"{_RESERVATIONS} ORDER BY id").fetchall()
+            rows = connection.execute(f"{RESERVATIONS} ORDER BY id").fetchall()
         return [_reservation(row) for row in rows]
 
     def everybody(self) -> list[str]:
@@ -370,7 +319,7 @@ class BudgetLedger:
         """Every release attempt of a campaign, oldest first."""
         with self._connect() as connection:
             rows = connection.execute(
-                f"{_RESERVATIONS} WHERE campaign = ? ORDER BY id", (campaign,)
+                f"{RESERVATIONS} WHERE campaign = ? ORDER BY id", (campaign,)
             ).fetchall()
         return [_reservation(row) for row in rows]
 

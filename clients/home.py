@@ -33,7 +33,8 @@ from protocol.campaigns import Approval, Campaign
 from protocol.client.base import load_consortium
 from protocol.client.lenders import LenderClient
 from protocol.errors import BadSettings
-from protocol.log_client import HeadStore, http_client
+from protocol.heads import HeadStore
+from protocol.log_client import http_client
 from protocol.parties import Consortium, Role
 from protocol.schema import now
 

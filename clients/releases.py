@@ -67,8 +67,7 @@ class Peers:
         if len(tokens) < campaign.mechanism.threshold:
             raise GateClosed(
                 f"{node.lender}: {len(tokens)} lenders are too few to hide among; the campaign "
-                "says at least "
-                f"{campaign.mechanism.threshold}"
+                f"says at least {campaign.mechanism.threshold}"
             )
         keys: dict[str, X25519PublicKey] = {}
         for lender, token in tokens.items():

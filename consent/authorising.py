@@ -106,8 +106,8 @@ def fresh_checkpoint(now: Situation) -> str | None:
     it."""
     if now.seen <= now.acknowledged_at:
         return (
-            "the node's checkpoint is stale: it is older than what its lender acknowledged; "
-            "sync first"
+            "the node's checkpoint is stale: it is older than what its lender acknowledged; sync "
+            "first"
         )
     return None
 

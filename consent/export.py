@@ -36,14 +36,11 @@ SECURITY = (
     ),
     (
         "Every use is authorised for minutes and logged before it happens; without the entry no "
-        "row "
-        "is "
-        "read."
+        "row is read."
     ),
     (
         "Log bodies are sealed: AES-256-GCM under one key per borrower, or HPKE with ML-KEM-768 "
-        "and "
-        "X25519."
+        "and X25519."
     ),
     "Erasure destroys the borrower's key, in backups too; the log's proofs stay valid.",
     "History is a Merkle tree with signed heads, cosigned by the witnesses that the policy names.",
@@ -207,9 +204,8 @@ def _campaign_activity(name: str, campaign: Campaign, counts: _Counts) -> dict[s
             "no copy is made; a released model keeps the bounded influence stated under risk"
         ),
         "risk": (
-            f"differential privacy: epsilon {mechanism.epsilon:g} at delta "
-            f"{mechanism.delta:g} "
-            "per person, in all"
+            f"differential privacy: epsilon {mechanism.epsilon:g} at delta {mechanism.delta:g} per "
+            "person, in all"
         ),
         "entries": dict(sorted(counts.by_campaign[name].items())),
     }

@@ -172,8 +172,7 @@ class Progress:
     def of_another(self) -> OfAnother:
         return OfAnother(
             f"{self.path} is about another file, lender, notice or number of connections; go on as "
-            "it began, or move "
-            "it away to start anew"
+            "it began, or move it away to start anew"
         )
 
     def advance(self, rows: int, sha256: str) -> None:

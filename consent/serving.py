@@ -85,8 +85,7 @@ def _serve_many(service: Service, listening: Listening) -> None:
         if registry.ledger.database.dialect != "postgresql":
             raise ConsentError(
                 "several workers need PostgreSQL, and this registry's database is an SQLite file; "
-                "serve it with one "
-                "worker, or move it to a postgresql:// database"
+                "serve it with one worker, or move it to a postgresql:// database"
             )
     if listening.certificate is not None and listening.certificate_key is not None:
         RenewingContext(listening.certificate, listening.certificate_key)

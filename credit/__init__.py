@@ -5,6 +5,7 @@
 - ``dictionary``  a feature schema for a table that has none
 - ``reference``   the reference of the feature schema, written from the models that check it
 - ``dyadic``      a tree over all doubles that no data shaped
+- ``grid``        cells over every feature, which one private release counts
 - ``binning``     quantile bins from one private release, at any scale
 - ``embedding``   what a model makes of people's bins
 - ``planning``    from a budget to releases and their noise

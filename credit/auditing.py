@@ -77,8 +77,7 @@ class AuditReport:
         found += [
             (
                 f"release {check.release} ({check.kind}) carries {check.ratio:.3f} of the noise "
-                "that "
-                "was promised"
+                "that was promised"
             )
             for check in self.noise
             if check.too_small

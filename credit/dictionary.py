@@ -164,8 +164,7 @@ def describe(
                 rows = sum(found.values()) - sum(found[one] for one in declared)
                 remarks.append(
                     f"{column}: {rare:,} codes that fewer than {LEAST_ROWS} rows have are not "
-                    "declared; "
-                    f"{rows:,} values count as missing"
+                    f"declared; {rows:,} values count as missing"
                 )
         features.append(feature)
     if not features:

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from credit.binning import Binning, FeatureBins, FeatureCells, Grid
+from credit.binning import Binning, FeatureBins
 from credit.errors import FeatureError
+from credit.grid import FeatureCells, Grid
 
 Floats = NDArray[np.float64]
 Bins = NDArray[np.int32]

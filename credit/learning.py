@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from credit.binning import Binning, Grid, make_binning
+from credit.binning import Binning, make_binning
 from credit.coordinates import whitening
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import Figure, ModelEvaluation, ScoreCells, evaluate
 from credit.features import FeatureSchema
+from credit.grid import Grid
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
 from credit.pairs import Pairs, boosted, candidates
 from credit.planning import Kind

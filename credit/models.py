@@ -22,10 +22,11 @@ from safetensors.torch import save_file
 from scipy.special import expit
 from torch import nn
 
-from credit.binning import Binning, Grid
+from credit.binning import Binning
 from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
 from credit.features import schema_from
+from credit.grid import Grid
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
 from credit.planning import Kind
 from crypto.sentences import one_sentence

@@ -95,8 +95,7 @@ def reference() -> str:
         ),
         (
             "approve. `tahini node check-data` compares a lender's rows with it; `demo/loans.toml` "
-            "is "
-            "an example. Made by"
+            "is an example. Made by"
         ),
         (
             "`python -m credit.reference > docs/features.md` from the models that check the file "
@@ -147,18 +146,15 @@ def reference() -> str:
         "  description and unit, in English and Chinese.",
         (
             "- A sensitive category that is not declared sensitive; a `category` without values, "
-            "or "
-            "values without it; an"
+            "or values without it; an"
         ),
         (
             f"  empty range; an adverse record with `retention_days` above {ADVERSE_RECORD_DAYS}; "
-            "any "
-            "other field."
+            "any other field."
         ),
         (
             "- A name declared twice, the target among the features, a date column that is "
-            "something "
-            "else too."
+            "something else too."
         ),
         "",
         "A refusal names the feature by its name: `features.toml: feature 'income', kind: …`.",

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from credit.binning import Binning, FeatureBins, FeatureCells, exact_bins
+from credit.binning import Binning, FeatureBins, exact_bins
 from credit.evaluation import Figure
 from credit.features import Feature, FeatureSchema
+from credit.grid import FeatureCells
 
 FEW = 0.025
 """A feature hardly tells people apart if no bin but its largest has this share; smaller ones may be
@@ -77,8 +78,8 @@ def indistinct(feature: Feature, bins: FeatureBins) -> str | None:
     place = int(known.argmax())
     if feature.kind == "category":
         return (
-            f"{feature.name} hardly tells people apart: nearly everybody has one code, or one "
-            "that is rare"
+            f"{feature.name} hardly tells people apart: nearly everybody has one code, or one that "
+            "is rare"
         )
     if not bins.edges:
         return f"{feature.name} hardly tells people apart: nothing in it stands out of the noise"
@@ -86,13 +87,13 @@ def indistinct(feature: Feature, bins: FeatureBins) -> str | None:
     ends.append(math.inf if feature.high is None else feature.high)
     low, high = ends[place : place + 2]
     return (
-        f"{feature.name} hardly tells people apart: nearly all values are between {low:.10g} "
-        f"and {high:.10g}"
+        f"{feature.name} hardly tells people apart: nearly all values are between {low:.10g} and "
+        f"{high:.10g}"
     )
 
 
 def indistinct_values(feature: Feature, counts: NDArray[np.int64]) -> str | None:
-    """The same of exact :meth:`credit.binning.FeatureCells.counts`, summed over any tables, for
+    """The same of exact :meth:`credit.grid.FeatureCells.counts`, summed over any tables, for
     their owner alone."""
     return indistinct(feature, exact_bins(FeatureCells(feature), counts))
 

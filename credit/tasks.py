@@ -23,12 +23,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from credit.binning import Grid
 from credit.coordinates import row_clip
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureSchema
+from credit.grid import Grid
 from credit.models import CreditModel, check_calibration, check_network, flat, layers, network, size
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.planning import Kind
@@ -385,23 +385,11 @@ def task_of(
         scored = CreditModel(model, embedding, asked.weights, asked.calibration, asked.pairs)
         return SCORING[planned.kind](planned, mechanism, schema, scored)
     offset = math.log(base / (1 - base))
+    place = (embedding, model, asked.whitening, asked.weights, offset)
     if planned.kind is ReleaseKind.GRADIENT:
-        return GradientTask(
-            planned, mechanism, schema, embedding, model, asked.whitening, asked.weights, offset
-        )
+        return GradientTask(planned, mechanism, schema, *place)
     if not 0 < asked.learning_rate <= LARGEST_ENTRY or population is None:
         raise ModelError(
             "a lender trains at a positive learning rate, after it took part in the histogram"
         )
-    return TrainTask(
-        planned,
-        mechanism,
-        schema,
-        embedding,
-        model,
-        asked.whitening,
-        asked.weights,
-        offset,
-        asked.learning_rate,
-        population,
-    )
+    return TrainTask(planned, mechanism, schema, *place, asked.learning_rate, population)

@@ -110,14 +110,13 @@ class Policy:
         if self.shared <= dishonest:
             raise PolicyError(
                 f"two quorums may share only {self.shared} of {len(self.witnesses)} witnesses, and "
-                f"{dishonest} may "
-                f"be dishonest, so two histories could be believed; {_most(len(self.witnesses))}"
+                f"{dishonest} may be dishonest, so two histories could be believed; "
+                f"{_most(len(self.witnesses))}"
             )
         if self.blocking <= dishonest:
             raise PolicyError(
                 f"{self.blocking} silent of {len(self.witnesses)} witnesses stop the log, and "
-                f"{dishonest} may be "
-                f"dishonest; {_most(len(self.witnesses))}"
+                f"{dishonest} may be dishonest; {_most(len(self.witnesses))}"
             )
 
     def open(self, note: str) -> Checkpoint:

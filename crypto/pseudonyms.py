@@ -162,8 +162,8 @@ def finish(blinded: Blinded, evaluation: Evaluation, public_key: bytes, scope: S
             raise
         raise PseudonymError(
             f"the key service did not prove that it used its published {scope.kind} key of version "
-            f"{scope.version}; "
-            "no name was made: ask its operator, and compare the key lists of two lenders"
+            f"{scope.version}; no name was made: ask its operator, and compare the key lists of "
+            "two lenders"
         ) from None
     return [_text(scope, secret) for secret in secrets]
 

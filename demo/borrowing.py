@@ -120,8 +120,7 @@ class Player:
             http.close()
             raise DemoError(
                 f"the registry at {node.settings.registry_url} does not answer; start it: tahini "
-                "up --workspace "
-                f"{self.root}"
+                f"up --workspace {self.root}"
             ) from error
         except DemoError:
             http.close()

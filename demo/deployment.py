@@ -179,8 +179,7 @@ def up_again(
         if kept.options.get(name) != value:
             raise DemoError(
                 f"the consortium in {root} was founded with --{name} {kept.options.get(name)}, not "
-                f"{value}: leave "
-                f"--{name} out, or found another with --workspace"
+                f"{value}: leave --{name} out, or found another with --workspace"
             )
     with held(root):
         names = tuple(sorted(path.name for path in (root / "lenders").iterdir() if path.is_dir()))

@@ -33,8 +33,7 @@ DEFAULT_ABOUT = (
     "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly "
     "perturbed sample of the "
     "public Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means "
-    "90 days late within "
-    "two years."
+    "90 days late within two years."
 )
 
 
@@ -244,7 +243,6 @@ def _all_alike(lender: str, loans: Loans, own: pd.DataFrame) -> list[str]:
     return [
         (
             f"{whose} has no {missing} borrower among its own {len(own):,}; only second accounts "
-            "of "
-            "others bring it any"
+            "of others bring it any"
         )
     ]

@@ -30,8 +30,8 @@ METRICS = (
 )
 NOT_PRIVATE = {
     "note": (
-        "These figures are exact: not private, for the demo only. No party of a consortium "
-        "could compute them."
+        "These figures are exact: not private, for the demo only. No party of a consortium could "
+        "compute them."
     ),
     "figures": [
         *METRICS,

@@ -33,8 +33,7 @@ USER = 10001
 SERVICES = ("registry", "witness", "names")
 MODULES = {
     "registry": "consent.api.app consent.serving consent.load consent.keys.vault "
-    "consent.keys.backup consent.export "
-    "auditlog.fsck cli.keys",
+    "consent.keys.backup consent.export auditlog.fsck cli.keys",
     "names": "naming.service cli.names",
     "witness": "clients.witness cli.witness",
     "coordinator": "server.fleet_app server.home protocol.cards flwr.server torch opacus",

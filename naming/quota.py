@@ -70,8 +70,7 @@ class Quota:
                 again = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
                 raise QuotaSpent(
                     f"{lender!r} may have {self.per_day:,} people named in a day and has {left:,} "
-                    f"left for {kind} "
-                    f"names; come back at {again:%Y-%m-%dT%H:%MZ}",
+                    f"left for {kind} names; come back at {again:%Y-%m-%dT%H:%MZ}",
                     again,
                 )
             connection.execute(

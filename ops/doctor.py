@@ -88,8 +88,8 @@ def machine() -> Iterator[Finding]:
             wrong.append(f"{one.name} is {installed}, not {one.specifier}")
     python = ".".join(map(str, sys.version_info[:3]))
     said = (
-        f"tahini {version('tahini')} on Python {python}, {len(wanted) - len(missing)} packages "
-        "as asked for"
+        f"tahini {version('tahini')} on Python {python}, {len(wanted) - len(missing)} packages as "
+        "asked for"
     )
     if wrong:
         yield ill("versions", "; ".join(wrong), "install Tahini into an environment of its own")

@@ -16,6 +16,7 @@
 - ``client``       how programs call the registry, verifying what comes back; ``log_client`` for the
                    log alone
 - ``rules``        rules that must all hold: the first that does not, and why (pure)
+- ``heads``        the newest head of the log that was accepted, in a file
 - ``gossip``       the same head of the log for everybody
 - ``tracing``      one campaign, one trace
 - ``errors``       what is refused, each with its HTTP status and code

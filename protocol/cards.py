@@ -39,14 +39,11 @@ class ModelCard(Document):
     limits: tuple[str, ...] = (
         (
             "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
-            "this "
-            "model."
+            "this model."
         ),
         (
             "Quality figures here are of the noisy sum over held-out people; their errors are "
-            "those "
-            "of "
-            "the noise."
+            "those of the noise."
         ),
     )
     released_at: Instant

@@ -7,16 +7,13 @@ The client remembers the newest checkpoint it has seen and refuses any that does
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
 import ssl
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +30,7 @@ from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 from protocol import tracing
 from protocol.bounded import Bounds, Unending, ask, ask_again
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable, SplitView
+from protocol.heads import HeadStore
 
 T = TypeVar("T")
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -45,46 +43,15 @@ ANSWER = Bounds(1 << 30, 600.0)
 """Of the registry: more than it has to say of ten million people, over a slow line."""
 
 
-def trusted_authorities() -> ssl.SSLContext:
-    """The system's, or those that ``SSL_CERT_FILE`` names."""
-    return _read_once(os.environ.get("SSL_CERT_FILE"))
-
-
 @cache
 def _read_once(_named: str | None) -> ssl.SSLContext:
     """The list of certificate authorities takes longer to load than most requests take."""
     return httpx.create_ssl_context()
 
 
-@dataclass
-class HeadStore:
-    """Where a client keeps the newest checkpoint note it has verified; one process at a time, on
-    disk before use."""
-
-    path: Path
-
-    @property
-    def split(self) -> Path:
-        """Where two notes are kept that prove a split view."""
-        return self.path.with_suffix(".split")
-
-    @contextmanager
-    def locked(self) -> Iterator[str | None]:
-        """Hold the store; yields the note in it. Raises SplitView once a split view was proved."""
-        with self.path.with_suffix(".lock").open("a", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self.split.exists():
-                raise SplitView(
-                    f"this log was found to have shown two histories; {self.split} holds the "
-                    "proof. Nothing is done on "
-                    "its word until all parties have settled which is true and the file is moved "
-                    "away"
-                )
-            yield self.path.read_text(encoding="utf-8") if self.path.exists() else None
-
-    def write(self, note: str) -> None:
-        """Replace the note; call while holding the store."""
-        replace_file(self.path, note.encode())
+def trusted_authorities() -> ssl.SSLContext:
+    """The system's, or those that ``SSL_CERT_FILE`` names."""
+    return _read_once(os.environ.get("SSL_CERT_FILE"))
 
 
 def _refusal(response: httpx.Response) -> ConsentError:
@@ -222,8 +189,7 @@ class LogClient:
                     continue
                 raise RegistryUnavailable(
                     f"the consent registry at {self._http.base_url} does not answer "
-                    f"({why_silent(error)}); "
-                    "nothing was acknowledged"
+                    f"({why_silent(error)}); nothing was acknowledged"
                 ) from error
             if response.is_success:
                 return response

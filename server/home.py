@@ -24,7 +24,8 @@ from ops.settings import HomeSettings
 from protocol.client.base import load_consortium
 from protocol.client.coordinator import CoordinatorClient
 from protocol.errors import BadSettings
-from protocol.log_client import HeadStore, http_client
+from protocol.heads import HeadStore
+from protocol.log_client import http_client
 from protocol.parties import Consortium, Role
 from server.errors import CoordinatorError
 

@@ -107,8 +107,7 @@ class Asked:
         ):
             raise CoordinatorError(
                 f"--collusion-bound {bound} leaves {max(honest, 0)} of {len(self.lenders)} lenders "
-                "who do not collude; "
-                f"a sum needs {LEAST_HONEST} of them"
+                f"who do not collude; a sum needs {LEAST_HONEST} of them"
             )
 
     def campaign(
@@ -192,20 +191,18 @@ def warning(campaign: Campaign) -> str:
         return ""
     if lenders - 1 >= plan.threshold:
         return (
-            "no attempt is spare: a lender that drops out during a release stops the campaign "
-            "for good"
+            "no attempt is spare: a lender that drops out during a release stops the campaign for "
+            "good"
         )
     again = (
         (
             "it goes on when that lender is back, with tahini campaign resume "
-            f"({plan.spare_attempts} "
-            "spare attempts)"
+            f"({plan.spare_attempts} spare attempts)"
         )
         if plan.spare_attempts
         else "and no attempt is spare, so for good"
     )
     return (
         f"a release needs {plan.threshold} of {lenders} lenders, {plan.collusion_bound} of whom "
-        "may collude: "
-        f"one that drops out stops the campaign; {again}"
+        f"may collude: one that drops out stops the campaign; {again}"
     )

@@ -195,7 +195,6 @@ class CampaignRun:
             if len(mask_keys) < self.campaign.mechanism.threshold:
                 raise CampaignStopped(
                     f"release {number + 1} lacks the contribution of {', '.join(gone)}, and "
-                    f"{len(mask_keys)} lenders "
-                    "are fewer than the campaign's threshold of "
+                    f"{len(mask_keys)} lenders are fewer than the campaign's threshold of "
                     f"{self.campaign.mechanism.threshold}: {why}"
                 )

@@ -91,8 +91,7 @@ class CampaignStatus:
             because = self._said_no() if self.rejected else f"{_and(self.gone)} dropped out"
             return (
                 f"{because}, and {left} lenders are fewer than the "
-                f"{self.campaign.mechanism.threshold} without whom "
-                "no release is made"
+                f"{self.campaign.mechanism.threshold} without whom no release is made"
             )
         if self.moment >= self.campaign.expires_at:
             return f"its approvals ended at {self.campaign.expires_at:%Y-%m-%d %H:%M} UTC"
@@ -164,8 +163,7 @@ class CampaignStatus:
         if not any(self.progress.attempts):
             return f"nothing of epsilon {mechanism.epsilon:g} was spent"
         return (
-            f"epsilon {self.epsilon_spent:.3f} of {mechanism.epsilon:g} was spent per "
-            "borrower, "
+            f"epsilon {self.epsilon_spent:.3f} of {mechanism.epsilon:g} was spent per borrower, "
             "every attempt counted"
         )
 

@@ -47,8 +47,8 @@ BREAKS = (
     Break(
         "2 log before use: the auditor overlooks a use after a no",
         "auditlog/audit.py",
-        'self._require(leaf["lender"] not in use.rejected,',
-        "self._require(True,",
+        'leaf["lender"] not in use.rejected,',
+        "True,",
         "tests/consent/test_log.py",
     ),
     Break(
@@ -106,9 +106,8 @@ BREAKS = (
     Break(
         "4 every release is charged: the reservation is forgotten",
         "clients/budget_ledger.py",
-        'connection.executemany("INSERT INTO members VALUES (?, ?)", ((name, number) for name in '
-        "members))",
-        "pass",
+        '"INSERT INTO members VALUES (?, ?)", ((name, number) for name in members)',
+        '"INSERT INTO members VALUES (?, ?)", ()',
         "tests/clients/test_gate.py",
     ),
     Break(
@@ -228,8 +227,9 @@ BREAKS = (
     Break(
         "9 say what is true: the card claims the borrower's data were removed",
         "protocol/cards.py",
-        "leaves bounded influence (the recorded epsilon) in this model.",
-        "removes the borrower from this model.",
+        "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
+        '"\n            "this model.',
+        'A withdrawal removes the borrower from "\n            "this model.',
         "tests/test_claims.py",
     ),
     Break(
@@ -277,9 +277,8 @@ BREAKS = (
     Break(
         "3 a command acts twice under its key",
         "consent/storage/idempotency.py",
-        "found[once] = Answered(row.status, json.loads(row.body), again=True) if same else "
-        "used_otherwise()",
-        "pass",
+        "        found[once] = (\n            Answered(row",
+        "        _ = (\n            Answered(row",
         "tests/consent/test_registry_api.py",
     ),
     Break(
@@ -462,8 +461,8 @@ BREAKS = (
     Break(
         "4 every release is charged: what is shown leaves retries out",
         "credit/planning.py",
-        "for _ in range(times)]",
-        "for _ in range(min(times, 1))]",
+        "for _ in range(times)\n    ]",
+        "for _ in range(min(times, 1))\n    ]",
         "tests/server/test_run.py",
     ),
     Break(
@@ -476,27 +475,27 @@ BREAKS = (
     Break(
         "5 the person: the auditor does not look what a node drew by",
         "auditlog/audit.py",
-        "self._require(commitment.draw_sha256 == drawn,",
-        "self._require(True,",
+        "commitment.draw_sha256 == drawn,",
+        "True,",
         "tests/consent/test_holdout.py",
     ),
     Break(
         "4 sensitivity: a value is counted at more levels than are charged",
-        "credit/binning.py",
+        "credit/grid.py",
         "return CELL_WEIGHT**2 + int(self._levels_of_cell.sum(axis=1).max())",
         "return CELL_WEIGHT**2 + int(self._levels_of_cell.sum(axis=1).max() * 0.7)",
         "tests/credit/test_binning.py",
     ),
     Break(
         "4 sensitivity: the count of good and bad people is not charged",
-        "credit/binning.py",
-        "math.sqrt(self.totals_weight**2 + sum(",
-        "math.sqrt(sum(",
+        "credit/grid.py",
+        "self.totals_weight**2 + sum(column.squared_sensitivity",
+        "sum(column.squared_sensitivity",
         "tests/credit/test_binning.py",
     ),
     Break(
         "10 own row only: cells begin where the smallest value does",
-        "credit/binning.py",
+        "credit/grid.py",
         "places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))",
         "places = order(np.nan_to_num(numbers(column).values) - "
         "np.nan_to_num(numbers(column).values).min())",
@@ -526,8 +525,8 @@ BREAKS = (
     Break(
         "a witness holds every lender's gate: nobody hangs up on who dribbles",
         "protocol/bounded.py",
-        "socket.socket.shutdown(self._socket, socket.SHUT_RDWR)",
-        "pass",
+        "                    socket.socket.shutdown(\n                        self._socket, socket.SHUT_RDWR\n                    )",
+        "                    pass",
         "tests/consent/test_bounded.py",
     ),
     Break(
@@ -541,9 +540,8 @@ BREAKS = (
         "10 own row only: a typed quotation mark reaches other rows though the writer is said not "
         "to quote",
         "clients/data/lines.py",
-        'return text.split(self.delimiter) if self.quoting == "none" else fields_of(text, '
-        "self.delimiter)",
-        "return fields_of(text, self.delimiter)",
+        '            if self.quoting == "none"\n',
+        "            if False\n",
         "tests/clients/test_hostile_rows.py",
     ),
     Break(

@@ -70,8 +70,7 @@ STEPS: tuple[Step | Callable[[Path], int], ...] = (
     Step(
         "coordinator",
         "tahini campaign propose --home {w}/coordinator --id first --title First --features "
-        "{w}/features.toml "
-        "--steps 2 --json",
+        "{w}/features.toml --steps 2 --json",
         keeps={"campaign": "campaign"},
     ),
     Step("coordinator", "tahini campaign list --home {w}/coordinator", needs="--home"),

@@ -7,8 +7,8 @@
 - ``sql``          databases, by SQLAlchemy: read-only, through a cursor on the server
 - ``people``       each person's one row, whatever the order and the chunks they come in
 - ``mapped``       all of it together: a source as its description says
-- ``profiling``    whether the data can be used, for its own operator; ``separation`` what predicts
-                   too well
+- ``profiling``    whether the data can be used, for its own operator; ``findings`` what it is told
+- ``separation``   which feature predicts too well
 - ``identities``   identity numbers, before anybody has a name
 
 Rows are opened by the gate, and by the operator's own check, which counts and quotes nothing.

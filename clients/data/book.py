@@ -121,7 +121,6 @@ def open_source(home: Path) -> MappedSource:
     if book.exists() and not (isinstance(reader, FileReader) and book in reader.files()):
         raise SourceError(
             f"{home} has an imported loan book, {BOOK_FILE}, and a {DATA_FILE} that describes "
-            "other rows; "
-            "move the one that is not to be used elsewhere"
+            "other rows; move the one that is not to be used elsewhere"
         )
     return source

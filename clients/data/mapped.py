@@ -71,8 +71,7 @@ class MappedSource(Source):
             if column not in there:
                 raise SourceError(
                     f"{self.where}: {name!r} is to be read from a column {column!r}, which is not "
-                    "there; "
-                    f"{listed(there)}"
+                    f"there; {listed(there)}"
                 )
 
     @property

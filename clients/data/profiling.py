@@ -16,14 +16,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.data.book import open_source
-from clients.data.columns import NoRow, OddQuotes, Told, nobody
+from clients.data.columns import Told, nobody
 from clients.data.description import Column
+from clients.data.findings import (
+    FeatureFound,
+    Found,
+    LinesThatAreNoRows,
+    date_sentence,
+    outcome_sentence,
+    unknown_sentence,
+    unreadable_sentence,
+)
 from clients.data.mapped import MappedSource
 from clients.data.people import NO_OUTCOME, Labels, Part, Source, labels_of, survey
 from clients.data.separation import Ranks, separation
 from clients.data.sql import SqlReader
-from credit.binning import FeatureCells
 from credit.features import Feature, FeatureSchema, date_columns
+from credit.grid import FeatureCells
 from credit.remarks import indistinct_values
 from credit.values import UNREADABLE_DATE
 
@@ -37,7 +46,6 @@ MAX_UNREADABLE = 0.01
 unusable."""
 RARE = 0.01
 """Bad for each good, below which a model's level of risk is mostly noise."""
-SHOWN_LINES = 5
 PAIRWISE = re.compile(r"v[1-9][0-9]*\.[A-Za-z0-9_-]{43}")
 _OUTCOME = (
     r"defaulted|default|charged? ?offs?|writ(?:e|ten) "
@@ -51,48 +59,7 @@ _AFTERWARDS = re.compile(
     r"|recoveries|charged? ?offs?|writ(?:e|ten) ?offs?)\b"
 )
 """Names of what is only known once the outcome is."""
-
 Progress = Callable[[str, int], None]
-
-
-@dataclass(frozen=True)
-class FeatureFound:
-    """One feature over all rows. ``auc`` (alone, of values that are there) and ``missing_auc`` (of
-    whether one is there) are at least 0.5; absent where there are too few outcomes."""
-
-    name: str
-    missing: int
-    unreadable: int
-    out_of_range: int
-    unknown: int
-    constant: bool
-    auc: float | None
-    missing_auc: float | None
-    suspect: str
-    """Why it may know the outcome; empty if nothing says so."""
-    indistinct: str
-    """Why a model on bins would hardly tell people apart by it; empty if it would."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """``errors`` say why the data cannot be used, ``warnings`` what to look at."""
-
-    where: str
-    rows: int
-    no_rows: int
-    """Lines of a file where a row should be and is none."""
-    people: int
-    repeated: int
-    """People with more than one row."""
-    good: int
-    """People whose row that counts has this outcome."""
-    bad: int
-    features: tuple[FeatureFound, ...]
-    unreadable_dates: Mapping[str, int]
-    """By column: of every column that is a date, the one that orders a person's rows too."""
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
 
 
 @dataclass
@@ -215,7 +182,7 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
         SourceError: the rows cannot be read, or the description does not fit them or the schema.
     """
     source = open_source(home)
-    no_rows, people = _NoRows(), _People()
+    no_rows, people = LinesThatAreNoRows(), _People()
     for part in _told(source.parts((), None, told=no_rows.add), "people", progress):
         people.add(part)
     rows = people.rows
@@ -254,19 +221,19 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
             ambiguous and source.dated,
             f"{ambiguous:,} people have several rows at their latest date",
         ),
-        *_said(unsound, _outcome_sentence(unsound, schema.target, source.description.columns)),
+        *_said(unsound, outcome_sentence(unsound, schema.target, source.description.columns)),
         *_said(rows and not (good and bad), "the outcome must be 0 (good) and 1 (bad), both"),
         *_said(no_rows.count > many, no_rows.sentence),
     ]
     for one in features:
         column = source.description.columns.get(one.name, Column(column=one.name)).column
-        errors += _said(one.unreadable, _unreadable_sentence(one, schema[one.name]))
-        errors += [_unknown_sentence(one, schema[one.name], column)] if one.unknown else []
-    errors += [_date_sentence(name, count) for name, count in dates.items() if count > many]
+        errors += _said(one.unreadable, unreadable_sentence(one, schema[one.name]))
+        errors += [unknown_sentence(one, schema[one.name], column)] if one.unknown else []
+    errors += [date_sentence(name, count) for name, count in dates.items() if count > many]
     warnings = [
         *_said(0 < no_rows.count <= many, no_rows.sentence),
         *_said(no_rows.odd, no_rows.about_quotes),
-        *(_date_sentence(name, count) for name, count in dates.items() if 0 < count <= many),
+        *(date_sentence(name, count) for name, count in dates.items() if 0 < count <= many),
         *_about_outcomes(good, bad),
         *_warnings(source, features, rows),
     ]
@@ -307,92 +274,6 @@ class _People:
                 self.strangers += 1
 
 
-@dataclass
-class _NoRows:
-    """Lines of a file that are no rows: how many, and the first of them; the same of records with
-    odd quotes."""
-
-    count: int = 0
-    first: list[NoRow] = field(default_factory=list)
-    odd: int = 0
-    first_odd: OddQuotes | None = None
-
-    def add(self, found: NoRow | OddQuotes) -> None:
-        if isinstance(found, OddQuotes):
-            self.odd += 1
-            self.first_odd = self.first_odd or found
-            return
-        self.count += 1
-        if len(self.first) < SHOWN_LINES:
-            self.first.append(found)
-
-    @property
-    def sentence(self) -> str:
-        if not self.first:
-            return ""
-        one = self.first[0]
-        lines = ", ".join(f"{found.line:,}" for found in self.first)
-        more = ", …" if self.count > len(self.first) else ""
-        return (
-            f"{self.count:,} lines of {one.file} are no rows and are left out (line "
-            f"{lines}{more}); "
-            f"of line {one.line:,}: {one.why}"
-        )
-
-    @property
-    def about_quotes(self) -> str:
-        """One sentence; empty if each record is a line."""
-        if self.first_odd is None:
-            return ""
-        return (
-            f"{self.odd:,} records of {self.first_odd.file} have quotation marks by which they "
-            "span several lines or "
-            f"have no end (the first begins at line {self.first_odd.line:,}): if the program that "
-            "wrote this file "
-            "does not quote what people type, one typed quotation mark takes other people's rows "
-            "away; then say "
-            'quoting = "none" in data.toml'
-        )
-
-
-def _date_sentence(column: str, count: int) -> str:
-    return (
-        f"{column}: {count:,} dates cannot be read and count as none; dates are ISO 8601 "
-        "(2026-06-30), or say in "
-        f'data.toml how they are written: {column} = {{ column = "{column}", format = "%d/%m/%Y" }}'
-    )
-
-
-def _outcome_sentence(count: int, target: str, columns: Mapping[str, Column]) -> str:
-    column = columns.get(target, Column(column=target)).column
-    return (
-        f"{count:,} rows have an outcome that is neither 0 (good) nor 1 (bad); say in data.toml "
-        "which is which: "
-        f'{target} = {{ column = "{column}", values = {{ "what stands for good" = 0, "what stands '
-        f'for bad" = 1 }} }}'
-    )
-
-
-def _unreadable_sentence(one: FeatureFound, feature: Feature) -> str:
-    remedy = (
-        ""
-        if feature.kind == "category"
-        else "; they must be plain numbers: convert the column where it is made"
-    )
-    return f"{one.name}: {one.unreadable:,} values are not what it is declared to be{remedy}"
-
-
-def _unknown_sentence(one: FeatureFound, feature: Feature, column: str) -> str:
-    return (
-        f"{one.name}: {one.unknown:,} values are of categories that are not declared "
-        f"({', '.join(feature.values)}); "
-        "say in data.toml what they are, each exactly as it stands there, blanks and full-width "
-        "letters included: "
-        f'{one.name} = {{ column = "{column}", values = {{ "as you write it" = '
-        f'"{feature.values[0]}" }} }}'
-    )
-
-
 def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int) -> Iterator[str]:
     for one in features:
         if one.suspect:
@@ -415,9 +296,8 @@ def _warnings(source: MappedSource, features: Sequence[FeatureFound], rows: int)
     if made := source.reader.made_by():
         yield (
             f"the rows are made by a {made}: where an expression in it (a cast, a division, a "
-            "date) fails on one "
-            "person's row, nobody's row is read, and others see that; take plain columns of plain "
-            "tables and let "
+            "date) fails on one person's row, nobody's row is read, and others see that; take "
+            "plain columns of plain tables and let "
             "Tahini convert them (scale, values, missing and format in data.toml)"
         )
 

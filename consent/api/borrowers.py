@@ -27,6 +27,7 @@ from consent.api.shared import (
     sent,
 )
 from consent.commands import forget_subject, read_consents
+from consent.commands.export_consents import export_all
 from consent.commands.record_decisions import (
     MAX_BATCH,
     Done,
@@ -242,7 +243,7 @@ def my_export(registry: TheRegistry, caller: Subject) -> JSONResponse:
         "Content-Disposition": 'attachment; filename="my-consents.json"',
         "Cache-Control": "no-store",
     }
-    return JSONResponse(read_consents.export_all(registry, caller.subjects), headers=headers)
+    return JSONResponse(export_all(registry, caller.subjects), headers=headers)
 
 
 @router.delete("/v1/me", responses=problems(404))

@@ -52,8 +52,8 @@ class Check(Body):
         default=None,
         max_length=MOST_PACKED,
         description=(
-            "Little-endian 32-bit numbers, zlib-compressed, base64; at most as many as are "
-            "on the roll."
+            "Little-endian 32-bit numbers, zlib-compressed, base64; at most as many as are on the "
+            "roll."
         ),
         examples=["eJxjYGBgYARiJgAADwAG"],
     )

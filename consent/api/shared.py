@@ -175,8 +175,8 @@ async def _command(
         str | None,
         Header(
             description=(
-                "The caller's own name for this command: sent again, it is answered as the "
-                "first time."
+                "The caller's own name for this command: sent again, it is answered as the first "
+                "time."
             ),
             min_length=1,
             max_length=64,

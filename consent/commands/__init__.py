@@ -2,6 +2,7 @@
 entry.
 
 - ``publish_notice``     a version of a notice; ``read_consents`` what a borrower sees of their own
+- ``export_consents``    everything about one person, as one document
 - ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation,
                          ``forget_subject`` for good
 - ``record_decisions``   many requests in one transaction: decisions that were signed, or stated

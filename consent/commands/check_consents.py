@@ -160,8 +160,7 @@ def _some(
 def _question(column: str) -> TextClause:
     return text(
         f"SELECT s.{column}, s.number, c.sensitivity, c.state, c.notice, c.expiry_time"  # noqa: S608
-        " FROM subjects s"
-        " LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
+        " FROM subjects s LEFT JOIN consents c ON c.subject_id = s.id AND c.scope_id = :scope"
         f" WHERE s.lender = :lender AND s.{column} IN :asked"
     ).bindparams(bindparam("asked", expanding=True))
 

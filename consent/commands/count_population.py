@@ -78,8 +78,7 @@ def count_population(
         if (answered + 1) * EPSILON > allowed * (1 + TOLERANCE):
             raise Conflict(
                 f"a count costs everybody epsilon {EPSILON:g}; of the {allowed:g} that the "
-                "consortium sets aside for "
-                f"counts, {answered * EPSILON:g} is spent"
+                f"consortium sets aside for counts, {answered * EPSILON:g} is spent"
             )
         known = transaction.notices
         scopes = [

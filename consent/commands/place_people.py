@@ -217,8 +217,7 @@ def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: st
         "FROM (SELECT subject_id, MAX(event_time) AS given_at FROM consent_events"  # noqa: S608
         f" WHERE {gave} GROUP BY subject_id) g"
         f" JOIN (SELECT subject_id, notice FROM consents WHERE {about}) c ON c.subject_id = "
-        "g.subject_id"
-        " JOIN subjects s ON s.id = g.subject_id",
+        "g.subject_id JOIN subjects s ON s.id = g.subject_id",
     )
     given_at[found["number"]], notice_of[found["number"]] = found["given_at"], found["notice"]
     full = np.zeros(people, dtype=bool)

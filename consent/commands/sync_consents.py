@@ -263,9 +263,9 @@ def changed_since(
         view,
         scope.id,
         "AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = "
-        f"{scope.id}"
-        f" AND e.sequence > {int(since.sequence)} UNION SELECT x.subject_id FROM consents x"
-        f" WHERE x.scope_id = {scope.id} AND x.expiry_time > {first} AND x.expiry_time <= {last})",
+        f"{scope.id} AND e.sequence > {int(since.sequence)} UNION SELECT x.subject_id FROM "
+        f"consents x WHERE x.scope_id = {scope.id} AND x.expiry_time > {first} AND x.expiry_time "
+        f"<= {last})",
     )
     numbers, places = np.unique(found["number"], return_inverse=True)
     if len(numbers) > MOST_CHANGES:

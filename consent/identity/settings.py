@@ -101,8 +101,7 @@ def check_url(url: str, development: bool) -> None:
     if not host or parts.username or not (parts.scheme == "https" or (plain and development)):
         raise IdentityMisconfigured(
             f"an issuer at {parts.scheme or 'no'}://{host} is not trusted: use https (http to this "
-            "machine only in "
-            f"development, with {ENVIRONMENT}=development)"
+            f"machine only in development, with {ENVIRONMENT}=development)"
         )
 
 

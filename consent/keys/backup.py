@@ -210,8 +210,7 @@ def restore_backup(registry: Registry, path: Path) -> int:
         if len(opened) != len(held):
             raise Conflict(
                 f"{path} was made before somebody was forgotten, or before a rotation: the root "
-                "key that it needs was "
-                "destroyed. Use a newer backup."
+                "key that it needs was destroyed. Use a newer backup."
             )
         present = {
             row.id: Wrapped(row.root_version, row.wrapped)

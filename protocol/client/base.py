@@ -19,7 +19,8 @@ from crypto.keys import PublicKey, SigningKey, unb64
 from crypto.notes import InclusionProof
 from crypto.sessions import Ephemeral
 from protocol.errors import ConsentError, NotAuthenticated, RegistryUnavailable
-from protocol.log_client import HeadStore, LogClient
+from protocol.heads import HeadStore
+from protocol.log_client import LogClient
 from protocol.parties import Consortium, Role
 from protocol.requests import sign_request
 from protocol.schema import now

@@ -51,8 +51,7 @@ class BorrowerClient(RegistryClient):
         if answer.get("pending"):
             raise NotWitnessed(
                 "the decisions are recorded and in force, but no quorum of witnesses has cosigned "
-                "them yet; ask for "
-                "the receipts later"
+                "them yet; ask for the receipts later"
             )
         if len(texts) not in {0, len(tokens)} or (len(tokens) <= RECEIPTS_UP_TO) != bool(texts):
             raise RegistryUnavailable("the consent registry did not give one receipt per decision")

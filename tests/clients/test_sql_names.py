@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from clients.data.profiling import Found, check
+from clients.data.findings import Found
+from clients.data.profiling import check
 from clients.errors import SourceError
 from credit.features import schema_from
 

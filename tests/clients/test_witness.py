@@ -36,7 +36,8 @@ from crypto.policies import Witness as Asked
 from crypto.witnessing import MAX_REQUEST_BYTES, AddCheckpoint
 from ops.processes import free_port
 from protocol.errors import NotWitnessed, RegistryUnavailable
-from protocol.log_client import HeadStore, LogClient
+from protocol.heads import HeadStore
+from protocol.log_client import LogClient
 
 NOW = 1_800_000_000
 LOG_KEY = SigningKey.generate()

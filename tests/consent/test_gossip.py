@@ -26,7 +26,8 @@ from ops.processes import free_port
 from protocol.bounded import Bounds
 from protocol.errors import RegistryUnavailable, SplitView
 from protocol.gossip import HEAD, compare_heads
-from protocol.log_client import HeadStore, LogClient
+from protocol.heads import HeadStore
+from protocol.log_client import LogClient
 
 ORIGIN = "log.test/gossip"
 KEY = SigningKey.generate()

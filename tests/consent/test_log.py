@@ -38,7 +38,7 @@ from protocol.campaigns import AuthorisationRequest, Rejection
 from protocol.client.base import RegistryClient
 from protocol.client.lenders import LenderClient
 from protocol.errors import AuditFailed, NotFound, NotWitnessed, RegistryUnavailable
-from protocol.log_client import HeadStore
+from protocol.heads import HeadStore
 from protocol.schema import now
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.floats import never_falls
 
-from credit.binning import Binning, FeatureCells, Grid, make_binning
+from credit.binning import Binning, make_binning
+from credit.grid import FeatureCells, Grid
 from credit.dyadic import WRAP
 from credit.embedding import Embedding, points
 from credit.errors import FeatureError

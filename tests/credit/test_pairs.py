@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from credit import metrics
-from credit.binning import FeatureBins, Grid, make_binning
+from credit.binning import FeatureBins, make_binning
+from credit.grid import Grid
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.features import schema_from

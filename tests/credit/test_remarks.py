@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from credit.binning import FeatureBins, FeatureCells, Grid, make_binning
+from credit.binning import FeatureBins, make_binning
+from credit.grid import FeatureCells, Grid
 from credit.evaluation import Figure
 from credit.features import Feature, schema_from
 from credit.learning import Learner

@@ -274,13 +274,11 @@ def _carry_scope(about: dict[str, str | int]) -> None:
     mine = "o.purpose = :purpose AND o.recipient = :recipient"
     versions = (
         "SELECT count(*) FROM old_consent_events e WHERE e.subject_id = o.subject_id AND e.purpose "
-        "= o.purpose"
-        " AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity"
+        "= o.purpose AND e.recipient = o.recipient AND e.sensitivity = o.sensitivity"
     )
     opened = (
         "INSERT INTO scopes (id, purpose, recipient, events) SELECT :scope, :purpose, :recipient, "
-        "count(*)"
-        f" FROM old_consent_events o WHERE {mine}"
+        f"count(*) FROM old_consent_events o WHERE {mine}"
     )
     consents = (
         "INSERT INTO consents (scope_id, subject_id, sensitivity, state, version, notice, "
@@ -291,10 +289,9 @@ def _carry_scope(about: dict[str, str | int]) -> None:
     )
     events = (
         "INSERT INTO consent_events (scope_id, sequence, subject_id, sensitivity, event, notice, "
-        "event_time,"
-        " decision_sha256) SELECT :scope, row_number() OVER (ORDER BY o.id), o.subject_id,"
-        f" {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, :notice, "
-        "o.event_time,"
+        "event_time, decision_sha256) SELECT :scope, row_number() OVER (ORDER BY o.id), "
+        f"o.subject_id, {_code(SENSITIVITIES, 'o.sensitivity')}, {_code(EVENTS, 'o.event')}, "
+        ":notice, o.event_time,"
         f" NULLIF(o.decision_sha256, '') FROM old_consent_events o WHERE {mine}"
     )
     for statement in (opened, consents, events):
@@ -369,8 +366,8 @@ def downgrade() -> None:
     op.execute("INSERT INTO notices SELECT id, version, token FROM old_notices")
     op.execute(
         "INSERT INTO consents (subject_id, purpose, recipient, sensitivity, state, expiry_time, "
-        "event_time)"
-        f" SELECT o.subject_id, s.purpose, s.recipient, {_word(SENSITIVITIES, 'o.sensitivity')},"
+        "event_time) SELECT o.subject_id, s.purpose, s.recipient, "
+        f"{_word(SENSITIVITIES, 'o.sensitivity')},"
         f" {_word(STATES, 'o.state')}, o.expiry_time, o.event_time"
         " FROM old_consents o JOIN scopes s ON s.id = o.scope_id"
     )
@@ -384,8 +381,7 @@ def downgrade() -> None:
     )
     op.execute(
         "INSERT INTO assignments (ledger_pseudonym, subject_id) SELECT max(ledger_pseudonym), "
-        "subject_id"
-        " FROM old_assignments WHERE subject_id IS NOT NULL GROUP BY subject_id"
+        "subject_id FROM old_assignments WHERE subject_id IS NOT NULL GROUP BY subject_id"
     )
     op.drop_table("scopes")
     op.drop_index("campaigns_by_number", table_name="campaigns")

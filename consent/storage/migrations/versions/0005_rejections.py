@@ -21,8 +21,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE TRIGGER rejections_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON "
-            "rejections "
-            "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+            "rejections FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
         )
         return
     for action in ("UPDATE", "DELETE"):
