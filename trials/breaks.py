@@ -525,8 +525,9 @@ BREAKS = (
     Break(
         "a witness holds every lender's gate: nobody hangs up on who dribbles",
         "protocol/bounded.py",
-        "                    socket.socket.shutdown(\n                        self._socket, socket.SHUT_RDWR\n                    )",
-        "                    pass",
+        "socket.socket.shutdown(\n                        self._socket, socket.SHUT_RDWR\n"
+        "                    )",
+        "pass",
         "tests/consent/test_bounded.py",
     ),
     Break(

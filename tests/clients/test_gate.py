@@ -23,8 +23,8 @@ from clients.gate import Gate
 from clients.home import approve
 from clients.releases import join, release
 from clients.witness import WITNESS_FOLDER, origin_hash
-from credit.grid import FeatureCells, Grid
 from credit.features import schema_from
+from credit.grid import FeatureCells, Grid
 from credit.questions import Question
 from crypto.notes import Checkpoint
 from privacy.charges import Budget, Charge

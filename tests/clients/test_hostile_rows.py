@@ -25,8 +25,8 @@ from support.effort import effort
 from clients.admission import Admission, UseLimits
 from clients.data.book import open_source
 from clients.data.profiling import check
-from credit.grid import Grid
 from credit.features import schema_from
+from credit.grid import Grid
 
 MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 REGISTRY = schema_from(

@@ -28,8 +28,8 @@ from clients.data.profiling import check
 from clients.errors import SourceError
 from clients.gate import Gate
 from clients.renaming import rename_people
-from credit.grid import Grid
 from credit.features import schema_from
+from credit.grid import Grid
 from credit.values import moment
 from naming.client import Renaming
 from protocol.campaigns import ReleaseRequest

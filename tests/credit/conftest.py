@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from credit.grid import Grid
 from credit.binning import make_binning
 from credit.embedding import Embedding
 from credit.features import FeatureSchema, schema_from
+from credit.grid import Grid
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from support.floats import never_falls
 
 from credit.binning import Binning, make_binning
-from credit.grid import FeatureCells, Grid
 from credit.dyadic import WRAP
 from credit.embedding import Embedding, points
 from credit.errors import FeatureError
 from credit.features import schema_from
+from credit.grid import FeatureCells, Grid
 
 REGISTRY = schema_from(
     {

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from credit.grid import Grid
 from credit.binning import make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.features import schema_from
+from credit.grid import Grid
 from credit.models import (
     KNOTS,
     UNCALIBRATED,

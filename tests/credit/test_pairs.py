@@ -13,10 +13,10 @@ from scipy.special import expit
 
 from credit import metrics
 from credit.binning import FeatureBins, make_binning
-from credit.grid import Grid
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.features import schema_from
+from credit.grid import Grid
 from credit.learning import Learner
 from credit.models import CreditModel
 from credit.pairs import (

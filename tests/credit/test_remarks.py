@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from credit.binning import FeatureBins, make_binning
-from credit.grid import FeatureCells, Grid
 from credit.evaluation import Figure
 from credit.features import Feature, schema_from
+from credit.grid import FeatureCells, Grid
 from credit.learning import Learner
 from credit.remarks import RiskLevel, indistinct, indistinct_values, remarks
 from privacy.mechanism import ReleaseKind

@@ -36,8 +36,8 @@ from auditlog.fsck import check_log
 from auditlog.lease import holder_name
 from consent.api.app import create_app
 from consent.commands.enrol_subjects import enrol_subjects
-from consent.commands.publish_notice import publish_notice
 from consent.commands.export_consents import export_all
+from consent.commands.publish_notice import publish_notice
 from consent.home import open_registry
 from consent.provisioning import REGISTRY_HOME, found_log
 from consent.registry import Registry
