@@ -47,7 +47,7 @@ POSTGRESQL_OPTIONS = {
 }
 """Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within
 half a minute."""
-MOST_CONNECTIONS = 15
+MAX_CONNECTIONS = 15
 """Kept open by one process. A connection that is opened for one request costs PostgreSQL a process,
 and the request milliseconds."""
 _WRITING = "tahini_writing"
@@ -103,7 +103,7 @@ class Database:
         if url.startswith(POSTGRESQL):
             options = {
                 "connect_args": POSTGRESQL_OPTIONS,
-                "pool_size": MOST_CONNECTIONS,
+                "pool_size": MAX_CONNECTIONS,
                 "max_overflow": 0,
             }
         self.engine = create_engine(url, hide_parameters=True, **options)

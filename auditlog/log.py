@@ -46,7 +46,7 @@ from protocol.errors import ClockWrong, LogDamaged, NotFound
 CLOCK_TOLERANCE_US = 2_000_000
 """A clock may be set back by this much unnoticed; by more, and appends are refused until it is
 right again."""
-_MOST_REMEMBERED, _HEADS_REMEMBERED = 4096, 64
+_MAX_REMEMBERED, _HEADS_REMEMBERED = 4096, 64
 _PAGE = 4096
 _TILE = text("SELECT hashes, checksum FROM log_tiles WHERE level = :level AND idx = :index")
 _NEWEST = text("SELECT note FROM log_published ORDER BY size DESC LIMIT 1")
@@ -157,7 +157,7 @@ class AuditLog:
         found = set(
             session.scalars(select(LogEnvelopeRow.sha256).where(LogEnvelopeRow.sha256.in_(unsure)))
         )
-        if len(self._stored) > _MOST_REMEMBERED:
+        if len(self._stored) > _MAX_REMEMBERED:
             self._stored.clear()
         mine = session.info.setdefault(
             "envelopes", set()

@@ -457,13 +457,13 @@ def _drawn(bench: Bench, rng: random.Random) -> Iterator[tuple[str, str]]:
 
 def _given(registry: Registry, people: Sequence[tuple[str, str]]) -> list[bool]:
     """Whose consent to the use of ordinary data is in force."""
-    from consent.commands.check_consents import MOST_NAMED, decide
+    from consent.commands.check_consents import MAX_NAMED, decide
 
     found: dict[str, bool] = {}
     for lender in {lender for lender, _ in people}:
         names = [name for mine, name in people if mine == lender]
-        for start in range(0, len(names), MOST_NAMED):
-            part = names[start : start + MOST_NAMED]
+        for start in range(0, len(names), MAX_NAMED):
+            part = names[start : start + MAX_NAMED]
             party = registry.consortium.party(lender)
             rules = decide(registry, party, TRAINING_PURPOSE, "ordinary", names=part).rules
             found.update(zip(part, (REASONS[rule] is Reason.GIVEN for rule in rules), strict=True))

@@ -21,7 +21,7 @@ from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
 from server.home import Coordinator
-from server.proposing import MOST_SEED, MOST_STEPS, Asked, warning
+from server.proposing import MAX_SEED, MAX_STEPS, Asked, warning
 
 app = Noun("Propose, approve and run campaigns.")
 WATCH_S, ASK_S = 0.3, 5.0
@@ -77,7 +77,7 @@ def propose(
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Releases of the descent; by default what the model needs.", min=1, max=MOST_STEPS
+            help="Releases of the descent; by default what the model needs.", min=1, max=MAX_STEPS
         ),
     ] = None,
     collusion_bound: Annotated[
@@ -107,7 +107,7 @@ def propose(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MOST_SEED),
+        typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MAX_SEED),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

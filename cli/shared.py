@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from crypto.errors import TahiniError
 from crypto.sentences import one_sentence
-from ops.settings import MOST_WORKERS
+from ops.settings import MAX_WORKERS
 
 if TYPE_CHECKING:
     from clients.home import Node
@@ -49,7 +49,7 @@ Host = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MOST_WORKERS),
+    typer.Option(help="Processes that serve; several need PostgreSQL.", min=1, max=MAX_WORKERS),
 ]
 MetricsPort = Annotated[
     int | None,

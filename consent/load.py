@@ -40,7 +40,7 @@ from protocol.terms import Channel
 
 TARGET = "/v1/imports"
 _RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0)
-_MOST_PEOPLE = 1 << 31
+_MAX_PEOPLE = 1 << 31
 
 
 class Importing(Protocol):
@@ -73,7 +73,7 @@ class OverHttp(LenderClient):
         self._send("POST", TARGET, body)
 
     def numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.roll(0, _MOST_PEOPLE))}
+        return {name: number for number, name in enumerate(self.roll(0, _MAX_PEOPLE))}
 
 
 @dataclass(frozen=True)

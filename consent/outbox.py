@@ -31,7 +31,7 @@ from protocol.revocations import Delivered, Delivery
 from protocol.schema import Slug
 
 INBOXES_FILE = "inboxes.json"
-EVERY_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.0, 300.0
+EVERY_S, FIRST_WAIT_S, MAX_WAIT_S = 0.5, 1.0, 300.0
 ANSWER = Bounds(65_536, 10.0)
 """Of one inbox: none can hold what the others are to be told."""
 _LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
@@ -75,7 +75,7 @@ class _Patience:
     not_before: float = 0.0
 
     def failed(self) -> None:
-        self.wait_s = min(LONGEST_WAIT_S, max(FIRST_WAIT_S, 2 * self.wait_s))
+        self.wait_s = min(MAX_WAIT_S, max(FIRST_WAIT_S, 2 * self.wait_s))
         jitter = 0.5 + secrets.randbelow(1000) / 1000
         self.not_before = time.monotonic() + self.wait_s * jitter
 

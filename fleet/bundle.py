@@ -20,8 +20,8 @@ from typing import Literal
 from fleet.code import COORDINATOR_ENTRIES, NODE_ENTRIES, hash_files, installed_files, reachable
 from fleet.errors import BundleRefused
 
-MOST_BYTES = 32 << 20
-MOST_FILES = 2000
+MAX_BYTES = 32 << 20
+MAX_FILES = 2000
 _PROJECT = """
 [project]
 name = "tahini"
@@ -67,7 +67,7 @@ def files_of(bundle: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
+            if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
                 raise BundleRefused("the bundle is larger than any honest one")
             if len({entry.filename for entry in entries}) != len(entries):
                 raise BundleRefused("the bundle holds two files of one name")

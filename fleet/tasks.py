@@ -38,7 +38,7 @@ from fleet.errors import BundleRefused
 from fleet.executor import runtime_client
 
 logger = logging.getLogger("tahini.executor")
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.05, 0.5
 """Seconds between two looks for an object that is still on its way; Flower's own begin at one."""
 Check = Callable[[bytes, str], None]
 """Raises BundleRefused; gets the bundle's bytes and the hash that the SuperLink stated."""
@@ -89,7 +89,7 @@ def _task_input(client: RuntimeHttpClient) -> tuple[Message, Context, Fab]:
         make_confirm_message_received_fn_protobuf(client.ConfirmMessageReceived, node, run.run_id),
         return_type=Message,
         initial_backoff=FIRST_PAUSE_S,
-        backoff_cap=LONGEST_PAUSE_S,
+        backoff_cap=MAX_PAUSE_S,
     )
     message.metadata.__dict__["_message_id"] = tree.object_id
     return message, context, fab_from_proto(found.fab)
@@ -115,7 +115,7 @@ def give_up(address: str, token: str) -> None:
 def conduct(address: str, token: str, main: Callable[[Grid, Context], None]) -> None:
     """Run the coordinator's side of a run to its end."""
     vars(http_grid)["pull_objects"] = partial(
-        pull_objects, initial_backoff=FIRST_PAUSE_S, backoff_cap=LONGEST_PAUSE_S
+        pull_objects, initial_backoff=FIRST_PAUSE_S, backoff_cap=MAX_PAUSE_S
     )
     grid = http_grid.HttpGrid(runtime_api_address=address, insecure=True, token=token)
     client = grid._runtime_client

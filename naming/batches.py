@@ -25,7 +25,7 @@ from protocol.log_client import trusted_authorities, why_silent
 from protocol.requests import sign_request
 from protocol.schema import now
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.25, 15.0
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 ANSWER = Bounds(16 << 20, 300.0)
 
@@ -102,7 +102,7 @@ def patiently(asking: Asking, method: str, target: str, content: bytes) -> httpx
             if time.monotonic() + pause > deadline:
                 raise
             time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, MAX_PAUSE_S)
 
 
 def name_batch(asking: Asking, identities: Sequence[str]) -> list[tuple[str, ...]]:

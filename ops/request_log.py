@@ -36,13 +36,13 @@ UNMATCHED, LEFT_OUT = "unmatched", "[left out]"
 _FIELDS = "tahini_fields"
 _OF_A_PERSON = re.compile(r"v[0-9]{1,4}\.[A-Za-z0-9_-]{16,}|[A-Za-z0-9_+=-]{40,}")
 """A pseudonym; a key, hash, signature or part of a token (32 bytes are 43 characters of base64)."""
-_MOST_TEXT = 2000
+_MAX_TEXT = 2000
 logger = logging.getLogger("tahini.requests")
 
 
 def harmless(text: str) -> str:
     """``text`` without what looks like an identifier, a key or a token, and not too long."""
-    return _OF_A_PERSON.sub(LEFT_OUT, text)[:_MOST_TEXT]
+    return _OF_A_PERSON.sub(LEFT_OUT, text)[:_MAX_TEXT]
 
 
 def note_caller(scope: MutableMapping[str, Any], role: str) -> None:

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from ops.certificates import RenewingContext, keep_renewing
 from ops.metrics import Endpoint, expose
 from ops.request_log import keep_journal
-from ops.settings import MOST_WORKERS, HomeSettings
+from ops.settings import MAX_WORKERS, HomeSettings
 from protocol.errors import ConsentError
 
 logger = logging.getLogger("tahini.service")
@@ -41,7 +41,7 @@ class Listening(HomeSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8700, ge=1, le=65535)
-    workers: int = Field(default=1, ge=1, le=MOST_WORKERS)
+    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     certificate: Path | None = None

@@ -21,7 +21,7 @@ from protocol.errors import BadSettings
 
 SERVE_FILE = "serve.json"
 """In a service's home: where it listens. The environment is above it, flags are above both."""
-MOST_WORKERS = 64
+MAX_WORKERS = 64
 
 
 class HomeSettings(BaseSettings):

@@ -8,7 +8,7 @@ from protocol.errors import NotFound
 
 SHOWN = 12
 """Characters of a hash that are printed where it is long enough to be meant."""
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 def whole_hash(begins: str, known: Mapping[str, str], where: str) -> str:
@@ -39,5 +39,5 @@ def _named(hashes: list[str], known: Mapping[str, str]) -> str:
         f"{sha256[:SHOWN]} ({known[sha256]})" if known[sha256] else sha256[:SHOWN]
         for sha256 in hashes
     ]
-    more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return ", ".join(told[:MOST_NAMED]) + more
+    more = f" and {len(told) - MAX_NAMED} more" if len(told) > MAX_NAMED else ""
+    return ", ".join(told[:MAX_NAMED]) + more

@@ -30,7 +30,7 @@ from protocol.parties import Consortium, Role
 from server.errors import CoordinatorError
 
 KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "executor.secret"
-MOST_ATTEMPTS = 100
+MAX_ATTEMPTS = 100
 MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "progress.json"
 
 
@@ -146,7 +146,7 @@ class Progressed:
                 found, list
             ):  # of version 0.5, which forgot earlier releases: the most is assumed of them
                 release, attempts, lost = found
-                found = {"attempts": [MOST_ATTEMPTS] * release + [attempts], "lost": lost}
+                found = {"attempts": [MAX_ATTEMPTS] * release + [attempts], "lost": lost}
             return cls(tuple(map(int, found["attempts"])), tuple(map(str, found["lost"])))
         except FileNotFoundError:
             return cls()

@@ -26,9 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "hours": 72.0,
     "seed": 0,
 }
-MOST_STEPS = 900
+MAX_STEPS = 900
 """Of a descent: a plan has at most a thousand releases, and more steps than this only add noise."""
-MOST_SEED = 2**53 - 1
+MAX_SEED = 2**53 - 1
 """Larger whole numbers do not survive canonical JSON."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

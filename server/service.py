@@ -29,7 +29,7 @@ from server.errors import CoordinatorError
 from server.fleet_app import HOME_VARIABLE
 from server.home import SECRET_FILE, Coordinator, load_releases
 
-TICK_S, SLOW_TICK_S, RESTART_PAUSE_S, MOST_ENDS = 0.2, 5.0, 2.0, 5
+TICK_S, SLOW_TICK_S, RESTART_PAUSE_S, MAX_ENDS = 0.2, 5.0, 2.0, 5
 CERTIFICATE, KEY, DATABASE = "coordinator.crt", "coordinator.tls.key", "superlink.db"
 logger = logging.getLogger("tahini.coordinator")
 
@@ -160,7 +160,7 @@ class CoordinatorService:
         times = times + 1 if before == kept else 1
         self._ends[folder.name] = (kept, times)
         self._again_at[folder.name] = time.monotonic() + RESTART_PAUSE_S * times
-        if times < MOST_ENDS:
+        if times < MAX_ENDS:
             logger.warning(
                 "the run of campaign %s ended without a word; it is started again", folder.name[:12]
             )

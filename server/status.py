@@ -18,7 +18,7 @@ from protocol.hashes import SHOWN
 from server.desired_state import CampaignState, Stage
 from server.home import MODEL_FILE, Progressed
 
-LEAST_LENDERS = 2
+MIN_LENDERS = 2
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class CampaignStatus:
     def next_one(self) -> str:
         """The command that proposes a campaign like this one among those who are left; empty where
         none can be."""
-        if len(self.campaign.lenders) - len(self.gone) < LEAST_LENDERS:
+        if len(self.campaign.lenders) - len(self.gone) < MIN_LENDERS:
             return ""
         without = f" --without {','.join(self.gone)}" if self.gone else ""
         return f"{self._command('propose', f'--like {self.short}')}{without}"
@@ -178,8 +178,7 @@ class CampaignStatus:
             ]
         if self.over:
             further = (
-                self.next_one
-                or f"with fewer than {LEAST_LENDERS} lenders there is no other campaign"
+                self.next_one or f"with fewer than {MIN_LENDERS} lenders there is no other campaign"
             )
             return [
                 f"{name} cannot go on: {self.over}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trials.breaks import BREAKS, Break
+from trials.house import Module, faults, modules
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = tuple(
@@ -119,3 +120,26 @@ def test_no_test_measures_time():
 def test_every_line_to_break_is_still_there(broken: Break):
     assert (ROOT / broken.file).read_text(encoding="utf-8").count(broken.old) == 1
     assert (ROOT / broken.test).exists()
+
+
+def test_the_plan_of_the_house_is_kept():
+    """No circle, no import that runs upwards, no function of too many parameters outside the command line, no line that
+    the formatter must not touch, no class name in two rooms."""
+    assert {kind: found for kind, found in faults(modules()).items() if found} == {}
+
+
+def test_a_circle_an_arrow_upwards_and_a_crowd_of_parameters_are_found(tmp_path):
+    house = {
+        name: Module(name, ROOT / f"{name.replace('.', '/')}.py", text)
+        for name, text in {
+            "crypto.a": "from crypto import b\nimport consent.c\nclass Same: ...\n",
+            "crypto.b": "from crypto.a import x\ndef f(a, b, c, d, e, f, g): ...\n",
+            "consent.c": "class Same:\n    def m(self, a, b, c, d, e, f): ...\nx = [1,2]  # fmt: " + "skip\n",
+        }.items()
+    }
+    found = faults(house)
+    assert found["circles"] == ["crypto.a -> crypto.b"]
+    assert found["imports that run upwards"] == ["crypto.a imports consent.c"]
+    assert [one.split()[1] for one in found["functions with more than 6 parameters"]] == ["f"]
+    assert len(found["lines with fmt: " + "skip"]) == 1
+    assert found["class names in two rooms"] == ["Same: consent.c, crypto.a"]

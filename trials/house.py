@@ -2,7 +2,7 @@
 the plan forbids.
 
 Forbidden are circles of modules, imports that run upwards (the contract in pyproject.toml), more
-parameters than ``MOST_PARAMETERS`` outside ``cli/``, lines that the formatter must not touch, and
+parameters than ``MAX_PARAMETERS`` outside ``cli/``, lines that the formatter must not touch, and
 one class name in two rooms.
 """
 
@@ -22,7 +22,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_ROOMS = frozenset({"benchmarks", "trials"})
-MOST_PARAMETERS = 6
+MAX_PARAMETERS = 6
 UNTOUCHED = "fmt: " + "skip"
 
 
@@ -163,7 +163,7 @@ def overloaded(house: Mapping[str, Module]) -> list[str]:
         for module in house.values()
         if module.room != "cli"
         for function, method in functions(module.tree)
-        if (count := parameters(function, method)) > MOST_PARAMETERS
+        if (count := parameters(function, method)) > MAX_PARAMETERS
     ]
 
 
@@ -196,7 +196,7 @@ def faults(house: Mapping[str, Module]) -> dict[str, list[str]]:
     return {
         "circles": [" -> ".join(ring) for ring in circles(graph)],
         "imports that run upwards": upward(graph, floors()),
-        f"functions with more than {MOST_PARAMETERS} parameters": overloaded(house),
+        f"functions with more than {MAX_PARAMETERS} parameters": overloaded(house),
         f"lines with {UNTOUCHED}": untouched(house),
         "class names in two rooms": shared_names(house),
     }

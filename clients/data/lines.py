@@ -31,7 +31,7 @@ from clients.data.columns import NoRow, OddQuotes, Told, nobody
 from clients.data.description import Quoting
 from clients.errors import SourceError
 
-LONGEST_RECORD = 1 << 24
+MAX_RECORD = 1 << 24
 """Characters of one record; a quotation mark that is open for longer is a stray one."""
 _BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 QUOTE = '"'
@@ -175,7 +175,7 @@ class Lines:
                 while not quoted:
                     more += 1
                     line = numbered.peek(more)
-                    if line is None or size > LONGEST_RECORD:
+                    if line is None or size > MAX_RECORD:
                         return _Record(why="a quotation mark is not closed", odd=True)
                     torn |= isinstance(line, UnicodeDecodeError)
                     parts.append(self._readable(line))

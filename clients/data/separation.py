@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from credit.dyadic import MANTISSA_BITS, order
 
-LEAST_OUTCOMES = 20
+MIN_OUTCOMES = 20
 """Good and bad rows each, below which separation is chance."""
 LEVEL = 12
 """Values are told apart to a four-thousandth of themselves, whatever their scale: as finely as a
@@ -22,7 +22,7 @@ Counts = NDArray[np.int64]
 def separation(good: Counts, bad: Counts, ordered: bool) -> float | None:
     """AUC of groups with these counts, in their order or by their share of bad; 0.5 at least, None
     of too few."""
-    if good.sum() < LEAST_OUTCOMES or bad.sum() < LEAST_OUTCOMES:
+    if good.sum() < MIN_OUTCOMES or bad.sum() < MIN_OUTCOMES:
         return None
     if not ordered:
         by_share = np.argsort(bad / np.maximum(good + bad, 1), kind="stable")

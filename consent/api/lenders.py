@@ -25,8 +25,8 @@ from protocol.schema import Instant, Pseudonym
 from protocol.snapshots import REASONS, Reason, packed, unpacked
 from protocol.terms import Iri, Sensitivity
 
-MOST_PACKED = 12 * 1024 * 1024
-FEWEST_UNPACKED = 1_000_000
+MAX_PACKED = 12 * 1024 * 1024
+MIN_UNPACKED = 1_000_000
 """So many numbers may be asked about in one request; more only by a lender with more people on its
 roll."""
 
@@ -46,11 +46,11 @@ class Check(Body):
     purpose: Iri = Field(examples=["https://w3id.org/dpv#CreditChecking"])
     sensitivity: Sensitivity = "ordinary"
     subjects: list[Pseudonym] | None = Field(
-        default=None, min_length=1, max_length=check_consents.MOST_NAMED
+        default=None, min_length=1, max_length=check_consents.MAX_NAMED
     )
     numbers: str | None = Field(
         default=None,
-        max_length=MOST_PACKED,
+        max_length=MAX_PACKED,
         description=(
             "Little-endian 32-bit numbers, zlib-compressed, base64; at most as many as are on the "
             "roll."
@@ -72,7 +72,7 @@ Lender = Annotated[Party, access.only(Role.LENDER)]
 def _most_asked(registry: Registry, lender: Party) -> int:
     """How many numbers one request may unpack to: a small text must not fill the memory of a small
     registry."""
-    return max(FEWEST_UNPACKED, count_people(registry, lender))
+    return max(MIN_UNPACKED, count_people(registry, lender))
 
 
 # --- who

@@ -38,8 +38,8 @@ from protocol.parties import Party, Role
 
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 PRIVATE = {"Cache-Control": "private, no-store"}
-LONGEST_WAIT_S = 10.0
-MOST_WAITING = 256
+MAX_WAIT_S = 10.0
+MAX_WAITING = 256
 AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER, Role.NAMING)
 BINARY = "application/octet-stream"
 INCLUSION = Link(
@@ -107,7 +107,7 @@ class LogService:
     seal: Seal
     group: GroupCommit[Sequence[Entry], int]
     read_only: bool = False
-    waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_WAITING))
+    waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WAITING))
 
     @classmethod
     def of(cls, registry: Registry, read_only: bool = False) -> "LogService":
@@ -301,7 +301,7 @@ async def _published(log: LogService, index: int) -> None:
     if log.waiting.locked():
         raise NotWitnessed("too many wait for a proof already; ask again")
     async with log.waiting:
-        deadline = time.monotonic() + LONGEST_WAIT_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while log.ledger.sequencer.published <= index and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
 

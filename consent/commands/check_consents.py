@@ -33,7 +33,7 @@ from protocol.snapshots import (
 )
 from protocol.terms import Sensitivity
 
-MOST_NAMED = 10_000
+MAX_NAMED = 10_000
 """Pseudonyms in one question; who asks about more asks by number."""
 
 
@@ -65,14 +65,14 @@ def decide(
     Sensitive data may be used only of whom ordinary data may be used.
 
     Args:
-        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MOST_NAMED`. None of
+        numbers: places on the lender's roll. names: pseudonyms, at most :data:`MAX_NAMED`. None of
             both: everybody.
     """
     needed = SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
     with reading(registry) as view:
         scope = scope_id(view, purpose, lender)
         used = {kind: used_up(view, lender.id, purpose, kind) for kind in needed}
-        if names is not None or (numbers is not None and len(numbers) <= MOST_NAMED):
+        if names is not None or (numbers is not None and len(numbers) <= MAX_NAMED):
             wanted, found = _some(view, lender.id, scope, numbers, names)
             people = _NOBODY
             about = np.unique(wanted[wanted < _NOBODY])
@@ -125,10 +125,8 @@ def _some(
     """The number of each of these on the lender's roll, :data:`_NOBODY` for whoever is not on it;
     and their codes."""
     wanted: Sequence[Any] = names if names is not None else [int(number) for number in numbers]  # type: ignore[union-attr]
-    if len(wanted) > MOST_NAMED:
-        raise Malformed(
-            f"at most {MOST_NAMED} pseudonyms in one question; ask about more by number"
-        )
+    if len(wanted) > MAX_NAMED:
+        raise Malformed(f"at most {MAX_NAMED} pseudonyms in one question; ask about more by number")
     known = wanted if names is not None else [number for number in wanted if number < MOST_PEOPLE]
     place: dict[Any, int] = {}
     rows: list[tuple[int, int, int, int, int]] = []

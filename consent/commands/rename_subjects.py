@@ -26,7 +26,7 @@ from protocol.parties import Party
 from protocol.schema import Pseudonym
 
 MAX_BATCH = 50_000
-LEAST_OF_MANY = 1_000
+MIN_OF_MANY = 1_000
 """A request renames so many people, or everybody who is left."""
 
 
@@ -123,13 +123,13 @@ def _check_batch(renamings: Sequence[NameChange]) -> None:
 def _refuse_small(session: Session, lender: str, renamings: Sequence[NameChange]) -> None:
     """Every request makes the whole roll's hash anew, so that it must be worth it."""
     version = f"v{version_of(renamings[0].new_pseudonym)}."
-    if len(renamings) >= LEAST_OF_MANY:
+    if len(renamings) >= MIN_OF_MANY:
         return
     others = select(func.count()).where(
         SubjectRow.lender == lender, ~SubjectRow.pseudonym.startswith(version)
     )
     if (session.scalar(others) or 0) != len(renamings):
-        raise Malformed(f"rename at least {LEAST_OF_MANY} people at once, or everybody who is left")
+        raise Malformed(f"rename at least {MIN_OF_MANY} people at once, or everybody who is left")
 
 
 def _ids(session: Session, lender: str, names: Sequence[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from protocol.errors import Conflict, NotAllowed
 from protocol.parties import Party
 from protocol.revocations import Acknowledgement, Revocation
 
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 
 
 def acknowledged(session: Session, recipient: str) -> int:
@@ -54,7 +54,7 @@ def overdue(transaction: Transaction, recipient: Party) -> Overdue | None:
 
 
 def read_revocations(
-    registry: Registry, recipient: Party, after: int, limit: int = MOST_AT_ONCE
+    registry: Registry, recipient: Party, after: int, limit: int = MAX_AT_ONCE
 ) -> list[str]:
     """Signed revocations with numbers above ``after``, in order, at most ``limit``."""
     with reading(registry) as view:
@@ -64,7 +64,7 @@ def read_revocations(
             .join(SubjectRow, SubjectRow.id == RevocationRow.subject_id)
             .where(RevocationRow.recipient == recipient.id, RevocationRow.number > after)
             .order_by(RevocationRow.number)
-            .limit(min(limit, MOST_AT_ONCE))
+            .limit(min(limit, MAX_AT_ONCE))
         ).all()
     return [
         Revocation(

@@ -14,7 +14,7 @@ from protocol.errors import Conflict
 from protocol.schema import Instant, Language, Sha256, Slug
 from protocol.terms import Authority, Channel, Sensitivity
 
-_MOST_CHOICES = 16
+_MAX_CHOICES = 16
 
 
 class MyChoice(BaseModel):
@@ -43,7 +43,7 @@ class Statement(BaseModel):
     expiry_time: Instant | None = Field(
         default=None, description="When the consent ends, if earlier than the notice says."
     )
-    choices: tuple[MyChoice, ...] = Field(min_length=1, max_length=_MOST_CHOICES)
+    choices: tuple[MyChoice, ...] = Field(min_length=1, max_length=_MAX_CHOICES)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from protocol.snapshots import (
 )
 from protocol.terms import Sensitivity
 
-MOST_CHANGES = 1_000_000
+MAX_CHANGES = 1_000_000
 """A delta of more changes is a whole."""
 
 
@@ -268,7 +268,7 @@ def changed_since(
         f"<= {last})",
     )
     numbers, places = np.unique(found["number"], return_inverse=True)
-    if len(numbers) > MOST_CHANGES:
+    if len(numbers) > MAX_CHANGES:
         raise Conflict("too much has changed since then; ask for the whole")
     codes = np.zeros((len(SENSITIVITY_ORDER), len(numbers)), dtype=np.uint32)
     codes[found["sensitivity"], places] = found["code"]

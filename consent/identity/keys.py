@@ -33,7 +33,7 @@ from protocol.parties import Party, Role
 from protocol.schema import Document, Instant, KeyText, Slug
 
 FRESH_S = 1.0
-MOST_LIVE = 8
+MAX_LIVE = 8
 MAX_AGE = timedelta(minutes=5)
 SKEW = timedelta(seconds=30)
 
@@ -233,8 +233,8 @@ class PartyKeys:
         live = self._live(session)[caller.id]
         if document.replaces is not None and document.replaces not in live:
             raise Conflict("the key that should be replaced is not live")
-        if len(live) - (document.replaces is not None) >= MOST_LIVE:
-            raise Conflict(f"a party has at most {MOST_LIVE} live keys; revoke one first")
+        if len(live) - (document.replaces is not None) >= MAX_LIVE:
+            raise Conflict(f"a party has at most {MAX_LIVE} live keys; revoke one first")
 
     def revoke(self, caller: Party, party_id: str, thumbprint: str) -> None:
         """End a key: the party's own, or any if the operator asks. From then on nothing made with

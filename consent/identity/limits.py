@@ -6,7 +6,7 @@ IPv6 /64. Behind a reverse proxy that is the proxy's address: limit there, and r
 here.
 
 Buckets live in the memory of each worker, so that with n workers a caller may get up to n times its
-share. There are at most :data:`MOST_BUCKETS` of them: the one that was used longest ago goes first,
+share. There are at most :data:`MAX_BUCKETS` of them: the one that was used longest ago goes first,
 which is nearly always a full one. ``limits.json`` in the registry's home changes the defaults. They
 are high: a lender's bulk calls are not throttled by them, a runaway loop is.
 """
@@ -30,7 +30,7 @@ from crypto.sentences import one_sentence
 from protocol.parties import Party
 
 LIMITS_FILE = "limits.json"
-MOST_BUCKETS = 100_000
+MAX_BUCKETS = 100_000
 
 
 class CallKind(StrEnum):
@@ -136,7 +136,7 @@ class RateLimits:
             left, at = self._buckets.pop(name, (float(rate.burst), moment))
             left = min(float(rate.burst), left + (moment - at) * rate.per_second)
             self._buckets[name] = (max(left - 1, 0.0) if left >= 1 else left, moment)
-            if len(self._buckets) > MOST_BUCKETS:
+            if len(self._buckets) > MAX_BUCKETS:
                 self._buckets.popitem(last=False)
         if left < 1:
             raise TooManyRequests(max(1, math.ceil((1 - left) / rate.per_second)))

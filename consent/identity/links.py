@@ -46,9 +46,9 @@ from protocol.parties import Party, Role
 from protocol.schema import Document, Instant, Pseudonym, Slug
 
 FRESH_S = 1.0
-MOST_REMEMBERED = 50_000
-MOST_LINKS = 64
-LONGEST_TICKET = timedelta(hours=24)
+MAX_REMEMBERED = 50_000
+MAX_LINKS = 64
+MAX_TICKET = timedelta(hours=24)
 _NO_TICKET = "the ticket does not verify, or does not name a customer of the lender that signed it"
 
 
@@ -145,7 +145,7 @@ class Links:
             rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:
-            while len(self._known) >= MOST_REMEMBERED:
+            while len(self._known) >= MAX_REMEMBERED:
                 self._known.popitem(last=False)
             self._known[login, pseudonym] = (at, allowed)
             self._known.move_to_end((login, pseudonym))
@@ -227,8 +227,8 @@ class Links:
         mine = (LoginLinkRow.issuer == login.issuer) & (
             LoginLinkRow.subject_hash == login.subject_hash
         )
-        if len(session.scalars(select(LoginLinkRow.id).where(mine)).all()) >= MOST_LINKS:
-            raise Conflict(f"a login has at most {MOST_LINKS} links; end one first")
+        if len(session.scalars(select(LoginLinkRow.id).where(mine)).all()) >= MAX_LINKS:
+            raise Conflict(f"a login has at most {MAX_LINKS} links; end one first")
         row = {
             "id": link.id,
             "issuer": login.issuer,
@@ -249,7 +249,7 @@ class Links:
             raise NotAuthenticated(_NO_TICKET) from error
         if lender.role is not Role.LENDER:
             raise NotAuthenticated(_NO_TICKET)
-        if not moment < ticket.expires_at <= moment + LONGEST_TICKET:
+        if not moment < ticket.expires_at <= moment + MAX_TICKET:
             raise NotAuthenticated(
                 "the ticket has expired or is valid for too long; ask the lender for a new one"
             )

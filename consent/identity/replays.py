@@ -26,7 +26,7 @@ from protocol.requests import SEEN_BEFORE, ReplayGuard
 KEPT = 2 * ReplayGuard.GENERATION
 """How long an id is kept: as long as its token can be accepted, and as long again for clocks that
 differ."""
-MOST_WAITING = 4096
+MAX_WAITING = 4096
 _TIDY_EVERY = timedelta(minutes=1)
 _ADMIT = text(
     "WITH quickly AS (SELECT set_config('synchronous_commit', 'off', true))"
@@ -62,7 +62,7 @@ class SharedReplayGuard:
         name = hashlib.sha256(f"request\n{jti}".encode()).hexdigest()
         if name in self._waiting:
             raise NotAuthenticated(SEEN_BEFORE)
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             raise StorageFailed("too many requests wait to be admitted; ask again")
         admitted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[name] = admitted

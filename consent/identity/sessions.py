@@ -23,7 +23,7 @@ from protocol.errors import NotAuthenticated
 from protocol.parties import Party
 from protocol.sessions import LIFETIME, SessionAnswer, SessionOffer
 
-MOST_PER_PARTY = 16
+MAX_PER_PARTY = 16
 _CREDENTIALS = re.compile(r"([0-9a-f]{32})\.([1-9][0-9]{0,17})\.([A-Za-z0-9_-]{43})")
 
 
@@ -73,7 +73,7 @@ class Sessions:
                 name: known for name, known in self._open.items() if known.expires_at > moment
             }
             mine = [name for name, known in self._open.items() if known.party.id == party.id]
-            for oldest in mine[: max(0, len(mine) + 1 - MOST_PER_PARTY)]:
+            for oldest in mine[: max(0, len(mine) + 1 - MAX_PER_PARTY)]:
                 del self._open[oldest]
             self._open[answer.id] = _Session(party, begun_with.thumbprint, key, answer.expires_at)
         return token

@@ -29,7 +29,7 @@ from protocol.schema import Document, Pseudonym
 
 LIFETIME = timedelta(minutes=10)
 MAX_CHARACTERS = 4096
-MOST_REMEMBERED = 20_000
+MAX_REMEMBERED = 20_000
 
 
 class AccessToken(Document):
@@ -94,7 +94,7 @@ class AccessTokens:
         if found is None:
             found = self._verified_anew(token)
             with self._lock:
-                while len(self._verified) >= MOST_REMEMBERED:
+                while len(self._verified) >= MAX_REMEMBERED:
                     self._verified.popitem(last=False)
                 self._verified[digest] = found
         if not found.iat - 30 <= moment.timestamp() < found.exp:

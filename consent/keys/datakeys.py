@@ -27,7 +27,7 @@ from crypto.sealing import new_data_key, unwrap_key, wrap_key
 from protocol.errors import NotFound
 
 GROUP_SIZE = 256
-_MOST_CACHED = 4096
+_MAX_CACHED = 4096
 _IN_CHUNK = 500
 _COLUMNS = {"subject_id": "int8", "group_id": "int8", "key_id": "text", "wrapped": "bytea"}
 
@@ -112,7 +112,7 @@ class DataKeys:
         missing = [i for i in groups if i not in found]
         if missing:
             keys = self.store.unwrap([(_group_context(i), groups[i]) for i in missing])
-            if len(self._cache) + len(missing) > _MOST_CACHED:
+            if len(self._cache) + len(missing) > _MAX_CACHED:
                 self._cache.clear()
             for i, key in zip(missing, keys, strict=True):
                 found[i] = key

@@ -68,7 +68,7 @@ _COUNT_EVENTS = text(
     "UPDATE scopes SET events = events + :count WHERE id = :scope RETURNING events"
 )
 _DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
-MOST_IDS = 20_000
+MAX_IDS = 20_000
 """Numbers in one question to the database."""
 ConsentKey = tuple[int, int, str]
 """Scope, subject, sensitivity."""
@@ -96,8 +96,8 @@ def load_presents(
     connection = session.connection()
     found = dict[ConsentKey, CurrentConsent]()
     within = ", ".join(str(int(scope)) for scope in scopes)
-    for start in range(0, len(ids), MOST_IDS):
-        part = ids[start : start + MOST_IDS]
+    for start in range(0, len(ids), MAX_IDS):
+        part = ids[start : start + MAX_IDS]
         rows = connection.exec_driver_sql(
             f"SELECT {', '.join(_PRESENT_COLUMNS)} FROM consents"  # noqa: S608 - numbers of our own
             f" WHERE scope_id IN ({within}) AND {among('subject_id', part)}"

@@ -203,7 +203,7 @@ def test_a_token_that_was_verified_is_not_verified_again_but_asked_about_still(s
 
 
 def test_the_memory_of_verified_tokens_is_bounded(site, monkeypatch):
-    monkeypatch.setattr("consent.identity.tokens.MOST_REMEMBERED", 3)
+    monkeypatch.setattr("consent.identity.tokens.MAX_REMEMBERED", 3)
     access = Access(site.registry)
     for _ in range(6):
         token = access.tokens.mint("aspen", "aspen", Caller.LENDER, key=site.keys["aspen"].public.thumbprint)

@@ -21,7 +21,7 @@ from consent.identity.devissuer import create_issuer, public_jwks
 from consent.identity.errors import IdentityMisconfigured, IssuerUnavailable, TooManyRequests
 from consent.identity.jwks import ANSWER, REFETCH_S, RETRY_S, FetchedKeys, fetch, usable_keys
 from consent.identity.jwts import TrustedKey
-from consent.identity.limits import MOST_BUCKETS, LimitSettings, Rate, RateLimits
+from consent.identity.limits import MAX_BUCKETS, LimitSettings, Rate, RateLimits
 from consent.identity.settings import ENVIRONMENT, load_issuers
 from consent.storage.migrating import migrate, revision_of
 from crypto.errors import SignatureError
@@ -389,11 +389,11 @@ def test_a_bucket_empties_and_fills_again():
 
 def test_buckets_take_bounded_memory_and_neighbours_in_ipv6_share_one():
     limits = RateLimits(LimitSettings(), lambda: 0.0)
-    limits._buckets.update((("address", str(i), "reading"), (1.0, 0.0)) for i in range(MOST_BUCKETS))
+    limits._buckets.update((("address", str(i), "reading"), (1.0, 0.0)) for i in range(MAX_BUCKETS))
     for i in range(10):
         limits.of_address(f"2001:db8::{i}", "reading")
         limits.of_address(f"198.51.100.{i}", "reading")
-    assert len(limits._buckets) <= MOST_BUCKETS
+    assert len(limits._buckets) <= MAX_BUCKETS
     assert len([name for name in limits._buckets if name[1].startswith("2001:db8")]) == 1
 
 

@@ -18,7 +18,7 @@ from support.identity import ASPENS, GENERAL, PORTAL, TOKEN_ENDPOINT, Site, open
 
 from consent.api.app import create_app
 from consent.identity.exchange import ASSERTION_TYPE
-from consent.identity.keys import MOST_LIVE, new_key
+from consent.identity.keys import MAX_LIVE, new_key
 from consent.identity.tokens import AccessToken
 from crypto.documents import canonical_json
 from crypto.keys import SigningKey, b64, unb64
@@ -479,6 +479,6 @@ def test_keys_are_a_partys_own_affair_and_the_operators(site):
 
 
 def test_a_party_has_a_few_keys(site):
-    answers = [add(site, "aspen", SigningKey.generate()).status_code for _ in range(MOST_LIVE)]
-    assert answers == [201] * (MOST_LIVE - 1) + [409]
+    answers = [add(site, "aspen", SigningKey.generate()).status_code for _ in range(MAX_LIVE)]
+    assert answers == [201] * (MAX_LIVE - 1) + [409]
     assert add(site, "aspen", SigningKey.generate(), rotate=True).status_code == 201

@@ -17,7 +17,7 @@ from support.house import serve
 
 from consent.api.app import create_app
 from consent.home import open_registry
-from consent.identity.sessions import MOST_PER_PARTY, Sessions
+from consent.identity.sessions import MAX_PER_PARTY, Sessions
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey, b64
 from crypto.sessions import WINDOW, CounterWindow, Ephemeral, request_mac
@@ -236,7 +236,7 @@ def test_a_party_has_a_few_sessions_and_the_oldest_goes_first(sessions):
     birch_key = SigningKey.generate()
     birch = Party(id="birch", name="Birch", role=Role.LENDER, signing_key=birch_key.public.text)
     other = begun(sessions, birch_key, birch)
-    mine = [begun(sessions) for _ in range(MOST_PER_PARTY + 2)]
+    mine = [begun(sessions) for _ in range(MAX_PER_PARTY + 2)]
     for session in mine[:2]:
         with pytest.raises(NotAuthenticated):
             sessions.verify(credentials(session), "GET", "/a", b"", MOMENT)

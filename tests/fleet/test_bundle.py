@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from flwr.cli.config_utils import get_fab_metadata
 
-from fleet.bundle import MOST_BYTES, MOST_FILES, build_bundle, bundle_sha256, changes, files_of, node_code
+from fleet.bundle import MAX_BYTES, MAX_FILES, build_bundle, bundle_sha256, changes, files_of, node_code
 from fleet.code import installed_code, installed_files
 from fleet.errors import BundleRefused
 
@@ -70,10 +70,10 @@ def test_what_is_no_honest_bundle_is_refused_before_it_fills_the_memory():
         with pytest.raises(BundleRefused, match="not a bundle"):
             files_of(content)
     with pytest.raises(BundleRefused, match="larger than any honest"):
-        files_of(zipped({f"f{i}.py": b"" for i in range(MOST_FILES + 1)}))
+        files_of(zipped({f"f{i}.py": b"" for i in range(MAX_FILES + 1)}))
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("f.py", b"\0" * (MOST_BYTES + 1))
+        archive.writestr("f.py", b"\0" * (MAX_BYTES + 1))
     with pytest.raises(BundleRefused, match="larger than any honest"):
         files_of(bomb.getvalue())
 

@@ -40,7 +40,7 @@ from crypto.witnessing import WitnessRefusal
 from protocol.errors import NotFound
 from protocol.schema import now
 
-_LARGEST_BATCH = 5
+_MAX_BATCH = 5
 
 
 def numbered(number: int, **counts: int) -> Entry:
@@ -212,7 +212,7 @@ def _live(location: Path | str, key: SigningKey, life: int, tell: Tell) -> None:
     book.sequencer.start()
     start = life * 1_000_000
     while True:
-        size = rng.randint(1, _LARGEST_BATCH)
+        size = rng.randint(1, _MAX_BATCH)
         batch = list(range(start, start + size))
         with book.database.write() as session:
             first = book.log.append(session, [numbered(n, batch=batch[0], of=size) for n in batch])

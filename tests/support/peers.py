@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-PACE_S, MOST_PARTS = 0.05, 600
+PACE_S, MAX_PARTS = 0.05, 600
 """Half a minute, or 40 MB: nobody of ours listens to so much, and a test of somebody who does comes to an end."""
 OK = b"HTTP/1.1 200 OK\r\n"
 SLOWLY: dict[str, tuple[bytes, bytes]] = {
@@ -55,7 +55,7 @@ class Peer:
         return (
             (self._first,)
             if self._again is None
-            else itertools.chain((self._first,), itertools.repeat(self._again, MOST_PARTS))
+            else itertools.chain((self._first,), itertools.repeat(self._again, MAX_PARTS))
         )
 
     def _answer(self, plain: socket.socket) -> None:
