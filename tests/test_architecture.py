@@ -122,6 +122,18 @@ def test_every_line_to_break_is_still_there(broken: Break):
     assert (ROOT / broken.test).exists()
 
 
+def test_every_file_that_the_docs_name_is_there():
+    """Decisions are as they were written; everything else speaks of the code as it is."""
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"`([a-z_]+/[\w/]+\.py)\b", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    assert [(page, path) for page, path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_the_plan_of_the_house_is_kept():
     """No circle, no import that runs upwards, no function of too many parameters outside the command line, no line that
     the formatter must not touch, no class name in two rooms."""
