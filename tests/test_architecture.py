@@ -131,7 +131,7 @@ def test_every_file_that_the_docs_name_is_there():
         for path in re.findall(r"`([a-z_]+/[\w/]+\.py)\b", page.read_text(encoding="utf-8"))
     }
     assert len(named) > 30
-    assert [(page, path) for page, path in sorted(named) if not (ROOT / path).exists()] == []
+    assert [(page, one) for page, one in sorted(named) if not (ROOT / one).exists()] == []
 
 
 def test_the_plan_of_the_house_is_kept():
