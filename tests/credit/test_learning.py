@@ -148,7 +148,7 @@ def test_where_nobody_has_moved_the_stability_of_scores_says_so(learnt):
     """0.1 is where a lender is to look into it; people drawn alike should be far below."""
     learner, _ = learnt
     assert learner.evaluation.psi_score.value < 0.05
-    assert all(figure.value < 0.02 for figure in learner.evaluation.psi_features.values())
+    assert all(figure.value < 0.05 for figure in learner.evaluation.psi_features.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
