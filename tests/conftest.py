@@ -20,9 +20,20 @@ settings.load_profile("house")
 
 
 LONGEST = (
-    "test_demo", "test_workers", "test_faults", "test_registry_faults", "test_gate", "test_operation", "test_fuzz",
-    "test_tokens", "test_decisions", "test_api", "test_security",
-)  # fmt: skip
+    "test_demo",
+    "test_workers",
+    "test_crashes",
+    "test_lease",
+    "test_damage",
+    "test_registry_faults",
+    "test_gate",
+    "test_operation",
+    "test_fuzz",
+    "test_tokens",
+    "test_decisions",
+    "test_api",
+    "test_security",
+)
 """Files that go first, so that processes that share the tests end together."""
 
 

@@ -49,7 +49,7 @@ BREAKS = (
         "auditlog/audit.py",
         'leaf["lender"] not in use.rejected,',
         "True,",
-        "tests/consent/test_log.py",
+        "tests/auditlog/test_log.py",
     ),
     Break(
         "1 fail closed: an expired authorisation opens the gate",
@@ -165,14 +165,14 @@ BREAKS = (
         "protocol/changes.py",
         "said_at <= last if answer.event in YES else said_at < last - CLOCK_SKEW",
         "False",
-        "tests/consent/test_changes.py",
+        "tests/protocol/test_changes.py",
     ),
     Break(
         "7 history cannot be rewritten: clients skip the consistency proof",
         "protocol/log_client.py",
         "                self.one_history((known_note, note))",
         "                pass",
-        "tests/consent/test_log.py",
+        "tests/auditlog/test_log.py",
     ),
     Break(
         "8 forgetting works: the data key stays",
@@ -215,14 +215,14 @@ BREAKS = (
         "auditlog/integrator.py",
         "        if (signed.size, signed.root) != (size, root):",
         "        if False:",
-        "tests/consent/test_faults.py",
+        "tests/auditlog/test_damage.py",
     ),
     Break(
         "3 nothing acknowledged is lost: a deposed writer still writes",
         "auditlog/lease.py",
         " WHERE holder = :holder AND epoch = :mine",
         "",
-        "tests/consent/test_faults.py",
+        "tests/auditlog/test_lease.py",
     ),
     Break(
         "9 say what is true: the card claims the borrower's data were removed",
@@ -237,7 +237,7 @@ BREAKS = (
         "protocol/states.py",
         "expiry_time <= moment",
         "expiry_time < moment",
-        "tests/consent/test_changes.py",
+        "tests/protocol/test_changes.py",
     ),
     Break(
         "2 consent before use: consent to a notice that changed counts",
@@ -456,7 +456,7 @@ BREAKS = (
         "auditlog/log.py",
         "stamp = public_time(newest).encode()",
         "stamp = leaf_time(newest).encode()",
-        "tests/consent/test_log.py",
+        "tests/auditlog/test_log.py",
     ),
     Break(
         "4 every release is charged: what is shown leaves retries out",
@@ -506,7 +506,7 @@ BREAKS = (
         "protocol/changes.py",
         "return min(event_time, moment.replace(microsecond=999_999))",
         "return event_time",
-        "tests/consent/test_changes.py",
+        "tests/protocol/test_changes.py",
     ),
     Break(
         "3 whole or not at all: a request that was cut is executed",
@@ -520,7 +520,7 @@ BREAKS = (
         "protocol/gossip.py",
         "        except RegistryUnavailable:\n            raise\n",
         "        except RegistryUnavailable:\n            pass\n",
-        "tests/consent/test_gossip.py",
+        "tests/protocol/test_gossip.py",
     ),
     Break(
         "a witness holds every lender's gate: nobody hangs up on who dribbles",
@@ -528,14 +528,14 @@ BREAKS = (
         "socket.socket.shutdown(\n                        self._socket, socket.SHUT_RDWR\n"
         "                    )",
         "pass",
-        "tests/consent/test_bounded.py",
+        "tests/protocol/test_bounded.py",
     ),
     Break(
         "a witness holds every lender's gate: an answer may be of any length",
         "protocol/bounded.py",
         "if len(body) > most:",
         "if False:",
-        "tests/consent/test_bounded.py",
+        "tests/protocol/test_bounded.py",
     ),
     Break(
         "10 own row only: a typed quotation mark reaches other rows though the writer is said not "
