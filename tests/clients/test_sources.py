@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from support.house import House, features, loans
+from support.house import House
 from support.waiting import until
+from support.world import features, loans
 
 import clients.data.files
 import clients.data.sql

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from support.house import serve
 from support.killing import kill_soon
 from support.logs import ORIGIN, Logbook
 from support.waiting import until
+from support.wire import serve
 
 from auditlog.database import Database
 from clients.witness import WITNESS_FOLDER, WITNESS_KEY_FILE, LenderWitness, create_witness, origin_hash, witness_app

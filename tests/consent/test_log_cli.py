@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from support.house import serve
 from support.waiting import until
+from support.wire import serve
 
 from clients.witness import LenderWitness
 from consent.api.log import create_log_app

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from support.house import LENDERS, serve
+from support.wire import serve
+from support.world import LENDERS
 from typer.testing import CliRunner
 
 from cli.names import app as cli
