@@ -110,8 +110,8 @@ class Person:
     """Somebody at one lender; ``ledger`` is the same wherever they borrow, ``number`` their place on the roll."""
 
     lender: str
-    pseudonym: str = field(default_factory=lambda: pseudonym())
-    ledger: str = field(default_factory=lambda: pseudonym())
+    ledger: str = field(default_factory=pseudonym)
+    pseudonym: str = field(default_factory=pseudonym)
     key: SigningKey = field(default_factory=SigningKey.generate)
     number: int = 0
 
