@@ -80,8 +80,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 @pytest.fixture
 def house(ground: Ground, tmp_path: Path) -> Iterator[House]:
     """Borrowers enrolled and decided; no campaign yet."""
-    mine = ground.copy(tmp_path / "house") if ground.free else Ground.decided(tmp_path / "house")
-    with mine.opened() as opened:
+    with ground.copy(tmp_path / "house").opened() as opened:
+        yield opened
+
+
+@pytest.fixture
+def listening(ground: Ground, tmp_path: Path) -> Iterator[House]:
+    """As ``house``, with the registry at a real socket, for tests that are about sockets and other processes."""
+    with ground.copy(tmp_path / "house").opened(http=True) as opened:
         yield opened
 
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from support.effort import slow
-from support.house import loans
 from support.waiting import PATIENCE_S, until
+from support.world import loans
 
 from credit.models import CreditModel
 from crypto.keys import load_signing_key

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 from starlette.applications import Starlette
-from support.house import serve
+from support.wire import serve
 
 from cli.doctor import homes
 from clients.doctor import node, witness

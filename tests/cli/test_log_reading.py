@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.commands import APPEND, ORIGIN, done, new_log, refused, served_book, tahini, told
-from support.house import serve
+from support.wire import serve
 
 from consent.api.log import create_log_app
 from consent.home import open_registry

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from support.market import pseudonym
+from support.world import pseudonym
 
 from tahini import main
 

@@ -10,9 +10,10 @@ from datetime import timedelta
 import httpx
 import pandas as pd
 import pytest
-from support.house import House, features, loans
+from support.house import House
 from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
 from support.waiting import until
+from support.world import features, loans
 
 from auditlog.audit import verify_log
 from clients.budget_ledger import Attempt, PersonCaps

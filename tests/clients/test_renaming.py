@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.house import PEOPLE, features, loans
+from support.house import PEOPLE
+from support.world import features, loans
 from typer.testing import CliRunner
 
 from cli.book import app as cli

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from support.house import features
 from support.plans import small_plan
+from support.world import features
 
 from clients.errors import GateClosed
 from clients.rules import RULES, Use, require

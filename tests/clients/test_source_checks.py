@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from support.house import features
 from support.lender_tables import (
     COLUMNS,
     SECRET,
@@ -24,6 +23,7 @@ from support.lender_tables import (
     sql_tables,
 )
 from support.waiting import until
+from support.world import features
 
 import tahini
 from clients.data.book import open_source

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from support.house import features, loans
 from support.lender_tables import PEOPLE, as_csv, as_parquet, chunks_with, described, lender_table, name, sql_tables
+from support.world import features, loans
 
 from clients.data.book import import_book, loan_book, open_source
 from clients.data.columns import nobody

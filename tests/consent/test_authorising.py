@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from support.house import features
 from support.market import MECHANISM
+from support.world import features
 
 from consent.authorising import RULES, Overdue, Situation, require
 from crypto.keys import SigningKey

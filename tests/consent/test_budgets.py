@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.market import open_market, pseudonym
+from support.market import open_market
 from support.plans import DELTA, small_plan
+from support.world import pseudonym
 
 from consent.budgets import YEAR, Caps, Spending, cannot_pay, price
 from privacy.accounting import epsilon_of

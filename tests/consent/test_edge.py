@@ -12,9 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from support.house import serve
 from support.market import Market, open_market
 from support.waiting import until
+from support.wire import serve
 
 from consent.api.log import create_log_app
 from consent.commands.withdraw_consents import ReadLanguages

@@ -367,9 +367,9 @@ def test_a_recipient_or_a_borrower_that_the_log_does_not_know_costs_nothing(site
         assert site.registry.ledger.log.size(session) == before, "all or none"
 
 
-def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(house):
+def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(listening):
     """The server in front sees these; whatever it does, the next caller is served."""
-    host, port = httpx.URL(house.url).host, httpx.URL(house.url).port
+    host, port = httpx.URL(listening.url).host, httpx.URL(listening.url).port
     head = b"POST /v1/decisions HTTP/1.1\r\nHost: x\r\n"
     messages = (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 50,
@@ -394,7 +394,7 @@ def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(house):
             except ConnectionError:
                 heard = b""
         assert b" 500 " not in heard.split(b"\r\n", 1)[0], message[:80]
-        assert httpx.get(f"{house.url}/healthz").json()["status"] == "ok"
+        assert httpx.get(f"{listening.url}/healthz").json()["status"] == "ok"
 
 
 # --- notes, proofs, witnesses

@@ -11,7 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import event, text
-from support.identity import ASPENS, GENERAL, PORTAL, Site, open_site, person
+from support.identity import Site, open_site
+from support.world import ASPENS, GENERAL, PORTAL, Person
 
 from auditlog.database import Database
 from consent.api.app import create_app
@@ -92,7 +93,7 @@ def test_a_ticket_acts_once(site):
 
 def test_an_unknown_pseudonym_and_another_lenders_customer_get_the_same_answer(plain):
     headers = plain.log_in("ada")
-    theirs, nobody = plain.people["birch"][0], person("birch")
+    theirs, nobody = plain.people["birch"][0], Person("birch")
     answers = [
         plain.http.post("/v1/me/links", json={"ticket": plain.ticket(who, "aspen")}, headers=headers)
         for who in (theirs, nobody)
@@ -109,7 +110,7 @@ def test_unknown_and_foreign_pseudonyms_cost_the_same_statements(plain, monkeypa
         monkeypatch.setattr(module, "FRESH_S", 1000.0)
     headers = plain.log_in("ada")
     work: list[list[str]] = []
-    for who in (plain.people["birch"][0], person("birch")):
+    for who in (plain.people["birch"][0], Person("birch")):
         plain.start()
         plain.http.get("/v1/me/links", headers=headers)
         token, ticket, seen = plain.id_token(who.pseudonym, ASPENS), plain.ticket(who, "aspen"), []

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
-from support.market import open_market, pseudonym
+from support.market import open_market
+from support.world import pseudonym
 
 from consent.commands.import_decisions import ImportedRecord, record_leaf
 from consent.storage.tables import ConsentEventRow, ImportRow, RevocationRow, SubjectRow

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
 from support.logs import postgresql_server  # noqa: F401 - the fixture's server
-from support.market import pseudonym
+from support.world import pseudonym
 
 from auditlog.column_types import Base
 from auditlog.database import Database

@@ -21,7 +21,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from support.faults import another
-from support.house import House, serve
+from support.house import House
+from support.wire import serve
 
 from auditlog.database import Database
 from auditlog.leadership import SequencerStatus

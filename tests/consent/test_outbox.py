@@ -11,8 +11,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from support.house import House, everybody, serve
+from support.house import House, everybody
 from support.waiting import until
+from support.wire import serve
 
 from clients.inbox import Inbox, inbox_app
 from consent.commands.revocations import acknowledged, outstanding

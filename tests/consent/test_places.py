@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import binom
 from sqlalchemy import select
 from support.effort import effort
-from support.market import SignedBorrower, open_market, pseudonym
+from support.market import SignedBorrower, open_market
+from support.world import pseudonym
 
 from clients.consents import Consents
 from consent.storage.tables import AssignmentRow, PlacesRow

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from scipy.stats import binom
 from sqlalchemy import select
 from support.effort import effort
-from support.market import open_market, pseudonym
+from support.market import open_market
+from support.world import pseudonym
 
 from consent.commands.count_population import EPSILON, count_population
 from consent.home import open_registry

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
-from support.market import open_market, pseudonym
+from support.market import open_market
+from support.world import pseudonym
 
 from consent.commands.append_entries import NewEntry, append_entries
 from consent.identity.access import declarations

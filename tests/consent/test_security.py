@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
-from support.identity import Site, open_site, pseudonym
+from support.identity import Site, open_site
+from support.world import pseudonym
 
 from consent.api.service import PERSONAL
 from consent.commands.publish_notice import publish_notice

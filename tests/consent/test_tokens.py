@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.testclient import TestClient
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
-from support.identity import ASPENS, GENERAL, PORTAL, TOKEN_ENDPOINT, Site, open_site
+from support.identity import Site, open_site
+from support.world import ASPENS, GENERAL, PORTAL, TOKEN_ENDPOINT
 
 from consent.api.app import create_app
 from consent.identity.exchange import ASSERTION_TYPE

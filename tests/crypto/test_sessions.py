@@ -13,7 +13,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.house import serve
+from support.wire import serve
 
 from consent.api.app import create_app
 from consent.home import open_registry

@@ -93,7 +93,7 @@ class Grown:
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
     """As the fixture ``active``, once for this module and of more than a full tile; no test here changes the log."""
-    with build(tmp_path_factory.mktemp("grown") / "house", people=110) as house:
+    with build(tmp_path_factory.mktemp("grown") / "house", people=110, http=True) as house:
         house.decide_first()
         house.activate()
         older = house.anyone().checkpoint_note()

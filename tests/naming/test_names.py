@@ -12,8 +12,8 @@ import time
 from datetime import timedelta
 
 import pytest
-from support.house import serve
 from support.naming import NOON, PEOPLE, PER_DAY, Site, asked
+from support.wire import serve
 
 from crypto.keys import SigningKey
 from crypto.pseudonyms import Kind

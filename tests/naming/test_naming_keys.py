@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from support.house import serve
 from support.naming import PEOPLE, Site, asked
+from support.wire import serve
 from typer.testing import CliRunner
 
 from cli.names import app as cli

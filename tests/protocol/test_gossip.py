@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.house import serve
 from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
 from support.waiting import until
+from support.wire import serve
 
 from clients.witness import WITNESS_FOLDER, LenderWitness, create_witness, origin_hash, witness_app
 from crypto.keys import SigningKey, replace_file

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 import tomli_w
 from click.testing import CliRunner
-from support.house import InMemoryFleet, features
+from support.house import InMemoryFleet
+from support.world import features
 
 from credit.planning import spent
 from privacy.accounting import epsilon_of

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from scipy.stats import chisquare
-from support.house import InMemoryFleet, loans
+from support.house import InMemoryFleet
+from support.world import loans
 
 from clients.errors import GateClosed
 from clients.releases import join, release

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from click.testing import CliRunner, Result
-from support.house import serve
+from support.wire import serve
 
 from consent.api.log import create_log_app
 from consent.commands.enrol_subjects import enrol_subjects

@@ -1,28 +1,27 @@
-"""A small consortium for tests: real homes, keys, loan books and a real registry over HTTP on loopback.
+"""A small consortium for tests: real homes, keys, loan books and a real registry, in this process.
 
-Only the transport between coordinator and nodes is a stand-in (``InMemoryFleet``); its twin is the real Flower run in
-``tests/test_demo.py``.
+Its services are asked at addresses that this process alone answers (``support.wire``). Only the transport between
+coordinator and nodes is a stand-in (``InMemoryFleet``); its twin is the real Flower run in ``tests/test_demo.py``.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
+import httpx
 import numpy as np
-import pandas as pd
-import uvicorn
 from support.plans import small_plan
+from support.waiting import until
+from support.wire import serve, within
+from support.world import LENDERS, Clock, features, loans
 
 from clients import home as nodes
 from clients.data.book import import_book
@@ -33,7 +32,6 @@ from clients.witness import WITNESS_KEY_FILE, LenderWitness, witness_app
 from consent.api.app import create_app
 from consent.home import open_registry
 from consent.registry import Registry
-from credit.features import FeatureSchema, schema_from
 from credit.questions import Packed
 from crypto.cosignatures import CosigningKey
 from crypto.keys import SigningKey, write_secret
@@ -47,7 +45,6 @@ from naming.client import Names
 from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
 from naming.service import create_app as naming_app
-from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.campaigns import Campaign
 from protocol.client.base import RegistryClient
@@ -61,59 +58,7 @@ from protocol.terms import TRAINING_PURPOSE
 from server import home as server_home
 from server.run import Answers
 
-LENDERS = ("aspen", "birch", "cedar")
 PEOPLE = 60
-REGISTRY = {
-    "name": "test-loans",
-    "target": "bad",
-    "features": [
-        {"name": "late", "kind": "integer", "category": "repayment"},
-        {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive"},
-        {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b", "c"]},
-    ],
-}
-
-
-def features() -> FeatureSchema:
-    return schema_from(REGISTRY, "tests")
-
-
-def loans(count: int, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    late = rng.poisson(0.7, count)
-    income = rng.lognormal(8, 0.6, count)
-    bad = rng.random(count) < 1 / (1 + np.exp(1.5 - late + (income > 3000)))
-    bad[:2] = (False, True)
-    return pd.DataFrame(
-        {"late": late, "income": income, "grade": rng.choice(["a", "b", "c"], count), "bad": bad.astype(int)}
-    )
-
-
-@contextmanager
-def serve(app: Any, port: int, servers: list[uvicorn.Server] | None = None) -> Iterator[str]:
-    """An application's real HTTP face in a thread. Those who share ``servers`` can be told together to end."""
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    if servers is not None:
-        servers.append(server)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-
-
-@dataclass
-class Clock:
-    """A registry's clock that a test can move."""
-
-    offset: timedelta = timedelta()
-
-    def __call__(self) -> datetime:
-        return now() + self.offset
 
 
 @dataclass
@@ -124,6 +69,7 @@ class House:
     notice: Notice
     borrowers: dict[str, list[DemoBorrower]]
     clock: Clock
+    domain: str
     campaign: Campaign | None = None
     campaign_token: str = ""
     clients: list[RegistryClient] = field(default_factory=list)
@@ -293,89 +239,70 @@ def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
     return [_KNOWN[node.lender, identity] for identity in identities]
 
 
+_houses = itertools.count()
+
+
 @dataclass(frozen=True)
 class Ground:
-    """Everybody's homes at rest, everybody enrolled. It can be copied, as long as nobody listens where it is served."""
+    """Everybody's homes at rest, everybody enrolled. Of its copies one can be open at a time."""
 
     founded: Founded
     notice: Notice
     borrowers: dict[str, list[DemoBorrower]]
-    ports: tuple[int, int, int]
-    """Of registry, witnesses and naming service: the signed policy holds the witnesses' addresses."""
+    domain: str
+    """Where its services answer: the signed policy holds the witnesses' addresses."""
 
     @classmethod
     def decided(cls, root: Path) -> Ground:
-        """A house of the usual size in which everybody decided; its ports are not given to anybody else."""
-        ports = _kept_ports()
-        with build(root, ports=ports) as built:
+        """A house of the usual size in which everybody decided."""
+        with build(root) as built:
             built.decide_first()
-        return cls(built.founded, built.notice, built.borrowers, ports)
-
-    @property
-    def free(self) -> bool:
-        return all(_is_free(port) for port in self.ports)
+        return cls(built.founded, built.notice, built.borrowers, built.domain)
 
     def copy(self, root: Path) -> Ground:
         shutil.copytree(self.founded.root, root)
         return replace(self, founded=replace(self.founded, root=root))
 
     @contextmanager
-    def opened(self) -> Iterator[House]:
-        """Registry, witnesses and naming service at work."""
-        port, witness_port, naming_port = self.ports
+    def opened(self, http: bool = False) -> Iterator[House]:
+        """Registry, witnesses and naming service at work in this process; ``http``: the registry at a real socket."""
         clock, founded = Clock(), self.founded
         log = founded.consortium.log.verifier
         witnesses = {name: LenderWitness.open(founded.node_home(name), log) for name in LENDERS}
         registry = open_registry(founded.registry_home).at(clock)
-        servers: list[uvicorn.Server] = []
-        with serve(witness_app(witnesses), witness_port, servers), ExitStack() as serving:
-            url = serving.enter_context(serve(create_app(registry), port, servers))
-            namer = Namer(NamingHome.open(founded.naming_home))
-            serving.callback(namer.close)
-            serving.enter_context(serve(naming_app(namer), naming_port, servers))
-            house = House(founded, registry, url, self.notice, self.borrowers, clock, serving=serving)
+        app = create_app(registry)
+        namer = Namer(NamingHome.open(founded.naming_home))
+        with ExitStack() as stack:
+            stack.callback(registry.close)
+            stack.callback(namer.close)
+            stack.enter_context(within(witness_app(witnesses), f"witnesses.{self.domain}"))
+            stack.enter_context(within(naming_app(namer), f"naming.{self.domain}"))
+            serving = stack.enter_context(ExitStack())
+            url = serving.enter_context(serve(app) if http else within(app, f"registry.{self.domain}"))
+            if http:
+                founded.connect(url, f"http://naming.{self.domain}")
+            until(lambda: httpx.get(f"{url}/readyz").is_success, "the registry was ready")
+            house = House(founded, registry, url, self.notice, self.borrowers, clock, self.domain, serving=serving)
             try:
                 yield house
             finally:
                 for client in house.clients:
                     client.close()
-                for server in servers:
-                    server.should_exit = True
-                registry.close()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _kept_ports() -> tuple[int, int, int]:
-    """Three below those that the system hands out by itself, so that nobody gets them while no house listens."""
-    first = next(
-        at for at in range(20_000 + os.getpid() % 1000 * 10, 32_000, 10) if all(map(_is_free, range(at, at + 3)))
-    )
-    return first, first + 1, first + 2
 
 
 @contextmanager
 def build(
-    root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0,
-    ports: tuple[int, int, int] | None = None,
-) -> Iterator[House]:  # fmt: skip
+    root: Path, people: int = PEOPLE, shared: int = 5, cover_rate: float = 0.0, http: bool = False
+) -> Iterator[House]:
     """Everything up to and including enrolment. Of every ten people one refuses and one is silent; every fifth keeps
     income to herself. The first ``shared`` people of aspen also borrow at birch, under the same identity number."""
-    port, witness_port, naming_port = ports = ports or (free_port(), free_port(), free_port())
-    urls = {name: f"http://127.0.0.1:{witness_port}/{name}" for name in LENDERS}
+    domain = f"house-{next(_houses)}.test"
+    urls = {name: f"http://witnesses.{domain}/{name}" for name in LENDERS}
     founded = found(root, list(LENDERS), Budget(1.0, 1e-5), urls, cover_rate)
-    founded.connect(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}")
+    founded.connect(f"http://registry.{domain}", f"http://naming.{domain}")
     (founded.naming_home / SEEDS / "v1.seed").unlink()
     write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
-    with Ground(founded, make_notice(list(LENDERS), 1.0), {}, ports).opened() as house:
+    with Ground(founded, make_notice(list(LENDERS), 1.0), {}, domain).opened(http) as house:
         operator = founded.operator(house.url)
         operator.publish_notice(house.notice, founded.registry_key)
         operator.close()

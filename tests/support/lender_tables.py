@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from support.house import loans
+from support.world import loans
 
 import clients.data.files
 import clients.data.sql

@@ -5,82 +5,50 @@ Nothing is cosigned by witnesses here (``support.house`` has those); everything 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi.testclient import TestClient
-from support.house import features
-from support.identity import GENERAL, PORTAL, TOKEN_ENDPOINT
 from support.plans import small_plan, stated
+from support.world import (
+    GENERAL,
+    LENDERS,
+    PORTAL,
+    Clock,
+    Person,
+    World,
+    features,
+    founded,
+    pseudonym,
+    trust,
+    trusted_issuer,
+    without_limits,
+)
 
-from consent.api.app import create_app
 from consent.commands.commit_roster import commit_roster
-from consent.home import create_home, found, open_registry
 from consent.identity.callers import Caller
-from consent.identity.devissuer import public_jwks
 from consent.identity.links import link_ticket
 from consent.identity.tokens import AccessTokens
-from consent.registry import Registry
-from crypto.keys import RecipientKey, SigningKey, b64
-from crypto.notes import Verifier
-from crypto.policies import Log, unwitnessed
+from crypto.keys import SigningKey
 from fleet.code import installed_code
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
 from protocol.consents import Action, Choice, ConsentDecision, Notice
-from protocol.parties import Consortium, Party, Role
-from protocol.requests import SignedRequest
 from protocol.revocations import Acknowledgement
-from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE, Sensitivity, Terms
 
-LENDERS = ("aspen", "birch", "cedar")
 COUNTS = {"count_epsilon": 10.0}
 """What is set aside for counts of people where a test says nothing about budgets."""
 TEXTS = {"en": "May we train a model with your data?", "zh": "我们可以用您的数据训练模型吗？"}
 MECHANISM = small_plan(lenders=2)
-_UNLIMITED = {"per_second": 1e6, "burst": 10**9}
-_RATES = dict.fromkeys(("reading", "changing", "login"), _UNLIMITED)
-
-
-def pseudonym(version: int = 1) -> str:
-    return f"v{version}.{b64(secrets.token_bytes(32))}"
-
-
-@dataclass
-class Standstill:
-    """A clock that only a test moves."""
-
-    moment: datetime = field(default_factory=now)
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-    def move(self, **by: float) -> datetime:
-        self.moment += timedelta(**by)
-        return self.moment
-
-
-@dataclass
-class Person:
-    """Somebody at one lender; ``ledger`` is the same wherever they borrow."""
-
-    lender: str
-    number: int
-    pseudonym: str
-    ledger: str
-    key: SigningKey = field(default_factory=SigningKey.generate)
 
 
 class _UnderTheClock(RegistryClient):
@@ -104,46 +72,14 @@ class SignedBorrower(_UnderTheClock, BorrowerClient):
 
 
 @dataclass
-class Market:
-    registry: Registry
-    clock: Standstill
-    keys: dict[str, SigningKey]
-    http: TestClient
-    people: dict[str, list[Person]] = field(default_factory=dict)
+class Market(World):
     notices: list[Notice] = field(default_factory=list)
     campaigns: int = 0
 
     # --- calls
 
-    def key_of(self, caller: str) -> SigningKey:
-        if caller in self.keys:
-            return self.keys[caller]
-        return next(p.key for people in self.people.values() for p in people if p.pseudonym == caller)
-
-    def signature(self, caller: str, method: str, target: str, body: bytes) -> dict[str, str]:
-        token = SignedRequest(
-            iss=caller, aud="registry", htm=method, htu=target, body_sha256=hashlib.sha256(body).hexdigest(),
-            iat=self.clock(), jti=secrets.token_urlsafe(16),
-        ).sign(self.key_of(caller))  # fmt: skip
-        return {"Authorization": f"Bearer {token}"}
-
-    def call(
-        self, caller: str | Mapping[str, str] | None, method: str, target: str, body: Any = None, **headers: str
-    ) -> httpx.Response:
-        """A request: signed by a party or a pseudonym, with the headers of a login, or by nobody."""
-        content = b"" if body is None else json.dumps(body).encode()
-        sent = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        if isinstance(caller, str):
-            sent |= self.signature(caller, method, target, content)
-        elif caller is not None:
-            sent |= caller
-        return self.http.request(method, target, content=content, headers=sent)
-
     def client(self, caller: str) -> Signed:
         return Signed(self, caller)
-
-    def party(self, name: str) -> Party:
-        return self.registry.consortium.party(name)
 
     def login(self, *persons: Person, account: str | None = None) -> dict[str, str]:
         """The headers of an account that is linked to these persons."""
@@ -158,19 +94,6 @@ class Market:
         return headers
 
     # --- what parties do
-
-    def enrol(self, lender: str, count: int = 1, ledgers: Sequence[str] | None = None) -> list[Person]:
-        mine = self.people.setdefault(lender, [])
-        names = list(ledgers) if ledgers is not None else [pseudonym() for _ in range(count)]
-        fresh = [Person(lender, len(mine) + at, pseudonym(), ledger) for at, ledger in enumerate(names)]
-        subjects = [
-            {"pseudonym": p.pseudonym, "ledger_pseudonym": p.ledger, "public_key": p.key.public.text} for p in fresh
-        ]
-        answer = self.call(lender, "POST", "/v1/subjects", {"subjects": subjects})
-        assert answer.status_code == 201, answer.text
-        assert answer.json()["first"] == len(mine)
-        mine += fresh
-        return fresh
 
     def publish(
         self, version: int = 1, notice_id: str = "credit", recipients: Sequence[str] = LENDERS,
@@ -322,33 +245,11 @@ def open_market(
         url: of a PostgreSQL database; SQLite without one.
     """
     home = folder / f"market-{next(_sites)}"
-    registry_key, log_key = create_home(home)
-    roles = {"coordinator": Role.COORDINATOR, "auditor": Role.AUDITOR, **dict.fromkeys(lenders, Role.LENDER)}
-    keys = {name: SigningKey.generate() for name in roles} | {"registry": registry_key}
-    parties = [Party(id="registry", name="R", role=Role.REGISTRY, signing_key=registry_key.public.text)]
-    for name, role in roles.items():
-        recipient = RecipientKey.generate().public.text
-        parties.append(
-            Party(id=name, name=name, role=role, signing_key=keys[name].public.text, recipient_key=recipient)
-        )
-    log = unwitnessed(Log(Verifier("market.test/log", log_key.public)))
-    consortium = Consortium(
-        name="market", parties=tuple(parties), log_policy=log.text, unwitnessed=True, cover_rate=cover_rate,
-        **({"max_epsilon": 100.0, "max_delta": 1e-5, **({} if "max_epsilon" in policy else COUNTS)} | policy),
-    )  # fmt: skip
-    found(home, consortium, url)
-    issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": public_jwks(SigningKey.generate())}
-    issuers = {"token_endpoint": TOKEN_ENDPOINT, "issuers": [{**issuer, "algorithms": ["Ed25519"]}]}
-    (home / "issuers.json").write_text(json.dumps(issuers), encoding="utf-8")
-    (home / "limits.json").write_text(
-        json.dumps(dict.fromkeys(("party", "borrower", "anonymous"), _RATES)), encoding="utf-8"
-    )
-    clock = Standstill()
-    registry = open_registry(home).at(clock)
-    try:
-        with TestClient(create_app(registry), raise_server_exceptions=False) as http:
-            market = Market(registry, clock, keys, http)
+    budget = {"max_epsilon": 100.0, **({} if "max_epsilon" in policy else COUNTS), **policy}
+    with founded(Market, home, url, lenders, Clock.standing(), cover_rate=cover_rate, **budget) as market:
+        trust(home, trusted_issuer(GENERAL, SigningKey.generate()))
+        without_limits(home)
+        market.start()
+        with market.http:
             market.publish()
             yield market
-    finally:
-        registry.close()

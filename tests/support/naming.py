@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from fastapi.testclient import TestClient
-from support.house import LENDERS
+from support.world import LENDERS
 
 from crypto.keys import SigningKey, b64
 from crypto.pseudonyms import blind

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
-from support.house import serve
 from support.logs import ORIGIN
+from support.wire import serve
 
 from clients.witness import LenderWitness, create_witness
 from crypto.cosignatures import Kind
