@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -123,23 +125,21 @@ def serve(
     An option goes before the environment (TAHINI_NODE_SUPERLINK and so on), and that before
     `node.json`.
     """
-    from clients.metrics import LedgerCollector
+    from clients.app import HOME_VARIABLE
     from clients.service import NodeService
-    from ops.metrics import expose_collector
-    from ops.request_log import keep_journal
-    from ops.serving import metrics_at
 
-    keep_journal()
     NodeSettings.override(
         superlink=superlink,
         registry_url=registry,
         metrics_port=metrics_port,
         metrics_host=metrics_host,
     )
-    node = Node.open(home)
-    at = node.settings
-    expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
-    NodeService(node).run()
+    NodeService(Node.open(home)).check()
+    os.environ[HOME_VARIABLE] = str(home.resolve())
+    # A process of its own, in which nothing of the command line is loaded: what forks tasks is code
+    # that the operator signed. It is found by the same arguments.
+    service = [sys.executable, "-P", "-m", "clients.service", *sys.argv[1:]]
+    os.execv(sys.executable, service)  # noqa: S606 - our own interpreter and module
 
 
 @app.command(

@@ -21,16 +21,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clients.errors import NodeError
+from clients.data.description import DATA_FILE, load_description
+from clients.data.mapped import reader_of
+from clients.errors import NodeError, SourceError
 from clients.home import Node
-from crypto.errors import CryptoError
+from clients.metrics import LedgerCollector
+from crypto.errors import CryptoError, TahiniError
 from crypto.keys import replace_file
 from fleet.bundle import bundle_sha256, files_of, node_code
 from fleet.code import installed_code
 from fleet.errors import BundleRefused
 from fleet.keys import FLEET_KEY_FILE
 from fleet.supernode import SuperNodeSettings
+from ops.metrics import expose_collector, metrics_at
 from ops.processes import free_port
+from ops.request_log import keep_journal
 from protocol import tracing
 from protocol.schema import now
 
@@ -81,6 +86,22 @@ def check_bundle(node: Node, bundle: bytes, stated: str) -> None:
         )
 
 
+def load(home: Path) -> None:
+    """Import everything that tasks of this home run, once, before any is forked; then remember the
+    hash of the files that those imports came from. Who changes a home from files to a database
+    starts its service again."""
+    import clients.app  # noqa: F401 - each of these is kept loaded for the tasks
+    import fleet.executor  # noqa: F401
+    import fleet.tasks  # noqa: F401
+
+    if (home / DATA_FILE).exists():
+        try:
+            reader_of(load_description(home / DATA_FILE), home)
+        except SourceError as error:
+            logger.warning("no release can be answered until this is mended: %s", error)
+    installed_code()
+
+
 @dataclass
 class NodeService:
     """Everything that ``tahini node serve`` keeps running."""
@@ -92,8 +113,9 @@ class NodeService:
     _started_at: float = field(default=0.0, init=False)
     _told_at: float = field(default=0.0, init=False)
 
-    def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises NodeError when the home lacks what a service needs."""
+    def check(self) -> tuple[str, Path]:
+        """SuperLink's address and the authority that it is believed by; raises NodeError when the
+        home lacks what a service needs."""
         superlink = self.node.settings.superlink
         authority = self.node.authority
         if superlink is None or authority is None:
@@ -105,6 +127,11 @@ class NodeService:
             raise NodeError(
                 f"{self.node.home} has no {FLEET_KEY_FILE}; make one with: tahini node init"
             )
+        return superlink, authority
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises NodeError when the home lacks what a service needs."""
+        superlink, authority = self.check()
         secret = secrets.token_bytes(32)
         self._port = free_port()
         folder = self.node.home / "run"
@@ -121,13 +148,8 @@ class NodeService:
         )
         replace_file(self._settings, settings.model_dump_json().encode())
 
-        from clients.app import (
-            HOME_VARIABLE,
-            app,
-        )  # everything that a task needs is imported now, once
-
-        # of the files as they are now, from which those imports came: it is remembered
-        installed_code()
+        load(self.node.home)
+        from clients.app import HOME_VARIABLE, app
         from fleet.executor import Executor
         from fleet.tasks import answer
 
@@ -168,7 +190,7 @@ class NodeService:
             self._restart_at = moment + RESTART_PAUSE_S
             self._started_at = moment
             self._supernode = subprocess.Popen(
-                [sys.executable, "-m", "fleet.supernode", str(self._settings)],
+                [sys.executable, "-P", "-m", "fleet.supernode", str(self._settings)],
                 stdin=subprocess.DEVNULL,
             )
         if moment > self._told_at + ALIVE_EVERY_S:
@@ -184,3 +206,21 @@ def running(home: Path) -> bool:
         return bool(time.time() - float(said["at"]) < ALIVE_S)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def main() -> None:
+    """Serve the home that the environment names, until SIGTERM or SIGINT."""
+    from clients.app import HOME_VARIABLE
+
+    keep_journal()
+    try:
+        node = Node.open(Path(os.environ[HOME_VARIABLE]))
+        at = node.settings
+        expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
+        NodeService(node).run()
+    except TahiniError as error:
+        sys.exit(f"tahini: {error}")
+
+
+if __name__ == "__main__":
+    main()

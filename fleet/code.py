@@ -108,6 +108,8 @@ def _named(code: CodeType, path: str) -> Iterator[str]:
             raise SyntaxError(f"{path}: an import must name its room")
         if kind == "absolute_import":
             names, module = found
+            if names and "*" in names and module.partition(".")[0] in OURS:
+                raise SyntaxError(f"{path}: an import must name what it imports")
             yield module
             yield from (f"{module}.{name}" for name in names or ())
     for inner in code.co_consts:

@@ -141,6 +141,11 @@ class Endpoint:
     port: int
 
 
+def metrics_at(host: str, port: int | None) -> Endpoint | None:
+    """Where metrics are asked for; nowhere without a port."""
+    return None if port is None else Endpoint(host, port)
+
+
 def expose(endpoint: Endpoint, folder: Path | None = None) -> None:
     """Serve the metrics in a thread until the process ends: this process's, or those of all who
     write to ``folder``.

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from starlette.applications import Starlette
 
 from ops.certificates import RenewingContext, keep_renewing
-from ops.metrics import Endpoint, expose
+from ops.metrics import Endpoint, expose, metrics_at
 from ops.request_log import keep_journal
 from ops.settings import MAX_WORKERS, HomeSettings
 from protocol.errors import ConsentError
@@ -58,11 +58,6 @@ class Listening(HomeSettings):
     @property
     def metrics(self) -> Endpoint | None:
         return metrics_at(self.metrics_host, self.metrics_port)
-
-
-def metrics_at(host: str, port: int | None) -> Endpoint | None:
-    """Where metrics are asked for; nowhere without a port."""
-    return None if port is None else Endpoint(host, port)
 
 
 def run(app: FastAPI | Starlette, listening: Listening) -> None:

@@ -11,7 +11,10 @@ from fleet.code import NODE_ENTRIES, OURS, hash_files, installed_code, installed
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 15_000
-DYNAMIC = {"import_module", "__import__", "exec", "eval", "compile", "run_path", "run_module"}
+DYNAMIC = {
+    "import_module", "__import__", "exec", "eval", "compile", "run_path", "run_module", "exec_module", "load_module",
+    "reload", "spec_from_file_location", "resolve_name",
+}  # fmt: skip
 
 
 def after(program: str, *arguments: str) -> list[str]:
@@ -33,6 +36,7 @@ def test_the_registry_its_storage_commands_and_screens_are_not_in_it(signed):
 def test_every_room_is_known_to_be_ours():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"benchmarks", "trials"} == OURS
+    assert {path.stem for path in ROOT.glob("*.py")} == {"tahini"}, "no module beside the rooms but the front door"
 
 
 def test_it_is_little_enough_to_be_read(signed):
@@ -69,6 +73,41 @@ def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
         assert not DYNAMIC & (builtins | library), path
 
 
+DATABASE = """
+person = "customer"
+kind = "sql"
+url_file = "loans.url"
+table = "loans"
+
+[columns]
+bad = { column = "dpd90" }
+"""
+SERVICE = """
+import pathlib
+import clients.service
+clients.service.load(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_the_process_that_forks_tasks_has_loaded_what_is_signed_and_nothing_else_of_ours(signed, tmp_path):
+    """What it left out is what it never runs (the SuperNode is a process of its own), or what only a lender with a
+    database needs, who has it loaded at the start too."""
+    modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed}
+    loaded = {name for name in after(SERVICE, str(tmp_path)) if name.partition(".")[0] in OURS}
+    assert loaded <= modules
+    assert modules - loaded == {"clients.data.sql"}
+    (tmp_path / "data.toml").write_text(DATABASE, encoding="utf-8")
+    (tmp_path / "loans.url").write_text("sqlite:///loans.db", encoding="utf-8")
+    assert "clients.data.sql" in after(SERVICE, str(tmp_path))
+
+
+def test_the_service_is_started_as_a_module_of_its_own_without_the_command_line():
+    """``tahini node serve`` checks, and then becomes that process: nothing of ``cli`` is in it."""
+    command = (ROOT / "cli" / "node.py").read_text(encoding="utf-8")
+    assert '"-P", "-m", "clients.service"' in command
+    assert "os.execv(" in command
+
+
 def test_one_task_loads_no_database_and_no_web_framework():
     assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(after("import clients.app"))
 
@@ -83,7 +122,9 @@ def test_imports_inside_functions_count_and_packages_on_the_way_too():
     assert reachable(["clients.app"], tree.get).keys() == tree.keys() - {"clients/other.py", "json.py"}
 
 
-@pytest.mark.parametrize("content", [b"from . import gate", b"from .gate import Gate", b"def ("])
+@pytest.mark.parametrize(
+    "content", [b"from . import gate", b"from .gate import Gate", b"from clients.gate import *", b"def ("]
+)
 def test_what_cannot_be_followed_is_refused(content):
     with pytest.raises(SyntaxError):
         reachable(["clients"], {"clients/__init__.py": content}.get)
