@@ -165,9 +165,8 @@ class Database:
             self._writer,
             self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
         ):
-            connection.exec_driver_sql(
-                "PRAGMA busy_timeout = 200"
-            )  # a long reader must not hold up every writer
+            # a long reader must not hold up every writer
+            connection.exec_driver_sql("PRAGMA busy_timeout = 200")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.exec_driver_sql("PRAGMA busy_timeout = 10000")
 

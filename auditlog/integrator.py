@@ -76,9 +76,8 @@ class Integrator:
                 metrics.stage("integrated", state.integrated)
                 if start == stop:
                     return None
-                fresh = (
-                    self._edge.size != start
-                )  # the first time, or another process has written since
+                # the first time, or another process has written since
+                fresh = self._edge.size != start
                 if fresh:
                     self._edge = _Edge()
                 load = self._edge.loader(TileStore(session))

@@ -159,9 +159,8 @@ class AuditLog:
         )
         if len(self._stored) > _MAX_REMEMBERED:
             self._stored.clear()
-        mine = session.info.setdefault(
-            "envelopes", set()
-        )  # inserted by this very transaction, which may still fail
+        # inserted by this very transaction, which may still fail
+        mine = session.info.setdefault("envelopes", set())
         self._stored.update(found - mine)
         rows = [{"sha256": name, "header": named[name]} for name in unsure if name not in found]
         if rows:

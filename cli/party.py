@@ -129,9 +129,8 @@ def rotate(
     old = load_signing_key(key)
     fresh = SigningKey.generate()
     with _client(url, consortium, registry_key, party, old) as client:
-        save_signing_key(
-            new, fresh
-        )  # before the registry knows it: a key that is accepted and lost would lock us out
+        # before the registry knows it: a key that is accepted and lost would lock us out
+        save_signing_key(new, fresh)
         asked = new_key(party, client.consortium.log_origin, old, fresh, now(), rotate=not keep)
         added: dict[str, Any] = client.add_party_key(asked.model_dump())
     say(

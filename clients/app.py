@@ -66,9 +66,8 @@ def _refuse(message: Message, error: Exception) -> Message:
 
     What can depend on a borrower's row is said in the same words whatever it was.
     """
-    ours = isinstance(
-        error, (*SAYABLE, NodeError)
-    )  # whatever else it is may quote a value of somebody's
+    # whatever else it is may quote a value of somebody's
+    ours = isinstance(error, (*SAYABLE, NodeError))
     said = str(error) if ours else "".join(traceback.format_tb(error.__traceback__)[-1:])
     logger.warning("%s refused: %s: %s", message.metadata.message_type, type(error).__name__, said)
     sentence = str(error) if isinstance(error, SAYABLE) else UNSAID

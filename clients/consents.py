@@ -168,9 +168,8 @@ class Consents:
         if Roll().called(known) != Roll(state.people, state.names_sha256):
             progress("fetching names")
             known = (*known, *client.roll(len(known), state.people))
-            if Roll().called(known) != Roll(
-                state.people, state.names_sha256
-            ):  # renamed, or another registry
+            # renamed, or another registry
+            if Roll().called(known) != Roll(state.people, state.names_sha256):
                 known = tuple(client.roll(0, state.people))
             if Roll().called(known) != Roll(state.people, state.names_sha256):
                 raise RegistryUnavailable(

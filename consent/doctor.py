@@ -73,9 +73,8 @@ def open_consortium(home: Path) -> Consortium:
 
 def _database(home: Path) -> str:
     if not (home / DATABASE_URL_FILE).exists() and not (home / DATABASE_FILE).exists():
-        raise ConsentError(
-            f"there is neither {DATABASE_FILE} nor {DATABASE_URL_FILE}"
-        )  # to open one would make it
+        # to open one would make it
+        raise ConsentError(f"there is neither {DATABASE_FILE} nor {DATABASE_URL_FILE}")
     database = open_database(home)
     try:
         revision = revision_of(database)

@@ -48,9 +48,8 @@ def whitening(
     """
     edge = 2 * noise_std / population * math.sqrt(len(moments))
     values, vectors = np.linalg.eigh(moments / population)
-    vectors = vectors * np.where(
-        vectors.sum(axis=0) < 0, -1.0, 1.0
-    )  # whose sign is otherwise the library's choice
+    # whose sign is otherwise the library's choice
+    vectors = vectors * np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)
     above = np.sqrt(np.maximum(values**2 - edge**2, 0.0))
     cleaned = np.where(values > edge, (values + above) / 2, 0.0)
     floor = max(FLOOR, FLOOR_PER_EDGE * edge)

@@ -268,10 +268,11 @@ def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
     parabola = powers(KNOTS).T @ found
     first, last = np.searchsorted(KNOTS, [scores.min(), scores.max()])
     rises = np.maximum(np.diff(parabola), LEAST_SLOPE * np.diff(KNOTS))
+    # nobody was seen there
     rises[: max(first - 1, 0)], rises[last:] = (
         np.diff(KNOTS)[0],
         np.diff(KNOTS)[0],
-    )  # nobody was seen there
+    )
     middle = int(np.argmin(np.abs(KNOTS - centre)))
     values = parabola[middle] + np.concatenate([[0.0], np.cumsum(rises)]) - np.sum(rises[:middle])
     return tuple(values.tolist())

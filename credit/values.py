@@ -304,9 +304,8 @@ def _each(
     known: dict[tuple[type, Any], Any] = {}
 
     def remembered(value: Any) -> Any:
-        alike = (
-            repr(value) if isinstance(value, Decimal | datetime) else value
-        )  # equal ones may be written differently
+        # equal ones may be written differently
+        alike = repr(value) if isinstance(value, Decimal | datetime) else value
         key = (type(value), alike)
         try:
             if key not in known:
@@ -327,9 +326,8 @@ def _objects(read: pa.Array) -> list[Any]:
         return [
             None if absent else "(neither text nor number)" for absent in read.is_null().to_pylist()
         ]
-    if pa.types.is_string(kind) or pa.types.is_large_string(
-        kind
-    ):  # a file may hold what is no text
+    # a file may hold what is no text
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return [
             None if one is None else one.decode(errors="replace")
             for one in read.cast(pa.large_binary()).to_pylist()

@@ -199,9 +199,8 @@ def evaluate(seed: bytes, scope: Scope, elements: Sequence[bytes]) -> Evaluation
     if not 1 <= len(elements) <= MAX_BATCH:
         raise PseudonymError(f"a batch names 1 to {MAX_BATCH} people")
     try:
-        if any(
-            len(element) != ELEMENT_SIZE for element in elements
-        ):  # voprf 0.2.0 reads what fits and drops the rest
+        # voprf 0.2.0 reads what fits and drops the rest
+        if any(len(element) != ELEMENT_SIZE for element in elements):
             raise ValueError("an element of another length")
         blinded = [ristretto.BlindedInput.deserialize(element) for element in elements]
     except ValueError:

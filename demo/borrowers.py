@@ -21,27 +21,22 @@ Answer = Literal["gives", "refuses", "silent"]
 GIVES, REFUSES = 0.86, 0.08
 GIVES_SENSITIVE = 0.88
 
-NOTICE_EN = """{lenders} want to train one credit model together, to judge more fairly who can
-repay a loan. If you agree, your lender uses your repayment, bureau and identity
-data on its own computers. Your loan data are not sent to anybody; the consent
-registry keeps your answers under a code. What is sent is a sum over many borrowers
-with random noise (differential privacy, epsilon {epsilon:g} at most, delta
-{delta}). Your lender knows whether you were in it. Whoever sees the sums and would
-otherwise guess that with even odds is right {guess:g} times in 100 at most, but for
-a chance of delta. Income and similar data are used only if you agree to that as
-well. You can say no, and you can withdraw at any time: from then on your data are
-not used in any new round. What was learnt before stays in the model, with an
-influence bounded by the figure above. Saying no changes nothing in your contract."""
+NOTICE_EN = """{lenders} want to train one credit model together, to judge more fairly who can repay a loan. If you
+agree, your lender uses your repayment, bureau and identity data on its own computers. Your loan data are not sent to
+anybody; the consent registry keeps your answers under a code. What is sent is a sum over many borrowers with random
+noise (differential privacy, epsilon {epsilon:g} at most, delta {delta}). Your lender knows whether you were in it.
+Whoever sees the sums and would otherwise guess that with even odds is right {guess:g} times in 100 at most, but for a
+chance of delta. Income and similar data are used only if you agree to that as well. You can say no, and you can
+withdraw at any time: from then on your data are not used in any new round. What was learnt before stays in the model,
+with an influence bounded by the figure above. Saying no changes nothing in your contract."""
 
-NOTICE_ZH = """{lenders}希望共同训练一个信用模型，以便更公平地判断谁有能力偿还贷款。如果您同意，
-您的贷款机构将在其自己的计算机上使用您的还款、征信和身份数据。您的贷款数据不会发送给任何人；
-同意登记处以代码保存您的答复。对外发送的只是许多借款人数据加入随机噪声后的总和（差分隐私，
-epsilon 不超过 {epsilon:g}，delta 为 {delta}）。您的贷款机构知道您是否在其中；
-看到这些总和的其他人，若原本只有一半把握猜对您是否在其中，
+NOTICE_ZH = """{lenders}希望共同训练一个信用模型，以便更公平地判断谁有能力偿还贷款。
+如果您同意，您的贷款机构将在其自己的计算机上使用您的还款、征信和身份数据。您的贷款数据不会发送给任何人；
+同意登记处以代码保存您的答复。对外发送的只是许多借款人数据加入随机噪声后的总和（差分隐私，epsilon 不超过 {epsilon:g}，
+delta 为 {delta}）。您的贷款机构知道您是否在其中；看到这些总和的其他人，若原本只有一半把握猜对您是否在其中，
 猜对的机会最多升至 {guess:g}%（delta 的概率除外）。
-收入等敏感数据须经您另行单独同意后方可使用。您可以拒绝，也可以随时撤回：撤回后，
-您的数据不再用于任何新的训练轮次。此前已经学到的内容会留在模型中，其影响以上述数值为上限。
-拒绝不会对您的合同产生任何影响。"""
+收入等敏感数据须经您另行单独同意后方可使用。您可以拒绝，也可以随时撤回：撤回后，您的数据不再用于任何新的训练轮次。
+此前已经学到的内容会留在模型中，其影响以上述数值为上限。拒绝不会对您的合同产生任何影响。"""
 
 
 def best_guess(epsilon: float) -> float:

@@ -214,9 +214,8 @@ def _start_all(root: Path, wanted: Iterable[Process], started: list[Process]) ->
     """Start processes, remember each at once, and wait until all of them answer."""
     begun = []
     for process in wanted:
-        (root / "lenders" / process.name / "run" / STATUS_FILE).unlink(
-            missing_ok=True
-        )  # said by one that is gone
+        # said by one that is gone
+        (root / "lenders" / process.name / "run" / STATUS_FILE).unlink(missing_ok=True)
         begun.append(start(root, process))
         started.append(begun[-1])
         keep(root, started)

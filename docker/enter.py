@@ -34,9 +34,8 @@ def place(secrets: Path, memory: Path, home: Path) -> list[str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     placed = []
     for source in sorted(secrets.iterdir()):
-        if (
-            source.name.startswith(".") or not source.is_file()
-        ):  # Kubernetes keeps its versions in dotted folders
+        # Kubernetes keeps its versions in dotted folders
+        if source.name.startswith(".") or not source.is_file():
             continue
         kept, link = folder / source.name, home / source.name
         kept.unlink(missing_ok=True)

@@ -118,9 +118,8 @@ def _named(code: CodeType, path: str) -> Iterator[str]:
 
 
 def _installed(path: str) -> bytes | None:
-    file = (
-        Path(__file__).resolve().parents[1] / path
-    )  # where this room stands the others do too, however installed
+    # where this room stands the others do too, however installed
+    file = Path(__file__).resolve().parents[1] / path
     return file.read_bytes() if file.is_file() else None
 
 

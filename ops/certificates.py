@@ -45,9 +45,8 @@ class RenewingContext:
             newest = tuple(path.stat().st_mtime_ns for path in self._files)
             if newest == self._loaded:
                 return False
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                *self._files
-            )  # one that fails spoils its context
+            # one that fails spoils its context
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
             self.context.load_cert_chain(*self._files)
         except (OSError, ssl.SSLError) as error:
             raise CertificateRefused(

@@ -87,9 +87,8 @@ class _Stream(logging.StreamHandler[TextIO]):
         """A record that cannot be written is named; its arguments, which Python would print, are
         not."""
         error = sys.exc_info()[1]
-        if not isinstance(
-            error, OSError
-        ):  # standard error itself is gone: there is nowhere to say so
+        # standard error itself is gone: there is nowhere to say so
+        if not isinstance(error, OSError):
             self.stream.write(
                 json.dumps({"level": "error", "logger": record.name, "event": "unwritable record"})
                 + "\n"

@@ -113,10 +113,11 @@ def serve_app(
     def end(_: int, __: FrameType | None) -> None:
         server.should_exit = True
 
+    # uvicorn raises its signal again when it is done: this outlives it
     for which in (
         signal.SIGTERM,
         signal.SIGINT,
-    ):  # uvicorn raises its signal again when it is done: this outlives it
+    ):
         signal.signal(which, end)
     try:
         server.run(list(sockets) if sockets is not None else None)

@@ -124,9 +124,8 @@ def train(
         loss_reduction="sum",
     )
     loss = nn.BCEWithLogitsLoss(reduction="sum")
-    warnings.filterwarnings(
-        "ignore", message="Full backward hook is firing"
-    )  # inputs are data and need no gradient
+    # inputs are data and need no gradient
+    warnings.filterwarnings("ignore", message="Full backward hook is firing")
     try:
         for step in range(settings.steps):
             chosen = torch.from_numpy(

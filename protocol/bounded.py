@@ -68,9 +68,8 @@ class _Watch:
             self.over = True
             if self._socket is not None:
                 with suppress(OSError):
-                    socket.socket.shutdown(
-                        self._socket, socket.SHUT_RDWR
-                    )  # not TLS's own, which takes its state away
+                    # not TLS's own, which takes its state away
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def ask(

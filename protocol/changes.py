@@ -82,9 +82,8 @@ def apply_answer(
     """
     said_at = heard_at(answer.event_time, moment)
     if present.event_time is not None:
-        last = heard_at(
-            present.event_time, moment
-        )  # one that was recorded before times were capped may be ahead
+        # one that was recorded before times were capped may be ahead
+        last = heard_at(present.event_time, moment)
         too_old = said_at <= last if answer.event in YES else said_at < last - CLOCK_SKEW
         if too_old:
             raise Conflict(

@@ -146,8 +146,7 @@ def flush() -> None:
     seconds."""
     provider = _Tracing.provider
     if provider is not None and _Tracing.pid == os.getpid():
-        sending = threading.Thread(
-            target=provider.force_flush, daemon=True
-        )  # its own limit is not kept
+        # its own limit is not kept
+        sending = threading.Thread(target=provider.force_flush, daemon=True)
         sending.start()
         sending.join(FLUSH_S)

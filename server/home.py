@@ -142,9 +142,8 @@ class Progressed:
         """Nothing was asked for without the file; raises CoordinatorError if it is damaged."""
         try:
             found = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
-            if isinstance(
-                found, list
-            ):  # of version 0.5, which forgot earlier releases: the most is assumed of them
+            # of version 0.5, which forgot earlier releases: the most is assumed of them
+            if isinstance(found, list):
                 release, attempts, lost = found
                 found = {"attempts": [MAX_ATTEMPTS] * release + [attempts], "lost": lost}
             return cls(tuple(map(int, found["attempts"])), tuple(map(str, found["lost"])))

@@ -124,9 +124,8 @@ def _text(value: object) -> str:
         raise NoIdentity(
             "the column holds floating-point numbers, whose last digits are lost; save it as text"
         )
-    if isinstance(value, Decimal) and not (
-        value.is_finite() and value.adjusted() < LONGEST
-    ):  # int() may not end
+    # int() may not end
+    if isinstance(value, Decimal) and not (value.is_finite() and value.adjusted() < LONGEST):
         raise NoIdentity(_OTHER_LENGTH)
     whole = int(value)
     if abs(whole) >= 10**LONGEST:

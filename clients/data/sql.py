@@ -66,9 +66,8 @@ def database_url(description: SqlDescription, home: Path) -> sa.URL:
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise SourceError(
-            f"{where} names an SQLite file that is not there"
-        )  # opening it would make it
+        # opening it would make it
+        raise SourceError(f"{where} names an SQLite file that is not there")
     if url.get_backend_name() not in READ_ONLY:
         raise SourceError(
             f"a {url.get_backend_name()} database cannot be opened so that nothing can be written"

@@ -96,9 +96,8 @@ def service(
     @app.exception_handler(ConsentError)
     def refused(_: Request, error: ConsentError) -> JSONResponse:
         if isinstance(error, StorageFailed) and error.__cause__ is not None:
-            logger.warning(
-                "%s", error
-            )  # the database's own words, with its address in them: for the journal alone
+            # the database's own words, with its address in them: for the journal alone
+            logger.warning("%s", error)
             return problem(
                 error.status,
                 error.code,
@@ -119,9 +118,8 @@ def service(
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:
-        if (
-            error.status_code == 400
-        ):  # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
+        # FastAPI's own word for a body that is not UTF-8, or nested too deep to be read
+        if error.status_code == 400:
             return problem(422, "malformed", "body: it cannot be read as JSON")
         return problem(error.status_code, "http", str(error.detail))
 
@@ -131,9 +129,8 @@ def service(
         answer = problem(
             500, "internal", "the registry failed on this request; nothing was acknowledged"
         )
-        answer.headers["X-Request-Id"] = request.scope[
-            REQUEST_ID
-        ]  # this answer is made outside of the journal
+        # this answer is made outside of the journal
+        answer.headers["X-Request-Id"] = request.scope[REQUEST_ID]
         return answer
 
     @app.get("/healthz", responses=problems())

@@ -93,9 +93,8 @@ class FetchedKeys:
         """The key with this id, or None; raises IssuerUnavailable."""
         if self._fresh() and (found := choose(self._keys, kid)) is not None:
             return found
-        if not self._lock.acquire(
-            timeout=WAIT_S
-        ):  # a slow issuer must not hold up every thread of this worker
+        # a slow issuer must not hold up every thread of this worker
+        if not self._lock.acquire(timeout=WAIT_S):
             raise IssuerUnavailable("an issuer's key set is being fetched; try again")
         try:
             if not self._fresh():

@@ -84,9 +84,8 @@ class TrustedKey:
                         )
                 case _:
                     return None
-            _ = (
-                key.public_key
-            )  # an invalid point or modulus is refused here, not at the first token
+            # an invalid point or modulus is refused here, not at the first token
+            _ = key.public_key
         except (JoseError, KeyError, ValueError, TypeError) as error:
             raise SignatureError("an issuer's key set holds a malformed key") from error
         stated, kid = jwk.get("alg"), jwk.get("kid")

@@ -139,9 +139,8 @@ class Links:
         issuer = self._issuer(login)
         at = time.monotonic()
         asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
-        with (
-            self._registry.ledger.database.aside() as connection
-        ):  # one question, once for nearly every request
+        # one question, once for nearly every request
+        with self._registry.ledger.database.aside() as connection:
             rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
         allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
         with self._lock:

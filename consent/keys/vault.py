@@ -143,9 +143,10 @@ class VaultKeyStore:
         known = self._call("read_key")["data"]
         if int(known.get("min_available_version") or 0) >= version:
             return
+        # hvac refuses both in one call when equal
         for limit in (
             "min_encryption_version",
             "min_decryption_version",
-        ):  # hvac refuses both in one call when equal
+        ):
             self._call("update_key_configuration", **{limit: version})
         self._call("trim_key", min_version=version)
