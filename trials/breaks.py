@@ -525,8 +525,7 @@ BREAKS = (
     Break(
         "a witness holds every lender's gate: nobody hangs up on who dribbles",
         "protocol/bounded.py",
-        "socket.socket.shutdown(\n                        self._socket, socket.SHUT_RDWR\n"
-        "                    )",
+        "socket.socket.shutdown(self._socket, socket.SHUT_RDWR)",
         "pass",
         "tests/protocol/test_bounded.py",
     ),

@@ -33,7 +33,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def site(opened: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr("consent.api.log.LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr("consent.api.log.MAX_WAIT_S", 0.02)
     for caller in ("aspen", "coordinator", "registry", "auditor"):
         opened.begin(caller)
     return opened

@@ -12,7 +12,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from support.naming import NOON, PEOPLE, PER_DAY, Site, asked
+from support.namers import NOON, PEOPLE, PER_DAY, Site, asked
 from support.wire import serve
 
 from crypto.keys import SigningKey

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from support.naming import PEOPLE, Site, asked
+from support.namers import PEOPLE, Site, asked
 from support.wire import serve
 from typer.testing import CliRunner
 
