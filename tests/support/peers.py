@@ -59,6 +59,7 @@ class Peer:
         )
 
     def _answer(self, plain: socket.socket) -> None:
+        gone = True  # an error on the way says so too
         with suppress(OSError), self._tls.wrap_socket(plain, server_side=True) if self._tls else plain as connection:
             head = b""
             while b"\r\n\r\n" not in head and (part := connection.recv(65536)):
@@ -66,10 +67,15 @@ class Peer:
             self.asked += 1
             connection.settimeout(self._pace_s or None)
             for part in self._parts():
-                if self._ended.is_set() or (self._pace_s and self._gone(connection)):
+                if self._pace_s and self._gone(connection):
+                    break
+                if self._ended.is_set():
+                    gone = False
                     break
                 connection.sendall(part)
-        self.hung_up += 1
+            else:
+                gone = self._again is None
+        self.hung_up += gone
 
     def _gone(self, connection: socket.socket) -> bool:
         """Whether the other side hung up, within the time that lies between two parts."""
