@@ -218,8 +218,8 @@ def main() -> None:
         at = node.settings
         expose_collector(LedgerCollector(node.store), metrics_at(at.metrics_host, at.metrics_port))
         NodeService(node).run()
-    except TahiniError as error:
-        sys.exit(f"tahini: {error}")
+    except (TahiniError, OSError) as error:
+        sys.exit(f"tahini: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

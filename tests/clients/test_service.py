@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
+import sys
 import time
 import zipfile
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
 from clients.errors import NodeError
 from clients.home import approve
@@ -14,6 +17,7 @@ from clients.service import NodeService, check_bundle, running, signed_bundles
 from fleet.bundle import build_bundle, bundle_sha256, files_of
 from fleet.errors import BundleRefused
 from protocol.schema import now
+from tahini import main
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +104,16 @@ def test_whether_a_service_runs_is_what_it_said_lately(tmp_path):
     for said, expected in (({"at": time.time()}, True), ({"at": time.time() - 60}, False), ({}, False), ([], False)):
         (tmp_path / "run" / "status.json").write_text(json.dumps(said), encoding="utf-8")
         assert running(tmp_path) is expected
+
+
+def test_the_command_becomes_a_process_in_which_nothing_of_the_command_line_is_loaded(house, monkeypatch):
+    become = []
+    monkeypatch.setattr("cli.node.os.execv", lambda program, arguments: become.append((program, arguments)))
+    monkeypatch.setattr("clients.service.NodeService.check", lambda self: ("superlink.test:9443", self.node.home))
+    monkeypatch.setenv("TAHINI_NODE_HOME", "put back afterwards")
+    home = house.node("aspen").home
+    done = CliRunner().invoke(main, ["node", "serve", "--home", str(home)])
+    assert done.exit_code == 0, done.output
+    ((program, arguments),) = become
+    assert (program, arguments[:4]) == (sys.executable, [sys.executable, "-P", "-m", "clients.service"])
+    assert os.environ["TAHINI_NODE_HOME"] == str(home.resolve())
