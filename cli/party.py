@@ -144,6 +144,8 @@ def rotate(
         "Example: `tahini party revoke THUMB --consortium c.jws --registry-key KEY --party "
         "aspen --key auth.key`"
     ),
+    # one thumbprint in 64 begins with a dash, and is no option; nor is the h in it
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
 )
 def revoke(
     thumbprint: Annotated[str, typer.Argument(help="RFC 7638 thumbprint of the key to revoke.")],

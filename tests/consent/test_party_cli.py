@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner as FromTheFrontDoor
 from support.house import House
 from typer.testing import CliRunner
 
@@ -12,16 +13,20 @@ from cli.party import app
 from clients.home import AUTH_KEY_FILE, KEY_FILE
 from crypto.keys import load_signing_key
 from protocol.errors import ConsentError
+from tahini import main
 
 
 def party(house: House, command: str, key: str, *more: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [command, *more, *common_options(house, key)])
+    return done.exit_code, done.output
+
+
+def common_options(house: House, key: str) -> list[str]:
     home = house.founded.node_home("aspen")
-    common = [
+    return [
         "--url", house.url, "--consortium", str(home / "consortium.jws"), "--registry-key",
         house.founded.registry_key.public.text, "--party", "aspen", "--key", str(home / key),
     ]  # fmt: skip
-    done = CliRunner().invoke(app, [command, *more, *common])
-    return done.exit_code, done.output
 
 
 def test_a_rotated_key_works_and_the_old_one_does_not(house):
@@ -46,6 +51,14 @@ def test_a_revoked_key_lets_nobody_in(house):
     assert code == 1
     assert told.count("\n") == 1
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("start", ["-h", "-x", "--", "--help"])
+def test_a_thumbprint_that_begins_with_a_dash_is_no_option(house, start):
+    key = load_signing_key(house.founded.node_home("aspen") / KEY_FILE)
+    thumbprint = start + key.public.thumbprint[len(start) :]
+    done = FromTheFrontDoor().invoke(main, ["party", "revoke", thumbprint, *common_options(house, KEY_FILE)])
+    assert (done.exit_code, done.output) == (1, "tahini: the party has no such live key\n")
 
 
 def test_a_key_is_never_overwritten(house):
