@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from support.observed import entries
 from support.waiting import PATIENCE_S, until
 
 from auditlog.fsck import check_log
@@ -56,6 +57,12 @@ class Served:
     def ready(self) -> Served:
         self.until(lambda: self.process.poll() is not None or self.answers("/readyz") == 200, "it was ready")
         assert self.process.poll() is None, self.written.read_text(encoding="utf-8")
+        return self
+
+    def begun(self, workers: int) -> Served:
+        """All of them have begun, not only the first."""
+        beats = self.written.parent
+        self.until(lambda: len(list(beats.glob("*/beat.*"))) == workers, "all had begun")
         return self
 
     def workers(self) -> list[int]:
@@ -139,14 +146,9 @@ class Site:
         try:
             registry.ledger.sequencer.settle()
             found = check_log(registry.ledger.database, registry.ledger.log)
-            with registry.ledger.read() as session:
-                leaves = [
-                    json.loads(leaf)
-                    for leaf in registry.ledger.log.leaves(session, 0, registry.ledger.log.size(session))
-                ]
+            numbers = [entry["counts"]["attempts"] for entry in entries(registry)]
         finally:
             registry.close()
-        numbers = [leaf["counts"]["attempts"] for leaf in leaves]
         assert all(numbers[index] == number for number, index in acknowledged.items())
         assert max(Counter(numbers).values(), default=0) <= 1
         assert (found.entries, found.integrated) == (len(numbers),) * 2
