@@ -26,6 +26,7 @@ from consent.api.service import PERSONAL
 from consent.commands.publish_notice import publish_notice
 from consent.identity.access import declarations
 from consent.identity.callers import Caller
+from crypto.keys import SigningKey
 from demo.borrowers import make_notice
 from protocol.requests import sign_request
 from protocol.terms import TRAINING_PURPOSE
@@ -261,6 +262,20 @@ def test_what_is_anothers_looks_like_what_is_not_there(site):
         ("/v1/me/consents",) * 2,
         (statement(site, choices=nowhere), statement(site, choices=at_birch)),
     )
+
+
+def test_a_wrong_key_is_not_told_whether_the_name_is_enrolled(site):
+    """Not by the status, nor by the sentence, nor by the work; neither whose key it would have had to be."""
+    enrolled, stranger = site.people["birch"][0].pseudonym, pseudonym()
+    answers, work = [], []
+    for name in (stranger, enrolled):
+        site.signed(name, "GET", "/v1/me/consents", key=SigningKey.generate())
+        with statements(site.registry) as asked:
+            answers.append(site.signed(name, "GET", "/v1/me/consents", key=SigningKey.generate()))
+        work.append(asked)
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert answers[0].text == answers[1].text
+    assert work[0] == work[1]
 
 
 # --- other tenants
