@@ -16,11 +16,9 @@ from support.lender_tables import (
     SECRET,
     as_csv,
     as_parquet,
-    chunks_with,
     described,
     lender_table,
     name,
-    sql_tables,
 )
 from support.waiting import until
 from support.world import features
@@ -33,18 +31,6 @@ from clients.data.profiling import check
 from clients.errors import SourceError
 from credit.features import schema_from
 from credit.values import moment
-
-
-@pytest.fixture
-def as_sql(postgresql, monkeypatch):
-    with sql_tables(postgresql, monkeypatch) as put:
-        yield put
-
-
-@pytest.fixture
-def chunks_of(monkeypatch):
-    return chunks_with(monkeypatch)
-
 
 # --- databases
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from support.lender_tables import PEOPLE, as_csv, as_parquet, chunks_with, described, lender_table, name, sql_tables
+from support.lender_tables import PEOPLE, as_csv, as_parquet, described, lender_table, name
 from support.world import features, loans
 
 from clients.data.book import import_book, loan_book, open_source
@@ -27,17 +27,6 @@ DATED = {
         {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b"]},
     ],
 }
-
-
-@pytest.fixture
-def as_sql(postgresql, monkeypatch):
-    with sql_tables(postgresql, monkeypatch) as put:
-        yield put
-
-
-@pytest.fixture
-def chunks_of(monkeypatch):
-    return chunks_with(monkeypatch)
 
 
 def counted(source: Source, people: list[str], schema=None) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.house import House
-from support.lender_tables import as_csv, chunks_with, lender_table
+from support.lender_tables import as_csv, lender_table
 
 from clients.data.book import open_source
 from clients.errors import SourceError
@@ -15,11 +15,6 @@ from clients.gate import Gate
 from clients.renaming import rename_people
 from naming.client import Renaming
 from protocol.campaigns import ReleaseRequest
-
-
-@pytest.fixture
-def chunks_of(monkeypatch):
-    return chunks_with(monkeypatch)
 
 
 def open_gate(house: House, release: int, lender: str):
