@@ -32,6 +32,11 @@ class TwoWriters:
     first: Logbook
     second: Logbook
 
+    def depose(self, *entries: int) -> None:
+        """The first one's lease runs out, and the second one writes."""
+        run_out(self.second)
+        append(self.second, *entries)
+
 
 @pytest.fixture
 def make_writers(make_database) -> Iterator[Callable[..., TwoWriters]]:
@@ -90,8 +95,7 @@ def test_who_is_deposed_in_the_middle_of_an_integration_signs_nothing(make_write
     append(writers.first, 0, 1)
 
     def depose() -> None:
-        run_out(writers.second)
-        append(writers.second, 2)
+        writers.depose(2)
         writers.second.settle()
         append(writers.second, 3)
 
@@ -118,12 +122,7 @@ def test_a_lease_that_is_lost_within_a_transaction_changes_nothing(make_writers,
 def test_who_is_deposed_just_before_an_append_records_nothing(make_writers):
     writers = make_writers()
     append(writers.first, 0)
-
-    def depose() -> None:
-        run_out(writers.second)
-        append(writers.second, 1)
-
-    with before_transaction(writers.first.database, 1, depose), pytest.raises(LogHeld):
+    with before_transaction(writers.first.database, 1, lambda: writers.depose(1)), pytest.raises(LogHeld):
         append(writers.first, 2)
     check_whole(writers.second, [0, 1])
 
@@ -165,8 +164,7 @@ def test_who_was_deposed_does_not_even_ask_the_witness(witnessed):
     writers = witnessed.writers
     append(writers.first, 0, 1)
     writers.first.sequencer.integrate()
-    run_out(writers.first)
-    append(writers.second, 2)
+    writers.depose(2)
     with pytest.raises(LogHeld):
         writers.first.sequencer.publish()
     assert witnessed.witness.latest(ORIGIN) is None
@@ -178,12 +176,7 @@ def test_who_is_deposed_while_the_witness_answers_publishes_nothing(witnessed):
     writers = witnessed.writers
     append(writers.first, 0, 1)
     writers.first.sequencer.integrate()
-
-    def depose() -> None:
-        run_out(writers.second)
-        append(writers.second, 2)
-
-    witnessed.meanwhile.append(depose)
+    witnessed.meanwhile.append(lambda: writers.depose(2))
     with pytest.raises(LogHeld):
         writers.first.sequencer.publish()
     assert witnessed.meanwhile == []

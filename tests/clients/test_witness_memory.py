@@ -193,7 +193,7 @@ def junk(name: str, size: int) -> str:
     return signature_line(name, size.to_bytes(4, "big") + b"\1" * 64)
 
 
-def test_signatures_of_unknown_keys_are_neither_believed_nor_kept(url, witness):
+def test_signatures_of_unknown_keys_are_neither_believed_nor_kept(url):
     crowded = TRUNK.note(10) + "".join(junk("w.example/stranger", i) for i in range(63))
     assert ask(url, AddCheckpoint(0, (), crowded)).status_code == 200
     assert "stranger" not in seen(url).text

@@ -171,7 +171,7 @@ def test_the_first_two_coordinates_are_the_good_and_the_bad(grid, table):
     assert histogram.shape == (grid.size,)
 
 
-def test_a_public_range_saves_noise(grid):
+def test_a_public_range_saves_noise():
     wide, narrow = (Grid(one(kind="integer", **limits)) for limits in ({}, {"low": 300, "high": 850}))
     assert narrow.sensitivity < wide.sensitivity
     assert narrow.size < wide.size / 4
@@ -323,7 +323,7 @@ def test_the_embedding_is_centred_and_of_unit_mean_square(embedding):
         assert frequency @ (table**2).sum(axis=1) == pytest.approx(1)
 
 
-def test_rows_of_the_binned_table_are_centred_with_a_constant_at_the_end(embedding, grid, table):
+def test_rows_of_the_binned_table_are_centred_with_a_constant_at_the_end(embedding, table):
     rows = embedding.rows(embedding.bins(table))
     assert rows.shape == (len(table), embedding.width)
     assert (rows[:, -1] == 1).all()
@@ -344,7 +344,7 @@ def test_neighbouring_bins_are_closer_than_distant_ones(embedding):
     assert never_falls(distances)
 
 
-def test_points_reproduce_the_models_logit(embedding, grid, table):
+def test_points_reproduce_the_models_logit(embedding, table):
     weights = np.random.default_rng(2).normal(size=embedding.width)
     per_bin, intercept = points(embedding, weights)
     found = embedding.bins(table)

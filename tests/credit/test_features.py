@@ -200,7 +200,7 @@ def test_an_unknown_category_is_refused(table, mixed):
         check_table(table, mixed, "lender")
 
 
-def test_codes_that_are_numbers_match_by_their_text(mixed):
+def test_codes_that_are_numbers_match_by_their_text():
     codes = schema(feature(name="housing", kind="category", values=("1", "2")))
     check_table(pd.DataFrame({"housing": [1, 2], "bad": [0, 1]}), codes, "lender")
 

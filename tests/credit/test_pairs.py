@@ -62,7 +62,7 @@ def bins_of(market, embedding, size, seed=0):
 
 @settings(max_examples=200)
 @given(st.floats(allow_nan=True, allow_infinity=True), st.integers(0, 1), st.integers(0, 49))
-def test_a_person_adds_one_for_each_pair_at_most(crowd, embedding, pairs, logit, label, who):
+def test_a_person_adds_one_for_each_pair_at_most(crowd, pairs, logit, label, who):
     bins = crowd[who : who + 1]
     adds = residual_sums(pairs, bins, np.array([logit]), np.array([label])) * PAIR_UNIT
     for part in np.split(adds, np.cumsum([2 * len(pair.effects) for pair in pairs])[:-1]):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import httpx
 import numpy as np
@@ -26,6 +27,7 @@ from support.world import LENDERS, Clock, features, loans
 from clients import home as nodes
 from clients.data.book import import_book
 from clients.errors import GateClosed
+from clients.gate import Batch, Gate
 from clients.home import Node, approve
 from clients.releases import join, release
 from clients.witness import WITNESS_KEY_FILE, LenderWitness, witness_app
@@ -46,7 +48,7 @@ from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
 from naming.service import create_app as naming_app
 from privacy.charges import Budget
-from protocol.campaigns import Campaign
+from protocol.campaigns import Campaign, ReleaseRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
@@ -168,6 +170,33 @@ class House:
         self.propose(campaign)
         assert self.approve_all()
         return campaign
+
+    def asked(self, release: int = 0, attempt: int = 1, **changes: object) -> ReleaseRequest:
+        """What the campaign's coordinator asks a node for."""
+        fields: dict[str, object] = {
+            "campaign_sha256": self.campaign.sha256,
+            "release": release,
+            "attempt": attempt,
+            "kind": self.campaign.planned(release).kind,
+            "parameters_sha256": "0" * 64,
+            "mask_keys": {},
+        }
+        return ReleaseRequest.model_validate(fields | changes)
+
+    def gate(self, lender: str = "aspen", client: LenderClient | None = None, **options: Any) -> Gate:
+        node = self.node(lender)
+        campaign, approval = node.campaign(self.campaign.sha256)
+        return Gate(node, campaign, approval, client or self.client(lender), **options)
+
+    def open_gate(self, release: int = 0, lender: str = "aspen", attempt: int = 1, **options: Any) -> Batch:
+        charge = self.campaign.planned(release).charge
+        return self.gate(lender, **options).open(self.asked(release, attempt), charge)
+
+    def members(self, release: int, lender: str = "aspen") -> set[str]:
+        """Who was used for the first attempt of a release."""
+        store = self.node(lender).store
+        number = next(r.number for r in store.releases(self.campaign.sha256) if r.release == release)
+        return set(store.members(number))
 
     def withdraw(self, person: DemoBorrower) -> None:
         self.anyone().decide([person.withdrawal(self.notice, True)])
