@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
 from support.waiting import until
-from support.world import features, loans
+from support.world import features, loans, schema_of
 
 from auditlog.audit import verify_log
 from clients.budget_ledger import Attempt, PersonCaps
@@ -23,7 +23,6 @@ from clients.gate import Gate
 from clients.home import approve
 from clients.releases import join, release
 from clients.witness import WITNESS_FOLDER, origin_hash
-from credit.features import schema_from
 from credit.grid import FeatureCells, Grid
 from credit.questions import Question
 from crypto.notes import Checkpoint
@@ -298,10 +297,9 @@ def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
 def test_one_person_s_missing_value_moves_nobody_else():
     """Whole numbers become floats when one consent masks a value among them; the others' categories stay."""
     code = {"name": "code", "kind": "category", "category": "income", "sensitivity": "sensitive", "values": ["1", "2"]}
-    numbered = schema_from({"name": "n", "target": "bad", "features": [code]}, "tests")
     codes = pd.Series([1, 2, 1, 2])
     masked = codes.mask(pd.Series([True, False, False, False]))
-    cells = FeatureCells(numbered.features[0])
+    cells = FeatureCells(schema_of(code).features[0])
     assert cells.of(masked).tolist()[1:] == cells.of(codes).tolist()[1:] == [1, 0, 1]
 
 

@@ -21,7 +21,7 @@ from support.lender_tables import (
     name,
 )
 from support.waiting import until
-from support.world import features
+from support.world import features, schema_of
 
 import tahini
 from clients.data.book import open_source
@@ -29,7 +29,6 @@ from clients.data.columns import moments_of
 from clients.data.description import Column
 from clients.data.profiling import check
 from clients.errors import SourceError
-from credit.features import schema_from
 from credit.values import moment
 
 # --- databases
@@ -262,11 +261,9 @@ def test_features_that_know_the_outcome_are_suspects(tmp_path):
         }
     )
     kinds = {"region": {"kind": "category", "values": ["n", "s"]}}
-    schema = schema_from(
-        {"name": "r", "target": "bad", "features": [
-            {"name": one, "kind": "number", "category": "bureau", **kinds.get(one, {})} for one in table.columns[2:]
-        ]}, "here",
-    )  # fmt: skip
+    schema = schema_of(
+        *({"name": one, "kind": "number", "category": "bureau", **kinds.get(one, {})} for one in table.columns[2:])
+    )
     as_parquet(tmp_path / "home", table, columns="")
     found = check(tmp_path / "home", schema)
     suspects = {one.name for one in found.features if one.suspect}

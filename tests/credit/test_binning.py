@@ -11,25 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.floats import never_falls
+from support.world import schema_of
 
 from credit.binning import Binning, make_binning
 from credit.dyadic import WRAP
 from credit.embedding import Embedding, points
 from credit.errors import FeatureError
-from credit.features import schema_from
 from credit.grid import FeatureCells, Grid
 
-REGISTRY = schema_from(
-    {
-        "name": "test",
-        "target": "bad",
-        "features": [
-            {"name": "late", "kind": "integer", "category": "repayment", "low": 0, "high": 60},
-            {"name": "balance", "kind": "number", "category": "bureau"},
-            {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent", "free"]},
-        ],
-    },
-    "here",
+REGISTRY = schema_of(
+    {"name": "late", "kind": "integer", "category": "repayment", "low": 0, "high": 60},
+    {"name": "balance", "kind": "number", "category": "bureau"},
+    {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent", "free"]},
 )
 LATE, BALANCE, HOUSING = range(3)
 
@@ -133,9 +126,7 @@ KINDS = [
 
 
 def one(**changes):
-    return schema_from(
-        {"name": "one", "target": "bad", "features": [{"name": "x", "category": "bureau", **changes}]}, "here"
-    )
+    return schema_of({"name": "x", "category": "bureau", **changes})
 
 
 @pytest.mark.parametrize("declared", KINDS, ids=str)
@@ -249,8 +240,7 @@ def test_the_population_and_the_base_rate_are_counted_by_themselves(grid):
 
 @pytest.mark.parametrize("features", [1, 10, 40])
 def test_the_count_of_the_bad_is_as_sure_however_many_features_there_are(features):
-    columns = [{"name": f"x{i}", "kind": "number", "category": "bureau"} for i in range(features)]
-    grid = Grid(schema_from({"name": "many", "target": "bad", "features": columns}, "here"))
+    grid = Grid(schema_of(*({"name": f"x{i}", "kind": "number", "category": "bureau"} for i in range(features))))
     assert 2 < grid.sensitivity / grid.totals_weight < 4  # deviations of noise, per noise multiplier
 
 
