@@ -31,6 +31,13 @@ bad = { column = "dpd90" }
 """
 SERVICE = """
 import importlib, pathlib, sys
+
+class BeforeTheExecutor:
+    def find_spec(name, *_):
+        if name == "fleet.executor":
+            print(*sys.modules)
+
+sys.meta_path.insert(0, BeforeTheExecutor)
 import clients.service
 home, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
 clients.service.load(home / "empty")
@@ -55,8 +62,8 @@ def modules(signed) -> set[str]:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, modules) -> list[set[str]]:
-    """What one fresh interpreter holds: when the service begins to fork tasks, when its lender's rows are in a database,
-    and when each module that is signed was imported."""
+    """What one fresh interpreter holds: when it has what a task runs and not yet what starts tasks; when the service
+    begins to fork tasks; with its rows in a database; and when each module that is signed was imported."""
     folder = tmp_path_factory.mktemp("homes")
     for name in ("empty", "database"):
         (folder / name).mkdir()
@@ -118,7 +125,7 @@ def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
 def test_the_process_that_forks_tasks_has_loaded_what_is_signed_and_nothing_else_of_ours(loaded, modules):
     """What it left out is what it never runs (the SuperNode is a process of its own), or what only a lender with a
     database needs, who has it loaded at the start too."""
-    serving, with_a_database, _ = loaded
+    _, serving, with_a_database, _ = loaded
     assert ours(serving) == modules - {"clients.data.sql"}
     assert "clients.data.sql" in with_a_database
 
@@ -135,9 +142,9 @@ def test_the_service_says_in_one_sentence_why_it_cannot_start(tmp_path):
 
 
 def test_one_task_loads_no_database_and_no_web_framework(loaded):
-    serving, *_ = loaded
-    assert "clients.app" in serving
-    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(serving)
+    task, *_ = loaded
+    assert "clients.app" in task
+    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(task)
 
 
 def test_imports_inside_functions_count_and_packages_on_the_way_too():
