@@ -7,35 +7,25 @@ from dataclasses import replace
 
 import pytest
 from support.commands import done, refused, told
-from support.house import Ground, InMemoryFleet
 
 from clients.errors import NodeError
 from clients.models import MODEL_FILE, KeptModel, check
 from crypto.keys import SigningKey, b64
-from protocol.campaigns import Approval, Campaign
+from protocol.campaigns import Approval
 from protocol.cards import ModelCard
 from protocol.errors import ConsentError
 from protocol.schema import now
-from server.fleet_app import release_card
-from server.run import CampaignRun
 
 
 @pytest.fixture(scope="module")
-def at_rest(ground, tmp_path_factory) -> tuple[Ground, Campaign]:
-    """A house whose campaign has released its model."""
-    copy = ground.copy(tmp_path_factory.mktemp("released") / "house")
-    with copy.opened() as house:
-        campaign, coordinator = house.activate(), house.coordinator()
-        run = CampaignRun(coordinator, campaign, InMemoryFleet(house), lambda _: None, lambda _: None)
-        release_card(coordinator, campaign, run.execute())
-    return copy, campaign
+def at_rest(ground, tmp_path_factory):
+    return ground.released(tmp_path_factory.mktemp("released") / "house")
 
 
 @pytest.fixture
 def released(at_rest, tmp_path):
-    ground, campaign = at_rest
-    with ground.copy(tmp_path / "released").opened() as house:
-        house.campaign = campaign
+    """A house whose campaign has released its model."""
+    with at_rest.copy(tmp_path / "released").opened() as house:
         yield house
 
 

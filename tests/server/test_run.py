@@ -43,6 +43,18 @@ def spare(house):
     return house
 
 
+@pytest.fixture(scope="module")
+def at_rest(ground, tmp_path_factory):
+    return ground.released(tmp_path_factory.mktemp("released") / "house")
+
+
+@pytest.fixture
+def finished(at_rest, tmp_path):
+    """A campaign that has ended and released its model."""
+    with at_rest.copy(tmp_path / "finished").opened() as house:
+        yield house
+
+
 class Killed(Exception):
     pass
 
@@ -83,9 +95,8 @@ def answer(house, lender: str = "aspen", **changes) -> np.ndarray:
     return release(house.node(lender), histogram_request(house, **changes), NOTHING_YET)
 
 
-def card_of(house, learner) -> str:
-    """The signed card of what was learnt."""
-    release_card(house.coordinator(), house.campaign, learner)
+def card_of(house) -> str:
+    """The signed card that the campaign was released with."""
     return (house.coordinator().folder(house.campaign.sha256) / "model-card.jws").read_text(encoding="utf-8")
 
 
@@ -102,7 +113,8 @@ def test_a_campaign_ends_in_a_model_that_scores_and_a_signed_logged_card(active)
     loaded = CreditModel.load(folder / MODEL_FILE)
     table = loans(50, 9)
     assert np.allclose(loaded.probability(table), learner.model().probability(table))
-    card = ModelCard.verify(card_of(active, learner), active.coordinator().key.public)
+    release_card(active.coordinator(), active.campaign, learner)
+    card = ModelCard.verify(card_of(active), active.coordinator().key.public)
     assert card.model_sha256 == hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
     client = active.client()
     assert any(card.sha256 in leaf.decode() for leaf in client.leaves(client.head().size))
@@ -192,10 +204,10 @@ def test_who_was_lost_is_remembered_when_the_run_dies_while_asking_the_rest(spar
     assert (1, 3) in charges(spare) and spare.campaign.mechanism.spare_attempts == 1
 
 
-def test_a_finished_campaign_needs_nobody_to_give_its_model_again(active):
-    first = run(active).execute()
-    again = run(active, InMemoryFleet(active, absent=set(active.borrowers))).execute()
-    assert again.model().parameters.tolist() == pytest.approx(first.model().parameters.tolist())
+def test_a_finished_campaign_needs_nobody_to_give_its_model_again(finished):
+    first = CreditModel.load(finished.coordinator().folder(finished.campaign.sha256) / MODEL_FILE)
+    again = run(finished, InMemoryFleet(finished, absent=set(finished.borrowers))).execute()
+    assert again.model().parameters.tolist() == pytest.approx(first.parameters.tolist())
 
 
 def test_an_answer_of_the_wrong_length_loses_its_sender_not_the_campaign(spare):
@@ -209,12 +221,11 @@ def test_an_answer_of_the_wrong_length_loses_its_sender_not_the_campaign(spare):
     assert next(e for e in events if e["event"] == "lost")["reason"].startswith("birch sent")
 
 
-def test_a_damaged_sum_is_not_gone_on_from(active):
-    run(active).execute()
-    path = active.coordinator().folder(active.campaign.sha256) / "release-001.npz"
+def test_a_damaged_sum_is_not_gone_on_from(finished):
+    path = finished.coordinator().folder(finished.campaign.sha256) / "release-001.npz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CoordinatorError, match=r"release-001\.npz is damaged"):
-        run(active).execute()
+        run(finished).execute()
 
 
 # --- dropping out
@@ -246,7 +257,8 @@ def test_the_epsilon_that_is_shown_is_what_the_ledgers_reserved_retries_included
     assert [e["attempts"] for e in events if e["event"] == "release"].count(2) == 1
     (lost,) = (e for e in events if e["event"] == "lost")
     assert shown[at - 1] <= lost["epsilon"] <= shown[at]
-    card = ModelCard.verify(card_of(house, learner), house.coordinator().key.public)
+    release_card(house.coordinator(), campaign, learner)
+    card = ModelCard.verify(card_of(house), house.coordinator().key.public)
     assert card.epsilon_spent == pytest.approx(ledger, rel=1e-12) and card.epsilon_spent <= card.epsilon
 
 
@@ -261,8 +273,8 @@ def test_attempts_stay_counted_when_a_run_dies(spare):
     assert kept.attempts == (2, *[1] * (len(spare.campaign.mechanism.releases) - 1))
 
 
-def test_a_card_of_an_earlier_version_keeps_its_hash(active):
-    said = unverified_payload(card_of(active, run(active).execute()))
+def test_a_card_of_an_earlier_version_keeps_its_hash(finished):
+    said = unverified_payload(card_of(finished))
     del said["epsilon_spent"]
     assert ModelCard.model_validate(said).sha256 == document_hash(said)
 
@@ -392,11 +404,11 @@ def test_parameters_that_were_not_signed_are_refused(active):
         release(active.node(), histogram_request(active), Question(ReleaseKind.HISTOGRAM, weights=np.ones(3)).pack())
 
 
-def test_parameters_that_do_not_fit_are_refused_before_a_row_is_read_or_anybody_charged(active):
-    finished = run(active).execute()
-    bad = Question(ReleaseKind.GRADIENT, finished.binning, np.eye(3), np.ones(3)).pack()
-    before = charges(active)
-    asked = histogram_request(active, release=2, attempt=2, kind=ReleaseKind.GRADIENT, parameters_sha256=bad.sha256)
+def test_parameters_that_do_not_fit_are_refused_before_a_row_is_read_or_anybody_charged(finished):
+    binning = run(finished).execute().binning
+    bad = Question(ReleaseKind.GRADIENT, binning, np.eye(3), np.ones(3)).pack()
+    before = charges(finished)
+    asked = histogram_request(finished, release=2, attempt=2, kind=ReleaseKind.GRADIENT, parameters_sha256=bad.sha256)
     with pytest.raises(ModelError, match="not a matrix"):
-        release(active.node(), asked, bad)
-    assert charges(active) == before
+        release(finished.node(), asked, bad)
+    assert charges(finished) == before

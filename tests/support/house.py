@@ -58,7 +58,7 @@ from protocol.schema import now
 from protocol.snapshots import Places, packed
 from protocol.terms import TRAINING_PURPOSE
 from server import home as server_home
-from server.run import Answers
+from server.run import Answers, CampaignRun
 
 PEOPLE = 60
 
@@ -280,6 +280,8 @@ class Ground:
     borrowers: dict[str, list[DemoBorrower]]
     domain: str
     """Where its services answer: the signed policy holds the witnesses' addresses."""
+    campaign: Campaign | None = None
+    """The newest one, if there is any."""
 
     @classmethod
     def decided(cls, root: Path) -> Ground:
@@ -291,6 +293,17 @@ class Ground:
     def copy(self, root: Path) -> Ground:
         shutil.copytree(self.founded.root, root)
         return replace(self, founded=replace(self.founded, root=root))
+
+    def released(self, root: Path) -> Ground:
+        """A copy in which the usual campaign has ended and released its model with its card."""
+        from server.fleet_app import release_card  # imports what only servers need
+
+        copy = self.copy(root)
+        with copy.opened() as house:
+            coordinator, campaign = house.coordinator(), house.activate()
+            run = CampaignRun(coordinator, campaign, InMemoryFleet(house), lambda _: None, lambda _: None)
+            release_card(coordinator, campaign, run.execute())
+        return replace(copy, campaign=campaign)
 
     @contextmanager
     def opened(self, http: bool = False) -> Iterator[House]:
@@ -311,7 +324,8 @@ class Ground:
             if http:
                 founded.connect(url, f"http://naming.{self.domain}")
             until(lambda: httpx.get(f"{url}/readyz").is_success, "the registry was ready")
-            house = House(founded, registry, url, self.notice, self.borrowers, clock, self.domain, serving=serving)
+            house = House(founded, registry, url, self.notice, self.borrowers, clock, self.domain, self.campaign)
+            house.serving = serving
             try:
                 yield house
             finally:
