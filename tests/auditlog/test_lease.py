@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
-from support.faults import AtTheWitness, another, append, before_transaction, end_lease, numbers
+from support.faults import another, append, before_transaction, end_lease, numbers
 from support.histories import check_whole, one_sentence, published
 from support.logs import ORIGIN, Logbook
+from support.wire import within
 
 from auditlog.sequencer import Sequencer
 from auditlog.tables import LogCheckpointRow
-from auditlog.witnesses import Witnesses
 from clients.witness import LenderWitness as WitnessService
-from clients.witness import create_witness
+from clients.witness import create_witness, witness_app
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
 from crypto.policies import Log, Policy, Witness, witnessed_by
@@ -152,10 +151,8 @@ def witnessed(make_writers, tmp_path) -> Iterator[Witnessed]:
     opened = WitnessService.open(tmp_path, log.verifier)
     service = WitnessService(opened.key, opened.logs, opened.folder, clock)
     writers = make_writers(policy, key)
-    client = httpx.Client(transport=AtTheWitness(service))
-    for writer in (writers.first, writers.second):
-        writer.sequencer.publisher.witnesses = Witnesses.of(policy, client)
-    yield Witnessed(writers, service, meanwhile)
+    with within(witness_app({"one": service}), "witness.test"):
+        yield Witnessed(writers, service, meanwhile)
     for writer in (writers.first, writers.second):
         writer.sequencer.witnesses.close()
 
