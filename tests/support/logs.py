@@ -71,6 +71,17 @@ class Logbook:
 
 
 @contextmanager
+def new_book(location: Path | str) -> Iterator[Logbook]:
+    """A log in a database of its own."""
+    database = Database(location)
+    try:
+        migrate(database)
+        yield Logbook.over(database)
+    finally:
+        database.close()
+
+
+@contextmanager
 def postgresql_server(folder: Path) -> Iterator[Callable[..., str]]:
     """A PostgreSQL server whose data lie in ``folder``; yields what makes URLs of fresh databases on it.
 
