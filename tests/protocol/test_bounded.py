@@ -24,7 +24,7 @@ from protocol.bounded import Bounds, Unending, ask, ask_again
 from protocol.errors import NotWitnessed, RegistryUnavailable
 from protocol.log_client import LogClient, http_client
 
-SOON = Bounds(64 * 1024, 0.5)
+SOON = Bounds(64 * 1024, 1.0)
 LONG = Bounds(64 * 1024, 600.0)
 KEY = SigningKey.generate()
 LOG = Verifier("log.test/bounded", KEY.public)
@@ -52,7 +52,7 @@ def test_an_answer_that_comes_a_byte_at_a_time_ends_when_its_time_is_over(http, 
 def test_over_tls_as_well(tmp_path, how):
     with answering(*SLOWLY[how], tls=spoken(tmp_path)) as peer:
         with http_client("", tmp_path / "ca" / CA_CERT) as http, pytest.raises(Unending, match="does not end in time"):
-            ask(http, "GET", peer.url, Bounds(SOON.most, 1.5))
+            ask(http, "GET", peer.url, Bounds(SOON.most, 3.0))
         hangs_up(peer)
 
 
