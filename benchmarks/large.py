@@ -37,11 +37,11 @@ from benchmarks.machine import machine
 from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
 from credit.binning import make_binning
-from credit.coordinates import whitening
 from credit.features import FeatureSchema, schema_from
 from credit.models import size
 from credit.questions import Question
 from credit.tasks import task_of
+from credit.whitening import whitening
 from privacy.clipping import second_moments
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 

@@ -8,7 +8,7 @@ charged.
 Five unequal lenders and an exact hold-out of a fifth, drawn anew for each seed. The references are
 fitted on the pooled training rows in the same run, without privacy: logistic regression on ten
 quantile bins, and LightGBM as it comes. All gaps are AUC of the reference minus AUC of the model:
-negative means better than the reference. Releases are those of :mod:`credit.rehearsal`, with noise
+negative means better than the reference. Releases are those of :mod:`credit.simulation`, with noise
 from the operating system, so runs differ in the fourth digit.
 """
 
@@ -31,7 +31,7 @@ from credit.features import FeatureSchema
 from credit.learning import Learner
 from credit.metrics import auc, ece
 from credit.planning import Training, plan_mechanism
-from credit.rehearsal import rehearse
+from credit.simulation import simulate
 from demo.loans import Loans, default_loans, read_loans, shares
 from demo.references import pooled_probability
 from privacy.accounting import epsilon_of
@@ -97,7 +97,7 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
     for name in which:
         kind, plan = plans[name]
         started = time.monotonic()
-        model = rehearse(Learner(schema, kind, plan, seed), tables).model()
+        model = simulate(Learner(schema, kind, plan, seed), tables).model()
         predicted = model.probability(test)
         figures |= {
             f"{name}_auc": auc(labels, predicted),

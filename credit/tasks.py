@@ -23,7 +23,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from credit.coordinates import row_clip
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
@@ -33,6 +32,7 @@ from credit.models import CreditModel, check_calibration, check_network, flat, l
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.planning import Kind
 from credit.questions import Question
+from credit.whitening import row_clip
 from privacy.clipping import (
     MOMENT_UNIT,
     UNIT,

@@ -18,12 +18,12 @@ from auditlog.column_types import Base
 from auditlog.database import Database
 from consent.notices import Catalogue
 from consent.storage.consents import load_presents
-from consent.storage.enrolment import read_roll
+from consent.storage.enrolment import read_enrolment_list
 from consent.storage.migrating import MIGRATIONS, migrate
 from consent.storage.tables import NoticeRow
 from crypto.documents import sign_document
 from crypto.keys import SigningKey
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 from protocol.states import ConsentStatus
 
 TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/dpv#Marketing"
@@ -177,7 +177,7 @@ def check_new(database: Database) -> None:
             assert (answered.purpose, answered.version) == (purpose, 2 if purpose == TRAINING else 1)
         for lender in ("aspen", "birch", "cedar"):
             names = [name for where, name in PEOPLE if where == lender]
-            assert read_roll(session, lender) == Roll().called(names)
+            assert read_enrolment_list(session, lender) == EnrolmentList().extended(names)
     for lender in ("aspen", "birch", "cedar"):
         rows = run(database, f"SELECT number, pseudonym FROM subjects WHERE lender = '{lender}' ORDER BY number")
         assert rows == list(enumerate(name for where, name in PEOPLE if where == lender))

@@ -21,7 +21,7 @@ from support.observed import statements
 from clients.admission import UseLimits
 from clients.consents import Consents
 from credit.features import schema_from
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 from protocol.errors import Malformed, RegistryUnavailable
 from protocol.snapshots import (
     REASONS,
@@ -202,12 +202,12 @@ def test_a_state_that_never_was_is_refused(market):
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), max_size=8), st.integers(0, 8))
 def test_the_roll_s_hash_goes_on_where_it_stopped_and_knows_every_order(names, cut):
-    whole = Roll().called(names)
-    assert Roll().called(names[:cut]).called(names[cut:]) == whole
+    whole = EnrolmentList().extended(names)
+    assert EnrolmentList().extended(names[:cut]).extended(names[cut:]) == whole
     assert whole.people == len(names)
     if len(set(names)) > 1 and names != names[::-1]:
-        assert Roll().called(names[::-1]) != whole
-    assert Roll().called([*names, "d"]) != whole
+        assert EnrolmentList().extended(names[::-1]) != whole
+    assert EnrolmentList().extended([*names, "d"]) != whole
 
 
 def test_names_that_the_registry_did_not_sign_are_not_believed(market, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ from credit.pairs import (
     residual_sums,
 )
 from credit.planning import Training, plan_mechanism
-from credit.rehearsal import rehearse
+from credit.simulation import simulate
 from privacy.charges import Budget
 from privacy.mechanism import ReleaseKind
 
@@ -220,7 +220,7 @@ def learnt():
     tables, test = [quarters(8000, seed) for seed in range(3)], quarters(20_000, 9)
     budget = Budget(1.0, 1e-5)
     models = {
-        kind: rehearse(
+        kind: simulate(
             Learner(QUARTERS, kind, plan_mechanism(budget, Training(kind, 3, collusion_bound=0)), 0), tables
         ).model()
         for kind in ("scorecard", "gam")

@@ -21,7 +21,7 @@ from support.observed import entries
 from support.waiting import PATIENCE_S, until
 
 from auditlog.fsck import check_log
-from auditlog.lease import LogState, read_state
+from auditlog.lease import LogPosition, read_state
 from consent.home import open_database, open_registry
 from consent.provisioning import REGISTRY_HOME, found_log
 from crypto.keys import load_signing_key
@@ -132,7 +132,7 @@ class Site:
         registry.close()
         return LenderClient(url, consortium, "aspen", load_signing_key(self.home / "aspen" / "aspen.key"))
 
-    def state(self) -> LogState:
+    def state(self) -> LogPosition:
         database = open_database(self.registry)
         try:
             with database.read() as session:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from credit.dictionary import LEAST_ROWS, MAX_CATEGORIES, describe, guess_category, read_as
 from credit.errors import FeatureError
 from credit.features import Sensitivity, check_table
+from credit.schema_inference import LEAST_ROWS, MAX_CATEGORIES, describe, guess_category, read_as
 
 
 @pytest.fixture
