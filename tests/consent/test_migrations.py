@@ -12,7 +12,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
-from support.logs import postgresql_server  # noqa: F401 - the fixture's server
 from support.world import pseudonym
 
 from auditlog.column_types import Base
