@@ -37,9 +37,8 @@ from benchmarks.load import Load, Request, http_request, resident_mib, served
 from benchmarks.postgresql import empty_database
 from benchmarks.report import SERVICES, latency, parser, show, versions
 from consent.home import opened
-from consent.provisioning import REGISTRY_PUB, found_log
-from crypto.keys import PublicKey, load_signing_key
-from protocol.client.base import load_consortium
+from consent.provisioning import found_log
+from crypto.keys import load_signing_key
 from protocol.client.lenders import LenderClient
 from protocol.sessions import ClientSession
 
@@ -131,8 +130,8 @@ def over_http(kind: str, url: str | None, folder: Path, seconds: float) -> dict[
     """Single and batched appends through HTTP, one after the other, on one log."""
     home = folder / kind
     found_log(home, f"bench.example/{kind}", ["aspen"], url)
-    registry_key = (home / REGISTRY_PUB).read_text(encoding="utf-8").strip()
-    consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(registry_key))
+    with opened(home / "registry") as registry:
+        consortium = registry.consortium
     key = load_signing_key(home / "aspen" / "aspen.key")
     read = _integrated(home, url)
     found: dict[str, Any] = {}

@@ -26,16 +26,15 @@ from benchmarks.load import Request, http_request
 from consent.commands.check_consents import MAX_NAMED, decide
 from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.publish_notice import publish_notice
-from consent.home import KEY_FILE, opened
+from consent.home import opened
 from consent.identity.callers import Caller
 from consent.identity.settings import ISSUERS_FILE
 from consent.identity.tokens import AccessTokens
 from consent.load import Answered, Loader, OverHttp, Progress
-from consent.provisioning import REGISTRY_PUB, found_log
+from consent.provisioning import found_log
 from consent.registry import Registry
-from crypto.keys import PublicKey, SigningKey, load_signing_key
+from crypto.keys import SigningKey, load_signing_key
 from demo.borrowers import GIVES, make_notice
-from protocol.client.base import load_consortium
 from protocol.consents import Notice
 from protocol.enrolment import MAX_BATCH as ENROL_AT_ONCE
 from protocol.enrolment import Enrolment
@@ -83,12 +82,9 @@ class Population:
         }
         issuers = json.dumps({"issuers": [issuer]})
         (home / "registry" / ISSUERS_FILE).write_text(issuers, encoding="utf-8")
-        registry_key = (home / REGISTRY_PUB).read_text(encoding="utf-8").strip()
-        consortium = load_consortium(home / "consortium.jws", PublicKey.from_text(registry_key))
-        made = cls(home, consortium, make_notice(names, 1.0), names, people, seed)
-        notice = made.notice.sign(load_signing_key(home / "registry" / KEY_FILE))
-        with made.registry() as registry:
-            publish_notice(registry, notice)
+        with opened(home / "registry") as registry:
+            made = cls(home, registry.consortium, make_notice(names, 1.0), names, people, seed)
+            publish_notice(registry, made.notice.sign(registry.signing_key))
             registry.ledger.sequencer.settle()
         return made
 
@@ -153,16 +149,14 @@ def enrol(people: Population, told: Told) -> dict[str, Any]:
 # --- asked
 
 
-def write_answers(
-    path: Path,
+def answers(
     numbers: np.ndarray,
     seed: Sequence[int],
     action: str | None = None,
     days_ago: int = 10,
     sensitivities: Sequence[Sensitivity] = SENSITIVITIES,
-) -> int:
-    """A file of one answer for each person and sensitivity: ``action``, or some give and some
-    refuse; returns how many."""
+) -> pa.Table:
+    """One answer for each person and sensitivity: ``action``, or some give and some refuse."""
     rng = np.random.default_rng(seed)
     count = len(numbers) * len(sensitivities)
     evidence = rng.bytes(32 * count).hex()
@@ -174,32 +168,34 @@ def write_answers(
         "event_time": [(now() - timedelta(days=days_ago)).isoformat()] * count,
         "evidence_sha256": [evidence[at : at + 64] for at in range(0, 64 * count, 64)],
     }
-    pa.parquet.write_table(pa.table(table), path)
-    return count
+    return pa.table(table)
 
 
-def hand_in(people: Population, lender: str, path: Path, connections: int) -> float:
-    """Load a file as the lender, over HTTP; returns seconds."""
+def hand_in(people: Population, lender: str, given: pa.Table, connections: int) -> float:
+    """Load answers from a file as the lender, over HTTP; returns seconds."""
+    path = people.home / f"{lender}.parquet"
+    pyarrow.parquet.write_table(given, path)
     clients = [OverHttp(*people.as_lender(lender)) for _ in range(connections)]
     for client in clients:
         client.begin_session()
     answered = Answered(people.notice, "en", "paper")
     started = time.perf_counter()
-    Loader(clients, answered).load(path, Progress.of(path, lender, answered, connections))
+    progress = Progress.of(path, lender, answered, connections)
+    Loader(clients, answered).load(path, progress)
     seconds = time.perf_counter() - started
     for client in clients:
         client.close()
     path.unlink()
-    path.with_name(f"{path.name}.progress").unlink()
+    progress.path.unlink()
     return seconds
 
 
 def load(people: Population, connections: int, told: Told) -> dict[str, Any]:
     total, seconds = 0, 0.0
     for at, lender in enumerate(people.lenders):
-        path = people.home / f"{lender}.parquet"
-        total += write_answers(path, np.arange(people.asked), [people.seed + at, 10])
-        seconds += hand_in(people, lender, path, connections)
+        given = answers(np.arange(people.asked), [people.seed + at, 10])
+        total += len(given)
+        seconds += hand_in(people, lender, given, connections)
         told(f"loaded {total:,} records, {total / seconds:,.0f}/s")
     return {
         "records": total,

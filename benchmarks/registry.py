@@ -69,9 +69,9 @@ def bulk(people: Population, connections: int, most: int = 200_000) -> dict[str,
     for name, action, day in (("gives", "give", 9), ("withdrawals", "withdraw", 8)):
         count, seconds = 0, 0.0
         for at, lender in enumerate(people.lenders[:2]):
-            path = people.home / f"{lender}-{name}.parquet"
-            count += population.write_answers(path, numbers, [people.seed + at, day], action, day)
-            seconds += population.hand_in(people, lender, path, connections)
+            given = population.answers(numbers, [people.seed + at, day], action, day)
+            count += len(given)
+            seconds += population.hand_in(people, lender, given, connections)
         found[name] = {"records": count, "records_per_s": round(count / seconds)}
     return found
 
@@ -200,10 +200,9 @@ def states(people: Population) -> dict[str, Any]:
     for turn in range(3):
         numbers = np.arange(turn * moved, (turn + 1) * moved)
         given = numbers[codes[numbers] & 0xFF == 1]
-        path = people.home / "delta.parquet"
         seed = [people.seed + turn, 4]
-        population.write_answers(path, given, seed, "withdraw", 0, ["ordinary"])
-        population.hand_in(people, lender, path, 1)
+        withdrawn = population.answers(given, seed, "withdraw", 0, ["ordinary"])
+        population.hand_in(people, lender, withdrawn, 1)
         delta.append(Sync.timed(node, client))
     client.close()
     return {
@@ -283,7 +282,8 @@ def measure(options: argparse.Namespace, folder: Path, url: str | None) -> dict[
     with served(folder, "registry", people.home / "registry", *workers) as server:
         people.url = server.url
         report["load"] = population.load(people, options.connections, told)
-        _analyse(people)
+        with people.registry() as registry, registry.ledger.database.write() as session:
+            session.execute(text("ANALYZE"))  # as autovacuum does within a minute of a load
         if "bulk" in wanted:
             found = report["bulk"] = bulk(people, options.connections)
             report["bulk_changes_per_s"] = found["gives"]["records_per_s"]
@@ -312,12 +312,6 @@ def measure(options: argparse.Namespace, folder: Path, url: str | None) -> dict[
             told(f"changes {runs}")
     report["load_average"].append(os.getloadavg())
     return report
-
-
-def _analyse(people: Population) -> None:
-    """What autovacuum does within the minute after a load."""
-    with people.registry() as registry, registry.ledger.database.write() as session:
-        session.execute(text("ANALYZE"))
 
 
 def main() -> None:

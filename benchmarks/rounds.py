@@ -102,13 +102,8 @@ def command(*arguments: str) -> str:
 
 def ours(root: Path, releases: int) -> dict[str, Any]:
     loans = default_loans()
-    up(
-        root,
-        replace(loans, table=loans.table.head(2400)),
-        LENDERS,
-        8,
-        LiveView(Console(stderr=True)),
-    )
+    few = replace(loans, table=loans.table.head(2400))
+    up(root, few, LENDERS, 8, LiveView(Console(stderr=True)))
     try:
         features = root / "features.toml"
         home = str(root / "coordinator")
