@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demo.processes import Process, running, wait_until_ready
+import httpx
+
 from ops.processes import free_port
 
 Request = tuple[bytes, Callable[[bytes], None]]
@@ -31,6 +35,12 @@ class Served:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").is_success
+        except httpx.TransportError:
+            return False
 
     def resident_mib(self) -> float:
         return resident_mib(self.pid)
@@ -52,16 +62,30 @@ def resident_mib(pid: int) -> float:
 
 
 @contextmanager
-def served(
-    root: Path, noun: str, home: Path, *options: str, port: int = 0, ready: str = "/readyz"
-) -> Iterator[Served]:
-    """``tahini NOUN serve``, on a free port if none is given; what it writes is under
-    ``root/logs``."""
-    port = port or free_port()
-    arguments = (noun, "serve", "--home", str(home), "--port", str(port), *options)
-    with running(root, Process(noun, arguments, f"http://127.0.0.1:{port}{ready}")) as started:
-        wait_until_ready(root, started)
-        yield Served(port, started.pid)
+def served(noun: str, home: Path, *options: str) -> Iterator[Served]:
+    """``tahini NOUN serve`` of a home, once it is ready; what it writes is beside the home.
+
+    In the load's own session: kernels that share processors out by session would tell them apart.
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "tahini", noun, "serve", "--home", str(home)]
+    journal = home.with_name(f"{noun}.log")
+    with journal.open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options], stdout=subprocess.DEVNULL, stderr=log
+        )
+    server = Served(port, process.pid)
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise RuntimeError(journal.read_text(encoding="utf-8"))
+            if server.ready():
+                break
+            time.sleep(0.05)
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
 
 
 # --- the load

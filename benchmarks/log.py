@@ -135,7 +135,7 @@ def over_http(kind: str, url: str | None, folder: Path, seconds: float) -> dict[
     key = load_signing_key(home / "aspen" / "aspen.key")
     read = _integrated(home, url)
     found: dict[str, Any] = {}
-    with served(folder, "log", home / "registry") as server:
+    with served("log", home / "registry") as server:
         client = LenderClient(server.url, consortium, "aspen", key)
         Load(server.port, Appends(client.begin_session(), 1).request, 8, 201).run(2)
         for name, batch, connections in (("single", 1, 64), ("batched", 256, 6)):

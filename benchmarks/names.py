@@ -26,10 +26,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import served
 from benchmarks.report import parser, show, versions
 from clients.home import Node
 from demo.consortium import Founded, found
+from demo.processes import Process, running, wait_until_ready
 from naming.client import BATCH
 from naming.keys import NamingHome, NamingSettings, join
 from ops.processes import free_port
@@ -53,15 +53,18 @@ def identities(count: int, seed: int, run: int) -> list[str]:
 def start(root: Path, people: int, stack: ExitStack) -> Founded:
     """The consortium with both services running."""
     founded = found(root / "consortium", [LENDER, "birch"], Budget(1.0, 1e-5))
-    port = free_port()
-    naming_port = free_port()
-    founded.connect(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}")
-    home = founded.naming_home
-    settings = NamingHome.open(home).settings.model_dump()
+    registry, naming = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    founded.connect(registry, naming)
+    settings = NamingHome.open(founded.naming_home).settings.model_dump()
     more = NamingSettings.model_validate({**settings, "people_per_day": people})
-    join(home, more, founded.token)
-    stack.enter_context(served(root, "registry", founded.registry_home, port=port))
-    stack.enter_context(served(root, "names", home, port=naming_port, ready="/healthz"))
+    join(founded.naming_home, more, founded.token)
+    for noun, home, url in (
+        ("registry", founded.registry_home, registry),
+        ("names", founded.naming_home, naming),
+    ):
+        arguments = (noun, "serve", "--home", str(home), "--port", url.rpartition(":")[2])
+        process = stack.enter_context(running(root, Process(noun, arguments, f"{url}/healthz")))
+        wait_until_ready(root, process)
     return founded
 
 

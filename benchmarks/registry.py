@@ -279,7 +279,7 @@ def measure(options: argparse.Namespace, folder: Path, url: str | None) -> dict[
     report["enrolment"] = population.enrol(people, told)
     wanted = options.only or PARTS
     workers = ("--workers", str(options.workers))
-    with served(folder, "registry", people.home / "registry", *workers) as server:
+    with served("registry", people.home / "registry", *workers) as server:
         people.url = server.url
         report["load"] = population.load(people, options.connections, told)
         with people.registry() as registry, registry.ledger.database.write() as session:
