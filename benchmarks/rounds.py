@@ -153,13 +153,14 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
     port = free_port()
     database = root / "state.db"
     out = root / "times.json"
-    environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr")}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr"), "PATH": programs}
     authority = str(root / "ca" / "ca.crt")
     log = (root / "log").open("w", encoding="utf-8")
 
     def run(name: str, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
         """One of Flower's programs; its options as it has them, with underscores."""
-        program = [str(Path(sys.executable).parent / name), *arguments]
+        program = [name, *arguments]
         for option, value in options.items():
             program += [f"--{option.replace('_', '-')}", str(value)]
         return subprocess.Popen(
