@@ -165,7 +165,7 @@ def test_lenders_who_train_by_themselves_reach_nearly_the_same(market, tables, s
     assert metrics.ece(strangers.bad.to_numpy(), learner.model().probability(strangers)) < 0.04
 
 
-def test_a_rehearsal_gives_the_evaluation_to_people_nobody_trained_on(market, tables, hold_outs):
+def test_a_simulation_gives_the_evaluation_to_people_nobody_trained_on(market, tables, hold_outs):
     seen = []
 
     def note(learner):

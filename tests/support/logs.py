@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -13,6 +15,7 @@ from auditlog.entries import Entry
 from auditlog.log import AuditLog
 from auditlog.sequencer import Sequencer
 from auditlog.witnesses import Witnesses
+from consent.storage.migrating import migrate
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
 from crypto.policies import Log, Policy, unwitnessed
