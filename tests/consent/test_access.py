@@ -161,7 +161,7 @@ def request_of(site: Site, headers: dict[str, str]):
 
 def test_a_borrower_is_who_the_evidence_says(site):
     access = Access(site.registry)
-    token = site.id_token("ada")
+    token = site.id_token("zelda")
     headers = {"Authorization": f"Bearer {site.exchange(token).json()['access_token']}"}
     [mine, theirs] = site.people["aspen"][0], site.people["birch"][0]
     for person in (mine, theirs):
@@ -171,7 +171,7 @@ def test_a_borrower_is_who_the_evidence_says(site):
     assert who.subjects == (mine.pseudonym, theirs.pseudonym)
     assert who.evidence == sha256(token.encode()).hexdigest()
     assert who.login is not None
-    assert "ada" not in repr(who)
+    assert "zelda" not in repr(who)
 
 
 def test_a_token_that_was_verified_is_not_verified_again_but_asked_about_still(site, monkeypatch):
