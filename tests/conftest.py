@@ -21,18 +21,23 @@ settings.load_profile("house")
 
 LONGEST = (
     "test_demo",
+    "test_run",
     "test_workers",
+    "test_gate",
+    "test_campaign_commands",
+    "test_learning",
+    "test_commands",
     "test_crashes",
+    "test_registry_faults",
     "test_lease",
     "test_damage",
-    "test_registry_faults",
-    "test_gate",
-    "test_operation",
-    "test_fuzz",
-    "test_tokens",
-    "test_decisions",
-    "test_api",
+    "test_bad_rows",
+    "test_standing",
+    "test_tasks",
+    "test_load",
     "test_security",
+    "test_operation",
+    "test_attack_through_sources",
 )
 """Files that go first, so that processes that share the tests end together."""
 
