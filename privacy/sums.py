@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.errors import PrivacyError
-from privacy.noise import discrete_gaussian
+from privacy.noise import LARGEST_SCALE, discrete_gaussian
 
 STEPS_PER_STD = 1 << 20
 FINEST_SHARE = 16.0
@@ -63,6 +63,10 @@ class NoisySum:
         if self.scale < FINEST_SHARE:
             raise PrivacyError(
                 "a noise share must be many grid steps wide; there are too many lenders or no noise"
+            )
+        if self.scale > LARGEST_SCALE:
+            raise PrivacyError(
+                f"a noise share of {self.scale:g} grid steps is more than can be drawn exactly"
             )
 
     @property
