@@ -211,8 +211,8 @@ def test_neighbours_differ_on_the_grid_by_no_more_than_the_noise_is_scaled_to(
 
 def test_a_person_of_one_unit_everywhere_can_move_every_coordinate_by_a_whole_step():
     """The worst case of rounding exists, so leaving it out of the noise would be wrong."""
-    form = NoisySum(100, 10.0, 2.0**24, honest=1)
-    assert form.step > 64
+    form = NoisySum(100, 10.0, 2.0**20, honest=1)
+    assert form.step > 4
     others = np.full(100, int(form.step) // 2 - 1)
     moved = form.on_grid(others + 1) - form.on_grid(others)
     assert moved.tolist() == [1] * 100
@@ -266,7 +266,7 @@ def test_a_contribution_that_does_not_fit_is_refused(exact):
         NoisySum(3, 1.0, 1.0, honest=2).share(exact)
 
 
-@pytest.mark.parametrize("multiplier", [0.1, 1.0, 2.0**20, 2.0**24])
+@pytest.mark.parametrize("multiplier", [0.1, 1.0, 2.0**20, 2.0**22])
 @pytest.mark.parametrize("value", [2**63 - 1, -(2**63) + 1, -(2**63), 2**62 + 1, -(2**62) - 1])
 def test_a_contribution_wraps_on_no_grid_and_is_refused_where_it_would(multiplier, value):
     form = NoisySum(2, 1.0, multiplier, honest=2)
