@@ -42,8 +42,8 @@ from credit.features import FeatureSchema, schema_from
 from credit.models import size
 from credit.questions import Question
 from credit.tasks import task_of
-from privacy.clipping import second_moments
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
+from privacy.onehot import second_moments
 
 NUMBERS, WHOLE, CATEGORIES, SENSITIVE, CONTRIBUTORS = 30, 8, 2, 4, 5
 DESCRIPTION = (

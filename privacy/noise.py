@@ -36,14 +36,15 @@ from privacy.errors import PrivacyError
 
 Whole = NDArray[np.int64]
 
-LEAST_SCALE, LARGEST_SCALE = 2.0**-16, 2.0**24
+LEAST_SCALE, LARGEST_SCALE = 2.0**-16, 2.0**30
 SCALE_BITS = 25
 """Of the numerator of a scale."""
 FAR = 64
-"""Times t: beyond it squares are taken of Python's whole numbers, which never overflow. A draw gets
-there with probability exp(-64)."""
+"""Times t, which a draw reaches with probability exp(-64): so far its distance fits into
+``ROOT_BITS``, up to a scale of 2^24."""
 ROOT_BITS = 31
-"""Of what is squared in a machine's whole numbers."""
+"""Of what is squared in a machine's whole numbers. What is larger is squared in Python's, which
+never overflow."""
 
 
 def discrete_gaussian(size: int, scale: float) -> Whole:
@@ -54,7 +55,7 @@ def discrete_gaussian(size: int, scale: float) -> Whole:
     distances fit into a machine's whole numbers: more noise, never less.
 
     Raises:
-        PrivacyError: the scale is not in [2^-16, 2^24].
+        PrivacyError: the scale is not in [2^-16, 2^30].
     """
     _check(scale)
     near, bits, centre = parameters(scale)
@@ -62,7 +63,7 @@ def discrete_gaussian(size: int, scale: float) -> Whole:
 
     def some(count: int) -> Whole:
         drawn = _laplace(near, count)
-        distance = (_widened(np.abs(drawn), near) << bits) - centre
+        distance = (_widened(np.abs(drawn), bits) << bits) - centre
         squared = distance * distance
         kept = np.flatnonzero(_exp_coins((squared % twice).astype(np.int64), twice))
         return drawn[kept[_exp_wholes(squared[kept] // twice)]]
@@ -73,7 +74,7 @@ def discrete_gaussian(size: int, scale: float) -> Whole:
 def parameters(scale: float) -> tuple[int, int, int]:
     """t, and s/t as a fraction: how many bits its denominator has, and its numerator."""
     near = int(scale) + 1
-    bits = ROOT_BITS - (FAR * near - 1).bit_length()
+    bits = max(0, ROOT_BITS - (FAR * near - 1).bit_length())
     return near, bits, -int(-(Fraction(scale) ** 2) * 2**bits // near)
 
 
@@ -84,11 +85,11 @@ def discrete_laplace(size: int, scale: float) -> Whole:
     The scale is rounded up, by less than a part in 2^24: more noise, never less.
 
     Raises:
-        PrivacyError: the scale is not in [2^-16, 2^24].
+        PrivacyError: the scale is not in [2^-16, 2^30].
     """
     _check(scale)
     # where |y| has scale t, the floor of |y| / n has scale t/n (algorithm 2)
-    bits = SCALE_BITS - math.frexp(scale)[1]
+    bits = max(0, SCALE_BITS - math.frexp(scale)[1])
     numerator = -int(-Fraction(scale) * 2**bits // 1)
 
     def some(count: int) -> Whole:
@@ -128,12 +129,14 @@ def _signed(sizes: Whole) -> Whole:
     """Each with a random sign; a zero is kept with one sign only."""
     negative = _below(2, len(sizes)) == 1
     signed = np.where(negative, -sizes, sizes)
-    return signed[~(negative & (sizes == 0))]
+    return np.asarray(signed[~(negative & (sizes == 0))])
 
 
-def _widened(sizes: Whole, near: int) -> NDArray[np.int64]:
-    """Whole numbers that can be squared: Python's where a machine's could overflow."""
-    return sizes.astype(object) if len(sizes) and int(sizes.max()) >= FAR * near else sizes
+def _widened(sizes: Whole, bits: int) -> Whole:
+    """Whole numbers that can be squared, ``bits`` to the left: Python's where a machine's could
+    overflow."""
+    large = len(sizes) > 0 and int(sizes.max()) << bits >= 1 << ROOT_BITS
+    return sizes.astype(object) if large else sizes
 
 
 def _runs(count: int) -> Whole:

@@ -153,9 +153,9 @@ def test_a_share_finer_than_that_is_refused():
 
 
 def test_noise_wider_than_can_be_drawn_exactly_is_refused_before_there_are_rows():
-    assert NoisySum(1, 1.0, 2.0**23, honest=1).scale <= LARGEST_SCALE
+    assert NoisySum(1, 1.0, 2.0**29, honest=1).scale <= LARGEST_SCALE
     with pytest.raises(PrivacyError, match="more than can be drawn exactly"):
-        NoisySum(1, 1.0, 2.0**24, honest=1)
+        NoisySum(1, 1.0, 2.0**30, honest=1)
 
 
 # --- exact sums ---
