@@ -187,10 +187,9 @@ class FeatureCells:
                 code(value): i for i, value in enumerate(self.feature.values)
             }
             places[None], other = self.size - 1, len(self.feature.values)
-            found = codes(column)
-            return np.fromiter(
-                (places.get(one, other) for one in found), dtype=np.int32, count=len(found)
-            )
+            which, different = pd.factorize(codes(column), use_na_sentinel=False)
+            of_each = np.array([places.get(one, other) for one in different], dtype=np.int32)
+            return np.asarray(of_each[which])
         values = numbers(column).values
         missing = np.isnan(values)
         cells = np.searchsorted(self.edges, np.where(missing, 0.0, values), side="right")

@@ -33,6 +33,8 @@ class Part:
     """Some rows: whose they are, when they are of, columns of the schema."""
 
     names: Sequence[str | None] | NDArray[np.object_]
+    whose: NDArray[np.int64]
+    """Places of these people among the members; empty where nobody was asked for."""
     when: NDArray[np.int64]
     """Microseconds, 0 where nothing is dated, ``NO_DATE`` or ``UNREADABLE_DATE``."""
     table: pd.DataFrame
@@ -108,7 +110,7 @@ class Source(ABC):
         seen = np.zeros(len(places), dtype=bool)
         columns = [schema.target, *schema.names, *date_columns(schema)]
         for part in self.parts(columns, schema, places):
-            whose = _places(part.names, places)
+            whose = part.whose
             counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
             counts &= labels_of(part.table[schema.target]) != NO_OUTCOME
             counts &= _first(whose, counts)
@@ -144,7 +146,7 @@ def survey(source: Source, places: Mapping[str, int], schema: FeatureSchema) -> 
     )
     for part in source.parts([schema.target], schema, places):
         dated = part.when != UNREADABLE_DATE
-        whose = _places(part.names, places)[dated]
+        whose = part.whose[dated]
         when = part.when[dated]
         np.add.at(held.rows, whose, 1)
         different = np.unique(whose)
@@ -164,10 +166,3 @@ def _first(whose: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bo
     found = np.zeros(len(whose), dtype=bool)
     found[places[first]] = True
     return found
-
-
-def _places(
-    names: Sequence[str | None] | NDArray[np.object_], places: Mapping[str, int]
-) -> NDArray[np.int64]:
-    """Each row's person as a place; all are members."""
-    return np.fromiter((places[str(name)] for name in names), dtype=np.int64, count=len(names))
