@@ -185,8 +185,8 @@ class FeatureCells:
         if self.feature.kind == "category":
             places = {code(value): place for place, value in enumerate(self.feature.values)}
             which, different = pd.factorize(codes(column))  # what is missing is the last, at -1
-            cells = [places.get(one, self.size - 2) for one in different]
-            return np.array([*cells, self.size - 1], dtype=np.int32)[which]
+            of_each = [places.get(one, self.size - 2) for one in different]
+            return np.asarray(np.array([*of_each, self.size - 1], dtype=np.int32)[which])
         values = numbers(column).values
         missing = np.isnan(values)
         cells = np.searchsorted(self.edges, np.where(missing, 0.0, values), side="right")
