@@ -75,7 +75,7 @@ def is_gone(holder: str) -> bool:
 
 
 @dataclass(frozen=True)
-class LogState:
+class LogPosition:
     """The log's state row; see :class:`consent.storage.tables.LogStateRow`."""
 
     appended: int
@@ -86,7 +86,7 @@ class LogState:
     held_until: float
 
 
-_COLUMNS = tuple(item.name for item in fields(LogState))
+_COLUMNS = tuple(item.name for item in fields(LogPosition))
 _SELECT = text(f"SELECT {', '.join(_COLUMNS)} FROM log_state")  # noqa: S608
 _TAKE = text("UPDATE log_state SET holder = :holder, epoch = :epoch, held_until = :until")
 _LET_GO = text("UPDATE log_state SET holder = '', held_until = 0 WHERE holder = :holder")
@@ -104,12 +104,12 @@ def _advance(names: tuple[str, ...]) -> TextClause:
     )
 
 
-def read_state(session: Session) -> LogState:
+def read_state(session: Session) -> LogPosition:
     """How far the log is and who writes to it."""
     rows = session.connection().execute(_SELECT).all()
     if len(rows) != 1:
         raise LogDamaged("the log's own account of itself is lost; run: tahini log fsck")
-    return LogState(*rows[0])
+    return LogPosition(*rows[0])
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Lease:
     epoch: int = 0
     shared: bool = False
 
-    def hold(self, session: Session) -> LogState:
+    def hold(self, session: Session) -> LogPosition:
         """The log's state, held by this process for the rest of the transaction; the lease is taken
         if it is free.
 

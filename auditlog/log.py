@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from auditlog.database import bulk_insert
 from auditlog.entries import Entry, leaf_time, public_time
-from auditlog.lease import Lease, LogState, read_state
+from auditlog.lease import Lease, LogPosition, read_state
 from auditlog.tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
@@ -169,7 +169,7 @@ class AuditLog:
 
     # --- reading
 
-    def state(self, session: Session) -> LogState:
+    def state(self, session: Session) -> LogPosition:
         return read_state(session)
 
     def size(self, session: Session) -> int:

@@ -13,17 +13,15 @@ same batch. For logistic regression the yardstick is a plain torch step without 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 
-from benchmarks.machine import machine
+from benchmarks.report import machine, parser, show
 from privacy.clipping import UNIT, Dense, Records, clipped_gradient_sum, device
 
 warnings.simplefilter("ignore")
@@ -39,14 +37,11 @@ def mlp() -> nn.Sequential:
 
 
 def dense(model: nn.Module, where: torch.device) -> list[Dense]:
+    def moved(values: torch.Tensor) -> torch.Tensor:
+        return values.detach().double().to(where)
+
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    return [
-        Dense(
-            m.weight.detach().double().to(where),
-            None if m.bias is None else m.bias.detach().double().to(where),
-        )
-        for m in found
-    ]
+    return [Dense(moved(m.weight), None if m.bias is None else moved(m.bias)) for m in found]
 
 
 def rate(work: Callable[[], int], repeats: int) -> float:
@@ -62,9 +57,8 @@ def rate(work: Callable[[], int], repeats: int) -> float:
 
 def opacus_epoch(rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:
     model = mlp()
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(rows, labels), batch_size=BATCH
-    )
+    dataset = torch.utils.data.TensorDataset(rows, labels)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH)
     private, optimizer, batches = PrivacyEngine().make_private(
         module=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
@@ -86,16 +80,18 @@ def opacus_epoch(rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:
     return run
 
 
+def batches_of(rows: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    return zip(rows.split(BATCH), labels.split(BATCH), strict=True)
+
+
 def plain_step(model: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:
     loss = nn.BCEWithLogitsLoss(reduction="sum")
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
 
     def run() -> int:
-        for start in range(0, len(rows), BATCH):
+        for inputs, targets in batches_of(rows, labels):
             optimizer.zero_grad()
-            loss(
-                model(rows[start : start + BATCH]).squeeze(1), labels[start : start + BATCH]
-            ).backward()
+            loss(model(inputs).squeeze(1), targets).backward()
             optimizer.step()
         return len(rows)
 
@@ -105,10 +101,7 @@ def plain_step(model: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> Ca
 def ours(model: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:
     where = device()
     layers = dense(model, where)
-    batches = [
-        Records.of(rows[start : start + BATCH].to(where), labels[start : start + BATCH].to(where))
-        for start in range(0, len(rows), BATCH)
-    ]
+    batches = [Records.of(x.to(where), y.to(where)) for x, y in batches_of(rows, labels)]
 
     def run() -> int:
         for batch in batches:
@@ -134,40 +127,35 @@ def difference(rows: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--repeats", type=int, default=7)
+    chosen = options.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    torch.manual_seed(chosen.seed)
     rows = torch.randn(RECORDS, FEATURES)
     labels = (torch.rand(RECORDS) < 0.2).float()
     network = mlp()
     line = nn.Linear(FEATURES, 1, bias=False)
-    figures = {
-        "ours_mlp_records_per_s": rate(ours(network, rows, labels), options.repeats),
-        "opacus_mlp_records_per_s": rate(opacus_epoch(rows, labels), 3),
-        "plain_mlp_records_per_s": rate(plain_step(network, rows, labels), options.repeats),
-        "ours_logistic_records_per_s": rate(ours(line, rows, labels), options.repeats),
-        "plain_logistic_records_per_s": rate(plain_step(line, rows, labels), options.repeats),
+    ours_mlp = rate(ours(network, rows, labels), chosen.repeats)
+    opacus_mlp = rate(opacus_epoch(rows, labels), 3)
+    plain_mlp = rate(plain_step(network, rows, labels), chosen.repeats)
+    ours_logistic = rate(ours(line, rows, labels), chosen.repeats)
+    plain_logistic = rate(plain_step(line, rows, labels), chosen.repeats)
+    report = {
+        "machine": machine(),
+        "seed": chosen.seed,
+        "ours_mlp_records_per_s": ours_mlp,
+        "opacus_mlp_records_per_s": opacus_mlp,
+        "plain_mlp_records_per_s": plain_mlp,
+        "ours_logistic_records_per_s": ours_logistic,
+        "plain_logistic_records_per_s": plain_logistic,
         "max_abs_difference": difference(rows, labels),
         "device": str(device()),
+        "ratio_to_opacus": ours_mlp / opacus_mlp,
+        "ratio_to_plain": plain_logistic / ours_logistic,
     }
-    figures["ratio_to_opacus"] = (
-        figures["ours_mlp_records_per_s"] / figures["opacus_mlp_records_per_s"]
-    )
-    figures["ratio_to_plain"] = (
-        figures["plain_logistic_records_per_s"] / figures["ours_logistic_records_per_s"]
-    )
-    report = {"machine": machine(), "seed": options.seed, **figures}
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    for name, value in report.items():
-        print(f"{name:32} {value:,.4g}" if isinstance(value, float) else f"{name:32} {value}")
+    show(report, chosen.json)
 
 
 if __name__ == "__main__":

@@ -33,15 +33,15 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from benchmarks.machine import machine
+from benchmarks.report import machine, parser, show
 from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
 from credit.binning import make_binning
-from credit.coordinates import whitening
 from credit.features import FeatureSchema, schema_from
 from credit.models import size
 from credit.questions import Question
 from credit.tasks import task_of
+from credit.whitening import whitening
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 from privacy.onehot import second_moments
 
@@ -53,24 +53,16 @@ T = TypeVar("T")
 
 
 def schema() -> FeatureSchema:
-    features: list[dict[str, object]] = [
-        {
-            "name": f"n{i}",
-            "kind": "number",
-            "category": "income",
-            "sensitivity": "sensitive",
-            "low": 0,
-        }
-        if i < SENSITIVE
-        else {"name": f"n{i}", "kind": "number", "category": "bureau", "low": 0}
-        for i in range(NUMBERS)
-    ]
-    features += [
-        {"name": f"w{i}", "kind": "integer", "category": "repayment", "low": 0}
-        for i in range(WHOLE)
-    ]
+    number = {"kind": "number", "low": 0}
+    sensitive = {"category": "income", "sensitivity": "sensitive"}
+    whole = {"kind": "integer", "category": "repayment", "low": 0}
     code = {"kind": "category", "category": "bureau", "values": ["a", "b", "c", "d", "e"]}
-    features += [{"name": f"c{i}", **code} for i in range(CATEGORIES)]
+    features = [
+        *({"name": f"n{i}", **number, **sensitive} for i in range(SENSITIVE)),
+        *({"name": f"n{i}", **number, "category": "bureau"} for i in range(SENSITIVE, NUMBERS)),
+        *({"name": f"w{i}", **whole} for i in range(WHOLE)),
+        *({"name": f"c{i}", **code} for i in range(CATEGORIES)),
+    ]
     return schema_from({"name": "large", "target": "bad", "features": features}, "benchmark")
 
 
@@ -91,28 +83,21 @@ def make(home: Path, rows: int) -> None:
             for i in range(CATEGORIES)
         ),
     ]
-    people = (
-        f"SELECT i, CAST(floor(-2 * ln(1 - random())) AS INTEGER) AS late FROM range({rows}) AS "
-        "r(i)"
-    )
+    late = "CAST(floor(-2 * ln(1 - random())) AS INTEGER)"
+    people = f"SELECT i, {late} AS late FROM range({rows}) AS r(i)"
+    loans = f"SELECT {', '.join(columns)} FROM ({people})"
     duckdb.execute("SET threads = 2")
-    duckdb.execute(
-        f"COPY (SELECT {', '.join(columns)} FROM ({people})) TO '{home / 'loans.parquet'}' (FORMAT "
-        "parquet)"
-    )
+    duckdb.execute(f"COPY ({loans}) TO '{home / 'loans.parquet'}' (FORMAT parquet)")
     (home / "data.toml").write_text(DESCRIPTION, encoding="utf-8")
 
 
 def timed(report: dict[str, float], name: str, work: Callable[[], T]) -> T:
     started = time.perf_counter()
     result = work()
-    report[f"{name}_s"] = round(time.perf_counter() - started, 1)
-    report[f"{name}_rss_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-    print(
-        f"{name}: {report[f'{name}_s']} s, {report[f'{name}_rss_gib']} GiB",
-        file=sys.stderr,
-        flush=True,
-    )
+    seconds = report[f"{name}_s"] = round(time.perf_counter() - started, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gib = report[f"{name}_rss_gib"] = round(peak / 2**20, 2)
+    print(f"{name}: {seconds} s, {gib} GiB", file=sys.stderr, flush=True)
     return result
 
 
@@ -144,9 +129,8 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     def released(number: int, asked: Question) -> np.ndarray:
         task = task_of(features, "scorecard", plan, number, asked)
         name = kinds[number].value
-        return task.decode(
-            timed(report, name, lambda: task.contribution(tables(), CONTRIBUTORS)), CONTRIBUTORS
-        )
+        made = timed(report, name, lambda: task.contribution(tables(), CONTRIBUTORS))
+        return task.decode(made, CONTRIBUTORS)
 
     counted = task_of(features, "scorecard", plan, 0, Question(kinds[0]))
     histogram = released(0, Question(kinds[0]))
@@ -154,9 +138,8 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     width = sum(len(bins.frequency) for bins in binning.features) + 1
     matrix = np.eye(width)
     if moments:
-        matrix = whitening(
-            second_moments(released(1, Question(kinds[1], binning)), width), 1.0, binning.population
-        )
+        gram = second_moments(released(1, Question(kinds[1], binning)), width)
+        matrix = whitening(gram, 1.0, binning.population)
     asked = Question(kinds[2], binning, matrix, np.zeros(size("scorecard", matrix.shape[1])))
     released(2, asked)
     report |= {"people": len(members), "width": width, "directions": matrix.shape[1]}
@@ -164,52 +147,37 @@ def child(home: Path, moments: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        help="where the file is made; a temporary folder of the system's otherwise",
-    )
-    parser.add_argument(
+    options = parser(__doc__)
+    option = options.add_argument
+    option("--rows", type=int, default=1_000_000)
+    option("--folder", type=Path, help="where the file is made; a temporary folder by default")
+    option(
         "--without-moments",
         action="store_true",
-        help=(
-            "leave out the longest release; the gradient is then taken in as many directions as "
-            "there are inputs"
-        ),
+        help="leave out the longest release; then the gradient has as many directions as inputs",
     )
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        print(json.dumps(child(options.child, not options.without_moments)))
+    option("--child", type=Path, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.child:
+        print(json.dumps(child(chosen.child, not chosen.without_moments)))
         return
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         home = Path(folder)
-        make(home, options.rows)
+        make(home, chosen.rows)
         command = [sys.executable, "-m", "benchmarks.large", "--child", str(home)]
-        command += ["--without-moments"] * options.without_moments
-        done = subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1", **os.environ}
-        )
+        command += ["--without-moments"] * chosen.without_moments
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
         found = json.loads(done.stdout)
         file_gib = (home / "loans.parquet").stat().st_size / 2**30
-    peak = max(value for name, value in found.items() if name.endswith("_rss_gib"))
     report = {
         "machine": machine(),
-        "rows": options.rows,
+        "rows": chosen.rows,
         "file_gib": round(file_gib, 2),
         **found,
-        "peak_rss_gib": peak,
+        "peak_rss_gib": max(value for name, value in found.items() if name.endswith("_rss_gib")),
     }
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    for name, value in report.items():
-        print(f"{name:20} {value}")
+    show(report, chosen.json)
 
 
 if __name__ == "__main__":

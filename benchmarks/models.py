@@ -8,15 +8,12 @@ charged.
 Five unequal lenders and an exact hold-out of a fifth, drawn anew for each seed. The references are
 fitted on the pooled training rows in the same run, without privacy: logistic regression on ten
 quantile bins, and LightGBM as it comes. All gaps are AUC of the reference minus AUC of the model:
-negative means better than the reference. Releases are those of :mod:`credit.rehearsal`, with noise
+negative means better than the reference. Releases are those of :mod:`credit.simulation`, with noise
 from the operating system, so runs differ in the fourth digit.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -26,12 +23,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.report import machine, mean_and_deviation, parser, show
 from credit.features import FeatureSchema
 from credit.learning import Learner
 from credit.metrics import auc, ece
 from credit.planning import Training, plan_mechanism
-from credit.rehearsal import rehearse
+from credit.simulation import simulate
 from demo.loans import Loans, default_loans, read_loans, shares
 from demo.references import pooled_probability
 from privacy.accounting import epsilon_of
@@ -39,6 +36,7 @@ from privacy.charges import Budget
 
 LENDERS = 5
 BUDGET = Budget(1.0, 1e-5)
+MODELS = ("scorecard", "gam", "mlp", "half", "local")
 TAIWAN = Path(__file__).resolve().parents[2] / "shared" / "data" / "taiwan.parquet"
 
 
@@ -65,6 +63,17 @@ def lenders_of(train: pd.DataFrame, rng: np.random.Generator, lenders: int) -> l
     return [train.iloc[part].reset_index(drop=True) for part in np.split(order, cuts)]
 
 
+def training_of(name: str, lenders: int) -> Training:
+    """``half``: half of the lenders may collude. ``local``: each adds noise of its own."""
+    match name:
+        case "half":
+            return Training("scorecard", lenders, collusion_bound=lenders // 2)
+        case "local":
+            return Training("scorecard", lenders, kind="local")
+        case kind:
+            return Training(kind, lenders, collusion_bound=0)
+
+
 def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(loans.table))
@@ -72,32 +81,17 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
     test = loans.table.iloc[order[:held]]
     train = loans.table.iloc[order[held:]]
     schema = loans.schema
-    labels = test[loans.schema.target].to_numpy(dtype=np.int64)
+    labels = test[schema.target].to_numpy(dtype=np.int64)
     tables = lenders_of(train, rng, lenders)
     figures = {
         "logistic_regression_auc": auc(labels, pooled_probability(train, test, schema)),
         "lightgbm_auc": auc(labels, boosted(train, test, schema)),
     }
-    plans = {
-        "scorecard": (
-            "scorecard",
-            plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=0)),
-        ),
-        "gam": ("gam", plan_mechanism(BUDGET, Training("gam", lenders, collusion_bound=0))),
-        "mlp": ("mlp", plan_mechanism(BUDGET, Training("mlp", lenders, collusion_bound=0))),
-        "half": (
-            "scorecard",
-            plan_mechanism(BUDGET, Training("scorecard", lenders, collusion_bound=lenders // 2)),
-        ),
-        "local": (
-            "scorecard",
-            plan_mechanism(BUDGET, Training("scorecard", lenders, kind="local")),
-        ),
-    }
     for name in which:
-        kind, plan = plans[name]
+        training = training_of(name, lenders)
+        plan = plan_mechanism(BUDGET, training)
         started = time.monotonic()
-        model = rehearse(Learner(schema, kind, plan, seed), tables).model()
+        model = simulate(Learner(schema, training.model, plan, seed), tables).model()
         predicted = model.probability(test)
         figures |= {
             f"{name}_auc": auc(labels, predicted),
@@ -112,57 +106,36 @@ def one_seed(loans: Loans, seed: int, lenders: int, which: list[str]) -> dict[st
 def gaps(figures: dict[str, float], which: list[str]) -> dict[str, float]:
     """Distances to the references; ``best`` is the best *kind* of distributed model, chosen over
     all seeds below."""
-    of = {
-        "scorecard": "logistic_regression",
-        "local": "logistic_regression",
-        "half": "logistic_regression",
-    }
-    found = {f"{n}_gap": figures[f"{of[n]}_auc"] - figures[f"{n}_auc"] for n in which if n in of}
-    return found | {
-        f"{n}_gap_to_lightgbm": figures["lightgbm_auc"] - figures[f"{n}_auc"] for n in which
-    }
+    logistic = figures["logistic_regression_auc"]
+    linear = [name for name in which if name in ("scorecard", "local", "half")]
+    found = {f"{name}_gap": logistic - figures[f"{name}_auc"] for name in linear}
+    boosting = figures["lightgbm_auc"]
+    return found | {f"{name}_gap_to_lightgbm": boosting - figures[f"{name}_auc"] for name in which}
 
 
 def summarise(runs: list[dict[str, float]], which: list[str]) -> dict[str, dict[str, float]]:
-    summary = {
-        name: {
-            "mean": statistics.mean(run[name] for run in runs),
-            "std": statistics.stdev(run[name] for run in runs) if len(runs) > 1 else 0.0,
-        }
-        for name in runs[0]
-    }
+    summary = {name: mean_and_deviation([run[name] for run in runs]) for name in runs[0]}
     candidates = [name for name in which if name in ("scorecard", "gam", "mlp")]
     if candidates:
         best = min(candidates, key=lambda name: summary[f"{name}_gap_to_lightgbm"]["mean"])
         summary["best_gap"] = summary[f"{best}_gap_to_lightgbm"]
-        summary["ece"], summary["releases"] = (
-            summary[f"{candidates[0]}_ece"],
-            summary[f"{candidates[0]}_releases"],
-        )
+        summary["ece"] = summary[f"{candidates[0]}_ece"]
+        summary["releases"] = summary[f"{candidates[0]}_releases"]
     return summary
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument(
-        "--data", type=Path, help="a .parquet or .csv table instead of the two public ones"
-    )
-    parser.add_argument("--target", default="target", help="its column of 0 (good) and 1 (bad)")
-    parser.add_argument("--lenders", type=int, default=LENDERS)
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=["scorecard", "gam", "mlp", "half", "local"],
-        choices=["scorecard", "gam", "mlp", "half", "local"],
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    option = options.add_argument
+    option("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    option("--data", type=Path, help="a .parquet or .csv table instead of the two public ones")
+    option("--target", default="target", help="its column of 0 (good) and 1 (bad)")
+    option("--lenders", type=int, default=LENDERS)
+    option("--models", nargs="+", default=[*MODELS], choices=MODELS)
+    chosen = options.parse_args()
     torch.set_num_threads(1)
-    if options.data:
-        sets = {options.data.stem: read_loans(options.data, options.target, None, None)}
+    if chosen.data:
+        sets = {chosen.data.stem: read_loans(chosen.data, chosen.target, None, None)}
     else:
         sets = {"bloan": default_loans()}
         if TAIWAN.exists():
@@ -170,23 +143,15 @@ def main() -> None:
     results = {}
     for name, loans in sets.items():
         runs = []
-        for seed in options.seeds:
-            runs.append(one_seed(loans, seed, options.lenders, options.models))
+        for seed in chosen.seeds:
+            runs.append(one_seed(loans, seed, chosen.lenders, chosen.models))
             print(f"{name} seed {seed}", file=sys.stderr, flush=True)
-        results[name] = {"runs": runs, **summarise(runs, options.models)}
-    if options.json:
-        print(
-            json.dumps(
-                {"machine": machine(), "seeds": options.seeds, "lenders": options.lenders}
-                | results,
-                indent=2,
-            )
-        )
+        results[name] = {"runs": runs, **summarise(runs, chosen.models)}
+    about = {"machine": machine(), "seeds": chosen.seeds, "lenders": chosen.lenders}
+    if chosen.json:
+        show(about | results, as_json=True)
         return
-    print(
-        json.dumps(machine()),
-        f"\nseeds {options.seeds}, {options.lenders} lenders, epsilon 1, delta 1e-5\n",
-    )
+    show({**about, "epsilon": BUDGET.epsilon, "delta": BUDGET.delta}, as_json=False)
     for name, summary in results.items():
         print(name)
         for figure, value in summary.items():

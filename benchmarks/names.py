@@ -16,19 +16,17 @@ running and the seconds say little.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import random
 import statistics
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import parser, show, versions
 from clients.home import Node
 from demo.consortium import Founded, found
 from demo.processes import Process, running, wait_until_ready
@@ -52,39 +50,37 @@ def identities(count: int, seed: int, run: int) -> list[str]:
     ]
 
 
-def start(root: Path, people: int, stack: ExitStack) -> tuple[Founded, str]:
-    """The consortium with both services running; returns it and the naming service's URL."""
+def start(root: Path, people: int, stack: ExitStack) -> Founded:
+    """The consortium with both services running."""
     founded = found(root / "consortium", [LENDER, "birch"], Budget(1.0, 1e-5))
-    port, naming_port = free_port(), free_port()
-    url, naming_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{naming_port}"
-    founded.connect(url, naming_url)
-    settings = NamingHome.open(founded.naming_home).settings
-    more = NamingSettings.model_validate({**settings.model_dump(), "people_per_day": people})
+    registry, naming = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    founded.connect(registry, naming)
+    settings = NamingHome.open(founded.naming_home).settings.model_dump()
+    more = NamingSettings.model_validate({**settings, "people_per_day": people})
     join(founded.naming_home, more, founded.token)
-    for name, noun, home, at in (
-        ("registry", "registry", founded.registry_home, url),
-        ("naming", "names", founded.naming_home, naming_url),
+    for noun, home, url in (
+        ("registry", founded.registry_home, registry),
+        ("names", founded.naming_home, naming),
     ):
-        arguments = (noun, "serve", "--home", str(home), "--port", at.rpartition(":")[2])
-        service = stack.enter_context(running(root, Process(name, arguments, f"{at}/healthz")))
-        wait_until_ready(root, service)
-    return founded, naming_url
+        arguments = (noun, "serve", "--home", str(home), "--port", url.rpartition(":")[2])
+        process = stack.enter_context(running(root, Process(noun, arguments, f"{url}/healthz")))
+        wait_until_ready(root, process)
+    return founded
+
+
+def progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done:,} of {total:,}", end="", file=sys.stderr)
 
 
 def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     seconds = []
     before = os.times()
     with ExitStack() as stack:
-        founded, _ = start(root, options.people * (options.repeat + 1), stack)
+        founded = start(root, options.people * (options.repeat + 1), stack)
         node = Node.open(founded.node_home(LENDER))
         for run in range(options.repeat):
             people = identities(options.people, options.seed, run)
-            watched = sys.stderr.isatty()
-
-            def progress(done: int, total: int, watched: bool = watched) -> None:
-                if watched:
-                    print(f"\r{done:,} of {total:,}", end="", file=sys.stderr)
-
             with node.naming(options.workers) as naming:
                 started = time.perf_counter()
                 names = naming.names(people, progress)
@@ -93,18 +89,9 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
             if distinct != 2 * options.people:
                 raise SystemExit("two people got one name")
     median = statistics.median(seconds)
-    after = os.times()
-    used = sum(
-        getattr(after, f) - getattr(before, f)
-        for f in ("user", "system", "children_user", "children_system")
-    )
+    used = sum(os.times()[:4]) - sum(before[:4])
     return {
-        "machine": {
-            "system": platform.platform(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
+        "machine": versions(PACKAGES),
         "seed": options.seed,
         "people": options.people,
         "batch": BATCH,
@@ -121,35 +108,18 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--people", type=int, default=1_000_000, help="how many people are named, twice each"
-    )
-    parser.add_argument(
-        "--repeat", type=int, default=1, help="how often, with other people each time"
-    )
-    parser.add_argument(
-        "--workers", type=int, help="processes of the lender's client; one per core by default"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="fixes the made-up identity numbers, never keys"
-    )
-    parser.add_argument(
-        "--folder", type=Path, help="where to put the consortium; a temporary folder by default"
-    )
-    options = parser.parse_args()
-    if options.people < 1 or options.repeat < 1:
-        parser.error("--people and --repeat are at least 1")
-    with tempfile.TemporaryDirectory(dir=options.folder, prefix="tahini-names-bench-") as folder:
-        report = measure(options, Path(folder))
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    for name, value in report.items():
-        print(f"{name}: {json.dumps(value)}")
+    options = parser(__doc__)
+    option = options.add_argument
+    option("--people", type=int, default=1_000_000, help="how many are named, twice each")
+    option("--repeat", type=int, default=1, help="how often, with other people each time")
+    option("--workers", type=int, help="processes of the lender's client; by default one per core")
+    option("--seed", type=int, default=0, help="fixes the made-up identity numbers, never keys")
+    option("--folder", type=Path, help="of the consortium; a temporary folder by default")
+    chosen = options.parse_args()
+    if chosen.people < 1 or chosen.repeat < 1:
+        options.error("--people and --repeat are at least 1")
+    with tempfile.TemporaryDirectory(dir=chosen.folder, prefix="tahini-names-bench-") as folder:
+        show(measure(chosen, Path(folder)), chosen.json)
 
 
 if __name__ == "__main__":

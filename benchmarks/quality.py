@@ -9,7 +9,6 @@ charged.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import statistics
@@ -18,19 +17,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.report import mean_and_deviation, parser, show
+
 
 def run(seed: int, passed_on: list[str]) -> dict[str, object]:
     """One demo; returns its report."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "report.json"
         command = [sys.executable, "-m", "tahini", "demo", "--seed", str(seed), "--json", str(out)]
-        done = subprocess.run(
-            [*command, "--workspace", str(Path(folder) / "run"), *passed_on],
-            capture_output=True,
-            text=True,
-            check=False,
-            encoding="utf-8",
-        )
+        command += ["--workspace", str(Path(folder) / "run"), *passed_on]
+        done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
         if done.returncode:
             sys.exit(done.stderr)
         report: dict[str, object] = json.loads(out.read_text(encoding="utf-8"))
@@ -54,43 +50,25 @@ def figures(report: dict) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options, passed_on = parser.parse_known_args()
-    reports = [run(seed, passed_on) for seed in options.seeds]
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    chosen, passed_on = options.parse_known_args()
+    reports = [run(seed, passed_on) for seed in chosen.seeds]
     rows = [figures(report) for report in reports]
-    summary = {
-        name: {
-            "mean": statistics.mean(row[name] for row in rows),
-            "median": statistics.median(row[name] for row in rows),
-            "std": statistics.stdev(row[name] for row in rows) if len(rows) > 1 else 0.0,
-        }
-        for name in rows[0]
-    }
-    machine = reports[0]["machine"] | {"processor": platform.machine()}
-    if options.json:
-        print(
-            json.dumps(
-                {"seeds": options.seeds, "runs": rows, "summary": summary, "machine": machine},
-                indent=2,
-            )
-        )
-        return
-    print(f"{json.dumps(machine)}\nseeds {options.seeds}\n")
-    print(
-        f"{'':22}"
-        + "".join(f"{seed:>10}" for seed in options.seeds)
-        + f"{'mean':>10}{'median':>10}{'std':>10}"
-    )
+    summary = {}
     for name in rows[0]:
-        values = "".join(f"{row[name]:>10.4f}" for row in rows)
-        print(
-            f"{name:22}{values}"
-            + "".join(f"{summary[name][key]:>10.4f}" for key in ("mean", "median", "std"))
-        )
+        values = [row[name] for row in rows]
+        summary[name] = {**mean_and_deviation(values), "median": statistics.median(values)}
+    machine = reports[0]["machine"] | {"processor": platform.machine()}
+    if chosen.json:
+        report = {"seeds": chosen.seeds, "runs": rows, "summary": summary, "machine": machine}
+        show(report, as_json=True)
+        return
+    show({"machine": machine, "seeds": chosen.seeds}, as_json=False)
+    print(f"{'':22}" + "".join(f"{head:>10}" for head in (*chosen.seeds, "mean", "median", "std")))
+    for name, kinds in summary.items():
+        values = [row[name] for row in rows] + [kinds[kind] for kind in ("mean", "median", "std")]
+        print(f"{name:22}" + "".join(f"{value:>10.4f}" for value in values))
 
 
 if __name__ == "__main__":

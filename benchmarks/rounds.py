@@ -12,7 +12,6 @@ subprocesses, and an app that only echoes, so that all of its time is the engine
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -29,11 +28,13 @@ from typing import Any
 
 import tomli_w
 from click.testing import CliRunner
+from rich.console import Console
 
-from benchmarks.machine import machine
+from benchmarks.report import machine, parser, show
 from demo.deployment import up
 from demo.loans import default_loans
 from demo.processes import QUIET, down
+from demo.progress import LiveView
 from fleet.keys import create_fleet_key, fleet_key_text, superlink_key
 from fleet.tls import create_authority, issue
 from ops.processes import free_port
@@ -92,18 +93,6 @@ def main(grid, context):
 }
 
 
-class Told:
-    """Says on standard error what is happening."""
-
-    def begin(self, step: str) -> None:
-        print(step, file=sys.stderr, flush=True)
-
-    def advance(self, done: int, total: int) -> None: ...
-    def end(self, result: str) -> None: ...
-    def round(self, number: int, total: int, auc: float, epsilon: float) -> None: ...
-    def lost(self, lenders: str, reason: str) -> None: ...
-
-
 def command(*arguments: str) -> str:
     done = CliRunner().invoke(tahini, list(arguments))
     if done.exit_code:
@@ -113,31 +102,16 @@ def command(*arguments: str) -> str:
 
 def ours(root: Path, releases: int) -> dict[str, Any]:
     loans = default_loans()
-    up(root, replace(loans, table=loans.table.head(2400)), LENDERS, 8, Told())
+    few = replace(loans, table=loans.table.head(2400))
+    up(root, few, LENDERS, 8, LiveView(Console(stderr=True)))
     try:
         features = root / "features.toml"
         home = str(root / "coordinator")
-        features.write_text(
-            tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
-        )
-        told = command(
-            "campaign",
-            "propose",
-            "--home",
-            home,
-            "--id",
-            "rounds",
-            "--title",
-            "Rounds",
-            "--features",
-            str(features),
-            "--steps",
-            str(releases - FIXED),
-            "--hold-out",
-            "0",
-            "--json",
-        )
-        campaign = json.loads(told)["campaign"]
+        schema = loans.schema.model_dump(mode="json", exclude_none=True)
+        features.write_text(tomli_w.dumps(schema), encoding="utf-8")
+        propose = ["--home", home, "--id", "rounds", "--title", "Rounds", "--hold-out", "0"]
+        propose += ["--features", str(features), "--steps", str(releases - FIXED), "--json"]
+        campaign = json.loads(command("campaign", "propose", *propose))["campaign"]
         for node in sorted((root / "lenders").iterdir()):
             command("campaign", "approve", campaign[:12], "--home", str(node), "--yes", "--json")
         began = time.time()
@@ -179,43 +153,37 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
     port = free_port()
     database = root / "state.db"
     out = root / "times.json"
-    environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr")}
-    bin_folder = Path(sys.executable).parent
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **QUIET, "FLWR_HOME": str(root / "flwr"), "PATH": programs}
+    authority = str(root / "ca" / "ca.crt")
     log = (root / "log").open("w", encoding="utf-8")
 
-    def run(*arguments: str) -> subprocess.Popen[bytes]:
+    def run(name: str, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
+        """One of Flower's programs; its options as it has them, with underscores."""
+        program = [name, *arguments]
+        for option, value in options.items():
+            program += [f"--{option.replace('_', '-')}", str(value)]
         return subprocess.Popen(
-            [str(bin_folder / arguments[0]), *arguments[1:]],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+            program, env=environment, stdout=log, stderr=log, start_new_session=True
         )
 
     started = [
         run(
             "flower-superlink",
-            "--ssl-certfile",
-            str(root / "superlink.crt"),
-            "--ssl-keyfile",
-            str(root / "superlink.key"),
-            "--ssl-ca-certfile",
-            str(root / "ca" / "ca.crt"),
             "--enable-supernode-auth",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--database",
-            str(database),
             "--disable-runtime-dependency-installation",
+            ssl_certfile=root / "superlink.crt",
+            ssl_keyfile=root / "superlink.key",
+            ssl_ca_certfile=authority,
+            host="127.0.0.1",
+            port=port,
+            database=database,
         )
     ]
     try:
         time.sleep(8)
-        state = LinkStateFactory(
-            str(database), NoOpFederationManager(), ObjectStoreFactory(str(database))
-        ).state()
+        objects = ObjectStoreFactory(str(database))
+        state = LinkStateFactory(str(database), NoOpFederationManager(), objects).state()
         account = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
         for number in range(LENDERS):
             home = root / f"node{number}"
@@ -223,19 +191,14 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
             create_fleet_key(home)
             key = superlink_key(fleet_key_text(home))
             control_handlers.register_node(RegisterNodeRequest(public_key=key), account, state)
-            started.append(
-                run(
-                    "flower-supernode",
-                    "--superlink",
-                    f"127.0.0.1:{port}",
-                    "--root-certificates",
-                    str(root / "ca" / "ca.crt"),
-                    "--auth-supernode-private-key",
-                    str(home / "fleet.key"),
-                    "--port",
-                    str(free_port()),
-                )
+            supernode = run(
+                "flower-supernode",
+                superlink=f"127.0.0.1:{port}",
+                root_certificates=authority,
+                auth_supernode_private_key=home / "fleet.key",
+                port=free_port(),
             )
+            started.append(supernode)
         fab, _ = build_fab_from_files({name: text.encode() for name, text in STOCK_APP.items()})
         request = StartRunRequest(fab=Fab(content=fab))
         request.override_config["rounds"].sint64 = rounds
@@ -257,27 +220,19 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--releases", type=int, default=30)
-    parser.add_argument("--stock-rounds", type=int, default=6)
-    parser.add_argument("--no-stock", action="store_true", help="leave stock Flower out")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--releases", type=int, default=30)
+    options.add_argument("--stock-rounds", type=int, default=6)
+    options.add_argument("--no-stock", action="store_true", help="leave stock Flower out")
+    chosen = options.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="rounds-"))
     try:
-        figures = ours(folder / "ours", options.releases)
-        if not options.no_stock:
-            figures |= stock(folder / "stock", options.stock_rounds)
+        figures = ours(folder / "ours", chosen.releases)
+        if not chosen.no_stock:
+            figures |= stock(folder / "stock", chosen.stock_rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if options.json:
-        print(json.dumps({"machine": machine(), **figures}, indent=2))
-        return
-    print(json.dumps(machine()))
-    for name, value in figures.items():
-        print(f"  {name:24}{value:>10.2f}")
+    show({"machine": machine(), **figures}, chosen.json)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ noise of one release is reported apart (``noise_ms``).
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import time
@@ -30,7 +28,7 @@ from flwr.common.secure_aggregation.ndarrays_arithmetic import (
 from flwr.common.secure_aggregation.quantization import quantize
 from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
 
-from benchmarks.machine import machine
+from benchmarks.report import machine, parser, show
 from crypto.masks import Masks, unmask
 from privacy.sums import NoisySum
 
@@ -92,37 +90,31 @@ def noise(size: int, lenders: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--lenders", type=int, default=20)
-    parser.add_argument("--size", type=int, default=100_000, help="coordinates")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
+    options = parser(__doc__)
+    option = options.add_argument
+    option("--lenders", type=int, default=20)
+    option("--size", type=int, default=100_000, help="coordinates")
+    option("--repeats", type=int, default=5)
+    option("--seed", type=int, default=0)
+    chosen = options.parse_args()
+    rng = np.random.default_rng(chosen.seed)
     vectors = [
-        rng.integers(-(1 << 22), 1 << 22, options.size, dtype=np.int64)
-        for _ in range(options.lenders)
+        rng.integers(-(1 << 22), 1 << 22, chosen.size, dtype=np.int64)
+        for _ in range(chosen.lenders)
     ]
-    mine = [ours(vectors) for _ in range(options.repeats)]
-    theirs = [flowers(vectors) for _ in range(max(1, options.repeats // 2))]
+    mine = statistics.median(ours(vectors) for _ in range(chosen.repeats))
+    theirs = statistics.median(flowers(vectors) for _ in range(max(1, chosen.repeats // 2)))
     report = {
         "machine": machine(),
-        "lenders": options.lenders,
-        "size": options.size,
-        "seed": options.seed,
-        "mask_ms": statistics.median(mine),
-        "flower_ms": statistics.median(theirs),
-        "ratio_to_flower": statistics.median(mine) / statistics.median(theirs),
-        "noise_ms": noise(options.size, options.lenders),
+        "lenders": chosen.lenders,
+        "size": chosen.size,
+        "seed": chosen.seed,
+        "mask_ms": mine,
+        "flower_ms": theirs,
+        "ratio_to_flower": mine / theirs,
+        "noise_ms": noise(chosen.size, chosen.lenders),
     }
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    for name, value in report.items():
-        print(f"{name:20} {value:,.4g}" if isinstance(value, float) else f"{name:20} {value}")
+    show(report, chosen.json)
 
 
 if __name__ == "__main__":

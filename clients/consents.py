@@ -22,7 +22,7 @@ from clients.errors import NodeError
 from crypto.errors import SignatureError
 from crypto.keys import replace_file
 from protocol.client.lenders import LenderClient
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.snapshots import (
     REASONS,
@@ -165,13 +165,13 @@ class Consents:
         """The roll that the state speaks of: what is known, and what came since. Raises
         RegistryUnavailable."""
         known = names[: state.people]
-        if Roll().called(known) != Roll(state.people, state.names_sha256):
+        if EnrolmentList().extended(known) != EnrolmentList(state.people, state.names_sha256):
             progress("fetching names")
             known = (*known, *client.roll(len(known), state.people))
             # renamed, or another registry
-            if Roll().called(known) != Roll(state.people, state.names_sha256):
+            if EnrolmentList().extended(known) != EnrolmentList(state.people, state.names_sha256):
                 known = tuple(client.roll(0, state.people))
-            if Roll().called(known) != Roll(state.people, state.names_sha256):
+            if EnrolmentList().extended(known) != EnrolmentList(state.people, state.names_sha256):
                 raise RegistryUnavailable(
                     "the consent registry's list of names is not the one that it signed"
                 )
@@ -195,7 +195,7 @@ class Consents:
         except (OSError, ValueError, KeyError, EOFError, SignatureError):
             return None
         names = self.names()[: state.people]
-        whole = Roll().called(names) == Roll(state.people, state.names_sha256)
+        whole = EnrolmentList().extended(names) == EnrolmentList(state.people, state.names_sha256)
         if not whole or any(len(kind) != state.people for kind in codes.values()):
             return None
         return HeldSnapshot(state, token, names, codes)

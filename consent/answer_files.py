@@ -27,7 +27,7 @@ _ANSWER = ("sensitivity", "action", "event_time", "evidence_sha256")
 _WANTED = f"the file needs the columns number or pseudonym, {', '.join(_ANSWER)}, and no other"
 _AT_ONCE = 20_000
 _NUMBER = re.compile(r"[0-9]{1,10}")
-Roll = Callable[[], Mapping[str, int]]
+Numbers = Callable[[], Mapping[str, int]]
 """Number on the lender's roll by pseudonym; asked only for files that name people so."""
 
 
@@ -124,12 +124,12 @@ def _time_text(value: Any) -> Any:
     return value
 
 
-def _answer(where: str, values: dict[str, Any], roll: Roll) -> dict[str, Any]:
+def _answer(where: str, values: dict[str, Any], numbers: Numbers) -> dict[str, Any]:
     """The row as the import takes it; raises Malformed."""
     answer = {name: values[name] for name in _ANSWER}
     answer["event_time"] = _time_text(answer["event_time"])
     if "pseudonym" in values:
-        number = roll().get(values["pseudonym"])
+        number = numbers().get(values["pseudonym"])
         if number is None:
             raise Malformed(f"{where}: this pseudonym is not on this lender's roll")
     else:
@@ -146,12 +146,12 @@ def _answer(where: str, values: dict[str, Any], roll: Roll) -> dict[str, Any]:
     return answer
 
 
-def read_answers(path: Path, roll: Roll) -> Iterator[Row]:
+def read_answers(path: Path, numbers: Numbers) -> Iterator[Row]:
     """Every row of the file, checked; raises Malformed at the first that does not fit, or
     OSError."""
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
     for position, place, values in rows:
-        yield Row(position, place, _answer(f"{path}, {place}", values, roll))
+        yield Row(position, place, _answer(f"{path}, {place}", values, numbers))
 
 
 def count_rows(path: Path) -> int | None:

@@ -2,8 +2,8 @@
 
 - ``features``    the feature schema: what may enter a model, under which consent, for how long
 - ``values``      what one value says: numbers, codes, moments
-- ``dictionary``  a feature schema for a table that has none
 - ``reference``   the reference of the feature schema, written from the models that check it
+- ``schema_inference``  a feature schema for a table that has none
 - ``dyadic``      a tree over all doubles that no data shaped
 - ``grid``        cells over every feature, which one private release counts
 - ``binning``     quantile bins from one private release, at any scale
@@ -11,7 +11,7 @@
 - ``planning``    from a budget to releases and their noise
 - ``questions``   what a release asks of every lender, and how it travels
 - ``tasks``       how a lender answers: exact contributions, kind by kind
-- ``coordinates`` whitening, so that few steps suffice
+- ``whitening``   coordinates in which few steps suffice
 - ``learning``    from released sums to a model: the fold
 - ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors
                   and files
@@ -20,7 +20,7 @@
 - ``metrics``     AUC, KS, Gini, Brier, calibration error
 - ``remarks``     what to know before a model is trusted
 - ``scaling``     log-odds to the 350-950 score
-- ``rehearsal``   a whole campaign in one process
+- ``simulation``  a whole campaign in one process
 - ``auditing``    an attack on a whole campaign, with canaries
 - ``errors``      features, tables and model files that do not fit
 """

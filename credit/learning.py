@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from credit.binning import Binning, make_binning
-from credit.coordinates import whitening
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import Figure, ModelEvaluation, ScoreCells, evaluate
@@ -30,6 +29,7 @@ from credit.planning import Kind
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, Task, task_of
+from credit.whitening import whitening
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 from privacy.onehot import OFF_DIAGONAL, second_moments
 

@@ -26,7 +26,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from credit.coordinates import row_clip
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
@@ -36,6 +35,7 @@ from credit.models import CreditModel, check_calibration, check_network, flat, l
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.planning import Kind
 from credit.questions import Question
+from credit.whitening import row_clip
 from privacy.clipping import MOST_PEOPLE, UNIT, Records, clipped_gradient_sum, device
 from privacy.dpsgd import DpSgd, train
 from privacy.errors import PrivacyError

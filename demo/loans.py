@@ -14,8 +14,8 @@ import pandas as pd
 
 from clients.data.book import PSEUDONYM
 from clients.data.profiling import look_at
-from credit.dictionary import describe, read_as
 from credit.features import FeatureSchema, check_table, date_columns, load_schema
+from credit.schema_inference import describe, read_as
 from demo.errors import DemoError
 
 IDENTITY = "identity_number"

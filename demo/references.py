@@ -19,7 +19,7 @@ from credit.features import FeatureSchema
 from credit.learning import Learner
 from credit.models import CreditModel
 from credit.planning import Kind
-from credit.rehearsal import rehearse
+from credit.simulation import simulate
 from privacy.mechanism import Audience, Mechanism
 
 Floats = NDArray[np.float64]
@@ -40,7 +40,7 @@ def train_alone(
             "releases": tuple(r for r in mechanism.releases if r.audience is Audience.TRAINING),
         }
     )
-    return rehearse(Learner(schema, kind, plan, seed), [table]).model()
+    return simulate(Learner(schema, kind, plan, seed), [table]).model()
 
 
 def _quantile_bins(

@@ -29,18 +29,18 @@ Enrolments = Annotated[list[Enrolment], Field(min_length=1, max_length=MAX_BATCH
 
 
 @dataclass(frozen=True)
-class Roll:
-    """How many names, and the hash chain over them: ``h' = SHA-256(h || name)`` from 32 zero bytes
-    on, in hex."""
+class EnrolmentList:
+    """An enrolment list: how many names, and the hash chain over them (``h' = SHA-256(h || name)``
+    from 32 zero bytes on, in hex)."""
 
     people: int = 0
     names_sha256: str = "00" * 32
 
-    def called(self, names: Iterable[str]) -> Roll:
-        """The roll with ``names`` at its end."""
+    def extended(self, names: Iterable[str]) -> EnrolmentList:
+        """The list with ``names`` at its end."""
         people = self.people
         chain = bytes.fromhex(self.names_sha256)
         for name in names:
             people += 1
             chain = hashlib.sha256(chain + name.encode()).digest()
-        return Roll(people, chain.hex())
+        return EnrolmentList(people, chain.hex())

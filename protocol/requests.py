@@ -105,7 +105,7 @@ def check_request(
     try:
         request = SignedRequest.verify(token, key)
     except SignatureError as error:
-        raise NotAuthenticated(str(error)) from error
+        raise NotAuthenticated("the request's signature does not verify") from error
     digest = hashlib.sha256(call.body).hexdigest()
     bound = (request.aud, request.htm, request.htu) == (audience, call.method, call.target)
     if not bound or not hmac.compare_digest(request.body_sha256, digest):

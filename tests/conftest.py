@@ -10,9 +10,9 @@ import pytest
 from alembic.config import Config
 from hypothesis import HealthCheck, settings
 from support.house import Ground, House
-from support.logs import postgresql_server
 
 from auditlog.database import Database
+from benchmarks.postgresql import postgresql_server
 from consent.storage.migrating import migrate
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -101,8 +101,8 @@ def active(house: House) -> House:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
     """URLs of fresh databases on a PostgreSQL server of this test session's own."""
-    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as fresh:
-        yield fresh
+    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server.fresh
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

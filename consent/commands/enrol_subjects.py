@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from auditlog.database import bulk_insert
 from consent.registry import Registry
-from consent.storage.enrolment import keep_roll, read_roll
+from consent.storage.enrolment import keep_enrolment_list, read_enrolment_list
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import FormerNameRow, SubjectRow
 from consent.transaction import reading, writing
@@ -52,7 +52,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
     ]
     with writing(registry) as transaction:
         session = transaction.session
-        before = read_roll(session, lender.id)
+        before = read_enrolment_list(session, lender.id)
         first = before.people
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
@@ -70,7 +70,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         ]
         _refuse_known(session, lender.id, names, ledger_names)
         bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
-        keep_roll(session, lender.id, before.called(names))
+        keep_enrolment_list(session, lender.id, before.extended(names))
         registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
         transaction.log_sealed("subjects.enrolled", lender.id, {}, {"sha256": sha256})
@@ -89,7 +89,7 @@ def read_names(registry: Registry, lender: Party, first: int, limit: int) -> lis
 def count_people(registry: Registry, lender: Party) -> int:
     """How many people are on the lender's roll."""
     with reading(registry) as view:
-        return read_roll(view.session, lender.id).people
+        return read_enrolment_list(view.session, lender.id).people
 
 
 def _refuse_known(

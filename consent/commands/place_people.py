@@ -26,7 +26,7 @@ from auditlog.columns import read_columns
 from auditlog.database import bulk_insert
 from consent.budgets import Caps, Spending, cannot_pay, price
 from consent.registry import Registry
-from consent.storage.enrolment import read_roll
+from consent.storage.enrolment import read_enrolment_list
 from consent.storage.tables import (
     EVENTS,
     SENSITIVITIES,
@@ -65,7 +65,7 @@ def place_people(transaction: Transaction, campaign: Campaign) -> None:
     _assign(transaction, campaign, scopes)
     poor = _without_budget(transaction, campaign)
     for lender, scope in scopes.items():
-        people = read_roll(session, lender).people
+        people = read_enrolment_list(session, lender).people
         flags = np.zeros(people, dtype=bool)
         # The name must be that of the place: who was two people until a renaming may have left a
         # place behind.
@@ -112,7 +112,8 @@ def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, F
         return {}
     concerned = {spending.lender for spending in spendings} | set(campaign.lenders)
     people = {
-        lender: np.zeros(read_roll(session, lender).people, dtype=np.int64) for lender in concerned
+        lender: np.zeros(read_enrolment_list(session, lender).people, dtype=np.int64)
+        for lender in concerned
     }
     person = func.min(SubjectRow.id).over(partition_by=SubjectRow.ledger_pseudonym)
     for lender, number, who in session.execute(
@@ -206,7 +207,7 @@ def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: st
     scope = known.scopes.get((purpose, lender))
     if not limited or scope is None:
         return None
-    people = read_roll(session, lender).people
+    people = read_enrolment_list(session, lender).people
     given_at = np.full(people, NEVER, dtype=np.int64)
     notice_of = np.zeros(people, dtype=np.int32)
     about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
@@ -274,7 +275,7 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         if row is None:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
-        people = read_roll(session, lender.id).people
+        people = read_enrolment_list(session, lender.id).people
         sensitive = np.frombuffer(row.sensitive, dtype=np.uint8)
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))

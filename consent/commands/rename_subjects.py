@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from auditlog.database import bulk_insert, upsert
 from consent.commands.enrol_subjects import second_of_two
 from consent.registry import Registry
-from consent.storage.enrolment import keep_roll
+from consent.storage.enrolment import keep_enrolment_list
 from consent.storage.subjects import IN_CHUNK, find_subjects
 from consent.storage.tables import AssignmentRow, FormerNameRow, SubjectRow
 from consent.transaction import writing
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym, version_of
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 from protocol.errors import Conflict, Malformed
 from protocol.parties import Party
 from protocol.schema import Pseudonym
@@ -93,7 +93,7 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameC
             .where(SubjectRow.lender == lender.id)
             .order_by(SubjectRow.number)
         )
-        keep_roll(session, lender.id, Roll().called(session.scalars(in_order)))
+        keep_enrolment_list(session, lender.id, EnrolmentList().extended(session.scalars(in_order)))
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
         transaction.log_sealed(
             "subjects.renamed", lender.id, {}, {"count": len(names), "sha256": sha256}

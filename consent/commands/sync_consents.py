@@ -22,11 +22,11 @@ from auditlog.columns import read_columns
 from auditlog.database import Database
 from consent.notices import Notices
 from consent.registry import Registry
-from consent.storage.enrolment import read_roll
+from consent.storage.enrolment import read_enrolment_list
 from consent.storage.tables import ScopeRow
 from consent.transaction import Transaction, reading
 from crypto.keys import SigningKey
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 from protocol.errors import Conflict, Malformed, NotFound, StorageFailed
 from protocol.parties import Party
 from protocol.snapshots import (
@@ -156,14 +156,14 @@ class SnapshotScope:
     lender: str
     sequence: int
     """Events so far."""
-    roll: Roll
+    roll: EnrolmentList
 
     @classmethod
     def of(cls, view: Transaction, purpose: str, lender: Party) -> SnapshotScope:
         """Raises NotFound: nobody was ever asked."""
         number = scope_id(view, purpose, lender)
         events = view.session.scalar(select(ScopeRow.events).where(ScopeRow.id == number)) or 0
-        return cls(number, purpose, lender.id, events, read_roll(view.session, lender.id))
+        return cls(number, purpose, lender.id, events, read_enrolment_list(view.session, lender.id))
 
 
 def scope_id(view: Transaction, purpose: str, lender: Party) -> int:

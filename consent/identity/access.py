@@ -34,6 +34,7 @@ from consent.identity.single_use import Challenges
 from consent.identity.tokens import AccessToken, AccessTokens
 from consent.registry import Registry
 from crypto.errors import SignatureError
+from crypto.keys import PublicKey, SigningKey
 from ops.request_log import note_caller
 from protocol.errors import ConsentError, NotAllowed, NotAuthenticated, NotFound
 from protocol.parties import Party, Role
@@ -177,12 +178,12 @@ class Access:
         try:
             issuer = SignedRequest.claimed(credentials).iss
             if issuer.startswith("v") and "." in issuer:
-                name, key = await run_in_threadpool(subject_key, registry, issuer)
+                name, key = await run_in_threadpool(_borrowers_key, registry, issuer)
                 who: Party | CallingBorrower = CallingBorrower((name,))
             else:
                 who = registry.consortium.party(issuer)
                 key = self.keys.find(who, peek_kid(credentials))
-        except (SignatureError, NotFound) as error:
+        except SignatureError as error:
             raise NotAuthenticated("the request is signed by nobody who is known here") from error
         call = Call(request.method, _target(request), await request.body())
         moment = registry.clock()
@@ -192,6 +193,19 @@ class Access:
         else:
             self._guard.admit(made.jti, moment)
         return who
+
+
+NOBODYS = SigningKey.generate().public
+"""Of which nobody has the secret half."""
+
+
+def _borrowers_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
+    """As :func:`subject_key`. Whoever is unknown has a key that signed nothing: who asks with a
+    wrong key is not told whether a name is enrolled."""
+    try:
+        return subject_key(registry, pseudonym)
+    except NotFound:
+        return pseudonym, NOBODYS
 
 
 # --- declarations

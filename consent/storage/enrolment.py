@@ -11,15 +11,15 @@ from sqlalchemy.orm import Session
 
 from auditlog.database import upsert
 from consent.storage.tables import RollRow
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 
 
-def read_roll(session: Session, lender: str) -> Roll:
+def read_enrolment_list(session: Session, lender: str) -> EnrolmentList:
     row = session.get(RollRow, lender)
-    return Roll() if row is None else Roll(row.people, row.names_sha256)
+    return EnrolmentList() if row is None else EnrolmentList(row.people, row.names_sha256)
 
 
-def keep_roll(session: Session, lender: str, roll: Roll) -> None:
+def keep_enrolment_list(session: Session, lender: str, roll: EnrolmentList) -> None:
     """Within the caller's transaction."""
     row = {"lender": lender, "people": roll.people, "names_sha256": roll.names_sha256}
     upsert(session, RollRow, ("lender",), ("people", "names_sha256"), [row])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,12 @@ from sqlalchemy import select
 from support.effort import effort
 from support.faults import Life, append, counts, end_lease, lives, numbers
 from support.histories import FAR, check_heads, check_whole, one_sentence
-from support.logs import Logbook
+from support.logs import Logbook, new_book
 
 from auditlog.database import Database
 from auditlog.entries import Sealer
 from auditlog.fsck import check_log
 from auditlog.tables import LogCheckpointRow
-from consent.storage.migrating import migrate
 from crypto.keys import RecipientKey, SigningKey, save_signing_key
 from protocol.errors import ConsentError, LogDamaged, StorageFailed
 
@@ -79,53 +79,34 @@ def cut_connections(admin: psycopg.Connection) -> None:
 
 
 def test_an_append_over_a_cut_connection_is_refused_and_the_next_one_works(postgresql):
-    url = postgresql()
-    database = Database(url)
-    migrate(database)
-    book = Logbook.over(database)
-    append(book, 1)
-    book.settle()
-    with psycopg.connect(url, autocommit=True) as admin:
-        cut_connections(admin)
-    with pytest.raises(StorageFailed) as refused:
-        append(book, 2)
-    one_sentence(refused.value, "nothing was recorded")
-    append(book, 3)
-    check_whole(book, [1, 3])
-    database.close()
+    with new_book(url := postgresql()) as book:
+        append(book, 1)
+        book.settle()
+        with psycopg.connect(url, autocommit=True) as admin:
+            cut_connections(admin)
+        with pytest.raises(StorageFailed) as refused:
+            append(book, 2)
+        one_sentence(refused.value, "nothing was recorded")
+        append(book, 3)
+        check_whole(book, [1, 3])
 
 
 def test_a_connection_that_is_cut_in_the_middle_of_an_append_is_one_sentence(postgresql):
-    url = postgresql()
-    database = Database(url)
-    migrate(database)
-    book = Logbook.over(database)
-    append(book, 1)
-    refused: list[BaseException] = []
-
-    def appending() -> None:
-        try:
-            append(book, 2)
-        except BaseException as error:
-            refused.append(error)
-
-    with psycopg.connect(url) as admin:
-        admin.execute("LOCK TABLE log_entries IN ACCESS EXCLUSIVE MODE")
-        thread = threading.Thread(target=appending)
-        thread.start()
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        while admin.execute(waiting).fetchone() == (0,):
-            time.sleep(0.01)
-            admin.execute("SELECT pg_stat_clear_snapshot()")
-        cut_connections(admin)
-        thread.join()
-    assert [type(error) for error in refused] == [StorageFailed]
-    one_sentence(refused[0], "nothing was recorded")
-    append(book, 3)
-    check_whole(book, [1, 3])
-    database.close()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with new_book(url := postgresql()) as book, ThreadPoolExecutor(1) as pool:
+        append(book, 1)
+        with psycopg.connect(url) as admin:
+            admin.execute("LOCK TABLE log_entries IN ACCESS EXCLUSIVE MODE")
+            appending = pool.submit(append, book, 2)
+            while admin.execute(waiting).fetchone() == (0,):
+                time.sleep(0.01)
+                admin.execute("SELECT pg_stat_clear_snapshot()")
+            cut_connections(admin)
+            with pytest.raises(StorageFailed) as refused:
+                appending.result()
+        one_sentence(refused.value, "nothing was recorded")
+        append(book, 3)
+        check_whole(book, [1, 3])
 
 
 # --- torn writes
@@ -150,22 +131,18 @@ class LiveLog:
 
 @pytest.fixture
 def live_log(tmp_path) -> LiveLog:
-    path = tmp_path / "live.db"
-    founding = Database(path)
-    migrate(founding)
-    founding.close()
-    rng, key = random.Random(3), SigningKey.generate()
-    book = Logbook.over(Database(path), key)
-    commits = [0]
-    for _ in range(60):
-        size = rng.randint(1, 12)
-        append(book, *range(commits[-1], commits[-1] + size))
-        commits.append(commits[-1] + size)
-        if rng.random() < 0.5:
-            book.settle()
-    live = LiveLog(key, path.read_bytes(), path.with_name("live.db-wal").read_bytes(), commits)
-    book.database.close()
-    return live
+    path, rng, commits = tmp_path / "live.db", random.Random(3), [0]
+    with new_book(path):
+        pass
+    with contextlib.closing(Database(path)) as database:
+        book = Logbook.over(database)
+        for _ in range(60):
+            size = rng.randint(1, 12)
+            append(book, *range(commits[-1], commits[-1] + size))
+            commits.append(commits[-1] + size)
+            if rng.random() < 0.5:
+                book.settle()
+        return LiveLog(book.log.key, path.read_bytes(), path.with_name("live.db-wal").read_bytes(), commits)
 
 
 def check_prefix(book: Logbook, live: LiveLog) -> int:

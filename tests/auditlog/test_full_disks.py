@@ -11,11 +11,10 @@ import psycopg
 import pytest
 from support.faults import append, fill, numbers, small_filesystem
 from support.histories import FAR, check_whole, one_sentence
-from support.logs import Logbook
+from support.logs import Logbook, new_book
 from support.waiting import until
 
 from auditlog.database import Database
-from consent.storage.migrating import migrate
 from protocol.errors import StorageFailed
 
 
@@ -42,20 +41,23 @@ def append_until_refused(book: Logbook, numbers_from: int) -> tuple[list[int], S
     raise AssertionError("the disk was never full")
 
 
-def test_a_database_that_cannot_grow_refuses_in_one_sentence_and_loses_nothing(tmp_path):
-    database = Database(tmp_path / "log.db")
-    migrate(database)
-    book = Logbook.over(database)
+def check_full(book: Logbook, full: contextlib.AbstractContextManager[object], *words: str) -> None:
+    """While it is full it refuses in one sentence; nothing of before or meanwhile is lost; then it goes on."""
     append(book, *range(50))
     book.settle()
-    with no_more_pages(database):
+    with full:
         acknowledged, refusal = append_until_refused(book, 50)
-        one_sentence(refusal, "full", "nothing was recorded")
+        one_sentence(refusal, "nothing was recorded", *words)
         assert numbers(book) == [*range(50), *acknowledged]
-    after = [*range(50), *acknowledged, FAR]
+        with book.database.read() as session:
+            book.log.prove_inclusion(session, 49)
     append(book, FAR)
-    check_whole(book, after)
-    database.close()
+    check_whole(book, [*range(50), *acknowledged, FAR])
+
+
+def test_a_database_that_cannot_grow_refuses_in_one_sentence_and_loses_nothing(tmp_path):
+    with new_book(tmp_path / "log.db") as book:
+        check_full(book, no_more_pages(book.database), "full")
 
 
 @pytest.fixture
@@ -68,43 +70,33 @@ def small_disk(tmp_path) -> Iterator[Path]:
         pytest.skip(f"no filesystem can be mounted here, so NO FULL DISK WAS TESTED: {error}")
 
 
-def test_a_full_filesystem_refuses_in_one_sentence_and_loses_nothing(small_disk):
-    database = Database(small_disk / "log.db")
-    migrate(database)
-    book = Logbook.over(database)
-    append(book, *range(50))
-    book.settle()
-    ballast = fill(small_disk)
-    acknowledged, refusal = append_until_refused(book, 50)
-    one_sentence(refusal, "nothing was recorded")
-    assert numbers(book) == [*range(50), *acknowledged]
-    with book.database.read() as session:
-        book.log.prove_inclusion(session, 49)
+@contextlib.contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    ballast = fill(folder)
+    yield
     ballast.unlink()
-    append(book, FAR)
-    check_whole(book, [*range(50), *acknowledged, FAR])
-    database.close()
+
+
+def test_a_full_filesystem_refuses_in_one_sentence_and_loses_nothing(small_disk):
+    with new_book(small_disk / "log.db") as book:
+        check_full(book, filled(small_disk))
 
 
 def test_the_sequencer_outlives_a_full_filesystem(small_disk):
-    database = Database(small_disk / "log.db")
-    migrate(database)
-    book = Logbook.over(database)
-    append(book, *range(3000))
-    ballast = fill(small_disk)
-    append_until_refused(book, 10_000)
-    with pytest.raises(StorageFailed) as refused:
-        while book.sequencer.integrate():
-            append(book)
-    one_sentence(refused.value, "nothing was recorded")
-    book.sequencer.start()
-    book.sequencer.notify()
-    until(lambda: book.sequencer.reporter.failures.get("integrate"), "the disk was full for it too")
-    ballast.unlink()
-    book.sequencer.wait_for(2999)
-    book.sequencer.stop()
-    check_whole(book, numbers(book))
-    database.close()
+    with new_book(small_disk / "log.db") as book:
+        append(book, *range(3000))
+        with filled(small_disk):
+            append_until_refused(book, 10_000)
+            with pytest.raises(StorageFailed) as refused:
+                while book.sequencer.integrate():
+                    append(book)
+            one_sentence(refused.value, "nothing was recorded")
+            book.sequencer.start()
+            book.sequencer.notify()
+            until(lambda: book.sequencer.reporter.failures.get("integrate"), "the disk was full for it too")
+        book.sequencer.wait_for(2999)
+        book.sequencer.stop()
+        check_whole(book, numbers(book))
 
 
 def test_a_full_disk_of_postgresql_refuses_in_one_sentence_and_loses_nothing(small_disk, postgresql):
@@ -119,21 +111,10 @@ def test_a_full_disk_of_postgresql_refuses_in_one_sentence_and_loses_nothing(sma
             folder.chmod(0o755)
         os.chown(space, owner.st_uid, owner.st_gid)
         admin.execute(f"CREATE TABLESPACE small LOCATION '{space}'")
-        database = Database(url)
-        migrate(database)
-        admin.execute("ALTER TABLE log_entries SET TABLESPACE small")
         try:
-            book = Logbook.over(database)
-            append(book, *range(50))
-            book.settle()
-            ballast = fill(small_disk)
-            acknowledged, refusal = append_until_refused(book, 50)
-            one_sentence(refusal, "nothing was recorded")
-            assert numbers(book) == [*range(50), *acknowledged]
-            ballast.unlink()
-            append(book, FAR)
-            check_whole(book, [*range(50), *acknowledged, FAR])
+            with new_book(url) as book:
+                admin.execute("ALTER TABLE log_entries SET TABLESPACE small")
+                check_full(book, filled(small_disk))
         finally:
-            database.close()
             admin.execute("ALTER TABLE log_entries SET TABLESPACE pg_default")
             admin.execute("DROP TABLESPACE small")

@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
-from support.faults import AtTheWitness, another, append, before_transaction, end_lease, numbers
+from support.faults import another, append, before_transaction, end_lease, numbers
 from support.histories import check_whole, one_sentence, published
 from support.logs import ORIGIN, Logbook
+from support.wire import within
 
 from auditlog.sequencer import Sequencer
 from auditlog.tables import LogCheckpointRow
-from auditlog.witnesses import Witnesses
 from clients.witness import LenderWitness as WitnessService
-from clients.witness import create_witness
+from clients.witness import create_witness, witness_app
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
 from crypto.policies import Log, Policy, Witness, witnessed_by
@@ -31,6 +30,11 @@ from protocol.errors import LogHeld
 class TwoWriters:
     first: Logbook
     second: Logbook
+
+    def depose(self, *entries: int) -> None:
+        """The first one's lease runs out, and the second one writes."""
+        run_out(self.second)
+        append(self.second, *entries)
 
 
 @pytest.fixture
@@ -90,8 +94,7 @@ def test_who_is_deposed_in_the_middle_of_an_integration_signs_nothing(make_write
     append(writers.first, 0, 1)
 
     def depose() -> None:
-        run_out(writers.second)
-        append(writers.second, 2)
+        writers.depose(2)
         writers.second.settle()
         append(writers.second, 3)
 
@@ -118,12 +121,7 @@ def test_a_lease_that_is_lost_within_a_transaction_changes_nothing(make_writers,
 def test_who_is_deposed_just_before_an_append_records_nothing(make_writers):
     writers = make_writers()
     append(writers.first, 0)
-
-    def depose() -> None:
-        run_out(writers.second)
-        append(writers.second, 1)
-
-    with before_transaction(writers.first.database, 1, depose), pytest.raises(LogHeld):
+    with before_transaction(writers.first.database, 1, lambda: writers.depose(1)), pytest.raises(LogHeld):
         append(writers.first, 2)
     check_whole(writers.second, [0, 1])
 
@@ -153,10 +151,8 @@ def witnessed(make_writers, tmp_path) -> Iterator[Witnessed]:
     opened = WitnessService.open(tmp_path, log.verifier)
     service = WitnessService(opened.key, opened.logs, opened.folder, clock)
     writers = make_writers(policy, key)
-    client = httpx.Client(transport=AtTheWitness(service))
-    for writer in (writers.first, writers.second):
-        writer.sequencer.publisher.witnesses = Witnesses.of(policy, client)
-    yield Witnessed(writers, service, meanwhile)
+    with within(witness_app({"one": service}), "witness.test"):
+        yield Witnessed(writers, service, meanwhile)
     for writer in (writers.first, writers.second):
         writer.sequencer.witnesses.close()
 
@@ -165,8 +161,7 @@ def test_who_was_deposed_does_not_even_ask_the_witness(witnessed):
     writers = witnessed.writers
     append(writers.first, 0, 1)
     writers.first.sequencer.integrate()
-    run_out(writers.first)
-    append(writers.second, 2)
+    writers.depose(2)
     with pytest.raises(LogHeld):
         writers.first.sequencer.publish()
     assert witnessed.witness.latest(ORIGIN) is None
@@ -178,12 +173,7 @@ def test_who_is_deposed_while_the_witness_answers_publishes_nothing(witnessed):
     writers = witnessed.writers
     append(writers.first, 0, 1)
     writers.first.sequencer.integrate()
-
-    def depose() -> None:
-        run_out(writers.second)
-        append(writers.second, 2)
-
-    witnessed.meanwhile.append(depose)
+    witnessed.meanwhile.append(lambda: writers.depose(2))
     with pytest.raises(LogHeld):
         writers.first.sequencer.publish()
     assert witnessed.meanwhile == []

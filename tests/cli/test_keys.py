@@ -40,10 +40,7 @@ def test_new_keys_of_every_kind_show_their_public_half_only(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["witness", "witness-ml-dsa-44"])
-@pytest.mark.parametrize(
-    "length",
-    [43, 44, 45],
-)
+@pytest.mark.parametrize("length", [43, 44, 45])
 def test_a_witness_s_key_is_a_witness_s_key_whatever_the_length_of_its_name(tmp_path, kind, length):
     made = told("keys", "new", kind, tmp_path / "key", "--name", "w" * length)
     assert made["name"] == "w" * length

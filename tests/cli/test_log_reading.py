@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
-import pytest
-from support.commands import APPEND, ORIGIN, done, new_log, refused, served_book, tahini, told
+from support.commands import APPEND, ORIGIN, done, new_log, refused, tahini, told
 from support.wire import serve
 
 from consent.api.log import create_log_app
@@ -19,13 +18,6 @@ from crypto.keys import SigningKey
 from crypto.notes import Checkpoint, Verifier, sign_checkpoint
 from ops.processes import free_port
 from protocol.schema import now
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    with served_book(tmp_path_factory.mktemp("cli") / "mylog") as made:
-        yield made
-
 
 # --- tail, show, prove, verify
 
@@ -96,16 +88,8 @@ def test_a_proof_that_is_kept_verifies_offline(book, tmp_path):
     named = told("log", "prove", "2", *book.reading, "--out", tmp_path / "receipts" / "2026")
     assert named["leaf"] in said
     assert named["proof"] in said
-    offline = (
-        "log",
-        "verify",
-        "--proof",
-        named["proof"],
-        "--leaf",
-        named["leaf"],
-        "--policy",
-        book.home / "log.policy",
-    )
+    kept = ("--proof", named["proof"], "--leaf", named["leaf"])
+    offline = ("log", "verify", *kept, "--policy", book.home / "log.policy")
     found = told(*offline)
     assert (found["verified"], found["index"], found["origin"]) == (True, 2, ORIGIN)
     assert done(*offline).startswith("verified: entry 2 of ")

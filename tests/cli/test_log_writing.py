@@ -8,20 +8,12 @@ import subprocess
 import sys
 
 import httpx
-import pytest
-from support.commands import APPEND, ORIGIN, done, new_log, refused, served_book, tahini, told
+from support.commands import APPEND, ORIGIN, done, new_log, refused, tahini, told
 from support.waiting import until
 
 from crypto.keys import SigningKey, load_signing_key
 from crypto.policies import Policy
 from ops.processes import free_port
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    with served_book(tmp_path_factory.mktemp("cli") / "mylog") as made:
-        yield made
-
 
 # --- init and append
 
@@ -41,12 +33,12 @@ def test_init_founds_a_log_and_says_how_to_go_on(tmp_path):
 
 
 def test_init_refuses_what_it_cannot_found(tmp_path):
-    assert "exists already" in refused("log", "init", "--home", tmp_path, "--origin", ORIGIN, "--no-quorum")
-    assert "not a key name" in refused("log", "init", "--home", tmp_path / "a", "--origin", "two words", "--no-quorum")
-    assert refused("log", "init", "--home", tmp_path / "b", "--origin", ORIGIN, "--lender", "No Slug", "--no-quorum")
-    assert refused(
-        "log", "init", "--home", tmp_path / "c", "--origin", ORIGIN, "--database", "mysql://x", "--no-quorum"
-    )
+    init, new = ("log", "init", "--no-quorum", "--home"), tmp_path / "new"
+    assert "exists already" in refused(*init, tmp_path, "--origin", ORIGIN)
+    assert "not a key name" in refused(*init, new, "--origin", "two words")
+    assert refused(*init, new, "--origin", ORIGIN, "--lender", "No Slug")
+    assert refused(*init, new, "--origin", ORIGIN, "--database", "mysql://x")
+    assert not new.exists()
 
 
 def test_append_in_the_registry_s_own_home(tmp_path):
@@ -80,13 +72,12 @@ def test_append_refuses_an_entry_that_does_not_fit(book, tmp_path):
     just_too_large.write_bytes(b"x" * 65_537)
     party = book.as_party()
     before = told("log", "tail", "-n", "1", *book.reading)["index"]
-    assert "counts" in refused(*APPEND, "--type", "use.read", "--count", "rows=many", *party)
-    assert "counts" in refused(*APPEND, "--type", "use.read", "--count", "rows", *party)
-    assert "counts" in refused(*APPEND, "--type", "use.read", "--count", "rows=-1", *party)
+    for count in ("rows=many", "rows", "rows=-1"):
+        assert "counts" in refused(*APPEND, "--type", "use.read", "--count", count, *party)
     assert "hashes" in refused(*APPEND, "--type", "use.read", "--hash", "model=xyz", *party)
     assert "campaign" in refused(*APPEND, "--type", "use.read", "--campaign", "nonsense", *party)
-    assert "type" in refused(*APPEND, "--type", "consent.decided", *party)
-    assert "type" in refused(*APPEND, "--type", "no type", *party)
+    for kind in ("consent.decided", "no type"):
+        assert "type" in refused(*APPEND, "--type", kind, *party)
     assert "sealed either" in refused("log", "append", "--type", "use.read", *party)
     assert "sealed either" in refused(*APPEND, "--subject", f"v1.{'A' * 43}", "--type", "use.read", *party)
     assert "'nobody'" in refused("log", "append", "--to", "nobody", "--type", "use.read", *party)
@@ -118,21 +109,12 @@ def test_append_refuses_who_may_not_or_does_not_say_who(book, tmp_path):
 
 def test_append_refuses_a_file_that_does_not_hold_entries(book, tmp_path):
     lines = tmp_path / "entries.jsonl"
-    for content in (
-        b"no json\n",
-        b'{"type": "use.read"}\n',
-        b'{"type": "use.read", "to": ["auditor"], "x": 1}\n',
-        b"\xff\n",
-    ):
+    surprising = b'{"type": "use.read", "to": ["auditor"], "x": 1}\n'
+    for content in (b"no json\n", b'{"type": "use.read"}\n', surprising, b"\xff\n", b"\n\n"):
         lines.write_bytes(content)
         assert refused("log", "append", "--entries", lines, *book.as_party())
     lines.write_text(json.dumps({"type": "use.read", "to": ["auditor"], "body": "no base64!"}), encoding="utf-8")
     assert "base64url" in refused("log", "append", "--entries", lines, *book.as_party())
-
-
-def test_append_refuses_a_file_without_entries(book, tmp_path):
-    (tmp_path / "empty.jsonl").write_text("\n\n", encoding="utf-8")
-    assert refused("log", "append", "--entries", tmp_path / "empty.jsonl", *book.as_party())
 
 
 def test_a_home_that_another_process_writes_to_is_read_but_not_written(book):

@@ -10,10 +10,9 @@ from datetime import timedelta
 import httpx
 import pandas as pd
 import pytest
-from support.house import House
 from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
 from support.waiting import until
-from support.world import features, loans
+from support.world import features, loans, schema_of
 
 from auditlog.audit import verify_log
 from clients.budget_ledger import Attempt, PersonCaps
@@ -24,13 +23,12 @@ from clients.gate import Gate
 from clients.home import approve
 from clients.releases import join, release
 from clients.witness import WITNESS_FOLDER, origin_hash
-from credit.features import schema_from
 from credit.grid import FeatureCells, Grid
 from credit.questions import Question
 from crypto.notes import Checkpoint
 from privacy.charges import Budget, Charge
 from privacy.mechanism import ReleaseKind
-from protocol.campaigns import Campaign, ReleaseRequest, RosterCommitment
+from protocol.campaigns import RosterCommitment
 from protocol.client import lenders as client_module
 from protocol.client.lenders import LenderClient
 from protocol.consents import Action, ConsentDecision
@@ -38,32 +36,6 @@ from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
 from protocol.schema import now
 
 BOUNDLESS = PersonCaps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
-
-
-def request(house: House, release: int = 0, attempt: int = 1) -> ReleaseRequest:
-    return ReleaseRequest(
-        campaign_sha256=house.campaign.sha256,
-        release=release,
-        attempt=attempt,
-        kind=house.campaign.planned(release).kind,
-        parameters_sha256="0" * 64,
-        mask_keys={},
-    )
-
-
-def charge_of(campaign: Campaign, release: int) -> Charge:
-    return campaign.planned(release).charge
-
-
-def gate(house: House, lender: str = "aspen", client: LenderClient | None = None, **kwargs) -> Gate:
-    node = house.node(lender)
-    campaign, approval = node.campaign(house.campaign.sha256)
-    return Gate(node, campaign, approval, client or house.client(lender), **kwargs)
-
-
-def open_gate(house: House, release: int = 0, lender: str = "aspen", attempt: int = 1):
-    asked = request(house, release, attempt)
-    return gate(house, lender).open(asked, charge_of(house.campaign, release))
 
 
 def reads(monkeypatch) -> list[str]:
@@ -74,24 +46,18 @@ def reads(monkeypatch) -> list[str]:
     return log
 
 
-def members(house: House, release: int, lender: str = "aspen") -> set[str]:
-    store = house.node(lender).store
-    number = next(r.number for r in store.releases(house.campaign.sha256) if r.release == release)
-    return set(store.members(number))
-
-
 def test_only_consenting_borrowers_stand_in_the_roster(active):
-    open_gate(active, lender="cedar")
-    assert members(active, 0, "cedar") == {p.pseudonym for p in active.consenting("cedar")}
+    active.open_gate(lender="cedar")
+    assert active.members(0, "cedar") == {p.pseudonym for p in active.consenting("cedar")}
 
 
 def test_a_withdrawn_subject_is_absent_from_the_next_roster(active):
-    open_gate(active, 0, "cedar")
+    active.open_gate(0, "cedar")
     person = active.consenting("cedar")[3]
-    assert person.pseudonym in members(active, 0, "cedar")
+    assert person.pseudonym in active.members(0, "cedar")
     active.withdraw(person)
-    open_gate(active, 1, "cedar")
-    assert members(active, 1, "cedar") == members(active, 0, "cedar") - {person.pseudonym}
+    active.open_gate(1, "cedar")
+    assert active.members(1, "cedar") == active.members(0, "cedar") - {person.pseudonym}
 
 
 def test_an_expired_consent_is_absent_without_anybody_doing_anything(house):
@@ -103,12 +69,12 @@ def test_an_expired_consent_is_absent_without_anybody_doing_anything(house):
     house.anyone().decide([signed])
     house.activate()
     house.clock.offset = timedelta(seconds=61)
-    gate(house, "cedar", clock=house.clock).open(request(house), charge_of(house.campaign, 0))
-    assert person.pseudonym not in members(house, 0, "cedar")
+    house.open_gate(0, "cedar", clock=house.clock)
+    assert person.pseudonym not in house.members(0, "cedar")
 
 
 def test_features_without_their_own_consent_are_masked(active):
-    batch = open_gate(active, lender="cedar")
+    batch = active.open_gate(lender="cedar")
     keeps_to_herself = sum(not p.sensitive for p in active.consenting("cedar"))
     assert keeps_to_herself > 0
     assert batch.table["income"].isna().sum() == keeps_to_herself
@@ -117,10 +83,10 @@ def test_features_without_their_own_consent_are_masked(active):
 
 def test_a_person_at_two_lenders_is_counted_at_one(active):
     """Invariant 5: whoever borrows at several lenders is counted once per release."""
-    open_gate(active, lender="aspen")
-    open_gate(active, lender="birch")
+    active.open_gate(lender="aspen")
+    active.open_gate(lender="birch")
     by_pseudonym = {p.pseudonym: p.ledger_pseudonym for people in active.borrowers.values() for p in people}
-    used = [by_pseudonym[name] for lender in ("aspen", "birch") for name in members(active, 0, lender)]
+    used = [by_pseudonym[name] for lender in ("aspen", "birch") for name in active.members(0, lender)]
     assert len(used) == len(set(used))
     shared = {p.ledger_pseudonym for p in active.consenting("aspen")[:5]}
     assert shared <= set(used)
@@ -132,7 +98,7 @@ def test_log_before_use_no_row_is_read_before_the_log_has_acknowledged(active, m
     monkeypatch.setattr(
         LenderClient, "commit_roster", lambda self, *a: (commit(self, *a), order.append("acknowledged"))[0]
     )
-    open_gate(active)
+    active.open_gate()
     assert order == ["acknowledged", "rows"]
 
 
@@ -145,7 +111,7 @@ def test_no_acknowledged_entry_no_rows(active, monkeypatch):
 
     monkeypatch.setattr(LenderClient, "commit_roster", refuse)
     with pytest.raises(RegistryUnavailable, match="aspen"):
-        open_gate(active)
+        active.open_gate()
     assert order == []
     assert [r.release for r in node.store.releases(active.campaign.sha256)] == [0], "what was reserved stays charged"
 
@@ -155,7 +121,7 @@ def test_an_acknowledgement_of_something_else_is_no_acknowledgement(active, monk
     original = client_module.commitment_fields
     monkeypatch.setattr(client_module, "commitment_fields", lambda r, c: {**original(r, c), "root": "f" * 64})
     with pytest.raises(RegistryUnavailable, match="another entry"):
-        open_gate(active)
+        active.open_gate()
     assert order == []
 
 
@@ -164,7 +130,7 @@ def test_registry_down_means_no_rows(active, monkeypatch):
     node = active.node()
     dead = LenderClient("http://127.0.0.1:9", node.consortium, "aspen", node.key)
     with pytest.raises(RegistryUnavailable, match="does not answer"):
-        gate(active, client=dead).open(request(active), charge_of(active.campaign, 0))
+        active.open_gate(client=dead)
     assert order == []
 
 
@@ -172,9 +138,7 @@ def test_a_wrong_clock_means_no_rows(active, monkeypatch):
     order = reads(monkeypatch)
     for offset in (timedelta(hours=2), timedelta(minutes=-10)):
         with pytest.raises(GateClosed, match="no row was read"):
-            gate(active, clock=lambda offset=offset: now() + offset).open(
-                request(active), charge_of(active.campaign, 0)
-            )
+            active.open_gate(clock=lambda offset=offset: now() + offset)
     assert order == []
 
 
@@ -194,7 +158,7 @@ def test_a_state_from_before_a_withdrawal_cannot_be_replayed(active, monkeypatch
     active.node("cedar").consents.sync(active.client("cedar"), active.campaign.purpose)
     active.withdraw(active.consenting("cedar")[0])
     with pytest.raises(RegistryUnavailable, match="another state than was asked for"):
-        open_gate(active, lender="cedar")
+        active.open_gate(lender="cedar")
 
 
 def test_requests_at_the_same_moment_cannot_share_one_attempt(house):
@@ -204,7 +168,7 @@ def test_requests_at_the_same_moment_cannot_share_one_attempt(house):
 
     def attempt(number: int) -> None:
         try:
-            open_gate(house, 1, "cedar", number)
+            house.open_gate(1, "cedar", number)
             outcomes.append("open")
         except GateClosed:
             outcomes.append("closed")
@@ -238,22 +202,22 @@ def test_somebody_twice_in_a_book_is_left_out_and_nobody_hears_of_it(active):
     path = active.founded.node_home("cedar") / "book.parquet"
     book = pd.read_parquet(path)
     twice = active.consenting("cedar")[0].pseudonym
-    whole = len(open_gate(active, lender="cedar").table)
+    whole = len(active.open_gate(lender="cedar").table)
     pd.concat([book, book[book["pseudonym"] == twice]]).to_parquet(path)
-    assert len(open_gate(active, 1, lender="cedar").table) == whole - 1
+    assert len(active.open_gate(1, lender="cedar").table) == whole - 1
 
 
 def test_the_same_release_attempt_cannot_be_contributed_twice(active):
-    open_gate(active)
+    active.open_gate()
     with pytest.raises(GateClosed, match="reserved before"):
-        open_gate(active)
+        active.open_gate()
 
 
 def test_a_retry_is_charged_again(house):
     """Invariant 4: retries included."""
     house.activate(plan={"collusion_bound": 0, "spare_attempts": 1})
-    open_gate(house, lender="cedar")
-    open_gate(house, lender="cedar", attempt=2)
+    house.open_gate(lender="cedar")
+    house.open_gate(lender="cedar", attempt=2)
     person = house.consenting("cedar")[0].pseudonym
     assert len(house.node("cedar").store.spent([person])[person]) == 2
 
@@ -261,10 +225,10 @@ def test_a_retry_is_charged_again(house):
 def test_nobody_is_used_past_the_cap(active):
     """Invariant 4: nobody can spend past the cap, the coordinator included; budgets outlive campaigns."""
     for number in range(len(active.campaign.mechanism.releases)):
-        open_gate(active, number, "cedar")
+        active.open_gate(number, "cedar")
     active.activate(id="the-next")
-    assert open_gate(active, 0, "cedar").table.empty, "an empty roster, not a refusal: that would speak"
-    assert members(active, 0, "cedar") == set()
+    assert active.open_gate(0, "cedar").table.empty, "an empty roster, not a refusal: that would speak"
+    assert active.members(0, "cedar") == set()
 
 
 def test_a_person_at_the_cap_is_left_out_and_the_others_go_on(active):
@@ -273,9 +237,9 @@ def test_a_person_at_the_cap_is_left_out_and_the_others_go_on(active):
     store = active.node("cedar").store
     for number in range(20):
         store.reserve(replace(spent, release=number), [person], BOUNDLESS, now())
-    open_gate(active, 0, "cedar")
+    active.open_gate(0, "cedar")
     others = {p.pseudonym for p in active.consenting("cedar")} - {person}
-    assert members(active, 0, "cedar") == others
+    assert active.members(0, "cedar") == others
 
 
 def test_every_release_is_charged_before_rows_are_read(active, monkeypatch):
@@ -287,21 +251,20 @@ def test_every_release_is_charged_before_rows_are_read(active, monkeypatch):
         "rows",
         lambda self, *a: (seen.append(len(store.releases(active.campaign.sha256))), rows(self, *a))[1],
     )
-    open_gate(active, lender="cedar")
+    active.open_gate(lender="cedar")
     assert seen == [1]
 
 
 def test_less_noise_than_the_campaign_states_is_refused(active):
-    asked = request(active)
     with pytest.raises(GateClosed, match="NoLessNoise"):
-        gate(active).open(asked, Charge(0.2))
+        active.gate().open(active.asked(), Charge(0.2))
 
 
 def test_a_campaign_that_the_own_operator_did_not_approve_is_refused(active):
     folder = active.founded.node_home("aspen") / "approved"
     (folder / f"{active.campaign.sha256}.approval.jws").unlink()
     with pytest.raises(NodeError, match="has not approved"):
-        open_gate(active)
+        active.open_gate()
 
 
 def test_an_altered_approved_campaign_is_refused(active):
@@ -310,7 +273,7 @@ def test_an_altered_approved_campaign_is_refused(active):
     path = node.home / "approved" / f"{active.campaign.sha256}.campaign.jws"
     path.write_text(other.sign(active.coordinator().key), encoding="utf-8")
     with pytest.raises(Exception, match="another campaign"):
-        open_gate(active)
+        active.open_gate()
 
 
 def test_no_quorum_no_run(house):
@@ -318,7 +281,7 @@ def test_no_quorum_no_run(house):
     node = house.node()
     house.client().approve(approve(node, house.campaign_token), node.key)
     with pytest.raises(ConsentError, match="lacks approvals"):
-        open_gate(house)
+        house.open_gate()
 
 
 def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
@@ -326,25 +289,24 @@ def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
     active.anyone().decide([p.withdrawal(active.notice, True) for p in active.consenting("cedar")])
     keys = {name: join(active.node(name), active.campaign.sha256) for name in active.borrowers}
     packed = Question(ReleaseKind.HISTOGRAM).pack()
-    asked = request(active).model_copy(update={"parameters_sha256": packed.sha256, "mask_keys": keys})
+    asked = active.asked(parameters_sha256=packed.sha256, mask_keys=keys)
     words = release(active.node("cedar"), asked.sign(active.coordinator().key), packed)
-    assert len(words) == Grid(features()).size and members(active, 0, "cedar") == set()
+    assert len(words) == Grid(features()).size and active.members(0, "cedar") == set()
 
 
-def test_one_person_s_missing_value_moves_nobody_else(active):
+def test_one_person_s_missing_value_moves_nobody_else():
     """Whole numbers become floats when one consent masks a value among them; the others' categories stay."""
     code = {"name": "code", "kind": "category", "category": "income", "sensitivity": "sensitive", "values": ["1", "2"]}
-    numbered = schema_from({"name": "n", "target": "bad", "features": [code]}, "tests")
     codes = pd.Series([1, 2, 1, 2])
     masked = codes.mask(pd.Series([True, False, False, False]))
-    cells = FeatureCells(numbered.features[0])
+    cells = FeatureCells(schema_of(code).features[0])
     assert cells.of(masked).tolist()[1:] == cells.of(codes).tolist()[1:] == [1, 0, 1]
 
 
 def test_nobody_is_trained_on_and_evaluated_on_in_one_campaign_under_another_name(house):
     house.activate(plan={"hold_out": 0.3})
-    open_gate(house, 0, "cedar")
-    trained = sorted(members(house, 0, "cedar"))
+    house.open_gate(0, "cedar")
+    trained = sorted(house.members(0, "cedar"))
     store = house.node("cedar").store
     store.rename({trained[0]: "v1." + "R" * 43}, now())
     last = len(house.campaign.mechanism.releases) - 1
@@ -361,32 +323,32 @@ def test_a_full_disk_under_the_ledger_means_no_rows(active, monkeypatch):
 
     monkeypatch.setattr("clients.budget_ledger.sqlite3.connect", full)
     with pytest.raises(NodeError, match="disk is full"):
-        open_gate(active)
+        active.open_gate()
     assert order == []
 
 
 def test_a_rewritten_history_closes_the_gate(active):
     """Invariant 7: consistency is checked by every client that reads a checkpoint."""
     node = active.node("cedar")
-    open_gate(active, 0, "cedar")
+    active.open_gate(0, "cedar")
     size = active.client("cedar").head().size
     forked = active.colluding(Checkpoint(active.registry.ledger.log.origin, size, b"\x07" * 32))
     (node.home / "log.head").write_text(forked, encoding="utf-8")
     with pytest.raises(RegistryUnavailable, match=r"history was rewritten|does not extend"):
-        open_gate(active, 1, "cedar")
+        active.open_gate(1, "cedar")
 
 
 def test_another_lender_s_witness_that_saw_another_history_closes_the_gate(active, monkeypatch):
     """This node was shown one history from the beginning, with a quorum; its neighbour's witness stands in another."""
     log = reads(monkeypatch)
-    open_gate(active, 0, "cedar")
+    active.open_gate(0, "cedar")
     log.clear()
     size = active.client("cedar").head().size
     forked = active.colluding(Checkpoint(active.registry.ledger.log.origin, size, b"\x07" * 32))
     remembered = f"{origin_hash(active.registry.ledger.log.origin)}.checkpoint"
     (active.founded.node_home("birch") / WITNESS_FOLDER / remembered).write_text(forked, encoding="utf-8")
     with pytest.raises(RegistryUnavailable, match=r"two heads|history was rewritten|does not extend"):
-        open_gate(active, 1, "cedar")
+        active.open_gate(1, "cedar")
     assert log == []
 
 
@@ -395,12 +357,12 @@ def test_another_lender_s_witness_that_does_not_come_to_an_end_does_not_hold_the
     """Birch's witness dribbles the headers of its answer, or sends without an end; cedar's rows are used anyway."""
     endless = SLOWLY["headers"] if slowly else MEGABYTES["chunks"]
     with answering(*endless, pace_s=PACE_S if slowly else 0.0) as peer:
-        opened = gate(active, "cedar")
+        opened = active.gate("cedar")
         policy = opened._node.consortium.policy
         moved = tuple(replace(one, url=peer.url) if "birch" in one.name else one for one in policy.witnesses)
         assert moved != policy.witnesses
         opened._node.consortium.__dict__["policy"] = replace(policy, witnesses=moved)
-        assert len(opened.open(request(active), charge_of(active.campaign, 0)).table)
+        assert len(opened.open(active.asked(), active.campaign.planned(0).charge).table)
         until(lambda: peer.hung_up == peer.asked == 1, "the node hung up")
 
 
@@ -414,13 +376,13 @@ def test_the_auditor_sees_by_the_lender_s_own_word_that_an_authorisation_was_ove
     client = active.founded.auditor(active.url)
     active.clients.append(client)
     first = client.checkpoint_note()
-    open_gate(active, 0, "cedar")
+    active.open_gate(0, "cedar")
     active.registry.ledger.catch_up()
     (seen,) = verify_log(client, first, active.founded.auditor_recipient).commitments
     assert seen.opened.committed_at is not None
     assert "T00:00:00" in seen.leaf["time"]
     monkeypatch.setattr("clients.gate.RosterCommitment", stated)
-    open_gate(active, 1, "cedar")
+    active.open_gate(1, "cedar")
     active.registry.ledger.catch_up()
     with pytest.raises(AuditFailed, match="not in force"):
         verify_log(client, first, active.founded.auditor_recipient)
@@ -432,13 +394,13 @@ def test_a_reservation_survives_a_crash_before_it_is_settled(active, monkeypatch
 
     monkeypatch.setattr(Gate, "_commit", crash)
     with pytest.raises(KeyboardInterrupt):
-        open_gate(active, lender="cedar")
+        active.open_gate(lender="cedar")
     person = active.consenting("cedar")[0].pseudonym
     assert len(active.node("cedar").store.spent([person])[person]) == 1
 
 
 def test_ledger_rows_cannot_be_deleted_or_changed(active):
-    open_gate(active, lender="cedar")
+    active.open_gate(lender="cedar")
     columns = "id, campaign, release, attempt, kind, 9, 1, 1, root, salt, '', NULL"
     with sqlite3.connect(active.founded.node_home("cedar") / "ledger.db") as connection:
         for statement in (
@@ -453,13 +415,13 @@ def test_ledger_rows_cannot_be_deleted_or_changed(active):
                 connection.execute(statement)
 
 
-def test_the_person_s_record_is_used_once_per_lender(active, tmp_path):
+def test_the_person_s_record_is_used_once_per_lender(tmp_path):
     import_book(tmp_path / "book.parquet", loans(4, 1), ["a", "b", "a", "c"], features(), "aspen")
     assert len(loan_book(tmp_path / "book.parquet").people()) == 3
 
 
 def test_authorisations_are_renewed_before_they_end(active):
-    opened = gate(active, "cedar")
+    opened = active.gate("cedar")
     first = opened._live_authorisation()
     assert opened._live_authorisation() is first
     opened._authorisation = replace_expiry(first)

@@ -21,25 +21,20 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from support.effort import effort
+from support.world import schema_of
 
 from clients.admission import Admission, UseLimits
 from clients.data.book import open_source
 from clients.data.profiling import check
-from credit.features import schema_from
 from credit.grid import Grid
 
 MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
-REGISTRY = schema_from(
-    {
-        "name": "hostile", "target": "bad", "outcome_dated_by": "ended",
-        "features": [
-            {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen"},
-            {"name": "balance", "kind": "number", "category": "bureau", "low": 0, "high": 1e6},
-            {"name": "grade", "kind": "category", "category": "bureau", "values": ["1", "2", "12345678901234567"]},
-        ],
-    },
-    "here",
-)  # fmt: skip
+REGISTRY = schema_of(
+    {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen"},
+    {"name": "balance", "kind": "number", "category": "bureau", "low": 0, "high": 1e6},
+    {"name": "grade", "kind": "category", "category": "bureau", "values": ["1", "2", "12345678901234567"]},
+    outcome_dated_by="ended",
+)
 COLUMNS = ("customer", "as_of", "bad", "ended", "late", "seen", "balance", "grade")
 PEOPLE = [f"v1.{number:043d}" for number in range(40)]
 ATTACKER = PEOPLE[-1]
@@ -224,15 +219,14 @@ def test_postgresql_answers_with_dates_that_python_has_not(tmp_path, postgresql,
     url = sa.make_url(postgresql(empty=True)).set(drivername="postgresql+psycopg")
     monkeypatch.setenv("HOSTILE_URL", url.render_as_string(hide_password=False))
     engine = sa.create_engine(url)
-    types = (
-        "customer text, as_of timestamptz, bad boolean, ended date, late int, seen timestamp, balance numeric, "
-        "grade text"
-    )
+    types = ("text", "timestamptz", "boolean", "date", "int", "timestamp", "numeric", "text")
+    loans = sa.table("loans", *map(sa.column, COLUMNS))
     with engine.begin() as connection:
-        connection.execute(sa.text(f"CREATE TABLE loans ({types})"))
+        declared = ", ".join(f"{name} {kind}" for name, kind in zip(COLUMNS, types, strict=True))
+        connection.execute(sa.text(f"CREATE TABLE loans ({declared})"))
         for row in honest():
             row[2] = bool(row[2])
-            connection.execute(sa.insert(table_of(types)).values(dict(zip(COLUMNS, row, strict=True))))
+            connection.execute(sa.insert(loans).values(dict(zip(COLUMNS, row, strict=True))))
     before = summed(home)
     assert sum(Grid(REGISTRY).totals(before)) == len(PEOPLE) - 1
     for day in ("infinity", "-infinity", "0044-03-15 BC", "294276-12-31"):
@@ -242,7 +236,3 @@ def test_postgresql_answers_with_dates_that_python_has_not(tmp_path, postgresql,
             connection.execute(sa.text(f"INSERT INTO loans VALUES ({row})"))
         assert np.linalg.norm(summed(home) - before) <= Grid(REGISTRY).sensitivity + 1e-9
     engine.dispose()
-
-
-def table_of(types: str) -> sa.TableClause:
-    return sa.table("loans", *(sa.column(part.split()[0]) for part in types.split(", ")))

@@ -72,21 +72,7 @@ def test_what_names_nobody_is_refused_and_not_quoted(value, said):
     assert value is None or not str(value).strip() or str(value) not in str(refused.value)
 
 
-SEPARATORS = [
-    "\u200b",
-    "\u200d",
-    "\u200e",
-    "\u202a",
-    "\u202e",
-    "\u2060",
-    "\ufeff",
-    "\u00ad",
-    "\u00a0",
-    "\u3000",
-    " ",
-    "-",
-    "\u2011",
-]
+SEPARATORS = [*"\u200b\u200d\u200e\u202a\u202e\u2060\ufeff\u00ad\u00a0\u3000 -\u2011"]
 
 
 @pytest.mark.parametrize("between", SEPARATORS, ids=[f"U+{ord(one):04X}" for one in SEPARATORS])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
-from support.house import InMemoryFleet
+from support.commands import done, refused, told
 
 from clients.errors import NodeError
 from clients.models import MODEL_FILE, KeptModel, check
@@ -17,24 +15,18 @@ from protocol.campaigns import Approval
 from protocol.cards import ModelCard
 from protocol.errors import ConsentError
 from protocol.schema import now
-from server.fleet_app import release_card
-from server.run import CampaignRun
-from tahini import main
 
 
-def tahini(*arguments: object, code: int = 0) -> str:
-    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert done.exit_code == code, done.output
-    return done.stdout if code == 0 else done.stderr
+@pytest.fixture(scope="module")
+def at_rest(ground, tmp_path_factory):
+    return ground.released(tmp_path_factory.mktemp("released") / "house")
 
 
 @pytest.fixture
-def released(active):
-    """A campaign of the house that has released its model."""
-    coordinator = active.coordinator()
-    run = CampaignRun(coordinator, active.campaign, InMemoryFleet(active), lambda _: None, lambda _: None)
-    release_card(coordinator, active.campaign, run.execute())
-    return active
+def released(at_rest, tmp_path):
+    """A house whose campaign has released its model."""
+    with at_rest.copy(tmp_path / "released").opened() as house:
+        yield house
 
 
 @pytest.fixture
@@ -47,31 +39,31 @@ def test_every_lender_fetches_verifies_and_reads_the_model_by_itself(released):
     made = released.coordinator().folder(sha256) / MODEL_FILE
     for lender in released.borrowers:
         home = released.founded.node_home(lender)
-        tahini("model", "fetch", sha256[:8], "--home", home)
+        done("model", "fetch", sha256[:8], "--home", home)
         assert (home / "models" / sha256 / MODEL_FILE).read_bytes() == made.read_bytes()
     released.stop_registry()  # verifying and reading need no network
-    said = json.loads(tahini("model", "verify", sha256[:4], "--home", home, "--json"))
+    said = told("model", "verify", sha256[:4], "--home", home)
     assert said["verified"] and said["approved_by"] == sorted(released.campaign.lenders)
-    assert "verified" in tahini("model", "verify", sha256, "--home", home)
-    card = json.loads(tahini("model", "show", sha256, "--home", home, "--json"))
+    assert "verified" in done("model", "verify", sha256, "--home", home)
+    card = told("model", "show", sha256, "--home", home)
     assert card["model_sha256"] == hashlib.sha256(made.read_bytes()).hexdigest() == said["model_sha256"]
-    text = tahini("model", "show", sha256, "--home", home)
+    text = done("model", "show", sha256, "--home", home)
     for word in (card["campaign_title"], "epsilon", "late, income, grade", "bounded influence", "birch"):
         assert word in text
 
 
-def test_refusals_are_one_sentence(released, tmp_path):
+def test_refusals_are_one_sentence(released):
     home, sha256 = released.founded.node_home("aspen"), released.campaign.sha256
-    assert "no campaign" in tahini("model", "show", sha256, "--home", home, code=1)
-    assert "no campaign" in tahini("model", "fetch", "ffff" if sha256[0] != "f" else "0000", "--home", home, code=1)
-    tahini("model", "fetch", sha256, "--home", home)
+    assert "no campaign" in refused("model", "show", sha256, "--home", home)
+    assert "no campaign" in refused("model", "fetch", "ffff" if sha256[0] != "f" else "0000", "--home", home)
+    done("model", "fetch", sha256, "--home", home)
     path = home / "models" / sha256 / MODEL_FILE
     path.write_bytes(path.read_bytes() + b" ")
-    said = tahini("model", "verify", sha256, "--home", home, code=1)
-    assert "not the one that its card names" in said and said.count("\n") == 1
+    said = refused("model", "verify", sha256, "--home", home)
+    assert "not the one that its card names" in said
 
 
-def test_there_is_no_model_before_one_is_released_and_none_for_strangers(house, active):
+def test_there_is_no_model_before_one_is_released_and_none_for_strangers(active):
     client = active.client("aspen")
     with pytest.raises(ConsentError, match="has not released a model yet"):
         client.get(f"/v1/campaigns/{active.campaign.sha256}/model")

@@ -32,10 +32,15 @@ CHARGE = Charge(2.0, steps=10)
 BOUNDLESS = PersonCaps(Budget(1e6, 1e-5), Budget(1e6, 1e-5))
 
 
-def store_in(tmp_path):
-    store = BudgetLedger(tmp_path / "ledger.db")
+def store_in(folder):
+    store = BudgetLedger(folder / "ledger.db")
     store.create()
     return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return store_in(tmp_path)
 
 
 def spend(store, people, release):
@@ -45,8 +50,7 @@ def spend(store, people, release):
     return reserved.number
 
 
-def test_a_person_s_spent_budget_follows_every_name(tmp_path):
-    store = store_in(tmp_path)
+def test_a_person_s_spent_budget_follows_every_name(store):
     spend(store, ["ann", "bob"], 1)
     spend(store, ["ann"], 2)
     assert store.rename({"ann": "ann2", "bob": "bob2"}, now()) == 2
@@ -56,8 +60,7 @@ def test_a_person_s_spent_budget_follows_every_name(tmp_path):
     assert [len(charges) for charges in spent.values()] == [3, 3, 3, 1, 1, 0]
 
 
-def test_a_person_at_the_cap_stays_there_under_a_new_name(tmp_path):
-    store = store_in(tmp_path)
+def test_a_person_at_the_cap_stays_there_under_a_new_name(store):
     spend(store, ["ann"], 1)
     store.rename({"ann": "ann2"}, now())
     about = Attempt("c", 2, 1, "train", CHARGE)
@@ -65,15 +68,13 @@ def test_a_person_at_the_cap_stays_there_under_a_new_name(tmp_path):
     assert store.reserve(about, ["ann2", "eve"], PersonCaps(once, once), now()).members == ["eve"]
 
 
-def test_rosters_stay_as_they_were_committed_to(tmp_path):
-    store = store_in(tmp_path)
+def test_rosters_stay_as_they_were_committed_to(store):
     number = spend(store, ["ann", "bob"], 1)
     store.rename({"ann": "ann2"}, now())
     assert store.members(number) == ["ann", "bob"]
 
 
-def test_renaming_again_changes_nothing(tmp_path):
-    store = store_in(tmp_path)
+def test_renaming_again_changes_nothing(store):
     spend(store, ["ann"], 1)
     assert store.rename({"ann": "ann2"}, now()) == 1
     assert store.rename({"ann": "ann2", "bob": "bob2"}, now()) == 1
@@ -92,16 +93,14 @@ def test_renaming_again_changes_nothing(tmp_path):
         {"eve": "kim", "kim": "lou"},
     ],
 )
-def test_renamings_that_contradict_themselves_or_earlier_ones_change_nothing(tmp_path, wrong):
-    store = store_in(tmp_path)
+def test_renamings_that_contradict_themselves_or_earlier_ones_change_nothing(store, wrong):
     store.rename({"ann": "ann2"}, now())
     with pytest.raises(NodeError, match="nobody was renamed"):
         store.rename({"zoe": "zoe2", **wrong}, now())
     assert store.rename({"zoe": "zoe3"}, now()) == 1
 
 
-def test_renamings_are_kept_for_ever(tmp_path):
-    store = store_in(tmp_path)
+def test_renamings_are_kept_for_ever(store):
     store.rename({"ann": "ann2"}, now())
     with sqlite3.connect(store.path) as connection:
         for statement in (
@@ -113,8 +112,7 @@ def test_renamings_are_kept_for_ever(tmp_path):
                 connection.execute(statement)
 
 
-def test_an_older_ledger_is_completed_and_an_empty_file_is_none(tmp_path):
-    store = store_in(tmp_path)
+def test_an_older_ledger_is_completed_and_an_empty_file_is_none(store):
     spend(store, ["ann"], 1)
     with sqlite3.connect(store.path) as connection:
         connection.execute("DROP TABLE renamings")
@@ -261,9 +259,8 @@ def test_an_interrupted_naming_goes_on_where_it_stopped(house, tmp_path, monkeyp
     command = ("name", "--home", house.node().home, "--people", people_csv(tmp_path), "--column", "id", "--out")
     run(*command, tmp_path / "whole.csv")
     text = (tmp_path / "whole.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    (tmp_path / "part.csv.partial").write_text(
-        "".join(text[:41]) + text[41][:20], encoding="utf-8"
-    )  # 40 rows and a torn one
+    torn = "".join(text[:41]) + text[41][:20]  # 40 rows and a piece of one
+    (tmp_path / "part.csv.partial").write_text(torn, encoding="utf-8")
     said = run(*command, tmp_path / "part.csv", "--json")
     assert json.loads(said.stdout)["resumed_at"] == 32
     assert (tmp_path / "part.csv").read_text(encoding="utf-8") == "".join(text)

@@ -16,14 +16,12 @@ from support.lender_tables import (
     SECRET,
     as_csv,
     as_parquet,
-    chunks_with,
     described,
     lender_table,
     name,
-    sql_tables,
 )
 from support.waiting import until
-from support.world import features
+from support.world import features, schema_of
 
 import tahini
 from clients.data.book import open_source
@@ -31,20 +29,7 @@ from clients.data.columns import moments_of
 from clients.data.description import Column
 from clients.data.profiling import check
 from clients.errors import SourceError
-from credit.features import schema_from
 from credit.values import moment
-
-
-@pytest.fixture
-def as_sql(postgresql, monkeypatch):
-    with sql_tables(postgresql, monkeypatch) as put:
-        yield put
-
-
-@pytest.fixture
-def chunks_of(monkeypatch):
-    return chunks_with(monkeypatch)
-
 
 # --- databases
 
@@ -276,11 +261,9 @@ def test_features_that_know_the_outcome_are_suspects(tmp_path):
         }
     )
     kinds = {"region": {"kind": "category", "values": ["n", "s"]}}
-    schema = schema_from(
-        {"name": "r", "target": "bad", "features": [
-            {"name": one, "kind": "number", "category": "bureau", **kinds.get(one, {})} for one in table.columns[2:]
-        ]}, "here",
-    )  # fmt: skip
+    schema = schema_of(
+        *({"name": one, "kind": "number", "category": "bureau", **kinds.get(one, {})} for one in table.columns[2:])
+    )
     as_parquet(tmp_path / "home", table, columns="")
     found = check(tmp_path / "home", schema)
     suspects = {one.name for one in found.features if one.suspect}

@@ -8,36 +8,20 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from support.lender_tables import PEOPLE, as_csv, as_parquet, chunks_with, described, lender_table, name, sql_tables
-from support.world import features, loans
+from support.lender_tables import PEOPLE, as_csv, as_parquet, described, lender_table, name
+from support.world import features, loans, schema_of
 
 from clients.data.book import import_book, loan_book, open_source
 from clients.data.columns import nobody
 from clients.data.people import Part, Source
 from clients.errors import SourceError
-from credit.features import schema_from
 from credit.grid import Grid
 
-DATED = {
-    "name": "dated",
-    "target": "bad",
-    "outcome_dated_by": "ended",
-    "features": [
-        {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen", "low": 0, "high": 90},
-        {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b"]},
-    ],
-}
-
-
-@pytest.fixture
-def as_sql(postgresql, monkeypatch):
-    with sql_tables(postgresql, monkeypatch) as put:
-        yield put
-
-
-@pytest.fixture
-def chunks_of(monkeypatch):
-    return chunks_with(monkeypatch)
+DATED = schema_of(
+    {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen", "low": 0, "high": 90},
+    {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b"]},
+    outcome_dated_by="ended",
+)
 
 
 def counted(source: Source, people: list[str], schema=None) -> np.ndarray:
@@ -178,7 +162,7 @@ def test_rows_that_appear_while_they_are_read_count_nobody_twice(tmp_path):
 
 def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_of):
     chunks_of(2048)
-    count, schema = 5000, schema_from(DATED, "here")
+    count = 5000
     day = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(count) % 400, unit="h")
     text = [moment.isoformat() if i % 2 else str(moment.date()) for i, moment in enumerate(day)]
     text[5] = None
@@ -194,7 +178,7 @@ def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_
         as_parquet(tmp_path / "stamped", stamped, columns=""),
         as_sql(tmp_path / "sql", stamped, columns=""),
     ):
-        tables = pd.concat(source.rows(list(table["customer"]), schema)).sort_index()
+        tables = pd.concat(source.rows(list(table["customer"]), DATED)).sort_index()
         found.append(tables)
     for other in found[1:]:
         pd.testing.assert_frame_equal(found[0], other, check_dtype=False)

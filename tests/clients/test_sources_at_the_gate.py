@@ -6,36 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.house import House
-from support.lender_tables import as_csv, chunks_with, lender_table
+from support.lender_tables import as_csv, lender_table
 
 from clients.data.book import open_source
 from clients.errors import SourceError
-from clients.gate import Gate
 from clients.renaming import rename_people
 from naming.client import Renaming
-from protocol.campaigns import ReleaseRequest
-
-
-@pytest.fixture
-def chunks_of(monkeypatch):
-    return chunks_with(monkeypatch)
-
-
-def open_gate(house: House, release: int, lender: str):
-    node, planned = house.node(lender), house.campaign.planned(release)
-    campaign, approval = node.campaign(house.campaign.sha256)
-    asked = ReleaseRequest(
-        campaign_sha256=campaign.sha256, release=release, attempt=1, kind=planned.kind, parameters_sha256="0" * 64,
-        mask_keys={},
-    )  # fmt: skip
-    return Gate(node, campaign, approval, house.client(lender)).open(asked, planned.charge)
-
-
-def members(house: House, release: int, lender: str) -> set[str]:
-    store = house.node(lender).store
-    number = next(r.number for r in store.releases(house.campaign.sha256) if r.release == release)
-    return set(store.members(number))
 
 
 def moved(home: Path, more: str = "") -> None:
@@ -50,15 +26,15 @@ def moved(home: Path, more: str = "") -> None:
 
 
 def test_the_gate_lets_the_same_rows_through_from_a_file(active, chunks_of):
-    book = open_gate(active, 0, "cedar").table
+    book = active.open_gate(0, "cedar").table
     chunks_of(7)
-    again = open_gate(active, 1, "cedar").table
+    again = active.open_gate(1, "cedar").table
     pd.testing.assert_frame_equal(book, again, check_dtype=False)
     moved(active.founded.node_home("cedar"))
-    batch = open_gate(active, 2, "cedar")
+    batch = active.open_gate(2, "cedar")
     from_file = batch.table
     order = ["late", "income", "grade", "bad"]
-    assert members(active, 2, "cedar") == members(active, 0, "cedar")
+    assert active.members(2, "cedar") == active.members(0, "cedar")
     pd.testing.assert_frame_equal(
         book.sort_values(order, ignore_index=True), from_file.sort_values(order, ignore_index=True), check_dtype=False
     )
@@ -70,12 +46,12 @@ def test_somebody_twice_in_a_file_is_a_member_without_rows_at_the_gate(active):
     home = active.founded.node_home("cedar")
     moved(home)
     table = pd.read_csv(home / "loans.csv")
-    first = open_gate(active, 0, "cedar").table
-    consenting = next(iter(members(active, 0, "cedar")))
+    first = active.open_gate(0, "cedar").table
+    consenting = next(iter(active.members(0, "cedar")))
     twice = pd.concat([table, table[table["customer"] == consenting]])
     twice.to_csv(home / "loans.csv", index=False)
-    second = open_gate(active, 1, "cedar").table
-    assert members(active, 1, "cedar") == members(active, 0, "cedar")
+    second = active.open_gate(1, "cedar").table
+    assert active.members(1, "cedar") == active.members(0, "cedar")
     assert len(second) == len(first) - 1
 
 

@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from support.world import schema_of
 
 from clients.data.findings import Found
 from clients.data.profiling import check
 from clients.errors import SourceError
-from credit.features import schema_from
 
 PEOPLE, BAD = 60, 14
-REGISTRY = schema_from(
-    {
-        "name": "lender", "target": "bad",
-        "features": [
-            {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive", "low": 0},
-            {"name": "grade", "kind": "category", "category": "bureau", "values": ["A", "B", "C"]},
-        ],
-    },
-    "here",
-)  # fmt: skip
+REGISTRY = schema_of(
+    {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive", "low": 0},
+    {"name": "grade", "kind": "category", "category": "bureau", "values": ["A", "B", "C"]},
+)
 MAPPED = '[columns]\nincome = "rate%"\ngrade = "risk:class"\nbad = "order"\n'
 
 

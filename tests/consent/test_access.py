@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from hashlib import sha256
 
 import pytest
-from support.identity import Site, open_site
+from starlette.requests import Request
+from support.identity import Site
 
 from consent.commands import record_decisions
 from consent.identity.access import Access, Allowed, declarations, only, subject
 from consent.identity.callers import Caller, CallingBorrower
 from consent.identity.limits import LimitSettings
+from protocol.errors import StorageFailed
 from protocol.parties import Role
 
 PUBLIC = {
@@ -52,12 +55,6 @@ PATHS = {
 }
 
 
-@pytest.fixture
-def site(tmp_path):
-    with open_site(tmp_path / "site") as opened:
-        yield opened
-
-
 def concrete(path: str) -> str:
     return re.sub(r"\{(\w+)(:\w+)?\}", lambda found: PATHS.get(found[1], "0"), path)
 
@@ -72,17 +69,12 @@ def test_every_endpoint_declares_whom_it_is_for(site):
     assert {(one.method, re.sub(r":\w+}", "}", one.path)) for one in found} == documented
 
 
-def ways(site: Site, role: Caller) -> list[str]:
-    """Names of callers of this role: a party, a borrower with a key, or a borrower who logged in."""
-    return [ROLES[role]] if role is not Caller.SUBJECT else [site.people["aspen"][0].pseudonym]
-
-
 @pytest.mark.parametrize("role", [None, *ROLES, Caller.SUBJECT])
 def test_every_role_passes_where_it_is_named_and_nowhere_else(site, role):
     headers = {}
     if role is Caller.SUBJECT:
         headers = site.log_in("ada")
-        site.http.post("/v1/me/links", json={"ticket": site.ticket(site.people["aspen"][0])}, headers=headers)
+        site.link(headers, site.people["aspen"][0])
     elif role is not None:
         headers = site.token_of(ROLES[role])
     closed = [one for one in declarations(site.app) if one.callers is not None]
@@ -93,7 +85,7 @@ def test_every_role_passes_where_it_is_named_and_nowhere_else(site, role):
             assert site.http.request(one.method, target, json={}).status_code == 401, one
             continue
         by_token = site.http.request(one.method, target, json={}, headers=headers)
-        [caller] = ways(site, role)
+        caller = ROLES.get(role) or site.people["aspen"][0].pseudonym
         by_key = site.signed(caller, one.method, target, {})
         for answer in (by_token, by_key):
             text = answer.json().get("detail", "") if answer.status_code == 403 else ""
@@ -101,12 +93,7 @@ def test_every_role_passes_where_it_is_named_and_nowhere_else(site, role):
             assert kept_out == (role not in one.callers), (one, role, answer.status_code, answer.text)
             assert not kept_out or answer.status_code in {401, 403}
         if role is Caller.SUBJECT and (one.method, one.path) == ("DELETE", "/v1/me"):
-            break_link(site)
-
-
-def break_link(site: Site) -> None:
-    """The person was forgotten: from here on another one calls."""
-    site.people["aspen"] = site.people["aspen"][1:]
+            del site.people["aspen"][0]  # forgotten: from here on another one calls
 
 
 def test_the_registrys_own_party_is_the_operator_and_every_role_has_a_caller():
@@ -167,8 +154,6 @@ def test_a_refusal_is_logged_without_naming_anybody(site, caplog):
 
 
 def request_of(site: Site, headers: dict[str, str]):
-    from starlette.requests import Request
-
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": "/x", "raw_path": b"/x", "query_string": b"", "headers": raw}
     return Request({**scope, "client": ("127.0.0.1", 1)})
@@ -177,12 +162,10 @@ def request_of(site: Site, headers: dict[str, str]):
 def test_a_borrower_is_who_the_evidence_says(site):
     access = Access(site.registry)
     token = site.id_token("ada")
-    from hashlib import sha256
-
     headers = {"Authorization": f"Bearer {site.exchange(token).json()['access_token']}"}
     [mine, theirs] = site.people["aspen"][0], site.people["birch"][0]
     for person in (mine, theirs):
-        site.http.post("/v1/me/links", json={"ticket": site.ticket(person)}, headers=headers)
+        site.link(headers, person)
     who = asyncio.run(access.identify(request_of(site, headers)))
     assert isinstance(who, CallingBorrower)
     assert who.subjects == (mine.pseudonym, theirs.pseudonym)
@@ -212,8 +195,6 @@ def test_the_memory_of_verified_tokens_is_bounded(site, monkeypatch):
 
 
 def test_a_database_that_is_away_lets_nobody_in(site, monkeypatch):
-    from protocol.errors import StorageFailed
-
     def away():
         raise StorageFailed("away")
 

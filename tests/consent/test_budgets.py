@@ -95,30 +95,23 @@ def test_whoever_is_held_out_costs_no_more_than_is_reserved_of_everybody(market)
 # --- in the registry
 
 
-def consenting(market, lender, ledgers):
-    people = market.enrol(lender, ledgers=ledgers)
-    market.clock.move(seconds=1)
-    assert market.decide(*(market.decision(person, {"ordinary": "give"}) for person in people)).status_code == 201
-    return people
-
-
 def test_whoever_could_not_pay_for_another_campaign_gets_no_place_in_it(market):
-    consenting(market, "aspen", [pseudonym() for _ in range(3)])
+    market.consenting("aspen", 3)
     assert market.placed(market.campaign(), "aspen") == {0, 1, 2}
-    consenting(market, "aspen", [pseudonym()])
+    market.consenting("aspen")
     assert market.placed(market.campaign(), "aspen") == {3}, "an epsilon of 1 is reserved of a budget of 1.3"
 
 
 def test_what_a_campaign_did_not_use_is_free_again_once_it_has_ended(market):
-    consenting(market, "aspen", [pseudonym()])
+    market.consenting("aspen")
     market.campaign(hours=1)
     market.clock.move(hours=1)
     assert market.placed(market.campaign(hours=1), "aspen") == {0}, "nobody committed anything"
 
 
 def test_what_a_lender_committed_stays_spent(market):
-    consenting(market, "aspen", [pseudonym()])
-    consenting(market, "birch", [pseudonym()])
+    market.consenting("aspen")
+    market.consenting("birch")
     first = market.campaign(hours=1)
     for release in range(len(first.mechanism.releases)):
         market.commit(first, "aspen", release)
@@ -131,7 +124,7 @@ def test_what_a_lender_committed_stays_spent(market):
 def test_a_year_later_the_years_cap_leaves_room_and_the_cap_for_ever_does_not(tmp_path):
     for ever, expected in ((3.0, {0}), (1.3, set())):
         with open_market(tmp_path, max_epsilon=ever, max_epsilon_per_year=1.2) as market:
-            consenting(market, "aspen", [pseudonym()])
+            market.consenting("aspen")
             first = market.campaign(hours=1)
             for release in range(len(first.mechanism.releases)):
                 market.commit(first, "aspen", release)
@@ -144,8 +137,8 @@ def test_a_year_later_the_years_cap_leaves_room_and_the_cap_for_ever_does_not(tm
 def test_a_person_spends_one_budget_at_all_lenders_under_every_name(market):
     """Two lenders, one person: whichever holds the place, the other gives them none, then or later."""
     name = pseudonym()
-    consenting(market, "aspen", [name])
-    consenting(market, "birch", [name])
+    market.consenting("aspen", ledgers=[name])
+    market.consenting("birch", ledgers=[name])
     first = market.campaign()
     assert len(market.placed(first, "aspen") | {n + 10 for n in market.placed(first, "birch")}) == 1
     for later in (market.campaign(("aspen", "cedar")), market.campaign(("birch", "cedar"))):
@@ -156,7 +149,7 @@ def test_whoever_was_two_people_until_a_renaming_has_paid_for_both(tmp_path):
     """Two campaigns fit into the budget of either name, and not three into that of the one person."""
     with open_market(tmp_path, max_epsilon=1.6) as market:
         for lender in ("aspen", "birch"):
-            consenting(market, lender, [pseudonym()])
+            market.consenting(lender)
         first = market.campaign()
         assert [market.placed(first, lender) for lender in ("aspen", "birch")] == [{0}, {0}]
         one = pseudonym(2)
@@ -164,7 +157,7 @@ def test_whoever_was_two_people_until_a_renaming_has_paid_for_both(tmp_path):
             assert market.rename(market.people[lender], [one]).status_code == 201
         assert [market.placed(market.campaign(), lender) for lender in ("aspen", "birch")] == [set(), set()]
     with open_market(tmp_path, max_epsilon=1.6) as market:
-        consenting(market, "aspen", [pseudonym()])
+        market.consenting("aspen")
         assert [market.placed(market.campaign(), "aspen") for _ in range(3)] == [{0}, {0}, set()]
 
 

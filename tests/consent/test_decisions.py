@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
@@ -13,7 +16,6 @@ from support.house import House
 from auditlog.log import AuditLog
 from auditlog.witnesses import Witnesses
 from consent.commands.record_decisions import record_decisions
-from consent.storage.migrating import migrate
 from consent.storage.subjects import find_subjects
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
 from consent.transaction import Transaction
@@ -22,7 +24,7 @@ from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
 from crypto.sealing import SealedBody, body_context, unseal
 from protocol.consents import Action, ConsentDecision
-from protocol.errors import Conflict, ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
+from protocol.errors import ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from protocol.schema import now
 from protocol.states import ConsentStatus, Event, state_after
 
@@ -32,17 +34,27 @@ def state_of(house: House, person) -> dict[str, str]:
     return {r.pii_processing.sensitivity: r.event.event_state.value for r in records}
 
 
-def size(house: House) -> int:
-    with house.registry.ledger.read() as session:
-        return house.registry.ledger.log.size(session)
-
-
 def everything(house: House) -> tuple:
     with house.registry.ledger.read() as session:
         consents = sorted((r.subject_id, r.sensitivity, r.state) for r in session.scalars(select(ConsentRow)))
         events = session.scalars(select(ConsentEventRow.sequence)).all()
         decisions = sorted(session.scalars(select(DecisionRow.sha256)))
         return consents, len(events), decisions, house.registry.ledger.log.size(session)
+
+
+def resign(token: str, key: SigningKey, **fields) -> str:
+    """The same decision, but for these fields, as somebody else says it, or the same person anew."""
+    changes = {"nonce": secrets.token_urlsafe(16), **fields}
+    return ConsentDecision.claimed(token).model_copy(update=changes).sign(key)
+
+
+@contextmanager
+def refused(house: House, reason: str) -> Iterator[pytest.ExceptionInfo[ConsentError]]:
+    """What is done here is refused, and nothing is recorded of it."""
+    before = everything(house)
+    with pytest.raises(ConsentError, match=reason) as told:
+        yield told
+    assert everything(house) == before
 
 
 def test_a_decision_is_acknowledged_with_a_receipt_that_verifies_offline(house):
@@ -73,34 +85,28 @@ def test_the_projection_is_the_fold_over_the_events(house):
 def test_an_illegal_transition_is_409_and_changes_nothing(house):
     person = house.consenting()[0]
     house.withdraw(person)
-    before = everything(house)
-    with pytest.raises(ConsentError, match="cannot be changed") as refused:
+    with refused(house, "cannot be changed") as told:
         house.withdraw(person)
-    assert (refused.value.status, refused.value.code) == (409, "illegal-transition")
-    assert everything(house) == before
+    assert (told.value.status, told.value.code) == (409, "illegal-transition")
 
 
 def test_one_bad_decision_spoils_the_batch_and_nothing_is_recorded(house):
     good, other = house.consenting()[:2]
     forged = other.withdrawal(house.notice, True)
     forged = forged[:-6] + ("AAAAAA" if not forged.endswith("AAAAAA") else "BBBBBB")
-    before = everything(house)
-    with pytest.raises(ConsentError, match="decision 2 of 2"):
+    with refused(house, "decision 2 of 2"):
         house.anyone().decide([good.withdrawal(house.notice, True), forged])
-    assert everything(house) == before
 
 
 def test_a_decision_acts_once(house):
     person = house.consenting()[0]
     token = person.withdrawal(house.notice, True)
     house.anyone().decide([token])
-    before = everything(house)
-    with pytest.raises(ConsentError, match="recorded before"):
+    with refused(house, "recorded before"):
         house.anyone().decide([token])
-    with pytest.raises(ConsentError, match="twice in one request"):
-        again = house.consenting()[1].withdrawal(house.notice, True)
+    again = house.consenting()[1].withdrawal(house.notice, True)
+    with refused(house, "twice in one request"):
         house.anyone().decide([again, again])
-    assert everything(house) == before
 
 
 def test_a_decision_that_was_held_back_cannot_undo_a_later_one(house):
@@ -108,26 +114,22 @@ def test_a_decision_that_was_held_back_cannot_undo_a_later_one(house):
     person = house.borrowers["aspen"][9]
     assert person.answer == "silent"
     held = person.decide(house.notice, {"ordinary": Action.GIVE})
-    later = ConsentDecision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
-    moved = {"event_time": later.event_time + timedelta(seconds=1), "nonce": "a" * 20}
-    house.anyone().decide([later.model_copy(update=moved).sign(person.key)])
-    leaving = ConsentDecision.claimed(person.decide(house.notice, {"ordinary": Action.WITHDRAW}))
-    moved = {"event_time": later.event_time + timedelta(seconds=2), "nonce": "b" * 20}
-    house.anyone().decide([leaving.model_copy(update=moved).sign(person.key)])
-    before = everything(house)
-    with pytest.raises(ConsentError, match="has decided since"):
+    later = ConsentDecision.claimed(held)
+    for seconds, action in enumerate((Action.GIVE, Action.WITHDRAW), 1):
+        moment = later.event_time + timedelta(seconds=seconds)
+        said = resign(person.decide(house.notice, {"ordinary": action}), person.key, event_time=moment)
+        house.anyone().decide([said])
+    with refused(house, "has decided since"):
         house.anyone().decide([held])
-    assert everything(house) == before
 
 
 def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
     person = house.borrowers["aspen"][9]
-    first = ConsentDecision.claimed(person.decide(house.notice, {"ordinary": Action.GIVE}))
-    soon = {"expiry_time": now() + timedelta(seconds=60), "nonce": "a" * 20}
-    house.anyone().decide([first.model_copy(update=soon).sign(person.key)])
-    house.clock.offset = timedelta(seconds=90)
-    again = {"event_time": first.event_time + timedelta(seconds=80), "nonce": "b" * 20}
-    record_decisions(house.registry, [first.model_copy(update=again).sign(person.key)])
+    given = person.decide(house.notice, {"ordinary": Action.GIVE})
+    house.anyone().decide([resign(given, person.key, expiry_time=now() + timedelta(seconds=60))])
+    house.clock.move(seconds=90)
+    again = ConsentDecision.claimed(given).event_time + timedelta(seconds=80)
+    record_decisions(house.registry, [resign(given, person.key, event_time=again)])
     with house.registry.ledger.read() as session:
         subject = session.scalar(select(SubjectRow.id).where(SubjectRow.pseudonym == person.pseudonym))
         events = session.scalars(
@@ -154,10 +156,6 @@ def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):
         client.decide([token])
 
 
-def resign(token: str, key: SigningKey, **fields) -> str:
-    return ConsentDecision.claimed(token).model_copy(update={"nonce": "n" * 20, **fields}).sign(key)
-
-
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -171,30 +169,22 @@ def resign(token: str, key: SigningKey, **fields) -> str:
 )
 def test_a_decision_that_does_not_fit_the_notice_or_the_time_is_refused(house, fields, reason):
     person = house.consenting()[0]
-    before = everything(house)
-    with pytest.raises(ConsentError, match=reason):
+    with refused(house, reason):
         house.anyone().decide([resign(person.withdrawal(house.notice, True), person.key, **fields)])
-    assert everything(house) == before
 
 
 def test_only_the_borrower_can_decide(house):
-    person, stranger = house.consenting()[0], SigningKey.generate()
-    with pytest.raises(ConsentError, match="not signed by an enrolled borrower") as refused:
-        house.anyone().decide([resign(person.withdrawal(house.notice, True), stranger)])
-    assert refused.value.status == 401
-
-
-def test_an_unknown_borrower_and_a_wrong_key_are_told_apart_by_nobody(house):
+    """An unknown borrower and a wrong key are told apart by nobody."""
     person = house.consenting()[0]
     token = person.withdrawal(house.notice, True)
+    sentences = set()
     unknown = resign(token, person.key, pii_principal_id="v1." + "A" * 43)
-    wrong = resign(token, SigningKey.generate())
-    sentences = []
-    for bad in (unknown, wrong):
-        with pytest.raises(NotAuthenticated) as refused:
-            record_decisions(house.registry, [bad])
-        sentences.append(str(refused.value).split(":")[0])
-    assert sentences[0] == sentences[1]
+    for bad in (unknown, resign(token, SigningKey.generate())):
+        with refused(house, "not signed by an enrolled borrower") as told:
+            house.anyone().decide([bad])
+        assert told.value.status == 401
+        sentences.add(str(told.value))
+    assert len(sentences) == 1
 
 
 def test_a_lender_s_pseudonym_cannot_decide_about_another_lender(house):
@@ -229,12 +219,12 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_recorded(house):
     with house.registry.ledger.database.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.rollback()
-    with pytest.raises(ConsentError, match="nothing was recorded") as refused:
+    with pytest.raises(ConsentError, match="nothing was recorded") as told:
         for lender in house.borrowers:
             for person in house.consenting(lender):
                 record_decisions(house.registry, [person.withdrawal(house.notice, True)])
                 before = everything(house)
-    assert refused.value.status == 503
+    assert told.value.status == 503
     consents, _, decisions, entries = everything(house)
     assert (len(decisions), entries) == (len(before[2]), before[3])
     assert len(consents) == len(before[0])
@@ -272,25 +262,6 @@ def test_forgetting_ends_every_live_consent(house):
     assert set(state_of(house, person).values()) == {"withdrawn"}
 
 
-def test_histories_are_append_only_in_the_database_too(house):
-    for table in ("log_entries", "log_checkpoints", "consent_events", "decisions"):
-        column = "note" if table == "log_checkpoints" else "rowid"
-        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):
-            with pytest.raises(Exception, match="append-only"), house.registry.ledger.database.write() as session:
-                session.execute(text(statement))
-
-
-def test_migrations_go_down_and_up_again(tmp_path):
-    from auditlog.database import Database
-
-    database = Database(tmp_path / "empty.db")
-    for revision in ("head", "base", "head"):
-        migrate(database, revision)
-    with database.read() as session:
-        assert session.scalars(select(ConsentRow)).all() == []
-    database.close()
-
-
 def test_two_answers_to_the_same_question_are_malformed(house):
     person = house.consenting()[0]
     token = person.decide(house.notice, {"ordinary": Action.WITHDRAW})
@@ -298,7 +269,6 @@ def test_two_answers_to_the_same_question_are_malformed(house):
     forged = ConsentDecision.claimed(token).model_copy(update={"choices": twice}).sign(person.key)
     with pytest.raises(NotAuthenticated, match="not signed by an enrolled"):
         record_decisions(house.registry, [forged])
-    assert isinstance(Conflict("x"), ConsentError)
 
 
 def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_comes_later(house, monkeypatch):

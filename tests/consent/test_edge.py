@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from support.market import Market, open_market
+from support.market import Market
 from support.waiting import until
 from support.wire import serve
 
@@ -28,12 +28,11 @@ ELSEWHERE = {"Host": "elsewhere.example:8443", "X-Forwarded-Host": "elsewhere.ex
 
 
 @pytest.fixture
-def market(tmp_path) -> Iterator[Market]:
-    with open_market(tmp_path) as opened:
-        opened.enrol("aspen", 3)
-        opened.says(opened.people["aspen"][0], "give")
-        opened.checkpoint()
-        yield opened
+def market(market: Market) -> Market:
+    market.enrol("aspen", 3)
+    market.says(market.people["aspen"][0], "give")
+    market.checkpoint()
+    return market
 
 
 @pytest.fixture
@@ -144,6 +143,11 @@ CUT = [
 ]
 
 
+def send_and_hang_up(url: str, message: bytes) -> None:
+    with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as connection:
+        connection.sendall(message)
+
+
 class Counted:
     """Counts the requests that the application has done with."""
 
@@ -190,9 +194,7 @@ def test_a_request_that_was_cut_is_not_handed_on_and_nobody_is_answered(length, 
 def test_over_a_socket_a_request_that_was_cut_is_not_executed(length, body):
     acts = Acts()
     with serve(acts, free_port()) as url:
-        host, port = httpx.URL(url).host, httpx.URL(url).port
-        with socket.create_connection((host, port)) as connection:
-            connection.sendall(b"POST /cut HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n" + body)
+        send_and_hang_up(url, b"POST /cut HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n" + body)
         until(lambda: acts.ended == 1, "the server saw that the caller hung up")
         assert httpx.post(f"{url}/whole", content=b"abc").text == "done"
         assert httpx.post(f"{url}/chunks", content=iter([b"a", b"bc"])).text == "done"
@@ -207,8 +209,8 @@ def test_a_withdrawal_that_was_cut_withdraws_nothing(market, length, body):
     target, counted = "/v1/me/withdrawals", Counted(market.http.app)
     login = "".join(f"{name}: {value}\r\n" for name, value in market.login(person).items()).encode()
     with serve(counted, free_port()) as url:
-        with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as connection:
-            connection.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\n".encode() + login + length + b"\r\n\r\n" + body)
+        head = f"POST {target} HTTP/1.1\r\nHost: x\r\n".encode()
+        send_and_hang_up(url, head + login + length + b"\r\n\r\n" + body)
         until(lambda: counted.ended == 1, "the server saw that the caller hung up")
     assert market.rule(person) == "given"
     assert market.call(market.login(person), "POST", target).status_code == 201

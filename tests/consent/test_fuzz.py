@@ -16,20 +16,18 @@ from typing import Any
 import httpx
 import pytest
 from rfc8785 import CanonicalizationError
-from support.asgi import Answered, Sent, call
+from support.asgi import Sent
 from support.effort import effort
-from support.fuzzing import SEED, Site, cut, fuzzed
+from support.fuzzing import SEED, Site, cut
 from support.plans import stated
 
-from clients.witness import LenderWitness, witness_app
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import CryptoError
 from crypto.keys import SigningKey, b64
-from crypto.notes import Checkpoint, InclusionProof, sign_checkpoint
+from crypto.notes import InclusionProof
 from crypto.policies import Policy
 from crypto.sealing import seal_to
 from crypto.sessions import Ephemeral
-from crypto.witnessing import AddCheckpoint
 from ops.http import MAX_BODY_BYTES
 from protocol.campaigns import Approval, Campaign, CommitmentRequest, Rejection
 from protocol.cards import ModelCard
@@ -38,18 +36,9 @@ from protocol.requests import sign_request
 from protocol.sessions import SessionOffer
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with fuzzed(tmp_path_factory.mktemp("fuzz") / "house") as built:
-        yield built
-
-
 @pytest.fixture
-def site(opened: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr("consent.api.log.MAX_WAIT_S", 0.02)
-    for caller in ("aspen", "coordinator", "registry", "auditor"):
-        opened.begin(caller)
-    return opened
+def site(under_fire: Site) -> Site:
+    return under_fire
 
 
 # --- good requests, damaged
@@ -397,49 +386,7 @@ def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(listeni
         assert httpx.get(f"{listening.url}/healthz").json()["status"] == "ok"
 
 
-# --- notes, proofs, witnesses
-
-
-def test_a_witness_answers_damaged_replayed_and_foreign_checkpoints(site):
-    """A real head of this log, which its witnesses know; whatever is made of it, only a true extension is cosigned."""
-    rng = random.Random(SEED + 3)
-    site.registry.ledger.sequencer.settle()
-    with site.registry.ledger.read() as session:
-        published = site.registry.ledger.log.checkpoint(session)
-    log = site.registry.ledger.log
-    node = site.house.founded.node_home("birch")
-    witness = LenderWitness.open(node, log.verifier)
-    app = witness_app({"birch": witness})
-    known = witness.latest(log.origin)
-    head = Checkpoint.parse(known.partition("\n\n")[0] + "\n")
-    other = Checkpoint("elsewhere.example/log", head.size, head.root)
-    good = [
-        AddCheckpoint(head.size, (), published).text.encode(),
-        AddCheckpoint(0, (), published).text.encode(),
-        AddCheckpoint(head.size, (b"\0" * 32,) * 5, sign_checkpoint(other, log.key)).text.encode(),
-    ]
-    requests = [Sent("POST", "/add-checkpoint", cut(rng.choice(good), rng)) for _ in range(900)]
-    requests += [
-        Sent(
-            "POST", "/add-checkpoint", AddCheckpoint(head.size, (), text + published.partition("\n\n")[2]).text.encode()
-        )
-        for text in (
-            f"{log.origin}\n{head.size + 1}\n{b64(b'0' * 33)}\n\n",
-            known.partition("\n\n")[0].replace(str(head.size), str(head.size + 1)) + "\n\n",
-            other.text + "\n",
-        )
-    ]
-
-    async def all_of_them() -> list[Answered]:
-        return [await call(app, sent, "") for sent in requests]
-
-    answers = site.runner.run(all_of_them())
-    for sent, answer in zip(requests, answers, strict=True):
-        assert answer.status in {200, 400, 403, 404, 409, 413, 422}, (sent, answer)
-        if answer.status == 200:
-            assert head.text.encode() in sent.body, "it had cosigned just this before"
-    assert Checkpoint.parse(witness.latest(log.origin).partition("\n\n")[0] + "\n") == head
-    site.registry.ledger.log.policy.open(published)
+# --- notes and proofs
 
 
 def test_damaged_notes_and_proofs_are_refused_in_the_house_s_own_words(site):

@@ -10,9 +10,10 @@ from datetime import timedelta
 import pytest
 from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey, OctKey, RSAKey
-from sqlalchemy import event, text
-from support.identity import Site, open_site
-from support.world import ASPENS, GENERAL, PORTAL, Person
+from sqlalchemy import text
+from support.identity import Site
+from support.observed import entries, statements
+from support.world import ASPENS, GENERAL, PORTAL, Person, trust, trusted_issuer
 
 from auditlog.database import Database
 from consent.api.app import create_app
@@ -29,19 +30,6 @@ from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def site(request, tmp_path):
-    url = request.getfixturevalue("postgresql")() if request.param == "postgresql" else None
-    with open_site(tmp_path / "site", url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def plain(tmp_path):
-    with open_site(tmp_path / "site") as opened:
-        yield opened
-
-
 def rows(site: Site, table: str) -> list[tuple[object, ...]]:
     with site.registry.ledger.read() as session:
         return [tuple(row) for row in session.execute(text(f"SELECT * FROM {table}"))]
@@ -55,7 +43,7 @@ def test_a_login_speaks_for_nobody_until_a_lender_vouches_for_it(site):
     headers = site.log_in("ada")
     assert site.http.get("/v1/me/consents", headers=headers).status_code == 403
     assert site.http.get("/v1/me/links", headers=headers).json() == {"links": []}
-    made = [site.http.post("/v1/me/links", json={"ticket": site.ticket(p)}, headers=headers) for p in (mine, theirs)]
+    made = [site.link(headers, p) for p in (mine, theirs)]
     assert [answer.status_code for answer in made] == [201, 201], made[0].text
     found = site.http.get("/v1/me/links", headers=headers).json()["links"]
     assert [(link["pseudonym"], link["lender"]) for link in found] == [
@@ -70,11 +58,8 @@ def test_a_login_speaks_for_nobody_until_a_lender_vouches_for_it(site):
 
 def test_links_are_logged_without_names_and_the_subject_of_a_login_is_never_stored(site):
     headers = site.log_in("130102199003075678")
-    site.http.post("/v1/me/links", json={"ticket": site.ticket(site.people["aspen"][0])}, headers=headers)
-    log = site.registry.ledger.log
-    with site.registry.ledger.read() as session:
-        leaves = [json.loads(leaf) for leaf in log.leaves(session, 0, log.size(session))]
-    [leaf] = [leaf for leaf in leaves if leaf["type"] == "login.linked"]
+    site.link(headers, site.people["aspen"][0])
+    [leaf] = [entry for entry in entries(site.registry) if entry["type"] == "login.linked"]
     assert set(leaf) == {"v", "type", "actor", "time", "body"}
     assert leaf["body"]["sealed_to"] == ["subject"]
     stored = repr([rows(site, table) for table in ("login_links", "used_once", "log_entries")])
@@ -85,87 +70,70 @@ def test_links_are_logged_without_names_and_the_subject_of_a_login_is_never_stor
 def test_a_ticket_acts_once(site):
     ticket = site.ticket(site.people["aspen"][0])
     first, second = site.log_in("ada"), site.log_in("eve")
-    assert site.http.post("/v1/me/links", json={"ticket": ticket}, headers=first).status_code == 201
+    assert site.link(first, ticket).status_code == 201
     site.start()  # another worker
-    again = site.http.post("/v1/me/links", json={"ticket": ticket}, headers=second)
+    again = site.link(second, ticket)
     assert (again.status_code, "acts once" in again.text) == (401, True)
 
 
-def test_an_unknown_pseudonym_and_another_lenders_customer_get_the_same_answer(plain):
-    headers = plain.log_in("ada")
-    theirs, nobody = plain.people["birch"][0], Person("birch")
-    answers = [
-        plain.http.post("/v1/me/links", json={"ticket": plain.ticket(who, "aspen")}, headers=headers)
-        for who in (theirs, nobody)
-    ]
-    assert answers[0].status_code == answers[1].status_code == 401
-    assert answers[0].json() == answers[1].json()
-    logins = [plain.exchange(plain.id_token(who.pseudonym, ASPENS)) for who in (theirs, nobody)]
-    assert logins[0].status_code == logins[1].status_code == 400
-    assert logins[0].json() == logins[1].json()
-
-
-def test_unknown_and_foreign_pseudonyms_cost_the_same_statements(plain, monkeypatch):
+def test_an_unknown_pseudonym_and_another_lenders_customer_get_the_same_answer(site, monkeypatch):
+    """After the same work, statement by statement."""
     for module in (keys, links):
         monkeypatch.setattr(module, "FRESH_S", 1000.0)
-    headers = plain.log_in("ada")
-    work: list[list[str]] = []
-    for who in (plain.people["birch"][0], Person("birch")):
-        plain.start()
-        plain.http.get("/v1/me/links", headers=headers)
-        token, ticket, seen = plain.id_token(who.pseudonym, ASPENS), plain.ticket(who, "aspen"), []
-
-        def note(_c, _cursor, statement, *_rest, seen=seen):
-            seen.append(statement)
-
-        engine = plain.registry.ledger.database.engine
-        event.listen(engine, "before_cursor_execute", note)
-        plain.exchange(token)
-        plain.http.post("/v1/me/links", json={"ticket": ticket}, headers=headers)
-        event.remove(engine, "before_cursor_execute", note)
-        work.append(seen)
+    headers = site.log_in("ada")
+    answers, work = [], []
+    for who in (site.people["birch"][0], Person("birch")):
+        site.start()
+        site.http.get("/v1/me/links", headers=headers)
+        token, ticket = site.id_token(who.pseudonym, ASPENS), site.ticket(who, "aspen")
+        with statements(site.registry) as asked:
+            login, linked = site.exchange(token), site.link(headers, ticket)
+        work.append(asked)
+        answers.append((login.status_code, login.json(), linked.status_code, linked.json()))
+    assert answers[0] == answers[1]
+    assert (answers[0][0], answers[0][2]) == (400, 401)
     assert work[0] == work[1]
     assert len(work[0]) >= 4
 
 
 @pytest.mark.parametrize("case", ["expired", "too long", "another key", "a stranger", "not a lender", "not a ticket"])
-def test_a_ticket_that_no_lender_vouches_for_is_refused(plain, case):
-    who = plain.people["aspen"][0]
+def test_a_ticket_that_no_lender_vouches_for_is_refused(site, case):
+    who = site.people["aspen"][0]
     ticket = {
-        "expired": lambda: plain.ticket(who, minutes=-1),
-        "too long": lambda: plain.ticket(who, minutes=60 * 24 * 30),
-        "another key": lambda: plain.ticket(who, key=plain.keys["birch"]),
-        "a stranger": lambda: plain.ticket(who, "oak", key=plain.keys["aspen"]),
-        "not a lender": lambda: plain.ticket(who, "coordinator"),
+        "expired": lambda: site.ticket(who, minutes=-1),
+        "too long": lambda: site.ticket(who, minutes=60 * 24 * 30),
+        "another key": lambda: site.ticket(who, key=site.keys["birch"]),
+        "a stranger": lambda: site.ticket(who, "oak", key=site.keys["aspen"]),
+        "not a lender": lambda: site.ticket(who, "coordinator"),
         "not a ticket": lambda: "x.y.z",
     }[case]()
-    answer = plain.http.post("/v1/me/links", json={"ticket": ticket}, headers=plain.log_in("ada"))
+    answer = site.link(site.log_in("ada"), ticket)
     assert answer.status_code == 401, answer.text
-    assert rows(plain, "login_links") == []
+    assert rows(site, "login_links") == []
 
 
-def test_nobody_sees_or_ends_anothers_links(plain):
-    ada, eve = plain.log_in("ada"), plain.log_in("eve")
-    link = plain.http.post("/v1/me/links", json={"ticket": plain.ticket(plain.people["aspen"][0])}, headers=ada).json()
-    assert plain.http.get("/v1/me/links", headers=eve).json() == {"links": []}
-    others, none = (plain.http.delete(f"/v1/me/links/{name}", headers=eve) for name in (link["id"], "x" * 22))
+def test_nobody_sees_or_ends_anothers_links(site):
+    ada, eve = site.log_in("ada"), site.log_in("eve")
+    link = site.link(ada, site.people["aspen"][0]).json()
+    assert site.http.get("/v1/me/links", headers=eve).json() == {"links": []}
+    others, none = (site.http.delete(f"/v1/me/links/{name}", headers=eve) for name in (link["id"], "x" * 22))
     assert others.status_code == none.status_code == 404
     assert others.json() == none.json()
-    assert plain.http.get("/v1/me/links", headers=plain.token_of("aspen")).status_code == 403
-    assert plain.signed(plain.people["aspen"][0].pseudonym, "GET", "/v1/me/links").status_code == 403
+    assert site.http.get("/v1/me/links", headers=site.token_of("aspen")).status_code == 403
+    assert site.signed(site.people["aspen"][0].pseudonym, "GET", "/v1/me/links").status_code == 403
 
 
-def test_a_lenders_own_issuer_cannot_be_linked_to_another_lenders_customer(plain):
-    headers = plain.log_in(plain.people["aspen"][0].pseudonym, ASPENS)
-    answer = plain.http.post("/v1/me/links", json={"ticket": plain.ticket(plain.people["birch"][0])}, headers=headers)
+def test_a_lenders_own_issuer_cannot_be_linked_to_another_lenders_customer(site):
+    headers = site.log_in(site.people["aspen"][0].pseudonym, ASPENS)
+    answer = site.link(headers, site.people["birch"][0])
     assert answer.status_code == 403, answer.text
-    assert rows(plain, "login_links") == []
+    assert rows(site, "login_links") == []
 
 
 def test_forgetting_takes_the_links_along(site):
     who = site.people["aspen"][0]
     headers = site.log_in("ada")
-    site.http.post("/v1/me/links", json={"ticket": site.ticket(who)}, headers=headers)
+    site.link(headers, who)
     assert len(rows(site, "login_links")) == 1
     forget_subject(site.registry, who.pseudonym)
     assert rows(site, "login_links") == []
@@ -173,10 +141,10 @@ def test_forgetting_takes_the_links_along(site):
     assert site.http.get("/v1/me/consents", headers=headers).status_code == 403
 
 
-def test_a_lenders_own_login_is_the_pseudonym(plain):
-    who = plain.people["aspen"][1]
-    headers = plain.log_in(who.pseudonym, ASPENS)
-    assert plain.http.get("/v1/me/consents", headers=headers).status_code == 200
+def test_a_lenders_own_login_is_the_pseudonym(site):
+    who = site.people["aspen"][1]
+    headers = site.log_in(who.pseudonym, ASPENS)
+    assert site.http.get("/v1/me/consents", headers=headers).status_code == 200
 
 
 # --- which issuers are trusted
@@ -197,19 +165,19 @@ def test_a_lenders_own_login_is_the_pseudonym(plain):
         ({"more": 1}, "more"),
     ],
 )
-def test_settings_that_trust_too_much_stop_the_registry(plain, monkeypatch, change, says):
+def test_settings_that_trust_too_much_stop_the_registry(site, monkeypatch, change, says):
     monkeypatch.setenv(ENVIRONMENT, "production")
-    issuer = {"issuer": GENERAL, "audience": PORTAL, "jwks": public_jwks(plain.general_key), "algorithms": ["Ed25519"]}
-    (plain.home / "issuers.json").write_text(json.dumps({"issuers": [issuer | change]}), encoding="utf-8")
+    issuer = trusted_issuer(GENERAL, site.general_key)
+    trust(site.home, issuer | change)
     with pytest.raises(IdentityMisconfigured, match=says):
-        load_issuers(plain.home, plain.registry.consortium)
+        load_issuers(site.home, site.registry.consortium)
 
 
-def test_plain_http_is_for_this_machine_in_development_only(plain, monkeypatch):
+def test_plain_http_is_for_this_machine_in_development_only(site, monkeypatch):
     def load(url: str) -> None:
         issuer = {"issuer": url, "audience": PORTAL, "jwks_uri": f"{url}/jwks.json", "algorithms": ["Ed25519"]}
-        (plain.home / "issuers.json").write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
-        load_issuers(plain.home, plain.registry.consortium)
+        trust(site.home, issuer)
+        load_issuers(site.home, site.registry.consortium)
 
     monkeypatch.setenv(ENVIRONMENT, "development")
     load("http://127.0.0.1:8790")
@@ -231,20 +199,20 @@ def test_the_development_issuer_starts_in_development_only(monkeypatch, environm
         create_issuer("http://127.0.0.1:8790")
 
 
-def test_the_development_issuer_serves_a_whole_login(plain, monkeypatch):
+def test_the_development_issuer_serves_a_whole_login(site, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, "development")
-    issuer = TestClient(create_issuer("http://127.0.0.1:8790", plain.aspens_key))
+    issuer = TestClient(create_issuer("http://127.0.0.1:8790", site.aspens_key))
     discovered = issuer.get("/.well-known/openid-configuration").json()
     jwks = issuer.get(discovered["jwks_uri"].removeprefix(discovered["issuer"])).json()
-    assert [key.kid for key in usable_keys(jwks)] == [plain.aspens_key.public.thumbprint]
+    assert [key.kid for key in usable_keys(jwks)] == [site.aspens_key.public.thumbprint]
     entry = {"issuer": discovered["issuer"], "audience": PORTAL, "jwks": jwks, "algorithms": ["Ed25519"]}
-    plain.start()
-    (plain.home / "issuers.json").write_text(json.dumps({"issuers": [entry]}), encoding="utf-8")
-    plain.http = TestClient(create_app(plain.registry))
-    asked = {"subject": "ada", "nonce": plain.nonce(), "client_id": PORTAL}
+    site.start()
+    trust(site.home, entry)
+    site.http = TestClient(create_app(site.registry))
+    asked = {"subject": "ada", "nonce": site.nonce(), "client_id": PORTAL}
     answer = issuer.post("/authorize", json=asked)
     assert answer.headers["cache-control"] == "no-store"
-    assert plain.exchange(answer.json()["id_token"]).status_code == 200
+    assert site.exchange(answer.json()["id_token"]).status_code == 200
     refused = issuer.post("/authorize", json={"subject": "secret-subject" * 40, "nonce": "n", "client_id": "c"})
     assert (refused.status_code, "secret-subject" in refused.text) == (422, False)
 
@@ -398,40 +366,41 @@ def test_buckets_take_bounded_memory_and_neighbours_in_ipv6_share_one():
     assert len([name for name in limits._buckets if name[1].startswith("2001:db8")]) == 1
 
 
-def test_callers_are_limited_each_for_themselves(plain):
+def test_callers_are_limited_each_for_themselves(site):
     one = {"per_second": 0.01, "burst": 2}
     many = {"per_second": 1000, "burst": 1000}
     rates = {"reading": one, "changing": many, "login": many}
-    plain.start(party=rates, anonymous={**rates, "login": {"per_second": 0.01, "burst": 6}})
+    site.start(party=rates, anonymous={**rates, "login": {"per_second": 0.01, "burst": 6}})
     target = "/v1/parties/aspen/keys"
-    statuses = [plain.signed("aspen", "GET", target) for _ in range(3)]
+    statuses = [site.signed("aspen", "GET", target) for _ in range(3)]
     assert [answer.status_code for answer in statuses] == [200, 200, 429]
     assert statuses[2].headers["content-type"] == "application/problem+json"
     assert int(statuses[2].headers["retry-after"]) >= 1
-    assert plain.signed("birch", "GET", "/v1/parties/birch/keys").status_code == 200
-    assert [plain.http.get("/v1/consortium").status_code for _ in range(3)] == [200, 200, 429]
-    assert [plain.http.post("/v1/challenges").status_code for _ in range(7)][-2:] == [201, 429]
+    assert site.signed("birch", "GET", "/v1/parties/birch/keys").status_code == 200
+    assert [site.http.get("/v1/consortium").status_code for _ in range(3)] == [200, 200, 429]
+    assert [site.http.post("/v1/challenges").status_code for _ in range(7)][-2:] == [201, 429]
 
 
-def test_by_default_a_lender_in_a_hurry_is_not_held_up(plain):
-    party = plain.registry.consortium.party("aspen")
+def test_by_default_a_lender_in_a_hurry_is_not_held_up(site):
+    party = site.registry.consortium.party("aspen")
     limits = RateLimits(LimitSettings(), lambda: 0.0)
     for _ in range(20_000):
         limits.of_party(party, "changing")
 
 
-def test_a_limits_file_that_does_not_fit_stops_the_registry(plain):
-    (plain.home / "limits.json").write_text('{"party": {"reading": {"per_second": -1, "burst": 1}}}', encoding="utf-8")
+def test_a_limits_file_that_does_not_fit_stops_the_registry(site):
+    (site.home / "limits.json").write_text('{"party": {"reading": {"per_second": -1, "burst": 1}}}', encoding="utf-8")
     with pytest.raises(IdentityMisconfigured, match="limits"):
-        plain.start()
+        site.start()
 
 
 # --- storage
 
 
-def test_the_migration_goes_up_and_down_with_rows_in_it(site):
+def test_the_migration_goes_up_and_down_with_rows_in_it(any_site):
+    site = any_site
     headers = site.log_in("ada")
-    site.http.post("/v1/me/links", json={"ticket": site.ticket(site.people["aspen"][0])}, headers=headers)
+    site.link(headers, site.people["aspen"][0])
     database: Database = site.registry.ledger.database
     subjects = rows(site, "subjects")
     while revision_of(database) != "0003":
@@ -444,9 +413,9 @@ def test_the_migration_goes_up_and_down_with_rows_in_it(site):
     assert rows(site, "login_links") == []
 
 
-def test_used_rows_go_when_they_cannot_matter(plain):
-    plain.log_in("ada")
-    assert len(rows(plain, "used_once")) == 1
-    plain.clock.offset = timedelta(hours=2)
-    plain.exchange(plain.id_token("ada", iat=int(plain.clock().timestamp()), exp=int(plain.clock().timestamp()) + 60))
-    assert len(rows(plain, "used_once")) == 1
+def test_used_rows_go_when_they_cannot_matter(site):
+    site.log_in("ada")
+    assert len(rows(site, "used_once")) == 1
+    site.clock.offset = timedelta(hours=2)
+    site.exchange(site.id_token("ada", iat=int(site.clock().timestamp()), exp=int(site.clock().timestamp()) + 60))
+    assert len(rows(site, "used_once")) == 1

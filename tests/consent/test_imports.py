@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
-from support.market import open_market
+from support.market import shown
+from support.observed import entries
 from support.world import pseudonym
 
 from consent.commands.import_decisions import ImportedRecord, record_leaf
@@ -16,12 +16,10 @@ from crypto.merkle import inclusion_proof, leaf_hash, leaves_reader, tree_root, 
 from protocol.terms import TRAINING_PURPOSE
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def market(request, tmp_path):
-    url = None if request.param == "sqlite" else request.getfixturevalue("postgresql")()
-    with open_market(tmp_path, url) as opened:
-        opened.enrol("aspen", 12)
-        yield opened
+@pytest.fixture
+def market(market):
+    market.enrol("aspen", 12)
+    return market
 
 
 def record(market, number, action="give", kind="ordinary", **fields):
@@ -31,11 +29,7 @@ def record(market, number, action="give", kind="ordinary", **fields):
 
 
 def hand_in(market, *records, lender="aspen", **fields):
-    notice = market.notices[-1]
-    body = {
-        "notice_id": notice.id, "notice_version": notice.version, "notice_language": "zh",
-        "notice_sha256": notice.text_sha256("zh"), "channel": "paper", "records": list(records),
-    }  # fmt: skip
+    body = shown(market.notices[-1], "zh") | {"channel": "paper", "records": list(records)}
     return market.call(lender, "POST", "/v1/imports", body | fields)
 
 
@@ -43,7 +37,9 @@ def told(market, number):
     return market.rule(market.people["aspen"][number])
 
 
-def test_one_entry_holds_the_root_of_all_records(market):
+def test_one_entry_holds_the_root_of_all_records(any_market):
+    market = any_market
+    market.enrol("aspen", 12)
     records = [record(market, n, "give" if n % 3 else "refuse") for n in range(7)]
     records.append(record(market, 1, kind="sensitive"))
     size = market.log_size()
@@ -52,10 +48,9 @@ def test_one_entry_holds_the_root_of_all_records(market):
     assert market.log_size() == size + 1
     with market.registry.ledger.read() as session:
         (row,) = session.scalars(select(ImportRow))
-        leaf = json.loads(market.registry.ledger.log.entry(session, size).leaf)
         events = session.scalars(select(ConsentEventRow).order_by(ConsentEventRow.sequence)).all()
         numbers = dict(session.execute(select(SubjectRow.id, SubjectRow.number)).tuples().all())
-    notice = market.notices[-1]
+    leaf, notice = entries(market.registry)[size], market.notices[-1]
     about = {
         "channel": "paper", "lender": "aspen", "notice": notice.id, "notice_sha256": notice.text_sha256("zh"),
         "notice_version": 1,

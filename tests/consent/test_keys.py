@@ -11,13 +11,16 @@ import os
 import secrets
 import shutil
 import sqlite3
-import threading
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from support.observed import entries
 from support.vault import vault_server
 
 from auditlog.fsck import check_log
@@ -27,7 +30,7 @@ from consent.keys.backup import KeyBackup, restore_backup, write_backup
 from consent.keys.datakeys import GROUP_SIZE
 from consent.keys.keystore import FileKeyStore, KeyStore, Wrapped
 from consent.keys.vault import VaultKeyStore
-from consent.storage.subjects import find_subjects
+from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import DataKeyRow, KeyGroupRow
 from consent.transaction import reading
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
@@ -118,13 +121,29 @@ def sealed_decision(house, person):
     return SealedBody(entry.body, unb64(json.loads(entry.leaf)["body"]["key_commitment"])), proof, receipt
 
 
+def enrolled(registry, *pseudonyms: str) -> list[Subject]:
+    with reading(registry) as view:
+        return list(find_subjects(view, pseudonyms).values())
+
+
 def readable(registry, sealed: SealedBody, pseudonym: str) -> bool:
     """Whether the registry's keys, as they are now, open this body."""
-    with reading(registry) as view:
-        subject = find_subjects(view, [pseudonym]).get(pseudonym)
-    if subject is None:
-        return False
-    return b"token" in unpad(unseal(subject.data_key, sealed, body_context("consent.decided")))
+    context = body_context("consent.decided")
+    return any(b"token" in unpad(unseal(who.data_key, sealed, context)) for who in enrolled(registry, pseudonym))
+
+
+def copy_database(house, copy: Path) -> None:
+    house.registry.ledger.database.truncate_journal()
+    shutil.copy(house.registry.home / DATABASE_FILE, copy)
+
+
+def bring_back(house, copy: Path) -> None:
+    """Stop the registry and put an old copy of its database in the place of the present one."""
+    house.stop_registry()
+    home = house.registry.home
+    for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"):
+        (home / name).unlink(missing_ok=True)
+    shutil.copy(copy, home / DATABASE_FILE)
 
 
 def neighbours(house, person) -> list:
@@ -136,19 +155,14 @@ def test_an_old_copy_of_the_database_does_not_bring_the_forgotten_back(house, tm
     person = house.consenting("cedar")[0]
     sealed, proof, receipt = sealed_decision(house, person)
     assert readable(house.registry, sealed, person.pseudonym)
-    house.registry.ledger.database.truncate_journal()
-    home = house.registry.home
-    shutil.copy(home / DATABASE_FILE, tmp_path / "old.db")
+    copy_database(house, tmp_path / "old.db")
     check_log(house.registry.ledger.database, house.registry.ledger.log)
     house.borrower_client(person).forget_me()
     check_log(house.registry.ledger.database, house.registry.ledger.log)
     assert not readable(house.registry, sealed, person.pseudonym)
     proof.verify(unb64(receipt.entry), house.registry.ledger.log.policy)
-    house.stop_registry()
-    for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"):
-        (home / name).unlink(missing_ok=True)
-    shutil.copy(tmp_path / "old.db", home / DATABASE_FILE)
-    restored = open_registry(home)
+    bring_back(house, tmp_path / "old.db")
+    restored = open_registry(house.registry.home)
     with pytest.raises(KeysUnavailable):
         readable(restored, sealed, person.pseudonym)
     restored.close()
@@ -162,14 +176,10 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
     stale = tmp_path / "stale.json"
     write_backup(house.registry, backup)
     shutil.copy(backup, stale)
-    house.registry.ledger.database.truncate_journal()
-    home = house.registry.home
-    shutil.copy(home / DATABASE_FILE, tmp_path / "old.db")
+    copy_database(house, tmp_path / "old.db")
     house.borrower_client(person).forget_me()
-    house.stop_registry()
-    for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"):
-        (home / name).unlink(missing_ok=True)
-    shutil.copy(tmp_path / "old.db", home / DATABASE_FILE)
+    bring_back(house, tmp_path / "old.db")
+    home = house.registry.home
     with closing(sqlite3.connect(home / DATABASE_FILE)) as copy, copy:
         copy.execute("UPDATE log_state SET held_until = 0")  # the copy is old enough for its writer's lease to be over
     restored = open_registry(home)
@@ -190,11 +200,8 @@ def test_a_backup_holds_no_key_in_clear(house, tmp_path):
     write_backup(house.registry, backup)
     text = backup.read_text(encoding="utf-8")
     assert backup.stat().st_mode & 0o777 == 0o600
-    with reading(house.registry) as view:
-        subjects = find_subjects(view, [p.pseudonym for p in house.consenting()])
-    from base64 import b64encode
-
-    assert not any(b64encode(s.data_key).decode()[:20] in text for s in subjects.values())
+    subjects = enrolled(house.registry, *(p.pseudonym for p in house.consenting()))
+    assert not any(b64encode(s.data_key).decode()[:20] in text for s in subjects)
 
 
 @pytest.mark.parametrize("crash_at", ["before the transaction commits", "after it, before the old root is destroyed"])
@@ -266,8 +273,7 @@ def test_restoring_beside_a_living_registry_harms_nobody(house, tmp_path, monkey
             restore_backup(house.registry, backup)
     for person in people:
         assert readable(house.registry, bodies[person.pseudonym], person.pseudonym)
-    with reading(house.registry) as view:
-        assert find_subjects(view, [late])
+    assert enrolled(house.registry, late)
 
 
 def test_a_blind_backup_never_replaces_a_good_one(house, tmp_path, monkeypatch):
@@ -285,11 +291,8 @@ def test_forgettings_at_the_same_moment_leave_a_backup_that_restores(house, tmp_
     backup = tmp_path / "keys.json"
     write_backup(house.registry, backup)
     gone = house.consenting("cedar")[:4]
-    threads = [threading.Thread(target=forget_subject, args=(house.registry, p.pseudonym)) for p in gone]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(gone)) as crowd:
+        list(crowd.map(lambda person: forget_subject(house.registry, person.pseudonym), gone))
     held = KeyBackup.model_validate_json(backup.read_text(encoding="utf-8"))
     assert {g.root_version for g in held.groups} == {house.registry.keys.store.newest()}
     assert not {p.pseudonym for p in gone} & {key.pseudonym for key in held.keys}
@@ -331,9 +334,7 @@ def test_the_log_names_the_destroyed_key_and_nobody(house):
     with house.registry.ledger.read() as session:
         known = set(session.scalars(select(DataKeyRow.key_id)))
     forget_subject(house.registry, person.pseudonym)
-    with house.registry.ledger.read() as session:
-        size = house.registry.ledger.log.size(session)
-        leaf = json.loads(house.registry.ledger.log.entry(session, size - 1).leaf)
+    leaf = entries(house.registry)[-1]
     assert leaf["type"] == "subject.forgotten"
     assert leaf["key"] in known
     assert set(leaf) == {"v", "type", "time", "actor", "body", "key"}
@@ -360,12 +361,10 @@ def test_a_registry_whose_root_key_lives_in_vault(house, monkeypatch):
         shutil.rmtree(home / ROOT_KEYS)
         (home / KEYSTORE_FILE).write_text(json.dumps({"kind": "vault", "url": url, "key": "roots"}), encoding="utf-8")
         moved_registry = open_registry(home)
-        with reading(moved_registry) as view:
-            assert find_subjects(view, [person.pseudonym])
+        assert enrolled(moved_registry, person.pseudonym)
         forget_subject(moved_registry, person.pseudonym)
-        with reading(moved_registry) as view:
-            assert not find_subjects(view, [person.pseudonym])
-            assert find_subjects(view, [other.pseudonym])
+        assert not enrolled(moved_registry, person.pseudonym)
+        assert enrolled(moved_registry, other.pseudonym)
         assert vault.newest() == 2
         moved_registry.close()
         monkeypatch.delenv("VAULT_TOKEN")

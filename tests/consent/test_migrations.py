@@ -12,18 +12,18 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
-from support.logs import postgresql_server  # noqa: F401 - the fixture's server
 from support.world import pseudonym
 
 from auditlog.column_types import Base
 from auditlog.database import Database
 from consent.notices import Catalogue
 from consent.storage.consents import load_presents
-from consent.storage.enrolment import read_roll
+from consent.storage.enrolment import read_enrolment_list
 from consent.storage.migrating import MIGRATIONS, migrate
+from consent.storage.tables import NoticeRow
 from crypto.documents import sign_document
 from crypto.keys import SigningKey
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 from protocol.states import ConsentStatus
 
 TRAINING, MARKETING = "https://w3id.org/dpv#CreditChecking", "https://w3id.org/dpv#Marketing"
@@ -31,10 +31,7 @@ KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
-    "acknowledgements",
-    "places",
-    "models",
-    "populations",
+    "acknowledgements", "places", "models", "populations",
 }  # fmt: skip
 
 
@@ -180,7 +177,7 @@ def check_new(database: Database) -> None:
             assert (answered.purpose, answered.version) == (purpose, 2 if purpose == TRAINING else 1)
         for lender in ("aspen", "birch", "cedar"):
             names = [name for where, name in PEOPLE if where == lender]
-            assert read_roll(session, lender) == Roll().called(names)
+            assert read_enrolment_list(session, lender) == EnrolmentList().extended(names)
     for lender in ("aspen", "birch", "cedar"):
         rows = run(database, f"SELECT number, pseudonym FROM subjects WHERE lender = '{lender}' ORDER BY number")
         assert rows == list(enumerate(name for where, name in PEOPLE if where == lender))
@@ -237,39 +234,37 @@ def test_the_migrations_arrive_at_the_tables_that_the_code_knows(database):
     assert [d for d, kind in zip(differences, kinds, strict=True) if kind != "modify_type"] == []
 
 
+OF_0002 = {
+    "commitments": {"entry_index": 1, "campaign_sha256": "1" * 64, "lender": "a", "release": 0, "attempt": 1},
+    "log_envelopes": {"sha256": "s", "header": b"h"},
+    "log_checkpoints": {"size": 1, "note": "n"},
+    "log_published": {"size": 1, "note": "n"},
+}
+LATER = {
+    "imports": {
+        "id": 1, "lender": "aspen", "entry_index": 1, "salt": b"s", "leaves": b"l", "evidence": b"e", "about": "{}",
+    },
+    "revocations": {
+        "recipient": "aspen", "number": 1, "scope_id": 1, "subject_id": 1, "sensitivity": 0, "event": 2,
+        "revoked_at": day(1), "recorded_at": day(1),
+    },
+    "rejections": {"campaign_sha256": "1" * 64, "lender": "aspen", "token": "t"},
+    "models": {"card_sha256": "2" * 64, "campaign_sha256": "1" * 64, "entry_index": 1, "card": "c", "model": b"m"},
+    "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
+    "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
+    "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},
+    "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
+}  # fmt: skip
+
+
 def one_row_each(database: Database) -> None:
     """A row in every table whose rows stay: a trigger for each row needs one to fire."""
     populate(database)
-    put(
-        database,
-        "commitments",
-        {"entry_index": 1, "campaign_sha256": "1" * 64, "lender": "a", "release": 0, "attempt": 1},
-    )
-    put(database, "log_envelopes", {"sha256": "s", "header": b"h"})
-    put(database, "log_checkpoints", {"size": 1, "note": "n"})
-    put(database, "log_published", {"size": 1, "note": "n"})
+    for table, row in OF_0002.items():
+        put(database, table, row)
     migrate(database)
-    put(
-        database,
-        "imports",
-        {"id": 1, "lender": "aspen", "entry_index": 1, "salt": b"s", "leaves": b"l", "evidence": b"e", "about": "{}"},
-    )
-    revoked = {
-        "scope_id": 1,
-        "subject_id": 1,
-        "sensitivity": 0,
-        "event": 2,
-        "revoked_at": day(1),
-        "recorded_at": day(1),
-    }
-    put(database, "revocations", {"recipient": "aspen", "number": 1, **revoked})
-    put(database, "rejections", {"campaign_sha256": "1" * 64, "lender": "aspen", "token": "t"})
-    model = {"card_sha256": "2" * 64, "campaign_sha256": "1" * 64, "entry_index": 1, "card": "c", "model": b"m"}
-    put(database, "models", model)
-    put(database, "acknowledgements", {"recipient": "aspen", "number": 1, "entry_index": 1})
-    put(database, "former_names", {"pseudonym": "v1." + "o" * 43, "subject_id": 1})
-    put(database, "places", {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"})
-    put(database, "populations", {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1})
+    for table, row in LATER.items():
+        put(database, table, row)
 
 
 def test_histories_cannot_be_changed_deleted_or_emptied(database):
@@ -291,12 +286,10 @@ def test_histories_cannot_be_changed_deleted_or_emptied(database):
 
 
 def test_every_table_that_says_it_is_append_only_is(database):
-    import consent.storage.tables as tables
-
     said = {
         mapper.local_table.name
         for mapper in Base.registry.mappers
         if mapper.class_.__doc__ and "Append-only." in mapper.class_.__doc__
     }
     assert said <= APPEND_ONLY
-    assert tables.NoticeRow.__tablename__ in said
+    assert NoticeRow.__tablename__ in said

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support.consent_model import ANSWERS, Asked, Model, Refused
 from support.effort import EFFORT, effort
-from support.market import open_market
+from support.market import open_market, shown
 
 from clients.consents import Consents
 from protocol.snapshots import REASONS, unpacked
@@ -243,15 +243,12 @@ class Consortium(RuleBasedStateMachine):
         notice = self.published[version % len(self.published)]
         said_at = self.clock() - timedelta(seconds=late)
         chosen = {(people[i % len(people)].number, kind): action for i, kind, action in records}
-        body = {
-            "notice_id": notice.id, "notice_version": notice.version, "notice_language": "zh",
-            "notice_sha256": notice.text_sha256("zh"), "channel": "paper",
-            "records": [
-                {"number": number, "sensitivity": kind, "action": action, "event_time": said_at.isoformat(),
-                 "evidence_sha256": "ab" * 32}
-                for (number, kind), action in chosen.items()
-            ],
-        }  # fmt: skip
+        rows = [
+            {"number": number, "sensitivity": kind, "action": action, "event_time": said_at.isoformat(),
+             "evidence_sha256": "ab" * 32}
+            for (number, kind), action in chosen.items()
+        ]  # fmt: skip
+        body = shown(notice, "zh") | {"channel": "paper", "records": rows}
         answer = self.market.call(lender, "POST", "/v1/imports", body)
         wanted = [((lender, number, kind), action) for (number, kind), action in chosen.items()]
         forgotten = {p.number for p in people if p.pseudonym in self.gone}

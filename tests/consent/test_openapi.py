@@ -22,21 +22,13 @@ from schemathesis.specs.openapi.checks import (
 )
 from support.asgi import Answered, Sent
 from support.effort import effort
-from support.fuzzing import Site, fuzzed
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with fuzzed(tmp_path_factory.mktemp("fuzz") / "house") as built:
-        yield built
+from support.fuzzing import Site
+from support.market import shown
 
 
 @pytest.fixture
-def site(opened: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr("consent.api.log.MAX_WAIT_S", 0.02)
-    for caller in ("aspen", "coordinator", "registry", "auditor"):
-        opened.begin(caller)
-    return opened
+def site(under_fire: Site) -> Site:
+    return under_fire
 
 
 # --- generated from the OpenAPI document
@@ -182,13 +174,7 @@ def openings(site: Site) -> dict[str, Sent]:
     campaign = house.campaign.model_copy(update={"id": f"linked-{number}"})
     entry = {"type": "use.read", "to": ["auditor"], "counts": {"rows": 1}}
     choice = {"recipient": "cedar", "sensitivity": "ordinary", "action": "give"}
-    statement = {
-        "notice_id": house.notice.id,
-        "notice_version": house.notice.version,
-        "notice_language": "en",
-        "notice_sha256": house.notice.text_sha256("en"),
-        "choices": [choice],
-    }
+    statement = shown(house.notice) | {"choices": [choice]}
     found = {
         "POST /v1/log/entries": ("aspen", {"entries": [entry]}),
         "POST /v1/notices": ("registry", {"token": notice.sign(site.keys["registry"])}),

@@ -36,19 +36,8 @@ from crypto.keys import SigningKey
 from ops import metrics
 from ops import request_log as journal
 from ops.processes import free_port
-from ops.request_log import Journal, JsonLines, harmless, keep_journal, note_caller
+from ops.request_log import Journal, JsonLines, harmless, note_caller
 from protocol.errors import StorageFailed
-
-
-@pytest.fixture
-def written() -> Iterator[io.StringIO]:
-    """All that this process writes into its journal, from now on."""
-    root, stream = logging.getLogger(), io.StringIO()
-    kept = root.handlers[:], root.level, threading.excepthook, journal.sys.excepthook
-    keep_journal(stream)
-    yield stream
-    root.handlers[:], root.level, threading.excepthook, journal.sys.excepthook = kept
-    logging.captureWarnings(False)
 
 
 def lines(written: io.StringIO) -> list[dict]:

@@ -21,7 +21,6 @@ from consent.outbox import INBOXES_FILE, Outbox, load_inboxes
 from crypto.errors import KeyFileError
 from crypto.keys import SigningKey
 from ops.processes import free_port
-from protocol.parties import Role
 from protocol.revocations import Acknowledgement, Revocation
 from protocol.schema import now
 
@@ -170,4 +169,3 @@ def test_an_inbox_that_is_not_safe_to_call_is_refused_at_the_start(house, url):
     (home / INBOXES_FILE).write_text('{"inboxes": {"aspen": "%s"}}' % url, encoding="utf-8")  # noqa: UP031
     with pytest.raises(KeyFileError, match="https URL for each lender"):
         load_inboxes(home)
-    assert house.founded.consortium.one(Role.REGISTRY)

@@ -28,19 +28,6 @@ def expect_share(hits: int, tries: int, rate: float) -> None:
     assert low <= hits <= high, f"{hits} of {tries} at {rate}"
 
 
-@pytest.fixture
-def market(tmp_path):
-    with open_market(tmp_path) as opened:
-        yield opened
-
-
-def enrol_and_give(market, lender, count=0, ledgers=None):
-    """People with a live consent: of others a campaign keeps no place."""
-    people = market.enrol(lender, ledgers=ledgers) if ledgers is not None else market.enrol(lender, count)
-    assert market.decide(*(market.decision(person, {"ordinary": "give"}) for person in people)).status_code == 201
-    return people
-
-
 def where(market, campaign) -> dict[str, list[str]]:
     """Lenders where each person is counted, by ledger name."""
     found: dict[str, list[str]] = {}
@@ -87,7 +74,7 @@ def test_between_lenders_the_draw_is_fair(market):
     count = effort(1000)
     ledgers = [pseudonym() for _ in range(count)]
     for lender in ("aspen", "birch"):
-        enrol_and_give(market, lender, ledgers=ledgers)
+        market.consenting(lender, ledgers=ledgers)
     found = where(market, market.campaign())
     expect_share(sum(lenders == ["aspen"] for lenders in found.values()), count, 0.5)
 
@@ -96,8 +83,8 @@ def test_cover_leaves_out_its_share_for_good(tmp_path):
     rate, count = 0.2, effort(2000)
     with open_market(tmp_path, cover_rate=rate) as market:
         shared = [pseudonym() for _ in range(count // 4)]
-        enrol_and_give(market, "aspen", ledgers=[*(pseudonym() for _ in range(count)), *shared])
-        enrol_and_give(market, "birch", ledgers=shared)
+        market.consenting("aspen", ledgers=[*(pseudonym() for _ in range(count)), *shared])
+        market.consenting("birch", ledgers=shared)
         campaign = market.campaign()
         placed = market.placed(campaign, "aspen")
         expect_share(count - len({n for n in placed if n < count}), count, rate)
@@ -108,10 +95,10 @@ def test_cover_leaves_out_its_share_for_good(tmp_path):
 
 
 def test_who_enrols_later_has_no_place_and_gets_one_in_the_next(market):
-    enrol_and_give(market, "aspen", 3)
+    market.consenting("aspen", 3)
     first = market.campaign()
     assert market.placed(first, "aspen") == {0, 1, 2}
-    enrol_and_give(market, "aspen", 2)
+    market.consenting("aspen", 2)
     assert market.placed(first, "aspen") == {0, 1, 2}
     assert market.placed(market.campaign(), "aspen") == {0, 1, 2, 3, 4}
 
@@ -182,7 +169,7 @@ def test_a_receipt_of_before_is_issued_again_under_the_name_of_its_day(market):
 def test_lenders_that_rename_at_different_times_never_make_two_of_one_person(market, first):
     ledgers = [pseudonym() for _ in range(12)]
     for lender in ("aspen", "birch"):
-        enrol_and_give(market, lender, ledgers=ledgers)
+        market.consenting(lender, ledgers=ledgers)
     before = where(market, market.campaign())
     new = {ledger: pseudonym(2) for ledger in ledgers}
     for lender in sorted(("aspen", "birch"), key=lambda name: name != first):
@@ -199,7 +186,7 @@ def test_lenders_that_rename_at_different_times_never_make_two_of_one_person(mar
 def test_who_was_two_people_until_a_renaming_is_counted_once_from_then_on(market, first):
     """An identity number mistyped at one lender, say. The place of the second name stays behind, and counts no more."""
     for lender in ("aspen", "birch"):
-        enrol_and_give(market, lender, count=1)
+        market.consenting(lender)
     assert sorted(lender for lenders in where(market, market.campaign()).values() for lender in lenders) == [
         "aspen", "birch",
     ]  # fmt: skip
@@ -212,9 +199,9 @@ def test_who_was_two_people_until_a_renaming_is_counted_once_from_then_on(market
 def test_between_two_versions_of_names_no_campaign_becomes_active(market):
     """Somebody of aspen's enrols at cedar when names are new already: until aspen renames nobody can know."""
     old, new = pseudonym(), pseudonym(2)
-    people = enrol_and_give(market, "aspen", ledgers=[old])
+    people = market.consenting("aspen", ledgers=[old])
     market.campaign()
-    enrol_and_give(market, "cedar", ledgers=[new])
+    market.consenting("cedar", ledgers=[new])
     with pytest.raises(AssertionError, match="have not renamed their people"):
         market.campaign()
     assert market.rename(people, [new]).status_code == 201
@@ -248,6 +235,6 @@ def test_names_that_are_taken_strange_or_another_lender_s_rename_nobody(market):
 
 def test_nobody_is_enrolled_twice_under_one_ledger_name(market):
     """Whoever withdrew does not come back as somebody else."""
-    (person,) = enrol_and_give(market, "aspen", ledgers=[pseudonym()])
+    (person,) = market.consenting("aspen", ledgers=[pseudonym()])
     with pytest.raises(AssertionError, match="enrolled already"):
         market.enrol("aspen", ledgers=[person.ledger])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from math import exp
 
@@ -12,6 +11,7 @@ from scipy.stats import binom
 from sqlalchemy import select
 from support.effort import effort
 from support.market import open_market
+from support.observed import entries
 from support.world import pseudonym
 
 from consent.commands.count_population import EPSILON, count_population
@@ -27,40 +27,35 @@ from protocol.terms import TRAINING_PURPOSE
 UNLIKELY = 1e-7
 
 
-@pytest.fixture
-def market(tmp_path):
-    with open_market(tmp_path) as opened:
-        yield opened
-
-
 def ask(market, lenders=("aspen", "birch"), sensitivity="ordinary", purpose=TRAINING_PURPOSE):
     body = {"purpose": purpose, "lenders": list(lenders), "sensitivity": sensitivity}
     return market.call("coordinator", "POST", "/v1/populations", body)
+
+
+def answered(market) -> int:
+    with market.registry.ledger.read() as session:
+        return len(session.scalars(select(PopulationRow)).all())
 
 
 def test_the_same_question_has_the_same_answer_all_day(market):
     first = ask(market, ("aspen", "birch")).json()
     assert first["epsilon"] == EPSILON
     assert all(ask(market, order).json() == first for order in (("birch", "aspen"), ("aspen", "birch", "aspen")))
-    with market.registry.ledger.read() as session:
-        assert len(session.scalars(select(PopulationRow)).all()) == 1
+    assert answered(market) == 1
 
 
 def test_another_day_is_another_answer_and_is_charged_again(market):
     asked = [ask(market).status_code for _ in range(3)]
     market.clock.move(days=1)
     assert {*asked, ask(market).status_code} == {200}
-    with market.registry.ledger.read() as session:
-        assert len(session.scalars(select(PopulationRow)).all()) == 2
+    assert answered(market) == 2
 
 
 def test_every_answer_is_logged_without_its_count_in_clear(market):
-    size = market.log_size()
+    before = entries(market.registry)
     ask(market)
     ask(market)
-    assert market.log_size() == size + 1
-    with market.registry.ledger.read() as session:
-        leaf = json.loads(market.registry.ledger.log.entry(session, size).leaf)
+    (leaf,) = entries(market.registry)[len(before) :]
     assert (leaf["type"], leaf["actor"], leaf["epsilon"]) == ("population.counted", "coordinator", EPSILON)
     assert "count" not in leaf
 
@@ -104,9 +99,7 @@ def test_the_noise_is_discrete_laplace_and_centred_on_the_truth(tmp_path):
     """P(noise <= k) for scale 1/epsilon, at many thresholds, each within exact binomial bounds."""
     tries, found = effort(1500, 200), []
     with open_market(tmp_path, max_epsilon=1000.0, count_epsilon=500.0) as market:
-        people = market.enrol("aspen", 40)
-        market.clock.move(seconds=1)
-        assert market.decide(*(market.decision(p, {"ordinary": "give"}) for p in people)).status_code == 201
+        people = market.consenting("aspen", 40)
         coordinator = market.party("coordinator")
         while len(found) < tries:
             market.clock.move(days=1)
@@ -122,11 +115,6 @@ def test_the_noise_is_discrete_laplace_and_centred_on_the_truth(tmp_path):
 
 
 # --- what it costs
-
-
-def answered(market) -> int:
-    with market.registry.ledger.read() as session:
-        return len(session.scalars(select(PopulationRow)).all())
 
 
 def asked_until_refused(market, days=1) -> int:
@@ -153,9 +141,7 @@ def run_whole(market):
 def test_nobody_is_charged_past_the_cap_by_counts_and_campaigns_together(tmp_path, aside, expected):
     """Asking until refusal, over years, with a campaign before and another after, for whoever is in both."""
     with open_market(tmp_path, max_epsilon=2.0, count_epsilon=aside) as market:
-        people = market.enrol("aspen", 3)
-        market.clock.move(seconds=1)
-        assert market.decide(*(market.decision(p, {"ordinary": "give"}) for p in people)).status_code == 201
+        people = market.consenting("aspen", 3)
         campaigns = [run_whole(market)]
         assert asked_until_refused(market, days=0) == expected
         campaigns.append(run_whole(market))
@@ -174,11 +160,11 @@ def test_the_answer_to_a_spent_budget_is_the_same_whoever_consented(tmp_path):
     refusals = []
     for consenting in (False, True):
         with open_market(tmp_path, max_epsilon=2.0, count_epsilon=EPSILON) as market:
-            people = market.enrol("aspen", 3)
-            market.clock.move(seconds=1)
             if consenting:
-                market.decide(*(market.decision(p, {"ordinary": "give"}) for p in people))
+                market.consenting("aspen", 3)
                 market.campaign()
+            else:
+                market.enrol("aspen", 3)
             assert ask(market).status_code == 200
             refusals.append((ask(market, ("cedar",)).status_code, ask(market, ("cedar",)).json()["detail"]))
     assert refusals[0] == refusals[1]

@@ -1,13 +1,15 @@
-"""The registry as callers see it: commands that act once, preconditions, pages, records, and what is one's own."""
+"""The registry as callers see it: signed requests and commands that act once, preconditions, pages, records, what is
+one's own, and that bad requests change nothing and say why. Who may call what is in ``test_access``."""
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
-from support.market import open_market
+from support.market import shown
 from support.world import pseudonym
 
 from consent.commands.append_entries import NewEntry, append_entries
@@ -15,19 +17,21 @@ from consent.identity.access import declarations
 from consent.storage import idempotency
 from consent.storage.idempotency import remember
 from consent.storage.tables import ConsentEventRow, IdempotencyRow, SubjectRow
-from crypto.keys import b64
+from crypto.keys import SigningKey, b64
 from protocol.cursors import cursor_of
+from protocol.requests import SignedRequest
+from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 
+MINE = "/v1/me/consents"
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 
 
 @pytest.fixture
-def market(tmp_path):
-    with open_market(tmp_path) as opened:
-        for lender in ("aspen", "birch"):
-            opened.enrol(lender, 4)
-        yield opened
+def market(market):
+    for lender in ("aspen", "birch"):
+        market.enrol(lender, 4)
+    return market
 
 
 def everything(market):
@@ -41,10 +45,55 @@ def problem(answer, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert set(body) == {"type", "title", "status", "detail"}
+    assert set(body) - ({"errors"} if status == 422 else set()) == {"type", "title", "status", "detail"}
     assert body["status"] == status
     assert body["type"].startswith("urn:tahini:problem:")
     return body["detail"]
+
+
+# --- signed requests
+
+
+def own_request(market) -> str:
+    """A borrower's signed request for their own consents."""
+    name = market.people["aspen"][0].pseudonym
+    return market.signature(name, "GET", MINE, b"")["Authorization"].removeprefix("Bearer ")
+
+
+def asked_with(market, token: str):
+    return market.call({"Authorization": f"Bearer {token}"}, "GET", MINE)
+
+
+def test_a_signed_request_acts_once(market):
+    token = own_request(market)
+    assert asked_with(market, token).status_code == 200
+    assert "acts once" in problem(asked_with(market, token), 401)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"htm": "DELETE"}, "another call"),
+        ({"htu": "/v1/me"}, "another call"),
+        ({"aud": "another-registry"}, "another call"),
+        ({"body_sha256": "0" * 64}, "another call"),
+        ({"iat": now().replace(year=2020)}, "older than a minute"),
+        ({"iss": "v1." + "A" * 43}, "signature does not verify"),
+    ],
+)
+def test_a_signature_for_another_call_is_refused(market, changes, says):
+    made = SignedRequest.claimed(own_request(market))
+    token = made.model_copy(update=changes).sign(market.people["aspen"][0].key)
+    assert says in problem(asked_with(market, token), 401)
+
+
+def test_unsigned_tokens_and_confused_keys_are_refused(market):
+    _, payload, signature = own_request(market).split(".")
+    for algorithm in ("none", "HS256"):
+        header = json.dumps({"alg": algorithm, "typ": SignedRequest.typ}).encode()
+        assert problem(asked_with(market, f"{b64(header)}.{payload}.{signature}"), 401)
+    stranger = SignedRequest.claimed(own_request(market)).sign(SigningKey.generate())
+    assert problem(asked_with(market, stranger), 401)
 
 
 # --- commands act once
@@ -59,13 +108,9 @@ def commands(market):
         "number": 1, "sensitivity": "ordinary", "action": "give", "event_time": market.clock().isoformat(),
         "evidence_sha256": "0" * 64,
     }  # fmt: skip
-    notice = market.notices[0]
-    imported = {
-        "notice_id": notice.id, "notice_version": 1, "notice_language": "en",
-        "notice_sha256": notice.text_sha256("en"), "channel": "branch", "records": [record],
-    }  # fmt: skip
+    imported = shown(market.notices[0]) | {"channel": "branch", "records": [record]}
     return [
-        (person.pseudonym, "/v1/me/consents", market.statement([("aspen", "ordinary", "give")]),
+        (person.pseudonym, MINE, market.statement([("aspen", "ordinary", "give")]),
          market.statement([("aspen", "ordinary", "refuse")])),
         ("aspen", "/v1/subjects", {"subjects": fresh[:1]}, {"subjects": fresh[1:]}),
         ("aspen", "/v1/imports", imported, imported | {"channel": "paper"}),
@@ -91,9 +136,7 @@ def test_the_same_command_twice_is_done_once_and_answered_alike(market, which):
 def test_a_key_is_the_caller_s_own(market):
     first, second = market.people["aspen"][:2]
     body = market.statement([("aspen", "ordinary", "give")])
-    answers = [
-        market.call(p.pseudonym, "POST", "/v1/me/consents", body, Idempotency_Key="same") for p in (first, second)
-    ]
+    answers = [market.call(p.pseudonym, "POST", MINE, body, Idempotency_Key="same") for p in (first, second)]
     assert [a.status_code for a in answers] == [201, 201]
     assert all("idempotent-replayed" not in a.headers for a in answers)
     assert market.rule(first) == market.rule(second) == "given"
@@ -102,26 +145,26 @@ def test_a_key_is_the_caller_s_own(market):
 def test_an_answer_is_kept_for_a_day_and_not_longer(market):
     person = market.people["aspen"][0]
     body = market.statement([("aspen", "ordinary", "give")])
-    assert market.call(person.pseudonym, "POST", "/v1/me/consents", body, Idempotency_Key="k").status_code == 201
+    assert market.call(person.pseudonym, "POST", MINE, body, Idempotency_Key="k").status_code == 201
     market.clock.move(hours=24)
-    detail = problem(market.call(person.pseudonym, "POST", "/v1/me/consents", body, Idempotency_Key="k"), 409)
+    detail = problem(market.call(person.pseudonym, "POST", MINE, body, Idempotency_Key="k"), 409)
     assert "cannot be changed" in detail, "it was tried again"
 
 
 def test_a_command_that_was_refused_may_be_tried_again_under_its_key(market):
     person = market.people["aspen"][0]
     body = market.statement([("aspen", "ordinary", "withdraw")])
-    assert problem(market.call(person.pseudonym, "POST", "/v1/me/consents", body, Idempotency_Key="k"), 409)
+    assert problem(market.call(person.pseudonym, "POST", MINE, body, Idempotency_Key="k"), 409)
     assert market.says(person, "give").status_code == 201
     market.clock.move(seconds=1)
-    assert market.call(person.pseudonym, "POST", "/v1/me/consents", body, Idempotency_Key="k").status_code == 201
+    assert market.call(person.pseudonym, "POST", MINE, body, Idempotency_Key="k").status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", "x" * 65, "two words", "ümlaut".encode().decode("latin-1")])
 def test_a_key_is_visible_ascii(market, key):
     body = market.statement([("aspen", "ordinary", "give")])
     person = market.people["aspen"][0].pseudonym
-    assert problem(market.call(person, "POST", "/v1/me/consents", body, Idempotency_Key=key.encode("latin-1")), 422)
+    assert problem(market.call(person, "POST", MINE, body, Idempotency_Key=key.encode("latin-1")), 422)
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -153,24 +196,24 @@ def test_an_etag_covers_all_that_a_caller_may_decide_about(market):
     here, there = market.people["aspen"][0], market.people["birch"][0]
     login = market.login(here, there)
     body = market.statement([("aspen", "ordinary", "give"), ("birch", "ordinary", "give")])
-    assert market.call(login, "POST", "/v1/me/consents", body).status_code == 201
-    tag = market.call(login, "GET", "/v1/me/consents").headers["etag"]
+    assert market.call(login, "POST", MINE, body).status_code == 201
+    tag = market.call(login, "GET", MINE).headers["etag"]
     one = market.statement([("aspen", "ordinary", "suspend")])
-    assert market.call(login, "POST", "/v1/me/consents", one, If_Match=tag).status_code == 201
-    assert "changed since" in problem(market.call(login, "POST", "/v1/me/consents", one, If_Match=tag), 412)
+    assert market.call(login, "POST", MINE, one, If_Match=tag).status_code == 201
+    assert "changed since" in problem(market.call(login, "POST", MINE, one, If_Match=tag), 412)
     other = market.statement([("birch", "ordinary", "withdraw")])
-    assert problem(market.call(login, "POST", "/v1/me/consents", other, If_Match=tag), 412)
+    assert problem(market.call(login, "POST", MINE, other, If_Match=tag), 412)
     assert market.rule(there) == "given"
-    assert market.call(login, "POST", "/v1/me/consents", other, If_Match="*").status_code == 201
+    assert market.call(login, "POST", MINE, other, If_Match="*").status_code == 201
 
 
 def test_a_record_s_etag_changes_with_expiry_and_with_the_notice(market):
     person = market.people["aspen"][0]
     ends = (market.clock() + timedelta(seconds=50)).isoformat()
     body = market.statement([("aspen", "ordinary", "give")], expiry_time=ends)
-    assert market.call(person.pseudonym, "POST", "/v1/me/consents", body).status_code == 201
-    (record,) = market.call(person.pseudonym, "GET", "/v1/me/consents").json()["items"]
-    target = f"/v1/me/consents/{record['record_id']}"
+    assert market.call(person.pseudonym, "POST", MINE, body).status_code == 201
+    (record,) = market.call(person.pseudonym, "GET", MINE).json()["items"]
+    target = f"{MINE}/{record['record_id']}"
     first = market.call(person.pseudonym, "GET", target).headers["etag"]
     market.publish(2, material_change=True)
     second = market.call(person.pseudonym, "GET", target).headers["etag"]
@@ -228,7 +271,7 @@ def test_a_cursor_is_a_place_in_one_s_own_list_and_opens_no_other(market):
     here, there = market.people["aspen"][0], market.people["birch"][0]
     market.says(there, "give", ("ordinary", "sensitive"))
     for number in range(9):
-        answer = market.call(here.pseudonym, "GET", f"/v1/me/consents?cursor={cursor_of(number)}").json()
+        answer = market.call(here.pseudonym, "GET", f"{MINE}?cursor={cursor_of(number)}").json()
         assert answer["items"] == []
         names = market.call("birch", "GET", f"/v1/subjects?cursor={cursor_of(number)}").json()["items"]
         assert set(names) <= {p.pseudonym for p in market.people["birch"]}
@@ -246,7 +289,7 @@ def test_a_record_has_the_fields_of_iso_27560(market):
         limits={"fetch_type": "one-time", "data_life_days": 7},
     )  # fmt: skip
     market.says(person, "give", ("sensitive",), notice=notice)
-    (record,) = market.call(person.pseudonym, "GET", "/v1/me/consents").json()["items"]
+    (record,) = market.call(person.pseudonym, "GET", MINE).json()["items"]
     assert record["schema_version"].endswith("dpv-27560#consent-record")
     assert record["pii_principal_id"] == person.pseudonym
     processing = record["pii_processing"]
@@ -319,6 +362,8 @@ def test_uses_receipts_and_export_are_complete_and_only_one_s_own(market):
     assert mine["accounts"] == [{"pii_principal_id": here.pseudonym, "lender": "aspen"}]
     assert [e["event_type"] for e in mine["events"]] == ["give", "give", "withdraw"]
     assert len(mine["consents"]) == 2
+    assert market.call(here.pseudonym, "GET", MINE).json()["items"] == mine["consents"]
+    assert {record["pii_principal_id"] for record in mine["consents"]} == {here.pseudonym}
     assert [e["entry"]["type"] for e in mine["log_entries"]] == [
         "consent.decided", "use.explained", "consent.decided",
     ]  # fmt: skip
@@ -339,6 +384,26 @@ def test_what_was_used_after_the_consent_ended_is_not_said_to_have_used_it(marke
 
 
 # --- problems and times everywhere
+
+
+NOWHERE = (
+    "/tile/0/..%2f..%2fregistry.key", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/0/0", "/tile/64/000",
+    "/tile/0/x000/000", "/tile/entries/999", "/tile/entries/" + "x999/" * 12 + "999", "/tile/0/" + "x999/" * 12 + "999",
+    "/v1/log/consistency?old=0&new=1", "/v1/log/consistency?old=5&new=2",
+    "/v1/log/consistency?old=1&new=" + "9" * 40, "/v1/log/inclusion/-1", "/v1/log/inclusion/" + "9" * 40,
+    "/v1/notices/x/" + "9" * 40, "/nowhere",
+)  # fmt: skip
+
+
+def test_what_does_not_exist_is_a_clear_4xx(market):
+    for target in NOWHERE:
+        answer = market.call(None, "GET", target)
+        assert problem(answer, 422 if answer.status_code == 422 else 404), target
+
+
+def test_bodies_that_are_no_decisions_are_refused(market):
+    for body, status in (({"tokens": []}, 422), ({"tokens": ["not a token"]}, 401), (["x"], 422)):
+        assert problem(market.call(None, "POST", "/v1/decisions", body), status)
 
 
 def test_every_endpoint_refuses_with_problem_details(market):

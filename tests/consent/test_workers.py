@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -75,11 +75,8 @@ def test_workers_append_side_by_side_under_one_epoch_and_every_index_is_given_on
         for number in range(first, first + 40):
             given[number] = append(book, number)
 
-    threads = [threading.Thread(target=work, args=(book, 1000 * at)) for at, book in enumerate(service)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as crowd:
+        list(crowd.map(work, service, (0, 1000, 2000)))
     there = numbers(service[0])
     assert sorted(given.values()) == list(range(120))
     assert all(there[index] == number for number, index in given.items())
@@ -249,7 +246,7 @@ def site(tmp_path, postgresql) -> Site:
 
 
 @pytest.fixture(params=[1, 2], ids=["one process on SQLite", "two workers on PostgreSQL"])
-def any_site(request, tmp_path) -> tuple[Site, int]:
+def any_service(request, tmp_path) -> tuple[Site, int]:
     database = request.getfixturevalue("postgresql")() if request.param > 1 else None
     return Site.founded(tmp_path / "site", database), request.param
 
@@ -262,8 +259,7 @@ def published(url: str) -> int:
 @slow
 def test_workers_that_are_killed_are_replaced_and_nothing_acknowledged_is_lost(site):
     with site.serve("--workers", 3) as served:
-        served.ready()
-        served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 3, "all had begun")
+        served.ready().begun(3)
         epoch = site.state().epoch
         with Load(site, served.url) as load:
             for _ in range(4):
@@ -286,8 +282,8 @@ def test_workers_that_are_killed_are_replaced_and_nothing_acknowledged_is_lost(s
 
 
 @pytest.mark.timeout(240)
-def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_site):
-    site, workers = any_site
+def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_service):
+    site, workers = any_service
     with site.serve("--workers", workers) as served:
         served.ready()
         with Load(site, served.url) as load:
@@ -327,8 +323,7 @@ def test_orphans_end_and_a_standby_takes_over(site):
 @pytest.mark.timeout(120)
 def test_a_worker_that_hangs_at_its_turn_is_killed_and_another_signs(site):
     with site.serve("--workers", 2) as served:
-        served.ready()
-        served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 2, "both had begun")
+        served.ready().begun(2)
         hung = served.workers()
         os.kill(hung[0], signal.SIGSTOP)
         served.until(lambda: hung[0] not in served.workers(), "the parent noticed")
@@ -339,36 +334,30 @@ def test_a_worker_that_hangs_at_its_turn_is_killed_and_another_signs(site):
         assert served.end() == 0
 
 
+def refusal(site: Site, *options: object) -> str:
+    """What a service that does not start says."""
+    command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", site.registry, *options]
+    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, timeout=60)
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert "Traceback" not in said
+    return said
+
+
 def test_several_workers_are_refused_on_sqlite(tmp_path):
-    site = Site.founded(tmp_path / "site", None)
-    command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(site.registry), "--workers", "2"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, encoding="utf-8")
-    assert done.returncode == 1
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("tahini: ")]
+    said = refusal(Site.founded(tmp_path / "site", None), "--workers", 2)
+    [line] = [line for line in said.splitlines() if line.startswith("tahini: ")]
     assert "PostgreSQL" in line
-    assert "Traceback" not in done.stderr
 
 
 @slow
-def test_a_port_that_is_taken_is_one_sentence(any_site):
-    site, workers = any_site
+def test_a_port_that_is_taken_is_one_sentence(any_service):
+    site, workers = any_service
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", str(site.registry), "--port"]
-        done = subprocess.run(
-            [*command, port, "--workers", str(workers)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            encoding="utf-8",
-        )
-        assert done.returncode == 1
-        assert f"tahini: cannot listen at 127.0.0.1:{port}" in done.stderr
-        metrics = [*command, str(free_port()), "--metrics-port", port]
-        done = subprocess.run(metrics, check=False, capture_output=True, text=True, timeout=60, encoding="utf-8")
-        assert done.returncode == 1
-        assert "tahini: cannot serve metrics at" in done.stderr
+        port = taken.getsockname()[1]
+        assert f"tahini: cannot listen at 127.0.0.1:{port}" in refusal(site, "--port", port, "--workers", workers)
+        metrics = refusal(site, "--port", free_port(), "--metrics-port", port)
+        assert "tahini: cannot serve metrics at" in metrics
 
 
 # --- one caller, several workers
@@ -408,26 +397,21 @@ def signed(site: Site) -> str:
 @slow
 def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacement(site):
     with site.serve("--workers", 2) as served:
-        served.ready()
-        served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 2, "both had begun")
+        served.ready().begun(2)
         token, many = signed(site), signed(site)
         with one_line_to_each(served) as [first, second]:
             assert post(first, token).status_code == 201
             for line in (second, first, second):
                 again = post(line, token)
                 assert (again.status_code, "acts once" in again.json()["detail"]) == (401, True), again.text
-        answers: list[int] = []
 
-        def at_once() -> None:
+        def on_a_line_of_its_own(_: int) -> int:
             with httpx.Client(base_url=served.url, timeout=20) as line:
-                answers.append(post(line, many).status_code)
+                return post(line, many).status_code
 
-        threads = [threading.Thread(target=at_once) for _ in range(24)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(answers) == [201] + [401] * 23
+        with ThreadPoolExecutor(24) as crowd:
+            answers = sorted(crowd.map(on_a_line_of_its_own, range(24)))
+        assert answers == [201] + [401] * 23
         waiting, old = signed(site), served.workers()
         for pid in old:
             os.kill(pid, signal.SIGKILL)
@@ -445,8 +429,7 @@ def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacemen
 @slow
 def test_a_session_is_its_workers_own_and_the_client_signs_elsewhere(site):
     with site.serve("--workers", 2) as served:
-        served.ready()
-        served.until(lambda: len(list(site.home.glob("*/beat.*"))) == 2, "both had begun")
+        served.ready().begun(2)
         with one_line_to_each(served) as [first, second], closing(site.client(served.url)) as known:
             here = LenderClient(served.url, known.consortium, "aspen", known._key, http=first)
             session = here.begin_session()

@@ -8,23 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from support.world import schema_of
 
 from credit.binning import make_binning
 from credit.embedding import Embedding
-from credit.features import FeatureSchema, schema_from
+from credit.features import FeatureSchema
 from credit.grid import Grid
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 
 
 def market_registry() -> FeatureSchema:
-    features = [
+    return schema_of(
         {"name": "late", "kind": "integer", "category": "repayment", "low": 0, "high": 60},
         {"name": "balance", "kind": "number", "category": "bureau"},
         {"name": "inquiries", "kind": "integer", "category": "bureau", "low": 0, "high": 50},
         {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent", "free"]},
         {"name": "age", "kind": "integer", "category": "identity", "low": 18, "high": 100},
-    ]
-    return schema_from({"name": "market", "target": "bad", "features": features}, "here")
+    )
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.floats import never_falls
+from support.world import schema_of
 
 from credit.binning import Binning, make_binning
 from credit.dyadic import WRAP
 from credit.embedding import Embedding, points
 from credit.errors import FeatureError
-from credit.features import schema_from
 from credit.grid import FeatureCells, Grid
 
-REGISTRY = schema_from(
-    {
-        "name": "test",
-        "target": "bad",
-        "features": [
-            {"name": "late", "kind": "integer", "category": "repayment", "low": 0, "high": 60},
-            {"name": "balance", "kind": "number", "category": "bureau"},
-            {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent", "free"]},
-        ],
-    },
-    "here",
+REGISTRY = schema_of(
+    {"name": "late", "kind": "integer", "category": "repayment", "low": 0, "high": 60},
+    {"name": "balance", "kind": "number", "category": "bureau"},
+    {"name": "housing", "kind": "category", "category": "bureau", "values": ["own", "rent", "free"]},
 )
 LATE, BALANCE, HOUSING = range(3)
 
@@ -133,9 +126,7 @@ KINDS = [
 
 
 def one(**changes):
-    return schema_from(
-        {"name": "one", "target": "bad", "features": [{"name": "x", "category": "bureau", **changes}]}, "here"
-    )
+    return schema_of({"name": "x", "category": "bureau", **changes})
 
 
 @pytest.mark.parametrize("declared", KINDS, ids=str)
@@ -171,7 +162,7 @@ def test_the_first_two_coordinates_are_the_good_and_the_bad(grid, table):
     assert histogram.shape == (grid.size,)
 
 
-def test_a_public_range_saves_noise(grid):
+def test_a_public_range_saves_noise():
     wide, narrow = (Grid(one(kind="integer", **limits)) for limits in ({}, {"low": 300, "high": 850}))
     assert narrow.sensitivity < wide.sensitivity
     assert narrow.size < wide.size / 4
@@ -249,8 +240,7 @@ def test_the_population_and_the_base_rate_are_counted_by_themselves(grid):
 
 @pytest.mark.parametrize("features", [1, 10, 40])
 def test_the_count_of_the_bad_is_as_sure_however_many_features_there_are(features):
-    columns = [{"name": f"x{i}", "kind": "number", "category": "bureau"} for i in range(features)]
-    grid = Grid(schema_from({"name": "many", "target": "bad", "features": columns}, "here"))
+    grid = Grid(schema_of(*({"name": f"x{i}", "kind": "number", "category": "bureau"} for i in range(features))))
     assert 2 < grid.sensitivity / grid.totals_weight < 4  # deviations of noise, per noise multiplier
 
 
@@ -323,7 +313,7 @@ def test_the_embedding_is_centred_and_of_unit_mean_square(embedding):
         assert frequency @ (table**2).sum(axis=1) == pytest.approx(1)
 
 
-def test_rows_of_the_binned_table_are_centred_with_a_constant_at_the_end(embedding, grid, table):
+def test_rows_of_the_binned_table_are_centred_with_a_constant_at_the_end(embedding, table):
     rows = embedding.rows(embedding.bins(table))
     assert rows.shape == (len(table), embedding.width)
     assert (rows[:, -1] == 1).all()
@@ -344,7 +334,7 @@ def test_neighbouring_bins_are_closer_than_distant_ones(embedding):
     assert never_falls(distances)
 
 
-def test_points_reproduce_the_models_logit(embedding, grid, table):
+def test_points_reproduce_the_models_logit(embedding, table):
     weights = np.random.default_rng(2).normal(size=embedding.width)
     per_bin, intercept = points(embedding, weights)
     found = embedding.bins(table)

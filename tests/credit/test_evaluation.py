@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from support.world import schema_of
 
 import credit.evaluation
 from credit import metrics
@@ -26,7 +27,6 @@ from credit.evaluation import (
     observed_to_expected_of,
     psi_of,
 )
-from credit.features import schema_from
 from credit.models import CreditModel, size
 from credit.questions import Question
 from credit.tasks import task_of
@@ -118,44 +118,28 @@ def test_deciles_hold_about_a_tenth_each():
     assert shares == pytest.approx(np.full(10, 0.1), abs=0.06)
 
 
-def schema(*features):
-    return schema_from({"name": "r", "target": "bad", "features": features}, "here")
-
-
 def column(name, category, kind="integer", **more):
     sensitive = {"sensitivity": "sensitive"} if category == "income" else {}
     return {"name": name, "kind": kind, "category": category} | sensitive | more
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("age", True),
-        ("AGE", True),
-        ("age_years", True),
-        ("applicant_age", True),
-        ("age at application", True),
-        ("年龄", True),
-        ("借款人年龄", True),
-        ("wage", False),
-        ("agency", False),
-        ("mileage", False),
-        ("package_age_group", True),
-        ("average", False),
-    ],
-)
+AGES = ("age", "AGE", "age_years", "applicant_age", "age at application", "package_age_group", "年龄", "借款人年龄")
+NO_AGES = ("wage", "agency", "mileage", "average")
+
+
+@pytest.mark.parametrize(("name", "found"), [*((name, True) for name in AGES), *((name, False) for name in NO_AGES)])
 def test_age_is_known_by_its_name_among_facts_of_identity(name, found):
-    assert Segments.of(schema(column(name, "identity"))).age == (name if found else None)
-    assert Segments.of(schema(column(name, "repayment"))).age is None
-    assert Segments.of(schema(column(name, "identity", "category", values=["young"]))).age is None
+    assert Segments.of(schema_of(column(name, "identity"))).age == (name if found else None)
+    assert Segments.of(schema_of(column(name, "repayment"))).age is None
+    assert Segments.of(schema_of(column(name, "identity", "category", values=["young"]))).age is None
 
 
 def test_segments_are_those_that_the_registry_can_tell_apart():
-    everybody = Segments.of(schema(column("late", "repayment")))
+    everybody = Segments.of(schema_of(column("late", "repayment")))
     assert (everybody.names, everybody.per_person) == (("everybody",), 1)
-    filed = Segments.of(schema(column("late", "repayment"), column("score", "bureau")))
+    filed = Segments.of(schema_of(column("late", "repayment"), column("score", "bureau")))
     assert (filed.names, filed.per_person) == (("everybody", "thin file", "thick file"), 2)
-    aged = Segments.of(schema(column("age", "identity")))
+    aged = Segments.of(schema_of(column("age", "identity")))
     assert (aged.count, aged.per_person) == (1 + len(AGE_BANDS), 2)
 
 
@@ -336,7 +320,7 @@ def test_figures_survive_as_plain_values(market, model, task):
 
 
 def test_a_registry_of_one_feature_is_evaluated_too():
-    one = schema(column("late", "repayment", low=0, high=9))
+    one = schema_of(column("late", "repayment", low=0, high=9))
     binning = Binning((FeatureBins((1.0,), (), (0.5, 0.4, 0.1)),), 100.0, 0.2)
     counts = counted(*crowd(500)).ravel()
     found = evaluate(np.concatenate([counts, [250, 200, 50]]), 1e-9, one, binning, None)

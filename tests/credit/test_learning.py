@@ -17,7 +17,7 @@ from credit.evaluation import ScoreCells
 from credit.learning import Learner, calibrated
 from credit.models import KNOTS, UNCALIBRATED, check_calibration, fold
 from credit.planning import Training, plan_mechanism
-from credit.rehearsal import rehearse
+from credit.simulation import simulate
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
 from privacy.mechanism import Audience, ReleaseKind
@@ -160,19 +160,19 @@ def test_lenders_who_train_by_themselves_reach_nearly_the_same(market, tables, s
         r.model_copy(update={"steps": 4, "sampling_rate": 0.25}) if r.kind is ReleaseKind.TRAIN else r
         for r in plan.releases
     )
-    learner = rehearse(Learner(market.schema, kind, plan.model_copy(update={"releases": local}), 0), tables)
+    learner = simulate(Learner(market.schema, kind, plan.model_copy(update={"releases": local}), 0), tables)
     assert metrics.auc(strangers.bad.to_numpy(), learner.model().probability(strangers)) > 0.75
     assert metrics.ece(strangers.bad.to_numpy(), learner.model().probability(strangers)) < 0.04
 
 
-def test_a_rehearsal_gives_the_evaluation_to_people_nobody_trained_on(market, tables, hold_outs):
+def test_a_simulation_gives_the_evaluation_to_people_nobody_trained_on(market, tables, hold_outs):
     seen = []
 
     def note(learner):
         seen.append((learner.released, learner.evaluation is not None))
 
     plan = plan_mechanism(GENEROUS, Training("scorecard", 3, steps=2, hold_out=0.2))
-    learner = rehearse(Learner(market.schema, "scorecard", plan, 0), tables, hold_outs=hold_outs[::-1], progress=note)
+    learner = simulate(Learner(market.schema, "scorecard", plan, 0), tables, hold_outs=hold_outs[::-1], progress=note)
     assert [released for released, _ in seen] == list(range(1, len(plan.releases) + 1))
     assert [evaluated for _, evaluated in seen] == [False] * (len(seen) - 1) + [True]
     assert learner.done
@@ -227,7 +227,7 @@ def test_a_plan_full_of_noise_ends_with_a_model_all_the_same(market, tables, kin
     plan = market.plan(
         ReleaseKind.GRAM, *[ReleaseKind.GRADIENT] * 3, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION, noise=3000.0
     )
-    learner = rehearse(Learner(market.schema, kind, plan, 0), tables, hold_outs=tables)
+    learner = simulate(Learner(market.schema, kind, plan, 0), tables, hold_outs=tables)
     said = learner.model().probability(tables[0])
     assert ((said > 0) & (said < 1)).all()
     check_calibration(learner.model().calibration)

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from support.world import schema_of
 
 from credit.binning import make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.features import schema_from
 from credit.grid import Grid
 from credit.models import (
     KNOTS,
@@ -43,7 +43,7 @@ BENT = tuple((KNOTS + 0.02 * KNOTS**2 / 2 - 0.3).tolist())
 
 @pytest.fixture(scope="module")
 def embedding():
-    grid = Grid(schema_from({"name": "test", "target": "bad", "features": FEATURES}, "here"))
+    grid = Grid(schema_of(*FEATURES))
     late = np.append(np.arange(60.0), [np.nan] * 5)
     table = pd.DataFrame({"late": np.repeat(late, 5), "housing": np.resize(["own", "rent", None], 5 * len(late))})
     labels = (np.arange(len(table)) % 8 == 0).astype(np.int64)

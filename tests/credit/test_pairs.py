@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from support.world import schema_of
 
 from credit import metrics
 from credit.binning import FeatureBins, make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.features import schema_from
 from credit.grid import Grid
 from credit.learning import Learner
 from credit.models import CreditModel
@@ -35,7 +35,7 @@ from credit.pairs import (
     residual_sums,
 )
 from credit.planning import Training, plan_mechanism
-from credit.rehearsal import rehearse
+from credit.simulation import simulate
 from privacy.charges import Budget
 from privacy.mechanism import ReleaseKind
 
@@ -62,7 +62,7 @@ def bins_of(market, embedding, size, seed=0):
 
 @settings(max_examples=200)
 @given(st.floats(allow_nan=True, allow_infinity=True), st.integers(0, 1), st.integers(0, 49))
-def test_a_person_adds_one_for_each_pair_at_most(crowd, embedding, pairs, logit, label, who):
+def test_a_person_adds_one_for_each_pair_at_most(crowd, pairs, logit, label, who):
     bins = crowd[who : who + 1]
     adds = residual_sums(pairs, bins, np.array([logit]), np.array([label])) * PAIR_UNIT
     for part in np.split(adds, np.cumsum([2 * len(pair.effects) for pair in pairs])[:-1]):
@@ -154,11 +154,9 @@ def test_the_features_that_the_scorecard_leans_on_are_paired_first(embedding):
 
 @pytest.mark.parametrize("people", [100, 3_000, 10_000, 30_000, 300_000])
 def test_larger_populations_are_asked_for_more_pairs_and_finer_tables(people):
-    names = [f"f{i}" for i in range(12)]
-    features = [{"name": name, "kind": "number", "category": "consumption"} for name in names]
-    grid = Grid(schema_from({"name": "many", "target": "bad", "features": features}, "here"))
-    values = np.exp(np.linspace(0, 5, 100))
-    table = pd.DataFrame(dict.fromkeys(names, values))
+    schema = schema_of(*({"name": f"f{i}", "kind": "number", "category": "consumption"} for i in range(12)))
+    grid = Grid(schema)
+    table = pd.DataFrame(dict.fromkeys(schema.names, np.exp(np.linspace(0, 5, 100))))
     counts = grid.histogram(table, (np.arange(100) % 2).astype(np.int64)) * (people / 100)
     binning = make_binning(grid, counts, 0.01, 14)
     asked = candidates(Embedding(grid, binning), np.zeros(Embedding(grid, binning).width), 10.0)
@@ -198,18 +196,16 @@ def test_what_is_no_pair_is_refused(data):
 
 
 def test_a_gam_needs_two_features(market):
-    schema = schema_from(
-        {"name": "one", "target": "bad", "features": [market.schema.features[0].model_dump(mode="json")]}, "here"
-    )
+    schema = schema_of(market.schema.features[0].model_dump(mode="json"))
     with pytest.raises(ModelError, match="two features"):
         Learner(schema, "gam", plan_mechanism(Budget(1.0, 1e-5), Training("gam", 3)), 0)
 
 
 # ---- the whole: a market in which two features tell something only together ----
 
-QUARTERS = {"name": "quarters", "target": "bad", "features": [
-    {"name": name, "kind": "integer", "category": "consumption", "low": 0, "high": 15} for name in ("a", "b", "c")
-]}  # fmt: skip
+QUARTERS = schema_of(
+    *({"name": name, "kind": "integer", "category": "consumption", "low": 0, "high": 15} for name in "abc")
+)
 
 
 def quarters(size, seed):
@@ -221,12 +217,11 @@ def quarters(size, seed):
 
 @pytest.fixture(scope="module")
 def learnt():
-    schema = schema_from(QUARTERS, "here")
     tables, test = [quarters(8000, seed) for seed in range(3)], quarters(20_000, 9)
     budget = Budget(1.0, 1e-5)
     models = {
-        kind: rehearse(
-            Learner(schema, kind, plan_mechanism(budget, Training(kind, 3, collusion_bound=0)), 0), tables
+        kind: simulate(
+            Learner(QUARTERS, kind, plan_mechanism(budget, Training(kind, 3, collusion_bound=0)), 0), tables
         ).model()
         for kind in ("scorecard", "gam")
     }

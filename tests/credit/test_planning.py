@@ -129,26 +129,18 @@ def test_what_is_spent_counts_every_attempt_of_either_audience_and_never_more_th
     assert spent(plan, [9] * len(plan.releases)) == plan.epsilon, "the nodes refuse attempts that were not reserved"
 
 
+WRONG = {
+    "lenders": (1, 0, -3),
+    "collusion_bound": (9, -1),
+    "steps": (0, -1, 998),
+    "spare_attempts": (-1, 101),
+    "hold_out": (-0.1, 0.51, math.nan),
+}
+TOO_MANY_COLLUDE = [{"lenders": 2, "collusion_bound": 1}, {"lenders": 3, "collusion_bound": 2}]
+
+
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"lenders": 2, "collusion_bound": 1},
-        {"lenders": 3, "collusion_bound": 2},
-        {"lenders": 9, "collusion_bound": 9},
-        {"lenders": 1},
-        {"lenders": 0},
-        {"lenders": -3},
-        {"collusion_bound": -1},
-        {"steps": 0},
-        {"steps": -1},
-        {"steps": 998},
-        {"spare_attempts": -1},
-        {"spare_attempts": 101},
-        {"hold_out": -0.1},
-        {"hold_out": 0.51},
-        {"hold_out": math.nan},
-    ],
-    ids=str,
+    "wrong", [*TOO_MANY_COLLUDE, *({name: value} for name, values in WRONG.items() for value in values)], ids=str
 )
 def test_a_plan_that_makes_no_sense_is_refused(wrong):
     with pytest.raises((ValueError, PrivacyError)):

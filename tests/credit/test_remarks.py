@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from support.world import schema_of
 
 from credit.binning import FeatureBins, make_binning
 from credit.evaluation import Figure
-from credit.features import Feature, schema_from
+from credit.features import Feature
 from credit.grid import FeatureCells, Grid
 from credit.learning import Learner
 from credit.remarks import RiskLevel, indistinct, indistinct_values, remarks
@@ -108,8 +109,7 @@ def test_codes_and_public_ranges_are_looked_at_too():
 
 
 def test_a_learner_says_both_from_the_histogram():
-    features = [{"name": name, "kind": "number", "category": "bureau"} for name in ("score", "hidden")]
-    schema = schema_from({"name": "two", "target": "bad", "features": features}, "here")
+    schema = schema_of(*({"name": name, "kind": "number", "category": "bureau"} for name in ("score", "hidden")))
     generator = np.random.default_rng(0)
     table = pd.DataFrame({"score": generator.uniform(660, 850, 4000), "hidden": 1e15 + generator.uniform(0, 9, 4000)})
     labels = (np.arange(4000) < 5).astype(np.int64)

@@ -19,19 +19,8 @@ from crypto.merkle import (
 )
 
 # Source: google/certificate-transparency, cpp/merkletree/merkle_tree_test.cc (also transparency-dev/merkle testonly).
-ENTRIES = [
-    bytes.fromhex(entry)
-    for entry in (
-        "",
-        "00",
-        "10",
-        "2021",
-        "3031",
-        "40414243",
-        "5051525354555657",
-        "606162636465666768696a6b6c6d6e6f",
-    )
-]
+ENTRIES = [b"", *map(bytes.fromhex, ["00", "10", "2021", "3031", "40414243", "5051525354555657"])]
+ENTRIES += [bytes.fromhex("606162636465666768696a6b6c6d6e6f")]
 ROOTS = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",

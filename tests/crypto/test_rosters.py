@@ -72,35 +72,30 @@ def test_no_arrangement_of_true_members_denies_a_member(roster):
 
 
 def test_neighbours_that_do_not_stand_beside_each_other_are_refused(roster):
-    name, all_members = outsider(roster, 5), neighbours(roster)
-    with pytest.raises(ProofError, match="beside each other"):
-        verify_absence(AbsenceProof(13, all_members[4], all_members[6]), name, SALT, roster.root)
-    with pytest.raises(ProofError, match="beside each other"):
-        verify_absence(AbsenceProof(13, None, all_members[5]), name, SALT, roster.root)
-    with pytest.raises(ProofError, match="beside each other"):
-        verify_absence(AbsenceProof(13, all_members[4], None), name, SALT, roster.root)
-    with pytest.raises(ProofError, match="beside each other"):
-        verify_absence(AbsenceProof(13, all_members[5], all_members[4]), name, SALT, roster.root)
+    name, beside = outsider(roster, 5), neighbours(roster)
+    for left, right in ((beside[4], beside[6]), (None, beside[5]), (beside[4], None), (beside[5], beside[4])):
+        with pytest.raises(ProofError, match="beside each other"):
+            verify_absence(AbsenceProof(13, left, right), name, SALT, roster.root)
 
 
 def test_neighbours_of_another_gap_are_refused(roster):
-    name, all_members = outsider(roster, 5), neighbours(roster)
-    with pytest.raises(ProofError, match="between these neighbours"):
-        verify_absence(AbsenceProof(13, all_members[7], all_members[8]), name, SALT, roster.root)
-    with pytest.raises(ProofError, match="between these neighbours"):
-        verify_absence(AbsenceProof(13, None, all_members[0]), outsider(roster, 3), SALT, roster.root)
+    beside = neighbours(roster)
+    for gap, left, right in ((5, beside[7], beside[8]), (3, None, beside[0])):
+        with pytest.raises(ProofError, match="between these neighbours"):
+            verify_absence(AbsenceProof(13, left, right), outsider(roster, gap), SALT, roster.root)
 
 
 def test_a_proof_is_bound_to_its_root_salt_and_person(roster):
     name = outsider(roster, 5)
     proof = roster.prove_absence(name)
-    with pytest.raises(ProofError):
-        verify_absence(proof, name, SALT, Roster.of(NAMES[1:], SALT).root)
-    with pytest.raises(ProofError):
-        verify_absence(proof, outsider(roster, 9), SALT, roster.root)
     other_salt = next(salt for salt in (bytes([i]) * 32 for i in range(99)) if salted(salt, name) > proof.right.member)
-    with pytest.raises(ProofError):
-        verify_absence(proof, name, other_salt, roster.root)
+    for somebody, salt, root in (
+        (name, SALT, Roster.of(NAMES[1:], SALT).root),
+        (outsider(roster, 9), SALT, roster.root),
+        (name, other_salt, roster.root),
+    ):
+        with pytest.raises(ProofError):
+            verify_absence(proof, somebody, salt, root)
 
 
 def test_an_invented_neighbour_is_refused(roster):
@@ -108,10 +103,9 @@ def test_an_invented_neighbour_is_refused(roster):
     proof = roster.prove_absence(name)
     target = int.from_bytes(salted(SALT, name), "big")
     invented = replace(proof.left, member=(target - 1).to_bytes(32, "big"))
-    with pytest.raises(ProofError):
-        verify_absence(replace(proof, left=invented), name, SALT, roster.root)
-    with pytest.raises(ProofError):
-        verify_absence(replace(proof, left=replace(proof.left, path=())), name, SALT, roster.root)
+    for left in (invented, replace(proof.left, path=())):
+        with pytest.raises(ProofError):
+            verify_absence(replace(proof, left=left), name, SALT, roster.root)
 
 
 def test_the_salt_changes_the_root(roster):

@@ -88,44 +88,15 @@ def test_every_index_and_width_survives_its_path(index, width):
     assert parse_tile_path(f"{index_path(index)}.p/{width}") == (index, width)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "7",
-        "07",
-        "0007",
-        "-01",
-        "٠٠٧",
-        "000\n",
-        "../000",
-        "x001/../000",
-        "..",
-        "/000",
-        "000/",
-        "x001//000",
-        "x000/007",  # leading zeros
-        "x000/x001/234",
-        "001/234",
-        "x001/x234",
-        "x001",
-        "X001/234",
-        "001x/234",
-        "x001/x234/x067",
-        "000.p",
-        "000.p/",
-        "000.p/0",
-        "000.p/256",
-        "000.p/017",
-        "000.p/-1",
-        "000.p/1000",
-        "000.p/17/",
-        "000.p/17.p/17",
-        "000.P/17",
-        "000.p/../../secret",
-        "x001.p/17/234",
-    ],
-)
+NO_PATHS = """
+    7 07 0007 -01 ٠٠٧ ../000 x001/../000 .. /000 000/ x001//000 001/234 x001/x234 x001 X001/234 001x/234 x001/x234/x067
+    000.p 000.p/ 000.p/0 000.p/256 000.p/017 000.p/-1 000.p/1000 000.p/17/ 000.p/17.p/17 000.P/17 000.p/../../secret
+    x001.p/17/234
+"""
+LEADING_ZEROS = ("x000/007", "x000/x001/234")
+
+
+@pytest.mark.parametrize("path", ["", "000\n", *LEADING_ZEROS, *NO_PATHS.split()])
 def test_a_path_that_no_tile_has_is_refused(path):
     with pytest.raises(ProofError, match="not a tile path"):
         parse_tile_path(path)

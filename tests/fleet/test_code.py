@@ -1,5 +1,7 @@
 """What a lender signs is what its node runs: no more, no less."""
 
+from __future__ import annotations
+
 import ast
 import os
 import subprocess
@@ -18,15 +20,62 @@ DYNAMIC = {
 }  # fmt: skip
 
 
-def after(program: str, *arguments: str) -> list[str]:
-    """The modules that a fresh interpreter has loaded when it has run ``program``."""
-    command = [sys.executable, "-c", f"import sys\n{program}\nprint(*sys.modules)", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.split()
+DATABASE = """
+person = "customer"
+kind = "sql"
+url_file = "loans.url"
+table = "loans"
+
+[columns]
+bad = { column = "dpd90" }
+"""
+SERVICE = """
+import importlib, pathlib, sys
+
+class BeforeTheExecutor:
+    def find_spec(name, *_):
+        if name == "fleet.executor":
+            print(*sys.modules)
+
+sys.meta_path.insert(0, BeforeTheExecutor)
+import clients.service
+home, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
+clients.service.load(home / "empty")
+print(*sys.modules)
+clients.service.load(home / "database")
+print(*sys.modules)
+for name in names:
+    importlib.import_module(name)
+print(*sys.modules)
+"""
 
 
 @pytest.fixture(scope="module")
 def signed() -> dict[str, bytes]:
     return installed_files()
+
+
+@pytest.fixture(scope="module")
+def modules(signed) -> set[str]:
+    return {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory, modules) -> list[set[str]]:
+    """What one fresh interpreter holds: when it has what a task runs and not yet what starts tasks; when the service
+    begins to fork tasks; with its rows in a database; and when each module that is signed was imported."""
+    folder = tmp_path_factory.mktemp("homes")
+    for name in ("empty", "database"):
+        (folder / name).mkdir()
+    (folder / "database" / "data.toml").write_text(DATABASE, encoding="utf-8")
+    (folder / "database" / "loans.url").write_text("sqlite:///loans.db", encoding="utf-8")
+    command = [sys.executable, "-c", SERVICE, str(folder), *sorted(modules)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    return [set(line.split()) for line in done.stdout.splitlines()]
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.partition(".")[0] in OURS}
 
 
 def test_the_registry_its_storage_commands_and_screens_are_not_in_it(signed):
@@ -59,11 +108,10 @@ def test_a_change_in_a_room_that_no_node_runs_changes_no_hash_and_one_in_the_gat
         assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) != installed_code()
 
 
-def test_every_module_of_ours_that_a_node_loads_is_signed(signed):
+def test_every_module_of_ours_that_a_node_loads_is_signed(loaded, modules):
     """Everything that is signed is loaded, so also what functions import when they run."""
-    modules = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed]
-    loaded = after("import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)", *modules)
-    assert {name for name in loaded if name.partition(".")[0] in OURS} == set(modules)
+    *_, everything = loaded
+    assert ours(everything) == modules
 
 
 def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
@@ -74,32 +122,12 @@ def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
         assert not DYNAMIC & (builtins | library), path
 
 
-DATABASE = """
-person = "customer"
-kind = "sql"
-url_file = "loans.url"
-table = "loans"
-
-[columns]
-bad = { column = "dpd90" }
-"""
-SERVICE = """
-import pathlib
-import clients.service
-clients.service.load(pathlib.Path(sys.argv[1]))
-"""
-
-
-def test_the_process_that_forks_tasks_has_loaded_what_is_signed_and_nothing_else_of_ours(signed, tmp_path):
+def test_the_process_that_forks_tasks_has_loaded_what_is_signed_and_nothing_else_of_ours(loaded, modules):
     """What it left out is what it never runs (the SuperNode is a process of its own), or what only a lender with a
     database needs, who has it loaded at the start too."""
-    modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed}
-    loaded = {name for name in after(SERVICE, str(tmp_path)) if name.partition(".")[0] in OURS}
-    assert loaded <= modules
-    assert modules - loaded == {"clients.data.sql"}
-    (tmp_path / "data.toml").write_text(DATABASE, encoding="utf-8")
-    (tmp_path / "loans.url").write_text("sqlite:///loans.db", encoding="utf-8")
-    assert "clients.data.sql" in after(SERVICE, str(tmp_path))
+    _, serving, with_a_database, _ = loaded
+    assert ours(serving) == modules - {"clients.data.sql"}
+    assert "clients.data.sql" in with_a_database
 
 
 def test_the_service_says_in_one_sentence_why_it_cannot_start(tmp_path):
@@ -113,8 +141,10 @@ def test_the_service_says_in_one_sentence_why_it_cannot_start(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_one_task_loads_no_database_and_no_web_framework():
-    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(after("import clients.app"))
+def test_one_task_loads_no_database_and_no_web_framework(loaded):
+    task, *_ = loaded
+    assert "clients.app" in task
+    assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(task)
 
 
 def test_imports_inside_functions_count_and_packages_on_the_way_too():

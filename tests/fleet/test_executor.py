@@ -2,12 +2,11 @@
 
 import os
 import signal
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from support.waiting import until
+from support.wire import plain_server
 
 from fleet.executor import Executor
 from fleet.tasks import give_up
@@ -51,21 +50,12 @@ def runtime(status: int):
     """A runtime that answers everything so; yields its address and the paths that it was asked."""
     asked: list[str] = []
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(self.path)
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def answer(path: str, _: bytes) -> tuple[int, bytes]:
+        asked.append(path)
+        return status, b""
 
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    server.server_close()
+    with plain_server(answer) as url:
+        yield url.removeprefix("http://"), asked
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])

@@ -12,18 +12,17 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 from support.house import House, build
+from support.wire import plain_server
 
 from crypto.keys import SigningKey
 
@@ -48,19 +47,6 @@ def checklog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return binary
 
 
-def log_vkey(house: House) -> str:
-    """The log's key as other clients take it."""
-    try:
-        return house.registry.ledger.log.verifier.vkey
-    except AttributeError:
-        return house.anyone().log.vkey
-
-
-def log_key(house: House) -> SigningKey:
-    """The key with which the log itself signs."""
-    return house.registry.ledger.log.key
-
-
 def resigned(note: str, key: SigningKey, key_id: bytes | None = None) -> str:
     """The text of ``note`` under the log's name with another key's signature, under that key's id or a given one."""
     text = note.rpartition("\n\n")[0]
@@ -83,7 +69,8 @@ class Grown:
 
     @property
     def vkey(self) -> str:
-        return log_vkey(self.house)
+        """The log's key as other clients take it."""
+        return self.house.registry.ledger.log.verifier.vkey
 
     @property
     def newest(self) -> str:
@@ -106,29 +93,12 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
 def between(url: str, pattern: str, edit: Edit) -> Iterator[str]:
     """Somebody between log and client, who edits what is at the paths that match."""
 
-    class Middle(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer = log.get(self.path)
-            body = edit(answer.content) if re.match(pattern, self.path) else answer.content
-            self.send_response(answer.status_code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str, _: bytes) -> tuple[int, bytes]:
+        heard = log.get(path)
+        return heard.status_code, edit(heard.content) if re.match(pattern, path) else heard.content
 
-        def log_message(self, *_: object) -> None:
-            """Quietly."""
-
-    log = httpx.Client(base_url=url)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Middle)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
-        log.close()
+    with httpx.Client(base_url=url) as log, plain_server(answer) as middle:
+        yield middle
 
 
 @dataclass
@@ -195,6 +165,11 @@ def last_flipped(hashes: list[str]) -> list[str]:
     return [*hashes[:-1], flipped_text(hashes[-1])] if hashes else hashes
 
 
+def another_index(proof: bytes) -> bytes:
+    return proof.replace(b"index 0\n", b"index 1\n")
+
+
+UNLIKE = "consistency proof"
 UNPROVED = "inconsistent tile|not what the tiles hold"  # the second: x/mod before v0.40.0, CVE-2026-56865
 INCLUSION, CONSISTENCY = r"/v1/log/inclusion/", r"/v1/log/consistency"
 
@@ -226,19 +201,10 @@ def test_a_checkpoint_is_consistent_with_itself(grown, auditor):
         pytest.param(INCLUSION, edited_inclusion(last_flipped), "inclusion proof", id="the_last_inclusion_hash"),
         pytest.param(INCLUSION, edited_inclusion(lambda h: h[1:]), "inclusion proof", id="an_inclusion_hash_gone"),
         pytest.param(INCLUSION, edited_inclusion(lambda h: h[::-1]), "inclusion proof", id="inclusion_hashes_reversed"),
-        pytest.param(
-            INCLUSION,
-            lambda file: file.replace(b"index 0\n", b"index 1\n"),
-            "not a tlog-proof of that entry",
-            id="a_proof_of_another_entry",
-        ),
-        pytest.param(
-            CONSISTENCY, edited_consistency(first_flipped), "consistency proof", id="a_consistency_hash_flipped"
-        ),
-        pytest.param(
-            CONSISTENCY, edited_consistency(last_flipped), "consistency proof", id="the_last_consistency_hash"
-        ),
-        pytest.param(CONSISTENCY, edited_consistency(lambda _: []), "consistency proof", id="no_consistency_hashes"),
+        pytest.param(INCLUSION, another_index, "not a tlog-proof of that entry", id="a_proof_of_another_entry"),
+        pytest.param(CONSISTENCY, edited_consistency(first_flipped), UNLIKE, id="a_consistency_hash_flipped"),
+        pytest.param(CONSISTENCY, edited_consistency(last_flipped), UNLIKE, id="the_last_consistency_hash"),
+        pytest.param(CONSISTENCY, edited_consistency(lambda _: []), UNLIKE, id="no_consistency_hashes"),
         pytest.param(r"/checkpoint", edited_note(one_entry_more), "invalid signature", id="a_larger_tree_claimed"),
         pytest.param(r"/checkpoint", lambda _: b"", "malformed note", id="no_checkpoint"),
     ],
@@ -291,6 +257,6 @@ def test_a_history_rewritten_under_the_logs_own_key_is_refused(grown, auditor):
     """The log once signed another tree of that size; its signatures are good, its history is not."""
     origin, size, root, _ = grown.older.split("\n", 3)
     other = grown.older.replace(root, flipped_text(root))
-    once_signed = resigned(other, log_key(grown.house), log_key_id(grown.vkey))
+    once_signed = resigned(other, grown.house.registry.ledger.log.key, log_key_id(grown.vkey))
     auditor.refuses(f"consistency proof from {size}", grown.house.url, grown.vkey, once_signed)
     assert once_signed.startswith(f"{origin}\n{size}\n")

@@ -8,12 +8,11 @@ import os
 import signal
 import sqlite3
 import stat
-import time
 from datetime import timedelta
 
 import pytest
-from support.namers import NOON, PEOPLE, PER_DAY, Site, asked
-from support.wire import serve
+from support.namers import NOON, PEOPLE, PER_DAY, asked
+from support.waiting import until
 
 from crypto.keys import SigningKey
 from crypto.pseudonyms import Kind
@@ -22,18 +21,9 @@ from naming.keylist import verified
 from naming.keys import NamingHome
 from naming.quota import Quota
 from naming.service import Namer
-from ops.processes import free_port
 from protocol.errors import ConsentError, NotAllowed
 from protocol.log_client import LogClient
 from protocol.requests import Call, sign_request
-
-
-@pytest.fixture
-def site(tmp_path):
-    made = Site(tmp_path)
-    with serve(made.app, free_port()) as made.url:
-        yield made
-
 
 # --- names
 
@@ -239,8 +229,7 @@ def test_what_was_counted_before_a_kill_is_counted_after_it(tmp_path):
         before = Quota(tmp_path / "quota.db", 1_000_000).used(NOON).get(("aspen", "ledger"), 0)
         process = context.Process(target=_spend, args=(tmp_path / "quota.db", acknowledged))
         process.start()
-        while acknowledged.value < 20:
-            time.sleep(0.005)
+        until(lambda counted=acknowledged: counted.value >= 20, "it had counted")
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         after = Quota(tmp_path / "quota.db", 1_000_000).used(NOON)["aspen", "ledger"]

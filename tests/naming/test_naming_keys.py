@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from support.namers import PEOPLE, Site, asked
+from support.namers import PEOPLE, asked
 from support.wire import serve
 from typer.testing import CliRunner
 
@@ -25,14 +25,6 @@ from naming.service import Namer, create_app
 from ops.processes import free_port
 from protocol.errors import Conflict, RegistryUnavailable
 from protocol.parties import Consortium, Party, Role
-
-
-@pytest.fixture
-def site(tmp_path):
-    made = Site(tmp_path)
-    with serve(made.app, free_port()) as made.url:
-        yield made
-
 
 # --- a service that cheats or is away
 

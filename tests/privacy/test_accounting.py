@@ -275,18 +275,9 @@ def test_a_share_that_is_no_share_is_refused(share):
 @pytest.mark.parametrize(
     ("sigma", "rate", "steps"),
     [
-        (0.0, 1.0, 1),
-        (-1.0, 1.0, 1),
-        (math.nan, 1.0, 1),
-        (math.inf, 1.0, 1),
-        (1.0, 0.0, 1),
-        (1.0, -0.1, 1),
-        (1.0, 1.01, 1),
-        (1.0, math.nan, 1),
-        (1.0, 1.0, 0),
-        (1.0, 1.0, -3),
-        (MIN_NOISE_MULTIPLIER * 0.999, 1.0, 1),
-        (1.0, 1.0, MAX_STEPS + 1),
+        *((sigma, 1.0, 1) for sigma in (0.0, -1.0, math.nan, math.inf, MIN_NOISE_MULTIPLIER * 0.999)),
+        *((1.0, rate, 1) for rate in (0.0, -0.1, 1.01, math.nan)),
+        *((1.0, 1.0, steps) for steps in (0, -3, MAX_STEPS + 1)),
     ],
 )
 def test_what_cannot_be_charged_is_refused(sigma, rate, steps):

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.logs import ORIGIN
 from support.peers import MEGABYTES, PACE_S, SLOWLY, answering
 from support.waiting import until
-from support.wire import serve
+from support.wire import within
+from support.witnesses import VERIFIER, History, forked, new_witness
 
-from clients.witness import WITNESS_FOLDER, LenderWitness, create_witness, origin_hash, witness_app
-from crypto.keys import SigningKey, replace_file
-from crypto.merkle import consistency_proof, leaf_hash, leaves_reader, tree_root
-from crypto.notes import Checkpoint, Verifier, open_checkpoint, sign_checkpoint
+from clients.witness import WITNESS_FOLDER, LenderWitness, origin_hash, witness_app
+from crypto.keys import replace_file
+from crypto.notes import open_checkpoint
 from crypto.policies import Log, Policy, quorum_size, witnessed_by
 from crypto.policies import Witness as Asked
-from crypto.witnessing import AddCheckpoint
 from ops.processes import free_port
 from protocol.bounded import Bounds
 from protocol.errors import RegistryUnavailable, SplitView
@@ -29,37 +29,18 @@ from protocol.gossip import HEAD, compare_heads
 from protocol.heads import HeadStore
 from protocol.log_client import LogClient
 
-ORIGIN = "log.test/gossip"
-KEY = SigningKey.generate()
-LOG = Verifier(ORIGIN, KEY.public)
 NAMES = ("aspen", "birch", "cedar", "damson")
 COMMON = 3
-
-
-class History:
-    """One of the operator's trees, and what it says of it with the log's key."""
-
-    def __init__(self, branch: str) -> None:
-        shared = [leaf_hash(f"common {number}".encode()) for number in range(COMMON)]
-        self.hashes = shared + [leaf_hash(f"{branch} {number}".encode()) for number in range(9)]
-
-    def note(self, size: int) -> str:
-        return sign_checkpoint(Checkpoint(ORIGIN, size, tree_root(size, leaves_reader(self.hashes[:size]))), KEY)
-
-    def proof(self, old: int, new: int) -> list[bytes]:
-        return consistency_proof(old, new, leaves_reader(self.hashes[:new])) if old < new else []
-
-
-LEFT, RIGHT = History("left"), History("right")
+LEFT, RIGHT = forked(COMMON, "left"), forked(COMMON, "right")
 
 
 class Town:
-    """Real witnesses behind a real server, and an operator who asks whom it wants for what it wants."""
+    """Real witnesses, and an operator who asks whom it wants for what it wants."""
 
     def __init__(self, root: Path, url: str, witnesses: dict[str, LenderWitness], dishonest: int) -> None:
         self.root, self.witnesses = root, witnesses
         asked = [Asked(name, witness.key.public, f"{url}/{name}") for name, witness in witnesses.items()]
-        self.policy = witnessed_by(Log(LOG), asked, quorum_size(len(asked), dishonest))
+        self.policy = witnessed_by(Log(VERIFIER), asked, quorum_size(len(asked), dishonest))
         self.reach = 12
         """Entries of which the operator proves anything."""
         self.says: httpx.Response | None = None
@@ -67,13 +48,12 @@ class Town:
         self.asked: list[str] = []
 
     def cosigned(self, history: History, size: int, *names: str) -> str:
-        note, lines = history.note(size), ""
+        lines = ""
         for name in names:
             latest = self.witnesses[name].latest(ORIGIN)
-            old = open_checkpoint(latest, LOG).size if latest else 0
-            proof = history.proof(old, size) if old else []
-            lines += self.witnesses[name].add_checkpoint(AddCheckpoint(old, tuple(proof), note).text.encode())
-        return note + lines
+            old = open_checkpoint(latest, VERIFIER).size if latest else 0
+            lines += self.witnesses[name].add_checkpoint(history.request(old, size).text.encode())
+        return history.note(size) + lines
 
     def set_back(self, name: str) -> None:
         """From a copy of when only what both histories share had been seen."""
@@ -107,12 +87,13 @@ class Town:
 @pytest.fixture(params=[3, 4])
 def town(request, tmp_path):
     names = NAMES[: request.param]
-    for name in names:
-        (tmp_path / name).mkdir()
-        create_witness(tmp_path / name, f"{name}.example/witness")
-    witnesses = {name: LenderWitness.open(tmp_path / name, LOG) for name in names}
-    with serve(witness_app(witnesses), free_port()) as url:
+    witnesses = {name: new_witness(tmp_path / name) for name in names}
+    with within(witness_app(witnesses), "town.test") as url:
         yield Town(tmp_path, url, witnesses, (len(names) - 1) // 3)
+
+
+ONE_TOWN = pytest.mark.parametrize("town", [4], indirect=True)
+"""Where it does not matter how many the witnesses are."""
 
 
 def split(town: Town, left: int, right: int) -> tuple[LogClient, LogClient]:
@@ -135,7 +116,7 @@ def test_two_heads_of_one_size_prove_the_split_view_and_stop_both_readers(town):
         with pytest.raises(SplitView, match="signed two heads of 6 entries"):
             compare_heads(reader, town.policy, reader.accepted_note())
         kept = (town.root / f"{name}.split").read_text(encoding="utf-8")
-        heads = [open_checkpoint(note, LOG) for note in notes_in(kept)]
+        heads = [open_checkpoint(note, VERIFIER) for note in notes_in(kept)]
         assert len({head.root for head in heads}) == 2
         assert {head.size for head in heads} == {6}
         with pytest.raises(SplitView, match="until all parties have settled"):
@@ -165,20 +146,33 @@ def test_a_registry_that_proves_nothing_beyond_what_it_shows_is_told_apart_from_
         compare_heads(reader, town.policy, reader.accepted_note())
 
 
+def behind(town: Town) -> LogClient:
+    """A reader at 5 entries, of whose witnesses one stands at 8 of the same history."""
+    first, *_ = town.witnesses
+    note = town.cosigned(LEFT, 5, *town.witnesses)
+    town.cosigned(LEFT, 8, first)
+    reader = town.reader("left", LEFT, note)
+    assert reader.head().size == 5
+    return reader
+
+
+def last_at(town: Town, url: str) -> Policy:
+    """The town's policy, with its last witness at another address."""
+    *others, last = town.policy.witnesses
+    return replace(town.policy, witnesses=(*others, replace(last, url=url)))
+
+
 def problem(status: int) -> httpx.Response:
     return httpx.Response(status, json={"detail": "not now", "type": "x:said"}, headers={"Retry-After": "1"})
 
 
+@ONE_TOWN
 @pytest.mark.parametrize("says", [problem(status) for status in (400, 401, 403, 404, 422, 429, 500, 503)] + [
     httpx.Response(404, text="no such page"), httpx.Response(302, headers={"Location": "http://log.test/"}),
     httpx.Response(200, text="{"), httpx.Response(200, json={"proof": ["?"]}), httpx.Response(200, json={"proof": 1}),
 ], ids=str)  # fmt: skip
 def test_a_registry_that_does_not_answer_is_no_split_view_and_is_believed_once_it_does(town, says):
-    names = list(town.witnesses)
-    note = town.cosigned(LEFT, 5, *names)
-    town.cosigned(LEFT, 8, names[0])
-    reader = town.reader("left", LEFT, note)
-    reader.head()
+    reader = behind(town)
     town.says = says
     with pytest.raises(RegistryUnavailable) as refused:
         compare_heads(reader, town.policy, reader.accepted_note())
@@ -200,53 +194,43 @@ def test_where_no_witness_answers_there_is_nothing_to_compare(town):
     assert (heard.agree, heard.silent, town.asked) == ((), tuple(town.witnesses), [])
 
 
+@ONE_TOWN
 @pytest.mark.parametrize("how", ["headers", "until it hangs up"])
 @pytest.mark.parametrize("slowly", [True, False], ids=["slowly", "fast"])
 def test_a_witness_that_does_not_come_to_an_end_is_silent_and_holds_nobody(town, how, slowly):
     """One dribbles, or says more than anybody can hold; what the others say is compared all the same."""
-    names = list(town.witnesses)
-    note = town.cosigned(LEFT, 5, *names)
-    town.cosigned(LEFT, 8, names[0])
-    reader = town.reader("left", LEFT, note)
-    reader.head()
+    names, reader = list(town.witnesses), behind(town)
     endless, pace_s, bounds = (SLOWLY, PACE_S, HEAD) if slowly else (MEGABYTES, 0.0, Bounds(HEAD.most, 600.0))
     with answering(*endless[how], pace_s=pace_s) as peer:
-        slow = replace(town.policy.witnesses[-1], url=peer.url)
-        policy = replace(town.policy, witnesses=(*town.policy.witnesses[:-1], slow))
-        heard = compare_heads(reader, policy, reader.accepted_note(), bounds)
+        heard = compare_heads(reader, last_at(town, peer.url), reader.accepted_note(), bounds)
         assert (heard.agree, heard.silent) == (tuple(names[:-1]), (names[-1],))
         until(lambda: peer.hung_up == peer.asked == 1, "the node hung up")
 
 
+@ONE_TOWN
 def test_a_witness_whose_host_cannot_be_found_in_time_is_not_waited_for(town, monkeypatch):
-    found = threading.Event()
-    names = list(town.witnesses)
-    note = town.cosigned(LEFT, 5, *names)
-    reader = town.reader("left", LEFT, note)
-    look_up = socket.getaddrinfo
+    names, reader = list(town.witnesses), behind(town)
+    looked_up, found, look_up = threading.Event(), threading.Event(), socket.getaddrinfo
 
     def slowly(host, *rest, **more):
-        if host == "lost.test":
+        if host == "lost.invalid":
+            looked_up.set()
             found.wait()
         return look_up(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
-    lost = replace(town.policy.witnesses[-1], url="http://lost.test")
-    policy = replace(town.policy, witnesses=(*town.policy.witnesses[:-1], lost))
     try:
-        heard = compare_heads(reader, policy, note)
+        heard = compare_heads(reader, last_at(town, "http://lost.invalid"), reader.accepted_note())
         assert (heard.agree, heard.silent) == (tuple(names[:-1]), (names[-1],))
+        assert looked_up.is_set() and not found.is_set()
     finally:
         found.set()
 
 
 def test_honest_witnesses_at_different_sizes_agree(town):
-    names = list(town.witnesses)
-    note = town.cosigned(LEFT, 5, *names)
-    town.cosigned(LEFT, 8, names[0])
-    reader = town.reader("left", LEFT, note)
+    reader = behind(town)
     heard = compare_heads(reader, town.policy, reader.accepted_note())
-    assert (heard.agree, heard.silent) == (tuple(names), ())
+    assert (heard.agree, heard.silent) == (tuple(town.witnesses), ())
     assert not (town.root / "left.split").exists()
 
 

@@ -59,6 +59,13 @@ class Desk:
     def show(self, campaign: str) -> dict:
         return json.loads(self.run("show", campaign, "--home", self.home, "--json"))
 
+    def claimed(self, campaign: str) -> Campaign:
+        token = (self.house.coordinator().folder(campaign) / "campaign.jws").read_text(encoding="utf-8")
+        return Campaign.claimed(token)
+
+    def listed(self) -> list[dict]:
+        return json.loads(self.run("list", "--home", self.home, "--json"))
+
     def approve_all(self, campaign: str) -> None:
         for lender in self.house.borrowers:
             self.lender("approve", lender, campaign[:8], "--yes")
@@ -109,7 +116,7 @@ def test_every_wrong_option_is_named_in_one_sentence_and_nothing_is_proposed(des
     desk.propose(*options, code=None)
     said = " ".join(desk.said.replace("│", " ").split())
     assert named in said and "pydantic" not in said and "https://" not in said
-    assert json.loads(desk.run("list", "--home", desk.home, "--json")) == []
+    assert desk.listed() == []
 
 
 def test_spaces_around_lenders_mean_nothing(desk):
@@ -151,10 +158,7 @@ def test_every_command_takes_one_character_of_the_only_campaign(desk):
 def test_an_operator_sees_the_noise_before_it_signs(desk):
     campaign = desk.proposed("--hold-out", "0.2", "--epsilon", "0.5")
     text = desk.lender("approve", "aspen", campaign, "--yes")
-    plan = Campaign.claimed(
-        (desk.house.coordinator().folder(campaign) / "campaign.jws").read_text(encoding="utf-8")
-    ).mechanism
-    for release in plan.releases:
+    for release in desk.claimed(campaign).mechanism.releases:
         assert f"{release.kind} {release.noise_multiplier:.3g}" in text
     assert "20% of the people, drawn by every lender's lot" in text
 
@@ -206,12 +210,9 @@ def test_a_rejection_shows_who_and_why_and_the_command_that_goes_on_without(desk
     words = shlex.split(told["next"])[2:]
     desk.run(*words)
     assert "2 lenders" in desk.said
-    (second,) = [one for one in json.loads(desk.run("list", "--home", desk.home, "--json")) if not one["over"]]
+    (second,) = [one for one in desk.listed() if not one["over"]]
     assert (second["id"], second["epsilon"]) == ("spring-2", 0.5)
-    before, after = (
-        Campaign.claimed((desk.house.coordinator().folder(sha) / "campaign.jws").read_text(encoding="utf-8"))
-        for sha in (campaign, second["campaign"])
-    )
+    before, after = desk.claimed(campaign), desk.claimed(second["campaign"])
     assert after.lenders == ("aspen", "birch") and after.features == before.features
     assert [r.kind for r in after.mechanism.releases] == [r.kind for r in before.mechanism.releases]
 
@@ -233,9 +234,8 @@ def conducted(desk, campaign: str, fleet: InMemoryFleet) -> None:
     folder = coordinator.folder(campaign)
     request_run(folder, True)
     write_state(folder, Stage.RUNNING)
-    known = Campaign.claimed((folder / "campaign.jws").read_text(encoding="utf-8"))
     try:
-        CampaignRun(coordinator, known, fleet, lambda _: None, lambda _: None).execute()
+        CampaignRun(coordinator, desk.claimed(campaign), fleet, lambda _: None, lambda _: None).execute()
     except CampaignStopped as stopped:
         write_state(folder, Stage.STOPPED, str(stopped))
 
@@ -258,7 +258,7 @@ def test_three_lenders_have_a_spare_attempt_and_go_on_when_the_lost_one_is_back(
     assert "that takes one of 1 spare attempts" in desk.said
     desk.run("resume", campaign, "--home", desk.home)
     conducted(desk, campaign, InMemoryFleet(desk.house))
-    (found,) = json.loads(desk.run("list", "--home", desk.home, "--json"))
+    (found,) = desk.listed()
     assert (found["releases"], found["planned"]) == (found["planned"], found["planned"])
     assert found["epsilon_spent"] == pytest.approx(ledger(desk, "cedar"), rel=1e-12)
     assert found["spare_attempts_left"] == 0

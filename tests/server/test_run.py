@@ -23,7 +23,7 @@ from crypto.masks import unmask
 from privacy.accounting import epsilon_of
 from privacy.mechanism import ReleaseKind
 from privacy.sums import NoisySum
-from protocol.campaigns import MaskKey, ReleaseRequest
+from protocol.campaigns import MaskKey
 from protocol.cards import ModelCard
 from protocol.errors import Conflict
 from server.errors import CampaignStopped, CoordinatorError
@@ -34,6 +34,45 @@ from server.run import Answers, CampaignRun, learner_of
 P_VALUE = 1e-8
 DROPOUTS = {"plan": {"collusion_bound": 0, "spare_attempts": 1}}
 NOTHING_YET = Question(ReleaseKind.HISTOGRAM).pack()
+
+
+@pytest.fixture
+def spare(house):
+    """A campaign that one lender may drop out of: nobody colludes, and one attempt is spare."""
+    house.activate(**DROPOUTS)
+    return house
+
+
+@pytest.fixture(scope="module")
+def at_rest(ground, tmp_path_factory):
+    return ground.released(tmp_path_factory.mktemp("released") / "house")
+
+
+@pytest.fixture
+def finished(at_rest, tmp_path):
+    """A campaign that has ended and released its model."""
+    with at_rest.copy(tmp_path / "finished").opened() as house:
+        yield house
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(release: int):
+    def between(number: int) -> None:
+        if number == release:
+            raise Killed
+
+    return between
+
+
+class Silent(InMemoryFleet):
+    """The nodes answer, and the run dies before it hears them."""
+
+    def release(self, token, packed, roster):
+        super().release(token, packed, roster)
+        raise KeyboardInterrupt
 
 
 def run(house, fleet=None, **kwargs) -> CampaignRun:
@@ -47,15 +86,18 @@ def keys_of(house, *names: str) -> dict[str, str]:
 
 
 def histogram_request(house, **changes) -> str:
-    fields = {
-        "campaign_sha256": house.campaign.sha256,
-        "release": 0,
-        "attempt": 1,
-        "kind": ReleaseKind.HISTOGRAM,
-        "parameters_sha256": NOTHING_YET.sha256,
-        "mask_keys": changes.pop("mask_keys", None) or keys_of(house),
-    }
-    return ReleaseRequest(**(fields | changes)).sign(house.coordinator().key)
+    fields = {"parameters_sha256": NOTHING_YET.sha256, "mask_keys": changes.pop("mask_keys", None) or keys_of(house)}
+    return house.asked(**(fields | changes)).sign(house.coordinator().key)
+
+
+def answer(house, lender: str = "aspen", **changes) -> np.ndarray:
+    """What a node answers to a request for the histogram."""
+    return release(house.node(lender), histogram_request(house, **changes), NOTHING_YET)
+
+
+def card_of(house) -> str:
+    """The signed card that the campaign was released with."""
+    return (house.coordinator().folder(house.campaign.sha256) / "model-card.jws").read_text(encoding="utf-8")
 
 
 def charges(house, lender: str = "aspen") -> list[tuple[int, int]]:
@@ -72,7 +114,7 @@ def test_a_campaign_ends_in_a_model_that_scores_and_a_signed_logged_card(active)
     table = loans(50, 9)
     assert np.allclose(loaded.probability(table), learner.model().probability(table))
     release_card(active.coordinator(), active.campaign, learner)
-    card = ModelCard.verify((folder / "model-card.jws").read_text(encoding="utf-8"), active.coordinator().key.public)
+    card = ModelCard.verify(card_of(active), active.coordinator().key.public)
     assert card.model_sha256 == hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
     client = active.client()
     assert any(card.sha256 in leaf.decode() for leaf in client.leaves(client.head().size))
@@ -119,22 +161,13 @@ def test_a_subset_of_contributions_says_nothing(active):
     assert np.abs(unmask(list(fleet.seen[0].values()))).max() < 2**40
 
 
-def test_an_interrupted_run_goes_on_from_the_sums_it_kept(house):
-    house.activate(plan={"collusion_bound": 0, "spare_attempts": 1})
-    folder = house.coordinator().folder(house.campaign.sha256)
-
-    class Killed(Exception):
-        pass
-
-    def kill(number: int) -> None:
-        if number == 1:
-            raise Killed
-
+def test_an_interrupted_run_goes_on_from_the_sums_it_kept(spare):
+    folder = spare.coordinator().folder(spare.campaign.sha256)
     with pytest.raises(Killed):
-        run(house, between_releases=kill).execute()
-    learner = run(house).execute()
-    assert charges(house) == [(number, 1) for number in range(len(house.campaign.mechanism.releases))]
-    again = learner_of(house.campaign)
+        run(spare, between_releases=killed_after(1)).execute()
+    learner = run(spare).execute()
+    assert charges(spare) == [(number, 1) for number in range(len(spare.campaign.mechanism.releases))]
+    again = learner_of(spare.campaign)
     while not again.done:
         kept = load_release(folder, again.released)
         again.absorb(kept.total, kept.contributors)
@@ -143,39 +176,21 @@ def test_an_interrupted_run_goes_on_from_the_sums_it_kept(house):
     )
 
 
-def test_a_run_that_died_while_it_asked_asks_again_under_the_next_attempt(house):
-    house.activate(**DROPOUTS)
-
-    class Silent(InMemoryFleet):
-        def release(self, token, packed, roster):
-            super().release(token, packed, roster)
-            raise KeyboardInterrupt
-
+def test_a_run_that_died_while_it_asked_asks_again_under_the_next_attempt(spare):
     with pytest.raises(KeyboardInterrupt):
-        run(house, Silent(house)).execute()
-    run(house).execute()
-    assert charges(house)[:2] == [(0, 1), (0, 2)], "both were charged"
+        run(spare, Silent(spare)).execute()
+    run(spare).execute()
+    assert charges(spare)[:2] == [(0, 1), (0, 2)], "both were charged"
 
 
-def test_a_run_that_lost_a_lender_goes_on_without_it(house):
-    house.activate(**DROPOUTS)
-
-    class Killed(Exception):
-        pass
-
-    def kill(number: int) -> None:
-        if number == 2:
-            raise Killed
-
+def test_a_run_that_lost_a_lender_goes_on_without_it(spare):
     with pytest.raises(Killed):
-        run(house, InMemoryFleet(house, leaving={1: {"birch"}}), between_releases=kill).execute()
-    run(house, InMemoryFleet(house, absent={"birch"})).execute()
-    assert charges(house)[:5] == [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1)], "nothing was asked twice"
+        run(spare, InMemoryFleet(spare, leaving={1: {"birch"}}), between_releases=killed_after(2)).execute()
+    run(spare, InMemoryFleet(spare, absent={"birch"})).execute()
+    assert charges(spare)[:5] == [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1)], "nothing was asked twice"
 
 
-def test_who_was_lost_is_remembered_when_the_run_dies_while_asking_the_rest(house):
-    house.activate(**DROPOUTS)
-
+def test_who_was_lost_is_remembered_when_the_run_dies_while_asking_the_rest(spare):
     class DyingOnRetry(InMemoryFleet):
         def release(self, token, packed, roster):
             if "birch" not in roster:
@@ -183,53 +198,49 @@ def test_who_was_lost_is_remembered_when_the_run_dies_while_asking_the_rest(hous
             return super().release(token, packed, roster)
 
     with pytest.raises(KeyboardInterrupt):
-        run(house, DyingOnRetry(house, leaving={1: {"birch"}})).execute()
-    run(house).execute()
-    assert charges(house, "birch") == [(0, 1)]
-    assert (1, 3) in charges(house) and house.campaign.mechanism.spare_attempts == 1
+        run(spare, DyingOnRetry(spare, leaving={1: {"birch"}})).execute()
+    run(spare).execute()
+    assert charges(spare, "birch") == [(0, 1)]
+    assert (1, 3) in charges(spare) and spare.campaign.mechanism.spare_attempts == 1
 
 
-def test_a_finished_campaign_needs_nobody_to_give_its_model_again(active):
-    first = run(active).execute()
-    again = run(active, InMemoryFleet(active, absent=set(active.borrowers))).execute()
-    assert again.model().parameters.tolist() == pytest.approx(first.model().parameters.tolist())
+def test_a_finished_campaign_needs_nobody_to_give_its_model_again(finished):
+    first = CreditModel.load(finished.coordinator().folder(finished.campaign.sha256) / MODEL_FILE)
+    again = run(finished, InMemoryFleet(finished, absent=set(finished.borrowers))).execute()
+    assert again.model().parameters.tolist() == pytest.approx(first.parameters.tolist())
 
 
-def test_an_answer_of_the_wrong_length_loses_its_sender_not_the_campaign(house):
-    house.activate(**DROPOUTS)
-
+def test_an_answer_of_the_wrong_length_loses_its_sender_not_the_campaign(spare):
     class Malformed(InMemoryFleet):
         def release(self, token, packed, roster):
             answers = super().release(token, packed, roster)
             return Answers({n: w[:-1] if n == "birch" else w for n, w in answers.contributions.items()})
 
     events: list[dict] = []
-    run(house, Malformed(house), events=events).execute()
+    run(spare, Malformed(spare), events=events).execute()
     assert next(e for e in events if e["event"] == "lost")["reason"].startswith("birch sent")
 
 
-def test_a_damaged_sum_is_not_gone_on_from(active):
-    run(active).execute()
-    path = active.coordinator().folder(active.campaign.sha256) / "release-001.npz"
+def test_a_damaged_sum_is_not_gone_on_from(finished):
+    path = finished.coordinator().folder(finished.campaign.sha256) / "release-001.npz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CoordinatorError, match=r"release-001\.npz is damaged"):
-        run(active).execute()
+        run(finished).execute()
 
 
 # --- dropping out
 
 
-def test_a_release_is_attempted_again_among_the_rest_and_charged_twice(house):
-    house.activate(**DROPOUTS)
+def test_a_release_is_attempted_again_among_the_rest_and_charged_twice(spare):
     events: list[dict] = []
-    learner = run(house, InMemoryFleet(house, leaving={1: {"birch"}}), events=events).execute()
+    learner = run(spare, InMemoryFleet(spare, leaving={1: {"birch"}}), events=events).execute()
     lost = next(e for e in events if e["event"] == "lost")
     assert (lost["release"], lost["attempt"], lost["lenders"]) == (1, 1, ["birch"])
-    assert charges(house)[:4] == [(0, 1), (1, 1), (1, 2), (2, 1)]
-    assert load_release(house.coordinator().folder(house.campaign.sha256), 1).contributors == 2
+    assert charges(spare)[:4] == [(0, 1), (1, 1), (1, 2), (2, 1)]
+    assert load_release(spare.coordinator().folder(spare.campaign.sha256), 1).contributors == 2
     assert learner.done
-    spent = house.node("cedar").store.spent([house.consenting("cedar")[0].pseudonym])
-    assert len(next(iter(spent.values()))) == len(house.campaign.mechanism.releases) + 1
+    spent = spare.node("cedar").store.spent([spare.consenting("cedar")[0].pseudonym])
+    assert len(next(iter(spent.values()))) == len(spare.campaign.mechanism.releases) + 1
 
 
 @pytest.mark.parametrize(("at", "hold_out"), [(1, 0.0), (3, 0.0), (5, 0.3)])
@@ -247,34 +258,23 @@ def test_the_epsilon_that_is_shown_is_what_the_ledgers_reserved_retries_included
     (lost,) = (e for e in events if e["event"] == "lost")
     assert shown[at - 1] <= lost["epsilon"] <= shown[at]
     release_card(house.coordinator(), campaign, learner)
-    token = (house.coordinator().folder(campaign.sha256) / "model-card.jws").read_text(encoding="utf-8")
-    card = ModelCard.verify(token, house.coordinator().key.public)
+    card = ModelCard.verify(card_of(house), house.coordinator().key.public)
     assert card.epsilon_spent == pytest.approx(ledger, rel=1e-12) and card.epsilon_spent <= card.epsilon
 
 
-def test_attempts_stay_counted_when_a_run_dies(house):
-    campaign = house.activate(**DROPOUTS)
-
-    class Silent(InMemoryFleet):
-        def release(self, token, packed, roster):
-            super().release(token, packed, roster)
-            raise KeyboardInterrupt
-
+def test_attempts_stay_counted_when_a_run_dies(spare):
     with pytest.raises(KeyboardInterrupt):
-        run(house, Silent(house)).execute()
+        run(spare, Silent(spare)).execute()
     events: list[dict] = []
-    run(house, events=events).execute()
-    charged = epsilon_of(house.node().store.spent([house.consenting()[9].pseudonym]).popitem()[1], 1e-5)
+    run(spare, events=events).execute()
+    charged = epsilon_of(spare.node().store.spent([spare.consenting()[9].pseudonym]).popitem()[1], 1e-5)
     assert events[-1]["epsilon"] == pytest.approx(charged, rel=1e-12)
-    kept = load_releases(house.coordinator().folder(campaign.sha256)).progress
-    assert kept.attempts == (2, *[1] * (len(campaign.mechanism.releases) - 1))
+    kept = load_releases(spare.coordinator().folder(spare.campaign.sha256)).progress
+    assert kept.attempts == (2, *[1] * (len(spare.campaign.mechanism.releases) - 1))
 
 
-def test_a_card_of_an_earlier_version_keeps_its_hash(active):
-    learner = run(active).execute()
-    release_card(active.coordinator(), active.campaign, learner)
-    token = (active.coordinator().folder(active.campaign.sha256) / "model-card.jws").read_text(encoding="utf-8")
-    said = unverified_payload(token)
+def test_a_card_of_an_earlier_version_keeps_its_hash(finished):
+    said = unverified_payload(card_of(finished))
     del said["epsilon_spent"]
     assert ModelCard.model_validate(said).sha256 == document_hash(said)
 
@@ -294,40 +294,36 @@ def test_fewer_lenders_than_the_threshold_stop_the_campaign(active):
     assert not (active.coordinator().folder(active.campaign.sha256) / MODEL_FILE).exists()
 
 
-def test_more_attempts_than_were_reserved_are_refused(house):
-    house.activate(**DROPOUTS)
-    release(house.node(), histogram_request(house), NOTHING_YET)
-    release(house.node(), histogram_request(house, attempt=2), NOTHING_YET)
+def test_more_attempts_than_were_reserved_are_refused(spare):
+    answer(spare)
+    answer(spare, attempt=2)
     with pytest.raises(GateClosed, match="used up"):
-        release(house.node(), histogram_request(house, attempt=3), NOTHING_YET)
-    assert charges(house) == [(0, 1), (0, 2)]
+        answer(spare, attempt=3)
+    assert charges(spare) == [(0, 1), (0, 2)]
 
 
-def test_a_second_contribution_to_the_same_attempt_is_refused(house):
-    house.activate(**DROPOUTS)
-    release(house.node(), histogram_request(house), NOTHING_YET)
-    for roster in (keys_of(house), keys_of(house, "aspen", "birch")):
+def test_a_second_contribution_to_the_same_attempt_is_refused(spare):
+    answer(spare)
+    for roster in (keys_of(spare), keys_of(spare, "aspen", "birch")):
         with pytest.raises((GateClosed, Conflict), match=r"before|already"):
-            release(house.node(), histogram_request(house, mask_keys=roster), NOTHING_YET)
-    assert charges(house) == [(0, 1)]
+            answer(spare, mask_keys=roster)
+    assert charges(spare) == [(0, 1)]
 
 
-def test_a_withheld_contribution_cannot_be_played_into_another_attempt(house):
+def test_a_withheld_contribution_cannot_be_played_into_another_attempt(spare):
     """The coordinator keeps birch's first answer back, asks again, and puts the old one into the new sum."""
-    house.activate(**DROPOUTS)
-    old = release(house.node("birch"), histogram_request(house), NOTHING_YET)
-    fresh = [release(house.node(n), histogram_request(house, attempt=2), NOTHING_YET) for n in ("aspen", "cedar")]
+    old = answer(spare, "birch")
+    fresh = [answer(spare, n, attempt=2) for n in ("aspen", "cedar")]
     assert np.abs(unmask([*fresh, old]).astype(float)).mean() > 2**60
 
 
-def test_two_views_of_the_roster_do_not_cancel(house):
+def test_two_views_of_the_roster_do_not_cancel(spare):
     """If lenders are shown different rosters, the sum is noise, not somebody's update."""
-    house.activate(**DROPOUTS)
-    both = keys_of(house, "aspen", "birch")
+    both = keys_of(spare, "aspen", "birch")
     answers = [
-        release(house.node("aspen"), histogram_request(house, mask_keys=both), NOTHING_YET),
-        release(house.node("birch"), histogram_request(house), NOTHING_YET),
-        release(house.node("cedar"), histogram_request(house), NOTHING_YET),
+        answer(spare, "aspen", mask_keys=both),
+        answer(spare, "birch"),
+        answer(spare, "cedar"),
     ]
     for some in (answers, answers[:2], answers[1:]):
         assert np.abs(unmask(some).astype(float)).mean() > 2**60
@@ -341,7 +337,7 @@ def test_a_roster_below_the_threshold_or_with_a_stranger_is_refused(active):
         ({"aspen": keys["aspen"], "birch": keys["birch"]}, "too few to hide among"),
     ):
         with pytest.raises(GateClosed, match=said):
-            release(active.node(), histogram_request(active, mask_keys=roster), NOTHING_YET)
+            answer(active, mask_keys=roster)
     assert charges(active) == []
 
 
@@ -351,10 +347,8 @@ def test_a_roster_below_the_threshold_or_with_a_stranger_is_refused(active):
 def test_a_withdrawal_between_releases_is_in_force_for_the_next(active):
     person = active.consenting("cedar")[0]
     run(active, between_releases=lambda number: active.withdraw(person) if number == 1 else None).execute()
-    store = active.node("cedar").store
-    rosters = {r.release: set(store.members(r.number)) for r in store.releases(active.campaign.sha256)}
-    assert person.pseudonym in rosters[0] & rosters[1]
-    assert person.pseudonym not in rosters[2]
+    assert person.pseudonym in active.members(0, "cedar") & active.members(1, "cedar")
+    assert person.pseudonym not in active.members(2, "cedar")
 
 
 def test_a_coordinator_without_all_lenders_does_not_start(active):
@@ -372,14 +366,14 @@ def test_a_mask_key_that_its_lender_did_not_sign_is_refused_by_coordinator_and_n
         run(active, fleet).execute()
     with pytest.raises(SignatureError):
         mixed = {**keys_of(active), "birch": forged}
-        release(active.node(), histogram_request(active, mask_keys=mixed), NOTHING_YET)
+        answer(active, mask_keys=mixed)
 
 
 def test_a_mask_key_under_another_name_is_refused(active):
     keys = keys_of(active)
     with pytest.raises(SignatureError):
         swapped = {**keys, "birch": keys["cedar"]}
-        release(active.node(), histogram_request(active, mask_keys=swapped), NOTHING_YET)
+        answer(active, mask_keys=swapped)
 
 
 def test_a_mask_key_of_an_earlier_campaign_is_refused(active):
@@ -387,7 +381,7 @@ def test_a_mask_key_of_an_earlier_campaign_is_refused(active):
     active.activate(id="the-next")
     mixed = {**keys_of(active), "birch": keys["birch"]}
     with pytest.raises(SignatureError, match="another campaign's"):
-        release(active.node(), histogram_request(active, mask_keys=mixed), NOTHING_YET)
+        answer(active, mask_keys=mixed)
 
 
 def test_a_key_of_one_s_own_that_one_did_not_make_is_refused(active):
@@ -396,14 +390,11 @@ def test_a_key_of_one_s_own_that_one_did_not_make_is_refused(active):
     planted = MaskKey(campaign_sha256=active.campaign.sha256, lender="aspen", public=other).sign(active.node().key)
     with pytest.raises(SignatureError, match="not the one it made"):
         mixed = {**keys_of(active), "aspen": planted}
-        release(active.node(), histogram_request(active, mask_keys=mixed), NOTHING_YET)
+        answer(active, mask_keys=mixed)
 
 
 def test_a_request_that_the_coordinator_did_not_sign_is_refused(active):
-    request = ReleaseRequest(
-        campaign_sha256=active.campaign.sha256, release=0, attempt=1, kind=ReleaseKind.HISTOGRAM,
-        parameters_sha256=NOTHING_YET.sha256, mask_keys=keys_of(active),
-    )  # fmt: skip
+    request = active.asked(parameters_sha256=NOTHING_YET.sha256, mask_keys=keys_of(active))
     with pytest.raises(SignatureError):
         release(active.node(), request.sign(active.node("birch").key), NOTHING_YET)
 
@@ -413,11 +404,11 @@ def test_parameters_that_were_not_signed_are_refused(active):
         release(active.node(), histogram_request(active), Question(ReleaseKind.HISTOGRAM, weights=np.ones(3)).pack())
 
 
-def test_parameters_that_do_not_fit_are_refused_before_a_row_is_read_or_anybody_charged(active):
-    finished = run(active).execute()
-    bad = Question(ReleaseKind.GRADIENT, finished.binning, np.eye(3), np.ones(3)).pack()
-    before = charges(active)
-    asked = histogram_request(active, release=2, attempt=2, kind=ReleaseKind.GRADIENT, parameters_sha256=bad.sha256)
+def test_parameters_that_do_not_fit_are_refused_before_a_row_is_read_or_anybody_charged(finished):
+    binning = run(finished).execute().binning
+    bad = Question(ReleaseKind.GRADIENT, binning, np.eye(3), np.ones(3)).pack()
+    before = charges(finished)
+    asked = histogram_request(finished, release=2, attempt=2, kind=ReleaseKind.GRADIENT, parameters_sha256=bad.sha256)
     with pytest.raises(ModelError, match="not a matrix"):
-        release(active.node(), asked, bad)
-    assert charges(active) == before
+        release(finished.node(), asked, bad)
+    assert charges(finished) == before

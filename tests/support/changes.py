@@ -31,6 +31,9 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from support.asgi import Answered, Sent, call
 from support.killing import Killer, Tell
+from support.market import shown
+from support.observed import entries
+from support.world import World, founded, pseudonym, without_limits
 
 from auditlog.fsck import check_log
 from auditlog.lease import holder_name
@@ -39,10 +42,10 @@ from consent.commands.enrol_subjects import enrol_subjects
 from consent.commands.export_consents import export_all
 from consent.commands.publish_notice import publish_notice
 from consent.home import open_registry
-from consent.provisioning import REGISTRY_HOME, found_log
+from consent.provisioning import REGISTRY_HOME
 from consent.registry import Registry
 from consent.storage.tables import ConsentEventRow, ConsentRow, DecisionRow, ImportRow, SubjectRow
-from crypto.keys import SigningKey, b64, load_signing_key
+from crypto.keys import SigningKey
 from crypto.merkle import HASH_SIZE, leaves_reader, tree_root
 from demo.borrowers import make_notice
 from protocol.consents import Choice, ConsentDecision, Notice, decision_commitment
@@ -127,23 +130,17 @@ class Place:
     @classmethod
     def founded(cls, home: Path, database: str | None, imports: int) -> Place:
         """``imports``: how many requests of that kind there can be."""
-        found_log(home, "log.test/changes", [LENDER, "birch"], database)
-        people = [Person(_name(), os.urandom(32).hex()) for _ in WRITERS]
-        registry = open_registry(home / REGISTRY_HOME)
-        try:
+        people = [Person(pseudonym(), os.urandom(32).hex()) for _ in WRITERS]
+        enrolled = [
+            Enrolment(pseudonym=p.pseudonym, ledger_pseudonym=pseudonym(), public_key=p.key.public.text) for p in people
+        ]
+        rest = [Enrolment(pseudonym=pseudonym(), ledger_pseudonym=pseudonym()) for _ in range(imports * IN_IMPORT)]
+        with founded(World, home / REGISTRY_HOME, database, (LENDER, "birch")) as world:
+            without_limits(world.home)
             notice = make_notice([LENDER, "birch"], 1.0)
-            publish_notice(registry, notice.sign(registry.signing_key))
-            enrolled = [
-                Enrolment(pseudonym=p.pseudonym, ledger_pseudonym=_name(), public_key=p.key.public.text) for p in people
-            ]
-            others = [Enrolment(pseudonym=_name(), ledger_pseudonym=_name()) for _ in range(imports * IN_IMPORT)]
-            enrol_subjects(registry, registry.consortium.party(LENDER), [*enrolled, *others])
-        finally:
-            registry.close()
-        fast = {kind: {"per_second": 10_000, "burst": 100_000} for kind in ("reading", "changing", "login")}
-        limits = dict.fromkeys(("party", "borrower", "anonymous"), fast)
-        (home / REGISTRY_HOME / "limits.json").write_text(json.dumps(limits), encoding="utf-8")
-        return cls(home, notice, people, load_signing_key(home / LENDER / f"{LENDER}.key"), len(people))
+            publish_notice(world.registry, notice.sign(world.keys["registry"]))
+            enrol_subjects(world.registry, world.party(LENDER), [*enrolled, *rest])
+            return cls(home, notice, people, world.keys[LENDER], len(people))
 
     @property
     def registry(self) -> Path:
@@ -168,12 +165,7 @@ class Place:
     def op(self, writer: int, number: int) -> Op:
         """The next change of this writer: people give, withdraw, give again; imports are of people never asked."""
         kind, action = WRITERS[writer], "give" if number % 2 == 0 else "withdraw"
-        about = {
-            "notice_id": self.notice.id,
-            "notice_version": self.notice.version,
-            "notice_language": "en",
-            "notice_sha256": self.notice.text_sha256("en"),
-        }
+        about = shown(self.notice)
         if kind == "import":
             first = self.imported_from + number * IN_IMPORT
             records = [
@@ -209,10 +201,6 @@ class Place:
         return Sent("POST", op.target, body, caller, keyed), "Bearer " + sign_request(
             key, caller, "registry", "POST", op.target, body
         )
-
-
-def _name() -> str:
-    return f"v1.{b64(os.urandom(32))}"
 
 
 # --- writing
@@ -319,10 +307,8 @@ def _size(registry: Registry) -> int:
 
 def _check_rows(registry: Registry) -> None:
     """Decisions, imports and their entries are one to one; events stem from them; states are the fold of events."""
+    leaves = entries(registry)
     with registry.ledger.read() as session:
-        leaves = [
-            json.loads(leaf) for leaf in registry.ledger.log.leaves(session, 0, registry.ledger.log.size(session))
-        ]
         decisions = dict(session.execute(select(DecisionRow.sha256, DecisionRow.entry_index)).tuples().all())
         imports = session.scalars(select(ImportRow)).all()
         events = session.scalars(

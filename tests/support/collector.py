@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.wire import plain_server
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,10 @@ class Collector:
 def collecting() -> Iterator[Collector]:
     collector = Collector("")
 
-    class Take(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/v1/traces"
-            collector.take(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def take(path: str, body: bytes) -> tuple[int, bytes]:
+        assert path == "/v1/traces"
+        collector.take(body)
+        return 200, b""
 
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Take)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    collector.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with plain_server(take) as collector.url:
         yield collector
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -2,22 +2,15 @@
 
 import numpy as np
 import pandas as pd
+from support.world import schema_of
 
-from credit.features import schema_from
 from credit.planning import Training, plan_mechanism
 from privacy.charges import Budget
 
-REGISTRY = schema_from(
-    {
-        "name": "audited",
-        "target": "bad",
-        "features": [
-            *({"name": f"n{i}", "kind": "number", "category": "bureau"} for i in range(6)),
-            {"name": "late", "kind": "integer", "category": "repayment"},
-            {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b", "c"]},
-        ],
-    },
-    "here",
+REGISTRY = schema_of(
+    *({"name": f"n{i}", "kind": "number", "category": "bureau"} for i in range(6)),
+    {"name": "late", "kind": "integer", "category": "repayment"},
+    {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b", "c"]},
 )
 PLAN = plan_mechanism(Budget(1.0, 1e-5), Training("scorecard", 4, collusion_bound=0, spare_attempts=2, steps=3))
 

@@ -221,53 +221,30 @@ def _entry_damages() -> Iterator[Damage]:
 
 
 def _head_damages() -> Iterator[Damage]:
-    yield Damage(
-        "a signed head",
-        change("log_checkpoints", "note", "size = 300", garbled),
-        "the signed head of 300 entries",
-    )
-    yield Damage(
-        "a published head",
-        change("log_published", "note", "size = 600", garbled),
-        "the published head of 600 entries",
-    )
-    yield Damage(
-        "a signed head of another tree",
-        replaced_head("log_checkpoints", 300, 300),
-        "the signed head of 300 entries has another root",
-    )
-    yield Damage(
-        "a published head of another tree",
-        replaced_head("log_published", 600, 600),
-        "the published head of 600 entries has another root",
-        (("inclusion", 17), ("inclusion", 599)),
-    )
-    yield Damage(
-        "a signed head under another size",
-        replaced_head("log_checkpoints", 300, 301),
-        "the signed head of 300 entries speaks of 301",
-    )
-    yield Damage(
-        "a published head that was never signed",
-        replaced_head("log_published", 450, 450),
-        "a head of 450 entries was published, but never signed",
-    )
-    yield Damage(
-        "a published head of more entries than there are",
-        replaced_head("log_published", 700, 700),
-        "a head of 700 entries was published, but never signed",
-        (("inclusion", 17), ("inclusion", 599)),
-    )
-    yield Damage(
-        "a signed head of more entries than there are",
-        replaced_head("log_checkpoints", 700, 700),
-        "a head of 700 entries was signed, but there are fewer",
-    )
-    yield Damage(
-        "a signed head deleted",
-        just("DELETE FROM log_checkpoints WHERE size = 600"),
-        "a head of 600 entries was published, but never signed",
-    )
+    signed, published = "log_checkpoints", "log_published"
+    read = (("inclusion", 17), ("inclusion", 599))
+
+    def spoilt(table: str, size: int) -> Callable[[Truth], list[str]]:
+        return change(table, "note", f"size = {size}", garbled)
+
+    never_signed = "a head of {} entries was published, but never signed"
+    another_root = "the {} head of {} entries has another root"
+    for name, statements, found, refused in (
+        ("a signed head", spoilt(signed, 300), "the signed head of 300 entries", ()),
+        ("a published head", spoilt(published, 600), "the published head of 600 entries", ()),
+        ("a signed head of another tree", replaced_head(signed, 300, 300), another_root.format("signed", 300), ()),
+        ("a published head of another tree", replaced_head(published, 600, 600),
+         another_root.format("published", 600), read),
+        ("a signed head under another size", replaced_head(signed, 300, 301),
+         "the signed head of 300 entries speaks of 301", ()),
+        ("a published head that was never signed", replaced_head(published, 450, 450), never_signed.format(450), ()),
+        ("a published head of more entries than there are", replaced_head(published, 700, 700),
+         never_signed.format(700), read),
+        ("a signed head of more entries than there are", replaced_head(signed, 700, 700),
+         "a head of 700 entries was signed, but there are fewer", ()),
+        ("a signed head deleted", just("DELETE FROM log_checkpoints WHERE size = 600"), never_signed.format(600), ()),
+    ):  # fmt: skip
+        yield Damage(name, statements, found, refused)
 
 
 def _state_damages() -> Iterator[Damage]:

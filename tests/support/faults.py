@@ -1,4 +1,4 @@
-"""Faults for a log: lives that end by kill -9, a filesystem without space, a clock that jumps, a witness at hand.
+"""Faults for a log: lives that end by kill -9, a filesystem without space, a clock that jumps.
 
 Run as a program, this module is the parent of :func:`lives`: a process that has imported everything once and has no
 threads, so that a fork of it is a registry that starts within milliseconds.
@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 from sqlalchemy import event, text
 from support.killing import Killer, Tell
 from support.logs import ORIGIN, Logbook
@@ -31,12 +30,10 @@ from auditlog.entries import Entry, entry_with_sealed_body
 from auditlog.log import AuditLog
 from auditlog.sequencer import Sequencer
 from auditlog.witnesses import Witnesses
-from clients.witness import LenderWitness
 from consent.storage.migrating import migrate
 from crypto.keys import SigningKey, load_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
-from crypto.witnessing import WitnessRefusal
 from protocol.errors import NotFound
 from protocol.schema import now
 
@@ -116,20 +113,6 @@ def before_transaction(database: Database, number: int, happens: Callable[[], No
     finally:
         event.remove(database.engine, "checkout", checkout)
     assert not left, "there were fewer transactions"
-
-
-@dataclass
-class AtTheWitness(httpx.BaseTransport):
-    """The way to a witness in this process."""
-
-    witness: LenderWitness
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return httpx.Response(200, text=self.witness.add_checkpoint(request.read()))
-        except WitnessRefusal as refusal:
-            said = str(refusal) if refusal.size is None else str(refusal.size)
-            return httpx.Response(refusal.status, text=f"{said}\n")
 
 
 @contextmanager

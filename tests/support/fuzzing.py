@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from fastapi import FastAPI
 from support.asgi import Answered, Sent, call
 from support.house import House, build
+from support.observed import entries
 
 from auditlog.fsck import check_log
 from consent.api.app import create_app
@@ -92,9 +93,7 @@ class Site:
         self.registry.ledger.sequencer.settle()
         found = check_log(self.registry.ledger.database, self.registry.ledger.log)
         assert found.entries == found.integrated
-        taken: set[int] = set()
-        with self.registry.ledger.read() as session:
-            leaves = [json.loads(leaf) for leaf in self.registry.ledger.log.leaves(session, 0, found.entries)]
+        leaves, taken = entries(self.registry), set[int]()
         for first, count, actor in self.acknowledged:
             mine = set(range(first, first + count))
             assert not mine & taken

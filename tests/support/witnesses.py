@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,11 @@ HTTP = httpx.Client()
 _numbers = itertools.count()
 
 
+def proof_between(hashes: Sequence[bytes], old: int, size: int) -> list[bytes]:
+    """That the tree of the first ``size`` leaves extends that of the first ``old``; empty where nothing is to prove."""
+    return consistency_proof(old, size, leaves_reader(list(hashes[:size]))) if 0 < old < size else []
+
+
 class History:
     """An operator's list of leaves, and everything that can be said about it with the log's key."""
 
@@ -41,9 +46,11 @@ class History:
     def note(self, size: int) -> str:
         return sign_checkpoint(self.head(size), LOG_KEY)
 
+    def proof(self, old: int, size: int) -> list[bytes]:
+        return proof_between(self.hashes, old, size)
+
     def request(self, old: int, size: int) -> AddCheckpoint:
-        proof = consistency_proof(old, size, leaves_reader(self.hashes[:size])) if 0 < old < size else []
-        return AddCheckpoint(old, tuple(proof), self.note(size))
+        return AddCheckpoint(old, tuple(self.proof(old, size)), self.note(size))
 
 
 TRUNK = History(*(f"leaf {i}" for i in range(600)))

@@ -50,6 +50,11 @@ REGISTRY = {
 _LIMITLESS = {kind: {"per_second": 1e6, "burst": 10**9} for kind in ("reading", "changing", "login")}
 
 
+def schema_of(*features: Mapping[str, Any], **more: Any) -> FeatureSchema:
+    """These features of loans that are bad or not."""
+    return schema_from({"name": "test", "target": "bad", "features": features, **more}, "here")
+
+
 def features() -> FeatureSchema:
     return schema_from(REGISTRY, "tests")
 

@@ -11,7 +11,7 @@ from alembic import op
 from auditlog.column_types import BigId, UtcDateTime
 from consent.storage.tables import EVENTS, SENSITIVITIES, STATES
 from crypto.documents import unverified_payload
-from protocol.enrolment import Roll
+from protocol.enrolment import EnrolmentList
 
 revision = "0003"
 down_revision = "0002"
@@ -304,12 +304,12 @@ def _carry_scope(about: dict[str, str | int]) -> None:
 
 def _call_the_roll() -> None:
     """One hash over every lender's names, in order."""
-    rolls: dict[str, Roll] = {}
+    rolls: dict[str, EnrolmentList] = {}
     rows = op.get_bind().execute(
         sa.text("SELECT lender, pseudonym FROM subjects ORDER BY lender, number")
     )
     for lender, pseudonym in rows:
-        rolls[lender] = rolls.get(lender, Roll()).called([pseudonym])
+        rolls[lender] = rolls.get(lender, EnrolmentList()).extended([pseudonym])
     for lender, roll in rolls.items():
         values = {"lender": lender, "people": roll.people, "sha": roll.names_sha256}
         op.get_bind().execute(sa.text("INSERT INTO rolls VALUES (:lender, :people, :sha)"), values)

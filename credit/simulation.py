@@ -1,5 +1,5 @@
-"""A whole campaign on tables in one hand: the same releases, the same noise, no masks and no
-messages.
+"""Simulation of a whole campaign on tables in one hand: the same releases, the same noise, no
+masks and no messages.
 
 For whoever owns all the data anyway: references in the demo, benchmarks, and the privacy audit. The
 sums are those that secure aggregation would give, number for number (``tests/server/test_run.py``).
@@ -17,7 +17,7 @@ from credit.tasks import HistogramTask
 from privacy.mechanism import Audience
 
 
-def rehearse(
+def simulate(
     learner: Learner,
     tables: Sequence[pd.DataFrame],
     hold_outs: Sequence[pd.DataFrame] = (),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.floats import never_rises
 
-from credit.coordinates import FLOOR, FLOOR_PER_EDGE, LEAST_DIRECTIONS, MOST_DIRECTIONS, row_clip, whitening
+from credit.whitening import FLOOR, FLOOR_PER_EDGE, LEAST_DIRECTIONS, MOST_DIRECTIONS, row_clip, whitening
 
 WIDTH = 40
 

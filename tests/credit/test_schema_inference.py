@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from credit.dictionary import LEAST_ROWS, MAX_CATEGORIES, describe, guess_category, read_as
 from credit.errors import FeatureError
 from credit.features import Sensitivity, check_table
+from credit.schema_inference import LEAST_ROWS, MAX_CATEGORIES, describe, guess_category, read_as
 
 
 @pytest.fixture
@@ -93,27 +93,22 @@ def test_a_table_with_nothing_to_learn_from_is_refused(table):
         describe(table[["bad", "religion", "opened"]], "bad", "lender")
 
 
+GUESSES = {
+    "income": "annual_inc MonthlyIncome 月收入",
+    "deposits": "savings_balance 存款",
+    "securities": "stocks_held",
+    "insurance": "insurance_premium",
+    "property": "house_value mortgage",
+    "tax": "tax_paid 个税",
+    "repayment": "NumberOfTime30-59DaysPastDue pay_0",
+    "bureau": "open_accounts",
+    "identity": "age gender",
+    "consumption": "favourite_colour",
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "category"),
-    [
-        ("annual_inc", "income"),
-        ("MonthlyIncome", "income"),
-        ("月收入", "income"),
-        ("savings_balance", "deposits"),
-        ("存款", "deposits"),
-        ("stocks_held", "securities"),
-        ("insurance_premium", "insurance"),
-        ("house_value", "property"),
-        ("mortgage", "property"),
-        ("tax_paid", "tax"),
-        ("个税", "tax"),
-        ("NumberOfTime30-59DaysPastDue", "repayment"),
-        ("pay_0", "repayment"),
-        ("open_accounts", "bureau"),
-        ("age", "identity"),
-        ("gender", "identity"),
-        ("favourite_colour", "consumption"),
-    ],
+    ("name", "category"), [(name, category) for category, names in GUESSES.items() for name in names.split()]
 )
 def test_the_category_of_a_column_is_guessed_from_its_name(name, category):
     assert guess_category(name) == category

@@ -1,0 +1,147 @@
+"""Load on a service: the service as a process of its own on this machine, and connections that ask
+it as fast as it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from ops.processes import free_port
+
+Request = tuple[bytes, Callable[[bytes], None]]
+"""What is sent, and what looks at the body of the answer."""
+
+
+# --- the service
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that answers."""
+
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def resident_mib(self) -> float:
+        return resident_mib(self.pid)
+
+    def processor_seconds(self) -> float:
+        """Of the process and its children, so far."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8")
+        ticks = 0
+        for pid in (self.pid, *children.split()):
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+            fields = stat.rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def served(noun: str, home: Path, *options: str) -> Iterator[Served]:
+    """``tahini NOUN serve`` of a home, once it is ready; what it writes is beside the home.
+
+    In the load's own session: kernels that share processors out by session would tell them apart.
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "tahini", noun, "serve", "--home", str(home)]
+    journal = home.with_name(f"{noun}.log")
+    with journal.open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options], stdout=subprocess.DEVNULL, stderr=log
+        )
+    server = Served(port, process.pid)
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise RuntimeError(journal.read_text(encoding="utf-8"))
+            if server.ready():
+                break
+            time.sleep(0.05)
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+# --- the load
+
+
+def http_request(method: str, target: str, authorization: str, content: bytes = b"") -> bytes:
+    head = (
+        f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length")
+    )
+    return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+
+
+@dataclass
+class Load:
+    """Connections that each send the next request as soon as the last was answered.
+
+    What ``request`` takes, and what it does with the answer, is not in the latencies (in
+    milliseconds). Every answer must have the status ``expected``.
+    """
+
+    port: int
+    request: Callable[[], Request]
+    connections: int
+    expected: int
+    latencies: list[float] = field(default_factory=list)
+
+    async def _connection(self, until: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        while time.perf_counter() < until:
+            request, check = self.request()
+            started = time.perf_counter()
+            writer.write(request)
+            status, body = await _answer(reader)
+            self.latencies.append((time.perf_counter() - started) * 1000)
+            if status != self.expected:
+                raise RuntimeError(f"the service answered {status}: {body[:300]!r}")
+            check(body)
+        writer.close()
+
+    async def _run(self, seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        await asyncio.gather(*(self._connection(until) for _ in range(self.connections)))
+
+    def run(self, seconds: float) -> float:
+        """Answers per second, over the whole time."""
+        started = time.perf_counter()
+        asyncio.run(self._run(seconds))
+        return len(self.latencies) / (time.perf_counter() - started)
