@@ -21,7 +21,7 @@ from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
 from opendp.mod import enable_features
 
-from benchmarks.machine import machine
+from benchmarks.report import machine
 from privacy.noise import discrete_gaussian
 
 enable_features("contrib")
