@@ -10,8 +10,6 @@ of a tenth as many, times ten; ``ratio_to_opendp`` is the one over the other.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
 from opendp.mod import enable_features
 
-from benchmarks.report import machine
+from benchmarks.report import machine, parser, show
 from privacy.noise import discrete_gaussian
 
 enable_features("contrib")
@@ -35,32 +33,25 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", type=int, default=100_000)
-    parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--size", type=int, default=100_000)
+    options.add_argument("--repeat", type=int, default=9)
+    chosen = options.parse_args()
     theirs = make_gaussian(vector_domain(atom_domain(T="i64")), l2_distance(T="f64"), SCALE)
-    tenth = [0] * (options.size // 10)
+    tenth = [0] * (chosen.size // 10)
     opendp_s = 10 * seconds(lambda: theirs(tenth))
-    runs = [seconds(lambda: discrete_gaussian(options.size, SCALE)) for _ in range(options.repeat)]
+    runs = [seconds(lambda: discrete_gaussian(chosen.size, SCALE)) for _ in range(chosen.repeat)]
     noise_s = statistics.median(runs)
     report = {
         "machine": machine(),
-        "size": options.size,
+        "size": chosen.size,
         "scale": SCALE,
         "noise_s": round(noise_s, 4),
         "noise_s_range": [round(min(runs), 4), round(max(runs), 4)],
         "opendp_s": round(opendp_s, 3),
         "ratio_to_opendp": round(noise_s / opendp_s, 4),
     }
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    for name, value in report.items():
-        print(f"{name:20} {value}")
+    show(report, chosen.json)
 
 
 if __name__ == "__main__":
