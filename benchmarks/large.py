@@ -12,7 +12,8 @@ up, add the noise. Everybody is used; nine in ten consent to sensitive features.
 registry's part of the gate, which has benchmarks of its own (``benchmarks.registry``).
 
 ``duckdb_s`` is the yardstick: DuckDB reads the same columns of the same file once, on two threads,
-and adds them up by outcome. ``peak_rss_gib`` is the child's most resident memory, Python and libraries included.
+and adds them up by outcome. ``peak_rss_gib`` is the child's most resident memory, Python and
+libraries included.
 """
 
 from __future__ import annotations
