@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,16 +63,24 @@ def resident_mib(pid: int) -> float:
 
 @contextmanager
 def served(noun: str, home: Path, *options: str) -> Iterator[Served]:
-    """``tahini NOUN serve`` of a home, once it is ready; what it writes is beside the home.
+    """``tahini NOUN serve`` of a home, once it is ready; what it writes is beside the home."""
+    command = ("tahini", noun, "serve", "--home", str(home), *options)
+    with running(command, home.with_name(f"{noun}.log")) as server:
+        yield server
+
+
+@contextmanager
+def running(command: Sequence[str], journal: Path) -> Iterator[Served]:
+    """``python -m`` a command that takes a ``--port``, once it is ready.
 
     In the load's own session: kernels that share processors out by session would tell them apart.
     """
     port = free_port()
-    command = [sys.executable, "-m", "tahini", noun, "serve", "--home", str(home)]
-    journal = home.with_name(f"{noun}.log")
     with journal.open("ab") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port), *options], stdout=subprocess.DEVNULL, stderr=log
+            [sys.executable, "-m", *command, "--port", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=log,
         )
     server = Served(port, process.pid)
     try:

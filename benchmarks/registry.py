@@ -6,6 +6,9 @@ borrowers with access tokens who withdraw and give again one by one, imports by 
 decisions about one and about everybody, a lender's state and its deltas, and how long a withdrawal
 takes to be refused. Server, database and load share this machine.
 
+The yardstick, ``plain``, is a bare CRUD service (``benchmarks.yardsticks``) over the same database
+in the same run: ``ratio_changes_to_plain``, ``ratio_p99_to_plain``, ``ratio_read_to_plain``.
+
     python -m benchmarks.registry --json
     python -m benchmarks.registry --records 200000 --seconds 10 --only changes decisions
 """
@@ -29,8 +32,8 @@ import httpx
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks import population
-from benchmarks.load import Load, Request, Served, http_request, served
+from benchmarks import population, yardsticks
+from benchmarks.load import Load, Request, Served, http_request, running, served
 from benchmarks.population import ChangesOfMind, Population
 from benchmarks.postgresql import empty_database
 from benchmarks.report import SERVICES, latency, parser, show, versions
@@ -40,7 +43,7 @@ from protocol.client.lenders import LenderClient
 from protocol.snapshots import unpacked
 from protocol.terms import TRAINING_PURPOSE
 
-PARTS = ("bulk", "changes", "decisions", "states", "revocation")
+PARTS = ("bulk", "states", "decisions", "revocation", "changes", "plain")
 TUNING = {"max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 """PostgreSQL settings of the benchmark's server that differ from its defaults."""
 CHECKS = "/v1/checks"
@@ -55,6 +58,26 @@ def under_load(load: Load, seconds: float) -> dict[str, Any]:
         **latency(load.latencies),
         "max_ms": round(max(load.latencies), 2),
     }
+
+
+# --- the yardstick
+
+
+def plain(people: Population, url: str | None, seconds: float) -> dict[str, Any]:
+    """The plain service over the same database: a row per request over 32 connections, and one
+    row read over one."""
+    where = url or f"sqlite:///{people.home / 'plain.db'}"
+    with running(("benchmarks.yardsticks", "--url", where), people.home / "plain.log") as server:
+        body = json.dumps(yardsticks.EXAMPLE).encode()
+        write = http_request("POST", "/rows", "Bearer x", body)
+        read = http_request("GET", "/rows/1", "Bearer x")
+        Load(server.port, lambda: (write, len), 8, 201).run(min(3.0, seconds))
+        spent = server.processor_seconds()
+        written = under_load(Load(server.port, lambda: (write, len), 32, 201), seconds)
+        spent = server.processor_seconds() - spent
+        found = under_load(Load(server.port, lambda: (read, len), 1, 200), min(seconds, 15))
+    each = round(1000 * spent / written["requests"], 3)
+    return {"write": {**written, "server_cpu_ms_each": each}, "read": found}
 
 
 # --- many changes at a time, and one
@@ -310,6 +333,15 @@ def measure(options: argparse.Namespace, folder: Path, url: str | None) -> dict[
             report["changes_per_s"] = statistics.median(run["per_s"] for run in runs)
             report["change_p99_ms"] = statistics.median(run["p99_ms"] for run in runs)
             told(f"changes {runs}")
+    if "plain" in wanted:
+        found = report["plain"] = plain(people, url, options.seconds)
+        told(f"plain {found}")
+    if "plain" in wanted and "changes" in wanted:
+        report["ratio_changes_to_plain"] = report["changes_per_s"] / found["write"]["per_s"]
+        report["ratio_p99_to_plain"] = report["change_p99_ms"] / found["write"]["p99_ms"]
+    if "plain" in wanted and "decisions" in wanted:
+        decided = report["decisions"]["single"]["p50_ms"]
+        report["ratio_read_to_plain"] = decided / found["read"]["p50_ms"]
     report["load_average"].append(os.getloadavg())
     return report
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -32,8 +33,10 @@ class UseLimits:
     def of(cls, members: Sequence[str], limits: Mapping[str, Limits]) -> UseLimits:
         kinds = tuple(dict.fromkeys((_NO_LIMITS, *limits.values())))
         number = {limit: place for place, limit in enumerate(kinds)}
-        which = (number[limits.get(name, _NO_LIMITS)] for name in members)
-        return cls(kinds, np.fromiter(which, dtype=np.int32, count=len(members)))
+        limited = {name: number[limit] for name, limit in limits.items()}
+        unlimited = repeat(number[_NO_LIMITS])
+        which = map(limited.get, members, unlimited)
+        return cls(kinds, np.fromiter(which, np.int32, len(members)))
 
     def within(self, table: pd.DataFrame, schema: FeatureSchema, moment: datetime) -> pd.DataFrame:
         """Only the facts that each person's consent reaches: by the days on which they were

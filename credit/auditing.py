@@ -156,10 +156,11 @@ def audit(
         parts = [task.contribution(table, len(used)) for table in (with_canaries, *used[1:])]
         total = np.asarray(np.sum(parts, axis=0), dtype=np.int64)
         form = task.form(len(used))
-        known = np.sum([task.exact(table) for table in used], axis=0, dtype=np.int64)
-        shares = np.stack([task.exact(people.iloc[[i]]) for i in range(canaries)]) * form.unit
+        known = np.sum([task.exact(table).astype(float) for table in used], axis=0)
+        alone = [task.exact(people.iloc[[i]]).astype(float) for i in range(canaries)]
+        shares = np.stack(alone) * form.unit
         largest = max(largest, float(np.linalg.norm(shares, axis=1).max()) / form.sensitivity)
-        strayed = (task.exact(with_canaries) - task.exact(by_themselves)) * form.unit
+        strayed = (task.exact(with_canaries) - task.exact(by_themselves)).astype(float) * form.unit
         stray = max(stray, float(np.linalg.norm(strayed)) / form.sensitivity)
         std = form.noise_multiplier * form.sensitivity
         left = form.decode(total) - known * form.unit

@@ -109,6 +109,13 @@ class Embedding:
             [_bins(bins, cells, table[cells.feature.name]) for cells, bins in columns], axis=1
         )
 
+    def parts(self, matrix: Floats) -> tuple[list[Floats], Floats]:
+        """What each feature's bins add to :meth:`rows` times ``matrix`` (width, directions): (bins,
+        directions) each, and what the constant adds."""
+        cuts = np.cumsum([len(table) for table in self.tables])
+        *parts, constant = np.split(matrix, cuts)
+        return [table @ part for table, part in zip(self.tables, parts, strict=True)], constant[0]
+
     def projected(self, bins: Bins, matrix: Floats) -> Floats:
         """(people, directions): :meth:`rows` times ``matrix`` (width, directions), one table
         look-up per feature.
@@ -117,11 +124,10 @@ class Embedding:
         depends on who else is there, as it could in a product over people
         (:mod:`privacy.clipping`).
         """
-        cuts = np.cumsum([len(table) for table in self.tables])
-        *parts, constant = np.split(matrix, cuts)
-        out = np.tile(constant[0], (len(bins), 1))
-        for j, (table, part) in enumerate(zip(self.tables, parts, strict=True)):
-            out += (table @ part)[bins[:, j]]
+        parts, constant = self.parts(matrix)
+        out = np.tile(constant, (len(bins), 1))
+        for j, part in enumerate(parts):
+            out += part[bins[:, j]]
         return out
 
     def rows(self, bins: Bins) -> NDArray[np.float32]:
@@ -143,8 +149,5 @@ def _bins(bins: FeatureBins, cells: FeatureCells, column: pd.Series) -> Bins:
 
 def points(embedding: Embedding, weights: Floats) -> tuple[list[Floats], float]:
     """A scorecard's weights as log-odds per bin of each feature, and the intercept."""
-    cuts = np.cumsum([len(table) for table in embedding.tables])[:-1]
-    parts = np.split(weights[:-1], cuts)
-    return [table @ part for table, part in zip(embedding.tables, parts, strict=True)], float(
-        weights[-1]
-    )
+    parts, constant = embedding.parts(weights[:, None])
+    return [part[:, 0] for part in parts], float(constant[0])

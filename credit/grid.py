@@ -183,14 +183,10 @@ class FeatureCells:
         """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are
         'other'."""
         if self.feature.kind == "category":
-            places: dict[str | None, int] = {
-                code(value): i for i, value in enumerate(self.feature.values)
-            }
-            places[None], other = self.size - 1, len(self.feature.values)
-            found = codes(column)
-            return np.fromiter(
-                (places.get(one, other) for one in found), dtype=np.int32, count=len(found)
-            )
+            places = {code(value): place for place, value in enumerate(self.feature.values)}
+            which, different = pd.factorize(codes(column))  # what is missing is the last, at -1
+            of_each = [places.get(one, self.size - 2) for one in different]
+            return np.asarray(np.array([*of_each, self.size - 1], dtype=np.int32)[which])
         values = numbers(column).values
         missing = np.isnan(values)
         cells = np.searchsorted(self.edges, np.where(missing, 0.0, values), side="right")

@@ -30,8 +30,8 @@ from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, Task, task_of
 from credit.whitening import whitening
-from privacy.clipping import OFF_DIAGONAL, second_moments
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
+from privacy.onehot import OFF_DIAGONAL, second_moments
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,10 @@ added once, to the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -33,18 +36,12 @@ from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sum
 from credit.planning import Kind
 from credit.questions import Question
 from credit.whitening import row_clip
-from privacy.clipping import (
-    MOMENT_UNIT,
-    UNIT,
-    Records,
-    clipped_gradient_sum,
-    clipped_second_moments,
-    device,
-)
+from privacy.clipping import MOST_PEOPLE, UNIT, Records, clipped_gradient_sum, device
 from privacy.dpsgd import DpSgd, train
 from privacy.errors import PrivacyError
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
-from privacy.sums import HEADROOM, NoisySum, fixed_point, from_fixed_point
+from privacy.onehot import GRADIENT_UNIT, MOMENT_UNIT, ClippedGradients, ClippedMoments, Exact
+from privacy.sums import NoisySum, fixed_point, from_fixed_point
 
 Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
@@ -57,6 +54,8 @@ noise falls with the square of the count, so larger lenders deserve slightly mor
 share."""
 TYPICAL_POPULATION = 1000.0
 DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
+TABLES_AT_ONCE = 2
+"""Counted beside the one that is read."""
 Tables = pd.DataFrame | Iterable[pd.DataFrame]
 """People: in one table, or in several with nobody in two of them, which are read once and in
 turn."""
@@ -64,6 +63,22 @@ turn."""
 
 def _each(tables: Tables) -> Iterable[pd.DataFrame]:
     return (tables,) if isinstance(tables, pd.DataFrame) else tables
+
+
+def _ahead(
+    count: Callable[[pd.DataFrame], Steps], tables: Iterable[pd.DataFrame]
+) -> Generator[tuple[pd.DataFrame, Steps]]:
+    """Each table with what is counted of it. While one is counted the next is read: whole numbers
+    add up to the same in any order."""
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        waiting: deque[tuple[pd.DataFrame, Future[Steps]]] = deque()
+        for table in tables:
+            waiting.append((table, pool.submit(count, table)))
+            if len(waiting) > TABLES_AT_ONCE:
+                first, counted = waiting.popleft()
+                yield first, counted.result()
+        for first, counted in waiting:
+            yield first, counted.result()
 
 
 class Task(Protocol):
@@ -111,24 +126,39 @@ class SumTask:
     def size(self) -> int:
         return self.shape[0]
 
-    def exact(self, table: pd.DataFrame) -> Steps:
+    @property
+    def counters(self) -> int:
+        """Size of :meth:`count`."""
+        return self.size
+
+    def count(self, table: pd.DataFrame) -> Steps:
+        """(counters,) what is counted of people: whole numbers that add up, whoever is together in
+        a table."""
         raise NotImplementedError
 
-    def total(self, tables: Tables) -> Steps:
+    def coordinates(self, counts: Steps) -> Exact:
+        """(size,) the exact contribution that the counts of all people amount to: linear, of whole
+        numbers."""
+        return counts
+
+    def exact(self, table: pd.DataFrame) -> Exact:
+        return self.coordinates(self.count(table))
+
+    def total(self, tables: Tables) -> Exact:
         """The exact contributions of all tables together, one table in memory at a time.
 
         Raises:
             PrivacyError: more people than the sum has room for. It depends on their number only.
         """
-        size, sensitivity, unit = self.shape
-        total = np.zeros(size, dtype=np.int64)
+        total = np.zeros(self.counters, dtype=np.int64)
         people = 0
-        for table in _each(tables):
-            people += len(table)
-            if people * sensitivity / unit > HEADROOM:
-                raise PrivacyError("there are more people than the sum has room for")
-            total += self.exact(table)
-        return total
+        with closing(_ahead(self.count, _each(tables))) as counted:
+            for table, counts in counted:
+                people += len(table)
+                if people > MOST_PEOPLE:
+                    raise PrivacyError("there are more people than the sum has room for")
+                total += counts
+        return self.coordinates(total)
 
     def contribution(self, tables: Tables, contributors: int) -> Steps:
         return self.form(contributors).share(self.total(tables))
@@ -153,7 +183,7 @@ class HistogramTask(SumTask):
     def shape(self) -> tuple[int, float, float]:
         return self.grid.size, self.grid.sensitivity, 1.0
 
-    def exact(self, table: pd.DataFrame) -> Steps:
+    def count(self, table: pd.DataFrame) -> Steps:
         return self.grid.histogram(table, self.labels(table))
 
 
@@ -165,29 +195,86 @@ class GramTask(SumTask):
     def clip(self) -> float:
         return row_clip(self.embedding.mean_square)
 
+    @cached_property
+    def moments(self) -> ClippedMoments:
+        return ClippedMoments.of(self.embedding.tables, self.clip)
+
     @property
     def shape(self) -> tuple[int, float, float]:
         width = self.embedding.width
         return width * (width + 1) // 2, self.clip**2, MOMENT_UNIT
 
-    def exact(self, table: pd.DataFrame) -> Steps:
-        rows = self.embedding.rows(self.embedding.bins(table))
-        return clipped_second_moments(torch.from_numpy(rows).to(device()), self.clip)
+    @property
+    def counters(self) -> int:
+        return self.moments.counters
+
+    def count(self, table: pd.DataFrame) -> Steps:
+        return self.moments.counts(self.embedding.bins(table))
+
+    def coordinates(self, counts: Steps) -> Exact:
+        return self.moments.total(counts)
 
 
 @dataclass(frozen=True)
 class GradientTask(SumTask):
+    """One step of descent; subclasses know how the model reads people."""
+
     embedding: Embedding
     model: Kind
     whitening: Floats
     weights: Floats
     offset: float
 
+    def decode(self, total: Steps, contributors: int) -> Floats:
+        return super().decode(total, contributors) * self.mechanism.clip_norm
+
+    def noise_std(self, contributors: int) -> float:
+        return super().noise_std(contributors) * self.mechanism.clip_norm
+
+
+@dataclass(frozen=True)
+class LinearGradientTask(GradientTask):
+    """Of a model that is linear on bins: look-ups instead of products."""
+
+    @cached_property
+    def gradients(self) -> ClippedGradients:
+        parts, constant = self.embedding.parts(self.whitening)
+        return ClippedGradients.of(
+            parts, constant, self.weights, self.offset, self.mechanism.clip_norm
+        )
+
+    def check(self) -> None:
+        """Raises ModelError where the whitening and the weights are too large to be summed
+        exactly."""
+        try:
+            _ = self.gradients
+        except PrivacyError as error:
+            raise ModelError(f"the question cannot be answered: {error}") from error
+
+    @property
+    def shape(self) -> tuple[int, float, float]:
+        return size(self.model, self.whitening.shape[1]), 1.0, GRADIENT_UNIT
+
+    @property
+    def counters(self) -> int:
+        return self.gradients.counters
+
+    def count(self, table: pd.DataFrame) -> Steps:
+        return self.gradients.counts(self.embedding.bins(table), self.labels(table))
+
+    def coordinates(self, counts: Steps) -> Exact:
+        return self.gradients.total(counts)
+
+
+@dataclass(frozen=True)
+class NetworkGradientTask(GradientTask):
+    """Of a network with hidden layers, in closed form."""
+
     @property
     def shape(self) -> tuple[int, float, float]:
         return size(self.model, self.whitening.shape[1]), 1.0, UNIT
 
-    def exact(self, table: pd.DataFrame) -> Steps:
+    def count(self, table: pd.DataFrame) -> Steps:
         where = device()
         rows = self.embedding.projected(self.embedding.bins(table), self.whitening)
         records = Records.of(
@@ -195,12 +282,6 @@ class GradientTask(SumTask):
         )
         net = layers(self.model, self.whitening.shape[1], self.weights, where)
         return clipped_gradient_sum(net, records, self.mechanism.clip_norm, self.offset)
-
-    def decode(self, total: Steps, contributors: int) -> Floats:
-        return super().decode(total, contributors) * self.mechanism.clip_norm
-
-    def noise_std(self, contributors: int) -> float:
-        return super().noise_std(contributors) * self.mechanism.clip_norm
 
 
 @dataclass(frozen=True)
@@ -211,7 +292,7 @@ class PairsTask(SumTask):
     def shape(self) -> tuple[int, float, float]:
         return sums_size(self.scored.pairs), sensitivity(self.scored.pairs), PAIR_UNIT
 
-    def exact(self, table: pd.DataFrame) -> Steps:
+    def count(self, table: pd.DataFrame) -> Steps:
         bins = self.scored.embedding.bins(table)
         return residual_sums(
             self.scored.pairs, bins, self.scored.raw_logit(table), self.labels(table)
@@ -226,7 +307,7 @@ class CalibrationTask(SumTask):
     def shape(self) -> tuple[int, float, float]:
         return ScoreCells.SIZE, 1.0, 1.0
 
-    def exact(self, table: pd.DataFrame) -> Steps:
+    def count(self, table: pd.DataFrame) -> Steps:
         return ScoreCells.count(self.scored.logit(table), self.labels(table))
 
 
@@ -250,7 +331,7 @@ class EvaluationTask(SumTask):
         held = math.sqrt(self.segments.per_person * self.weight**2 + len(self.schema.features))
         return counted, held, 1.0
 
-    def exact(self, table: pd.DataFrame) -> Steps:
+    def count(self, table: pd.DataFrame) -> Steps:
         logits = self.scored.logit(table)
         labels = self.labels(table)
         scores = [
@@ -386,8 +467,12 @@ def task_of(
         return SCORING[planned.kind](planned, mechanism, schema, scored)
     offset = math.log(base / (1 - base))
     place = (embedding, model, asked.whitening, asked.weights, offset)
+    if planned.kind is ReleaseKind.GRADIENT and model == "mlp":
+        return NetworkGradientTask(planned, mechanism, schema, *place)
     if planned.kind is ReleaseKind.GRADIENT:
-        return GradientTask(planned, mechanism, schema, *place)
+        linear = LinearGradientTask(planned, mechanism, schema, *place)
+        linear.check()
+        return linear
     if not 0 < asked.learning_rate <= LARGEST_ENTRY or population is None:
         raise ModelError(
             "a lender trains at a positive learning rate, after it took part in the histogram"

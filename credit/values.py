@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -44,6 +45,8 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.ASCII | re.I
 )
 _TRUTH = {"true": 1.0, "false": 0.0}
+_PLAIN = "^[A-EG-MO-SU-Za-eg-mo-su-z]"
+"""Text that begins so is its own code: it is no truth value, no number, and not missing."""
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+", re.ASCII)
 _ISO_DATE = re.compile(r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4})(?:[T ].*)?", re.ASCII)
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
@@ -213,8 +216,25 @@ def numbers(column: pd.Series) -> Numbers:
 
 def codes(column: pd.Series) -> NDArray[np.object_]:
     """:func:`code` of each value: text or None."""
-    found: NDArray[np.object_] = _each(_typed(column), code, np.object_)
-    return found
+    read = _typed(column)
+    if isinstance(read, pa.Array) and pa.types.is_string(read.type) and _is_text(read):
+        found = read.to_numpy(zero_copy_only=False)
+        plain = pc.fill_null(pc.match_substring_regex(read, _PLAIN), False)
+        odd = ~plain.to_numpy(zero_copy_only=False)
+        if odd.any():
+            found[odd] = _each(read.filter(pa.array(odd)), code, np.object_)
+    else:
+        found = _each(read, code, np.object_)
+    return np.asarray(found)
+
+
+def _is_text(read: pa.Array) -> bool:
+    """Whether it holds what it is declared to hold; a file may not."""
+    try:
+        read.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def moments(column: pd.Series, form: str | None = None) -> Moments:
@@ -299,6 +319,9 @@ def _each(
         values = _objects(read)
     elif read.dtype.kind == "M":
         values = _moment_texts(_scaled_moments(read))
+    elif read.dtype == object and pd.api.types.infer_dtype(read, skipna=True) == "string":
+        which, different = pd.factorize(read)  # what is missing is the last, at -1
+        return np.array([*map(one, different), one(None)], dtype=kind)[which]
     else:
         values = read.tolist()
     known: dict[tuple[type, Any], Any] = {}

@@ -48,7 +48,7 @@ NOT_PRIVATE = {
 }
 """What the demo says only because it plays every party; a consortium has ``evaluation`` and the
 epsilons."""
-PACKAGES = ("flwr", "torch", "opacus", "dp-accounting", "opendp", "cryptography")
+PACKAGES = ("flwr", "torch", "opacus", "dp-accounting", "cryptography")
 
 
 def _shown(value: float) -> float:

@@ -40,7 +40,7 @@ SERVICE = {
 TABLES = {"pandas", "pyarrow"}
 ONLY_DEMO = {"bbbrisk", "matplotlib", "scikit-learn"}
 ROLES: dict[str, set[str] | None] = {
-    "registry": SERVICE | TABLES | {"hvac", "jinja2", "opendp"},
+    "registry": SERVICE | TABLES | {"hvac", "jinja2"},
     "names": SERVICE,
     "witness": SERVICE | TABLES,
     "training": None,

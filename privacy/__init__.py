@@ -7,7 +7,8 @@ removed.
 
 - ``mechanism``   what a campaign plans to release, and under whose noise
 - ``sums``        one noisy sum over lenders: exact integers, a share of the noise from each
-- ``clipping``    sums of clipped gradients and second moments, in closed form, exact
+- ``onehot``      sums of clipped gradients and second moments over cells of features, by look-ups
+- ``clipping``    sums of clipped gradients of dense networks, in closed form, exact
 - ``dpsgd``       DP-SGD with Opacus inside one lender, its noise replaced by ``sums``
 - ``noise``       exact discrete Gaussian noise and Poisson sampling, from the operating system's
                   generator

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from privacy.charges import LARGEST_CLIP, LEAST_CLIP
 from privacy.errors import PrivacyError
 
-GRID_BITS, DELTA_BITS, MOMENT_BITS = 20, 18, 12
+GRID_BITS, DELTA_BITS = 20, 18
 UNIT = 2.0 ** -(GRID_BITS + DELTA_BITS)
 """What a 1 in a returned sum stands for, times the clip norm."""
 LARGEST_INPUT = 16.0
@@ -251,53 +251,3 @@ def clipped_gradient_sum(
         some = Records(records.rows[part], records.squares[part], records.labels[part])
         total += _slice_sum(sound, some, clip_norm, offset, activation)
     return np.asarray(total.cpu().numpy())
-
-
-def clipped_second_moments(rows: torch.Tensor, clip_norm: float) -> NDArray[np.int64]:
-    """Sum over people of x x^T, each x scaled to norm ``clip_norm`` at most: the upper triangle,
-    row by row.
-
-    Off the diagonal entries count 181/128 times (just below the square root of 2), so that what one
-    person adds has norm ``clip_norm**2`` at most and the noise in both triangles together is that
-    of the whole matrix.
-
-    Returns:
-        (d (d + 1) / 2,) whole multiples of :data:`MOMENT_UNIT`; undo the weights with
-        :func:`second_moments`.
-    """
-    if not 0 < clip_norm < np.inf:
-        raise PrivacyError(f"vectors of norm {clip_norm:g} cannot be summed exactly")
-    doubles = torch.nan_to_num(rows.double(), nan=0.0, posinf=0.0, neginf=0.0)
-    width = doubles.shape[1]
-    total = torch.zeros(width, width, dtype=torch.int64, device=rows.device)
-    fit = min(LARGEST_SLICE, int(2 ** (52 - 2 * MOMENT_BITS) / clip_norm**2))
-    if fit < 1 or len(rows) * clip_norm**2 * 181 * 2.0 ** (2 * MOMENT_BITS) >= 2.0**62:
-        raise PrivacyError(
-            f"second moments of so many vectors of norm {clip_norm:g} cannot be summed exactly"
-        )
-    for start in range(0, len(doubles), fit):
-        part = doubles[start : start + fit]
-        factor = (MARGIN * clip_norm / torch.sqrt(_squares(part)).clamp_(min=clip_norm))[:, None]
-        whole = (part * factor * 2.0**MOMENT_BITS).trunc_()
-        total += (whole.T @ whole).to(torch.int64)
-    weights = (
-        torch.triu(torch.full((width, width), 181), 1) + torch.eye(width, dtype=torch.int64) * 128
-    )
-    upper = (total.cpu() * weights)[tuple(torch.triu_indices(width, width))]
-    return np.asarray(upper.numpy())
-
-
-MOMENT_UNIT = 2.0 ** -(2 * MOMENT_BITS + 7)
-OFF_DIAGONAL = 128 / 181
-"""Undoes the weight of an entry off the diagonal."""
-
-
-def second_moments(upper: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The symmetric (width, width) matrix of a released sum of :func:`clipped_second_moments`,
-    weights undone."""
-    if upper.shape != (width * (width + 1) // 2,):
-        raise PrivacyError(f"{upper.size} second moments do not make a matrix of width {width}")
-    matrix = np.zeros((width, width))
-    rows, columns = np.triu_indices(width)
-    matrix[rows, columns] = np.where(rows == columns, upper, upper * OFF_DIAGONAL)
-    return np.asarray(matrix + np.triu(matrix, 1).T)

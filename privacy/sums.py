@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.errors import PrivacyError
-from privacy.noise import discrete_gaussian
+from privacy.noise import LARGEST_SCALE, discrete_gaussian
+from privacy.onehot import Exact
 
 STEPS_PER_STD = 1 << 20
 FINEST_SHARE = 16.0
@@ -64,6 +65,10 @@ class NoisySum:
             raise PrivacyError(
                 "a noise share must be many grid steps wide; there are too many lenders or no noise"
             )
+        if self.scale > LARGEST_SCALE:
+            raise PrivacyError(
+                f"a noise share of {self.scale:g} grid steps is more than can be drawn exactly"
+            )
 
     @property
     def _shift(self) -> int:
@@ -93,21 +98,28 @@ class NoisySum:
         contributors."""
         return self.scale * self.step * math.sqrt(contributors)
 
-    def on_grid(self, exact: Steps) -> Steps:
-        """An exact contribution in grid steps, half steps rounded up."""
-        if exact.shape != (self.size,) or exact.dtype != np.int64:
+    def on_grid(self, exact: Exact) -> Steps:
+        """An exact contribution in grid steps, half steps rounded up.
+
+        Args:
+            exact: a machine's whole numbers, or Python's where the unit is too fine for those.
+        """
+        if exact.shape != (self.size,) or exact.dtype not in (np.int64, np.object_):
             raise PrivacyError(
                 f"a contribution of shape {exact.shape} does not fit a sum of {self.size}"
             )
         shift = self._shift
+        if exact.dtype == np.object_ and shift > 0:  # which can be added to without a wrap
+            exact, shift = (exact + (1 << (shift - 1))) >> shift, 0
         room = HEADROOM if shift > 0 else HEADROOM >> -shift
         if ((exact > room) | (exact < -room)).any():
             raise PrivacyError(
                 "a contribution is too large for its grid; the sensitivity is not what was said"
             )
-        return (exact + (1 << (shift - 1))) >> shift if shift > 0 else exact << -shift
+        steps = (exact + (1 << (shift - 1))) >> shift if shift > 0 else exact << -shift
+        return np.asarray(steps.astype(np.int64))
 
-    def share(self, exact: Steps) -> Steps:
+    def share(self, exact: Exact) -> Steps:
         """One lender's contribution with its share of the noise, in grid steps."""
         return self.on_grid(exact) + discrete_gaussian(self.size, self.scale)
 

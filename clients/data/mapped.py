@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from clients.data.people import Part, Source
 from clients.errors import SourceError
 from credit.features import FeatureSchema
 from credit.values import codes
+
+STRANGER = -1
+NOBODYS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
 def reader_of(description: Description, home: Path) -> Reader:
@@ -102,18 +106,20 @@ class MappedSource(Source):
         for whole in self.reader.batches(asked, told):
             batch = whole
             names = codes(whole[self.description.person])
+            whose = NOBODYS
             if members is not None:  # before anything else of a row is looked at
-                theirs = np.fromiter(
-                    (name in members for name in names), dtype=bool, count=len(names)
-                )
-                batch = whole[theirs].reset_index(drop=True)
-                names = names[theirs]
+                whose = np.fromiter(map(members.get, names, repeat(STRANGER)), np.int64, len(names))
+                theirs = whose != STRANGER
+                if not theirs.all():
+                    batch = whole[theirs].reset_index(drop=True)
+                    names, whose = names[theirs], whose[theirs]
             found = {one.name: one.of(batch[one.source.column]) for one in chosen}
             table = pd.DataFrame(
                 {name: each.values for name, each in found.items()}, index=batch.index
             )
             yield Part(
                 names,
+                whose,
                 self._when(batch),
                 table,
                 {name: each.unreadable for name, each in found.items()},

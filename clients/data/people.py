@@ -33,6 +33,8 @@ class Part:
     """Some rows: whose they are, when they are of, columns of the schema."""
 
     names: Sequence[str | None] | NDArray[np.object_]
+    whose: NDArray[np.int64]
+    """Places of these people among the members; empty where nobody was asked for."""
     when: NDArray[np.int64]
     """Microseconds, 0 where nothing is dated, ``NO_DATE`` or ``UNREADABLE_DATE``."""
     table: pd.DataFrame
@@ -99,21 +101,24 @@ class Source(ABC):
             SourceError: the columns are not there, or the rows cannot be read; from the iterator
                 too.
         """
-        places = {name: place for place, name in enumerate(members)}
+        places = dict(zip(members, range(len(members)), strict=True))
         return self._chunks(places, survey(self, places, schema), schema)
 
     def _chunks(
         self, places: Mapping[str, int], held: LatestRows, schema: FeatureSchema
     ) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(places), dtype=bool)
+        at = np.empty(len(places), dtype=np.int64)
         columns = [schema.target, *schema.names, *date_columns(schema)]
         for part in self.parts(columns, schema, places):
-            whose = _places(part.names, places)
+            whose = part.whose
             counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
             counts &= labels_of(part.table[schema.target]) != NO_OUTCOME
-            counts &= _first(whose, counts)
+            counts &= _first(whose, counts, at)
             seen[whose[counts]] = True
-            if counts.any():
+            if counts.all():
+                yield part.table.set_axis(whose, axis=0)
+            elif counts.any():
                 yield part.table[counts].set_axis(whose[counts], axis=0)
 
 
@@ -144,30 +149,24 @@ def survey(source: Source, places: Mapping[str, int], schema: FeatureSchema) -> 
     )
     for part in source.parts([schema.target], schema, places):
         dated = part.when != UNREADABLE_DATE
-        whose = _places(part.names, places)[dated]
+        whose = part.whose[dated]
         when = part.when[dated]
         np.add.at(held.rows, whose, 1)
-        different = np.unique(whose)
-        before = held.latest[different]
+        before = held.latest[whose]
         np.maximum.at(held.latest, whose, when)
-        held.times[different[held.latest[different] > before]] = 0
+        held.times[whose[held.latest[whose] > before]] = 0
         latest = when == held.latest[whose]
         np.add.at(held.times, whose[latest], 1)
         held.outcome[whose[latest]] = labels_of(part.table[schema.target])[dated][latest]
     return held
 
 
-def _first(whose: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The first row that counts of each person."""
-    places = np.flatnonzero(counts)
-    _, first = np.unique(whose[places], return_index=True)
+def _first(
+    whose: NDArray[np.int64], counts: NDArray[np.bool_], at: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """The first row that counts of each person; ``at`` has room for a number for each."""
+    rows = np.flatnonzero(counts)
+    at[whose[rows[::-1]]] = rows[::-1]  # of several the last that is written stays, which is first
     found = np.zeros(len(whose), dtype=bool)
-    found[places[first]] = True
+    found[rows] = at[whose[rows]] == rows
     return found
-
-
-def _places(
-    names: Sequence[str | None] | NDArray[np.object_], places: Mapping[str, int]
-) -> NDArray[np.int64]:
-    """Each row's person as a place; all are members."""
-    return np.fromiter((places[str(name)] for name in names), dtype=np.int64, count=len(names))

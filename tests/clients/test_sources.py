@@ -100,7 +100,8 @@ class Listed(Source):
             part = [one for one in whole if members is None or one[0] in members]
             table = pd.DataFrame({"bad": [bad for _, _, bad in part], "late": float("nan"), "income": float("nan")})
             when = np.array([when for _, when, _ in part], dtype=np.int64) * self._dated
-            yield Part([who for who, _, _ in part], when, table.assign(grade=None))
+            whose = np.array([members[who] for who, _, _ in part] if members else [], dtype=np.int64)
+            yield Part([who for who, _, _ in part], whose, when, table.assign(grade=None))
 
 
 row = st.tuples(st.sampled_from("abcd"), st.integers(0, 3), st.integers(0, 1))

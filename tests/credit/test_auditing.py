@@ -1,14 +1,15 @@
 """The attack must find nothing in an honest build and must catch broken ones."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from support.credit_tables import PLAN, REGISTRY, TABLES
 
-from credit import tasks
 from credit.auditing import Attack, audit, canary_people
 from credit.learning import Learner
 from privacy.mechanism import Mechanism
+from privacy.onehot import ClippedGradients
 from privacy.sums import NoisySum
 
 
@@ -39,8 +40,10 @@ def test_a_share_that_nobody_took_over_is_caught(monkeypatch):
 
 
 def test_a_clip_that_is_skipped_is_caught(monkeypatch):
-    clipped = tasks.clipped_gradient_sum
-    monkeypatch.setattr(tasks, "clipped_gradient_sum", lambda net, r, clip, offset: clipped(net, r, 50, offset) * 25)
+    scales = ClippedGradients._scales
+    monkeypatch.setattr(
+        ClippedGradients, "_scales", lambda self, *who: 25 * scales(replace(self, clip_norm=50.0), *who)
+    )
     report = attack()
     assert any("the clip does not clip" in finding for finding in report.findings)
 

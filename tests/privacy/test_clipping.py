@@ -21,14 +21,11 @@ from privacy.clipping import (
     DELTA_BITS,
     LARGEST_INPUT,
     MARGIN,
-    MOMENT_UNIT,
     MOST_PEOPLE,
     UNIT,
     Dense,
     Records,
     clipped_gradient_sum,
-    clipped_second_moments,
-    second_moments,
 )
 from privacy.errors import PrivacyError
 
@@ -205,7 +202,6 @@ def test_a_gpu_gives_the_same_whole_numbers(widths, activation):
     there = [Dense(layer.weight.cuda(), layer.bias.cuda()) for layer in layers]
     on_gpu = gradient_sum(there, rows.cuda(), labels.cuda(), offset=-0.5, activation=activation)
     assert on_gpu.tolist() == gradient_sum(layers, rows, labels, offset=-0.5, activation=activation).tolist()
-    assert clipped_second_moments(rows.cuda(), 3.0).tolist() == clipped_second_moments(rows, 3.0).tolist()
 
 
 # --- one person ---
@@ -329,7 +325,6 @@ def test_an_offset_that_is_no_number_tells_nothing_about_anybody(offset):
 
 def test_nobody_sums_to_nothing():
     assert gradient_sum(network((3, 4, 1)), torch.zeros(0, 3), torch.zeros(0)).tolist() == [0] * 21
-    assert clipped_second_moments(torch.zeros(0, 3), 1.0).tolist() == [0] * 6
 
 
 def test_a_sum_leaves_its_inputs_alone_and_can_be_repeated():
@@ -337,80 +332,9 @@ def test_a_sum_leaves_its_inputs_alone_and_can_be_repeated():
     before = [t.clone() for t in (rows, labels, *(x for layer in layers for x in (layer.weight, layer.bias)))]
     records = Records.of(rows, labels)
     first = clipped_gradient_sum(layers, records, 1.0)
-    clipped_second_moments(rows, 1.0)
     assert clipped_gradient_sum(layers, records, 1.0).tolist() == first.tolist()
     after = (rows, labels, *(x for layer in layers for x in (layer.weight, layer.bias)))
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-# --- second moments ---
-
-
-def test_second_moments_are_those_of_clipped_rows():
-    rows, _ = people(700, width=9)
-    clip = 2.0
-    cut = rows.numpy() * np.minimum(1, clip / np.linalg.norm(rows.numpy(), axis=1))[:, None]
-    whole = clipped_second_moments(rows, clip)
-    assert whole.dtype == np.int64
-    assert whole.shape == (45,)
-    assert second_moments(whole * MOMENT_UNIT, 9) / 700 == pytest.approx(cut.T @ cut / 700, abs=1e-3)
-
-
-@given(st.integers(1, 8), st.data())
-def test_the_matrix_is_put_together_again(width, data):
-    entries = st.lists(st.integers(-100, 100), min_size=width * width, max_size=width * width)
-    square = np.array(data.draw(entries), dtype=float).reshape(width, width)
-    square += square.T
-    upper = square[np.triu_indices(width)] * np.where(np.eye(width), 1, 181 / 128)[np.triu_indices(width)]
-    assert second_moments(upper, width) == pytest.approx(square, rel=1e-12)
-
-
-@pytest.mark.parametrize("count", [0, 5, 7, 9])
-def test_moments_of_another_width_are_refused(count):
-    with pytest.raises(PrivacyError, match="do not make a matrix"):
-        second_moments(np.zeros(count), 3)
-
-
-@settings(max_examples=100)
-@given(st.integers(1, 6), st.one_of(st.floats(1e-3, 2000.0), st.sampled_from([2.0**-5, 1.0, 4.0, 4096.0])), st.data())
-def test_removing_one_person_changes_the_moments_by_no_more_than_the_squared_clip(width, clip, data):
-    count = data.draw(st.integers(1, 5))
-    row = st.one_of(*(st.lists(kind, min_size=width, max_size=width) for kind in (number, tame, powers)))
-    rows = torch.tensor(data.draw(st.lists(row, min_size=count, max_size=count)), dtype=torch.float64)
-    moved = clipped_second_moments(rows, clip) - clipped_second_moments(rows[1:], clip)
-    assert squared_norm(moved) <= (Fraction(clip) ** 2 / Fraction(MOMENT_UNIT)) ** 2
-
-
-def test_a_person_can_reach_the_bound_on_moments():
-    for rows in (torch.tensor([[5.0, 0.0, 0.0]]), torch.full((1, 3), 1e9)):
-        norm = math.sqrt(squared_norm(clipped_second_moments(rows, 4.0))) * MOMENT_UNIT
-        assert 0.999 * 16 < norm <= 16
-
-
-@pytest.mark.parametrize("value", [NAN, INF, -INF, 1e300, 1e308, 1e-310])
-def test_no_number_of_one_persons_reaches_the_others_moments(value):
-    rows, _ = people(5, width=3)
-    others = clipped_second_moments(rows[1:], 2.0)
-    rows[0, 1] = value
-    moved = clipped_second_moments(rows, 2.0) - others
-    assert squared_norm(moved) <= (4 / Fraction(MOMENT_UNIT)) ** 2
-
-
-@settings(max_examples=25)
-@given(st.integers(1, 80), st.sampled_from([0.01, 1.0, 30.0, 1000.0]), st.data())
-def test_any_order_and_any_parts_give_the_same_moments(count, clip, data):
-    rows, _ = people(count)
-    order = data.draw(st.permutations(range(count)))
-    cut = data.draw(st.integers(0, count))
-    parts = [clipped_second_moments(rows[part], clip) for part in (order[:cut], order[cut:])]
-    assert sum(parts).tolist() == clipped_second_moments(rows, clip).tolist()
-
-
-def test_moments_of_more_people_than_one_slice_has_are_summed_without_rounding():
-    row = torch.tensor([[3.0, 1.0, -2.0]]) * (1 + 2.0**-10)
-    for count, clip in ((70_000, 2.0), (3_000, 200.0)):
-        one = clipped_second_moments(row, clip)
-        assert clipped_second_moments(row.expand(count, 3), clip).tolist() == (one * count).tolist()
 
 
 # --- refusals ---
@@ -421,8 +345,6 @@ def test_a_clip_that_clips_nothing_is_refused(clip):
     rows, labels = people(3)
     with pytest.raises(PrivacyError):
         gradient_sum(network((23, 1)), rows, labels, clip)
-    with pytest.raises(PrivacyError):
-        clipped_second_moments(rows, clip)
 
 
 def test_an_activation_whose_slope_is_not_known_is_refused():
@@ -442,19 +364,3 @@ def test_more_people_than_a_sum_has_room_for_are_refused():
     with pytest.raises(PrivacyError, match="room"):
         Records.of(torch.zeros(1, 1).expand(crowd, 1), torch.zeros(1).expand(crowd))
     assert MOST_PEOPLE / UNIT <= 2**62
-
-
-def test_moments_that_would_wrap_are_refused():
-    row = torch.tensor([[1e9]])
-    one = int(clipped_second_moments(row, 4096.0)[0])
-    crowd = 2**63 // one + 2
-    assert crowd < 1000
-    with pytest.raises(PrivacyError):
-        clipped_second_moments(row.expand(crowd, 1), 4096.0)
-
-
-def test_moments_of_rows_too_long_to_be_summed_exactly_are_refused():
-    with pytest.raises(PrivacyError, match="cannot be summed exactly"):
-        clipped_second_moments(torch.ones(3, 2), 1e6)
-    with pytest.raises(PrivacyError, match="cannot be summed exactly"):
-        clipped_second_moments(torch.ones(3, 2), INF)
