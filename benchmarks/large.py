@@ -46,7 +46,7 @@ from credit.questions import Question
 from credit.tasks import task_of
 from credit.whitening import whitening
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
-from privacy.onehot import second_moments
+from privacy.moments import second_moments
 
 NUMBERS, WHOLE, CATEGORIES, SENSITIVE, CONTRIBUTORS = 30, 8, 2, 4, 5
 DESCRIPTION = (

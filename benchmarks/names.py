@@ -28,6 +28,7 @@ from typing import Any
 
 from benchmarks.report import parser, show, versions
 from clients.home import Node
+from clients.naming import naming_client
 from demo.consortium import Founded, found
 from demo.processes import Process, running, wait_until_ready
 from naming.client import BATCH
@@ -81,7 +82,7 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         node = Node.open(founded.node_home(LENDER))
         for run in range(options.repeat):
             people = identities(options.people, options.seed, run)
-            with node.naming(options.workers) as naming:
+            with naming_client(node, options.workers) as naming:
                 started = time.perf_counter()
                 names = naming.names(people, progress)
                 seconds.append(time.perf_counter() - started)

@@ -13,6 +13,7 @@ import typer
 
 from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
 from clients.errors import SourceError
+from clients.naming import naming_client
 from crypto.keys import sync_folder
 from naming.client import BATCH, Names
 from naming.keylist import NamingKeys
@@ -92,7 +93,7 @@ def name(
         raise SourceError(f"{out} exists already; name another file with --out")
     identities = _identities(people, column, encoding)
     partial = out.with_name(f"{out.name}.partial")
-    with opened_node(home).naming(workers) as naming:
+    with naming_client(opened_node(home), workers) as naming:
         keys: NamingKeys = naming.keys()
         known = _done_before(partial, keys.current)
         if known and (
@@ -163,7 +164,7 @@ def rename(
         raise SourceError("the old and the new version are the same")
     node = opened_node(home)
     identities = _identities(people, column, encoding)
-    with node.naming(workers) as naming, progress("people", len(identities)) as bar:
+    with naming_client(node, workers) as naming, progress("people", len(identities)) as bar:
         renamings = naming.renamings(identities, old, new, bar)
     fresh = out.with_name(f".{out.name}")
     fresh.unlink(missing_ok=True)

@@ -9,8 +9,6 @@ seen. There is no key here that a name could be computed with.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from clients.errors import NodeError, NotApproved
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, save_signing_key
 from fleet.code import installed_code
-from naming.client import Effort, KeyListChecks, NamingClient
 from ops.settings import HomeSettings
 from privacy.accounting import epsilon_of
 from privacy.charges import Budget
@@ -38,7 +35,7 @@ from protocol.log_client import http_client
 from protocol.parties import Consortium, Role
 from protocol.schema import now
 
-KEY_FILE, NAMING_KEYS_FILE = "node.key", "naming-keys.jws"
+KEY_FILE = "node.key"
 AUTH_KEY_FILE, CA_FILE = "auth.key", "ca.crt"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = (
     "book.parquet",
@@ -161,25 +158,6 @@ class Node:
         client = LenderClient(url, self.consortium, self.lender, self.auth_key, heads, http)
         client.patience_s = patience_s
         return client
-
-    @contextmanager
-    def naming(self, workers: int | None = None) -> Iterator[NamingClient]:
-        """The naming service, for this lender; its list of keys is pinned here and checked against
-        the log."""
-        if self.settings.naming_url is None:
-            raise NodeError(
-                f"the node of {self.lender!r} does not know a naming service; set naming_url in "
-                f"{SETTINGS_FILE}"
-            )
-        with self.registry() as registry:
-            yield NamingClient(
-                self.settings.naming_url,
-                self.consortium,
-                self.lender,
-                self.key,
-                KeyListChecks(self.home / NAMING_KEYS_FILE, registry),
-                Effort() if workers is None else Effort(workers),
-            )
 
     def campaign(self, sha256: str) -> tuple[Campaign, Approval]:
         """A campaign that this node's own operator approved; both signatures are checked again.

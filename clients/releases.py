@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from clients.errors import GateClosed
 from clients.gate import Batch, Gate
 from clients.home import Node
+from credit.contributions import Task
 from credit.features import schema_from
 from credit.questions import Packed, Question
-from credit.tasks import HistogramTask, Task, task_of
+from credit.tasks import HistogramTask, task_of
 from crypto.documents import document_hash
 from crypto.errors import SignatureError
 from crypto.keys import b64, unb64

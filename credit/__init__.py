@@ -10,7 +10,8 @@
 - ``embedding``   what a model makes of people's bins
 - ``planning``    from a budget to releases and their noise
 - ``questions``   what a release asks of every lender, and how it travels
-- ``tasks``       how a lender answers: exact contributions, kind by kind
+- ``contributions``  how a lender answers: exact whole numbers of its people, and one share of noise
+- ``tasks``       what each kind of release asks of rows
 - ``whitening``   coordinates in which few steps suffice
 - ``learning``    from released sums to a model: the fold
 - ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors

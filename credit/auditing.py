@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from credit.contributions import SumTask
 from credit.features import FeatureSchema
 from credit.learning import Learner
-from credit.tasks import SumTask
 from privacy.accounting import epsilon_of
 from privacy.auditing import NoiseCheck, check_noise, coins, epsilon_bound, guess
 from privacy.mechanism import Audience

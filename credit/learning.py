@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from credit.binning import Binning, make_binning
+from credit.contributions import Task
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import Figure, ModelEvaluation, ScoreCells, evaluate
@@ -28,10 +29,10 @@ from credit.pairs import Pairs, boosted, candidates
 from credit.planning import Kind
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
-from credit.tasks import DESCENT, Task, task_of
+from credit.tasks import DESCENT, task_of
 from credit.whitening import whitening
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
-from privacy.onehot import OFF_DIAGONAL, second_moments
+from privacy.moments import OFF_DIAGONAL, second_moments
 
 Floats = NDArray[np.float64]
 

@@ -4,28 +4,19 @@ checked beforehand.
 Each task knows the form of its sum (size, sensitivity, unit), which the coordinator computes too,
 and how to form the exact contribution of a table of people. Noise shares are added by
 :class:`privacy.sums.NoisySum`, masks by the caller.
-
-A contribution may be asked of one table or of many with different people in each: exact sums of
-whole numbers add up to the same integers however the people are cut into tables, and the noise is
-added once, to the whole.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
+from credit.contributions import Floats, Steps, SumTask, Tables, Task, each
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
@@ -36,15 +27,14 @@ from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sum
 from credit.planning import Kind
 from credit.questions import Question
 from credit.whitening import row_clip
-from privacy.clipping import MOST_PEOPLE, UNIT, Records, clipped_gradient_sum, device
+from privacy.clipping import UNIT, Records, clipped_gradient_sum, device
 from privacy.dpsgd import DpSgd, train
 from privacy.errors import PrivacyError
+from privacy.gradients import GRADIENT_UNIT, ClippedGradients
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
-from privacy.onehot import GRADIENT_UNIT, MOMENT_UNIT, ClippedGradients, ClippedMoments, Exact
-from privacy.sums import NoisySum, fixed_point, from_fixed_point
-
-Floats = NDArray[np.float64]
-Steps = NDArray[np.int64]
+from privacy.moments import MOMENT_UNIT, ClippedMoments
+from privacy.onehot import Exact
+from privacy.sums import fixed_point, from_fixed_point
 
 LARGEST_ENTRY = 1e4
 """Of a whitening, and the largest learning rate: beyond this no honest coordinator goes."""
@@ -54,123 +44,6 @@ noise falls with the square of the count, so larger lenders deserve slightly mor
 share."""
 TYPICAL_POPULATION = 1000.0
 DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
-TABLES_AT_ONCE = 2
-"""Counted beside the one that is read."""
-Tables = pd.DataFrame | Iterable[pd.DataFrame]
-"""People: in one table, or in several with nobody in two of them, which are read once and in
-turn."""
-
-
-def _each(tables: Tables) -> Iterable[pd.DataFrame]:
-    return (tables,) if isinstance(tables, pd.DataFrame) else tables
-
-
-def _ahead(
-    count: Callable[[pd.DataFrame], Steps], tables: Iterable[pd.DataFrame]
-) -> Generator[tuple[pd.DataFrame, Steps]]:
-    """Each table with what is counted of it. While one is counted the next is read: whole numbers
-    add up to the same in any order."""
-    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
-        waiting: deque[tuple[pd.DataFrame, Future[Steps]]] = deque()
-        for table in tables:
-            waiting.append((table, pool.submit(count, table)))
-            if len(waiting) > TABLES_AT_ONCE:
-                first, counted = waiting.popleft()
-                yield first, counted.result()
-        for first, counted in waiting:
-            yield first, counted.result()
-
-
-class Task(Protocol):
-    """One release over a lender's people."""
-
-    @property
-    def size(self) -> int:
-        """Coordinates of a contribution."""
-        ...
-
-    def contribution(self, tables: Tables, contributors: int) -> Steps:
-        """This lender's share of the noisy sum; everything that leaves the node, but for the
-        masks."""
-        ...
-
-    def decode(self, total: Steps, contributors: int) -> Floats:
-        """The released vector, from the sum of all contributions."""
-        ...
-
-    def noise_std(self, contributors: int) -> float:
-        """Standard deviation of the noise in each coordinate of the released vector; 0 where it is
-        within models."""
-        ...
-
-
-@dataclass(frozen=True)
-class SumTask:
-    """A task that is one noisy sum: subclasses say its form and how to count."""
-
-    planned: PlannedRelease
-    mechanism: Mechanism
-    schema: FeatureSchema
-
-    def form(self, contributors: int) -> NoisySum:
-        size, sensitivity, unit = self.shape
-        honest = self.mechanism.honest(contributors)
-        return NoisySum(size, sensitivity, self.planned.noise_multiplier, honest, unit)
-
-    @property
-    def shape(self) -> tuple[int, float, float]:
-        """Size, sensitivity, unit."""
-        raise NotImplementedError
-
-    @property
-    def size(self) -> int:
-        return self.shape[0]
-
-    @property
-    def counters(self) -> int:
-        """Size of :meth:`count`."""
-        return self.size
-
-    def count(self, table: pd.DataFrame) -> Steps:
-        """(counters,) what is counted of people: whole numbers that add up, whoever is together in
-        a table."""
-        raise NotImplementedError
-
-    def coordinates(self, counts: Steps) -> Exact:
-        """(size,) the exact contribution that the counts of all people amount to: linear, of whole
-        numbers."""
-        return counts
-
-    def exact(self, table: pd.DataFrame) -> Exact:
-        return self.coordinates(self.count(table))
-
-    def total(self, tables: Tables) -> Exact:
-        """The exact contributions of all tables together, one table in memory at a time.
-
-        Raises:
-            PrivacyError: more people than the sum has room for. It depends on their number only.
-        """
-        total = np.zeros(self.counters, dtype=np.int64)
-        people = 0
-        with closing(_ahead(self.count, _each(tables))) as counted:
-            for table, counts in counted:
-                people += len(table)
-                if people > MOST_PEOPLE:
-                    raise PrivacyError("there are more people than the sum has room for")
-                total += counts
-        return self.coordinates(total)
-
-    def contribution(self, tables: Tables, contributors: int) -> Steps:
-        return self.form(contributors).share(self.total(tables))
-
-    def decode(self, total: Steps, contributors: int) -> Floats:
-        return self.form(contributors).decode(total)
-
-    def noise_std(self, contributors: int) -> float:
-        return self.form(contributors).noise_std(contributors)
-
-    def labels(self, table: pd.DataFrame) -> NDArray[np.int64]:
-        return table[self.schema.target].to_numpy(dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -377,7 +250,7 @@ class TrainTask:
         """The locally trained model times this lender's weight, and the weight."""
         inputs = [np.zeros((0, self.whitening.shape[1]))]
         outcomes = [np.zeros(0, dtype=np.float32)]
-        for table in _each(tables):
+        for table in each(tables):
             inputs.append(self.embedding.projected(self.embedding.bins(table), self.whitening))
             outcomes.append(table[self.schema.target].to_numpy(dtype=np.float32))
         rows, labels = (

@@ -10,6 +10,7 @@ import numpy as np
 
 from clients.data.book import import_book
 from clients.home import BOOK_FILE, Node
+from clients.naming import naming_client
 from credit.features import FeatureSchema
 from demo.borrowers import DemoBorrower, consent_counts, make_borrowers, make_notice
 from demo.consortium import Founded
@@ -39,7 +40,7 @@ def import_books(
     before = 0
     for name, loans in parts.lenders.items():
         node = Node.open(founded.node_home(name))
-        with node.naming() as naming:
+        with naming_client(node) as naming:
             people[name] = naming.names(
                 loans[IDENTITY].astype(str).tolist(),
                 lambda done, _, before=before: view.advance(before + done, accounts),  # type: ignore[misc]

@@ -7,7 +7,9 @@ removed.
 
 - ``mechanism``   what a campaign plans to release, and under whose noise
 - ``sums``        one noisy sum over lenders: exact integers, a share of the noise from each
-- ``onehot``      sums of clipped gradients and second moments over cells of features, by look-ups
+- ``onehot``      people as one cell of each feature: look-ups where products would be
+- ``gradients``   sums of clipped gradients of a linear model over cells, exact
+- ``moments``     sums of second moments of clipped rows over cells, exact
 - ``clipping``    sums of clipped gradients of dense networks, in closed form, exact
 - ``dpsgd``       DP-SGD with Opacus inside one lender, its noise replaced by ``sums``
 - ``noise``       exact discrete Gaussian noise and Poisson sampling, from the operating system's

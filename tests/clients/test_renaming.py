@@ -20,6 +20,7 @@ from clients import renaming
 from clients.budget_ledger import Attempt, BudgetLedger, PersonCaps
 from clients.data.book import import_book, loan_book, rename_book
 from clients.errors import NodeError, SourceError, StoreFailed
+from clients.naming import naming_client
 from clients.renaming import rename_people
 from crypto.keys import b64
 from naming.client import Renaming
@@ -179,7 +180,7 @@ def identities(lender="aspen", count=PEOPLE):
 def rotated(house):
     NamingHome.open(house.founded.naming_home).seeds.rotate()
     node = house.node()
-    with node.naming(workers=1) as naming:
+    with naming_client(node, workers=1) as naming:
         return node, naming.renamings(identities(), 1, 2)
 
 

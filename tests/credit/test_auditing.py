@@ -8,8 +8,8 @@ from support.credit_tables import PLAN, REGISTRY, TABLES
 
 from credit.auditing import Attack, audit, canary_people
 from credit.learning import Learner
+from privacy.gradients import ClippedGradients
 from privacy.mechanism import Mechanism
-from privacy.onehot import ClippedGradients
 from privacy.sums import NoisySum
 
 

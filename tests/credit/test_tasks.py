@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import credit.contributions
 import credit.tasks
 import privacy.sums
 from credit.binning import Binning
@@ -22,7 +23,7 @@ from credit.questions import Question
 from credit.tasks import TYPICAL_POPULATION, WEIGHT_POWER, task_of
 from privacy.errors import PrivacyError
 from privacy.mechanism import ReleaseKind
-from privacy.onehot import OFF_DIAGONAL, second_moments
+from privacy.moments import OFF_DIAGONAL, second_moments
 
 COLUMNS = ["late", "balance", "inquiries", "housing", "age", "bad"]
 KINDS = ("scorecard", "gam", "mlp")
@@ -147,7 +148,7 @@ def test_a_sum_over_no_table_at_all_is_that_over_nobody(market, task):
 
 def test_more_people_than_a_sum_has_room_for_are_refused_by_their_number_alone(market, task, monkeypatch):
     this, crowd = task(ReleaseKind.GRADIENT), market.people(10)
-    monkeypatch.setattr(credit.tasks, "MOST_PEOPLE", 25)
+    monkeypatch.setattr(credit.contributions, "MOST_PEOPLE", 25)
     this.total([crowd, crowd])
     with pytest.raises(PrivacyError, match="room"):
         this.total([crowd, crowd, crowd])

@@ -14,6 +14,7 @@ import pytest
 from support.namers import NOON, PEOPLE, PER_DAY, asked
 from support.waiting import until
 
+from clients.naming import naming_client
 from crypto.keys import SigningKey
 from crypto.pseudonyms import Kind
 from naming.errors import QuotaSpent
@@ -97,7 +98,7 @@ def test_the_list_of_keys_is_shown_to_nobody_before_it_is_logged(site):
 
 
 def test_the_real_log_takes_these_entries_from_the_naming_service_alone(house):
-    with house.node().naming(workers=1) as naming:
+    with naming_client(house.node(), workers=1) as naming:
         naming.names(["somebody"])
     house.registry.ledger.catch_up()
     reader = LogClient(house.url, house.founded.consortium.policy)

@@ -14,6 +14,7 @@ from support.wire import serve
 from typer.testing import CliRunner
 
 from cli.names import app as cli
+from clients.naming import naming_client
 from crypto.errors import KeyFileError, PseudonymError, SignatureError
 from crypto.keys import SigningKey, replace_file
 from naming import batches
@@ -65,14 +66,14 @@ def test_a_list_by_somebody_else_is_refused(site, tmp_path):
 
 def test_a_list_other_than_the_logged_one_is_refused(house):
     node = house.node()
-    with node.naming(workers=1) as naming:
+    with naming_client(node, workers=1) as naming:
         first = naming.keys()
     home = NamingHome.open(house.founded.naming_home)
     (node.home / "naming-keys.jws").unlink()
     logged = json.loads((home.home / "keys.logged.json").read_text(encoding="utf-8"))
     home.seeds.rotate()
     replace_file(home.home / "keys.logged.json", json.dumps({home.key_list().sha256: logged[first.sha256]}).encode())
-    with pytest.raises(PseudonymError, match="logged another list"), node.naming(workers=1) as naming:
+    with pytest.raises(PseudonymError, match="logged another list"), naming_client(node, workers=1) as naming:
         naming.names(PEOPLE)
     replace_file(home.home / "keys.logged.json", json.dumps({home.key_list().sha256: 0}).encode())
     second = Namer(home)

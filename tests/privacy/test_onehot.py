@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from privacy import onehot
 from privacy.errors import PrivacyError
-from privacy.onehot import (
-    GRADIENT_UNIT,
+from privacy.gradients import GRADIENT_UNIT, ROW_BITS, ClippedGradients
+from privacy.moments import (
+    MOMENT_BITS,
     MOMENT_UNIT,
     OFF_DIAGONAL_WEIGHT,
     WHOLE_WEIGHT,
-    ClippedGradients,
     ClippedMoments,
-    Layout,
     second_moments,
 )
+from privacy.onehot import Layout
 
 SIZES = (4, 11, 3, 2, 30, 5)
 DIRECTIONS = 7
@@ -54,12 +54,12 @@ def people(count, sizes=SIZES, seed=3):
 
 def rows_of(form, cells):
     """(people, directions) what a product would make of them."""
-    return sum(part[cells[:, feature]] for feature, part in enumerate(form.parts)) / 2.0**onehot.ROW_BITS
+    return sum(part[cells[:, feature]] for feature, part in enumerate(form.parts)) / 2.0**ROW_BITS
 
 
 def outer_rows(form, cells):
     parts = [table[cells[:, feature]] for feature, table in enumerate(form.tables)]
-    return np.hstack([*parts, np.full((len(cells), 1), 1 << onehot.MOMENT_BITS)]) / 2.0**onehot.MOMENT_BITS
+    return np.hstack([*parts, np.full((len(cells), 1), 1 << MOMENT_BITS)]) / 2.0**MOMENT_BITS
 
 
 def cut(rows, clip):
@@ -133,7 +133,7 @@ def test_counts_of_groups_are_taken_apart_into_those_of_features(sizes, data):
     cells = np.array([[data.draw(st.integers(0, size - 1)) for size in sizes] for _ in range(5)])
     groups = layout.grouped(cells)
     counts = [np.bincount(group.numpy(), minlength=layout.size(number)) for number, group in enumerate(groups)]
-    found = onehot._by_feature(layout, counts)
+    found = layout.by_feature(counts)
     assert [one.tolist() for one in found] == [
         np.bincount(cells[:, feature], minlength=size).tolist() for feature, size in enumerate(sizes)
     ]

@@ -29,6 +29,7 @@ from clients.data.book import import_book
 from clients.errors import GateClosed
 from clients.gate import Batch, Gate
 from clients.home import Node, approve
+from clients.naming import naming_client
 from clients.releases import join, release
 from clients.witness import WITNESS_KEY_FILE, LenderWitness, witness_app
 from consent.api.app import create_app
@@ -112,7 +113,7 @@ class House:
 
     def person(self, lender: str, identity: str) -> DemoBorrower:
         """A person by their names at this lender, who gives, but is not enrolled yet."""
-        with self.node(lender).naming(workers=1) as naming:
+        with naming_client(self.node(lender), workers=1) as naming:
             (names,) = naming.names([identity])
         return _borrower(lender, names, "gives", False)
 
@@ -263,7 +264,7 @@ def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
     """What the house's own naming service answers; asked once for each person at each lender."""
     new = [identity for identity in identities if (node.lender, identity) not in _KNOWN]
     if new:
-        with node.naming(workers=1) as naming:
+        with naming_client(node, workers=1) as naming:
             _KNOWN.update(zip(((node.lender, identity) for identity in new), naming.names(new), strict=True))
     return [_KNOWN[node.lender, identity] for identity in identities]
 
