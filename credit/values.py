@@ -219,13 +219,18 @@ def codes(column: pd.Series) -> NDArray[np.object_]:
     read = _typed(column)
     if isinstance(read, pa.Array) and pa.types.is_string(read.type) and _is_text(read):
         found = read.to_numpy(zero_copy_only=False)
-        plain = pc.fill_null(pc.match_substring_regex(read, _PLAIN), False)
-        odd = ~plain.to_numpy(zero_copy_only=False)
+        odd = ~plain_text(read)
         if odd.any():
             found[odd] = _each(read.filter(pa.array(odd)), code, np.object_)
     else:
         found = _each(read, code, np.object_)
     return np.asarray(found)
+
+
+def plain_text(read: pa.Array) -> NDArray[np.bool_]:
+    """Where text is its own code, by how it begins."""
+    found = pc.fill_null(pc.match_substring_regex(read, _PLAIN), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
 def _is_text(read: pa.Array) -> bool:

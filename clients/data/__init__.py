@@ -5,6 +5,7 @@
 - ``columns``      a lender's values as the schema's: codes, scales, missing codes
 - ``files``        CSV and Parquet; ``lines`` the records of a CSV file (RFC 4180)
 - ``sql``          databases, by SQLAlchemy: read-only, through a cursor on the server
+- ``members``      members of a roster, found by name among millions of rows
 - ``people``       each person's one row, whatever the order and the chunks they come in
 - ``mapped``       all of it together: a source as its description says
 - ``profiling``    whether the data can be used, for its own operator; ``findings`` what it is told

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 from clients.data.columns import Conversion, Reader, Told, conversions, listed, moments_of, nobody
 from clients.data.description import DATA_FILE, Description, FileDescription, load_description
 from clients.data.files import FileReader
+from clients.data.members import STRANGER, Members
 from clients.data.people import Part, Source
 from clients.errors import SourceError
 from credit.features import FeatureSchema
 from credit.values import codes
 
-STRANGER = -1
+NAMELESS: NDArray[np.object_] = np.zeros(0, object)
 NOBODYS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
@@ -88,11 +88,18 @@ class MappedSource(Source):
             else keys | {"latest_by": self.description.latest_by.column}
         )
 
+    def columns_of_names(self) -> Iterable[pd.Series]:
+        if not isinstance(self.reader, FileReader) or self.reader.kind != "parquet":
+            return ()
+        self._require({})
+        person = self.description.person
+        return (batch[person] for batch in self.reader.batches([person]))
+
     def parts(
         self,
         columns: Sequence[str],
         schema: FeatureSchema | None,
-        members: Mapping[str, int] | None = None,
+        members: Members | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
         chosen = (
@@ -104,15 +111,14 @@ class MappedSource(Source):
             self._require({})
         asked = list(dict.fromkeys([*self._keys.values(), *(one.source.column for one in chosen)]))
         for whole in self.reader.batches(asked, told):
-            batch = whole
-            names = codes(whole[self.description.person])
-            whose = NOBODYS
-            if members is not None:  # before anything else of a row is looked at
-                whose = np.fromiter(map(members.get, names, repeat(STRANGER)), np.int64, len(names))
+            batch, names, whose = whole, NAMELESS, NOBODYS
+            if members is None:
+                names = codes(whole[self.description.person])
+            else:  # before anything else of a row is looked at
+                whose = members.places(whole[self.description.person])
                 theirs = whose != STRANGER
                 if not theirs.all():
-                    batch = whole[theirs].reset_index(drop=True)
-                    names, whose = names[theirs], whose[theirs]
+                    batch, whose = whole[theirs].reset_index(drop=True), whose[theirs]
             found = {one.name: one.of(batch[one.source.column]) for one in chosen}
             table = pd.DataFrame(
                 {name: each.values for name, each in found.items()}, index=batch.index

@@ -13,7 +13,7 @@ twice: a row counts if its date is the one found before and no other did.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clients.data.columns import Told, nobody
+from clients.data.members import Members
 from credit.features import FeatureSchema, date_columns
 from credit.values import NO_DATE, UNREADABLE_DATE
 
@@ -33,8 +34,9 @@ class Part:
     """Some rows: whose they are, when they are of, columns of the schema."""
 
     names: Sequence[str | None] | NDArray[np.object_]
+    """Empty where members were asked for."""
     whose: NDArray[np.int64]
-    """Places of these people among the members; empty where nobody was asked for."""
+    """Their places among the members; empty where nobody was asked for."""
     when: NDArray[np.int64]
     """Microseconds, 0 where nothing is dated, ``NO_DATE`` or ``UNREADABLE_DATE``."""
     table: pd.DataFrame
@@ -66,7 +68,7 @@ class Source(ABC):
         self,
         columns: Sequence[str],
         schema: FeatureSchema | None,
-        members: Mapping[str, int] | None = None,
+        members: Members | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
         """All rows, a bounded number at a time, with these columns of the schema.
@@ -101,16 +103,22 @@ class Source(ABC):
             SourceError: the columns are not there, or the rows cannot be read; from the iterator
                 too.
         """
-        places = dict(zip(members, range(len(members)), strict=True))
-        return self._chunks(places, survey(self, places, schema), schema)
+        roster = Members(members)
+        roster.learn(self.columns_of_names())
+        return self._chunks(roster, survey(self, roster, schema), schema)
+
+    def columns_of_names(self) -> Iterable[pd.Series]:
+        """The names of all rows, cut as :meth:`parts` cuts them; none where they cannot be read
+        apart from the rest."""
+        return ()
 
     def _chunks(
-        self, places: Mapping[str, int], held: LatestRows, schema: FeatureSchema
+        self, roster: Members, held: LatestRows, schema: FeatureSchema
     ) -> Iterator[pd.DataFrame]:
-        seen = np.zeros(len(places), dtype=bool)
-        at = np.empty(len(places), dtype=np.int64)
+        seen = np.zeros(len(roster), dtype=bool)
+        at = np.empty(len(roster), dtype=np.int64)
         columns = [schema.target, *schema.names, *date_columns(schema)]
-        for part in self.parts(columns, schema, places):
+        for part in self.parts(columns, schema, roster):
             whose = part.whose
             counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
             counts &= labels_of(part.table[schema.target]) != NO_OUTCOME
@@ -138,16 +146,16 @@ class LatestRows:
         return np.asarray((self.times == 1) & (self.outcome != NO_OUTCOME))
 
 
-def survey(source: Source, places: Mapping[str, int], schema: FeatureSchema) -> LatestRows:
+def survey(source: Source, roster: Members, schema: FeatureSchema) -> LatestRows:
     """Which row of each member counts; reads names, dates and outcomes. A row with no readable date
     is no row."""
     held = LatestRows(
-        np.zeros(len(places), dtype=np.int32),
-        np.full(len(places), NO_DATE, dtype=np.int64),
-        np.zeros(len(places), dtype=np.int32),
-        np.zeros(len(places), dtype=np.int8),
+        np.zeros(len(roster), dtype=np.int32),
+        np.full(len(roster), NO_DATE, dtype=np.int64),
+        np.zeros(len(roster), dtype=np.int32),
+        np.zeros(len(roster), dtype=np.int8),
     )
-    for part in source.parts([schema.target], schema, places):
+    for part in source.parts([schema.target], schema, roster):
         dated = part.when != UNREADABLE_DATE
         whose = part.whose[dated]
         when = part.when[dated]

@@ -7,7 +7,7 @@ figures over many of them; no value of anybody's is kept or said, not even the l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from clients.data.findings import (
     unreadable_sentence,
 )
 from clients.data.mapped import MappedSource
+from clients.data.members import Members
 from clients.data.people import NO_OUTCOME, Labels, Part, Source, labels_of, survey
 from clients.data.separation import Ranks, separation
 from clients.data.sql import SqlReader
@@ -186,7 +187,7 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
     for part in _told(source.parts((), None, told=no_rows.add), "people", progress):
         people.add(part)
     rows = people.rows
-    held = survey(_Telling(source, progress), people.places, schema)
+    held = survey(_Telling(source, progress), Members(list(people.places)), schema)
     tallies = [_Tally(feature) for feature in schema.features]
     dates = dict.fromkeys(date_columns(schema), 0)
     if source.description.latest_by is not None:
@@ -310,7 +311,7 @@ def _told(parts: Iterator[Part], what: str, progress: Progress) -> Iterator[Part
     done = 0
     for part in parts:
         yield part
-        done += len(part.names)
+        done += len(part.when)
         progress(what, done)
 
 
@@ -329,7 +330,7 @@ class _Telling(Source):
         self,
         columns: Sequence[str],
         schema: FeatureSchema | None,
-        members: Mapping[str, int] | None = None,
+        members: Members | None = None,
         told: Told = nobody,
     ) -> Iterator[Part]:
         return _told(self.source.parts(columns, schema, members, told), "outcomes", self.progress)
