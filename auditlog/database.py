@@ -44,9 +44,12 @@ POSTGRESQL_OPTIONS = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    "connect_timeout": 10,
 }
 """Acknowledged means on the disk. Who is gone, at either end of the connection, is noticed within
-half a minute."""
+half a minute: keepalives say so of a connection that rests, the user timeout (RFC 5482) of one that
+waits for what it sent to be acknowledged."""
 MAX_CONNECTIONS = 15
 """Kept open by one process. A connection that is opened for one request costs PostgreSQL a process,
 and the request milliseconds."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import threading
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from ops import metrics
 
+logger = logging.getLogger("tahini.log")
 _MAX_BYTES = 4096
 
 
@@ -66,8 +68,9 @@ class SoleProcess:
 class SharedTurn:
     """The turn among the processes that know ``path``, a file on a local file system.
 
-    Once this process is the leader, it stays so until it ends. Raises OSError where the file cannot
-    be used.
+    Once this process is the leader, it stays so until it ends. Where the file cannot be written to
+    (a full disk), it goes on leading and says so in its journal: the others learn how it fares
+    later. Raises OSError where the file cannot be opened.
     """
 
     path: Path
@@ -75,6 +78,8 @@ class SharedTurn:
     _file: int = -1
     _leads: bool = False
     _status: SequencerStatus = field(default_factory=SequencerStatus)
+    _told: bool = False
+    """Whether the file says what the status is."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def is_leader(self) -> bool:
@@ -93,14 +98,20 @@ class SharedTurn:
 
     def report(self, status: SequencerStatus) -> None:
         with self._lock:
-            if self._leads and status != self._status:
+            if self._leads and (status != self._status or not self._told):
                 self._write(status)
 
     def _write(self, status: SequencerStatus) -> None:
         """In one write of one size: whoever reads meanwhile finds the old or the new."""
         content = json.dumps([status.halted[:300], status.failing[:300]]).encode()
-        os.pwrite(self._file, content.ljust(_MAX_BYTES), 0)
         self._status = status
+        try:
+            os.pwrite(self._file, content.ljust(_MAX_BYTES), 0)
+        except OSError as error:
+            self._told = False
+            logger.warning("how the log is signed could not be told: %s", error.strerror)
+        else:
+            self._told = True
 
     def reported(self) -> SequencerStatus:
         with self._lock:

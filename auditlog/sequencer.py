@@ -202,6 +202,11 @@ class Sequencer:
         return self.reporter.failing
 
     @property
+    def works(self) -> bool:
+        """Whether every thread that was started still lives; none ends by itself."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    @property
     def published(self) -> int:
         """Entries under a published checkpoint, as far as this process knows; asking makes it look
         again soon."""

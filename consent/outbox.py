@@ -49,7 +49,11 @@ class Inboxes(BaseModel):
     @classmethod
     def _safe(cls, inboxes: dict[str, str]) -> dict[str, str]:
         for lender, url in inboxes.items():
-            if not url.startswith(("https://", *_LOOPBACK)) or "@" in url:
+            try:
+                there = httpx.URL(url).host
+            except httpx.InvalidURL:
+                there = ""
+            if not all(there.split(".")) or not url.startswith(("https://", *_LOOPBACK)) or "@" in url:
                 raise ValueError(f"the inbox of {lender!r} is not an https URL")
         return inboxes
 
@@ -108,8 +112,11 @@ class Outbox:
     def _run(self) -> None:
         with httpx.Client(verify=trusted_authorities()) as http:
             while not self._stop.wait(EVERY_S):
-                if self.registry.ledger.sequencer.turn.is_leader():
-                    self.deliver_due(http)
+                try:
+                    if self.registry.ledger.sequencer.turn.is_leader():
+                        self.deliver_due(http)
+                except Exception as error:  # whatever it was: withdrawals go on being delivered
+                    logger.warning("deliveries: %s", type(error).__name__, exc_info=error)
 
     def deliver_due(self, http: httpx.Client) -> None:
         """Try every recipient whose time has come, once."""
@@ -120,7 +127,13 @@ class Outbox:
                 continue
             try:
                 self._deliver(http, lenders[name], url)
-            except (httpx.HTTPError, ConsentError, CryptoError, ValidationError) as error:
+            except (
+                httpx.HTTPError,
+                httpx.InvalidURL,
+                ConsentError,
+                CryptoError,
+                ValidationError,
+            ) as error:
                 patience.failed()
                 logger.warning("revocations were not delivered: %s: %s", name, type(error).__name__)
             else:

@@ -25,7 +25,7 @@ def check_ready(ledger: Ledger) -> None:
     Raises:
         NotReady: ``database`` does not answer; ``migrations`` have not been run; ``lease``: another
             service writes to this log, and this one was not started to read only; ``sequencer``: it
-            has halted, nothing is signed.
+            has halted or died, nothing is signed.
     """
     try:
         with ledger.read() as session:
@@ -44,4 +44,4 @@ def _reason(ledger: Ledger, session: Session) -> str:
     sequencer = ledger.sequencer
     if not sequencer.read_only and ledger.log.state(session).holder != ledger.log.lease.name:
         return "lease"
-    return "sequencer" if sequencer.halted else ""
+    return "" if sequencer.works and not sequencer.halted else "sequencer"

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
 
 from consent.keys.backup import forgetting
 from consent.registry import Registry
 from consent.storage.consents import RecordedEvent, load_presents, write_events, write_presents
 from consent.storage.idempotency import Answered, Once, recall
-from consent.storage.tables import DataKeyRow, IdempotencyRow, SubjectRow
+from consent.storage.tables import (
+    DataKeyRow,
+    FormerNameRow,
+    IdempotencyRow,
+    LoginLinkRow,
+    SubjectRow,
+)
 from consent.transaction import act_once, reading, writing
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from protocol.changes import Answer, apply_answer
@@ -107,9 +114,20 @@ def _forget(registry: Registry, pseudonym: str) -> int:
         if events:
             write_presents(session, presents, ended)
             write_events(session, recipients, events, moment)
-        session.execute(delete(IdempotencyRow).where(IdempotencyRow.caller == pseudonym))
+        _forget_answers(session, subject, pseudonym)
         key_id = registry.keys.destroy(session, subject)
         transaction.log_sealed(
             "subject.forgotten", registry.me.id, {"key": key_id}, {"ended": len(ended)}
         )
     return len(ended)
+
+
+def _forget_answers(session: Session, subject: int, pseudonym: str) -> None:
+    """Kept answers of commands: all that were given to one of the subject's names, and those to a
+    login that speak of one. The row itself would tie the login to the name."""
+    former = select(FormerNameRow.pseudonym).where(FormerNameRow.subject_id == subject)
+    names = [pseudonym, *session.scalars(former)]
+    logins = select(LoginLinkRow.subject_hash).where(LoginLinkRow.subject_id == subject)
+    speaks = or_(*(IdempotencyRow.body.contains(name, autoescape=True) for name in names))
+    to_a_login = IdempotencyRow.caller.in_(logins) & speaks
+    session.execute(delete(IdempotencyRow).where(or_(IdempotencyRow.caller.in_(names), to_a_login)))

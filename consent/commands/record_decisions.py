@@ -38,7 +38,7 @@ from consent.storage.consents import (
     write_presents,
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
-from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, refuse_forgotten
+from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
 from consent.storage.tables import SENSITIVITIES, DecisionRow
 from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
@@ -326,10 +326,10 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
     with reading(registry) as view:
         subjects = find_subjects(view, sorted(names))
     with writing(registry) as transaction:
-        refuse_forgotten(transaction.session, [subject.id for subject in subjects.values()])
+        known = remembered(transaction.session, subjects)
         commands = [request.once for request in requests if request.once]
         answers = KeptAnswers(transaction.session, commands, transaction.moment)
-        batch = DecisionBatch(transaction, subjects)
+        batch = DecisionBatch(transaction, known)
         done = [_outcome(request, batch, answers) for request in requests]
         batch.save()
         answers.save()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from consent.keys.keystore import Wrapped
 from consent.storage.tables import DataKeyRow, FormerNameRow, KeyGroupRow, SubjectRow
 from consent.transaction import Transaction
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
-from protocol.errors import KeysUnavailable, NotAuthenticated
+from protocol.errors import KeysUnavailable
 
 IN_CHUNK = 500
 """Names in one question to the database: SQLite takes a limited number of parameters."""
@@ -113,13 +113,13 @@ def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, S
     return found
 
 
-def refuse_forgotten(session: Session, ids: Sequence[int]) -> None:
-    """Between reading the keys and writing, somebody may have been forgotten; raises
-    NotAuthenticated."""
-    known = 0
+def remembered(session: Session, subjects: Mapping[str, Subject]) -> dict[str, Subject]:
+    """Those who were not forgotten between the reading of their keys and this transaction. One
+    person may be there under a new name and a former one."""
+    ids = sorted({subject.id for subject in subjects.values()})
+    kept: set[int] = set()
     for start in range(0, len(ids), IN_CHUNK):
         some = among("subject_id", ids[start : start + IN_CHUNK])
-        question = f"SELECT count(*) FROM data_keys WHERE {some}"  # noqa: S608 - numbers of our own
-        known += session.connection().exec_driver_sql(question).scalar_one()
-    if known != len(ids):
-        raise NotAuthenticated("a borrower of this request has been forgotten")
+        question = f"SELECT subject_id FROM data_keys WHERE {some}"  # noqa: S608 - numbers of our own
+        kept.update(session.connection().exec_driver_sql(question).scalars())
+    return {name: subject for name, subject in subjects.items() if subject.id in kept}

@@ -15,6 +15,7 @@ from support.logs import Logbook, new_book
 from support.waiting import until
 
 from auditlog.database import Database
+from auditlog.leadership import SequencerStatus, SharedTurn
 from protocol.errors import StorageFailed
 
 
@@ -118,3 +119,34 @@ def test_a_full_disk_of_postgresql_refuses_in_one_sentence_and_loses_nothing(sma
         finally:
             admin.execute("ALTER TABLE log_entries SET TABLESPACE pg_default")
             admin.execute("DROP TABLESPACE small")
+
+
+def test_who_signs_goes_on_where_the_others_cannot_be_told_how_it_fares(tmp_path):
+    """The only thread that signs must not die of a file that is there to tell others about it."""
+    with new_book(tmp_path / "log.db") as book:
+        sequencer = book.sequencer
+        sequencer.turn = SharedTurn(Path("/dev/full"))  # it opens and locks, and has no space
+        sequencer.start()
+        try:
+            append(book, 0)
+            until(lambda: sequencer.published == 1, "it was signed and published")
+            failing = sequencer.integrator.integrate
+            sequencer.integrator.integrate = lambda: (_ for _ in ()).throw(StorageFailed("the disk is full"))
+            append(book, 1)
+            until(lambda: sequencer.failing == "the disk is full", "a step failed")
+            sequencer.integrator.integrate = failing
+            until(lambda: sequencer.published == 2, "it went on")
+            assert sequencer.works
+        finally:
+            sequencer.stop()
+
+
+def test_what_could_not_be_told_is_told_as_soon_as_there_is_space(tmp_path, monkeypatch):
+    turn, other = SharedTurn(tmp_path / "turn"), SharedTurn(tmp_path / "turn")
+    with monkeypatch.context() as patch:
+        patch.setattr("auditlog.leadership.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "no space left")))
+        assert turn.is_leader()
+        turn.report(SequencerStatus(failing="the disk is full"))
+        assert not other.is_leader()
+    turn.report(SequencerStatus(failing="the disk is full"))
+    assert other.reported() == SequencerStatus(failing="the disk is full")

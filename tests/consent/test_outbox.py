@@ -151,6 +151,26 @@ def test_an_overdue_acknowledgement_is_seen_by_who_watches(house):
     assert behind["birch"].overdue is None
 
 
+def test_one_inbox_that_cannot_be_called_at_all_stops_no_other_delivery(house, inbox, monkeypatch):
+    outbox = Outbox(house.registry, {"birch": "https://birch.example:port/in", "aspen": inbox})
+    turn, asked = house.registry.ledger.sequencer.turn, []
+
+    def is_leader():
+        asked.append(True)
+        if len(asked) == 1:
+            raise OSError(28, "no space left on the device")
+        return True
+
+    monkeypatch.setattr(turn, "is_leader", is_leader)
+    house.withdraw(house.consenting("birch")[0])
+    house.withdraw(house.consenting("aspen")[0])
+    outbox.start()
+    try:
+        until(lambda: reached(house) > 0, "the withdrawal was delivered")
+    finally:
+        outbox.stop()
+
+
 def test_the_outbox_runs_with_the_registry(house, inbox):
     outbox = Outbox(house.registry, {"aspen": inbox})
     outbox.start()
@@ -162,7 +182,15 @@ def test_the_outbox_runs_with_the_registry(house, inbox):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://aspen.example/in", "ftp://aspen.example", "https://user:word@aspen.example/in"]
+    "url",
+    [
+        "http://aspen.example/in",
+        "ftp://aspen.example",
+        "https://user:word@aspen.example/in",
+        "https://aspen.example:port/in",
+        "https://aspen..example/in",
+        "https://",
+    ],
 )
 def test_an_inbox_that_is_not_safe_to_call_is_refused_at_the_start(house, url):
     home = house.founded.registry_home

@@ -8,11 +8,12 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from support.market import shown
 from support.world import pseudonym
 
 from consent.commands.append_entries import NewEntry, append_entries
+from consent.commands.forget_subject import forget_subject
 from consent.identity.access import declarations
 from consent.storage import idempotency
 from consent.storage.idempotency import remember
@@ -450,3 +451,28 @@ def test_every_time_is_rfc_3339_in_utc(market):
                 seen.add(name)
     seen |= {name for name, value in times(market.check("aspen")) if UTC_TIME.fullmatch(value)}
     assert {"event_time", "time", "exported_at", "expires_at", "overdue_since", "published_at", "decided_at"} <= seen
+
+
+def kept_answers(market) -> list[str]:
+    with market.registry.ledger.read() as session:
+        return [f"{caller} {body}" for caller, body in session.execute(text("SELECT caller, body FROM idempotency"))]
+
+
+def test_forgetting_leaves_no_answer_that_ties_a_login_to_a_name(market):
+    """The answer of a command is kept under the login that gave it; it names whom it was about."""
+    [gone], [stays] = market.consenting("aspen", 1), market.consenting("birch", 1)
+    former = gone.pseudonym
+    login = market.login(gone, stays)
+    market.clock.move(seconds=1)
+    everybody = market.people["aspen"]
+    assert market.rename(everybody, [person.ledger.replace("v1.", "v2.") for person in everybody]).is_success
+    for number, lender in enumerate(("aspen", "birch")):
+        asked = market.statement([(lender, "ordinary", "withdraw")])
+        answer = market.call(login, "POST", "/v1/me/consents", asked, Idempotency_Key=f"key-{number}")
+        assert answer.status_code == 201, answer.text
+    own = market.call(former, "POST", "/v1/me/withdrawals", key=gone.key, Idempotency_Key="own")
+    assert own.status_code in {201, 409}, own.text
+    forget_subject(market.registry, gone.pseudonym)
+    left = kept_answers(market)
+    assert not [one for one in left if gone.pseudonym in one or former in one]
+    assert [one for one in left if stays.pseudonym in one], "what was answered of others stays"
