@@ -96,7 +96,10 @@ class FrontDoor(TyperGroup):
 
 
 @click.command(
-    cls=FrontDoor, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=FrontDoor,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: tahini demo --lenders 5",
 )
 @click.version_option(package_name="tahini")
 def main() -> None:

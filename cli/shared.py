@@ -15,6 +15,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
 from crypto.errors import TahiniError
 from crypto.sentences import one_sentence
@@ -72,6 +73,17 @@ PrivateKey = Annotated[
 ]
 
 
+class NounGroup(TyperGroup):
+    """Its help ends with an example: that of its first command."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        first: click.Command = self
+        while isinstance(first, click.Group):
+            first = next(iter(first.commands.values()))
+        self.epilog = first.epilog
+        super().format_help(ctx, formatter)
+
+
 class Noun(typer.Typer):
     """A noun of ``tahini`` with its commands, all of which refuse in one sentence.
 
@@ -81,6 +93,7 @@ class Noun(typer.Typer):
 
     def __init__(self, *paragraphs: str) -> None:
         super().__init__(
+            cls=NounGroup,
             help="\n\n".join(paragraphs),
             callback=lambda: None,  # a group, even of one command
             no_args_is_help=True,

@@ -53,7 +53,11 @@ class Inboxes(BaseModel):
                 there = httpx.URL(url).host
             except httpx.InvalidURL:
                 there = ""
-            if not all(there.split(".")) or not url.startswith(("https://", *_LOOPBACK)) or "@" in url:
+            if (
+                not all(there.split("."))
+                or not url.startswith(("https://", *_LOOPBACK))
+                or "@" in url
+            ):
                 raise ValueError(f"the inbox of {lender!r} is not an https URL")
         return inboxes
 

@@ -62,15 +62,15 @@ def test_to_show_a_campaign_no_model_is_loaded(house):
     assert not found & (HEAVY | DATA | SERVICES)
 
 
-def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Every command with the words that run it, below nouns and their groups."""
+def every_command(groups: bool = False) -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that run it, below nouns and their groups; or these instead."""
 
     def below(words: tuple[str, ...], found: click.Command) -> Iterator[tuple[str, click.Command]]:
-        if not isinstance(found, click.Group):
+        if isinstance(found, click.Group) is groups:
             yield " ".join(words), found
-            return
-        for name, command in found.commands.items():
-            yield from below((*words, name), command)
+        if isinstance(found, click.Group):
+            for name, command in found.commands.items():
+                yield from below((*words, name), command)
 
     for noun in NOUNS:
         found = FrontDoor().get_command(click.Context(main), noun)
@@ -87,6 +87,15 @@ def test_every_help_ends_with_an_example_of_its_own_command():
         assert words in command.epilog or line in command.epilog, words
         said = CliRunner().invoke(main, [*words.split()[1:], "--help"]).output
         assert "Example" in said[said.rindex("╰") :], words
+
+
+def test_the_help_of_a_noun_and_of_the_front_door_ends_with_an_example_too():
+    pages = {"tahini": main, **dict(every_command(groups=True))}
+    assert len(pages) > 15
+    for words in pages:
+        said = CliRunner().invoke(main, [*words.split()[1:], "--help"]).output
+        last = said[said.rindex("╰") if "╰" in said else said.rindex("  ") :]
+        assert re.search(r"Examples?: `?tahini", said) and "--help  " not in last, words
 
 
 def test_home_and_json_are_each_declared_once():
