@@ -151,7 +151,8 @@ class BudgetLedger:
         """A transaction that is on disk when it ends; raises NodeError when the disk does not take
         it."""
         try:
-            connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+            there = f"{self.path.absolute().as_uri()}?mode=rw"  # a missing ledger is not made anew
+            connection = sqlite3.connect(there, timeout=10, isolation_level=None, uri=True)
             connection.row_factory = sqlite3.Row
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -163,9 +164,9 @@ class BudgetLedger:
                     yield connection
             finally:
                 connection.close()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise StoreFailed(
-                f"the node's ledger {self.path.name} did not accept the write ({error})"
+                f"the node's ledger {self.path.name} cannot be used ({error})"
             ) from error
 
     def create(self) -> None:

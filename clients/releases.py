@@ -110,6 +110,8 @@ class VerifiedRequest:
             raise GateClosed(f"{node.lender}: the campaign has no release {request.release}")
         masks = _masks(node, campaign, request)
         task = _task(node, campaign, request, packed)
+        # a sum whose noise cannot be drawn is refused here, before it is charged
+        task.noise_std(len(request.mask_keys))
         return cls(campaign, approval, request, planned.charge, masks, task)
 
     @property

@@ -45,15 +45,20 @@ def _ahead(
 ) -> Generator[tuple[pd.DataFrame, Steps]]:
     """Each table with what is counted of it. While one is counted the next is read: whole numbers
     add up to the same in any order."""
-    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
-        waiting: deque[tuple[pd.DataFrame, Future[Steps]]] = deque()
-        for table in tables:
-            waiting.append((table, pool.submit(count, table)))
-            if len(waiting) > TABLES_AT_ONCE:
-                first, counted = waiting.popleft()
+    reading = iter(tables)
+    try:
+        with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+            waiting: deque[tuple[pd.DataFrame, Future[Steps]]] = deque()
+            for table in reading:
+                waiting.append((table, pool.submit(count, table)))
+                if len(waiting) > TABLES_AT_ONCE:
+                    first, counted = waiting.popleft()
+                    yield first, counted.result()
+            for first, counted in waiting:
                 yield first, counted.result()
-        for first, counted in waiting:
-            yield first, counted.result()
+    finally:
+        if isinstance(reading, Generator):
+            reading.close()  # and with it the file or the connection
 
 
 class Task(Protocol):
@@ -116,15 +121,20 @@ class SumTask:
         numbers."""
         return counts
 
+    def prepare(self) -> None:
+        """Whatever counting needs that belongs to nobody, made before a row is read: who is there
+        must not decide whether it can be made."""
+
     def exact(self, table: pd.DataFrame) -> Exact:
         return self.coordinates(self.count(table))
 
     def total(self, tables: Tables) -> Exact:
-        """The exact contributions of all tables together, one table in memory at a time.
+        """The exact contributions of all tables together, a few of them in memory at a time.
 
         Raises:
             PrivacyError: more people than the sum has room for. It depends on their number only.
         """
+        self.prepare()
         total = np.zeros(self.counters, dtype=np.int64)
         people = 0
         with closing(_ahead(self.count, each(tables))) as counted:

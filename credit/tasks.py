@@ -9,6 +9,8 @@ and how to form the exact contribution of a table of people. Noise shares are ad
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,6 +48,15 @@ TYPICAL_POPULATION = 1000.0
 DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
 
 
+@contextmanager
+def _asked_too_much() -> Iterator[None]:
+    """What cannot be summed exactly, whoever is there, is a question that does not fit."""
+    try:
+        yield
+    except PrivacyError as error:
+        raise ModelError(f"the question cannot be answered: {error}") from error
+
+
 @dataclass(frozen=True)
 class HistogramTask(SumTask):
     @cached_property
@@ -76,6 +87,14 @@ class GramTask(SumTask):
     def shape(self) -> tuple[int, float, float]:
         width = self.embedding.width
         return width * (width + 1) // 2, self.clip**2, MOMENT_UNIT
+
+    def check(self) -> None:
+        """As of :class:`LinearGradientTask`."""
+        with _asked_too_much():
+            _ = self.moments
+
+    def prepare(self) -> None:
+        self.moments.prepare()
 
     @property
     def counters(self) -> int:
@@ -119,10 +138,11 @@ class LinearGradientTask(GradientTask):
     def check(self) -> None:
         """Raises ModelError where the whitening and the weights are too large to be summed
         exactly."""
-        try:
+        with _asked_too_much():
             _ = self.gradients
-        except PrivacyError as error:
-            raise ModelError(f"the question cannot be answered: {error}") from error
+
+    def prepare(self) -> None:
+        self.gradients.prepare()
 
     @property
     def shape(self) -> tuple[int, float, float]:
@@ -313,7 +333,9 @@ def task_of(
     width = embedding.width
     base = asked.binning.base_rate
     if planned.kind is ReleaseKind.GRAM:
-        return GramTask(planned, mechanism, schema, embedding)
+        gram = GramTask(planned, mechanism, schema, embedding)
+        gram.check()
+        return gram
     if planned.kind in DESCENT:
         shaped = (
             asked.whitening.ndim == 2

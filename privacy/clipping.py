@@ -97,6 +97,14 @@ class Dense:
         return out if self.bias is None else out + self.bias
 
 
+def root(values: torch.Tensor) -> torch.Tensor:
+    """The square root, correctly rounded: a library's vectors of them may be a unit in the last
+    place off on a processor, and differ from one to the next."""
+    if values.device.type != "cpu":
+        return torch.sqrt(values)
+    return torch.from_numpy(np.sqrt(values.numpy()))
+
+
 def device() -> torch.device:
     """CUDA where torch sees it."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -178,7 +186,7 @@ def _slice_sum(
     for i, layer in enumerate(layers):
         entering = records.squares if i == 0 else _squares(flow[i])
         norms += _squares(deltas[i]) * (entering + (layer.bias is not None))
-    factor = (MARGIN / torch.sqrt(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, None]
+    factor = (MARGIN / root(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, None]
     parts = []
     for i, layer in enumerate(layers):
         scaled = (deltas[i] * factor).trunc_()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from privacy.charges import LARGEST_CLIP, LEAST_CLIP
-from privacy.clipping import LARGEST_OFFSET, MARGIN, sigmoid
+from privacy.clipping import LARGEST_OFFSET, MARGIN, root, sigmoid
 from privacy.errors import PrivacyError
 from privacy.onehot import (
     LARGEST_NORM,
@@ -75,11 +75,16 @@ class ClippedGradients:
             )
         if not abs(self.offset) <= LARGEST_OFFSET:
             raise PrivacyError(f"an offset lies within {LARGEST_OFFSET:g}")
+        in_steps(self.weights, ROW_BITS)
         doubles = [part.astype(np.float64) for part in self.parts]
         norm = sum(float(np.linalg.norm(part, axis=1).max()) for part in doubles)
         logit = sum(float(np.abs(part @ self.weights).max()) for part in doubles)
         if not (norm < LARGEST_NORM and logit * 2.0**ROW_BITS < 2.0**61):
             raise PrivacyError("the rows or weights are too large, or not numbers")
+
+    def prepare(self) -> None:
+        """Make the tables that people are looked up in, before there are any."""
+        _ = self._logits, self._squares
 
     @property
     def counters(self) -> int:
@@ -155,7 +160,7 @@ class ClippedGradients:
         logit = sum(table[cells] for table, cells in zip(self._logits, groups, strict=True))
         logit = torch.as_tensor(logit).double() * 2.0 ** (-2 * ROW_BITS)
         residual = sigmoid(logit + self.offset) - (labels > 0).double()
-        norm = torch.sqrt(self._squared_norms(groups).double())
+        norm = root(self._squared_norms(groups).double())
         room = (residual.abs() * norm).clamp_(min=self.clip_norm * 2.0**ROW_BITS)
         return (residual * (MARGIN / GRADIENT_UNIT / room)).trunc_().to(torch.int64)
 

@@ -62,6 +62,10 @@ class ClippedMoments:
         if not (largest < LARGEST_ENTRY and 0 < self.clip <= LARGEST_CLIP):
             raise PrivacyError(f"vectors of norm {self.clip:g} cannot be summed exactly")
 
+    def prepare(self) -> None:
+        """Make the tables that people are looked up in, before there are any."""
+        _ = self._squares
+
     @property
     def counters(self) -> int:
         """Size of :meth:`counts`."""

@@ -88,14 +88,19 @@ def discrete_laplace(size: int, scale: float) -> Whole:
         PrivacyError: the scale is not in [2^-16, 2^30].
     """
     _check(scale)
-    # where |y| has scale t, the floor of |y| / n has scale t/n (algorithm 2)
-    bits = max(0, SCALE_BITS - math.frexp(scale)[1])
-    numerator = -int(-Fraction(scale) * 2**bits // 1)
+    bits, numerator = laplace_parameters(scale)
 
     def some(count: int) -> Whole:
         return _signed(_exponential(numerator, count) >> bits)
 
     return _first(size, some)
+
+
+def laplace_parameters(scale: float) -> tuple[int, int]:
+    """The scale as a fraction: how many bits its denominator has, and its numerator. Where |y| has
+    scale t, the floor of |y| / n has scale t/n (algorithm 2)."""
+    bits = max(0, SCALE_BITS - math.frexp(scale)[1])
+    return bits, -int(-Fraction(scale) * 2**bits // 1)
 
 
 def _check(scale: float) -> None:

@@ -38,6 +38,8 @@ Exact = NDArray[np.int64] | NDArray[np.object_]
 """Whole numbers: a machine's, or Python's, of any size."""
 
 CELLS_IN_GROUP, CELLS_IN_PAIRS = 256, 1 << 22
+MOST_CELLS_IN_PAIRS = 1 << 24
+"""128 MiB for a table over pairs. What would need more is refused, whoever is there."""
 LARGEST_NORM = 2.0**31
 """Of a row, in steps of its grid: squares fit into 62 bits."""
 SLICE = 1 << 16
@@ -61,6 +63,13 @@ class Layout:
         found = _grouped(self.sizes, CELLS_IN_GROUP)
         cells = sum(math.prod(self.sizes[feature] for feature in group) for group in found)
         return found if cells**2 <= 2 * CELLS_IN_PAIRS else _grouped(self.sizes, 1)
+
+    def __post_init__(self) -> None:
+        """Raises PrivacyError where pairs of cells would not fit into memory."""
+        if sum(self.sizes) ** 2 > 2 * MOST_CELLS_IN_PAIRS:
+            raise PrivacyError(
+                f"{len(self.sizes)} features of {sum(self.sizes)} bins have too many pairs of bins"
+            )
 
     def shape(self, group: int) -> tuple[int, ...]:
         return tuple(self.sizes[feature] for feature in self.groups[group])
@@ -129,7 +138,7 @@ def in_steps(values: Floats, bits: int) -> Whole:
 
 def tensor(values: Whole) -> torch.Tensor:
     """Where sums are taken: on a GPU where torch sees one."""
-    return torch.from_numpy(values).to(device())
+    return torch.tensor(values, device=device())
 
 
 def counted(cells: torch.Tensor, scales: torch.Tensor, size: int) -> Whole:

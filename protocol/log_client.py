@@ -54,6 +54,10 @@ def trusted_authorities() -> ssl.SSLContext:
     return _read_once(os.environ.get("SSL_CERT_FILE"))
 
 
+_NO_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading an answer of another form raises; the last where it is nested very deep."""
+
+
 def _refusal(response: httpx.Response) -> ConsentError:
     """The registry's own words, as an exception that keeps status and code."""
     try:
@@ -64,7 +68,7 @@ def _refusal(response: httpx.Response) -> ConsentError:
         for fault in (details.get("errors") or ())[:1]:
             parts = str(fault["pointer"]).removeprefix("#").split("/")[1:]
             place = tuple(int(part) if part.isdecimal() else unquote(part) for part in parts)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _NO_ANSWER:
         return RegistryUnavailable(
             f"the consent registry answered {response.status_code} without saying why"
         )
@@ -211,7 +215,7 @@ class LogClient:
         """An answer that does not verify is the same as no answer."""
         try:
             return read()
-        except (CryptoError, KeyError, ValueError, TypeError, Malformed) as error:
+        except (CryptoError, Malformed, *_NO_ANSWER) as error:
             raise RegistryUnavailable(
                 f"the consent registry's answer cannot be believed: {error}"
             ) from error

@@ -134,8 +134,7 @@ BREAKS = (
     Break(
         "4 the clip is skipped",
         "privacy/clipping.py",
-        "factor = (MARGIN / torch.sqrt(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, "
-        "None]",
+        "factor = (MARGIN / root(norms).clamp_(min=clip_norm)).mul_(2.0**DELTA_BITS)[:, None]",
         "factor = torch.full_like(norms, MARGIN / clip_norm * 2.0**DELTA_BITS)[:, None]",
         "tests/privacy/test_clipping.py",
     ),

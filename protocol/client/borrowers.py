@@ -79,4 +79,5 @@ class BorrowerClient(RegistryClient):
 
     def forget_me(self) -> int:
         """End all my consents and destroy my data key; returns how many consents were ended."""
-        return int(self._send("DELETE", "/v1/me").json()["ended"])
+        answer = self._send("DELETE", "/v1/me")
+        return self._checked(lambda: int(answer.json()["ended"]))

@@ -4,7 +4,10 @@ campaigns."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
+
+import httpx
 
 from protocol.campaigns import Campaign, Proposed
 from protocol.client.base import RegistryClient
@@ -45,11 +48,9 @@ class InstitutionClient(RegistryClient):
         found: dict[str, str] = {}
         following: str | None = ""
         while following is not None:
-            answer = self._send(
-                "GET", f"/v1/campaigns{following and f'?cursor={following}'}"
-            ).json()
-            found |= {str(item["sha256"]): str(item["id"]) for item in answer["items"]}
-            following = answer.get("next")
+            answer = self._send("GET", f"/v1/campaigns{following and f'?cursor={following}'}")
+            page, following = self._checked(partial(_page, answer))
+            found |= page
         return found
 
     def proposed(self, sha256: str) -> Proposed:
@@ -66,3 +67,10 @@ class InstitutionClient(RegistryClient):
     def campaign(self, sha256: str) -> tuple[Campaign, bool]:
         """The campaign, and whether it is active."""
         return (found := self.proposed(sha256)).campaign, found.active
+
+
+def _page(answer: httpx.Response) -> tuple[dict[str, str], str | None]:
+    """Campaigns of one page, and the cursor of the next."""
+    said = answer.json()
+    page = {str(item["sha256"]): str(item["id"]) for item in said["items"]}
+    return page, None if said["next"] is None else str(said["next"])

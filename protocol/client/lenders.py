@@ -44,7 +44,7 @@ class LenderClient(InstitutionClient):
         answer = self._send(
             "POST", "/v1/subjects", {"subjects": [s.model_dump() for s in subjects]}
         )
-        return int(answer.json()["enrolled"])
+        return self._checked(lambda: int(answer.json()["enrolled"]))
 
     def roll(self, first: int, until: int) -> list[str]:
         """The caller's own borrowers from number ``first`` to ``until - 1``, in order."""
@@ -172,7 +172,7 @@ class LenderClient(InstitutionClient):
             f"/v1/campaigns/{approval.campaign_sha256}/approvals",
             {"token": approval.sign(key)},
         )
-        return bool(answer.json()["active"])
+        return self._checked(lambda: answer.json()["active"] is True)
 
     def reject(self, rejection: Rejection, key: SigningKey) -> None:
         self._send(

@@ -1,6 +1,7 @@
 """What lenders answer: exact contributions within their sensitivity, noise as stated, unsound questions refused."""
 
 import math
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -139,6 +140,32 @@ def test_how_people_are_cut_into_tables_changes_no_bit_of_a_contribution(market,
     form = this.form(4)
     assert noises == [(form.size, form.scale)] * 2, "one noise share, however many tables"
     assert (whole == form.on_grid(this.exact(crowd)) + 7).all()
+
+
+class Odd(Exception):
+    """Something that went wrong while reading or counting."""
+
+
+@pytest.mark.parametrize("where", ["reading", "counting"])
+def test_what_goes_wrong_meanwhile_ends_the_sum_and_lets_go_of_the_source(market, task, monkeypatch, where):
+    this, crowd, closed, before = task(ReleaseKind.GRADIENT), market.people(10), [], threading.active_count()
+
+    def tables():
+        try:
+            for _ in range(5):
+                yield crowd
+            if where == "reading":
+                raise Odd
+            yield from [crowd] * 50
+        finally:
+            closed.append(True)
+
+    if where == "counting":
+        monkeypatch.setattr(type(this), "count", lambda *_: (_ for _ in ()).throw(Odd))
+    with pytest.raises(Odd):
+        this.total(tables())
+    assert closed == [True]
+    assert threading.active_count() == before
 
 
 def test_a_sum_over_no_table_at_all_is_that_over_nobody(market, task):

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privacy import onehot
+from privacy.clipping import root
 from privacy.errors import PrivacyError
 from privacy.gradients import GRADIENT_UNIT, ROW_BITS, ClippedGradients
 from privacy.moments import (
@@ -296,3 +297,46 @@ def test_tables_that_cannot_be_summed_exactly_are_refused_before_anybody_is_coun
 def test_weights_that_are_too_large_or_no_numbers_are_refused(value):
     with pytest.raises(PrivacyError):
         ClippedGradients.of([np.ones((3, 1))], np.zeros(1), np.array([value]), 0.0, 1.0)
+
+
+def test_rows_whose_squared_norm_would_wrap_are_refused():
+    with pytest.raises(PrivacyError, match="too large"):
+        ClippedGradients.of([np.full((2, 8), 2**14.9)] * 3, np.zeros(8), np.zeros(8), 0.0, 1.0)
+
+
+@pytest.mark.parametrize("form", ["gradients", "moments"])
+def test_more_pairs_of_cells_than_fit_into_memory_are_refused_whoever_is_there(form):
+    tables = [np.zeros((512, 1))] * 60
+    with pytest.raises(PrivacyError, match="too many pairs"):
+        if form == "gradients":
+            ClippedGradients.of(tables, np.zeros(1), np.zeros(1), 0.0, 1.0)
+        else:
+            ClippedMoments.of(tables, 1.0)
+
+
+@pytest.mark.parametrize("crowd", [1, 2**24])
+def test_the_largest_tables_and_crowds_are_summed_exactly(crowd):
+    largest = 2**20 - 1
+    form = ClippedMoments(Layout((2,)), (np.array([[largest, largest], [-largest, largest]]),), 1e3)
+    counts = form.counts(np.zeros((1, 1), int)) * crowd
+    weight = int(counts[0])
+    row = [largest, largest, 1 << MOMENT_BITS]
+    expected = [
+        weight * row[i] * row[j] * (WHOLE_WEIGHT if i == j else OFF_DIAGONAL_WEIGHT)
+        for i in range(3)
+        for j in range(i, 3)
+    ]
+    assert form.total(counts).tolist() == expected
+
+
+def test_whatever_is_not_above_zero_is_good():
+    cells, _ = people(4)
+    odd, plain = np.array([-5, 0, 1, 7]), np.array([0, 0, 1, 1])
+    assert gradients().counts(cells, odd).tolist() == gradients().counts(cells, plain).tolist()
+
+
+def test_square_roots_are_correctly_rounded_wherever_they_stand():
+    squares = torch.from_numpy(rng(5).integers(1, 2**62, 20_000)).double()
+    exact = [math.sqrt(value) for value in squares.tolist()]
+    assert root(squares).tolist() == exact
+    assert [float(root(squares[at : at + 3])[1]) for at in range(50)] == exact[1:51]
