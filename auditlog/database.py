@@ -19,6 +19,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DataError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.orm import Session
 
 from ops import metrics
@@ -187,6 +188,8 @@ def told_apart() -> Iterator[None]:
         raise Malformed("the request holds a value that the database cannot hold") from error
     except (OperationalError, InterfaceError) as error:
         raise failed(error.orig or error) from error
+    except NoConnectionInTime as error:
+        raise failed(error) from error
     except (InternalError, DatabaseError) as error:
         ours = "append-only" in str(error.orig) or type(error) not in {InternalError, DatabaseError}
         if ours:

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Generic, TypeVar
@@ -79,10 +79,19 @@ class GroupCommit(Generic[Job, Result]):
         self._thread.start()
 
     def stop(self) -> None:
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(10)
-            self._thread = None
+        """End after what waits already; whoever comes later is told to come again."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._queue.put(None)
+        thread.join(10)
+        left = []
+        with suppress(queue.Empty):
+            while True:
+                left.append(self._queue.get_nowait())
+        late = [waiting for waiting in left if waiting is not None]
+        if late:
+            _answer(late, [_ending()] * len(late))
 
     async def submit(self, job: Job, weight: int = 1) -> Result:
         """What came of the job, durable.
@@ -91,9 +100,7 @@ class GroupCommit(Generic[Job, Result]):
             StorageFailed: the database did not accept it, or too many wait; nothing was recorded.
         """
         if self._thread is None:
-            raise StorageFailed(
-                "the registry is starting or ending; nothing was recorded, try again in a second"
-            )
+            raise _ending()
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Result] = _Waiting(job, weight, loop, loop.create_future())
         try:
@@ -139,6 +146,12 @@ class GroupCommit(Generic[Job, Result]):
             group.append(waiting)
             weight += waiting.weight
         return group
+
+
+def _ending() -> StorageFailed:
+    return StorageFailed(
+        "the registry is starting or ending; nothing was recorded, try again in a second"
+    )
 
 
 def _answer(group: Sequence[_Waiting[Job, Result]], answers: Sequence[Result | Exception]) -> None:

@@ -2,9 +2,10 @@
 not who answers.
 
 A client's timeouts bound the time between two bytes, so whoever sends one byte a second, of its
-headers too, is never late. Here the whole has a deadline, from the name's resolution to the last
-byte, and a length. Answers come as they
-are: compressed ones, of which a few bytes may be any number, are neither asked for nor read.
+headers too, is never late. Here the whole has a deadline, from the first byte that is sent to the
+last one that comes, and a length. Before that, resolving the name takes what the resolver takes,
+and each of its addresses ``CONNECT_S``. Answers come as they are: compressed ones, of which a few
+bytes may be any number, are neither asked for nor read.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from support.faults import end_lease, location_of, numbered, numbers
 from support.histories import FAR, check_whole, one_sentence
 from support.logs import ORIGIN, Logbook
+from support.waiting import PATIENCE_S
 
 from auditlog.group_commit import MAX_WAITING, GroupCommit, group_appends
 from auditlog.lease import LEASE_S
@@ -174,3 +176,29 @@ def test_nothing_acknowledged_is_lost_and_nothing_refused_recorded_while_the_lea
     assert {entry: recorded[index] for entry, index in acknowledged.items()} == {entry: entry for entry in acknowledged}
     assert sorted(recorded) == sorted(acknowledged)
     check_whole(book_of(registry), recorded)
+
+
+def test_who_comes_while_it_ends_is_told_to_come_again():
+    """A job behind the end mark must not wait for ever."""
+    begun, finish = threading.Event(), threading.Event()
+
+    def commit(jobs):
+        begun.set()
+        assert finish.wait(PATIENCE_S)
+        return list(jobs)
+
+    async def ending():
+        group = GroupCommit(commit, "ending")
+        group.start()
+        first = asyncio.create_task(group.submit(1))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        stopping = asyncio.create_task(asyncio.to_thread(group.stop))
+        while group._thread is not None:
+            await asyncio.sleep(0)
+        with pytest.raises(StorageFailed, match="starting or ending"):
+            await group.submit(2)
+        finish.set()
+        await stopping
+        assert await first == 1
+
+    asyncio.run(ending())
