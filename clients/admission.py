@@ -40,7 +40,9 @@ class UseLimits:
 
     def within(self, table: pd.DataFrame, schema: FeatureSchema, moment: datetime) -> pd.DataFrame:
         """Only the facts that each person's consent reaches: by the days on which they were
-        recorded."""
+        recorded. The table itself where nobody's has a limit."""
+        if self.limits == (_NO_LIMITS,):
+            return table
         parts = []
         which = self.which[table.index.to_numpy()]
         for number in np.unique(which):
@@ -73,11 +75,9 @@ class Admission:
         schema = self.schema
         fresh = forget(table, schema, self.moment.date())
         reached = self.ordinary_limits.within(fresh, schema, self.moment)
-        if schema.sensitive():
-            narrowed = self.sensitive_limits.within(fresh, schema, self.moment)[
-                list(schema.sensitive())
-            ]
-            narrowed = narrowed.reindex(reached.index)
+        narrowed = self.sensitive_limits.within(fresh, schema, self.moment)
+        if schema.sensitive() and narrowed is not fresh:
+            narrowed = narrowed[list(schema.sensitive())].reindex(reached.index)
             within_both = {
                 name: reached[name].where(narrowed[name].notna()) for name in schema.sensitive()
             }
