@@ -144,16 +144,19 @@ def _undone(text: str) -> tuple[str, list[str]]:
     seen = "".join(one for one in found if unicodedata.category(one) not in _UNSEEN)
     if seen != found:
         undone.append("blanks or characters that cannot be seen")
-    if formula := _FORMULA.fullmatch(seen):
-        seen = formula[1]
-        undone.append('a formula ="…"')
-    if seen.startswith("'"):
-        seen = seen[1:]
-        undone.append("an apostrophe before it")
-    if whole := re.fullmatch(r"([0-9]+)\.0+", seen):
-        seen = whole[1]
-        undone.append("a decimal point after it")
-    return seen, undone
+    before = ""
+    while seen != before:  # one may stand within the other, or twice
+        before = seen
+        if formula := _FORMULA.fullmatch(seen):
+            seen = formula[1]
+            undone.append('a formula ="…"')
+        if seen.startswith("'"):
+            seen = seen.lstrip("'")
+            undone.append("an apostrophe before it")
+        if whole := re.fullmatch(r"([0-9]+)\.0+", seen):
+            seen = whole[1]
+            undone.append("a decimal point after it")
+    return seen, list(dict.fromkeys(undone))
 
 
 @dataclass

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clients.data.identities import Identities, NoIdentity, has_valid_check, identity, identity_numbers_of
@@ -96,6 +96,10 @@ ANYTHING = st.one_of(
 )  # fmt: skip
 
 
+@example("''0000")
+@example("''00000")
+@example('\'="110101199003071233"')
+@example('="\'110101199003071233.0"')
 @given(ANYTHING)
 def test_whatever_a_file_holds_names_somebody_in_one_spelling_or_nobody(value):
     try:
