@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -269,6 +270,10 @@ def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
     return [_KNOWN[node.lender, identity] for identity in identities]
 
 
+def _asking_witnesses() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith(("witness_", "gossip_"))}
+
+
 _houses = itertools.count()
 
 
@@ -309,7 +314,7 @@ class Ground:
     @contextmanager
     def opened(self, http: bool = False) -> Iterator[House]:
         """Registry, witnesses and naming service at work in this process; ``http``: the registry at a real socket."""
-        clock, founded = Clock(), self.founded
+        clock, founded, before = Clock(), self.founded, set(threading.enumerate())
         log = founded.consortium.log.verifier
         witnesses = {name: LenderWitness.open(founded.node_home(name), log) for name in LENDERS}
         registry = open_registry(founded.registry_home).at(clock)
@@ -320,6 +325,8 @@ class Ground:
             stack.callback(namer.close)
             stack.enter_context(within(witness_app(witnesses), f"witnesses.{self.domain}"))
             stack.enter_context(within(naming_app(namer), f"naming.{self.domain}"))
+            # who still asks would be answered by the witnesses of the next copy, at the same address
+            stack.callback(until, lambda: not _asking_witnesses() - before, "nobody asked a witness any more")
             serving = stack.enter_context(ExitStack())
             url = serving.enter_context(serve(app) if http else within(app, f"registry.{self.domain}"))
             if http:
