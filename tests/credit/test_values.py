@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from credit.values import (
@@ -45,6 +45,8 @@ def same(one: object, other: object) -> bool:
     return one == other or (one != one and other != other)
 
 
+@example([1, True, 1.0, Decimal(1)])
+@example([False, 0])
 @given(st.lists(anything, min_size=1, max_size=8))
 def test_an_object_says_the_same_whatever_stands_beside_it(values):
     column = pd.Series(values, dtype=object)
