@@ -270,8 +270,11 @@ def _named(node: Node, founded: Founded, identities: list[str]) -> list[Names]:
     return [_KNOWN[node.lender, identity] for identity in identities]
 
 
-def _asking_witnesses() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith(("witness_", "gossip_"))}
+def _asking_witnesses(registry: Registry) -> list[threading.Thread]:
+    """The threads with which its log and its nodes ask; those of a log end once it is closed."""
+    pool = registry.ledger.sequencer.witnesses._pool
+    log = pool._threads if pool is not None else set()
+    return [one for one in threading.enumerate() if one in log or one.name.startswith("gossip_")]
 
 
 _houses = itertools.count()
@@ -314,7 +317,7 @@ class Ground:
     @contextmanager
     def opened(self, http: bool = False) -> Iterator[House]:
         """Registry, witnesses and naming service at work in this process; ``http``: the registry at a real socket."""
-        clock, founded, before = Clock(), self.founded, set(threading.enumerate())
+        clock, founded = Clock(), self.founded
         log = founded.consortium.log.verifier
         witnesses = {name: LenderWitness.open(founded.node_home(name), log) for name in LENDERS}
         registry = open_registry(founded.registry_home).at(clock)
@@ -326,7 +329,7 @@ class Ground:
             stack.enter_context(within(witness_app(witnesses), f"witnesses.{self.domain}"))
             stack.enter_context(within(naming_app(namer), f"naming.{self.domain}"))
             # who still asks would be answered by the witnesses of the next copy, at the same address
-            stack.callback(until, lambda: not _asking_witnesses() - before, "nobody asked a witness any more")
+            stack.callback(until, lambda: not _asking_witnesses(registry), "nobody asked a witness any more")
             serving = stack.enter_context(ExitStack())
             url = serving.enter_context(serve(app) if http else within(app, f"registry.{self.domain}"))
             if http:
