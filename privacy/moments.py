@@ -132,10 +132,10 @@ class ClippedMoments:
         cut = 0
         for (a, b), shape in zip(layout.pairs, self._pair_shapes, strict=True):
             features = layout.groups[a] + (layout.groups[b] if a != b else ())
-            counted = counts[cut : cut + math.prod(shape)].reshape(shape)
-            cut += counted.size
+            of_pair = counts[cut : cut + math.prod(shape)].reshape(shape)
+            cut += of_pair.size
             for one, other in itertools.combinations_with_replacement(range(len(shape)), 2):
-                alone = counted.sum(axis=tuple(set(range(len(shape))) - {one, other}))
+                alone = of_pair.sum(axis=tuple(set(range(len(shape))) - {one, other}))
                 rows = slice(starts[features[one]], starts[features[one] + 1])
                 columns = slice(starts[features[other]], starts[features[other] + 1])
                 if one != other:

@@ -75,7 +75,7 @@ class Layout:
         return tuple(self.sizes[feature] for feature in self.groups[group])
 
     def size(self, group: int) -> int:
-        return int(np.prod(self.shape(group)))
+        return math.prod(self.shape(group))
 
     @property
     def pairs(self) -> Iterator[tuple[int, int]]:
