@@ -83,7 +83,10 @@ class GroupCommit(Generic[Job, Result]):
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._queue.put(None)
+        try:
+            self._queue.put(None, timeout=1)
+        except queue.Full:
+            self._stopping = True  # after the group under way; the rest is told so
         thread.join(10)
         left = []
         with suppress(queue.Empty):

@@ -103,7 +103,8 @@ class SharedTurn:
 
     def _write(self, status: SequencerStatus) -> None:
         """In one write of one size: whoever reads meanwhile finds the old or the new."""
-        content = json.dumps([status.halted[:300], status.failing[:300]]).encode()
+        told = [status.halted[:300], status.failing[:300]]
+        content = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
         self._status = status
         try:
             os.pwrite(self._file, content.ljust(_MAX_BYTES), 0)
@@ -156,5 +157,5 @@ class Reporter:
     def _report(self, halted: str) -> None:
         status = SequencerStatus(halted, next(filter(None, self.failures.values()), ""))
         if status != self.turn.reported():
-            self.turn.report(status)
             metrics.troubled(bool(status.halted), bool(status.failing))
+        self.turn.report(status)  # again where it could not be told before

@@ -22,9 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from consent.commands.revocations import acknowledge, acknowledged_by, read_revocations
 from consent.registry import Registry
-from crypto.errors import CryptoError, KeyFileError
+from crypto.errors import KeyFileError
 from protocol.bounded import Bounds, ask
-from protocol.errors import ConsentError
 from protocol.log_client import trusted_authorities
 from protocol.parties import Party
 from protocol.revocations import Delivered, Delivery
@@ -131,13 +130,7 @@ class Outbox:
                 continue
             try:
                 self._deliver(http, lenders[name], url)
-            except (
-                httpx.HTTPError,
-                httpx.InvalidURL,
-                ConsentError,
-                CryptoError,
-                ValidationError,
-            ) as error:
+            except Exception as error:  # whatever it was, the others are not kept waiting by it
                 patience.failed()
                 logger.warning("revocations were not delivered: %s: %s", name, type(error).__name__)
             else:

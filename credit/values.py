@@ -217,7 +217,7 @@ def numbers(column: pd.Series) -> Numbers:
 def codes(column: pd.Series) -> NDArray[np.object_]:
     """:func:`code` of each value: text or None."""
     read = _typed(column)
-    if isinstance(read, pa.Array) and pa.types.is_string(read.type) and _is_text(read):
+    if isinstance(read, pa.Array) and pa.types.is_string(read.type) and is_text(read):
         found = read.to_numpy(zero_copy_only=False)
         odd = ~plain_text(read)
         if odd.any():
@@ -233,7 +233,7 @@ def plain_text(read: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
-def _is_text(read: pa.Array) -> bool:
+def is_text(read: pa.Array) -> bool:
     """Whether it holds what it is declared to hold; a file may not."""
     try:
         read.validate(full=True)

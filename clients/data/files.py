@@ -77,12 +77,27 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
                 yield pd.DataFrame(
                     {
-                        name: pd.arrays.ArrowExtensionArray(pa.chunked_array([batch[name]]))
+                        name: pd.arrays.ArrowExtensionArray(pa.chunked_array([_plain(batch[name])]))
                         for name in wanted
                     }
                 )
     except (OSError, KeyError, pa.ArrowException) as error:
         raise _unread(path, error) from None
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column in one of the types that every look at a value knows, by its declared type alone:
+    what an extension type (JSON, say) stores, and views of text as text, whose bytes nobody
+    checks."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    if pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type):
+        column = column.dictionary_decode()
+    if pa.types.is_string_view(column.type):
+        held = column.cast(pa.large_binary())
+        buffers = held.buffers()
+        return pa.Array.from_buffers(pa.large_string(), len(held), buffers, offset=held.offset)
+    return column
 
 
 def _unread(path: Path, error: Exception) -> SourceError:

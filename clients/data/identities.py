@@ -87,7 +87,10 @@ def identity(value: object) -> tuple[str, str]:
     if _SIGNED.fullmatch(found):
         raise NoIdentity("it is a number with a sign; an identity number has none")
     try:
-        number = normal_identity(found)
+        number, before = normal_identity(found), ""
+        while number != before:  # a hyphen may stand before an apostrophe, or in a "12-345.0"
+            before = number
+            number = normal_identity(_undone(number)[0])
     except PseudonymError:
         raise NoIdentity("there is no identity number") from None
     if not SHORTEST <= len(number) <= LONGEST:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from credit.values import codes, plain_text
+from credit.values import codes, is_text, plain_text
 
 STRANGER = -1
 ROWS_AT_ONCE = 1 << 22
@@ -58,7 +58,8 @@ class Members:
         waiting: list[pa.Array] = []
         rows = 0
         for column in columns:
-            if (text := _text(column)) is None:
+            text = _text(column)
+            if text is None or not is_text(text):  # bytes that are no text are read otherwise
                 continue
             waiting.append(text)
             rows += len(text)

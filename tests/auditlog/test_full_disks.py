@@ -15,7 +15,7 @@ from support.logs import Logbook, new_book
 from support.waiting import until
 
 from auditlog.database import Database
-from auditlog.leadership import SequencerStatus, SharedTurn
+from auditlog.leadership import Reporter, SharedTurn
 from protocol.errors import StorageFailed
 
 
@@ -146,7 +146,9 @@ def test_what_could_not_be_told_is_told_as_soon_as_there_is_space(tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr("auditlog.leadership.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "no space left")))
         assert turn.is_leader()
-        turn.report(SequencerStatus(failing="the disk is full"))
+        reporter = Reporter(turn)
+        reporter.step_ended("integrate", "the disk is full 😀" * 100)
         assert not other.is_leader()
-    turn.report(SequencerStatus(failing="the disk is full"))
-    assert other.reported() == SequencerStatus(failing="the disk is full")
+    reporter.step_ended("integrate", "the disk is full 😀" * 100)
+    told = other.reported().failing
+    assert len(told) == 300 and turn.reported().failing.startswith(told), "cut, and read by whoever asks"

@@ -97,6 +97,10 @@ ANYTHING = st.one_of(
 
 
 @example("''0000")
+@example("12-345.0")
+@example("12345.0-")
+@example("12345.-0")
+@example("-'12345")
 @example("''00000")
 @example('\'="110101199003071233"')
 @example('="\'110101199003071233.0"')

@@ -48,6 +48,10 @@ def test_columns_of_other_types_are_looked_up_as_they_come():
 def test_text_that_is_no_text_is_nobody_and_hides_nobody():
     raw = pa.array([b"x", b"\xff\xfe", b"v1.aa", b"x\xff"]).cast(pa.string(), safe=False)
     column = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([raw])))
+    assert Members(["x\ufffd"]).places(column).tolist()[-1] == 0, "what is no text is shown as such"
+    roster = Members(["x\ufffd", *NAMES])
+    roster.learn([column])
+    assert roster.places(column).tolist()[-1] == 0
     roster = Members(NAMES)
     slowly = roster.places(column).tolist()
     roster.learn([column])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -13,6 +15,7 @@ from support.world import features, loans, schema_of
 
 from clients.data.book import import_book, loan_book, open_source
 from clients.data.columns import nobody
+from clients.data.mapped import MappedSource
 from clients.data.members import STRANGER
 from clients.data.people import Part, Source
 from clients.errors import SourceError
@@ -186,3 +189,28 @@ def test_dates_mean_the_same_in_every_source_and_chunk(tmp_path, as_sql, chunks_
     for other in found[1:]:
         pd.testing.assert_frame_equal(found[0], other, check_dtype=False)
     assert found[0]["seen"].isna().sum() == 1
+
+
+def views(values) -> pa.Array:
+    """Text as a view, its bytes unchecked."""
+    raw = pa.array(values, pa.binary()).cast(pa.binary_view())
+    return pa.Array.from_buffers(pa.string_view(), len(values), raw.buffers())
+
+
+def json_text(values) -> pa.Array:
+    raw = pa.array(values, pa.binary()).buffers()
+    return pa.ExtensionArray.from_storage(pa.json_(), pa.Array.from_buffers(pa.string(), len(values), raw))
+
+
+@pytest.mark.parametrize("hold", [views, json_text])
+@pytest.mark.parametrize("odd", [b"c", b"c\xff"])
+def test_text_that_a_file_declares_otherwise_is_read_as_text_whatever_one_row_holds(tmp_path, hold, odd):
+    """Nobody's bytes, and nobody's being a stranger, may decide whether the others are read."""
+    home = tmp_path / "home"
+    home.mkdir()
+    said = {"customer": hold([b"a", b"b", odd]), "grade": hold([b"a", odd, b"b"])}
+    pq.write_table(pa.table({**said, "bad": [0, 1, 0], "late": [1, 2, 3], "income": [1.0, 2.0, 3.0]}), home / "rows")
+    description = 'kind = "parquet"\npath = "rows"\nperson = "customer"\n'
+    (home / "data.toml").write_text(description, encoding="utf-8")
+    [found] = MappedSource.load(home).rows(["a", "b"], features())
+    assert sorted(found.index) == [0, 1]
