@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,11 +122,16 @@ def test_a_full_disk_of_postgresql_refuses_in_one_sentence_and_loses_nothing(sma
             admin.execute("DROP TABLESPACE small")
 
 
-def test_who_signs_goes_on_where_the_others_cannot_be_told_how_it_fares(tmp_path):
+def no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "no space left on the device")
+
+
+def test_who_signs_goes_on_where_the_others_cannot_be_told_how_it_fares(tmp_path, monkeypatch):
     """The only thread that signs must not die of a file that is there to tell others about it."""
     with new_book(tmp_path / "log.db") as book:
         sequencer = book.sequencer
-        sequencer.turn = SharedTurn(Path("/dev/full"))  # it opens and locks, and has no space
+        monkeypatch.setattr("auditlog.leadership.os.pwrite", no_space)
+        sequencer.turn = SharedTurn(tmp_path / "turn")
         sequencer.start()
         try:
             append(book, 0)
@@ -144,7 +150,7 @@ def test_who_signs_goes_on_where_the_others_cannot_be_told_how_it_fares(tmp_path
 def test_what_could_not_be_told_is_told_as_soon_as_there_is_space(tmp_path, monkeypatch):
     turn, other = SharedTurn(tmp_path / "turn"), SharedTurn(tmp_path / "turn")
     with monkeypatch.context() as patch:
-        patch.setattr("auditlog.leadership.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "no space left")))
+        patch.setattr("auditlog.leadership.os.pwrite", no_space)
         assert turn.is_leader()
         reporter = Reporter(turn)
         reporter.step_ended("integrate", "the disk is full 😀" * 100)
