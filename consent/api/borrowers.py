@@ -35,7 +35,7 @@ from consent.commands.record_decisions import (
     Request,
 )
 from consent.commands.state_decisions import Answering, Statement
-from consent.commands.withdraw_consents import ReadLanguages, Withdrawal, WithdrawalOfAll
+from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
 from consent.identity.callers import Caller, CallingBorrower
 from consent.languages import accepted
@@ -106,16 +106,6 @@ async def _decisions(request: HttpRequest) -> GroupCommit[Request, Done]:
 TheDecisions = Annotated[GroupCommit[Request, Done], Depends(_decisions)]
 
 
-async def _languages(
-    registry: TheRegistry, caller: Subject, accept_language: AcceptLanguage = ""
-) -> ReadLanguages:
-    shown = await run_in_threadpool(read_consents.languages_shown, registry, caller.subjects)
-    return ReadLanguages(shown, tuple(accepted(accept_language)))
-
-
-Reads = Annotated[ReadLanguages, Depends(_languages)]
-
-
 @router.get("/v1/me/notices", responses=problems())
 def my_notices(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
@@ -178,14 +168,18 @@ async def withdraw(
     decisions: TheDecisions,
     record_id: RecordPath,
     caller: Subject,
-    languages: Reads,
     command: Commanded,
     if_match: IfMatch = None,
+    accept_language: AcceptLanguage = "",
 ) -> Response:
     """Withdraw one consent, in the language in which its notice was shown."""
     once = command.once(caller)
     intent = Withdrawal(
-        record_id, languages, caller.evidence, if_match, of_all_too=once is not None
+        record_id,
+        accepted(accept_language),
+        caller.evidence,
+        if_match,
+        of_all_too=once is not None,
     )
     request = Request(subjects=caller.subjects, intent=intent, once=once, answer=_answer)
     return sent((await decisions.submit(request, 1)).answered)
@@ -193,11 +187,14 @@ async def withdraw(
 
 @router.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
 async def withdraw_all(
-    decisions: TheDecisions, caller: Subject, languages: Reads, command: Commanded
+    decisions: TheDecisions,
+    caller: Subject,
+    command: Commanded,
+    accept_language: AcceptLanguage = "",
 ) -> Response:
     """Withdraw everything that I gave or suspended, everywhere, each in the language in which its
     notice was shown."""
-    intent = WithdrawalOfAll(languages, caller.evidence)
+    intent = WithdrawalOfAll(accepted(accept_language), caller.evidence)
     request = Request(
         subjects=caller.subjects, intent=intent, once=command.once(caller), answer=_answer
     )

@@ -95,14 +95,6 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
     return sorted(records, key=lambda record: record.record_id), tag_of(list(presents.values()))
 
 
-def languages_shown(registry: Registry, pseudonyms: Sequence[str]) -> dict[ConsentKey, str]:
-    """In which language the notice was shown when each consent of this person was decided last,
-    where it can be read."""
-    with reading(registry) as view:
-        served = read_served(view, _subjects(view, pseudonyms))
-    return {key: one.language for key, one in served.items()}
-
-
 def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -> ConsentRecord:
     """One of this person's records; raises NotFound, for other people's as for those that do not
     exist."""

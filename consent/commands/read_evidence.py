@@ -4,21 +4,22 @@ of an import."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import LargeBinary, Row, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from auditlog.log import Logged
 from consent.commands.import_decisions import record_salt
 from consent.storage.consents import ConsentKey
-from consent.storage.subjects import Subject
+from consent.storage.subjects import IN_CHUNK, Subject
 from consent.storage.tables import ConsentEventRow, DecisionRow, ImportRow
 from consent.transaction import Transaction
 from crypto.errors import SealError
 from crypto.keys import unb64
-from crypto.merkle import inclusion_proof, leaves_reader
+from crypto.merkle import HASH_SIZE, inclusion_proof, leaves_reader
 from crypto.sealing import SealedBody, body_context, unpad, unseal
 from crypto.tiles import tile_hashes
 from protocol.consents import ConsentDecision
@@ -42,51 +43,72 @@ def decision_in(held: Mapping[str, Any]) -> ConsentDecision:
 
 def read_served(view: Transaction, subjects: Mapping[int, Subject]) -> dict[ConsentKey, Served]:
     """For each consent of these subjects, what was served when it was decided last."""
-    rows = view.session.scalars(
-        select(ConsentEventRow)
-        .where(ConsentEventRow.subject_id.in_(subjects))
-        .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
-    )
-    last = {
-        (row.scope_id, row.subject_id, row.sensitivity): row
-        for row in rows
-        if row.decision_sha256 is not None or row.import_id is not None
-    }
-    return {
-        key: found
-        for key, row in last.items()
-        if (found := _served(view, subjects, row)) is not None
-    }
+    rows = _decided_last(view.session, sorted(subjects))
+    indexes = [row.entry_index for row in rows if row.entry_index is not None]
+    entries = view.registry.ledger.log.entries_at(view.session, indexes)
+    found = {}
+    for row in rows:
+        key = (row.scope_id, row.subject_id, row.sensitivity)
+        if row.import_id is not None:
+            found[key] = _imported(row)
+        elif row.entry_index is not None:
+            with suppress(SealError):  # the key was destroyed, and with it what the body said
+                found[key] = _stated(subjects[row.subject_id], entries[row.entry_index])
+    return found
 
 
-def _served(
-    view: Transaction, subjects: Mapping[int, Subject], row: ConsentEventRow
-) -> Served | None:
-    session = view.session
-    if row.import_id is not None:
-        made = session.get_one(ImportRow, row.import_id)
-        about = json.loads(made.about)
-        return Served(
-            language=about["language"],
-            text_sha256=about["notice_sha256"],
-            time=row.event_time,
-            channel=about["channel"],
-            stated_by="import",
-            evidence_sha256=_hash_at(made.evidence, row.position or 0).hex(),
+def _decided_last(session: Session, ids: Sequence[int]) -> list[Row[Any]]:
+    """The newest event of each consent that stems from a decision or an import, with what is kept
+    of that."""
+    event = ConsentEventRow
+    consent = (event.scope_id, event.subject_id, event.sensitivity)
+    age = func.row_number().over(partition_by=consent, order_by=event.sequence.desc())
+    found: list[Row[Any]] = []
+    for start in range(0, len(ids), IN_CHUNK):
+        said = (
+            select(event, age.label("age"))
+            .where(
+                event.subject_id.in_(ids[start : start + IN_CHUNK]),
+                or_(event.decision_sha256.is_not(None), event.import_id.is_not(None)),
+            )
+            .subquery()
         )
-    index = session.scalar(
-        select(DecisionRow.entry_index).where(DecisionRow.sha256 == row.decision_sha256)
+        newest = aliased(event, said)
+        start_of = HASH_SIZE * newest.position + 1
+        evidence = func.substr(ImportRow.evidence, start_of, HASH_SIZE, type_=LargeBinary)
+        found += session.connection().execute(
+            select(
+                newest.scope_id,
+                newest.subject_id,
+                newest.sensitivity,
+                newest.event_time,
+                newest.import_id,
+                DecisionRow.entry_index,
+                ImportRow.about,
+                evidence.label("evidence"),
+            )
+            .outerjoin(DecisionRow, DecisionRow.sha256 == newest.decision_sha256)
+            .outerjoin(ImportRow, ImportRow.id == newest.import_id)
+            .where(said.c.age == 1)
+        )
+    return found
+
+
+def _imported(row: Row[Any]) -> Served:
+    about = json.loads(row.about)
+    return Served(
+        language=about["language"],
+        text_sha256=about["notice_sha256"],
+        time=row.event_time,
+        channel=about["channel"],
+        stated_by="import",
+        evidence_sha256=row.evidence.hex(),
     )
-    if index is None:
-        return None
-    try:
-        held = opened(
-            subjects[row.subject_id],
-            view.registry.ledger.log.entry(session, index),
-            "consent.decided",
-        )
-    except SealError:  # the key was destroyed, and with it what the body said
-        return None
+
+
+def _stated(subject: Subject, entry: Logged) -> Served:
+    """Raises SealError."""
+    held = opened(subject, entry, "consent.decided")
     decision = decision_in(held)
     return Served(
         language=decision.notice_language,
@@ -99,7 +121,7 @@ def _served(
 
 
 def _hash_at(hashes: bytes, position: int) -> bytes:
-    return hashes[32 * position : 32 * position + 32]
+    return hashes[HASH_SIZE * position : HASH_SIZE * (position + 1)]
 
 
 def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dict[str, Any]]:

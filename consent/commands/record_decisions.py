@@ -13,7 +13,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -28,6 +28,7 @@ from consent.commands.check_decisions import (
     claimed_subject,
     verified,
 )
+from consent.commands.read_evidence import read_served
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
@@ -72,6 +73,9 @@ class BorrowersConsents:
     subjects: Sequence[Subject]
     presents: Mapping[ConsentKey, CurrentConsent]
     """Of these subjects, and of others."""
+    shown: Mapping[ConsentKey, str]
+    """In which language the notice was shown when a consent was decided last, where it can be read
+    and the intent reads it; of others, too."""
 
     def all(self) -> list[tuple[Subject, ConsentKey, CurrentConsent]]:
         """Every consent of these subjects, with whose it is."""
@@ -95,7 +99,12 @@ class BorrowersConsents:
 
 class Intent(Protocol):
     """What a caller wants who signs no decision; what that decides depends on how their consents
-    stand."""
+    stand.
+
+    ``reads_languages`` says whether it depends on the languages that notices were shown in, too.
+    """
+
+    reads_languages: ClassVar[bool]
 
     def decisions(self, consents: BorrowersConsents) -> Sequence[Stated]:
         """Raises ConsentError."""
@@ -161,10 +170,16 @@ class DecisionBatch:
 
     Args:
         subjects: the borrowers of all requests, by the names that they are called in them.
+        shown: see :class:`BorrowersConsents`.
     """
 
-    def __init__(self, transaction: Transaction, subjects: Mapping[str, Subject]) -> None:
-        self._transaction, self._subjects = transaction, subjects
+    def __init__(
+        self,
+        transaction: Transaction,
+        subjects: Mapping[str, Subject],
+        shown: Mapping[ConsentKey, str],
+    ) -> None:
+        self._transaction, self._subjects, self._shown = transaction, subjects, shown
         self._recipients = transaction.notices.recipients
         lenders = {subject.lender for subject in subjects.values()}
         scopes = [scope for scope, recipient in self._recipients.items() if recipient in lenders]
@@ -240,7 +255,7 @@ class DecisionBatch:
             return ()
         try:
             return request.intent.decisions(
-                BorrowersConsents(self._transaction, mine, self._presents)
+                BorrowersConsents(self._transaction, mine, self._presents, self._shown)
             )
         except ValidationError as error:  # of this request alone: the others in its batch go on
             raise Malformed(f"this is no decision: {one_sentence(error)}") from error
@@ -325,15 +340,30 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
         names.update(claimed_or_nobody(token) for token in request.signed)
     with reading(registry) as view:
         subjects = find_subjects(view, sorted(names))
+        shown = _languages_shown(view, requests, subjects)
     with writing(registry) as transaction:
         known = remembered(transaction.session, subjects)
         commands = [request.once for request in requests if request.once]
         answers = KeptAnswers(transaction.session, commands, transaction.moment)
-        batch = DecisionBatch(transaction, known)
+        batch = DecisionBatch(transaction, known, shown)
         done = [_outcome(request, batch, answers) for request in requests]
         batch.save()
         answers.save()
     return done
+
+
+def _languages_shown(
+    view: Transaction, requests: Sequence[Request], subjects: Mapping[str, Subject]
+) -> dict[ConsentKey, str]:
+    """For those whose intent reads them: sealed bodies are opened for nobody else."""
+    asking = {
+        subject.id: subject
+        for request in requests
+        if request.intent is not None and request.intent.reads_languages
+        for name in request.subjects
+        if (subject := subjects.get(name)) is not None
+    }
+    return {key: served.language for key, served in read_served(view, asking).items()}
 
 
 def _outcome(request: Request, batch: DecisionBatch, answers: KeptAnswers) -> Done | Exception:

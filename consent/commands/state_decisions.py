@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,6 +51,8 @@ class Statement(BaseModel):
 class Answering:
     """A statement, by whoever is logged in (``login_sha256``: what the login began with; empty
     without one)."""
+
+    reads_languages: ClassVar[bool] = False
 
     statement: Statement
     login_sha256: str

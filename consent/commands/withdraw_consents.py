@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from consent.commands.check_decisions import Stated
 from consent.commands.record_decisions import BorrowersConsents
@@ -51,13 +52,16 @@ class Withdrawal:
     """Withdraw the consent with this record.
 
     Args:
+        accepted: the languages that the borrower's browser asks for.
+        login_sha256: what the borrower's login began with; empty without one.
         if_match: the ETag of the record that the borrower read; with ``of_all_too`` that of all
             their consents will do.
-        login_sha256: what the borrower's login began with; empty without one.
     """
 
+    reads_languages: ClassVar[bool] = True
+
     record_id: str
-    languages: ReadLanguages
+    accepted: Sequence[str]
     login_sha256: str
     if_match: str | None = None
     of_all_too: bool = False
@@ -69,21 +73,24 @@ class Withdrawal:
             raise NotFound("no such consent record")
         if not (self.of_all_too and self.if_match == consents.tag):
             require_match(self.if_match, _etag(consents, record))
-        return [_withdrawal(consents, record, self.languages, self.login_sha256)]
+        return [_withdrawal(consents, record, self.accepted, self.login_sha256)]
 
 
 @dataclass(frozen=True)
 class WithdrawalOfAll:
-    """Withdraw everything that was given or suspended, everywhere."""
+    """Withdraw everything that was given or suspended, everywhere; arguments as of
+    :class:`Withdrawal`."""
 
-    languages: ReadLanguages
+    reads_languages: ClassVar[bool] = True
+
+    accepted: Sequence[str]
     login_sha256: str
 
     def decisions(self, consents: BorrowersConsents) -> list[Stated]:
         """The decisions that withdraw it."""
         moment = consents.transaction.moment
         return [
-            _withdrawal(consents, record, self.languages, self.login_sha256)
+            _withdrawal(consents, record, self.accepted, self.login_sha256)
             for _, record in sorted(_records(consents).items())
             if (record.present.at(moment), Event.WITHDRAW) in TRANSITIONS
         ]
@@ -124,10 +131,10 @@ def _etag(consents: BorrowersConsents, record: _Record) -> str:
 
 
 def _withdrawal(
-    consents: BorrowersConsents, record: _Record, languages: ReadLanguages, login_sha256: str
+    consents: BorrowersConsents, record: _Record, accepted: Sequence[str], login_sha256: str
 ) -> Stated:
     notice = consents.transaction.notices.notices[record.present.notice]
-    language = languages.language(record.key, notice)
+    language = ReadLanguages(consents.shown, accepted).language(record.key, notice)
     choice = Choice(
         purpose=record.purpose,
         recipient=record.subject.lender,

@@ -151,16 +151,14 @@ class Access:
             raise NotAuthenticated(
                 "what stands in the Authorization header is too long to be a request or a token"
             )
-        if peek_typ(credentials) == AccessToken.typ:
+        if credentials in self.tokens or peek_typ(credentials) == AccessToken.typ:
             return await self._of_token(self.tokens.verify(credentials, registry.clock()))
         return await self._signed(request, credentials)
 
     async def _of_token(self, token: AccessToken) -> Party | CallingBorrower:
         login = token.login
         if login is not None:
-            subjects = self.links.remembered(login, token.pseudonym)
-            if subjects is None:
-                subjects = await run_in_threadpool(self.links.subjects, login, token.pseudonym)
+            subjects = await self.links.remembered(login, token.pseudonym)
             return CallingBorrower(subjects, login, token.evidence)
         try:
             party = self._registry.consortium.party(token.sub)

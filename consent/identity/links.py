@@ -19,11 +19,12 @@ import hmac
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import Connection, bindparam, delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -35,12 +36,13 @@ from consent.identity.keys import PartyKeys
 from consent.identity.settings import Issuer
 from consent.identity.single_use import derived_key, use_once
 from consent.registry import Registry
-from consent.storage.subjects import current_names, find_subjects
+from consent.storage.subjects import IN_CHUNK, current_names, find_subjects
 from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
 from consent.transaction import Transaction, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
+from ops.gathering import Gathered
 from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
 from protocol.parties import Party, Role
 from protocol.schema import Document, Instant, Pseudonym, Slug
@@ -86,24 +88,29 @@ def link_ticket(lender: str, pseudonym: str, key: SigningKey, expires_at: dateti
     )
 
 
-_SPEAKS_FOR = text(
+_SPEAK_FOR = text(
     """
-    SELECT s.pseudonym, s.lender, 0 AS place, CAST(NULL AS timestamp) AS linked_at, s.id
-    FROM subjects s JOIN data_keys k ON k.subject_id = s.id WHERE s.pseudonym = :name
+    SELECT s.pseudonym AS name, '' AS issuer, '' AS hash,
+        s.pseudonym, s.lender, 0 AS place, CAST(NULL AS timestamp) AS linked_at, s.id
+    FROM subjects s JOIN data_keys k ON k.subject_id = s.id WHERE s.pseudonym IN :names
     UNION ALL
-    SELECT s.pseudonym, s.lender, 1, CAST(NULL AS timestamp), s.id
+    SELECT f.pseudonym, '', '', s.pseudonym, s.lender, 1, CAST(NULL AS timestamp), s.id
     FROM former_names f JOIN subjects s ON s.id = f.subject_id
         JOIN data_keys k ON k.subject_id = s.id
-    WHERE f.pseudonym = :name
+    WHERE f.pseudonym IN :names
     UNION ALL
-    SELECT s.pseudonym, s.lender, 2, l.linked_at, s.id
+    SELECT '', l.issuer, l.subject_hash, s.pseudonym, s.lender, 2, l.linked_at, s.id
     FROM login_links l JOIN subjects s ON s.id = l.subject_id
         JOIN data_keys k ON k.subject_id = s.id
-    WHERE l.issuer = :issuer AND l.subject_hash = :hash
-    ORDER BY 3, 4, 5
+    WHERE l.issuer IN :issuers AND l.subject_hash IN :hashes
+    ORDER BY 6, 7, 8
     """
-)
-"""Who a login is, by the name it had then or has now, and whom it was linked to, in that order."""
+).bindparams(*(bindparam(name, expanding=True) for name in ("names", "issuers", "hashes")))
+"""Who logins are, by the names they had then or have now, and whom they were linked to, in that
+order."""
+
+Speaker = tuple[Login, str | None]
+"""A login, and the pseudonym that it is, if it is one."""
 
 
 class Links:
@@ -112,9 +119,8 @@ class Links:
     def __init__(self, registry: Registry, issuers: Issuers, keys: PartyKeys) -> None:
         self._registry, self._issuers, self._keys = registry, issuers, keys
         self._hash_key = derived_key(registry.signing_key, "login")
-        self._known: OrderedDict[tuple[Login, str | None], tuple[float, tuple[str, ...]]] = (
-            OrderedDict()
-        )
+        self._known: OrderedDict[Speaker, tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._asked = Gathered(self._read_subjects)
         self._lock = threading.Lock()
 
     def login(self, verified: VerifiedLogin) -> Login:
@@ -124,10 +130,14 @@ class Links:
 
     # --- reading
 
-    def remembered(self, login: Login, pseudonym: str | None) -> tuple[str, ...] | None:
-        """What :meth:`subjects` said a moment ago."""
+    async def remembered(self, login: Login, pseudonym: str | None) -> tuple[str, ...]:
+        """As :meth:`subjects`, or what that said a moment ago; logins that come together share one
+        question."""
         known = self._known.get((login, pseudonym))
-        return known[1] if known is not None and time.monotonic() - known[0] < FRESH_S else None
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        self._issuer(login)
+        return await self._asked.ask((login, pseudonym))
 
     def subjects(self, login: Login, pseudonym: str | None) -> tuple[str, ...]:
         """The enrolled, unforgotten pseudonyms that this login may speak for; ``pseudonym``: the
@@ -136,19 +146,43 @@ class Links:
         Raises:
             NotAuthenticated: its issuer is not trusted any more.
         """
-        issuer = self._issuer(login)
+        self._issuer(login)
+        return self._read_subjects([(login, pseudonym)])[login, pseudonym]
+
+    def _read_subjects(self, speakers: Sequence[Speaker]) -> dict[Speaker, tuple[str, ...]]:
         at = time.monotonic()
-        asked = {"name": pseudonym or "", "issuer": login.issuer, "hash": login.subject_hash}
-        # one question, once for nearly every request
+        found: dict[Speaker, tuple[str, ...]] = {}
         with self._registry.ledger.database.aside() as connection:
-            rows = [(row[0], row[1]) for row in connection.execute(_SPEAKS_FOR, asked)]
-        allowed = tuple(dict.fromkeys(name for name, lender in rows if issuer.speaks_for(lender)))
+            for start in range(0, len(speakers), IN_CHUNK):
+                found |= self._some_subjects(connection, speakers[start : start + IN_CHUNK])
         with self._lock:
-            while len(self._known) >= MAX_REMEMBERED:
+            while len(self._known) + len(found) > MAX_REMEMBERED and self._known:
                 self._known.popitem(last=False)
-            self._known[login, pseudonym] = (at, allowed)
-            self._known.move_to_end((login, pseudonym))
-        return allowed
+            for speaker, names in found.items():
+                self._known[speaker] = (at, names)
+                self._known.move_to_end(speaker)
+        return found
+
+    def _some_subjects(
+        self, connection: Connection, speakers: Sequence[Speaker]
+    ) -> dict[Speaker, tuple[str, ...]]:
+        asked = {
+            "names": [name for _, name in speakers if name is not None],
+            "issuers": sorted({login.issuer for login, _ in speakers}),
+            "hashes": [login.subject_hash for login, _ in speakers],
+        }
+        named: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        linked: dict[Login, list[tuple[str, str]]] = defaultdict(list)
+        for row in connection.execute(_SPEAK_FOR, asked):
+            mine = linked[Login(row.issuer, row.hash)] if row.hash else named[row.name]
+            mine.append((row.pseudonym, row.lender))
+        found = {}
+        for login, name in speakers:
+            issuer = self._issuers.known(login.issuer)
+            both = [*(named.get(name, ()) if name is not None else ()), *linked.get(login, ())]
+            allowed = [one for one, lender in both if issuer and issuer.speaks_for(lender)]
+            found[login, name] = tuple(dict.fromkeys(allowed))
+        return found
 
     def read(self, login: Login) -> list[Link]:
         """The links of this login, and of no other."""

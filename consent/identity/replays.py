@@ -12,14 +12,14 @@ so is all that the request did.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
-from starlette.concurrency import run_in_threadpool
 
 from auditlog.database import Database
+from ops.gathering import Gathered
 from protocol.errors import NotAuthenticated, StorageFailed
 from protocol.requests import SEEN_BEFORE, ReplayGuard
 
@@ -49,8 +49,8 @@ class SharedReplayGuard:
         self.started = started
         self._database = database
         self._tidied = started
-        self._waiting: dict[str, asyncio.Future[bool]] = {}
-        self._flush: asyncio.Task[None] | None = None
+        self._moment = started
+        self._new = Gathered(self._insert)
 
     async def admit(self, jti: str, moment: datetime) -> None:
         """Let a request pass if its id was never seen.
@@ -60,41 +60,21 @@ class SharedReplayGuard:
                 act.
         """
         name = hashlib.sha256(f"request\n{jti}".encode()).hexdigest()
-        if name in self._waiting:
+        if name in self._new:
             raise NotAuthenticated(SEEN_BEFORE)
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._new) >= MAX_WAITING:
             raise StorageFailed("too many requests wait to be admitted; ask again")
-        admitted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting[name] = admitted
-        if self._flush is None or self._flush.done():
-            self._flush = asyncio.create_task(self._flush_all(moment))
-        if not await admitted:
+        self._moment = moment
+        if not await self._new.ask(name):
             raise NotAuthenticated(SEEN_BEFORE)
 
-    async def _flush_all(self, moment: datetime) -> None:
-        """Insert what waits, until nothing does."""
-        while self._waiting:
-            batch = self._waiting
-            self._waiting = {}
-            try:
-                new = await run_in_threadpool(self._insert, list(batch), moment)
-            except (
-                Exception
-            ) as error:  # whatever it was, each caller is told; unforeseen, it is a 500 to each
-                for admitted in batch.values():
-                    if not admitted.done():
-                        admitted.set_exception(error)
-                continue
-            for name, admitted in batch.items():
-                if not admitted.done():  # the caller may have hung up: then nobody waits
-                    admitted.set_result(name in new)
-
-    def _insert(self, names: list[str], moment: datetime) -> set[str]:
-        """Which of these ids are new."""
+    def _insert(self, names: Sequence[str]) -> dict[str, bool]:
+        """Whether each of these ids is new."""
+        moment = self._moment
         ends = (moment + KEPT).astimezone(UTC).replace(tzinfo=None)
         with self._database.aside() as connection:
-            new = set(connection.execute(_ADMIT, {"ids": names, "ends": ends}).scalars())
+            new = set(connection.execute(_ADMIT, {"ids": list(names), "ends": ends}).scalars())
             if moment - self._tidied >= _TIDY_EVERY:
                 self._tidied = moment
                 connection.execute(_TIDY, {"moment": moment.astimezone(UTC).replace(tzinfo=None)})
-        return new
+        return {name: name in new for name in names}

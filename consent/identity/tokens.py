@@ -61,6 +61,10 @@ class AccessToken(Document):
         return None if self.login_issuer is None else Login(self.login_issuer, self.sub)
 
 
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
 class AccessTokens:
     """Mints and verifies."""
 
@@ -85,11 +89,15 @@ class AccessTokens:
         )
         return token.sign(self._registry.signing_key)
 
+    def __contains__(self, token: str) -> bool:
+        """Whether it was verified before."""
+        return _digest(token) in self._verified
+
     def verify(self, token: str, moment: datetime) -> AccessToken:
         """What a token of ours says, while it is in force; raises NotAuthenticated."""
         if len(token) > MAX_CHARACTERS:
             raise NotAuthenticated("this is not an access token of this registry; get a new one")
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = _digest(token)
         found = self._verified.get(digest)
         if found is None:
             found = self._verified_anew(token)
