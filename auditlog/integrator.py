@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import threading
 
-from sqlalchemy import insert
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from auditlog.database import Database, upsert
 from auditlog.log import AuditLog, TileStore
-from auditlog.tables import LogCheckpointRow, LogPublishedRow, LogTileRow
+from auditlog.tables import LogTileRow
 from crypto.errors import ProofError
 from crypto.merkle import leaf_hash, tree_root
 from crypto.notes import Checkpoint, sign_checkpoint
@@ -23,6 +23,8 @@ from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_read
 from ops import metrics
 from protocol.errors import LogDamaged, LogHeld, NotFound
 
+_SIGNED = text("INSERT INTO log_checkpoints (size, note) VALUES (:size, :note)")
+_PUBLISHED = text("INSERT INTO log_published (size, note) VALUES (:size, :note)")
 MAX_AT_ONCE = 32 * 1024
 """Entries integrated in one step: bounds memory and how long the writer's lock is held."""
 
@@ -147,7 +149,8 @@ class Integrator:
         ]
         upsert(session, LogTileRow.__table__, ["level", "idx"], ["hashes", "checksum"], rows)
         note = sign_checkpoint(head, self.log.key)
-        session.execute(insert(LogCheckpointRow), [{"size": head.size, "note": note}])
+        signed = {"size": head.size, "note": note}
+        session.connection().execute(_SIGNED, signed)
         if self.log.policy.quorum == NO_QUORUM:
-            session.execute(insert(LogPublishedRow), [{"size": head.size, "note": note}])
+            session.connection().execute(_PUBLISHED, signed)
         self.log.lease.advance(session, integrated=head.size)

@@ -225,7 +225,8 @@ class Sequencer:
         if head is not None:
             if self.log.policy.quorum == NO_QUORUM:
                 self._published.advance(head.size)
-            self._integrated.set()
+            else:
+                self._integrated.set()
         return head
 
     def publish(self) -> int:

@@ -56,6 +56,43 @@ class Served:
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def processor_seconds(command: str) -> float:
+    """Of every process of this name, with its ended children, so far."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        try:
+            name, _, rest = (entry / "stat").read_text(encoding="utf-8").rpartition(")")
+        except OSError:  # no process, or one that has just ended
+            continue
+        if name.partition("(")[2] == command:
+            total += sum(map(int, rest.split()[11:15]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Spent:
+    """Processor time since it was made, by who spent it."""
+
+    server: Served
+    _before: tuple[float, float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        here = time.process_time()
+        return self.server.processor_seconds(), processor_seconds("postgres"), here
+
+    def ms_each(self, requests: int) -> dict[str, float]:
+        """Milliseconds for each of so many requests: what the service took, the database beside it,
+        and the load itself."""
+        names = ("server_cpu_ms_each", "database_cpu_ms_each", "load_cpu_ms_each")
+        spent = (now - before for now, before in zip(self._now(), self._before, strict=True))
+        return {
+            name: round(1000 * one / requests, 3) for name, one in zip(names, spent, strict=True)
+        }
+
+
 def resident_mib(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

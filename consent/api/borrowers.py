@@ -4,13 +4,11 @@ me."""
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path
-from fastapi import Request as HttpRequest
+from fastapi import Header, Path
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from auditlog.group_commit import GroupCommit
 from consent.api.shared import (
     A_TOKEN,
     Body,
@@ -30,7 +28,6 @@ from consent.commands import forget_subject, read_consents
 from consent.commands.export_consents import export_all
 from consent.commands.record_decisions import (
     MAX_BATCH,
-    Done,
     Recorded,
     Request,
 )
@@ -93,17 +90,9 @@ def _answer(recorded: Sequence[Recorded]) -> tuple[int, Any]:
     }
 
 
-router = APIRouter(tags=["borrowers"], dependencies=[access.limit_public()])
+router = access.endpoints(tags=["borrowers"])
 Subject = Annotated[CallingBorrower, access.subject()]
 Person = Annotated[CallingBorrower, access.only(Caller.SUBJECT, linked=False)]
-
-
-async def _decisions(request: HttpRequest) -> GroupCommit[Request, Done]:
-    decisions: GroupCommit[Request, Done] = request.app.state.decisions
-    return decisions
-
-
-TheDecisions = Annotated[GroupCommit[Request, Done], Depends(_decisions)]
 
 
 @router.get("/v1/me/notices", responses=problems())
@@ -142,7 +131,6 @@ def my_consent(
     "/v1/me/consents", status_code=201, responses={**problems(404, 409, 412), **links(201, RECEIPT)}
 )
 async def decide(
-    decisions: TheDecisions,
     body: Statement,
     caller: Subject,
     command: Commanded,
@@ -158,14 +146,13 @@ async def decide(
         answer=_answer,
     )
     lenders = len({choice.recipient for choice in body.choices})
-    return sent((await decisions.submit(request, lenders)).answered)
+    return await command.record(request, lenders)
 
 
 @router.post(
     "/v1/me/consents/{record_id}/withdrawal", status_code=201, responses=problems(404, 409, 412)
 )
 async def withdraw(
-    decisions: TheDecisions,
     record_id: RecordPath,
     caller: Subject,
     command: Commanded,
@@ -182,12 +169,11 @@ async def withdraw(
         of_all_too=once is not None,
     )
     request = Request(subjects=caller.subjects, intent=intent, once=once, answer=_answer)
-    return sent((await decisions.submit(request, 1)).answered)
+    return await command.record(request, 1)
 
 
 @router.post("/v1/me/withdrawals", status_code=201, responses=problems(409))
 async def withdraw_all(
-    decisions: TheDecisions,
     caller: Subject,
     command: Commanded,
     accept_language: AcceptLanguage = "",
@@ -198,7 +184,7 @@ async def withdraw_all(
     request = Request(
         subjects=caller.subjects, intent=intent, once=command.once(caller), answer=_answer
     )
-    return sent((await decisions.submit(request, len(caller.subjects))).answered)
+    return await command.record(request, len(caller.subjects))
 
 
 @router.get("/v1/me/receipts", responses=problems())
@@ -251,16 +237,14 @@ def forget_me(registry: TheRegistry, caller: Person, command: Commanded) -> Resp
 
 
 @router.post("/v1/decisions", status_code=201, responses=problems(404, 409))
-async def post_decisions(
-    registry: TheRegistry, decisions: TheDecisions, body: Tokens, command: Commanded
-) -> Response:
+async def post_decisions(registry: TheRegistry, body: Tokens, command: Commanded) -> Response:
     """Hand in decisions that borrowers signed with their own keys; few are answered with their
     receipts.
 
     Who hands them in does not matter, so an Idempotency-Key is not needed: a signed decision acts
     once.
     """
-    done = await decisions.submit(Request(signed=body.tokens), len(body.tokens))
+    done = await command.decisions.submit(Request(signed=body.tokens), len(body.tokens))
     few = done.recorded if len(done.recorded) <= RECEIPTS_UP_TO else []
     try:
         receipts = [

@@ -3,7 +3,6 @@ model card."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -71,7 +70,7 @@ class PopulationRequest(Body):
     sensitivity: Sensitivity = "ordinary"
 
 
-router = APIRouter(tags=["campaigns"], dependencies=[access.limit_public()])
+router = access.endpoints(tags=["campaigns"])
 Coordinator = Annotated[Party, access.only(Role.COORDINATOR)]
 Lender = Annotated[Party, access.only(Role.LENDER)]
 Anyone = Annotated[Party, access.only(*(role for role in Caller if role is not Caller.SUBJECT))]

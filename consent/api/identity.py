@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from consent.api.problems import NO_STORE
 from consent.api.shared import TheRegistry, problems
-from consent.identity.access import TheAccess, limit_public, only, public
+from consent.identity.access import TheAccess, endpoints, only, public
 from consent.identity.callers import Caller, CallingBorrower, Login
 from consent.identity.exchange import FORM, Granted, read_form
 from consent.identity.keys import KeyStatus, NewKey
@@ -66,7 +66,7 @@ def _login(caller: CallingBorrower) -> Login:
     return caller.login
 
 
-router = APIRouter(dependencies=[limit_public()])
+router = endpoints()
 Institution = Annotated[Party, only(*INSTITUTIONS)]
 Subject = Annotated[CallingBorrower, only(Caller.SUBJECT, linked=False)]
 Public = Annotated[None, public(CallKind.LOGIN)]

@@ -3,7 +3,7 @@ elsewhere."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field, model_validator
 
@@ -65,7 +65,7 @@ class Check(Body):
         return self
 
 
-router = APIRouter(tags=["lenders"], dependencies=[access.limit_public()])
+router = access.endpoints(tags=["lenders"])
 Lender = Annotated[Party, access.only(Role.LENDER)]
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
+from fastapi import Depends, FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,7 +28,7 @@ from consent.api.problems import install_problems
 from consent.api.service import service
 from consent.api.shared import A_TOKEN, Link, links, problems
 from consent.commands.append_entries import NewEntries, NewEntry, seal_entries
-from consent.identity.access import Access, TheAccess, limit_public, only
+from consent.identity.access import Access, TheAccess, endpoints, only
 from consent.registry import Registry
 from crypto.errors import ProofError
 from crypto.tiles import MAX_LEVEL, parse_tile_path
@@ -163,7 +163,7 @@ TheLog = Annotated[LogService, Depends(_log)]
 TheLedger = Annotated[Ledger, Depends(_ledger)]
 Anyone = Annotated[Party, only(*Role)]
 Author = Annotated[Party, only(*AUTHORS)]
-router = APIRouter(dependencies=[limit_public()])
+router = endpoints()
 
 
 @router.post(

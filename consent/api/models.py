@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 
 from consent.api.borrowers import Sha256Path
@@ -16,7 +15,7 @@ class ModelFile(Response):
     media_type = "application/octet-stream"
 
 
-router = APIRouter(tags=["campaigns"], dependencies=[access.limit_public()])
+router = access.endpoints(tags=["campaigns"])
 Member = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR, Role.AUDITOR)]
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path
+from fastapi import Header, Path
 from fastapi.responses import PlainTextResponse, Response
 
 from consent.api.shared import (
@@ -69,7 +69,7 @@ def chosen_language(accepted: str, known: Sequence[str]) -> str:
     return tags.get("en", known[0])
 
 
-router = APIRouter(tags=["notices"], dependencies=[access.limit_public()])
+router = access.endpoints(tags=["notices"])
 Operator = Annotated[Party, access.only(Role.REGISTRY)]
 
 

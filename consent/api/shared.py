@@ -8,6 +8,9 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from auditlog.group_commit import GroupCommit
+from consent.commands.record_decisions import Done
+from consent.commands.record_decisions import Request as Decisions
 from consent.identity.callers import CallingBorrower
 from consent.registry import Registry
 from consent.storage.idempotency import Answered, Once
@@ -134,6 +137,7 @@ class Command:
     """A request that changes something, with the caller's Idempotency-Key if there is one."""
 
     registry: Registry
+    decisions: GroupCommit[Decisions, Done]
     key: str | None
     method: str
     target: str
@@ -150,6 +154,11 @@ class Command:
     ) -> Response:
         """Run a command once and answer it; ``do`` returns the JSON body."""
         return sent(act_once(self.registry, self.once(caller), lambda: (status, do())))
+
+    async def record(self, decisions: Decisions, weight: int) -> Response:
+        """Record what borrowers decide, together with what others decide meanwhile, and answer
+        it."""
+        return sent((await self.decisions.submit(decisions, weight)).answered)
 
     def run_proved(self, caller: Party, do: Callable[[], int]) -> Response:
         """Run a command whose log entry, at the index that ``do`` returns, only its own proof
@@ -184,8 +193,10 @@ async def _command(
         ),
     ] = None,
 ) -> Command:
+    state = request.app.state
     return Command(
-        request.app.state.registry,
+        state.registry,
+        state.decisions,
         idempotency_key,
         request.method,
         request.url.path,

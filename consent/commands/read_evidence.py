@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import LargeBinary, Row, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import LargeBinary, Row, Select, bindparam, func, or_, select
+from sqlalchemy.orm import Session
 
 from auditlog.log import Logged
 from consent.commands.import_decisions import record_salt
@@ -57,40 +57,42 @@ def read_served(view: Transaction, subjects: Mapping[int, Subject]) -> dict[Cons
     return found
 
 
-def _decided_last(session: Session, ids: Sequence[int]) -> list[Row[Any]]:
-    """The newest event of each consent that stems from a decision or an import, with what is kept
-    of that."""
+def _newest_events() -> Select[Any]:
     event = ConsentEventRow
     consent = (event.scope_id, event.subject_id, event.sensitivity)
     age = func.row_number().over(partition_by=consent, order_by=event.sequence.desc())
+    about_them = event.subject_id.in_(bindparam("ids", expanding=True))
+    decided = or_(event.decision_sha256.is_not(None), event.import_id.is_not(None))
+    said = select(event, age.label("age")).where(about_them, decided).subquery()
+    start = HASH_SIZE * said.c.position + 1
+    evidence = func.substr(ImportRow.evidence, start, HASH_SIZE, type_=LargeBinary)
+    return (
+        select(
+            said.c.scope_id,
+            said.c.subject_id,
+            said.c.sensitivity,
+            said.c.event_time,
+            said.c.import_id,
+            DecisionRow.entry_index,
+            ImportRow.about,
+            evidence.label("evidence"),
+        )
+        .outerjoin(DecisionRow, DecisionRow.sha256 == said.c.decision_sha256)
+        .outerjoin(ImportRow, ImportRow.id == said.c.import_id)
+        .where(said.c.age == 1)
+    )
+
+
+_NEWEST_EVENTS = _newest_events()
+"""The newest event of each consent that stems from a decision or an import, with what is kept of
+that."""
+
+
+def _decided_last(session: Session, ids: Sequence[int]) -> list[Row[Any]]:
     found: list[Row[Any]] = []
     for start in range(0, len(ids), IN_CHUNK):
-        said = (
-            select(event, age.label("age"))
-            .where(
-                event.subject_id.in_(ids[start : start + IN_CHUNK]),
-                or_(event.decision_sha256.is_not(None), event.import_id.is_not(None)),
-            )
-            .subquery()
-        )
-        newest = aliased(event, said)
-        start_of = HASH_SIZE * newest.position + 1
-        evidence = func.substr(ImportRow.evidence, start_of, HASH_SIZE, type_=LargeBinary)
-        found += session.connection().execute(
-            select(
-                newest.scope_id,
-                newest.subject_id,
-                newest.sensitivity,
-                newest.event_time,
-                newest.import_id,
-                DecisionRow.entry_index,
-                ImportRow.about,
-                evidence.label("evidence"),
-            )
-            .outerjoin(DecisionRow, DecisionRow.sha256 == newest.decision_sha256)
-            .outerjoin(ImportRow, ImportRow.id == newest.import_id)
-            .where(said.c.age == 1)
-        )
+        some = {"ids": ids[start : start + IN_CHUNK]}
+        found += session.connection().execute(_NEWEST_EVENTS, some)
     return found
 
 

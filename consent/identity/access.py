@@ -10,12 +10,14 @@ an application's routes.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
@@ -67,7 +69,6 @@ class Access:
         self._guard: ReplayGuard | SharedReplayGuard = ReplayGuard(registry.clock())
         if registry.ledger.log.lease.shared:
             self._guard = SharedReplayGuard(registry.ledger.database, started or registry.clock())
-        self._public: dict[Any, bool] = {}
         self.keys = PartyKeys(registry)
         self.issuers = Issuers(load_issuers(registry.home, registry.consortium))
         self.links = Links(registry, self.issuers, self.keys)
@@ -78,18 +79,6 @@ class Access:
             registry, self.issuers, self.keys, self.links, self.tokens, self.challenges, self.limits
         )
         self.sessions = Sessions(registry.me.id, registry.signing_key, self.keys.find)
-
-    async def limit_public(self, request: Request) -> None:
-        """Limit by address what declares nothing; raises TooManyRequests."""
-        route = request.scope.get("route")
-        if route is None:
-            return
-        public = self._public.get(route.endpoint)
-        if public is None:
-            declared = any(isinstance(call, Allowed | AllowedToAll) for call in _calls(route))
-            public = self._public[route.endpoint] = not declared
-        if public:
-            self.limit_address(request, CallKind.of(request.method))
 
     def limit_address(self, request: Request, kind: CallKind) -> None:
         """Raises TooManyRequests."""
@@ -266,21 +255,38 @@ def public(kind: CallKind) -> Any:
 
 
 async def _limit_public(request: Request) -> None:
-    await access_of(request).limit_public(request)
+    access_of(request).limit_address(request, CallKind.of(request.method))
 
 
-def limit_public() -> Any:
-    """A dependency for whole routers: endpoints that declare nothing are limited by address."""
-    return Depends(_limit_public)
+class Route(APIRoute):
+    """An endpoint that declares nothing is for everybody, and limited by address."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        dependencies: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> None:
+        calls = _calls(get_dependant(path=path, call=endpoint))
+        declared = any(isinstance(call, Allowed | AllowedToAll) for call in calls)
+        limits = () if declared else (Depends(_limit_public),)
+        super().__init__(path, endpoint, dependencies=[*limits, *(dependencies or ())], **options)
 
 
-def _calls(route: Any) -> Iterator[Any]:
-    """Every dependency of a route, however deep."""
-    waiting = [route.dependant] if hasattr(route, "dependant") else []
+def endpoints(**options: Any) -> APIRouter:
+    """A router of such endpoints."""
+    return APIRouter(route_class=Route, **options)
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    """Every dependency of an endpoint, however deep."""
+    waiting = [dependant]
     while waiting:
-        dependant = waiting.pop()
-        yield dependant.call
-        waiting += dependant.dependencies
+        one = waiting.pop()
+        yield one.call
+        waiting += one.dependencies
 
 
 @dataclass(frozen=True)
@@ -298,7 +304,7 @@ def declarations(app: FastAPI) -> list[Declaration]:
     for route in app.routes:
         if not isinstance(route, APIRoute):
             continue
-        gates = [call.callers for call in _calls(route) if isinstance(call, Allowed)]
+        gates = [call.callers for call in _calls(route.dependant) if isinstance(call, Allowed)]
         callers = frozenset.intersection(*gates) if gates else None
         found += [
             Declaration(method, route.path, callers) for method in sorted(route.methods or ())

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from auditlog.database import among, bulk_insert, bulk_upsert, utc
@@ -64,10 +64,8 @@ _SENSITIVITY, _STATE, _EVENT = (
     {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
 )
 """How words are stored: by their place in the list."""
-_COUNT_EVENTS = text(
-    "UPDATE scopes SET events = events + :count WHERE id = :scope RETURNING events"
-)
 _DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
+_NEWEST_REVOCATION = text("SELECT max(number) FROM revocations WHERE recipient = :recipient")
 MAX_IDS = 20_000
 """Numbers in one question to the database."""
 ConsentKey = tuple[int, int, str]
@@ -111,13 +109,16 @@ def load_presents(
 
 def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
     """The sequence number of each event, counted on from what its scope held."""
-    connection = session.connection()
+    if not events:
+        return []
+    counts = Counter(scope for scope, _, _ in events)
+    added = " ".join(f"WHEN {scope} THEN {count}" for scope, count in counts.items())
+    rows = session.connection().exec_driver_sql(
+        f"UPDATE scopes SET events = events + CASE id {added} END"  # noqa: S608 - numbers of our own
+        f" WHERE {among('id', list(counts))} RETURNING id, events"
+    )
+    held = {scope: now - counts[scope] for scope, now in rows}
     numbers = []
-    held = {}
-    for scope, count in Counter(scope for scope, _, _ in events).items():
-        held[scope] = (
-            connection.execute(_COUNT_EVENTS, {"scope": scope, "count": count}).scalar_one() - count
-        )
     for scope, _, _ in events:
         held[scope] += 1
         numbers.append(held[scope])
@@ -198,19 +199,16 @@ def _write_revocations(
 ) -> None:
     if not revoked:
         return
-    names = {recipients[event.key[0]] for event in revoked}
-    newest = dict(
-        session.execute(
-            select(RevocationRow.recipient, func.max(RevocationRow.number))
-            .where(RevocationRow.recipient.in_(names))
-            .group_by(RevocationRow.recipient)
-        ).all()
-    )
+    names = sorted({recipients[event.key[0]] for event in revoked})
+    newest = {
+        name: session.connection().execute(_NEWEST_REVOCATION, {"recipient": name}).scalar() or 0
+        for name in names
+    }
     rows = []
     for event in revoked:
         scope, subject, sensitivity = event.key
         name = recipients[scope]
-        newest[name] = newest.get(name, 0) + 1
+        newest[name] += 1
         row = (
             newest[name],
             scope,
