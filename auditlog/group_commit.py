@@ -1,9 +1,9 @@
 """Group commit: many requests, one transaction.
 
-Requests that arrive while a transaction is being committed, and for about as long again, go into
-the next one
-together: the more there is to do, the more is done at once. A caller is answered when its entries
-are durable.
+Requests that arrive while a transaction is being committed go into the next one together, and so do
+those that follow on it: whoever was answered often asks again, so the thread waits until as many
+have come as it has just answered, for a short time at most. The more there is to do, the more is
+done at once; a lone caller waits for nobody. A caller is answered when its entries are durable.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from protocol.errors import ConsentError, StorageFailed
 
 MAX_WEIGHT = 8192
 """Entries (or what else jobs weigh) of one transaction."""
-REST_SHARE, MAX_REST_S = 4.0, 0.02
-"""The thread rests for as long as a commit took, so many times over."""
+REST_SHARE, MAX_REST_S = 4.0, 0.04
+"""The thread waits for the callers that it has answered for as long as their commit took, so many
+times over."""
 MAX_WAITING = 1024
 """Requests that may wait; more are refused at once rather than kept in memory."""
 
@@ -70,6 +71,9 @@ class GroupCommit(Generic[Job, Result]):
     _queue: queue.Queue[_Waiting[Job, Result] | None] = field(
         default_factory=lambda: queue.Queue(MAX_WAITING), repr=False
     )
+    _wanted: int = 1
+    _enough: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Set when so many wait as are wanted for the next transaction."""
     _stopping: bool = False
     _thread: threading.Thread | None = field(default=None, repr=False)
 
@@ -87,6 +91,7 @@ class GroupCommit(Generic[Job, Result]):
             self._queue.put(None, timeout=1)
         except queue.Full:
             self._stopping = True  # after the group under way; the rest is told so
+        self._enough.set()
         thread.join(10)
         left = []
         with suppress(queue.Empty):
@@ -112,6 +117,8 @@ class GroupCommit(Generic[Job, Result]):
             raise StorageFailed(
                 "the registry is busy; nothing was recorded, try again in a second"
             ) from None
+        if self._queue.qsize() >= self._wanted:
+            self._enough.set()
         return await waiting.answer
 
     def _run(self) -> None:
@@ -133,7 +140,15 @@ class GroupCommit(Generic[Job, Result]):
                 )
                 answers = [refusal] * len(group)
             _answer(group, answers)
-            time.sleep(min(REST_SHARE * (time.monotonic() - started), MAX_REST_S))
+            took = time.monotonic() - started
+            self._await_callers(len(group), min(REST_SHARE * took, MAX_REST_S))
+
+    def _await_callers(self, count: int, seconds: float) -> None:
+        """Return when so many wait again, or after so many seconds."""
+        self._wanted = count
+        self._enough.clear()
+        if self._queue.qsize() < count and not self._stopping:
+            self._enough.wait(seconds)
 
     def _gather(self, first: _Waiting[Job, Result]) -> list[_Waiting[Job, Result]]:
         group = [first]
