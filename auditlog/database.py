@@ -129,6 +129,7 @@ class Database:
         """One consistent view; nothing is written. Raises StorageFailed."""
         with told_apart(), Session(self._reading) as session:
             yield session
+            session.commit()  # psycopg forgets a connection's prepared statements at a rollback
 
     @contextmanager
     def write(self) -> Iterator[Session]:
