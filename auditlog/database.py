@@ -127,7 +127,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view; nothing is written. Raises StorageFailed."""
-        with told_apart(), Session(self._reading) as session:
+        with told_apart(), Session(self._reading, expire_on_commit=False) as session:
             yield session
             session.commit()  # psycopg forgets a connection's prepared statements at a rollback
 
@@ -320,15 +320,16 @@ def _times(columns: Mapping[str, str]) -> list[int]:
 def _copy(
     connection: Any, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]
 ) -> None:
-    times = _times(columns)
+    # in COPY's binary form a time of a zone is the same eight bytes as that time in UTC without one
+    kinds = ["timestamptz" if kind == "timestamp" else kind for kind in columns.values()]
     try:
         with (
             connection.connection.cursor() as cursor,
             cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy,
         ):
-            copy.set_types(list(columns.values()))
+            copy.set_types(kinds)
             for row in rows:
-                copy.write_row(_without_zone(row, times) if times else row)
+                copy.write_row(row)
     except (
         psycopg.Error
     ) as error:  # COPY is the driver's own: SQLAlchemy does not see what it raises

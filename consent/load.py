@@ -41,6 +41,7 @@ from protocol.terms import Channel
 TARGET = "/v1/imports"
 _RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PEOPLE = 1 << 31
+_sorted = json.JSONEncoder(sort_keys=True).encode
 
 
 class Importing(Protocol):
@@ -204,7 +205,7 @@ def _rounds(rows: Iterator[Row], progress: Progress, size: int) -> Iterator[_Rou
     for row in rows:
         if read == done and digest.hexdigest() != known:
             raise progress.of_another()
-        digest.update(json.dumps(row.answer, sort_keys=True).encode())
+        digest.update(_sorted(row.answer).encode())
         read = row.position
         if read > done:
             waiting.append(row)

@@ -59,6 +59,8 @@ def heard_at(event_time: datetime, moment: datetime) -> datetime:
     """When an answer counts as given: when its maker's clock says, but never after the registry's
     own clock, which counts whole seconds. A clock that is ahead must not outlast what the borrower
     says next."""
+    if event_time <= moment:
+        return event_time
     return min(event_time, moment.replace(microsecond=999_999))
 
 
@@ -122,6 +124,8 @@ def latest_expiry(
 ) -> datetime | None:
     """When a consent ends, to the second: as the borrower wished, but never later than the notice
     says."""
-    ends = None if validity_days is None else event_time + timedelta(days=validity_days)
-    first = min((moment for moment in (ends, wished) if moment is not None), default=None)
-    return None if first is None else first.replace(microsecond=0)
+    ends = wished
+    if validity_days is not None:
+        noticed = event_time + timedelta(days=validity_days)
+        ends = noticed if wished is None else min(noticed, wished)
+    return None if ends is None else ends.replace(microsecond=0)

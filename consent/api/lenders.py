@@ -10,7 +10,17 @@ from pydantic import Field, model_validator
 from consent.api import examples
 from consent.api.borrowers import Sha256Path
 from consent.api.examples import shown
-from consent.api.shared import Body, Commanded, Cursor, Page, TheRegistry, Token, problems
+from consent.api.shared import (
+    Body,
+    Commanded,
+    Cursor,
+    Page,
+    TheRegistry,
+    Token,
+    body_of,
+    parsed,
+    problems,
+)
 from consent.commands import check_consents, place_people, revocations, sync_consents
 from consent.commands.enrol_subjects import count_people, enrol_subjects, read_names
 from consent.commands.import_decisions import Import, import_decisions
@@ -217,16 +227,16 @@ def post_acknowledgement(
     "/v1/imports",
     status_code=201,
     responses=problems(404, 409),
-    openapi_extra=shown(examples.IMPORT),
+    openapi_extra=body_of(Import, examples.IMPORT),
 )
-def post_import(
-    registry: TheRegistry, body: Import, caller: Lender, command: Commanded
-) -> Response:
+def post_import(registry: TheRegistry, caller: Lender, command: Commanded) -> Response:
     """Hand in decisions that borrowers made elsewhere, all or none, under one log entry."""
+    asked = parsed(Import, command.body)
+    count = len(asked.records)
     return command.run(
         caller,
         lambda: {
-            "imported": len(body.records),
-            "entry_index": import_decisions(registry, caller, body),
+            "imported": count,
+            "entry_index": import_decisions(registry, caller, asked),
         },
     )

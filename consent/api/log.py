@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import Depends, FastAPI, Path, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from auditlog.entries import Entry
@@ -26,7 +25,7 @@ from auditlog.group_commit import GroupCommit, group_appends
 from auditlog.ledger import Ledger
 from consent.api.problems import install_problems
 from consent.api.service import service
-from consent.api.shared import A_TOKEN, Link, links, problems
+from consent.api.shared import A_TOKEN, Link, body_of, links, parsed, problems
 from consent.commands.append_entries import NewEntries, NewEntry, seal_entries
 from consent.identity.access import Access, TheAccess, endpoints, only
 from consent.registry import Registry
@@ -54,29 +53,7 @@ Seal = Callable[[Party, Sequence[NewEntry]], list[Entry]]
 """Seals the bodies of a party's entries; raises NotFound, NotAllowed, Malformed."""
 
 
-def _schema() -> dict[str, Any]:
-    """The JSON schema of :class:`NewEntries` without references, to stand inside an OpenAPI
-    document."""
-    schema = NewEntries.model_json_schema()
-    known = schema.pop("$defs")
-
-    def whole(node: Any) -> Any:
-        if isinstance(node, dict):
-            found = known[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
-            return {name: whole(child) for name, child in found.items()}
-        return [whole(child) for child in node] if isinstance(node, list) else node
-
-    inlined: dict[str, Any] = whole(schema)
-    return inlined | {
-        "examples": [
-            {"entries": [{"type": "use.read", "to": ["auditor"], "counts": {"rows": 120}}]}
-        ]
-    }
-
-
-_ENTRIES_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}
-}
+_EXAMPLE = {"entries": [{"type": "use.read", "to": ["auditor"], "counts": {"rows": 120}}]}
 
 
 class Binary(Response):
@@ -170,7 +147,7 @@ router = endpoints()
     "/v1/log/entries",
     status_code=201,
     response_model=Appended,
-    openapi_extra=_ENTRIES_BODY,
+    openapi_extra=body_of(NewEntries, _EXAMPLE),
     responses={**problems(404), **links(201, INCLUSION)},
 )
 async def append(log: TheLog, request: Request, caller: Author) -> Response:
@@ -181,13 +158,7 @@ async def append(log: TheLog, request: Request, caller: Author) -> Response:
     """
     if log.read_only:
         raise LogHeld("this process only reads the log; send appends to the one that writes")
-    try:
-        entries = NewEntries.model_validate_json(await request.body()).entries
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in found]
-        ) from error
+    entries = parsed(NewEntries, await request.body()).entries
     if any(entry.subject for entry in entries):
         sealed = await run_in_threadpool(log.seal, caller, entries)
     else:

@@ -112,7 +112,7 @@ def _forget(registry: Registry, pseudonym: str) -> int:
             )
             events += [RecordedEvent(key, event, present.notice, at) for event, at in happened]
         if events:
-            write_presents(session, presents, ended)
+            write_presents(session, presents, ended, presents)
             write_events(session, recipients, events, moment)
         _forget_answers(session, subject, pseudonym)
         key_id = registry.keys.destroy(session, subject)

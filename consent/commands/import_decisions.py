@@ -167,6 +167,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             raise Conflict("the notice does not name this lender as a recipient")
         ids = _ids(session, lender.id, [record.number for record in asked.records])
         presents = load_presents(session, sorted(ids.values()), [scope])
+        stored = set(presents)
         validity = notice.terms.validity_days
         events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
@@ -210,7 +211,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             )
             .returning(ImportRow.id)
         ).scalar_one()
-        write_presents(session, presents, touched)
+        write_presents(session, presents, touched, stored)
         write_events(session, {scope: lender.id}, events, moment, import_id=number)
     return index
 

@@ -187,6 +187,7 @@ class DecisionBatch:
         self._presents: MutableMapping[ConsentKey, CurrentConsent] = load_presents(
             transaction.session, ids, scopes
         )
+        self._stored = set(self._presents)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -226,7 +227,7 @@ class DecisionBatch:
         if not self._entries:
             return
         session = self._transaction.session
-        write_presents(session, self._presents, list(self._touched))
+        write_presents(session, self._presents, self._touched, self._stored)
         write_events(session, self._recipients, self._events, self._transaction.moment)
         write_decisions(session, list(self._decisions.values()))
         self._transaction.log(*self._entries)

@@ -6,9 +6,9 @@ All functions run inside the caller's transaction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -126,29 +126,29 @@ def _count_events(session: Session, events: Sequence[ConsentKey]) -> list[int]:
 
 
 def write_presents(
-    session: Session, presents: Mapping[ConsentKey, CurrentConsent], touched: Iterable[ConsentKey]
+    session: Session,
+    presents: Mapping[ConsentKey, CurrentConsent],
+    touched: Iterable[ConsentKey],
+    stored: Container[ConsentKey],
 ) -> None:
-    bulk_upsert(
-        session,
-        ConsentRow.__tablename__,
-        _PRESENT_COLUMNS,
-        _KEY_COLUMNS,
-        tuple(_PRESENT_COLUMNS)[len(_KEY_COLUMNS) :],
-        [
-            (
-                key[0],
-                key[1],
-                _SENSITIVITY[key[2]],
-                _STATE[present.state],
-                present.version,
-                present.notice,
-                present.event_time,
-                present.expiry_time,
-            )
-            for key in touched
-            for present in (presents[key],)
-        ],
-    )
+    """Write the consents that were ``touched``; ``stored``: of which there is a row already."""
+    new, changed = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    for key in touched:
+        present = presents[key]
+        row = (
+            key[0],
+            key[1],
+            _SENSITIVITY[key[2]],
+            _STATE[present.state],
+            present.version,
+            present.notice,
+            present.event_time,
+            present.expiry_time,
+        )
+        (changed if key in stored else new).append(row)
+    table, columns = ConsentRow.__tablename__, _PRESENT_COLUMNS
+    bulk_insert(session, table, columns, new)
+    bulk_upsert(session, table, columns, _KEY_COLUMNS, tuple(columns)[len(_KEY_COLUMNS) :], changed)
 
 
 def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]]) -> None:
