@@ -6,11 +6,15 @@ several processes do it; what this module imports is what each of them has to lo
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 
 import httpx
 
@@ -42,6 +46,21 @@ class Asking:
     keys: tuple[tuple[Scope, bytes], ...]
     """A scope and its pinned public key for each name that is wanted."""
     patience_s: float
+
+
+def end_with_caller() -> None:
+    """In a process that names batches for another: it ends with that one, however that one ends.
+
+    An orphan would keep the lender's key and people's numbers in memory, for ever.
+    """
+    caller = parent_process()
+    if caller is not None:
+        Thread(target=_end_after, args=(caller.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @cache

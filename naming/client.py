@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from crypto.errors import PseudonymError
 from crypto.keys import SigningKey
 from crypto.pseudonyms import Kind, normal_identity
-from naming.batches import Asking, name_batch, patiently
+from naming.batches import Asking, end_with_caller, name_batch, patiently
 from naming.errors import NamingUnavailable
 from naming.keylist import NamingKeys, naming_party, pinned, verified, verify_logged
 from naming.messages import KeysAnswer
@@ -187,9 +187,7 @@ class NamingClient:
         if workers == 1 or len(identities) <= ALONE_UP_TO:
             yield from (_by_person(name_batch(asking, batch)) for batch in batches)
             return
-        context = get_context("forkserver")
-        context.set_forkserver_preload([name_batch.__module__])
-        pool = ProcessPoolExecutor(min(workers, len(batches)), context)
+        pool = processes(min(workers, len(batches)))
         try:
             yield from map(_by_person, pool.map(partial(name_batch, asking), batches))
         except BrokenProcessPool as error:
@@ -198,6 +196,13 @@ class NamingClient:
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """As many processes, each of which can name batches, and ends with the caller's."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([name_batch.__module__])
+    return ProcessPoolExecutor(count, context, initializer=end_with_caller)
 
 
 def _by_person(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import stat
+import time
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from support.waiting import until
 from clients.naming import naming_client
 from crypto.keys import SigningKey, b64
 from crypto.pseudonyms import MAX_BATCH, Kind, blind
+from naming.client import processes
 from naming.errors import QuotaSpent
 from naming.keylist import verified
 from naming.keys import NamingHome
@@ -58,6 +60,31 @@ def test_what_was_named_before_an_interruption_need_not_be_asked_again(site):
     first = next(site.client(batch=1).batches(PEOPLE))
     rest = [names for batch in site.client(batch=1).batches(PEOPLE[1:]) for names in batch]
     assert first + rest == everybody
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _naming(pid):
+    with processes(1) as pool:
+        pid.value = pool.submit(os.getpid).result()
+        time.sleep(600)
+
+
+def test_nothing_that_holds_the_lender_s_key_outlives_a_killed_caller():
+    context = multiprocessing.get_context("spawn")
+    pid = context.Value("q", 0)
+    caller = context.Process(target=_naming, args=(pid,))
+    caller.start()
+    until(lambda: pid.value > 0, "a process was ready to name")
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.join()
+    until(lambda: not alive(pid.value), "it ended")
 
 
 # --- the log comes first
