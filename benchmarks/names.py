@@ -4,13 +4,12 @@ verified, unblinded.
 A consortium is founded in a temporary folder; the registry and the naming service run as processes
 of their own on this machine. One lender has ``--people`` made-up identity numbers named, both kinds
 of name each, which is everything that naming costs at enrolment: quota on the disk and audit log
-included. Prints the machine, the versions and every figure; ``--json`` for machines.
-``cpu_s_without_workers`` is the processor time of both services and the caller; the client's worker
-processes are not in it. Where the load average is above the number of cores, something else was
-running and the seconds say little.
+included. Prints the machine, the versions and every figure; ``--json`` for machines. Where the load
+average is above the number of cores, something else was running and the seconds say little.
 
-The yardstick is the cryptography alone, measured before and after on all cores at once: blinding,
-both evaluations, both verified openings, eleven scalar multiplications a person, and nothing else.
+The yardstick is the cryptography alone, by its processor time, before and after, on all cores at
+once: blinding, both evaluations, both verified openings, eleven scalar multiplications a person,
+and nothing else.
 ``floor_s_for_a_million`` is what a million would take if all the rest cost nothing and no core ever
 waited; ``ratio_to_floor`` is how far from that we are.
 
@@ -51,17 +50,17 @@ SCOPES = (Scope("sesame", Kind.PAIRWISE, LENDER, 1), Scope("sesame", Kind.LEDGER
 
 
 def cryptography_alone(people: int) -> tuple[float, float, float]:
-    """Seconds per person for blinding, for both evaluations, and for both openings; on one core."""
+    """Seconds of processor time per person for blinding, both evaluations, and both openings."""
     seed = os.urandom(SEED_SIZE)
     numbers = identities(people, os.getpid(), 0)
-    started = time.perf_counter()
+    started = time.process_time()
     blinded = blind(numbers)
-    sent = time.perf_counter()
+    sent = time.process_time()
     answers = evaluate([(seed, scope) for scope in SCOPES], blinded.elements)
-    came = time.perf_counter()
+    came = time.process_time()
     for scope, answer in zip(SCOPES, answers, strict=True):
         finish(blinded, answer, public_key(seed, scope), scope)
-    ended = time.perf_counter()
+    ended = time.process_time()
     return (sent - started) / people, (came - sent) / people, (ended - came) / people
 
 
@@ -111,7 +110,6 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     seconds = []
     load = os.getloadavg()[0]
     yards = [yardstick()]
-    before = os.times()
     with ExitStack() as stack:
         founded = start(root, options.people * (options.repeat + 1), stack)
         node = Node.open(founded.node_home(LENDER))
@@ -124,7 +122,6 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
             distinct = len({name.pairwise for name in names}) + len({name.ledger for name in names})
             if distinct != 2 * options.people:
                 raise SystemExit("two people got one name")
-    used = sum(os.times()[:4]) - sum(before[:4])
     yards.append(yardstick())
     alone = [statistics.mean(part) for part in zip(*yards, strict=True)]
     floor = sum(alone) / (os.cpu_count() or 1)
@@ -137,7 +134,6 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         "workers": options.workers or Effort().workers,
         "seconds": [round(value, 2) for value in seconds],
         "median_s": round(median, 2),
-        "cpu_s_without_workers": round(used / options.repeat, 2),
         "load_average_at_start": load,
         "load_average_at_end": os.getloadavg()[0],
         "people_per_s": round(options.people / median),
