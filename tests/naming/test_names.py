@@ -84,7 +84,11 @@ def test_nothing_that_holds_the_lender_s_key_outlives_a_killed_caller():
     until(lambda: pid.value > 0, "a process was ready to name")
     os.kill(caller.pid, signal.SIGKILL)
     caller.join()
-    until(lambda: not alive(pid.value), "it ended")
+    try:
+        until(lambda: not alive(pid.value), "it ended")
+    finally:
+        if alive(pid.value):
+            os.kill(pid.value, signal.SIGKILL)
 
 
 # --- the log comes first
