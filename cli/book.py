@@ -31,7 +31,7 @@ People = Annotated[
 ]
 Column = Annotated[str | None, typer.Option(help="The column that holds them.")]
 Encoding = Annotated[str, typer.Option(help="Of a CSV file: utf-8, gb18030 …")]
-Workers = Annotated[int | None, typer.Option(help="Processes; one per core by default.", min=1)]
+Workers = Annotated[int | None, typer.Option(help="Processes; by default cores + 1.", min=1)]
 
 
 def _identities(people: str, column: str | None, encoding: str) -> list[str]:

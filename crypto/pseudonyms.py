@@ -72,10 +72,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A service's answer: one element per blinded element, 32 bytes each, and one DLEQ proof over
-    all, 64 bytes."""
+    """A service's answer under one key: one element per blinded element, 32 bytes each, one after
+    the other, and one DLEQ proof over all, 64 bytes."""
 
-    elements: tuple[bytes, ...]
+    elements: bytes
     proof: bytes
 
 
@@ -91,6 +91,8 @@ def _separates(letter: str) -> bool:
 def normal_identity(identity: str) -> str:
     """An identity number as everybody must write it to arrive at one name. Raises PseudonymError if
     nothing is left."""
+    if identity.isascii() and identity.isalnum():
+        return identity.upper()  # nothing to separate: what is below changes no such letter
     letters = unicodedata.normalize("NFKC", identity).upper()
     normal = "".join(letter for letter in letters if not _separates(letter))
     if not normal:
@@ -100,10 +102,10 @@ def normal_identity(identity: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Blinded:
-    """A batch on its way: ``elements`` may be seen by anybody, the rest never leaves this
-    process."""
+    """A batch on its way: ``elements``, 32 bytes each, may be seen by anybody, the rest never
+    leaves this process."""
 
-    elements: tuple[bytes, ...]
+    elements: bytes
     _clients: tuple[ristretto.Client, ...] = field(repr=False)
 
 
@@ -125,7 +127,7 @@ def blind(identities: Sequence[str]) -> Blinded:
         except ValueError:
             raise PseudonymError("an identity number is too long to be one") from None
     return Blinded(
-        tuple(element.serialize() for _, element in pairs), tuple(client for client, _ in pairs)
+        b"".join(element.serialize() for _, element in pairs), tuple(client for client, _ in pairs)
     )
 
 
@@ -144,13 +146,9 @@ def finish(blinded: Blinded, evaluation: Evaluation, public_key: bytes, scope: S
         raise PseudonymError(
             "the key service answered for another number of people than it was asked for"
         )
-    if any(len(element) != ELEMENT_SIZE for element in evaluation.elements):
-        raise PseudonymError("the key service's answer is malformed (an element of another length)")
     try:
         key = ristretto.PublicKey.deserialize(public_key)
-        output = ristretto.VerifiableBatchOutput.deserialize(
-            evaluation.proof + b"".join(evaluation.elements)
-        )
+        output = ristretto.VerifiableBatchOutput.deserialize(evaluation.proof + evaluation.elements)
     except ValueError as error:
         raise PseudonymError(f"the key service's answer is malformed ({error})") from error
     try:
@@ -189,27 +187,39 @@ def public_key(seed: bytes, scope: Scope) -> bytes:
     return _evaluator(seed, scope.info).public_key.serialize()
 
 
-def evaluate(seed: bytes, scope: Scope, elements: Sequence[bytes]) -> Evaluation:
-    """Evaluate blinded elements of 32 bytes, with one proof for all (RFC 9497 section 3.3.2,
-    BlindEvaluate).
+def count_of(elements: bytes) -> int:
+    """How many people these blinded elements stand for; raises PseudonymError where that is no
+    whole number, none or too many."""
+    count, rest = divmod(len(elements), ELEMENT_SIZE)
+    if rest:
+        raise PseudonymError(f"blinded elements have {ELEMENT_SIZE} bytes each")
+    if not 1 <= count <= MAX_BATCH:
+        raise PseudonymError(f"a batch names 1 to {MAX_BATCH} people")
+    return count
+
+
+def evaluate(keys: Sequence[tuple[bytes, Scope]], elements: bytes) -> list[Evaluation]:
+    """Evaluate one batch of blinded elements of 32 bytes under each of some keys, with one proof
+    per key for the whole batch (RFC 9497 section 3.3.2, BlindEvaluate).
+
+    Args:
+        keys: the seed and the scope of each.
 
     Raises:
         PseudonymError: one of them is not a valid group element, or there are none or too many.
     """
-    if not 1 <= len(elements) <= MAX_BATCH:
-        raise PseudonymError(f"a batch names 1 to {MAX_BATCH} people")
+    starts = range(0, ELEMENT_SIZE * count_of(elements), ELEMENT_SIZE)
     try:
-        # voprf 0.2.0 reads what fits and drops the rest
-        if any(len(element) != ELEMENT_SIZE for element in elements):
-            raise ValueError("an element of another length")
-        blinded = [ristretto.BlindedInput.deserialize(element) for element in elements]
+        blinded = [
+            ristretto.BlindedInput.deserialize(elements[at : at + ELEMENT_SIZE]) for at in starts
+        ]
     except ValueError:
         raise PseudonymError(
             "one of the blinded elements is not an element of ristretto255"
         ) from None
-    answer = _evaluator(seed, scope.info).evaluate_batch(blinded).serialize()
-    parts = range(PROOF_SIZE, len(answer), ELEMENT_SIZE)
-    return Evaluation(tuple(answer[at : at + ELEMENT_SIZE] for at in parts), answer[:PROOF_SIZE])
+    answers = (_evaluator(seed, scope.info).evaluate_batch(blinded) for seed, scope in keys)
+    whole = [answer.serialize() for answer in answers]
+    return [Evaluation(answer[PROOF_SIZE:], answer[:PROOF_SIZE]) for answer in whole]
 
 
 # --- what the registry keeps

@@ -6,19 +6,23 @@ several processes do it; what this module imports is what each of them has to lo
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 
 import httpx
 
 from crypto.errors import PseudonymError
-from crypto.keys import SigningKey, b64, unb64
-from crypto.pseudonyms import Evaluation, Scope, blind, finish
+from crypto.keys import SigningKey, b64
+from crypto.pseudonyms import Scope, blind, finish
 from naming.errors import NamingUnavailable, QuotaSpent
-from naming.messages import EvaluationAnswer, EvaluationRequest
+from naming.messages import EvaluationAnswers, EvaluationRequest, Wanted
 from protocol.bounded import Bounds, ask_again
 from protocol.errors import ConsentError
 from protocol.log_client import trusted_authorities, why_silent
@@ -42,6 +46,21 @@ class Asking:
     keys: tuple[tuple[Scope, bytes], ...]
     """A scope and its pinned public key for each name that is wanted."""
     patience_s: float
+
+
+def end_with_caller() -> None:
+    """In a process that names batches for another: it ends with that one, however that one ends.
+
+    An orphan would keep the lender's key and people's numbers in memory, for ever.
+    """
+    caller = parent_process()
+    if caller is not None:
+        Thread(target=_end_after, args=(caller.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @cache
@@ -105,26 +124,24 @@ def patiently(asking: Asking, method: str, target: str, content: bytes) -> httpx
             pause = min(2 * pause, MAX_PAUSE_S)
 
 
-def name_batch(asking: Asking, identities: Sequence[str]) -> list[tuple[str, ...]]:
-    """One batch: for each person one name per wanted scope.
+def name_batch(asking: Asking, identities: Sequence[str]) -> list[list[str]]:
+    """One batch: for each wanted scope the names of these people, in order.
 
     A blinded element is uniformly random whoever it stands for, so one serves for all of a person's
-    names.
+    names, and one request for all of them.
     """
-    columns = []
     blinded = blind(identities)
-    elements = [b64(element) for element in blinded.elements]
-    for scope, public_key in asking.keys:
-        request = EvaluationRequest.model_construct(
-            kind=scope.kind, version=scope.version, elements=elements
-        )
-        response = patiently(asking, "POST", "/v1/evaluations", request.model_dump_json().encode())
-        try:
-            answer = EvaluationAnswer.model_validate_json(response.content)
-            evaluation = Evaluation(
-                tuple(unb64(text) for text in answer.elements), unb64(answer.proof)
-            )
-        except ValueError as error:
-            raise PseudonymError("the naming service's answer does not fit its schema") from error
-        columns.append(finish(blinded, evaluation, public_key, scope))
-    return list(zip(*columns, strict=True))
+    wanted = tuple(Wanted(kind=scope.kind, version=scope.version) for scope, _ in asking.keys)
+    request = EvaluationRequest.model_construct(wanted=wanted, elements=b64(blinded.elements))
+    response = patiently(asking, "POST", "/v1/evaluations", request.model_dump_json().encode())
+    try:
+        answers = EvaluationAnswers.model_validate_json(response.content)
+        evaluations = [answer.evaluation() for answer in answers.evaluations]
+    except ValueError as error:
+        raise PseudonymError("the naming service's answer does not fit its schema") from error
+    if len(evaluations) != len(asking.keys):
+        raise PseudonymError("the naming service answered for other names than were wanted")
+    return [
+        finish(blinded, evaluation, public_key, scope)
+        for evaluation, (scope, public_key) in zip(evaluations, asking.keys, strict=True)
+    ]

@@ -19,15 +19,15 @@ from pydantic import ValidationError
 from crypto.errors import PseudonymError
 from crypto.keys import SigningKey
 from crypto.pseudonyms import Kind, normal_identity
-from naming.batches import Asking, name_batch, patiently
+from naming.batches import Asking, end_with_caller, name_batch, patiently
 from naming.errors import NamingUnavailable
 from naming.keylist import NamingKeys, naming_party, pinned, verified, verify_logged
 from naming.messages import KeysAnswer
 from protocol.client.base import RegistryClient
 from protocol.parties import Consortium
 
-BATCH = 1024
-ALONE_UP_TO = 2 * BATCH
+BATCH = 2048
+ALONE_UP_TO = 2048
 """Fewer people than this are named in the calling process: starting others would take longer."""
 PATIENCE_S = 120.0
 Progress = Callable[[int, int], None]
@@ -65,8 +65,9 @@ class KeyListChecks:
 class Effort:
     """How a large job is done."""
 
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes; one per core by default."""
+    workers: int = field(default_factory=lambda: 1 + (os.cpu_count() or 1))
+    """Processes. One more than there are cores: while a batch is at the service, every core has
+    another."""
     batch: int = BATCH
     """People in one request."""
     patience_s: float = PATIENCE_S
@@ -184,16 +185,26 @@ class NamingClient:
         size, workers = self._effort.batch, self._effort.workers
         batches = [identities[at : at + size] for at in range(0, len(identities), size)]
         if workers == 1 or len(identities) <= ALONE_UP_TO:
-            yield from map(partial(name_batch, asking), batches)
+            yield from (_by_person(name_batch(asking, batch)) for batch in batches)
             return
-        context = get_context("forkserver")
-        context.set_forkserver_preload([name_batch.__module__])
-        pool = ProcessPoolExecutor(min(workers, len(batches)), context)
+        pool = processes(min(workers, len(batches)))
         try:
-            yield from pool.map(name_batch, [asking] * len(batches), batches)
+            yield from map(_by_person, pool.map(partial(name_batch, asking), batches))
         except BrokenProcessPool as error:
             raise NamingUnavailable(
                 "a process that was naming people was ended; start again"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """As many processes, each of which can name batches, and ends with the caller's."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([name_batch.__module__])
+    return ProcessPoolExecutor(count, context, initializer=end_with_caller)
+
+
+def _by_person(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Each person's names, of the names of each kind."""
+    return list(zip(*columns, strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -53,39 +53,40 @@ class Quota:
                 f"the naming service's quota cannot be kept ({error}); nobody was named"
             ) from error
 
-    def reserve(self, lender: str, kind: Kind, people: int, moment: datetime) -> None:
-        """Count these people; durable when this returns.
+    def reserve(self, lender: str, people: Mapping[Kind, int], moment: datetime) -> None:
+        """Count these people, by kind of name; durable when this returns.
 
         Raises:
-            QuotaSpent: they are more than are left today; nothing was counted.
+            QuotaSpent: they are more than are left today for one of the kinds; nothing was counted.
         """
         day = moment.astimezone(UTC).date()
         with self._connect() as connection:
-            row = connection.execute(
-                "SELECT people FROM used WHERE (lender, kind, day) = (?, ?, ?)",
-                (lender, kind, day.isoformat()),
-            ).fetchone()
-            left = self.per_day - (row[0] if row else 0)
-            if people > left:
-                again = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
-                raise QuotaSpent(
-                    f"{lender!r} may have {self.per_day:,} people named in a day and has {left:,} "
-                    f"left for {kind} names; come back at {again:%Y-%m-%dT%H:%MZ}",
-                    again,
+            for kind, count in people.items():
+                row = connection.execute(
+                    "SELECT people FROM used WHERE (lender, kind, day) = (?, ?, ?)",
+                    (lender, kind, day.isoformat()),
+                ).fetchone()
+                left = self.per_day - (row[0] if row else 0)
+                if count > left:
+                    again = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+                    raise QuotaSpent(
+                        f"{lender!r} may have {self.per_day:,} people named in a day and has "
+                        f"{left:,} left for {kind} names; come back at {again:%Y-%m-%dT%H:%MZ}",
+                        again,
+                    )
+                connection.execute(
+                    "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET people = "
+                    "people + excluded.people",
+                    (lender, kind, day.isoformat(), count),
                 )
-            connection.execute(
-                "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET people = people + "
-                "excluded.people",
-                (lender, kind, day.isoformat(), people),
-            )
 
-    def give_back(self, lender: str, kind: Kind, people: int, moment: datetime) -> None:
+    def give_back(self, lender: str, people: Mapping[Kind, int], moment: datetime) -> None:
         """Undo a reservation for which no answer went out."""
         day = moment.astimezone(UTC).date().isoformat()
         with self._connect() as connection:
-            connection.execute(
+            connection.executemany(
                 "UPDATE used SET people = people - ? WHERE (lender, kind, day) = (?, ?, ?)",
-                (people, lender, kind, day),
+                [(count, lender, kind, day) for kind, count in people.items()],
             )
 
     def used(self, moment: datetime) -> dict[tuple[str, str], int]:

@@ -11,25 +11,26 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from crypto.errors import CryptoError, KeyFileError, PseudonymError, SignatureError
-from crypto.keys import b64, replace_file, unb64
-from crypto.pseudonyms import Evaluation, evaluate
+from crypto.keys import replace_file
+from crypto.pseudonyms import Evaluation, Scope, count_of, evaluate
 from crypto.sentences import one_sentence
 from naming.errors import NamingUnavailable, QuotaSpent
 from naming.keylist import ENTRY_TYPE
 from naming.keys import LOGGED_FILE, NamingHome
-from naming.messages import EvaluationAnswer, EvaluationRequest, KeysAnswer
+from naming.messages import EvaluationAnswer, EvaluationAnswers, EvaluationRequest, KeysAnswer
 from naming.quota import Quota
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
 from ops.serving import Listening
@@ -80,9 +81,10 @@ class Namer:
             raise NotAllowed(f"{caller.id!r} is a {caller.role}; names are made for lenders")
         return caller
 
-    def _append(self, entry: dict[str, Any]) -> int:
+    def _append(self, *entries: dict[str, Any]) -> int:
+        """Log these entries, durably; returns the index of the first."""
         try:
-            return self._registry.append([{"to": [self._auditor], **entry}])[0]
+            return self._registry.append([{"to": [self._auditor], **said} for said in entries])[0]
         except ConsentError as error:
             logger.warning("the audit log did not acknowledge an entry (%s)", error.code)
             raise NamingUnavailable(
@@ -109,41 +111,57 @@ class Namer:
                 )
             return self._listed[1]
 
-    def evaluate(self, lender: Party, request: EvaluationRequest) -> EvaluationAnswer:
-        """Evaluate one batch for ``lender``.
+    def evaluate(self, lender: Party, request: EvaluationRequest) -> EvaluationAnswers:
+        """Evaluate one batch for ``lender``: all the names that it wants of these people, or none.
 
         Raises:
             VersionGone, QuotaSpent, Malformed: as they say; nothing was counted.
             NamingUnavailable: the log did not acknowledge; nothing was answered.
         """
         self.keys()
-        seed = self.home.seeds.read(request.version)
-        count = len(request.elements)
+        keys = [
+            (
+                self.home.seeds.read(wanted.version),
+                self.home.scope(wanted.kind, lender.id, wanted.version),
+            )
+            for wanted in request.wanted
+        ]
+        count = count_of(request.blinded)
+        people = {
+            kind: count * number
+            for kind, number in Counter(wanted.kind for wanted in request.wanted).items()
+        }
         moment = self.clock()
-        self.quota.reserve(lender.id, request.kind, count, moment)
+        self.quota.reserve(lender.id, people, moment)
         try:
-            answer = self._evaluated(seed, lender, request)
-            said = {
-                "lender": lender.id,
-                "kind": request.kind,
-                "version": request.version,
-                "count": rounded_up(count),
-            }
-            self._append({"type": "names.evaluated", "names": said})
+            answers = self._evaluated(keys, request.blinded)
+            self._append(
+                *({"type": "names.evaluated", "names": said} for said in _said(lender, request))
+            )
         except (ConsentError, CryptoError):
-            self.quota.give_back(lender.id, request.kind, count, moment)
+            self.quota.give_back(lender.id, people, moment)
             raise
-        elements = [b64(element) for element in answer.elements]
-        return EvaluationAnswer.model_construct(elements=elements, proof=b64(answer.proof))
+        return EvaluationAnswers(evaluations=tuple(map(EvaluationAnswer.of, answers)))
 
-    def _evaluated(self, seed: bytes, lender: Party, request: EvaluationRequest) -> Evaluation:
-        scope = self.home.scope(request.kind, lender.id, request.version)
+    def _evaluated(
+        self, keys: Sequence[tuple[bytes, Scope]], blinded: bytes
+    ) -> Sequence[Evaluation]:
         try:
-            return evaluate(seed, scope, [unb64(text) for text in request.elements])
-        except (PseudonymError, ValueError) as error:
-            raise Malformed(
-                "one of the blinded elements is not an element of ristretto255"
-            ) from error
+            return evaluate(keys, blinded)
+        except PseudonymError as error:
+            raise Malformed(str(error)) from error
+
+
+def _said(lender: Party, request: EvaluationRequest) -> Iterator[dict[str, Any]]:
+    """What the log is told of a batch: an entry for each name that was wanted."""
+    count = rounded_up(count_of(request.blinded))
+    for wanted in request.wanted:
+        yield {
+            "lender": lender.id,
+            "kind": wanted.kind,
+            "version": wanted.version,
+            "count": count,
+        }
 
 
 def rounded_up(count: int) -> int:
@@ -164,10 +182,10 @@ def create_app(namer: Namer) -> FastAPI:
 
     @app.post(
         "/v1/evaluations",
-        response_model=EvaluationAnswer,
+        response_model=EvaluationAnswers,
         openapi_extra={"requestBody": body_schema},
     )
-    async def post_evaluations(request: Request) -> JSONResponse:
+    async def post_evaluations(request: Request) -> Response:
         """Evaluate a lender's blinded identity numbers, with a proof of the key that was used."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -181,7 +199,7 @@ def create_app(namer: Namer) -> FastAPI:
                 error.errors(include_input=False, include_url=False)
             ) from error
         answer = await run_in_threadpool(namer.evaluate, lender, asked)
-        return JSONResponse({"elements": answer.elements, "proof": answer.proof})
+        return Response(answer.model_dump_json(), media_type="application/json")
 
     @app.get("/v1/naming-keys", response_model=KeysAnswer)
     def get_keys() -> KeysAnswer:

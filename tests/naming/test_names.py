@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import stat
+import time
 from datetime import timedelta
 
 import pytest
@@ -15,8 +16,9 @@ from support.namers import NOON, PEOPLE, PER_DAY, asked
 from support.waiting import until
 
 from clients.naming import naming_client
-from crypto.keys import SigningKey
-from crypto.pseudonyms import Kind
+from crypto.keys import SigningKey, b64
+from crypto.pseudonyms import MAX_BATCH, Kind, blind
+from naming.client import processes
 from naming.errors import QuotaSpent
 from naming.keylist import verified
 from naming.keys import NamingHome
@@ -60,6 +62,35 @@ def test_what_was_named_before_an_interruption_need_not_be_asked_again(site):
     assert first + rest == everybody
 
 
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _naming(pid):
+    with processes(1) as pool:
+        pid.value = pool.submit(os.getpid).result()
+        time.sleep(600)
+
+
+def test_nothing_that_holds_the_lender_s_key_outlives_a_killed_caller():
+    context = multiprocessing.get_context("spawn")
+    pid = context.Value("q", 0)
+    caller = context.Process(target=_naming, args=(pid,))
+    caller.start()
+    until(lambda: pid.value > 0, "a process was ready to name")
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.join()
+    try:
+        until(lambda: not alive(pid.value), "it ended")
+    finally:
+        if alive(pid.value):
+            os.kill(pid.value, signal.SIGKILL)
+
+
 # --- the log comes first
 
 
@@ -73,7 +104,16 @@ def test_every_batch_is_logged_with_its_count_and_without_any_element(site):
         "type": "names.evaluated",
         "names": {"lender": "aspen", "kind": "pairwise", "version": 1, "count": 4},
     }
-    assert not any(element in json.dumps(site.log.entries) for element in body["elements"])
+    assert not any(body["elements"][at : at + 8] in json.dumps(site.log.entries) for at in range(0, 120, 8))
+
+
+def test_a_batch_is_logged_once_for_each_name_that_is_wanted_of_it(site):
+    body = asked()
+    body["wanted"].append({"kind": "ledger", "version": 1})
+    assert len(site.post(body).json()["evaluations"]) == 2
+    said = [entry["names"] for entry in site.log.entries[1:]]
+    assert [(names["kind"], names["count"]) for names in said] == [("pairwise", 4), ("ledger", 4)]
+    assert site.namer.quota.used(site.namer.clock()) == {("aspen", "pairwise"): 3, ("aspen", "ledger"): 3}
 
 
 def test_nobody_is_named_without_the_log_s_acknowledgement(site):
@@ -156,16 +196,21 @@ def test_unsigned_foreign_replayed_and_misdirected_requests_are_refused(site):
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "both"},
-        {"version": 0},
-        {"version": 2**70},
-        {"elements": []},
-        {"elements": ["A" * 43] * 4097},
-        {"elements": ["A" * 42]},
-        {"elements": ["A" * 43]},
-        {"elements": ["_" * 43]},
+        {"wanted": []},
+        {"wanted": [{"kind": "both", "version": 1}]},
+        {"wanted": [{"kind": "ledger", "version": 0}]},
+        {"wanted": [{"kind": "ledger", "version": 2**70}]},
+        {"wanted": [{"kind": "ledger", "version": 1}] * 2},
+        {"wanted": [{"kind": "ledger", "version": version} for version in (1, 2, 3, 4)]},
+        {"wanted": [{"kind": "ledger", "version": 1, "lender": "birch"}]},
+        {"elements": ""},
+        {"elements": b64(blind(["1"]).elements * (MAX_BATCH + 1))},
+        {"elements": "A" * 42},
+        {"elements": "A" * 43},
+        {"elements": "A" * 44},
+        {"elements": "_" * 43},
         {"elements": [None]},
-        {"elements": ["é" * 43]},
+        {"elements": "é" * 43},
         {"extra": 1},
     ],
 )
@@ -201,10 +246,10 @@ def test_a_lender_s_day_has_an_end_and_the_refusal_says_when_to_come_back(site):
 
 def test_quotas_begin_anew_each_day_and_survive_a_restart(tmp_path):
     path = tmp_path / "quota.db"
-    Quota(path, 10).reserve("aspen", Kind.LEDGER, 10, NOON)
+    Quota(path, 10).reserve("aspen", {Kind.LEDGER: 10}, NOON)
     with pytest.raises(QuotaSpent):
-        Quota(path, 10).reserve("aspen", Kind.LEDGER, 1, NOON + timedelta(hours=11, minutes=59))
-    Quota(path, 10).reserve("aspen", Kind.LEDGER, 10, NOON + timedelta(hours=12))
+        Quota(path, 10).reserve("aspen", {Kind.LEDGER: 1}, NOON + timedelta(hours=11, minutes=59))
+    Quota(path, 10).reserve("aspen", {Kind.LEDGER: 10}, NOON + timedelta(hours=12))
     assert Quota(path, 10).used(NOON) == {("aspen", "ledger"): 10}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -212,14 +257,32 @@ def test_quotas_begin_anew_each_day_and_survive_a_restart(tmp_path):
 def test_nothing_beyond_the_quota_is_counted(tmp_path):
     quota = Quota(tmp_path / "quota.db", 10)
     with pytest.raises(QuotaSpent):
-        quota.reserve("aspen", Kind.LEDGER, 11, NOON)
-    quota.reserve("aspen", Kind.LEDGER, 10, NOON)
+        quota.reserve("aspen", {Kind.LEDGER: 11}, NOON)
+    quota.reserve("aspen", {Kind.LEDGER: 10}, NOON)
+
+
+def test_where_one_kind_s_quota_is_short_no_other_is_counted(tmp_path):
+    quota = Quota(tmp_path / "quota.db", 10)
+    quota.reserve("aspen", {Kind.LEDGER: 5}, NOON)
+    with pytest.raises(QuotaSpent, match="5 left for ledger names"):
+        quota.reserve("aspen", {Kind.PAIRWISE: 6, Kind.LEDGER: 6}, NOON)
+    assert quota.used(NOON) == {("aspen", "ledger"): 5}
+    quota.reserve("aspen", {Kind.PAIRWISE: 5, Kind.LEDGER: 5}, NOON)
+    quota.give_back("aspen", {Kind.PAIRWISE: 5, Kind.LEDGER: 5}, NOON)
+    assert quota.used(NOON) == {("aspen", "ledger"): 5, ("aspen", "pairwise"): 0}
+
+
+def test_two_versions_of_a_kind_in_one_request_count_twice(site):
+    site.home.seeds.rotate()
+    body = {**asked(), "wanted": [{"kind": "pairwise", "version": 1}, {"kind": "pairwise", "version": 2}]}
+    assert site.post(body).status_code == 200
+    assert site.namer.quota.used(site.namer.clock()) == {("aspen", "pairwise"): 6}
 
 
 def _spend(path, started):
     quota = Quota(path, 1_000_000)
     while True:
-        quota.reserve("aspen", Kind.LEDGER, 1, NOON)
+        quota.reserve("aspen", {Kind.LEDGER: 1}, NOON)
         started.value += 1
 
 

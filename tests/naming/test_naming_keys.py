@@ -114,13 +114,34 @@ def answering(monkeypatch, text):
     yield
 
 
-@pytest.mark.parametrize("text", ["", "{}", "null", '{"elements": [], "proof": ""}', '{"elements": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "null", '{"evaluations": []}', '{"evaluations": [{"elements": "", "proof": ""}]}', '{"evaluations": 1}'],
+)
 def test_an_answer_that_is_none_names_nobody(site, monkeypatch, text):
     client = site.client()
     keys = client.keys()
     client.keys = lambda: keys  # type: ignore[method-assign]
     with answering(monkeypatch, text), pytest.raises(PseudonymError, match="schema"):
         client.names(PEOPLE)
+
+
+@pytest.mark.parametrize("answered", [slice(None, None, -1), slice(1), slice(1, None), [0, 0], [0, 1, 1]])
+def test_an_answer_for_other_names_than_were_wanted_names_nobody(site, monkeypatch, answered):
+    """Two names of the same people, asked for at once: one answer stands for no other."""
+    ask = batches.patiently
+
+    def altered(*asked):
+        response = ask(*asked)
+        if asked[1] == "GET":
+            return response
+        given = response.json()["evaluations"]
+        kept = given[answered] if isinstance(answered, slice) else [given[at] for at in answered]
+        return httpx.Response(200, json={"evaluations": kept})
+
+    monkeypatch.setattr(batches, "patiently", altered)
+    with pytest.raises(PseudonymError, match=r"did not prove|other names than were wanted"):
+        site.client().names(PEOPLE)
 
 
 # --- rotation

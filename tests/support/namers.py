@@ -69,4 +69,4 @@ class Site:
 
 
 def asked(kind="pairwise", version=1, people=PEOPLE):
-    return {"kind": kind, "version": version, "elements": [b64(e) for e in blind(people).elements]}
+    return {"wanted": [{"kind": kind, "version": version}], "elements": b64(blind(people).elements)}
