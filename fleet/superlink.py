@@ -40,17 +40,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.errors import FleetError
 from fleet.keys import superlink_key
+from fleet.long_polls import Asgi, LongPolls, News
 from ops.certificates import RenewingContext
 
 FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
 START_S = 20.0
+INSIDE_S = 1.0
+"""How long a run's look is kept open: an operator's stop is heard between two."""
 logger = logging.getLogger("tahini.superlink")
 ACCOUNT = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
 
 Scope = MutableMapping[str, Any]
-Asgi = Callable[
-    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
-]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class SuperLink:
     runtime_port: int = field(init=False)
     _servers: list[uvicorn.Server] = field(default_factory=list, init=False)
     _threads: list[threading.Thread] = field(default_factory=list, init=False)
+    _runs: News = field(default_factory=News, init=False)
+    """That a run was launched, and wants an executor."""
 
     def start(self) -> None:
         """Open both doors; raises FleetError when a port is taken, CertificateRefused for the
@@ -111,8 +113,29 @@ class SuperLink:
         outer = _listening(*self.outside)
         app = self._application()
         self._links = app.state.linkstate_factory
-        self._serve(Door(app, RUNTIME), inner, None, "on")
-        self._serve(Door(app, FLEET), outer, self._tls, "off")
+        outside, inside = self._patient(app)
+        self._serve(Door(inside, RUNTIME), inner, None, "on")
+        self._serve(Door(outside, FLEET), outer, self._tls, "off")
+
+    def _patient(self, app: Asgi) -> tuple[Asgi, Asgi]:
+        """The application as nodes and as runs look into it: neither comes again and again for what
+        the other sends."""
+        questions, answers = News(), News()
+        looking, sending = "pull-messages", "push-messages"
+        outside = LongPolls(
+            app,
+            looks={FLEET + looking: questions},
+            sends={FLEET + sending: answers},
+            tells={FLEET + looking: answers},
+        )
+        inside = LongPolls(
+            app,
+            looks={RUNTIME + looking: answers, RUNTIME + "acquire-task": self._runs},
+            sends={RUNTIME + sending: questions},
+            tells={RUNTIME + looking: questions},
+            hold_s=INSIDE_S,
+        )
+        return outside, inside
 
     def _application(self) -> Any:
         """Flower's, over its database. One that was killed while it was made, or is damaged, is put
@@ -248,6 +271,7 @@ class SuperLink:
             raise FleetError(f"the SuperLink did not start the run ({error})") from error
         if not answer.run_id:
             raise FleetError("the SuperLink did not start the run; its log says why")
+        self._runs.tell()
         return int(answer.run_id)
 
     def over(self, run: int) -> bool:
