@@ -1,27 +1,31 @@
-"""Looks for messages that wait until there may be one, instead of coming again and again.
+"""Flower's SuperLink application, asked one request at a time, with looks for messages that wait
+until there is one.
 
 Flower's programs look for messages every few seconds, and a round is mostly these pauses; looking
 more often costs a busy coordinator half of a core. Here a look that found nothing is kept open for
-up to ``HOLD_S`` and taken again when there is news. It is answered by Flower's application each
-time: who may look is decided there, before anything is kept open, and again before anything is
-given.
+some seconds and taken again when there is news. It is answered by Flower's application each time:
+who may look is decided there, before anything is kept open, and again before anything is given.
 
 News is told late on purpose. A message is there before its content is, and whoever finds it too
 early waits a whole second; so the next look of its sender tells it, who then has sent everything.
+
+One at a time, because every request writes to one SQLite file: those that find it locked sleep,
+longer than they would have had to wait. A request is read before it has its turn and answered after
+it, so that nobody holds a turn by being slow.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 HOLD_S = 2.0
-"""Shorter than any client waits, and than an operator who wants to stop a run."""
-MAX_LOOK_BYTES = 1 << 20
-"""More than any look has to say: it names messages by their hashes."""
+"""Shorter than any client waits."""
+MAX_BYTES = 256 << 20
+"""Of one request: more than the largest sum that a node sends."""
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -31,46 +35,33 @@ Asgi = Callable[[Event, Receive, Send], Awaitable[None]]
 
 @dataclass
 class News:
-    """Whether something came, for waiters in the event loops of several threads."""
+    """Whether something came, for waiters in one event loop."""
 
     number: int = field(default=0, init=False)
     """How often there was news so far."""
     coming: bool = field(default=False, init=False)
     """Something is being sent, and is not whole yet."""
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = field(
-        default_factory=dict, init=False
-    )
+    _grown: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def tell(self) -> None:
-        """Something is there, whole."""
-        with self._lock:
-            self.number += 1
-            self.coming = False
-            # under the lock: a waiter leaves before its loop ends
-            for event, loop in self._waiting.items():
-                loop.call_soon_threadsafe(event.set)
-            self._waiting.clear()
+        """Something is there, whole. From another thread: ``loop.call_soon_threadsafe``."""
+        self.number += 1
+        self.coming = False
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     async def after(self, number: int) -> None:
         """Return once there was more news than ``number``."""
-        event = asyncio.Event()
-        with self._lock:
-            if self.number != number:
-                return
-            self._waiting[event] = asyncio.get_running_loop()
-        try:
-            await event.wait()
-        finally:
-            with self._lock:
-                self._waiting.pop(event, None)
+        while self.number == number:
+            await self._grown.wait()
 
 
 @dataclass(frozen=True)
 class LongPolls:
-    """Keeps looks open until there is news.
+    """Asks an application in turn, and keeps looks open until there is news.
 
     Args:
+        turn: shared by everything that asks this application.
         looks: paths of looks, each with the news that it waits for.
         sends: paths of what is sent, each with the news that it will be.
         tells: paths whose request says that what its caller sent before is whole, each with that
@@ -78,43 +69,50 @@ class LongPolls:
     """
 
     app: Asgi
+    turn: asyncio.Lock
     looks: Mapping[str, News]
-    sends: Mapping[str, News] = field(default_factory=dict)
-    tells: Mapping[str, News] = field(default_factory=dict)
+    sends: Mapping[str, News]
+    tells: Mapping[str, News]
     hold_s: float = HOLD_S
+    most: int = MAX_BYTES
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        path = str(scope["path"]) if scope["type"] == "http" else ""
-        if path in self.sends:
-            self.sends[path].coming = True
-        told = self.tells.get(path)
-        if told is not None and told.coming:
-            told.tell()
-        if path in self.looks:
-            await self._look(scope, receive, send, self.looks[path])
-        else:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
-
-    async def _look(self, scope: Event, receive: Receive, send: Send, news: News) -> None:
-        body = await _whole(receive)
+            return
+        body = await _whole(receive, self.most)
         if body is None:
             await send({"type": "http.response.start", "status": 413, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
-        until = asyncio.get_running_loop().time() + self.hold_s
-        if news.coming:
-            await _first(until, news.after(news.number))
-        answer: list[Event] = []
-        while True:
-            number = news.number
-            found = await self._asked(scope, receive, body)
-            # a later look that fails is no answer to this caller, who was let in: it will ask again
-            if not answer or _succeeded(found):
-                answer = found
-            if not _empty(found) or not await self._news_of(receive, news, number, until):
-                break
+        path = str(scope["path"])
+        if path in self.sends:
+            self.sends[path].coming = True
+        if path in self.tells and self.tells[path].coming:
+            self.tells[path].tell()
+        if path in self.looks:
+            answer = await self._looked(scope, receive, body, self.looks[path])
+        else:
+            answer = await self._asked(scope, receive, body)
         for event in answer:
             await send(event)
+
+    async def _looked(self, scope: Event, receive: Receive, body: bytes, news: News) -> list[Event]:
+        """What a look finds now, or when there is news."""
+        until = asyncio.get_running_loop().time() + self.hold_s
+        if news.coming:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await news.after(news.number)
+        number = news.number
+        answer = await self._asked(scope, receive, body)
+        while _empty(answer) and await _news_of(receive, news, number, until):
+            number = news.number
+            found = await self._asked(scope, receive, body)
+            if not _succeeded(found):  # to be told again at its next look, which is another request
+                break
+            answer = found
+        return answer
 
     async def _asked(self, scope: Event, receive: Receive, body: bytes) -> list[Event]:
         """What the application answers, whole."""
@@ -132,42 +130,39 @@ class LongPolls:
             answer.append(event)
 
         # what an application notes in a scope is about one request
-        await self.app({**scope, "state": dict(scope.get("state", {}))}, replay, keep)
+        own = {**scope, "state": dict(scope.get("state", {}))}
+        async with self.turn:
+            await self.app(own, replay, keep)
         return answer
 
-    async def _news_of(self, receive: Receive, news: News, number: int, until: float) -> bool:
-        """Whether there is news while the caller is still there: a message that is given to nobody
-        would be lost."""
-        gone = asyncio.ensure_future(receive())
-        told = asyncio.ensure_future(news.after(number))
-        try:
-            left = max(0.0, until - asyncio.get_running_loop().time())
-            await asyncio.wait((gone, told), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            return told.done() and not gone.done()
-        finally:
-            gone.cancel()
-            told.cancel()
-            await asyncio.gather(gone, told, return_exceptions=True)
 
-
-async def _first(until: float, awaited: Awaitable[None]) -> None:
+async def _news_of(receive: Receive, news: News, number: int, until: float) -> bool:
+    """Whether there is news while the caller is still there: a message that is given to nobody
+    would be lost."""
+    gone = asyncio.ensure_future(receive())
+    told = asyncio.ensure_future(news.after(number))
     try:
-        async with asyncio.timeout_at(until):
-            await awaited
-    except TimeoutError:
-        return
+        left = max(0.0, until - asyncio.get_running_loop().time())
+        await asyncio.wait((gone, told), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return told.done() and not gone.done()
+    finally:
+        gone.cancel()
+        told.cancel()
+        await asyncio.gather(gone, told, return_exceptions=True)
 
 
-async def _whole(receive: Receive) -> bytes | None:
-    """The body of a request; None where it is longer than a look may be, or its caller left."""
-    body = b""
+async def _whole(receive: Receive, most: int) -> bytes | None:
+    """The body of a request; None where it is longer than it may be, or its caller left."""
+    parts: list[bytes] = []
+    size = 0
     while True:
         event = await receive()
-        body += bytes(event.get("body", b""))
-        if event["type"] != "http.request" or len(body) > MAX_LOOK_BYTES:
+        parts.append(bytes(event.get("body", b"")))
+        size += len(parts[-1])
+        if event["type"] != "http.request" or size > most:
             return None
         if not event.get("more_body", False):
-            return body
+            return b"".join(parts)
 
 
 def _succeeded(answer: list[Event]) -> bool:

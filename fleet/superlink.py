@@ -9,16 +9,17 @@ on the network can start, stop or read a run.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from flwr.common.constant import (
@@ -100,7 +101,6 @@ class SuperLink:
     """What the executor on this machine authenticates with."""
     runtime_port: int = field(init=False)
     _servers: list[uvicorn.Server] = field(default_factory=list, init=False)
-    _threads: list[threading.Thread] = field(default_factory=list, init=False)
     _runs: News = field(default_factory=News, init=False)
     """That a run was launched, and wants an executor."""
 
@@ -114,28 +114,39 @@ class SuperLink:
         app = self._application()
         self._links = app.state.linkstate_factory
         outside, inside = self._patient(app)
-        self._serve(Door(inside, RUNTIME), inner, None, "on")
-        self._serve(Door(outside, FLEET), outer, self._tls, "off")
+        self._servers = [_server(inside, None, "on"), _server(outside, self._tls, "off")]
+        self._thread = threading.Thread(
+            target=self._serve, args=((inner, outer),), name="superlink", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + START_S
+        while not all(server.started for server in self._servers):
+            if time.monotonic() > deadline:
+                raise FleetError(f"the SuperLink did not start within {START_S:.0f} s")
+            time.sleep(0.02)
 
     def _patient(self, app: Asgi) -> tuple[Asgi, Asgi]:
-        """The application as nodes and as runs look into it: neither comes again and again for what
-        the other sends."""
+        """The application behind both doors, outer and inner: nodes and runs need not come again
+        and again for what the other sends."""
+        turn = asyncio.Lock()
         questions, answers = News(), News()
         looking, sending = "pull-messages", "push-messages"
         outside = LongPolls(
             app,
+            turn,
             looks={FLEET + looking: questions},
             sends={FLEET + sending: answers},
             tells={FLEET + looking: answers},
         )
         inside = LongPolls(
             app,
+            turn,
             looks={RUNTIME + looking: answers, RUNTIME + "acquire-task": self._runs},
             sends={RUNTIME + sending: questions},
             tells={RUNTIME + looking: questions},
             hold_s=INSIDE_S,
         )
-        return outside, inside
+        return Door(outside, FLEET), Door(inside, RUNTIME)
 
     def _application(self) -> Any:
         """Flower's, over its database. One that was killed while it was made, or is damaged, is put
@@ -188,40 +199,17 @@ class SuperLink:
             runtime_dependency_install=False,
         )
 
-    def _serve(
-        self, app: Asgi, listening: socket.socket, tls: RenewingContext | None, lifespan: Any
-    ) -> None:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan=lifespan,
-            timeout_graceful_shutdown=2,
-            server_header=False,
-        )
-        config.load()
-        if tls is not None:
-            config.ssl = tls.context
-        server = uvicorn.Server(config)
-        serving = threading.Thread(
-            target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True
-        )
-        serving.start()
-        self._threads.append(serving)
-        deadline = time.monotonic() + START_S
-        while not server.started:
-            if time.monotonic() > deadline:
-                raise FleetError(f"the SuperLink did not start within {START_S:.0f} s")
-            time.sleep(0.02)
-        self._servers.append(server)
+    def _serve(self, sockets: tuple[socket.socket, ...]) -> None:
+        """Both doors in one event loop, which is all that a turn needs to be one's own."""
+        with asyncio.Runner(loop_factory=self._servers[0].config.get_loop_factory()) as runner:
+            self._loop = runner.get_loop()
+            runner.run(_together(self._servers, sockets))
 
     def stop(self) -> None:
         """Close both doors; what is in the database stays."""
-        for server in reversed(self._servers):
+        for server in self._servers:
             server.should_exit = True
-        deadline = time.monotonic() + START_S
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._thread.join(START_S)
 
     def refresh(self) -> bool:
         """Whether a renewed certificate was taken; raises CertificateRefused."""
@@ -271,7 +259,7 @@ class SuperLink:
             raise FleetError(f"the SuperLink did not start the run ({error})") from error
         if not answer.run_id:
             raise FleetError("the SuperLink did not start the run; its log says why")
-        self._runs.tell()
+        self._loop.call_soon_threadsafe(self._runs.tell)
         return int(answer.run_id)
 
     def over(self, run: int) -> bool:
@@ -293,6 +281,28 @@ class SuperLink:
                 raise FleetError(
                     f"run {run} could not be ended; it may have ended by itself ({error})"
                 ) from error
+
+
+def _server(
+    app: Asgi, tls: RenewingContext | None, lifespan: Literal["on", "off"]
+) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
+    config.load()
+    if tls is not None:
+        config.ssl = tls.context
+    return uvicorn.Server(config)
+
+
+async def _together(servers: Iterable[uvicorn.Server], sockets: Iterable[socket.socket]) -> None:
+    pairs = zip(servers, sockets, strict=True)
+    await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in pairs))
 
 
 def _listening(host: str, port: int) -> socket.socket:
