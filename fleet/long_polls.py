@@ -1,5 +1,4 @@
-"""Flower's SuperLink application, asked one request at a time, with looks for messages that wait
-until there is one.
+"""Looks for messages that wait until there is one, instead of coming again and again.
 
 Flower's programs look for messages every few seconds, and a round is mostly these pauses; looking
 more often costs a busy coordinator half of a core. Here a look that found nothing is kept open for
@@ -8,10 +7,6 @@ who may look is decided there, before anything is kept open, and again before an
 
 News is told late on purpose. A message is there before its content is, and whoever finds it too
 early waits a whole second; so the next look of its sender tells it, who then has sent everything.
-
-One at a time, because every request writes to one SQLite file: those that find it locked sleep,
-longer than they would have had to wait. A request is read before it has its turn and answered after
-it, so that nobody holds a turn by being slow.
 """
 
 from __future__ import annotations
@@ -24,8 +19,8 @@ from typing import Any
 
 HOLD_S = 2.0
 """Shorter than any client waits."""
-MAX_BYTES = 256 << 20
-"""Of one request: more than the largest sum that a node sends."""
+MAX_LOOK_BYTES = 1 << 20
+"""More than any look has to say: it names messages by their hashes."""
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -58,10 +53,9 @@ class News:
 
 @dataclass(frozen=True)
 class LongPolls:
-    """Asks an application in turn, and keeps looks open until there is news.
+    """Keeps looks open until there is news.
 
     Args:
-        turn: shared by everything that asks this application.
         looks: paths of looks, each with the news that it waits for.
         sends: paths of what is sent, each with the news that it will be.
         tells: paths whose request says that what its caller sent before is whole, each with that
@@ -69,32 +63,26 @@ class LongPolls:
     """
 
     app: Asgi
-    turn: asyncio.Lock
     looks: Mapping[str, News]
     sends: Mapping[str, News]
     tells: Mapping[str, News]
     hold_s: float = HOLD_S
-    most: int = MAX_BYTES
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        body = await _whole(receive, self.most)
-        if body is None:
-            await send({"type": "http.response.start", "status": 413, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        path = str(scope["path"])
+        path = str(scope["path"]) if scope["type"] == "http" else ""
         if path in self.sends:
             self.sends[path].coming = True
         if path in self.tells and self.tells[path].coming:
             self.tells[path].tell()
-        if path in self.looks:
-            answer = await self._looked(scope, receive, body, self.looks[path])
-        else:
-            answer = await self._asked(scope, receive, body)
-        for event in answer:
+        if path not in self.looks:
+            await self.app(scope, receive, send)
+            return
+        body = await _whole(receive)
+        if body is None:
+            await send({"type": "http.response.start", "status": 413, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        for event in await self._looked(scope, receive, body, self.looks[path]):
             await send(event)
 
     async def _looked(self, scope: Event, receive: Receive, body: bytes, news: News) -> list[Event]:
@@ -131,8 +119,7 @@ class LongPolls:
 
         # what an application notes in a scope is about one request
         own = {**scope, "state": dict(scope.get("state", {}))}
-        async with self.turn:
-            await self.app(own, replay, keep)
+        await self.app(own, replay, keep)
         return answer
 
 
@@ -151,7 +138,7 @@ async def _news_of(receive: Receive, news: News, number: int, until: float) -> b
         await asyncio.gather(gone, told, return_exceptions=True)
 
 
-async def _whole(receive: Receive, most: int) -> bytes | None:
+async def _whole(receive: Receive) -> bytes | None:
     """The body of a request; None where it is longer than it may be, or its caller left."""
     parts: list[bytes] = []
     size = 0
@@ -159,7 +146,7 @@ async def _whole(receive: Receive, most: int) -> bytes | None:
         event = await receive()
         parts.append(bytes(event.get("body", b"")))
         size += len(parts[-1])
-        if event["type"] != "http.request" or size > most:
+        if event["type"] != "http.request" or size > MAX_LOOK_BYTES:
             return None
         if not event.get("more_body", False):
             return b"".join(parts)

@@ -5,6 +5,9 @@ messages and bring answers. On loopback stands the runtime interface, for this m
 by a secret. The control interface, which starts, stops and reads runs, has no door at all: it is
 called as functions, by whoever holds this object. So neither a node's credentials nor anything else
 on the network can start, stop or read a run.
+
+Runs, messages and nodes are kept in memory and end with it. What must not be lost stands in the
+campaigns' folders, nodes are let in by the roster, and runs are started anew.
 """
 
 from __future__ import annotations
@@ -31,13 +34,13 @@ from flwr.common.constant import (
 from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.supercore.auth.typing import AccountInfo
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
 from flwr.supercore.error import FlowerError
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 from flwr.superlink.servicer.control import control_handlers
-from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.errors import FleetError
 from fleet.keys import superlink_key
@@ -88,12 +91,10 @@ class SuperLink:
     """The engine of one coordinator.
 
     Args:
-        database: SQLite file that runs, messages and nodes outlive a crash in.
         certificate, key: for the outer door.
         outside: host and port of the outer door.
     """
 
-    database: Path
     certificate: Path
     key: Path
     outside: tuple[str, int]
@@ -111,7 +112,7 @@ class SuperLink:
         inner = _listening("127.0.0.1", 0)
         self.runtime_port = int(inner.getsockname()[1])
         outer = _listening(*self.outside)
-        app = self._application()
+        app = create_app(self._config(), SuperLinkLifespan)
         self._links = app.state.linkstate_factory
         outside, inside = self._patient(app)
         self._servers = [_server(inside, None, "on"), _server(outside, self._tls, "off")]
@@ -128,50 +129,22 @@ class SuperLink:
     def _patient(self, app: Asgi) -> tuple[Asgi, Asgi]:
         """The application behind both doors, outer and inner: nodes and runs need not come again
         and again for what the other sends."""
-        turn = asyncio.Lock()
         questions, answers = News(), News()
         looking, sending = "pull-messages", "push-messages"
         outside = LongPolls(
             app,
-            turn,
             looks={FLEET + looking: questions},
             sends={FLEET + sending: answers},
             tells={FLEET + looking: answers},
         )
         inside = LongPolls(
             app,
-            turn,
             looks={RUNTIME + looking: answers, RUNTIME + "acquire-task": self._runs},
             sends={RUNTIME + sending: questions},
             tells={RUNTIME + looking: questions},
             hold_s=INSIDE_S,
         )
         return Door(outside, FLEET), Door(inside, RUNTIME)
-
-    def _application(self) -> Any:
-        """Flower's, over its database. One that was killed while it was made, or is damaged, is put
-        aside: what must not be lost stands in campaigns' folders, nodes are let in by the roster,
-            and runs are started anew."""
-        try:
-            return create_app(self._config(), SuperLinkLifespan)
-        # Flower ends the process over a schema that it does not know: the next start is a clean one
-        except SystemExit:
-            self._put_aside("its schema is not one of Flower's")
-            raise
-        except SQLAlchemyError as error:
-            if "locked" in str(error):
-                raise FleetError(
-                    f"{self.database} is in use; is another coordinator running?"
-                ) from error
-            self._put_aside(type(error).__name__)
-            return create_app(self._config(), SuperLinkLifespan)
-
-    def _put_aside(self, reason: str) -> None:
-        for path in self.database.parent.glob(f"{self.database.name}*"):
-            path.replace(path.with_name(f"damaged-{path.name}"))
-        logger.warning(
-            "the SuperLink's database could not be opened (%s); it was put aside", reason
-        )
 
     def _config(self) -> SuperLinkLifespanConfig:
         return SuperLinkLifespanConfig(
@@ -194,13 +167,13 @@ class SuperLink:
             ssl_ca_certfile=None,
             ssl_certfile=None,
             ssl_keyfile=None,
-            database=str(self.database),
+            database=FLWR_IN_MEMORY_DB_NAME,
             isolation=ISOLATION_MODE_PROCESS,
             runtime_dependency_install=False,
         )
 
     def _serve(self, sockets: tuple[socket.socket, ...]) -> None:
-        """Both doors in one event loop, which is all that a turn needs to be one's own."""
+        """Both doors in one event loop, so that one can tell the other."""
         with asyncio.Runner(loop_factory=self._servers[0].config.get_loop_factory()) as runner:
             self._loop = runner.get_loop()
             runner.run(_together(self._servers, sockets))
@@ -266,11 +239,6 @@ class SuperLink:
         """Whether a run has ended, however it did."""
         found = self._links.state().get_run_info(run_ids=[run])
         return not found or str(found[0].status.status) == "finished"
-
-    def end_all(self) -> None:
-        """Stop every run that is still under way."""
-        for run in self._links.state().get_run_info(flwr_aids=[NOOP_FLWR_AID]):
-            self.end(int(run.run_id))
 
     def end(self, run: int) -> None:
         """Stop a run; nodes ignore its messages from then on. Raises FleetError."""
