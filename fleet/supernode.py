@@ -50,9 +50,9 @@ class SuperNodeSettings(BaseModel):
     """File descriptor of this process's end of the bell between it and its executor."""
 
 
-def pauses(bell: Bell) -> Callable[[float], None]:
+def pauses(bell: Bell, clock: Callable[[], float] = time.monotonic) -> Callable[[float], None]:
     """What the SuperNode's loop calls instead of ``time.sleep``."""
-    looked_at = time.monotonic()
+    looked_at = clock()
 
     def pause(seconds: float) -> None:
         nonlocal looked_at
@@ -60,10 +60,10 @@ def pauses(bell: Bell) -> Callable[[float], None]:
             bell.ring()
             bell.wait(WAITING_S)
         elif seconds == LOOKING_S:
-            time.sleep(max(0.0, LEAST_S - (time.monotonic() - looked_at)))
+            time.sleep(max(0.0, LEAST_S - (clock() - looked_at)))
         else:
             time.sleep(seconds)
-        looked_at = time.monotonic()
+        looked_at = clock()
 
     return pause
 

@@ -55,9 +55,8 @@ def test_a_supernode_with_a_task_rings_for_it_and_is_woken_by_its_answer():
 
 def test_a_supernode_looks_again_at_once_where_the_superlink_kept_its_look_open(monkeypatch):
     now, slept = [100.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", slept.append)
-    pause = pauses(Bell.pair()[1])
+    pause = pauses(Bell.pair()[1], clock=lambda: now[0])
     now[0] += 2.0
     pause(LOOKING_S)
     pause(LOOKING_S)
