@@ -8,6 +8,7 @@ Brings a consortium up (``tahini up``: SuperLink, three nodes, registry, witness
 this machine), runs one campaign of ``--releases`` releases, and takes the times between releases.
 Stock Flower beside it: SuperLink and SuperNodes as Flower starts them, with TLS, authentication and
 subprocesses, and an app that only echoes, so that all of its time is the engine's.
+``ratio_round_to_stock`` is our median round over its, in this run.
 """
 
 from __future__ import annotations
@@ -15,22 +16,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import tomli_w
 from click.testing import CliRunner
 from rich.console import Console
 
 from benchmarks.report import machine, parser, show
+from crypto.errors import TahiniError
 from demo.deployment import up
 from demo.loans import default_loans
 from demo.processes import QUIET, down
@@ -42,6 +48,10 @@ from server.desired_state import events
 from tahini import main as tahini
 
 LENDERS = 3
+START_S, ROUND_S = 120.0, 60.0
+"""After this long without a word nothing is slow any more, whatever the load: it hangs."""
+TAIL = 15
+"""Lines of a log that tell what failed."""
 FIXED = 3
 """Histogram, moments and calibration; the rest are steps."""
 STOCK_APP = {
@@ -72,7 +82,7 @@ def query(message, context):
     return Message(message.content, reply_to=message)
 """,
     "echo/server.py": """
-import json, time
+import json, os, time
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import ServerApp
 app = ServerApp()
@@ -88,7 +98,9 @@ def main(grid, context):
         replies = grid.send_and_receive(messages, timeout=120)
         if len([r for r in replies if not r.has_error()]) == 3:
             times.append(time.time() - began)
-    open(str(context.run_config["out"]), "w").write(json.dumps(times))
+    out = str(context.run_config["out"])
+    open(out + ".new", "w").write(json.dumps(times))
+    os.replace(out + ".new", out)
 """,
 }
 
@@ -158,17 +170,34 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
     authority = str(root / "ca" / "ca.crt")
     log = (root / "log").open("w", encoding="utf-8")
 
-    def run(name: str, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
+    started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(what: str, name: str, *arguments: str, **options: object) -> None:
         """One of Flower's programs; its options as it has them, with underscores."""
-        program = [name, *arguments]
+        program = [str(Path(sys.executable).parent / name), *arguments]
         for option, value in options.items():
             program += [f"--{option.replace('_', '-')}", str(value)]
-        return subprocess.Popen(
+        started[what] = subprocess.Popen(
             program, env=environment, stdout=log, stderr=log, start_new_session=True
         )
 
-    started = [
+    def fail(what: str, why: str) -> NoReturn:
+        told = (root / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.exit("\n".join([f"stock Flower: {what} failed ({why}):", *told[-TAIL:]]))
+
+    def wait(holds: Callable[[], bool], what: str, seconds: float) -> None:
+        """Until it holds; ends this process with the end of the log where it never will."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if ended := [who for who, process in started.items() if process.poll() is not None]:
+                fail(what, f"{', '.join(ended)} ended")
+            if time.monotonic() > deadline:
+                fail(what, f"nothing for {seconds:.0f} s")
+            time.sleep(0.2)
+
+    try:
         run(
+            "the SuperLink",
             "flower-superlink",
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
@@ -179,9 +208,7 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
             port=port,
             database=database,
         )
-    ]
-    try:
-        time.sleep(8)
+        wait(lambda: _listens(port), "starting the SuperLink", START_S)
         objects = ObjectStoreFactory(str(database))
         state = LinkStateFactory(str(database), NoOpFederationManager(), objects).state()
         account = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
@@ -191,32 +218,46 @@ def stock(root: Path, rounds: int) -> dict[str, Any]:
             create_fleet_key(home)
             key = superlink_key(fleet_key_text(home))
             control_handlers.register_node(RegisterNodeRequest(public_key=key), account, state)
-            supernode = run(
+            run(
+                f"SuperNode {number}",
                 "flower-supernode",
                 superlink=f"127.0.0.1:{port}",
                 root_certificates=authority,
                 auth_supernode_private_key=home / "fleet.key",
                 port=free_port(),
             )
-            started.append(supernode)
         fab, _ = build_fab_from_files({name: text.encode() for name, text in STOCK_APP.items()})
         request = StartRunRequest(fab=Fab(content=fab))
         request.override_config["rounds"].sint64 = rounds
         request.override_config["out"].string = str(out)
-        control_handlers.start_run(request, account, state, None)
-        deadline = time.monotonic() + 60 + 30 * rounds
-        while not out.exists() and time.monotonic() < deadline:
-            time.sleep(0.5)
+        run_id = int(control_handlers.start_run(request, account, state, None).run_id)
+
+        def over() -> bool:
+            return str(state.get_run_info(run_ids=[run_id])[0].status.status) == "finished"
+
+        what = f"a run of {rounds} rounds"
+        wait(lambda: out.exists() or over(), what, START_S + ROUND_S * rounds)
+        if not out.exists():
+            fail(what, "it ended without a result")
         times = json.loads(out.read_text(encoding="utf-8"))
+        if not times:
+            fail(what, f"no round was answered by {LENDERS} nodes")
         return {"stock_median_round_s": statistics.median(times), "stock_rounds": len(times)}
     finally:
-        for process in started:
-            os.killpg(process.pid, 15)
-        for process in started:
+        log.close()
+        for process in started.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in started.values():
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def main() -> None:
@@ -230,6 +271,11 @@ def main() -> None:
         figures = ours(folder / "ours", chosen.releases)
         if not chosen.no_stock:
             figures |= stock(folder / "stock", chosen.stock_rounds)
+            figures["ratio_round_to_stock"] = (
+                figures["median_round_s"] / figures["stock_median_round_s"]
+            )
+    except (TahiniError, OSError) as error:
+        sys.exit(f"the benchmark could not be run: {' '.join(str(error).split())}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     show({"machine": machine(), **figures}, chosen.json)

@@ -28,8 +28,9 @@ from clients.home import Node
 from clients.metrics import LedgerCollector
 from crypto.errors import CryptoError, TahiniError
 from crypto.keys import replace_file
-from fleet.bundle import bundle_sha256, files_of, node_code
-from fleet.code import installed_code
+from fleet.bell import Bell
+from fleet.bundle import bundle_sha256, files_of
+from fleet.code import holds_installed, installed_code
 from fleet.errors import BundleRefused
 from fleet.keys import FLEET_KEY_FILE
 from fleet.supernode import SuperNodeSettings
@@ -79,7 +80,7 @@ def check_bundle(node: Node, bundle: bytes, stated: str) -> None:
             f"{node.lender}: the operator has not signed bundle {actual[:12]}…; nothing of it was "
             "loaded"
         )
-    if not node_code(files_of(bundle)) == approved[actual] == installed_code():
+    if approved[actual] != installed_code() or not holds_installed(files_of(bundle)):
         raise BundleRefused(
             f"{node.lender}: bundle {actual[:12]}… is not the code that is installed here; install "
             "that version first"
@@ -112,6 +113,8 @@ class NodeService:
     _restart_at: float = field(default=0.0, init=False)
     _started_at: float = field(default=0.0, init=False)
     _told_at: float = field(default=0.0, init=False)
+    _bells: tuple[Bell, Bell] = field(default_factory=Bell.pair, init=False)
+    """This process's end and the SuperNode's, which is kept for the next SuperNode."""
 
     def check(self) -> tuple[str, Path]:
         """SuperLink's address and the authority that it is believed by; raises NodeError when the
@@ -145,6 +148,7 @@ class NodeService:
             runtime_port=self._port,
             executor_secret=folder / "executor.secret",
             parent=os.getpid(),
+            bell=self._bells[1].end.fileno(),
         )
         replace_file(self._settings, settings.model_dump_json().encode())
 
@@ -156,13 +160,18 @@ class NodeService:
         os.environ[HOME_VARIABLE] = str(self.node.home)
         tracing.begin("node", self.node.lender)
         address = f"127.0.0.1:{self._port}"
+        bell = self._bells[0]
 
         def work(token: str) -> None:
             node = Node.open(self.node.home)
-            answer(address, token, app, lambda bundle, stated: check_bundle(node, bundle, stated))
+
+            def check(bundle: bytes, stated: str) -> None:
+                check_bundle(node, bundle, stated)
+
+            answer(address, token, app, check, bell.ring)
 
         try:
-            Executor(address, secret, TASKS, work, self._look_after, self._give_up).run()
+            Executor(address, secret, TASKS, work, self._look_after, self._give_up, bell.wait).run()
         finally:
             if self._supernode is not None and self._supernode.poll() is None:
                 self._supernode.send_signal(signal.SIGTERM)
@@ -192,6 +201,7 @@ class NodeService:
             self._supernode = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fleet.supernode", str(self._settings)],
                 stdin=subprocess.DEVNULL,
+                pass_fds=(self._bells[1].end.fileno(),),
             )
         if moment > self._told_at + ALIVE_EVERY_S:
             self._told_at = moment

@@ -5,7 +5,9 @@
 - ``code``       the code hash: every module that a node imports
 - ``bundle``     the Flower App Bundle of the installed code, its hash, and what changed between two
 - ``superlink``  the SuperLink: the fleet interface outside, everything else on loopback
-- ``supernode``  the SuperNode, asked often enough for fast rounds; ``pace`` how often
+- ``long_polls`` looks for messages that wait until there may be one
+- ``supernode``  the SuperNode, without pauses that fast rounds have no time for
+- ``bell``       what wakes it and its executor for each other's work
 - ``executor``   tasks in forked children of a warm parent, after the bundle was checked
 - ``tasks``      what such a child does
 - ``errors``     what is not in order

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
-from fleet.code import COORDINATOR_ENTRIES, NODE_ENTRIES, hash_files, installed_files, reachable
+from fleet.code import COORDINATOR_ENTRIES, NODE_ENTRIES, installed_files
 from fleet.errors import BundleRefused
 
 MAX_BYTES = 32 << 20
@@ -74,19 +74,6 @@ def files_of(bundle: bytes) -> dict[str, bytes]:
             return {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         raise BundleRefused(f"this is not a bundle ({error})") from error
-
-
-def node_code(files: Mapping[str, bytes]) -> str:
-    """The hash of what a node would run of these files: comparable with
-    :func:`fleet.code.installed_code`.
-
-    Raises:
-        BundleRefused: they are not the code of a node.
-    """
-    try:
-        return hash_files(reachable(NODE_ENTRIES, files.get))
-    except (LookupError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise BundleRefused(f"the bundle does not hold the code of a node ({error})") from error
 
 
 @dataclass(frozen=True)

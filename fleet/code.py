@@ -129,6 +129,29 @@ def installed_files(entries: Iterable[str] = NODE_ENTRIES) -> dict[str, bytes]:
 
 
 @cache
+def _installed_reads() -> Mapping[str, bytes | None]:
+    """Every path that was looked at to find the node's code on this machine, and what was there."""
+    reads: dict[str, bytes | None] = {}
+
+    def read(path: str) -> bytes | None:
+        return reads.setdefault(path, _installed(path))
+
+    reachable(NODE_ENTRIES, read)
+    return reads
+
+
+@cache
 def installed_code() -> str:
     """The hash of the node's code as installed on this machine."""
-    return hash_files(installed_files())
+    found = _installed_reads().items()
+    return hash_files({path: content for path, content in found if content is not None})
+
+
+def holds_installed(files: Mapping[str, bytes]) -> bool:
+    """Whether the node's code in these files is what is installed on this machine, file by file.
+
+    The same as to compare its hash, without compiling any of it: the search goes where what it has
+    read leads it. Where all of its reads find what they found here, it finds the same files; where
+    one does not, a file is another, is missing, or was added.
+    """
+    return all(files.get(path) == content for path, content in _installed_reads().items())

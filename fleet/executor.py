@@ -27,12 +27,11 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 
-from fleet.pace import Pace
 from ops.processes import die_with
 from protocol import tracing
 
 ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
-QUICK_S, IDLE_S = 0.05, 0.5
+IDLE_S = 0.5
 logger = logging.getLogger("tahini.executor")
 
 Work = Callable[[str], None]
@@ -77,7 +76,8 @@ class Executor:
     failed: Callable[[str, float], None] = lambda _, __: None
     """Called when a task's child ended other than in order, with its token and when it began
     (monotonic seconds)."""
-    _pace: Pace = field(default_factory=lambda: Pace(QUICK_S, IDLE_S), init=False)
+    pause: Callable[[float], None] = time.sleep
+    """Waits for so many seconds, or until there may be a task."""
     _children: dict[int, tuple[str, float]] = field(default_factory=dict, init=False)
     """Each with its token, and when it began."""
     _stopping: bool = field(default=False, init=False)
@@ -95,6 +95,7 @@ class Executor:
         while not self._stopping:
             self._reap()
             self.between()
+            began = time.monotonic()
             try:
                 found = client.AcquireTask(
                     AcquireTaskRequest(supported_task_types=list(self.kinds))
@@ -106,10 +107,10 @@ class Executor:
                 time.sleep(IDLE_S)
                 continue
             if found.HasField("task") and found.token:
-                self._pace.worked()
                 self._start(found.token)
             else:
-                time.sleep(self._pace.pause)
+                # a runtime that kept the question open has waited already
+                self.pause(max(0.0, IDLE_S - (time.monotonic() - began)))
         for child in self._children:
             os.kill(child, signal.SIGKILL)
         client.close()

@@ -5,20 +5,24 @@ messages and bring answers. On loopback stands the runtime interface, for this m
 by a secret. The control interface, which starts, stops and reads runs, has no door at all: it is
 called as functions, by whoever holds this object. So neither a node's credentials nor anything else
 on the network can start, stop or read a run.
+
+Runs, messages and nodes are kept in memory and end with it. What must not be lost stands in the
+campaigns' folders, nodes are let in by the roster, and runs are started anew.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from flwr.common.constant import (
@@ -30,27 +34,27 @@ from flwr.common.constant import (
 from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.supercore.auth.typing import AccountInfo
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
 from flwr.supercore.error import FlowerError
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 from flwr.superlink.servicer.control import control_handlers
-from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.errors import FleetError
 from fleet.keys import superlink_key
+from fleet.long_polls import Asgi, LongPolls, News
 from ops.certificates import RenewingContext
 
 FLEET, RUNTIME = "/v1/fleet/", "/v1/runtime/"
 START_S = 20.0
+INSIDE_S = 1.0
+"""How long a run's look is kept open: an operator's stop is heard between two."""
 logger = logging.getLogger("tahini.superlink")
 ACCOUNT = AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
 
 Scope = MutableMapping[str, Any]
-Asgi = Callable[
-    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
-]
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,10 @@ class SuperLink:
     """The engine of one coordinator.
 
     Args:
-        database: SQLite file that runs, messages and nodes outlive a crash in.
         certificate, key: for the outer door.
         outside: host and port of the outer door.
     """
 
-    database: Path
     certificate: Path
     key: Path
     outside: tuple[str, int]
@@ -100,7 +102,8 @@ class SuperLink:
     """What the executor on this machine authenticates with."""
     runtime_port: int = field(init=False)
     _servers: list[uvicorn.Server] = field(default_factory=list, init=False)
-    _threads: list[threading.Thread] = field(default_factory=list, init=False)
+    _runs: News = field(default_factory=News, init=False)
+    """That a run was launched, and wants an executor."""
 
     def start(self) -> None:
         """Open both doors; raises FleetError when a port is taken, CertificateRefused for the
@@ -109,35 +112,39 @@ class SuperLink:
         inner = _listening("127.0.0.1", 0)
         self.runtime_port = int(inner.getsockname()[1])
         outer = _listening(*self.outside)
-        app = self._application()
+        app = create_app(self._config(), SuperLinkLifespan)
         self._links = app.state.linkstate_factory
-        self._serve(Door(app, RUNTIME), inner, None, "on")
-        self._serve(Door(app, FLEET), outer, self._tls, "off")
-
-    def _application(self) -> Any:
-        """Flower's, over its database. One that was killed while it was made, or is damaged, is put
-        aside: what must not be lost stands in campaigns' folders, nodes are let in by the roster,
-            and runs are started anew."""
-        try:
-            return create_app(self._config(), SuperLinkLifespan)
-        # Flower ends the process over a schema that it does not know: the next start is a clean one
-        except SystemExit:
-            self._put_aside("its schema is not one of Flower's")
-            raise
-        except SQLAlchemyError as error:
-            if "locked" in str(error):
-                raise FleetError(
-                    f"{self.database} is in use; is another coordinator running?"
-                ) from error
-            self._put_aside(type(error).__name__)
-            return create_app(self._config(), SuperLinkLifespan)
-
-    def _put_aside(self, reason: str) -> None:
-        for path in self.database.parent.glob(f"{self.database.name}*"):
-            path.replace(path.with_name(f"damaged-{path.name}"))
-        logger.warning(
-            "the SuperLink's database could not be opened (%s); it was put aside", reason
+        outside, inside = self._patient(app)
+        self._servers = [_server(inside, None, "on"), _server(outside, self._tls, "off")]
+        self._thread = threading.Thread(
+            target=self._serve, args=((inner, outer),), name="superlink", daemon=True
         )
+        self._thread.start()
+        deadline = time.monotonic() + START_S
+        while not all(server.started for server in self._servers):
+            if time.monotonic() > deadline:
+                raise FleetError(f"the SuperLink did not start within {START_S:.0f} s")
+            time.sleep(0.02)
+
+    def _patient(self, app: Asgi) -> tuple[Asgi, Asgi]:
+        """The application behind both doors, outer and inner: nodes and runs need not come again
+        and again for what the other sends."""
+        questions, answers = News(), News()
+        looking, sending = "pull-messages", "push-messages"
+        outside = LongPolls(
+            app,
+            looks={FLEET + looking: questions},
+            sends={FLEET + sending: answers},
+            tells={FLEET + looking: answers},
+        )
+        inside = LongPolls(
+            app,
+            looks={RUNTIME + looking: answers, RUNTIME + "acquire-task": self._runs},
+            sends={RUNTIME + sending: questions},
+            tells={RUNTIME + looking: questions},
+            hold_s=INSIDE_S,
+        )
+        return Door(outside, FLEET), Door(inside, RUNTIME)
 
     def _config(self) -> SuperLinkLifespanConfig:
         return SuperLinkLifespanConfig(
@@ -160,45 +167,22 @@ class SuperLink:
             ssl_ca_certfile=None,
             ssl_certfile=None,
             ssl_keyfile=None,
-            database=str(self.database),
+            database=FLWR_IN_MEMORY_DB_NAME,
             isolation=ISOLATION_MODE_PROCESS,
             runtime_dependency_install=False,
         )
 
-    def _serve(
-        self, app: Asgi, listening: socket.socket, tls: RenewingContext | None, lifespan: Any
-    ) -> None:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan=lifespan,
-            timeout_graceful_shutdown=2,
-            server_header=False,
-        )
-        config.load()
-        if tls is not None:
-            config.ssl = tls.context
-        server = uvicorn.Server(config)
-        serving = threading.Thread(
-            target=server.run, kwargs={"sockets": [listening]}, name="superlink", daemon=True
-        )
-        serving.start()
-        self._threads.append(serving)
-        deadline = time.monotonic() + START_S
-        while not server.started:
-            if time.monotonic() > deadline:
-                raise FleetError(f"the SuperLink did not start within {START_S:.0f} s")
-            time.sleep(0.02)
-        self._servers.append(server)
+    def _serve(self, sockets: tuple[socket.socket, ...]) -> None:
+        """Both doors in one event loop, so that one can tell the other."""
+        with asyncio.Runner(loop_factory=self._servers[0].config.get_loop_factory()) as runner:
+            self._loop = runner.get_loop()
+            runner.run(_together(self._servers, sockets))
 
     def stop(self) -> None:
         """Close both doors; what is in the database stays."""
-        for server in reversed(self._servers):
+        for server in self._servers:
             server.should_exit = True
-        deadline = time.monotonic() + START_S
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._thread.join(START_S)
 
     def refresh(self) -> bool:
         """Whether a renewed certificate was taken; raises CertificateRefused."""
@@ -248,17 +232,13 @@ class SuperLink:
             raise FleetError(f"the SuperLink did not start the run ({error})") from error
         if not answer.run_id:
             raise FleetError("the SuperLink did not start the run; its log says why")
+        self._loop.call_soon_threadsafe(self._runs.tell)
         return int(answer.run_id)
 
     def over(self, run: int) -> bool:
         """Whether a run has ended, however it did."""
         found = self._links.state().get_run_info(run_ids=[run])
         return not found or str(found[0].status.status) == "finished"
-
-    def end_all(self) -> None:
-        """Stop every run that is still under way."""
-        for run in self._links.state().get_run_info(flwr_aids=[NOOP_FLWR_AID]):
-            self.end(int(run.run_id))
 
     def end(self, run: int) -> None:
         """Stop a run; nodes ignore its messages from then on. Raises FleetError."""
@@ -269,6 +249,28 @@ class SuperLink:
                 raise FleetError(
                     f"run {run} could not be ended; it may have ended by itself ({error})"
                 ) from error
+
+
+def _server(
+    app: Asgi, tls: RenewingContext | None, lifespan: Literal["on", "off"]
+) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
+    config.load()
+    if tls is not None:
+        config.ssl = tls.context
+    return uvicorn.Server(config)
+
+
+async def _together(servers: Iterable[uvicorn.Server], sockets: Iterable[socket.socket]) -> None:
+    pairs = zip(servers, sockets, strict=True)
+    await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in pairs))
 
 
 def _listening(host: str, port: int) -> socket.socket:

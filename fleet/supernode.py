@@ -1,32 +1,36 @@
 """Flower's SuperNode as a process of its own: ``python -m fleet.supernode SETTINGS.json``.
 
-It is Flower's own, with two constants changed. While a campaign runs it looks for messages five
-times a second instead of every three seconds, which would be most of a round. And it says every few
-seconds that it lives, so that one that was killed is let in again after twenty seconds instead of a
-minute: the SuperLink takes no second node of one key until the first has been silent. It holds the
-fleet key and reaches out to the SuperLink; nothing reaches in but the executor on this machine,
-over loopback and by a secret.
+It is Flower's own, with its pauses and one constant changed. Flower's looks for messages every
+three seconds, which would be most of a round; our SuperLink keeps such a look open until there is
+one (:mod:`fleet.long_polls`), so this one looks again at once. While a task is at work it waits for
+a bell instead of looking twice a second whether the answer is there. And it says every few seconds
+that it lives, so that one that was killed is let in again after twenty seconds instead of a minute:
+the SuperLink takes no second node of one key until the first has been silent. It holds the fleet
+key and reaches out to the SuperLink; nothing reaches in but the executor on this machine, over
+loopback and by a secret.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 from pydantic import BaseModel, ConfigDict
 
-from fleet.pace import Pace
+from fleet.bell import Bell
 from ops.processes import die_with
 
 LOOKING_S, WAITING_S = 3.0, 0.5
 """Flower's pauses: until it looks for messages again, and until it looks whether the answer is
 there."""
-WAITED_S = 0.05
+LEAST_S = 1.0
+"""From one look to the next where the SuperLink keeps none open."""
 HEARTBEAT_S = 10.0
 """The least that the SuperLink takes; a node that is silent for two of these is gone."""
-pace = Pace(quick=0.2, idle=1.0)
 
 
 class SuperNodeSettings(BaseModel):
@@ -42,19 +46,32 @@ class SuperNodeSettings(BaseModel):
     executor_secret: Path
     parent: int
     """The process that this one ends with."""
+    bell: int
+    """File descriptor of this process's end of the bell between it and its executor."""
 
 
-def _often(seconds: float) -> None:
-    if seconds == WAITING_S:
-        pace.worked()
-        time.sleep(WAITED_S)
-    else:
-        time.sleep(pace.pause if seconds == LOOKING_S else seconds)
+def pauses(bell: Bell, clock: Callable[[], float] = time.monotonic) -> Callable[[float], None]:
+    """What the SuperNode's loop calls instead of ``time.sleep``."""
+    looked_at = clock()
+
+    def pause(seconds: float) -> None:
+        nonlocal looked_at
+        if seconds == WAITING_S:  # there is a task, and then its answer
+            bell.ring()
+            bell.wait(WAITING_S)
+        elif seconds == LOOKING_S:
+            time.sleep(max(0.0, LEAST_S - (clock() - looked_at)))
+        else:
+            time.sleep(seconds)
+        looked_at = clock()
+
+    return pause
 
 
 def main() -> None:
     settings = SuperNodeSettings.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     die_with(settings.parent)
+    bell = Bell.at(socket.socket(fileno=settings.bell))
     from flwr.supercore import heartbeat
     from flwr.supernode import fleet_http_connection, start_client_internal
     from flwr.supernode.cli.flower_supernode import flower_supernode
@@ -68,7 +85,7 @@ def main() -> None:
                 "looked at"
             )
         vars(module)["HEARTBEAT_DEFAULT_INTERVAL"] = HEARTBEAT_S
-    start_client_internal.time = SimpleNamespace(**{**vars(time), "sleep": _often})
+    start_client_internal.time = SimpleNamespace(**{**vars(time), "sleep": pauses(bell)})
     sys.argv = [
         "flower-supernode",
         "--superlink",

@@ -44,9 +44,15 @@ Check = Callable[[bytes, str], None]
 """Raises BundleRefused; gets the bundle's bytes and the hash that the SuperLink stated."""
 
 
-def answer(address: str, token: str, app: ClientApp, check: Check) -> None:
-    """Answer one message. A bundle that ``check`` refuses is answered with its one sentence;
-    ``app`` never runs."""
+def answer(
+    address: str,
+    token: str,
+    app: ClientApp,
+    check: Check,
+    answered: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer one message, and call ``answered``. A bundle that ``check`` refuses is answered with
+    its one sentence; ``app`` never runs."""
     client = runtime_client(address, token)
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()
@@ -65,6 +71,7 @@ def answer(address: str, token: str, app: ClientApp, check: Check) -> None:
                 Error(code=ErrorCode.INVALID_FAB, reason=str(refused)), reply_to=message
             )
         push_message(client, reply, context)
+        answered()
         push_task_output(client, context, status, details)
     finally:
         heartbeat.stop()

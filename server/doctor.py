@@ -7,13 +7,13 @@ from pathlib import Path
 
 from crypto.errors import CryptoError
 from ops import doctor
-from ops.doctor import Finding, care, found, ill, well
+from ops.doctor import Finding, care, ill, well
 from protocol.errors import ConsentError
 from protocol.parties import Role
 from server.desired_state import Stage, read_state
 from server.errors import CoordinatorError
 from server.home import KEY_FILE, Coordinator
-from server.service import CERTIFICATE, DATABASE, KEY
+from server.service import CERTIFICATE, KEY
 
 
 def coordinator(home: Path) -> Iterator[Finding]:
@@ -46,19 +46,7 @@ def coordinator(home: Path) -> Iterator[Finding]:
     yield doctor.certificate(home / CERTIFICATE, home / KEY)
     yield doctor.port("fleet interface", opened.settings.host, opened.settings.port)
     yield from doctor.service("registry", opened.settings.registry_url, opened.authority)
-    yield found(
-        "superlink",
-        lambda: _database(home),
-        "put it aside while the service is stopped; campaigns go on",
-    )
     yield from _campaigns(home)
-
-
-def _database(home: Path) -> str:
-    if not (home / DATABASE).exists():
-        return "no run yet"
-    doctor.require_whole(home / DATABASE)
-    return "its database is whole"
 
 
 def _campaigns(home: Path) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from server.run import Answers
 NODES_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 300.0
 POLL_S = 0.1
-"""Flower's own loop looks for replies every three seconds."""
+"""From one look to the next, where the SuperLink keeps none open until there is something."""
 SLOW_S = 5.0
 """Whoever has not answered by then is named to the operator."""
 
@@ -83,6 +83,7 @@ class FlowerFleet:
         told = False
         while waiting and time.monotonic() < deadline:
             self.check()
+            looked_at = time.monotonic()
             replies = list(self.grid.pull_messages(waiting))
             for reply in replies:
                 waiting.discard(reply.metadata.reply_to_message_id)
@@ -93,7 +94,7 @@ class FlowerFleet:
                 told = True
                 who = sorted(self._lenders.get(sent[found], "a node") for found in waiting)
                 self.tell({"event": "waiting", "reason": f"the answer of {', '.join(who)}"})
-            time.sleep(POLL_S)
+            time.sleep(max(0.0, POLL_S - (time.monotonic() - looked_at)))
 
     def join(self, campaign_sha256: str) -> Mapping[str, str]:
         """Asked again until everybody answers or time is up: a node that was just started again may

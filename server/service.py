@@ -30,7 +30,7 @@ from server.fleet_app import HOME_VARIABLE
 from server.home import SECRET_FILE, Coordinator, load_releases
 
 TICK_S, SLOW_TICK_S, RESTART_PAUSE_S, MAX_ENDS = 0.2, 5.0, 2.0, 5
-CERTIFICATE, KEY, DATABASE = "coordinator.crt", "coordinator.tls.key", "superlink.db"
+CERTIFICATE, KEY = "coordinator.crt", "coordinator.tls.key"
 logger = logging.getLogger("tahini.coordinator")
 
 
@@ -56,12 +56,8 @@ class CoordinatorService:
             signal.signal(signum, lambda *_: self._stopping.set())
         if settings.health_port is not None:
             serve_health(self._heart, settings.health_port)
-        link = SuperLink(
-            home / DATABASE, home / CERTIFICATE, home / KEY, (settings.host, settings.port)
-        )
+        link = SuperLink(home / CERTIFICATE, home / KEY, (settings.host, settings.port))
         link.start()
-        # of a life before this one: what is desired is started anew, and nothing runs twice
-        link.end_all()
         replace_file(home / SECRET_FILE, link.secret)
         self._admit(link)
         logger.info("listening for nodes at %s:%d", settings.host, settings.port)

@@ -620,6 +620,34 @@ BREAKS = (
         "if rows >= 1)",
         "tests/credit/test_schema_inference.py",
     ),
+    Break(
+        "own code only: a bundle of other code than is installed may run",
+        "fleet/code.py",
+        "return all(files.get(path) == content",
+        "return all(True or files.get(path) == content",
+        "tests/fleet/test_bundle.py",
+    ),
+    Break(
+        "own code only: a file that is added to a bundle goes unnoticed",
+        "fleet/code.py",
+        "for path, content in _installed_reads().items())",
+        "for path, content in _installed_reads().items() if content)",
+        "tests/fleet/test_bundle.py",
+    ),
+    Break(
+        "a kept look: a message is given to a caller who is gone",
+        "fleet/long_polls.py",
+        "return told.done() and not gone.done()",
+        "return told.done()",
+        "tests/fleet/test_long_polls.py",
+    ),
+    Break(
+        "a kept look: whoever may not look is kept, and asked for again",
+        "fleet/long_polls.py",
+        "return _succeeded(answer) and not any",
+        "return not any",
+        "tests/fleet/test_long_polls.py",
+    ),
 )
 
 
