@@ -202,3 +202,36 @@ def test_who_comes_while_it_ends_is_told_to_come_again():
         assert await first == 1
 
     asyncio.run(ending())
+
+
+def test_a_group_waits_for_the_callers_that_were_just_answered_and_a_lone_one_for_nobody(monkeypatch):
+    monkeypatch.setattr("auditlog.group_commit.REST_SHARE", 1e9)  # as long as it takes
+    monkeypatch.setattr("auditlog.group_commit.MAX_REST_S", PATIENCE_S)
+    sizes: list[int] = []
+    begun, finish = threading.Event(), threading.Semaphore(0)
+
+    def commit(jobs):
+        sizes.append(len(jobs))
+        begun.set()
+        assert finish.acquire(timeout=PATIENCE_S)
+        return list(jobs)
+
+    async def callers() -> None:
+        group = GroupCommit(commit, "waiting")
+        group.start()
+        alone = asyncio.create_task(group.submit(0))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        together = [asyncio.create_task(group.submit(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        finish.release(2)
+        await asyncio.gather(alone, *together)
+        again = [asyncio.create_task(group.submit(number)) for number in range(2)]
+        await asyncio.sleep(0.05)
+        assert sizes == [1, 3], "two of three are back: the third is waited for"
+        again.append(asyncio.create_task(group.submit(2)))
+        finish.release(1)
+        assert await asyncio.gather(*again) == [0, 1, 2]
+        assert sizes == [1, 3, 3]
+        await asyncio.to_thread(group.stop)
+
+    asyncio.run(callers())

@@ -112,6 +112,24 @@ def test_a_ticket_that_no_lender_vouches_for_is_refused(site, case):
     assert rows(site, "login_links") == []
 
 
+def test_logins_that_come_together_are_each_told_their_own_pseudonyms(any_site):
+    """One question to the database for all of them, and nobody hears what is another's."""
+    site = any_site
+    first, second, third = (site.people[lender][0] for lender in ("aspen", "birch", "aspen"))
+    for who, *people in (("ada", first, second), ("eve", second), ("lin",)):
+        headers = site.log_in(who)
+        for person in people:
+            assert site.link(headers, person).status_code == 201
+    access, tokens = site.app.state.access, [site.log_in(who) for who in ("ada", "eve", "lin")]
+    tokens.append(site.log_in(third.pseudonym, ASPENS))
+    read = [access.tokens.verify(token["Authorization"].removeprefix("Bearer "), site.clock()) for token in tokens]
+    speakers = [(token.login, token.pseudonym) for token in read]
+    together = access.links._read_subjects([*speakers, *speakers[::-1]])
+    own = [(first.pseudonym, second.pseudonym), (second.pseudonym,), (), (third.pseudonym,)]
+    assert [together[speaker] for speaker in speakers] == own
+    assert [access.links.subjects(*speaker) for speaker in speakers] == own
+
+
 def test_nobody_sees_or_ends_anothers_links(site):
     ada, eve = site.log_in("ada"), site.log_in("eve")
     link = site.link(ada, site.people["aspen"][0]).json()
