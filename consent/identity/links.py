@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, bindparam, delete, insert, select, text
+from sqlalchemy import Connection, String, bindparam, delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -105,7 +105,9 @@ _SPEAK_FOR = text(
     WHERE l.issuer IN :issuers AND l.subject_hash IN :hashes
     ORDER BY 6, 7, 8
     """
-).bindparams(*(bindparam(name, expanding=True) for name in ("names", "issuers", "hashes")))
+).bindparams(
+    *(bindparam(name, type_=String, expanding=True) for name in ("names", "issuers", "hashes"))
+)
 """Who logins are, by the names they had then or have now, and whom they were linked to, in that
 order."""
 
