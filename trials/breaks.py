@@ -108,6 +108,13 @@ BREAKS = (
         "tests/clients/test_sources.py",
     ),
     Break(
+        "1 fail closed: a stranger whose hash is a member's is taken for the member",
+        "clients/data/members.py",
+        "same = self._names[held] == wholes[waiting]",
+        "same = held == held",
+        "tests/clients/test_members.py",
+    ),
+    Break(
         "2 log before use: rows are read before the commitment",
         "clients/gate.py",
         "            self._commit(commitment)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,13 +87,6 @@ class MappedSource(Source):
             if self.description.latest_by is None
             else keys | {"latest_by": self.description.latest_by.column}
         )
-
-    def columns_of_names(self) -> Iterable[pd.Series]:
-        if not isinstance(self.reader, FileReader) or self.reader.kind != "parquet":
-            return ()
-        self._require({})
-        person = self.description.person
-        return (batch[person] for batch in self.reader.batches([person]))
 
     def parts(
         self,

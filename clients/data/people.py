@@ -13,7 +13,7 @@ twice: a row counts if its date is the one found before and no other did.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,13 +104,7 @@ class Source(ABC):
                 too.
         """
         roster = Members(members)
-        roster.learn(self.columns_of_names())
         return self._chunks(roster, survey(self, roster, schema), schema)
-
-    def columns_of_names(self) -> Iterable[pd.Series]:
-        """The names of all rows, cut as :meth:`parts` cuts them; none where they cannot be read
-        apart from the rest."""
-        return ()
 
     def _chunks(
         self, roster: Members, held: LatestRows, schema: FeatureSchema
