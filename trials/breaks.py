@@ -551,9 +551,8 @@ BREAKS = (
     Break(
         "10 own row only: cells begin where the smallest value does",
         "credit/grid.py",
-        "places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))",
-        "places = order(np.nan_to_num(numbers(column).values) - "
-        "np.nan_to_num(numbers(column).values).min())",
+        "places = order(np.clip(np.nan_to_num(values), *self._range))",
+        "places = order(np.nan_to_num(values) - np.nan_to_num(values).min())",
         "tests/credit/test_binning.py",
     ),
     Break(

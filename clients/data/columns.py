@@ -26,7 +26,7 @@ from credit.values import (
     numbers,
 )
 
-CHUNK_ROWS = 100_000
+CHUNK_ROWS = 1 << 16
 DIGITS_OF_A_VALUE = 6
 
 

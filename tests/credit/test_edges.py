@@ -41,7 +41,8 @@ def test_any_edges_are_counted_as_a_search_counts_them(edges, values):
 GRIDS = [
     {"kind": "number"}, {"kind": "integer"}, {"kind": "number", "low": 0}, {"kind": "integer", "low": 0},
     {"kind": "number", "low": -1e300, "high": 1e-5}, {"kind": "integer", "low": -50, "high": 1e12},
-    {"kind": "number", "low": 300, "high": 850}, {"kind": "integer", "low": 0, "high": 1}, {"kind": "number", "high": -7},
+    {"kind": "number", "low": 300, "high": 850}, {"kind": "integer", "low": 0, "high": 1},
+    {"kind": "number", "high": -7},
 ]  # fmt: skip
 
 
