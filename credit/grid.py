@@ -26,7 +26,7 @@ from credit.dyadic import (
 from credit.edges import Edges
 from credit.errors import FeatureError
 from credit.features import Feature, FeatureSchema
-from credit.values import code, codes, numbers
+from credit.values import by_code, code, numbers
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.int32]
@@ -184,10 +184,9 @@ class FeatureCells:
         """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are
         'other'."""
         if self.feature.kind == "category":
-            places = {code(value): place for place, value in enumerate(self.feature.values)}
-            which, different = pd.factorize(codes(column))  # what is missing is the last, at -1
-            of_each = [places.get(one, self.size - 2) for one in different]
-            return np.asarray(np.array([*of_each, self.size - 1], dtype=np.int32)[which])
+            known = {code(value): place for place, value in enumerate(self.feature.values)}
+            known[None] = self.size - 1
+            return by_code(column, lambda one: known.get(one, self.size - 2), np.int32)
         return self._of_numbers(numbers(column).values)
 
     def _of_numbers(self, values: Floats) -> Cells:

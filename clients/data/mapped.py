@@ -124,7 +124,11 @@ class MappedSource(Source):
             if not theirs.all():
                 batch, whose = whole[theirs].reset_index(drop=True), whose[theirs]
         found = {one.name: one.of(batch[one.source.column]) for one in chosen}
-        table = pd.DataFrame({name: each.values for name, each in found.items()}, index=batch.index)
+        columns = {
+            name: pd.Series(each.values, batch.index, each.values.dtype, copy=False)
+            for name, each in found.items()
+        }
+        table = pd.DataFrame(columns, batch.index, copy=False)
         unreadable = {name: each.unreadable for name, each in found.items()}
         return Part(names, whose, self._when(batch), table, unreadable)
 

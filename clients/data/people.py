@@ -60,8 +60,8 @@ class Source(ABC):
     def where(self) -> str: ...
 
     @property
-    def dated(self) -> bool:
-        return False
+    @abstractmethod
+    def dated(self) -> bool: ...
 
     @abstractmethod
     def parts(
@@ -150,16 +150,24 @@ def survey(source: Source, roster: Members, schema: FeatureSchema) -> LatestRows
         np.zeros(len(roster), dtype=np.int8),
     )
     for part in source.parts([schema.target], schema, roster):
-        dated = part.when != UNREADABLE_DATE
-        whose = part.whose[dated]
-        when = part.when[dated]
+        whose, when = part.whose, part.when
+        outcome = labels_of(part.table[schema.target])
+        if not source.dated:  # all of one date
+            np.add.at(held.times, whose, 1)
+            held.latest[whose] = when
+            held.outcome[whose] = outcome
+            continue
+        dated = when != UNREADABLE_DATE
+        whose, when = whose[dated], when[dated]
         np.add.at(held.rows, whose, 1)
         before = held.latest[whose]
         np.maximum.at(held.latest, whose, when)
         held.times[whose[held.latest[whose] > before]] = 0
         latest = when == held.latest[whose]
         np.add.at(held.times, whose[latest], 1)
-        held.outcome[whose[latest]] = labels_of(part.table[schema.target])[dated][latest]
+        held.outcome[whose[latest]] = outcome[dated][latest]
+    if not source.dated:
+        held.rows[:] = held.times
     return held
 
 
