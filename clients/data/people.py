@@ -111,10 +111,11 @@ class Source(ABC):
     ) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(roster), dtype=bool)
         at = np.empty(len(roster), dtype=np.int64)
+        usable = held.usable
         columns = [schema.target, *schema.names, *date_columns(schema)]
         for part in self.parts(columns, schema, roster):
             whose = part.whose
-            counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
+            counts = usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
             counts &= labels_of(part.table[schema.target]) != NO_OUTCOME
             counts &= _first(whose, counts, at)
             seen[whose[counts]] = True
