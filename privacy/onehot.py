@@ -84,13 +84,13 @@ class Layout:
 
     def grouped(self, cells: Cells) -> list[torch.Tensor]:
         """(people,) cell of each group, out of (people, features) cells."""
+        if len(cells) and not ((cells >= 0) & (cells < np.array(self.sizes))).all():
+            raise PrivacyError("there is no such cell")
         found = []
-        for group, (first, *others) in enumerate(self.groups):
+        for first, *others in self.groups:
             places = cells[:, first].astype(np.int32)
             for feature in others:
                 places = places * self.sizes[feature] + cells[:, feature]
-            if places.size and not 0 <= places.min() <= places.max() < self.size(group):
-                raise PrivacyError("a person stands in a cell that there is not")
             found.append(tensor(places))
         return found
 
