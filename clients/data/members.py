@@ -100,14 +100,17 @@ class _Table:
         ]
         self._names = self._wholes(names)
         self._held = np.full(1 << self._bits, STRANGER, np.int32)
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            self._add(start, names[start : start + NAMES_AT_ONCE])
+
+    def _add(self, start: int, names: Bytes) -> None:
         slots = self._slots(names)
-        waiting = np.arange(len(names), dtype=np.int32)
-        while waiting.size:
-            here = slots[waiting]
-            free = self._held[here] == STRANGER
-            self._held[here[free]] = waiting[free]  # of several the last that is written stays
-            waiting = waiting[self._held[here] != waiting]
-            slots[waiting] = self._next(slots[waiting])
+        places = np.arange(start, start + len(names), dtype=np.int32)
+        while places.size:
+            free = self._held[slots] == STRANGER
+            self._held[slots[free]] = places[free]  # of several the last that is written stays
+            waits = self._held[slots] != places
+            places, slots = places[waits], self._next(slots[waits])
 
     def places(self, text: pa.Array) -> Places:
         found = np.full(len(text), STRANGER, np.int64)
