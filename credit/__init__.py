@@ -5,6 +5,8 @@
 - ``reference``   the reference of the feature schema, written from the models that check it
 - ``schema_inference``  a feature schema for a table that has none
 - ``dyadic``      a tree over all doubles that no data shaped
+- ``ahead``       work on some chunks while the next are read
+- ``edges``       how many edges each of many values has passed
 - ``grid``        cells over every feature, which one private release counts
 - ``binning``     quantile bins from one private release, at any scale
 - ``embedding``   what a model makes of people's bins

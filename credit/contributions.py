@@ -8,9 +8,7 @@ the whole. Kinds of releases are in :mod:`credit.tasks`.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from credit.ahead import ahead
 from credit.features import FeatureSchema
 from privacy.clipping import MOST_PEOPLE
 from privacy.errors import PrivacyError
@@ -29,8 +28,6 @@ from privacy.sums import NoisySum
 Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
-TABLES_AT_ONCE = 2
-"""Counted beside the one that is read."""
 Tables = pd.DataFrame | Iterable[pd.DataFrame]
 """People: in one table, or in several with nobody in two of them, which are read once and in
 turn."""
@@ -38,27 +35,6 @@ turn."""
 
 def each(tables: Tables) -> Iterable[pd.DataFrame]:
     return (tables,) if isinstance(tables, pd.DataFrame) else tables
-
-
-def _ahead(
-    count: Callable[[pd.DataFrame], Steps], tables: Iterable[pd.DataFrame]
-) -> Generator[tuple[pd.DataFrame, Steps]]:
-    """Each table with what is counted of it. While one is counted the next is read: whole numbers
-    add up to the same in any order."""
-    reading = iter(tables)
-    try:
-        with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
-            waiting: deque[tuple[pd.DataFrame, Future[Steps]]] = deque()
-            for table in reading:
-                waiting.append((table, pool.submit(count, table)))
-                if len(waiting) > TABLES_AT_ONCE:
-                    first, counted = waiting.popleft()
-                    yield first, counted.result()
-            for first, counted in waiting:
-                yield first, counted.result()
-    finally:
-        if isinstance(reading, Generator):
-            reading.close()  # and with it the file or the connection
 
 
 class Task(Protocol):
@@ -129,7 +105,8 @@ class SumTask:
         return self.coordinates(self.count(table))
 
     def total(self, tables: Tables) -> Exact:
-        """The exact contributions of all tables together, a few of them in memory at a time.
+        """The exact contributions of all tables together, a few of them in memory at a time: while
+        some are counted the next is read, and whole numbers add up to the same in any order.
 
         Raises:
             PrivacyError: more people than the sum has room for. It depends on their number only.
@@ -137,9 +114,13 @@ class SumTask:
         self.prepare()
         total = np.zeros(self.counters, dtype=np.int64)
         people = 0
-        with closing(_ahead(self.count, each(tables))) as counted:
-            for table, counts in counted:
-                people += len(table)
+
+        def counted(table: pd.DataFrame) -> tuple[int, Steps]:
+            return len(table), self.count(table)
+
+        with closing(ahead(counted, each(tables))) as found:
+            for rows, counts in found:
+                people += rows
                 if people > MOST_PEOPLE:
                     raise PrivacyError("there are more people than the sum has room for")
                 total += counts

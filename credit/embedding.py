@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from credit.binning import Binning, FeatureBins
+from credit.edges import Edges
 from credit.errors import FeatureError
 from credit.grid import FeatureCells, Grid
 
@@ -105,9 +106,8 @@ class Embedding:
     def bins(self, table: pd.DataFrame) -> Bins:
         """(people, features) bin numbers, each from one value; the last is 'missing'."""
         columns = zip(self.grid.columns, self.binning.features, strict=True)
-        return np.stack(
-            [_bins(bins, cells, table[cells.feature.name]) for cells, bins in columns], axis=1
-        )
+        by_feature = [_bins(bins, cells, table[cells.feature.name]) for cells, bins in columns]
+        return np.stack(by_feature).T
 
     def parts(self, matrix: Floats) -> tuple[list[Floats], Floats]:
         """What each feature's bins add to :meth:`rows` times ``matrix`` (width, directions): (bins,
@@ -141,10 +141,9 @@ def _bins(bins: FeatureBins, cells: FeatureCells, column: pd.Series) -> Bins:
         return np.array([*bins.bin_of_code, len(bins.frequency) - 1], dtype=np.int32)[
             cells.of(column)
         ]
-    found = np.searchsorted(
-        bins.edges, np.nan_to_num(column.to_numpy(dtype=np.float64)), side="right"
-    )
-    return np.where(column.isna().to_numpy(), len(bins.frequency) - 1, found).astype(np.int32)
+    values = column.to_numpy(dtype=np.float64)
+    found = Edges(np.array(bins.edges)).passed(values)
+    return np.where(np.isnan(values), np.int32(len(bins.frequency) - 1), found)
 
 
 def points(embedding: Embedding, weights: Floats) -> tuple[list[Floats], float]:

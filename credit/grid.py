@@ -23,9 +23,10 @@ from credit.dyadic import (
     width,
     wrapped,
 )
+from credit.edges import Edges
 from credit.errors import FeatureError
 from credit.features import Feature, FeatureSchema
-from credit.values import code, codes, numbers
+from credit.values import by_code, code, numbers
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.int32]
@@ -183,24 +184,34 @@ class FeatureCells:
         """Cell numbers of a column; what is missing or no number is 'missing', undeclared codes are
         'other'."""
         if self.feature.kind == "category":
-            places = {code(value): place for place, value in enumerate(self.feature.values)}
-            which, different = pd.factorize(codes(column))  # what is missing is the last, at -1
-            of_each = [places.get(one, self.size - 2) for one in different]
-            return np.asarray(np.array([*of_each, self.size - 1], dtype=np.int32)[which])
-        values = numbers(column).values
-        missing = np.isnan(values)
-        cells = np.searchsorted(self.edges, np.where(missing, 0.0, values), side="right")
-        return np.where(missing, np.int32(self.size - 1), cells.astype(np.int32))
+            known = {code(value): place for place, value in enumerate(self.feature.values)}
+            known[None] = self.size - 1
+            return by_code(column, lambda one: known.get(one, self.size - 2), np.int32)
+        return self._of_numbers(numbers(column).values)
+
+    def _of_numbers(self, values: Floats) -> Cells:
+        return np.where(np.isnan(values), np.int32(self.size - 1), self._passed.passed(values))
+
+    @cached_property
+    def _passed(self) -> Edges:
+        return Edges(self.edges)
 
     def counts(self, column: pd.Series) -> NDArray[np.int64]:
         """(coordinates,) exact counts of a column, weighted. Not yet private."""
-        cells = self.of(column)
-        parts = [CELL_WEIGHT * np.bincount(cells, minlength=self.size)]
+        if self.feature.kind == "category":
+            return self._in_cells(self.of(column))
+        values = numbers(column).values
+        cells = self._of_numbers(values)
+        parts = [self._in_cells(cells)]
         if self._counted:
-            places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))
+            places = order(np.clip(np.nan_to_num(values), *self._range))
+            cells = cells.astype(np.intp)  # as look-ups take them
             for level, counted in self._counted.items():
                 parts.append(np.bincount(wrapped(places[counted[cells]], level), minlength=WRAP))
         return np.concatenate(parts).astype(np.int64)
+
+    def _in_cells(self, cells: NDArray[np.integer]) -> NDArray[np.int64]:
+        return CELL_WEIGHT * np.bincount(cells, minlength=self.size)
 
     def blocks(self, weights: Floats) -> list[Block]:
         """The cells but for 'missing', with these weights, as :func:`credit.dyadic.refined` takes

@@ -205,13 +205,25 @@ def numbers(column: pd.Series) -> Numbers:
         values = read.astype(np.float64)
         return Numbers(values, np.zeros(len(values), dtype=bool))
     if isinstance(read, pa.Array) and _is_numeric(read.type):
-        absent = read.is_null().to_numpy(zero_copy_only=False)
-        there = read.fill_null(pa.scalar(0).cast(read.type)).to_numpy(zero_copy_only=False)
-        values = np.where(absent, np.nan, there.astype(np.float64))
-        return Numbers(values, np.zeros(len(values), dtype=bool))
+        return Numbers(_doubles(read), np.zeros(len(read), dtype=bool))
     values = _each(read, number, np.float64)
     present = _each(read, lambda value: not is_missing(value), np.bool_)
     return Numbers(values, present & np.isnan(values))
+
+
+def _doubles(read: pa.Array) -> Floats:
+    if read.null_count == 0:
+        return np.asarray(read.to_numpy(zero_copy_only=False), np.float64)
+    absent = read.is_null().to_numpy(zero_copy_only=False)
+    there = read.fill_null(pa.scalar(0).cast(read.type)).to_numpy(zero_copy_only=False)
+    return np.where(absent, np.nan, there.astype(np.float64))
+
+
+def by_code(
+    column: pd.Series, one: Callable[[str | None], object], kind: type[np.generic]
+) -> NDArray[Any]:
+    """``one`` of the code of each value, which is asked once where values are alike."""
+    return np.asarray(_each(_typed(column), lambda value: one(code(value)), kind))
 
 
 def codes(column: pd.Series) -> NDArray[np.object_]:

@@ -151,26 +151,29 @@ class ClippedGradients:
             groups = self.layout.grouped(cells[part])
             scales = self._scales(groups, tensor(labels[part])).double()
             for held, group in zip(total, groups, strict=True):
-                np.add(held, counted(group, scales, len(held)), out=held)
+                np.add(held, counted(group.long(), scales, len(held)), out=held)
         return np.concatenate(total)
 
     def _scales(self, groups: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """(people,) whole numbers; times the row a clipped gradient, in units of ``clip_norm *
         GRADIENT_UNIT``."""
-        logit = sum(table[cells] for table, cells in zip(self._logits, groups, strict=True))
-        logit = torch.as_tensor(logit).double() * 2.0 ** (-2 * ROW_BITS)
+        looked_up = zip(self._logits, groups, strict=True)
+        steps = sum(torch.index_select(table, 0, cells) for table, cells in looked_up)
+        logit = torch.as_tensor(steps).double() * 2.0 ** (-2 * ROW_BITS)
         residual = sigmoid(logit + self.offset) - (labels > 0).double()
         norm = root(self._squared_norms(groups).double())
         room = (residual.abs() * norm).clamp_(min=self.clip_norm * 2.0**ROW_BITS)
         return (residual * (MARGIN / GRADIENT_UNIT / room)).trunc_().to(torch.int64)
 
     def _squared_norms(self, groups: list[torch.Tensor]) -> torch.Tensor:
-        total = torch.zeros_like(groups[0])
+        total = torch.zeros_like(groups[0], dtype=torch.int64)
+        places, found = torch.empty_like(groups[0]), torch.empty_like(total)
         for (first, second), table in self._squares.items():
-            if first == second:
-                total += table[groups[first]]
-            else:
-                total += table[groups[first] * self.layout.size(second) + groups[second]]
+            cells = groups[first]
+            if first != second:
+                size = self.layout.size(second)
+                cells = torch.add(groups[second], groups[first], alpha=size, out=places)
+            total += torch.index_select(table, 0, cells, out=found)
         return total
 
     def total(self, counts: Whole) -> Whole:

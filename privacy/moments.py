@@ -96,10 +96,13 @@ class ClippedMoments:
         pairs = list(self.layout.pairs)
         total = [np.zeros(math.prod(shape), np.int64) for shape in self._pair_shapes]
         for start in range(0, len(cells), SLICE):
-            groups = self.layout.grouped(cells[start : start + SLICE])
+            groups = [one.long() for one in self.layout.grouped(cells[start : start + SLICE])]
             weights = self._weights(groups).double()
+            both = torch.empty_like(groups[0])
             for held, (a, b) in zip(total, pairs, strict=True):
-                places = groups[a] if a == b else groups[a] * sizes[b] + groups[b]
+                places = groups[a]
+                if a != b:
+                    places = torch.add(groups[b], groups[a], alpha=sizes[b], out=both)
                 np.add(held, counted(places, weights, len(held)), out=held)
         return np.concatenate(total)
 

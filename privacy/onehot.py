@@ -84,10 +84,14 @@ class Layout:
 
     def grouped(self, cells: Cells) -> list[torch.Tensor]:
         """(people,) cell of each group, out of (people, features) cells."""
+        if len(cells) and not ((cells >= 0) & (cells < np.array(self.sizes))).all():
+            raise PrivacyError("there is no such cell")
         found = []
-        for group, features in enumerate(self.groups):
-            columns = tuple(cells[:, feature] for feature in features)
-            found.append(tensor(np.ravel_multi_index(columns, self.shape(group))))
+        for first, *others in self.groups:
+            places = cells[:, first].astype(np.int32)
+            for feature in others:
+                places = places * self.sizes[feature] + cells[:, feature]
+            found.append(tensor(places))
         return found
 
     def look_up(self, group: int, by_feature: Sequence[Whole]) -> torch.Tensor:
@@ -136,11 +140,13 @@ def in_steps(values: Floats, bits: int) -> Whole:
     return steps.astype(np.int64)
 
 
-def tensor(values: Whole) -> torch.Tensor:
+def tensor(values: Cells) -> torch.Tensor:
     """Where sums are taken: on a GPU where torch sees one."""
     return torch.tensor(values, device=device())
 
 
 def counted(cells: torch.Tensor, scales: torch.Tensor, size: int) -> Whole:
     """Sum of the scales of who is in each cell; a double holds every partial sum of a slice."""
-    return np.asarray(torch.bincount(cells, scales, size).to(torch.int64).cpu().numpy())
+    sums = torch.zeros(size, dtype=torch.float64, device=scales.device)
+    sums.scatter_add_(0, cells, scales)
+    return np.asarray(sums.to(torch.int64).cpu().numpy())

@@ -157,6 +157,13 @@ BREAKS = (
         "tests/clients/test_sources.py",
     ),
     Break(
+        "1 fail closed: a stranger whose hash is a member's is taken for the member",
+        "clients/data/members.py",
+        "same = self._names[held] == wholes[waiting]",
+        "same = held == held",
+        "tests/clients/test_members.py",
+    ),
+    Break(
         "2 log before use: rows are read before the commitment",
         "clients/gate.py",
         "            self._commit(commitment)",
@@ -593,9 +600,8 @@ BREAKS = (
     Break(
         "10 own row only: cells begin where the smallest value does",
         "credit/grid.py",
-        "places = order(np.clip(np.nan_to_num(numbers(column).values), *self._range))",
-        "places = order(np.nan_to_num(numbers(column).values) - "
-        "np.nan_to_num(numbers(column).values).min())",
+        "places = order(np.clip(np.nan_to_num(values), *self._range))",
+        "places = order(np.nan_to_num(values) - np.nan_to_num(values).min())",
         "tests/credit/test_binning.py",
     ),
     Break(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from credit.values import (
     UNREADABLE_DATE,
     Floats,
     as_dates,
+    by_code,
     code,
     codes,
     moments,
@@ -26,7 +27,7 @@ from credit.values import (
     numbers,
 )
 
-CHUNK_ROWS = 100_000
+CHUNK_ROWS = 1 << 16
 DIGITS_OF_A_VALUE = 6
 
 
@@ -84,7 +85,7 @@ class Reader(Protocol):
 class Converted(NamedTuple):
     """``values`` as the schema has them: doubles, codes, or dates; missing is NaN, None or NaT."""
 
-    values: pd.Series
+    values: NDArray[Any]
     unreadable: int
     """How many are there but are not what they are declared to be. They are missing."""
 
@@ -103,15 +104,14 @@ class Conversion:
     def of(self, read: pd.Series) -> Converted:
         if self.kind == "date":
             found = moments(read, self.source.format)
-            return Converted(
-                pd.Series(as_dates(found), read.index), int((found == UNREADABLE_DATE).sum())
-            )
+            return Converted(as_dates(found), int((found == UNREADABLE_DATE).sum()))
         if self.kind == "category":
-            return Converted(pd.Series(self._codes(read), read.index, dtype=object), 0)
+            return Converted(self._codes(read), 0)
         values, unreadable = self._numbers(read)
-        with np.errstate(all="ignore"):  # beyond the largest double is infinite
-            scaled = values * self.source.scale
-        return Converted(pd.Series(scaled, read.index), int(unreadable.sum()))
+        if self.source.scale != 1:
+            with np.errstate(all="ignore"):  # beyond the largest double is infinite
+                values = values * self.source.scale
+        return Converted(values, int(unreadable.sum()))
 
     @cached_property
     def _mapped(self) -> Mapping[str | None, str]:
@@ -122,11 +122,10 @@ class Conversion:
         return frozenset(code(missing) for missing in self.source.missing)
 
     def _codes(self, read: pd.Series) -> NDArray[np.object_]:
-        found = codes(read)
-        if not self._mapped and not self._gone:
-            return found
-        became = (None if one in self._gone else self._mapped.get(one, one) for one in found)
-        return np.fromiter(became, dtype=object, count=len(found))
+        def one(text: str | None) -> str | None:
+            return None if text in self._gone else self._mapped.get(text, text)
+
+        return by_code(read, one, np.object_)
 
     def _mapped_numbers(self, read: pd.Series) -> NDArray[np.object_]:
         """Codes where one is mapped, however a number is written: "1", " 1", "1.0" and "01" are
@@ -144,7 +143,7 @@ class Conversion:
             found = by_text.get(text.strip(), by_number.get(number(text)))
             return found if found is not None else "(no outcome)" if self.outcome else text
 
-        return np.fromiter((one(text) for text in codes(read)), dtype=object, count=len(read))
+        return by_code(read, one, np.object_)
 
     def _numbers(self, read: pd.Series) -> tuple[Floats, NDArray[np.bool_]]:
         found = numbers(

@@ -73,7 +73,8 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Each column with the type that the file declares."""
     wanted = list(dict.fromkeys(columns))
     try:
-        with pq.ParquetFile(path) as file:
+        # read ahead, Arrow would keep all of a file that it has read until the file is closed
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
                 yield pd.DataFrame(
                     {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from clients.data.files import FileReader
 from clients.data.members import STRANGER, Members
 from clients.data.people import Part, Source
 from clients.errors import SourceError
+from credit.ahead import ahead
 from credit.features import FeatureSchema
 from credit.values import codes
 
@@ -88,13 +90,6 @@ class MappedSource(Source):
             else keys | {"latest_by": self.description.latest_by.column}
         )
 
-    def columns_of_names(self) -> Iterable[pd.Series]:
-        if not isinstance(self.reader, FileReader) or self.reader.kind != "parquet":
-            return ()
-        self._require({})
-        person = self.description.person
-        return (batch[person] for batch in self.reader.batches([person]))
-
     def parts(
         self,
         columns: Sequence[str],
@@ -110,26 +105,32 @@ class MappedSource(Source):
         if schema is None:
             self._require({})
         asked = list(dict.fromkeys([*self._keys.values(), *(one.source.column for one in chosen)]))
-        for whole in self.reader.batches(asked, told):
-            batch, names, whose = whole, NAMELESS, NOBODYS
-            if members is None:
-                names = codes(whole[self.description.person])
-            else:  # before anything else of a row is looked at
-                whose = members.places(whole[self.description.person])
-                theirs = whose != STRANGER
-                if not theirs.all():
-                    batch, whose = whole[theirs].reset_index(drop=True), whose[theirs]
-            found = {one.name: one.of(batch[one.source.column]) for one in chosen}
-            table = pd.DataFrame(
-                {name: each.values for name, each in found.items()}, index=batch.index
-            )
-            yield Part(
-                names,
-                whose,
-                self._when(batch),
-                table,
-                {name: each.unreadable for name, each in found.items()},
-            )
+
+        def of(whole: pd.DataFrame) -> Part:
+            return self._part(whole, chosen, members)
+
+        with closing(ahead(of, self.reader.batches(asked, told))) as found:
+            yield from found
+
+    def _part(
+        self, whole: pd.DataFrame, chosen: Sequence[Conversion], members: Members | None
+    ) -> Part:
+        batch, names, whose = whole, NAMELESS, NOBODYS
+        if members is None:
+            names = codes(whole[self.description.person])
+        else:  # before anything else of a row is looked at
+            whose = members.places(whole[self.description.person])
+            theirs = whose != STRANGER
+            if not theirs.all():
+                batch, whose = whole[theirs].reset_index(drop=True), whose[theirs]
+        found = {one.name: one.of(batch[one.source.column]) for one in chosen}
+        columns = {
+            name: pd.Series(each.values, batch.index, each.values.dtype, copy=False)
+            for name, each in found.items()
+        }
+        table = pd.DataFrame(columns, batch.index, copy=False)
+        unreadable = {name: each.unreadable for name, each in found.items()}
+        return Part(names, whose, self._when(batch), table, unreadable)
 
     def _when(self, batch: pd.DataFrame) -> NDArray[np.int64]:
         """The moments of these rows; alike where nothing is dated."""

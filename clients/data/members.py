@@ -1,30 +1,33 @@
 """Members of a roster, found by name among millions of rows.
 
-A name in a dictionary of ten million costs a microsecond, most of it waiting for memory. Arrow
-looks up whole columns many times faster, but for each call it first reads all members; so a
-Parquet file's names are looked up some millions at a time, before anything else of it is read, and
-kept by the digest of each chunk of names. Whoever reads the file again finds what was found,
-chunk by chunk, and only where the chunk is the same to the last byte.
+A name in a dictionary of ten million costs a microsecond and a hundred bytes. Pseudonyms are all of
+one length and of plain characters, so that a roster of them is a matrix of bytes, and whole columns
+are looked up in it at once: each name's hash says where it could stand in a table, and it stands
+there if all of its bytes do. Rosters of other names, and columns of other types than text, take the
+dictionary; both ways find the same.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import repeat
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from credit.values import codes, is_text, plain_text
+from credit.values import codes, plain_text
 
 STRANGER = -1
-ROWS_AT_ONCE = 1 << 22
+NAMES_AT_ONCE = 1 << 16
+WORD = 8
+"""Bytes of a name that are hashed together."""
 Places = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
 
 
 class Members:
@@ -32,7 +35,8 @@ class Members:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._learned: dict[bytes, NDArray[np.int32]] = {}
+        rows = _matrix(names)
+        self._table = None if rows is None else _Table(rows)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -44,61 +48,116 @@ class Members:
     def places(self, column: pd.Series) -> Places:
         """(rows,) the place of the member whom each value names (:func:`credit.values.code`), or
         ``STRANGER``."""
-        text = _text(column)
-        if text is not None and (known := self._learned.get(_digest(text))) is not None:
-            return known.astype(np.int64)
+        if self._table is not None and isinstance(column.dtype, pd.ArrowDtype):
+            read = pa.array(column.array)
+            text = read.combine_chunks() if isinstance(read, pa.ChunkedArray) else read
+            if _is_text(text.type):
+                return self._table.places(text)
+            if pa.types.is_dictionary(text.type) and _is_text(text.type.value_type):
+                theirs = np.append(self._table.places(text.dictionary), STRANGER)
+                which = text.indices.cast(pa.int64()).fill_null(len(theirs) - 1)
+                return np.asarray(theirs[which.to_numpy(zero_copy_only=False)])
         return self._looked_up(codes(column))
 
     def _looked_up(self, names: NDArray[np.object_]) -> Places:
         return np.fromiter(map(self._by_name.get, names, repeat(STRANGER)), np.int64, len(names))
 
-    def learn(self, columns: Iterable[pd.Series]) -> None:
-        """Find whom the values of these columns name, so that :meth:`places` of one of them
-        answers at once."""
-        waiting: list[pa.Array] = []
-        rows = 0
-        for column in columns:
-            text = _text(column)
-            if text is None or not is_text(text):  # bytes that are no text are read otherwise
-                continue
-            waiting.append(text)
-            rows += len(text)
-            if rows >= ROWS_AT_ONCE:
-                self._learn(waiting)
-                waiting, rows = [], 0
-        self._learn(waiting)
 
-    def _learn(self, texts: Sequence[pa.Array]) -> None:
-        if not texts:
-            return
-        found = pc.index_in(pa.chunked_array(texts), value_set=pa.array(self._names, pa.string()))
-        everybody = found.fill_null(STRANGER).to_numpy().astype(np.int32)
-        cuts = np.cumsum([len(text) for text in texts])[:-1]
-        for text, whose in zip(texts, np.split(everybody, cuts), strict=True):
-            odd = ~plain_text(text)
-            if odd.any():  # "12.0" is the code "12"
-                whose[odd] = self._looked_up(codes(pd.Series(_series(text.filter(pa.array(odd))))))
-            self._learned[_digest(text)] = whose
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _text(column: pd.Series) -> pa.Array | None:
-    """A column that is declared to be text, as Arrow holds it; others are not learned."""
-    if not isinstance(column.dtype, pd.ArrowDtype) or column.dtype.pyarrow_dtype != pa.string():
+def _matrix(names: Sequence[str]) -> Bytes | None:
+    """(names, width) the bytes of names of one length, each of which is the code of no text but
+    itself (:func:`credit.values.plain_text`); None if not all are so."""
+    width = len(names[0]) if len(names) else 0
+    if width < WORD:
         return None
-    read = pa.array(column.array)
-    return read.combine_chunks() if isinstance(read, pa.ChunkedArray) else read
+    found = np.empty((len(names), width), np.uint8)
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        some = names[start : start + NAMES_AT_ONCE]
+        text = "".join(some)
+        if {*map(len, some)} != {width} or not text.isascii():
+            return None
+        if not plain_text(pa.array(set(text[::width]))).all():
+            return None
+        found[start : start + len(some)] = np.frombuffer(text.encode(), np.uint8).reshape(-1, width)
+    return found
 
 
-def _series(text: pa.Array) -> pd.arrays.ArrowExtensionArray:
-    return pd.arrays.ArrowExtensionArray(pa.chunked_array([text]))
+class _Table:
+    """Open addressing, at most two thirds full: a name stands in the first free place from the one
+    that its hash says.
 
+    The hash is keyed anew each time: nobody can choose names that stand in each other's way.
+    """
 
-def _digest(text: pa.Array) -> bytes:
-    """Of everything that says what is in it. The same text may have two, never one digest two
-    texts."""
-    hashed = hashlib.blake2b(f"{len(text)} {text.offset}".encode(), digest_size=32)
-    for buffer in text.buffers():
-        hashed.update(f" {-1 if buffer is None else buffer.size} ".encode())
-        if buffer is not None:
-            hashed.update(buffer)
-    return hashed.digest()
+    def __init__(self, names: Bytes) -> None:
+        self._width = names.shape[1]
+        self._bits = (3 * len(names) // 2).bit_length()
+        self._keys = [
+            np.uint64(secrets.randbits(64) | 1) for _ in range(-(-self._width // WORD) + 1)
+        ]
+        self._names = self._wholes(names)
+        self._held = np.full(1 << self._bits, STRANGER, np.int32)
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            self._add(start, names[start : start + NAMES_AT_ONCE])
+
+    def _add(self, start: int, names: Bytes) -> None:
+        slots = self._slots(names)
+        places = np.arange(start, start + len(names), dtype=np.int32)
+        while places.size:
+            free = self._held[slots] == STRANGER
+            self._held[slots[free]] = places[free]  # of several the last that is written stays
+            waits = self._held[slots] != places
+            places, slots = places[waits], self._next(slots[waits])
+
+    def places(self, text: pa.Array) -> Places:
+        found = np.full(len(text), STRANGER, np.int64)
+        if not len(text):
+            return found
+        kind = np.int32 if pa.types.is_string(text.type) else np.int64
+        _, offsets, _ = text.buffers()
+        ends = np.frombuffer(offsets, kind)[text.offset : text.offset + len(text) + 1]
+        fits = np.diff(ends) == self._width
+        fits &= text.is_valid().to_numpy(zero_copy_only=False)
+        if not fits.any():
+            return found
+        if not fits.all():
+            found[fits] = self.places(text.filter(pa.array(fits)))
+            return found
+        _, _, held = text.buffers()
+        rows = np.frombuffer(held, np.uint8)[ends[0] : ends[-1]].reshape(-1, self._width)
+        return self._found(rows, found)
+
+    def _found(self, rows: Bytes, found: Places) -> Places:
+        wholes, slots = self._wholes(rows), self._slots(rows)
+        waiting = np.arange(len(rows))
+        while waiting.size:
+            here = slots[waiting]
+            held = self._held[here]
+            waiting, held = waiting[held != STRANGER], held[held != STRANGER]
+            same = self._names[held] == wholes[waiting]
+            found[waiting[same]] = held[same]
+            waiting = waiting[~same]
+            slots[waiting] = self._next(slots[waiting])
+        return found
+
+    def _wholes(self, rows: Bytes) -> NDArray[np.bytes_]:
+        """Each row as one value. All are of one length, so zeros at the end, which such values do
+        without, hide no difference."""
+        return np.ascontiguousarray(rows).view(f"S{self._width}")[:, 0]
+
+    def _slots(self, rows: Bytes) -> NDArray[np.int64]:
+        *keys, last = self._keys
+        starts = [min(WORD * at, self._width - WORD) for at in range(len(keys))]
+        mixed: Words = np.zeros(len(rows), np.uint64)
+        for key, start in zip(keys, starts, strict=True):
+            word = np.ascontiguousarray(rows[:, start : start + WORD]).view(np.uint64)[:, 0]
+            mixed += word * key
+        mixed ^= mixed >> np.uint64(32)
+        mixed *= last
+        return (mixed >> np.uint64(64 - self._bits)).astype(np.int64)
+
+    def _next(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (slots + 1) & ((1 << self._bits) - 1)

@@ -13,7 +13,7 @@ twice: a row counts if its date is the one found before and no other did.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,8 +60,8 @@ class Source(ABC):
     def where(self) -> str: ...
 
     @property
-    def dated(self) -> bool:
-        return False
+    @abstractmethod
+    def dated(self) -> bool: ...
 
     @abstractmethod
     def parts(
@@ -104,23 +104,18 @@ class Source(ABC):
                 too.
         """
         roster = Members(members)
-        roster.learn(self.columns_of_names())
         return self._chunks(roster, survey(self, roster, schema), schema)
-
-    def columns_of_names(self) -> Iterable[pd.Series]:
-        """The names of all rows, cut as :meth:`parts` cuts them; none where they cannot be read
-        apart from the rest."""
-        return ()
 
     def _chunks(
         self, roster: Members, held: LatestRows, schema: FeatureSchema
     ) -> Iterator[pd.DataFrame]:
         seen = np.zeros(len(roster), dtype=bool)
         at = np.empty(len(roster), dtype=np.int64)
+        usable = held.usable
         columns = [schema.target, *schema.names, *date_columns(schema)]
         for part in self.parts(columns, schema, roster):
             whose = part.whose
-            counts = held.usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
+            counts = usable[whose] & (part.when == held.latest[whose]) & ~seen[whose]
             counts &= labels_of(part.table[schema.target]) != NO_OUTCOME
             counts &= _first(whose, counts, at)
             seen[whose[counts]] = True
@@ -156,16 +151,24 @@ def survey(source: Source, roster: Members, schema: FeatureSchema) -> LatestRows
         np.zeros(len(roster), dtype=np.int8),
     )
     for part in source.parts([schema.target], schema, roster):
-        dated = part.when != UNREADABLE_DATE
-        whose = part.whose[dated]
-        when = part.when[dated]
+        whose, when = part.whose, part.when
+        outcome = labels_of(part.table[schema.target])
+        if not source.dated:  # all of one date
+            np.add.at(held.times, whose, 1)
+            held.latest[whose] = when
+            held.outcome[whose] = outcome
+            continue
+        dated = when != UNREADABLE_DATE
+        whose, when = whose[dated], when[dated]
         np.add.at(held.rows, whose, 1)
         before = held.latest[whose]
         np.maximum.at(held.latest, whose, when)
         held.times[whose[held.latest[whose] > before]] = 0
         latest = when == held.latest[whose]
         np.add.at(held.times, whose[latest], 1)
-        held.outcome[whose[latest]] = labels_of(part.table[schema.target])[dated][latest]
+        held.outcome[whose[latest]] = outcome[dated][latest]
+    if not source.dated:
+        held.rows[:] = held.times
     return held
 
 

@@ -326,6 +326,10 @@ class _Telling(Source):
     def where(self) -> str:
         return self.source.where
 
+    @property
+    def dated(self) -> bool:
+        return self.source.dated
+
     def parts(
         self,
         columns: Sequence[str],

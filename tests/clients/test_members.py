@@ -1,4 +1,4 @@
-"""Whom a name stands for: looked up at once or one by one, the answer is the same."""
+"""Whom a name stands for: looked up by the column or one by one, the answer is the same."""
 
 from __future__ import annotations
 
@@ -13,69 +13,76 @@ from clients.data import members
 from clients.data.members import STRANGER, Members
 from credit.values import code
 
-NAMES = ["v1.aa", "v1.ab", "true", "12", "é", "名", "nan-ish", "x"]
-written = st.sampled_from([*NAMES, "12.0", "True", "TRUE", "12.00", "nan", " ", "", "v1.ac", "v1.a", "V1.aa", "x "])
+MIXED = ["v1.aa", "v1.ab", "true", "12", "é", "名", "nan-ish", "x"]
+ALIKE = ["v1.aaaaaaaa", "v1.aaaaaaab", "v1.baaaaaaa", "v1.a\0aaaaaa", "v1.aaaaaa\0\0", "v1.aaaaaaa\0"]
+HOSTILE = [
+    *MIXED, *ALIKE, "12.0", "True", "TRUE", "12.00", "nan", " ", "", "v1.ac", "v1.a", "V1.aa", "x ", "v1.aaaaaaaé",
+    "v1.aaaaaaaaa", "v1.aaaaaaa", " v1.aaaaaaaa", "V1.aaaaaaaa", "v1.aaaaaa\0", "v1.aaaaaaac",
+]  # fmt: skip
+written = st.none() | st.sampled_from(HOSTILE) | st.text(max_size=12)
 
 
-def text(values) -> pd.Series:
-    return pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(values, pa.string())])))
+def series(array: pa.Array) -> pd.Series:
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([array])))
 
 
-def expected(values) -> list[int]:
-    return [NAMES.index(code(value)) if code(value) in NAMES else STRANGER for value in values]
+HOLDINGS = {
+    "text": lambda values: pa.array(values, pa.string()),
+    "large text": lambda values: pa.array(values, pa.large_string()),
+    "a dictionary": lambda values: pa.array(values, pa.string()).dictionary_encode(),
+    "a dictionary of large text": lambda values: pa.array(values, pa.large_string()).dictionary_encode(),
+    "a dictionary with a null in it": lambda values: pa.DictionaryArray.from_arrays(
+        pa.array(range(len(values)), pa.int32()), pa.array(values, pa.string())
+    ),
+    "part of an array": lambda values: pa.array(["v1.aaaaaaaa", None, *values, "x"], pa.string())[2:-1],
+    "bytes": lambda values: pa.array([None if value is None else value.encode() for value in values], pa.binary()),
+}
 
 
-@given(st.lists(st.lists(st.none() | written | st.text(max_size=4), min_size=1, max_size=9), max_size=5), st.booleans())
-def test_what_was_learned_is_what_each_value_says(columns, learned):
+@pytest.mark.parametrize("hold", HOLDINGS.values(), ids=list(HOLDINGS))
+@pytest.mark.parametrize("roster", [MIXED, ALIKE], ids=["mixed", "alike"])
+@given(values=st.lists(written, max_size=40))
+def test_a_column_says_whom_each_value_says(hold, roster, values):
+    said = [code(value) for value in hold(values).to_pylist()]
+    expected = [roster.index(one) if one in roster else STRANGER for one in said]
+    assert Members(roster).places(series(hold(values))).tolist() == expected
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300))
+def test_members_who_would_stand_in_one_place_are_told_apart(seed, count):
+    chance = np.random.default_rng(seed)
+    roster = [f"v1.{number:09d}" for number in chance.permutation(2 * count)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(members, "ROWS_AT_ONCE", 6)
-        roster = Members(NAMES)
-        if learned:
-            roster.learn(map(text, columns))
-            patch.setattr(members, "codes", lambda _: pytest.fail("it was learned already"))
-        for column in columns:
-            assert roster.places(text(column)).tolist() == expected(column)
+        patch.setattr(members._Table, "_slots", lambda _, rows: np.zeros(len(rows), np.int64))
+        found = Members(roster[:count])
+        assert found.places(series(pa.array(roster))).tolist() == [*range(count), *[STRANGER] * count]
 
 
-def test_columns_of_other_types_are_looked_up_as_they_come():
-    roster = Members(NAMES)
-    numbers = pd.Series([12, 13])
-    roster.learn([numbers, text(["x"])])
-    assert roster.places(numbers).tolist() == [NAMES.index("12"), STRANGER]
-    assert roster.places(pd.Series(["x", None], dtype=object)).tolist() == [NAMES.index("x"), STRANGER]
+@pytest.mark.parametrize("size", [0, 1, 2, 5, 65_536, 200_000])
+def test_everybody_is_found_at_every_size_and_nobody_else(size):
+    roster = [f"v1.{number:043d}" for number in range(size)]
+    others = [f"v1.{number:043d}" for number in range(size, size + 9)]
+    column = series(pa.array([*roster[::-1], *others]))
+    assert Members(roster).places(column).tolist() == [*range(size)[::-1], *[STRANGER] * 9]
+
+
+@pytest.mark.parametrize("name", ["12345678", "true4567", "nan45678", " 2345678", "v1.aaaaé", "v1.aaaaaa"])
+def test_a_roster_with_a_name_that_may_be_written_otherwise_is_looked_up_by_what_values_say(name):
+    roster = ["v1.aaaaa", name]
+    assert Members(roster)._table is None
+    assert Members(roster).places(series(pa.array([f"{name}.0", name, "v1.aaaaa"]))).tolist()[1:] == [1, 0]
+
+
+def test_columns_of_other_types_are_looked_up_one_by_one():
+    roster = Members(MIXED)
+    assert roster.places(pd.Series([12, 13])).tolist() == [MIXED.index("12"), STRANGER]
+    assert roster.places(pd.Series(["x", None], dtype=object)).tolist() == [MIXED.index("x"), STRANGER]
+    assert Members(ALIKE).places(pd.Series([ALIKE[1], None, 12], dtype=object)).tolist() == [1, STRANGER, STRANGER]
 
 
 def test_text_that_is_no_text_is_nobody_and_hides_nobody():
-    raw = pa.array([b"x", b"\xff\xfe", b"v1.aa", b"x\xff"]).cast(pa.string(), safe=False)
-    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([raw])))
+    raw = [b"x", b"\xff\xfe", b"v1.aaaaaaaa", b"v1.aaaaaaa\xff", b"x\xff"]
+    column = series(pa.array(raw).cast(pa.string(), safe=False))
     assert Members(["x\ufffd"]).places(column).tolist()[-1] == 0, "what is no text is shown as such"
-    roster = Members(["x\ufffd", *NAMES])
-    roster.learn([column])
-    assert roster.places(column).tolist()[-1] == 0
-    roster = Members(NAMES)
-    slowly = roster.places(column).tolist()
-    roster.learn([column])
-    assert slowly == roster.places(column).tolist() == [NAMES.index("x"), STRANGER, NAMES.index("v1.aa"), STRANGER]
-
-
-def test_a_column_that_has_changed_since_is_looked_up_anew():
-    roster = Members(NAMES)
-    roster.learn([text(["x", "v1.aa"])])
-    assert roster.places(text(["v1.aa", "x"])).tolist() == [0, NAMES.index("x")]
-    assert roster.places(text(["x", None])).tolist() == [NAMES.index("x"), STRANGER]
-
-
-@given(st.lists(st.none() | st.text(max_size=3), max_size=6), st.lists(st.none() | st.text(max_size=3), max_size=6))
-def test_one_digest_never_stands_for_two_columns(one, other):
-    digests = [members._digest(pa.array(values, pa.string())) for values in (one, other)]
-    assert (digests[0] == digests[1]) <= (one == other)
-    assert members._digest(pa.array(one, pa.string())) == digests[0]
-
-
-def test_a_part_of_an_array_is_not_taken_for_another_part():
-    whole = pa.array(["x", "v1.aa", "x", "v1.ab"])
-    parts = [whole.slice(0, 2), whole.slice(2, 2)]
-    roster = Members(NAMES)
-    roster.learn(pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([part]))) for part in parts)
-    found = [roster.places(pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([part])))) for part in parts]
-    assert np.concatenate(found).tolist() == expected(["x", "v1.aa", "x", "v1.ab"])
+    assert Members(ALIKE).places(column).tolist() == [STRANGER, STRANGER, 0, STRANGER, STRANGER]
+    assert Members(MIXED).places(column).tolist() == [MIXED.index("x"), *[STRANGER] * 4]

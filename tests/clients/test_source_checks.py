@@ -244,6 +244,19 @@ def test_data_that_cannot_be_used_is_refused_with_every_reason_and_no_value(tmp_
         assert not found["usable"]
 
 
+def test_of_several_dated_rows_the_check_counts_the_latest_as_a_release_does(tmp_path):
+    table = lender_table(300).assign(opened="2024-03-01")
+    older = table.head(20).assign(opened="2023-12-31", dpd90="Y")
+    twice = table.tail(5)
+    undated = table.iloc[50:60].assign(opened=None)
+    rows = pd.concat([older, table, twice, undated], ignore_index=True)
+    as_csv(tmp_path / "home", rows, 'latest_by = "opened"')
+    found = check(tmp_path / "home", features())
+    once = table.head(295)
+    assert (found.good, found.bad) == ((once["dpd90"] == "N").sum(), (once["dpd90"] == "Y").sum())
+    assert found.errors == ("5 people have several rows at their latest date",)
+
+
 def test_features_that_know_the_outcome_are_suspects(tmp_path):
     count = 2000
     bad = np.arange(count) % 4 == 0

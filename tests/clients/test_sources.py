@@ -15,6 +15,7 @@ from support.world import features, loans, schema_of
 
 from clients.data.book import import_book, loan_book, open_source
 from clients.data.columns import nobody
+from clients.data.files import FileReader
 from clients.data.mapped import MappedSource
 from clients.data.members import STRANGER
 from clients.data.people import Part, Source
@@ -60,6 +61,16 @@ def test_csv_parquet_postgresql_and_a_book_give_the_same_contribution(tmp_path, 
         for source in sources:
             assert sorted(source.people()) == sorted(table["customer"])
             assert (counted(source, people) == first).all()
+
+
+def test_what_was_read_of_a_file_does_not_stay_in_memory(tmp_path):
+    rows = 20 * 65_536
+    drawn = pa.array(np.random.default_rng(1).random(rows))
+    pq.write_table(pa.table({"a": drawn}), tmp_path / "a.parquet", row_group_size=65_536, use_dictionary=False)
+    del drawn
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in FileReader(tmp_path, "a.parquet", "parquet").batches(["a"])]
+    assert len(held) == 20 and max(held) < (tmp_path / "a.parquet").stat().st_size / 4
 
 
 def test_a_query_is_read_like_a_table_and_an_sqlite_file_like_a_server(tmp_path, as_sql, monkeypatch):

@@ -19,6 +19,7 @@ from credit.values import (
     NO_DATE,
     UNREADABLE_DATE,
     as_dates,
+    by_code,
     code,
     codes,
     moment,
@@ -55,7 +56,7 @@ def test_an_object_says_the_same_whatever_stands_beside_it(values):
         alone = pd.Series([value], dtype=object)
         assert same(read[place], number(value)) and same(read[place], numbers(alone).values[0])
         assert unreadable[place] == numbers(alone).unreadable[0]
-        assert codes(column)[place] == code(value) == codes(alone)[0]
+        assert codes(column)[place] == code(value) == codes(alone)[0] == by_code(column, lambda one: one, object)[place]
         for form in (None, "%d/%m/%Y", "unix"):
             assert moments(column, form)[place] == moment(value, form) == moments(alone, form)[0]
 
@@ -86,7 +87,7 @@ def test_a_value_of_a_declared_type_says_the_same_whatever_stands_beside_it(data
         alone = whole.iloc[[place]]
         assert same(numbers(whole).values[place], numbers(alone).values[0])
         assert numbers(whole).unreadable[place] == numbers(alone).unreadable[0]
-        assert codes(whole)[place] == codes(alone)[0]
+        assert codes(whole)[place] == codes(alone)[0] == by_code(whole, lambda one: one, object)[place]
         assert moments(whole)[place] == moments(alone)[0]
 
 

@@ -340,3 +340,12 @@ def test_square_roots_are_correctly_rounded_wherever_they_stand():
     exact = [math.sqrt(value) for value in squares.tolist()]
     assert root(squares).tolist() == exact
     assert [float(root(squares[at : at + 3])[1]) for at in range(50)] == exact[1:51]
+
+
+@pytest.mark.parametrize("cells", [[0, 2], [3, 0], [-1, 1], [0, -1]])
+def test_a_cell_that_a_feature_has_not_is_no_other_features(cells):
+    layout = Layout((3, 2))
+    assert layout.groups == ((0, 1),)
+    with pytest.raises(PrivacyError, match="no such cell"):
+        layout.grouped(np.array([[2, 1], cells], dtype=np.int32))
+    assert layout.grouped(np.array([[2, 1], [0, 0]], dtype=np.int32))[0].tolist() == [5, 0]
