@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,7 +35,14 @@ class Notice(Document):
     published_at: Instant
 
     def text_sha256(self, language: str) -> str:
-        return hashlib.sha256(self.texts[language].encode()).hexdigest()
+        return self._texts_sha256[language]
+
+    @cached_property
+    def _texts_sha256(self) -> dict[str, str]:
+        return {
+            language: hashlib.sha256(text.encode()).hexdigest()
+            for language, text in self.texts.items()
+        }
 
 
 class Action(StrEnum):

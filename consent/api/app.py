@@ -28,8 +28,9 @@ def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
     log = LogService.of(registry)
     decisions = GroupCommit(partial(record_requests, registry), "decisions")
     outbox = Outbox(registry, load_inboxes(registry.home))
+    # in the order in which they are looked through at every request
     routers = [
-        module.router for module in (logs, notices, borrowers, lenders, campaigns, models, identity)
+        module.router for module in (borrowers, lenders, logs, notices, campaigns, models, identity)
     ]
     app = service("Tahini consent registry", registry.ledger, routers, [log, decisions, outbox])
     app.state.registry = registry

@@ -71,7 +71,7 @@ class Withdrawal:
         record = _records(consents).get(self.record_id)
         if record is None:
             raise NotFound("no such consent record")
-        if not (self.of_all_too and self.if_match == consents.tag):
+        if self.if_match is not None and not (self.of_all_too and self.if_match == consents.tag):
             require_match(self.if_match, _etag(consents, record))
         return [_withdrawal(consents, record, self.accepted, self.login_sha256)]
 
