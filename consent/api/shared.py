@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from auditlog.group_commit import GroupCommit
+from auditlog.group_commit import JobQueue
 from consent.commands.record_decisions import Done
 from consent.commands.record_decisions import Request as Decisions
 from consent.identity.callers import CallingBorrower
@@ -137,7 +137,7 @@ class Command:
     """A request that changes something, with the caller's Idempotency-Key if there is one."""
 
     registry: Registry
-    decisions: GroupCommit[Decisions, Done]
+    decisions: JobQueue[Decisions, Done]
     key: str | None
     method: str
     target: str
