@@ -26,6 +26,7 @@ from typing import Any, Generic
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from auditlog.database import AWAY
 from auditlog.group_commit import MAX_WAITING, GroupCommit, Job, JobQueue, Result, busy
 from crypto import errors as crypto_errors
 from crypto.errors import TahiniError
@@ -75,7 +76,7 @@ class Refusal(BaseModel):
         journal."""
         if isinstance(error, StorageFailed) and error.__cause__ is not None:
             logger.warning("%s", error)
-            error = StorageFailed("the registry's database does not answer; nothing was recorded")
+            error = StorageFailed(AWAY)
         kind = next(kind.__name__ for kind in type(error).__mro__ if kind in _KINDS.values())
         if not isinstance(error, ConsentError):
             return cls(kind=kind, detail=str(error))

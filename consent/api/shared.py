@@ -57,7 +57,7 @@ _MEANINGS = {
     413: "The body is too large.",
     422: "The request does not fit its schema.",
     429: "Too many requests; Retry-After says when to ask again.",
-    503: "The registry cannot do this now; nothing was recorded.",
+    503: "The registry cannot do this now; nothing was acknowledged.",
 }
 
 

@@ -266,11 +266,13 @@ def test_too_many_are_refused_at_once_by_the_worker_and_by_the_writer(path):
         async with worker(path) as (one, here), worker(path) as (other, _):
             await connected(one, other)
             writer.place.go.clear()
-            tasks = submit(one, *map(str, range(MAX_WAITING)))
+            tasks = submit(one, "first")
+            await asyncio.to_thread(writer.place.begun.wait, PATIENCE_S)
+            tasks += submit(one, *map(str, range(1, MAX_WAITING)))
             await until(lambda: len(one._line.waiting) == MAX_WAITING)
             [late] = await answers(submit(one, "late"))
             one_sentence(late, "busy", "nothing was recorded")
-            more = submit(other, *map(str, range(2 * MAX_WAITING, 3 * MAX_WAITING)))
+            more = submit(other, *map(str, range(MAX_WAITING, 2 * MAX_WAITING)))
             await until(lambda: any(task.done() for task in more))
             writer.place.go.set()
             done = [told for told in await answers(tasks + more) if isinstance(told, str)]
