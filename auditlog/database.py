@@ -198,8 +198,12 @@ def told_apart() -> Iterator[None]:
         raise failed(error.orig or error) from error
 
 
+AWAY = "the registry's database does not answer; nothing was recorded"
+"""What callers are told instead of the database's own words, which hold its address."""
+
+
 def failed(error: BaseException) -> StorageFailed:
-    """The database's own words, as what callers are told."""
+    """The database's own words, for the journal: a StorageFailed with a cause."""
     metrics.database_failed()
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return StorageFailed(

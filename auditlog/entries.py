@@ -59,7 +59,8 @@ class Entry:
 
     template: bytes
     body: bytes
-    envelope: Envelope | None = None
+    envelope: bytes | None = None
+    """Header of the envelope that the body is in."""
     subject_id: int | None = None
     """The borrower it concerns, who can ask for it."""
 
@@ -152,7 +153,7 @@ class Sealer:
             current = self._current(tuple(sorted(set(to))))
             sealed = current.envelope.add(padded, context)
         about = {**current.about, "sha256": hashlib.sha256(sealed).hexdigest()}
-        return Entry(_template(kind, actor, public, about), sealed, current.envelope)
+        return Entry(_template(kind, actor, public, about), sealed, current.envelope.header)
 
     def _current(self, names: tuple[str, ...]) -> _Current:
         current = self._open.get(names)

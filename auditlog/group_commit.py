@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -36,7 +36,21 @@ MAX_WAITING = 1024
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_Given = TypeVar("_Given", contravariant=True)
+_Made = TypeVar("_Made", covariant=True)
 logger = logging.getLogger("tahini.log")
+
+
+class JobQueue(Protocol[_Given, _Made]):
+    """Where jobs are committed together, in this process or in another."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    async def submit(self, job: _Given, weight: int = 1) -> _Made:
+        """What came of the job, durable. Raises ConsentError."""
+        ...
 
 
 @dataclass
@@ -114,9 +128,7 @@ class GroupCommit(Generic[Job, Result]):
         try:
             self._queue.put_nowait(waiting)
         except queue.Full:
-            raise StorageFailed(
-                "the registry is busy; nothing was recorded, try again in a second"
-            ) from None
+            raise busy() from None
         if self._queue.qsize() >= self._wanted:
             self._enough.set()
         return await waiting.answer
@@ -164,6 +176,11 @@ class GroupCommit(Generic[Job, Result]):
             group.append(waiting)
             weight += waiting.weight
         return group
+
+
+def busy() -> StorageFailed:
+    """Too many wait already."""
+    return StorageFailed("the registry is busy; nothing was recorded, try again in a second")
 
 
 def _ending() -> StorageFailed:

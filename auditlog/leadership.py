@@ -71,9 +71,13 @@ class SharedTurn:
     Once this process is the leader, it stays so until it ends. Where the file cannot be written to
     (a full disk), it goes on leading and says so in its journal: the others learn how it fares
     later. Raises OSError where the file cannot be opened.
+
+    Args:
+        may_lead: whether this process ever takes the turn.
     """
 
     path: Path
+    may_lead: bool = True
     shared: bool = True
     _file: int = -1
     _leads: bool = False
@@ -84,8 +88,8 @@ class SharedTurn:
 
     def is_leader(self) -> bool:
         with self._lock:
-            if self._leads:
-                return True
+            if self._leads or not self.may_lead:
+                return self._leads
             if self._file < 0:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -146,11 +146,8 @@ class AuditLog:
     def _keep_envelopes(self, session: Session, entries: Sequence[Entry]) -> None:
         """Store the envelopes that are not there yet. What an earlier transaction stored is not
         asked for again."""
-        named = {
-            entry.envelope.sha256: entry.envelope.header
-            for entry in entries
-            if entry.envelope is not None
-        }
+        headers = {entry.envelope for entry in entries if entry.envelope is not None}
+        named = {hashlib.sha256(header).hexdigest(): header for header in headers}
         unsure = [name for name in named if name not in self._stored]
         if not unsure:
             return

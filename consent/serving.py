@@ -3,9 +3,13 @@ writer."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import sys
 import tempfile
 import threading
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,13 +22,15 @@ from pydantic_settings import SettingsConfigDict
 
 from auditlog.leadership import SharedTurn
 from auditlog.lease import Lease, holder_name, let_go
+from consent.groups import Groups, OwnGroups
 from consent.home import open_database, open_registry, opened
+from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
 from crypto.errors import CryptoError
 from ops.certificates import RenewingContext
 from ops.metrics import FOLDER_VARIABLE
 from ops.request_log import keep_journal
-from ops.serving import Listening, _config, _expose, serve_app
+from ops.serving import SWITCH_INTERVAL_S, Listening, _config, _expose, serve_app
 from ops.workers import Supervisor, _beat, _end_with_parent, logger
 from protocol import tracing
 from protocol.errors import ConsentError, StorageFailed
@@ -39,16 +45,18 @@ class Service:
     log_only: bool = False
     read_only: bool = False
 
-    def app(self, registry: Registry, started: datetime | None = None) -> FastAPI:
-        """The application. ``started``: when this service began, if ``registry`` is one of its
-        workers'."""
+    def app(
+        self, registry: Registry, started: datetime | None = None, groups: Groups | None = None
+    ) -> FastAPI:
+        """The application. ``started``: when this service began, and ``groups``: what its writer
+        commits, if ``registry`` is one of its workers'."""
         if self.log_only:
             from consent.api.log import create_log_app
 
-            return create_log_app(registry, self.read_only, started)
+            return create_log_app(registry, self.read_only, started, groups)
         from consent.api.app import create_app
 
-        return create_app(registry, started)
+        return create_app(registry, started, groups)
 
 
 class RegistryListening(Listening):
@@ -115,21 +123,72 @@ class Worker:
     being old."""
 
     def __call__(self, listening: socket) -> None:
-        keep_journal()
-        tracing.begin("registry")
-        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-        try:
-            registry = open_registry(self.service.home, Lease(self.holder, shared=True))
-        except (ConsentError, CryptoError) as error:
-            logger.error("this worker cannot start: %s", error)
-            raise SystemExit(1) from error
-        registry.ledger.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
+        registry = _opened_in_child(self.service.home, self.holder)
+        registry.ledger.sequencer.turn = SharedTurn(self.folder / _TURN_FILE, may_lead=False)
         self.config.callback_notify = partial(_beat, self.folder)
         self.config.timeout_notify = 1
+        groups = OwnGroups.of(registry).handed_over(self.folder)
         try:
-            serve_app(self.service.app(registry, self.started), self.config, [listening])
+            app = self.service.app(registry, self.started, groups)
+            serve_app(app, self.config, [listening])
         finally:
             registry.close()
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The process to which the workers of a service hand what is committed in groups. It signs the
+    log and delivers revocations, too, and serves nobody else."""
+
+    service: Service
+    holder: str
+    folder: Path
+
+    def __call__(self) -> None:
+        registry = _opened_in_child(self.service.home, self.holder)
+        registry.ledger.sequencer.turn = SharedTurn(self.folder / _TURN_FILE)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        # of a terminal; the parent ends this process when the workers have ended
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            asyncio.run(self._write(registry))
+        finally:
+            registry.close()
+
+    async def _write(self, registry: Registry) -> None:
+        """Until SIGTERM; then what was taken is finished."""
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        while not registry.ledger.sequencer.turn.is_leader() and not ended.is_set():
+            await self._pause(ended)
+        groups = OwnGroups.of(registry)
+        outbox = Outbox(registry, {} if self.service.log_only else load_inboxes(registry.home))
+        async with AsyncExitStack() as running:
+            for part in (registry.ledger.sequencer, groups.appends, groups.decisions, outbox):
+                part.start()
+                running.push_async_callback(asyncio.to_thread, part.stop)
+            for intake in groups.intakes(self.folder):
+                await intake.open()
+                running.push_async_callback(intake.close)
+            while not ended.is_set():
+                await self._pause(ended)
+
+    async def _pause(self, ended: asyncio.Event) -> None:
+        await _beat(self.folder)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), 1)
+
+
+def _opened_in_child(home: Path, holder: str) -> Registry:
+    """The registry, in a process of a service of several."""
+    keep_journal()
+    tracing.begin("registry")
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    try:
+        return open_registry(home, Lease(holder, shared=True))
+    except (ConsentError, CryptoError) as error:
+        logger.error("this process cannot start: %s", error)
+        raise SystemExit(1) from error
 
 
 def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
@@ -148,7 +207,11 @@ def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
         ) from error
     try:
         orderly = Supervisor(
-            Worker(service, config, holder, folder, now()), listening, config.workers, folder
+            Worker(service, config, holder, folder, now()),
+            None if service.read_only else Writer(service, holder, folder),
+            listening,
+            config.workers,
+            folder,
         ).run()
     finally:
         listening.close()

@@ -6,6 +6,7 @@ doctor looks at.
 - ``http``          where HTTP comes in: body limits, problem documents
 - ``serving``       one application under uvicorn until a signal; ``workers`` several processes that
                     share a socket
+- ``gathering``     questions of many callers that are answered together
 - ``processes``     children that end with their parent, free ports
 - ``health``        ``/healthz`` of a service that has no HTTP of its own
 - ``metrics``       what services count, for Prometheus

@@ -1,5 +1,5 @@
-"""A supervisor of worker processes that share one listening socket: it starts them, and replaces
-those that die.
+"""A supervisor of worker processes that share one listening socket, and of the writer that they
+hand their work to: it starts them, and replaces those that die. The writer ends last.
 
 The parent serves no request and holds no key. A worker whose parent is gone ends by itself.
 """
@@ -52,6 +52,7 @@ def _end_with_parent() -> None:
 @dataclass
 class _Running:
     process: SpawnProcess
+    writes: bool
     started: float = field(default_factory=time.monotonic)
 
     def silent(self, folder: Path) -> bool:
@@ -69,6 +70,8 @@ class Supervisor:
 
     worker: Callable[[socket], None]
     """Called in each worker process; it can be pickled."""
+    writer: Callable[[], None] | None
+    """Called in one more process that the workers hand their work to, if there is one."""
     listening: socket
     count: int
     folder: Path
@@ -82,7 +85,8 @@ class Supervisor:
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, lambda *_: setattr(self, "_ending", True))
         signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_renewing", True))
-        self._running = [self._start() for _ in range(self.count)]
+        first = [] if self.writer is None else [self._start(writes=True)]
+        self._running = first + [self._start() for _ in range(self.count)]
         while not self._ending:
             wait([running.process.sentinel for running in self._running], _TICK_S)
             self._running = [self._kept(running) for running in self._running]
@@ -91,27 +95,34 @@ class Supervisor:
                 self._renew()
         # before the workers do: then nobody is left waiting at a door that nobody opens
         self.listening.close()
-        return self._end(self._running)
+        orderly = self._end([running for running in self._running if not running.writes])
+        return self._end([running for running in self._running if running.writes]) and orderly
 
-    def _start(self) -> _Running:
-        process = _spawn.Process(target=self.worker, args=(self.listening,), name="worker")
+    def _start(self, writes: bool = False) -> _Running:
+        process = (
+            _spawn.Process(target=self.writer, name="writer")
+            if writes
+            else _spawn.Process(target=self.worker, args=(self.listening,), name="worker")
+        )
         process.start()
-        return _Running(process)
+        return _Running(process, writes)
 
     def _kept(self, running: _Running) -> _Running:
         """The same worker, or the one in its place."""
         process = running.process
         if process.is_alive() and running.silent(self.folder):
-            logger.error("worker %s does not answer and is killed", process.pid)
+            logger.error("%s %s does not answer and is killed", process.name, process.pid)
             process.kill()
             process.join()
         if process.is_alive() or self._ending:
             return running
         if time.monotonic() - running.started < HASTE_S:
             return running  # it is looked at again at the next tick
-        logger.warning("worker %s ended (%s) and is replaced", process.pid, process.exitcode)
+        logger.warning(
+            "%s %s ended (%s) and is replaced", process.name, process.pid, process.exitcode
+        )
         metrics.worker_ended(process.pid, self.folder)
-        return self._start()
+        return self._start(running.writes)
 
     def _renew(self) -> None:
         for index, running in enumerate(self._running):
@@ -119,7 +130,7 @@ class Supervisor:
                 return
             self._end([running])
             metrics.worker_ended(running.process.pid, self.folder)
-            self._running[index] = self._start()
+            self._running[index] = self._start(running.writes)
 
     def _end(self, workers: list[_Running]) -> bool:
         """Ask workers to end, wait, and kill those that do not; whether none had to be."""
@@ -132,7 +143,8 @@ class Supervisor:
             if running.process.is_alive():
                 orderly = False
                 logger.error(
-                    "worker %s did not end within %.0f s and is killed",
+                    "%s %s did not end within %.0f s and is killed",
+                    running.process.name,
                     running.process.pid,
                     INSIST_S,
                 )

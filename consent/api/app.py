@@ -6,33 +6,40 @@ identity in :mod:`consent.api.identity`. Errors are RFC 9457 problem details.
 """
 
 from datetime import datetime
-from functools import partial
 
 from fastapi import FastAPI
 
-from auditlog.group_commit import GroupCommit
 from consent.api import borrowers, campaigns, identity, lenders, models, notices
 from consent.api import log as logs
 from consent.api.log import LogService
 from consent.api.problems import install_problems
-from consent.api.service import service
-from consent.commands.record_decisions import record_requests
+from consent.api.service import Running, service
+from consent.groups import Groups, OwnGroups
 from consent.identity.access import Access
 from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
 
 
-def create_app(registry: Registry, started: datetime | None = None) -> FastAPI:
-    """The HTTP application over an open registry. ``started``: see
-    :class:`consent.identity.access.Access`."""
-    log = LogService.of(registry)
-    decisions = GroupCommit(partial(record_requests, registry), "decisions")
-    outbox = Outbox(registry, load_inboxes(registry.home))
+def create_app(
+    registry: Registry, started: datetime | None = None, groups: Groups | None = None
+) -> FastAPI:
+    """The HTTP application over an open registry.
+
+    Args:
+        started: see :class:`consent.identity.access.Access`.
+        groups: of one worker among several: its service's writer commits them, and delivers
+            revocations. A process by itself does both.
+    """
+    committed = groups or OwnGroups.of(registry)
+    log, decisions = LogService.of(registry, committed.appends), committed.decisions
+    running: list[Running] = [log, decisions]
+    if groups is None:
+        running.append(Outbox(registry, load_inboxes(registry.home)))
     # in the order in which they are looked through at every request
     routers = [
         module.router for module in (borrowers, lenders, logs, notices, campaigns, models, identity)
     ]
-    app = service("Tahini consent registry", registry.ledger, routers, [log, decisions, outbox])
+    app = service("Tahini consent registry", registry.ledger, routers, running)
     app.state.registry = registry
     app.state.access = Access(registry, started)
     app.state.log, app.state.decisions = log, decisions

@@ -1,7 +1,6 @@
 """For borrowers: my notices, my consents, my receipts, who used my data, take it all away, forget
 me."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Header, Path
@@ -28,7 +27,7 @@ from consent.commands import forget_subject, read_consents
 from consent.commands.export_consents import export_all
 from consent.commands.record_decisions import (
     MAX_BATCH,
-    Recorded,
+    AnswerForm,
     Request,
 )
 from consent.commands.state_decisions import Answering, Statement
@@ -73,21 +72,6 @@ class Tokens(Body):
     tokens: list[Annotated[str, Field(max_length=16_384)]] = Field(
         min_length=1, max_length=MAX_BATCH, examples=[[A_TOKEN]]
     )
-
-
-def _answer(recorded: Sequence[Recorded]) -> tuple[int, Any]:
-    return 201, {
-        "recorded": [
-            {
-                "pii_principal_id": one.subject,
-                "states": one.states,
-                "entry_index": one.entry_index,
-                "decision_sha256": one.decision_sha256,
-                "receipt": f"/v1/me/receipts/{one.decision_sha256}",
-            }
-            for one in recorded
-        ]
-    }
 
 
 router = access.endpoints(tags=["borrowers"])
@@ -143,7 +127,7 @@ async def decide(
         intent=Answering(body, caller.evidence),
         if_match=None if if_match == "*" else if_match,
         once=command.once(caller),
-        answer=_answer,
+        form=AnswerForm.EACH,
     )
     lenders = len({choice.recipient for choice in body.choices})
     return await command.record(request, lenders)
@@ -168,7 +152,7 @@ async def withdraw(
         if_match,
         of_all_too=once is not None,
     )
-    request = Request(subjects=caller.subjects, intent=intent, once=once, answer=_answer)
+    request = Request(subjects=caller.subjects, intent=intent, once=once, form=AnswerForm.EACH)
     return await command.record(request, 1)
 
 
@@ -182,7 +166,7 @@ async def withdraw_all(
     notice was shown."""
     intent = WithdrawalOfAll(accepted(accept_language), caller.evidence)
     request = Request(
-        subjects=caller.subjects, intent=intent, once=command.once(caller), answer=_answer
+        subjects=caller.subjects, intent=intent, once=command.once(caller), form=AnswerForm.EACH
     )
     return await command.record(request, len(caller.subjects))
 

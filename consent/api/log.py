@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from auditlog.entries import Entry
-from auditlog.group_commit import GroupCommit, group_appends
+from auditlog.group_commit import JobQueue
 from auditlog.ledger import Ledger
 from consent.api.problems import install_problems
 from consent.api.service import service
 from consent.api.shared import A_TOKEN, Link, body_of, links, parsed, problems
 from consent.commands.append_entries import NewEntries, NewEntry, seal_entries
+from consent.groups import Groups, OwnGroups
 from consent.identity.access import Access, TheAccess, endpoints, only
 from consent.registry import Registry
 from crypto.errors import ProofError
@@ -82,20 +83,19 @@ class LogService:
 
     ledger: Ledger
     seal: Seal
-    group: GroupCommit[Sequence[Entry], int]
+    group: JobQueue[Sequence[Entry], int]
     read_only: bool = False
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WAITING))
 
     @classmethod
-    def of(cls, registry: Registry, read_only: bool = False) -> "LogService":
+    def of(
+        cls,
+        registry: Registry,
+        group: JobQueue[Sequence[Entry], int],
+        read_only: bool = False,
+    ) -> "LogService":
         """The log of a registry, not started yet."""
-        ledger = registry.ledger
-        return cls(
-            ledger,
-            partial(seal_entries, registry),
-            group_appends(ledger.log, ledger.write),
-            read_only,
-        )
+        return cls(registry.ledger, partial(seal_entries, registry), group, read_only)
 
     def start(self) -> None:
         self.group.start()
@@ -107,15 +107,19 @@ class LogService:
 
 
 def create_log_app(
-    registry: Registry, read_only: bool = False, started: datetime | None = None
+    registry: Registry,
+    read_only: bool = False,
+    started: datetime | None = None,
+    groups: Groups | None = None,
 ) -> FastAPI:
     """The log alone. Any number of processes may serve it; one of them writes, and never one that
     is ``read_only``.
 
     Args:
         started: see :class:`consent.identity.access.Access`.
+        groups: of one worker among several, as in :func:`consent.api.app.create_app`.
     """
-    log = LogService.of(registry, read_only)
+    log = LogService.of(registry, (groups or OwnGroups.of(registry)).appends, read_only)
     app = service("Tahini audit log", registry.ledger, [router], [log])
     app.state.log = log
     app.state.access = Access(registry, started)

@@ -16,6 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auditlog.database import AWAY
 from auditlog.ledger import Ledger
 from consent.api.shared import problems
 from consent.readiness import check_ready
@@ -98,11 +99,7 @@ def service(
         if isinstance(error, StorageFailed) and error.__cause__ is not None:
             # the database's own words, with its address in them: for the journal alone
             logger.warning("%s", error)
-            return problem(
-                error.status,
-                error.code,
-                "the registry's database does not answer; nothing was recorded",
-            )
+            return problem(error.status, error.code, AWAY)
         detail = f"{place_of(error.place)}: {error}" if error.place else str(error)
         return problem(error.status, error.code, detail, error.place)
 

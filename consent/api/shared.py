@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from auditlog.group_commit import GroupCommit
+from auditlog.group_commit import JobQueue
 from consent.commands.record_decisions import Done
 from consent.commands.record_decisions import Request as Decisions
 from consent.identity.callers import CallingBorrower
@@ -59,7 +59,7 @@ _MEANINGS = {
     413: "The body is too large.",
     422: "The request does not fit its schema.",
     429: "Too many requests; Retry-After says when to ask again.",
-    503: "The registry cannot do this now; nothing was recorded.",
+    503: "The registry cannot do this now; nothing was acknowledged.",
 }
 
 
@@ -170,7 +170,7 @@ class Command:
     """A request that changes something, with the caller's Idempotency-Key if there is one."""
 
     registry: Registry
-    decisions: GroupCommit[Decisions, Done]
+    decisions: JobQueue[Decisions, Done]
     key: str | None
     method: str
     target: str

@@ -10,6 +10,7 @@ entry.
 - ``state_decisions``    what a statement decides; ``withdraw_consents`` what a withdrawal decides
 - ``import_decisions``   what a lender collected elsewhere; ``read_evidence`` what shows that a
                          borrower decided so
+- ``borrowers_consents`` how the consents stand that they depend on
 - ``check_decisions``    whose a decision is, which text it answers, when it was made
 - ``sync_consents``      snapshots of a lender's borrowers; ``check_consents`` who of them may be
                          used now

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import select
 
+from consent.commands.borrowers_consents import tag_of
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
-from consent.commands.record_decisions import Recorded, tag_of
+from consent.commands.record_decisions import Recorded
 from consent.registry import Registry
 from consent.storage.consents import ConsentKey, load_presents
 from consent.storage.subjects import Subject, find_subjects

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import secrets
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Protocol
+from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy import select
 
 from auditlog.entries import Entry, entry_for_subject
+from consent.commands.borrowers_consents import BorrowersConsents, tag_of
 from consent.commands.check_decisions import (
     Stated,
     check_choice,
@@ -29,6 +31,8 @@ from consent.commands.check_decisions import (
     verified,
 )
 from consent.commands.read_evidence import read_served
+from consent.commands.state_decisions import Answering
+from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
@@ -40,7 +44,7 @@ from consent.storage.consents import (
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
-from consent.storage.tables import SENSITIVITIES, DecisionRow
+from consent.storage.tables import DecisionRow
 from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
@@ -51,6 +55,9 @@ from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated,
 from protocol.states import Event
 
 MAX_BATCH = 2_000
+Intent = Annotated[Answering | Withdrawal | WithdrawalOfAll, Field(discriminator="kind")]
+"""What a caller wants who signs no decision; what that decides depends on how their consents
+stand."""
 
 
 @dataclass(frozen=True)
@@ -63,57 +70,28 @@ class Recorded:
     states: dict[str, str]
     salt: str
 
-
-@dataclass(frozen=True)
-class BorrowersConsents:
-    """The consents of one request's borrowers, in the transaction that will record what they
-    decide."""
-
-    transaction: Transaction
-    subjects: Sequence[Subject]
-    presents: Mapping[ConsentKey, CurrentConsent]
-    """Of these subjects, and of others."""
-    shown: Mapping[ConsentKey, str]
-    """In which language the notice was shown when a consent was decided last, where it can be read
-    and the intent reads it; of others, too."""
-
-    def all(self) -> list[tuple[Subject, ConsentKey, CurrentConsent]]:
-        """Every consent of these subjects, with whose it is."""
-        scopes: dict[str, list[int]] = {subject.lender: [] for subject in self.subjects}
-        for scope, recipient in self.transaction.notices.recipients.items():
-            if recipient in scopes:
-                scopes[recipient].append(scope)
-        keys = [
-            (subject, (scope, subject.id, sensitivity))
-            for subject in self.subjects
-            for scope in scopes[subject.lender]
-            for sensitivity in SENSITIVITIES
-        ]
-        return [(subject, key, self.presents[key]) for subject, key in keys if key in self.presents]
-
     @property
-    def tag(self) -> str:
-        """Their ETag."""
-        return tag_of([present for _, _, present in self.all()])
+    def told(self) -> dict[str, Any]:
+        """What the borrower is told of it."""
+        return {
+            "pii_principal_id": self.subject,
+            "states": self.states,
+            "entry_index": self.entry_index,
+            "decision_sha256": self.decision_sha256,
+            "receipt": f"/v1/me/receipts/{self.decision_sha256}",
+        }
 
 
-class Intent(Protocol):
-    """What a caller wants who signs no decision; what that decides depends on how their consents
-    stand.
+class AnswerForm(StrEnum):
+    """What a caller is answered: each decision with its states and its receipt, or how many."""
 
-    ``reads_languages`` says whether it depends on the languages that notices were shown in, too.
-    """
-
-    reads_languages: ClassVar[bool]
-
-    def decisions(self, consents: BorrowersConsents) -> Sequence[Stated]:
-        """Raises ConsentError."""
-        ...
+    EACH = "each"
+    COUNT = "count"
 
 
 @dataclass(frozen=True)
 class Request:
-    """Decisions that are recorded all or none.
+    """Decisions that are recorded all or none. It is data: one process may hand it to another.
 
     Args:
         signed: decisions as signed tokens.
@@ -122,7 +100,7 @@ class Request:
         intent: what this caller wants.
         if_match: the borrower's consents must still have this tag.
         once: under which key the answer is kept.
-        answer: status and body for the caller.
+        form: of the answer.
     """
 
     signed: Sequence[str] = ()
@@ -130,10 +108,13 @@ class Request:
     intent: Intent | None = None
     if_match: str | None = None
     once: Once | None = None
-    answer: Callable[[Sequence[Recorded]], tuple[int, Any]] = lambda recorded: (
-        201,
-        {"recorded": len(recorded)},
-    )
+    form: AnswerForm = AnswerForm.COUNT
+
+    def answered(self, recorded: Sequence[Recorded]) -> Answered:
+        """What the caller is answered."""
+        if self.form is AnswerForm.COUNT:
+            return Answered(201, {"recorded": len(recorded)})
+        return Answered(201, {"recorded": [one.told for one in recorded]})
 
 
 @dataclass(frozen=True)
@@ -142,11 +123,6 @@ class Done:
 
     answered: Answered
     recorded: Sequence[Recorded] = ()
-
-
-def tag_of(presents: Sequence[CurrentConsent]) -> str:
-    """The ETag of somebody's consents: it changes with every change of any of them."""
-    return f'"{sum(present.version for present in presents)}"'
 
 
 # --- one request
@@ -375,7 +351,7 @@ def _outcome(request: Request, batch: DecisionBatch, answers: KeptAnswers) -> Do
         recorded = batch.add(request)
     except (ConsentError, SignatureError) as error:
         return error
-    answered = Answered(*request.answer(recorded))
+    answered = request.answered(recorded)
     answers.keep(request.once, answered)
     return Done(answered, recorded)
 

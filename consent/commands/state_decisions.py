@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from consent.commands.borrowers_consents import BorrowersConsents
 from consent.commands.check_decisions import Stated
-from consent.commands.record_decisions import BorrowersConsents
 from protocol.consents import Action, Choice, ConsentDecision
 from protocol.errors import Conflict
 from protocol.schema import Instant, Language, Sha256, Slug
@@ -56,6 +56,7 @@ class Answering:
 
     statement: Statement
     login_sha256: str
+    kind: Literal["statement"] = "statement"
 
     def decisions(self, consents: BorrowersConsents) -> list[Stated]:
         """One decision per lender. Raises NotFound, Conflict."""

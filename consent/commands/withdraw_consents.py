@@ -10,10 +10,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from consent.commands.borrowers_consents import BorrowersConsents
 from consent.commands.check_decisions import Stated
-from consent.commands.record_decisions import BorrowersConsents
 from consent.languages import lookup
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
@@ -65,6 +65,7 @@ class Withdrawal:
     login_sha256: str
     if_match: str | None = None
     of_all_too: bool = False
+    kind: Literal["withdrawal"] = "withdrawal"
 
     def decisions(self, consents: BorrowersConsents) -> list[Stated]:
         """The decision that withdraws it. Raises NotFound, PreconditionFailed."""
@@ -85,6 +86,7 @@ class WithdrawalOfAll:
 
     accepted: Sequence[str]
     login_sha256: str
+    kind: Literal["withdrawal-of-all"] = "withdrawal-of-all"
 
     def decisions(self, consents: BorrowersConsents) -> list[Stated]:
         """The decisions that withdraw it."""

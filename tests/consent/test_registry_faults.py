@@ -10,10 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 from support.asgi import Answered, Sent, call
-from support.changes import WRITERS, Ledger, Place, check, lives, write
+from support.changes import WRITERS, Ledger, Place, check, lives, over, write
 from support.effort import effort, slow
 from support.faults import fill, small_filesystem
 from support.services import Site
@@ -53,22 +52,6 @@ def test_kill_9_under_load_loses_no_change_of_consent_and_does_none_twice(make_p
     assert {WRITERS[op.writer] for op, _ in ledger.done} == set(WRITERS)
 
 
-async def over(url: str, place: Place, ledger: Ledger, enough: Callable[[], bool]) -> None:
-    """Write to a registry in another process, until it is gone."""
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-
-        async def send(sent: Sent, authorization: str) -> Answered:
-            headers = {"Content-Type": "application/json", **dict(sent.headers)}
-            headers |= {"Authorization": authorization} if authorization else {}
-            try:
-                answer = await client.request(sent.method, sent.target, content=sent.body, headers=headers)
-            except httpx.TransportError as error:
-                raise ConnectionError from error
-            return Answered(answer.status_code, dict(answer.headers), answer.content)
-
-        await write(place, ledger, send, ledger.heard, enough)
-
-
 @slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2], ids=["one process on SQLite", "two workers on PostgreSQL"])
@@ -85,7 +68,7 @@ def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, requ
             writing.start()
             served.until(lambda before=before: len(ledger.done) > before + 10 or ledger.errors, "changes were made")
             time.sleep(rng.uniform(0, 0.4))
-            for pid in served.workers():
+            for pid in served.children():
                 os.kill(pid, 9)
             served.process.kill()
             served.process.wait()

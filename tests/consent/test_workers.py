@@ -321,7 +321,7 @@ def test_orphans_end_and_a_standby_takes_over(site):
 
 @slow
 @pytest.mark.timeout(120)
-def test_a_worker_that_hangs_at_its_turn_is_killed_and_another_signs(site):
+def test_a_worker_that_hangs_is_killed_and_replaced(site):
     with site.serve("--workers", 2) as served:
         served.ready().begun(2)
         hung = served.workers()

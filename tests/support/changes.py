@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 from support.asgi import Answered, Sent, call
@@ -251,6 +252,22 @@ async def _answered(place: Place, op: Op, again: bool, send: Send, tell: Tell) -
             continue
         tell("error", f"{WRITERS[op.writer]} {op.number}: {answer.status} {said}")
         return None
+
+
+async def over(url: str, place: Place, ledger: Ledger, enough: Callable[[], bool]) -> None:
+    """Write to a registry in another process, until it is gone."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+
+        async def send(sent: Sent, authorization: str) -> Answered:
+            headers = {"Content-Type": "application/json", **dict(sent.headers)}
+            headers |= {"Authorization": authorization} if authorization else {}
+            try:
+                answer = await client.request(sent.method, sent.target, content=sent.body, headers=headers)
+            except httpx.TransportError as error:
+                raise ConnectionError from error
+            return Answered(answer.status_code, dict(answer.headers), answer.content)
+
+        await write(place, ledger, send, ledger.heard, enough)
 
 
 # --- what must be true

@@ -176,7 +176,7 @@ def garbled(note: str) -> str:
 
 
 def _envelope(number: int) -> str:
-    return f"sha256 = '{_sealed()[number].envelope.sha256}'"
+    return f"sha256 = '{hashlib.sha256(_sealed()[number].envelope).hexdigest()}'"
 
 
 def _entry_damages() -> Iterator[Damage]:

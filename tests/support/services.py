@@ -62,14 +62,27 @@ class Served:
     def begun(self, workers: int) -> Served:
         """All of them have begun, not only the first."""
         beats = self.written.parent
-        self.until(lambda: len(list(beats.glob("*/beat.*"))) == workers, "all had begun")
+        self.until(lambda: len(list(beats.glob("*/beat.*"))) == workers + 1, "all had begun, and the writer")
         return self
 
-    def workers(self) -> list[int]:
-        """Process ids of the workers; of the processes below the parent only they listen."""
+    def children(self) -> list[int]:
+        """Process ids of the workers and of the writer, if there is one."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
         return [int(child) for child in children if "resource_tracker" not in _command(child)]
+
+    def workers(self) -> list[int]:
+        """Process ids of those that listen."""
+        writer = self.writer()
+        return [child for child in self.children() if child != writer]
+
+    def writer(self) -> int:
+        """Process id of the writer: who holds the turn's lock; 0 where there is none."""
+        found = [str(path.stat().st_ino) for path in self.written.parent.glob("tahini-workers-*/turn")]
+        locks = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+        held = {lock[5].rpartition(":")[2]: int(lock[4]) for lock in locks if lock[1] == "FLOCK"}
+        mine = [held[inode] for inode in found if held.get(inode) in self.children()]
+        return mine[0] if mine else 0
 
     def end(self) -> int:
         """The exit code after SIGTERM."""
@@ -121,7 +134,7 @@ class Site:
         try:
             yield served
         finally:
-            orphans = served.workers() if process.poll() is None else []
+            orphans = served.children() if process.poll() is None else []
             process.kill()
             process.wait()
             served.until(lambda: not any("spawn_main" in _command(str(pid)) for pid in orphans), "all workers ended")
