@@ -72,7 +72,10 @@ def _configure(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Any) -> None:
-        writing = connection.get_execution_options().get(_WRITING, False)
+        options = connection.get_execution_options()
+        writing = options.get(_WRITING, False)
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
         elif writing:

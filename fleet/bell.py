@@ -35,7 +35,9 @@ class Bell:
 
     def wait(self, seconds: float) -> None:
         """Return when the other end rang, or after so many seconds."""
-        heard, _, _ = select.select([self.end], [], [], seconds)
+        ready = select.poll()  # select() takes no descriptor above 1023
+        ready.register(self.end, select.POLLIN)
+        heard = ready.poll(1000 * seconds)
         with suppress(BlockingIOError, ConnectionResetError):
             if heard and not self.end.recv(4096):
                 time.sleep(seconds)  # nobody holds the other end any more

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 HOLD_S = 2.0
@@ -71,7 +71,8 @@ class LongPolls:
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         path = str(scope["path"]) if scope["type"] == "http" else ""
         if path in self.sends:
-            self.sends[path].coming = True
+            await self._sent(scope, receive, send, self.sends[path])
+            return
         if path in self.tells and self.tells[path].coming:
             self.tells[path].tell()
         if path not in self.looks:
@@ -85,16 +86,30 @@ class LongPolls:
         for event in await self._looked(scope, receive, body, self.looks[path]):
             await send(event)
 
+    async def _sent(self, scope: Event, receive: Receive, send: Send, news: News) -> None:
+        """Hand on what is sent; where it is refused nothing is coming."""
+        statuses: list[int] = []
+
+        async def heard(event: Event) -> None:
+            if event["type"] == "http.response.start":
+                statuses.append(int(event["status"]))
+            await send(event)
+
+        news.coming = True
+        try:
+            await self.app(scope, receive, heard)
+        finally:
+            if statuses != [200]:
+                news.tell()
+
     async def _looked(self, scope: Event, receive: Receive, body: bytes, news: News) -> list[Event]:
         """What a look finds now, or when there is news."""
         until = asyncio.get_running_loop().time() + self.hold_s
-        if news.coming:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    await news.after(news.number)
+        if news.coming and await _heard(receive, news, news.number, until) is Heard.GONE:
+            return []
         number = news.number
         answer = await self._asked(scope, receive, body)
-        while _empty(answer) and await _news_of(receive, news, number, until):
+        while _empty(answer) and await _heard(receive, news, number, until) is Heard.NEWS:
             number = news.number
             found = await self._asked(scope, receive, body)
             if not _succeeded(found):  # to be told again at its next look, which is another request
@@ -123,15 +138,25 @@ class LongPolls:
         return answer
 
 
-async def _news_of(receive: Receive, news: News, number: int, until: float) -> bool:
-    """Whether there is news while the caller is still there: a message that is given to nobody
-    would be lost."""
+class Heard(Enum):
+    """How waiting for news ended."""
+
+    NEWS = auto()
+    NOTHING = auto()
+    GONE = auto()
+    """The caller left: a message that is given to nobody would be lost."""
+
+
+async def _heard(receive: Receive, news: News, number: int, until: float) -> Heard:
+    """Wait for more news than ``number``, until then at the latest."""
     gone = asyncio.ensure_future(receive())
     told = asyncio.ensure_future(news.after(number))
     try:
         left = max(0.0, until - asyncio.get_running_loop().time())
         await asyncio.wait((gone, told), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        return told.done() and not gone.done()
+        if gone.done():
+            return Heard.GONE
+        return Heard.NEWS if told.done() else Heard.NOTHING
     finally:
         gone.cancel()
         told.cancel()

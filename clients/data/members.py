@@ -89,7 +89,8 @@ class _Table:
     """Open addressing, at most two thirds full: a name stands in the first free place from the one
     that its hash says.
 
-    The hash is keyed anew each time: nobody can choose names that stand in each other's way.
+    The hash is keyed anew each time. Whoever chose names that differ in few places alone could
+    still make their own node slow; what is found is compared whole, and stays right.
     """
 
     def __init__(self, names: Bytes) -> None:

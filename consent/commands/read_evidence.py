@@ -4,8 +4,8 @@ of an import."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import LargeBinary, Row, Select, bindparam, func, or_, select
@@ -17,13 +17,16 @@ from consent.storage.consents import ConsentKey
 from consent.storage.subjects import IN_CHUNK, Subject
 from consent.storage.tables import ConsentEventRow, DecisionRow, ImportRow
 from consent.transaction import Transaction
-from crypto.errors import SealError
+from crypto.errors import SealError, TahiniError
 from crypto.keys import unb64
 from crypto.merkle import HASH_SIZE, inclusion_proof, leaves_reader
 from crypto.sealing import SealedBody, body_context, unpad, unseal
 from crypto.tiles import tile_hashes
 from protocol.consents import ConsentDecision
+from protocol.errors import NotFound
 from protocol.records import Served
+
+logger = logging.getLogger("tahini.registry")
 
 
 def opened(subject: Subject, entry: Logged, kind: str) -> dict[str, Any]:
@@ -42,19 +45,48 @@ def decision_in(held: Mapping[str, Any]) -> ConsentDecision:
 
 
 def read_served(view: Transaction, subjects: Mapping[int, Subject]) -> dict[ConsentKey, Served]:
-    """For each consent of these subjects, what was served when it was decided last."""
-    rows = _decided_last(view.session, sorted(subjects))
-    indexes = [row.entry_index for row in rows if row.entry_index is not None]
-    entries = view.registry.ledger.log.entries_at(view.session, indexes)
-    found = {}
-    for row in rows:
-        key = (row.scope_id, row.subject_id, row.sensitivity)
-        if row.import_id is not None:
-            found[key] = _imported(row)
-        elif row.entry_index is not None:
-            with suppress(SealError):  # the key was destroyed, and with it what the body said
-                found[key] = _stated(subjects[row.subject_id], entries[row.entry_index])
+    """For each consent of these subjects, what was served when it was decided last.
+
+    Raises:
+        NotFound: an entry of the log is lost.
+    """
+    rows, entries = _decided_last(view, subjects)
+    found = {key: _served(row, subjects, entries) for key, row in rows.items()}
+    return {key: served for key, served in found.items() if served is not None}
+
+
+def languages_shown(view: Transaction, subjects: Mapping[int, Subject]) -> dict[ConsentKey, str]:
+    """In which language the notice was shown when each consent of these subjects was decided last,
+    where it can be read: one record that is damaged is nothing to the others, nor to a
+    withdrawal."""
+    found: dict[ConsentKey, str] = {}
+    rows, entries = _decided_last(view, subjects)
+    for key, row in rows.items():
+        try:
+            served = _served(row, subjects, entries)
+        except (TahiniError, ValueError, LookupError) as error:
+            name = type(error).__name__
+            logger.warning("a decision cannot be read (%s); run: tahini log fsck", name)
+            continue
+        if served is not None:
+            found[key] = served.language
     return found
+
+
+def _served(
+    row: Row[Any], subjects: Mapping[int, Subject], entries: Mapping[int, Logged]
+) -> Served | None:
+    """None where the key was destroyed, and with it what the body said."""
+    if row.import_id is not None:
+        return _imported(row)
+    if row.entry_index is None:
+        return None
+    if row.entry_index not in entries:
+        raise NotFound(f"the log has no entry {row.entry_index}")
+    try:
+        return _stated(subjects[row.subject_id], entries[row.entry_index])
+    except SealError:
+        return None
 
 
 def _newest_events() -> Select[Any]:
@@ -88,12 +120,19 @@ _NEWEST_EVENTS = _newest_events()
 that."""
 
 
-def _decided_last(session: Session, ids: Sequence[int]) -> list[Row[Any]]:
-    found: list[Row[Any]] = []
+def _decided_last(
+    view: Transaction, subjects: Mapping[int, Subject]
+) -> tuple[dict[ConsentKey, Row[Any]], dict[int, Logged]]:
+    """What :data:`_NEWEST_EVENTS` says of these subjects, and the entries of the log that it
+    names."""
+    ids = sorted(subjects)
+    rows: dict[ConsentKey, Row[Any]] = {}
     for start in range(0, len(ids), IN_CHUNK):
         some = {"ids": ids[start : start + IN_CHUNK]}
-        found += session.connection().execute(_NEWEST_EVENTS, some)
-    return found
+        for row in view.session.connection().execute(_NEWEST_EVENTS, some):
+            rows[row.scope_id, row.subject_id, row.sensitivity] = row
+    indexes = [row.entry_index for row in rows.values() if row.entry_index is not None]
+    return rows, view.registry.ledger.log.entries_at(view.session, indexes)
 
 
 def _imported(row: Row[Any]) -> Served:

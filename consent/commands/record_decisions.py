@@ -30,7 +30,7 @@ from consent.commands.check_decisions import (
     claimed_subject,
     verified,
 )
-from consent.commands.read_evidence import read_served
+from consent.commands.read_evidence import languages_shown
 from consent.commands.state_decisions import Answering
 from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.registry import Registry
@@ -135,6 +135,7 @@ class _Draft:
 
     presents: ChainMap[ConsentKey, CurrentConsent]
     events: list[RecordedEvent] = field(default_factory=list)
+    shown: dict[ConsentKey, str] = field(default_factory=dict)
     decisions: list[tuple[str, int, int]] = field(default_factory=list)
     """Hash, subject, entry."""
     entries: list[Entry] = field(default_factory=list)
@@ -153,7 +154,7 @@ class DecisionBatch:
         self,
         transaction: Transaction,
         subjects: Mapping[str, Subject],
-        shown: Mapping[ConsentKey, str],
+        shown: MutableMapping[ConsentKey, str],
     ) -> None:
         self._transaction, self._subjects, self._shown = transaction, subjects, shown
         self._recipients = transaction.notices.recipients
@@ -290,6 +291,7 @@ class DecisionBatch:
                 present, Answer(Event(choice.action), number, event_time, ends), moment
             )
             draft.presents[key] = after
+            draft.shown[key] = decision.notice_language
             draft.events += [
                 RecordedEvent(key, event, number, when, decision.sha256) for event, when in events
             ]
@@ -300,6 +302,7 @@ class DecisionBatch:
         own = draft.presents.maps[0]
         self._presents.update(own)
         self._touched.update(dict.fromkeys(own))
+        self._shown.update(draft.shown)
         self._events += draft.events
         self._decisions.update((decision[0], decision) for decision in draft.decisions)
         self._entries += draft.entries
@@ -317,11 +320,11 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
         names.update(claimed_or_nobody(token) for token in request.signed)
     with reading(registry) as view:
         subjects = find_subjects(view, sorted(names))
-        shown = _languages_shown(view, requests, subjects)
     with writing(registry) as transaction:
         known = remembered(transaction.session, subjects)
         commands = [request.once for request in requests if request.once]
         answers = KeptAnswers(transaction.session, commands, transaction.moment)
+        shown = _languages_shown(transaction, requests, known)
         batch = DecisionBatch(transaction, known, shown)
         done = [_outcome(request, batch, answers) for request in requests]
         batch.save()
@@ -330,7 +333,7 @@ def record_requests(registry: Registry, requests: Sequence[Request]) -> list[Don
 
 
 def _languages_shown(
-    view: Transaction, requests: Sequence[Request], subjects: Mapping[str, Subject]
+    transaction: Transaction, requests: Sequence[Request], subjects: Mapping[str, Subject]
 ) -> dict[ConsentKey, str]:
     """For those whose intent reads them: sealed bodies are opened for nobody else."""
     asking = {
@@ -340,7 +343,7 @@ def _languages_shown(
         for name in request.subjects
         if (subject := subjects.get(name)) is not None
     }
-    return {key: served.language for key, served in read_served(view, asking).items()}
+    return languages_shown(transaction, asking)
 
 
 def _outcome(request: Request, batch: DecisionBatch, answers: KeptAnswers) -> Done | Exception:

@@ -153,6 +153,42 @@ def test_a_message_is_not_given_to_a_caller_who_left():
     run(story())
 
 
+def test_nor_while_a_message_was_on_its_way_when_the_caller_left():
+    async def story():
+        post, news = Post(), News()
+        held = polls(post, news)
+        await Caller(SEND).asks(held)
+        dead = Caller(LOOK)
+        waiting = dead.asks(held)
+        await asyncio.sleep(0)
+        dead.leave()
+        post.box.append(b"a message")
+        news.tell()
+        await waiting
+        assert [path for path, _ in post.asked] == [SEND], "nobody is asked for in the name of who left"
+        alive = Caller(LOOK)
+        await alive.asks(held)
+        assert alive.found == b"a message"
+
+    run(story())
+
+
+def test_what_is_refused_is_not_on_its_way():
+    """Who may not send holds up no look."""
+
+    async def story():
+        post, news = Post(status=401), News()
+        held = polls(post, news)
+        await Caller(SEND).asks(held)
+        post.status = 200
+        post.box.append(b"a message")
+        caller = Caller(LOOK)
+        await caller.asks(held)
+        assert caller.found == b"a message"
+
+    run(story())
+
+
 def test_nobody_waits_for_ever():
     async def story():
         caller = Caller(LOOK)
