@@ -179,7 +179,7 @@ class SuperLink:
             runner.run(_together(self._servers, sockets))
 
     def stop(self) -> None:
-        """Close both doors; what is in the database stays."""
+        """Close both doors."""
         for server in self._servers:
             server.should_exit = True
         self._thread.join(START_S)
