@@ -37,7 +37,8 @@ from auditlog.tables import (
 )
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
-from crypto.merkle import HASH_SIZE, Frontier, leaf_hash, leaves_reader, tree_root
+from crypto.log_tiles import Frontier
+from crypto.merkle import HASH_SIZE, leaf_hash, leaves_reader, tree_root
 from crypto.notes import open_checkpoint
 from crypto.tiles import TILE_WIDTH, index_path
 from protocol.errors import LogDamaged

@@ -16,10 +16,11 @@ from auditlog.database import Database, upsert
 from auditlog.log import AuditLog, TileStore
 from auditlog.tables import LogTileRow
 from crypto.errors import ProofError
+from crypto.log_tiles import TileId, extend_tiles
 from crypto.merkle import leaf_hash, tree_root
 from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.policies import NO_QUORUM
-from crypto.tiles import TILE_WIDTH, TileId, TileLoader, extend_tiles, tile_reader
+from crypto.tiles import TILE_WIDTH, TileLoader, tile_reader
 from ops import metrics
 from protocol.errors import LogDamaged, LogHeld, NotFound
 

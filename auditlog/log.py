@@ -29,6 +29,7 @@ from auditlog.lease import Lease, LogPosition, read_state
 from auditlog.tables import LogCheckpointRow, LogEntryRow, LogEnvelopeRow, LogPublishedRow
 from crypto.errors import ProofError, SignatureError
 from crypto.keys import SigningKey
+from crypto.log_tiles import entry_bundle
 from crypto.merkle import (
     HASH_SIZE,
     consistency_proof,
@@ -40,7 +41,7 @@ from crypto.merkle import (
 )
 from crypto.notes import Checkpoint, InclusionProof, Verifier, open_checkpoint
 from crypto.policies import Policy
-from crypto.tiles import TILE_WIDTH, entry_bundle, index_path, tile_hashes, tile_reader
+from crypto.tiles import TILE_WIDTH, index_path, tile_hashes, tile_reader
 from protocol.errors import ClockWrong, LogDamaged, NotFound
 
 CLOCK_TOLERANCE_US = 2_000_000

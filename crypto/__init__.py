@@ -4,6 +4,7 @@
 - ``documents``   typed signed documents (JWS, Ed25519), canonical JSON, hashes
 - ``merkle``      RFC 6962 / 9162 trees: roots, inclusion and consistency proofs
 - ``tiles``       C2SP tlog-tiles: how a tree is cut into immutable files
+- ``log_tiles``   the log's own side of that: how its tree grows, how tiles are made and named
 - ``notes``       C2SP signed-note and tlog-checkpoint, tlog-proof
 - ``cosignatures`` C2SP tlog-cosignature: witnesses' signatures on checkpoints
 - ``policies``    C2SP tlog-policy: which checkpoints are believed

@@ -62,34 +62,6 @@ def tree_root(size: int, read: HashReader) -> bytes:
     return _range_hash(0, size, read) if size else EMPTY_ROOT
 
 
-class Frontier:
-    """The right edge of a growing tree: the roots of its maximal complete subtrees, at most 64
-    hashes."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._edge: list[bytes] = []
-
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash."""
-        found = leaf
-        size = self.size
-        while size & 1:
-            found = node_hash(self._edge.pop(), found)
-            size = size >> 1
-        self._edge.append(found)
-        self.size += 1
-
-    @property
-    def root(self) -> bytes:
-        if not self._edge:
-            return EMPTY_ROOT
-        found = self._edge[-1]
-        for left in reversed(self._edge[:-1]):
-            found = node_hash(left, found)
-        return found
-
-
 def inclusion_proof(index: int, size: int, read: HashReader) -> list[bytes]:
     """``PATH(index, D[0:size])``, from the leaf's sibling up to the root's child.
 

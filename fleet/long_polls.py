@@ -105,11 +105,11 @@ class LongPolls:
     async def _looked(self, scope: Event, receive: Receive, body: bytes, news: News) -> list[Event]:
         """What a look finds now, or when there is news."""
         until = asyncio.get_running_loop().time() + self.hold_s
-        if news.coming and await _heard(receive, news, news.number, until) is Heard.GONE:
+        if news.coming and await _heard(receive, news, news.number, until) is Awaited.GONE:
             return []
         number = news.number
         answer = await self._asked(scope, receive, body)
-        while _empty(answer) and await _heard(receive, news, number, until) is Heard.NEWS:
+        while _empty(answer) and await _heard(receive, news, number, until) is Awaited.NEWS:
             number = news.number
             found = await self._asked(scope, receive, body)
             if not _succeeded(found):  # to be told again at its next look, which is another request
@@ -138,7 +138,7 @@ class LongPolls:
         return answer
 
 
-class Heard(Enum):
+class Awaited(Enum):
     """How waiting for news ended."""
 
     NEWS = auto()
@@ -147,7 +147,7 @@ class Heard(Enum):
     """The caller left: a message that is given to nobody would be lost."""
 
 
-async def _heard(receive: Receive, news: News, number: int, until: float) -> Heard:
+async def _heard(receive: Receive, news: News, number: int, until: float) -> Awaited:
     """Wait for more news than ``number``, until then at the latest."""
     gone = asyncio.ensure_future(receive())
     told = asyncio.ensure_future(news.after(number))
@@ -155,8 +155,8 @@ async def _heard(receive: Receive, news: News, number: int, until: float) -> Hea
         left = max(0.0, until - asyncio.get_running_loop().time())
         await asyncio.wait((gone, told), timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
-            return Heard.GONE
-        return Heard.NEWS if told.done() else Heard.NOTHING
+            return Awaited.GONE
+        return Awaited.NEWS if told.done() else Awaited.NOTHING
     finally:
         gone.cancel()
         told.cancel()

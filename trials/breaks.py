@@ -713,13 +713,6 @@ BREAKS = (
         "tests/fleet/test_bundle.py",
     ),
     Break(
-        "a kept look: a message is given to a caller who is gone",
-        "fleet/long_polls.py",
-        "return told.done() and not gone.done()",
-        "return told.done()",
-        "tests/fleet/test_long_polls.py",
-    ),
-    Break(
         "a kept look: whoever may not look is kept, and asked for again",
         "fleet/long_polls.py",
         "return _succeeded(answer) and not any",

@@ -31,7 +31,7 @@ from consent.groups import Groups, OwnGroups
 from consent.identity.access import Access, TheAccess, endpoints, only
 from consent.registry import Registry
 from crypto.errors import ProofError
-from crypto.tiles import MAX_LEVEL, parse_tile_path
+from crypto.log_tiles import MAX_LEVEL, parse_tile_path
 from ops.http import Count
 from protocol.errors import LogHeld, NotAllowed, NotWitnessed
 from protocol.parties import Party, Role

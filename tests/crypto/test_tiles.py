@@ -7,18 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.errors import ProofError
+from crypto.log_tiles import TileId, entry_bundle, extend_tiles, parse_tile_path
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
-from crypto.tiles import (
-    TILE_WIDTH,
-    TileId,
-    entry_bundle,
-    extend_tiles,
-    index_path,
-    parse_entry_bundle,
-    parse_tile_path,
-    tile_hashes,
-    tile_reader,
-)
+from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_hashes, tile_reader
 
 BIG = 70_000  # the example of https://c2sp.org/tlog-tiles
 

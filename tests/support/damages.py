@@ -16,9 +16,10 @@ from auditlog.database import Database
 from auditlog.entries import Sealer
 from auditlog.sequencer import Sequencer
 from crypto.keys import RecipientKey
+from crypto.log_tiles import TileId, extend_tiles
 from crypto.merkle import HASH_SIZE, leaf_hash, verify_consistency
 from crypto.notes import Checkpoint, sign_checkpoint
-from crypto.tiles import TileId, extend_tiles, parse_entry_bundle
+from crypto.tiles import parse_entry_bundle
 
 SIZE, HEADS, SECOND_ENVELOPE = 600, (100, 300, 512, 600), 300
 TILES = {(0, 0): 256, (0, 1): 256, (0, 2): 88, (1, 0): 2}

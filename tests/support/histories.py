@@ -10,7 +10,8 @@ from support.logs import ORIGIN, Logbook
 
 from auditlog.fsck import check_log
 from auditlog.tables import LogCheckpointRow, LogPublishedRow
-from crypto.merkle import Frontier, leaf_hash, verify_consistency
+from crypto.log_tiles import Frontier
+from crypto.merkle import leaf_hash, verify_consistency
 from crypto.notes import Checkpoint, open_checkpoint
 
 FAR = 4_000_000_000
