@@ -10,6 +10,7 @@ commits in.
 - ``leadership``    which of several workers integrates and publishes
 - ``group_commit``  many requests, one transaction
 - ``handover``      jobs from the workers of a service to its one writer, and what came of them
+- ``refusals``      refusals as data, on their way to another process
 - ``integrator``    from appended entries to tiles and a signed head
 - ``publisher``     from a signed head to a cosigned, published one
 - ``sequencer``     the threads behind every commit that do both, and those who wait for them

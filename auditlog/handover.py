@@ -24,20 +24,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from auditlog.database import AWAY
 from auditlog.group_commit import MAX_WAITING, GroupCommit, Job, JobQueue, Result, busy
-from crypto import errors as crypto_errors
+from auditlog.refusals import Refusal, refused
 from crypto.errors import TahiniError
 from ops.http import MAX_BODY_BYTES
-from protocol import errors as protocol_errors
-from protocol.errors import ConsentError, Malformed, StorageFailed
+from protocol.errors import Malformed, StorageFailed
 
 MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES
 """Of one job or one answer: what fits into a request, and what sealing and encoding add to it."""
 RETRY_S = 0.1
 """How often a worker looks for the writer while there is none."""
+ANSWER_S = 60.0
+"""How long a caller waits for the writer's answer: longer than a commit waits for the database."""
 DRAIN_S = 10.0
 """How long a writer that ends waits for the workers to take their last answers."""
 _HEAD = struct.Struct(">III")
@@ -46,49 +46,6 @@ _DONE, _REFUSED = 0, 1
 _ENDING = 0
 """Number of no job: the writer takes no more."""
 logger = logging.getLogger("tahini.log")
-
-
-# --- refusals as data
-
-
-_KINDS: dict[str, type[TahiniError]] = {
-    name: kind
-    for module in (crypto_errors, protocol_errors)
-    for name, kind in vars(module).items()
-    if isinstance(kind, type) and issubclass(kind, TahiniError)
-}
-
-
-class Refusal(BaseModel):
-    """A refusal on its way to another process."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str
-    detail: str
-    status: int = StorageFailed.status
-    code: str = StorageFailed.code
-    place: tuple[str | int, ...] = ()
-
-    @classmethod
-    def of(cls, error: TahiniError) -> Refusal:
-        """What the caller may know of it: the database's own words stay in this process's
-        journal."""
-        if isinstance(error, StorageFailed) and error.__cause__ is not None:
-            logger.warning("%s", error)
-            error = StorageFailed(AWAY)
-        kind = next(kind.__name__ for kind in type(error).__mro__ if kind in _KINDS.values())
-        if not isinstance(error, ConsentError):
-            return cls(kind=kind, detail=str(error))
-        place = error.place
-        return cls(kind=kind, detail=str(error), status=error.status, code=error.code, place=place)
-
-    def error(self) -> TahiniError:
-        """What it was; StorageFailed where this process does not know the kind."""
-        error = _KINDS.get(self.kind, StorageFailed)(self.detail)
-        if isinstance(error, ConsentError):
-            error.status, error.code, error.place = self.status, self.code, self.place
-        return error
 
 
 @dataclass(frozen=True)
@@ -189,17 +146,25 @@ class _Counter(_Line, Generic[Job, Result]):
     async def _do(self, number: int, weight: int, content: bytes) -> None:
         try:
             job = self._schema.jobs.validate_json(content)
-            result = await self._group.submit(job, weight)
-            self.tell(number, _DONE, self._schema.results.dump_json(result))
         except ValidationError:
             self._refuse(
                 number, StorageFailed("another version of this service asks; try again in a second")
             )
+            return
+        try:
+            result = await self._group.submit(job, weight)
         except TahiniError as error:
             self._refuse(number, error)
+            return
         except Exception as error:  # whatever it was, the caller must hear of it
             logger.exception("handed over: unexpected %s", type(error).__name__)
             self._refuse(number, StorageFailed(type(error).__name__))
+            return
+        try:
+            self.tell(number, _DONE, self._schema.results.dump_json(result))
+        except ValueError as error:  # it is done, and cannot be said
+            logger.error("handed over: a result cannot be written (%s)", type(error).__name__)
+            self._refuse(number, _unknown())
 
     def _refuse(self, number: int, error: TahiniError) -> None:
         self.tell(number, _REFUSED, Refusal.of(error).model_dump_json().encode())
@@ -294,7 +259,7 @@ class _Handing(_Line):
         if what == _DONE:
             told.set_result(content)
         else:
-            told.set_exception(Refusal.model_validate_json(content).error())
+            told.set_exception(refused(content))
 
     def _end_if_done(self) -> None:
         if self._ending and not self.waiting:
@@ -355,7 +320,14 @@ class HandedOver(Generic[Job, Result]):
             raise Malformed("the request is larger than one transaction may be; divide it")
         number, told = line.hand(weight, content)
         try:
-            return self.schema.results.validate_json(await told)
+            async with asyncio.timeout(ANSWER_S):
+                answer = await told
+            return self.schema.results.validate_json(answer)
+        except TimeoutError:
+            raise _unknown() from None
+        except ValidationError as error:
+            logger.error("a result cannot be read (%s)", type(error).__name__)
+            raise _unknown() from None
         finally:
             line.forget(number)
 
@@ -370,6 +342,7 @@ class HandedOver(Generic[Job, Result]):
                     continue
                 self._line = line[1]
                 await asyncio.wait([self._line.lost])
+                await asyncio.sleep(RETRY_S)
         finally:
             if self._line is not None:
                 self._line.close()
@@ -390,6 +363,6 @@ def _connected(path: Path) -> socket.socket:
 
 def _unknown() -> StorageFailed:
     return StorageFailed(
-        "the process that commits ended before it answered; whether this was recorded is not known,"
+        "the process that commits did not answer; whether this was recorded is not known,"
         " ask again in a second"
     )

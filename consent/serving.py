@@ -161,6 +161,8 @@ class Writer:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         while not registry.ledger.sequencer.turn.is_leader() and not ended.is_set():
             await self._pause(ended)
+        if ended.is_set():
+            return
         groups = OwnGroups.of(registry)
         outbox = Outbox(registry, {} if self.service.log_only else load_inboxes(registry.home))
         async with AsyncExitStack() as running:

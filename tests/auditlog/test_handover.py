@@ -16,10 +16,11 @@ from support.histories import one_sentence
 from support.waiting import PATIENCE_S
 
 from auditlog.group_commit import MAX_WAITING, GroupCommit
-from auditlog.handover import MAX_FRAME_BYTES, HandedOver, Intake, Refusal, Schema, _connected
+from auditlog.handover import MAX_FRAME_BYTES, HandedOver, Intake, Schema, _address, _connected
+from auditlog.refusals import Refusal, refused
 from crypto.errors import ProofError, SignatureError
 from protocol import errors
-from protocol.errors import Conflict, ConsentError, LogHeld, Malformed, NotAuthenticated, StorageFailed
+from protocol.errors import Conflict, ConsentError, LogHeld, Malformed, NotAuthenticated, NotFound, StorageFailed
 
 SCHEMA = Schema[str, str](TypeAdapter(str), TypeAdapter(str))
 
@@ -374,3 +375,32 @@ def test_a_refusal_of_the_lease_reaches_the_caller(path):
             await asyncio.to_thread(group.stop)
 
     asyncio.run(run())
+
+
+def test_a_refusal_that_no_utf8_can_hold_crosses_all_the_same():
+    error = NotFound("no notice '\ud800'").at("tokens", "\ud800", 3)
+    back = refused(Refusal.of(error).model_dump_json().encode())
+    assert (type(back), back.status, str(back).isascii()) == (NotFound, 404, True)
+
+
+def test_a_refusal_of_another_version_is_one():
+    assert isinstance(refused(b'{"kind": "Rare", "new": 1}'), StorageFailed)
+
+
+def test_a_caller_does_not_wait_for_ever_for_a_writer_that_says_nothing(path, monkeypatch):
+    monkeypatch.setattr("auditlog.handover.ANSWER_S", 0.2)
+
+    async def story():
+        taken = []
+        with _address(path) as address:
+            silent = await asyncio.start_unix_server(lambda reader, writer: taken.append(writer), path=address)
+        async with worker(path) as (group, _):
+            await connected(group)
+            [told] = await answers(submit(group, "one"))
+            assert isinstance(told, StorageFailed)
+            assert "not known" in str(told)
+        silent.close()
+        for writer in taken:
+            writer.close()
+
+    asyncio.run(story())
