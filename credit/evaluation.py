@@ -19,7 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from credit.binning import Binning
-from credit.features import DataCategory, FeatureSchema
+from credit.features import FeatureSchema
+from law.categories import DataCategory
 
 Floats = NDArray[np.float64]
 

@@ -26,42 +26,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from credit.errors import FeatureError
 from credit.values import DAY_US, UNREADABLE_DATE, code, codes, moment, moments, numbers
 from crypto.sentences import one_sentence
+from law.categories import SENSITIVE_CATEGORIES, DataCategory
 
 ADVERSE_RECORD_YEARS = 5
 ADVERSE_RECORD_DAYS = ADVERSE_RECORD_YEARS * 365 + 1
-
-
-class DataCategory(StrEnum):
-    """What kind of fact about a person a feature is."""
-
-    REPAYMENT = "repayment"
-    CONSUMPTION = "consumption"
-    BUREAU = "bureau"
-    SOCIAL = "social"
-    IDENTITY = "identity"
-    INCOME = "income"
-    DEPOSITS = "deposits"
-    SECURITIES = "securities"
-    INSURANCE = "insurance"
-    PROPERTY = "property"
-    TAX = "tax"
 
 
 class Sensitivity(StrEnum):
     ORDINARY = "ordinary"
     SENSITIVE = "sensitive"
 
-
-SENSITIVE_CATEGORIES = frozenset(
-    {
-        DataCategory.INCOME,
-        DataCategory.DEPOSITS,
-        DataCategory.SECURITIES,
-        DataCategory.INSURANCE,
-        DataCategory.PROPERTY,
-        DataCategory.TAX,
-    }
-)
 
 FORBIDDEN = {
     "religion": r"religio\w*|church|faith|宗教|信仰",

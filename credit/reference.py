@@ -8,11 +8,10 @@ from typing import Any
 from credit.features import (
     ADVERSE_RECORD_DAYS,
     FORBIDDEN,
-    SENSITIVE_CATEGORIES,
-    DataCategory,
     Feature,
     FeatureSchema,
 )
+from law.categories import SENSITIVE_CATEGORIES, DataCategory
 
 MEANINGS = {
     "name": "column of the loan book (or the name that `data.toml` maps to one)",

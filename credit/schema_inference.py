@@ -23,14 +23,13 @@ import pandas as pd
 
 from credit.errors import FeatureError
 from credit.features import (
-    SENSITIVE_CATEGORIES,
-    DataCategory,
     FeatureSchema,
     Sensitivity,
     forbidden_kind,
     schema_from,
 )
 from credit.values import codes, numbers
+from law.categories import SENSITIVE_CATEGORIES, DataCategory
 
 MAX_UNREADABLE = 0.01
 """Share of values that are no numbers, up to which a column of numbers is one all the same."""

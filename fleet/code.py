@@ -31,6 +31,7 @@ OURS = frozenset(
         "crypto",
         "demo",
         "fleet",
+        "law",
         "naming",
         "ops",
         "privacy",

@@ -9,7 +9,6 @@ from support.world import schema_of
 from credit.errors import FeatureError
 from credit.features import (
     ADVERSE_RECORD_DAYS,
-    SENSITIVE_CATEGORIES,
     Feature,
     Sensitivity,
     check_table,
@@ -17,6 +16,7 @@ from credit.features import (
     forget,
     load_schema,
 )
+from law.categories import SENSITIVE_CATEGORIES
 
 TODAY = date(2026, 1, 1)
 
@@ -70,7 +70,8 @@ def test_what_needs_a_consent_of_its_own_must_be_declared_sensitive(category):
 
 
 def test_income_is_sensitive_and_repayment_need_not_be():
-    assert {"income", "deposits", "securities", "insurance", "property", "tax"} == set(SENSITIVE_CATEGORIES)
+    assert {"income", "deposits", "securities", "insurance", "property", "tax"} <= set(SENSITIVE_CATEGORIES)
+    assert {"repayment", "consumption", "bureau", "identity"}.isdisjoint(SENSITIVE_CATEGORIES)
     assert schema(feature(category="repayment")).features[0].sensitivity is Sensitivity.ORDINARY
 
 
