@@ -88,10 +88,11 @@ def enrol(
 ) -> None:
     """Enrol the people in a file of names; who is enrolled already is left as they are, so it can
     be run again."""
+    from protocol.client.lenders import LenderClient
     from protocol.enrolment import Enrolment
 
     people, repeated = read_names(file)
-    with opened_node(home).registry() as client:
+    with opened_node(home).connected(LenderClient) as client:
         known = set(client.whole_roll())
         new = [Enrolment(**person) for person in people if person["pseudonym"] not in known]
         with progress("people", len(new)) as done:

@@ -17,6 +17,7 @@ from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
 from fleet.code import installed_files
 from protocol.campaigns import Campaign, Rejection
+from protocol.client.lenders import LenderClient
 from protocol.errors import Conflict, ConsentError, NotFound
 from protocol.hashes import whole_hash
 from protocol.schema import now
@@ -28,7 +29,7 @@ CODE_FILE = "approved-code.zip"
 
 def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
     """The campaign at the registry whose hash begins so, and its token; raises ConsentError."""
-    with node.registry() as client:
+    with node.connected(LenderClient) as client:
         found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
         return found.campaign, found.token
 
@@ -76,7 +77,7 @@ def approve_(
         raise ConsentError("nothing was signed")
     approval = approve(node, token)
     remember_code(node)
-    with node.registry() as client:
+    with node.connected(LenderClient) as client:
         active = client.approve(approval, node.key)
     if as_json:
         say(
@@ -186,7 +187,7 @@ def reject(
     )
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
     try:
-        with node.registry() as client:
+        with node.connected(LenderClient) as client:
             client.reject(rejection, node.key)
     except ConsentError as error:
         if error.status != Conflict.status:  # it knew already: an answer was lost
@@ -209,7 +210,7 @@ def _approved(node: Node) -> dict[str, str]:
 def offered(home: NodeHome, as_json: AsJson = False) -> None:
     """Every campaign that was proposed to this lender, the newest last, and what it answered."""
     node = opened_node(home)
-    with node.registry() as client:
+    with node.connected(LenderClient) as client:
         known = [client.proposed(sha256) for sha256 in client.campaigns()]
     found = [
         {

@@ -103,8 +103,8 @@ def serve(
     An option goes before the environment (TAHINI_COORDINATOR_PORT and so on), and that before
     `coordinator.json`.
     """
-    from ops.metrics import expose_collector, metrics_at
-    from ops.request_log import keep_journal
+    from ops.exposition import expose_collector, metrics_at
+    from ops.logs import keep_journal
     from server.metrics import CampaignCollector
     from server.service import CoordinatorService
 

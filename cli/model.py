@@ -46,9 +46,10 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
     home."""
     from clients.errors import NodeError
     from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
+    from protocol.client.lenders import LenderClient
 
     node = opened_node(home)
-    with node.registry() as client:
+    with node.connected(LenderClient) as client:
         sha256 = _one(campaign, list(client.campaigns()), f"of {node.lender!r}")
         kept = KeptModel.fetch(client, sha256)
     try:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from clients.errors import NodeError
 from crypto.errors import SignatureError
 from crypto.keys import replace_file
-from protocol.client.lenders import LenderClient
+from protocol.client.nodes import NodeClient
 from protocol.enrolment import EnrolmentList
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.snapshots import (
@@ -117,7 +117,7 @@ class Consents:
             raise NodeError(f"cannot read {self._roll_file}: {error.strerror}") from error
 
     def sync(
-        self, client: LenderClient, purpose: str, progress: Callable[[str], None] = lambda _: None
+        self, client: NodeClient, purpose: str, progress: Callable[[str], None] = lambda _: None
     ) -> HeldSnapshot:
         """Bring the copy up to date: ask for what changed, or for everything where that does not
         fit.
@@ -138,7 +138,7 @@ class Consents:
 
     def _fetched(
         self,
-        client: LenderClient,
+        client: NodeClient,
         purpose: str,
         held: HeldSnapshot | None,
         progress: Callable[[str], None],
@@ -157,7 +157,7 @@ class Consents:
 
     def _roll(
         self,
-        client: LenderClient,
+        client: NodeClient,
         state: ConsentSnapshot,
         names: tuple[str, ...],
         progress: Callable[[str], None],

@@ -48,7 +48,7 @@ from protocol.campaigns import (
     ReleaseRequest,
     RosterCommitment,
 )
-from protocol.client.lenders import LenderClient
+from protocol.client.nodes import NodeClient
 from protocol.errors import ConsentError
 from protocol.gossip import compare_heads
 from protocol.holdout import Draw, verified_approvals
@@ -87,7 +87,7 @@ class Gate:
         node: Node,
         campaign: Campaign,
         approval: Approval | None,
-        client: LenderClient,
+        client: NodeClient,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._node, self._campaign, self._approval = node, campaign, approval

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -28,13 +29,14 @@ from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience
 from protocol.campaigns import Approval, Campaign
 from protocol.client.base import load_consortium
-from protocol.client.lenders import LenderClient
+from protocol.client.nodes import NodeClient
 from protocol.errors import BadSettings
 from protocol.heads import HeadStore
 from protocol.log_client import http_client
 from protocol.parties import Consortium, Role
 from protocol.schema import now
 
+_Client = TypeVar("_Client", bound=NodeClient)
 KEY_FILE = "node.key"
 AUTH_KEY_FILE, CA_FILE = "auth.key", "ca.crt"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = (
@@ -151,11 +153,16 @@ class Node:
         path = self.home / CA_FILE
         return path if path.exists() else None
 
-    def registry(self, patience_s: float = 0.0) -> LenderClient:
+    def registry(self, patience_s: float = 0.0) -> NodeClient:
+        """The registry, for what training asks of it."""
+        return self.connected(NodeClient, patience_s)
+
+    def connected(self, kind: type[_Client], patience_s: float = 0.0) -> _Client:
+        """The registry, for what this kind of client may ask of it."""
         heads = HeadStore(self.home / HEAD_FILE)
         url = self.settings.registry_url
         http = http_client(url, self.authority)
-        client = LenderClient(url, self.consortium, self.lender, self.auth_key, heads, http)
+        client = kind(url, self.consortium, self.lender, self.auth_key, heads, http)
         client.patience_s = patience_s
         return client
 

@@ -15,6 +15,7 @@ from clients.data.book import rename_book
 from clients.data.description import DATA_FILE
 from clients.home import BOOK_FILE, Node
 from naming.client import Renaming
+from protocol.client.lenders import LenderClient
 from protocol.schema import now
 
 REGISTERED_AT_ONCE = 50_000
@@ -56,7 +57,7 @@ def register_renamings(node: Node, renamings: Sequence[Renaming]) -> int:
         ConsentError: the registry refused; nobody of that batch was renamed. Run it again, whatever
             came in between.
     """
-    with node.registry() as client:
+    with node.connected(LenderClient) as client:
         on_roll = set(client.whole_roll())
         left = [renaming for renaming in renamings if renaming.old in on_roll]
         for start in range(0, len(left), REGISTERED_AT_ONCE):

@@ -34,9 +34,9 @@ from fleet.code import holds_installed, installed_code
 from fleet.errors import BundleRefused
 from fleet.keys import FLEET_KEY_FILE
 from fleet.supernode import SuperNodeSettings
-from ops.metrics import expose_collector, metrics_at
+from ops.exposition import expose_collector, metrics_at
+from ops.logs import keep_journal
 from ops.processes import free_port
-from ops.request_log import keep_journal
 from protocol import tracing
 from protocol.schema import now
 

@@ -28,8 +28,8 @@ from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
 from crypto.errors import CryptoError
 from ops.certificates import RenewingContext
+from ops.logs import keep_journal
 from ops.metrics import FOLDER_VARIABLE
-from ops.request_log import keep_journal
 from ops.serving import SWITCH_INTERVAL_S, Listening, _config, _expose, serve_app
 from ops.workers import Supervisor, _beat, _end_with_parent, logger
 from protocol import tracing

@@ -30,6 +30,7 @@ from demo.errors import DemoError
 from demo.workspaces import DEVELOPMENT_KEY, PEOPLE_FOLDER
 from fleet.tls import CA_CERT
 from protocol.client.borrowers import check_receipt
+from protocol.client.lenders import LenderClient
 from protocol.consents import Receipt
 from protocol.log_client import http_client
 from protocol.parties import Consortium
@@ -150,7 +151,7 @@ class Player:
         """Somebody whom nobody plays; who has said nothing yet, if there is one."""
         lender = self.lender or self._lenders()[0]
         node = self._node(lender)
-        with node.registry() as client:
+        with node.connected(LenderClient) as client:
             held = client.consent_state(TRAINING_PURPOSE, secrets.token_urlsafe(16))
             names = client.whole_roll()
         rules = [REASONS[rule] for rule in reasons_of(held.ordinary, held.state.notices)]

@@ -18,6 +18,7 @@ from demo.loans import IDENTITY, Split
 from demo.result import ProgressView
 from naming.client import Names
 from protocol.client.borrowers import BorrowerClient
+from protocol.client.lenders import LenderClient
 from protocol.consents import Notice
 
 BATCH = 1000
@@ -73,7 +74,7 @@ def ask_everybody(
     for name, names in named.items():
         people = make_borrowers(name, names, rng)
         before = len(borrowers)
-        with Node.open(founded.node_home(name)).registry() as lender:
+        with Node.open(founded.node_home(name)).connected(LenderClient) as lender:
             _pipelined(
                 batches(people),
                 lambda batch: [person.enrolment for person in batch],

@@ -23,6 +23,7 @@ from fleet.code import installed_code
 from ops.processes import free_port
 from privacy.charges import Budget
 from protocol.campaigns import Campaign
+from protocol.client.lenders import LenderClient
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 from server.home import Coordinator
@@ -137,7 +138,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView
     for lender in lenders:
         node = Node.open(founded.node_home(lender))
         approval = approve(node, token)
-        with node.registry() as client:
+        with node.connected(LenderClient) as client:
             active = client.approve(approval, node.key)
     if not active:
         raise DemoError("the campaign did not become active although every lender approved it")

@@ -9,7 +9,8 @@ doctor looks at.
 - ``gathering``     questions of many callers that are answered together
 - ``processes``     children that end with their parent, free ports
 - ``health``        ``/healthz`` of a service that has no HTTP of its own
-- ``metrics``       what services count, for Prometheus
+- ``metrics``       what services count, for Prometheus; ``exposition`` where it asks for them
+- ``logs``          what a process says of itself, as lines of JSON
 - ``request_log``   one line of JSON per request
 - ``certificates``  shown by a service, renewed while it runs
 - ``doctor``        findings: what was looked at, how it is, what to do

@@ -7,7 +7,6 @@ With several workers each writes its figures into a folder that the parent names
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +19,8 @@ from prometheus_client import (
     start_http_server,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
 
-from protocol.errors import ConsentError
+from ops.exposition import Endpoint
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -133,19 +131,6 @@ def worker_ended(pid: int | None, folder: Path) -> None:
         mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the operator's Prometheus asks. Never the public address."""
-
-    host: str
-    port: int
-
-
-def metrics_at(host: str, port: int | None) -> Endpoint | None:
-    """Where metrics are asked for; nowhere without a port."""
-    return None if port is None else Endpoint(host, port)
-
-
 def expose(endpoint: Endpoint, folder: Path | None = None) -> None:
     """Serve the metrics in a thread until the process ends: this process's, or those of all who
     write to ``folder``.
@@ -158,25 +143,6 @@ def expose(endpoint: Endpoint, folder: Path | None = None) -> None:
         shown = CollectorRegistry()
         shown.register(_Service(str(folder)))
     start_http_server(endpoint.port, endpoint.host, shown)
-
-
-def expose_collector(collector: Collector, endpoint: Endpoint | None) -> None:
-    """Serve one collector's figures, asked anew each time, in a thread until the process ends;
-    nowhere without one.
-
-    Raises:
-        ConsentError: the address cannot be listened on.
-    """
-    if endpoint is None:
-        return
-    shown = CollectorRegistry()
-    shown.register(collector)
-    try:
-        start_http_server(endpoint.port, endpoint.host, shown)
-    except OSError as error:
-        raise ConsentError(
-            f"cannot serve metrics at {endpoint.host}:{endpoint.port}: {error.strerror}"
-        ) from error
 
 
 class _Service(MultiProcessCollector):

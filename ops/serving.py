@@ -18,8 +18,9 @@ from pydantic import Field, model_validator
 from starlette.applications import Starlette
 
 from ops.certificates import RenewingContext, keep_renewing
-from ops.metrics import Endpoint, expose, metrics_at
-from ops.request_log import keep_journal
+from ops.exposition import Endpoint, metrics_at
+from ops.logs import keep_journal
+from ops.metrics import expose
 from ops.settings import MAX_WORKERS, HomeSettings
 from protocol.errors import ConsentError
 

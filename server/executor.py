@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fleet.executor import Executor
 from fleet.tasks import conduct, give_up
+from ops.logs import keep_journal
 from ops.processes import die_with
-from ops.request_log import keep_journal
 from protocol import tracing
 from server.fleet_app import app
 from server.home import SECRET_FILE

@@ -6,7 +6,9 @@ A client shows only what its caller may do, and closes itself:
 
 - ``base``         the connection: signed requests, sessions, acknowledged log entries
 - ``institutions`` what every institution may do: its keys, log entries of its own, campaigns
-- ``lenders``      enrolment, consent snapshots, revocations, approvals, roster commitments
+- ``nodes``        what a lender's node asks: consent snapshots, revocations, authorisations,
+                   commitments
+- ``lenders``      that, enrolment, notices, approvals and rejections
 - ``coordinator``  proposals and model cards
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices

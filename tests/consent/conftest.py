@@ -13,8 +13,8 @@ from support.fuzzing import fuzzed
 from support.identity import Site, open_site
 from support.market import Market, open_market
 
-from ops import request_log as journal
-from ops.request_log import keep_journal
+from ops import logs
+from ops.logs import keep_journal
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -66,8 +66,8 @@ def under_fire(_under_fire: FuzzedSite, monkeypatch: pytest.MonkeyPatch) -> Fuzz
 def written() -> Iterator[io.StringIO]:
     """All that this process writes into its journal, from now on."""
     root, stream = logging.getLogger(), io.StringIO()
-    kept = root.handlers[:], root.level, journal.threading.excepthook, journal.sys.excepthook
+    kept = root.handlers[:], root.level, logs.threading.excepthook, logs.sys.excepthook
     keep_journal(stream)
     yield stream
-    root.handlers[:], root.level, journal.threading.excepthook, journal.sys.excepthook = kept
+    root.handlers[:], root.level, logs.threading.excepthook, logs.sys.excepthook = kept
     logging.captureWarnings(False)

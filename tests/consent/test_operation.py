@@ -33,10 +33,10 @@ from consent.api.log import create_log_app
 from consent.readiness import NotReady, check_ready
 from consent.storage.migrating import newest_revision
 from crypto.keys import SigningKey
-from ops import metrics
-from ops import request_log as journal
+from ops import logs, metrics, request_log
+from ops.logs import JsonLines, harmless
 from ops.processes import free_port
-from ops.request_log import Journal, JsonLines, harmless, note_caller
+from ops.request_log import Journal, note_caller
 from protocol.errors import StorageFailed
 
 
@@ -141,7 +141,7 @@ def test_nothing_that_is_written_or_counted_names_anybody(house, written, monkey
     routes = set(re.findall(r'route="([^"]*)"', counted)) | {
         line["route"] for line in lines(written) if "route" in line
     }
-    known = set(create_app(house.registry).openapi()["paths"]) | {journal.UNMATCHED, "/openapi.json", "/docs"}
+    known = set(create_app(house.registry).openapi()["paths"]) | {request_log.UNMATCHED, "/openapi.json", "/docs"}
     assert {re.sub(r":path\}", "}", route) for route in routes} <= known
     assert set(re.findall(r'method="([^"]*)"', counted)) <= {*metrics.METHODS, "OTHER"}
     crashes = [line for line in lines(written) if "raised" in line]
@@ -180,7 +180,7 @@ def test_uncaught_exceptions_and_records_that_cannot_be_written_name_nobody(writ
     thread = threading.Thread(target=fail, name="t")
     thread.start()
     thread.join()
-    handler = next(one for one in logging.getLogger().handlers if isinstance(one, journal._Stream))
+    handler = next(one for one in logging.getLogger().handlers if isinstance(one, logs._Stream))
     handler.handle(logging.LogRecord("x", logging.ERROR, "f", 1, "%d rows", ("li.na@example.com",), None))
     said = lines(written)
     assert [line["event"] for line in said] == ["uncaught in thread t", "unwritable record"]

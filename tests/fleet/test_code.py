@@ -104,7 +104,7 @@ def test_a_change_in_a_room_that_no_node_runs_changes_no_hash_and_one_in_the_gat
 
     for changed in ("consent/", "auditlog/", "cli/", "server/", "demo/"):
         assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) == installed_code()
-    for changed in ("clients/gate.py", "protocol/client/lenders.py", "privacy/"):
+    for changed in ("clients/gate.py", "protocol/client/nodes.py", "privacy/"):
         assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) != installed_code()
 
 

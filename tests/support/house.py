@@ -88,7 +88,7 @@ class House:
         return Node.open(self.founded.node_home(lender))
 
     def client(self, lender: str = "aspen") -> LenderClient:
-        client = self.node(lender).registry()
+        client = self.node(lender).connected(LenderClient)
         self.clients.append(client)
         return client
 
@@ -372,6 +372,6 @@ def build(
                 _borrower(lender, names, "refuses" if i % 10 == 8 else "silent" if i % 10 == 9 else "gives", i % 5 != 0)
                 for i, names in enumerate(named)
             ]
-            with Node.open(founded.node_home(lender)).registry() as client:
+            with Node.open(founded.node_home(lender)).connected(LenderClient) as client:
                 client.enrol([person.enrolment for person in house.borrowers[lender]])
         yield house
