@@ -44,6 +44,7 @@ ROLES = {
     },
     "Registry operator": {
         "registry": "Run the consent registry.",
+        "notice": "Check and publish what borrowers are asked.",
         "issuer": "Run an OIDC issuer for development.",
     },
     "Naming service": {

@@ -35,17 +35,18 @@ from consent.provisioning import found_log
 from consent.registry import Registry
 from crypto.keys import SigningKey, load_signing_key
 from demo.borrowers import GIVES, make_notice
-from protocol.consents import Notice
+from law.categories import Sensitivity
 from protocol.enrolment import MAX_BATCH as ENROL_AT_ONCE
 from protocol.enrolment import Enrolment
+from protocol.notices import Notice
 from protocol.parties import Consortium
 from protocol.records import record_id
 from protocol.schema import now
 from protocol.snapshots import REASONS, Reason
-from protocol.terms import TRAINING_PURPOSE, Sensitivity
+from protocol.terms import TRAINING_PURPOSE
 
 ISSUER = "https://logins.bench.example"
-SENSITIVITIES: tuple[Sensitivity, ...] = ("ordinary", "sensitive")
+SENSITIVITIES: tuple[Sensitivity, ...] = ("ordinary", "income")
 KEPT_BACK = 0.04
 """Share of a lender's people who are asked only later, for the bulk measurement."""
 Told = Callable[[str], None]
@@ -83,7 +84,8 @@ class Population:
         issuers = json.dumps({"issuers": [issuer]})
         (home / "registry" / ISSUERS_FILE).write_text(issuers, encoding="utf-8")
         with opened(home / "registry") as registry:
-            made = cls(home, registry.consortium, make_notice(names, 1.0), names, people, seed)
+            notice = make_notice(registry.consortium, names, 1.0)
+            made = cls(home, registry.consortium, notice, names, people, seed)
             publish_notice(registry, made.notice.sign(registry.signing_key))
             registry.ledger.sequencer.settle()
         return made

@@ -35,6 +35,7 @@ Coordinator
 Registry operator, naming service
 
 - ``registry``     the consent registry: founded, served, loaded
+- ``notice``       what borrowers are asked: checked, published
 - ``issuer``       an OIDC issuer for development
 - ``names``        the naming service
 

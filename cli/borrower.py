@@ -135,19 +135,18 @@ def _told(
 def give(
     context: typer.Context,
     sensitive: Annotated[
-        bool, typer.Option("--sensitive", help="Income and similar data, too.")
+        bool, typer.Option("--sensitive", help="Whatever is asked apart, too: income and the like.")
     ] = False,
     refuse: Annotated[bool, typer.Option("--refuse", help="Say no instead.")] = False,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
     """Say yes to what I am asked (or no), and keep the receipts."""
-    kinds = ["ordinary", "sensitive"] if sensitive else ["ordinary"]
     with _playing(context) as (player, http):
         _told(
             player,
             http,
-            player.decide(http, "refuse" if refuse else "give", kinds, language),
+            player.decide(http, "refuse" if refuse else "give", sensitive, language),
             as_json,
         )
 

@@ -22,7 +22,7 @@ def sync(
     """Bring the copy up to date, acknowledge revocations, and count how everybody stands."""
     import numpy as np
 
-    from protocol.snapshots import REASONS, SENSITIVITY_ORDER, reasons_of
+    from protocol.snapshots import REASONS, reasons_of
 
     node = opened_node(home)
     with node.registry() as client:
@@ -42,7 +42,7 @@ def sync(
             )
             if count
         }
-        for kind in SENSITIVITY_ORDER
+        for kind in snapshot.codes
     }
     told = {
         "people": snapshot.state.people,

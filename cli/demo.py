@@ -84,7 +84,7 @@ def demo(
     for remark in loans.remarks:
         console.print(f"look at: {remark}", highlight=False, markup=False)
 
-    from demo.borrowers import make_notice  # heavy rooms are loaded only for a run that can start
+    # heavy rooms are loaded only for a run that can start
     from demo.outside import verification_of_demo
     from demo.progress import LiveView, result_table
     from demo.report import write_report
@@ -96,8 +96,7 @@ def demo(
     with _what_failure_leaves(root), made(root, "demo") as kept:
         with LiveView(console) as view:
             outcome = run(settings, view)
-        notice = make_notice(list(outcome.scenario.split.lenders), epsilon)
-        html, figures = write_report(outcome, notice.texts, json_out)
+        html, figures = write_report(outcome, outcome.scenario.notice.texts, json_out)
         kept.model_copy(update={"whole": True}).keep(root)
     console.print()
     console.print(result_table(outcome))

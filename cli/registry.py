@@ -34,10 +34,10 @@ from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
 from ops.named_files import key_of, text_of
 from ops.settings import SERVE_FILE
-from protocol.consents import Notice
+from protocol.consents import Channel
 from protocol.errors import Conflict, ConsentError, Malformed
+from protocol.notices import Notice
 from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
-from protocol.terms import Channel
 
 if TYPE_CHECKING:
     from consent.load import Importing

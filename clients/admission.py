@@ -16,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from credit.features import FeatureSchema, forget, within
+from law.categories import Sensitivity
+from protocol.coverage import Needs
 from protocol.terms import Limits
 
 _NO_LIMITS = Limits()
@@ -60,28 +62,39 @@ class UseLimits:
 
 @dataclass(frozen=True)
 class Admission:
-    """The rules for one release's members; ``sensitive`` says who consented to those features, by
-    place."""
+    """The rules for one release's members.
+
+    Args:
+        needs: which consents each feature needs.
+        hidden: for each member, by place, which of ``patterns`` of features their answers do not
+            cover.
+        limits: of each consent that some feature needs.
+    """
 
     schema: FeatureSchema
     moment: datetime
-    sensitive: NDArray[np.bool_]
-    ordinary_limits: UseLimits
-    sensitive_limits: UseLimits
+    needs: Needs
+    hidden: NDArray[np.int32]
+    patterns: tuple[frozenset[str], ...]
+    limits: Mapping[Sensitivity, UseLimits]
 
     def admitted(self, table: pd.DataFrame) -> pd.DataFrame:
         """The target and the features of some members, whose places are the index; the places stay
         behind."""
         schema = self.schema
         fresh = forget(table, schema, self.moment.date())
-        reached = self.ordinary_limits.within(fresh, schema, self.moment)
-        narrowed = self.sensitive_limits.within(fresh, schema, self.moment)
-        if schema.sensitive() and narrowed is not fresh:
-            narrowed = narrowed[list(schema.sensitive())].reindex(reached.index)
-            within_both = {
-                name: reached[name].where(narrowed[name].notna()) for name in schema.sensitive()
-            }
-            reached = reached.assign(**within_both)
-        masked = ~self.sensitive[reached.index.to_numpy()]
-        hidden = {name: reached[name].mask(masked) for name in schema.sensitive()}
-        return reached.assign(**hidden)[[schema.target, *schema.names]].reset_index(drop=True)
+        reached = self.limits["ordinary"].within(fresh, schema, self.moment)
+        for kind in self.needs.consents[1:]:
+            narrowed = self.limits[kind].within(fresh, schema, self.moment)
+            if narrowed is not fresh:
+                kept = narrowed[list(self.needs.of(kind))].reindex(reached.index).notna()
+                within_both = {
+                    name: reached[name].where(kept[name]) for name in self.needs.of(kind)
+                }
+                reached = reached.assign(**within_both)
+        which = self.hidden[reached.index.to_numpy()]
+        masked = {
+            name: reached[name].mask(np.array([name in one for one in self.patterns])[which])
+            for name in sorted(frozenset[str]().union(*self.patterns))
+        }
+        return reached.assign(**masked)[[schema.target, *schema.names]].reset_index(drop=True)

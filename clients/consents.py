@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,14 @@ from numpy.typing import NDArray
 from clients.errors import NodeError
 from crypto.errors import SignatureError
 from crypto.keys import replace_file
+from law.categories import SENSITIVITIES, Sensitivity
 from protocol.client.nodes import NodeClient
+from protocol.coverage import Needs
 from protocol.enrolment import EnrolmentList
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
 from protocol.snapshots import (
+    CHILD,
     REASONS,
-    SENSITIVITY_ORDER,
     ConsentSnapshot,
     Flags,
     Places,
@@ -35,10 +38,25 @@ from protocol.snapshots import (
     StatusCodes,
     reasons_of,
 )
-from protocol.terms import Limits, Sensitivity
+from protocol.terms import Limits
 
 FOLDER = "consents"
 _GIVEN = REASONS.index(Reason.GIVEN)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Who may be used, and which features of whom may not: ``patterns[which[i]]`` of
+    ``members[i]``."""
+
+    members: list[str]
+    which: NDArray[np.int32]
+    patterns: tuple[frozenset[str], ...]
+
+    def hidden(self) -> dict[str, int]:
+        """The pattern of each member of whom something is hidden."""
+        some = np.flatnonzero(np.array([bool(names) for names in self.patterns])[self.which])
+        return {self.members[i]: int(self.which[i]) for i in some}
 
 
 @dataclass(frozen=True)
@@ -57,36 +75,57 @@ class HeldSnapshot:
     def token_sha256(self) -> str:
         return hashlib.sha256(self.token.encode()).hexdigest()
 
-    def _given(self, sensitivity: Sensitivity) -> Flags:
-        rules = reasons_of(self.codes[sensitivity], self.state.notices)
-        return np.asarray(rules == _GIVEN)
+    def answered(self, kind: Sensitivity) -> StatusCodes:
+        """The code of everybody for this consent; zeros where nobody was asked."""
+        found = self.codes.get(kind)
+        return np.zeros(len(self.names), dtype=np.uint32) if found is None else found
 
-    def usable(self, places: Places) -> tuple[list[str], set[str]]:
-        """Who may be used in a campaign: for ordinary features, and of these for sensitive ones
-        too.
+    def _given(self, kind: Sensitivity, places: Places) -> NDArray[np.uint32]:
+        """The notice that each gave this consent to, if it can be used in a campaign with these
+        places; else 0."""
+        codes = self.answered(kind)
+        usable = reasons_of(codes, self.state.notices) == _GIVEN
+        return np.where(usable & self._on_roll(places.flags(kind)), codes >> 8, 0)
+
+    def usable(self, places: Places, needs: Needs) -> Usable:
+        """Who may be used in a campaign, and for which of its features: what each one's own answers
+        cover, by the version of the notice that they were given to.
 
         Args:
             places: who has a place in the campaign; whoever came later has none.
+            needs: of the campaign.
         """
-        ordinary = self._given("ordinary") & self._on_roll(places.flags())
-        sensitive = ordinary & self._given("sensitive") & self._on_roll(places.flags("sensitive"))
-        return [self.names[i] for i in np.flatnonzero(ordinary)], {
-            self.names[i] for i in np.flatnonzero(sensitive)
-        }
+        notices = self.state.notices
+        given = {kind: self._given(kind, places) for kind in needs.consents}
+        allowing = [number for number, notice in notices.items() if needs.within(notice)]
+        may = np.isin(given["ordinary"], allowing)
+        children = (self.answered("ordinary") & CHILD) != 0
+        if children.any():
+            may &= ~children | np.isin(self._given("sensitive", places), allowing)
+        members = np.flatnonzero(may)
+        which, patterns = np.zeros(len(members), dtype=np.int64), [frozenset[str]()]
+        for kind in needs.consents:
+            found, answers = _numbered(given[kind][members])
+            hidden = [needs.uncovered(kind, notices.get(int(number))) for number in found]
+            pairs, which = _numbered(which * len(found) + answers)
+            patterns = [
+                patterns[pair // len(found)] | hidden[pair % len(found)] for pair in map(int, pairs)
+            ]
+        return Usable([self.names[i] for i in members], which.astype(np.int32), tuple(patterns))
 
     def _on_roll(self, flags: Flags) -> Flags:
         placed = np.zeros(len(self.names), dtype=bool)
         placed[: len(flags)] = flags[: len(self.names)]
         return placed
 
-    def limits(self, sensitivity: Sensitivity) -> dict[str, Limits]:
+    def limits(self, kind: Sensitivity) -> dict[str, Limits]:
         """The limits on using this kind of data, of everybody whose notice sets any."""
         limited = {
             number: notice.limits
             for number, notice in self.state.notices.items()
             if notice.limits != Limits()
         }
-        numbers = self.codes[sensitivity] >> 8
+        numbers = self.answered(kind) >> 8
         return {
             self.names[i]: limited[int(numbers[i])]
             for i in np.flatnonzero(np.isin(numbers, list(limited)))
@@ -190,7 +229,7 @@ class Consents:
                 # signed by the registry when it was kept; the files are the node's
                 state = ConsentSnapshot.claimed(token)
                 codes: dict[Sensitivity, StatusCodes] = {
-                    kind: file[kind] for kind in SENSITIVITY_ORDER
+                    kind: file[kind] for kind in SENSITIVITIES if kind in file
                 }
         except (OSError, ValueError, KeyError, EOFError, SignatureError):
             return None
@@ -213,16 +252,24 @@ class Consents:
             ) from error
 
 
+def _numbered(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values that occur, ascending, and the place of each among them; they are small."""
+    found = np.flatnonzero(np.bincount(values))
+    places = np.zeros(int(found[-1]) + 1 if len(found) else 0, dtype=np.int64)
+    places[found] = np.arange(len(found))
+    return found, places[values]
+
+
 class _Mismatch(Exception):
     """What changed cannot be applied to what is held."""
 
 
 def _whole(found: ReceivedSnapshot, people: int) -> dict[Sensitivity, StatusCodes]:
-    if found.numbers is not None or len(found.ordinary) != people or len(found.sensitive) != people:
+    if found.numbers is not None or {len(codes) for codes in found.codes.values()} - {people}:
         raise RegistryUnavailable(
             "the consent registry answered with another state than was asked for"
         )
-    return {"ordinary": found.ordinary, "sensitive": found.sensitive}
+    return dict(found.codes)
 
 
 def _changed(
@@ -233,15 +280,14 @@ def _changed(
         numbers is None
         or found.state.since != held.state.sequence
         or (numbers.size and int(numbers.max()) >= people)
+        or {len(codes) for codes in found.codes.values()} - {len(numbers)}
     ):
         raise _Mismatch
     codes: dict[Sensitivity, StatusCodes] = {}
-    changed: dict[Sensitivity, NDArray[np.uint32]] = {
-        "ordinary": found.ordinary,
-        "sensitive": found.sensitive,
-    }
-    for kind in SENSITIVITY_ORDER:
-        codes[kind] = np.zeros(people, dtype=np.uint32)
-        codes[kind][: len(held.codes[kind])] = held.codes[kind]
-        codes[kind][numbers] = changed[kind]
+    for kind in SENSITIVITIES:
+        if kind in held.codes or kind in found.codes:
+            before = held.answered(kind)
+            codes[kind] = np.zeros(people, dtype=np.uint32)
+            codes[kind][: len(before)] = before
+            codes[kind][numbers] = found.codes.get(kind, 0)
     return codes

@@ -24,7 +24,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from clients.admission import Admission, UseLimits
 from clients.budget_ledger import Attempt, PersonCaps, Reserved
@@ -57,6 +56,8 @@ from protocol.schema import now
 from protocol.snapshots import Places
 
 RENEW_BEFORE = timedelta(minutes=1)
+NONE = -1
+"""The last of the patterns of hidden features: nothing is hidden."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,14 @@ class Gate:
         draw = Draw.of(
             self._campaign, verified_approvals(use.places.approvals, self._node.consortium)
         )
-        usable, sensitive = snapshot.usable(use.places)
+        usable = snapshot.usable(use.places, self._campaign.needs)
 
         # 3 and 4: who can still pay, and the reservation, on this disk
         book = open_source(self._node.home)
-        consenting = set(usable).intersection(book.people())
+        consenting = set(usable.members).intersection(book.people())
         reserved = self._reserve(use, draw, consenting)
-        allows_sensitive = np.array([name in sensitive for name in reserved.members], dtype=bool)
+        patterns = usable.hidden()
+        hidden = np.fromiter((patterns.get(name, NONE) for name in reserved.members), np.int32)
 
         # 5: the log has the roster before a row is read
         commitment = RosterCommitment(
@@ -129,7 +131,7 @@ class Gate:
             root=reserved.roster.root.hex(),
             salt=b64(reserved.roster.salt),
             size=reserved.roster.size,
-            masked_sensitive=int(np.count_nonzero(~allows_sensitive)),
+            masked_sensitive=int(np.count_nonzero(hidden != NONE)),
             draw_sha256=draw.sha256,
             committed_at=use.moment,
         )
@@ -137,7 +139,14 @@ class Gate:
             self._commit(commitment)
 
         # 6: only now rows
-        rows = self._rows(book, reserved.members, allows_sensitive, snapshot, use.moment)
+        needs = self._campaign.needs
+        limits = {
+            kind: UseLimits.of(reserved.members, snapshot.limits(kind)) for kind in needs.consents
+        }
+        admission = Admission(
+            self._features, use.moment, needs, hidden, (*usable.patterns, frozenset()), limits
+        )
+        rows = self._rows(book, reserved.members, admission)
         return Batch(rows, self._features, reserved.number)
 
     def _use(self, request: ReleaseRequest, charge: Charge) -> tuple[Use, HeldSnapshot]:
@@ -220,22 +229,10 @@ class Gate:
         self,
         book: Source,
         members: list[str],
-        allows_sensitive: NDArray[np.bool_],
-        snapshot: HeldSnapshot,
-        moment: datetime,
+        admission: Admission,
     ) -> Iterator[pd.DataFrame]:
-        """The members' rows, each chunk as their consents let it be before anything else sees it.
-
-        Args:
-            allows_sensitive: whether each member's sensitive features may be used too.
-        """
-        admission = Admission(
-            self._features,
-            moment,
-            allows_sensitive,
-            UseLimits.of(members, snapshot.limits("ordinary")),
-            UseLimits.of(members, snapshot.limits("sensitive")),
-        )
+        """The members' rows, each chunk as their consents let it be before anything else sees
+        it."""
         rows = book.rows(members, self._features)
         return (admission.admitted(table) for table in rows)
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from protocol.campaigns import AuthorisationRequest, Campaign
+from protocol.coverage import exceeds
 from protocol.errors import NotAllowed
+from protocol.notices import Notice
 from protocol.parties import Party, Role
 from protocol.rules import Rule, first_broken
 
@@ -41,6 +43,8 @@ class Situation:
     was checked."""
     acknowledged_at: int
     """Index of the log entry in which the lender last acknowledged revocations; -1 for never."""
+    notice: Notice | None
+    """The one that asks this lender's borrowers now."""
     overdue: Overdue | None
     moment: datetime
 
@@ -86,6 +90,14 @@ def same_purpose(now: Situation) -> str | None:
     return None
 
 
+def within_the_notice(now: Situation) -> str | None:
+    """Nobody who is asked now is asked for so much; whoever was asked for more is no reason."""
+    if now.notice is None:
+        return f"no notice asks {now.lender.id!r}'s borrowers for the campaign's purpose any more"
+    beyond = exceeds(now.campaign.needs, now.notice.terms)
+    return beyond and f"campaign {now.campaign.id!r} goes beyond the live notice: {beyond}"
+
+
 def approved_code(now: Situation) -> str | None:
     if now.asked.code_sha256 != now.campaign.code_sha256:
         return "the code on the node is not the code that was approved"
@@ -127,6 +139,7 @@ RULES: tuple[Rule[Situation], ...] = (
     not_rejected,
     not_lapsed,
     same_purpose,
+    within_the_notice,
     approved_code,
     revocations_acknowledged,
     fresh_checkpoint,

@@ -26,8 +26,8 @@ from consent.registry import Registry
 from consent.storage.tables import CampaignRow, NoticeRow
 from crypto.notes import open_checkpoint
 from protocol.campaigns import Campaign
-from protocol.consents import Notice
 from protocol.errors import Conflict
+from protocol.notices import Notice
 
 SECURITY = (
     (

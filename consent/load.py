@@ -33,10 +33,10 @@ from consent.transaction import act_once
 from crypto.keys import replace_file
 from crypto.sentences import place_of
 from protocol.client.lenders import LenderClient
-from protocol.consents import Notice
+from protocol.consents import Channel
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable
+from protocol.notices import Notice
 from protocol.parties import Party
-from protocol.terms import Channel
 
 TARGET = "/v1/imports"
 _RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0)

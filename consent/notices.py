@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from consent.notice_changes import further
 from consent.storage.tables import NoticeRow, ScopeRow
 from crypto.keys import PublicKey
-from protocol.consents import Notice
 from protocol.errors import Conflict, NotFound
+from protocol.notices import Notice
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,40 @@ class Notices:
             raise Conflict("no notice asks for consent to this purpose and recipient")
         return found
 
-    def is_stale(self, number: int) -> bool:
-        """Whether a later version of this notice changed what was consented to."""
+    def is_stale(self, number: int, recipient: str) -> bool:
+        """Whether consent to this notice counts for no new use by the recipient: a later version
+        reaches further, or says that it must be asked for again, or asks for this recipient no
+        more."""
         asked = self.notices[number]
-        return any(
-            notice.id == asked.id
-            and notice.version > asked.version
-            and notice.terms.material_change
-            for notice in self.notices.values()
+        return number in self._stale or recipient not in self._newest[asked.id].recipients
+
+    @cached_property
+    def _newest(self) -> dict[str, Notice]:
+        """The newest version of each notice, by its id."""
+        newest: dict[str, Notice] = {}
+        for notice in self.notices.values():
+            if notice.id not in newest or notice.version > newest[notice.id].version:
+                newest[notice.id] = notice
+        return newest
+
+    @cached_property
+    def _stale(self) -> frozenset[int]:
+        return frozenset(
+            number
+            for number, asked in self.notices.items()
+            if any(
+                later.id == asked.id and later.version > asked.version and further(asked, later)
+                for later in self.notices.values()
+            )
         )
+
+    def live(self, purpose: str, recipient: str) -> Notice | None:
+        """The one notice that asks for this consent now: the newest version of it, if that still
+        names the recipient. There is one at most."""
+        for notice in self._newest.values():
+            if notice.purpose == purpose and recipient in notice.recipients:
+                return notice
+        return None
 
     @property
     def recipients(self) -> dict[int, str]:

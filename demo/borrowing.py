@@ -154,7 +154,7 @@ class Player:
         with node.connected(LenderClient) as client:
             held = client.consent_state(TRAINING_PURPOSE, secrets.token_urlsafe(16))
             names = client.whole_roll()
-        rules = [REASONS[rule] for rule in reasons_of(held.ordinary, held.state.notices)]
+        rules = [REASONS[rule] for rule in reasons_of(held.codes["ordinary"], held.state.notices)]
         played = {
             json.loads(path.read_text(encoding="utf-8"))["pseudonym"]
             for path in (self.root / PEOPLE_FOLDER).glob(f"*/{PERSON_FILE}")
@@ -182,10 +182,14 @@ class Player:
         return list(found)
 
     def decide(
-        self, http: httpx.Client, action: str, sensitivities: list[str], language: str
+        self, http: httpx.Client, action: str, further: bool, language: str
     ) -> list[dict[str, Any]]:
         """One answer to every notice that asks, as it is shown in a language; returns what was
-        recorded."""
+        recorded.
+
+        Args:
+            further: answer everything that needs a consent of its own, too.
+        """
         recorded: list[dict[str, Any]] = []
         for notice in self.notices(http, language):
             statement = {
@@ -196,7 +200,8 @@ class Player:
                 "choices": [
                     {"recipient": lender, "sensitivity": sensitivity, "action": action}
                     for lender in notice["recipients"]
-                    for sensitivity in sensitivities
+                    for sensitivity in notice["asks"]
+                    if further or sensitivity == "ordinary"
                 ],
             }
             recorded += self._command(http, "/v1/me/consents", statement)

@@ -25,7 +25,7 @@ from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
-from demo.population import ask_everybody, import_books
+from demo.population import ask_everybody, categories_of, import_books
 from demo.processes import (
     START_TIMEOUT_S,
     Process,
@@ -45,7 +45,7 @@ from ops.certificates import expires_at
 from ops.processes import lasting_port
 from ops.settings import SERVE_FILE
 from privacy.charges import Budget
-from protocol.consents import Notice
+from protocol.notices import Notice
 from server.home import SETTINGS_FILE
 
 DELTA, EPSILON = 1e-5, 8.0
@@ -132,7 +132,7 @@ def up(
             people = import_books(founded, parts, loans.schema, view)
             view.end("no identity number left its lender")
             notice, borrowers = ask_everybody(
-                founded, url, people, seed, bool(loans.schema.sensitive()), view
+                founded, url, people, seed, categories_of(loans.schema), view
             )
             view.begin("Start the coordinator and the nodes")
             _start_all(root, _fleet(root, names, place.inside), started)

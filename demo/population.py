@@ -16,10 +16,11 @@ from demo.borrowers import DemoBorrower, consent_counts, make_borrowers, make_no
 from demo.consortium import Founded
 from demo.loans import IDENTITY, Split
 from demo.result import ProgressView
+from law.categories import DataCategory
 from naming.client import Names
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
-from protocol.consents import Notice
+from protocol.notices import Notice
 
 BATCH = 1000
 T = TypeVar("T")
@@ -57,12 +58,14 @@ def ask_everybody(
     url: str,
     named: Mapping[str, list[Names]],
     seed: int,
-    asks_sensitive: bool,
+    categories: Sequence[DataCategory],
     view: ProgressView,
 ) -> tuple[Notice, list[DemoBorrower]]:
     """Publish the notice, enrol everybody, record what they decide."""
     view.begin("Publish the notice")
-    notice = make_notice(list(named), founded.consortium.max_epsilon)
+    notice = make_notice(
+        founded.consortium, list(named), founded.consortium.max_epsilon, categories
+    )
     with founded.operator(url) as registry:
         registry.publish_notice(notice, founded.registry_key)
     view.end("in English and Chinese, hashed and logged")
@@ -89,7 +92,7 @@ def ask_everybody(
     with BorrowerClient(url, founded.consortium) as client:
         _pipelined(
             batches(speaking),
-            lambda people: [person.first_answer(notice, asks_sensitive) for person in people],
+            lambda people: [person.first_answer(notice) for person in people],
             client.decide,
             lambda done: view.advance(min(done * BATCH, len(speaking)), len(speaking)),
         )
@@ -118,3 +121,8 @@ def _pipelined(
             pending = sender.submit(send, prepared)
         if pending is not None:
             pending.result()
+
+
+def categories_of(schema: FeatureSchema) -> tuple[DataCategory, ...]:
+    """What a notice for these features must name."""
+    return tuple(dict.fromkeys(feature.category for feature in schema.features))

@@ -18,7 +18,7 @@ from demo.borrowers import DemoBorrower, consent_counts
 from demo.consortium import Founded
 from demo.loans import Loans, Split
 from protocol.campaigns import Campaign
-from protocol.consents import Notice
+from protocol.notices import Notice
 from server.home import CARD_FILE, MODEL_FILE
 
 NAMED = "Wang Xiaomei 王晓梅"
@@ -59,11 +59,6 @@ class Scenario:
     notice: Notice
     borrowers: tuple[DemoBorrower, ...]
     campaign: Campaign
-
-    @property
-    def asks_sensitive(self) -> bool:
-        """Whether there are sensitive features, for which borrowers are asked apart."""
-        return bool(self.settings.loans.schema.sensitive())
 
     @property
     def labels(self) -> NDArray[np.int64]:

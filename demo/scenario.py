@@ -14,7 +14,7 @@ from demo.coordinator import coordinator_process
 from demo.errors import DemoError
 from demo.evaluation import audit_log, compare
 from demo.loans import split
-from demo.population import ask_everybody, import_books
+from demo.population import ask_everybody, categories_of, import_books
 from demo.portal import Portal, trusted_issuer
 from demo.processes import Process, running, wait_until_ready
 from demo.result import Outcome, ProgressView, Scenario, Settings
@@ -89,8 +89,8 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
         people = import_books(founded, parts, settings.loans.schema, view)
         view.end("no identity number left its lender, and none is in a book")
 
-        asks_sensitive = bool(settings.loans.schema.sensitive())
-        notice, borrowers = ask_everybody(founded, url, people, settings.seed, asks_sensitive, view)
+        categories = categories_of(settings.loans.schema)
+        notice, borrowers = ask_everybody(founded, url, people, settings.seed, categories, view)
         auditor = founded.auditor(url)
         auditor.inclusion(0, wait=True)
         first_checkpoint = auditor.checkpoint_note()

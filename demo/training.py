@@ -115,7 +115,7 @@ def _withdraw(scenario: Scenario, portal: Portal, view: ProgressView) -> list[De
     """One named borrower and a hundred others, all of whom were in the last round, change their
     mind."""
     view.begin("Borrowers withdraw")
-    founded, notice, asked = scenario.founded, scenario.notice, scenario.asks_sensitive
+    founded, notice = scenario.founded, scenario.notice
     by_name = {person.pseudonym: person for person in scenario.borrowers}
     in_use: list[DemoBorrower] = []
     for lender in scenario.campaign.lenders:
@@ -127,7 +127,7 @@ def _withdraw(scenario: Scenario, portal: Portal, view: ProgressView) -> list[De
     portal.withdraw_all(leaving[0], Node.open(founded.node_home(leaving[0].lender)))
     with BorrowerClient(portal.registry_url, founded.consortium) as client:
         for done, person in enumerate(leaving[1:], 2):
-            receipts = client.decide([person.withdrawal(notice, asked)])
+            receipts = client.decide([person.withdrawal(notice)])
             if set(receipts[0].states.values()) - {"withdrawn"}:
                 raise DemoError("the registry acknowledged a withdrawal that it did not record")
             view.advance(done, len(leaving))

@@ -103,6 +103,7 @@ import numpy as np, pandas as pd, tomli_w
 from clients.home import BOOK_FILE, Node
 from clients.data.book import import_book
 from protocol.client.borrowers import BorrowerClient
+from protocol.client.lenders import LenderClient
 from protocol.client.operator import OperatorClient
 from naming.client import Names
 from credit.features import schema_from
@@ -115,7 +116,7 @@ features = {"name": "smoke", "target": "bad", "features": [
 (at / "coordinator" / "features.toml").write_text(tomli_w.dumps(features), encoding="utf-8")
 nodes = [Node.open(at / "lenders" / name) for name in ("aspen", "birch")]
 key = load_signing_key(at / "registry" / "registry.key")
-notice, rng = make_notice(["aspen", "birch"], 8.0), np.random.default_rng(1)
+notice, rng = make_notice(nodes[0].consortium, ["aspen", "birch"], 8.0), np.random.default_rng(1)
 OperatorClient(url, nodes[0].consortium, "registry", key).publish_notice(notice, key)
 for node in nodes:
     names = [Names("v1." + b64(secrets.token_bytes(32)), "v1." + b64(secrets.token_bytes(32))) for _ in range(people)]
@@ -125,8 +126,8 @@ for node in nodes:
     pairwise, schema = [n.pairwise for n in names], schema_from(features, "smoke")
     import_book(node.home / BOOK_FILE, table, pairwise, schema, node.lender)
     borrowers = make_borrowers(node.lender, names, rng)
-    node.registry().enrol([one.enrolment for one in borrowers])
-    said = [one.first_answer(notice, False) for one in borrowers if one.answer != "silent"]
+    node.connected(LenderClient).enrol([one.enrolment for one in borrowers])
+    said = [one.first_answer(notice) for one in borrowers if one.answer != "silent"]
     BorrowerClient(url, node.consortium).decide(said)
 """
 INSPECT = """

@@ -2,7 +2,7 @@
 
 IRIs are those of the W3C Data Privacy Vocabulary where it has them (https://w3id.org/dpv/legal/eu).
 It has no extension for China; those are ours (``https://w3id.org/tahini/``: identifiers, nothing is
-served there), each an instance of the DPV basis that :attr:`LegalBasis.broader` names.
+served there), each an instance of a DPV basis (:func:`law.vocabulary.broader`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from enum import StrEnum
 
 _GDPR = "https://w3id.org/dpv/legal/eu/gdpr#"
 _PIPL = "https://w3id.org/tahini/law/cn/pipl#"
-_DPV = "https://w3id.org/dpv#"
 
 
 class LegalBasis(StrEnum):
@@ -26,12 +25,6 @@ class LegalBasis(StrEnum):
     def jurisdiction(self) -> str:
         """ISO 3166 code; ``EU`` for the Union."""
         return "CN" if self.value.startswith(_PIPL) else "EU"
-
-    @property
-    def broader(self) -> str:
-        """The term of DPV that it is an instance of."""
-        explicit = {LegalBasis.PIPL_SEPARATE_CONSENT, LegalBasis.GDPR_EXPLICIT_CONSENT}
-        return _DPV + ("ExplicitlyExpressedConsent" if self in explicit else "Consent")
 
 
 CONSENT_BASIS = {"CN": LegalBasis.PIPL_CONSENT, "EU": LegalBasis.GDPR_CONSENT}

@@ -1,8 +1,7 @@
 """Kinds of data about a person, and the consent that each of them needs.
 
 One closed list for features, notices, campaigns and records, so that what was asked can be compared
-with what is used. Names are ours, IRIs are those of the W3C Data Privacy Vocabulary's extension for
-personal data (https://w3id.org/dpv/pd).
+with what is used. What they are called elsewhere is in :mod:`law.vocabulary`.
 
 征信业管理条例 (2013) article 14 lists six kinds one by one, each of which needs a written consent
 of its own after its adverse consequences were told; PIPL articles 28 and 29 ask a separate consent
@@ -12,9 +11,7 @@ for whatever is sensitive.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
-
-_PD = "https://w3id.org/dpv/pd#"
+from typing import Literal, get_args
 
 
 class DataCategory(StrEnum):
@@ -51,44 +48,6 @@ class DataCategory(StrEnum):
     ORIENTATION = "orientation"
     CRIMINAL = "criminal"
 
-    @property
-    def iri(self) -> str:
-        """The term of DPV's personal-data extension."""
-        return _PD + _TERMS[self]
-
-
-_TERMS = {
-    DataCategory.REPAYMENT: "CreditRecord",
-    DataCategory.CONSUMPTION: "PurchasesAndSpendingHabit",
-    DataCategory.BUREAU: "CreditWorthiness",
-    DataCategory.SOCIAL: "SocialNetwork",
-    DataCategory.IDENTITY: "Identifying",
-    DataCategory.EMPLOYMENT: "EmploymentHistory",
-    DataCategory.EDUCATION: "Education",
-    DataCategory.DEVICE: "DeviceBased",
-    DataCategory.COMMUNICATION: "Communication",
-    DataCategory.LOCATION: "Location",
-    DataCategory.AGE: "Age",
-    DataCategory.SEX: "Gender",
-    DataCategory.MARITAL: "MaritalStatus",
-    DataCategory.NATIONALITY: "Nationality",
-    DataCategory.INCOME: "Income",
-    DataCategory.DEPOSITS: "BankAccount",
-    DataCategory.SECURITIES: "FinancialAccount",
-    DataCategory.INSURANCE: "Insurance",
-    DataCategory.PROPERTY: "Ownership",
-    DataCategory.TAX: "Tax",
-    DataCategory.RELIGION: "Religion",
-    DataCategory.GENETIC: "Genetic",
-    DataCategory.BIOMETRIC: "Biometric",
-    DataCategory.BLOOD_TYPE: "BloodType",
-    DataCategory.HEALTH: "Health",
-    DataCategory.ETHNICITY: "EthnicOrigin",
-    DataCategory.POLITICAL: "PoliticalAffiliation",
-    DataCategory.UNION: "TradeUnionMembership",
-    DataCategory.ORIENTATION: "SexualPreference",
-    DataCategory.CRIMINAL: "Criminal",
-}
 
 LISTED = (
     DataCategory.INCOME,
@@ -123,16 +82,7 @@ Sensitivity = Literal[
 ]
 """Which of a person's consents something needs: ``sensitive`` is for sensitive data other than the
 six that the law lists one by one, each of which is named by itself."""
-SENSITIVITIES: tuple[Sensitivity, ...] = (
-    "ordinary",
-    "sensitive",
-    "income",
-    "deposits",
-    "securities",
-    "insurance",
-    "property",
-    "tax",
-)
+SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
 """In the order in which they are stored and sent; new ones come last."""
 
 

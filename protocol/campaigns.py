@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
+from law.bases import LegalBasis
 from privacy.accounting import epsilon_of
 from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
+from protocol.coverage import Needs, needs_of
+from protocol.errors import Malformed
 from protocol.parties import Consortium, Role
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug
-from protocol.terms import CONSENT_BASIS, Iri
+from protocol.terms import Iri
 
 MAX_BODY_TEXT = 16_384
 
@@ -118,7 +122,9 @@ class Campaign(Document):
     coordinator: Slug
     lenders: tuple[Slug, ...] = Field(min_length=2)
     purpose: str
-    legal_basis: str = CONSENT_BASIS
+    legal_basis: LegalBasis = LegalBasis.PIPL_CONSENT
+    automated_decision: bool = False
+    """Whether the model may decide about somebody by itself (GDPR Art. 22; PIPL Art. 24)."""
     model: Literal["scorecard", "gam", "mlp"]
     features: dict[str, Any]
     """The feature schema (``credit.features.FeatureSchema``) that the model may see."""
@@ -143,6 +149,15 @@ class Campaign(Document):
         ):
             raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What it needs of a person's answers; raises Malformed where the features are no
+        schema."""
+        try:
+            return needs_of(self.features, self.automated_decision, self.legal_basis)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Malformed(f"campaign {self.id!r} holds no feature schema") from error
 
     def planned(self, release: int) -> PlannedRelease | None:
         """What the plan says of a release, as every party reads it; None if it has no such
@@ -287,6 +302,7 @@ class RosterCommitment(ClearCommitment, Document):
     salt: str
     size: int
     masked_sensitive: int
+    """How many of them have a feature masked, for want of the consent that it needs."""
     draw_sha256: Sha256 | None = None
     """What decided who is held out (``protocol.holdout.Draw``); none before there were lots."""
     committed_at: Instant | None = None

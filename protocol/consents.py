@@ -1,4 +1,4 @@
-"""Notices, the answers that borrowers give to them, and receipts: the signed documents of consent.
+"""The answers that borrowers give to notices, and receipts: the signed documents of consent.
 
 Field names follow ISO/IEC TS 27560; purposes and legal bases are W3C DPV terms
 (https://w3id.org/dpv).
@@ -6,43 +6,45 @@ Field names follow ISO/IEC TS 27560; purposes and legal bases are W3C DPV terms
 
 from __future__ import annotations
 
-import hashlib
 from enum import StrEnum
-from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crypto.documents import document_hash
+from law.categories import Sensitivity
 from protocol.schema import Document, Instant, Language, Pseudonym, Sha256, Slug
-from protocol.terms import Authority, Channel, Iri, Sensitivity, Terms
 
 RECEIPTS_UP_TO = 16
 """A request with at most this many decisions is answered with a receipt for each."""
 
 
-class Notice(Document):
-    """What a borrower is shown, in each language, word for word."""
+Channel = Literal["app", "web", "branch", "phone", "paper", "api"]
+AgeBand = Literal["under-14", "14-17", "adult"]
 
-    typ = "tahini-notice"
 
-    id: Slug
-    version: int = Field(ge=1)
-    purpose: Iri
-    recipients: tuple[Slug, ...]
-    texts: dict[Language, str]
-    terms: Terms = Terms()
-    published_at: Instant
+class Authority(BaseModel):
+    """By what right somebody decides who is not an adult deciding alone. Entities are named by
+    opaque identifiers."""
 
-    def text_sha256(self, language: str) -> str:
-        return self._texts_sha256[language]
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @cached_property
-    def _texts_sha256(self) -> dict[str, str]:
-        return {
-            language: hashlib.sha256(text.encode()).hexdigest()
-            for language, text in self.texts.items()
-        }
+    age_band: AgeBand = "adult"
+    guardian_entity_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._:-]{1,100}$")
+    """Who decided in the person's place: a guardian or delegate."""
+    authority_evidence_hash: Sha256 | None = None
+    """SHA-256 of the document that shows the guardian's or delegate's authority; whoever collected
+    it keeps it."""
+
+    @model_validator(mode="after")
+    def _shown(self) -> Self:
+        if self.age_band != "adult" and self.guardian_entity_id is None:
+            raise ValueError("for a minor a guardian decides: guardian_entity_id is missing")
+        if self.guardian_entity_id is not None and self.authority_evidence_hash is None:
+            raise ValueError(
+                "a guardian's authority is shown by a document: authority_evidence_hash is missing"
+            )
+        return self
 
 
 class Action(StrEnum):

@@ -13,12 +13,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from law.categories import DataCategory, Sensitivity
+from law.vocabulary import iri
 from protocol.changes import CurrentConsent
-from protocol.consents import Notice
+from protocol.consents import Authority, Channel
+from protocol.notices import Notice, Terms, Words
 from protocol.schema import Instant
 from protocol.snapshots import Reason
 from protocol.states import ConsentStatus
-from protocol.terms import Authority, Channel, Limits, Sensitivity
+from protocol.terms import Limits
 
 SCHEMA_VERSION = "https://w3id.org/dpv/schema/dpv-27560#consent-record"
 
@@ -70,7 +73,7 @@ class PiiProcessing(_Part):
     """ISO 8601 duration."""
     jurisdiction: tuple[str, ...]
     recipient_third_parties: tuple[str, ...] = ()
-    withdrawal_method: str
+    withdrawal_method: Words
     privacy_rights: tuple[str, ...]
     automated_decision: bool
     limits: Limits
@@ -103,6 +106,12 @@ class ConsentRecord(_Part):
     def etag(self) -> str:
         """Changes with every change, expiry and new notice included."""
         return f'"{self.event.version}-{self.event.event_state}-{self.event.usable}"'
+
+
+def _about(terms: Terms, kind: Sensitivity) -> tuple[DataCategory, ...]:
+    """What a consent of this kind is about. ``sensitive`` reaches whatever a lender declares so,
+    and everything of a child's."""
+    return terms.categories if kind == "sensitive" else terms.asked().get(kind, ())
 
 
 def record_id(origin: str, pseudonym: str, purpose: str, recipient: str, sensitivity: str) -> str:
@@ -144,7 +153,7 @@ def consent_record(
             purpose=notice.purpose,
             purpose_type=terms.purpose_type,
             lawful_basis=terms.lawful_basis,
-            pii_type=terms.pii_type.get(key.sensitivity, ()),
+            pii_type=tuple(iri(one) for one in _about(terms, key.sensitivity)),
             sensitivity=key.sensitivity,
             pii_controllers=(key.recipient,),
             collection_method=terms.collection_method,
@@ -152,6 +161,7 @@ def consent_record(
             storage_locations=terms.storage_locations,
             retention_period=f"P{terms.retention_period_days}D",
             jurisdiction=terms.jurisdiction,
+            recipient_third_parties=tuple(one.id for one in terms.recipients),
             withdrawal_method=terms.withdrawal_method,
             privacy_rights=terms.privacy_rights,
             automated_decision=terms.automated_decision,

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from law.categories import Sensitivity
 from protocol.schema import Document, Instant, Pseudonym, Slug
-from protocol.terms import Iri, Sensitivity
+from protocol.terms import Iri
 
 
 class Revocation(Document):

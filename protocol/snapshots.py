@@ -1,9 +1,10 @@
-"""Consent snapshots: one status code per borrower and sensitivity, and the reason it gives for a
-use or against.
+"""Consent snapshots: one status code per borrower and consent, and the reason it gives for a use or
+against.
 
 A code says which notice was answered last and how the consent stands: ``notice << 8 | state``, as
-32-bit unsigned integers in the order of the lender's roll. Zero: the person was never asked. A
-million borrowers are two arrays of 4 MB, and compress to a fraction of that.
+32-bit unsigned integers in the order of the lender's roll. Zero: the person was never asked. Of a
+child the ordinary code has :data:`CHILD` set besides. A million borrowers are an array of 4 MB for
+each consent that anybody answered, and compress to a fraction of that.
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from law.bases import LegalBasis
+from law.categories import SENSITIVITIES, DataCategory, Sensitivity
 from protocol.errors import Malformed
 from protocol.schema import Document, Instant, Sha256, Slug
 from protocol.states import ConsentStatus
-from protocol.terms import Iri, Limits, Sensitivity
+from protocol.terms import Iri, Limits
 
 StatusCodes = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
 STATES = tuple(ConsentStatus)
 GIVEN = STATES.index(ConsentStatus.GIVEN)
+CHILD = 0x80
+"""Bit of an ordinary code: the person is under 14, so that all of their data are sensitive (PIPL
+article 28) and the sensitive consent, which a guardian gives, is needed for every use."""
 NEVER = np.iinfo(np.int64).max
 """Expiry, in seconds since 1970, of what does not expire."""
 MOST_PEOPLE = 50_000_000
@@ -48,6 +54,8 @@ class Reason(StrEnum):
     SUPERSEDED = "superseded"
     NOTICE_CHANGED = "notice-changed"
     USED_UP = "used-up"
+    CHILD = "child"
+    """Under 14, and the consent to sensitive data that a guardian gives is missing."""
 
 
 REASONS = tuple(Reason)
@@ -88,6 +96,9 @@ class AnsweredNotice(BaseModel):
     stale: bool
     """A later version changed what was consented to."""
     limits: Limits
+    categories: tuple[DataCategory, ...] = ()
+    automated_decision: bool = False
+    lawful_basis: LegalBasis = LegalBasis.PIPL_CONSENT
 
 
 def reasons_of(
@@ -98,7 +109,7 @@ def reasons_of(
     Args:
         used_up: whose limits on use are reached.
     """
-    states = codes & 0xFF
+    states = codes & 0x7F
     numbers = codes >> 8
     if codes.size and int(states.max()) >= len(STATES):
         raise Malformed("a code speaks of a state that does not exist")
@@ -132,12 +143,15 @@ def unpacked(text: str, dtype: str, most: int = MOST_PEOPLE) -> NDArray[Any]:
 
 
 def codes_sha256(
-    numbers: NDArray[np.uint32] | None, ordinary: StatusCodes, sensitive: StatusCodes
+    numbers: NDArray[np.uint32] | None, codes: Mapping[Sensitivity, StatusCodes]
 ) -> str:
-    """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of both codes,
-    with lengths."""
+    """SHA-256 over the little-endian bytes of whom a state is about (if not all) and of the codes
+    of each consent in :data:`SENSITIVITIES`' order, with lengths; one that nobody answered has
+    none."""
     digest = hashlib.sha256()
-    for array in (np.zeros(0, np.uint32) if numbers is None else numbers, ordinary, sensitive):
+    nobody = np.zeros(0, np.uint32)
+    every = (codes.get(kind, nobody) for kind in SENSITIVITIES)
+    for array in (nobody if numbers is None else numbers, *every):
         digest.update(len(array).to_bytes(8, "big"))
         digest.update(np.ascontiguousarray(array, dtype="<u4").tobytes())
     return digest.hexdigest()
@@ -178,8 +192,8 @@ class ReceivedSnapshot:
     state: ConsentSnapshot
     token: str
     numbers: NDArray[np.uint32] | None
-    ordinary: StatusCodes
-    sensitive: StatusCodes
+    codes: Mapping[Sensitivity, StatusCodes]
+    """By consent; none for one that nobody answered."""
 
 
 class Places(Document):
@@ -193,19 +207,19 @@ class Places(Document):
     people: int = Field(ge=0, le=MOST_PEOPLE)
     bitmap: str
     """Packed bytes, one bit per borrower."""
-    sensitive: str
-    """The same, for sensitive data."""
+    further: dict[Sensitivity, str] = Field(default_factory=dict)
+    """The same of these, for each further consent that the campaign needs: who has not used it
+    up."""
     approvals: tuple[str, ...] = ()
     """Every lender's signed approval: what is drawn by who is held out (``protocol.holdout``)."""
     issued_at: Instant
 
     def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:
         """One flag per borrower on the roll when the campaign became active. Raises Malformed."""
-        text = self.bitmap if sensitivity == "ordinary" else self.sensitive
+        text = self.bitmap if sensitivity == "ordinary" else self.further.get(sensitivity)
+        if text is None:
+            return np.zeros(self.people, dtype=bool)
         bits = np.unpackbits(unpacked(text, "uint8"), bitorder="little")
         if len(bits) < self.people:
             raise Malformed("the bitmap is shorter than the roll")
         return bits[: self.people].astype(bool)
-
-
-SENSITIVITY_ORDER: tuple[Sensitivity, ...] = ("ordinary", "sensitive")

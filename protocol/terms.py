@@ -1,9 +1,7 @@
-"""What a consent is about, in the words of the standards.
+"""What a consent is about, as far as every party needs it: the purpose, and limits on use.
 
-Field names are those of ISO/IEC TS 27560:2023 (consent records and receipts); purposes, legal bases
-and data categories are terms of the W3C Data Privacy Vocabulary (https://w3id.org/dpv) and its
-personal-data extension. The limits on use are those of the consent artefact of India's account
-aggregators (ReBIT AA API: DataLife, Frequency, FIDataRange, fetchType).
+The limits are those of the consent artefact of India's account aggregators (ReBIT AA API: DataLife,
+Frequency, FIDataRange, fetchType). What a notice says besides is in :mod:`protocol.notices`.
 """
 
 from __future__ import annotations
@@ -13,18 +11,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from protocol.schema import Sha256
-
-TRAINING_PURPOSE = "https://w3id.org/dpv#CreditChecking"
-"""DPV's term for assessing whether somebody can repay; training the model that does so is part of
-it."""
-CONSENT_BASIS = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a"
-EXPLICIT_CONSENT_BASIS = "https://w3id.org/dpv/legal/eu/gdpr#A9-2-a"
+TRAINING_PURPOSE = "https://w3id.org/tahini/purposes#JointCreditModelTraining"
+"""Training a credit model together. Judging a person with it is another purpose
+(:data:`BROADER_PURPOSE`), and a yes to this one is none to that."""
+BROADER_PURPOSE = "https://w3id.org/dpv#CreditChecking"
+"""DPV's term for assessing whether somebody can repay."""
 
 Iri = Annotated[str, Field(pattern=r"^https://[!-~]{1,190}$")]
-Sensitivity = Literal["ordinary", "sensitive"]
-AgeBand = Literal["under-14", "14-17", "adult"]
-Channel = Literal["app", "web", "branch", "phone", "paper", "api"]
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
@@ -65,60 +58,3 @@ class Limits(_Part):
     @property
     def counts_uses(self) -> bool:
         return self.fetch_type == "one-time" or self.frequency is not None
-
-
-class Terms(_Part):
-    """What a notice says about the processing it asks consent for."""
-
-    purpose_type: Iri = "https://w3id.org/dpv#CustomerSolvencyMonitoring"
-    """The wider purpose that this one belongs to."""
-    lawful_basis: Iri = CONSENT_BASIS
-    pii_type: dict[Sensitivity, tuple[Iri, ...]] = Field(default_factory=dict)
-    """Categories of data by sensitivity."""
-    collection_method: str = Field(
-        default="from the borrower's own accounts and contracts", max_length=300
-    )
-    processing_method: Iri = "https://w3id.org/dpv#Analyse"
-    storage_locations: tuple[str, ...] = Field(default=(), max_length=32)
-    retention_period_days: int = Field(default=5 * 365, ge=1, le=36_500)
-    jurisdiction: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")], ...] = Field(
-        default=(), max_length=32
-    )
-    """ISO 3166 codes."""
-    automated_decision: bool = False
-    """Whether the outcome may be a decision made by a machine alone (GDPR Art. 22; PIPL Art.
-    24)."""
-    withdrawal_method: str = Field(
-        default="in the portal, or by any signed request, at any time", max_length=300
-    )
-    privacy_rights: tuple[str, ...] = Field(
-        default=("access", "portability", "withdrawal", "erasure"), max_length=32
-    )
-    validity_days: int | None = Field(default=None, ge=1, le=36_500)
-    """A consent is asked for again after so many days at the latest."""
-    limits: Limits = Limits()
-    material_change: bool = False
-    """Whether this version changes what an earlier consent was given to, so that it must be asked
-    for again."""
-
-
-class Authority(_Part):
-    """By what right somebody decides who is not an adult deciding alone. Entities are named by
-    opaque identifiers."""
-
-    age_band: AgeBand = "adult"
-    guardian_entity_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._:-]{1,100}$")
-    """Who decided in the person's place: a guardian or delegate."""
-    authority_evidence_hash: Sha256 | None = None
-    """SHA-256 of the document that shows the guardian's or delegate's authority; whoever collected
-    it keeps it."""
-
-    @model_validator(mode="after")
-    def _shown(self) -> Self:
-        if self.age_band != "adult" and self.guardian_entity_id is None:
-            raise ValueError("for a minor a guardian decides: guardian_entity_id is missing")
-        if self.guardian_entity_id is not None and self.authority_evidence_hash is None:
-            raise ValueError(
-                "a guardian's authority is shown by a document: authority_evidence_hash is missing"
-            )
-        return self

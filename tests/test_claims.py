@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from support.notices import some_consortium
 
 from demo.borrowers import best_guess, make_notice
 from demo.report import NOT_PRIVATE
 from protocol.cards import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
+CONSORTIUM = some_consortium("aspen", "birch")
 
 
 def test_a_model_card_says_that_influence_is_bounded_and_never_that_it_is_gone():
@@ -22,7 +24,7 @@ def test_a_model_card_says_that_influence_is_bounded_and_never_that_it_is_gone()
 
 
 def test_the_notice_says_what_a_withdrawal_does_and_does_not_do():
-    notice = make_notice(["aspen", "birch"], 1.0)
+    notice = make_notice(CONSORTIUM, ["aspen", "birch"], 1.0)
     assert "stays in the model" in notice.texts["en"]
     assert "会留在模型中" in notice.texts["zh"]
     assert "epsilon 1 " in notice.texts["en"]
@@ -31,7 +33,7 @@ def test_the_notice_says_what_a_withdrawal_does_and_does_not_do():
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 8.0])
 def test_the_notice_states_what_somebody_who_guesses_can_gain(epsilon):
     """Not "nobody can tell": the odds can move by a factor e^epsilon, and the lender knows."""
-    texts = make_notice(["aspen", "birch"], epsilon).texts
+    texts = make_notice(CONSORTIUM, ["aspen", "birch"], epsilon).texts
     best = 100 * math.exp(epsilon) / (1 + math.exp(epsilon))
     assert best <= best_guess(epsilon) <= best + 0.0101
     for text in texts.values():
@@ -53,8 +55,8 @@ PUBLISHED = [ROOT / "SECURITY.md", ROOT / "README.md", *(ROOT / "docs").rglob("*
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_nothing_we_publish_claims_more_than_is_true(claim):
     said = {path.name: path.read_text(encoding="utf-8") for path in PUBLISHED}
-    said |= make_notice(["aspen", "birch"], 1.0).texts
-    said |= {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "consent" / "endpoints").glob("*.py")}
+    said |= make_notice(CONSORTIUM, ["aspen", "birch"], 1.0).texts
+    said |= {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "consent" / "api").glob("*.py")}
     for where, text in said.items():
         assert not re.search(claim, " ".join(text.split()), re.IGNORECASE), f"{where}: {CLAIMS[claim]}"
 

@@ -169,7 +169,7 @@ class Trial:
             if p.answer == "gives" and p not in self.withdrawn
         ]
         person = self.chance.choice(givers)
-        token = person.withdrawal(self.consortium.local.notice, True)
+        token = person.withdrawal(self.consortium.local.notice)
         url = Node.open(self.consortium.node(person.lender)).settings.registry_url
         for _ in range(60):
             client = BorrowerClient(

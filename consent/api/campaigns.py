@@ -32,11 +32,12 @@ from consent.commands import (
 from consent.commands.release_model import MAX_CARD_TEXT, MAX_MODEL_TEXT, release_model
 from consent.identity import access
 from consent.identity.callers import Caller
+from law.categories import Sensitivity
 from protocol.campaigns import AuthorisationRequest, CommitmentRequest
 from protocol.cursors import cursor_of, position
 from protocol.parties import Party, Role
 from protocol.schema import Sha256, Slug
-from protocol.terms import Iri, Sensitivity
+from protocol.terms import Iri
 
 
 class CardUpload(Body):

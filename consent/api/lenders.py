@@ -27,13 +27,14 @@ from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
 from consent.identity import access
 from consent.registry import Registry
+from law.categories import Sensitivity
 from ops.http import Count
 from protocol.cursors import cursor_of, position
 from protocol.enrolment import Enrolments
 from protocol.parties import Party, Role
 from protocol.schema import Instant, Pseudonym
 from protocol.snapshots import REASONS, Reason, packed, unpacked
-from protocol.terms import Iri, Sensitivity
+from protocol.terms import Iri
 
 MAX_PACKED = 12 * 1024 * 1024
 MIN_UNPACKED = 1_000_000

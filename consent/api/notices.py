@@ -21,7 +21,7 @@ from consent.api.shared import (
 )
 from consent.commands import publish_notice
 from consent.identity import access
-from protocol.consents import Notice
+from protocol.notices import Notice
 from protocol.parties import Party, Role
 
 NoticeId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]

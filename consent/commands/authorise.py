@@ -83,6 +83,7 @@ def _situation(
         committed=tuple(releases),
         seen=seen,
         acknowledged_at=-1 if acknowledged is None else acknowledged,
+        notice=transaction.notices.live(campaign.purpose, lender.id),
         overdue=overdue(transaction, lender),
         moment=transaction.moment,
     )

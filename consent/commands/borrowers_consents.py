@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
-from consent.storage.tables import SENSITIVITIES
 from consent.transaction import Transaction
+from law.categories import SENSITIVITIES
 from protocol.changes import CurrentConsent
 
 

@@ -15,23 +15,22 @@ from auditlog.database import utc
 from consent.commands.place_people import used_up
 from consent.commands.sync_consents import all_codes, coded, notices_of, scope_id
 from consent.registry import Registry
+from consent.storage.consents import children_of
 from consent.storage.enrolment import read_enrolment_list
 from consent.storage.subjects import IN_CHUNK
-from consent.storage.tables import SENSITIVITIES
 from consent.transaction import Transaction, reading
+from law.categories import SENSITIVITIES, Sensitivity
 from protocol.errors import Malformed
 from protocol.parties import Party
 from protocol.snapshots import (
     MOST_PEOPLE,
     NEVER,
     REASONS,
-    SENSITIVITY_ORDER,
     AnsweredNotice,
     Flags,
     Reason,
     reasons_of,
 )
-from protocol.terms import Sensitivity
 
 MAX_NAMED = 10_000
 """Pseudonyms in one question; who asks about more asks by number."""
@@ -62,13 +61,14 @@ def decide(
     says so.
 
     Whoever is not the lender's own is ``not-enrolled``, whether the registry knows the name or not.
-    Sensitive data may be used only of whom ordinary data may be used.
+    Other data may be used only of whom ordinary data may be used; of a child's none without the
+    sensitive consent.
 
     Args:
         numbers: places on the lender's roll. names: pseudonyms, at most :data:`MAX_NAMED`. None of
             both: everybody.
     """
-    needed = SENSITIVITY_ORDER[: 1 + SENSITIVITY_ORDER.index(sensitivity)]
+    needed: tuple[Sensitivity, ...] = ("ordinary", sensitivity)
     with reading(registry) as view:
         scope = scope_id(view, purpose, lender)
         used = {kind: used_up(view, lender.id, purpose, kind) for kind in needed}
@@ -85,7 +85,8 @@ def decide(
                 else np.minimum(np.asarray(numbers, dtype=np.int64), people)
             )
             found = all_codes(view, scope)
-    rules = _rules(found, about, notices_of(view.notices, purpose, lender.id), used)
+        children = children_of(view.session, lender.id)
+    rules = _rules(found, about, notices_of(view.notices, purpose, lender.id), used, children)
     enrolled = wanted < people
     told = np.full(len(wanted), REASONS.index(Reason.NOT_ENROLLED), dtype=np.uint8)
     told[enrolled] = rules[np.searchsorted(about, wanted[enrolled])]
@@ -97,16 +98,23 @@ def _rules(
     about: NDArray[np.int64],
     notices: Mapping[int, AnsweredNotice],
     used: Mapping[Sensitivity, Flags | None],
+    children: Sequence[int],
 ) -> NDArray[np.uint8]:
     """The rule for each number in ``about`` (ascending): the first of the sensitivities in ``used``
     that fails."""
     rules = np.full(len(about), REASONS.index(Reason.GIVEN), dtype=np.uint8)
-    for kind, reached in used.items():
+    young = np.isin(about, children)
+    kinds = {"sensitive": None, **used} if young.any() else used
+    for kind in sorted(kinds, key=SENSITIVITIES.index):
+        reached = kinds[kind]
         codes = np.zeros(len(about), dtype=np.uint32)
         mine = found["sensitivity"] == SENSITIVITIES.index(kind)
         codes[np.searchsorted(about, found["number"][mine])] = found["code"][mine]
         told = reasons_of(codes, notices, None if reached is None else reached[about])
         undecided = rules == REASONS.index(Reason.GIVEN)
+        if kind not in used:  # asked for the children's sake alone
+            undecided &= young & (told != REASONS.index(Reason.GIVEN))
+            told = np.full_like(told, REASONS.index(Reason.CHILD))
         rules[undecided] = told[undecided]
     return rules
 

@@ -12,9 +12,11 @@ from consent.storage.subjects import Subject
 from crypto.documents import unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
+from law.categories import SENSITIVITIES, Sensitivity
 from protocol.changes import CLOCK_SKEW
-from protocol.consents import Choice, ConsentDecision, Notice
+from protocol.consents import Action, Channel, Choice, ConsentDecision
 from protocol.errors import Conflict, NotAuthenticated
+from protocol.notices import Notice
 
 MAX_AGE = timedelta(days=7)
 _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
@@ -79,13 +81,29 @@ def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
         raise Conflict("the decision answers another text than the one that was published")
 
 
-def check_choice(choice: Choice, notice: Notice, subject: Subject) -> None:
+def check_choice(choice: Choice, notice: Notice, subject: Subject, channel: Channel) -> None:
+    """That the notice asks this, for this lender, and of this kind. Raises Conflict."""
     if choice.purpose != notice.purpose or choice.recipient not in notice.recipients:
         raise Conflict(
             "the decision speaks of a purpose or recipient that the notice does not name"
         )
     if choice.recipient != subject.lender:
         raise Conflict("a pseudonym can only decide about the lender that enrolled it")
+    if choice.action is Action.GIVE:
+        check_yes(choice.sensitivity, notice, channel)
+
+
+def check_yes(kind: Sensitivity, notice: Notice, channel: Channel) -> None:
+    """That there is something to say yes to, in the form that it needs. Whatever a lender declares
+    sensitive, and everything of a child's, is ``sensitive``. Raises Conflict.
+
+    Source: 征信业管理条例 article 14(2) for the written form; 电子签名法 for what counts as one.
+    """
+    terms = notice.terms
+    if not terms.categories or (kind != "sensitive" and kind not in terms.asked()):
+        raise Conflict(f"notice {notice.id!r} asks for no consent to {kind} data")
+    if terms.written_form and channel == "phone" and kind in SENSITIVITIES[2:]:
+        raise Conflict(f"a yes to {kind} data must be in writing; by telephone there is none")
 
 
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:

@@ -10,11 +10,11 @@ data. The same question on the same day has the same answer, for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, distinct, func, insert, or_, select
+from sqlalchemy import ColumnElement, distinct, false, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from consent.commands.place_people import refuse_two_versions
@@ -22,12 +22,12 @@ from consent.registry import Registry
 from consent.storage.tables import ConsentRow, PopulationRow, SubjectRow
 from consent.transaction import writing
 from crypto.documents import document_hash
+from law.categories import Sensitivity
 from privacy.filter import TOLERANCE
 from privacy.noise import discrete_laplace
 from protocol.errors import Conflict, Malformed
 from protocol.parties import Party
 from protocol.states import ConsentStatus
-from protocol.terms import Sensitivity
 
 EPSILON = 0.1
 
@@ -41,11 +41,16 @@ class Population:
 
 
 def _live(
-    row: type[ConsentRow], current: Sequence[int], moment: datetime
+    row: type[ConsentRow], current: Mapping[int, Sequence[int]], moment: datetime
 ) -> tuple[ColumnElement[bool], ...]:
-    """That a consent counts now."""
+    """That a consent of one of these scopes counts now; ``current``: the notices of each that still
+    do."""
     lasts = or_(row.expiry_time.is_(None), row.expiry_time > moment)
-    return row.state == ConsentStatus.GIVEN, row.notice.in_(current), lasts
+    answered = or_(
+        false(),
+        *((row.scope_id == scope) & row.notice.in_(numbers) for scope, numbers in current.items()),
+    )
+    return row.state == ConsentStatus.GIVEN, answered, lasts
 
 
 def count_population(
@@ -81,26 +86,28 @@ def count_population(
                 f"consortium sets aside for counts, {answered * EPSILON:g} is spent"
             )
         known = transaction.notices
-        scopes = [
-            known.scopes[purpose, name] for name in set(lenders) if (purpose, name) in known.scopes
-        ]
-        current = [number for number in known.notices if not known.is_stale(number)]
+        current = {
+            known.scopes[purpose, name]: [
+                number for number in known.notices if not known.is_stale(number, name)
+            ]
+            for name in set(lenders)
+            if (purpose, name) in known.scopes
+        }
         people = (
             select(func.count(distinct(SubjectRow.ledger_pseudonym)))
             .join(ConsentRow, ConsentRow.subject_id == SubjectRow.id)
             .where(
-                ConsentRow.scope_id.in_(scopes),
                 ConsentRow.sensitivity == "ordinary",
                 *_live(ConsentRow, current, transaction.moment),
             )
         )
-        if sensitivity == "sensitive":  # may be used only of whom ordinary data may be used
+        if sensitivity != "ordinary":  # may be used only of whom ordinary data may be used
             also = aliased(ConsentRow)
             same = (also.subject_id == ConsentRow.subject_id) & (
                 also.scope_id == ConsentRow.scope_id
             )
             people = people.join(also, same).where(
-                also.sensitivity == "sensitive", *_live(also, current, transaction.moment)
+                also.sensitivity == sensitivity, *_live(also, current, transaction.moment)
             )
         count = max(0, (session.scalar(people) or 0) + int(discrete_laplace(1, 1 / EPSILON)[0]))
         row = {

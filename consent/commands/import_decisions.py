@@ -24,12 +24,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.commands.check_decisions import check_notice
+from consent.commands.check_decisions import check_notice, check_yes
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
     RecordedEvent,
     load_presents,
+    write_children,
     write_events,
     write_presents,
 )
@@ -37,6 +38,7 @@ from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from consent.transaction import writing
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
+from law.categories import Sensitivity
 from protocol.changes import (
     CLOCK_SKEW,
     Answer,
@@ -45,11 +47,11 @@ from protocol.changes import (
     heard_at,
     latest_expiry,
 )
+from protocol.consents import Authority, Channel
 from protocol.errors import Conflict
 from protocol.parties import Party
 from protocol.schema import Instant, Language, Sha256, Slug
 from protocol.states import ConsentStatus, Event
-from protocol.terms import Channel, Sensitivity
 
 MAX_BATCH = 20_000
 SALT_SIZE = 32
@@ -73,6 +75,8 @@ class ImportedRecord(BaseModel):
     event_time: Instant
     evidence_sha256: Sha256
     """Of what the lender keeps to show that the borrower decided so."""
+    authority: Authority = Authority()
+    """Age band, and the guardian or delegate who decided, with the hash of what shows it."""
 
 
 class Import(BaseModel):
@@ -98,9 +102,11 @@ def record_leaf(
 ) -> bytes:
     """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names
     are sorted)."""
+    authority = {} if record.authority == Authority() else record.authority.model_dump()
     return orjson.dumps(
         {
             **asked,
+            **authority,
             "action": record.action,
             "event_time": record.event_time.isoformat(),
             "evidence": record.evidence_sha256,
@@ -169,6 +175,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         presents = load_presents(session, sorted(ids.values()), [scope])
         stored = set(presents)
         validity = notice.terms.validity_days
+        children: dict[int, bool] = {}
         events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
         latest = moment + CLOCK_SKEW
@@ -178,6 +185,11 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             key = (scope, ids[record.number], record.sensitivity)
             present = presents.get(key, _UNASKED)
             event = _ACTIONS[record.action]
+            if event is Event.GIVE:
+                try:
+                    check_yes(record.sensitivity, notice, asked.channel)
+                except Conflict as refused:
+                    raise refused.at("records", position) from None
             if event in _FIRST and present.state is not ConsentStatus.NONE:
                 raise Conflict("the borrower has decided already; only they can decide anew").at(
                     "records", position
@@ -191,6 +203,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             except Conflict as refused:
                 raise refused.at("records", position) from None
             touched[key] = None
+            children[key[1]] = record.authority.age_band == "under-14"
             events += [
                 RecordedEvent(key, kind, notice_number, when, position=position)
                 for kind, when in happened
@@ -212,6 +225,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             .returning(ImportRow.id)
         ).scalar_one()
         write_presents(session, presents, touched, stored)
+        write_children(session, children)
         write_events(session, {scope: lender.id}, events, moment, import_id=number)
     return index
 

@@ -29,7 +29,6 @@ from consent.registry import Registry
 from consent.storage.enrolment import read_enrolment_list
 from consent.storage.tables import (
     EVENTS,
-    SENSITIVITIES,
     ApprovalRow,
     AssignmentRow,
     CampaignRow,
@@ -40,6 +39,7 @@ from consent.storage.tables import (
 )
 from consent.transaction import Transaction, reading
 from crypto.pseudonyms import version_of
+from law.categories import SENSITIVITIES
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Party
@@ -77,14 +77,16 @@ def place_people(transaction: Transaction, campaign: Campaign) -> None:
         flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
         if lender in poor:
             flags &= ~poor[lender]
-        by_sensitivity = {}
+        maps = []
         for sensitivity in SENSITIVITIES:
-            live = _live(transaction, scope, sensitivity, people)
+            live = flags & _live(transaction, scope, sensitivity, people)
             used = used_up(transaction, lender, campaign.purpose, sensitivity)
-            flags = flags & live if used is None else flags & live & ~used
-            by_sensitivity[sensitivity] = np.packbits(flags, bitorder="little").tobytes()
+            live = live if used is None else live & ~used
+            if sensitivity == "ordinary":
+                flags = live
+            maps.append(np.packbits(live, bitorder="little").tobytes())
         row = PlacesRow(campaign_sha256=campaign.sha256, lender=lender)
-        row.bitmap, row.sensitive = by_sensitivity["ordinary"], by_sensitivity["sensitive"]
+        row.bitmap, row.sensitive = maps[0], b"".join(maps[1:])
         session.add(row)
 
 
@@ -243,21 +245,28 @@ def _uses(
 ) -> list[tuple[datetime, datetime, Flags]]:
     """When each campaign of this purpose became active at this lender, when it ends, and who had a
     place in it."""
-    placed = PlacesRow.bitmap if sensitivity == "ordinary" else PlacesRow.sensitive
     rows = session.execute(
-        select(CampaignRow.token, CampaignRow.activated_at, placed)
+        select(CampaignRow.token, CampaignRow.activated_at, PlacesRow.bitmap, PlacesRow.sensitive)
         .join(PlacesRow, PlacesRow.campaign_sha256 == CampaignRow.sha256)
         .where(PlacesRow.lender == lender)
     )
     found = []
-    for token, activated, bitmap in rows:
+    for token, activated, placed, further in rows:
         campaign = Campaign.claimed(token)
+        bitmap = bitmaps(placed, further).get(sensitivity, b"")
         if activated is not None and campaign.purpose == purpose:
             bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")[
                 :people
             ].astype(bool)
             found.append((activated, campaign.expires_at, np.pad(bits, (0, people - len(bits)))))
     return found
+
+
+def bitmaps(placed: bytes, further: bytes) -> dict[str, bytes]:
+    """The bitmap of each consent; of campaigns before version 0.7.0 of the first two only."""
+    size = max(len(placed), 1)
+    parts = [further[start : start + size] for start in range(0, len(further), size)]
+    return dict(zip(SENSITIVITIES, (placed, *parts), strict=False))
 
 
 def read_places(registry: Registry, lender: Party, sha256: str) -> str:
@@ -276,7 +285,8 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
         people = read_enrolment_list(session, lender.id).people
-        sensitive = np.frombuffer(row.sensitive, dtype=np.uint8)
+        maps = bitmaps(row.bitmap, row.sensitive)
+        needed = Campaign.claimed(campaign.token).needs.consents
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))
     places = Places(
@@ -284,7 +294,11 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         lender=lender.id,
         people=min(people, 8 * len(bitmap)),
         bitmap=packed(bitmap),
-        sensitive=packed(sensitive),
+        further={
+            kind: packed(np.frombuffer(maps[kind], dtype=np.uint8))
+            for kind in needed
+            if kind != "ordinary" and kind in maps
+        },
         approvals=approvals,
         issued_at=view.moment,
     )

@@ -13,6 +13,7 @@ from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from consent.transaction import Transaction, writing
 from protocol.campaigns import Approval, Campaign, Rejection
+from protocol.coverage import exceeds
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Party
 
@@ -22,7 +23,8 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
 
     Raises:
         SignatureError: not the coordinator's. Conflict: known already, expired, a stranger among
-            the lenders, or more privacy loss than the consortium's policy allows.
+            the lenders, more privacy loss than the consortium's policy allows, or a use that no
+            notice asks for.
     """
     campaign = Campaign.verify(token, coordinator.key)
     policy = registry.consortium
@@ -52,6 +54,15 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
         )
     with writing(registry) as transaction:
         session = transaction.session
+        for lender in campaign.lenders:
+            live = transaction.notices.live(campaign.purpose, lender)
+            if live is None:
+                raise Conflict(f"no notice asks {lender!r}'s borrowers for this purpose")
+            if beyond := exceeds(campaign.needs, live.terms):
+                raise Conflict(
+                    f"campaign {campaign.id!r} goes beyond notice {live.id!r} version "
+                    f"{live.version}: {beyond}"
+                )
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
 
+from consent.notice_changes import further
+from consent.notice_rules import Draft, lint
 from consent.registry import Registry
 from consent.storage.tables import NoticeRow, ScopeRow
 from consent.transaction import reading, writing
-from protocol.consents import Notice
 from protocol.errors import Conflict, NotFound
+from protocol.notices import Notice
 
 
 def publish_notice(registry: Registry, token: str) -> Notice:
     """Record a notice signed by the registry's operator.
 
     Raises:
-        SignatureError: not the registry's. Conflict: this version exists already.
+        SignatureError: not the registry's. Conflict: this version exists already, another notice
+            asks for the same, or it does not say what it must (``consent.notice_rules``).
     """
     notice = Notice.verify(token, registry.me.key)
-    if not notice.texts:
-        raise Conflict(f"notice {notice.id!r} has no text in any language")
     if len(set(notice.recipients)) != len(notice.recipients):
         raise Conflict(f"notice {notice.id!r} names a recipient twice")
     for recipient in notice.recipients:
         registry.consortium.party(recipient)
+    for broken in lint(Draft(notice, registry.consortium)):
+        raise Conflict(
+            f"notice {notice.id!r} version {notice.version} cannot be published: {broken.reason} "
+            f"({broken.article})"
+        )
     texts = {language: notice.text_sha256(language) for language in sorted(notice.texts)}
     with writing(registry) as transaction:
         session, known = transaction.session, transaction.notices
@@ -38,6 +45,13 @@ def publish_notice(registry: Registry, token: str) -> Notice:
             raise Conflict(
                 f"notice {notice.id!r} has a later version already, or was about another purpose"
             )
+        for recipient in notice.recipients:
+            live = known.live(notice.purpose, recipient)
+            if live is not None and live.id != notice.id:
+                raise Conflict(
+                    f"notice {live.id!r} asks for {recipient!r} and this purpose already; publish "
+                    "a new version of it"
+                )
         session.add(NoticeRow(id=notice.id, version=notice.version, token=token))
         for recipient in notice.recipients:
             if (notice.purpose, recipient) not in known.scopes:
@@ -71,8 +85,17 @@ def list_notices(registry: Registry) -> list[dict[str, Any]]:
             "languages": {
                 language: notice.text_sha256(language) for language in sorted(notice.texts)
             },
-            "material_change": notice.terms.material_change,
+            "categories": [one.value for one in notice.terms.categories],
+            "automated_decision": notice.terms.automated_decision,
+            "reaches_further": _reaches_further(notice, notices.values()),
             "published_at": notice.published_at.isoformat(),
         }
         for _, notice in sorted(notices.items())
     ]
+
+
+def _reaches_further(notice: Notice, published: Iterable[Notice]) -> list[str]:
+    """In what a version goes beyond the one before it, so that whoever said yes is asked again."""
+    earlier = [one for one in published if one.id == notice.id and one.version < notice.version]
+    last = max(earlier, key=lambda one: one.version, default=None)
+    return [] if last is None else list(further(last, notice))

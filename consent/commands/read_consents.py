@@ -87,7 +87,7 @@ def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[C
             RecordKey(origin, people[subject][0], scope_of[scope][1], sensitivity),  # type: ignore[arg-type]
             present,
             known.notices[present.notice],
-            known.is_stale(present.notice),
+            known.is_stale(present.notice, scope_of[scope][1]),
             moment,
             served.get((scope, subject, sensitivity)),
         )
@@ -122,7 +122,8 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
     stale = {
         (known.notices[present.notice].id, scope)
         for (scope, _, _), present in presents.items()
-        if present.state is ConsentStatus.GIVEN and known.is_stale(present.notice)
+        if present.state is ConsentStatus.GIVEN
+        and known.is_stale(present.notice, known.recipients[scope])
     }
     found = []
     for notice_id, number in sorted(newest.items()):
@@ -137,6 +138,10 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
                 "recipients": mine,
                 "languages": {
                     language: notice.text_sha256(language) for language in sorted(notice.texts)
+                },
+                "asks": {
+                    kind: [one.value for one in about]
+                    for kind, about in notice.terms.asked().items()
                 },
                 "unanswered": [lender for lender, key in asked.items() if key not in answered],
                 "to_reconfirm": [lender for lender, key in asked.items() if key in stale],

@@ -38,6 +38,7 @@ from consent.storage.consents import (
     ConsentKey,
     RecordedEvent,
     load_presents,
+    write_children,
     write_decisions,
     write_events,
     write_presents,
@@ -136,6 +137,8 @@ class _Draft:
     presents: ChainMap[ConsentKey, CurrentConsent]
     events: list[RecordedEvent] = field(default_factory=list)
     shown: dict[ConsentKey, str] = field(default_factory=dict)
+    children: dict[int, bool] = field(default_factory=dict)
+    """Of whoever decided, whether they were said to be under 14."""
     decisions: list[tuple[str, int, int]] = field(default_factory=list)
     """Hash, subject, entry."""
     entries: list[Entry] = field(default_factory=list)
@@ -168,6 +171,7 @@ class DecisionBatch:
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
+        self._children: dict[int, bool] = {}
         self._entries: list[Entry] = []
         self._first = transaction.registry.ledger.log.size(transaction.session)
 
@@ -207,6 +211,7 @@ class DecisionBatch:
         write_presents(session, self._presents, self._touched, self._stored)
         write_events(session, self._recipients, self._events, self._transaction.moment)
         write_decisions(session, list(self._decisions.values()))
+        write_children(session, self._children)
         self._transaction.log(*self._entries)
 
     # --- steps of add
@@ -279,7 +284,7 @@ class DecisionBatch:
         check_notice(notice, decision.notice_language, decision.notice_sha256)
         states: dict[str, str] = {}
         for choice in decision.choices:
-            check_choice(choice, notice, subject)
+            check_choice(choice, notice, subject, decision.channel)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, CurrentConsent())
             event_time = heard_at(decision.event_time, moment)
@@ -292,6 +297,7 @@ class DecisionBatch:
             )
             draft.presents[key] = after
             draft.shown[key] = decision.notice_language
+            draft.children[subject.id] = decision.authority.age_band == "under-14"
             draft.events += [
                 RecordedEvent(key, event, number, when, decision.sha256) for event, when in events
             ]
@@ -303,6 +309,7 @@ class DecisionBatch:
         self._presents.update(own)
         self._touched.update(dict.fromkeys(own))
         self._shown.update(draft.shown)
+        self._children.update(draft.children)
         self._events += draft.events
         self._decisions.update((decision[0], decision) for decision in draft.decisions)
         self._entries += draft.entries

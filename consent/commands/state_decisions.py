@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consent.commands.borrowers_consents import BorrowersConsents
 from consent.commands.check_decisions import Stated
-from protocol.consents import Action, Choice, ConsentDecision
+from law.categories import Sensitivity
+from protocol.consents import Action, Authority, Channel, Choice, ConsentDecision
 from protocol.errors import Conflict
 from protocol.schema import Instant, Language, Sha256, Slug
-from protocol.terms import Authority, Channel, Sensitivity
 
 _MAX_CHOICES = 16
 

@@ -22,15 +22,17 @@ from auditlog.columns import read_columns
 from auditlog.database import Database
 from consent.notices import Notices
 from consent.registry import Registry
+from consent.storage.consents import children_of
 from consent.storage.enrolment import read_enrolment_list
 from consent.storage.tables import ScopeRow
 from consent.transaction import Transaction, reading
 from crypto.keys import SigningKey
+from law.categories import SENSITIVITIES, Sensitivity
 from protocol.enrolment import EnrolmentList
 from protocol.errors import Conflict, Malformed, NotFound, StorageFailed
 from protocol.parties import Party
 from protocol.snapshots import (
-    SENSITIVITY_ORDER,
+    CHILD,
     AnsweredNotice,
     ConsentSnapshot,
     StatusCodes,
@@ -38,7 +40,6 @@ from protocol.snapshots import (
     codes_sha256,
     packed,
 )
-from protocol.terms import Sensitivity
 
 MAX_CHANGES = 1_000_000
 """A delta of more changes is a whole."""
@@ -52,16 +53,10 @@ class SignedSnapshot:
     token: str
     numbers: str | None
     """Whom the codes are about; none when they are about everybody on the roll."""
-    ordinary: str
-    sensitive: str
+    codes: dict[Sensitivity, str]
 
-    def body(self) -> dict[str, str | None]:
-        return {
-            "token": self.token,
-            "numbers": self.numbers,
-            "ordinary": self.ordinary,
-            "sensitive": self.sensitive,
-        }
+    def body(self) -> dict[str, Any]:
+        return {"token": self.token, "numbers": self.numbers, "codes": self.codes}
 
 
 _CODES = {
@@ -136,8 +131,11 @@ def notices_of(known: Notices, purpose: str, lender: str) -> dict[int, AnsweredN
         number: AnsweredNotice(
             id=notice.id,
             version=notice.version,
-            stale=known.is_stale(number),
+            stale=known.is_stale(number, lender),
             limits=notice.terms.limits,
+            categories=notice.terms.categories,
+            automated_decision=notice.terms.automated_decision,
+            lawful_basis=notice.terms.lawful_basis,
         )
         for number, notice in known.notices.items()
         if notice.purpose == purpose and lender in notice.recipients
@@ -245,11 +243,14 @@ def whole_snapshot(view: Transaction, scope: SnapshotScope) -> dict[Sensitivity,
     """One code per borrower on the roll, by sensitivity."""
     found = all_codes(view, scope.id)
     whole: dict[Sensitivity, StatusCodes] = {}
-    for place, sensitivity in enumerate(SENSITIVITY_ORDER):
+    for place, kind in enumerate(SENSITIVITIES):
         mine = found["sensitivity"] == place
+        if place and not mine.any():
+            continue  # nobody was asked
         codes = np.zeros(scope.roll.people, dtype=np.uint32)
         codes[found["number"][mine]] = found["code"][mine]
-        whole[sensitivity] = codes
+        whole[kind] = codes
+    whole["ordinary"][children_of(view.session, scope.lender)] |= np.uint32(CHILD)
     return whole
 
 
@@ -270,15 +271,16 @@ def changed_since(
     numbers, places = np.unique(found["number"], return_inverse=True)
     if len(numbers) > MAX_CHANGES:
         raise Conflict("too much has changed since then; ask for the whole")
-    codes = np.zeros((len(SENSITIVITY_ORDER), len(numbers)), dtype=np.uint32)
+    codes = np.zeros((len(SENSITIVITIES), len(numbers)), dtype=np.uint32)
     codes[found["sensitivity"], places] = found["code"]
-    return numbers.astype(np.uint32), dict(zip(SENSITIVITY_ORDER, codes, strict=True))
+    codes[0, np.isin(numbers, children_of(view.session, scope.lender))] |= np.uint32(CHILD)
+    asked = {kind: row for kind, row in zip(SENSITIVITIES, codes, strict=True) if row.any()}
+    return numbers.astype(np.uint32), {"ordinary": codes[0], **asked}
 
 
 def signed(content: SnapshotContent, challenge: str, key: SigningKey) -> SignedSnapshot:
     """The snapshot as its lender gets it. ``challenge``: the lender's own text, signed with it."""
     scope, since = content.scope, content.since
-    ordinary, sensitive = content.codes["ordinary"], content.codes["sensitive"]
     document = ConsentSnapshot(
         lender=scope.lender,
         purpose=scope.purpose,
@@ -288,7 +290,7 @@ def signed(content: SnapshotContent, challenge: str, key: SigningKey) -> SignedS
         since_moment=since.moment if since else None,
         sequence=scope.sequence,
         notices=content.notices,
-        codes_sha256=codes_sha256(content.numbers, ordinary, sensitive),
+        codes_sha256=codes_sha256(content.numbers, content.codes),
         checkpoint=content.checkpoint,
         challenge=challenge,
         issued_at=content.moment,
@@ -296,6 +298,5 @@ def signed(content: SnapshotContent, challenge: str, key: SigningKey) -> SignedS
     return SignedSnapshot(
         token=document.sign(key),
         numbers=None if content.numbers is None else packed(content.numbers),
-        ordinary=packed(ordinary),
-        sensitive=packed(sensitive),
+        codes={kind: packed(codes) for kind, codes in content.codes.items()},
     )

@@ -17,12 +17,13 @@ from consent.commands.check_decisions import Stated
 from consent.languages import lookup
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
+from law.categories import Sensitivity
 from protocol.changes import CurrentConsent
-from protocol.consents import Action, Choice, ConsentDecision, Notice
+from protocol.consents import Action, Choice, ConsentDecision
 from protocol.errors import NotFound, PreconditionFailed
+from protocol.notices import Notice
 from protocol.records import RecordKey, consent_record, record_id
 from protocol.states import TRANSITIONS, Event
-from protocol.terms import Sensitivity
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,11 @@ def _etag(consents: BorrowersConsents, record: _Record) -> str:
     key = RecordKey("", record.subject.pseudonym, record.subject.lender, record.sensitivity)
     moment = consents.transaction.moment
     return consent_record(
-        key, record.present, notices.notices[number], notices.is_stale(number), moment
+        key,
+        record.present,
+        notices.notices[number],
+        notices.is_stale(number, key.recipient),
+        moment,
     ).etag
 
 

@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 from auditlog.database import among, bulk_insert, bulk_upsert, utc
 from consent.storage.tables import (
     EVENTS,
-    SENSITIVITIES,
     STATES,
     ConsentEventRow,
     ConsentRow,
     DecisionRow,
     RevocationRow,
 )
+from law.categories import SENSITIVITIES
 from protocol.changes import REVOKING, CurrentConsent
 from protocol.states import Event
 
@@ -61,11 +61,14 @@ _REVOCATION_COLUMNS = {
     "recorded_at": "timestamp",
 }
 _SENSITIVITY, _STATE, _EVENT = (
-    {word: place for place, word in enumerate(words)} for words in (SENSITIVITIES, STATES, EVENTS)
+    {str(word): place for place, word in enumerate(words)}
+    for words in (SENSITIVITIES, STATES, EVENTS)
 )
 """How words are stored: by their place in the list."""
 _DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
 _NEWEST_REVOCATION = text("SELECT max(number) FROM revocations WHERE recipient = :recipient")
+_CHILD = text("UPDATE subjects SET child = :child WHERE id = :subject")
+_CHILDREN = text("SELECT number FROM subjects WHERE lender = :lender AND child")
 MAX_IDS = 20_000
 """Numbers in one question to the database."""
 ConsentKey = tuple[int, int, str]
@@ -154,6 +157,25 @@ def write_presents(
 def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]]) -> None:
     """Keep which decisions have acted: hash, subject, index of the log entry."""
     bulk_insert(session, DecisionRow.__tablename__, _DECISION_COLUMNS, decisions)
+
+
+def write_children(session: Session, children: Mapping[int, bool]) -> None:
+    """Keep whether these subjects are under 14, as was said last; a row that says so already is not
+    touched."""
+    known = "SELECT id FROM subjects WHERE child AND {}"
+    for start in range(0, len(children), MAX_IDS):
+        part = dict(list(children.items())[start : start + MAX_IDS])
+        question = text(known.format(among("id", list(part))))  # numbers of our own
+        were = set(session.connection().execute(question).scalars())
+        for subject in sorted(one for one, child in part.items() if child != (one in were)):
+            change = {"child": part[subject], "subject": subject}
+            session.connection().execute(_CHILD, change)
+
+
+def children_of(session: Session, lender: str) -> list[int]:
+    """Numbers on the lender's roll of whoever is under 14."""
+    found = session.connection().execute(_CHILDREN, {"lender": lender}).scalars()
+    return sorted(found)
 
 
 def write_events(

@@ -13,13 +13,15 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
+    false,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auditlog.column_types import Base, BigId, Coded, UtcDateTime
+from law.categories import SENSITIVITIES
 from protocol.states import ConsentStatus, Event
 
-SENSITIVITIES = ("ordinary", "sensitive")
 STATES = tuple(ConsentStatus)
 EVENTS = tuple(Event)
 
@@ -48,9 +50,18 @@ class SubjectRow(Base):
     ledger_pseudonym: Mapped[str] = mapped_column(String(64))
     public_key: Mapped[str] = mapped_column(String(43))
     """The key that the person's own decisions are signed with; empty for those who only log in."""
+    child: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Under 14, as was said last: everything of theirs is sensitive (PIPL article 28)."""
     __table_args__ = (
         Index("subjects_by_person", "ledger_pseudonym"),
         Index("subjects_by_number", "lender", "number", unique=True),
+        Index(
+            "subjects_under_14",
+            "lender",
+            "number",
+            sqlite_where=text("child"),
+            postgresql_where=text("child"),
+        ),
     )
 
 
@@ -281,7 +292,8 @@ class PlacesRow(Base):
     lender: Mapped[str] = mapped_column(String(63), primary_key=True)
     bitmap: Mapped[bytes] = mapped_column(LargeBinary)
     sensitive: Mapped[bytes] = mapped_column(LargeBinary)
-    """Of these, whose sensitive data may be used too, as far as limits on the number of uses go."""
+    """Of these, for each further consent in the order of ``law.categories.SENSITIVITIES``, who has
+    not used it up: bitmaps of the same length behind one another."""
 
 
 class PopulationRow(Base):

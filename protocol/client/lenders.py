@@ -9,8 +9,8 @@ from crypto.keys import SigningKey
 from protocol.campaigns import Approval, Rejection
 from protocol.client.institutions import InstitutionClient
 from protocol.client.nodes import NodeClient
-from protocol.consents import Notice
 from protocol.enrolment import Enrolment
+from protocol.notices import Notice
 from protocol.snapshots import MOST_PEOPLE
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from urllib.parse import urlencode
 
 from crypto.keys import SigningKey, unb64
+from law.categories import SENSITIVITIES
 from protocol.campaigns import (
     Authorisation,
     AuthorisationRequest,
@@ -68,16 +69,16 @@ class NodeClient(RegistryClient):
                 state=state,
                 token=token,
                 numbers=None if numbers is None else unpacked(numbers, "uint32"),
-                ordinary=unpacked(answer["ordinary"], "uint32"),
-                sensitive=unpacked(answer["sensitive"], "uint32"),
+                codes={
+                    kind: unpacked(answer["codes"][kind], "uint32")
+                    for kind in SENSITIVITIES
+                    if kind in answer["codes"]
+                },
             )
         )
         expected = (self._caller, purpose, challenge, since.sequence if since else None)
         stated = (state.lender, state.purpose, state.challenge, state.since)
-        if (
-            stated != expected
-            or codes_sha256(held.numbers, held.ordinary, held.sensitive) != state.codes_sha256
-        ):
+        if stated != expected or codes_sha256(held.numbers, held.codes) != state.codes_sha256:
             raise RegistryUnavailable(
                 "the consent registry answered with another state than was asked for"
             )

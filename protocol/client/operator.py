@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crypto.keys import SigningKey
 from protocol.client.institutions import InstitutionClient
-from protocol.consents import Notice
+from protocol.notices import Notice
 
 
 class OperatorClient(InstitutionClient):

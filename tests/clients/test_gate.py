@@ -286,7 +286,7 @@ def test_no_quorum_no_run(house):
 
 def test_a_lender_without_a_consenting_borrower_answers_like_any_other(active):
     """One person more or less decides nothing but noise: a refusal would be an answer about them without any."""
-    active.anyone().decide([p.withdrawal(active.notice, True) for p in active.consenting("cedar")])
+    active.anyone().decide([p.withdrawal(active.notice) for p in active.consenting("cedar")])
     keys = {name: join(active.node(name), active.campaign.sha256) for name in active.borrowers}
     packed = Question(ReleaseKind.HISTOGRAM).pack()
     asked = active.asked(parameters_sha256=packed.sha256, mask_keys=keys)

@@ -59,7 +59,7 @@ def refused(house: House, reason: str) -> Iterator[pytest.ExceptionInfo[ConsentE
 
 def test_a_decision_is_acknowledged_with_a_receipt_that_verifies_offline(house):
     person = house.consenting()[0]
-    receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
+    receipt = house.anyone().decide([person.withdrawal(house.notice)])[0]
     assert set(receipt.states.values()) == {"withdrawn"}
     proof = InclusionProof.parse(receipt.proof)
     proof.verify(unb64(receipt.entry), house.registry.ledger.log.verifier)
@@ -92,19 +92,19 @@ def test_an_illegal_transition_is_409_and_changes_nothing(house):
 
 def test_one_bad_decision_spoils_the_batch_and_nothing_is_recorded(house):
     good, other = house.consenting()[:2]
-    forged = other.withdrawal(house.notice, True)
+    forged = other.withdrawal(house.notice)
     forged = forged[:-6] + ("AAAAAA" if not forged.endswith("AAAAAA") else "BBBBBB")
     with refused(house, "decision 2 of 2"):
-        house.anyone().decide([good.withdrawal(house.notice, True), forged])
+        house.anyone().decide([good.withdrawal(house.notice), forged])
 
 
 def test_a_decision_acts_once(house):
     person = house.consenting()[0]
-    token = person.withdrawal(house.notice, True)
+    token = person.withdrawal(house.notice)
     house.anyone().decide([token])
     with refused(house, "recorded before"):
         house.anyone().decide([token])
-    again = house.consenting()[1].withdrawal(house.notice, True)
+    again = house.consenting()[1].withdrawal(house.notice)
     with refused(house, "twice in one request"):
         house.anyone().decide([again, again])
 
@@ -144,8 +144,8 @@ def test_an_expiry_is_written_as_an_event_before_the_next_answer(house):
 def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):
     """A registry that acknowledges a withdrawal it did not log is caught by the borrower's own client."""
     first, second = house.consenting()[:2]
-    real = house.anyone().decide([first.withdrawal(house.notice, True)])[0]
-    token = second.withdrawal(house.notice, True)
+    real = house.anyone().decide([first.withdrawal(house.notice)])[0]
+    token = second.withdrawal(house.notice)
     lie = real.model_copy(
         update={"pii_principal_id": second.pseudonym, "decision_sha256": ConsentDecision.claimed(token).sha256}
     ).sign(house.registry.signing_key)
@@ -170,13 +170,13 @@ def test_a_receipt_for_another_entry_is_not_believed(house, monkeypatch):
 def test_a_decision_that_does_not_fit_the_notice_or_the_time_is_refused(house, fields, reason):
     person = house.consenting()[0]
     with refused(house, reason):
-        house.anyone().decide([resign(person.withdrawal(house.notice, True), person.key, **fields)])
+        house.anyone().decide([resign(person.withdrawal(house.notice), person.key, **fields)])
 
 
 def test_only_the_borrower_can_decide(house):
     """An unknown borrower and a wrong key are told apart by nobody."""
     person = house.consenting()[0]
-    token = person.withdrawal(house.notice, True)
+    token = person.withdrawal(house.notice)
     sentences = set()
     unknown = resign(token, person.key, pii_principal_id="v1." + "A" * 43)
     for bad in (unknown, resign(token, SigningKey.generate())):
@@ -207,7 +207,7 @@ def test_no_state_change_without_its_log_entry(house, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(AuditLog, "append", fail)
         with pytest.raises(RuntimeError):
-            record_decisions(house.registry, [person.withdrawal(house.notice, True)])
+            record_decisions(house.registry, [person.withdrawal(house.notice)])
     assert everything(house) == before
     assert state_of(house, person)["ordinary"] == "given"
 
@@ -222,7 +222,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_recorded(house):
     with pytest.raises(ConsentError, match="nothing was recorded") as told:
         for lender in house.borrowers:
             for person in house.consenting(lender):
-                record_decisions(house.registry, [person.withdrawal(house.notice, True)])
+                record_decisions(house.registry, [person.withdrawal(house.notice)])
                 before = everything(house)
     assert told.value.status == 503
     consents, _, decisions, entries = everything(house)
@@ -234,7 +234,7 @@ def test_forgetting_makes_bodies_unreadable_while_proofs_verify(house):
     """Invariant 8."""
     person = house.consenting("cedar")[0]
     registry = house.registry
-    receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
+    receipt = house.anyone().decide([person.withdrawal(house.notice)])[0]
     proof = InclusionProof.parse(receipt.proof)
     with registry.ledger.read() as session:
         wrapped = session.scalars(select(DataKeyRow.wrapped).order_by(DataKeyRow.subject_id)).all()
@@ -273,7 +273,7 @@ def test_two_answers_to_the_same_question_are_malformed(house):
 
 def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_comes_later(house, monkeypatch):
     person = house.consenting("cedar")[0]
-    token = person.withdrawal(house.notice, True)
+    token = person.withdrawal(house.notice)
     client = house.borrower_client(person)
 
     def asleep(*_args):

@@ -31,7 +31,8 @@ from crypto.sessions import Ephemeral
 from ops.http import MAX_BODY_BYTES
 from protocol.campaigns import Approval, Campaign, CommitmentRequest, Rejection
 from protocol.cards import ModelCard
-from protocol.consents import ConsentDecision, Notice
+from protocol.consents import ConsentDecision
+from protocol.notices import Notice
 from protocol.requests import sign_request
 from protocol.sessions import SessionOffer
 
@@ -165,7 +166,7 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     """(target, caller, type, payload, signer) of signed documents that are all in order."""
     house, moment = site.house, site.registry.clock()
     person = house.borrowers["birch"][3]
-    decision = ConsentDecision.claimed(person.first_answer(house.notice, True))
+    decision = ConsentDecision.claimed(person.first_answer(house.notice))
     campaign = house.campaign.model_copy(update={"id": "another"})
     approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", lot="l" * 43, approved_at=moment)
     rejection = Rejection(campaign_sha256=house.campaign.sha256, lender="aspen", rejected_at=moment)

@@ -114,7 +114,7 @@ def test_a_file_store_is_for_its_owner_only(tmp_path):
 
 def sealed_decision(house, person):
     """One decision of this person as the log holds it, and its proof."""
-    receipt = house.anyone().decide([person.withdrawal(house.notice, True)])[0]
+    receipt = house.anyone().decide([person.withdrawal(house.notice)])[0]
     proof = InclusionProof.parse(receipt.proof)
     with house.registry.ledger.read() as session:
         entry = house.registry.ledger.log.entry(session, proof.index)

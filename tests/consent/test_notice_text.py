@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from consent.api.notices import chosen_language
-from protocol.consents import Notice
+from protocol.notices import Notice
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def drive(house: House, url: str, secrets: set[str], *who: str) -> set[int]:
         "lender": house.client("aspen"),
         "stranger": house.borrower_client(replace(person, key=SigningKey.generate())),
     }
-    token = person.first_answer(house.notice, True)
+    token = person.first_answer(house.notice)
     secrets |= {token, token.rpartition(".")[2]}
     late = replace(person, pseudonym=person.pseudonym[:-4] + "AAAA").enrolment.model_dump(mode="json")
     bodies = [

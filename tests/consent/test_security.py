@@ -38,7 +38,7 @@ TABLES = ("subjects", "consents", "consent_events", "decisions", "imports", "cam
 
 
 def with_notice(site: Site) -> Iterator[Site]:
-    notice = make_notice(list(LENDERS), 1.0)
+    notice = make_notice(site.registry.consortium, list(LENDERS), 1.0)
     publish_notice(site.registry, notice.sign(site.registry.signing_key))
     site.notice = notice
     with site.http:  # the threads behind the endpoints run

@@ -49,8 +49,9 @@ from consent.storage.tables import ConsentEventRow, ConsentRow, DecisionRow, Imp
 from crypto.keys import SigningKey
 from crypto.merkle import HASH_SIZE, leaves_reader, tree_root
 from demo.borrowers import make_notice
-from protocol.consents import Choice, ConsentDecision, Notice, decision_commitment
+from protocol.consents import Choice, ConsentDecision, decision_commitment
 from protocol.enrolment import Enrolment
+from protocol.notices import Notice
 from protocol.requests import sign_request
 from protocol.schema import now
 from protocol.states import ConsentStatus, Event, state_after
@@ -138,7 +139,7 @@ class Place:
         rest = [Enrolment(pseudonym=pseudonym(), ledger_pseudonym=pseudonym()) for _ in range(imports * IN_IMPORT)]
         with founded(World, home / REGISTRY_HOME, database, (LENDER, "birch")) as world:
             without_limits(world.home)
-            notice = make_notice([LENDER, "birch"], 1.0)
+            notice = make_notice(world.registry.consortium, [LENDER, "birch"], 1.0)
             publish_notice(world.registry, notice.sign(world.keys["registry"]))
             enrol_subjects(world.registry, world.party(LENDER), [*enrolled, *rest])
             return cls(home, notice, people, world.keys[LENDER], len(people))

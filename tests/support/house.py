@@ -54,8 +54,8 @@ from protocol.campaigns import Campaign, ReleaseRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
-from protocol.consents import Notice
 from protocol.errors import ConsentError
+from protocol.notices import Notice
 from protocol.schema import now
 from protocol.snapshots import Places, packed
 from protocol.terms import TRAINING_PURPOSE
@@ -127,7 +127,7 @@ class House:
     def decide_first(self) -> None:
         client = self.anyone()
         for people in self.borrowers.values():
-            tokens = [p.first_answer(self.notice, True) for p in people if p.answer != "silent"]
+            tokens = [p.first_answer(self.notice) for p in people if p.answer != "silent"]
             client.decide(tokens)
 
     def make_campaign(
@@ -201,7 +201,7 @@ class House:
         return set(store.members(number))
 
     def withdraw(self, person: DemoBorrower) -> None:
-        self.anyone().decide([person.withdrawal(self.notice, True)])
+        self.anyone().decide([person.withdrawal(self.notice)])
 
     def consenting(self, lender: str = "aspen") -> list[DemoBorrower]:
         return [p for p in self.borrowers[lender] if p.answer == "gives"]
@@ -356,7 +356,7 @@ def build(
     founded.connect(f"http://registry.{domain}", f"http://naming.{domain}")
     (founded.naming_home / SEEDS / "v1.seed").unlink()
     write_secret(founded.naming_home / SEEDS / "v1.seed", _SEED)
-    with Ground(founded, make_notice(list(LENDERS), 1.0), {}, domain).opened(http) as house:
+    with Ground(founded, make_notice(founded.consortium, list(LENDERS), 1.0), {}, domain).opened(http) as house:
         operator = founded.operator(house.url)
         operator.publish_notice(house.notice, founded.registry_key)
         operator.close()

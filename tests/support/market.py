@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from support.notices import full_terms
 from support.plans import small_plan, stated
 from support.world import (
     GENERAL,
@@ -35,15 +36,18 @@ from consent.commands.commit_roster import commit_roster
 from consent.identity.callers import Caller
 from consent.identity.links import link_ticket
 from consent.identity.tokens import AccessTokens
+from consent.notice_text import with_particulars
 from crypto.keys import SigningKey
 from fleet.code import installed_code
+from law.categories import Sensitivity
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
-from protocol.consents import Action, Choice, ConsentDecision, Notice
+from protocol.consents import Action, Choice, ConsentDecision
+from protocol.notices import Notice
 from protocol.revocations import Acknowledgement
-from protocol.terms import TRAINING_PURPOSE, Sensitivity, Terms
+from protocol.terms import TRAINING_PURPOSE
 
 COUNTS = {"count_epsilon": 10.0}
 """What is set aside for counts of people where a test says nothing about budgets."""
@@ -109,10 +113,10 @@ class Market(World):
         purpose: str = TRAINING_PURPOSE, **terms: Any,
     ) -> Notice:  # fmt: skip
         texts = {language: f"{text} ({notice_id} {version})" for language, text in TEXTS.items()}
-        notice = Notice(
+        notice = with_particulars(Notice(
             id=notice_id, version=version, purpose=purpose, recipients=tuple(recipients), texts=texts,
-            terms=Terms.model_validate(terms), published_at=self.clock(),
-        )  # fmt: skip
+            terms=full_terms(self.registry.consortium, recipients, **terms), published_at=self.clock(),
+        ))  # fmt: skip
         answer = self.call("registry", "POST", "/v1/notices", {"token": notice.sign(self.keys["registry"])})
         assert answer.status_code == 201, answer.text
         self.notices.append(notice)

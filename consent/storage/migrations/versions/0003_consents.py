@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from auditlog.column_types import BigId, UtcDateTime
-from consent.storage.tables import EVENTS, SENSITIVITIES, STATES
+from consent.storage.tables import EVENTS, STATES
 from crypto.documents import unverified_payload
 from protocol.enrolment import EnrolmentList
 
@@ -17,6 +17,8 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+SENSITIVITIES = ("ordinary", "sensitive")
 
 APPEND_ONLY = (
     "notices",

@@ -1,0 +1,214 @@
+"""What a notice must say before anybody is asked: one function for each rule, each with its
+article. Pure.
+
+It is engineering, not legal advice: the rules see that something is said, and that the text says
+it; whether it is said well, counsel must see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from consent.notice_text import particulars, spoken
+from law.categories import LISTED, DataCategory, consent_for
+from law.vocabulary import LANGUAGES, words
+from protocol.notices import RIGHTS, Notice, Terms, Words
+from protocol.parties import Consortium, Role
+from protocol.rules import Rule, rule_name
+
+MIN_WORDS = 10
+"""Characters that an explanation has at least."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A notice that is to be published, and the consortium it speaks for."""
+
+    notice: Notice
+    consortium: Consortium
+
+    @property
+    def terms(self) -> Terms:
+        return self.notice.terms
+
+    def lacking(self, said: Words) -> list[str]:
+        """The languages of the texts in which this is not said."""
+        tags = {spoken(tag) for tag, text in said.items() if len(text.strip()) >= MIN_WORDS}
+        return sorted(tag for tag in self.notice.texts if spoken(tag) not in tags)
+
+    @property
+    def sensitive(self) -> list[DataCategory]:
+        return [one for one in self.terms.categories if consent_for(one) != "ordinary"]
+
+    @property
+    def listed(self) -> list[DataCategory]:
+        return [one for one in self.terms.categories if one in LISTED]
+
+
+def names_categories(draft: Draft) -> str | None:
+    """PIPL 17(1)(2); GDPR 13, 14: the kinds of data."""
+    return None if draft.terms.categories else "it names no category of data"
+
+
+def names_jurisdiction(draft: Draft) -> str | None:
+    """Which law it was written for: the rules below follow from it."""
+    return None if draft.terms.jurisdiction else "it names no jurisdiction"
+
+
+def has_a_lawful_basis_of_its_jurisdiction(draft: Draft) -> str | None:
+    """PIPL 13; GDPR 6."""
+    basis, named = draft.terms.lawful_basis, set(draft.terms.jurisdiction)
+    if basis.jurisdiction == "CN" and "CN" not in named:
+        return "its legal basis is one of Chinese law, and its jurisdiction is another"
+    if basis.jurisdiction != "CN" and "CN" in named:
+        return "its jurisdiction is CN, and its legal basis is none of Chinese law"
+    return None
+
+
+def names_every_recipient(draft: Draft) -> str | None:
+    """PIPL 17(1)(1), 23; 网络数据安全管理条例 21: who gets something, with contact: every lender
+    that asks, and whoever of the consortium gets sums, answers, codes or records."""
+    if not draft.notice.recipients:
+        return "it asks for no recipient"
+    roles = {one.id: one.role for one in draft.terms.recipients}
+    for party in draft.consortium.parties:
+        gets = party.role is not Role.LENDER or party.id in draft.notice.recipients
+        if gets and roles.get(party.id) is not party.role:
+            return f"it does not name {party.id!r} as {party.role} that gets something"
+    return None
+
+
+def names_only_parties(draft: Draft) -> str | None:
+    """PIPL 23: nobody gets anything who is not of the consortium."""
+    known = {party.id for party in draft.consortium.parties}
+    strangers = sorted({one.id for one in draft.terms.recipients} - known)
+    return f"{strangers[0]!r} is not of the consortium" if strangers else None
+
+
+def says_where_data_are_kept(draft: Draft) -> str | None:
+    """PIPL 17, 38 to 40; 征信业管理条例 24."""
+    places = draft.terms.storage_locations
+    if not places:
+        return "it does not say in which countries data are kept"
+    if "CN" in draft.terms.jurisdiction and set(places) != {"CN"}:
+        return "credit information of China is kept and processed in China (征信业管理条例 24)"
+    return None
+
+
+def explains_sensitive_data(draft: Draft) -> str | None:
+    """PIPL 30: necessity, and the effect on the person's rights."""
+    if not draft.sensitive:
+        return None
+    for what, said in (("needed", draft.terms.necessity), ("felt", draft.terms.effect)):
+        if missing := draft.lacking(said):
+            return f"it does not say in {missing[0]} why sensitive data are {what}"
+    return None
+
+
+def tells_adverse_consequences(draft: Draft) -> str | None:
+    """征信业管理条例 14(2)."""
+    if draft.listed and (missing := draft.lacking(draft.terms.adverse_consequences)):
+        return f"it does not say in {missing[0]} what may follow from giving {draft.listed[0]}"
+    return None
+
+
+def asks_in_writing(draft: Draft) -> str | None:
+    """征信业管理条例 14(2): written consent."""
+    needed = draft.listed and "CN" in draft.terms.jurisdiction
+    if needed and not draft.terms.written_form:
+        return f"{draft.listed[0]} needs a written consent, and it does not ask for one"
+    return None
+
+
+def tells_how_to_withdraw(draft: Draft) -> str | None:
+    """PIPL 15, 17; GDPR 7(3)."""
+    missing = draft.lacking(draft.terms.withdrawal_method)
+    return f"it does not say in {missing[0]} how to take a yes back" if missing else None
+
+
+def tells_where_to_complain(draft: Draft) -> str | None:
+    """征信业管理条例 26; PIPL 65; GDPR 13(2)(d), 77."""
+    missing = draft.lacking(draft.terms.complaint)
+    return f"it does not say in {missing[0]} where to complain" if missing else None
+
+
+def promises_every_right(draft: Draft) -> str | None:
+    """PIPL 44 to 50; GDPR 15 to 22: what the law gives, and the registry takes requests for."""
+    missing = [one for one in RIGHTS if one not in draft.terms.privacy_rights]
+    return f"it leaves out the right of {missing[0]}" if missing else None
+
+
+def collects_nothing_forbidden(draft: Draft) -> str | None:
+    """征信业管理条例 14(1)."""
+    if "CN" not in draft.terms.jurisdiction:
+        return None
+    never = {
+        DataCategory.RELIGION,
+        DataCategory.GENETIC,
+        DataCategory.BIOMETRIC,
+        DataCategory.BLOOD_TYPE,
+        DataCategory.HEALTH,
+    }
+    found = [one for one in draft.terms.categories if one in never]
+    return f"{words(found[0], 'en')} must not be collected at all" if found else None
+
+
+def is_in_a_language_we_can_check(draft: Draft) -> str | None:
+    """PIPL 17: clear. The terms must be sayable in the language of the text."""
+    if not draft.notice.texts:
+        return "it has no text in any language"
+    unknown = sorted(tag for tag in draft.notice.texts if spoken(tag) is None)
+    if unknown:
+        return f"its terms cannot be said in {unknown[0]!r}, only in {', '.join(LANGUAGES)}"
+    return None
+
+
+def says_its_terms(draft: Draft) -> str | None:
+    """PIPL 7, 14, 17: the person reads what is enforced, word for word."""
+    for tag, text in sorted(draft.notice.texts.items()):
+        language = spoken(tag)
+        if language is not None and particulars(draft.notice, language) not in text:
+            return (
+                f"its text in {tag!r} does not hold its particulars word for word; `tahini "
+                "registry notice particulars` prints them"
+            )
+    return None
+
+
+RULES: tuple[Rule[Draft], ...] = (
+    is_in_a_language_we_can_check,
+    names_jurisdiction,
+    has_a_lawful_basis_of_its_jurisdiction,
+    names_categories,
+    collects_nothing_forbidden,
+    names_every_recipient,
+    names_only_parties,
+    says_where_data_are_kept,
+    explains_sensitive_data,
+    tells_adverse_consequences,
+    asks_in_writing,
+    promises_every_right,
+    tells_how_to_withdraw,
+    tells_where_to_complain,
+    says_its_terms,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that does not hold."""
+
+    rule: str
+    reason: str
+    article: str
+
+
+def _article(rule: Callable[[Draft], str | None]) -> str:
+    return " ".join((rule.__doc__ or "").split()).partition(": ")[0].rstrip(".")
+
+
+def lint(draft: Draft, rules: Sequence[Rule[Draft]] = RULES) -> list[Finding]:
+    """Everything that keeps the notice from being published."""
+    found = [(rule, rule(draft)) for rule in rules]
+    return [Finding(rule_name(rule), reason, _article(rule)) for rule, reason in found if reason]

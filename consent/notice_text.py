@@ -1,0 +1,156 @@
+"""The particulars of a notice: its terms in words, in each language that we can say them in. Pure.
+
+A text that is published holds them word for word (``consent.notice_rules``), so that what a person
+reads is what is enforced. Around them stands whatever the publisher wants to add (ISO/IEC 29184;
+GB/T 42574).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from law.categories import SENSITIVITIES
+from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
+from protocol.notices import Notice, Recipient, Terms, Words
+from protocol.parties import Role
+
+_GETS: Mapping[Role, tuple[str, str]] = {
+    Role.LENDER: ("uses your data on its own computers", "在其自己的计算机上使用您的数据"),
+    Role.REGISTRY: ("keeps your answers under a code", "以代码保存您的答复"),
+    Role.COORDINATOR: (
+        "gets sums over many people with noise, never your data",
+        "只收到许多人数据加入噪声后的总和，不会收到您的数据",
+    ),
+    Role.AUDITOR: ("can read sealed records of use", "可以查阅加密的使用记录"),
+    Role.NAMING: (
+        "turns your number into a code without seeing it",
+        "在看不到您证件号码的情况下将其转换为代码",
+    ),
+}
+_CAPACITY = {
+    "handler": ("decides for itself", "个人信息处理者"),
+    "joint-handler": ("decides together with the others", "共同处理者"),
+    "processor": ("works for the others", "受托人"),
+}
+_RIGHTS = {
+    "access": ("see your data", "查阅"),
+    "portability": ("get a copy or have it sent on", "复制和转移"),
+    "correction": ("have them corrected", "更正"),
+    "erasure": ("have them erased", "删除"),
+    "withdrawal": ("take your yes back", "撤回同意"),
+    "restriction": ("pause their use", "限制处理"),
+    "objection": ("object", "异议"),
+    "explanation": ("have it explained", "要求解释说明"),
+    "review": ("have a person decide", "要求人工复核"),
+    "complaint": ("complain", "投诉"),
+}
+_SAYS = {
+    "used": ("Used, if you agree: {}.", "经您同意后使用：{}。"),
+    "apart": ("Only if you agree to each apart: {}.", "仅在您分别单独同意后使用：{}。"),
+    "necessity": ("Why sensitive data are needed: {}", "使用敏感信息的必要性：{}"),
+    "effect": ("What that does to your rights: {}", "对您个人权益的影响：{}"),
+    "consequences": ("What may follow from giving them: {}", "可能产生的不利后果：{}"),
+    "machine": (
+        "A machine may decide about you alone; you can ask for a person.",
+        "可能仅由机器作出决定；您有权要求人工复核。",
+    ),
+    "person": ("No machine decides about you alone.", "不会仅由机器对您作出决定。"),
+    "recipient": (
+        "{name} ({contact}; {capacity}) {gets}.",
+        "{name}（{contact}；{capacity}）{gets}。",
+    ),
+    "kept": (
+        "Kept for {days} days at most, in {places}, then deleted or made anonymous.",
+        "最长保存{days}天，存储地点：{places}，到期后删除或匿名化。",
+    ),
+    "lasts": ("Your yes ends after {} days.", "您的同意在{}天后到期。"),
+    "written": ("A yes must be in writing.", "同意须以书面形式作出。"),
+    "rights": ("You can: {}.", "您有权：{}。"),
+    "withdraw": ("Taking your yes back: {}", "撤回同意的方式：{}"),
+    "free": (
+        "Saying no, or taking it back, changes nothing in your contract.",
+        "拒绝或撤回同意不影响您的合同。",
+    ),
+    "complain": ("Complaints: {}", "投诉渠道：{}"),
+}
+_AND = ("; ", "；")
+
+
+def spoken(language: str) -> str | None:
+    """Ours of the languages that a tag (RFC 5646) begins with; None where we cannot say it."""
+    primary = language.lower().split("-")[0]
+    return primary if primary in LANGUAGES else None
+
+
+def _said(language: str, sentence: str, *given: str, **named: str | int) -> str:
+    return _SAYS[sentence][LANGUAGES.index(language)].format(*given, **named)
+
+
+def _recipient(language: str, one: Recipient) -> str:
+    at = LANGUAGES.index(language)
+    return _said(
+        language,
+        "recipient",
+        name=one.name,
+        contact=one.contact,
+        capacity=_CAPACITY[one.capacity][at],
+        gets=_GETS[one.role][at],
+    )
+
+
+def _categories(language: str, terms: Terms) -> list[str]:
+    at = LANGUAGES.index(language)
+    asked = terms.asked()
+    named = {
+        kind: _AND[at].join(words(one, language) for one in asked[kind])
+        for kind in SENSITIVITIES
+        if kind in asked
+    }
+    ordinary = [_said(language, "used", named.pop("ordinary"))] if "ordinary" in named else []
+    apart = [
+        f"{CONSENT_WORDS[kind][at]} ({them})" if kind == "sensitive" else CONSENT_WORDS[kind][at]
+        for kind, them in named.items()
+    ]
+    return ordinary + ([_said(language, "apart", _AND[at].join(apart))] if apart else [])
+
+
+def particulars(notice: Notice, language: str) -> str:
+    """Everything that the terms state, as sentences. ``language``: one of ``law.vocabulary``'s."""
+    terms = notice.terms
+    at = LANGUAGES.index(language)
+
+    def own(sentence: str, said: Words) -> list[str]:
+        found = [text for tag, text in sorted(said.items()) if spoken(tag) == language]
+        return [_said(language, sentence, found[0])] if found else []
+
+    sentences = [
+        *_categories(language, terms),
+        *own("necessity", terms.necessity),
+        *own("effect", terms.effect),
+        *own("consequences", terms.adverse_consequences),
+        _said(language, "machine" if terms.automated_decision else "person"),
+        *(_recipient(language, one) for one in terms.recipients),
+        _said(
+            language,
+            "kept",
+            days=terms.retention_period_days,
+            places=", ".join(terms.storage_locations),
+        ),
+        *([_said(language, "lasts", str(terms.validity_days))] if terms.validity_days else []),
+        *([_said(language, "written")] if terms.written_form else []),
+        _said(language, "rights", _AND[at].join(_RIGHTS[one][at] for one in terms.privacy_rights)),
+        *own("withdraw", terms.withdrawal_method),
+        _said(language, "free"),
+        *own("complain", terms.complaint),
+    ]
+    return (" " if language == "en" else "").join(sentences)
+
+
+def with_particulars(notice: Notice) -> Notice:
+    """The notice with its particulars behind whatever its texts say; in a language that we cannot
+    say them in, as it is."""
+    texts = dict(notice.texts)
+    for tag, text in notice.texts.items():
+        if (language := spoken(tag)) and particulars(notice, language) not in text:
+            texts[tag] = f"{text}\n\n{particulars(notice, language)}"
+    return notice.model_copy(update={"texts": texts})
