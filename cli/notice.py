@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.shared import AsJson, Noun, opened_registry, say
+from cli.shared import AsJson, Noun, RegistryHome, opened_registry, say
 from protocol.errors import Conflict, Malformed
 
 if TYPE_CHECKING:
-    from consent.notice_rules import Finding
+    from consent.notice_rules import BrokenRule
     from protocol.notices import Notice
     from protocol.parties import Consortium
 
@@ -24,9 +24,6 @@ app = Noun(
 )
 NoticeFile = Annotated[
     Path, typer.Argument(help="TOML file of the notice.", exists=True, dir_okay=False)
-]
-RegistryHome = Annotated[
-    Path, typer.Option("--home", help="The registry's home.", exists=True, file_okay=False)
 ]
 
 
@@ -51,7 +48,7 @@ def read_notice(path: Path) -> Notice:
         raise Malformed(f"{path}: {one_sentence(error)}") from error
 
 
-def _findings(notice: Notice, consortium: Consortium) -> list[Finding]:
+def _findings(notice: Notice, consortium: Consortium) -> list[BrokenRule]:
     from consent.notice_rules import Draft, lint
 
     return lint(Draft(notice, consortium))

@@ -6,6 +6,8 @@ log they stand in.
 - ``transaction``  a session with its moment and its notices: what commands read, write and log in
 - ``notices``      the published notices and the scopes they opened; ``languages`` which of their
                    texts somebody reads
+- ``notice_rules`` what a notice must say, by article; ``notice_text`` its terms in words;
+                   ``notice_changes`` what a later version adds (all pure)
 - ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each
                    person (pure)
 - ``commands``     what the registry does, one file per action

@@ -196,7 +196,7 @@ RULES: tuple[Rule[Draft], ...] = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class BrokenRule:
     """A rule that does not hold."""
 
     rule: str
@@ -208,7 +208,7 @@ def _article(rule: Callable[[Draft], str | None]) -> str:
     return " ".join((rule.__doc__ or "").split()).partition(": ")[0].rstrip(".")
 
 
-def lint(draft: Draft, rules: Sequence[Rule[Draft]] = RULES) -> list[Finding]:
+def lint(draft: Draft, rules: Sequence[Rule[Draft]] = RULES) -> list[BrokenRule]:
     """Everything that keeps the notice from being published."""
     found = [(rule, rule(draft)) for rule in rules]
-    return [Finding(rule_name(rule), reason, _article(rule)) for rule, reason in found if reason]
+    return [BrokenRule(rule_name(rule), reason, _article(rule)) for rule, reason in found if reason]

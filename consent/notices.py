@@ -29,6 +29,8 @@ class Notices:
     """Number of a notice by (id, version)."""
     scopes: Mapping[tuple[str, str], int]
     """Id of a scope by (purpose, recipient)."""
+    outdated: frozenset[int] = frozenset()
+    """Numbers of those that a later version reaches further than."""
 
     def notice(self, notice_id: str, version: int) -> tuple[int, Notice]:
         """Raises NotFound."""
@@ -49,7 +51,7 @@ class Notices:
         reaches further, or says that it must be asked for again, or asks for this recipient no
         more."""
         asked = self.notices[number]
-        return number in self._stale or recipient not in self._newest[asked.id].recipients
+        return number in self.outdated or recipient not in self._newest[asked.id].recipients
 
     @cached_property
     def _newest(self) -> dict[str, Notice]:
@@ -59,17 +61,6 @@ class Notices:
             if notice.id not in newest or notice.version > newest[notice.id].version:
                 newest[notice.id] = notice
         return newest
-
-    @cached_property
-    def _stale(self) -> frozenset[int]:
-        return frozenset(
-            number
-            for number, asked in self.notices.items()
-            if any(
-                later.id == asked.id and later.version > asked.version and further(asked, later)
-                for later in self.notices.values()
-            )
-        )
 
     def live(self, purpose: str, recipient: str) -> Notice | None:
         """The one notice that asks for this consent now: the newest version of it, if that still
@@ -106,12 +97,22 @@ class Catalogue:
         newest = session.connection().execute(_NEWEST).scalar() or 0
         known = self._known
         if newest != max(known.notices, default=0):
-            rows = session.scalars(select(NoticeRow).order_by(NoticeRow.number)).all()
-            notices = {row.number: Notice.verify(row.token, self.key) for row in rows}
+            unknown = NoticeRow.number > max(known.notices, default=0)
+            rows = session.scalars(select(NoticeRow).where(unknown).order_by(NoticeRow.number))
+            notices, outdated = dict(known.notices), set(known.outdated)
+            for row in rows:
+                new = Notice.verify(row.token, self.key)
+                outdated.update(
+                    number
+                    for number, before in notices.items()
+                    if before.id == new.id and further(before, new)
+                )
+                notices[row.number] = new
             known = Notices(
                 notices,
                 {(notice.id, notice.version): number for number, notice in notices.items()},
                 {(row.purpose, row.recipient): row.id for row in session.scalars(select(ScopeRow))},
+                frozenset(outdated),
             )
             self._known = known
         return known

@@ -1,9 +1,10 @@
 """What parties say to each other: signed documents, requests, snapshots, and the client library.
 
-- ``schema``       the base of every signed document; ``terms`` what a consent is about (ISO/IEC TS
-                   27560, DPV)
+- ``schema``       the base of every signed document; ``terms`` purpose and limits of a consent
+- ``notices``      what a borrower is asked, and its terms (ISO/IEC TS 27560, 29184, DPV);
+                   ``coverage`` what an answered notice covers of a use (pure)
 - ``parties``      who belongs to a consortium, and what they agreed
-- ``consents``     notices, answers, receipts; ``records`` a consent as it is shown
+- ``consents``     answers, receipts; ``records`` a consent as it is shown
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released

@@ -286,7 +286,8 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
         people = read_enrolment_list(session, lender.id).people
         maps = bitmaps(row.bitmap, row.sensitive)
-        needed = Campaign.claimed(campaign.token).needs.consents
+        # of a child everything is sensitive, whatever the features are
+        needed = {*Campaign.claimed(campaign.token).needs.consents, "sensitive"} - {"ordinary"}
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))
     places = Places(
@@ -296,8 +297,8 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         bitmap=packed(bitmap),
         further={
             kind: packed(np.frombuffer(maps[kind], dtype=np.uint8))
-            for kind in needed
-            if kind != "ordinary" and kind in maps
+            for kind in SENSITIVITIES
+            if kind in needed and kind in maps
         },
         approvals=approvals,
         issued_at=view.moment,

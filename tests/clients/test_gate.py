@@ -29,7 +29,7 @@ from crypto.notes import Checkpoint
 from privacy.charges import Budget, Charge
 from privacy.mechanism import ReleaseKind
 from protocol.campaigns import RosterCommitment
-from protocol.client import lenders as client_module
+from protocol.client import nodes as client_module
 from protocol.client.lenders import LenderClient
 from protocol.consents import Action, ConsentDecision
 from protocol.errors import AuditFailed, ConsentError, RegistryUnavailable
@@ -188,7 +188,9 @@ def test_a_person_keeps_one_place_and_one_budget_in_every_campaign(house):
             client = house.client(lender)
             snapshot = house.node(lender).consents.sync(client, campaign.purpose)
             names = {p.pseudonym: p.ledger_pseudonym for p in house.borrowers[lender]}
-            places |= {names[name]: lender for name in snapshot.usable(client.places(campaign.sha256))[0]}
+            places |= {
+                names[name]: lender for name in snapshot.usable(client.places(campaign.sha256), campaign.needs).members
+            }
         return places
 
     first = counted_at(house.activate(epsilon=0.2))

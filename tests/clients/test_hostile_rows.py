@@ -27,6 +27,8 @@ from clients.admission import Admission, UseLimits
 from clients.data.book import open_source
 from clients.data.profiling import check
 from credit.grid import Grid
+from law.bases import LegalBasis
+from protocol.coverage import needs_of
 
 MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 REGISTRY = schema_of(
@@ -65,7 +67,9 @@ def hostile(chance: random.Random) -> list[Any]:
 def summed(home: Path) -> np.ndarray:
     """The exact histogram of what the gate's admission leaves of the rows, everybody consenting."""
     limits = UseLimits.of(PEOPLE, {})
-    admission = Admission(REGISTRY, MOMENT, np.ones(len(PEOPLE), dtype=bool), limits, limits)
+    needs = needs_of(REGISTRY.model_dump(mode="json"), False, LegalBasis.PIPL_CONSENT)
+    nothing = np.zeros(len(PEOPLE), dtype=np.int32)
+    admission = Admission(REGISTRY, MOMENT, needs, nothing, (frozenset(),), dict.fromkeys(needs.consents, limits))
     grid = Grid(REGISTRY)
     total = np.zeros(grid.size, dtype=np.int64)
     for table in open_source(home).rows(PEOPLE, REGISTRY):

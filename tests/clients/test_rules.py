@@ -19,8 +19,9 @@ from protocol.campaigns import Approval, Authorisation, Campaign, DataUse, Relea
 from protocol.rules import rule_name
 from protocol.schema import now
 from protocol.snapshots import ConsentSnapshot, Places, packed
+from protocol.terms import TRAINING_PURPOSE
 
-PURPOSE = "https://w3id.org/dpv#CreditChecking"
+PURPOSE = TRAINING_PURPOSE
 MECHANISM = small_plan(lenders=2)
 
 
@@ -62,7 +63,7 @@ def use() -> Use:
         ),
         places=Places(
             campaign_sha256=sha, lender="aspen", people=0, bitmap=packed(np.zeros(0, np.uint8)),
-            sensitive=packed(np.zeros(0, np.uint8)), issued_at=moment,
+            issued_at=moment,
         ),
     )  # fmt: skip
 

@@ -7,17 +7,23 @@ from datetime import timedelta
 
 import pytest
 from support.market import MECHANISM
+from support.notices import full_terms, some_consortium
 from support.world import features
 
 from consent.authorising import RULES, Overdue, Situation, require
 from crypto.keys import SigningKey
 from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.errors import NotAllowed
+from protocol.notices import Notice
 from protocol.parties import Party, Role
 from protocol.rules import rule_name
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 
+NOTICE = Notice(
+    id="n", version=1, purpose=TRAINING_PURPOSE, recipients=("aspen", "birch"), texts={}, published_at=now(),
+    terms=full_terms(some_consortium("aspen", "birch"), ("aspen", "birch")),
+)  # fmt: skip
 KEY, OTHER = SigningKey.generate().public, SigningKey.generate().public
 
 
@@ -40,6 +46,7 @@ def situation() -> Situation:
         committed=(),
         seen=8,
         acknowledged_at=7,
+        notice=NOTICE,
         overdue=None,
         moment=moment,
     )  # fmt: skip
@@ -60,6 +67,7 @@ BREAKS = {
     "NotRejected": lambda s: replace(s, rejected=True),
     "NotLapsed": lambda s: replace(s, moment=s.campaign.expires_at),
     "SamePurpose": lambda s: asked(s, purpose="https://w3id.org/dpv#Marketing"),
+    "WithinTheNotice": lambda s: replace(s, notice=None),
     "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
     "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
     "FreshCheckpoint": lambda s: replace(s, seen=7),

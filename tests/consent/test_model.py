@@ -23,7 +23,7 @@ from protocol.terms import TRAINING_PURPOSE
 
 STEPS_EACH = 50
 STEPS = effort(10_000 if EFFORT >= 1 else 5_000)
-KINDS = ("ordinary", "sensitive")
+KINDS = ("ordinary", "sensitive", "income")
 WITH_ACCOUNT = (("aspen", 0), ("birch", 0))
 kinds = st.sampled_from(KINDS)
 who = st.integers(0, 5)
@@ -41,7 +41,6 @@ class Consortium(RuleBasedStateMachine):
         type(self).examples += 1
         self.clock = self.market.clock
         self.clock.move(seconds=1)
-        self.notice_id = f"notice-{self.examples}"
         self.mine, self.gone, self.answers, self.turn = [], set(), {}, 0
         self.published = []
         self.publish(False)
@@ -88,9 +87,9 @@ class Consortium(RuleBasedStateMachine):
     @rule(material=st.booleans())
     def publish(self, material) -> None:
         if len(self.published) < 3:
-            version = len(self.published) + 1
-            self.published.append(self.market.publish(version, self.notice_id, material_change=material))
-            self.model.notices.append(Asked(len(self.model.notices) + 1, self.notice_id, version, material))
+            version = len(self.model.notices) + 1
+            self.published.append(self.market.publish(version, material_change=material))
+            self.model.notices.append(Asked(version, "credit", version, material))
 
     def number(self, notice) -> int:
         return next(n.number for n in self.model.notices if (n.id, n.version) == (notice.id, notice.version))
@@ -300,7 +299,7 @@ class Consortium(RuleBasedStateMachine):
         assert snapshot.names == tuple(p.pseudonym for p in people)
         for kind in KINDS:
             expected = [self.model.code((lender, p.number, kind), self.clock()) for p in people]
-            assert snapshot.codes[kind].tolist() == expected
+            assert snapshot.answered(kind).tolist() == expected
 
     @rule(lender=st.sampled_from(("aspen", "birch", "cedar")), kind=kinds)
     def decide_about_everybody(self, lender, kind) -> None:
@@ -329,7 +328,7 @@ class Consortium(RuleBasedStateMachine):
         """After every step, about everybody of this example at one lender, and a stranger."""
         self.turn += 1
         type(self).steps += 1
-        lender, kind = ("aspen", "birch", "cedar")[self.turn % 3], KINDS[self.turn // 3 % 2]
+        lender, kind = ("aspen", "birch", "cedar")[self.turn % 3], KINDS[self.turn // 3 % 3]
         others = [p for p in self.mine if p.lender != lender][:1]
         people = [p for p in self.mine if p.lender == lender]
         names = [p.pseudonym for p in (*people, *others)]

@@ -20,7 +20,9 @@ from consent.commands.revocations import acknowledged, outstanding
 from consent.outbox import INBOXES_FILE, Outbox, load_inboxes
 from crypto.errors import KeyFileError
 from crypto.keys import SigningKey
+from law.bases import LegalBasis
 from ops.processes import free_port
+from protocol.coverage import Needs
 from protocol.revocations import Acknowledgement, Revocation
 from protocol.schema import now
 
@@ -60,8 +62,8 @@ def test_what_is_revoked_is_delivered_acted_on_and_acknowledged_in_the_log(house
     assert reached(house) == sum(2 if person.sensitive else 1 for person in leaving)
     assert log_types(house).count("revocations.acknowledged") == 1
     snapshot = house.node().consents.sync(house.client(), house.notice.purpose)
-    usable, _ = snapshot.usable(everybody(len(snapshot.names)))
-    assert not {person.pseudonym for person in leaving} & set(usable)
+    usable = snapshot.usable(everybody(len(snapshot.names)), Needs({}, False, LegalBasis.PIPL_CONSENT))
+    assert not {person.pseudonym for person in leaving} & set(usable.members)
 
 
 def test_nothing_to_deliver_asks_nobody(house):

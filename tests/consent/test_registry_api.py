@@ -285,11 +285,11 @@ def test_a_record_has_the_fields_of_iso_27560(market):
     person = market.people["aspen"][0]
     notice = market.publish(
         1, "full", recipients=("aspen",), purpose="https://w3id.org/dpv#Full", jurisdiction=("CN", "US-CA"),
-        pii_type={"sensitive": ("https://w3id.org/dpv/pd#Income",)}, automated_decision=True, validity_days=30,
+        automated_decision=True, validity_days=30,
         retention_period_days=99, storage_locations=("CN",),
         limits={"fetch_type": "one-time", "data_life_days": 7},
     )  # fmt: skip
-    market.says(person, "give", ("sensitive",), notice=notice)
+    market.says(person, "give", ("income",), notice=notice)
     (record,) = market.call(person.pseudonym, "GET", MINE).json()["items"]
     assert record["schema_version"].endswith("dpv-27560#consent-record")
     assert record["pii_principal_id"] == person.pseudonym
@@ -297,7 +297,7 @@ def test_a_record_has_the_fields_of_iso_27560(market):
     assert processing["privacy_notice"] == {"id": "full", "version": 1, "stale": False}
     assert processing["pii_controllers"] == ["aspen"]
     assert processing["pii_type"] == ["https://w3id.org/dpv/pd#Income"]
-    assert processing["sensitivity"] == "sensitive"
+    assert processing["sensitivity"] == "income"
     assert (processing["retention_period"], processing["jurisdiction"]) == ("P99D", ["CN", "US-CA"])
     assert processing["automated_decision"] is True
     assert (processing["limits"]["fetch_type"], processing["limits"]["data_life_days"]) == ("one-time", 7)

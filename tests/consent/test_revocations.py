@@ -140,12 +140,12 @@ def test_a_withdrawal_is_in_force_in_the_very_next_answer(market):
     person, other = market.consenting("aspen", 2)
     campaign = market.campaign()
     client = market.client("aspen")
-    assert client.consent_state(campaign.purpose, "c" * 16).ordinary.tolist() == [1 << 8 | 1] * 2
+    assert client.consent_state(campaign.purpose, "c" * 16).codes["ordinary"].tolist() == [1 << 8 | 1] * 2
     before = Authorisation.claimed(market.authorise(campaign).json()["token"]).use.consent_sequence
     market.says(person, "withdraw")
     assert market.rule(person) == "withdrawn"
     state = client.consent_state(campaign.purpose, "d" * 16)
-    assert [code & 0xFF for code in state.ordinary.tolist()] == [3, 1]
+    assert [code & 0xFF for code in state.codes["ordinary"].tolist()] == [3, 1]
     after = Authorisation.claimed(market.authorise(campaign).json()["token"]).use.consent_sequence
     assert after == state.state.sequence == before + 1, "and no node may use what was before"
     assert market.rule(other) == "given"

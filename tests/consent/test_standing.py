@@ -17,10 +17,13 @@ from support.effort import effort
 from support.house import everybody
 from support.market import Signed
 from support.observed import statements
+from support.world import features
 
 from clients.admission import UseLimits
 from clients.consents import Consents
 from credit.features import schema_from
+from law.bases import LegalBasis
+from protocol.coverage import needs_of
 from protocol.enrolment import EnrolmentList
 from protocol.errors import Malformed, RegistryUnavailable
 from protocol.snapshots import (
@@ -36,7 +39,8 @@ from protocol.snapshots import (
 from protocol.states import ConsentStatus
 from protocol.terms import TRAINING_PURPOSE, Limits
 
-KINDS = ("ordinary", "sensitive")
+KINDS = ("ordinary", "income")
+NEEDS = needs_of(features().model_dump(mode="json"), False, LegalBasis.PIPL_CONSENT)
 
 
 @pytest.fixture
@@ -111,7 +115,9 @@ def test_bombs_and_what_does_not_fit_are_refused():
 def test_the_hash_tells_the_three_arrays_apart():
     a, b = np.array([1, 2], np.uint32), np.array([3], np.uint32)
     none = np.zeros(0, np.uint32)
-    hashes = [codes_sha256(*parts) for parts in ((None, a, b), (a, b, none), (None, b, a), (a, none, b), (b, a, none))]
+    parts = [(None, a, b), (a, b, none), (None, b, a), (a, none, b), (b, a, none)]
+    hashes = [codes_sha256(numbers, {"ordinary": first, "income": second}) for numbers, first, second in parts]
+    hashes += [codes_sha256(None, {"ordinary": a, kind: b}) for kind in ("sensitive", "tax")]
     assert len(set(hashes)) == len(hashes)
 
 
@@ -120,9 +126,9 @@ def test_the_hash_tells_the_three_arrays_apart():
 
 def rules_by_state(snapshot, kind):
     """What a node makes of its own copy: the first kind that is not given decides."""
-    rules = reasons_of(snapshot.codes["ordinary"], snapshot.state.notices)
-    if kind == "sensitive":
-        other = reasons_of(snapshot.codes["sensitive"], snapshot.state.notices)
+    rules = reasons_of(snapshot.answered("ordinary"), snapshot.state.notices)
+    if kind != "ordinary":
+        other = reasons_of(snapshot.answered(kind), snapshot.state.notices)
         rules = np.where(rules == REASONS.index("given"), other, rules)
     return [str(REASONS[i]) for i in rules]
 
@@ -138,7 +144,7 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
         for person in rng.sample(people, 5):
             action = rng.choice(["give", "give", "refuse", "withdraw", "suspend", "resume"])
             ends = rng.choice([None, market.clock() + timedelta(seconds=rng.choice([5, 50]))])
-            market.says(person, action, rng.choice([("ordinary",), ("sensitive",), KINDS]), expiry_time=ends)
+            market.says(person, action, rng.choice([("ordinary",), ("income",), KINDS]), expiry_time=ends)
         if turn == 4:
             market.publish(2, material_change=True)
         if turn == 5:
@@ -147,7 +153,7 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
         (tmp_path / f"whole-{turn}").mkdir()
         whole = Consents(tmp_path / f"whole-{turn}", "aspen").sync(client, purpose)
         delta = kept.sync(client, purpose)
-        assert all((whole.codes[kind] == delta.codes[kind]).all() for kind in KINDS)
+        assert all((whole.answered(kind) == delta.answered(kind)).all() for kind in KINDS)
         assert whole.names == delta.names == tuple(p.pseudonym for p in people)
         assert (delta.state.since is None) == (turn == 0)
         for kind in KINDS:
@@ -161,12 +167,13 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
             named = market.check("aspen", kind, subjects=[p.pseudonym for p in people])["decisions"]
             assert [d["rule"] for d in named] == expected
             assert expected[:2] == [market.rule(p, kind) for p in people[:2]]
-        usable, sensitive = whole.usable(everybody(len(people)))
-        assert usable == [
+        usable = whole.usable(everybody(len(people)), NEEDS)
+        assert usable.members == [
             p.pseudonym for p, r in zip(people, rules_by_state(whole, "ordinary"), strict=True) if r == "given"
         ]
-        assert sensitive == {
-            p.pseudonym for p, r in zip(people, rules_by_state(whole, "sensitive"), strict=True) if r == "given"
+        hidden = {name: usable.patterns[pattern] for name, pattern in usable.hidden().items()}
+        assert {name for name in usable.members if "income" not in hidden.get(name, ())} == {
+            p.pseudonym for p, r in zip(people, rules_by_state(whole, "income"), strict=True) if r == "given"
         }
 
 
@@ -222,7 +229,7 @@ def test_names_that_the_registry_did_not_sign_are_not_believed(market, tmp_path,
 
 
 def limited(market, **limits):
-    notice = market.publish(1, "limited", limits=limits)
+    notice = market.publish(2, limits=limits)
     person = market.enrol("aspen", 1)[0]
     market.says(person, "give", notice=notice)
     return person
@@ -249,7 +256,7 @@ def test_suspending_and_resuming_does_not_make_one_time_twice(market):
 
 
 def test_who_gives_while_a_campaign_runs_has_no_place_in_it(market):
-    notice = market.publish(1, "limited", limits={"fetch_type": "one-time"})
+    notice = market.publish(2, limits={"fetch_type": "one-time"})
     person = market.enrol("aspen", 1)[0]
     first = market.campaign(("aspen", "birch"), hours=1)
     assert market.says(person, "give", notice=notice).status_code == 201

@@ -96,7 +96,7 @@ class Model:
         return 0 if found.version == 0 else found.notice << 8 | STATES.index(found.at(moment))
 
     def rule(self, lender: str, number: int, kind: str, moment: datetime) -> str:
-        for one in ("ordinary", "sensitive")[: 1 + (kind == "sensitive")]:
+        for one in dict.fromkeys(("ordinary", kind)):
             found = self.get((lender, number, one))
             state = found.at(moment)
             if state != "given":

@@ -45,6 +45,7 @@ from crypto.pseudonyms import SEED_SIZE
 from demo.borrowers import DemoBorrower, make_notice
 from demo.consortium import Founded, found
 from fleet.code import installed_code
+from law.categories import SENSITIVITIES
 from naming.client import Names
 from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
@@ -211,7 +212,12 @@ def everybody(people: int) -> Places:
     """A campaign in which everybody on the roll has a place."""
     bitmap = packed(np.packbits(np.ones(people, dtype=bool), bitorder="little"))
     return Places(
-        campaign_sha256="0" * 64, lender="aspen", people=people, bitmap=bitmap, sensitive=bitmap, issued_at=now()
+        campaign_sha256="0" * 64,
+        lender="aspen",
+        people=people,
+        bitmap=bitmap,
+        further=dict.fromkeys(SENSITIVITIES[1:], bitmap),
+        issued_at=now(),
     )
 
 

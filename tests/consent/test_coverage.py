@@ -1,0 +1,186 @@
+"""A yes covers what its notice said, and no more: at the registry, and for each person at the node."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.house import everybody
+from support.market import Market, open_market
+from support.notices import CATEGORIES
+from support.world import features
+
+from clients.consents import Consents
+from law.categories import DataCategory
+from protocol.coverage import exceeds, needs_of
+from protocol.snapshots import CHILD
+from protocol.terms import TRAINING_PURPOSE
+
+GUARDIAN = {"age_band": "under-14", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
+BEYOND = {
+    "tax": {"name": "tax", "kind": "number", "category": "tax", "sensitivity": "sensitive"},
+    "social": {"name": "friends", "kind": "integer", "category": "social"},
+    "ethnicity": {"name": "origin", "kind": "number", "category": "ethnicity", "sensitivity": "sensitive"},
+}
+
+
+@pytest.fixture
+def market(tmp_path):
+    with open_market(tmp_path) as made:
+        yield made
+
+
+def schema(*more: dict) -> dict:
+    said = features().model_dump(mode="json")
+    return said | {"features": [*said["features"], *more]}
+
+
+def usable(market: Market, campaign, folder):
+    folder.mkdir(exist_ok=True)
+    client = market.client("aspen")
+    return Consents(folder, "aspen").sync(client, TRAINING_PURPOSE).usable(
+        client.places(campaign.sha256), campaign.needs
+    )  # fmt: skip
+
+
+def hidden(found) -> dict[str, frozenset[str]]:
+    return {name: found.patterns[pattern] for name, pattern in found.hidden().items()}
+
+
+@pytest.mark.parametrize("category", BEYOND)
+def test_a_campaign_on_what_no_notice_named_cannot_be_proposed(market, category):
+    """Traced: tax, social and race were authorised under a notice that named none of them."""
+    with pytest.raises(AssertionError):
+        market.campaign(features=schema(BEYOND[category]))
+    reason = exceeds(
+        needs_of(schema(BEYOND[category]), False, market.notices[0].terms.lawful_basis), market.notices[0].terms
+    )
+    assert category in str(reason)
+
+
+def test_a_use_that_no_notice_states_cannot_be_proposed(market):
+    for changes in ({"automated_decision": True}, {"purpose": "https://w3id.org/dpv#Marketing"}):
+        with pytest.raises(AssertionError):
+            market.campaign(**changes)
+
+
+def test_a_feature_is_as_sensitive_as_what_it_was_made_of():
+    made = {"name": "debrate", "kind": "number", "category": "bureau", "derived_from": ["income"]}
+    needs = needs_of(schema(made), False, "b")
+    assert set(needs.features["debrate"]) == {"ordinary", "income"}
+    assert "debrate" in needs.of("income") and "debrate" in needs.of("ordinary")
+
+
+def test_a_notice_that_was_narrowed_ends_authorisations(market):
+    market.consenting("aspen")
+    campaign = market.campaign()
+    assert market.authorise(campaign).status_code == 201
+    market.publish(2, categories=tuple(one for one in CATEGORIES if one is not DataCategory.INCOME))
+    refused = market.authorise(campaign)
+    assert refused.status_code == 403 and "income" in refused.text
+
+
+def test_a_second_version_that_reaches_further_asks_everybody_again(market):
+    """Traced: machine decisions, 30 years and location passed as not material."""
+    (person,) = market.consenting("aspen")
+    market.publish(
+        2, automated_decision=True, retention_period_days=10_950, categories=(*CATEGORIES, DataCategory.LOCATION)
+    )
+    assert market.rule(person) == "notice-changed"
+    listed = market.call(None, "GET", "/v1/notices").json()["items"]
+    assert any("machine" in why for why in listed[-1]["reaches_further"])
+
+
+def test_a_notice_that_leaves_something_out_is_not_published(market):
+    """Traced: a notice "ok?" without categories, places and contacts gave full consent."""
+    for left_out in ({"categories": ()}, {"storage_locations": ()}, {"complaint": {}}, {"recipients": ()}):
+        with pytest.raises(AssertionError, match="cannot be published"):
+            market.publish(2, **left_out)
+
+
+def test_one_notice_at_a_time_asks_for_a_purpose(market):
+    with pytest.raises(AssertionError, match="asks for 'aspen' and this purpose already"):
+        market.publish(1, "another")
+
+
+def test_each_person_is_held_to_the_version_that_they_answered(market, tmp_path):
+    before = market.publish(2, categories=tuple(one for one in CATEGORIES if one is not DataCategory.BUREAU))
+    early, late, _, ordinary = market.enrol("aspen", 4)
+    market.says(early, "give", ("ordinary", "income"), notice=before)
+    after = market.publish(3)
+    market.says(early, "give", notice=after)  # asked again, and the income alone is not
+    market.says(late, "give", ("ordinary", "income"), notice=after)
+    market.says(ordinary, "give", notice=after)
+    campaign = market.campaign(("aspen", "birch"))
+    found = usable(market, campaign, tmp_path / "node")
+    assert found.members == [early.pseudonym, late.pseudonym, ordinary.pseudonym]
+    # the income of the first was given to a version that is out of date
+    assert hidden(found) == {early.pseudonym: {"income"}, ordinary.pseudonym: {"income"}}
+
+
+def test_what_the_answered_version_does_not_name_is_masked_even_where_it_is_not_out_of_date(market, tmp_path):
+    """A notice that was narrowed and widened again: whoever answered in between is held to it."""
+    wide = market.notices[-1]
+    narrow = market.publish(2, categories=tuple(one for one in CATEGORIES if one is not DataCategory.BUREAU))
+    first, second = market.enrol("aspen", 2)
+    market.says(first, "give", ("ordinary",), notice=wide)
+    market.says(second, "give", ("ordinary",), notice=narrow)
+    client = market.client("aspen")
+    (tmp_path / "n").mkdir()
+    snapshot = Consents(tmp_path / "n", "aspen").sync(client, TRAINING_PURPOSE)
+    found = snapshot.usable(everybody(2), needs_of(schema(), False, wide.terms.lawful_basis))
+    assert hidden(found) == {first.pseudonym: {"income"}, second.pseudonym: {"income", "grade"}}
+
+
+def test_nobody_is_used_whose_notice_said_less_of_machines_or_another_basis(market, tmp_path):
+    people = market.consenting("aspen", 2)
+    (tmp_path / "n").mkdir()
+    snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    basis = market.notices[0].terms.lawful_basis
+    for automated, basis_of, members in ((False, basis, 2), (True, basis, 0), (False, "https://other.example/a", 0)):
+        found = snapshot.usable(everybody(2), needs_of(schema(), automated, basis_of))
+        assert len(found.members) == members, (automated, basis_of)
+    assert len(people) == 2
+
+
+def test_everything_of_a_child_is_sensitive_and_needs_the_guardian(market, tmp_path):
+    child, other = market.enrol("aspen", 2)
+    market.says(child, "give", authority=GUARDIAN)
+    market.says(other, "give")
+    assert (market.rule(child), market.rule(other)) == ("child", "given")
+    campaign = market.campaign(("aspen", "birch"))
+    assert usable(market, campaign, tmp_path / "a").members == [other.pseudonym]
+    market.says(child, "give", ("sensitive",), authority=GUARDIAN)
+    assert market.rule(child) == "given"
+    campaign = market.campaign(("aspen", "birch"))
+    kept = usable(market, campaign, tmp_path / "a")
+    assert kept.members == [child.pseudonym, other.pseudonym]
+    market.says(child, "withdraw", ("sensitive",), authority=GUARDIAN)
+    assert market.rule(child) == "child"
+    again = usable(market, market.campaign(("aspen", "birch")), tmp_path / "a")
+    assert again.members == [other.pseudonym], "learnt of by changes alone"
+    whole = Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    assert (np.flatnonzero(whole.answered("ordinary") & CHILD)).tolist() == [child.number]
+
+
+def test_a_child_without_a_guardian_is_refused_in_imports_too(market):
+    (child,) = market.enrol("aspen")
+    said = {"number": 0, "sensitivity": "ordinary", "action": "give", "event_time": market.clock().isoformat(),
+            "evidence_sha256": "e" * 64}  # fmt: skip
+    body = {name: getattr(market.notices[-1], at) for name, at in (("notice_id", "id"), ("notice_version", "version"))}
+    body |= {"notice_language": "en", "notice_sha256": market.notices[-1].text_sha256("en"), "channel": "paper"}
+    alone = market.call(
+        "aspen", "POST", "/v1/imports", body | {"records": [said | {"authority": {"age_band": "under-14"}}]}
+    )
+    assert alone.status_code == 422 and "guardian" in alone.text
+    answer = market.call("aspen", "POST", "/v1/imports", body | {"records": [said | {"authority": GUARDIAN}]})
+    assert answer.status_code == 201, answer.text
+    assert market.rule(child) == "child"
+
+
+@pytest.mark.parametrize(("kind", "channel", "status"), [
+    ("income", "phone", 409), ("income", "app", 201), ("ordinary", "phone", 201), ("tax", "app", 409),
+    ("tax", "paper", 409),
+])  # fmt: skip
+def test_a_yes_is_to_what_was_asked_in_the_form_that_it_needs(market, kind, channel, status):
+    (person,) = market.enrol("aspen")
+    assert market.says(person, "give", (kind,), channel=channel).status_code == status

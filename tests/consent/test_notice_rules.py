@@ -1,0 +1,133 @@
+"""What a notice must say before anybody is asked, rule by rule; and what a later version adds to an earlier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.notices import CATEGORIES, full_terms, some_consortium, words
+
+from consent.notice_changes import further
+from consent.notice_rules import RULES, Draft, lint
+from consent.notice_text import particulars, with_particulars
+from law.bases import LegalBasis
+from law.categories import DataCategory
+from protocol.notices import Notice, Recipient, Terms
+from protocol.parties import Role
+from protocol.rules import rule_name
+from protocol.schema import now
+from protocol.terms import TRAINING_PURPOSE, Limits
+
+CONSORTIUM = some_consortium("aspen", "birch")
+TEXTS = {"en": "May we?", "zh": "可以吗？"}
+STRANGER = Recipient(id="broker", name="Broker", role=Role.LENDER, capacity="handler", contact="a@broker.example")
+
+
+def notice(texts: dict[str, str] = TEXTS, **terms: Any) -> Notice:
+    return with_particulars(
+        Notice(
+            id="credit", version=1, purpose=TRAINING_PURPOSE, recipients=("aspen", "birch"), texts=texts,
+            published_at=now(),
+            terms=full_terms(CONSORTIUM, ("aspen", "birch"), **terms),
+        )
+    )  # fmt: skip
+
+
+def broken(one: Notice) -> list[str]:
+    return [finding.rule for finding in lint(Draft(one, CONSORTIUM))]
+
+
+NAMED = full_terms(CONSORTIUM, ("aspen", "birch")).recipients
+BREAKS = {
+    "IsInALanguageWeCanCheck": notice(texts=TEXTS | {"fr": "Pouvons-nous ?"}),
+    "NamesJurisdiction": notice(jurisdiction=(), lawful_basis=LegalBasis.GDPR_CONSENT),
+    "HasALawfulBasisOfItsJurisdiction": notice(lawful_basis=LegalBasis.GDPR_CONSENT),
+    "NamesCategories": notice(categories=()),
+    "CollectsNothingForbidden": notice(categories=(*CATEGORIES, DataCategory.RELIGION)),
+    "NamesEveryRecipient": notice(recipients=NAMED[:3]),
+    "NamesOnlyParties": notice(recipients=(*NAMED, STRANGER)),
+    "SaysWhereDataAreKept": notice(storage_locations=()),
+    "ExplainsSensitiveData": notice(effect={"en": "It has an effect on you."}),
+    "TellsAdverseConsequences": notice(adverse_consequences={}),
+    "AsksInWriting": notice(written_form=False),
+    "PromisesEveryRight": notice(privacy_rights=("access", "withdrawal")),
+    "TellsHowToWithdraw": notice(withdrawal_method={"en": "in the portal, always", "zh": "x"}),
+    "TellsWhereToComplain": notice(complaint={}),
+    "SaysItsTerms": notice().model_copy(update={"texts": {"en": "ok?", "zh": "好吗？"}}),
+}
+
+
+def test_a_notice_that_says_all_of_it_can_be_published():
+    assert broken(notice()) == []
+    assert {rule_name(rule) for rule in RULES} == set(BREAKS), "every rule is broken once below"
+
+
+@pytest.mark.parametrize("rule", BREAKS)
+def test_what_is_missing_is_named_with_its_article(rule):
+    found = {finding.rule: finding for finding in lint(Draft(with_particulars_where(rule), CONSORTIUM))}
+    assert rule in found
+    assert found[rule].article, "each rule says where it comes from"
+
+
+def with_particulars_where(rule: str) -> Notice:
+    one = BREAKS[rule]
+    return one if rule == "SaysItsTerms" else with_particulars(one)
+
+
+def test_a_short_yes_or_no_asks_for_nothing():
+    """'ok?' gave full consent, sensitive data included."""
+    assert "NamesCategories" in broken(notice(texts={"en": "ok?"}, categories=()).model_copy(update={"terms": Terms()}))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_particulars_name_everything_that_is_enforced(language):
+    one = notice(retention_period_days=731, validity_days=99, automated_decision=True)
+    text = particulars(one, language)
+    for recipient in one.terms.recipients:
+        assert recipient.name in text and recipient.contact in text
+    for said in (one.terms.necessity, one.terms.effect, one.terms.adverse_consequences, one.terms.complaint):
+        assert said[language] in text
+    assert "731" in text and "99" in text and "CN" in text
+    assert ("machine may decide" if language == "en" else "可能仅由机器") in text
+    assert ("income; deposits" if language == "en" else "收入；存款") in text
+    assert text in one.texts[language]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"categories": (*CATEGORIES, DataCategory.LOCATION)}, {"automated_decision": True},
+        {"retention_period_days": 10_950},
+        {"storage_locations": ("CN", "SG")}, {"jurisdiction": ("CN", "SG")}, {"privacy_rights": ("access",)},
+        {"written_form": False}, {"lawful_basis": LegalBasis.GDPR_CONSENT},
+        {"purpose_type": "https://w3id.org/dpv#Marketing"},
+        {"collection_method": "bought"}, {"processing_method": "https://w3id.org/dpv#Sell"},
+        {"limits": Limits(data_life_days=9)}, {"material_change": True}, {"validity_days": None},
+        {"recipients": (*NAMED, STRANGER)},
+        {"recipients": tuple(one.model_copy(update={"capacity": "handler"}) for one in NAMED)},
+    ],
+)  # fmt: skip
+def test_whatever_reaches_further_must_be_asked_again(changes):
+    before = notice(validity_days=365)
+    assert further(before, notice(**{"validity_days": 365} | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"categories": CATEGORIES[:2]}, {"retention_period_days": 30}, {"validity_days": 30},
+        {"recipients": NAMED[:3]}, {"complaint": words("Complain elsewhere")}, {"necessity": words("Better said")},
+    ],
+)  # fmt: skip
+def test_what_narrows_or_says_it_better_asks_nobody_again(changes):
+    assert further(notice(validity_days=365), notice(**{"validity_days": 365} | changes)) == ()
+
+
+def test_a_notice_of_before_is_read_and_covers_nothing():
+    said = {
+        "pii_type": {"ordinary": ["https://w3id.org/dpv/pd#CreditRecord"]}, "storage_locations": ["at the lender"],
+        "withdrawal_method": "in the portal", "privacy_rights": ["access", "withdrawal"],
+        "lawful_basis": "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a",
+    }  # fmt: skip
+    terms = Terms.model_validate(said)
+    assert terms.categories == () and terms.asked() == {}
