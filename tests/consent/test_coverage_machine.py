@@ -1,0 +1,150 @@
+"""No order of notices, versions, answers, guardians, withdrawals and uses lets a row through whose person's answered
+notice does not cover it. Beside the real application stands what each person said last, and to what."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from support.effort import EFFORT, effort
+from support.house import everybody
+from support.market import open_market
+
+from clients.consents import Consents
+from law.categories import DataCategory, consent_for
+from protocol.coverage import needs_of
+from protocol.notices import Terms
+from protocol.terms import TRAINING_PURPOSE
+
+STEPS_EACH = 50
+STEPS = effort(10_000 if EFFORT >= 1 else 5_000)
+KINDS = ("ordinary", "sensitive", "income", "deposits")
+POOL = ("repayment", "bureau", "consumption", "location", "income", "deposits")
+FEATURES = (
+    {"name": "late", "category": "repayment"},
+    {"name": "grade", "category": "bureau"},
+    {"name": "spent", "category": "consumption", "sensitivity": "sensitive"},
+    {"name": "near", "category": "location"},
+    {"name": "income", "category": "income"},
+    {"name": "burden", "category": "bureau", "derived_from": ["income", "deposits"]},
+)
+GUARDIAN = {"age_band": "under-14", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
+
+
+def covers(yes: dict[str, Terms], child: bool, features: list[dict], automated: bool, basis: str) -> set[str]:
+    """The features that these answers, by kind, allow; nothing where they allow no use at all."""
+    for kind in ("ordinary", "sensitive") if child else ("ordinary",):
+        terms = yes.get(kind)
+        if terms is None or "repayment" not in terms.categories or terms.lawful_basis != basis:
+            return set()
+        if automated and not terms.automated_decision:
+            return set()
+    allowed = set()
+    for feature in features:
+        asked = [feature["category"], *feature.get("derived_from", ())]
+        declared = feature.get("sensitivity") == "sensitive"
+        if all(
+            one in getattr(yes.get(kind), "categories", ())
+            and (not automated or yes[kind].automated_decision)
+            and yes[kind].lawful_basis == basis
+            for one in asked
+            for kind in [consent_for(DataCategory(one), declared)]
+        ):
+            allowed.add(feature["name"])
+    return allowed
+
+
+class Consortium(RuleBasedStateMachine):
+    market = folder = None
+    steps = 0
+    answers = let_through = 0
+
+    @initialize()
+    def newcomers(self) -> None:
+        self.people = self.market.enrol("aspen", 4)
+        self.publish(set(POOL), False, 30, False, ("aspen", "birch"))
+        self.yes: dict[tuple[str, str], Terms] = {}
+        self.suspended: dict[tuple[str, str], Terms] = {}
+        self.children: set[str] = set()
+
+    @rule(
+        categories=st.sets(st.sampled_from(POOL)), automated=st.booleans(), kept=st.sampled_from((30, 3000)),
+        flagged=st.booleans(), asks=st.sampled_from(((("aspen", "birch"),) * 7) + (("birch",),)),
+    )  # fmt: skip
+    def publish(self, categories, automated, kept, flagged, asks) -> None:
+        self.market.publish(
+            self.market.notices[-1].version + 1, recipients=asks, material_change=flagged, automated_decision=automated,
+            categories=tuple(one for one in POOL if one in categories | {"repayment"}), retention_period_days=kept,
+        )  # fmt: skip
+
+    @rule(
+        at=st.integers(0, 3), back=st.sampled_from((1, 1, 1, 2, 3)), child=st.sampled_from((False, False, True)),
+        kinds=st.sets(st.sampled_from(KINDS), min_size=1),
+        action=st.sampled_from(("give", "give", "give", "give", "withdraw", "refuse", "suspend", "resume")),
+    )  # fmt: skip
+    def answer(self, at, back, child, kinds, action) -> None:
+        person, notice = self.people[at], self.market.notices[-min(back, len(self.market.notices))]
+        self.market.clock.move(seconds=1)
+        said = {
+            kind: action for kind in KINDS if kind in kinds and (kind in notice.terms.asked() or kind == "sensitive")
+        }
+        if not said:
+            return
+        authority = {"authority": GUARDIAN} if child else {}
+        answered = self.market.decide(self.market.decision(person, said, notice, **authority))
+        if answered.status_code != 201:
+            return
+        type(self).answers += 1
+        (self.children.add if child else self.children.discard)(person.pseudonym)
+        for kind, action in said.items():
+            key = (person.pseudonym, kind)
+            if action == "give":
+                self.yes[key] = notice.terms
+            elif action == "resume":
+                self.yes[key] = self.suspended[key]
+            elif key in self.yes:
+                terms = self.yes.pop(key)
+                if action == "suspend":
+                    self.suspended[key] = terms
+
+    @rule(
+        wanted=st.sets(st.integers(0, len(FEATURES) - 1), min_size=1), automated=st.sampled_from((False, False, True))
+    )
+    def use(self, wanted, automated) -> None:
+        """What a gate would let through of a campaign, were it authorised."""
+        features = [FEATURES[at] for at in sorted(wanted)]
+        folder = self.folder / "node"
+        folder.mkdir(exist_ok=True)
+        snapshot = Consents(folder, "aspen").sync(self.market.client("aspen"), TRAINING_PURPOSE)
+        basis = self.market.notices[0].terms.lawful_basis
+        found = snapshot.usable(everybody(len(snapshot.names)), needs_of({"features": features}, automated, basis))
+        hidden = {name: found.patterns[pattern] for name, pattern in found.hidden().items()}
+        mine = {person.pseudonym for person in self.people}
+        for name in mine & set(found.members):
+            yes = {kind: self.yes[name, kind] for kind in KINDS if (name, kind) in self.yes}
+            shown = {feature["name"] for feature in features} - hidden.get(name, frozenset())
+            allowed = covers(yes, name in self.children, features, automated, basis)
+            assert yes.get("ordinary") is not None, "nobody is used without a yes"
+            assert shown <= allowed, (shown - allowed, yes)
+            type(self).let_through += len(shown)
+
+    @invariant()
+    def counted(self) -> None:
+        type(self).steps += 1
+
+
+@pytest.mark.timeout(3600)
+def test_no_row_is_let_through_that_an_answered_notice_does_not_cover(tmp_path_factory) -> None:
+    folder = tmp_path_factory.mktemp("coverage")
+    with open_market(folder) as market:
+        machine = type("Machine", (Consortium,), {"market": market, "folder": folder})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=max(1, STEPS // STEPS_EACH), stateful_step_count=STEPS_EACH, deadline=None,
+                phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
+        assert machine.steps >= STEPS / 2
+        assert machine.let_through > machine.steps / 20, f"{machine.answers} answers: nearly nothing was let through"
