@@ -5,4 +5,5 @@ it.
 
 - ``categories``  kinds of data about a person, and which of them need a consent of their own
 - ``bases``       legal bases of processing, by jurisdiction
+- ``deadlines``   how long a lender has to answer a request, by right and jurisdiction
 """

@@ -9,6 +9,7 @@
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
                    models
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
+- ``rights``       what a person asks of a lender, the answer, and how a request stands (pure)
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
 - ``bounded``      other hosts' answers: a limit of length, a total deadline
 - ``requests``     signed requests; ``sessions`` the same for many; ``cursors`` of pages; ``hashes``

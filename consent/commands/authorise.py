@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from consent.authorising import Situation, require
 from consent.commands.propose_campaign import load_campaign
+from consent.commands.request_marks import unanswered
 from consent.commands.revocations import overdue
 from consent.registry import Registry
 from consent.storage.tables import (
@@ -84,6 +85,7 @@ def _situation(
         seen=seen,
         acknowledged_at=-1 if acknowledged is None else acknowledged,
         overdue=overdue(transaction, lender),
+        unanswered=unanswered(transaction, lender.id),
         moment=transaction.moment,
     )
 

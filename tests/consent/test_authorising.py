@@ -9,7 +9,7 @@ import pytest
 from support.market import MECHANISM
 from support.world import features
 
-from consent.authorising import RULES, Overdue, Situation, require
+from consent.authorising import RULES, Overdue, Situation, Unanswered, require
 from crypto.keys import SigningKey
 from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.errors import NotAllowed
@@ -41,6 +41,7 @@ def situation() -> Situation:
         seen=8,
         acknowledged_at=7,
         overdue=None,
+        unanswered=None,
         moment=moment,
     )  # fmt: skip
 
@@ -62,6 +63,7 @@ BREAKS = {
     "SamePurpose": lambda s: asked(s, purpose="https://w3id.org/dpv#Marketing"),
     "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
     "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
+    "RequestsAnswered": lambda s: replace(s, unanswered=Unanswered(2, s.moment - timedelta(days=1))),
     "FreshCheckpoint": lambda s: replace(s, seen=7),
     "BudgetLeft": lambda s: replace(s, committed=(0,) * 100),
 }

@@ -17,6 +17,7 @@ from support.world import pseudonym
 from auditlog.column_types import Base
 from auditlog.database import Database
 from consent.notices import Catalogue
+from consent.storage import request_tables  # noqa: F401 - so that the metadata is whole
 from consent.storage.consents import load_presents
 from consent.storage.enrolment import read_enrolment_list
 from consent.storage.migrating import MIGRATIONS, migrate
