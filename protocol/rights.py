@@ -14,14 +14,14 @@ import hmac
 import json
 from collections.abc import Iterable
 from enum import StrEnum
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crypto.documents import document_hash
 from crypto.errors import ProofError
-from crypto.keys import unb64
+from crypto.keys import PublicKey, unb64
 from crypto.notes import InclusionProof, Trust
 from protocol.errors import Conflict
 from protocol.schema import Document, Instant, Language, Pseudonym, Sha256, Slug
@@ -140,7 +140,7 @@ class AboutRelease(BaseModel):
     release: int = Field(ge=0, le=10_000, examples=[0])
 
 
-class Asked(BaseModel):
+class RequestContent(BaseModel):
     """What a person asks, whoever hands it in."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -205,14 +205,14 @@ class RightsRequest(Document):
 
     pii_principal_id: Pseudonym
     recipient: Slug
-    asked: Asked
+    asked: RequestContent
     asked_at: Instant
     evidence_sha256: Sha256 | None = None
     """Of what the person signed or said, where a lender hands it in; the lender keeps it."""
     nonce: str = Field(min_length=16, max_length=64)
 
 
-class Outcome(StrEnum):
+class AnswerOutcome(StrEnum):
     """How a lender decided about a request."""
 
     GRANTED = "granted"
@@ -253,7 +253,7 @@ class RightsAnswer(Document):
 
     lender: Slug
     request_sha256: Sha256
-    outcome: Outcome
+    outcome: AnswerOutcome
     reason: RefusalReason | None = None
     text: str = Field(min_length=1, max_length=4000)
     language: Language
@@ -265,17 +265,17 @@ class RightsAnswer(Document):
 
     @model_validator(mode="after")
     def _with_reason(self) -> Self:
-        if (self.reason is None) != (self.outcome is Outcome.GRANTED):
+        if (self.reason is None) != (self.outcome is AnswerOutcome.GRANTED):
             raise ValueError(
                 "a reason belongs to an answer that refuses, or grants in part, and to no other"
             )
-        if self.corrected and self.outcome is Outcome.REFUSED:
+        if self.corrected and self.outcome is AnswerOutcome.REFUSED:
             raise ValueError("an answer that refuses has corrected nothing")
         return self
 
     @property
     def event(self) -> RequestEvent:
-        return RequestEvent.REFUSE if self.outcome is Outcome.REFUSED else RequestEvent.ANSWER
+        return RequestEvent.REFUSE if self.outcome is AnswerOutcome.REFUSED else RequestEvent.ANSWER
 
 
 # --- steps, and what proves them
@@ -309,7 +309,7 @@ class RequestStep(BaseModel):
     evidence: dict[str, Any]
     salt: str = Field(min_length=40, max_length=64)
 
-    @cached_property
+    @property
     def commitment(self) -> str:
         """What the leaf says of the step: meaningless without the salt, binding with it."""
         return document_hash(self.model_dump(mode="json"))
@@ -322,6 +322,14 @@ class RequestStep(BaseModel):
             found = RightsRequest.model_validate(self.evidence["request"])
         if not hmac.compare_digest(found.sha256, self.request_sha256):
             raise ProofError("the step holds another request than it names")
+        return found
+
+    def answer(self, key: PublicKey) -> RightsAnswer:
+        """The lender's answer, of a step that answers or refuses. Raises ProofError,
+        SignatureError: ``key`` did not sign it, or it answers another request, or otherwise."""
+        found = RightsAnswer.verify(str(self.evidence.get("token")), key)
+        if (found.request_sha256, found.event) != (self.request_sha256, self.event):
+            raise ProofError("the step holds another answer than it names")
         return found
 
     def proved_by(self, leaf: bytes) -> None:
@@ -363,4 +371,6 @@ def check_rights_receipt(receipt: RightsReceipt, trust: Trust) -> InclusionProof
     leaf = unb64(receipt.entry)
     proof.verify(leaf, trust)
     receipt.step.proved_by(leaf)
+    if receipt.step.event is RequestEvent.RECEIVE:
+        receipt.step.request()
     return proof

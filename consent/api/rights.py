@@ -29,7 +29,7 @@ from consent.identity import access
 from consent.identity.callers import Caller, CallingBorrower
 from protocol.cursors import cursor_of, position
 from protocol.parties import Party, Role
-from protocol.rights import Asked
+from protocol.rights import RequestContent
 from protocol.schema import Slug
 
 StepNumber = Annotated[int, Path(ge=1, le=1000)]
@@ -42,7 +42,7 @@ class NewRequest(Body):
     its own that they signed."""
 
     recipient: Slug | None = Field(default=None, examples=["aspen"])
-    asked: Asked | None = None
+    asked: RequestContent | None = None
     token: str | None = Field(default=None, max_length=32_768, examples=[A_TOKEN])
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ from protocol.errors import Conflict, Malformed, NotAllowed, NotAuthenticated, N
 from protocol.parties import Party
 from protocol.rights import (
     UNANSWERED,
-    Asked,
+    RequestContent,
     RequestEvent,
     RequestStatus,
     RequestStep,
@@ -62,7 +62,11 @@ class Made:
 
 
 def state_request(
-    registry: Registry, pseudonyms: Sequence[str], recipient: str, asked: Asked, login_sha256: str
+    registry: Registry,
+    pseudonyms: Sequence[str],
+    recipient: str,
+    asked: RequestContent,
+    login_sha256: str,
 ) -> dict[str, Any]:
     """Record what a person asks of ``recipient``, in a login or a request signed with their key.
 
@@ -190,7 +194,7 @@ def _record(transaction: Transaction, made: Made) -> dict[str, Any]:
     }
 
 
-def _check_reply_key(asked: Asked) -> None:
+def _check_reply_key(asked: RequestContent) -> None:
     """Raises Malformed."""
     if asked.reply_key is None:
         return

@@ -32,7 +32,7 @@ KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
-    "acknowledgements", "places", "models", "populations",
+    "acknowledgements", "places", "models", "populations", "request_steps", "request_marks", "request_attachments",
 }  # fmt: skip
 
 
@@ -254,6 +254,13 @@ LATER = {
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},
+    "rights_requests": {
+        "id": 1, "sha256": "3" * 64, "subject_id": 1, "lender": "aspen", "kind": 0, "status": 1, "received_at": day(1),
+        "due_at": day(2),
+    },
+    "request_steps": {"request_id": 1, "number": 1, "event": 0, "at": day(1), "entry_index": 1, "for_lender": b"s"},
+    "request_marks": {"request_id": 1, "feature": "late"},
+    "request_attachments": {"request_id": 1, "sealed": b"s"},
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 

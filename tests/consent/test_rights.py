@@ -25,9 +25,9 @@ from law.deadlines import due
 from protocol.rights import (
     OBJECTIONS,
     WHOLE_PERSON,
-    Asked,
-    Outcome,
+    AnswerOutcome,
     RefusalReason,
+    RequestContent,
     RequestKind,
     RightsAnswer,
     RightsReceipt,
@@ -65,7 +65,7 @@ def asked(market: Market, person, kind: str = "object", **more: Any) -> str:
 
 def answers(market: Market, sha256: str, lender: str = "aspen", attachment: bytes | None = None, **more: Any):
     said = {
-        "lender": lender, "request_sha256": sha256, "outcome": Outcome.GRANTED, "text": "It was put right.",
+        "lender": lender, "request_sha256": sha256, "outcome": AnswerOutcome.GRANTED, "text": "It was put right.",
         "language": "en", "answered_at": market.clock(),
         "attachment_sha256": attachment and hashlib.sha256(attachment).hexdigest(), **more,
     }  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_login_over_two_lenders_asks_each_of_its_own(market):
 
 def signed(market: Market, person, key=None, **changes: Any) -> str:
     about = {
-        "pii_principal_id": person.pseudonym, "recipient": person.lender, "asked": Asked(kind=RequestKind.ACCESS),
+        "pii_principal_id": person.pseudonym, "recipient": person.lender, "asked": RequestContent(kind="access"),
         "asked_at": market.clock(), "nonce": "n" * 16,
     }  # fmt: skip
     return RightsRequest.model_validate(about | changes).sign(key or person.key)
@@ -180,21 +180,21 @@ def test_nobody_asks_without_end(market, monkeypatch):
 def test_a_lender_hands_in_what_an_heir_asked_at_a_branch(market):
     (person,), (there,) = market.enrol("aspen"), market.enrol("birch")
     authority = Authority(guardian_entity_id="heir-1", authority_evidence_hash="a" * 64)
-    heir = Asked(kind=RequestKind.ERASE, channel="branch", relation="heir", authority=authority)
+    heir = RequestContent(kind=RequestKind.ERASE, channel="branch", relation="heir", authority=authority)
     came = market.clock() - timedelta(days=3)
     key, fields = market.keys["aspen"], {"asked": heir, "asked_at": came, "evidence_sha256": "b" * 64}
     answer = market.call("aspen", "POST", "/v1/requests", {"token": signed(market, person, key, **fields)})
     assert answer.status_code == 201, answer.text
     assert answer.json()["due_at"] == due("erase", "CN", came).at.isoformat(), "from the day on which they came"
     sha256 = answer.json()["request_sha256"]
-    refusal = answers(market, sha256, outcome=Outcome.REFUSED, reason=RefusalReason.NO_AUTHORITY)
+    refusal = answers(market, sha256, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.NO_AUTHORITY)
     assert refusal.json()["status"] == "refused"
     wrong = [
         (signed(market, person, **fields), 401),
         (signed(market, there, key, **fields, recipient="aspen"), 404),
         (signed(market, there, key, **fields), 403),
         (signed(market, person, key, **fields | {"evidence_sha256": None}), 422),
-        (signed(market, person, key, **fields | {"asked": Asked(kind=RequestKind.ERASE, channel="app")}), 422),
+        (signed(market, person, key, **fields | {"asked": RequestContent(kind=RequestKind.ERASE, channel="app")}), 422),
         (signed(market, person, key, **fields | {"asked_at": came - timedelta(days=60)}), 409),
     ]
     for token, status in wrong:
@@ -236,7 +236,7 @@ def test_an_answer_is_the_lender_s_own_and_final(market):
     elsewhere = RightsAnswer.model_validate(said | {"request_sha256": "1" * 64}).sign(market.keys["aspen"])
     assert market.call("aspen", "POST", target, {"token": elsewhere}).status_code == 403
     assert answers(market, sha256).status_code == 201
-    again = answers(market, sha256, outcome=Outcome.REFUSED, reason=RefusalReason.UNFOUNDED)
+    again = answers(market, sha256, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.UNFOUNDED)
     assert (again.status_code, again.json()["type"]) == (409, "urn:tahini:problem:illegal-request-step")
     assert market.call("aspen", "POST", f"/v1/requests/{sha256}/marks").status_code == 409
 
@@ -422,7 +422,7 @@ def test_a_lender_ends_an_objection_only_when_its_person_was_silent_long_enough(
     sha256 = asked(market, person)
     target = f"/v1/requests/{sha256}/closings"
     assert market.call("aspen", "POST", target).status_code == 409, "nothing was answered"
-    answers(market, sha256, outcome=Outcome.REFUSED, reason=RefusalReason.VERIFIED_CORRECT)
+    answers(market, sha256, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.VERIFIED_CORRECT)
     market.clock.move(days=answer_requests.SILENCE.days, seconds=-1)
     assert market.call("aspen", "POST", target).status_code == 409
     market.clock.move(seconds=1)
@@ -440,7 +440,7 @@ def test_a_refusal_of_automated_decisions_stands_until_it_is_taken_back(market):
             return {kind.value: found.tolist() for kind, found in standing_refusals(view, "aspen").items()}
 
     assert standing() == {"refuse-automated": [2], "review": [0]}
-    answers(market, refusal, outcome=Outcome.REFUSED, reason=RefusalReason.UNFOUNDED)
+    answers(market, refusal, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.UNFOUNDED)
     market.clock.move(days=400)
     refused = market.call("aspen", "POST", f"/v1/requests/{refusal}/closings")
     assert (refused.status_code, "takes it back" in refused.text) == (409, True)
