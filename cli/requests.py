@@ -137,6 +137,7 @@ def _show(found: LendersRequest) -> None:
     lines = {
         "request": told["request_sha256"],
         "person": f"{told['pii_principal_id']}, number {told['number']} on the roll",
+        "asked as": _former_name(found),
         "asks for": asked.kind.value,
         "about": ", ".join(asked.features) or "everything",
         "status": told["status"],
@@ -153,6 +154,12 @@ def _show(found: LendersRequest) -> None:
             typer.echo(f"{name:<10} {escape(str(value))}")
     if asked.text:
         typer.echo(f"\n{asked.text}\n")
+
+
+def _former_name(found: LendersRequest) -> str | None:
+    """What the person was called when they asked, if there has been a renaming since."""
+    then = found.request.pii_principal_id
+    return None if then == found.told["pii_principal_id"] else then
 
 
 @app.command(epilog="Example: `tahini requests mark 3f2a --home lenders/aspen`")

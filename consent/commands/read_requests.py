@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from consent.commands.request_steps import NO_SUCH, OpenRequest, evidence_of, told
 from consent.registry import Registry
-from consent.storage.request_tables import AttachmentRow, RightsRequestRow
+from consent.storage.request_tables import AttachmentRow, LendersCopyRow, RightsRequestRow
 from consent.storage.tables import DataKeyRow, SubjectRow
 from consent.transaction import Transaction, reading
 from crypto.keys import b64
@@ -136,13 +136,15 @@ def read_lenders_request(registry: Registry, lender: Party, sha256: str) -> dict
     step itself where the consortium names no key of the lender's. Raises NotFound for others'."""
     with reading(registry) as view:
         request = OpenRequest.of(view, sha256, lender.id)
+        copies = select(LendersCopyRow).where(LendersCopyRow.request_id == request.row.id)
+        sealed = {copy.number: b64(copy.sealed) for copy in view.session.scalars(copies)}
         steps = [
             {
                 "number": row.number,
                 "event": row.event.value,
                 "entry_index": row.entry_index,
-                "sealed": None if row.for_lender is None else b64(row.for_lender),
-                "step": evidence_of(request.opened(view, row)) if row.for_lender is None else None,
+                "sealed": sealed.get(row.number),
+                "step": None if row.number in sealed else evidence_of(request.opened(view, row)),
             }
             for row in request.steps(view)
         ]

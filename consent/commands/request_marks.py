@@ -55,6 +55,7 @@ def marks_of(view: Transaction, lender: str, numbers: Numbers | None = None) -> 
     rows = view.session.execute(
         select(RequestMarkRow.feature, SubjectRow.number)
         .join(RightsRequestRow, RightsRequestRow.id == RequestMarkRow.request_id)
+        .join(DataKeyRow, DataKeyRow.subject_id == RightsRequestRow.subject_id)
         .join(SubjectRow, SubjectRow.id == RightsRequestRow.subject_id)
         .where(RightsRequestRow.lender == lender, RightsRequestRow.status.in_(OPEN))
     )
@@ -69,6 +70,7 @@ def standing_refusals(view: Transaction, lender: str) -> dict[RequestKind, Numbe
     looks at one, and has not taken it back: numbers on the roll, ascending, by kind."""
     rows = view.session.execute(
         select(RightsRequestRow.kind, SubjectRow.number)
+        .join(DataKeyRow, DataKeyRow.subject_id == RightsRequestRow.subject_id)
         .join(SubjectRow, SubjectRow.id == RightsRequestRow.subject_id)
         .where(
             RightsRequestRow.lender == lender,
@@ -110,6 +112,7 @@ def marked_since(view: Transaction, scope: int, since: datetime) -> str:
     closed = f"{since - _LATE_COMMIT:%Y-%m-%d %H:%M:%S}.000000"
     return (
         f"SELECT q.subject_id FROM rights_requests q WHERE q.lender = '{lender}' "  # noqa: S608 - a slug
+        "AND q.subject_id IN (SELECT k.subject_id FROM data_keys k) "
         f"AND q.kind IN ({kinds}) AND (q.status IN ({still}) OR q.closed_at > '{closed}')"
     )
 

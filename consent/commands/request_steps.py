@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from auditlog.entries import entry_for_subject
 from consent.commands.read_evidence import opened
-from consent.storage.request_tables import RequestStepRow, RightsRequestRow
+from consent.storage.request_tables import (
+    AttachmentRow,
+    LendersCopyRow,
+    RequestStepRow,
+    RightsRequestRow,
+)
 from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import SubjectRow
 from consent.transaction import Transaction
@@ -110,7 +116,6 @@ def write_step(
     )
     index = transaction.log(entry)
     lender = registry.ledger.sealer.recipients.get(row.lender)
-    context = seal_context(row.lender, row.sha256, step.event)
     transaction.session.add(
         RequestStepRow(
             request_id=row.id,
@@ -118,10 +123,21 @@ def write_step(
             event=step.event,
             at=step.at,
             entry_index=index,
-            for_lender=None if lender is None else seal_to(lender, pad(body), context),
         )
     )
+    if lender is not None:
+        sealed = seal_to(lender, pad(body), seal_context(row.lender, row.sha256, step.event))
+        transaction.session.add(LendersCopyRow(request_id=row.id, number=number, sealed=sealed))
     return index
+
+
+def forget_requests(session: Session, subject: int) -> None:
+    """Drop what is sealed to others than the person: the lender's copies, and attachments. The
+    person's own copies go with their data key. Lender and gate take no notice of a request whose
+    person has none."""
+    theirs = select(RightsRequestRow.id).where(RightsRequestRow.subject_id == subject)
+    for table in (LendersCopyRow, AttachmentRow):
+        session.execute(delete(table).where(table.request_id.in_(theirs)))
 
 
 def told(row: RightsRequestRow, moment: datetime) -> dict[str, Any]:

@@ -49,9 +49,18 @@ class RequestStepRow(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     entry_index: Mapped[int] = mapped_column(BigInteger)
     """The person's copy is the body of this log entry."""
-    for_lender: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """The lender's copy, sealed to its recipient key; none where the consortium names no such
-    key."""
+
+
+class LendersCopyRow(Base):
+    """The lender's copy of a step, sealed to its recipient key; there is none where the consortium
+    names no such key. It goes when the person is forgotten."""
+
+    __tablename__ = "request_copies"
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("rights_requests.id"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class RequestMarkRow(Base):
@@ -66,7 +75,8 @@ class RequestMarkRow(Base):
 
 
 class AttachmentRow(Base):
-    """What a lender attached to an answer, sealed by it to the person. Append-only."""
+    """What a lender attached to an answer, sealed by it to the person. It goes when they are
+    forgotten."""
 
     __tablename__ = "request_attachments"
     request_id: Mapped[int] = mapped_column(

@@ -109,6 +109,11 @@ def test_a_registry_that_shows_something_else_is_not_believed(house):
         with pytest.raises(RegistryUnavailable):
             desk.request(first)
     with _desk(node.home) as (_, desk):
+        opened = desk._opened
+        desk._opened = lambda *about: opened(*about).model_copy(update={"law": "no law"})
+        with pytest.raises(RegistryUnavailable, match="commit"):
+            desk.request(first)
+    with _desk(node.home) as (_, desk):
         desk.recipient = RecipientKey.generate()
         with pytest.raises(RegistryUnavailable, match="sealed"):
             desk.request(first)

@@ -1,4 +1,4 @@
-"""Whoever objects is not read by any gate until the objection is closed (异议标注), whatever the node has held so far."""
+"""Whoever objects is read by no gate until the objection is closed (异议标注), whatever the node held before."""
 
 from __future__ import annotations
 

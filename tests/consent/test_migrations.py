@@ -32,7 +32,7 @@ KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
-    "acknowledgements", "places", "models", "populations", "request_steps", "request_marks", "request_attachments",
+    "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
 }  # fmt: skip
 
 
@@ -258,9 +258,8 @@ LATER = {
         "id": 1, "sha256": "3" * 64, "subject_id": 1, "lender": "aspen", "kind": 0, "status": 1, "received_at": day(1),
         "due_at": day(2),
     },
-    "request_steps": {"request_id": 1, "number": 1, "event": 0, "at": day(1), "entry_index": 1, "for_lender": b"s"},
+    "request_steps": {"request_id": 1, "number": 1, "event": 0, "at": day(1), "entry_index": 1},
     "request_marks": {"request_id": 1, "feature": "late"},
-    "request_attachments": {"request_id": 1, "sealed": b"s"},
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 

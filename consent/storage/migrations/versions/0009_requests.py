@@ -10,7 +10,7 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("request_steps", "request_marks", "request_attachments")
+APPEND_ONLY = ("request_steps", "request_marks")
 
 
 def upgrade() -> None:
@@ -39,7 +39,14 @@ def upgrade() -> None:
         sa.Column("event", sa.SmallInteger(), nullable=False),
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.Column("entry_index", sa.BigInteger(), nullable=False),
-        sa.Column("for_lender", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(["request_id"], ["rights_requests.id"]),
+        sa.PrimaryKeyConstraint("request_id", "number"),
+    )
+    op.create_table(
+        "request_copies",
+        sa.Column("request_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["request_id"], ["rights_requests.id"]),
         sa.PrimaryKeyConstraint("request_id", "number"),
     )
@@ -72,5 +79,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in (*APPEND_ONLY, "rights_requests"):
+    for table in (*APPEND_ONLY, "request_copies", "request_attachments", "rights_requests"):
         op.drop_table(table)
