@@ -4,6 +4,5 @@ It is engineering, not legal advice: every table names where it was read, so tha
 it.
 
 - ``categories``  kinds of data about a person, and which of them need a consent of their own
-- ``bases``       legal bases of processing, by jurisdiction
-- ``deadlines``   how long a lender has to answer a request, by right and jurisdiction
+- ``bases``       legal bases of processing, by jurisdiction; ``deadlines`` of answers to people
 """

@@ -3,13 +3,12 @@
 - ``schema``       the base of every signed document; ``terms`` what a consent is about (ISO/IEC TS
                    27560, DPV)
 - ``parties``      who belongs to a consortium, and what they agreed
-- ``consents``     notices, answers, receipts; ``records`` a consent as it is shown
+- ``consents``     notices, answers, receipts; ``records`` a consent as shown; ``rights`` requests
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
                    models
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
-- ``rights``       what a person asks of a lender, the answer, and how a request stands (pure)
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
 - ``bounded``      other hosts' answers: a limit of length, a total deadline
 - ``requests``     signed requests; ``sessions`` the same for many; ``cursors`` of pages; ``hashes``

@@ -7,8 +7,7 @@ A client shows only what its caller may do, and closes itself:
 - ``base``         the connection: signed requests, sessions, acknowledged log entries
 - ``institutions`` what every institution may do: its keys, log entries of its own, campaigns
 - ``lenders``      enrolment, consent snapshots, revocations, approvals, roster commitments
-- ``rights``       what people ask of a lender, and its answers: for either side
-- ``coordinator``  proposals and model cards
+- ``coordinator``  proposals and model cards; ``rights`` what people ask a lender, and its answers
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices
 - ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers
