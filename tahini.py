@@ -34,6 +34,7 @@ ROLES = {
         "book": "Have a lender's people named, and renamed when the naming keys change.",
         "borrowers": "Enrol a lender's borrowers at the registry.",
         "consents": "Keep a lender's copy of its borrowers' consents in step.",
+        "requests": "Read and answer what a lender's borrowers ask: corrections, objections.",
         "budget": "What campaigns cost a lender's borrowers, and what is left.",
         "model": "Fetch, verify and read the models of a lender's campaigns.",
         "witness": "Run a lender's witness of the consent log.",

@@ -22,6 +22,7 @@ Lender
 - ``book``         a lender's people named, and renamed
 - ``borrowers``    those people enrolled at the registry
 - ``consents``     who said yes
+- ``requests``     what they ask, and what it answers
 - ``budget``       what campaigns cost, and what is left
 - ``model``        what was trained
 - ``witness``      a witness of the consent log

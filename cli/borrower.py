@@ -162,6 +162,82 @@ def withdraw(context: typer.Context, as_json: AsJson = False) -> None:
         _told(player, http, recorded, as_json)
 
 
+@app.command(
+    epilog="Example: `tahini borrower --as lin request object --feature late --text 'Not my loan.'`"
+)
+def request(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(help="access, correct, object, explain, erase …")],
+    feature: Annotated[
+        list[str] | None, typer.Option(help="What it is about; may be given again.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="What I have to say.")] = "",
+    to: Annotated[str | None, typer.Option(help="Of a transfer: to whom.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Of a proof: which campaign.")] = None,
+    release: Annotated[int, typer.Option(help="Of a proof: which release of it.", min=0)] = 0,
+    language: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Ask my lender for something that is my right; an objection takes effect at once."""
+    from demo.requesting import ask
+
+    about = None if campaign is None else {"campaign_sha256": campaign, "release": release}
+    content = {
+        "kind": kind,
+        "features": feature or [],
+        "text": text,
+        "transfer_to": to,
+        "about": about,
+        "language": language,
+    }
+    with _playing(context) as (player, http):
+        done = ask(player, http, content)
+    told = (
+        f"asked {done['request_sha256'][:12]}; an answer is due by {done['due_at'][:10]} "
+        f"({done['law']}); receipt {done['receipt']}"
+    )
+    say(done if as_json else told, as_json)
+
+
+@app.command("requests", epilog="Example: `tahini borrower --as lin requests`, `requests 3f2a`")
+def requests_(
+    context: typer.Context,
+    sha256: Annotated[
+        str | None, typer.Argument(help="One of them, by its hash or the beginning of it.")
+    ] = None,
+    close: Annotated[bool, typer.Option("--close", help="End it; a mark ends with it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What I asked, and what my lender answered: the answers are verified and kept."""
+    from demo.borrowing import answered
+    from demo.requesting import read
+
+    with _playing(context) as (player, http):
+        if sha256 is None:
+            found = answered(http.get("/v1/me/requests"))["items"]
+        else:
+            found = read(player, http, sha256)
+            if close:
+                target = f"/v1/me/requests/{found['request_sha256']}/closings"
+                found["status"] = answered(http.post(target))["status"]
+    if as_json:
+        say(found, as_json)
+        return
+    for one in found if sha256 is None else [found]:
+        late = ", and is overdue" if one["overdue"] else f", due by {one['due_at'][:10]}"
+        typer.echo(
+            f"{one['request_sha256'][:12]}  {one['kind']} at {one['recipient']}: {one['status']}"
+            f"{'' if one['answered_at'] or one['closed_at'] else late}"
+        )
+        for said in one.get("answers", ()):
+            why = f" ({said['reason']})" if said["reason"] else ""
+            typer.echo(f"  {said['outcome']}{why}: {said['text']}")
+        if one.get("attached"):
+            typer.echo(f"  what was attached is in {one['attached']}")
+    if not found:
+        typer.echo("nothing was asked")
+
+
 @receipts.command(
     epilog="Examples: `tahini borrower --as lin receipt verify` (all that were kept) · `tahini "
     "borrower receipt verify mine.jws --consortium consortium.jws --registry-key KEY`"

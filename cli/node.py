@@ -16,9 +16,16 @@ from rich.table import Table
 
 from cli.shared import AsJson, MetricsHost, MetricsPort, NewHome, NodeHome, Noun, progress, say
 from clients.home import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
-from crypto.keys import load_signing_key, new_home, replace_file
+from crypto.keys import (
+    RecipientKey,
+    load_signing_key,
+    new_home,
+    replace_file,
+    save_recipient_key,
+)
 from fleet.keys import create_fleet_key, fleet_key_text
 from ops.named_files import text_of
+from protocol.client.rights import RECIPIENT_KEY_FILE
 from protocol.errors import ConsentError
 from protocol.parties import Membership, Party, Role
 
@@ -44,12 +51,14 @@ def init(
     """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the
     consortium."""
     with new_home(home) as made:
-        key = create_home(made)
+        key, recipient = create_home(made), RecipientKey.generate()
+        save_recipient_key(made / RECIPIENT_KEY_FILE, recipient)
         stated = Party(
             id=party,
             name=name,
             role=Role.LENDER,
             signing_key=key.public.text,
+            recipient_key=recipient.public.text,
             fleet_key=create_fleet_key(made),
         )
         (made / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key), encoding="utf-8")

@@ -26,6 +26,15 @@ class Overdue:
 
 
 @dataclass(frozen=True)
+class Unanswered:
+    """How many requests of people the lender should have answered by now, and since when the
+    first."""
+
+    count: int
+    due_at: datetime
+
+
+@dataclass(frozen=True)
 class Situation:
     """Everything a rule may look at."""
 
@@ -46,6 +55,7 @@ class Situation:
     notice: Notice | None
     """The one that asks this lender's borrowers now."""
     overdue: Overdue | None
+    unanswered: Unanswered | None
     moment: datetime
 
 
@@ -113,6 +123,18 @@ def revocations_acknowledged(now: Situation) -> str | None:
     )
 
 
+def requests_answered(now: Situation) -> str | None:
+    """Nobody uses people's data who does not answer them in time (征信业管理条例 25; PIPL 50; GDPR
+    12(3))."""
+    if now.unanswered is None:
+        return None
+    return (
+        f"{now.lender.id!r} has not answered {now.unanswered.count} requests of its borrowers that "
+        f"are due, the first since {now.unanswered.due_at.isoformat()}; answer them first: tahini "
+        "requests list"
+    )
+
+
 def fresh_checkpoint(now: Situation) -> str | None:
     """A node that acknowledged revocations has seen a head of the log with that acknowledgement in
     it."""
@@ -142,6 +164,7 @@ RULES: tuple[Rule[Situation], ...] = (
     within_the_notice,
     approved_code,
     revocations_acknowledged,
+    requests_answered,
     fresh_checkpoint,
     budget_left,
 )

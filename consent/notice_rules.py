@@ -38,6 +38,11 @@ class Draft:
         return sorted(tag for tag in self.notice.texts if spoken(tag) not in tags)
 
     @property
+    def countries(self) -> set[str]:
+        """Of its jurisdictions, provinces and the like included."""
+        return {code.partition("-")[0] for code in self.terms.jurisdiction}
+
+    @property
     def sensitive(self) -> list[DataCategory]:
         return [one for one in self.terms.categories if consent_for(one) != "ordinary"]
 
@@ -58,7 +63,7 @@ def names_jurisdiction(draft: Draft) -> str | None:
 
 def has_a_lawful_basis_of_its_jurisdiction(draft: Draft) -> str | None:
     """PIPL 13; GDPR 6."""
-    basis, named = draft.terms.lawful_basis, set(draft.terms.jurisdiction)
+    basis, named = draft.terms.lawful_basis, draft.countries
     if basis.jurisdiction == "CN" and "CN" not in named:
         return "its legal basis is one of Chinese law, and its jurisdiction is another"
     if basis.jurisdiction != "CN" and "CN" in named:
@@ -91,7 +96,7 @@ def says_where_data_are_kept(draft: Draft) -> str | None:
     places = draft.terms.storage_locations
     if not places:
         return "it does not say in which countries data are kept"
-    if "CN" in draft.terms.jurisdiction and set(places) != {"CN"}:
+    if "CN" in draft.countries and set(places) != {"CN"}:
         return "credit information of China is kept and processed in China (征信业管理条例 24)"
     return None
 
@@ -115,7 +120,7 @@ def tells_adverse_consequences(draft: Draft) -> str | None:
 
 def asks_in_writing(draft: Draft) -> str | None:
     """征信业管理条例 14(2): written consent."""
-    needed = draft.listed and "CN" in draft.terms.jurisdiction
+    needed = draft.listed and "CN" in draft.countries
     if needed and not draft.terms.written_form:
         return f"{draft.listed[0]} needs a written consent, and it does not ask for one"
     return None
@@ -141,7 +146,7 @@ def promises_every_right(draft: Draft) -> str | None:
 
 def collects_nothing_forbidden(draft: Draft) -> str | None:
     """征信业管理条例 14(1)."""
-    if "CN" not in draft.terms.jurisdiction:
+    if "CN" not in draft.countries:
         return None
     never = {
         DataCategory.RELIGION,

@@ -13,8 +13,8 @@ and the auditor, each through the same doors that the real ones would use.
 - ``consortium``  homes and signed identities of every party
 - ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled
                   and asked
-- ``borrowing``   a person at the consortium of ``tahini up``; ``portal`` the same in a run of the
-                  demo
+- ``borrowing``   a person at the consortium of ``tahini up``; ``requesting`` what they ask their
+                  lender; ``portal`` the same in a run of the demo
 - ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside``
                   how to verify its log
 - ``processes``   processes of this machine: started, found again, stopped

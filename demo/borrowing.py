@@ -220,28 +220,40 @@ class Player:
     def keep_receipts(self, http: httpx.Client, recorded: list[dict[str, Any]]) -> list[Path]:
         """Fetch the receipt of each decision, as soon as witnesses have cosigned it, and keep it
         with its anchors."""
-        folder, node = (
-            self.home / RECEIPTS_FOLDER,
-            self._node(
-                Person(**json.loads((self.home / PERSON_FILE).read_text(encoding="utf-8"))).lender
-            ),
-        )
+        folder = self.home / RECEIPTS_FOLDER
         folder.mkdir(exist_ok=True)
-        token = (node.home / "consortium.jws").read_bytes()
-        replace_file(self.home / "consortium.jws", token)
-        replace_file(self.home / "registry.pub", node.settings.registry_key.encode())
+        self.keep_anchors()
         kept = []
         for one in recorded:
-            deadline = time.monotonic() + PATIENCE_S
-            while (
-                answer := http.get(one["receipt"])
-            ).status_code == 503 and time.monotonic() < deadline:
-                time.sleep(ASK_AGAIN_S)
-            if not answer.is_success:
-                answered(answer)
             kept.append(folder / f"{one['decision_sha256'][:16]}.jws")
-            replace_file(kept[-1], answer.content)
+            replace_file(kept[-1], asked_again(http, one["receipt"]).content)
         return kept
+
+    def keep_anchors(self) -> None:
+        """What receipts are verified with, beside them."""
+        node = self._node(self.person.lender)
+        replace_file(self.home / "consortium.jws", (node.home / "consortium.jws").read_bytes())
+        replace_file(self.home / "registry.pub", node.settings.registry_key.encode())
+
+    @property
+    def person(self) -> Person:
+        """Whom this is, once they have logged in."""
+        return Person(**json.loads((self.home / PERSON_FILE).read_text(encoding="utf-8")))
+
+    def lenders_key(self) -> PublicKey:
+        """What the lender signs its answers with, by the consortium document."""
+        lender = self.person.lender
+        return self._node(lender).consortium.party(lender).key
+
+
+def asked_again(http: httpx.Client, target: str) -> httpx.Response:
+    """What is there as soon as witnesses have cosigned it; raises DemoError."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (answer := http.get(target)).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(ASK_AGAIN_S)
+    if not answer.is_success:
+        answered(answer)
+    return answer
 
 
 def verify_receipt(path: Path, consortium_file: Path, registry_key: str) -> dict[str, Any]:

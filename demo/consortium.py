@@ -20,6 +20,7 @@ from fleet.keys import create_fleet_key
 from privacy.charges import Budget
 from protocol.client.auditor import AuditorClient
 from protocol.client.operator import OperatorClient
+from protocol.client.rights import RECIPIENT_KEY_FILE
 from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 
 
@@ -111,6 +112,9 @@ def found(
     save_recipient_key(auditor_home / "auditor.recipient.key", auditor_recipient)
     naming_key = naming.keys.create_home(root / "naming")
     node_keys = {name: clients.home.create_home(root / "lenders" / name) for name in lenders}
+    desk_keys = {name: RecipientKey.generate() for name in lenders}
+    for name, desk_key in desk_keys.items():
+        save_recipient_key(root / "lenders" / name / RECIPIENT_KEY_FILE, desk_key)
     fleet_keys = {name: create_fleet_key(root / "lenders" / name) for name in lenders}
 
     witnesses = {
@@ -144,7 +148,7 @@ def found(
             party("auditor", "Auditor", Role.AUDITOR, auditor_key, auditor_recipient),
             party("naming", "Naming service", Role.NAMING, naming_key),
             *(
-                party(name, f"{name.title()} Finance", Role.LENDER, key)
+                party(name, f"{name.title()} Finance", Role.LENDER, key, desk_keys[name])
                 for name, key in node_keys.items()
             ),
         ),

@@ -6,4 +6,5 @@ it.
 - ``categories``  kinds of data about a person, and which of them need a consent of their own
 - ``bases``       legal bases of processing, by jurisdiction
 - ``vocabulary``  what categories and bases are called: by the W3C, and in English and Chinese
+- ``deadlines``   by when a person must be answered
 """

@@ -4,7 +4,7 @@
 - ``notices``      what a borrower is asked, and its terms (ISO/IEC TS 27560, 29184, DPV);
                    ``coverage`` what an answered notice covers of a use (pure)
 - ``parties``      who belongs to a consortium, and what they agreed
-- ``consents``     answers, receipts; ``records`` a consent as it is shown
+- ``consents``     answers, receipts; ``records`` a consent as shown; ``rights`` requests
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released

@@ -3,6 +3,7 @@
 - ``app``        all of it; ``service`` what it has in common with the log alone
 - ``borrowers``  notices, consents, receipts, withdrawals; ``lenders`` rolls, snapshots,
                  revocations, imports
+- ``rights``     what people ask of a lender, and what it answers
 - ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns
                  released
 - ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links

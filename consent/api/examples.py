@@ -30,6 +30,10 @@ IMPORT = {
         }
     ],
 }
+REQUEST = {
+    "recipient": "aspen",
+    "asked": {"kind": "object", "features": ["debrate"], "text": "This is not my loan."},
+}
 AUTHORISATION = {
     "node_key": _KEY[3:],
     "purpose": "https://w3id.org/dpv#CreditChecking",

@@ -33,6 +33,7 @@ PERSONAL = (
     "/v1/consent-states",
     "/v1/checks",
     "/v1/revocations",
+    "/v1/requests",
     "/v1/subjects",
     "/v1/token",
     "/v1/imports",

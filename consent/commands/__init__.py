@@ -15,6 +15,9 @@ entry.
 - ``sync_consents``      snapshots of a lender's borrowers; ``check_consents`` who of them may be
                          used now
 - ``revocations``        what recipients are told, and have acknowledged
+- ``receive_requests`` what people ask of a lender; ``answer_requests`` what it answers,
+                       ``read_requests`` as each side sees it, ``request_steps`` sealed and logged
+- ``request_marks``    what objections mark, refusals that stand, what is overdue
 - ``propose_campaign``   propose, approve, reject; ``read_campaigns``, ``count_population`` how many
                          it could use
 - ``place_people``       at which lender a person counts

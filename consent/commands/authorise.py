@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from consent.authorising import Situation, require
 from consent.commands.propose_campaign import load_campaign
+from consent.commands.request_marks import unanswered
 from consent.commands.revocations import overdue
 from consent.registry import Registry
 from consent.storage.tables import (
@@ -85,6 +86,7 @@ def _situation(
         acknowledged_at=-1 if acknowledged is None else acknowledged,
         notice=transaction.notices.live(campaign.purpose, lender.id),
         overdue=overdue(transaction, lender),
+        unanswered=unanswered(transaction, lender.id),
         moment=transaction.moment,
     )
 

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, bindparam, text
 
 from auditlog.database import utc
 from consent.commands.place_people import used_up
+from consent.commands.request_marks import suspend_marked
 from consent.commands.sync_consents import all_codes, coded, notices_of, scope_id
 from consent.registry import Registry
 from consent.storage.consents import children_of
@@ -158,9 +159,8 @@ def _some(
                 )
     table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
     found = dict(zip(("number", "sensitivity", "state", "notice", "expiry"), table.T, strict=True))
-    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), coded(
-        found, view.moment
-    )
+    found = suspend_marked(view, scope, coded(found, view.moment))
+    return np.array([place.get(one, _NOBODY) for one in wanted], dtype=np.int64), found
 
 
 def _question(column: str) -> TextClause:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from consent.commands.request_steps import forget_requests
 from consent.keys.backup import forgetting
 from consent.registry import Registry
 from consent.storage.consents import RecordedEvent, load_presents, write_events, write_presents
@@ -114,6 +115,7 @@ def _forget(registry: Registry, pseudonym: str) -> int:
         if events:
             write_presents(session, presents, ended, presents)
             write_events(session, recipients, events, moment)
+        forget_requests(session, subject)
         _forget_answers(session, subject, pseudonym)
         key_id = registry.keys.destroy(session, subject)
         transaction.log_sealed(

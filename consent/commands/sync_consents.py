@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from auditlog.columns import read_columns
 from auditlog.database import Database
+from consent.commands.request_marks import marked_since, suspend_marked
 from consent.notices import Notices
 from consent.registry import Registry
 from consent.storage.consents import children_of
@@ -80,9 +81,10 @@ def _codes(view: Transaction, scope: int, where: str) -> dict[str, NDArray[Any]]
         "FROM consents c JOIN subjects s ON s.id = c.subject_id WHERE c.scope_id = "
         f"{int(scope)} {where}"
     )
-    return coded(
+    found = coded(
         read_columns(view.session, {"number": "s.number int32", **_CODES}, rest), view.moment
     )
+    return suspend_marked(view, scope, found)
 
 
 def all_codes(view: Transaction, scope: int) -> dict[str, NDArray[Any]]:
@@ -92,7 +94,8 @@ def all_codes(view: Transaction, scope: int) -> dict[str, NDArray[Any]]:
     found = coded(
         read_columns(view.session, {"subject": "c.subject_id int64", **_CODES}, rest), view.moment
     )
-    return {**found, "number": _numbers_of(view, scope, found["subject"])}
+    found["number"] = _numbers_of(view, scope, found["subject"])
+    return suspend_marked(view, scope, found)
 
 
 _NUMBERED: WeakKeyDictionary[Database, dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]]] = (
@@ -266,7 +269,7 @@ def changed_since(
         "AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = "
         f"{scope.id} AND e.sequence > {int(since.sequence)} UNION SELECT x.subject_id FROM "
         f"consents x WHERE x.scope_id = {scope.id} AND x.expiry_time > {first} AND x.expiry_time "
-        f"<= {last})",
+        f"<= {last} UNION {marked_since(view, scope.id, since.moment)})",
     )
     numbers, places = np.unique(found["number"], return_inverse=True)
     if len(numbers) > MAX_CHANGES:

@@ -9,7 +9,7 @@ A client shows only what its caller may do, and closes itself:
 - ``nodes``        what a lender's node asks: consent snapshots, revocations, authorisations,
                    commitments
 - ``lenders``      that, enrolment, notices, approvals and rejections
-- ``coordinator``  proposals and model cards
+- ``coordinator``  proposals and model cards; ``rights`` what people ask a lender, and its answers
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices
 - ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers

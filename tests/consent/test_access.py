@@ -47,6 +47,7 @@ PATHS = {
     "decision_sha256": "0" * 64,
     "record_id": "0" * 32,
     "index": "0",
+    "number": "1",
     "party_id": "oak",
     "thumbprint": "x" * 43,
     "link_id": "x" * 22,

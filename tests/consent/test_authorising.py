@@ -10,7 +10,7 @@ from support.market import MECHANISM
 from support.notices import full_terms, some_consortium
 from support.world import features
 
-from consent.authorising import RULES, Overdue, Situation, require
+from consent.authorising import RULES, Overdue, Situation, Unanswered, require
 from crypto.keys import SigningKey
 from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.errors import NotAllowed
@@ -48,6 +48,7 @@ def situation() -> Situation:
         acknowledged_at=7,
         notice=NOTICE,
         overdue=None,
+        unanswered=None,
         moment=moment,
     )  # fmt: skip
 
@@ -70,6 +71,7 @@ BREAKS = {
     "WithinTheNotice": lambda s: replace(s, notice=None),
     "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
     "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
+    "RequestsAnswered": lambda s: replace(s, unanswered=Unanswered(2, s.moment - timedelta(days=1))),
     "FreshCheckpoint": lambda s: replace(s, seen=7),
     "BudgetLeft": lambda s: replace(s, committed=(0,) * 100),
 }

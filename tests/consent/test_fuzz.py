@@ -34,6 +34,7 @@ from protocol.cards import ModelCard
 from protocol.consents import ConsentDecision
 from protocol.notices import Notice
 from protocol.requests import sign_request
+from protocol.rights import RightsAnswer
 from protocol.sessions import SessionOffer
 
 
@@ -135,7 +136,9 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
         "ledger_pseudonym": f"v1.{b64(hashlib.sha256(b'l').digest())}",
         "public_key": SigningKey.generate().public.text,
     }
+    right = {"kind": "correct", "features": ["late"], "text": "No.", "transfer_to": "Oak", "channel": "app"}
     return {
+        "request": ("/v1/me/requests", list(site.keys)[-1], {"recipient": "cedar", "asked": right}),
         "entries": ("/v1/log/entries", "aspen", {"entries": [entry, about]}),
         "subjects": ("/v1/subjects", "aspen", {"subjects": [person, {**person, "pseudonym": "v1." + "B" * 43}]}),
         "commitment": (f"/v1/campaigns/{campaign}/commitments", "aspen", commitment.model_dump(mode="json")),
@@ -145,7 +148,13 @@ def good_requests(site: Site) -> dict[str, tuple[str, str, Any]]:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("entries", effort(2500)), ("subjects", effort(1000, 300)), ("commitment", effort(500)), ("model", effort(300))],
+    [
+        ("entries", effort(2500)),
+        ("subjects", effort(1000, 300)),
+        ("commitment", effort(500)),
+        ("model", effort(300)),
+        ("request", effort(600, 300)),
+    ],
 )
 def test_bodies_of_known_callers_damaged_in_any_place_are_answered(site, name, count):
     rng = random.Random(SEED)
@@ -171,6 +180,10 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     approval = Approval(campaign_sha256=house.campaign.sha256, lender="aspen", lot="l" * 43, approved_at=moment)
     rejection = Rejection(campaign_sha256=house.campaign.sha256, lender="aspen", rejected_at=moment)
     notice = house.notice.model_copy(update={"version": 7})
+    answer = RightsAnswer(
+        lender="aspen", request_sha256="0" * 64, outcome="partly", reason="not-held", text="x", language="en",
+        answered_at=moment,
+    )  # fmt: skip
     offer = SessionOffer(caller="aspen", audience="registry", ephemeral=Ephemeral().public)
     keys = site.keys
     return {
@@ -183,6 +196,9 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
         "rejection": (
             f"/v1/campaigns/{approval.campaign_sha256}/rejections", "aspen", Rejection.typ, rejection.payload(),
             keys["aspen"],
+        ),
+        "answer": (
+            f"/v1/requests/{'0' * 64}/answers", "aspen", RightsAnswer.typ, answer.payload(), keys["aspen"]
         ),
         "notice": ("/v1/notices", "registry", Notice.typ, notice.payload(), keys["registry"]),
         "session": ("/v1/sessions", "aspen", SessionOffer.typ, offer.payload(), keys["aspen"]),
@@ -212,6 +228,7 @@ WRAPPED = {"decisions": lambda token: {"tokens": [token]}, "session": lambda tok
         ("decisions", effort(600)),
         ("campaign", effort(300)),
         ("approval", effort(150)),
+        ("answer", effort(150)),
         ("notice", effort(250)),
         ("session", effort(200)),
     ],
@@ -344,7 +361,7 @@ def test_bodies_that_are_too_large_or_too_deep_are_refused(site):
 def test_a_recipient_or_a_borrower_that_the_log_does_not_know_costs_nothing(site):
     entry = {"type": "use.scored", "body": ""}
     stranger = site.house.borrowers["birch"][0].pseudonym
-    readers = [{"to": [name]} for name in ("nobody", "registry", "aspen", "a" * 63)]
+    readers = [{"to": [name]} for name in ("nobody", "registry", "coordinator", "a" * 63)]
     readers += [{"to": ["auditor", "nobody"]}, {"subject": "v1." + "A" * 43}, {"subject": stranger}]
     with site.registry.ledger.read() as session:
         before = site.registry.ledger.log.size(session)

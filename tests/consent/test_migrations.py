@@ -17,6 +17,7 @@ from support.world import pseudonym
 from auditlog.column_types import Base
 from auditlog.database import Database
 from consent.notices import Catalogue
+from consent.storage import request_tables  # noqa: F401 - so that the metadata is whole
 from consent.storage.consents import load_presents
 from consent.storage.enrolment import read_enrolment_list
 from consent.storage.migrating import MIGRATIONS, migrate
@@ -31,7 +32,7 @@ KEY = SigningKey.generate()
 APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
-    "acknowledgements", "places", "models", "populations",
+    "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
 }  # fmt: skip
 
 
@@ -253,6 +254,12 @@ LATER = {
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},
+    "rights_requests": {
+        "id": 1, "sha256": "3" * 64, "subject_id": 1, "lender": "aspen", "kind": 0, "status": 1, "received_at": day(1),
+        "due_at": day(2),
+    },
+    "request_steps": {"request_id": 1, "number": 1, "event": 0, "at": day(1), "entry_index": 1},
+    "request_marks": {"request_id": 1, "feature": "late"},
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support.consent_model import ANSWERS, Asked, Model, Refused
+from support.desk import answers, asked
 from support.effort import EFFORT, effort
 from support.market import open_market, shown
 
@@ -42,6 +43,7 @@ class Consortium(RuleBasedStateMachine):
         self.clock = self.market.clock
         self.clock.move(seconds=1)
         self.mine, self.gone, self.answers, self.turn = [], set(), {}, 0
+        self.objected = []
         self.published = []
         self.publish(False)
         for lender in ("aspen", "birch", "cedar", "aspen", "birch", "aspen"):
@@ -231,6 +233,29 @@ class Consortium(RuleBasedStateMachine):
             when = max(self.clock(), kept.last)
             self.commit(self.expect([(key, "withdraw")], kept.notice, None, {key: when}))
         self.gone.add(person.pseudonym)
+
+    @rule(at=who, features=st.sampled_from(((), ("late",))))
+    def object_or_end_it(self, at, features) -> None:
+        """Somebody objects, or ends the objection that they made; the lender may have answered it meanwhile."""
+        person = self.mine[at % len(self.mine)]
+        about, name = (person.lender, person.number), person.pseudonym
+        if name in self.gone or self.objected.count(name) > 8:
+            return
+        if about in self.model.marked:
+            (mine,) = [
+                one for one in self.market.call(name, "GET", "/v1/me/requests").json()["items"]
+                if one["status"] != "closed"
+            ]  # fmt: skip
+            if mine["status"] == "received" and features:
+                assert answers(self.market, mine["request_sha256"], person.lender).status_code == 201
+                return
+            target = f"/v1/me/requests/{mine['request_sha256']}/closings"
+            assert self.market.call(name, "POST", target).status_code == 201
+            self.model.marked.discard(about)
+            return
+        asked(self.market, person, features=features)
+        self.objected.append(name)
+        self.model.marked.add(about)
 
     @rule(
         lender=st.sampled_from(("aspen", "birch")), version=st.integers(0, 2), late=st.integers(0, 10**6),

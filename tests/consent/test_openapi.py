@@ -181,6 +181,7 @@ def openings(site: Site) -> dict[str, Sent]:
         "POST /v1/campaigns": ("coordinator", {"token": campaign.sign(site.keys["coordinator"])}),
         "POST /v1/me/consents": (borrower, statement),
         "GET /v1/me/consents": (borrower, None),
+        "POST /v1/me/requests": (borrower, {"recipient": "cedar", "asked": {"kind": "access"}}),
     }
     return {
         label: Sent(*label.split(" "), b"" if body is None else json.dumps(body).encode(), caller)
@@ -222,4 +223,4 @@ def test_every_link_of_the_document_leads_where_it_says(site):
         for response in operation["responses"].values()
         for link in response.get("links", ())
     ]
-    assert followed == len(stated) >= 7, "each was followed"
+    assert followed == len(stated) >= 8, "each was followed"

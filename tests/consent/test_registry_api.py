@@ -116,10 +116,12 @@ def commands(market):
         ("aspen", "/v1/subjects", {"subjects": fresh[:1]}, {"subjects": fresh[1:]}),
         ("aspen", "/v1/imports", imported, imported | {"channel": "paper"}),
         ("coordinator", "/v1/populations", asked, asked | {"sensitivity": "sensitive"}),
+        (person.pseudonym, "/v1/me/requests", {"recipient": "aspen", "asked": {"kind": "access"}},
+         {"recipient": "aspen", "asked": {"kind": "explain"}}),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("which", range(5))
 def test_the_same_command_twice_is_done_once_and_answered_alike(market, which):
     caller, target, body, other = commands(market)[which]
     first = market.call(caller, "POST", target, body, Idempotency_Key="k-1")
@@ -168,7 +170,7 @@ def test_a_key_is_visible_ascii(market, key):
     assert problem(market.call(person, "POST", MINE, body, Idempotency_Key=key.encode("latin-1")), 422)
 
 
-@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("which", range(5))
 def test_the_answer_is_kept_in_the_transaction_that_did_what_it_says(market, monkeypatch, which):
     """The process may die at any instruction: either both are there or neither is."""
     caller, target, body, _ = commands(market)[which]

@@ -53,6 +53,13 @@ class Model:
     kept: dict[Key, Kept] = field(default_factory=dict)
     revoked: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     """For each lender, in order: number on the roll, kind, event."""
+    marked: set[tuple[str, int]] = field(default_factory=set)
+    """Who has objected, and not ended it: lender, number on its roll."""
+
+    def state(self, key: Key, moment: datetime) -> str:
+        """How the consent stands for whoever would use it."""
+        found = self.get(key).at(moment)
+        return "suspended" if found == "given" and key[:2] in self.marked else found
 
     def get(self, key: Key) -> Kept:
         return self.kept.get(key, Kept())
@@ -93,12 +100,12 @@ class Model:
 
     def code(self, key: Key, moment: datetime) -> int:
         found = self.get(key)
-        return 0 if found.version == 0 else found.notice << 8 | STATES.index(found.at(moment))
+        return 0 if found.version == 0 else found.notice << 8 | STATES.index(self.state(key, moment))
 
     def rule(self, lender: str, number: int, kind: str, moment: datetime) -> str:
         for one in dict.fromkeys(("ordinary", kind)):
             found = self.get((lender, number, one))
-            state = found.at(moment)
+            state = self.state((lender, number, one), moment)
             if state != "given":
                 return "never-asked" if state == "none" else state
             if self.stale(found.notice):
