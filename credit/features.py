@@ -11,10 +11,8 @@ where its values stand and what they have to do with repaying credit (征信业�
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from credit.errors import FeatureError
-from credit.values import DAY_US, UNREADABLE_DATE, code, codes, moment, moments, numbers
+from credit.values import DAY_US, UNREADABLE_DATE, moment, moments
 from crypto.sentences import one_sentence
 from law.categories import SENSITIVE_CATEGORIES, DataCategory, Sensitivity, consent_for
 from law.packs import Jurisdiction, adverse_days, objection
@@ -158,11 +156,6 @@ class FeatureSchema(BaseModel):
         """Features that need another consent than the ordinary one."""
         return tuple(f.name for f in self.features if f.consents != {"ordinary"})
 
-    def only(self, names: Sequence[str]) -> FeatureSchema:
-        """The schema restricted to ``names``, in that order; raises FeatureError for an unknown
-        one."""
-        return self.model_copy(update={"features": tuple(self[name] for name in names)})
-
 
 def schema_from(data: Any, where: str) -> FeatureSchema:
     """Validate a schema; raises FeatureError with one sentence that names the place."""
@@ -191,65 +184,11 @@ def _place(data: Any, loc: Sequence[int | str]) -> str:
             return ".".join(map(str, loc))
 
 
-def load_schema(path: Path) -> FeatureSchema:
-    """Read a schema from a TOML file."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FeatureError(f"cannot read the feature registry {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise FeatureError(f"the feature registry {path} is not TOML: {error}") from error
-    return schema_from(data, str(path))
-
-
 def date_columns(schema: FeatureSchema) -> tuple[str, ...]:
     """The columns that say when a fact or an outcome was recorded, or when bad behaviour ended."""
     dates = {schema.outcome_dated_by, schema.outcome_ended_by}
     dates.update(date for one in schema.features for date in (one.dated_by, one.ended_by))
     return tuple(sorted(name for name in dates if name))
-
-
-def check_table(table: pd.DataFrame, schema: FeatureSchema, where: str) -> None:
-    """The table has every declared column, only declared categories, numbers where numbers belong,
-    a binary target.
-
-    Raises:
-        FeatureError: one sentence naming the first column that does not fit; never a value that
-            belongs to a person, except a category code, which is public by declaration.
-    """
-    for name in (schema.target, *schema.names):
-        if name not in table.columns:
-            raise FeatureError(
-                f"{where}: column {name!r} is missing; the columns are "
-                f"{', '.join(map(str, table.columns))}"
-            )
-    for name in date_columns(schema):
-        if name not in table.columns:
-            raise FeatureError(f"{where}: the date column {name!r} is missing")
-        if (moments(table[name]) == UNREADABLE_DATE).any():
-            raise FeatureError(
-                f"{where}: the date column {name!r} holds something that is not a date"
-            )
-    labels = table[schema.target]
-    if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
-        raise FeatureError(
-            f"{where}: the target {schema.target!r} must hold 0 (good) and 1 (bad), both, and "
-            "nothing else"
-        )
-    for feature in schema.features:
-        column = table[feature.name]
-        if feature.kind == "category":
-            known = {code(value) for value in feature.values} | {None}
-            if rows := sum(one not in known for one in codes(column)):
-                raise FeatureError(
-                    f"{where}: column {feature.name!r} holds an unknown category in {rows} rows; "
-                    f"the registry knows {', '.join(feature.values)}"
-                )
-        elif rows := int(numbers(column).unreadable.sum()):
-            raise FeatureError(
-                f"{where}: column {feature.name!r} is declared a {feature.kind} but holds "
-                f"something else in {rows} rows"
-            )
 
 
 def forget(table: pd.DataFrame, schema: FeatureSchema, today: date) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clients.data.book import import_book
+from clients.data.importing import import_book
 from clients.home import BOOK_FILE, Node
 from clients.naming import naming_client
 from credit.features import FeatureSchema

@@ -101,7 +101,7 @@ import secrets
 from pathlib import Path
 import numpy as np, pandas as pd, tomli_w
 from clients.home import BOOK_FILE, Node
-from clients.data.book import import_book
+from clients.data.importing import import_book
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.operator import OperatorClient
 from naming.client import Names

@@ -5,5 +5,5 @@ it.
 
 - ``categories``  kinds of data about a person, and which of them need a consent of their own
 - ``bases``       legal bases of processing, by jurisdiction
-- ``packs``       what each jurisdiction forbids, asks and how long it lets things be kept
+- ``packs``       what each jurisdiction forbids, asks and lets be kept for how long
 """

@@ -1,4 +1,4 @@
-"""Law packs: what each jurisdiction forbids, asks and how long it lets things be kept, with articles.
+"""Law packs: what each jurisdiction forbids, asks and lets be kept for how long, with articles.
 
 The tables are TOML beside this module (``cn.toml``, ``eu.toml``, ``us.toml``), so that counsel can
 read and correct them; a node's code hash covers them (``fleet.code``). ``words.toml`` is the second
@@ -110,8 +110,8 @@ def spoken_of(*texts: str) -> Iterator[DataCategory]:
 def objection(
     jurisdictions: Collection[Jurisdiction], declared: Collection[DataCategory], *texts: str
 ) -> str | None:
-    """Why a fact of these categories, so named and described, cannot be used: the rest of a sentence
-    that begins with the fact. None if it can, in the strictest of the jurisdictions."""
+    """Why a fact of these categories, so named and described, cannot be used in all of these
+    jurisdictions: the rest of a sentence that begins with the fact. None if it can."""
     spoken = dict.fromkeys(spoken_of(*texts))
     for category in (*declared, *spoken):
         for jurisdiction in jurisdictions:

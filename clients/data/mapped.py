@@ -19,8 +19,8 @@ from clients.data.people import Part, Source
 from clients.errors import SourceError
 from credit.ahead import ahead
 from credit.features import FeatureSchema
-from law.packs import objection
 from credit.values import codes
+from law.packs import objection
 
 NAMELESS: NDArray[np.object_] = np.zeros(0, object)
 NOBODYS: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -71,9 +71,10 @@ class MappedSource(Source):
         columns = {one.name: one.source.column for one in found}
         self._require(columns)
         for one in schema.features:
-            if why := objection(schema.jurisdictions, one.categories, columns[one.name]):
+            column = columns[one.name]
+            if why := objection(schema.jurisdictions, one.categories, column):
                 raise SourceError(
-                    f"{self.where}: {one.name!r} is read from a column {columns[one.name]!r}, which {why}"
+                    f"{self.where}: {one.name!r} is read from a column {column!r}, which {why}"
                 )
         return found
 

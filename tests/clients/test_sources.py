@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from support.lender_tables import PEOPLE, as_csv, as_parquet, described, lender_table, name
 from support.world import features, loans, schema_of
 
-from clients.data.book import import_book, loan_book, open_source
+from clients.data.book import loan_book, open_source
 from clients.data.columns import nobody
 from clients.data.files import FileReader
+from clients.data.importing import import_book
 from clients.data.mapped import MappedSource
 from clients.data.members import STRANGER
 from clients.data.people import Part, Source
