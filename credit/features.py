@@ -48,7 +48,7 @@ class Feature(BaseModel):
     category: DataCategory
     derived_from: tuple[DataCategory, ...] = ()
     source: str = Field(min_length=1, max_length=200)
-    relevance: str = Field(min_length=10, max_length=500)
+    relevance: str = Field(min_length=6, max_length=500)
     description: str = ""
     unit: str = ""
     low: float | None = None
