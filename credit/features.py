@@ -27,8 +27,6 @@ from law.categories import SENSITIVE_CATEGORIES, DataCategory, Sensitivity, cons
 from law.packs import Jurisdiction, adverse_days, objection
 
 RETENTION_DAYS = 5 * 365 + 1
-GUESSED = "guessed: "
-"""A relevance that begins so was written by a program and is nobody's reason yet."""
 
 
 class Feature(BaseModel):

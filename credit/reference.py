@@ -125,7 +125,8 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         inner = schema["items"]
         features = "$ref" in inner and "properties" in _type_of(inner, definitions)
-        return "list of features" if features else f"list of {_type(inner, definitions)}"
+        kind = "features" if features else "categories" if "$ref" in inner else None
+        return f"list of {kind or _type(inner, definitions)}"
     if schema.get("format") == "date":
         return "date"
     words = {

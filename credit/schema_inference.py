@@ -26,11 +26,13 @@ import numpy as np
 import pandas as pd
 
 from credit.errors import FeatureError
-from credit.features import GUESSED, FeatureSchema, schema_from
+from credit.features import FeatureSchema, schema_from
 from credit.values import codes, numbers
 from law.categories import SENSITIVE_CATEGORIES, DataCategory
 from law.packs import Jurisdiction, objection, spoken_of
 
+GUESSED = "guessed: "
+"""A relevance that begins so was written by a program and is nobody's reason yet."""
 MAX_UNREADABLE = 0.01
 """Share of values that are no numbers, up to which a column of numbers is one all the same."""
 MOSTLY = 0.9
