@@ -189,10 +189,10 @@ def test_nothing_of_a_row_is_in_any_message(tmp_path):
 # --- the operator's check
 
 
-def run(home: Path, *options: str, **more: str):
+def run(home: Path, *options: str):
     schema = home / "registry.toml"
     late, *others = REGISTRY["features"]
-    features = [late | {"low": 0, "high": 30} | more, *others]
+    features = [late | {"low": 0, "high": 30}, *others]
     schema.write_text(tomli_w.dumps(REGISTRY | {"features": features}), encoding="utf-8")
     return CliRunner().invoke(
         tahini.main, ["node", "check-data", "--home", str(home), "--features", str(schema), *options]

@@ -24,9 +24,17 @@ from clients.errors import SourceError
 from credit.grid import Grid
 
 DATED = schema_of(
-    {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen", "low": 0, "high": 90},
+    {
+        "name": "late",
+        "kind": "integer",
+        "category": "repayment",
+        "adverse": True,
+        "ended_by": "seen",
+        "low": 0,
+        "high": 90,
+    },
     {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b"]},
-    outcome_dated_by="ended",
+    outcome_ended_by="ended",
 )
 
 
