@@ -77,6 +77,11 @@ MAX_CATEGORIES = 50
 
 JURISDICTION: Jurisdiction = "CN"
 
+_MONEY = (
+    r"(?<![a-z])(?:amount|amt|balance|cash|money|capital|equity|worth|value|flow)s?(?![a-z])"
+    r"|金额|余额|资金|现金|钱|额$"
+)
+"""Amounts whose name does not say what money it is: sensitive, until somebody says otherwise."""
 _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
     (
         DataCategory.INCOME,
@@ -102,7 +107,7 @@ _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
     ),
     (
         DataCategory.BUREAU,
-        r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|deb|负债|征信|贷款|授信",
+        r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|deb|bill|limit|负债|征信|贷款|授信|额度",
     ),
     (DataCategory.AGE, r"\bage\b|年龄"),
     (DataCategory.SEX, r"\bsex\b|gender|性别"),
@@ -111,12 +116,8 @@ _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
     (DataCategory.EMPLOYMENT, r"\bjob|employ|occupation|职业|工作"),
     (DataCategory.NATIONALITY, r"foreign|nationalit|国籍"),
     (DataCategory.IDENTITY, r"depend|city|state"),
-    (
-        DataCategory.DEPOSITS,
-        r"\b(?:amount|amt|balance|cash|money|capital|equity|worth|value|flow)\b|金额|余额|资金|现金|钱|额$",
-    ),
+    (DataCategory.DEPOSITS, _MONEY),
 )
-"""The last are amounts of money whose name does not say what money it is."""
 
 
 def guess_category(name: str) -> DataCategory:

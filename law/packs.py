@@ -113,7 +113,7 @@ def objection(
     """Why a fact of these categories, so named and described, cannot be used in all of these
     jurisdictions: the rest of a sentence that begins with the fact. None if it can."""
     spoken = dict.fromkeys(spoken_of(*texts))
-    for category in (*declared, *spoken):
+    for category in (*sorted(declared), *spoken):
         for jurisdiction in jurisdictions:
             if article := PACKS[jurisdiction].article_against(category):
                 return f"is about {category}, which the law forbids ({jurisdiction}: {article})"

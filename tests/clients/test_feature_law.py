@@ -40,7 +40,7 @@ def test_a_lenders_own_column_cannot_bring_in_what_the_law_forbids_under_another
     schema = schema_of(LATE, outcome_ended_by="bad_on")
     for read in (lambda: list(source.rows([name(1)], schema)), lambda: check(tmp_path / "home", schema)):
         with pytest.raises(
-            SourceError, match=rf"'late' is read from a column '{column}', which is about .* the law forbids"
+            SourceError, match=rf"'late' is read from a column '{column}', which is about .* law forbids"
         ):
             read()
 
@@ -55,7 +55,7 @@ def test_a_lenders_own_column_cannot_bring_in_income_as_something_else(tmp_path)
 
 @pytest.mark.parametrize("kept", [as_csv, as_parquet])
 def test_the_check_says_what_retention_takes_away_today(tmp_path, kept):
-    """Bad outcomes that ended too long ago or nobody knows when, and adverse values likewise; a clean one needs no date."""
+    """Bad outcomes that ended too long ago, or nobody knows when, and adverse values alike; a clean one has no end."""
     table = lender_table(200).assign(dpd90="N", **{"times late": 1})
     table["paid_up"] = table["settled"] = days_ago(30)
     table.loc[:9, "dpd90"] = "Y"

@@ -123,15 +123,16 @@ def test_the_category_of_a_column_is_guessed_from_its_name(name, category):
     assert guess_category(name) == category
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["balance", "total_amount", "cash", "余额", "现金", "金额", "capital", "equity_value", "worth", "spend_amount"],
-)
+UNKNOWN_MONEY = "balance total_amount AMT3 cash 余额 现金 金额 capital equity_value worth spend_amounts"
+OWED = "loan_amount overdue_balance credit_limit BILL_AMT1 LIMIT_BAL 贷款金额"
+
+
+@pytest.mark.parametrize("name", UNKNOWN_MONEY.split())
 def test_money_of_an_unknown_kind_is_guessed_to_be_of_a_sensitive_one(name):
     assert guess_category(name) in SENSITIVE_CATEGORIES
 
 
-@pytest.mark.parametrize("name", ["loan_amount", "overdue_balance", "credit_limit", "贷款金额"])
+@pytest.mark.parametrize("name", OWED.split())
 def test_money_that_is_owed_is_not(name):
     assert guess_category(name) not in SENSITIVE_CATEGORIES
 
