@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,7 +66,9 @@ def schema() -> FeatureSchema:
         *({"name": f"w{i}", **whole} for i in range(WHOLE)),
         *({"name": f"c{i}", **code} for i in range(CATEGORIES)),
     ]
-    return schema_from({"name": "large", "target": "bad", "features": features}, "benchmark")
+    stated = [{**one, "source": one["name"], "relevance": "made up"} for one in features]
+    about = {"name": "large", "target": "bad", "outcomes_since": date.today()}
+    return schema_from(about | {"features": stated}, "benchmark")
 
 
 def make(home: Path, rows: int) -> None:

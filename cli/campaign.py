@@ -113,7 +113,7 @@ def propose(
 ) -> None:
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to
     approve."""
-    from credit.features import load_schema  # with pandas, which only this needs
+    from credit.validation import load_schema  # with pandas, which only this needs
     from fleet.bundle import build_bundle, bundle_sha256
     from fleet.code import installed_code
 

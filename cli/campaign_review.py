@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,6 +106,7 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
             f"  model      {campaign.model} on {len(features)} features: "
             f"{', '.join(f['name'] for f in features)}"
         ),
+        *(f"             {_feature(one)}" for one in features),
         (
             f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at "
             f"delta {mechanism.delta:g}"
@@ -131,6 +132,12 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
     for change in changed if diff else []:
         typer.echo(f"\n{change.kind}: {change.path}")
         typer.echo("\n".join(change.diff))
+
+
+def _feature(stated: Mapping[str, Any]) -> str:
+    """What a feature is and why it is used, as the campaign states it."""
+    kinds = ", from ".join([stated["category"], *stated.get("derived_from", ())])
+    return f"{stated['name']} ({kinds}): {stated.get('relevance', 'no reason is given')}"
 
 
 def rooms_of(changed: Sequence[Change]) -> str:

@@ -196,7 +196,7 @@ def check_data(home: NodeHome, features: Features, as_json: AsJson = False) -> N
     time.
     """
     from clients.data.profiling import check
-    from credit.features import load_schema
+    from credit.validation import load_schema
 
     registry = load_schema(features)
     with progress("rows", None) as bar:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clients.data.book import rename_book
 from clients.data.description import DATA_FILE
+from clients.data.importing import rename_book
 from clients.home import BOOK_FILE, Node
 from naming.client import Renaming
 from protocol.client.lenders import LenderClient

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from consent.notice_text import particulars, spoken
 from law.categories import LISTED, DataCategory, consent_for
-from law.vocabulary import LANGUAGES, words
+from law.packs import PACKS
+from law.vocabulary import LANGUAGES
 from protocol.notices import RIGHTS, Notice, Terms, Words
 from protocol.parties import Consortium, Role
 from protocol.rules import Rule, rule_name
@@ -145,18 +146,12 @@ def promises_every_right(draft: Draft) -> str | None:
 
 
 def collects_nothing_forbidden(draft: Draft) -> str | None:
-    """征信业管理条例 14(1)."""
-    if "CN" not in draft.countries:
-        return None
-    never = {
-        DataCategory.RELIGION,
-        DataCategory.GENETIC,
-        DataCategory.BIOMETRIC,
-        DataCategory.BLOOD_TYPE,
-        DataCategory.HEALTH,
-    }
-    found = [one for one in draft.terms.categories if one in never]
-    return f"{words(found[0], 'en')} must not be collected at all" if found else None
+    """征信业管理条例 14(1); GDPR 9; Reg B: what no lender may use at all (``law.packs``)."""
+    for country, pack in PACKS.items():
+        for category in draft.terms.categories if country in draft.countries else ():
+            if article := pack.article_against(category):
+                return f"{category} may not be used at all in {country} ({article})"
+    return None
 
 
 def is_in_a_language_we_can_check(draft: Draft) -> str | None:

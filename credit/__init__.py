@@ -1,6 +1,7 @@
 """Credit model as a domain: features, bins, models, scores, metrics. Pure; may import ``privacy``.
 
 - ``features``    the feature schema: what may enter a model, under which consent, for how long
+- ``validation``  what people hand in, checked: a schema's file, a table
 - ``values``      what one value says: numbers, codes, moments
 - ``reference``   the reference of the feature schema, written from the models that check it
 - ``schema_inference``  a feature schema for a table that has none

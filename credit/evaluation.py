@@ -67,7 +67,7 @@ class Segments:
             f.name
             for f in schema.features
             if f.kind != "category"
-            and f.category is DataCategory.IDENTITY
+            and f.category in (DataCategory.AGE, DataCategory.IDENTITY)
             and AGE.search(f.name.replace("_", " "))
         ]
         return cls(schema, bureau, ages[0] if ages else None)

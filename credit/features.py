@@ -1,21 +1,18 @@
 """The feature schema: every column that may enter a model declares what it is.
 
-Law enters here. Credit-reporting rules (China: Regulation on the Administration of the Credit
-Reporting Industry, 2013, articles 14 and 16) forbid religion, genes, fingerprints, blood type and
-disease history outright; income, deposits, securities, insurance, property and tax need a consent
-of their own; adverse records are forgotten after five years. A schema that breaks the first two
-does not load; :func:`forget` applies the third before a batch exists.
+Law enters here (:mod:`law.packs`, by jurisdiction; article numbers below are China's Regulation on
+the Administration of the Credit Reporting Industry, 征信业管理条例, 2013). A feature is of a closed
+list of categories, and of those that it was computed from: what is forbidden (14(1)) does not load,
+what needs a consent of its own (14(2)) needs it for whatever was derived from it too. A record of
+bad behaviour names the date on which the behaviour *ended*, or it does not load: from there
+:func:`forget` counts the years that the law allows (16), before a batch exists. Every feature says
+where its values stand and what they have to do with repaying credit (征信业务管理办法 29).
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
-import unicodedata
 from collections.abc import Sequence
 from datetime import date, timedelta
-from enum import StrEnum
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,50 +21,22 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from credit.errors import FeatureError
-from credit.values import DAY_US, UNREADABLE_DATE, code, codes, moment, moments, numbers
+from credit.values import DAY_US, UNREADABLE_DATE, moment, moments
 from crypto.sentences import one_sentence
-from law.categories import SENSITIVE_CATEGORIES, DataCategory
+from law.categories import SENSITIVE_CATEGORIES, DataCategory, Sensitivity, consent_for
+from law.packs import Jurisdiction, adverse_days, objection
 
-ADVERSE_RECORD_YEARS = 5
-ADVERSE_RECORD_DAYS = ADVERSE_RECORD_YEARS * 365 + 1
-
-
-class Sensitivity(StrEnum):
-    ORDINARY = "ordinary"
-    SENSITIVE = "sensitive"
-
-
-FORBIDDEN = {
-    "religion": r"religio\w*|church|faith|宗教|信仰",
-    "genes": r"gen(?:e|es|etic\w*|om\w*|otyp\w*)|dna|基因",
-    "fingerprints": r"finger ?prints?|指纹",
-    "blood type": r"blood ?(?:type|group)|血型",
-    "disease history": (
-        r"diseases?|illness(?:es)?|medical|diagnos\w*|hiv|cancer|health "
-        r"?(?:records?|history)|疾病|病史"
-    ),
-}
-"""Kinds of data that credit-reporting law forbids, with the names by which they are recognised."""
-
-
-def forbidden_kind(*texts: str) -> str | None:
-    """The forbidden kind of data that one of these names or descriptions speaks of, if any."""
-    normal = " ".join(unicodedata.normalize("NFKC", text) for text in texts)
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+", " ", normal)
-    words = re.sub(r" +", " ", apart).lower()
-    for kind, pattern in FORBIDDEN.items():
-        latin = re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", words)
-        if latin or any(part in normal for part in pattern.split("|") if not part.isascii()):
-            return kind
-    return None
+RETENTION_DAYS = 5 * 365 + 1
 
 
 class Feature(BaseModel):
     """One column.
 
     ``low`` and ``high`` are the public range (values outside are clamped), ``values`` the public
-    list of codes of a ``category``. ``dated_by`` names the column that says when the fact was
-    recorded.
+    list of codes of a ``category``. ``source`` is the column or system where its values stand at
+    the lender, ``derived_from`` what else it was computed from. ``dated_by`` names the column that
+    says when the fact was recorded, ``ended_by`` the one that says when bad behaviour ended;
+    ``clean`` is the value that tells of none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -75,24 +44,24 @@ class Feature(BaseModel):
     name: str = Field(min_length=1, max_length=100)
     kind: Literal["integer", "number", "category"]
     category: DataCategory
+    derived_from: tuple[DataCategory, ...] = ()
+    source: str = Field(min_length=1, max_length=200)
+    relevance: str = Field(min_length=6, max_length=500)
     description: str = ""
     unit: str = ""
     low: float | None = None
     high: float | None = None
     values: tuple[str, ...] = ()
-    sensitivity: Sensitivity = Sensitivity.ORDINARY
-    retention_days: int = Field(default=ADVERSE_RECORD_DAYS, ge=1)
+    sensitivity: Literal["ordinary", "sensitive"] = "ordinary"
+    retention_days: int = Field(default=RETENTION_DAYS, ge=1)
     adverse: bool = False
     dated_by: str | None = None
+    ended_by: str | None = None
+    clean: float | None = None
 
     @model_validator(mode="after")
-    def _lawful(self) -> Self:
-        if kind := forbidden_kind(self.name, self.description, self.unit):
-            raise ValueError(
-                f"feature {self.name!r} is about {kind}, which credit-reporting law forbids; "
-                "remove it"
-            )
-        if self.category in SENSITIVE_CATEGORIES and self.sensitivity is not Sensitivity.SENSITIVE:
+    def _sound(self) -> Self:
+        if self.category in SENSITIVE_CATEGORIES and self.sensitivity != "sensitive":
             raise ValueError(
                 f"feature {self.name!r} is about {self.category}, so it must be declared sensitive"
             )
@@ -102,12 +71,29 @@ class Feature(BaseModel):
             raise ValueError(f"feature {self.name!r} lists values but is not a category")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"feature {self.name!r} has an empty range {self.low} to {self.high}")
-        if self.adverse and self.retention_days > ADVERSE_RECORD_DAYS:
+        if self.adverse and self.ended_by is None:
             raise ValueError(
-                f"feature {self.name!r} is an adverse record; the law keeps those "
-                f"{ADVERSE_RECORD_YEARS} years"
+                f"feature {self.name!r} is an adverse record, so it must name in ended_by the date "
+                "column that says when the behaviour ended"
             )
+        if not self.adverse and (self.ended_by, self.clean) != (None, None):
+            raise ValueError(f"feature {self.name!r} has an end but is not an adverse record")
+        if self.clean is not None and self.kind == "category":
+            raise ValueError(f"feature {self.name!r} is a category, so clean cannot be one of it")
         return self
+
+    @property
+    def categories(self) -> frozenset[DataCategory]:
+        """Its own and those that it was computed from."""
+        return frozenset({self.category, *self.derived_from})
+
+    @property
+    def consents(self) -> frozenset[Sensitivity]:
+        """The consents that it needs, usually one; ``ordinary``, which everybody's row needs, only
+        where it needs no other."""
+        sensitive = self.sensitivity == "sensitive"
+        found = {consent_for(one, sensitive) for one in self.categories}
+        return frozenset(found - {"ordinary"} or found)
 
 
 class FeatureSchema(BaseModel):
@@ -118,7 +104,29 @@ class FeatureSchema(BaseModel):
     name: str
     target: str
     features: tuple[Feature, ...] = Field(min_length=1)
+    jurisdictions: tuple[Jurisdiction, ...] = Field(default=("CN",), min_length=1)
     outcome_dated_by: str | None = None
+    outcome_ended_by: str | None = None
+    outcomes_since: date | None = None
+
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        limit = adverse_days(self.jurisdictions, date.max)
+        for one in self.features:
+            texts = (one.name, one.description, one.unit, one.source)
+            if why := objection(self.jurisdictions, one.categories, *texts):
+                raise ValueError(f"feature {one.name!r} {why}")
+            if one.adverse and limit is not None and one.retention_days > limit:
+                raise ValueError(
+                    f"feature {one.name!r} is an adverse record; the law keeps those "
+                    f"{limit // 365} years"
+                )
+        if (self.outcome_ended_by is None) == (self.outcomes_since is None):
+            raise ValueError(
+                "a bad outcome is an adverse record: name in outcome_ended_by the date column that "
+                "says when it ended, or in outcomes_since the day before which none ended, not both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -143,12 +151,8 @@ class FeatureSchema(BaseModel):
         raise FeatureError(f"feature {name!r} is not in the registry {self.name!r}")
 
     def sensitive(self) -> tuple[str, ...]:
-        return tuple(f.name for f in self.features if f.sensitivity is Sensitivity.SENSITIVE)
-
-    def only(self, names: Sequence[str]) -> FeatureSchema:
-        """The schema restricted to ``names``, in that order; raises FeatureError for an unknown
-        one."""
-        return self.model_copy(update={"features": tuple(self[name] for name in names)})
+        """Features that need another consent than the ordinary one."""
+        return tuple(f.name for f in self.features if f.consents != {"ordinary"})
 
 
 def schema_from(data: Any, where: str) -> FeatureSchema:
@@ -178,89 +182,43 @@ def _place(data: Any, loc: Sequence[int | str]) -> str:
             return ".".join(map(str, loc))
 
 
-def load_schema(path: Path) -> FeatureSchema:
-    """Read a schema from a TOML file."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FeatureError(f"cannot read the feature registry {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise FeatureError(f"the feature registry {path} is not TOML: {error}") from error
-    return schema_from(data, str(path))
-
-
 def date_columns(schema: FeatureSchema) -> tuple[str, ...]:
-    """The columns that say when a fact or an outcome was recorded."""
-    dates = {feature.dated_by for feature in schema.features} | {schema.outcome_dated_by}
+    """The columns that say when a fact or an outcome was recorded, or when bad behaviour ended."""
+    dates = {schema.outcome_dated_by, schema.outcome_ended_by}
+    dates.update(date for one in schema.features for date in (one.dated_by, one.ended_by))
     return tuple(sorted(name for name in dates if name))
 
 
-def check_table(table: pd.DataFrame, schema: FeatureSchema, where: str) -> None:
-    """The table has every declared column, only declared categories, numbers where numbers belong,
-    a binary target.
-
-    Raises:
-        FeatureError: one sentence naming the first column that does not fit; never a value that
-            belongs to a person, except a category code, which is public by declaration.
-    """
-    for name in (schema.target, *schema.names):
-        if name not in table.columns:
-            raise FeatureError(
-                f"{where}: column {name!r} is missing; the columns are "
-                f"{', '.join(map(str, table.columns))}"
-            )
-    for name in date_columns(schema):
-        if name not in table.columns:
-            raise FeatureError(f"{where}: the date column {name!r} is missing")
-        if (moments(table[name]) == UNREADABLE_DATE).any():
-            raise FeatureError(
-                f"{where}: the date column {name!r} holds something that is not a date"
-            )
-    labels = table[schema.target]
-    if labels.isna().any() or not set(labels.unique()) <= {0, 1} or labels.nunique() != 2:
-        raise FeatureError(
-            f"{where}: the target {schema.target!r} must hold 0 (good) and 1 (bad), both, and "
-            "nothing else"
-        )
-    for feature in schema.features:
-        column = table[feature.name]
-        if feature.kind == "category":
-            known = {code(value) for value in feature.values} | {None}
-            if rows := sum(one not in known for one in codes(column)):
-                raise FeatureError(
-                    f"{where}: column {feature.name!r} holds an unknown category in {rows} rows; "
-                    f"the registry knows {', '.join(feature.values)}"
-                )
-        elif rows := int(numbers(column).unreadable.sum()):
-            raise FeatureError(
-                f"{where}: column {feature.name!r} is declared a {feature.kind} but holds "
-                f"something else in {rows} rows"
-            )
-
-
 def forget(table: pd.DataFrame, schema: FeatureSchema, today: date) -> pd.DataFrame:
-    """Apply retention: stale values become missing, rows whose bad outcome is older than five years
-    disappear.
+    """Apply retention: stale values become missing, what is left of adverse records is forgotten,
+    rows whose bad outcome ended longer ago than the law allows disappear.
 
-    A fact without a date cannot be shown to be fresh: where a date column is declared, a missing
-    date counts as stale.
+    Counting starts when a fact was recorded, of adverse ones when the behaviour ended. What has no
+    such date cannot be shown to be fresh: it counts as stale. Behaviour that goes on is dated by
+    the day on which it was last seen to. A forgotten value becomes ``clean`` where the schema has
+    one: whose record was deleted must not be told from who never had any. An undated one becomes
+    missing, not clean: nothing shows that it is old.
     """
-    kept = table
-    if schema.outcome_dated_by:
-        recorded = moments(kept[schema.outcome_dated_by])
-        kept = kept[
-            (kept[schema.target] == 0)
-            | (recorded >= moment(today - timedelta(days=ADVERSE_RECORD_DAYS)))
-        ]
-    stale = {
-        feature.name: moments(kept[feature.dated_by])
-        < moment(today - timedelta(days=feature.retention_days))
-        for feature in schema.features
-        if feature.dated_by
-    }
-    if not stale:
-        return kept
-    return kept.assign(**{name: kept[name].mask(rows) for name, rows in stale.items()})
+    kept, limit = table, adverse_days(schema.jurisdictions, today)
+    if limit is not None:
+        column = schema.outcome_ended_by
+        ended = moments(kept[column]) if column else moment(schema.outcomes_since)
+        fresh = ended >= moment(today - timedelta(days=limit))
+        kept = kept[(kept[schema.target] == 0) | fresh]
+    values = {}
+    for one in schema.features:
+        dated_by = one.ended_by or one.dated_by
+        if dated_by is None:
+            continue
+        days = one.retention_days
+        if one.adverse and limit is not None:
+            days = min(days, limit)
+        dates = moments(kept[dated_by])
+        undated = dates <= UNREADABLE_DATE
+        old = ~undated & (dates < moment(today - timedelta(days=days)))
+        value = kept[one.name].mask(old, np.nan if one.clean is None else one.clean)
+        values[one.name] = value.mask(undated & (value != one.clean))
+    return kept.assign(**values) if values else kept
 
 
 def within(

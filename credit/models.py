@@ -185,11 +185,11 @@ class CreditModel:
             with safe_open(path, framework="numpy") as file:
                 specification = json.loads((file.metadata() or {})["tahini"])
                 parameters = np.asarray(file.get_tensor("parameters"), dtype=np.float64)
-            schema = schema_from(specification["registry"], str(path))
             if any("bin_of_cell" in bins for bins in specification["binning"]["features"]):
                 raise ModelError(
                     "it was released by version 0.5, whose bins are not read any more; train again"
                 )
+            schema = schema_from(specification["registry"], str(path))
             embedding = Embedding(Grid(schema), binning_from(specification["binning"]))
             kind = TypeAdapter(Kind).validate_python(specification["kind"])
             check_network(kind, embedding.width, parameters)

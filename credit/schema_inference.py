@@ -6,8 +6,11 @@ column names, types and category codes that several rows have. Values are looked
 out what tells rows or people apart, by the share that looks so: no single row makes a column a
 feature or none. Their ranges and quantiles go nowhere, bins come from a private release.
 
-The data category of a column is guessed from its name, and guessed strictly: what looks like money
-earned or owned is sensitive.
+The data category of a column is guessed from its name: what looks like money earned or owned is
+sensitive, an amount of unknown money too; other names that say nothing are consumption. A name is
+no proof, and nothing here knows what a column was computed from. Why a column has to do with
+repaying credit, and since when outcomes ended, no table says: what is written there instead begins
+with "guessed: ", checks warn of it, and whoever trains for earnest puts the truth in its place.
 """
 
 from __future__ import annotations
@@ -16,21 +19,20 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from credit.errors import FeatureError
-from credit.features import (
-    FeatureSchema,
-    Sensitivity,
-    forbidden_kind,
-    schema_from,
-)
+from credit.features import FeatureSchema, schema_from
 from credit.values import codes, numbers
 from law.categories import SENSITIVE_CATEGORIES, DataCategory
+from law.packs import Jurisdiction, objection, spoken_of
 
+GUESSED = "guessed: "
+"""A relevance that begins so was written by a program and is nobody's reason yet."""
 MAX_UNREADABLE = 0.01
 """Share of values that are no numbers, up to which a column of numbers is one all the same."""
 MOSTLY = 0.9
@@ -73,12 +75,31 @@ _KEY = re.compile(
 MAX_CATEGORIES = 50
 """A text column with more codes than this is a name or a number in disguise and is left out."""
 
+JURISDICTION: Jurisdiction = "CN"
+
+_MONEY = (
+    r"(?<![a-z])(?:amount|amt|balance|cash|money|capital|equity|worth|value|flow)s?(?![a-z])"
+    r"|金额|余额|资金|现金|钱|额$"
+)
+"""Amounts whose name does not say what money it is: sensitive, until somebody says otherwise."""
 _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
-    (DataCategory.INCOME, r"income|salary|wage|earning|annual_inc|收入|工资"),
-    (DataCategory.DEPOSITS, r"deposit|savings?|checking|balance_account|assets?\b|存款"),
-    (DataCategory.SECURITIES, r"securit|stock|bond|证券"),
-    (DataCategory.INSURANCE, r"insur|保险"),
-    (DataCategory.PROPERTY, r"property|house|housing|home|real_?estate|mortgage|房"),
+    (
+        DataCategory.INCOME,
+        r"income|salary|wage|earning|annual_inc|revenue|turnover|pension|bonus|收入|工资|营业额|退休金",
+    ),
+    (
+        DataCategory.SECURITIES,
+        r"securit|stock|bond|\bfunds?\b|portfolio|invest|wealth|证券|股|基金|理财|投资",
+    ),
+    (
+        DataCategory.DEPOSITS,
+        r"deposit|savings?|checking|balance_account|bank_|cash_?flow|流水|存款|储蓄|公积金|银行",
+    ),
+    (DataCategory.INSURANCE, r"insur|保险|保单"),
+    (
+        DataCategory.PROPERTY,
+        r"property|house|housing|home|real_?estate|mortgage|assets?\b|net_?worth|房|资产|净值",
+    ),
     (DataCategory.TAX, r"\btax|税"),
     (
         DataCategory.REPAYMENT,
@@ -86,17 +107,25 @@ _PATTERNS: tuple[tuple[DataCategory, str], ...] = (
     ),
     (
         DataCategory.BUREAU,
-        r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|dti|deb|负债|征信",
+        r"inq|inquir|open|line|accounts?|revol|util|rev\b|loan|credit|debt|deb|bill|limit|负债|征信|贷款|授信|额度",
     ),
-    (
-        DataCategory.IDENTITY,
-        r"\bage\b|sex|gender|marital|marriage|educat|depend|job|employ|foreign|city|state|年龄|性别",
-    ),
+    (DataCategory.AGE, r"\bage\b|年龄"),
+    (DataCategory.SEX, r"\bsex\b|gender|性别"),
+    (DataCategory.MARITAL, r"marital|marriage|婚"),
+    (DataCategory.EDUCATION, r"educat|学历"),
+    (DataCategory.EMPLOYMENT, r"\bjob|employ|occupation|职业|工作"),
+    (DataCategory.NATIONALITY, r"foreign|nationalit|国籍"),
+    (DataCategory.IDENTITY, r"depend|city|state"),
+    (DataCategory.DEPOSITS, _MONEY),
 )
 
 
 def guess_category(name: str) -> DataCategory:
-    """The data category that a column's name suggests; consumption where it suggests nothing."""
+    """The data category that a column's name suggests, of several the strictest; consumption where
+    it suggests nothing."""
+    spoken = [one for one in spoken_of(name) if one in SENSITIVE_CATEGORIES]
+    if spoken:
+        return spoken[0]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
     for category, pattern in _PATTERNS:
         if re.search(pattern.replace("_?", " ?").replace("_", " "), words):
@@ -115,9 +144,12 @@ class Described(NamedTuple):
 
 
 def describe(
-    table: pd.DataFrame, target: str, name: str, exclude: Collection[str] = ()
+    table: pd.DataFrame, target: str, name: str, since: date, exclude: Collection[str] = ()
 ) -> Described:
     """Write the dictionary of ``table``.
+
+    Args:
+        since: the day before which no bad outcome is taken to have ended. A table does not say.
 
     Raises:
         FeatureError: the target is missing, or no column is left to learn from.
@@ -137,13 +169,14 @@ def describe(
             left_out[column] = why
             continue
         category = guess_category(column)
-        sensitive = (
-            Sensitivity.SENSITIVE if category in SENSITIVE_CATEGORIES else Sensitivity.ORDINARY
-        )
         feature: dict[str, object] = {
             "name": column,
             "category": category,
-            "sensitivity": sensitive,
+            "sensitivity": "sensitive" if category in SENSITIVE_CATEGORIES else "ordinary",
+            "derived_from": [one for one in spoken_of(column) if one != category],
+            "source": column,
+            "relevance": f"{GUESSED}a fact of {category}; say why it has to do with repaying "
+            "credit, or leave it out, before use",
         }
         read = numbers(table[column])
         if is_number(table[column]):
@@ -168,7 +201,12 @@ def describe(
         features.append(feature)
     if not features:
         raise FeatureError(f"{name}: no column is left to learn from besides the target {target!r}")
-    schema = schema_from({"name": name, "target": target, "features": features}, name)
+    remarks.append(
+        f"{GUESSED}categories, by the names of the columns; reasons; and that no bad outcome ended "
+        f"before {since}. Put the truth into the registry before you train on people's data"
+    )
+    about = {"name": name, "target": target, "outcomes_since": since}
+    schema = schema_from(about | {"features": features}, name)
     return Described(schema, left_out, tuple(remarks))
 
 
@@ -177,8 +215,8 @@ def read_as(schema: FeatureSchema, table: pd.DataFrame) -> pd.DataFrame:
     outcome a number.
 
     Returns:
-        a table that fits the registry (:func:`credit.features.check_table`), with the columns that
-        it does not know.
+        a table that fits the registry (:func:`credit.validation.check_table`), with the columns
+        that it does not know.
     """
     read: dict[str, Any] = {schema.target: numbers(table[schema.target]).values}
     for one in schema.features:
@@ -206,8 +244,8 @@ def is_number(values: pd.Series) -> bool:
 
 def no_feature(name: str, values: pd.Series) -> str:
     """Why a column is no feature; empty if it may be one."""
-    if kind := forbidden_kind(name):
-        return f"about {kind}, which credit-reporting law forbids"
+    if why := objection((JURISDICTION,), tuple(spoken_of(name)), name):
+        return why.removeprefix("is ")
     if pd.api.types.is_datetime64_any_dtype(values):
         return "a date"
     found = _counts(values)

@@ -6,6 +6,7 @@ The hold-out is set aside before the consortium exists: no lender ever has those
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pandas as pd
 
 from clients.data.book import PSEUDONYM
 from clients.data.profiling import look_at
-from credit.features import FeatureSchema, check_table, date_columns, load_schema
+from credit.features import FeatureSchema, date_columns
 from credit.schema_inference import describe, read_as
+from credit.validation import check_table, load_schema
 from demo.errors import DemoError
+from protocol.schema import now
 
 IDENTITY = "identity_number"
 HOLD_OUT = 0.2
@@ -26,6 +29,7 @@ largest."""
 SHARED = 0.05
 """Share of borrowers who hold an account at a second lender too."""
 SHOWN_KEYS = 3
+WITHIN_DAYS = 700
 MIN_ROWS_PER_LENDER = 20
 NAMES = ("aspen", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel", "ivy", "juniper")
 
@@ -33,7 +37,7 @@ DEFAULT_ABOUT = (
     "bloan.csv from the PyPI package bbbrisk 1.0.2 (MIT licence): 20,000 loans, a lightly "
     "perturbed sample of the "
     "public Kaggle table 'Give Me Some Credit' with a random city letter added. is_bad = 1 means "
-    "90 days late within two years."
+    "90 days late within two years. When that ended is made up: the table has no dates."
 )
 
 
@@ -73,12 +77,24 @@ def default_loans() -> Loans:
     path = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "bloan.csv"
     schema = load_schema(Path(__file__).with_name("loans.toml"))
     return Loans(
-        pd.read_csv(path),
+        _dated(pd.read_csv(path)),
         schema,
         "city",
         DEFAULT_ABOUT,
         {"city": "the key by which lenders are formed"},
     )
+
+
+def _dated(table: pd.DataFrame) -> pd.DataFrame:
+    """With the days on which late payments and defaults ended, which the table does not have: made
+    up, some day of the two years that it counts. Where there was none there is no day."""
+    rng, today = np.random.default_rng(0), np.datetime64(now().date(), "us")
+    late = (table[["due30", "due60", "due90"]] > 0).any(axis=1)
+    ended = {}
+    for column, had in {"late_ended": late, "bad_ended": table["is_bad"] == 1}.items():
+        days = rng.integers(1, WITHIN_DAYS, len(table)).astype("timedelta64[D]")
+        ended[column] = np.where(had, today - days, np.datetime64("NaT", "us"))
+    return table.assign(**ended)
 
 
 def read_loans(path: Path, target: str, partition: str | None, registry_path: Path | None) -> Loans:
@@ -114,7 +130,8 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
                 f"{registry_path} declares the target {schema.target!r}, not {target!r}"
             )
     else:
-        schema, left_out, remarks = describe(table, target, path.stem)
+        since = date(now().year - 1, 1, 1)
+        schema, left_out, remarks = describe(table, target, path.stem, since)
         table = read_as(schema, table)
     check_table(table, schema, str(path))
     about = f"{path.name}: {len(table):,} rows, target {target!r}"

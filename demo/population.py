@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clients.data.book import import_book
+from clients.data.importing import import_book
 from clients.home import BOOK_FILE, Node
 from clients.naming import naming_client
 from credit.features import FeatureSchema
@@ -125,4 +125,5 @@ def _pipelined(
 
 def categories_of(schema: FeatureSchema) -> tuple[DataCategory, ...]:
     """What a notice for these features must name."""
-    return tuple(dict.fromkeys(feature.category for feature in schema.features))
+    named = {category for feature in schema.features for category in feature.categories}
+    return tuple(sorted(named))

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import sqlalchemy as sa
 
-from clients.data.book import import_book, open_source
+from clients.data.book import open_source
 from clients.data.description import DATA_FILE
+from clients.data.importing import import_book
 from credit.features import FeatureSchema
 from demo.through import Through
 

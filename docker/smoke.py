@@ -98,10 +98,11 @@ for home in (founded.coordinator_home, founded.node_home("aspen"), founded.node_
 """
 ASK = """
 import secrets
+from datetime import date
 from pathlib import Path
 import numpy as np, pandas as pd, tomli_w
 from clients.home import BOOK_FILE, Node
-from clients.data.book import import_book
+from clients.data.importing import import_book
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
 from protocol.client.operator import OperatorClient
@@ -110,9 +111,10 @@ from credit.features import schema_from
 from crypto.keys import b64, load_signing_key
 from demo.borrowers import make_borrowers, make_notice
 at, url, people = Path("/var/lib/tahini/fleet"), "http://127.0.0.1:8700", 300
-features = {"name": "smoke", "target": "bad", "features": [
-    {"name": "late", "kind": "integer", "category": "repayment"},
-    {"name": "debt", "kind": "number", "category": "bureau"}]}
+reason = {"source": "made up", "relevance": "the smoke test learns from it"}
+features = {"name": "smoke", "target": "bad", "outcomes_since": f"{date.today().year - 1}-01-01", "features": [
+    {"name": "late", "kind": "integer", "category": "repayment", **reason},
+    {"name": "debt", "kind": "number", "category": "bureau", **reason}]}
 (at / "coordinator" / "features.toml").write_text(tomli_w.dumps(features), encoding="utf-8")
 nodes = [Node.open(at / "lenders" / name) for name in ("aspen", "birch")]
 key = load_signing_key(at / "registry" / "registry.key")

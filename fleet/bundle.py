@@ -32,7 +32,7 @@ dependencies = ["flwr=={flwr}"]
 
 [tool.flwr.app]
 publisher = "tahini"
-fab-include = ["**/*.py"]
+fab-include = ["**/*.py", "law/*.toml"]
 
 [tool.flwr.app.components]
 serverapp = "server.fleet_app:app"

@@ -1,5 +1,5 @@
-"""The code hash: what a lender signs is every module of ours that its node imports, and nothing
-else.
+"""The code hash: what a lender signs is every module of ours that its node imports, the tables of
+law that they go by, and nothing else.
 
 A campaign names this hash, lenders approve it, the registry puts it into each authorisation, and
 the gate compares it with what is installed. Which modules count is read off the import statements
@@ -39,6 +39,8 @@ OURS = frozenset(
         "server",
     }
 )
+TABLES = {"law.packs": ("law/cn.toml", "law/eu.toml", "law/us.toml", "law/words.toml")}
+"""Files beside a module that it reads when it is imported, and does as they say."""
 _SCANNER = ModuleFinder()
 """Only for reading the import instructions of compiled code; it finds and loads nothing."""
 Read = Callable[[str], bytes | None]
@@ -75,6 +77,9 @@ def reachable(entries: Iterable[str], read: Read) -> dict[str, bytes]:
             continue  # a name in a module, not a module
         path, content = found
         files[path] = content
+        files |= {
+            name: table for name in TABLES.get(module, ()) if (table := read(name)) is not None
+        }
         waiting += _packages(module)
         waiting += _imported(content, path)
     return files

@@ -7,4 +7,5 @@ it.
 - ``bases``       legal bases of processing, by jurisdiction
 - ``vocabulary``  what categories and bases are called: by the W3C, and in English and Chinese
 - ``deadlines``   by when a person must be answered
+- ``packs``       what each jurisdiction forbids, asks and lets be kept for how long
 """

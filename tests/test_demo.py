@@ -241,8 +241,8 @@ def test_an_unknown_category_is_named_with_its_column(tmp_path):
     loans(400, 2).assign(grade="z").to_parquet(tmp_path / "t.parquet")
     registry = tmp_path / "features.toml"
     registry.write_text(
-        'name = "t"\ntarget = "bad"\n[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\n'
-        'values = ["a"]\n',
+        'name = "t"\ntarget = "bad"\noutcomes_since = 2026-01-01\n[[features]]\nname = "grade"\nkind = "category"\n'
+        'category = "bureau"\nsource = "grade"\nrelevance = "Tests learn."\nvalues = ["a"]\n',
         encoding="utf-8",
     )
     done = tahini(

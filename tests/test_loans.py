@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support.world import schema_of
 
-from credit.features import schema_from
 from demo.errors import DemoError
 from demo.loans import Loans, split
 
@@ -15,8 +15,7 @@ def loans(bad: np.ndarray) -> Loans:
     table = pd.DataFrame(
         {"bad": bad.astype(int), "late": np.arange(ROWS) % 7, "branch": np.repeat(["n", "e", "s"], 500)}
     )
-    features = [{"name": "late", "kind": "integer", "category": "repayment"}]
-    registry = schema_from({"name": "t", "target": "bad", "features": features}, "tests")
+    registry = schema_of({"name": "late", "kind": "integer", "category": "repayment"})
     return Loans(table, registry, "branch", "tests", {})
 
 

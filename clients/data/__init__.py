@@ -1,6 +1,7 @@
 """Where a lender's rows come from: files and databases of its own, read in chunks of bounded size.
 
 - ``book``         a loan book under pseudonyms, or a source as described; opened by the gate alone
+- ``importing``    loan books, written under their people's names
 - ``description``  ``data.toml``: where the rows are, and which column is which feature
 - ``columns``      a lender's values as the schema's: codes, scales, missing codes
 - ``files``        CSV and Parquet; ``lines`` the records of a CSV file (RFC 4180)

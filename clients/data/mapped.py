@@ -20,6 +20,7 @@ from clients.errors import SourceError
 from credit.ahead import ahead
 from credit.features import FeatureSchema
 from credit.values import codes
+from law.packs import objection
 
 NAMELESS: NDArray[np.object_] = np.zeros(0, object)
 NOBODYS: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -58,8 +59,8 @@ class MappedSource(Source):
         """Of every column that the schema declares.
 
         Raises:
-            SourceError: the description maps something to a column that is not there, or something
-                that the schema does not know.
+            SourceError: the description maps something to a column that is not there or whose name
+                gives away what the schema may not use, or something that the schema does not know.
         """
         found = conversions(self.description.columns, schema)
         known = {one.name for one in found}
@@ -67,7 +68,14 @@ class MappedSource(Source):
             raise SourceError(
                 f"{self.where}: columns.{unknown[0]} is neither a feature, the outcome nor a date"
             )
-        self._require({one.name: one.source.column for one in found})
+        columns = {one.name: one.source.column for one in found}
+        self._require(columns)
+        for one in schema.features:
+            column = columns[one.name]
+            if why := objection(schema.jurisdictions, one.categories, column):
+                raise SourceError(
+                    f"{self.where}: {one.name!r} is read from a column {column!r}, which {why}"
+                )
         return found
 
     def _require(self, asked: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ figures over many of them; no value of anybody's is kept or said, not even the l
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,10 +33,12 @@ from clients.data.members import Members
 from clients.data.people import NO_OUTCOME, Labels, Part, Source, labels_of, survey
 from clients.data.separation import Ranks, separation
 from clients.data.sql import SqlReader
-from credit.features import Feature, FeatureSchema, date_columns
+from credit.features import Feature, FeatureSchema, date_columns, forget
 from credit.grid import FeatureCells
 from credit.remarks import indistinct_values
+from credit.schema_inference import GUESSED
 from credit.values import UNREADABLE_DATE
+from protocol.schema import now
 
 LEAKING_AUC = 0.9
 """No honest feature of a credit model separates good from bad so well alone."""
@@ -193,7 +196,9 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
     if source.description.latest_by is not None:
         dates = {source.description.latest_by.column: people.unreadable_dates} | dates
     names = [schema.target, *schema.names, *date_columns(schema)]
+    stale = _Stale(schema)
     for part in _told(source.parts(names, schema), "features", progress):
+        stale.add(part.table)
         outcome = labels_of(part.table[schema.target])
         for tally in tallies:
             tally.add(part.table[tally.feature.name], outcome, part.unreadable[tally.feature.name])
@@ -236,6 +241,8 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
         *_said(no_rows.odd, no_rows.about_quotes),
         *(date_sentence(name, count) for name, count in dates.items() if 0 < count <= many),
         *_about_outcomes(good, bad),
+        *stale.sentences(),
+        *_said(guessed := _guessed(schema), guessed),
         *_warnings(source, features, rows),
     ]
     return Found(
@@ -251,6 +258,43 @@ def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: 
         tuple(errors),
         tuple(warnings),
     )
+
+
+def _guessed(schema: FeatureSchema) -> str:
+    """What is said of reasons that a program wrote."""
+    names = [one.name for one in schema.features if one.relevance.startswith(GUESSED)]
+    if not names:
+        return ""
+    return (
+        f"reasons were guessed, of {', '.join(names)}: write what each has to do with repaying "
+        "credit, or leave it out"
+    )
+
+
+@dataclass
+class _Stale:
+    """What retention takes away if rows are used today."""
+
+    schema: FeatureSchema
+    outcomes: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+
+    def add(self, table: pd.DataFrame) -> None:
+        kept = forget(table, self.schema, now().date())
+        self.outcomes += len(table) - len(kept)
+        for name in self.schema.names:
+            before = table[name].reindex(kept.index)
+            self.values[name] += int((before.notna() & (before != kept[name])).sum())
+
+    def sentences(self) -> Iterator[str]:
+        if self.outcomes:
+            yield (
+                f"{self.outcomes:,} bad outcomes ended longer ago than the law lets them be used, "
+                "or do not say when; their rows are left out"
+            )
+        for name, count in self.values.items():
+            if count:
+                yield f"{name}: {count:,} values are stale or have no date and are not used"
 
 
 @dataclass

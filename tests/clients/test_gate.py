@@ -16,7 +16,8 @@ from support.world import features, loans, schema_of
 
 from auditlog.audit import verify_log
 from clients.budget_ledger import Attempt, PersonCaps
-from clients.data.book import import_book, loan_book
+from clients.data.book import loan_book
+from clients.data.importing import import_book
 from clients.data.mapped import MappedSource
 from clients.errors import GateClosed, NodeError
 from clients.gate import Gate

@@ -32,10 +32,11 @@ from protocol.coverage import needs_of
 
 MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 REGISTRY = schema_of(
-    {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen"},
+    {"name": "late", "kind": "integer", "category": "repayment", "adverse": True, "ended_by": "seen", "clean": 0},
     {"name": "balance", "kind": "number", "category": "bureau", "low": 0, "high": 1e6},
     {"name": "grade", "kind": "category", "category": "bureau", "values": ["1", "2", "12345678901234567"]},
-    outcome_dated_by="ended",
+    outcome_dated_by="seen",
+    outcome_ended_by="ended",
 )
 COLUMNS = ("customer", "as_of", "bad", "ended", "late", "seen", "balance", "grade")
 PEOPLE = [f"v1.{number:043d}" for number in range(40)]

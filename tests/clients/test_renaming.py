@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from cli.book import app as cli
 from clients import renaming
 from clients.budget_ledger import Attempt, BudgetLedger, PersonCaps
-from clients.data.book import import_book, loan_book, rename_book
+from clients.data.book import loan_book
+from clients.data.importing import import_book, rename_book
 from clients.errors import NodeError, SourceError, StoreFailed
 from clients.naming import naming_client
 from clients.renaming import rename_people

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+import tomli_w
 from click.testing import CliRunner
 from support.lender_tables import (
     COLUMNS,
@@ -21,7 +22,7 @@ from support.lender_tables import (
     name,
 )
 from support.waiting import until
-from support.world import features, schema_of
+from support.world import REGISTRY, features, schema_of
 
 import tahini
 from clients.data.book import open_source
@@ -190,13 +191,9 @@ def test_nothing_of_a_row_is_in_any_message(tmp_path):
 
 def run(home: Path, *options: str):
     schema = home / "registry.toml"
-    schema.write_text(
-        'name = "test-loans"\ntarget = "bad"\n'
-        '[[features]]\nname = "late"\nkind = "integer"\ncategory = "repayment"\nlow = 0\nhigh = 30\n'
-        '[[features]]\nname = "income"\nkind = "number"\ncategory = "income"\nsensitivity = "sensitive"\n'
-        '[[features]]\nname = "grade"\nkind = "category"\ncategory = "bureau"\nvalues = ["a", "b", "c"]\n',
-        encoding="utf-8",
-    )
+    late, *others = REGISTRY["features"]
+    features = [late | {"low": 0, "high": 30}, *others]
+    schema.write_text(tomli_w.dumps(REGISTRY | {"features": features}), encoding="utf-8")
     return CliRunner().invoke(
         tahini.main, ["node", "check-data", "--home", str(home), "--features", str(schema), *options]
     )

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from support.lender_tables import PEOPLE, as_csv, as_parquet, described, lender_table, name
 from support.world import features, loans, schema_of
 
-from clients.data.book import import_book, loan_book, open_source
+from clients.data.book import loan_book, open_source
 from clients.data.columns import nobody
 from clients.data.files import FileReader
+from clients.data.importing import import_book
 from clients.data.mapped import MappedSource
 from clients.data.members import STRANGER
 from clients.data.people import Part, Source
@@ -23,9 +24,17 @@ from clients.errors import SourceError
 from credit.grid import Grid
 
 DATED = schema_of(
-    {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen", "low": 0, "high": 90},
+    {
+        "name": "late",
+        "kind": "integer",
+        "category": "repayment",
+        "adverse": True,
+        "ended_by": "seen",
+        "low": 0,
+        "high": 90,
+    },
     {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b"]},
-    outcome_dated_by="ended",
+    outcome_ended_by="ended",
 )
 
 

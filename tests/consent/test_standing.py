@@ -17,11 +17,10 @@ from support.effort import effort
 from support.house import everybody
 from support.market import Signed
 from support.observed import statements
-from support.world import features
+from support.world import features, schema_of
 
 from clients.admission import UseLimits
 from clients.consents import Consents
-from credit.features import schema_from
 from law.bases import LegalBasis
 from protocol.coverage import needs_of
 from protocol.enrolment import EnrolmentList
@@ -296,16 +295,11 @@ def test_frequency_counts_campaigns_in_the_period(market):
 
 
 def test_facts_outside_of_the_window_or_older_than_their_life_are_not_used():
-    schema = schema_from(
-        {
-            "name": "dated", "target": "bad", "outcome_dated_by": "decided",
-            "features": [
-                {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen"},
-                {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive"},
-            ],
-        },
-        "tests",
-    )  # fmt: skip
+    schema = schema_of(
+        {"name": "late", "kind": "integer", "category": "repayment", "dated_by": "seen"},
+        {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive"},
+        outcome_dated_by="decided",
+    )
     day = date(2026, 6, 15)
     seen = pd.to_datetime([date(2026, 6, n) for n in (1, 5, 10, 15, 5)])
     table = pd.DataFrame(

@@ -124,12 +124,13 @@ def column(name, category, kind="integer", **more):
 
 
 AGES = ("age", "AGE", "age_years", "applicant_age", "age at application", "package_age_group", "年龄", "借款人年龄")
-NO_AGES = ("wage", "agency", "mileage", "average")
+NO_AGES = ("stage", "agency", "mileage", "average")
 
 
 @pytest.mark.parametrize(("name", "found"), [*((name, True) for name in AGES), *((name, False) for name in NO_AGES)])
 def test_age_is_known_by_its_name_among_facts_of_identity(name, found):
-    assert Segments.of(schema_of(column(name, "identity"))).age == (name if found else None)
+    for category in ("identity", "age"):
+        assert Segments.of(schema_of(column(name, category))).age == (name if found else None)
     assert Segments.of(schema_of(column(name, "repayment"))).age is None
     assert Segments.of(schema_of(column(name, "identity", "category", values=["young"]))).age is None
 

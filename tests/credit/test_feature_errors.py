@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.world import OUTCOMES_SINCE, feature_of
 
 from credit.errors import FeatureError
 from credit.features import schema_from
 from credit.reference import reference
 
-GOOD = {"name": "late", "kind": "integer", "category": "repayment"}
+GOOD = feature_of(name="late", kind="integer", category="repayment")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,9 @@ GOOD = {"name": "late", "kind": "integer", "category": "repayment"}
 )
 def test_errors_name_the_feature(features, said):
     with pytest.raises(FeatureError) as refusal:
-        schema_from({"name": "loans", "target": "bad", "features": features}, "features.toml")
+        schema_from(
+            {"name": "loans", "target": "bad", "features": features, "outcomes_since": OUTCOMES_SINCE}, "features.toml"
+        )
     assert str(refusal.value).startswith(f"features.toml: {said}")
     assert str(refusal.value).count("feature '") <= 1
     assert "\n" not in str(refusal.value)

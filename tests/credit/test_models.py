@@ -229,7 +229,7 @@ def test_a_file_that_smuggles_a_forbidden_feature_is_refused(model, tmp_path):
     schema["features"][0]["name"] = "religion"
     specification = {"kind": model.kind, "registry": schema, "binning": asdict(model.embedding.binning)}
     save_file({"parameters": torch.zeros(3)}, tmp_path / "model", metadata={"tahini": json.dumps(specification)})
-    with pytest.raises(ModelError, match="credit-reporting law"):
+    with pytest.raises(ModelError, match="which the law forbids"):
         CreditModel.load(tmp_path / "model")
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from support.world import schema_of
+from support.world import feature_of, schema_of
 
 from credit.binning import FeatureBins, make_binning
 from credit.evaluation import Figure
@@ -17,7 +17,7 @@ from privacy.mechanism import ReleaseKind
 
 
 def number(**limits):
-    return Feature(name="x", kind="number", category="bureau", **limits)
+    return Feature(**feature_of(name="x", kind="number", category="bureau", **limits))
 
 
 def level(good, bad, noise):
@@ -99,7 +99,7 @@ def test_the_owner_of_rows_learns_whether_they_can_be_told_apart(values, apart):
 
 
 def test_codes_and_public_ranges_are_looked_at_too():
-    code = Feature(name="c", kind="category", category="bureau", values=("a", "b"))
+    code = Feature(**feature_of(name="c", kind="category", category="bureau", values=("a", "b")))
     for values, apart in ((["a"] * 50 + ["b"] * 50, True), (["a"] * 100, False)):
         counts = FeatureCells(code).counts(pd.Series(values))
         assert (indistinct_values(code, counts) is None) == apart

@@ -1,14 +1,21 @@
 """A dictionary for a table that has none."""
 
+from datetime import date
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from credit import schema_inference
 from credit.errors import FeatureError
-from credit.features import Sensitivity, check_table
-from credit.schema_inference import LEAST_ROWS, MAX_CATEGORIES, describe, guess_category, read_as
+from credit.schema_inference import GUESSED, LEAST_ROWS, MAX_CATEGORIES, guess_category, read_as
+from credit.validation import check_table
+from law.categories import SENSITIVE_CATEGORIES
+
+SINCE = date(2025, 1, 1)
+describe = partial(schema_inference.describe, since=SINCE)
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def test_a_mixed_table_is_described_by_type(table):
     assert left_out["opened"] == "a date"
     assert left_out["constant_text"] == "text with 1 distinct values"
     assert "religion" in left_out["religion"]
-    assert "blood type" in left_out["bloodType"]
+    assert "blood-type" in left_out["bloodType"]
 
 
 def test_a_described_table_fits_its_own_dictionary(table):
@@ -62,7 +69,7 @@ def test_a_described_table_fits_its_own_dictionary(table):
 def test_what_looks_like_money_earned_or_owned_is_declared_sensitive(table):
     schema, *_ = describe(table, "bad", "lender")
     assert schema.sensitive() == ("annualIncome", "housing")
-    assert schema["annualIncome"].sensitivity is Sensitivity.SENSITIVE
+    assert schema["annualIncome"].sensitivity == "sensitive"
 
 
 def test_the_dictionary_says_nothing_of_the_range_of_values(table):
@@ -94,15 +101,17 @@ def test_a_table_with_nothing_to_learn_from_is_refused(table):
 
 
 GUESSES = {
-    "income": "annual_inc MonthlyIncome 月收入",
-    "deposits": "savings_balance 存款",
-    "securities": "stocks_held",
+    "income": "annual_inc MonthlyIncome 月收入 turnover dti",
+    "deposits": "savings_balance 存款 公积金 bank_flow 流水 cashFlow",
+    "securities": "stocks_held wealth fund_holdings 理财",
     "insurance": "insurance_premium",
-    "property": "house_value mortgage",
+    "property": "house_value mortgage net_worth totalAssets",
     "tax": "tax_paid 个税",
     "repayment": "NumberOfTime30-59DaysPastDue pay_0",
     "bureau": "open_accounts",
-    "identity": "age gender",
+    "age": "age",
+    "sex": "gender",
+    "marital": "marriage",
     "consumption": "favourite_colour",
 }
 
@@ -112,6 +121,36 @@ GUESSES = {
 )
 def test_the_category_of_a_column_is_guessed_from_its_name(name, category):
     assert guess_category(name) == category
+
+
+UNKNOWN_MONEY = "balance total_amount AMT3 cash 余额 现金 金额 capital equity_value worth spend_amounts"
+OWED = "loan_amount overdue_balance credit_limit BILL_AMT1 LIMIT_BAL 贷款金额"
+
+
+@pytest.mark.parametrize("name", UNKNOWN_MONEY.split())
+def test_money_of_an_unknown_kind_is_guessed_to_be_of_a_sensitive_one(name):
+    assert guess_category(name) in SENSITIVE_CATEGORIES
+
+
+@pytest.mark.parametrize("name", OWED.split())
+def test_money_that_is_owed_is_not(name):
+    assert guess_category(name) not in SENSITIVE_CATEGORIES
+
+
+def test_what_is_guessed_says_so(table):
+    """Neither a reason nor a date is made up silently."""
+    found = describe(table, "bad", "lender")
+    assert {one.relevance[: len(GUESSED)] for one in found.schema.features} == {GUESSED}
+    assert {one.name: one.source for one in found.schema.features} == {one: one for one in found.schema.names}
+    assert found.schema.outcomes_since == SINCE
+    (said,) = (remark for remark in found.remarks if remark.startswith(GUESSED))
+    assert "reasons" in said and "2025-01-01" in said
+
+
+def test_a_name_of_two_kinds_is_declared_both():
+    found = describe(rows(tax_to_income=np.random.default_rng(5).random(400)), "bad", "lender")
+    assert found.schema["tax_to_income"].categories == {"income", "tax"}
+    assert found.schema["tax_to_income"].consents == {"income", "tax"}
 
 
 def test_a_name_that_suggests_two_categories_gets_the_stricter():
@@ -130,14 +169,14 @@ def test_one_cell_that_is_no_number_leaves_a_column_of_numbers_and_is_said():
     incomes = [f"{1000 + n}.5" for n in range(399)]
     found = describe(rows(income=["n.a.", *incomes]), "bad", "lender")
     assert found.schema["income"].kind == "number"
-    assert found.remarks == ("income: 1 of 400 values are no numbers and count as missing",)
+    assert found.remarks[0] == "income: 1 of 400 values are no numbers and count as missing"
     many = describe(rows(income=["n.a."] * 8 + incomes[:392]), "bad", "lender")
     assert many.left_out == {"income": "text with 393 distinct values, of which 1 have 5 rows or more"}
 
 
 def test_decimals_are_numbers():
     found = describe(rows(income=[Decimal(n) / 4 for n in range(400)]), "bad", "lender")
-    assert found.schema["income"].kind == "number" and not found.remarks
+    assert found.schema["income"].kind == "number" and len(found.remarks) == 1
 
 
 @pytest.mark.parametrize(
@@ -226,7 +265,7 @@ def test_no_single_row_changes_what_is_declared():
             assert (found.schema, found.left_out) == (before.schema, before.left_out), (column, value)
     table.loc[9, "grade"] = "somebody's own"
     found = describe(table, "bad", "lender")
-    assert found.remarks == ("grade: 1 codes that fewer than 5 rows have are not declared; 1 values count as missing",)
+    assert found.remarks[0] == "grade: 1 codes that fewer than 5 rows have are not declared; 1 values count as missing"
 
 
 def test_whole_amounts_that_happen_to_differ_are_features():

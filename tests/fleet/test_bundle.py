@@ -40,7 +40,9 @@ def test_flower_takes_it_and_finds_both_apps_in_it(bundle):
     assert {"server/fleet_app.py", "clients/app.py"} <= set(files_of(bundle))
 
 
-@pytest.mark.parametrize("path", ["clients/gate.py", "clients/__init__.py", "privacy/noise.py", "fleet/code.py"])
+@pytest.mark.parametrize(
+    "path", ["clients/gate.py", "clients/__init__.py", "privacy/noise.py", "fleet/code.py", "law/cn.toml"]
+)
 def test_one_byte_anywhere_in_what_a_node_runs_is_other_code(bundle, path):
     files = files_of(bundle)
     assert not holds_installed({**files, path: files[path] + b"\n"})

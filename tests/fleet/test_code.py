@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.code import NODE_ENTRIES, OURS, hash_files, installed_code, installed_files, reachable
+from fleet.code import NODE_ENTRIES, OURS, TABLES, hash_files, installed_code, installed_files, reachable
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 15_000
@@ -57,7 +57,8 @@ def signed() -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def modules(signed) -> set[str]:
-    return {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in signed}
+    python = (path.removesuffix(".py") for path in signed if path.endswith(".py"))
+    return {path.removesuffix("/__init__").replace("/", ".") for path in python}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_a_change_in_a_room_that_no_node_runs_changes_no_hash_and_one_in_the_gat
 
     for changed in ("consent/", "auditlog/", "cli/", "server/", "demo/"):
         assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) == installed_code()
-    for changed in ("clients/gate.py", "protocol/client/nodes.py", "privacy/"):
+    for changed in ("clients/gate.py", "protocol/client/nodes.py", "privacy/", "law/cn.toml", "law/words.toml"):
         assert hash_files(reachable(NODE_ENTRIES, read_with(changed))) != installed_code()
 
 
@@ -116,6 +117,8 @@ def test_every_module_of_ours_that_a_node_loads_is_signed(loaded, modules):
 
 def test_nothing_that_is_signed_can_load_what_no_import_names(signed):
     for path, content in signed.items():
+        if path.endswith(".toml"):
+            continue
         calls = [node.func for node in ast.walk(ast.parse(content)) if isinstance(node, ast.Call)]
         builtins = {call.id for call in calls if isinstance(call, ast.Name)} - {"compile"}
         library = {call.attr for call in calls if isinstance(call, ast.Attribute)} - {"compile", "eval"}  # re, torch
@@ -145,6 +148,21 @@ def test_one_task_loads_no_database_and_no_web_framework(loaded):
     task, *_ = loaded
     assert "clients.app" in task
     assert {"sqlalchemy", "alembic", "psycopg", "fastapi"}.isdisjoint(task)
+
+
+def test_what_is_signed_is_code_and_the_tables_of_law_that_it_goes_by(signed):
+    tables = {path for path in signed if not path.endswith(".py")}
+    unread = {f"law/{path.stem}.toml" for path in (ROOT / "law").glob("*.py") if f"law/{path.name}" not in signed}
+    assert tables == {f"law/{path.name}" for path in (ROOT / "law").glob("*.toml")} - unread
+    assert sorted(tables) == sorted(name for names in TABLES.values() for name in names)
+
+
+def test_a_table_counts_where_its_module_is_imported_and_nowhere_else():
+    tree = {"clients/__init__.py": b"", "clients/app.py": b"import law.packs", "law/__init__.py": b""}
+    tree |= {"law/packs.py": b"", "law/cn.toml": b"[forbidden]", "clients/cn.toml": b"", "law/other.toml": b""}
+    assert reachable(["clients.app"], tree.get).keys() == tree.keys() - {"clients/cn.toml", "law/other.toml"}
+    without = tree | {"clients/app.py": b"import law"}
+    assert "law/cn.toml" not in reachable(["clients.app"], without.get)
 
 
 def test_imports_inside_functions_count_and_packages_on_the_way_too():

@@ -26,7 +26,7 @@ from support.wire import serve, within
 from support.world import LENDERS, Clock, features, loans
 
 from clients import home as nodes
-from clients.data.book import import_book
+from clients.data.importing import import_book
 from clients.errors import GateClosed
 from clients.gate import Batch, Gate
 from clients.home import Node, approve

@@ -38,21 +38,32 @@ LENDERS = ("aspen", "birch", "cedar")
 GENERAL, ASPENS = "https://login.example", "https://login.aspen.example"
 PORTAL = "portal"
 TOKEN_ENDPOINT = "https://registry.example/v1/token"
+OUTCOMES_SINCE = f"{now().year - 1}-01-01"
+
+
+def feature_of(**fields: Any) -> dict[str, Any]:
+    """A feature, with its source and its reason where it does not matter which."""
+    return {"source": f"book.{fields['name']}", "relevance": "Tests learn from it."} | fields
+
+
 REGISTRY = {
     "name": "test-loans",
     "target": "bad",
+    "outcomes_since": OUTCOMES_SINCE,
     "features": [
-        {"name": "late", "kind": "integer", "category": "repayment"},
-        {"name": "income", "kind": "number", "category": "income", "sensitivity": "sensitive"},
-        {"name": "grade", "kind": "category", "category": "bureau", "values": ["a", "b", "c"]},
+        feature_of(name="late", kind="integer", category="repayment"),
+        feature_of(name="income", kind="number", category="income", sensitivity="sensitive"),
+        feature_of(name="grade", kind="category", category="bureau", values=["a", "b", "c"]),
     ],
 }
 _LIMITLESS = {kind: {"per_second": 1e6, "burst": 10**9} for kind in ("reading", "changing", "login")}
 
 
 def schema_of(*features: Mapping[str, Any], **more: Any) -> FeatureSchema:
-    """These features of loans that are bad or not."""
-    return schema_from({"name": "test", "target": "bad", "features": features, **more}, "here")
+    """These features of loans that are bad or not, as :func:`feature_of` completes them."""
+    ended = {} if "outcome_ended_by" in more else {"outcomes_since": OUTCOMES_SINCE}
+    complete = [feature_of(**one) for one in features]
+    return schema_from({"name": "test", "target": "bad", "features": complete, **ended, **more}, "here")
 
 
 def features() -> FeatureSchema:
