@@ -4,6 +4,8 @@
                    27560, DPV)
 - ``parties``      who belongs to a consortium, and what they agreed
 - ``consents``     notices, answers, receipts; ``records`` a consent as it is shown
+- ``roster_proofs``  whether one person was in one release
+- ``receipts``     what a borrower keeps, verified offline
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
