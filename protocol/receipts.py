@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedReceipt:
     """What one document proves, in a sentence and in facts."""
 
     sentence: str
@@ -44,7 +44,7 @@ def kept(text: str) -> list[str]:
     return tokens
 
 
-def verify_kept(token: str, consortium: Consortium, people: Iterable[str] = ()) -> Verified:
+def verify_kept(token: str, consortium: Consortium, people: Iterable[str] = ()) -> VerifiedReceipt:
     """
     Args:
         people: the pseudonyms of whoever checks; what speaks of somebody else is refused. Of
@@ -72,7 +72,7 @@ def _type_of(token: str) -> object:
         raise SignatureError("not a signed document") from error
 
 
-def _receipt(token: str, consortium: Consortium) -> Verified:
+def _receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
     receipt = Receipt.verify(token, consortium.one(Role.REGISTRY).key)
     try:
         proof = check_receipt(receipt, consortium.policy)
@@ -82,7 +82,7 @@ def _receipt(token: str, consortium: Consortium) -> Verified:
         raise ProofError("the receipt's log entry is not that of a decision") from error
     head = Head.of(proof.checkpoint_note, consortium)
     states = ", ".join(f"{what} {state}" for what, state in receipt.states.items())
-    return Verified(
+    return VerifiedReceipt(
         f"Your answer is on record: {states}; entry {proof.index} under {head.words}.",
         receipt.pii_principal_id,
         {
@@ -97,12 +97,12 @@ def _receipt(token: str, consortium: Consortium) -> Verified:
     )
 
 
-def _roster_proof(token: str, consortium: Consortium) -> Verified:
+def _roster_proof(token: str, consortium: Consortium) -> VerifiedReceipt:
     answer = verify_roster_proof(token, consortium)
     proof = answer.proof
     again = f" (attempt {proof.attempt})" if proof.attempt > 1 else ""
     verb = "were" if answer.used else "were NOT"
-    return Verified(
+    return VerifiedReceipt(
         f"Your data {verb} among those for release {proof.release}{again} of campaign "
         f"{proof.campaign_sha256[:12]}… by {proof.lender}: its roster, committed to the log on "
         f"{answer.day}, {'holds' if answer.used else 'does not hold'} "

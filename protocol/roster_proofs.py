@@ -102,7 +102,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Answered:
+class RosterAnswer:
     """What a proof answers, computed."""
 
     used: bool
@@ -116,7 +116,7 @@ class Answered:
     head: Head
 
 
-def verify_roster_proof(token: str, consortium: Consortium) -> Answered:
+def verify_roster_proof(token: str, consortium: Consortium) -> RosterAnswer:
     """The answer that a lender's proof gives, from the pinned consortium document alone.
 
     Raises:
@@ -145,7 +145,7 @@ def verify_roster_proof(token: str, consortium: Consortium) -> Answered:
     }
     if {name: committed.get(name) for name in stated} != stated:
         raise ProofError("the log entry is not the roster commitment that the proof names")
-    return Answered(
+    return RosterAnswer(
         used=stands_in(bytes.fromhex(committed["root"]), proof.pii_principal_id, cell),
         proof=proof,
         kind=str(committed["kind"]),

@@ -269,7 +269,7 @@ def test_the_commands_from_lender_to_borrower(withdrawn, tmp_path, anchors):
     facts = told("receipt", "verify", out, *anchors)
     assert [one["used"] for one in facts] == [True, False]
     head = claimed_checkpoint(
-        InclusionProof.parse(RosterProof.claimed(out.read_text().split()[0]).proof).checkpoint_note
+        InclusionProof.parse(RosterProof.claimed(out.read_text("utf-8").split()[0]).proof).checkpoint_note
     )
     assert facts[0]["head"]["size"] == head.size
 
