@@ -11,7 +11,6 @@ Nothing here is part of what a node runs in a campaign, nor of the code that a l
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -25,14 +24,14 @@ from clients.errors import NodeError
 from crypto.keys import replace_file
 from crypto.memberships import OpenedCell, cell_of, opened, path_above
 from crypto.merkle import HASH_SIZE
-from crypto.rosters import cell_hash, cell_salt, depth_for, hash_cells, root_of
+from crypto.rosters import depth_for, hash_cells, root_of
 
 BLOCK_BITS = 12
 """Two letters of a name."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _AFTER = "\x7f"
 """Sorts behind every letter."""
-_VERSION = re.compile(r"v[0-9]{1,3}")
+_VERSION = re.compile(r"v[0-9]{1,3}|erased")
 _RELEASES = (
     "SELECT id AS number, campaign, release, attempt, root, salt, reserved_at, settled_at "
     "FROM releases"
@@ -146,40 +145,19 @@ class Prover:
         block = cell >> blocks.below
         cells = blocks.cells(block)
         names = self._people(blocks, block).get(release.number, [])
-        level = bytearray(hash_cells(release.salt, blocks.depth, names, cells))
-        kept = self._kept(release)
-        for number in kept.keys() & set(cells):
-            at = (number - cells.start) * HASH_SIZE
-            own = cell_salt(release.salt, number)
-            level[at : at + HASH_SIZE] = cell_hash(own, kept[number])
-        if root_of(bytes(level)) != blocks.level[block * HASH_SIZE :][:HASH_SIZE]:
+        level = hash_cells(release.salt, blocks.depth, names, cells)
+        if root_of(level) != blocks.level[block * HASH_SIZE :][:HASH_SIZE]:
             raise _other_roster(release)
-        path = path_above(bytes(level), cell - cells.start) + path_above(blocks.level, block)
-        if cell in kept:
-            return OpenedCell(cell_salt(release.salt, cell), kept[cell], path)
+        path = path_above(level, cell - cells.start) + path_above(blocks.level, block)
         here = [one for one in names if cell_of(one, blocks.depth) == cell]
         return opened(release.salt, cell, here, path)
-
-    def remember(self, name: str) -> None:
-        """Keep what stands for this name in every roster, so that others in its block can still be
-        given proofs once the name is erased from the ledger: hashes, each under its roster's salt.
-        """
-        releases = self.releases()
-        self.prepare(releases)
-        for release in releases:
-            kept = self._kept(release)
-            cell = cell_of(name, self._blocks(release).depth)
-            if cell not in kept:
-                kept[cell] = self.open(release, name).members
-                lines = {number: [one.hex() for one in kept[number]] for number in kept}
-                replace_file(self._file(release, "cells"), json.dumps(lines).encode())
 
     # --- blocks
 
     def prepare(self, releases: Sequence[Committed]) -> None:
         """Compute the blocks of all these rosters that are not kept yet, in one pass over the
         ledger."""
-        missing = {one.number: one for one in releases if not self._file(one, "blocks").exists()}
+        missing = {one.number: one for one in releases if not self._file(one).exists()}
         if not missing:
             return
         counts = self._rows("SELECT release_id, count(*) FROM members GROUP BY release_id")
@@ -205,12 +183,12 @@ class Prover:
             # an empty file says that this roster was looked at, and is another than was committed
             made_of = _Blocks(blocks.depth, level).content
             true = root_of(level).hex() == release.root
-            replace_file(self._file(release, "blocks"), made_of if true else b"")
+            replace_file(self._file(release), made_of if true else b"")
 
     def _blocks(self, release: Committed) -> _Blocks:
         if release.root in self._verified:
             return self._verified[release.root]
-        path = self._file(release, "blocks")
+        path = self._file(release)
         if not path.exists():
             self.prepare([release])
         content = path.read_bytes()
@@ -220,15 +198,8 @@ class Prover:
         self._verified[release.root] = blocks
         return blocks
 
-    def _file(self, release: Committed, kind: str) -> Path:
-        return self._folder / f"{release.root}.{kind}"
-
-    def _kept(self, release: Committed) -> dict[int, tuple[bytes, ...]]:
-        path = self._file(release, "cells")
-        if not path.exists():
-            return {}
-        lines = json.loads(path.read_text(encoding="utf-8"))
-        return {int(cell): tuple(map(bytes.fromhex, members)) for cell, members in lines.items()}
+    def _file(self, release: Committed) -> Path:
+        return self._folder / f"{release.root}.blocks"
 
     # --- people
 
@@ -252,8 +223,8 @@ class Prover:
 
     @cached_property
     def _versions(self) -> list[str]:
-        """The versions of names in the ledger; what is no name (an erased person's row) has
-        none."""
+        """What stands before the dot in the names in the ledger: ``erased`` in tombstones
+        (:func:`crypto.rosters.tombstone`)."""
         found, after = [], ""
         query = "SELECT min(pseudonym) FROM members WHERE pseudonym > ?"
         while (first := next(self._rows(query, (after,)))[0]) is not None:

@@ -6,14 +6,16 @@ step of it, and a cell (``0x02``) is no node (``0x01``), so that the walk ends i
 salt and one list of members, and the name is in it or is not. A sorted tree lacks this: who made it
 may have sorted wrongly, or state another salt, and the root would fit both answers.
 
-What a proof shows of others, to whoever holds it: the salted hashes of those in the same cell, one
-or two on average, and from the length of the path how many are in the roster, to a factor of two.
+What a proof shows of others, to whoever holds it: the hashes of the names in the same cell, one or
+two on average, and from the length of the path how many are in the roster, to a factor of two.
 A hash can be compared with a name by somebody who *knows* that name, 256 bits from the naming
-service: that person, their lender and the registry. Everything else in the proof is the hash of
-something with a salt in it that was not shown, so that even who knows all names learns about these
-one or two and nobody else; and nobody can choose whom they are, because the bits of a name cannot
-be chosen. To hide them as well a verifiable random function per person would be needed (CONIKS),
-some hundred times the cost of a hash, for each of millions before every release.
+service: that person, their lender and the registry. It is the same in every roster, so that whoever
+holds several proofs sees that one of those few was there again, or was not. Everything else in a
+proof is the hash of something with a salt in it that was not shown, so that even who knows all
+names learns about these one or two and nobody else; and nobody can choose whom they are, because
+the bits of a name cannot be chosen. To hide them as well a verifiable random function per person
+would be needed (CONIKS), some hundred times the cost of a hash, for each of millions before every
+release.
 """
 
 from __future__ import annotations
@@ -72,8 +74,7 @@ def opened(salt: bytes, cell: int, names: Sequence[str], path: tuple[bytes, ...]
             f"{len(names)} people stand in one cell of the roster: their names are not those of a "
             "naming service, and a proof would show too much about others"
         )
-    own = cell_salt(salt, cell)
-    return OpenedCell(own, tuple(sorted(member_hash(own, name) for name in names)), path)
+    return OpenedCell(cell_salt(salt, cell), tuple(sorted(map(member_hash, names))), path)
 
 
 def stands_in(root: bytes, name: str, cell: OpenedCell) -> bool:
@@ -96,4 +97,4 @@ def stands_in(root: bytes, name: str, cell: OpenedCell) -> bool:
         at >>= 1
     if not hmac.compare_digest(found, root):
         raise ProofError("the cell that answers for this name does not lead to the roster's root")
-    return member_hash(cell.salt, name) in cell.members
+    return member_hash(name) in cell.members

@@ -17,12 +17,16 @@ from os import urandom
 import numpy as np
 from numpy.typing import NDArray
 
+from crypto.keys import b64, unb64
+from crypto.merkle import leaf_hash
+
 SALT_SIZE = 32
 POSITION_BITS = 36
 MAX_DEPTH = 32
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _DIGITS = np.zeros(256, dtype=np.uint64)
 _DIGITS[np.frombuffer(_ALPHABET, np.uint8)] = np.arange(64)
+_ERASED = "erased."
 _WEIGHTS = np.array([1 << bits for bits in range(POSITION_BITS - 6, -1, -6)], dtype=np.uint64)
 
 
@@ -48,9 +52,18 @@ def cell_salt(salt: bytes, cell: int) -> bytes:
     return hashlib.sha256(salt + cell.to_bytes(4, "big")).digest()
 
 
-def member_hash(own_salt: bytes, name: str) -> bytes:
-    """What stands for a name in a cell with this salt."""
-    return hashlib.sha256(own_salt + name.encode()).digest()
+def member_hash(name: str) -> bytes:
+    """What stands for a name in its cell: its leaf hash (RFC 6962). A tombstone stands for the name
+    that it replaced."""
+    if name.startswith(_ERASED):
+        return unb64(name[len(_ERASED) + 6 :])
+    return leaf_hash(name.encode())
+
+
+def tombstone(name: str) -> str:
+    """What a ledger keeps of an erased name, so that rosters that it is in can still be proved to
+    others: where it stands, and its hash."""
+    return f"{_ERASED}{name.partition('.')[2][:6]}{b64(member_hash(name))}"
 
 
 def cell_hash(own_salt: bytes, members: Iterable[bytes]) -> bytes:
@@ -69,7 +82,7 @@ def hash_cells(salt: bytes, depth: int, names: Sequence[str], cells: range) -> b
     for at, cell in enumerate(cells):
         own = cell_salt(salt, cell)
         here = in_order[bounds[at] : bounds[at + 1]]
-        hashes += cell_hash(own, sorted([member_hash(own, name) for name in here]))
+        hashes += cell_hash(own, sorted(map(member_hash, here)))
     return bytes(hashes)
 
 

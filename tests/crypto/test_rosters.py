@@ -1,6 +1,7 @@
 """Rosters: a root has one answer for every name, and shows nobody's."""
 
 import hashlib
+import re
 from base64 import b64encode
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from support.rosters import ALPHABET, Tree, bits, named, sha
 from crypto.errors import ProofError
 from crypto.memberships import MAX_MEMBERS, OpenedCell, cell_of, opened, path_above, stands_in
 from crypto.merkle import leaf_hash, node_hash
-from crypto.rosters import Roster, depth_for, hash_cells, member_hash, new_salt, positions
+from crypto.rosters import Roster, depth_for, hash_cells, member_hash, new_salt, positions, tombstone
 
 SALT = b"\x09" * 32
 NAMES = [named(i) for i in range(13)]
@@ -43,9 +44,9 @@ def test_the_root_of_known_rosters_is_known():
     assert Roster.of([], salt).root == empty
     a, b = "v1." + "A" * 43, "v1." + "_" * 42 + "8"
     left, right = sha(salt, bytes(4)), sha(salt, b"\x00\x00\x00\x01")
-    two = sha(b"\x01", sha(b"\x02", left, sha(left, a.encode())), sha(b"\x02", right, sha(right, b.encode())))
+    two = sha(b"\x01", sha(b"\x02", left, sha(b"\x00", a.encode())), sha(b"\x02", right, sha(b"\x00", b.encode())))
     assert Roster.of([b, a], salt).root == two
-    assert two.hex() == "b11d62501893265700ec7056b2e91dfa70d517b51f396655266c0ca01e58db0e"
+    assert two.hex() == "a339b2385989b118bc195a57bbdb28872823cdd2b495861fb5ce16869b43f4a6"
 
 
 @settings(deadline=None)
@@ -138,7 +139,7 @@ def test_a_proof_that_was_changed_anywhere_is_refused(numbers, data):
 def test_members_cannot_be_left_out_added_or_disordered(root):
     name = next(n for n in NAMES if len(proof(NAMES, n).members) > 1)
     made = proof(NAMES, name)
-    mine = member_hash(made.salt, name)
+    mine = member_hash(name)
     without = tuple(one for one in made.members if one != mine)
     for members in (without, (), (*made.members, b"\xff" * 32), made.members[::-1], (*made.members, mine)):
         with pytest.raises(ProofError):
@@ -202,12 +203,12 @@ def test_no_root_whatever_answers_both_yes_and_no_for_one_name():
     different depths, salts of its choice. What answers for a name is one cell, with one answer."""
     name, other = named(1, "0101"), named(2, "1100")
     salt, own = b"\x01" * 32, b"\x02" * 32
-    mine = (member_hash(own, name),)
+    mine = (member_hash(name),)
     for cells in (
         {"0": mine, "1": mine},
         {"0": (), "1": mine},
         {"00": mine, "01": (), "10": mine, "11": mine},
-        {"0": tuple(sorted([member_hash(own, name), member_hash(own, other)])), "1": ()},
+        {"0": tuple(sorted([member_hash(name), member_hash(other)])), "1": ()},
         {"00": (), "010": mine, "0110": (), "0111": mine, "1": mine},
     ):
         tree = Tree(dict.fromkeys(cells, own), cells)
@@ -248,11 +249,11 @@ def test_what_a_proof_shows_of_others_is_their_salted_hashes_in_one_cell(root):
     made = proof(NAMES, NAMES[0])
     depth = depth_for(len(NAMES))
     beside = {name for name in NAMES if cell_of(name, depth) == cell_of(NAMES[0], depth)}
-    known = {member_hash(made.salt, name): name for name in NAMES}
+    known = {member_hash(name): name for name in NAMES}
     assert {known[member] for member in made.members} == beside
     shown = b"".join(made.path)
     for name in set(NAMES) - beside:
-        for tried in (member_hash(made.salt, name), sha(b"\x02", made.salt, member_hash(made.salt, name))):
+        for tried in (member_hash(name), sha(b"\x02", made.salt, member_hash(name))):
             assert tried not in shown
     assert b64encode(SALT) not in b64encode(made.salt + shown)
 
@@ -263,3 +264,12 @@ def test_cells_hold_one_or_two_people_on_average_and_never_a_crowd():
     assert max(sizes) < 10
     depth = depth_for(len(names))
     assert len(names) / 2 <= (1 << depth) * 1.0 <= len(names)
+
+
+def test_a_tombstone_stands_where_and_for_what_the_name_stood_and_is_none():
+    gone = NAMES[4]
+    stone = tombstone(gone)
+    assert Roster.of([*NAMES[:4], stone, *NAMES[5:]], SALT) == Roster.of(NAMES, SALT)
+    assert gone.partition(".")[2][:12] not in stone
+    assert tombstone(stone) == stone
+    assert not re.fullmatch(r"v[0-9]{1,3}\..*", stone), "nobody can enrol under it"

@@ -53,7 +53,7 @@ class Tree:
         cells: dict[str, list[bytes]] = {place: [] for place in places}
         for name in people:
             place = bits(name)[:depth]
-            cells[place].append(sha(salts[place], name.encode()))
+            cells[place].append(sha(b"\x00", name.encode()))
         return cls(salts, {place: tuple(sorted(members)) for place, members in cells.items()})
 
     @cached_property
