@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from crypto.errors import ProofError
 from crypto.merkle import HASH_SIZE, node_hash
 from crypto.rosters import (
-    MAX_DEPTH,
     POSITION_BITS,
     cell_hash,
     cell_salt,
@@ -36,6 +35,7 @@ from crypto.rosters import (
     positions,
 )
 
+MAX_DEPTH = 32
 MAX_MEMBERS = 64
 """In one cell that is shown. Names from the naming service fill none so far; where names are spread
 unevenly the proof would show too many others."""

@@ -22,7 +22,6 @@ from crypto.merkle import leaf_hash
 
 SALT_SIZE = 32
 POSITION_BITS = 36
-MAX_DEPTH = 32
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _DIGITS = np.zeros(256, dtype=np.uint64)
 _DIGITS[np.frombuffer(_ALPHABET, np.uint8)] = np.arange(64)

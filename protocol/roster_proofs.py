@@ -19,9 +19,8 @@ from pydantic import Field
 
 from crypto.errors import ProofError
 from crypto.keys import b64, unb64
-from crypto.memberships import MAX_MEMBERS, OpenedCell, stands_in
+from crypto.memberships import MAX_DEPTH, MAX_MEMBERS, OpenedCell, stands_in
 from crypto.notes import InclusionProof, signers
-from crypto.rosters import MAX_DEPTH
 from protocol.parties import Consortium, Role
 from protocol.schema import Document, Instant, KeyText, Pseudonym, Sha256, Slug
 
