@@ -21,10 +21,11 @@ ROLES = {
         ),
         "down": "Stop it.",
         "workspaces": "List and remove what demo and up left behind.",
-        "borrower": "Play a borrower of a workspace: read, answer, withdraw, verify receipts.",
+        "borrower": "Play a borrower of a workspace: read, answer, withdraw, keep receipts.",
     },
     "Everybody": {
         "doctor": "Check everything that must be in order, and say what to do.",
+        "receipt": "Verify what a borrower keeps: receipts of consents, proofs of releases.",
         "keys": "Make, show, rotate, back up and restore keys.",
         "party": "List, rotate and revoke an institution's keys at the registry.",
         "ca": "Make a consortium's certificate authority, and certificates.",

@@ -13,6 +13,7 @@ Everybody
 
 - ``doctor``       what must be in order
 - ``keys``         keys of one's own
+- ``receipt``      what a borrower keeps, verified offline
 - ``party``        an institution's keys at the registry
 - ``ca``           a consortium's certificate authority
 

@@ -1,5 +1,4 @@
-"""``tahini borrower``: play a borrower of a workspace of ``tahini up``, and verify receipts
-anywhere."""
+"""``tahini borrower``: play a borrower of a workspace of ``tahini up``."""
 
 from __future__ import annotations
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from demo.borrowing import Player
 
 app = Noun("Play a borrower of a workspace.")
-receipts = Noun("What a borrower keeps.")
-app.add_typer(receipts, name="receipt")
 Language = Annotated[str, typer.Option("--language", help="In which language, as zh or en.")]
 
 
@@ -34,8 +31,8 @@ class _Playing:
 
 @app.callback(
     epilog=(
-        "Example: `tahini borrower --as lin notices --language zh`, then `give`, `withdraw`, "
-        "`receipt verify`"
+        "Example: `tahini borrower --as lin notices --language zh`, then `give`, `withdraw`; "
+        "`tahini receipt verify` checks what was kept"
     )
 )
 def borrower(
@@ -50,8 +47,8 @@ def borrower(
         str | None, typer.Option(help="Whose customer to be, when the name is new.")
     ] = None,
 ) -> None:
-    """Be somebody who is asked: read the notice, answer it, take the answer back, keep and verify
-    the receipts.
+    """Be somebody who is asked: read the notice, answer it, take the answer back, keep the
+    receipts.
 
     The login is the workspace's own development issuer's; the lender vouches for it the first time.
     """
@@ -236,48 +233,3 @@ def requests_(
             typer.echo(f"  what was attached is in {one['attached']}")
     if not found:
         typer.echo("nothing was asked")
-
-
-@receipts.command(
-    epilog="Examples: `tahini borrower --as lin receipt verify` (all that were kept) · `tahini "
-    "borrower receipt verify mine.jws --consortium consortium.jws --registry-key KEY`"
-)
-def verify(
-    context: typer.Context,
-    file: Annotated[
-        Path | None, typer.Argument(help="One receipt; all that --as kept if left out.")
-    ] = None,
-    consortium: Annotated[
-        Path | None, typer.Option(help="The pinned, signed consortium document.")
-    ] = None,
-    registry_key: Annotated[
-        str | None, typer.Option(help="The registry's public key, or a file of it.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Verify receipts offline: nobody is asked, years later too. Exit code 1 if one does not
-    verify."""
-    from demo.borrowing import RECEIPTS_FOLDER, verify_receipt
-
-    if file is not None and consortium is not None and registry_key is not None:
-        files = [file]
-        anchor = consortium
-        key = registry_key
-    else:
-        home = _player(context).home
-        files = [file] if file is not None else sorted((home / RECEIPTS_FOLDER).glob("*.jws"))
-        anchor = consortium or home / "consortium.jws"
-        key = registry_key or str(home / "registry.pub")
-    if not files:
-        raise DemoError("no receipt was kept yet: give, or withdraw, first")
-    key = Path(key).read_text(encoding="utf-8") if Path(key).is_file() else key
-    found = [verify_receipt(path, anchor, key) for path in files]
-    if as_json:
-        say(found, as_json)
-        return
-    for one in found:
-        states = ", ".join(f"{what} {state}" for what, state in one["states"].items())
-        typer.echo(
-            f"verified: {states}; entry {one['entry_index']} of {one['log']}, receipt "
-            f"{one['receipt']}"
-        )

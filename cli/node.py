@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -268,4 +269,64 @@ def rotate_fleet_key(home: NodeHome) -> None:
     typer.echo(
         f"made a new {home / MEMBERSHIP_FILE}; until the new roster is signed the coordinator "
         "refuses this node"
+    )
+
+
+@app.command(
+    epilog="Example: `tahini node prove --home aspen --person v1.… --since 2026-11-27 --out p.jws`"
+)
+def prove(
+    home: NodeHome,
+    person: Annotated[str, typer.Option(help="The borrower's pseudonym, present or former.")],
+    out: Annotated[Path, typer.Option(help="Where to write the proofs, one a line.")],
+    campaign: Annotated[
+        str, typer.Option(help="Only campaigns whose hashes begin so; all of them if left out.")
+    ] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only releases from then on, UTC."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove to one borrower in which releases their data were, and in which not.
+
+    Hand the file to that borrower alone, sealed, with the answer to their request; they check it
+    with `tahini receipt verify`. The first time in a roster of millions takes a minute.
+    """
+    from clients.proving import prove as made
+    from clients.proving import prover_of
+    from protocol.client.lenders import LenderClient
+
+    node = Node.open(home)
+    moment = "" if since is None else since.replace(tzinfo=UTC).isoformat()
+    with (
+        progress("blocks of the ledger", None) as bar,
+        prover_of(node, bar) as prover,
+        node.connected(LenderClient) as client,
+    ):
+        releases = prover.releases(campaign, moment)
+        found = made(node, client, prover, person, releases)
+    replace_file(out, "".join(f"{token}\n" for token in found.tokens).encode())
+    told = {
+        "out": str(out),
+        "releases": len(releases),
+        "proofs": len(found.tokens),
+        "never_committed": [
+            {"campaign": one.campaign, "release": one.release, "attempt": one.attempt}
+            for one in found.never_committed
+        ],
+    }
+    if as_json:
+        say(told, as_json)
+        return
+    never = len(found.never_committed)
+    typer.echo(
+        f"wrote {out}: {len(found.tokens)} proofs for {len(releases)} release attempts"
+        + (
+            f"; {never} of these never came to the log, and no row was read for them"
+            if never
+            else ""
+        )
     )

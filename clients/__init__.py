@@ -16,6 +16,8 @@
 - ``models``         released models, kept with all that they rest on
 - ``naming``         people named, from the command line
 - ``renaming``       new names for old ones, in the ledger and in the book
+- ``proving``        proofs of who was in which release, for the person themselves; ``opening`` the
+                     rosters that they are made from
 - ``witness``        the lender's witness of the consent log
 - ``metrics``        figures for Prometheus
 - ``doctor``         what must be in order in a node's home

@@ -12,7 +12,8 @@
 - ``sealing``     encrypted bodies: per-subject keys, envelopes, HPKE recipients
 - ``sessions``    one signature at the start, a MAC on every request after
 - ``pseudonyms``  names for people that only their lender can compute
-- ``rosters``     sorted Merkle sets of salted pseudonyms, with absence proofs
+- ``rosters``     Merkle trees that commit to sets of pseudonyms; ``memberships`` proves of one name
+                  that it is in such a set, or that it is not
 - ``masks``       secure aggregation: pairwise masks over fixed-point vectors
 - ``sentences``   what a schema refuses, in one sentence
 - ``errors``      what cryptography refuses, and the root of every room's exceptions

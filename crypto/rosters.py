@@ -1,120 +1,115 @@
 """Rosters: who is about to be used, committed to without being named.
 
-A roster is the Merkle tree over the *sorted* salted pseudonyms of its members. Sorted, so that
-absence can be proved: two neighbours in the tree with nothing between them. Salted per release, so
-that equal rosters of two releases look unrelated and a member cannot be guessed from a root.
+A roster is a perfect Merkle tree of ``2**depth`` *cells*. The first bits of a name say in which
+cell it stands, so that a root has one answer for every name: in that cell, or not in the roster.
+Each cell has a salt of its own, fresh for every roster: equal rosters look unrelated, nobody can be
+guessed from a root, and whoever is shown one cell (:mod:`crypto.memberships`) learns nothing about
+any other.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from os import urandom
 
-from crypto.errors import ProofError
-from crypto.merkle import (
-    HashReader,
-    inclusion_proof,
-    leaf_hash,
-    leaves_reader,
-    tree_root,
-    verify_inclusion,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from crypto.keys import b64, unb64
+from crypto.merkle import leaf_hash
 
 SALT_SIZE = 32
+POSITION_BITS = 36
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_DIGITS = np.zeros(256, dtype=np.uint64)
+_DIGITS[np.frombuffer(_ALPHABET, np.uint8)] = np.arange(64)
+_ERASED = "erased."
+_WEIGHTS = np.array([1 << bits for bits in range(POSITION_BITS - 6, -1, -6)], dtype=np.uint64)
 
 
 def new_salt() -> bytes:
-    return os.urandom(SALT_SIZE)
+    return urandom(SALT_SIZE)
 
 
-def salted(salt: bytes, pseudonym: str) -> bytes:
-    """``SHA-256(salt || pseudonym)``: what stands in the tree."""
-    return hashlib.sha256(salt + pseudonym.encode()).digest()
+def depth_for(size: int) -> int:
+    """Of a roster of so many: one to two people in a cell, on average."""
+    return max(0, size.bit_length() - 1)
 
 
-@dataclass(frozen=True)
-class Neighbour:
-    """One member beside the gap, with its inclusion proof."""
+def positions(names: Sequence[str]) -> NDArray[np.uint64]:
+    """The first 36 bits of each name: of what follows the dot, read as base64url, ``A`` where it
+    ends."""
+    heads = "".join([name.partition(".")[2][:6].ljust(6, "A") for name in names])
+    return _DIGITS[np.frombuffer(heads.encode("ascii", "replace"), np.uint8)].reshape(-1, 6) @ (
+        _WEIGHTS
+    )
 
-    index: int
-    member: bytes
-    path: tuple[bytes, ...]
+
+def cell_salt(salt: bytes, cell: int) -> bytes:
+    return hashlib.sha256(salt + cell.to_bytes(4, "big")).digest()
 
 
-@dataclass(frozen=True)
-class AbsenceProof:
-    """The members on either side of where somebody would stand; ``None`` at the ends of the
-    roster."""
+def member_hash(name: str) -> bytes:
+    """What stands for a name in its cell: its leaf hash (RFC 6962). A tombstone stands for the name
+    that it replaced."""
+    if name.startswith(_ERASED):
+        return unb64(name[len(_ERASED) + 6 :])
+    return leaf_hash(name.encode())
 
-    size: int
-    left: Neighbour | None
-    right: Neighbour | None
+
+def tombstone(name: str) -> str:
+    """What a ledger keeps of an erased name, so that rosters that it is in can still be proved to
+    others: where it stands, and its hash."""
+    return f"{_ERASED}{name.partition('.')[2][:6]}{b64(member_hash(name))}"
+
+
+def cell_hash(own_salt: bytes, members: Iterable[bytes]) -> bytes:
+    """``SHA-256(0x02 || salt || members)``, which no leaf or node of RFC 6962 can be."""
+    return hashlib.sha256(b"\x02" + own_salt + b"".join(members)).digest()
+
+
+def hash_cells(salt: bytes, depth: int, names: Sequence[str], cells: range) -> bytes:
+    """The hashes of these cells of a roster, one after another; ``names`` are all that stand in
+    them."""
+    places = (positions(names) >> np.uint64(POSITION_BITS - depth)).astype(np.int64) - cells.start
+    order = np.argsort(places)
+    bounds = np.searchsorted(places[order], np.arange(len(cells) + 1)).tolist()
+    in_order = [names[number] for number in order.tolist()]
+    hashes = bytearray()
+    for at, cell in enumerate(cells):
+        own = cell_salt(salt, cell)
+        here = in_order[bounds[at] : bounds[at + 1]]
+        hashes += cell_hash(own, sorted(map(member_hash, here)))
+    return bytes(hashes)
+
+
+def parents(level: bytes) -> bytes:
+    """The level above this one, all hashes one after another (RFC 6962: ``0x01 || both``)."""
+    above = bytearray()
+    for at in range(0, len(level), 64):
+        above += hashlib.sha256(b"\x01" + level[at : at + 64]).digest()
+    return bytes(above)
+
+
+def root_of(level: bytes) -> bytes:
+    """The root above a level."""
+    while len(level) > 32:
+        level = parents(level)
+    return level
 
 
 @dataclass(frozen=True)
 class Roster:
-    """Members are 32-byte salted pseudonyms in ascending order, each once."""
+    """How many stand in a roster, and the root that says who."""
 
-    salt: bytes
-    members: tuple[bytes, ...]
+    salt: bytes = field(repr=False)
+    size: int
+    root: bytes
 
     @classmethod
     def of(cls, pseudonyms: Iterable[str], salt: bytes) -> Roster:
-        return cls(salt, tuple(sorted({salted(salt, name) for name in pseudonyms})))
-
-    @property
-    def size(self) -> int:
-        return len(self.members)
-
-    @cached_property
-    def _read(self) -> HashReader:
-        return leaves_reader([leaf_hash(member) for member in self.members])
-
-    @cached_property
-    def root(self) -> bytes:
-        return tree_root(self.size, self._read)
-
-    def _neighbour(self, index: int) -> Neighbour:
-        return Neighbour(
-            index, self.members[index], tuple(inclusion_proof(index, self.size, self._read))
-        )
-
-    def prove_absence(self, pseudonym: str) -> AbsenceProof:
-        """Raises ProofError if ``pseudonym`` is a member."""
-        target = salted(self.salt, pseudonym)
-        at = bisect_left(self.members, target)
-        if at < self.size and self.members[at] == target:
-            raise ProofError("the person stands in the roster")
-        left = self._neighbour(at - 1) if at > 0 else None
-        right = self._neighbour(at) if at < self.size else None
-        return AbsenceProof(self.size, left, right)
-
-
-def verify_absence(proof: AbsenceProof, pseudonym: str, salt: bytes, root: bytes) -> None:
-    """``pseudonym`` is not in the roster with this root.
-
-    Raises:
-        ProofError: it may be, or the proof is malformed.
-    """
-    target = salted(salt, pseudonym)
-    if proof.size == 0:
-        if root != tree_root(0, leaves_reader([])):
-            raise ProofError("the roster is not empty")
-        return
-    for neighbour in (proof.left, proof.right):
-        if neighbour:
-            verify_inclusion(
-                leaf_hash(neighbour.member), neighbour.index, proof.size, neighbour.path, root
-            )
-    left_index = proof.left.index if proof.left else -1
-    right_index = proof.right.index if proof.right else proof.size
-    if right_index != left_index + 1:
-        raise ProofError("the two neighbours do not stand beside each other")
-    if (proof.left and proof.left.member >= target) or (
-        proof.right and proof.right.member <= target
-    ):
-        raise ProofError("the person would not stand between these neighbours")
+        names = list(set(pseudonyms))
+        depth = depth_for(len(names))
+        return cls(salt, len(names), root_of(hash_cells(salt, depth, names, range(1 << depth))))

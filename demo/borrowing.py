@@ -24,16 +24,12 @@ from clients.home import Node
 from consent.identity.devissuer import Authorize, issue_id_token, public_jwks
 from consent.identity.links import link_ticket
 from consent.identity.settings import ISSUERS_FILE
-from crypto.errors import CryptoError
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from demo.errors import DemoError
 from demo.workspaces import DEVELOPMENT_KEY, PEOPLE_FOLDER
 from fleet.tls import CA_CERT
-from protocol.client.borrowers import check_receipt
 from protocol.client.lenders import LenderClient
-from protocol.consents import Receipt
 from protocol.log_client import http_client
-from protocol.parties import Consortium
 from protocol.schema import now
 from protocol.snapshots import REASONS, Reason, reasons_of
 from protocol.terms import TRAINING_PURPOSE
@@ -254,37 +250,6 @@ def asked_again(http: httpx.Client, target: str) -> httpx.Response:
     if not answer.is_success:
         answered(answer)
     return answer
-
-
-def verify_receipt(path: Path, consortium_file: Path, registry_key: str) -> dict[str, Any]:
-    """What a receipt says, after it was verified offline: the registry's signature, and that it is
-    in the log.
-
-    Raises:
-        DemoError: a file cannot be read, or the receipt does not verify.
-    """
-    try:
-        key = PublicKey.from_text(registry_key.strip())
-        consortium = Consortium.verify(consortium_file.read_text(encoding="utf-8").strip(), key)
-        receipt = Receipt.verify(path.read_text(encoding="utf-8").strip(), key)
-        proof = check_receipt(receipt, consortium.policy)
-        head = consortium.policy.open(proof.checkpoint_note)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DemoError(
-            f"cannot read a file of the receipt {path}: {type(error).__name__}"
-        ) from error
-    except (CryptoError, ValueError, KeyError) as error:
-        raise DemoError(f"the receipt {path} does not verify: {error}") from error
-    return {
-        "receipt": str(path),
-        "verified": True,
-        "states": receipt.states,
-        "decision_sha256": receipt.decision_sha256,
-        "entry_index": proof.index,
-        "log": head.origin,
-        "log_size": head.size,
-        "issued_at": receipt.issued_at.isoformat(),
-    }
 
 
 def answered(response: httpx.Response) -> Any:

@@ -12,12 +12,11 @@ import pandas as pd
 
 from auditlog.audit import Audit, verify_log
 from clients.home import Node
+from clients.proving import prover_of
 from credit.features import FeatureSchema
 from credit.metrics import Quality, quality
 from credit.models import CreditModel
-from crypto.errors import ProofError
-from crypto.keys import unb64
-from crypto.rosters import Roster, verify_absence
+from crypto.memberships import stands_in
 from demo.borrowers import DemoBorrower
 from demo.errors import DemoError
 from demo.references import pooled_probability, train_alone
@@ -115,24 +114,13 @@ def _seen_after(scenario: Scenario, training: TrainingResult, audit: Audit) -> i
         commitment = logged.opened
         if commitment is None or commitment.release <= training.hold_after:
             continue
-        store = Node.open(scenario.founded.node_home(commitment.lender)).store
+        root = bytes.fromhex(logged.leaf["root"])
         which = (commitment.release, commitment.attempt)
-        number = next(
-            r.number
-            for r in store.releases(scenario.campaign.sha256)
-            if (r.release, r.attempt) == which
-        )
-        roster = Roster.of(store.members(number), unb64(commitment.salt))
-        if roster.root.hex() != logged.leaf["root"]:
-            raise DemoError(
-                f"{commitment.lender}'s own roster of release {commitment.release} is not the one "
-                "it logged"
-            )
-        for person in training.withdrawn:
-            if person.lender == commitment.lender:
-                try:
-                    proof = roster.prove_absence(person.pseudonym)
-                    verify_absence(proof, person.pseudonym, roster.salt, roster.root)
-                except ProofError:
-                    seen += 1
+        with prover_of(Node.open(scenario.founded.node_home(commitment.lender))) as prover:
+            attempts = prover.releases(scenario.campaign.sha256)
+            release = next(one for one in attempts if (one.release, one.attempt) == which)
+            for person in training.withdrawn:
+                if person.lender == commitment.lender:
+                    cell = prover.open(release, person.pseudonym)
+                    seen += stands_in(root, person.pseudonym, cell)
     return seen

@@ -5,6 +5,8 @@
                    ``coverage`` what an answered notice covers of a use (pure)
 - ``parties``      who belongs to a consortium, and what they agreed
 - ``consents``     answers, receipts; ``records`` a consent as shown; ``rights`` requests
+- ``roster_proofs``  whether one person was in one release
+- ``receipts``     what a borrower keeps, verified offline
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released

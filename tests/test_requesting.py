@@ -10,12 +10,14 @@ import pytest
 from support.desk import answers
 from support.market import open_market
 
+from crypto.errors import ProofError
 from crypto.keys import PublicKey
 from crypto.sealing import seal_to
 from demo.borrowing import Person
 from demo.errors import DemoError
 from demo.requesting import ask, read, reply_key
 from protocol.errors import NotFound
+from protocol.receipts import verify_kept
 from protocol.rights import attachment_context
 
 
@@ -46,6 +48,12 @@ def test_a_person_asks_keeps_receipts_and_opens_what_was_attached(tmp_path):
         sha256 = done["request_sha256"]
         assert Path(done["receipt"]).parent == home / "requests"
         assert (done["status"], done["policy"]) == ("received", True)
+        receipt = Path(done["receipt"]).read_text(encoding="utf-8").strip()
+        proved = verify_kept(receipt, market.registry.consortium, [person.pseudonym])
+        assert (proved.facts["request_sha256"], proved.facts["event"]) == (sha256, "receive")
+        assert "is on record: receive, due by" in proved.sentence
+        with pytest.raises(ProofError, match="somebody else"):
+            verify_kept(receipt, market.registry.consortium, ["v1." + "z" * 43])
         found = read(lin, market.http, sha256[:8])
         assert (found["answers"], found["attached"], len(found["receipts"])) == ([], None, 1)
         sealed = seal_to(reply_key(lin).public, b"late: 3", attachment_context(sha256))

@@ -214,6 +214,20 @@ def post_commitment(
     )
 
 
+@router.get("/v1/campaigns/{sha256}/commitments", responses=problems(404))
+def list_commitments(
+    registry: TheRegistry,
+    sha256: Sha256Path,
+    caller: Lender,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[dict[str, int]]:
+    """Which of my roster commitments for a campaign stands where in the log."""
+    start = position(cursor)
+    found = read_campaigns.list_commitments(registry, caller, sha256, start, limit)
+    return Page(items=found, next=cursor_of(start + limit) if len(found) == limit else None)
+
+
 @router.post("/v1/campaigns/{sha256}/model", status_code=201, responses=problems(404, 409))
 def post_model(
     registry: TheRegistry,

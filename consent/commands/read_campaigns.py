@@ -1,5 +1,5 @@
-"""Campaigns as parties read them: all, one with its approvals and rejections, and what was
-authorised for it."""
+"""Campaigns as parties read them: all, one with its approvals and rejections, what was authorised
+for it, and the roster commitments that a lender made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from sqlalchemy import select
 
 from consent.commands.propose_campaign import load_campaign
 from consent.registry import Registry
-from consent.storage.tables import ApprovalRow, AuthorisationRow, CampaignRow, RejectionRow
+from consent.storage.tables import (
+    ApprovalRow,
+    AuthorisationRow,
+    CampaignRow,
+    CommitmentRow,
+    RejectionRow,
+)
 from consent.transaction import reading
 from protocol.campaigns import Campaign
 from protocol.parties import Party, Role
@@ -74,5 +80,23 @@ def list_authorisations(
         rows = view.session.scalars(in_order.offset(start).limit(limit)).all()
     return [
         {"id": row.id, "lender": row.lender, "expires_at": row.expires_at.isoformat()}
+        for row in rows
+    ]
+
+
+def list_commitments(
+    registry: Registry, lender: Party, sha256: str, start: int, limit: int
+) -> list[dict[str, int]]:
+    """The roster commitments that this lender made for a campaign, as they stand in the log; raises
+    NotFound."""
+    with reading(registry) as view:
+        load_campaign(view, sha256)
+        own = select(CommitmentRow).where(
+            CommitmentRow.campaign_sha256 == sha256, CommitmentRow.lender == lender.id
+        )
+        in_order = own.order_by(CommitmentRow.entry_index)
+        rows = view.session.scalars(in_order.offset(start).limit(limit)).all()
+    return [
+        {"release": row.release, "attempt": row.attempt, "entry_index": row.entry_index}
         for row in rows
     ]

@@ -1,0 +1,153 @@
+"""What a borrower keeps, verified offline: receipts of consents and of requests, and proofs of who
+was in a release.
+
+One signed document a line. Nobody is asked: all that is believed is the consortium document, which
+names every key and the log's policy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from crypto.errors import CryptoError, ProofError, SignatureError
+from crypto.keys import unb64
+from protocol.client.borrowers import check_receipt
+from protocol.consents import Receipt
+from protocol.parties import Consortium, Role
+from protocol.rights import RequestEvent, RightsReceipt, check_rights_receipt
+from protocol.roster_proofs import Head, RosterProof, verify_roster_proof
+
+MAX_FILE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class VerifiedReceipt:
+    """What one document proves, in a sentence and in facts."""
+
+    sentence: str
+    about: str
+    """The pseudonym of whom it speaks."""
+    facts: dict[str, Any]
+
+
+def kept(text: str) -> list[str]:
+    """The documents in a file's text.
+
+    Raises:
+        SignatureError: there is none.
+    """
+    tokens = [line.strip() for line in text.splitlines() if line.strip()]
+    if not tokens:
+        raise SignatureError("the file holds no receipt and no proof")
+    return tokens
+
+
+def verify_kept(token: str, consortium: Consortium, people: Iterable[str] = ()) -> VerifiedReceipt:
+    """
+    Args:
+        people: the pseudonyms of whoever checks; what speaks of somebody else is refused. Of
+            anybody if there are none. A later step of a request names nobody.
+
+    Raises:
+        CryptoError: it proves nothing; the message says why.
+    """
+    kinds = {
+        Receipt.typ: _receipt,
+        RightsReceipt.typ: _rights_receipt,
+        RosterProof.typ: _roster_proof,
+    }
+    kind = _type_of(token)
+    if kind not in kinds:
+        raise SignatureError(f"a document of type {kind!r} is neither a receipt nor a proof")
+    found = kinds[kind](token, consortium)
+    mine = set(people)
+    if mine and found.about and found.about not in mine:
+        raise ProofError("it speaks of somebody else")
+    return found
+
+
+def _type_of(token: str) -> object:
+    """What a document says that it is, before its signature is checked. Raises SignatureError."""
+    try:
+        return json.loads(unb64(token.partition(".")[0]))["typ"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SignatureError("not a signed document") from error
+
+
+def _receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
+    receipt = Receipt.verify(token, consortium.one(Role.REGISTRY).key)
+    try:
+        proof = check_receipt(receipt, consortium.policy)
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, CryptoError):
+            raise
+        raise ProofError("the receipt's log entry is not that of a decision") from error
+    head = Head.of(proof.checkpoint_note, consortium)
+    states = ", ".join(f"{what} {state}" for what, state in receipt.states.items())
+    return VerifiedReceipt(
+        f"Your answer is on record: {states}; entry {proof.index} under {head.words}.",
+        receipt.pii_principal_id,
+        {
+            "kind": Receipt.typ,
+            "pii_principal_id": receipt.pii_principal_id,
+            "states": receipt.states,
+            "decision_sha256": receipt.decision_sha256,
+            "entry_index": proof.index,
+            "head": asdict(head),
+            "issued_at": receipt.issued_at.isoformat(),
+        },
+    )
+
+
+def _rights_receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
+    receipt = RightsReceipt.verify(token, consortium.one(Role.REGISTRY).key)
+    proof = check_rights_receipt(receipt, consortium.policy)
+    head, step = Head.of(proof.checkpoint_note, consortium), receipt.step
+    mine = step.request() if step.event is RequestEvent.RECEIVE else None
+    due = "" if step.due_at is None else f", due by {step.due_at.date()} ({step.law})"
+    return VerifiedReceipt(
+        f"The request {step.request_sha256[:12]}… is on record: {step.event}{due}; entry "
+        f"{proof.index} under {head.words}.",
+        "" if mine is None else mine.pii_principal_id,
+        {
+            "kind": RightsReceipt.typ,
+            "request_sha256": step.request_sha256,
+            "event": step.event,
+            "at": step.at.isoformat(),
+            "due_at": None if step.due_at is None else step.due_at.isoformat(),
+            "entry_index": proof.index,
+            "head": asdict(head),
+            "issued_at": receipt.issued_at.isoformat(),
+        },
+    )
+
+
+def _roster_proof(token: str, consortium: Consortium) -> VerifiedReceipt:
+    answer = verify_roster_proof(token, consortium)
+    proof = answer.proof
+    again = f" (attempt {proof.attempt})" if proof.attempt > 1 else ""
+    verb = "were" if answer.used else "were NOT"
+    return VerifiedReceipt(
+        f"Your data {verb} among those for release {proof.release}{again} of campaign "
+        f"{proof.campaign_sha256[:12]}… by {proof.lender}: its roster, committed to the log on "
+        f"{answer.day}, {'holds' if answer.used else 'does not hold'} "
+        f"{proof.pii_principal_id[:12]}…; entry {answer.entry_index} under {answer.head.words}.",
+        proof.pii_principal_id,
+        {
+            "kind": RosterProof.typ,
+            "used": answer.used,
+            "pii_principal_id": proof.pii_principal_id,
+            "campaign_sha256": proof.campaign_sha256,
+            "lender": proof.lender,
+            "release": proof.release,
+            "attempt": proof.attempt,
+            "release_kind": answer.kind,
+            "committed_on": answer.day,
+            "entry_index": answer.entry_index,
+            "head": asdict(answer.head),
+            "issued_at": proof.issued_at.isoformat(),
+        },
+    )
