@@ -41,6 +41,7 @@ ROLES = {
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",
         "coordinator": "Run the coordinator.",
+        "assessment": "Impact assessments: the form, and what was recorded.",
     },
     "Registry operator": {
         "registry": "Run the consent registry.",

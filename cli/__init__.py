@@ -1,6 +1,7 @@
 """Commands of ``tahini``: one file per noun. Nothing here is part of the code that a lender signs.
 
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
+- ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given
 
 Everything on this machine
 
@@ -30,6 +31,7 @@ Coordinator
 
 - ``coordinator``  the coordinator: made, joined, served
 - ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown
+- ``assessment``   impact assessments: the form, and what was recorded
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 
 Registry operator, naming service

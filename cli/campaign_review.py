@@ -11,12 +11,15 @@ from typing import Annotated
 
 import typer
 
+from cli.assessment import lines_of
 from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from clients.home import Node, approve, campaign_cost
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
 from fleet.code import installed_files
+from protocol.assessments import ImpactAssessment, uncovered
 from protocol.campaigns import Campaign, Rejection
+from protocol.client.filing import fetch_assessment
 from protocol.errors import Conflict, ConsentError, NotFound
 from protocol.hashes import whole_hash
 from protocol.schema import now
@@ -31,6 +34,25 @@ def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
     with node.registry() as client:
         found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
         return found.campaign, found.token
+
+
+def _assessment(node: Node, campaign: Campaign) -> tuple[ImpactAssessment, str]:
+    """The impact assessment that a campaign names, fetched and verified here, and its token.
+
+    Raises:
+        ConsentError: the campaign names none, it cannot be had, or it does not cover the campaign:
+            what an operator has not seen is not approved.
+    """
+    if campaign.assessment_sha256 is None:
+        raise ConsentError(
+            f"campaign {campaign.id!r} names no impact assessment; nothing was signed"
+        )
+    with node.registry() as client:
+        assessment, token = fetch_assessment(client, campaign.assessment_sha256)
+    reason = uncovered(campaign, assessment, now())
+    if reason is not None:
+        raise ConsentError(f"campaign {campaign.id!r}: {reason}; nothing was signed")
+    return assessment, token
 
 
 def changed_code(node: Node) -> list[Change]:
@@ -67,15 +89,21 @@ def approve_(
     agree."""
     node = opened_node(home)
     proposed, token = _campaign(node, campaign)
+    assessment, assessment_token = _assessment(node, proposed)
     changed = changed_code(node)
     if not as_json:
         _review(proposed, changed, diff)
+        typer.echo(
+            "\n".join(("impact assessment, which you approve with it:", *lines_of(assessment)))
+        )
     if not yes and not typer.confirm(
         f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False
     ):
         raise ConsentError("nothing was signed")
     approval = approve(node, token)
     remember_code(node)
+    folder = node.home / "approved"
+    replace_file(folder / f"{assessment.sha256}.assessment.jws", assessment_token.encode())
     with node.registry() as client:
         active = client.approve(approval, node.key)
     if as_json:
@@ -84,6 +112,7 @@ def approve_(
                 "campaign": proposed.sha256,
                 "active": active,
                 "changed": [change.path for change in changed],
+                "assessment": assessment.sha256,
             },
             as_json,
         )

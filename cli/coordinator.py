@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun
+from cli.forms import read_form
+from cli.shared import AsJson, CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun, say
 from crypto.keys import new_home
 from ops.named_files import text_of
+from protocol.assessments import ImpactAssessment
 from protocol.parties import Membership, Party, Role
+from protocol.schema import now
 from server.home import Coordinator, CoordinatorSettings, create_home, join
 
 app = Noun(
@@ -80,6 +83,30 @@ def join_(
             shutil.copyfile(source, home / name)
             (home / name).chmod(0o600)
     typer.echo(f"{home} coordinates consortium {Coordinator.open(home).consortium.name!r}")
+
+
+@app.command(
+    epilog="Example: `tahini assessment template > assessment.toml`, fill it in, then `tahini "
+    "coordinator assess assessment.toml --home coordinator`"
+)
+def assess(
+    form: Annotated[
+        Path, typer.Argument(help="The assessment, TOML.", exists=True, dir_okay=False)
+    ],
+    home: CoordinatorHome,
+    as_json: AsJson = False,
+) -> None:
+    """Sign an impact assessment and record it at the registry; campaigns name it by its hash."""
+    from server.assessments import record
+
+    coordinator = Coordinator.open(home)
+    given = {"author": coordinator.id, "made_at": now()}
+    assessment = read_form(form, ImpactAssessment, given)
+    sha256 = record(coordinator, assessment)
+    say(
+        {"assessment": sha256} if as_json else f"recorded {sha256}; campaigns can name it now",
+        as_json,
+    )
 
 
 @app.command(epilog="Example: `tahini coordinator serve --home coordinator`")

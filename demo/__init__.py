@@ -11,6 +11,7 @@ and the auditor, each through the same doors that the real ones would use.
 - ``references``  what the consortium is compared with
 - ``loans``       real loan tables, split into lenders and a hold-out
 - ``consortium``  homes and signed identities of every party
+- ``assessing``   the impact assessment of its campaigns
 - ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled
                   and asked
 - ``borrowing``   a person at the consortium of ``tahini up``; ``portal`` the same in a run of the

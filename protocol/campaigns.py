@@ -19,7 +19,7 @@ from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, Charge
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
 from protocol.parties import Consortium, Role
-from protocol.schema import Document, Instant, KeyText, Sha256, Slug
+from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import CONSENT_BASIS, Iri
 
 MAX_BODY_TEXT = 16_384
@@ -128,6 +128,9 @@ class Campaign(Document):
     bundle_sha256: Sha256 | None = None
     """The Flower App Bundle that a SuperLink may send for it; without one it can only be
     simulated."""
+    assessment_sha256: Sha256 | None = Field(default=None, exclude_if=left_out)
+    """The impact assessment that covers it (``protocol.assessments``); campaigns of before 0.7.0
+    have none."""
     seed: int
     created_at: Instant
     expires_at: Instant
@@ -186,6 +189,7 @@ class Approval(Document):
     """32 random bytes, base64url: this lender's part in drawing who is held out
     (``protocol.holdout``). Approvals of version 0.5 have none: they stay in the log, and nothing is
     drawn or approved by them any more."""
+    operator: StaffId | None = Field(default=None, exclude_if=left_out)
     approved_at: Instant
 
 
@@ -198,6 +202,7 @@ class Rejection(Document):
     lender: Slug
     reason: str = Field(default="", max_length=500)
     """In the lender's words, for the coordinator and the auditor."""
+    operator: StaffId | None = Field(default=None, exclude_if=left_out)
     rejected_at: Instant
 
 

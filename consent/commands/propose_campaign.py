@@ -9,9 +9,11 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from consent.commands.place_people import place_people
+from consent.commands.record_assessments import load_assessment
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from consent.transaction import Transaction, writing
+from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Party
@@ -22,7 +24,9 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
 
     Raises:
         SignatureError: not the coordinator's. Conflict: known already, expired, a stranger among
-            the lenders, or more privacy loss than the consortium's policy allows.
+            the lenders, more privacy loss than the consortium's policy allows, or no impact
+            assessment that covers it (PIPL 55; GDPR 35). NotFound: that assessment is not recorded.
+            Malformed: a feature is of no known category.
     """
     campaign = Campaign.verify(token, coordinator.key)
     policy = registry.consortium
@@ -52,6 +56,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
         )
     with writing(registry) as transaction:
         session = transaction.session
+        _require_assessment(transaction, campaign)
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
@@ -65,6 +70,19 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
         }
         transaction.log_sealed("campaign.proposed", coordinator.id, public, {"token": token})
     return campaign
+
+
+def _require_assessment(transaction: Transaction, campaign: Campaign) -> None:
+    """Raises Conflict, NotFound, Malformed."""
+    if campaign.assessment_sha256 is None:
+        raise Conflict(
+            f"campaign {campaign.id!r} names no impact assessment (PIPL 55; GDPR 35); make one "
+            "with: tahini coordinator assess"
+        )
+    assessment, _ = load_assessment(transaction, campaign.assessment_sha256)
+    reason = uncovered(campaign, assessment, transaction.moment)
+    if reason is not None:
+        raise Conflict(f"campaign {campaign.id!r}: {reason}")
 
 
 def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, CampaignRow]:

@@ -1,7 +1,7 @@
 """The registry's tables and what reads and writes them. Transactions are the log's: they commit
 together.
 
-- ``tables``       every table of the registry's
+- ``tables``       the registry's tables; ``filing_tables`` of assessments and incidents
 - ``migrating``    the schema's migrations, with Alembic
 - ``subjects``     borrowers with their data keys; ``enrolment`` a lender's list of them
 - ``consents``     how each consent stands, its events, revocations

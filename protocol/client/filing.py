@@ -1,0 +1,63 @@
+"""Documents that institutions file at the registry beside campaigns, and read there: impact
+assessments.
+
+Not part of what a node loads: its operator's commands read them, its gate goes by the campaign.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import httpx
+
+from protocol.assessments import ImpactAssessment
+from protocol.client.institutions import InstitutionClient
+from protocol.errors import RegistryUnavailable
+
+
+def record_assessment(client: InstitutionClient, token: str) -> str:
+    """Record a signed assessment; returns its hash."""
+    answer = client._send("POST", "/v1/assessments", {"token": token})
+    return client._checked(lambda: str(answer.json()["sha256"]))
+
+
+def fetch_assessment(client: InstitutionClient, sha256: str) -> tuple[ImpactAssessment, str]:
+    """The assessment with this hash, verified against its author's key, and its token.
+
+    Raises:
+        RegistryUnavailable: the answer does not verify, or is another one than was asked for.
+    """
+    answer = client._send("GET", f"/v1/assessments/{sha256}")
+    token = client._checked(lambda: str(answer.json()["token"]))
+    author = client._checked(
+        lambda: client.consortium.party(ImpactAssessment.claimed(token).author)
+    )
+    found = client._checked(lambda: ImpactAssessment.verify(token, author.key))
+    if found.sha256 != sha256:
+        raise RegistryUnavailable(
+            "the consent registry answered with another assessment than was asked for"
+        )
+    return found, token
+
+
+def list_assessments(client: InstitutionClient) -> list[dict[str, Any]]:
+    """What stands in the registry's list, oldest first."""
+    return all_pages(client, "/v1/assessments")
+
+
+def all_pages(client: InstitutionClient, target: str) -> list[dict[str, Any]]:
+    """The items of every page of a list."""
+    found: list[dict[str, Any]] = []
+    following: str | None = ""
+    while following is not None:
+        answer = client._send("GET", f"{target}{following and f'?cursor={following}'}")
+        page, following = client._checked(partial(_page, answer))
+        found += page
+    return found
+
+
+def _page(answer: httpx.Response) -> tuple[list[dict[str, Any]], str | None]:
+    said = answer.json()
+    items = [dict(item) for item in said["items"]]
+    return items, None if said["next"] is None else str(said["next"])
