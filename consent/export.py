@@ -102,6 +102,10 @@ REGISTRY_TYPES = frozenset(
         "use.authorised",
         "roster.committed",
         "model.released",
+        "assessment.recorded",
+        "incident.opened",
+        "incident.notified",
+        "incident.closed",
     }
 )
 

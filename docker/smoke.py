@@ -107,7 +107,9 @@ from protocol.client.operator import OperatorClient
 from naming.client import Names
 from credit.features import schema_from
 from crypto.keys import b64, load_signing_key
+from demo.assessing import assess
 from demo.borrowers import make_borrowers, make_notice
+from server.home import Coordinator
 at, url, people = Path("/var/lib/tahini/fleet"), "http://127.0.0.1:8700", 300
 features = {"name": "smoke", "target": "bad", "features": [
     {"name": "late", "kind": "integer", "category": "repayment"},
@@ -128,6 +130,7 @@ for node in nodes:
     node.registry().enrol([one.enrolment for one in borrowers])
     said = [one.first_answer(notice, False) for one in borrowers if one.answer != "silent"]
     BorrowerClient(url, node.consortium).decide(said)
+assess(Coordinator.open(at / "coordinator"), features)
 """
 INSPECT = """
 import importlib, importlib.util, os, sys

@@ -5,4 +5,5 @@ it.
 
 - ``categories``  kinds of data about a person, and which of them need a consent of their own
 - ``bases``       legal bases of processing, by jurisdiction
+- ``incidents``   grades of incidents, and by when whom to tell
 """

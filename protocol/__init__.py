@@ -8,7 +8,7 @@
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
                    models
-- ``assessments``  impact assessments, and whether one covers a campaign (pure)
+- ``assessments``  impact assessments, and whether one covers a campaign; ``incidents`` (pure)
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
 - ``bounded``      other hosts' answers: a limit of length, a total deadline

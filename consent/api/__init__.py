@@ -5,7 +5,7 @@
                  revocations, imports
 - ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns
                  released
-- ``assessments`` impact assessments, which campaigns name
+- ``assessments`` impact assessments, which campaigns name; ``incidents`` reported and told
 - ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links
 - ``log``        the audit log (C2SP tlog-tiles), and its appends
 - ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals;

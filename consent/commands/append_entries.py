@@ -38,8 +38,6 @@ EntryType = Literal[
     "system.stopped",
     "system.changed",
     "review.made",
-    "incident.opened",
-    "incident.closed",
     "names.evaluated",
     "names.keys",
 ]

@@ -241,7 +241,7 @@ def test_export_counts_what_the_log_holds(book, tmp_path):
     assert record["log"]["origin"] == ORIGIN
     assert {party["id"] for party in record["controllers"]} >= {"aspen", "birch", "auditor"}
     own = {activity["activity"] for activity in record["activities"]}
-    assert {"use.read by aspen", "incident.opened by aspen"} <= own
+    assert {"use.read by aspen", "system.started by aspen"} <= own
     said = done("log", "export", "--home", book.registry_home, *period, "--out", tmp_path)
     assert said.startswith(f"{len(leaves)} entries; wrote ")
     earlier = told(
