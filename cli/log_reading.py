@@ -20,7 +20,9 @@ from crypto.notes import Checkpoint, InclusionProof
 from crypto.policies import Policy
 from ops.named_files import ask
 from protocol.errors import AuditFailed
+from protocol.lawfulness import Constitution, broken
 from protocol.log_client import RESTART_PATIENCE_S, LogClient
+from protocol.schema import now
 
 app = Noun("Read a log from the outside.", "Nothing is believed that does not verify.")
 DEFAULT_URL = "http://127.0.0.1:8700"
@@ -273,12 +275,16 @@ def verify(
             lambda line: None if as_json else typer.echo(f"  ok  {line}"),
         )
         client.accept_head(audit.note)
+        unlawful = broken(Constitution(client.consortium, now().date()))
+    for name, reason in unlawful:
+        typer.echo(f"tahini: the log is whole, but {reason} ({name})", err=True)
     found = {
         "verified": True,
         "entries": audit.entries,
         "since": audit.first.size,
         "by_type": audit.by_type,
         "checkpoint": None if kept is None else str(kept),
+        "unlawful": [{"rule": name, "reason": reason} for name, reason in unlawful],
     }
     what = "what was verified is kept, for the next time to extend, in"
     told = f"verified {audit.entries:,} entries" + ("" if kept is None else f"\n{what} {kept}")

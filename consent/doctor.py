@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy import select
+
 from consent.home import (
     CONSORTIUM_FILE,
     DATABASE_FILE,
@@ -17,9 +19,10 @@ from consent.home import (
 )
 from consent.serving import RegistryListening
 from consent.storage.migrating import newest_revision, revision_of
+from consent.storage.tables import RollRow
 from crypto.errors import CryptoError
 from crypto.keys import load_signing_key
-from ops.doctor import Finding, Level, disk, found, listens, private_key, reached
+from ops.doctor import Finding, Level, disk, found, in_law, listens, private_key, reached
 from protocol.errors import ConsentError
 from protocol.parties import Consortium
 
@@ -40,8 +43,31 @@ def registry(home: Path) -> Iterator[Finding]:
         "consortium", consortium, "restore consortium.jws and the keys from the same backup"
     )
     yield found("database", lambda: _database(home), "is the database running, and its URL right?")
+    yield from _in_law(home)
     yield from _witnesses(home)
     yield from listens(RegistryListening, home, "port")
+
+
+def _in_law(home: Path) -> Iterator[Finding]:
+    """What the law asks of the parties, and of those with many borrowers (PIPL 52)."""
+    try:
+        consortium = open_consortium(home)
+        people = _people(home)
+    except (ConsentError, CryptoError, OSError, ValueError):
+        return  # said already
+    yield from in_law(consortium, people)
+
+
+def _people(home: Path) -> dict[str, int]:
+    """How many borrowers each lender has enrolled; raises ConsentError."""
+    _database(home)
+    database = open_database(home)
+    try:
+        with database.read() as session:
+            rows = session.execute(select(RollRow.lender, RollRow.people)).all()
+    finally:
+        database.close()
+    return {row.lender: row.people for row in rows}
 
 
 def _witnesses(home: Path) -> Iterator[Finding]:

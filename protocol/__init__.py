@@ -2,7 +2,8 @@
 
 - ``schema``       the base of every signed document; ``terms`` what a consent is about (ISO/IEC TS
                    27560, DPV)
-- ``parties``      who belongs to a consortium, and what they agreed
+- ``parties``      who belongs to a consortium, and what they agreed; ``legal`` who they are in law,
+                   ``lawfulness`` one rule of that for each article (pure)
 - ``consents``     notices, answers, receipts; ``records`` a consent as it is shown
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places

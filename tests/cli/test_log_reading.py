@@ -239,7 +239,9 @@ def test_export_counts_what_the_log_holds(book, tmp_path):
     assert record["entries"]["by_type"] == {kind: types.count(kind) for kind in sorted(set(types))}
     assert sum(record["entries"]["by_actor"].values()) == len(leaves)
     assert record["log"]["origin"] == ORIGIN
-    assert {party["id"] for party in record["controllers"]} >= {"aspen", "birch", "auditor"}
+    assert {party["id"] for party in record["parties"]} >= {"aspen", "birch", "auditor"}
+    assert record["controllers"] == [], "nobody has stated to be one, and nobody is called one"
+    assert any("role in law" in line and "auditor" in line for line in record["to_be_added"])
     own = {activity["activity"] for activity in record["activities"]}
     assert {"use.read by aspen", "system.started by aspen"} <= own
     said = done("log", "export", "--home", book.registry_home, *period, "--out", tmp_path)
