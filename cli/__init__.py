@@ -1,7 +1,8 @@
 """Commands of ``tahini``: one file per noun. Nothing here is part of the code that a lender signs.
 
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
-- ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given
+- ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given;
+                   ``staff`` which member of its staff runs it
 
 Everything on this machine
 
@@ -14,7 +15,7 @@ Everybody
 
 - ``doctor``       what must be in order
 - ``keys``         keys of one's own
-- ``party``        an institution's keys at the registry
+- ``party``        an institution's keys at the registry; ``legal_form`` who it is in law
 - ``ca``           a consortium's certificate authority
 
 Lender

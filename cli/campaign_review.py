@@ -13,6 +13,7 @@ import typer
 
 from cli.assessment import lines_of
 from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
+from cli.staff import As, acting
 from clients.home import Node, approve, campaign_cost
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
@@ -83,11 +84,13 @@ def approve_(
     yes: Annotated[
         bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")
     ] = False,
+    staff: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a campaign would do and what code changed since the last approval; sign it if you
     agree."""
     node = opened_node(home)
+    operator = acting(staff, node.consortium)
     proposed, token = _campaign(node, campaign)
     assessment, assessment_token = _assessment(node, proposed)
     changed = changed_code(node)
@@ -100,7 +103,7 @@ def approve_(
         f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False
     ):
         raise ConsentError("nothing was signed")
-    approval = approve(node, token)
+    approval = approve(node, token, operator)
     remember_code(node)
     folder = node.home / "approved"
     replace_file(folder / f"{assessment.sha256}.assessment.jws", assessment_token.encode())
@@ -199,16 +202,22 @@ def reject(
         str,
         typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most."),
     ],
+    staff: As = None,
 ) -> None:
     """Do not take part, or no longer: from now on this node answers no release of it, approved or
     not."""
     node = opened_node(home)
+    operator = acting(staff, node.consortium)
     try:  # what it approved it can reject while the registry is away
         sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
     except NotFound:
         sha256 = _campaign(node, campaign)[0].sha256
     rejection = Rejection(
-        campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now()
+        campaign_sha256=sha256,
+        lender=node.lender,
+        reason=reason.strip(),
+        operator=operator,
+        rejected_at=now(),
     )
     replace_file(
         node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode()

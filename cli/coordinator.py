@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.forms import read_form
+from cli.legal_form import LegalFile, legal_of
 from cli.shared import AsJson, CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun, say
 from crypto.keys import new_home
 from ops.named_files import text_of
@@ -32,11 +33,18 @@ def init(
     home: NewHome,
     name: Annotated[str, typer.Option(help="The coordinator's name.")],
     party: Annotated[str, typer.Option("--id", help="Its id in the consortium.")] = "coordinator",
+    legal: LegalFile = None,
 ) -> None:
     """Make the coordinator's key, and its signed statement for whoever founds the consortium."""
     with new_home(home) as made:
         key = create_home(made)
-        stated = Party(id=party, name=name, role=Role.COORDINATOR, signing_key=key.public.text)
+        stated = Party(
+            id=party,
+            name=name,
+            role=Role.COORDINATOR,
+            signing_key=key.public.text,
+            legal=legal_of(legal),
+        )
         (made / "membership.jws").write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(f"made {home}; give {home / 'membership.jws'} to whoever founds the consortium")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from cli.legal_form import LegalFile, legal_of
 from cli.shared import (
     AsJson,
     Certificate,
@@ -36,6 +37,7 @@ from ops.named_files import key_of, text_of
 from ops.settings import SERVE_FILE
 from protocol.consents import Notice
 from protocol.errors import Conflict, ConsentError, Malformed
+from protocol.legal import Jurisdiction, LegalTerms
 from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
 from protocol.terms import Channel
 
@@ -160,6 +162,18 @@ def init(
         Path | None,
         typer.Option(help="File that holds a postgresql:// URL; SQLite without it.", exists=True),
     ] = None,
+    legal: LegalFile = None,
+    jurisdiction: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Whose law the consortium claims to keep: {', '.join(get_args(Jurisdiction))}. "
+            "Refused where the parties do not state what that asks for."
+        ),
+    ] = None,
+    staff_ids: Annotated[
+        bool,
+        typer.Option("--staff-ids", help="Operator commands must say which member of staff runs."),
+    ] = False,
 ) -> None:
     """Make a registry and sign the consortium: coordinator, auditor, lenders and naming service,
     each by its statement.
@@ -171,6 +185,7 @@ def init(
 
     check_key_name(origin)
     members = [_member(path) for path in member]
+    terms = LegalTerms.model_validate({"jurisdiction": jurisdiction, "staff_ids": staff_ids})
     asked = tuple(_witness(number, said) for number, said in enumerate(witness or [], 1))
     dishonest = most_dishonest(len(asked)) if dishonest_witnesses is None else dishonest_witnesses
     if no_quorum and (asked or dishonest):
@@ -188,6 +203,7 @@ def init(
             name=f"{name} registry",
             role=Role.REGISTRY,
             signing_key=registry_key.public.text,
+            legal=legal_of(legal),
         )
         log = Log(Verifier(origin, log_key.public))
         policy = unwitnessed(log) if no_quorum else witnessed_by(log, asked, quorum)
@@ -202,6 +218,7 @@ def init(
             count_epsilon=count_epsilon,
             dishonest_witnesses=dishonest,
             unwitnessed=no_quorum,
+            legal=terms.model_dump(mode="json", exclude_defaults=True) or None,
         )
         found(
             made, consortium, None if database is None else read_secret(database).decode().strip()

@@ -16,6 +16,7 @@ from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
 from protocol.errors import Conflict, NotAllowed, NotFound
+from protocol.legal import LegalTerms
 from protocol.parties import Party
 
 
@@ -96,6 +97,15 @@ def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, Camp
     ), row
 
 
+def _require_staff(registry: Registry, operator: str | None) -> None:
+    """Raises NotAllowed where the consortium wants to know who acted, and it is not said."""
+    if operator is None and LegalTerms.of(registry.consortium).staff_ids:
+        raise NotAllowed(
+            "the consortium wants to know which member of staff answers a campaign "
+            "(征信业管理条例 22): tahini campaign … --as STAFF-ID"
+        )
+
+
 def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str) -> bool:
     """Record a lender's approval; returns whether the campaign is active now.
 
@@ -110,6 +120,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         raise NotAllowed(
             "the approval has no lot to draw by who is held out; the node is of an earlier version"
         )
+    _require_staff(registry, approval.operator)
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)
@@ -151,6 +162,7 @@ def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) 
     rejection = Rejection.verify(token, lender.key)
     if rejection.lender != lender.id or rejection.campaign_sha256 != sha256:
         raise NotAllowed("the rejection names another lender or another campaign")
+    _require_staff(registry, rejection.operator)
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)
