@@ -17,6 +17,7 @@ Everybody
 - ``keys``         keys of one's own
 - ``party``        an institution's keys at the registry; ``legal_form`` who it is in law
 - ``ca``           a consortium's certificate authority
+- ``incident``     incidents: reported, told, closed, rehearsed
 
 Lender
 

@@ -20,7 +20,10 @@ DEFAULT_URL = "http://127.0.0.1:8700"
 AnyHome = Annotated[
     Path,
     typer.Option(
-        "--home", help="The home of a node, coordinator or registry.", exists=True, file_okay=False
+        "--home",
+        help="The home of a node, coordinator, naming service or registry.",
+        exists=True,
+        file_okay=False,
     ),
 ]
 
@@ -67,4 +70,9 @@ def _opened(home: Path, url: str | None) -> tuple[Party, SigningKey, Institution
         consortium, key = open_consortium(home), load_signing_key(home / KEY_FILE)
         me = consortium.one(Role.REGISTRY)
         return me, key, InstitutionClient(url or DEFAULT_URL, consortium, me.id, key)
-    raise ConsentError(f"{home} is the home of no node, coordinator or registry")
+    if (home / "seeds").is_dir():
+        from naming.keys import NamingHome
+
+        names = NamingHome.open(home)
+        return names.consortium.party(names.settings.party), names.key, names.registry()
+    raise ConsentError(f"{home} is the home of no node, coordinator, naming service or registry")

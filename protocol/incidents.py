@@ -34,10 +34,10 @@ class Incident(Document):
     what: tuple[What, ...] = Field(min_length=1)
     """Leaked, tampered with, lost (PIPL 57), or used for something else."""
     categories: tuple[DataCategory, ...] = Field(min_length=1)
-    records: Count | None
+    records: Count | None = None
     """How many records about people; None while that is unknown."""
-    sensitive_records: Count | None
-    credit_records: Count | None
+    sensitive_records: Count | None = None
+    credit_records: Count | None = None
     """Of these, records about credit or property (PBOC 令〔2025〕4号, article 9(3))."""
     grade: Grade
     """As computed, or graver: an authority or the institution may grade it higher, never lower."""

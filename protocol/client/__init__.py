@@ -10,7 +10,7 @@ A client shows only what its caller may do, and closes itself:
 - ``coordinator``  proposals and model cards
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices
-- ``filing``       documents beside campaigns: impact assessments
+- ``filing``       documents beside campaigns: impact assessments, incidents
 - ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers
                    signed
 """
