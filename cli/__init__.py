@@ -38,7 +38,7 @@ Coordinator
 
 Registry operator, naming service
 
-- ``registry``     the consent registry: founded, served, loaded
+- ``registry``     the consent registry: founded, served, loaded; ``registry_amend`` signed anew
 - ``issuer``       an OIDC issuer for development
 - ``names``        the naming service
 

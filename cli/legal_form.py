@@ -8,7 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.forms import read_form
+from crypto.errors import CryptoError
+from ops.named_files import text_of
+from protocol.errors import ConsentError
 from protocol.legal import LegalIdentity
+from protocol.parties import Membership, Party
 
 LegalFile = Annotated[
     Path | None,
@@ -66,3 +70,12 @@ until = 2030-12-31
 def legal_of(path: Path | None) -> dict[str, Any] | None:
     """What stands in the form, as it will be signed; None without one. Raises ConsentError."""
     return None if path is None else read_form(path, LegalIdentity).stated()
+
+
+def stated_in(path: Path) -> Party:
+    """A party's own statement, signed with the key that it states; raises ConsentError."""
+    token = text_of(path).strip()
+    try:
+        return Membership.verify(token, Membership.claimed(token).party.key).party
+    except CryptoError as error:
+        raise ConsentError(f"{path} is no statement of a party's keys: {error}") from error

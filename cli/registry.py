@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from cli.legal_form import LegalFile, legal_of
+from cli import registry_amend
+from cli.legal_form import LegalFile, legal_of, stated_in
 from cli.shared import (
     AsJson,
     Certificate,
@@ -29,16 +30,15 @@ from cli.shared import (
     say,
 )
 from crypto.cosignatures import Cosigner
-from crypto.errors import CryptoError
 from crypto.keys import PublicKey, load_signing_key, new_home, read_secret
 from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
-from ops.named_files import key_of, text_of
+from ops.named_files import key_of
 from ops.settings import SERVE_FILE
 from protocol.consents import Notice
-from protocol.errors import Conflict, ConsentError, Malformed
+from protocol.errors import Conflict, Malformed
 from protocol.legal import Jurisdiction, LegalTerms
-from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
+from protocol.parties import DEFAULT_COVER_RATE, Consortium, Party, Role
 from protocol.terms import Channel
 
 if TYPE_CHECKING:
@@ -86,15 +86,6 @@ def serve(
         certificate_key=key,
     )
     serve(Service(home), listening)
-
-
-def _member(path: Path) -> Party:
-    """A party's own statement, signed with the key that it states; raises SignatureError."""
-    token = text_of(path).strip()
-    try:
-        return Membership.verify(token, Membership.claimed(token).party.key).party
-    except CryptoError as error:
-        raise ConsentError(f"{path} is no statement of a party's keys: {error}") from error
 
 
 def _witness(number: int, said: str) -> Witness:
@@ -184,7 +175,7 @@ def init(
     from consent.home import create_home, found
 
     check_key_name(origin)
-    members = [_member(path) for path in member]
+    members = [stated_in(path) for path in member]
     terms = LegalTerms.model_validate({"jurisdiction": jurisdiction, "staff_ids": staff_ids})
     asked = tuple(_witness(number, said) for number, said in enumerate(witness or [], 1))
     dishonest = most_dishonest(len(asked)) if dishonest_witnesses is None else dishonest_witnesses
@@ -362,3 +353,6 @@ def load(
             "recorded",
             False,
         )
+
+
+app.registered_commands += registry_amend.app.registered_commands

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import select
-
 from consent.home import (
     CONSORTIUM_FILE,
     DATABASE_FILE,
@@ -18,8 +16,8 @@ from consent.home import (
     open_database,
 )
 from consent.serving import RegistryListening
+from consent.storage.enrolment import people_on_rolls
 from consent.storage.migrating import newest_revision, revision_of
-from consent.storage.tables import RollRow
 from crypto.errors import CryptoError
 from crypto.keys import load_signing_key
 from ops.doctor import Finding, Level, disk, found, in_law, listens, private_key, reached
@@ -64,10 +62,9 @@ def _people(home: Path) -> dict[str, int]:
     database = open_database(home)
     try:
         with database.read() as session:
-            rows = session.execute(select(RollRow.lender, RollRow.people)).all()
+            return people_on_rolls(session)
     finally:
         database.close()
-    return {row.lender: row.people for row in rows}
 
 
 def _witnesses(home: Path) -> Iterator[Finding]:

@@ -106,6 +106,7 @@ REGISTRY_TYPES = frozenset(
         "incident.opened",
         "incident.notified",
         "incident.closed",
+        "consortium.amended",
     }
 )
 
