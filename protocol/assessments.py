@@ -30,6 +30,8 @@ Level = Literal["low", "medium", "high", "severe"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 MAX_VALIDITY = timedelta(days=2 * 366)
 """An assessment that is older describes another world; make it anew."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""By so much the clock of whoever looks may be behind its author's."""
 KEPT = timedelta(days=3 * 366)
 """The report, and the record of what was processed, are kept three years at least (PIPL 56)."""
 
@@ -156,7 +158,7 @@ def is_its_coordinators(of: Covering) -> str | None:
 def lasts(of: Covering) -> str | None:
     """It is in force now, and for as long as the campaign is."""
     made, ends = of.assessment.made_at, of.assessment.valid_until
-    if not made <= of.moment < ends or ends < of.campaign.expires_at:
+    if not made - CLOCK_SKEW <= of.moment < ends or ends < of.campaign.expires_at:
         return (
             f"assessment {of.assessment.id!r} is valid from {made:%Y-%m-%d} until "
             f"{ends:%Y-%m-%d}, the campaign until {of.campaign.expires_at:%Y-%m-%d}; make it anew"

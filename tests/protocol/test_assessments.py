@@ -67,12 +67,16 @@ def test_data_that_it_says_nothing_about_are_named():
     [
         (timedelta(hours=2), timedelta(hours=2)),  # over
         (timedelta(minutes=59), timedelta()),  # over before the campaign is
-        (timedelta(hours=2), -timedelta(seconds=1)),  # not begun
+        (timedelta(hours=2), -timedelta(minutes=6)),  # not begun
     ],
 )
 def test_it_is_in_force_now_and_for_as_long_as_the_campaign(ends, moment):
     named, made = remade(valid_until=(MOMENT + ends).isoformat())
     assert "valid from" in str(uncovered(named, made, MOMENT + moment))
+
+
+def test_clocks_that_differ_a_little_do_not_matter():
+    assert uncovered(campaign(), ASSESSMENT, MOMENT - timedelta(minutes=4)) is None
 
 
 def test_a_feature_of_no_known_category_is_refused():
