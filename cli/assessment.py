@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.institution import AnyHome, institution
-from cli.shared import AsJson, Noun, say
+from cli.institution import institution
+from cli.shared import AnyHome, AsJson, Noun, say
 from protocol.assessments import ImpactAssessment
 from protocol.client.filing import fetch_assessment, list_assessments
 from protocol.hashes import whole_hash

@@ -11,8 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from cli.forms import formed, read_toml
-from cli.institution import AnyHome, Institution, institution
-from cli.shared import AsJson, CampaignHash, Noun, opened_node, opened_registry, progress, say
+from cli.institution import Institution, institution
+from cli.shared import (
+    AnyHome,
+    AsJson,
+    CampaignHash,
+    Noun,
+    opened_node,
+    opened_registry,
+    progress,
+    say,
+)
 from cli.staff import As, acting
 from crypto.keys import write_secret
 from law.incidents import COUNTED, Due, grade_of
@@ -180,8 +189,8 @@ def _dated(due: Iterable[Due]) -> list[dict[str, str | None]]:
 
 
 @app.command(
-    epilog="Examples: as a lender `tahini incident affected --home lenders/aspen --campaign 4f1c22 "
-    "--release 3 --out affected.txt` · as the registry `… --home registry --lender aspen --all`"
+    epilog="Examples: `tahini incident affected --home lenders/aspen --campaign 4f1c22 --release 3 "
+    "--out affected.txt` · as the registry `… --home registry --lender aspen --all`"
 )
 def affected(
     home: AnyHome,

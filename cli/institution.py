@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from crypto.keys import SigningKey, load_signing_key
 from protocol.client.institutions import InstitutionClient
@@ -17,15 +14,6 @@ from protocol.errors import ConsentError
 from protocol.parties import Party, Role
 
 DEFAULT_URL = "http://127.0.0.1:8700"
-AnyHome = Annotated[
-    Path,
-    typer.Option(
-        "--home",
-        help="The home of a node, coordinator, naming service or registry.",
-        exists=True,
-        file_okay=False,
-    ),
-]
 
 
 @dataclass(frozen=True)
