@@ -29,6 +29,7 @@ ROLES = {
         "keys": "Make, show, rotate, back up and restore keys.",
         "party": "List, rotate and revoke an institution's keys at the registry.",
         "ca": "Make a consortium's certificate authority, and certificates.",
+        "incident": "Report an incident with people's data to those whom it concerns; rehearse.",
     },
     "Lender": {
         "node": "Run a lender's node.",
@@ -43,6 +44,7 @@ ROLES = {
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",
         "coordinator": "Run the coordinator.",
+        "assessment": "Impact assessments: the form, and what was recorded.",
     },
     "Registry operator": {
         "registry": "Run the consent registry.",

@@ -1,6 +1,8 @@
 """Commands of ``tahini``: one file per noun. Nothing here is part of the code that a lender signs.
 
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
+- ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given;
+                   ``staff`` which member of its staff runs it
 
 Everything on this machine
 
@@ -14,8 +16,9 @@ Everybody
 - ``doctor``       what must be in order
 - ``keys``         keys of one's own
 - ``receipt``      what a borrower keeps, verified offline
-- ``party``        an institution's keys at the registry
+- ``party``        an institution's keys at the registry; ``legal_form`` who it is in law
 - ``ca``           a consortium's certificate authority
+- ``incident``     incidents: reported, told, closed, rehearsed
 
 Lender
 
@@ -32,11 +35,12 @@ Coordinator
 
 - ``coordinator``  the coordinator: made, joined, served
 - ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown
+- ``assessment``   impact assessments: the form, and what was recorded
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 
 Registry operator, naming service
 
-- ``registry``     the consent registry: founded, served, loaded
+- ``registry``     the consent registry: founded, served, loaded; ``registry_amend`` signed anew
 - ``notice``       what borrowers are asked: checked, published
 - ``issuer``       an OIDC issuer for development
 - ``names``        the naming service

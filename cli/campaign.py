@@ -17,6 +17,7 @@ from credit.planning import Kind
 from crypto.keys import replace_file
 from privacy.mechanism import MechanismKind
 from protocol.schema import now
+from server.assessments import assessed
 from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request_run, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
@@ -109,6 +110,12 @@ def propose(
         int | None,
         typer.Option(help="Where the model starts; never noise or keys.", min=0, max=MAX_SEED),
     ] = None,
+    assessment: Annotated[
+        str | None,
+        typer.Option(
+            help="Hash of the impact assessment; by default the newest of this home that covers it."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to
@@ -138,7 +145,8 @@ def propose(
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)
     bundle = build_bundle()
-    campaign = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
+    planned = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
+    campaign = assessed(coordinator, planned, assessment, now())
     token = campaign.sign(coordinator.key)
     with coordinator.registry() as client:
         client.propose(token)
@@ -154,6 +162,7 @@ def propose(
         found = {
             "campaign": campaign.sha256,
             "bundle": campaign.bundle_sha256,
+            "assessment": campaign.assessment_sha256,
             "releases": len(plan.releases),
         }
         say(found | {"spare_attempts": plan.spare_attempts, "warning": care}, as_json)
@@ -161,7 +170,8 @@ def propose(
         typer.echo(
             f"proposed {campaign.sha256}\n  {len(campaign.lenders)} lenders, {len(plan.releases)} "
             f"releases and {plan.spare_attempts} spare attempts, epsilon {plan.epsilon:g}; "
-            f"bundle {str(campaign.bundle_sha256)[:12]}…\n  each lender now runs: tahini campaign "
+            f"bundle {str(campaign.bundle_sha256)[:12]}…, impact assessment "
+            f"{str(campaign.assessment_sha256)[:12]}…\n  each lender now runs: tahini campaign "
             f"approve {campaign.sha256[:12]}"
         )
 

@@ -11,12 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.assessment import lines_of
 from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
+from cli.staff import As, acting
 from clients.home import Node, approve, campaign_cost
 from crypto.keys import replace_file
 from fleet.bundle import Change, changes, files_of
 from fleet.code import installed_files
+from protocol.assessments import ImpactAssessment, uncovered
 from protocol.campaigns import Campaign, Rejection
+from protocol.client.filing import fetch_assessment
 from protocol.client.lenders import LenderClient
 from protocol.errors import Conflict, ConsentError, NotFound
 from protocol.hashes import whole_hash
@@ -32,6 +36,25 @@ def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
     with node.connected(LenderClient) as client:
         found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
         return found.campaign, found.token
+
+
+def _assessment(node: Node, campaign: Campaign) -> tuple[ImpactAssessment, str]:
+    """The impact assessment that a campaign names, fetched and verified here, and its token.
+
+    Raises:
+        ConsentError: the campaign names none, it cannot be had, or it does not cover the campaign:
+            what an operator has not seen is not approved.
+    """
+    if campaign.assessment_sha256 is None:
+        raise ConsentError(
+            f"campaign {campaign.id!r} names no impact assessment; nothing was signed"
+        )
+    with node.connected(LenderClient) as client:
+        assessment, token = fetch_assessment(client, campaign.assessment_sha256)
+    reason = uncovered(campaign, assessment, now())
+    if reason is not None:
+        raise ConsentError(f"campaign {campaign.id!r}: {reason}; nothing was signed")
+    return assessment, token
 
 
 def changed_code(node: Node) -> list[Change]:
@@ -62,21 +85,29 @@ def approve_(
     yes: Annotated[
         bool, typer.Option("--yes", help="Sign without asking; for those who have reviewed it.")
     ] = False,
+    staff: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a campaign would do and what code changed since the last approval; sign it if you
     agree."""
     node = opened_node(home)
+    operator = acting(staff, node.consortium)
     proposed, token = _campaign(node, campaign)
+    assessment, assessment_token = _assessment(node, proposed)
     changed = changed_code(node)
     if not as_json:
         _review(proposed, changed, diff)
+        typer.echo(
+            "\n".join(("impact assessment, which you approve with it:", *lines_of(assessment)))
+        )
     if not yes and not typer.confirm(
         f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False
     ):
         raise ConsentError("nothing was signed")
-    approval = approve(node, token)
+    approval = approve(node, token, operator)
     remember_code(node)
+    folder = node.home / "approved"
+    replace_file(folder / f"{assessment.sha256}.assessment.jws", assessment_token.encode())
     with node.connected(LenderClient) as client:
         active = client.approve(approval, node.key)
     if as_json:
@@ -85,6 +116,7 @@ def approve_(
                 "campaign": proposed.sha256,
                 "active": active,
                 "changed": [change.path for change in changed],
+                "assessment": assessment.sha256,
             },
             as_json,
         )
@@ -178,16 +210,22 @@ def reject(
         str,
         typer.Option(help="Why; the coordinator and the auditor read it, 500 characters at most."),
     ],
+    staff: As = None,
 ) -> None:
     """Do not take part, or no longer: from now on this node answers no release of it, approved or
     not."""
     node = opened_node(home)
+    operator = acting(staff, node.consortium)
     try:  # what it approved it can reject while the registry is away
         sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
     except NotFound:
         sha256 = _campaign(node, campaign)[0].sha256
     rejection = Rejection(
-        campaign_sha256=sha256, lender=node.lender, reason=reason.strip(), rejected_at=now()
+        campaign_sha256=sha256,
+        lender=node.lender,
+        reason=reason.strip(),
+        operator=operator,
+        rejected_at=now(),
     )
     replace_file(
         node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode()

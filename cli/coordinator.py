@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
-from cli.shared import CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun
+from cli.forms import read_form
+from cli.legal_form import LegalFile, legal_of
+from cli.shared import AsJson, CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun, say
 from crypto.keys import new_home
 from ops.named_files import text_of
+from protocol.assessments import ImpactAssessment
 from protocol.parties import Membership, Party, Role
+from protocol.schema import now
 from server.home import Coordinator, CoordinatorSettings, create_home, join
 
 app = Noun(
@@ -29,11 +33,18 @@ def init(
     home: NewHome,
     name: Annotated[str, typer.Option(help="The coordinator's name.")],
     party: Annotated[str, typer.Option("--id", help="Its id in the consortium.")] = "coordinator",
+    legal: LegalFile = None,
 ) -> None:
     """Make the coordinator's key, and its signed statement for whoever founds the consortium."""
     with new_home(home) as made:
         key = create_home(made)
-        stated = Party(id=party, name=name, role=Role.COORDINATOR, signing_key=key.public.text)
+        stated = Party(
+            id=party,
+            name=name,
+            role=Role.COORDINATOR,
+            signing_key=key.public.text,
+            legal=legal_of(legal),
+        )
         (made / "membership.jws").write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(f"made {home}; give {home / 'membership.jws'} to whoever founds the consortium")
 
@@ -80,6 +91,30 @@ def join_(
             shutil.copyfile(source, home / name)
             (home / name).chmod(0o600)
     typer.echo(f"{home} coordinates consortium {Coordinator.open(home).consortium.name!r}")
+
+
+@app.command(
+    epilog="Example: `tahini assessment template > assessment.toml`, fill it in, then `tahini "
+    "coordinator assess assessment.toml --home coordinator`"
+)
+def assess(
+    form: Annotated[
+        Path, typer.Argument(help="The assessment, TOML.", exists=True, dir_okay=False)
+    ],
+    home: CoordinatorHome,
+    as_json: AsJson = False,
+) -> None:
+    """Sign an impact assessment and record it at the registry; campaigns name it by its hash."""
+    from server.assessments import record
+
+    coordinator = Coordinator.open(home)
+    given = {"author": coordinator.id, "made_at": now()}
+    assessment = read_form(form, ImpactAssessment, given)
+    sha256 = record(coordinator, assessment)
+    say(
+        {"assessment": sha256} if as_json else f"recorded {sha256}; campaigns can name it now",
+        as_json,
+    )
 
 
 @app.command(epilog="Example: `tahini coordinator serve --home coordinator`")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.shared import AsJson, Noun, RegistryHome, opened_registry, progress, say
+from cli.staff import As, acting, tell_at_home
 from crypto.cosignatures import KEY_FILE_MAGIC, CosigningKey, Kind
 from crypto.keys import (
     RecipientKey,
@@ -171,6 +172,7 @@ def backup(
 def restore(
     home: RegistryHome,
     path: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
+    staff: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Put wrapped keys back after the database was restored. Nobody who was forgotten comes
@@ -178,5 +180,10 @@ def restore(
     from consent.keys.backup import restore_backup
 
     with opened_registry(home) as registry, progress("restoring", None):
+        operator = acting(staff, registry.consortium)
         count = restore_backup(registry, path)
+    if operator is not None:
+        tell_at_home(
+            home, None, "system.changed", {"command": "keys restore", "operator": operator}
+        )
     say({"keys": count} if as_json else f"{count:,} keys are back", as_json)

@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from base64 import urlsafe_b64encode
@@ -28,6 +29,7 @@ from cli.shared import (
     progress,
     say,
 )
+from cli.staff import As, acting, tell_at_home
 from crypto.sentences import one_sentence
 from ops.named_files import ask, text_of
 from protocol.errors import Conflict, ConsentError
@@ -286,17 +288,26 @@ def export(
     out: Annotated[
         Path, typer.Option(help="Folder for processing-record.json and .html.", file_okay=False)
     ] = Path(),
+    url: Annotated[
+        str | None, typer.Option(help="Where the registry serves, if it does: to log the export.")
+    ] = None,
+    staff: As = None,
     as_json: AsJson = False,
 ) -> None:
     """The record of processing activities of a period (GDPR Art. 30; PIPL Art. 55 and 56), as JSON
-    and as a page."""
+    and as a page. That it was made is logged before it is written."""
     from consent.export import html_page, parse_day, processing_record
 
     with opened_registry(home) as registry:
+        operator = acting(staff, registry.consortium)
         record = processing_record(registry, parse_day(start), parse_day(end))
     out.mkdir(parents=True, exist_ok=True)
     data, page = out / "processing-record.json", out / "processing-record.html"
-    data.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    about = {"command": "log export", "operator": operator, "from": start, "to": end}
+    document = hashlib.sha256(text.encode()).hexdigest()
+    tell_at_home(home, url, "evidence.read", about, hashes={"document": document})
+    data.write_text(text, encoding="utf-8")
     page.write_text(html_page(record), encoding="utf-8")
     say(
         record

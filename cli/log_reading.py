@@ -14,13 +14,16 @@ import typer
 from auditlog.audit import verify_log
 from auditlog.reading import CHECKPOINT_FILE, Anchors, Filter, Opener
 from cli.shared import AsJson, Noun, say
+from cli.staff import As, acting, tell
 from crypto.errors import ProofError
 from crypto.keys import load_recipient_key
 from crypto.notes import Checkpoint, InclusionProof
 from crypto.policies import Policy
 from ops.named_files import ask
 from protocol.errors import AuditFailed
+from protocol.lawfulness import Constitution, broken
 from protocol.log_client import RESTART_PATIENCE_S, LogClient
+from protocol.schema import now
 
 app = Noun("Read a log from the outside.", "Nothing is believed that does not verify.")
 DEFAULT_URL = "http://127.0.0.1:8700"
@@ -91,6 +94,7 @@ def tail(
         int, typer.Option("--number", "-n", help="How many of the newest entries.", min=0)
     ] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    staff: As = None,
     as_json: AsJson = False,
 ) -> None:
     """The newest entries, each verified under the signed head; with the auditor's home also what is
@@ -100,7 +104,7 @@ def tail(
     anchors = Anchors(url, ca, consortium, registry_key, policy)
     wanted = Filter(lender, tuple(kind or ()), start and parse_day(start), end and parse_day(end))  # type: ignore[arg-type]
     client = anchors.reader()
-    opener = None if auditor is None else Opener.of(anchors, auditor)
+    opener = None if auditor is None else _opener(anchors, auditor, staff, "log tail", None)
     head = client.head()
     for index, fields in _newest(client, head, wanted, number):
         _show(index, fields, opener, as_json)
@@ -112,6 +116,17 @@ def tail(
             for index, fields in _entries(client, newer, head.size, wanted):
                 _show(index, fields, opener, as_json)
         head = newer
+
+
+def _opener(
+    anchors: Anchors, auditor: Path, staff: str | None, command: str, index: int | None
+) -> Opener:
+    """Opens what is sealed to the auditor; that it is read, and by whom, is logged before."""
+    opener = Opener.of(anchors, auditor)
+    operator = acting(staff, opener.client.consortium)
+    about = {"command": command, "operator": operator, "entry": index}
+    tell(opener.client, "evidence.read", about)
+    return opener
 
 
 def _entries(
@@ -155,6 +170,7 @@ def show(
     auditor: AuditorHome = None,
     consortium: ConsortiumFile = None,
     registry_key: RegistryKey = None,
+    staff: As = None,
     as_json: AsJson = False,
 ) -> None:
     """One entry, verified; with the auditor's home also what is sealed to it, and what the document
@@ -168,7 +184,7 @@ def show(
         "under": reader.trust.open(proof.checkpoint_note).size,
     }
     if auditor is not None:
-        opener = Opener.of(anchors, auditor)
+        opener = _opener(anchors, auditor, staff, "log show", index)
         found |= opener.open(index, found["leaf"])
         opener.close()
     say(found if as_json else json.dumps(found, indent=2, ensure_ascii=False), as_json)
@@ -273,12 +289,16 @@ def verify(
             lambda line: None if as_json else typer.echo(f"  ok  {line}"),
         )
         client.accept_head(audit.note)
+        unlawful = broken(Constitution(client.consortium, now().date()))
+    for name, reason in unlawful:
+        typer.echo(f"tahini: the log is whole, but {reason} ({name})", err=True)
     found = {
         "verified": True,
         "entries": audit.entries,
         "since": audit.first.size,
         "by_type": audit.by_type,
         "checkpoint": None if kept is None else str(kept),
+        "unlawful": [{"rule": name, "reason": reason} for name, reason in unlawful],
     }
     what = "what was verified is kept, for the next time to extend, in"
     told = f"verified {audit.entries:,} entries" + ("" if kept is None else f"\n{what} {kept}")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.legal_form import LegalFile, legal_of
 from cli.shared import AsJson, MetricsHost, MetricsPort, NewHome, NodeHome, Noun, progress, say
 from clients.home import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
 from crypto.keys import (
@@ -48,6 +49,7 @@ def init(
     home: NewHome,
     party: Annotated[str, typer.Option("--id", help="The lender's id in the consortium.")],
     name: Annotated[str, typer.Option(help="The lender's name.")],
+    legal: LegalFile = None,
 ) -> None:
     """Make a node's keys and ledger, and the signed statement of its keys for whoever founds the
     consortium."""
@@ -61,6 +63,7 @@ def init(
             signing_key=key.public.text,
             recipient_key=recipient.public.text,
             fleet_key=create_fleet_key(made),
+            legal=legal_of(legal),
         )
         (made / MEMBERSHIP_FILE).write_text(Membership(party=stated).sign(key), encoding="utf-8")
     typer.echo(

@@ -7,24 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.legal_form import TEMPLATE, LegalFile, legal_of
 from cli.shared import AsJson, Noun, say
+from cli.staff import As, acting, tell
 from crypto.keys import (
     PublicKey,
     SigningKey,
     load_recipient_key,
     load_signing_key,
+    replace_file,
     save_signing_key,
 )
-from ops.named_files import key_of
+from ops.named_files import key_of, text_of
 from protocol.client.base import load_consortium
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import ConsentError
 from protocol.parties import Membership, Role
 from protocol.parties import Party as ListedParty
 from protocol.schema import now
+from protocol.terms import TRAINING_PURPOSE
 
 app = Noun(
-    "An institution's keys for authenticating to the registry.",
+    "An institution's keys for authenticating to the registry, and who it is in law.",
     "Approvals and other documents are still signed with the key that the consortium document "
     "names.",
 )
@@ -66,16 +70,53 @@ def state(
         Path | None,
         typer.Option(help="Its recipient key, if entries are sealed to it.", exists=True),
     ] = None,
+    legal: LegalFile = None,
 ) -> None:
     """Sign a statement of an institution's keys, for whoever founds the consortium. Coordinators
     and lenders have theirs from `init`; this is for auditors and naming services."""
     signing = load_signing_key(key)
     sealed_to = None if recipient_key is None else load_recipient_key(recipient_key).public.text
     stated = ListedParty(
-        id=party_id, name=name, role=role, signing_key=signing.public.text, recipient_key=sealed_to
+        id=party_id,
+        name=name,
+        role=role,
+        signing_key=signing.public.text,
+        recipient_key=sealed_to,
+        legal=legal_of(legal),
     )
     out.write_text(Membership(party=stated).sign(signing), encoding="utf-8")
     typer.echo(f"wrote {out}; it is public")
+
+
+@app.command(epilog="Example: `tahini party template > party.toml`")
+def template() -> None:
+    """Print an example of party.toml: what an institution states of itself in law."""
+    typer.echo(TEMPLATE.replace("PURPOSE", TRAINING_PURPOSE), nl=False)
+
+
+@app.command(
+    epilog="Example: `tahini party describe --statement aspen/membership.jws --key aspen/node.key "
+    "--legal party.toml`"
+)
+def describe(
+    statement: Annotated[
+        Path,
+        typer.Option(help="The institution's membership.jws; it is replaced.", exists=True),
+    ],
+    key: Annotated[
+        Path, typer.Option(help="The signing key that it states.", exists=True, dir_okay=False)
+    ],
+    legal: LegalFile = None,
+) -> None:
+    """State anew who an institution is in law; keys and names stay. In force once the registry has
+    signed a roster with it."""
+    signing = load_signing_key(key)
+    before = Membership.verify(text_of(statement).strip(), signing.public).party
+    stated = legal_of(legal)
+    after = before.model_copy(update={"legal": stated})
+    replace_file(statement, Membership(party=after).sign(signing).encode())
+    told = ", ".join(sorted(stated or {})) or "nothing"
+    typer.echo(f"{statement} states of {before.id!r}: {told}")
 
 
 @app.command(
@@ -157,8 +198,13 @@ def revoke(
         str | None, typer.Option(help="Whose key, where the operator revokes another party's.")
     ] = None,
     url: Url = DEFAULT_URL,
+    staff: As = None,
 ) -> None:
     """Revoke a key: nothing that is made with it is accepted any more."""
     with _client(url, consortium, registry_key, party, load_signing_key(key)) as client:
+        operator = acting(staff, client.consortium)
+        if operator is not None:
+            about = {"command": "party revoke", "operator": operator, "key": thumbprint}
+            tell(client, "system.changed", about)
         client.revoke_party_key(of or party, thumbprint)
     typer.echo(f"{thumbprint} is revoked")

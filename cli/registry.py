@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from cli import registry_amend
+from cli.legal_form import LegalFile, legal_of, stated_in
 from cli.shared import (
     AsJson,
     Certificate,
@@ -28,16 +30,16 @@ from cli.shared import (
     say,
 )
 from crypto.cosignatures import Cosigner
-from crypto.errors import CryptoError
 from crypto.keys import PublicKey, load_signing_key, new_home, read_secret
 from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
-from ops.named_files import key_of, text_of
+from ops.named_files import key_of
 from ops.settings import SERVE_FILE
 from protocol.consents import Channel
-from protocol.errors import Conflict, ConsentError, Malformed
+from protocol.errors import Conflict, Malformed
+from protocol.legal import Jurisdiction, LegalTerms
 from protocol.notices import Notice
-from protocol.parties import DEFAULT_COVER_RATE, Consortium, Membership, Party, Role
+from protocol.parties import DEFAULT_COVER_RATE, Consortium, Party, Role
 
 if TYPE_CHECKING:
     from consent.load import Importing
@@ -84,15 +86,6 @@ def serve(
         certificate_key=key,
     )
     serve(Service(home), listening)
-
-
-def _member(path: Path) -> Party:
-    """A party's own statement, signed with the key that it states; raises SignatureError."""
-    token = text_of(path).strip()
-    try:
-        return Membership.verify(token, Membership.claimed(token).party.key).party
-    except CryptoError as error:
-        raise ConsentError(f"{path} is no statement of a party's keys: {error}") from error
 
 
 def _witness(number: int, said: str) -> Witness:
@@ -160,6 +153,18 @@ def init(
         Path | None,
         typer.Option(help="File that holds a postgresql:// URL; SQLite without it.", exists=True),
     ] = None,
+    legal: LegalFile = None,
+    jurisdiction: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Whose law the consortium claims to keep: {', '.join(get_args(Jurisdiction))}. "
+            "Refused where the parties do not state what that asks for."
+        ),
+    ] = None,
+    staff_ids: Annotated[
+        bool,
+        typer.Option("--staff-ids", help="Operator commands must say which member of staff runs."),
+    ] = False,
 ) -> None:
     """Make a registry and sign the consortium: coordinator, auditor, lenders and naming service,
     each by its statement.
@@ -170,7 +175,8 @@ def init(
     from consent.home import create_home, found
 
     check_key_name(origin)
-    members = [_member(path) for path in member]
+    members = [stated_in(path) for path in member]
+    terms = LegalTerms.model_validate({"jurisdiction": jurisdiction, "staff_ids": staff_ids})
     asked = tuple(_witness(number, said) for number, said in enumerate(witness or [], 1))
     dishonest = most_dishonest(len(asked)) if dishonest_witnesses is None else dishonest_witnesses
     if no_quorum and (asked or dishonest):
@@ -188,6 +194,7 @@ def init(
             name=f"{name} registry",
             role=Role.REGISTRY,
             signing_key=registry_key.public.text,
+            legal=legal_of(legal),
         )
         log = Log(Verifier(origin, log_key.public))
         policy = unwitnessed(log) if no_quorum else witnessed_by(log, asked, quorum)
@@ -202,6 +209,7 @@ def init(
             count_epsilon=count_epsilon,
             dishonest_witnesses=dishonest,
             unwitnessed=no_quorum,
+            legal=terms.model_dump(mode="json", exclude_defaults=True) or None,
         )
         found(
             made, consortium, None if database is None else read_secret(database).decode().strip()
@@ -345,3 +353,6 @@ def load(
             "recorded",
             False,
         )
+
+
+app.registered_commands += registry_amend.app.registered_commands

@@ -37,6 +37,7 @@ def _home(whose: str) -> Any:
 NodeHome = Annotated[Path, _home("node's")]
 CoordinatorHome = Annotated[Path, _home("coordinator's")]
 RegistryHome = Annotated[Path, _home("registry's")]
+AnyHome = Annotated[Path, _home("institution's (node, coordinator, naming service, registry)")]
 NamesHome = Annotated[Path, _home("naming service's")]
 NewHome = Annotated[
     Path, typer.Option("--home", help="Where to make the home; must not exist yet.")

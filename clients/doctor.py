@@ -34,6 +34,7 @@ def node(home: Path) -> Iterator[Finding]:
     yield well(
         "consortium", f"{opened.lender!r} of {opened.consortium.name!r}, with the key that it knows"
     )
+    yield from doctor.in_law(opened.consortium)
     yield _fleet_key(opened)
     yield _book(opened)
     yield from doctor.service("registry", opened.settings.registry_url, opened.authority)

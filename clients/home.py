@@ -202,7 +202,7 @@ def campaign_cost(campaign: Campaign) -> float:
     return max(epsilon_of(mechanism.charges(audience), mechanism.delta) for audience in Audience)
 
 
-def approve(node: Node, campaign_token: str) -> Approval:
+def approve(node: Node, campaign_token: str, operator: str | None = None) -> Approval:
     """The operator's review, as far as a machine can do it, and the operator's signature.
 
     Raises:
@@ -238,6 +238,7 @@ def approve(node: Node, campaign_token: str) -> Approval:
         campaign_sha256=campaign.sha256,
         lender=node.lender,
         lot=secrets.token_urlsafe(32),
+        operator=operator,
         approved_at=now(),
     )
     folder = node.home / "approved"

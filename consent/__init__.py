@@ -19,6 +19,7 @@ log they stand in.
 - ``outbox``       revocations delivered until acknowledged
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
 - ``export``       the record of processing activities
+- ``amending``     the consortium document, signed anew
 - ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one
 - ``doctor``       what must be in order in a registry's home
 """

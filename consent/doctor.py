@@ -16,10 +16,11 @@ from consent.home import (
     open_database,
 )
 from consent.serving import RegistryListening
+from consent.storage.enrolment import people_on_rolls
 from consent.storage.migrating import newest_revision, revision_of
 from crypto.errors import CryptoError
 from crypto.keys import load_signing_key
-from ops.doctor import Finding, Level, disk, found, listens, private_key, reached
+from ops.doctor import Finding, Level, disk, found, in_law, listens, private_key, reached
 from protocol.errors import ConsentError
 from protocol.parties import Consortium
 
@@ -40,8 +41,30 @@ def registry(home: Path) -> Iterator[Finding]:
         "consortium", consortium, "restore consortium.jws and the keys from the same backup"
     )
     yield found("database", lambda: _database(home), "is the database running, and its URL right?")
+    yield from _in_law(home)
     yield from _witnesses(home)
     yield from listens(RegistryListening, home, "port")
+
+
+def _in_law(home: Path) -> Iterator[Finding]:
+    """What the law asks of the parties, and of those with many borrowers (PIPL 52)."""
+    try:
+        consortium = open_consortium(home)
+        people = _people(home)
+    except (ConsentError, CryptoError, OSError, ValueError):
+        return  # said already
+    yield from in_law(consortium, people)
+
+
+def _people(home: Path) -> dict[str, int]:
+    """How many borrowers each lender has enrolled; raises ConsentError."""
+    _database(home)
+    database = open_database(home)
+    try:
+        with database.read() as session:
+            return people_on_rolls(session)
+    finally:
+        database.close()
 
 
 def _witnesses(home: Path) -> Iterator[Finding]:

@@ -27,7 +27,9 @@ from consent.storage.tables import CampaignRow, NoticeRow
 from crypto.notes import open_checkpoint
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict
+from protocol.legal import AgreementKind, LawRole, LegalIdentity, LegalTerms
 from protocol.notices import Notice
+from protocol.parties import Party
 
 SECURITY = (
     (
@@ -46,10 +48,8 @@ SECURITY = (
     "History is a Merkle tree with signed heads, cosigned by the witnesses that the policy names.",
 )
 TO_BE_ADDED = (
-    "contact details of each controller, of its representative and of its data protection officer",
-    "transfers to third countries, if any, and their safeguards (the registry itself makes none)",
     "each lender's own retention periods for its loan books",
-    "the impact assessment itself (GDPR Art. 35; PIPL Art. 55), which refers to this record",
+    "what a party does with personal data outside the consortium",
 )
 _RIGHTS = {
     "consent.decided": "decisions recorded",
@@ -102,6 +102,11 @@ REGISTRY_TYPES = frozenset(
         "use.authorised",
         "roster.committed",
         "model.released",
+        "assessment.recorded",
+        "incident.opened",
+        "incident.notified",
+        "incident.closed",
+        "consortium.amended",
     }
 )
 
@@ -134,15 +139,17 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
         notices = [Notice.verify(row.token, key) for row in session.scalars(select(NoticeRow))]
         tokens = {row.sha256: row.token for row in session.scalars(select(CampaignRow))}
         campaigns = {name: Campaign.claimed(token) for name, token in tokens.items()}
+    parties = [_party(party) for party in registry.consortium.parties]
     return {
         "record": "Record of processing activities",
         "law": ["GDPR (EU) 2016/679 Art. 30(1)", "PIPL Art. 55 and 56"],
         "period": {"from": start.isoformat(), "to": end.isoformat()},
         "made_at": registry.clock().isoformat().replace("+00:00", "Z"),
         "consortium": registry.consortium.name,
+        "jurisdiction": LegalTerms.of(registry.consortium).jurisdiction or "none is claimed",
+        "parties": parties,
         "controllers": [
-            {"id": party.id, "name": party.name, "role": party.role.value}
-            for party in registry.consortium.parties
+            party["id"] for party in parties if HANDLERS & set(party["roles_in_law"].values())
         ],
         "log": {
             "origin": head.origin,
@@ -166,8 +173,50 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
         },
         "rights": {said: counts.by_type[kind] for kind, said in _RIGHTS.items()},
         "security_measures": list(SECURITY),
-        "to_be_added": list(TO_BE_ADDED),
+        "to_be_added": [*_not_stated(parties), *TO_BE_ADDED],
     }
+
+
+HANDLERS = {LawRole.HANDLER.value, LawRole.JOINT_HANDLER.value}
+
+
+def _party(party: Party) -> dict[str, Any]:
+    """A party as it states itself in law; what it does not state is None (GDPR 30(1)(a), (2)(a)).
+
+    Raises:
+        Malformed: its statement cannot be read.
+    """
+    identity = LegalIdentity.of(party)
+    told = identity.model_dump(mode="json")
+    transfers = [a for a in told["agreements"] if a["kind"] == AgreementKind.TRANSFER]
+    return {
+        "id": party.id,
+        "name": party.name,
+        "role": party.role.value,
+        "roles_in_law": {one.purpose: one.role.value for one in identity.roles},
+        "contact": told["contact"],
+        "officer": told["officer"],
+        "country": identity.country,
+        "licence": told["licence"],
+        "agreements": told["agreements"],
+        "transfers": transfers,
+        "succeeded_by": identity.succeeded_by,
+    }
+
+
+def _not_stated(parties: list[dict[str, Any]]) -> list[str]:
+    """What parties have left out that the record asks for."""
+    asked = {
+        "roles_in_law": "the role in law (handler, joint handler, processor)",
+        "contact": "contact details",
+        "officer": "the officer for personal information, or that none is needed",
+        "country": "the country",
+    }
+    return [
+        f"{what} of {', '.join(missing)}"
+        for name, what in asked.items()
+        if (missing := [one["id"] for one in parties if not one[name]])
+    ]
 
 
 def _consent_activity(counts: _Counts, notices: list[Notice]) -> dict[str, Any]:
@@ -200,6 +249,7 @@ def _campaign_activity(name: str, campaign: Campaign, counts: _Counts) -> dict[s
             f["name"] for f in features if f.get("sensitivity") == "sensitive"
         ),
         "recipients": sorted(campaign.lenders),
+        "impact_assessment": campaign.assessment_sha256 or "none: of a version before 0.7.0",
         "retention": (
             "no copy is made; a released model keeps the bounded influence stated under risk"
         ),

@@ -38,6 +38,7 @@ from crypto.keys import (
     save_signing_key,
     write_secret,
 )
+from protocol.lawfulness import Constitution, require
 from protocol.parties import Consortium, Party
 from protocol.schema import now
 
@@ -104,7 +105,12 @@ def found(home: Path, consortium: Consortium, database: str | None = None) -> st
     """Sign the consortium, create the database (at ``database``, a PostgreSQL URL, or in ``home``).
 
     Returns the signed document that every party pins.
+
+    Raises:
+        Conflict: it claims a jurisdiction, and its parties do not state what that asks of them
+            (:mod:`protocol.lawfulness`). Malformed: such a statement cannot be read.
     """
+    require(Constitution(consortium, now().date()))
     token = consortium.sign(load_signing_key(home / KEY_FILE))
     (home / CONSORTIUM_FILE).write_text(token, encoding="utf-8")
     if database is not None:

@@ -10,7 +10,9 @@ and the auditor, each through the same doors that the real ones would use.
 - ``report``      report.json and report.html; ``charts`` of it
 - ``references``  what the consortium is compared with
 - ``loans``       real loan tables, split into lenders and a hold-out
-- ``consortium``  homes and signed identities of every party
+- ``consortium``  homes and signed identities of every party; ``identities`` who they would be in
+                  law
+- ``assessing``   the impact assessment of its campaigns
 - ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled
                   and asked
 - ``borrowing``   a person at the consortium of ``tahini up``; ``requesting`` what they ask their

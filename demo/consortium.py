@@ -15,6 +15,7 @@ from clients.witness import create_witness
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from crypto.notes import Verifier
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
+from demo.identities import TERMS, fictitious
 from demo.workspaces import LOG_ORIGIN
 from fleet.keys import create_fleet_key
 from privacy.charges import Budget
@@ -137,6 +138,7 @@ def found(
             signing_key=key.public.text,
             fleet_key=fleet_keys.get(party_id),
             recipient_key=recipient.public.text if recipient else None,
+            legal=fictitious(party_id, role, lenders),
         )
         return _stated(stated, key)
 
@@ -158,6 +160,7 @@ def found(
         max_epsilon=budget.epsilon,
         max_delta=budget.delta,
         cover_rate=cover_rate,
+        legal=TERMS,
     )
     token = consent.home.found(root / "registry", consortium, database)
     return Founded(root, consortium, token, registry_key, auditor_key, auditor_recipient)

@@ -20,6 +20,7 @@ import tomli_w
 
 from clients.service import STATUS_FILE, running
 from crypto.keys import replace_file
+from demo.assessing import assess
 from demo.borrowers import DemoBorrower
 from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
@@ -46,7 +47,7 @@ from ops.processes import lasting_port
 from ops.settings import SERVE_FILE
 from privacy.charges import Budget
 from protocol.notices import Notice
-from server.home import SETTINGS_FILE
+from server.home import SETTINGS_FILE, Coordinator
 
 DELTA, EPSILON = 1e-5, 8.0
 RENEW_BEFORE = timedelta(days=21)
@@ -134,6 +135,8 @@ def up(
             notice, borrowers = ask_everybody(
                 founded, url, people, seed, categories_of(loans.schema), view
             )
+            coordinator = Coordinator.open(founded.coordinator_home)
+            assess(coordinator, loans.schema.model_dump(mode="json"))
             view.begin("Start the coordinator and the nodes")
             _start_all(root, _fleet(root, names, place.inside), started)
             _wait_for_nodes(root, names)

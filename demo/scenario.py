@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clients.home import Node, approve
 from credit.planning import Training, plan_mechanism
+from demo.assessing import assess
 from demo.consortium import Founded, found
 from demo.coordinator import coordinator_process
 from demo.errors import DemoError
@@ -26,6 +27,7 @@ from protocol.campaigns import Campaign
 from protocol.client.lenders import LenderClient
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
+from server.assessments import assessed
 from server.home import Coordinator
 
 CAMPAIGN_HOURS = 6
@@ -117,6 +119,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView
     budget = Budget(settings.epsilon, settings.delta)
     training = Training(settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT)
     moment = now()
+    schema = settings.loans.schema.model_dump(mode="json")
     campaign = Campaign(
         id="joint-credit-model-1",
         title="Joint credit model",
@@ -124,13 +127,14 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView
         lenders=lenders,
         purpose=TRAINING_PURPOSE,
         model=settings.model,
-        features=settings.loans.schema.model_dump(mode="json"),
+        features=schema,
         mechanism=plan_mechanism(budget, training),
         code_sha256=installed_code(),
         seed=settings.seed,
         created_at=moment,
         expires_at=moment + timedelta(hours=CAMPAIGN_HOURS),
     )
+    campaign = assessed(coordinator, campaign, assess(coordinator, schema), now())
     token = campaign.sign(coordinator.key)
     with coordinator.registry() as registry:
         registry.propose(token)

@@ -109,7 +109,9 @@ from protocol.client.operator import OperatorClient
 from naming.client import Names
 from credit.features import schema_from
 from crypto.keys import b64, load_signing_key
+from demo.assessing import assess
 from demo.borrowers import make_borrowers, make_notice
+from server.home import Coordinator
 at, url, people = Path("/var/lib/tahini/fleet"), "http://127.0.0.1:8700", 300
 reason = {"source": "made up", "relevance": "the smoke test learns from it"}
 features = {"name": "smoke", "target": "bad", "outcomes_since": f"{date.today().year - 1}-01-01", "features": [
@@ -131,6 +133,7 @@ for node in nodes:
     node.connected(LenderClient).enrol([one.enrolment for one in borrowers])
     said = [one.first_answer(notice) for one in borrowers if one.answer != "silent"]
     BorrowerClient(url, node.consortium).decide(said)
+assess(Coordinator.open(at / "coordinator"), features)
 """
 INSPECT = """
 import importlib, importlib.util, os, sys

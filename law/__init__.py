@@ -8,4 +8,5 @@ it.
 - ``vocabulary``  what categories and bases are called: by the W3C, and in English and Chinese
 - ``deadlines``   by when a person must be answered
 - ``packs``       what each jurisdiction forbids, asks and lets be kept for how long
+- ``incidents``   grades of incidents, and by when whom to tell
 """

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -26,7 +26,9 @@ from ops.certificates import RenewingContext, expires_at
 from ops.serving import Listening
 from ops.settings import SERVE_FILE
 from protocol.errors import ConsentError
+from protocol.lawfulness import RULES, Constitution, broken
 from protocol.log_client import http_client
+from protocol.parties import Consortium
 from protocol.requests import CLOCK_SKEW
 from protocol.schema import now
 
@@ -71,6 +73,30 @@ def found(what: str, look: Callable[[], str], do: str) -> Finding:
         return well(what, look())
     except (ConsentError, CryptoError, OSError, ValueError) as error:
         return ill(what, error, do)
+
+
+def in_law(consortium: Consortium, people: Mapping[str, int] | None = None) -> Iterator[Finding]:
+    """Whether a consortium keeps today what the law that it claims to keep asks of its parties.
+
+    ``people`` counts lenders' borrowers, where they can be counted.
+    """
+    try:
+        constitution = Constitution(consortium, now().date(), people or {})
+        amiss = broken(constitution)
+        jurisdiction = constitution.terms.jurisdiction
+    except ConsentError as error:
+        yield ill("law", error, "state it anew: tahini party describe")
+        return
+    for name, reason in amiss:
+        yield ill("law", f"{reason} ({name})", "state it anew: tahini party describe")
+    if not amiss:
+        claim = f"{jurisdiction}: {len(RULES[jurisdiction])} rules" if jurisdiction else ""
+        yield well(
+            "law",
+            f"its parties state what the law of {claim} asks for; that is no legal advice"
+            if claim
+            else "the consortium claims no jurisdiction: nothing about law was looked at",
+        )
 
 
 def machine() -> Iterator[Finding]:

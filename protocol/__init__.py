@@ -3,7 +3,8 @@
 - ``schema``       the base of every signed document; ``terms`` purpose and limits of a consent
 - ``notices``      what a borrower is asked, and its terms (ISO/IEC TS 27560, 29184, DPV);
                    ``coverage`` what an answered notice covers of a use (pure)
-- ``parties``      who belongs to a consortium, and what they agreed
+- ``parties``      who belongs to a consortium, and what they agreed; ``legal`` who they are in law,
+                   ``lawfulness`` one rule of that for each article (pure)
 - ``consents``     answers, receipts; ``records`` a consent as shown; ``rights`` requests
 - ``roster_proofs``  whether one person was in one release
 - ``receipts``     what a borrower keeps, verified offline
@@ -11,6 +12,7 @@
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
                    models
+- ``assessments``  impact assessments, and whether one covers a campaign; ``incidents`` (pure)
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
 - ``bounded``      other hosts' answers: a limit of length, a total deadline

@@ -23,7 +23,7 @@ from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
 from protocol.coverage import Needs, needs_of
 from protocol.errors import Malformed
 from protocol.parties import Consortium, Role
-from protocol.schema import Document, Instant, KeyText, Sha256, Slug
+from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
 
 MAX_BODY_TEXT = 16_384
@@ -123,7 +123,7 @@ class Campaign(Document):
     lenders: tuple[Slug, ...] = Field(min_length=2)
     purpose: str
     legal_basis: LegalBasis = LegalBasis.PIPL_CONSENT
-    automated_decision: bool = False
+    automated_decision: bool = Field(default=False, exclude_if=left_out)
     """Whether the model may decide about somebody by itself (GDPR Art. 22; PIPL Art. 24)."""
     model: Literal["scorecard", "gam", "mlp"]
     features: dict[str, Any]
@@ -134,6 +134,9 @@ class Campaign(Document):
     bundle_sha256: Sha256 | None = None
     """The Flower App Bundle that a SuperLink may send for it; without one it can only be
     simulated."""
+    assessment_sha256: Sha256 | None = Field(default=None, exclude_if=left_out)
+    """The impact assessment that covers it (``protocol.assessments``); campaigns of before 0.7.0
+    have none."""
     seed: int
     created_at: Instant
     expires_at: Instant
@@ -201,6 +204,7 @@ class Approval(Document):
     """32 random bytes, base64url: this lender's part in drawing who is held out
     (``protocol.holdout``). Approvals of version 0.5 have none: they stay in the log, and nothing is
     drawn or approved by them any more."""
+    operator: StaffId | None = Field(default=None, exclude_if=left_out)
     approved_at: Instant
 
 
@@ -213,6 +217,7 @@ class Rejection(Document):
     lender: Slug
     reason: str = Field(default="", max_length=500)
     """In the lender's words, for the coordinator and the auditor."""
+    operator: StaffId | None = Field(default=None, exclude_if=left_out)
     rejected_at: Instant
 
 

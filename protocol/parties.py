@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crypto.errors import CryptoError, SignatureError
 from crypto.keys import PublicKey
 from crypto.policies import NO_QUORUM, Log, Policy
-from protocol.schema import Document, KeyText, Slug
+from protocol.schema import Document, KeyText, Slug, left_out
 
 DEFAULT_COVER_RATE = 0.2
 
@@ -38,6 +38,9 @@ class Party(BaseModel):
     recipient_key: str | None = None
     fleet_key: str | None = Field(default=None, max_length=400)
     """A lender's node authenticates to the SuperLink with its private half (``fleet.keys``)."""
+    legal: dict[str, Any] | None = Field(default=None, exclude_if=left_out)
+    """Contact, licence, country, roles, agreements, as ``protocol.legal.LegalIdentity`` reads
+    them."""
 
     @cached_property
     def key(self) -> PublicKey:
@@ -78,6 +81,8 @@ class Consortium(Document):
     cover_rate: float = Field(default=DEFAULT_COVER_RATE, ge=0, le=0.5)
     """Share of the people with one lender only who have no place in any campaign
     (``commands.place_people``)."""
+    legal: dict[str, Any] | None = Field(default=None, exclude_if=left_out)
+    """Under whose law it is, as ``protocol.legal.LegalTerms`` reads it."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -39,6 +39,17 @@ Language = Annotated[
     shaped(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag, as en or zh-Hans"),
     Field(max_length=35),
 ]
+StaffId = Annotated[
+    str,
+    shaped(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$", "a staff id: 2 to 64 letters, digits, . _ or -"),
+]
+"""Who at an institution acted, by an id that only the institution can resolve."""
+
+
+def left_out(value: object) -> bool:
+    """For ``exclude_if``: a field of a later version must not change the hash of documents without
+    it."""
+    return value is None or value is False
 
 
 def _utc(value: datetime) -> datetime:

@@ -5,6 +5,7 @@ alone.
                      model and card
 - ``folders``        its campaigns' folders: found by their hash, read
 - ``proposing``      from an operator's choices to a signed campaign
+- ``assessments``    impact assessments, recorded, and named by campaigns
 - ``run``            a campaign's releases, from joining to the model, with retries; pure but for
                      the fleet it is given
 - ``flower_fleet``   that fleet, behind a Flower grid

@@ -36,6 +36,7 @@ def coordinator(home: Path) -> Iterator[Finding]:
             "consortium",
             f"{opened.consortium.name!r} with {len(opened.consortium.lenders)} lenders",
         )
+    yield from doctor.in_law(opened.consortium)
     keyless = [party.id for party in opened.consortium.lenders if not party.fleet_key]
     if keyless:
         yield care(

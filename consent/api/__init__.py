@@ -6,6 +6,7 @@
 - ``rights``     what people ask of a lender, and what it answers
 - ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns
                  released
+- ``assessments`` impact assessments, which campaigns name; ``incidents`` reported and told
 - ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links
 - ``log``        the audit log (C2SP tlog-tiles), and its appends
 - ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals;

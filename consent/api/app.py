@@ -9,7 +9,17 @@ from datetime import datetime
 
 from fastapi import FastAPI
 
-from consent.api import borrowers, campaigns, identity, lenders, models, notices, rights
+from consent.api import (
+    assessments,
+    borrowers,
+    campaigns,
+    identity,
+    incidents,
+    lenders,
+    models,
+    notices,
+    rights,
+)
 from consent.api import log as logs
 from consent.api.log import LogService
 from consent.api.problems import install_problems
@@ -36,10 +46,19 @@ def create_app(
     if groups is None:
         running.append(Outbox(registry, load_inboxes(registry.home)))
     # in the order in which they are looked through at every request
-    routers = [
-        module.router
-        for module in (borrowers, lenders, rights, logs, notices, campaigns, models, identity)
-    ]
+    by_use = (
+        borrowers,
+        lenders,
+        rights,
+        logs,
+        notices,
+        campaigns,
+        models,
+        assessments,
+        incidents,
+        identity,
+    )
+    routers = [module.router for module in by_use]
     app = service("Tahini consent registry", registry.ledger, routers, running)
     app.state.registry = registry
     app.state.access = Access(registry, started)

@@ -52,6 +52,11 @@ COMMITMENT = {
     "sealed_body": "AAAA",
 }
 
+INCIDENT = {
+    "token": "the incident, signed by the institution",
+    "affected": [_NAME],
+}
+
 
 def shown(*examples: dict[str, Any]) -> dict[str, Any]:
     """The ``openapi_extra`` of an endpoint whose JSON body looks like these."""

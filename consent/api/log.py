@@ -40,7 +40,7 @@ IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 PRIVATE = {"Cache-Control": "private, no-store"}
 MAX_WAIT_S = 10.0
 MAX_WAITING = 256
-AUTHORS = (Role.REGISTRY, Role.COORDINATOR, Role.LENDER, Role.NAMING)
+AUTHORS = tuple(Role)
 BINARY = "application/octet-stream"
 INCLUSION = Link(
     "inclusion",

@@ -20,6 +20,8 @@ entry.
 - ``request_marks``    what objections mark, refusals that stand, what is overdue
 - ``propose_campaign``   propose, approve, reject; ``read_campaigns``, ``count_population`` how many
                          it could use
+- ``record_assessments`` impact assessments, which campaigns name; ``report_incidents`` incidents:
+                         logged, told to those whom they concern, closed
 - ``place_people``       at which lender a person counts
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
                          what came of it

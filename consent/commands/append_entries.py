@@ -38,13 +38,14 @@ EntryType = Literal[
     "system.stopped",
     "system.changed",
     "review.made",
-    "incident.opened",
-    "incident.closed",
+    "evidence.read",
     "names.evaluated",
     "names.keys",
 ]
 """What a party can log by itself. The registry's own types are written by its commands and by
 nobody else."""
+AUDITORS = frozenset({"evidence.read", "system.changed"})
+"""What an auditor can log: that it read what is sealed to it, that it changed keys of its own."""
 CountName = Literal["rows", "people", "columns", "models", "attempts", "refusals", "files"]
 HashName = Literal["model", "code", "dataset", "policy", "document", "request", "answer"]
 
@@ -150,12 +151,14 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
 
     Raises:
         NotFound: a recipient that has no key to seal to, or a borrower that is not the caller's.
-        NotAllowed: an entry about names by anybody but the key service, or any other entry by the
-            key service.
+        NotAllowed: an entry about names by anybody but the key service, any other entry by the key
+            service, or one by the auditor that is not about what it did itself.
         Malformed: a body that is not base64url or too long.
     """
     if any(entry.type.startswith("names.") != (author.role is Role.NAMING) for entry in entries):
         raise NotAllowed("entries about names are the key service's, and it writes no others")
+    if author.role is Role.AUDITOR and any(entry.type not in AUDITORS for entry in entries):
+        raise NotAllowed(f"an auditor logs what it does itself: {', '.join(sorted(AUDITORS))}")
     subjects = _subjects(
         registry, author, sorted({e.subject for e in entries if e.subject is not None})
     )

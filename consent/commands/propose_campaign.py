@@ -9,12 +9,15 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from consent.commands.place_people import place_people
+from consent.commands.record_assessments import load_assessment
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
 from consent.transaction import Transaction, writing
+from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
 from protocol.coverage import exceeds
 from protocol.errors import Conflict, NotAllowed, NotFound
+from protocol.legal import LegalTerms
 from protocol.parties import Party
 
 
@@ -23,8 +26,9 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
 
     Raises:
         SignatureError: not the coordinator's. Conflict: known already, expired, a stranger among
-            the lenders, more privacy loss than the consortium's policy allows, or a use that no
-            notice asks for.
+            the lenders, more privacy loss than the consortium's policy allows, a use that no notice
+            asks for, or no impact assessment that covers it (PIPL 55; GDPR 35). NotFound: that
+            assessment is not recorded. Malformed: the features are no feature schema.
     """
     campaign = Campaign.verify(token, coordinator.key)
     policy = registry.consortium
@@ -63,6 +67,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
                     f"campaign {campaign.id!r} goes beyond notice {live.id!r} version "
                     f"{live.version}: {beyond}"
                 )
+        _require_assessment(transaction, campaign)
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
@@ -78,6 +83,19 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     return campaign
 
 
+def _require_assessment(transaction: Transaction, campaign: Campaign) -> None:
+    """Raises Conflict, NotFound, Malformed."""
+    if campaign.assessment_sha256 is None:
+        raise Conflict(
+            f"campaign {campaign.id!r} names no impact assessment (PIPL 55; GDPR 35); make one "
+            "with: tahini coordinator assess"
+        )
+    assessment, _ = load_assessment(transaction, campaign.assessment_sha256)
+    reason = uncovered(campaign, assessment, transaction.moment)
+    if reason is not None:
+        raise Conflict(f"campaign {campaign.id!r}: {reason}")
+
+
 def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, CampaignRow]:
     """The campaign with this hash, its signature checked again; raises NotFound."""
     row = transaction.session.get(CampaignRow, sha256)
@@ -87,6 +105,15 @@ def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, Camp
     return Campaign.verify(
         row.token, transaction.registry.consortium.party(claimed.coordinator).key
     ), row
+
+
+def _require_staff(registry: Registry, operator: str | None) -> None:
+    """Raises NotAllowed where the consortium wants to know who acted, and it is not said."""
+    if operator is None and LegalTerms.of(registry.consortium).staff_ids:
+        raise NotAllowed(
+            "the consortium wants to know which member of staff answers a campaign "
+            "(征信业管理条例 22): tahini campaign … --as STAFF-ID"
+        )
 
 
 def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str) -> bool:
@@ -103,6 +130,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         raise NotAllowed(
             "the approval has no lot to draw by who is held out; the node is of an earlier version"
         )
+    _require_staff(registry, approval.operator)
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)
@@ -144,6 +172,7 @@ def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) 
     rejection = Rejection.verify(token, lender.key)
     if rejection.lender != lender.id or rejection.campaign_sha256 != sha256:
         raise NotAllowed("the rejection names another lender or another campaign")
+    _require_staff(registry, rejection.operator)
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)

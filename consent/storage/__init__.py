@@ -1,8 +1,8 @@
 """The registry's tables and what reads and writes them. Transactions are the log's: they commit
 together.
 
-- ``tables``       every table of the registry's but those of ``request_tables``: requests of
-                   people, their steps
+- ``tables``       the registry's tables; ``request_tables`` of what people ask, and its steps;
+                   ``filing_tables`` of assessments and incidents
 - ``migrating``    the schema's migrations, with Alembic
 - ``subjects``     borrowers with their data keys; ``enrolment`` a lender's list of them
 - ``consents``     how each consent stands, its events, revocations

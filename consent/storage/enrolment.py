@@ -7,6 +7,7 @@ that a number never means two people.
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from auditlog.database import upsert
@@ -24,3 +25,9 @@ def keep_enrolment_list(session: Session, lender: str, roll: EnrolmentList) -> N
     row = {"lender": lender, "people": roll.people, "names_sha256": roll.names_sha256}
     upsert(session, RollRow, ("lender",), ("people", "names_sha256"), [row])
     session.expire_all()
+
+
+def people_on_rolls(session: Session) -> dict[str, int]:
+    """How many borrowers each lender has enrolled."""
+    rows = session.execute(select(RollRow.lender, RollRow.people)).all()
+    return {row.lender: row.people for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -230,30 +231,35 @@ def test_fsck_says_what_is_whole_and_names_what_is_not(book, tmp_path):
 def test_export_counts_what_the_log_holds(book, tmp_path):
     today = now().date()
     period = ("--from", today - timedelta(days=1), "--to", today + timedelta(days=1))
-    record = told("log", "export", "--home", book.registry_home, *period, "--out", tmp_path / "new" / "folder")
+    export = ("log", "export", "--home", book.registry_home, "--url", book.url)
+    record = told(*export, *period, "--out", tmp_path / "new" / "folder")
     kept = tmp_path / "new" / "folder" / "processing-record.json"
     assert json.loads(kept.read_text(encoding="utf-8"))["entries"] == record["entries"]
     leaves = [json.loads(line) for line in done("log", "tail", "-n", "1000", "--json", *book.reading).splitlines()]
+    read = leaves.pop()
+    assert (read["type"], read["actor"]) == ("evidence.read", "registry")
+    assert read["hashes"] == {"document": hashlib.sha256(kept.read_bytes()).hexdigest()}
     types = [leaf["type"] for leaf in leaves]
     assert record["entries"]["in_period"] == len(leaves) == record["log"]["entries"]
     assert record["entries"]["by_type"] == {kind: types.count(kind) for kind in sorted(set(types))}
     assert sum(record["entries"]["by_actor"].values()) == len(leaves)
     assert record["log"]["origin"] == ORIGIN
-    assert {party["id"] for party in record["controllers"]} >= {"aspen", "birch", "auditor"}
+    assert {party["id"] for party in record["parties"]} >= {"aspen", "birch", "auditor"}
+    assert record["controllers"] == [], "nobody has stated to be one, and nobody is called one"
+    assert any("role in law" in line and "auditor" in line for line in record["to_be_added"])
     own = {activity["activity"] for activity in record["activities"]}
-    assert {"use.read by aspen", "incident.opened by aspen"} <= own
-    said = done("log", "export", "--home", book.registry_home, *period, "--out", tmp_path)
-    assert said.startswith(f"{len(leaves)} entries; wrote ")
-    earlier = told(
-        "log", "export", "--home", book.registry_home, "--from", "2001-01-01", "--to", "2001-12-31", "--out", tmp_path
-    )
+    assert {"use.read by aspen", "system.started by aspen"} <= own
+    said = done(*export, *period, "--out", tmp_path)
+    assert said.startswith(f"{len(leaves) + 1} entries; wrote "), "the one before stands in it"
+    earlier = told(*export, "--from", "2001-01-01", "--to", "2001-12-31", "--out", tmp_path)
     assert earlier["entries"] == {"in_period": 0, "by_type": {}, "by_actor": {}}
-    assert earlier["log"]["entries"] == len(leaves)
+    assert earlier["log"]["entries"] == len(leaves) + 2, "that it was exported is in the log"
 
 
 def test_the_exported_page_needs_nothing_from_outside(book, tmp_path):
     today = now().date()
-    done("log", "export", "--home", book.registry_home, "--from", today, "--to", today, "--out", tmp_path)
+    export = ("log", "export", "--home", book.registry_home, "--url", book.url)
+    done(*export, "--from", today, "--to", today, "--out", tmp_path)
     page = (tmp_path / "processing-record.html").read_text(encoding="utf-8")
     assert not re.search(r"(?i)\b(src|href|action|srcset|data)\s*=|<script|<link|<iframe|@import|url\(", page)
     assert ORIGIN in page

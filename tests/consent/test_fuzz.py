@@ -19,6 +19,7 @@ from rfc8785 import CanonicalizationError
 from support.asgi import Sent
 from support.effort import effort
 from support.fuzzing import SEED, Site, cut
+from support.incidents import make_incident
 from support.plans import stated
 
 from crypto.documents import canonical_json, unverified_payload
@@ -29,9 +30,11 @@ from crypto.policies import Policy
 from crypto.sealing import seal_to
 from crypto.sessions import Ephemeral
 from ops.http import MAX_BODY_BYTES
+from protocol.assessments import ImpactAssessment
 from protocol.campaigns import Approval, Campaign, CommitmentRequest, Rejection
 from protocol.cards import ModelCard
 from protocol.consents import ConsentDecision
+from protocol.incidents import Incident
 from protocol.notices import Notice
 from protocol.requests import sign_request
 from protocol.rights import RightsAnswer
@@ -200,6 +203,10 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
         "answer": (
             f"/v1/requests/{'0' * 64}/answers", "aspen", RightsAnswer.typ, answer.payload(), keys["aspen"]
         ),
+        "assessment": (
+            "/v1/assessments", "coordinator", ImpactAssessment.typ, house.assessment.payload(), keys["coordinator"],
+        ),
+        "incident": ("/v1/incidents", "aspen", Incident.typ, make_incident("aspen").payload(), keys["aspen"]),
         "notice": ("/v1/notices", "registry", Notice.typ, notice.payload(), keys["registry"]),
         "session": ("/v1/sessions", "aspen", SessionOffer.typ, offer.payload(), keys["aspen"]),
     }  # fmt: skip
@@ -230,6 +237,8 @@ WRAPPED = {"decisions": lambda token: {"tokens": [token]}, "session": lambda tok
         ("approval", effort(150)),
         ("answer", effort(150)),
         ("notice", effort(250)),
+        ("assessment", effort(200)),
+        ("incident", effort(200)),
         ("session", effort(200)),
     ],
 )

@@ -33,6 +33,7 @@ APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
+    "assessments", "incidents", "incident_closures", "incident_people",
 }  # fmt: skip
 
 
@@ -251,6 +252,10 @@ LATER = {
     },
     "rejections": {"campaign_sha256": "1" * 64, "lender": "aspen", "token": "t"},
     "models": {"card_sha256": "2" * 64, "campaign_sha256": "1" * 64, "entry_index": 1, "card": "c", "model": b"m"},
+    "assessments": {"sha256": "3" * 64, "author": "coordinator", "token": "t", "entry_index": 1},
+    "incidents": {"sha256": "4" * 64, "institution": "aspen", "token": "t", "entry_index": 1},
+    "incident_closures": {"incident_sha256": "4" * 64, "token": "t", "entry_index": 2},
+    "incident_people": {"incident_sha256": "4" * 64, "subject_id": 1, "entry_index": 3},
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from support.asgi import Answered, Sent
 from support.effort import effort
 from support.fuzzing import Site
+from support.incidents import make_incident
 from support.market import shown
 
 
@@ -178,6 +179,8 @@ def openings(site: Site) -> dict[str, Sent]:
     found = {
         "POST /v1/log/entries": ("aspen", {"entries": [entry]}),
         "POST /v1/notices": ("registry", {"token": notice.sign(site.keys["registry"])}),
+        "POST /v1/assessments": ("coordinator", {"token": house.assessment.sign(site.keys["coordinator"])}),
+        "POST /v1/incidents": ("aspen", {"token": make_incident("aspen").sign(site.keys["aspen"]), "affected": []}),
         "POST /v1/campaigns": ("coordinator", {"token": campaign.sign(site.keys["coordinator"])}),
         "POST /v1/me/consents": (borrower, statement),
         "GET /v1/me/consents": (borrower, None),

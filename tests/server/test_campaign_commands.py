@@ -36,6 +36,7 @@ class Desk:
         self.features = folder / "features.toml"
         self.features.write_text(tomli_w.dumps(features().model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         self.said = ""
+        assert house.assessment.sha256, "it is recorded by asking for it"
 
     def run(self, *arguments: str, code: int | None = 0) -> str:
         done = CliRunner().invoke(main, ["campaign", *arguments])

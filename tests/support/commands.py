@@ -91,7 +91,7 @@ ENTRIES = [
     {"type": "use.read", "to": ["auditor"], "counts": {"rows": 120}, "body": b64("why ä".encode())},
     {"type": "use.scored", "to": ["auditor", "coordinator"], "hashes": {"model": "0" * 64}},
     {"type": "review.made", "to": ["auditor"], "campaign": "1" * 64},
-    {"type": "incident.opened", "to": ["auditor"]},
+    {"type": "system.started", "to": ["auditor"]},
 ]
 
 

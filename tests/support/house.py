@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +43,7 @@ from crypto.keys import SigningKey, write_secret
 from crypto.masks import Words
 from crypto.notes import Checkpoint, sign_checkpoint
 from crypto.pseudonyms import SEED_SIZE
+from demo.assessing import make_assessment
 from demo.borrowers import DemoBorrower, make_notice
 from demo.consortium import Founded, found
 from fleet.code import installed_code
@@ -51,6 +53,7 @@ from naming.keys import SEEDS, NamingHome
 from naming.service import Namer
 from naming.service import create_app as naming_app
 from privacy.charges import Budget
+from protocol.assessments import ImpactAssessment, campaign_categories
 from protocol.campaigns import Campaign, ReleaseRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
@@ -61,6 +64,7 @@ from protocol.schema import now
 from protocol.snapshots import Places, packed
 from protocol.terms import TRAINING_PURPOSE
 from server import home as server_home
+from server.assessments import record
 from server.run import Answers, CampaignRun
 
 PEOPLE = 60
@@ -146,10 +150,18 @@ class House:
             "mechanism": small_plan(epsilon, len(self.borrowers), **plan),
             "code_sha256": installed_code(),
             "seed": 0,
+            "assessment_sha256": self.assessment.sha256,
             "created_at": moment,
             "expires_at": moment + timedelta(hours=1),
         }
         return Campaign.model_validate(fields | changes)
+
+    @cached_property
+    def assessment(self) -> ImpactAssessment:
+        """What its campaigns name: recorded when it is first asked for."""
+        made = make_assessment("coordinator", campaign_categories(features().model_dump(mode="json")), now())
+        record(self.coordinator(), made)
+        return made
 
     def propose(self, campaign: Campaign) -> str:
         coordinator = self.coordinator()

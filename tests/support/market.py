@@ -38,8 +38,10 @@ from consent.identity.links import link_ticket
 from consent.identity.tokens import AccessTokens
 from consent.notice_text import with_particulars
 from crypto.keys import SigningKey
+from demo.assessing import make_assessment
 from fleet.code import installed_code
 from law.categories import Sensitivity
+from protocol.assessments import campaign_categories
 from protocol.campaigns import Approval, Authorisation, Campaign, CommitmentRequest
 from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
@@ -173,19 +175,28 @@ class Market(World):
         """Proposed, and approved by every lender, or by those who are named."""
         self.campaigns += 1
         moment = self.clock()
+        schema = features().model_dump(mode="json")
         fields: dict[str, Any] = {
             "id": f"campaign-{self.campaigns}", "title": "Test", "coordinator": "coordinator",
             "lenders": tuple(lenders), "purpose": TRAINING_PURPOSE, "model": "scorecard",
-            "features": features().model_dump(mode="json"), "mechanism": MECHANISM, "code_sha256": installed_code(),
+            "features": schema, "mechanism": MECHANISM, "code_sha256": installed_code(),
             "seed": 0, "created_at": moment, "expires_at": moment + timedelta(hours=hours),
         }  # fmt: skip
-        campaign = Campaign.model_validate(fields | changes)
+        fields |= {"assessment_sha256": self.assessed(changes.get("features", schema))} | changes
+        campaign = Campaign.model_validate(fields)
         token = campaign.sign(self.keys["coordinator"])
         assert self.call("coordinator", "POST", "/v1/campaigns", {"token": token}).status_code == 201
         for lender in lenders if approving is None else approving:
             answer = self.approve(campaign, lender)
             assert answer.status_code == 201, answer.text
         return campaign
+
+    def assessed(self, features: Mapping[str, Any]) -> str:
+        """The hash of a recorded assessment that covers training on these features from now on."""
+        made = make_assessment("coordinator", campaign_categories(features), self.clock())
+        answer = self.call("coordinator", "POST", "/v1/assessments", {"token": made.sign(self.keys["coordinator"])})
+        assert answer.status_code == 201, answer.text
+        return made.sha256
 
     def approve(self, campaign: Campaign, lender: str) -> httpx.Response:
         said = Approval(campaign_sha256=campaign.sha256, lender=lender, lot="l" * 43, approved_at=self.clock())

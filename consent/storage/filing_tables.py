@@ -1,0 +1,49 @@
+"""Tables of documents that institutions file beside campaigns: impact assessments, incidents."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from auditlog.column_types import Base
+
+
+class AssessmentRow(Base):
+    """An impact assessment, as its author signed it. Append-only."""
+
+    __tablename__ = "assessments"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    author: Mapped[str] = mapped_column(String(63))
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class IncidentRow(Base):
+    """An incident, as the institution signed it. Append-only."""
+
+    __tablename__ = "incidents"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    institution: Mapped[str] = mapped_column(String(63))
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class IncidentClosureRow(Base):
+    """That an incident has been dealt with, signed likewise. Append-only."""
+
+    __tablename__ = "incident_closures"
+    incident_sha256: Mapped[str] = mapped_column(ForeignKey("incidents.sha256"), primary_key=True)
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class IncidentPersonRow(Base):
+    """Who was told of an incident, in which entry. Append-only."""
+
+    __tablename__ = "incident_people"
+    incident_sha256: Mapped[str] = mapped_column(ForeignKey("incidents.sha256"), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(
+        ForeignKey("subjects.id"), primary_key=True, autoincrement=False
+    )
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (Index("incident_people_by_subject", "subject_id"),)

@@ -1,0 +1,119 @@
+"""Documents that institutions file at the registry beside campaigns, and read there: impact
+assessments, incidents.
+
+Not part of what a node loads: its operator's commands read them, its gate goes by the campaign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httpx
+
+from crypto.errors import SignatureError
+from protocol.assessments import ImpactAssessment
+from protocol.client.institutions import InstitutionClient
+from protocol.errors import RegistryUnavailable
+from protocol.incidents import Incident, IncidentClosure
+
+
+def record_assessment(client: InstitutionClient, token: str) -> str:
+    """Record a signed assessment; returns its hash."""
+    answer = client._send("POST", "/v1/assessments", {"token": token})
+    return client._checked(lambda: str(answer.json()["sha256"]))
+
+
+def fetch_assessment(client: InstitutionClient, sha256: str) -> tuple[ImpactAssessment, str]:
+    """The assessment with this hash, verified against its author's key, and its token.
+
+    Raises:
+        RegistryUnavailable: the answer does not verify, or is another one than was asked for.
+    """
+    answer = client._send("GET", f"/v1/assessments/{sha256}")
+    token = client._checked(lambda: str(answer.json()["token"]))
+    author = client._checked(
+        lambda: client.consortium.party(ImpactAssessment.claimed(token).author)
+    )
+    found = client._checked(lambda: ImpactAssessment.verify(token, author.key))
+    if found.sha256 != sha256:
+        raise RegistryUnavailable(
+            "the consent registry answered with another assessment than was asked for"
+        )
+    return found, token
+
+
+def list_assessments(client: InstitutionClient) -> list[dict[str, Any]]:
+    """What stands in the registry's list, oldest first."""
+    return all_pages(client, "/v1/assessments")
+
+
+@dataclass(frozen=True)
+class HeldIncident:
+    """An incident as the registry holds it, every signature checked."""
+
+    incident: Incident
+    closure: IncidentClosure | None
+    told: int
+    """How many people."""
+
+
+def report_incident(
+    client: InstitutionClient, token: str, affected: Sequence[str]
+) -> dict[str, int]:
+    """Report a signed incident to at most ``MAX_TOLD`` people; returns how many were told, and how
+    many are unreachable."""
+    body = {"token": token, "affected": list(affected)}
+    answer = client._send("POST", "/v1/incidents", body)
+    return client._checked(
+        lambda: {name: int(answer.json()[name]) for name in ("told", "unreachable")}
+    )
+
+
+def close_incident(client: InstitutionClient, sha256: str, token: str) -> None:
+    client._send("POST", f"/v1/incidents/{sha256}/closure", {"token": token})
+
+
+def list_incidents(client: InstitutionClient) -> list[dict[str, Any]]:
+    """What the caller may see of the registry's list, oldest first."""
+    return all_pages(client, "/v1/incidents")
+
+
+def fetch_incident(client: InstitutionClient, sha256: str) -> HeldIncident:
+    """The incident with this hash. Raises RegistryUnavailable: the answer does not verify."""
+    answer = client._send("GET", f"/v1/incidents/{sha256}")
+    found = client._checked(lambda: _held(client, answer.json()))
+    if found.incident.sha256 != sha256:
+        raise RegistryUnavailable(
+            "the consent registry answered with another incident than was asked for"
+        )
+    return found
+
+
+def _held(client: InstitutionClient, said: Mapping[str, Any]) -> HeldIncident:
+    token, closed = str(said["token"]), said["closure"]
+    key = client.consortium.party(Incident.claimed(token).institution).key
+    incident = Incident.verify(token, key)
+    closure = None if closed is None else IncidentClosure.verify(str(closed), key)
+    if closure is not None and closure.incident_sha256 != incident.sha256:
+        raise SignatureError("the closure is of another incident")
+    return HeldIncident(incident, closure, int(said["told"]))
+
+
+def all_pages(client: InstitutionClient, target: str) -> list[dict[str, Any]]:
+    """The items of every page of a list."""
+    found: list[dict[str, Any]] = []
+    following: str | None = ""
+    while following is not None:
+        answer = client._send("GET", f"{target}{following and f'?cursor={following}'}")
+        page, following = client._checked(partial(_page, answer))
+        found += page
+    return found
+
+
+def _page(answer: httpx.Response) -> tuple[list[dict[str, Any]], str | None]:
+    said = answer.json()
+    items = [dict(item) for item in said["items"]]
+    return items, None if said["next"] is None else str(said["next"])
