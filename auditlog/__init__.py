@@ -17,5 +17,9 @@ commits in.
 - ``witnesses``     asks witnesses for cosignatures (C2SP tlog-witness)
 - ``fsck``          the inside view: is what is stored whole?
 - ``audit``         the outside view: verify the log without trusting who serves it
+- ``authority``     what an auditor knows at some point of the log
+- ``entry_checks``  every type of entry, its form, and what is checked of it
+- ``campaign_checks``  campaigns in the log, from proposal to model card
+- ``opening``       what an auditor opens
 - ``reading``       what an outside reader brings along, and what entries look like
 """

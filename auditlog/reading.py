@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from auditlog.audit import open_body
 from auditlog.entries import opened_counts
+from auditlog.opening import open_body
 from crypto.documents import unverified_payload
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey, RecipientKey, load_recipient_key, load_signing_key, replace_file

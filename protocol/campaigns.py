@@ -117,6 +117,8 @@ class Campaign(Document):
     title: str
     coordinator: Slug
     lenders: tuple[Slug, ...] = Field(min_length=2)
+    consortium_sha256: Sha256 | None = None
+    """The consortium document that it rests on; none in campaigns of before version 0.7.0."""
     purpose: str
     legal_basis: str = CONSENT_BASIS
     model: Literal["scorecard", "gam", "mlp"]
@@ -143,6 +145,12 @@ class Campaign(Document):
         ):
             raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self
+
+    def payload(self) -> dict[str, Any]:
+        found = super().payload()
+        if self.consortium_sha256 is None:
+            del found["consortium_sha256"]
+        return found
 
     def planned(self, release: int) -> PlannedRelease | None:
         """What the plan says of a release, as every party reads it; None if it has no such
@@ -289,5 +297,7 @@ class RosterCommitment(ClearCommitment, Document):
     masked_sensitive: int
     draw_sha256: Sha256 | None = None
     """What decided who is held out (``protocol.holdout.Draw``); none before there were lots."""
+    places_sha256: Sha256 | None = None
+    """Of who had a place (``Places.content_sha256``); none before version 0.7.0."""
     committed_at: Instant | None = None
     """By the node's clock, to the second; before version 0.6.0 the log's own times were exact."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from crypto.documents import document_hash
 from protocol.errors import Malformed
 from protocol.schema import Document, Instant, Sha256, Slug
 from protocol.states import ConsentStatus
@@ -182,6 +183,12 @@ class ReceivedSnapshot:
     sensitive: StatusCodes
 
 
+def places_sha256(campaign: str, lender: str, bitmaps: Iterable[bytes]) -> str:
+    """What the activation of a campaign binds: who had a place at a lender then."""
+    hashes = [hashlib.sha256(bitmap).hexdigest() for bitmap in bitmaps]
+    return document_hash({"campaign": campaign, "lender": lender, "bitmaps": hashes})
+
+
 class Places(Document):
     """Who of a lender's borrowers has a place in a campaign: a bitmap over their numbers, lowest
     bit first."""
@@ -198,6 +205,12 @@ class Places(Document):
     approvals: tuple[str, ...] = ()
     """Every lender's signed approval: what is drawn by who is held out (``protocol.holdout``)."""
     issued_at: Instant
+
+    @property
+    def content_sha256(self) -> str:
+        """Of whom it names, whenever it was asked for. Raises Malformed."""
+        bitmaps = (unpacked(text, "uint8").tobytes() for text in (self.bitmap, self.sensitive))
+        return places_sha256(self.campaign_sha256, self.lender, bitmaps)
 
     def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:
         """One flag per borrower on the roll when the campaign became active. Raises Malformed."""

@@ -109,7 +109,7 @@ BREAKS = (
     ),
     Break(
         "2 log before use: the auditor overlooks a use after a no",
-        "auditlog/audit.py",
+        "auditlog/campaign_checks.py",
         'leaf["lender"] not in use.rejected,',
         "True,",
         "tests/auditlog/test_log.py",
@@ -621,7 +621,7 @@ BREAKS = (
     ),
     Break(
         "5 the person: the auditor does not look what a node drew by",
-        "auditlog/audit.py",
+        "auditlog/campaign_checks.py",
         "commitment.draw_sha256 == drawn,",
         "True,",
         "tests/consent/test_holdout.py",

@@ -21,4 +21,5 @@ entry.
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
                          what came of it
 - ``append_entries``     a party's own log entries
+- ``serve_states``       consent snapshots, stated in the log before they are served
 """
