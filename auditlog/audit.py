@@ -26,7 +26,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from auditlog.authority import Authority, LoggedCommitment
+from auditlog.authority import AuditState, LoggedCommitment
 from auditlog.entry_checks import check_entry
 from auditlog.opening import Archive, Bodies
 from crypto.errors import CryptoError
@@ -45,7 +45,7 @@ class Audit:
 
     checkpoint: Checkpoint
     first: Checkpoint
-    know: Authority
+    know: AuditState
     """What the whole log says."""
     note: str
     """The checkpoint as it was signed, to be kept until the next time."""
@@ -106,7 +106,7 @@ def verify_log(
         progress(f"{head.size:,} entries hash to the signed root")
         me = client.consortium.one(Role.AUDITOR).id
         bodies = Bodies(client, me, auditor, past.archive)
-        know = _fold(client, raw, Authority(bodies, (client.consortium, *past.consortiums)))
+        know = _fold(client, raw, AuditState(bodies, (client.consortium, *past.consortiums)))
         how = (
             "authorised, as planned and signed by their lenders"
             if auditor
@@ -120,7 +120,7 @@ def verify_log(
     return Audit(head, first, know, note)
 
 
-def _fold(client: AuditorClient, raw: list[bytes], know: Authority) -> Authority:
+def _fold(client: AuditorClient, raw: list[bytes], know: AuditState) -> AuditState:
     for index, leaf in enumerate(raw):
         check_entry(know, index, json.loads(leaf))
     for commitment in know.commitments:

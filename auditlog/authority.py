@@ -58,7 +58,7 @@ class CampaignUse:
     cards: set[str] = field(default_factory=set)
 
 
-class Authority:
+class AuditState:
     """What the entries so far say.
 
     Args:

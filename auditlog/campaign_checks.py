@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditlog.authority import Authority, CampaignUse, LoggedCommitment, ServedState
+from auditlog.authority import AuditState, CampaignUse, LoggedCommitment, ServedState
 from auditlog.entries import day_of
 from privacy.accounting import epsilon_of
 from privacy.charges import Charge
@@ -26,7 +26,7 @@ STATE_AGE = timedelta(minutes=2)
 """How old a consent snapshot may be when a roster is drawn from it, as nodes have it."""
 
 
-def proposed(know: Authority, leaf: Leaf) -> None:
+def proposed(know: AuditState, leaf: Leaf) -> None:
     know.require(leaf["campaign"] not in know.uses, "a campaign was proposed twice")
     use = know.uses[leaf["campaign"]] = CampaignUse()
     campaign = use.campaign = know.document(leaf, Campaign, leaf["actor"])
@@ -44,7 +44,7 @@ def proposed(know: Authority, leaf: Leaf) -> None:
     know.bound = know.bound or stated is not None
 
 
-def approved(know: Authority, leaf: Leaf) -> None:
+def approved(know: AuditState, leaf: Leaf) -> None:
     use = know.use(leaf)
     if approval := know.document(leaf, Approval, leaf["actor"]):
         right = (approval.lender, approval.campaign_sha256) == (leaf["actor"], leaf["campaign"])
@@ -53,7 +53,7 @@ def approved(know: Authority, leaf: Leaf) -> None:
     use.approved.add(leaf["actor"])
 
 
-def rejected(know: Authority, leaf: Leaf) -> None:
+def rejected(know: AuditState, leaf: Leaf) -> None:
     use = know.use(leaf)
     if no := know.document(leaf, Rejection, leaf["actor"]):
         right = (no.lender, no.campaign_sha256) == (leaf["actor"], leaf["campaign"])
@@ -61,7 +61,7 @@ def rejected(know: Authority, leaf: Leaf) -> None:
     use.rejected.add(leaf["actor"])
 
 
-def activated(know: Authority, leaf: Leaf) -> None:
+def activated(know: AuditState, leaf: Leaf) -> None:
     use = know.use(leaf)
     know.require(not use.active, "the campaign became active twice")
     lenders = set(use.campaign.lenders) if use.campaign else use.approved
@@ -80,7 +80,7 @@ def activated(know: Authority, leaf: Leaf) -> None:
     )
 
 
-def authorised(know: Authority, leaf: Leaf) -> None:
+def authorised(know: AuditState, leaf: Leaf) -> None:
     use = know.use(leaf)
     know.require(use.active, "a use was authorised before the campaign was active")
     know.require(
@@ -94,7 +94,7 @@ def authorised(know: Authority, leaf: Leaf) -> None:
     know.authorised[leaf["campaign"], leaf["lender"], leaf["authorisation"]] = document
 
 
-def state_served(know: Authority, leaf: Leaf) -> None:
+def state_served(know: AuditState, leaf: Leaf) -> None:
     """The registry states which consent snapshot it serves, before it does."""
     know.require(
         know.has_role(leaf["lender"], frozenset({Role.LENDER})), "a state was served to no lender"
@@ -113,7 +113,7 @@ def state_served(know: Authority, leaf: Leaf) -> None:
     know.states[leaf["state"]] = ServedState(know.index, leaf["lender"], snapshot)
 
 
-def committed(know: Authority, leaf: Leaf) -> None:
+def committed(know: AuditState, leaf: Leaf) -> None:
     use, lender = know.use(leaf), leaf["actor"]
     held = (leaf["campaign"], lender, leaf["authorisation_id"])
     know.require(held in know.authorised, f"{lender!r} committed a roster without authorisation")
@@ -128,7 +128,7 @@ def committed(know: Authority, leaf: Leaf) -> None:
     know.commitments.append(LoggedCommitment(know.index, leaf, opened))
 
 
-def _opened_commitment(know: Authority, use: CampaignUse, leaf: Leaf) -> RosterCommitment | None:
+def _opened_commitment(know: AuditState, use: CampaignUse, leaf: Leaf) -> RosterCommitment | None:
     campaign, lender = use.campaign, leaf["actor"]
     authorisation = know.authorised[leaf["campaign"], lender, leaf["authorisation_id"]]
     commitment = know.document(leaf, RosterCommitment, lender)
@@ -166,7 +166,7 @@ def _opened_commitment(know: Authority, use: CampaignUse, leaf: Leaf) -> RosterC
 
 
 def _bound(
-    know: Authority, use: CampaignUse, authorisation: Authorisation, commitment: RosterCommitment
+    know: AuditState, use: CampaignUse, authorisation: Authorisation, commitment: RosterCommitment
 ) -> None:
     """The roster was drawn from a state that was logged as served, and from the places that were
     fixed when the campaign became active."""
@@ -194,7 +194,7 @@ def _bound(
     )
 
 
-def released(know: Authority, leaf: Leaf) -> None:
+def released(know: AuditState, leaf: Leaf) -> None:
     """A model card: the coordinator's, of an active campaign, saying what was approved and what
     the log shows that it cost."""
     use = know.use(leaf)

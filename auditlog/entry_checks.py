@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from auditlog import campaign_checks as campaigns
-from auditlog.authority import Authority
+from auditlog.authority import AuditState
 from auditlog.entries import LEAF_VERSION, day_of
 from crypto.errors import CryptoError
 from privacy.filter import TOLERANCE
@@ -20,7 +20,7 @@ from protocol.errors import AuditFailed
 from protocol.parties import Role
 from protocol.revocations import Acknowledgement
 
-Check = Callable[[Authority, Mapping[str, Any]], None]
+Check = Callable[[AuditState, Mapping[str, Any]], None]
 Reader = Literal["auditor", "subject", "anybody"]
 REGISTRY, LENDER = frozenset({Role.REGISTRY}), frozenset({Role.LENDER})
 COORDINATOR, NAMING = frozenset({Role.COORDINATOR}), frozenset({Role.NAMING})
@@ -29,11 +29,11 @@ AUTHORS = REGISTRY | LENDER | COORDINATOR
 COMMON = frozenset({"v", "type", "actor", "time", "body"})
 
 
-def form_alone(know: Authority, leaf: Mapping[str, Any]) -> None:
+def form_alone(know: AuditState, leaf: Mapping[str, Any]) -> None:
     """That its form is kept, which is checked of every entry, is all that can be checked."""
 
 
-def notice(know: Authority, leaf: Mapping[str, Any]) -> None:
+def notice(know: AuditState, leaf: Mapping[str, Any]) -> None:
     if said := know.document(leaf, Notice, leaf["actor"]):
         texts = {language: said.text_sha256(language) for language in said.texts}
         stated = (leaf["notice"], leaf["notice_version"], leaf["texts"])
@@ -42,18 +42,18 @@ def notice(know: Authority, leaf: Mapping[str, Any]) -> None:
         )
 
 
-def acknowledged(know: Authority, leaf: Mapping[str, Any]) -> None:
+def acknowledged(know: AuditState, leaf: Mapping[str, Any]) -> None:
     if said := know.document(leaf, Acknowledgement, leaf["actor"]):
         know.require(said.recipient == leaf["actor"], "the acknowledgement is another lender's")
 
 
-def counted(know: Authority, leaf: Mapping[str, Any]) -> None:
+def counted(know: AuditState, leaf: Mapping[str, Any]) -> None:
     know.counted += leaf["epsilon"]
     within = know.counted <= know.consortium.count_epsilon * (1 + TOLERANCE)
     know.require(within, "counts of people have cost more than the consortium set aside for them")
 
 
-def own_key(know: Authority, leaf: Mapping[str, Any]) -> None:
+def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
     mine = leaf["party"] == leaf["actor"] or know.has_role(leaf["actor"], REGISTRY)
     know.require(mine, f"{leaf['actor']!r} changed a key of {leaf['party']!r}")
 
@@ -72,7 +72,7 @@ class Form:
     reader: Reader = "auditor"
     also: str = ""
 
-    def kept(self, know: Authority, leaf: Mapping[str, Any]) -> None:
+    def kept(self, know: AuditState, leaf: Mapping[str, Any]) -> None:
         """Raises AuditFailed: the entry is not of this form."""
         know.require(leaf["v"] == LEAF_VERSION, "it is of a version that is not known here")
         know.require(
@@ -132,7 +132,7 @@ FORMS: Mapping[str, Form] = {
 }
 
 
-def check_entry(know: Authority, index: int, leaf: Mapping[str, Any]) -> None:
+def check_entry(know: AuditState, index: int, leaf: Mapping[str, Any]) -> None:
     """Take the next leaf.
 
     Raises:

@@ -3,7 +3,7 @@ elsewhere."""
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Depends, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field, model_validator
 from starlette.concurrency import run_in_threadpool
@@ -170,6 +170,15 @@ def check(registry: TheRegistry, body: Check, caller: Lender) -> JSONResponse:
     return JSONResponse(told)
 
 
+def _held(
+    since: Annotated[
+        Count | None, Query(description="Sequence of the state that the caller holds.")
+    ] = None,
+    since_moment: Annotated[Instant | None, Query(description="And its time.")] = None,
+) -> SnapshotId | None:
+    return SnapshotId.of(since, since_moment)
+
+
 @router.get("/v1/consent-states", responses=problems(404, 409))
 async def consent_state(
     registry: TheRegistry,
@@ -177,14 +186,10 @@ async def consent_state(
     caller: Lender,
     purpose: Annotated[Iri, Query(examples=["https://w3id.org/dpv#CreditChecking"])],
     challenge: Annotated[str, Query(min_length=16, max_length=64, pattern="^[A-Za-z0-9_-]+$")],
-    since: Annotated[
-        Count | None, Query(description="Sequence of the state that the caller holds.")
-    ] = None,
-    since_moment: Annotated[Instant | None, Query(description="And its time.")] = None,
+    held: Annotated[SnapshotId | None, Depends(_held)],
 ) -> JSONResponse:
     """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a
     state it holds. Where the lender may use it, its hash is in the log before it is answered."""
-    held = SnapshotId.of(since, since_moment)
     snapshot, entry = await run_in_threadpool(
         serve_state, registry, caller, purpose, challenge, held
     )
