@@ -21,5 +21,6 @@ commits in.
 - ``entry_checks``  every type of entry, its form, and what is checked of it
 - ``campaign_checks``  campaigns in the log, from proposal to model card
 - ``opening``       what an auditor opens
+- ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
 - ``reading``       what an outside reader brings along, and what entries look like
 """

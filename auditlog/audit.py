@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from auditlog.authority import AuditState, LoggedCommitment
 from auditlog.entry_checks import check_entry
@@ -45,6 +45,7 @@ class Audit:
 
     checkpoint: Checkpoint
     first: Checkpoint
+    leaves: Sequence[bytes] = field(repr=False)
     know: AuditState
     """What the whole log says."""
     note: str
@@ -117,7 +118,7 @@ def verify_log(
         if isinstance(error, AuditFailed):
             raise
         raise AuditFailed(f"the log does not verify: {error}") from error
-    return Audit(head, first, know, note)
+    return Audit(head, first, raw, know, note)
 
 
 def _fold(client: AuditorClient, raw: list[bytes], know: AuditState) -> AuditState:

@@ -22,7 +22,7 @@ from protocol.snapshots import ConsentSnapshot
 D = TypeVar("D", bound=Document)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoggedCommitment:
     """A roster commitment as the log holds it; ``opened`` when the auditor's key was at hand."""
 
@@ -76,8 +76,8 @@ class AuditState:
         """Whether a campaign named its consortium by hash: then every later one does."""
         self.counted = 0.0
         """Epsilon that counts of people have cost."""
-        self.samples: dict[int, str] = {}
-        """Campaign of each sample that an auditor announced, by index."""
+        self.samples: dict[int, Mapping[str, Any]] = {}
+        """Each entry by which an auditor announced a sample, by index."""
         self.by_type: Counter[str] = Counter()
         self.index, self.latest = 0, ""
 

@@ -19,6 +19,7 @@ from protocol.consents import Notice
 from protocol.errors import AuditFailed
 from protocol.parties import Role
 from protocol.revocations import Acknowledgement
+from protocol.samples import OpenedSample, SampleRequest
 
 Check = Callable[[AuditState, Mapping[str, Any]], None]
 Reader = Literal["auditor", "subject", "anybody"]
@@ -51,6 +52,24 @@ def counted(know: AuditState, leaf: Mapping[str, Any]) -> None:
     know.counted += leaf["epsilon"]
     within = know.counted <= know.consortium.count_epsilon * (1 + TOLERANCE)
     know.require(within, "counts of people have cost more than the consortium set aside for them")
+
+
+def sampled(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    know.use(leaf)
+    know.samples[know.index] = leaf
+    if said := know.document(leaf, SampleRequest, leaf["actor"]):
+        stated = (leaf["actor"], leaf["campaign"], leaf["nonce"], leaf["people"])
+        asked = (said.auditor, said.campaign_sha256, said.nonce_sha256, said.people)
+        know.require(stated == asked, "the request for a sample is another than was stated")
+
+
+def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    announced = know.samples.get(leaf["sample"], {}).get("campaign") == leaf["campaign"]
+    know.require(announced, "people's consents were opened for a sample that was never announced")
+    if said := know.document(leaf, OpenedSample, leaf["lender"]):
+        stated = (leaf["lender"], leaf["campaign"], leaf["sample"])
+        opened = (said.lender, said.campaign_sha256, said.entry_index)
+        know.require(stated == opened, "the opened sample is another than was stated")
 
 
 def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
@@ -111,6 +130,8 @@ FORMS: Mapping[str, Form] = {
     "roster.committed": Form(LENDER, _COMMITTED, campaigns.committed),
     "model.released": Form(COORDINATOR, "campaign model_card", campaigns.released),
     "population.counted": Form(COORDINATOR, "epsilon", counted),
+    "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
+    "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
     "party.key_added": Form(ANY, "party key", own_key),
     "party.key_revoked": Form(ANY, "party key", own_key),
     # what a party logs of its own (consent.commands.append_entries)

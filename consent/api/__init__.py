@@ -6,6 +6,7 @@
 - ``campaigns``  proposals, approvals, authorisations, commitments; ``models`` what campaigns
                  released
 - ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links
+- ``evidence``   for auditors: samples, and what shows the consents of who was drawn
 - ``log``        the audit log (C2SP tlog-tiles), and its appends
 - ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals;
                  ``examples``

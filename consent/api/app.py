@@ -9,7 +9,7 @@ from datetime import datetime
 
 from fastapi import FastAPI
 
-from consent.api import borrowers, campaigns, identity, lenders, models, notices
+from consent.api import borrowers, campaigns, evidence, identity, lenders, models, notices
 from consent.api import log as logs
 from consent.api.log import LogService
 from consent.api.problems import install_problems
@@ -37,7 +37,8 @@ def create_app(
         running.append(Outbox(registry, load_inboxes(registry.home)))
     # in the order in which they are looked through at every request
     routers = [
-        module.router for module in (borrowers, lenders, logs, notices, campaigns, models, identity)
+        module.router
+        for module in (borrowers, lenders, logs, notices, campaigns, models, evidence, identity)
     ]
     app = service("Tahini consent registry", registry.ledger, routers, running)
     app.state.registry = registry

@@ -21,5 +21,6 @@ entry.
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
                          what came of it
 - ``append_entries``     a party's own log entries
+- ``open_evidence``      what shows the consents of sampled people, for the auditor
 - ``serve_states``       consent snapshots, stated in the log before they are served
 """
