@@ -42,5 +42,6 @@ Auditor
 
 - ``log``          a log served, appended to, checked, exported; ``log_reading`` read, proved and
                    verified from outside
+- ``evidence``     people in rosters sampled, and judged
 - ``privacy``      an attack on the installed build
 """
