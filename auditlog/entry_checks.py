@@ -17,6 +17,7 @@ from crypto.errors import CryptoError
 from privacy.filter import TOLERANCE
 from protocol.consents import Notice
 from protocol.errors import AuditFailed
+from protocol.handovers import Handover
 from protocol.parties import Role
 from protocol.revocations import Acknowledgement
 from protocol.samples import OpenedSample, SampleRequest
@@ -70,6 +71,16 @@ def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
         stated = (leaf["lender"], leaf["campaign"], leaf["sample"])
         opened = (said.lender, said.campaign_sha256, said.entry_index)
         know.require(stated == opened, "the opened sample is another than was stated")
+
+
+def succeeded(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """An auditor took over an archive. The one that is at hand must be the newest."""
+    know.require(leaf["outgoing"] in know.auditors(), "nobody's archive was taken over")
+    know.archive_sha256 = leaf["archive"]
+    if said := know.document(leaf, Handover, leaf["outgoing"]):
+        stated = tuple(leaf[name] for name in ("actor", "archive", "envelopes", "bodies"))
+        signed = (said.successor, said.archive_sha256, said.envelopes, said.bodies)
+        know.require(stated == signed, "the handover is another than was stated")
 
 
 def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
@@ -132,6 +143,7 @@ FORMS: Mapping[str, Form] = {
     "population.counted": Form(COORDINATOR, "epsilon", counted),
     "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
     "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
+    "auditor.succeeded": Form(AUDITOR, "outgoing archive envelopes bodies", succeeded),
     "party.key_added": Form(ANY, "party key", own_key),
     "party.key_revoked": Form(ANY, "party key", own_key),
     # what a party logs of its own (consent.commands.append_entries)

@@ -33,7 +33,8 @@ def open_body(
 class Archive(Protocol):
     """What earlier auditors handed over (``auditlog.archives``)."""
 
-    sha256: str
+    @property
+    def sha256(self) -> str: ...
 
     def open(self, index: int, leaf: Mapping[str, Any], body: bytes, header: bytes | None) -> bytes:
         """The plaintext of an entry's body; raises SealError where it was not handed over."""
@@ -57,15 +58,20 @@ class Bodies:
         """
         if self.key is None:
             return None
-        body = self.client.body(index)
-        if hashlib.sha256(body).hexdigest() != leaf["body"]["sha256"]:
-            raise AuditFailed(f"entry {index}: the sealed body is not the one in the leaf")
-        found = json.loads(self._plain(index, leaf, body))
+        found = json.loads(self.plain(index, leaf))
         if not isinstance(found, dict):
             raise AuditFailed(f"entry {index}: the sealed body holds no JSON object")
         return found
 
-    def _plain(self, index: int, leaf: Mapping[str, Any], body: bytes) -> bytes:
+    def plain(self, index: int, leaf: Mapping[str, Any]) -> bytes:
+        """The plaintext of an entry's body.
+
+        Raises:
+            AuditFailed: the body is not the one in the leaf. SealError: it cannot be opened.
+        """
+        body = self.client.body(index)
+        if hashlib.sha256(body).hexdigest() != leaf["body"]["sha256"]:
+            raise AuditFailed(f"entry {index}: the sealed body is not the one in the leaf")
         sealed_to = leaf["body"]["sealed_to"]
         if self.key is not None and self.name in sealed_to:
             return open_body(self.client, self.name, self.key, leaf, body)

@@ -90,11 +90,12 @@ def sample(
     folder = Folder(out)
     key = load_recipient_key(auditor / "auditor.recipient.key")
     kept = auditor / CHECKPOINT_FILE
-    with Anchors(url, ca, consortium, registry_key).verifier(auditor, kept) as client:
+    anchors = Anchors(url, ca, consortium, registry_key)
+    with anchors.verifier(auditor, kept) as client:
         earlier = text_of(kept, "the checkpoint") if kept.exists() else client.checkpoint_note()
         announced = _announced(client, auditor, folder, campaign, people)
         client.inclusion(announced["entry_index"], wait=True)
-        audit = verify_log(client, earlier, key)
+        audit = verify_log(client, earlier, key, past=anchors.past(auditor))
         client.accept_head(audit.note)
         signing = load_signing_key(auditor / "auditor.key")
         index, nonce = announced["entry_index"], announced["nonce"]

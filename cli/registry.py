@@ -219,6 +219,27 @@ def init(
     typer.echo(f"the registry's key, to be compared by another way: {registry_key.public.text}")
 
 
+@app.command(
+    epilog="Example: `tahini registry appoint --home registry --auditor notary.jws`, then start "
+    "the service again; every party pins the new consortium.jws"
+)
+def appoint(
+    home: RegistryHome,
+    auditor: Annotated[
+        Path, typer.Option(help="The next auditor's statement (tahini party state).", exists=True)
+    ],
+) -> None:
+    """Sign the next consortium document, with another auditor. The present one stays in earlier/,
+    and the campaigns that were approved under it end."""
+    from consent.succession import EARLIER, appoint_auditor
+
+    following = appoint_auditor(home, text_of(auditor, "the statement").strip())
+    typer.echo(
+        f"{home / 'consortium.jws'} names {following.one(Role.AUDITOR).id!r} as the auditor; the "
+        f"document before is in {home / EARLIER}"
+    )
+
+
 def _home_or_url(home: Path | None, url: str | None, *others: object) -> None:
     if (home is None) == (url is None) or (url is not None and None in others):
         raise typer.BadParameter(

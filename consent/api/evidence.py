@@ -9,6 +9,7 @@ from pydantic import Field
 from consent.api.log import BINARY, PRIVATE, Binary
 from consent.api.shared import Body, Commanded, TheRegistry, Token, problems
 from consent.commands.open_evidence import announce_sample, open_evidence
+from consent.commands.succeed_auditor import succeed_auditor
 from consent.identity import access
 from protocol.parties import Party, Role
 
@@ -32,6 +33,16 @@ def post_sample(
     """Announce a sample of a campaign's rosters; the entry's place in the log seeds the draw."""
     return command.run(
         caller, lambda: {"entry_index": announce_sample(registry, caller, body.token)}
+    )
+
+
+@router.post("/v1/auditors/successions", status_code=201, responses=problems())
+def post_succession(
+    registry: TheRegistry, body: Token, caller: Auditor, command: Commanded
+) -> Response:
+    """Log that the caller took over, signed by the outgoing auditor, what was sealed to that."""
+    return command.run(
+        caller, lambda: {"entry_index": succeed_auditor(registry, caller, body.token)}
     )
 
 

@@ -36,3 +36,8 @@ class AuditorClient(InstitutionClient):
         """What the registry opens of whom a lender opened, sealed to the auditor."""
         target = f"/v1/evidence/samples/{index}/openings"
         return self._send("POST", target, {"token": token}).content
+
+    def succeed(self, handover: str) -> int:
+        """Have an outgoing auditor's handover logged; returns the index of its entry."""
+        answer = self._send("POST", "/v1/auditors/successions", {"token": handover})
+        return self._checked(lambda: int(answer.json()["entry_index"]))
