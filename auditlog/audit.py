@@ -126,7 +126,7 @@ def _fold(client: AuditorClient, raw: list[bytes], know: AuditState) -> AuditSta
         check_entry(know, index, json.loads(leaf))
     for commitment in know.commitments:
         client.inclusion(commitment.index).verify(raw[commitment.index], client.trust)
-    archive, logged = know.bodies.archive, know.archive_sha256
+    archive, logged = know.bodies.archive, know.archives.get(know.bodies.name)
     if archive is not None and logged not in {None, archive.sha256}:
         raise AuditFailed("the archive of earlier auditors is another than the log says")
     return know

@@ -78,8 +78,8 @@ class AuditState:
         """Epsilon that counts of people have cost."""
         self.samples: dict[int, Mapping[str, Any]] = {}
         """Each entry by which an auditor announced a sample, by index."""
-        self.archive_sha256: str | None = None
-        """Of the newest archive that an auditor took over."""
+        self.archives: dict[str, str] = {}
+        """Hash of the archive that each auditor took over, by the auditor."""
         self.by_type: Counter[str] = Counter()
         self.index, self.latest = 0, ""
 

@@ -74,9 +74,9 @@ def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
 
 
 def succeeded(know: AuditState, leaf: Mapping[str, Any]) -> None:
-    """An auditor took over an archive. The one that is at hand must be the newest."""
+    """An auditor took over an archive."""
     know.require(leaf["outgoing"] in know.auditors(), "nobody's archive was taken over")
-    know.archive_sha256 = leaf["archive"]
+    know.archives[leaf["actor"]] = leaf["archive"]
     if said := know.document(leaf, Handover, leaf["outgoing"]):
         stated = tuple(leaf[name] for name in ("actor", "archive", "envelopes", "bodies"))
         signed = (said.successor, said.archive_sha256, said.envelopes, said.bodies)

@@ -17,6 +17,7 @@ from consent.succession import appoint_auditor, earlier_consortiums
 from crypto.errors import SealError
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
 from protocol.errors import AuditFailed, Conflict
+from protocol.handovers import Handover
 from protocol.parties import Membership, Party, Role
 
 
@@ -118,7 +119,7 @@ def test_a_successor_opens_the_whole_log_and_a_third_one_does_too(changing):
     changing.appoint(second)
     with changing.opened() as house:
         trained(house, "second")
-        assert "hands over an archive" in refused("log", "verify", *changing.known(house, second))
+        assert "hands over an archive" in refused("log", "verify", "--json", *changing.known(house, second))
         folder = changing.hand_over(house, changing.first, second)
         assert "verified" in done("log", "succeed", *changing.known(house, second), "--handover", folder)
         house.registry.ledger.catch_up()
@@ -179,14 +180,12 @@ def test_another_archive_than_the_log_says_is_found(handed):
     house.registry.ledger.catch_up()
     again = changing.hand_over(house, changing.first, second)
     (second.home / "archive.json").write_bytes((again / "archive.json").read_bytes())
-    assert "another than the log says" in refused("log", "verify", *changing.known(house, second))
+    assert "another than the log says" in refused("log", "verify", "--json", *changing.known(house, second))
 
 
 def test_only_the_successor_takes_over_and_only_what_the_outgoing_auditor_signed(handed):
     changing, house, second, folder = handed
     token = (folder / "handover.jws").read_text(encoding="utf-8")
-    from protocol.handovers import Handover
-
     said = Handover.claimed(token)
     client = house.founded.auditor(house.url)
     house.clients.append(client)
