@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -183,9 +183,9 @@ class ReceivedSnapshot:
     sensitive: StatusCodes
 
 
-def places_sha256(campaign: str, lender: str, bitmaps: Iterable[bytes]) -> str:
+def places_sha256(campaign: str, lender: str, bitmaps: Mapping[str, bytes]) -> str:
     """What the activation of a campaign binds: who had a place at a lender then."""
-    hashes = [hashlib.sha256(bitmap).hexdigest() for bitmap in bitmaps]
+    hashes = {name: hashlib.sha256(bitmap).hexdigest() for name, bitmap in bitmaps.items()}
     return document_hash({"campaign": campaign, "lender": lender, "bitmaps": hashes})
 
 
@@ -209,7 +209,8 @@ class Places(Document):
     @property
     def content_sha256(self) -> str:
         """Of whom it names, whenever it was asked for. Raises Malformed."""
-        bitmaps = (unpacked(text, "uint8").tobytes() for text in (self.bitmap, self.sensitive))
+        packs = {"ordinary": self.bitmap, "sensitive": self.sensitive}
+        bitmaps = {name: unpacked(text, "uint8").tobytes() for name, text in packs.items()}
         return places_sha256(self.campaign_sha256, self.lender, bitmaps)
 
     def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:

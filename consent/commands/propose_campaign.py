@@ -133,7 +133,10 @@ def hashes_of_places(session: Session, sha256: str) -> dict[str, str]:
     """What is bound of who has a place in the campaign, by lender."""
     rows = session.scalars(select(PlacesRow).where(PlacesRow.campaign_sha256 == sha256))
     return {
-        row.lender: places_sha256(sha256, row.lender, (row.bitmap, row.sensitive)) for row in rows
+        row.lender: places_sha256(
+            sha256, row.lender, {"ordinary": row.bitmap, "sensitive": row.sensitive}
+        )
+        for row in rows
     }
 
 
