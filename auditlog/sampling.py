@@ -85,7 +85,7 @@ class Unproved(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProvedAnswer:
     """One answer of a person about ordinary data, as the log proves it."""
 
     event: str
@@ -146,7 +146,7 @@ class Judge:
 
     def _answers(
         self, campaign: Campaign, pseudonym: str, snapshot: ConsentSnapshot
-    ) -> list[Answer]:
+    ) -> list[ProvedAnswer]:
         """The answers about ordinary data that the snapshot counted or should have counted, being
         in the log before it, each proved, in order."""
         person = self._people[pseudonym]
@@ -174,7 +174,7 @@ class Judge:
 
     def _decided(
         self, campaign: Campaign, person: Mapping[str, Any], event: Mapping[str, Any]
-    ) -> Answer:
+    ) -> ProvedAnswer:
         """A decision: signed by the borrower's key, or stated in a login, as the log commits to."""
         index, held = event["entry_index"], event["decided"]
         if "token" in held:
@@ -192,7 +192,7 @@ class Judge:
         )
         if choice is None or choice.action.value != event["event"]:
             raise ProofError("the decision says something else about this purpose and recipient")
-        return Answer(
+        return ProvedAnswer(
             event=choice.action.value,
             sequence=event["sequence"],
             index=index,
@@ -203,7 +203,7 @@ class Judge:
             wished=decision.expiry_time,
         )
 
-    def _imported(self, person: Mapping[str, Any], event: Mapping[str, Any]) -> Answer:
+    def _imported(self, person: Mapping[str, Any], event: Mapping[str, Any]) -> ProvedAnswer:
         """A record that the lender handed in, under the root that the log holds."""
         proof, index = event["imported"], event["entry_index"]
         record, leaf = proof["record"], self._leaf(index, "consents.imported")
@@ -215,7 +215,7 @@ class Judge:
         expected = (self._lender, person["number"], "ordinary", event["event"])
         if about != expected or leaf["actor"] != self._lender:
             raise ProofError("the record is of somebody else")
-        return Answer(
+        return ProvedAnswer(
             event=record["action"],
             sequence=event["sequence"],
             index=index,
@@ -231,7 +231,7 @@ class Judge:
     def _covered(
         self,
         campaign: Campaign,
-        yes: Answer,
+        yes: ProvedAnswer,
         snapshot: ConsentSnapshot,
         commitment: RosterCommitment,
     ) -> None:
