@@ -18,6 +18,7 @@ from clients.consents import HeldSnapshot
 from clients.errors import NodeError
 from clients.sampling import open_sample, verified_draw
 from consent.commands.forget_subject import forget_subject
+from consent.commands.import_decisions import Import, ImportedRecord, import_decisions
 from credit.features import schema_from
 from crypto.keys import SigningKey
 from crypto.sealing import unpad, unseal_from
@@ -227,6 +228,32 @@ def test_a_withdrawal_after_the_state_is_nothing_to_the_roster_before_it(used):
     person = used.consenting("cedar")[0]
     used.withdraw(person)
     assert Sampling(used).verdicts().broken == []
+
+
+def test_answers_that_a_lender_handed_in_are_judged_by_their_proofs(house):
+    """Of the silent: the record is under the root that the log holds, and a record of somebody else is not."""
+    roll = {name: number for number, name in enumerate(house.client("cedar").whole_roll())}
+    silent = [person.pseudonym for person in house.borrowers["cedar"] if person.answer == "silent"]
+    common = {"sensitivity": "ordinary", "action": "give", "event_time": now(), "evidence_sha256": "e" * 64}
+    notice = house.notice
+    asked = Import(
+        notice_id=notice.id, notice_version=notice.version, notice_language="en",
+        notice_sha256=notice.text_sha256("en"), channel="paper",
+        records=[ImportedRecord(number=roll[name], **common) for name in silent],
+    )  # fmt: skip
+    import_decisions(house.registry, house.registry.consortium.party("cedar"), asked)
+    house.activate(features=schema_from(NAMED, "tests").model_dump(mode="json"))
+    house.open_gate(0, "cedar")
+    sampling = Sampling(house)
+    token, opened = sampling.opened("cedar")
+    imported = set(silent) & {one.pseudonym for one in opened.rosters[0].members}
+    assert imported
+    evidence = sampling.evidence(token)
+    told = ({"cedar": sampling.draws["cedar"]}, {"cedar": opened}, {"cedar": evidence})
+    assert judged(sampling.audit, *told).broken == []
+    for name in imported:
+        evidence["people"][name]["events"][0]["imported"]["record"]["number"] += 1
+    assert {one.rule for one in judged(sampling.audit, *told).broken} == {"logged"}
 
 
 def test_who_was_forgotten_since_is_counted_apart(used):
