@@ -56,6 +56,7 @@ ROLES = {
     },
     "Auditor": {
         "log": "Serve, append to, read, prove, verify and export an audit log.",
+        "evidence": "Sample the people in rosters, and judge whether each had said yes.",
         "privacy": "Attack the installed build with canaries.",
     },
 }

@@ -17,5 +17,10 @@ commits in.
 - ``witnesses``     asks witnesses for cosignatures (C2SP tlog-witness)
 - ``fsck``          the inside view: is what is stored whole?
 - ``audit``         the outside view: verify the log without trusting who serves it
+- ``authority``     what an auditor knows at some point of the log
+- ``entry_checks``  every type of entry, its form, and what is checked of it
+- ``campaign_checks``  campaigns in the log, from proposal to model card
+- ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
+- ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
 - ``reading``       what an outside reader brings along, and what entries look like
 """

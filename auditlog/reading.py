@@ -12,13 +12,15 @@ from typing import Any
 
 import httpx
 
-from auditlog.audit import open_body
+from auditlog.archives import ResealedArchive
+from auditlog.audit import Past
 from auditlog.entries import opened_counts
+from auditlog.opening import Bodies
 from crypto.documents import unverified_payload
 from crypto.errors import CryptoError
-from crypto.keys import PublicKey, RecipientKey, load_recipient_key, load_signing_key, replace_file
+from crypto.keys import PublicKey, load_recipient_key, load_signing_key, replace_file
 from crypto.policies import Policy
-from ops.named_files import ask
+from ops.named_files import ask, key_of, text_of
 from protocol.client.auditor import AuditorClient
 from protocol.errors import AuditFailed, ConsentError
 from protocol.heads import HeadStore
@@ -26,6 +28,7 @@ from protocol.log_client import LogClient, http_client
 from protocol.parties import Consortium, Role
 
 CONSORTIUM_FILE, CHECKPOINT_FILE = "consortium.jws", "log.checkpoint"
+EARLIER_FOLDER, ARCHIVE_FILE = "earlier", "archive.json"
 
 
 def _text(path: Path, what: str) -> str:
@@ -106,31 +109,53 @@ class Anchors:
         heads = None if kept is None else HeadStore(kept)
         return AuditorClient(self.url, pinned, caller, key, heads, http_client(self.url, self.ca))
 
+    def past(self, auditor: Path | None) -> Past:
+        """What the auditor's home holds of before: earlier consortium documents in ``earlier/``,
+        and the archive that was handed over.
+
+        Raises:
+            SignatureError: a document is not the registry's. AuditFailed: the archive is none.
+        """
+        if auditor is None or self.registry_key is None:
+            return Past()
+        files = sorted((auditor / EARLIER_FOLDER).glob("*.jws"))
+        registry = PublicKey.from_text(key_of(self.registry_key))
+        earlier = [Consortium.verify(text_of(file, "the document"), registry) for file in files]
+        path = auditor / ARCHIVE_FILE
+        if not path.exists():
+            return Past(earlier)
+        content = ask(path.read_bytes, f"the archive {path}")
+        key = load_recipient_key(auditor / "auditor.recipient.key")
+        return Past(earlier, ResealedArchive.parse(content, key))
+
 
 @dataclass(frozen=True)
 class Opener:
     """Opens what is sealed to the auditor."""
 
-    client: AuditorClient
-    name: str
-    key: RecipientKey
+    bodies: Bodies
+    earlier: frozenset[str]
+    """Auditors before this one, whose archive is at hand."""
 
     @classmethod
     def of(cls, anchors: Anchors, auditor: Path) -> Opener:
         client = anchors.member(None, auditor / "auditor.key")
         key = load_recipient_key(auditor / "auditor.recipient.key")
-        return cls(client, client.consortium.one(Role.AUDITOR).id, key)
+        past = anchors.past(auditor)
+        before = {one.one(Role.AUDITOR).id for one in past.consortiums} if past.archive else set()
+        me = client.consortium.one(Role.AUDITOR).id
+        return cls(Bodies(client, me, key, past.archive), frozenset(before))
 
     def close(self) -> None:
-        self.client.close()
+        self.bodies.client.close()
 
     def can_open(self, leaf: Mapping[str, Any]) -> bool:
-        return self.name in leaf["body"]["sealed_to"]
+        return not {self.bodies.name, *self.earlier}.isdisjoint(leaf["body"]["sealed_to"])
 
     def open(self, index: int, leaf: dict[str, Any]) -> dict[str, Any]:
         """The body of an entry as text, and what the signed document in it says, if it holds one.
         Raises SealError."""
-        content = open_body(self.client, self.name, self.key, leaf, self.client.body(index))
+        content = self.bodies.plain(index, leaf)
         counts, body = opened_counts(leaf, content)
         found: dict[str, Any] = {
             **({"counts": counts} if counts else {}),

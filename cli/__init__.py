@@ -48,6 +48,7 @@ Registry operator, naming service
 Auditor
 
 - ``log``          a log served, appended to, checked, exported; ``log_reading`` read, proved and
-                   verified from outside
+                   verified from outside; ``succession`` handed over from auditor to auditor
+- ``evidence``     people in rosters sampled, and judged
 - ``privacy``      an attack on the installed build
 """

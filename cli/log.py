@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from auditlog.reading import Anchors
-from cli import log_reading
+from cli import log_reading, succession
 from cli.log_reading import DEFAULT_URL, Ca, ConsortiumFile, RegistryKey, Url
 from cli.shared import (
     AsJson,
@@ -318,3 +318,4 @@ def export(
 
 
 app.registered_commands += log_reading.app.registered_commands
+app.registered_commands += succession.app.registered_commands

@@ -123,9 +123,9 @@ def _opener(
 ) -> Opener:
     """Opens what is sealed to the auditor; that it is read, and by whom, is logged before."""
     opener = Opener.of(anchors, auditor)
-    operator = acting(staff, opener.client.consortium)
+    operator = acting(staff, opener.bodies.client.consortium)
     about = {"command": command, "operator": operator, "entry": index}
-    tell(opener.client, "evidence.read", about)
+    tell(opener.bodies.client, "evidence.read", about)
     return opener
 
 
@@ -279,7 +279,8 @@ def verify(
         )
     recipient = None if auditor is None else load_recipient_key(auditor / "auditor.recipient.key")
     known = since or (kept if kept is not None and kept.exists() else None)
-    with Anchors(url, ca, consortium, registry_key).verifier(auditor, kept) as client:
+    anchors = Anchors(url, ca, consortium, registry_key)
+    with anchors.verifier(auditor, kept) as client:
         client.patience_s = RESTART_PATIENCE_S
         earlier = client.checkpoint_note() if known is None else _text(known, "the checkpoint")
         audit = verify_log(
@@ -287,6 +288,7 @@ def verify(
             earlier,
             recipient,
             lambda line: None if as_json else typer.echo(f"  ok  {line}"),
+            anchors.past(auditor),
         )
         client.accept_head(audit.note)
         unlawful = broken(Constitution(client.consortium, now().date()))

@@ -260,6 +260,31 @@ def _cells(one: FeatureFound, rows: int) -> tuple[str, ...]:
     )
 
 
+@app.command(
+    epilog="Example: `tahini node sample --home aspen --draw aspen.draw.jws --out aspen.opened`"
+)
+def sample(
+    home: NodeHome,
+    draw: Annotated[Path, typer.Option(help="The auditor's draw.", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Where to write what only the auditor can read.")],
+) -> None:
+    """Open the members of rosters that an auditor's sample drew, and nobody else, to the auditor.
+
+    Refused unless the log shows that nobody chose them.
+    """
+    from clients.sampling import open_sample, verified_draw
+    from protocol.client.lenders import LenderClient
+
+    node = Node.open(home)
+    with node.connected(LenderClient) as client:
+        asked = verified_draw(node, client, text_of(draw, "the draw").strip())
+    out.write_bytes(open_sample(node, asked))
+    drawn = sum(len(roster.positions) for roster in asked.rosters)
+    typer.echo(
+        f"opened {drawn} members of {len(asked.rosters)} rosters, sealed to the auditor, in {out}"
+    )
+
+
 @app.command(epilog="Example: `tahini node rotate-fleet-key --home aspen`")
 def rotate_fleet_key(home: NodeHome) -> None:
     """Make a new key for the SuperLink, and a new statement; valid once the registry has signed a

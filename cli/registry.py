@@ -33,7 +33,7 @@ from crypto.cosignatures import Cosigner
 from crypto.keys import PublicKey, load_signing_key, new_home, read_secret
 from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
-from ops.named_files import key_of
+from ops.named_files import key_of, text_of
 from ops.settings import SERVE_FILE
 from protocol.consents import Channel
 from protocol.errors import Conflict, Malformed
@@ -225,6 +225,27 @@ def init(
         else f"{quorum} of {len(asked)} witnesses must cosign; up to {dishonest} may be dishonest"
     )
     typer.echo(f"the registry's key, to be compared by another way: {registry_key.public.text}")
+
+
+@app.command(
+    epilog="Example: `tahini registry appoint --home registry --auditor notary.jws`, then start "
+    "the service again; every party pins the new consortium.jws"
+)
+def appoint(
+    home: RegistryHome,
+    auditor: Annotated[
+        Path, typer.Option(help="The next auditor's statement (tahini party state).", exists=True)
+    ],
+) -> None:
+    """Sign the next consortium document, with another auditor. The present one stays in earlier/,
+    and the campaigns that were approved under it end."""
+    from consent.succession import EARLIER, appoint_auditor
+
+    following = appoint_auditor(home, text_of(auditor, "the statement").strip())
+    typer.echo(
+        f"{home / 'consortium.jws'} names {following.one(Role.AUDITOR).id!r} as the auditor; the "
+        f"document before is in {home / EARLIER}"
+    )
 
 
 def _home_or_url(home: Path | None, url: str | None, *others: object) -> None:

@@ -133,6 +133,7 @@ class Gate:
             size=reserved.roster.size,
             masked_sensitive=int(np.count_nonzero(hidden != NONE)),
             draw_sha256=draw.sha256,
+            places_sha256=use.places.content_sha256,
             committed_at=use.moment,
         )
         with self._saying_whose():
@@ -172,6 +173,7 @@ class Gate:
             state=snapshot.state,
             state_size=state_size,
             places=places,
+            consortium_sha256=self._node.consortium.sha256,
         )
         return use, snapshot
 

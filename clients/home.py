@@ -224,6 +224,8 @@ def approve(node: Node, campaign_token: str, operator: str | None = None) -> App
         raise NodeError(
             f"campaign {campaign.id!r} costs more than the consortium's policy allows a borrower"
         )
+    if campaign.consortium_sha256 != node.consortium.sha256:
+        raise NodeError(f"campaign {campaign.id!r} rests on another consortium document")
     if campaign.code_sha256 != installed_code():
         raise NodeError(f"campaign {campaign.id!r} names other code than is installed on this node")
     strangers = set(campaign.lenders) - {party.id for party in node.consortium.lenders}

@@ -39,6 +39,8 @@ class Use:
     state_size: int
     """Size of the log at the checkpoint that the consent state is bound to."""
     places: Places
+    consortium_sha256: str
+    """The document that this node pinned."""
 
 
 def _same(what: str, found: object, expected: object) -> str | None:
@@ -55,6 +57,10 @@ def approved_by_own_operator(use: Use) -> str | None:
     if use.approval is None:
         return f"the operator of {use.lender!r} has not approved this campaign"
     return _same("the approved campaign", use.approval.campaign_sha256, use.campaign.sha256)
+
+
+def under_the_pinned_consortium(use: Use) -> str | None:
+    return _same("the consortium document", use.campaign.consortium_sha256, use.consortium_sha256)
 
 
 def for_this_campaign(use: Use) -> str | None:
@@ -150,6 +156,7 @@ def consent_is_fresh(use: Use) -> str | None:
 RULES: tuple[Rule[Use], ...] = (
     lender_takes_part,
     approved_by_own_operator,
+    under_the_pinned_consortium,
     for_this_campaign,
     issued_to_this_node,
     in_force_now,

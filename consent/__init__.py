@@ -18,6 +18,7 @@ log they stand in.
 - ``groups``       what is committed in groups, here or by the writer of several workers
 - ``outbox``       revocations delivered until acknowledged
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
+- ``succession``   the consortium document in which another auditor stands
 - ``export``       the record of processing activities
 - ``amending``     the consortium document, signed anew
 - ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one

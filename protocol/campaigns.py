@@ -121,6 +121,8 @@ class Campaign(Document):
     title: str
     coordinator: Slug
     lenders: tuple[Slug, ...] = Field(min_length=2)
+    consortium_sha256: Sha256 | None = Field(default=None, exclude_if=left_out)
+    """The consortium document that it rests on; none in campaigns of before version 0.7.0."""
     purpose: str
     legal_basis: LegalBasis = LegalBasis.PIPL_CONSENT
     automated_decision: bool = Field(default=False, exclude_if=left_out)
@@ -310,5 +312,7 @@ class RosterCommitment(ClearCommitment, Document):
     """How many of them have a feature masked, for want of the consent that it needs."""
     draw_sha256: Sha256 | None = None
     """What decided who is held out (``protocol.holdout.Draw``); none before there were lots."""
+    places_sha256: Sha256 | None = None
+    """Of who had a place (``Places.content_sha256``); none before version 0.7.0."""
     committed_at: Instant | None = None
     """By the node's clock, to the second; before version 0.6.0 the log's own times were exact."""

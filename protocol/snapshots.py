@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from crypto.documents import document_hash
 from law.bases import LegalBasis
 from law.categories import SENSITIVITIES, DataCategory, Sensitivity
 from protocol.errors import Malformed
@@ -196,6 +197,12 @@ class ReceivedSnapshot:
     """By consent; none for one that nobody answered."""
 
 
+def places_sha256(campaign: str, lender: str, bitmaps: Mapping[str, bytes]) -> str:
+    """What the activation of a campaign binds: who had a place at a lender then."""
+    hashes = {name: hashlib.sha256(bitmap).hexdigest() for name, bitmap in bitmaps.items()}
+    return document_hash({"campaign": campaign, "lender": lender, "bitmaps": hashes})
+
+
 class Places(Document):
     """Who of a lender's borrowers has a place in a campaign: a bitmap over their numbers, lowest
     bit first."""
@@ -213,6 +220,13 @@ class Places(Document):
     approvals: tuple[str, ...] = ()
     """Every lender's signed approval: what is drawn by who is held out (``protocol.holdout``)."""
     issued_at: Instant
+
+    @property
+    def content_sha256(self) -> str:
+        """Of whom it names, whenever it was asked for. Raises Malformed."""
+        packs = {"ordinary": self.bitmap, **self.further}
+        bitmaps = {name: unpacked(text, "uint8").tobytes() for name, text in packs.items()}
+        return places_sha256(self.campaign_sha256, self.lender, bitmaps)
 
     def flags(self, sensitivity: Sensitivity = "ordinary") -> Flags:
         """One flag per borrower on the roll when the campaign became active. Raises Malformed."""

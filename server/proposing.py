@@ -45,6 +45,8 @@ class Asked:
     chosen: Mapping[str, Any]
     """model, mechanism, epsilon, delta, hold_out, hours, seed; steps, collusion_bound,
     spare_attempts or None."""
+    consortium_sha256: str
+    """The document that the coordinator pinned."""
 
     @classmethod
     def of(
@@ -93,7 +95,7 @@ class Asked:
                 raise CoordinatorError(
                     f"--{option} {chosen[option]:g} is more than the consortium allows ({most:g})"
                 )
-        asked = cls(name, title, lenders, features, chosen)
+        asked = cls(name, title, lenders, features, chosen, consortium.sha256)
         asked._check_collusion()
         return asked
 
@@ -121,6 +123,7 @@ class Asked:
             title=self.title,
             coordinator=coordinator,
             lenders=self.lenders,
+            consortium_sha256=self.consortium_sha256,
             purpose=TRAINING_PURPOSE,
             model=chosen["model"],
             features=dict(self.features),

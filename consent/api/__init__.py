@@ -8,6 +8,7 @@
                  released
 - ``assessments`` impact assessments, which campaigns name; ``incidents`` reported and told
 - ``notices``    published by the operator, read by everybody; ``identity`` tokens, keys, links
+- ``evidence``   for auditors: samples, and what shows the consents of who was drawn
 - ``log``        the audit log (C2SP tlog-tiles), and its appends
 - ``shared``     commands that act once, pages, problem details; ``problems`` answers to refusals;
                  ``examples``

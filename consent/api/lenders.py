@@ -3,13 +3,15 @@ elsewhere."""
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Depends, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field, model_validator
+from starlette.concurrency import run_in_threadpool
 
 from consent.api import examples
 from consent.api.borrowers import Sha256Path
 from consent.api.examples import shown
+from consent.api.log import TheLog
 from consent.api.shared import (
     Body,
     Commanded,
@@ -21,10 +23,12 @@ from consent.api.shared import (
     parsed,
     problems,
 )
-from consent.commands import check_consents, place_people, revocations, sync_consents
+from consent.commands import check_consents, place_people, revocations
 from consent.commands.enrol_subjects import count_people, enrol_subjects, read_names
 from consent.commands.import_decisions import Import, import_decisions
 from consent.commands.rename_subjects import Renamings, rename_subjects
+from consent.commands.serve_states import serve_state
+from consent.commands.sync_consents import SnapshotId
 from consent.identity import access
 from consent.registry import Registry
 from law.categories import Sensitivity
@@ -167,23 +171,32 @@ def check(registry: TheRegistry, body: Check, caller: Lender) -> JSONResponse:
     return JSONResponse(told)
 
 
-@router.get("/v1/consent-states", responses=problems(404, 409))
-def consent_state(
-    registry: TheRegistry,
-    caller: Lender,
-    purpose: Annotated[Iri, Query(examples=["https://w3id.org/dpv#CreditChecking"])],
-    challenge: Annotated[str, Query(min_length=16, max_length=64, pattern="^[A-Za-z0-9_-]+$")],
+def _held(
     since: Annotated[
         Count | None, Query(description="Sequence of the state that the caller holds.")
     ] = None,
     since_moment: Annotated[Instant | None, Query(description="And its time.")] = None,
+) -> SnapshotId | None:
+    return SnapshotId.of(since, since_moment)
+
+
+@router.get("/v1/consent-states", responses=problems(404, 409))
+async def consent_state(
+    registry: TheRegistry,
+    log: TheLog,
+    caller: Lender,
+    purpose: Annotated[Iri, Query(examples=["https://w3id.org/dpv#CreditChecking"])],
+    challenge: Annotated[str, Query(min_length=16, max_length=64, pattern="^[A-Za-z0-9_-]+$")],
+    held: Annotated[SnapshotId | None, Depends(_held)],
 ) -> JSONResponse:
     """How the lender's borrowers stand for a purpose, signed: all of it, or what changed since a
-    state it holds."""
-    held = sync_consents.SnapshotId.of(since, since_moment)
-    return JSONResponse(
-        sync_consents.read_snapshot(registry, caller, purpose, challenge, held).body()
+    state it holds. Where the lender may use it, its hash is in the log before it is answered."""
+    snapshot, entry = await run_in_threadpool(
+        serve_state, registry, caller, purpose, challenge, held
     )
+    if entry is not None:
+        await log.group.submit([entry], 1)
+    return JSONResponse(snapshot.body())
 
 
 @router.get(

@@ -26,4 +26,7 @@ entry.
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
                          what came of it
 - ``append_entries``     a party's own log entries
+- ``open_evidence``      what shows the consents of sampled people, for the auditor
+- ``succeed_auditor``    what was sealed to one auditor, taken over by the next
+- ``serve_states``       consent snapshots, stated in the log before they are served
 """

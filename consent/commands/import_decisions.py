@@ -37,6 +37,7 @@ from consent.storage.consents import (
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from consent.transaction import writing
+from crypto.documents import document_hash
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from law.categories import Sensitivity
 from protocol.changes import (
@@ -78,6 +79,14 @@ class ImportedRecord(BaseModel):
     authority: Authority = Authority()
     """Age band, and the guardian or delegate who decided, with the hash of what shows it."""
 
+    @property
+    def bound_evidence(self) -> str:
+        """What the record's leaf says of the evidence: with the authority, where there is one."""
+        if self.authority == Authority():
+            return self.evidence_sha256
+        shown = {"authority": self.authority.model_dump(), "evidence": self.evidence_sha256}
+        return document_hash(shown)
+
 
 class Import(BaseModel):
     """Answers to one notice in one language over one channel."""
@@ -102,14 +111,12 @@ def record_leaf(
 ) -> bytes:
     """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names
     are sorted)."""
-    authority = {} if record.authority == Authority() else record.authority.model_dump()
     return orjson.dumps(
         {
             **asked,
-            **authority,
             "action": record.action,
             "event_time": record.event_time.isoformat(),
-            "evidence": record.evidence_sha256,
+            "evidence": record.bound_evidence,
             "number": record.number,
             "salt": record_salt(salt, position).hex(),
             "sensitivity": record.sensitivity,
@@ -217,9 +224,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 entry_index=index,
                 salt=salt,
                 leaves=b"".join(leaves),
-                evidence=b"".join(
-                    bytes.fromhex(record.evidence_sha256) for record in asked.records
-                ),
+                evidence=b"".join(bytes.fromhex(record.bound_evidence) for record in asked.records),
                 about=json.dumps({**about, "language": asked.notice_language}),
             )
             .returning(ImportRow.id)

@@ -39,7 +39,7 @@ from consent.storage.tables import (
 )
 from consent.transaction import Transaction, reading
 from crypto.pseudonyms import version_of
-from law.categories import SENSITIVITIES
+from law.categories import SENSITIVITIES, Sensitivity
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Party
@@ -269,6 +269,14 @@ def bitmaps(placed: bytes, further: bytes) -> dict[str, bytes]:
     return dict(zip(SENSITIVITIES, (placed, *parts), strict=False))
 
 
+def bitmaps_told(campaign: Campaign, row: PlacesRow) -> dict[Sensitivity, bytes]:
+    """Those of a campaign that its lender is told: of the consents that it needs, and, because of a
+    child everything is sensitive, of that one."""
+    needed = {*campaign.needs.consents, "sensitive"}
+    found = bitmaps(row.bitmap, row.sensitive)
+    return {kind: found[kind] for kind in SENSITIVITIES if kind in needed and kind in found}
+
+
 def read_places(registry: Registry, lender: Party, sha256: str) -> str:
     """Who of this lender's borrowers has a place in an active campaign, signed.
 
@@ -285,9 +293,7 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
         people = read_enrolment_list(session, lender.id).people
-        maps = bitmaps(row.bitmap, row.sensitive)
-        # of a child everything is sensitive, whatever the features are
-        needed = {*Campaign.claimed(campaign.token).needs.consents, "sensitive"} - {"ordinary"}
+        maps = bitmaps_told(Campaign.claimed(campaign.token), row)
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))
     places = Places(
@@ -296,9 +302,9 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         people=min(people, 8 * len(bitmap)),
         bitmap=packed(bitmap),
         further={
-            kind: packed(np.frombuffer(maps[kind], dtype=np.uint8))
-            for kind in SENSITIVITIES
-            if kind in needed and kind in maps
+            kind: packed(np.frombuffer(bitmap, dtype=np.uint8))
+            for kind, bitmap in maps.items()
+            if kind != "ordinary"
         },
         approvals=approvals,
         issued_at=view.moment,

@@ -7,11 +7,12 @@ authorisation more.
 from __future__ import annotations
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from consent.commands.place_people import place_people
+from consent.commands.place_people import bitmaps_told, place_people
 from consent.commands.record_assessments import load_assessment
 from consent.registry import Registry
-from consent.storage.tables import ApprovalRow, CampaignRow, RejectionRow
+from consent.storage.tables import ApprovalRow, CampaignRow, PlacesRow, RejectionRow
 from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
@@ -19,6 +20,7 @@ from protocol.coverage import exceeds
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.legal import LegalTerms
 from protocol.parties import Party
+from protocol.snapshots import places_sha256
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
@@ -35,6 +37,11 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     if campaign.coordinator != coordinator.id:
         raise NotAllowed(
             f"campaign {campaign.id!r} names {campaign.coordinator!r} as its coordinator"
+        )
+    if campaign.consortium_sha256 != policy.sha256:
+        raise Conflict(
+            f"campaign {campaign.id!r} rests on another consortium document than this registry's; "
+            "fetch it (GET /v1/consortium) and propose again"
         )
     for lender in campaign.lenders:
         if policy.party(lender) not in policy.lenders:
@@ -156,10 +163,18 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         if active:
             row.activated_at = transaction.moment
             place_people(transaction, campaign)
-            transaction.log_sealed(
-                "campaign.activated", registry.me.id, public, {"approved": sorted(approved)}
-            )
+            body = {"approved": sorted(approved), "places": hashes_of_places(session, campaign)}
+            transaction.log_sealed("campaign.activated", registry.me.id, public, body)
     return active
+
+
+def hashes_of_places(session: Session, campaign: Campaign) -> dict[str, str]:
+    """What is bound of who has a place in the campaign, by lender."""
+    rows = session.scalars(select(PlacesRow).where(PlacesRow.campaign_sha256 == campaign.sha256))
+    return {
+        row.lender: places_sha256(campaign.sha256, row.lender, bitmaps_told(campaign, row))
+        for row in rows
+    }
 
 
 def reject_campaign(registry: Registry, lender: Party, sha256: str, token: str) -> bool:

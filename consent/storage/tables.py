@@ -312,6 +312,7 @@ class AuthorisationRow(Base):
     campaign_sha256: Mapped[str] = mapped_column(ForeignKey("campaigns.sha256"))
     lender: Mapped[str] = mapped_column(String(63))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (Index("authorisations_live", "lender", "expires_at"),)
 
 
 class CommitmentRow(Base):

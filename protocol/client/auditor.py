@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from crypto.keys import SigningKey
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import RegistryUnavailable
+from protocol.samples import SampleRequest
 
 
 class AuditorClient(InstitutionClient):
@@ -24,3 +26,18 @@ class AuditorClient(InstitutionClient):
                 "the consent registry answered with another envelope than was asked for"
             )
         return header
+
+    def announce_sample(self, request: SampleRequest, key: SigningKey) -> int:
+        """Have a sample logged; returns the index of its entry."""
+        answer = self._send("POST", "/v1/evidence/samples", {"token": request.sign(key)})
+        return self._checked(lambda: int(answer.json()["entry_index"]))
+
+    def open_evidence(self, index: int, token: str) -> bytes:
+        """What the registry opens of whom a lender opened, sealed to the auditor."""
+        target = f"/v1/evidence/samples/{index}/openings"
+        return self._send("POST", target, {"token": token}).content
+
+    def succeed(self, handover: str) -> int:
+        """Have an outgoing auditor's handover logged; returns the index of its entry."""
+        answer = self._send("POST", "/v1/auditors/successions", {"token": handover})
+        return self._checked(lambda: int(answer.json()["entry_index"]))

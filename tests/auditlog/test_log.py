@@ -293,6 +293,7 @@ def test_a_roster_without_authority_is_found(active):
     last = history(active)[-1]
     forged = json.loads(last.template)
     forged.update(type="roster.committed", actor="aspen", authorisation_id="0" * 32, release=1, attempt=1)
+    forged.update(kind="gram", root="0" * 64, noise_multiplier=1.0, sampling_rate=1.0, steps=1)
     with active.registry.ledger.write() as session:
         index = active.registry.ledger.log.append(session, [Entry(json.dumps(forged).encode(), last.body)])
     active.registry.ledger.sequencer.wait_for(index)

@@ -25,11 +25,15 @@ PURPOSE = TRAINING_PURPOSE
 MECHANISM = small_plan(lenders=2)
 
 
+CONSORTIUM = "d" * 64
+
+
 def use() -> Use:
     moment = now()
     campaign = Campaign(
         id="c", title="t", coordinator="coordinator", lenders=("aspen", "birch"), purpose=PURPOSE, model="scorecard",
-        features=features().model_dump(mode="json"), mechanism=MECHANISM, code_sha256="a" * 64, seed=0,
+        consortium_sha256=CONSORTIUM, features=features().model_dump(mode="json"), mechanism=MECHANISM,
+        code_sha256="a" * 64, seed=0,
         created_at=moment, expires_at=moment + timedelta(hours=1),
     )  # fmt: skip
     sha = campaign.sha256
@@ -65,6 +69,7 @@ def use() -> Use:
             campaign_sha256=sha, lender="aspen", people=0, bitmap=packed(np.zeros(0, np.uint8)),
             issued_at=moment,
         ),
+        consortium_sha256=CONSORTIUM,
     )  # fmt: skip
 
 
@@ -80,6 +85,7 @@ def authorised(u, **fields):
 
 
 BREAKS = {
+    "UnderThePinnedConsortium": lambda u: replace(u, consortium_sha256="e" * 64),
     "LenderTakesPart": lambda u: replace(u, lender="zelkova"),
     "ApprovedByOwnOperator": lambda u: replace(u, approval=None),
     "ForThisCampaign": lambda u: authorised(u, identifier="b" * 64),

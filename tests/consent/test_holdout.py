@@ -158,13 +158,13 @@ def test_a_history_from_before_there_were_lots_still_verifies(house, monkeypatch
     trained(house)
     real = Approval.verify.__func__
     monkeypatch.setattr(
-        "auditlog.audit.Approval.verify", lambda *args: real(Approval, *args).model_copy(update={"lot": None})
+        "auditlog.campaign_checks.Approval.verify", lambda *args: real(Approval, *args).model_copy(update={"lot": None})
     )
     with pytest.raises(AuditFailed, match="not drawn by the lots"):
         audited(house)
     commitment = RosterCommitment.verify.__func__
     monkeypatch.setattr(
-        "auditlog.audit.RosterCommitment.verify",
+        "auditlog.campaign_checks.RosterCommitment.verify",
         lambda *args: commitment(RosterCommitment, *args).model_copy(update={"draw_sha256": None}),
     )
     audited(house)

@@ -144,6 +144,7 @@ class House:
             "title": "Test",
             "coordinator": "coordinator",
             "lenders": tuple(self.borrowers),
+            "consortium_sha256": self.founded.consortium.sha256,
             "purpose": TRAINING_PURPOSE,
             "model": "scorecard",
             "features": features().model_dump(mode="json"),

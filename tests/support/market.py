@@ -179,6 +179,7 @@ class Market(World):
         fields: dict[str, Any] = {
             "id": f"campaign-{self.campaigns}", "title": "Test", "coordinator": "coordinator",
             "lenders": tuple(lenders), "purpose": TRAINING_PURPOSE, "model": "scorecard",
+            "consortium_sha256": self.registry.consortium.sha256,
             "features": schema, "mechanism": MECHANISM, "code_sha256": installed_code(),
             "seed": 0, "created_at": moment, "expires_at": moment + timedelta(hours=hours),
         }  # fmt: skip

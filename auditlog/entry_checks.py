@@ -1,0 +1,189 @@
+"""Every type of entry that there is: who writes it, what stands in clear, who can read the rest,
+and what is checked of it.
+
+One line per type. A type that has no line here fails the audit: what nobody checks proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from auditlog import campaign_checks as campaigns
+from auditlog.authority import AuditState
+from auditlog.entries import LEAF_VERSION, day_of
+from crypto.errors import CryptoError
+from privacy.filter import TOLERANCE
+from protocol.errors import AuditFailed
+from protocol.handovers import Handover
+from protocol.notices import Notice
+from protocol.parties import Role
+from protocol.revocations import Acknowledgement
+from protocol.samples import OpenedSample, SampleRequest
+
+Check = Callable[[AuditState, Mapping[str, Any]], None]
+Reader = Literal["auditor", "subject", "anybody"]
+REGISTRY, LENDER = frozenset({Role.REGISTRY}), frozenset({Role.LENDER})
+COORDINATOR, NAMING = frozenset({Role.COORDINATOR}), frozenset({Role.NAMING})
+AUDITOR, ANY = frozenset({Role.AUDITOR}), frozenset(Role)
+AUTHORS = REGISTRY | LENDER | COORDINATOR
+COMMON = frozenset({"v", "type", "actor", "time", "body"})
+
+
+def form_alone(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """That its form is kept, which is checked of every entry, is all that can be checked."""
+
+
+def notice(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    if said := know.document(leaf, Notice, leaf["actor"]):
+        texts = {language: said.text_sha256(language) for language in said.texts}
+        stated = (leaf["notice"], leaf["notice_version"], leaf["texts"])
+        know.require(
+            stated == (said.id, said.version, texts), "the notice is another than was stated"
+        )
+
+
+def acknowledged(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    if said := know.document(leaf, Acknowledgement, leaf["actor"]):
+        know.require(said.recipient == leaf["actor"], "the acknowledgement is another lender's")
+
+
+def counted(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    know.counted += leaf["epsilon"]
+    within = know.counted <= know.consortium.count_epsilon * (1 + TOLERANCE)
+    know.require(within, "counts of people have cost more than the consortium set aside for them")
+
+
+def sampled(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    know.use(leaf)
+    know.samples[know.index] = leaf
+    if said := know.document(leaf, SampleRequest, leaf["actor"]):
+        stated = (leaf["actor"], leaf["campaign"], leaf["nonce"], leaf["people"])
+        asked = (said.auditor, said.campaign_sha256, said.nonce_sha256, said.people)
+        know.require(stated == asked, "the request for a sample is another than was stated")
+
+
+def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    announced = know.samples.get(leaf["sample"], {}).get("campaign") == leaf["campaign"]
+    know.require(announced, "people's consents were opened for a sample that was never announced")
+    if said := know.document(leaf, OpenedSample, leaf["lender"]):
+        stated = (leaf["lender"], leaf["campaign"], leaf["sample"])
+        opened = (said.lender, said.campaign_sha256, said.entry_index)
+        know.require(stated == opened, "the opened sample is another than was stated")
+
+
+def succeeded(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """An auditor took over an archive."""
+    know.require(leaf["outgoing"] in know.auditors(), "nobody's archive was taken over")
+    know.archives[leaf["actor"]] = leaf["archive"]
+    if said := know.document(leaf, Handover, leaf["outgoing"]):
+        stated = tuple(leaf[name] for name in ("actor", "archive", "envelopes", "bodies"))
+        signed = (said.successor, said.archive_sha256, said.envelopes, said.bodies)
+        know.require(stated == signed, "the handover is another than was stated")
+
+
+def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    mine = leaf["party"] == leaf["actor"] or know.has_role(leaf["actor"], REGISTRY)
+    know.require(mine, f"{leaf['actor']!r} changed a key of {leaf['party']!r}")
+
+
+@dataclass(frozen=True)
+class Form:
+    """One type of entry.
+
+    ``fields`` stand in clear, all of them; ``also`` may. ``reader`` is among those whom the body is
+    sealed to.
+    """
+
+    actors: frozenset[Role]
+    fields: str = ""
+    check: Check = form_alone
+    reader: Reader = "auditor"
+    also: str = ""
+
+    def kept(self, know: AuditState, leaf: Mapping[str, Any]) -> None:
+        """Raises AuditFailed: the entry is not of this form."""
+        know.require(leaf["v"] == LEAF_VERSION, "it is of a version that is not known here")
+        know.require(
+            know.has_role(leaf["actor"], self.actors),
+            f"{leaf['actor']!r} wrote a {leaf['type']} entry, which is not its to write",
+        )
+        clear = set(leaf) - COMMON
+        least, most = set(self.fields.split()), set((self.fields + " " + self.also).split())
+        know.require(least <= clear <= most, "its skeleton has other fields than its type has")
+        sealed_to = set(leaf["body"]["sealed_to"])
+        readers = know.auditors() if self.reader == "auditor" else {self.reader}
+        know.require(
+            self.reader == "anybody" or bool(readers & sealed_to),
+            f"it is not sealed to the {self.reader}",
+        )
+
+
+_OWN = Form(AUTHORS, reader="anybody", also="campaign counts hashes sealed")
+_COMMITTED = (
+    "campaign authorisation_id release attempt kind root noise_multiplier sampling_rate steps"
+)
+FORMS: Mapping[str, Form] = {
+    "notice.published": Form(REGISTRY, "notice notice_version texts", notice),
+    "subjects.enrolled": Form(LENDER),
+    "subjects.renamed": Form(LENDER),
+    "subject.forgotten": Form(REGISTRY, "key"),
+    "consent.decided": Form(REGISTRY, "decision", reader="subject"),
+    "consents.imported": Form(LENDER, "root"),
+    "revocations.acknowledged": Form(LENDER, "", acknowledged),
+    "consent.state-served": Form(REGISTRY, "lender state", campaigns.state_served),
+    "campaign.proposed": Form(COORDINATOR, "campaign epsilon delta", campaigns.proposed),
+    "campaign.approved": Form(LENDER, "campaign", campaigns.approved),
+    "campaign.rejected": Form(LENDER, "campaign", campaigns.rejected),
+    "campaign.activated": Form(REGISTRY, "campaign", campaigns.activated),
+    "use.authorised": Form(REGISTRY, "campaign lender authorisation", campaigns.authorised),
+    "roster.committed": Form(LENDER, _COMMITTED, campaigns.committed),
+    "model.released": Form(COORDINATOR, "campaign model_card", campaigns.released),
+    "population.counted": Form(COORDINATOR, "epsilon", counted),
+    "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
+    "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
+    "auditor.succeeded": Form(AUDITOR, "outgoing archive envelopes bodies", succeeded),
+    "party.key_added": Form(ANY, "party key", own_key),
+    "party.key_revoked": Form(ANY, "party key", own_key),
+    # what a party logs of its own (consent.commands.append_entries)
+    "use.read": _OWN,
+    "use.scored": _OWN,
+    "use.explained": _OWN,
+    "use.corrected": _OWN,
+    "use.exported": _OWN,
+    "use.deleted": _OWN,
+    "use.refused": _OWN,
+    "system.started": _OWN,
+    "system.stopped": _OWN,
+    "system.changed": _OWN,
+    "review.made": _OWN,
+    "incident.opened": _OWN,
+    "incident.closed": _OWN,
+    "names.evaluated": Form(NAMING, "names", reader="anybody", also="counts hashes sealed"),
+    "names.keys": Form(NAMING, "", reader="anybody", also="counts hashes sealed"),
+}
+
+
+def check_entry(know: AuditState, index: int, leaf: Mapping[str, Any]) -> None:
+    """Take the next leaf.
+
+    Raises:
+        AuditFailed: it is of no type that is known here, not of its type's form, or what its type
+            is checked for does not hold.
+    """
+    know.index = index
+    know.require(day_of(leaf) >= know.latest, "time runs backwards")
+    know.latest = day_of(leaf)
+    know.by_type[leaf["type"]] += 1
+    form = FORMS.get(leaf["type"])
+    if form is None:
+        raise AuditFailed(
+            f"entry {index}: nothing here checks entries of the type {leaf['type']!r}; this build "
+            "does not know it, and cannot say that the log is in order"
+        )
+    try:
+        form.kept(know, leaf)
+        form.check(know, leaf)
+    except (CryptoError, KeyError, ValueError, TypeError) as error:
+        raise AuditFailed(f"entry {index}, {leaf['type']}: {error}") from error

@@ -1,0 +1,115 @@
+"""Whom a sample draws from the rosters in a verified log, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from auditlog.audit import Audit
+from auditlog.authority import LoggedCommitment
+from auditlog.sampling import Broken, Judge, Unproved, Verdicts
+from crypto.merkle import leaf_hash, leaves_reader, tree_root
+from protocol.campaigns import RosterCommitment
+from protocol.errors import AuditFailed
+from protocol.samples import Draw, DrawnRoster, OpenedSample, positions, seed_of, shares
+
+
+def rosters_of(
+    audit: Audit, campaign: str, before: int
+) -> dict[LoggedCommitment, RosterCommitment]:
+    """The opened roster commitments of a campaign that stand in the log before an entry."""
+    return {
+        one: one.opened
+        for one in audit.commitments
+        if one.leaf["campaign"] == campaign and one.index < before and one.opened is not None
+    }
+
+
+def draws(audit: Audit, campaign: str, index: int, nonce: str) -> dict[str, Draw]:
+    """Whom each lender is to open, by lender.
+
+    Args:
+        index: of the entry that announced the sample. nonce: what it committed to, hex.
+
+    Raises:
+        AuditFailed: the log holds no such request, or no roster before it.
+    """
+    leaf = audit.know.samples.get(index)
+    if leaf is None or leaf["campaign"] != campaign:
+        raise AuditFailed(f"entry {index} announces no sample of campaign {campaign[:12]}…")
+    if leaf["nonce"] != sha256(bytes.fromhex(nonce)).hexdigest():
+        raise AuditFailed(f"entry {index} announces the sample with another number")
+    hashes = [leaf_hash(one) for one in audit.leaves[: index + 1]]
+    root = tree_root(len(hashes), leaves_reader(hashes)).hex()
+    seed = seed_of(root, nonce, campaign)
+    rosters = rosters_of(audit, campaign, index)
+    counts = shares(seed, leaf["people"], {one: found.size for one, found in rosters.items()})
+    if not counts:
+        raise AuditFailed(f"campaign {campaign[:12]}… has nobody in any roster yet")
+    asked: dict[str, list[DrawnRoster]] = {}
+    for one, count in counts.items():
+        found = rosters[one]
+        which = (found.release, found.attempt)
+        drawn = DrawnRoster(
+            release=found.release,
+            attempt=found.attempt,
+            size=found.size,
+            positions=positions(seed, found.lender, which, found.size, count),
+        )
+        asked.setdefault(found.lender, []).append(drawn)
+    return {
+        lender: Draw(
+            campaign_sha256=campaign,
+            lender=lender,
+            entry_index=index,
+            root=root,
+            nonce=nonce,
+            rosters=tuple(rosters),
+        )
+        for lender, rosters in asked.items()
+    }
+
+
+def judged(
+    audit: Audit,
+    asked: Mapping[str, Draw],
+    opened: Mapping[str, OpenedSample],
+    evidence: Mapping[str, Mapping[str, Any]],
+) -> Verdicts:
+    """Every drawn member of every lender, judged. Whom a lender did not open counts as bad.
+
+    Args:
+        opened: by lender, signature verified. evidence: what the registry opened of the same.
+    """
+    found = Verdicts()
+    for lender, draw in sorted(asked.items()):
+        rosters = {
+            (one.release, one.attempt): commitment
+            for commitment, one in rosters_of(audit, draw.campaign_sha256, draw.entry_index).items()
+            if one.lender == lender
+        }
+        answered = opened.get(lender)
+        members = {
+            (roster.release, roster.attempt, member.position): member
+            for roster in (answered.rosters if answered is not None else ())
+            for member in roster.members
+            if answered is not None and answered.draw_sha256 == draw.sha256
+        }
+        judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}))
+        for roster in draw.rosters:
+            for position in roster.positions:
+                found.drawn += 1
+                which = (roster.release, roster.attempt)
+                try:
+                    member = members.get((*which, position))
+                    if member is None:
+                        raise Unproved("opened", f"{lender} did not open this member")
+                    shown = judge.judge(rosters[which], member)
+                except Unproved as error:
+                    broken = Broken(lender, *which, position, error.rule, str(error))
+                    found.broken.append(broken)
+                    continue
+                found.clean += shown
+                found.forgotten += not shown
+    return found

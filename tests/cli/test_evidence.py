@@ -1,0 +1,70 @@
+"""``tahini evidence sample`` and ``tahini node sample``: from the announcement to the bound, over files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.commands import done, refused, tahini
+from support.world import REGISTRY
+
+from credit.features import schema_from
+from crypto.keys import save_recipient_key, save_signing_key
+
+NAMED = {**REGISTRY, "features": REGISTRY["features"][:2]}
+
+
+@pytest.fixture
+def asking(listening, tmp_path):
+    """A campaign with a roster of every lender, and what the auditor says each time."""
+    house = listening
+    house.activate(features=schema_from(NAMED, "tests").model_dump(mode="json"))
+    for lender in house.borrowers:
+        house.open_gate(0, lender)
+    home = tmp_path / "auditor"
+    home.mkdir()
+    save_signing_key(home / "auditor.key", house.founded.auditor_key)
+    save_recipient_key(home / "auditor.recipient.key", house.founded.auditor_recipient)
+    (home / "consortium.jws").write_text(house.founded.token, encoding="utf-8")
+    known = ("--url", house.url, "--registry-key", house.founded.registry_key.public.text)
+    return house, ("evidence", "sample", "--auditor", home, "--out", tmp_path / "sample", *known)
+
+
+def opened(house, folder, lender: str) -> str:
+    home = house.founded.node_home(lender)
+    draw, out = folder / f"{lender}.draw.jws", folder / f"{lender}.opened"
+    return done("node", "sample", "--home", home, "--draw", draw, "--out", out)
+
+
+def test_a_sample_from_the_announcement_to_the_bound(asking, tmp_path):
+    house, asked = asking
+    folder = tmp_path / "sample"
+    assert "say --campaign" in refused(*asked)
+    waiting = tahini(*asked, "--campaign", house.campaign.sha256[:10], "--people", "30")
+    assert waiting.exit_code == 3, waiting.output
+    assert "tahini node sample --draw" in waiting.output
+    lenders = [path.name.partition(".")[0] for path in folder.glob("*.draw.jws")]
+    again = tahini(*asked, "--json")
+    assert again.exit_code == 3
+    assert json.loads(again.stdout)["waiting_for"] == sorted(lenders)
+    for lender in lenders:
+        assert "sealed to the auditor" in opened(house, folder, lender)
+    found = json.loads(done(*asked, "--json"))
+    assert (found["drawn"], found["clean"], found["broken"]) == (30, 30, [])
+    assert 0.09 < found["most_bad"] < 0.1
+    assert "30 drawn, 30 had said yes" in done(*asked)
+
+
+def test_who_does_not_open_is_named_when_the_sample_is_closed(asking, tmp_path):
+    house, asked = asking
+    assert tahini(*asked, "--campaign", house.campaign.sha256, "--people", "40").exit_code == 3
+    folder = tmp_path / "sample"
+    silent, *others = sorted(path.name.partition(".")[0] for path in folder.glob("*.draw.jws"))
+    for lender in others:
+        opened(house, folder, lender)
+    closed = tahini(*asked, "--close", "--json")
+    assert closed.exit_code == 1
+    found = json.loads(closed.stdout)
+    assert {one["lender"] for one in found["broken"]} == {silent}
+    assert found["by_rule"] == {"opened": len(found["broken"])}
+    assert not any(p.pseudonym in closed.stdout for people in house.borrowers.values() for p in people)
