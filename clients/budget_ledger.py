@@ -5,7 +5,8 @@ roster commitment is sent; *settle* marks that the release left the node. Both c
 crash in between can only over-count. Rows are never changed except from reserved to settled. When
 people get new names (docs/pseudonyms.md), their history stays under the names that were committed
 to; ``renamings`` says whose it is, and whoever is asked about, by any name they ever had, has spent
-what they spent under all of them.
+what they spent under all of them. An erased person's name becomes a salted hash, by which they are
+known if they come back; the roster's leaf stays, for the proofs of others.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
-from clients.ledger_tables import RESERVATIONS, SCHEMA
-from crypto.rosters import Roster, new_salt
+from clients.ledger_tables import ADD_LEAVES, BURY, HAS_LEAVES, LEAVES, LET_GO, RESERVATIONS, SCHEMA
+from crypto.rosters import Roster, new_salt, salted
 from privacy.charges import Budget, Charge
 from privacy.filter import affordable
 from privacy.mechanism import ReleaseKind
@@ -85,21 +86,32 @@ def _complete(connection: sqlite3.Connection) -> None:
     tables = {
         row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     }
-    if "releases" in tables and "renamings" not in tables:
-        connection.executescript(SCHEMA)
+    leaves = connection.execute(HAS_LEAVES).fetchone()
+    if "releases" in tables and not (leaves and "renamings" in tables):
+        connection.executescript(SCHEMA if leaves else ADD_LEAVES + SCHEMA)
 
 
 def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
     """What a name's person is called now. Renamings are kept free of circles by
     :meth:`BudgetLedger.rename`."""
     later: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
+    buried = _buried(connection)
 
     def newest(name: str) -> str:
-        while name in later:
-            name = later[name]
+        while (following := later.get(name) or buried(name)) != name:
+            name = following
         return name
 
     return newest
+
+
+def _buried(connection: sqlite3.Connection, *more: str) -> Callable[[str], str]:
+    """A name, or the tombstone of somebody erased, or of ``more``: hashed with the first salt."""
+    row = connection.execute("SELECT salt FROM releases ORDER BY id").fetchone()
+    stone = lambda name: f"erased.{salted(row[0] if row else b'', name).hex()}"  # noqa: E731
+    rows = connection.execute("SELECT DISTINCT pseudonym FROM members WHERE leaf NOT NULL")
+    gone = {row[0] for row in rows} | {stone(name) for name in more}
+    return lambda name: t if gone and (t := stone(name)) in gone else name
 
 
 def _spent(
@@ -158,6 +170,7 @@ class BudgetLedger:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
+                connection.execute("PRAGMA secure_delete=ON")
                 _complete(connection)
                 connection.execute("BEGIN IMMEDIATE")
                 with connection:
@@ -230,7 +243,7 @@ class BudgetLedger:
             roster = Roster.of(members, new_salt())
             number = self._insert(connection, asked, roster, moment)
             connection.executemany(
-                "INSERT INTO members VALUES (?, ?)", ((name, number) for name in members)
+                "INSERT INTO members VALUES (?, ?, NULL)", ((name, number) for name in members)
             )
         return Reserved(number, members, roster)
 
@@ -292,6 +305,8 @@ class BudgetLedger:
             known: dict[str, str] = dict(
                 connection.execute("SELECT old, new FROM renamings").fetchall()
             )
+            buried = _buried(connection)
+            names = {buried(old): new for old, new in names.items()}
             fresh = {old: new for old, new in names.items() if known.get(old) != new}
             if fresh.keys() & known.keys() or any(old == new for old, new in fresh.items()):
                 raise NodeError(
@@ -309,6 +324,19 @@ class BudgetLedger:
                 ((old, new, moment.isoformat()) for old, new in fresh.items()),
             )
         return len(fresh)
+
+    def erase(self, name: str) -> None:
+        """Put a tombstone in the place of this person, whatever they were called here; once more
+        is no more."""
+        with self._connect() as connection:
+            newest, stone = _newest(connection), _buried(connection, name)(name)
+            renamed = [row[0] for row in connection.execute("SELECT old FROM renamings")]
+            names = {one for one in [*renamed, name] if newest(one) == newest(name)}
+            for one in {*names, newest(name)}:
+                for number, salt, leaf in connection.execute(LEAVES, (one,)).fetchall():
+                    connection.execute(BURY, (stone, leaf or salted(salt, one), one, number))
+            while any(connection.execute(LET_GO, (one,)).rowcount for one in names):
+                pass  # from the oldest on
 
     def settle(self, number: int, moment: datetime) -> None:
         with self._connect() as connection:

@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS releases (
 );
 CREATE TABLE IF NOT EXISTS members (
     pseudonym TEXT NOT NULL, release_id INTEGER NOT NULL REFERENCES releases (id),
+    leaf BLOB,  -- of an erased person, whose name is a tombstone then: what stands in the roster
     PRIMARY KEY (pseudonym, release_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mask_keys (campaign TEXT PRIMARY KEY, private BLOB NOT NULL);
@@ -20,7 +21,8 @@ CREATE TRIGGER IF NOT EXISTS releases_kept BEFORE DELETE ON releases
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS members_kept BEFORE DELETE ON members
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS members_fixed BEFORE UPDATE ON members
+CREATE TRIGGER IF NOT EXISTS members_fixed BEFORE UPDATE ON members WHEN
+    NEW.release_id <> OLD.release_id OR NEW.leaf IS NULL OR NEW.leaf <> OLD.leaf
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
     OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL OR
@@ -32,7 +34,9 @@ CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
 CREATE TABLE IF NOT EXISTS renamings (
     old TEXT PRIMARY KEY, new TEXT NOT NULL UNIQUE, renamed_at TEXT NOT NULL, CHECK (old <> new)
 ) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS renamings_kept BEFORE DELETE ON renamings
+CREATE TRIGGER IF NOT EXISTS renamings_kept BEFORE DELETE ON renamings WHEN
+    EXISTS (SELECT 1 FROM members WHERE pseudonym = OLD.old) OR
+    EXISTS (SELECT 1 FROM renamings WHERE new = OLD.old)  -- whose history would be lost
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS renamings_fixed BEFORE UPDATE ON renamings
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
@@ -44,6 +48,15 @@ CREATE TRIGGER IF NOT EXISTS releases_not_replaced BEFORE INSERT ON releases WHE
     (campaign = NEW.campaign AND release = NEW.release AND attempt = NEW.attempt))
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
+HAS_LEAVES = "SELECT 1 FROM pragma_table_info('members') WHERE name = 'leaf'"
+ADD_LEAVES = """
+ALTER TABLE members ADD COLUMN leaf BLOB;
+DROP TRIGGER members_fixed;
+DROP TRIGGER IF EXISTS renamings_kept;
+"""
+LEAVES = "SELECT id, salt, leaf FROM members JOIN releases ON id = release_id WHERE pseudonym = ?"
+BURY = "UPDATE members SET pseudonym = ?, leaf = ? WHERE pseudonym = ? AND release_id = ?"
+LET_GO = "DELETE FROM renamings WHERE old = ? AND old NOT IN (SELECT new FROM renamings)"
 RESERVATIONS = """
 SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, id AS number,
     (SELECT count(*) FROM members WHERE release_id = id) AS people,
