@@ -108,7 +108,11 @@ def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
 def _buried(connection: sqlite3.Connection, *more: str) -> Callable[[str], str]:
     """A name, or the tombstone of somebody erased, or of ``more``: hashed with the first salt."""
     row = connection.execute("SELECT salt FROM releases ORDER BY id").fetchone()
-    stone = lambda name: f"erased.{salted(row[0] if row else b'', name).hex()}"  # noqa: E731
+    salt = row[0] if row else b""
+
+    def stone(name: str) -> str:
+        return f"erased.{salted(salt, name).hex()}"
+
     rows = connection.execute("SELECT DISTINCT pseudonym FROM members WHERE leaf NOT NULL")
     gone = {row[0] for row in rows} | {stone(name) for name in more}
     return lambda name: t if gone and (t := stone(name)) in gone else name

@@ -16,6 +16,7 @@ log they stand in.
 - ``groups``       what is committed in groups, here or by the writer of several workers
 - ``outbox``       revocations delivered until acknowledged
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
+- ``retention``    what is deleted after a time, by ``retention.toml``
 - ``export``       the record of processing activities
 - ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one
 - ``doctor``       what must be in order in a registry's home
