@@ -17,7 +17,8 @@ log they stand in.
 - ``outbox``       revocations delivered until acknowledged
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
 - ``retention``    what is deleted after a time, by ``retention.toml``
-- ``export``       the record of processing activities
+- ``export``       the record of processing activities; ``person_page`` what a person takes away,
+                   to read
 - ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one
 - ``doctor``       what must be in order in a registry's home
 """
