@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 from support.market import open_market, shown
+from support.world import pseudonym
 
 from consent.commands.forget_subject import forget_subject
 from consent.storage.tables import (
@@ -19,7 +20,9 @@ from consent.storage.tables import (
     SubjectRow,
 )
 from crypto.keys import SigningKey
+from protocol.enrolment import EnrolmentList
 from protocol.revocations import Revocation
+from protocol.snapshots import ConsentSnapshot
 
 MINE = (ConsentRow, ConsentEventRow, DecisionRow, SubjectEntryRow)
 
@@ -276,3 +279,53 @@ def test_erasing_twice_under_one_name_leaves_two_tombstones(market):
     back(market, person)
     assert person.number == 2
     assert market.rule(person) == "never-asked"
+
+
+def test_what_was_spent_where_somebody_was_erased_counts_where_they_still_borrow(tmp_path, any_url):
+    """Before and after their names are renewed: the registry alone can tell that it was them."""
+    with open_market(tmp_path, any_url, max_epsilon=1.3) as market:
+        (here,) = market.consenting("aspen")
+        assert market.placed(market.campaign(lenders=("aspen", "birch")), "aspen") == {0}
+        (there,) = market.enrol("birch", ledgers=[here.ledger])
+        erase(market, here)
+        with market.registry.ledger.read() as session:
+            names = [row[0] for row in session.execute(select(SubjectRow.ledger_pseudonym))]
+        assert len(set(names)) == 2, "a copy of the database does not say that the two are one"
+        market.says(there, "give")
+        assert market.placed(market.campaign(lenders=("aspen", "birch")), "birch") == set()
+        assert market.rename([there], [pseudonym(2)]).status_code == 201
+        market.says(there, "suspend")
+        market.says(there, "resume")
+        assert market.placed(market.campaign(lenders=("aspen", "birch")), "birch") == set()
+        (newcomer,) = market.consenting("birch", ledgers=[pseudonym(2)])
+        assert market.placed(market.campaign(lenders=("birch", "aspen")), "birch") == {newcomer.number}
+
+
+def test_a_tombstone_cannot_be_renamed_and_keeps_nobody_from_being_renamed(any_market):
+    market = any_market
+    person, other = market.consenting("aspen", 2)
+    erase(market, person)
+    stone = market.client("aspen").roll(0, 1)[0]
+    body = {"pseudonym": stone, "new_pseudonym": pseudonym(2), "new_ledger_pseudonym": pseudonym(2)}
+    assert market.call("aspen", "POST", "/v1/subjects/renamings", {"renamings": [body]}).status_code in {409, 422}
+    assert market.rename([other], [pseudonym(2)]).status_code == 201
+    assert market.client("aspen").roll(0, 5) == [stone, other.pseudonym]
+    market.campaign(lenders=("aspen", "birch"))
+
+
+def test_the_lists_hash_is_right_after_any_order_of_enrolments_and_erasures(any_market):
+    market = any_market
+    people = market.consenting("aspen", 4)
+    for at, person in enumerate(people):
+        erase(market, person)
+        if at % 2:
+            market.enrol("aspen")
+        challenge = {"purpose": market.notices[0].purpose, "challenge": "c" * 24}
+        target = (
+            f"/v1/consent-states?purpose={challenge['purpose'].replace('#', '%23')}&challenge={challenge['challenge']}"
+        )
+        for _ in range(2):
+            state = ConsentSnapshot.claimed(market.call("aspen", "GET", target).json()["token"])
+            assert EnrolmentList().extended(market.client("aspen").whole_roll()) == EnrolmentList(
+                state.people, state.names_sha256
+            )

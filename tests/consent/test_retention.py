@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import tomllib
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
+from support.commands import done, refused, told
 from support.observed import entries
 from support.waiting import until
 
@@ -22,7 +24,7 @@ from consent.retention import RULES_FILE, Retainer, RetentionRule, apply_retenti
 from consent.storage.erasure_tables import LegalHoldRow, ReviewRow
 from consent.storage.tables import IdempotencyRow
 from crypto.errors import KeyFileError, SealError
-from crypto.keys import RecipientKey, b64
+from crypto.keys import RecipientKey, b64, save_recipient_key
 from protocol.errors import KeysUnavailable, NotFound
 from server.home import CARD_FILE, MODEL_FILE, PROGRESS_FILE
 
@@ -190,3 +192,32 @@ def test_an_order_that_waits_is_no_reason_to_keep_an_answer(market):
     applied = apply_retention(market.registry)
     assert applied.deleted["registry.used_once"] >= 1, "decisions of the erased are remembered for a week"
     assert [r.event_type for r in market.client("aspen").revocations()] == ["erase"]
+
+
+# --- by hand
+
+
+def test_the_operator_looks_applies_and_releases_and_the_auditor_opens(market, auditor, tmp_path):
+    key = tmp_path / "auditor.recipient.key"
+    save_recipient_key(key, auditor)
+    (person,) = market.consenting("aspen")
+    forget_subject(market.registry, person.pseudonym)
+    home = market.registry.home
+    with market.registry.ledger.database.write() as session:
+        market.registry.ledger.log.lease.release(session)
+    looked = told("registry", "retain", "--home", home, "--dry-run")
+    assert looked["deleted"]["registry.used_once"] == 0
+    assert looked["reviewed"] is True
+    assert told("registry", "retain", "--home", home)["reviewed"] is True
+    assert "0 deleted" in done("registry", "retain", "--home", home)
+    released = tmp_path / "held.json"
+    asked = ("registry", "release-hold", person.pseudonym, "--home", home, "--out", released)
+    assert "by whose order" in refused(*asked, "--reason", " ")
+    assert told(*asked, "--reason", "court order 1/2027") == {"released": 1}
+    assert released.stat().st_mode & 0o777 == 0o600
+    assert "exists already" in refused(*asked, "--reason", "court order 1/2027")
+    (opened,) = json.loads(done("log", "open-hold", released, "--recipient-key", key))
+    assert opened["pii_principal_id"] == person.pseudonym
+    assert "held about this name" in refused(
+        *asked[:2], "v1." + "x" * 43, *asked[3:-1], tmp_path / "other.json", "--reason", "court order 1/2027"
+    )
