@@ -19,6 +19,7 @@ from consent.commands.erase_history import erase_history
 from consent.keys.backup import forgetting
 from consent.registry import Registry
 from consent.storage.idempotency import Answered, Once, recall
+from consent.storage.subjects import find_subjects
 from consent.storage.tables import (
     DataKeyRow,
     FormerNameRow,
@@ -87,6 +88,25 @@ def forget_once(registry: Registry, once: Once | None, pseudonyms: Sequence[str]
             return answer
     ended = forget_person(registry, pseudonyms)
     return act_once(registry, once, lambda: (200, {"ended": ended}))
+
+
+def erase_again(registry: Registry) -> int:
+    """Erase whom a restored copy of the database has brought back: their data key opens no more
+    although its group's does. Returns how many.
+
+    Call it when the key backup was restored. What they had signed is lost with their key, and is
+    not held again. Raises KeysUnavailable.
+    """
+    with reading(registry) as view:
+        rows = view.session.execute(
+            select(SubjectRow.pseudonym).join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
+        )
+        names = list(rows.scalars())
+        readable = find_subjects(view, names)
+    gone = [name for name in names if name not in readable]
+    for name in gone:
+        forget_subject(registry, name)
+    return len(gone)
 
 
 def _forget(registry: Registry, pseudonym: str) -> int:

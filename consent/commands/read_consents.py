@@ -22,7 +22,6 @@ from consent.storage.tables import (
     CommitmentRow,
     ConsentEventRow,
     DecisionRow,
-    FormerNameRow,
     SubjectEntryRow,
     SubjectRow,
 )
@@ -38,20 +37,16 @@ from protocol.states import ConsentStatus
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     """What the subject of this name, or former name, is called now, and the key that signs their
-    requests.
+    requests. Whose data key is gone has none: not even in an older copy of the database.
 
     Raises:
-        NotFound: no such subject, or it has no key of its own.
+        NotFound: no such subject, or it has no key of its own. KeysUnavailable.
     """
-    with registry.ledger.read() as session:
-        wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
-        present = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
-        former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
-        before = session.execute(former.where(FormerNameRow.pseudonym == pseudonym)).one_or_none()
-    row = present or before
-    if row is None or not row[1]:
+    with reading(registry) as view:
+        subject = find_subjects(view, [pseudonym]).get(pseudonym)
+    if subject is None or not subject.public_key:
         raise NotFound("no such subject")
-    return row[0], PublicKey.from_text(row[1])
+    return subject.pseudonym, PublicKey.from_text(subject.public_key)
 
 
 def _mine(
