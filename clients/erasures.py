@@ -11,11 +11,7 @@ from protocol.revocations import Revocation
 
 def act_on(node: Node, client: LenderClient, revoked: Sequence[Revocation]) -> None:
     """Erase whom the registry orders to erase, in ledger and roll, and bring the copy up to
-    date for every purpose that was revoked. The loan book is the lender's own, and stays.
-
-    Raises:
-        ConsentError: the registry did not answer. NodeError: the disk does not take it.
-    """
+    date for every purpose that was revoked. The loan book is the lender's own, and stays."""
     for one in revoked:
         if one.event_type == "erase" and one.tombstone is not None and one.place is not None:
             node.store.erase(one.pii_principal_id)

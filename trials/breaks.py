@@ -758,7 +758,7 @@ BREAKS = (
         "consent/commands/erase_history.py",
         "    _blank_evidence(transaction, row.id)\n",
         "",
-        "tests/consent/test_erased_everywhere.py",
+        "tests/consent/test_erasure.py",
     ),
     Break(
         "8 erasure: anybody's history can be deleted",

@@ -16,6 +16,7 @@ from consent.storage.tables import (
     ConsentEventRow,
     ConsentRow,
     DecisionRow,
+    ImportRow,
     SubjectEntryRow,
     SubjectRow,
 )
@@ -151,6 +152,7 @@ def test_nothing_but_a_tombstone_is_left_of_the_erased(any_market):
     with market.registry.ledger.read() as session:
         row = session.scalar(select(SubjectRow).where(SubjectRow.number == person.number, SubjectRow.lender == "aspen"))
         assert row.pseudonym != person.pseudonym
+        assert bytes(session.scalar(select(ImportRow.evidence))) == bytes(32) + bytes.fromhex("cd" * 32)
         assert row.public_key == ""
     (proof,) = market.call(other.pseudonym, "GET", "/v1/me/imports").json()["items"]
     assert proof["record"]["evidence"] == "cd" * 32
