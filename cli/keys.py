@@ -176,14 +176,17 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Put wrapped keys back after the database was restored. Nobody who was forgotten comes
-    back."""
+    back: whom the restored database still names is erased again."""
+    from consent.commands.forget_subject import erase_again
     from consent.keys.backup import restore_backup
 
     with opened_registry(home) as registry, progress("restoring", None):
         operator = acting(staff, registry.consortium)
         count = restore_backup(registry, path)
+        again = erase_again(registry)
     if operator is not None:
         tell_at_home(
             home, None, "system.changed", {"command": "keys restore", "operator": operator}
         )
-    say({"keys": count} if as_json else f"{count:,} keys are back", as_json)
+    text = f"{count:,} keys are back; {again:,} people erased again"
+    say({"keys": count, "erased_again": again} if as_json else text, as_json)

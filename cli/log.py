@@ -318,4 +318,23 @@ def export(
 
 
 app.registered_commands += log_reading.app.registered_commands
+
+
+@app.command(
+    name="open-hold",
+    epilog="Example: `tahini log open-hold held.json --recipient-key auditor.recipient.key`",
+)
+def open_hold(
+    file: Annotated[Path, typer.Argument(help="What `tahini registry release-hold` wrote.")],
+    recipient_key: Annotated[Path, typer.Option(help="The auditor's recipient key.")],
+) -> None:
+    """Open, as the auditor, what an erased person had signed and the registry has released, for a
+    court; prints JSON."""
+    from consent.commands.hold_evidence import open_hold
+    from crypto.keys import load_recipient_key
+
+    auditor = load_recipient_key(recipient_key)
+    say([open_hold(line, auditor) for line in text_of(file).splitlines() if line.strip()], True)
+
+
 app.registered_commands += succession.app.registered_commands

@@ -6,7 +6,7 @@
                      data
 - ``rules``          what must hold before a row is read
 - ``consents``       the node's own copy of how its borrowers stand
-- ``inbox``          revocations delivered, acknowledged
+- ``inbox``          revocations delivered, acknowledged; ``erasures`` acted on
 - ``budget_ledger``  privacy-budget ledger: what was reserved and spent, kept across crashes
 - ``ledger_tables``  the ledger's tables, append-only by trigger
 - ``admission``      what of a member's row may be used

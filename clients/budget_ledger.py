@@ -5,7 +5,8 @@ roster commitment is sent; *settle* marks that the release left the node. Both c
 crash in between can only over-count. Rows are never changed except from reserved to settled. When
 people get new names (docs/pseudonyms.md), their history stays under the names that were committed
 to; ``renamings`` says whose it is, and whoever is asked about, by any name they ever had, has spent
-what they spent under all of them.
+what they spent under all of them. An erased person's names become tombstones
+(:func:`crypto.rosters.tombstone`), by which they are known if they come back.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
-from clients.ledger_tables import RESERVATIONS, SCHEMA
-from crypto.rosters import Roster, new_salt
+from clients.ledger_tables import BURY, ERASED, RESERVATIONS, SCHEMA
+from crypto.rosters import Roster, new_salt, tombstone
 from privacy.charges import Budget, Charge
 from privacy.filter import affordable
 from privacy.mechanism import ReleaseKind
@@ -82,10 +83,8 @@ def _reservation(row: sqlite3.Row) -> Reservation:
 
 def _complete(connection: sqlite3.Connection) -> None:
     """Add what a ledger of an earlier release lacks; an empty file is no ledger, and stays none."""
-    tables = {
-        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    }
-    if "releases" in tables and "renamings" not in tables:
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    if "releases" in tables and "renamings_stand" not in tables:
         connection.executescript(SCHEMA)
 
 
@@ -93,13 +92,20 @@ def _newest(connection: sqlite3.Connection) -> Callable[[str], str]:
     """What a name's person is called now. Renamings are kept free of circles by
     :meth:`BudgetLedger.rename`."""
     later: dict[str, str] = dict(connection.execute("SELECT old, new FROM renamings").fetchall())
+    buried = _buried(connection)
 
     def newest(name: str) -> str:
-        while name in later:
-            name = later[name]
+        while (following := later.get(name) or buried(name)) != name:
+            name = following
         return name
 
     return newest
+
+
+def _buried(connection: sqlite3.Connection) -> Callable[[str], str]:
+    """A name, or the tombstone in its place."""
+    gone = {row[0] for row in connection.execute(ERASED)}
+    return lambda name: stone if gone and (stone := tombstone(name)) in gone else name
 
 
 def _spent(
@@ -158,6 +164,7 @@ class BudgetLedger:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
+                connection.execute("PRAGMA secure_delete=ON")
                 _complete(connection)
                 connection.execute("BEGIN IMMEDIATE")
                 with connection:
@@ -292,6 +299,8 @@ class BudgetLedger:
             known: dict[str, str] = dict(
                 connection.execute("SELECT old, new FROM renamings").fetchall()
             )
+            buried = _buried(connection)
+            names = {buried(old): new for old, new in names.items()}
             fresh = {old: new for old, new in names.items() if known.get(old) != new}
             if fresh.keys() & known.keys() or any(old == new for old, new in fresh.items()):
                 raise NodeError(
@@ -309,6 +318,19 @@ class BudgetLedger:
                 ((old, new, moment.isoformat()) for old, new in fresh.items()),
             )
         return len(fresh)
+
+    def erase(self, name: str) -> None:
+        """Put tombstones in the place of this person, whatever they were called here; once more is
+        no more."""
+        with self._connect() as connection:
+            newest = _newest(connection)
+            renamed = connection.execute(
+                "SELECT old FROM renamings UNION SELECT new FROM renamings"
+            )
+            names = [row[0] for row in renamed if newest(row[0]) == newest(name)]
+            for one in {name, *names}:
+                for statement in BURY:
+                    connection.execute(statement, (tombstone(one), one))
 
     def settle(self, number: int, moment: datetime) -> None:
         with self._connect() as connection:

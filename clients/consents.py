@@ -155,6 +155,13 @@ class Consents:
         except OSError as error:
             raise NodeError(f"cannot read {self._roll_file}: {error.strerror}") from error
 
+    def replace(self, place: int, name: str) -> None:
+        """Put nobody's name in an erased person's place on the roll; nothing if it is not known."""
+        names = list(self.names())
+        if place < len(names):
+            names[place] = name
+            replace_file(self._roll_file, "\n".join(names).encode())
+
     def sync(
         self, client: NodeClient, purpose: str, progress: Callable[[str], None] = lambda _: None
     ) -> HeldSnapshot:

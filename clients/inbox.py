@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from clients.erasures import act_on
 from clients.errors import NodeError
 from clients.home import Node
 from crypto.errors import CryptoError
@@ -54,8 +55,7 @@ class Inbox:
         if not mine or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             raise NotAuthenticated("the revocations are another lender's, or have a gap")
         with self.node.registry() as client:
-            for purpose in {one.purpose for one in revoked}:
-                self.node.consents.sync(client, purpose)
+            act_on(self.node, client, revoked)
         told = Acknowledgement(
             recipient=self.node.lender, number=numbers[-1], acknowledged_at=now()
         )

@@ -20,7 +20,10 @@ CREATE TRIGGER IF NOT EXISTS releases_kept BEFORE DELETE ON releases
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS members_kept BEFORE DELETE ON members
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS members_fixed BEFORE UPDATE ON members
+DROP TRIGGER IF EXISTS members_fixed;
+DROP TRIGGER IF EXISTS renamings_fixed;
+CREATE TRIGGER IF NOT EXISTS members_stand BEFORE UPDATE ON members WHEN
+    NEW.release_id <> OLD.release_id OR NEW.pseudonym NOT LIKE 'erased.%'
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS releases_fixed BEFORE UPDATE ON releases WHEN
     OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL OR
@@ -34,7 +37,9 @@ CREATE TABLE IF NOT EXISTS renamings (
 ) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS renamings_kept BEFORE DELETE ON renamings
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS renamings_fixed BEFORE UPDATE ON renamings
+CREATE TRIGGER IF NOT EXISTS renamings_stand BEFORE UPDATE ON renamings WHEN
+    NEW.renamed_at <> OLD.renamed_at OR (NEW.old <> OLD.old AND NEW.old NOT LIKE 'erased.%') OR
+    (NEW.new <> OLD.new AND NEW.new NOT LIKE 'erased.%')
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS renamings_not_replaced BEFORE INSERT ON renamings WHEN EXISTS (
     SELECT 1 FROM renamings WHERE old = NEW.old OR new = NEW.new)
@@ -44,6 +49,16 @@ CREATE TRIGGER IF NOT EXISTS releases_not_replaced BEFORE INSERT ON releases WHE
     (campaign = NEW.campaign AND release = NEW.release AND attempt = NEW.attempt))
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
+ERASED = """
+SELECT pseudonym FROM members WHERE pseudonym >= 'erased.' AND pseudonym < 'erased/'
+UNION SELECT old FROM renamings WHERE old LIKE 'erased.%'
+UNION SELECT new FROM renamings WHERE new LIKE 'erased.%'
+"""
+BURY = (
+    "UPDATE members SET pseudonym = ? WHERE pseudonym = ?",
+    "UPDATE renamings SET old = ? WHERE old = ?",
+    "UPDATE renamings SET new = ? WHERE new = ?",
+)
 RESERVATIONS = """
 SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, id AS number,
     (SELECT count(*) FROM members WHERE release_id = id) AS people,

@@ -19,7 +19,9 @@ log they stand in.
 - ``outbox``       revocations delivered until acknowledged
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
 - ``succession``   the consortium document in which another auditor stands
-- ``export``       the record of processing activities
+- ``retention``    what is deleted after a time, by ``retention.toml``
+- ``export``       the record of processing activities; ``person_page`` what a person takes away,
+                   to read
 - ``amending``     the consortium document, signed anew
 - ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one
 - ``doctor``       what must be in order in a registry's home

@@ -44,7 +44,10 @@ SECURITY = (
         "Log bodies are sealed: AES-256-GCM under one key per borrower, or HPKE with ML-KEM-768 "
         "and X25519."
     ),
-    "Erasure destroys the borrower's key, in backups too; the log's proofs stay valid.",
+    (
+        "Erasure takes names, key and history out of the database and destroys the borrower's data "
+        "key, for backups too; lenders are ordered to erase; the log's proofs stay valid."
+    ),
     "History is a Merkle tree with signed heads, cosigned by the witnesses that the policy names.",
 )
 TO_BE_ADDED = (
@@ -55,7 +58,7 @@ _RIGHTS = {
     "consent.decided": "decisions recorded",
     "consents.imported": "imports of decisions that lenders collected",
     "revocations.acknowledged": "acknowledgements of revocations by lenders",
-    "subject.forgotten": "people forgotten (key destroyed)",
+    "subject.forgotten": "borrowers erased, one for each lender of a person",
 }
 
 
@@ -95,6 +98,9 @@ REGISTRY_TYPES = frozenset(
         "revocations.acknowledged",
         "population.counted",
         "subject.forgotten",
+        "hold.opened",
+        "retention.applied",
+        "retention.reviewed",
         "campaign.proposed",
         "campaign.approved",
         "campaign.rejected",
@@ -230,7 +236,11 @@ def _consent_activity(counts: _Counts, notices: list[Notice]) -> dict[str, Any]:
         "data_subjects": ["borrowers of the lenders"],
         "data_categories": ["pseudonyms", "consent decisions", "signing keys of borrowers"],
         "recipients": sorted({recipient for notice in notices for recipient in notice.recipients}),
-        "retention": "decisions until the borrower is forgotten; the log's skeletons for good",
+        "retention": (
+            "consents, decisions and keys until the borrower is erased; then keyed hashes of names "
+            "while budgets are counted, and what was signed for three years, readable by registry "
+            "and auditor together only; the log's skeletons for good (consent/retention.toml)"
+        ),
         "entries": {kind: counts.by_type[kind] for kind in kinds if counts.by_type[kind]},
     }
 

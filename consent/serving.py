@@ -22,10 +22,12 @@ from pydantic_settings import SettingsConfigDict
 
 from auditlog.leadership import SharedTurn
 from auditlog.lease import Lease, holder_name, let_go
+from consent.api.service import Running
 from consent.groups import Groups, OwnGroups
 from consent.home import open_database, open_registry, opened
 from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
+from consent.retention import Retainer
 from crypto.errors import CryptoError
 from ops.certificates import RenewingContext
 from ops.logs import keep_journal
@@ -138,7 +140,7 @@ class Worker:
 @dataclass(frozen=True)
 class Writer:
     """The process to which the workers of a service hand what is committed in groups. It signs the
-    log and delivers revocations, too, and serves nobody else."""
+    log, delivers revocations and deletes what was kept long enough, too, and serves nobody else."""
 
     service: Service
     holder: str
@@ -166,7 +168,9 @@ class Writer:
         groups = OwnGroups.of(registry)
         outbox = Outbox(registry, {} if self.service.log_only else load_inboxes(registry.home))
         async with AsyncExitStack() as running:
-            for part in (registry.ledger.sequencer, groups.appends, groups.decisions, outbox):
+            parts: list[Running] = [registry.ledger.sequencer, groups.appends, groups.decisions]
+            parts += [outbox] if self.service.log_only else [outbox, Retainer(registry)]
+            for part in parts:
                 part.start()
                 running.push_async_callback(asyncio.to_thread, part.stop)
             for intake in groups.intakes(self.folder):

@@ -13,6 +13,7 @@
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
                    models
 - ``assessments``  impact assessments, and whether one covers a campaign; ``incidents`` (pure)
+- ``proposals``    a campaign as the registry tells it
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
 - ``samples``      people whom an auditor draws from rosters, and how lenders open them (pure)
 - ``handovers``    one auditor succeeds another

@@ -6,14 +6,12 @@ Unknown fields are refused: what is signed is what is read. Times are RFC 3339 i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
 from law.bases import LegalBasis
 from privacy.accounting import epsilon_of
@@ -22,7 +20,6 @@ from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
 from protocol.coverage import Needs, needs_of
 from protocol.errors import Malformed
-from protocol.parties import Consortium, Role
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
 
@@ -67,34 +64,6 @@ def commitment_fields(request: CommitmentRequest, campaign_sha256: str) -> dict[
     function."""
     clear = request.model_dump(mode="json", include=set(ClearCommitment.model_fields))
     return {"campaign": campaign_sha256, **clear}
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """A campaign as the registry has it: its coordinator's token, and lenders' answers so far."""
-
-    campaign: Campaign
-    token: str
-    active: bool
-    approved_by: tuple[str, ...]
-    rejected_by: tuple[str, ...]
-    rejections: tuple[Rejection, ...] = ()
-    """Each signed by its lender; none of them for a lender, who is told who rejected and not
-    why."""
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any], consortium: Consortium) -> Proposed:
-        """From the registry's answer; raises SignatureError, KeyError, TypeError."""
-        token = str(said["token"])
-        campaign = Campaign.verify(token, consortium.one(Role.COORDINATOR).key)
-        yes, no = (tuple(map(str, said[name])) for name in ("approved_by", "rejected_by"))
-        noes = tuple(
-            Rejection.verify(str(one), consortium.party(Rejection.claimed(str(one)).lender).key)
-            for one in said["rejections"]
-        )
-        if any(one.campaign_sha256 != campaign.sha256 for one in noes):
-            raise SignatureError("a rejection is of another campaign")
-        return cls(campaign, token, bool(said["active"]), yes, no, noes)
 
 
 class AuthorisationRequest(BaseModel):

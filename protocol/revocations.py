@@ -23,8 +23,13 @@ class Revocation(Document):
     pii_principal_id: Pseudonym
     purpose: Iri
     sensitivity: Sensitivity
-    event_type: Literal["withdraw", "suspend"]
+    event_type: Literal["withdraw", "suspend", "erase"]
+    """``erase``: the person is to be erased, whatever the purpose."""
     event_time: Instant
+    place: int | None = Field(default=None, ge=0)
+    """Of an erasure: the person's number on the roll,"""
+    tombstone: Pseudonym | None = None
+    """and the name that stands there from now on: nobody's."""
 
 
 class Acknowledgement(Document):

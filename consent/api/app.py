@@ -29,6 +29,7 @@ from consent.groups import Groups, OwnGroups
 from consent.identity.access import Access
 from consent.outbox import Outbox, load_inboxes
 from consent.registry import Registry
+from consent.retention import Retainer
 
 
 def create_app(
@@ -38,14 +39,14 @@ def create_app(
 
     Args:
         started: see :class:`consent.identity.access.Access`.
-        groups: of one worker among several: its service's writer commits them, and delivers
-            revocations. A process by itself does both.
+        groups: of one worker among several: its service's writer commits them, delivers
+            revocations, and deletes what was kept long enough. A process by itself does all that.
     """
     committed = groups or OwnGroups.of(registry)
     log, decisions = LogService.of(registry, committed.appends), committed.decisions
     running: list[Running] = [log, decisions]
     if groups is None:
-        running.append(Outbox(registry, load_inboxes(registry.home)))
+        running += [Outbox(registry, load_inboxes(registry.home)), Retainer(registry)]
     # in the order in which they are looked through at every request
     by_use = (
         borrowers,

@@ -1,10 +1,10 @@
 """For borrowers: my notices, my consents, my receipts, who used my data, take it all away, forget
 me."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Header, Path
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import Header, Path, Query
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -35,6 +35,7 @@ from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
 from consent.identity.callers import Caller, CallingBorrower
 from consent.languages import accepted
+from consent.person_page import POLICY, person_page
 from protocol.consents import RECEIPTS_UP_TO
 from protocol.errors import NotWitnessed
 from protocol.records import ConsentRecord
@@ -204,19 +205,40 @@ def my_uses(
 
 
 @router.get("/v1/me/export", responses=problems())
-def my_export(registry: TheRegistry, caller: Subject) -> JSONResponse:
-    """Everything that the registry holds about me, as one JSON file."""
+def my_export(
+    registry: TheRegistry,
+    caller: Subject,
+    accept: Annotated[str, Header(max_length=500)] = "",
+    accept_language: AcceptLanguage = "",
+    format: Annotated[  # noqa: A002 - the parameter's name in the URL
+        Literal["json", "html"] | None, Query(description="By Accept if it is not said.")
+    ] = None,
+) -> Response:
+    """What the registry holds about me: as one JSON file, or as a page to read, in Chinese or
+    English."""
+    found = export_all(registry, caller.subjects)
+    wanted = format or ("html" if "text/html" in accept else "json")
     headers = {
-        "Content-Disposition": 'attachment; filename="my-consents.json"',
+        "Content-Disposition": f'attachment; filename="my-consents.{wanted}"',
         "Cache-Control": "no-store",
+        "Vary": "Accept, Accept-Language",
     }
-    return JSONResponse(export_all(registry, caller.subjects), headers=headers)
+    if wanted == "json":
+        return JSONResponse(found, headers=headers)
+    page, language = person_page(found, accepted(accept_language))
+    told = {"Content-Language": language, "Content-Security-Policy": POLICY}
+    return HTMLResponse(page, headers=headers | told)
 
 
 @router.delete("/v1/me", responses=problems(404))
 def forget_me(registry: TheRegistry, caller: Person, command: Commanded) -> Response:
-    """End all my consents and destroy my keys: what is sealed about me becomes unreadable
-    everywhere, for good."""
+    """Erase me: my names, my key and my consents with their history go, what is sealed about me
+    becomes unreadable, and my lender is ordered to erase.
+
+    What stays: a place on the roll that means nobody; hashes under a key of the registry's, by
+    which it knows me if I am enrolled again (I must answer anew, and what I spent stays spent); for
+    three years what I had signed, which only registry and auditor together can open, for a court.
+    """
     return sent(forget_subject.forget_once(registry, command.once(caller), caller.subjects))
 
 

@@ -5,6 +5,8 @@ entry.
 - ``export_consents``    everything about one person, as one document
 - ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation,
                          ``forget_subject`` for good
+- ``erase_history``      what goes then, and the tombstone that stays; ``hold_evidence`` what a
+                         court may still ask for
 - ``record_decisions``   many requests in one transaction: decisions that were signed, or stated
                          without a signature
 - ``state_decisions``    what a statement decides; ``withdraw_consents`` what a withdrawal decides

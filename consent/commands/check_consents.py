@@ -17,7 +17,7 @@ from consent.commands.request_marks import suspend_marked
 from consent.commands.sync_consents import all_codes, coded, notices_of, scope_id
 from consent.registry import Registry
 from consent.storage.consents import children_of
-from consent.storage.enrolment import read_enrolment_list
+from consent.storage.enrolment import count_enrolled
 from consent.storage.subjects import IN_CHUNK
 from consent.transaction import Transaction, reading
 from law.categories import SENSITIVITIES, Sensitivity
@@ -78,7 +78,7 @@ def decide(
             people = _NOBODY
             about = np.unique(wanted[wanted < _NOBODY])
         else:
-            people = read_enrolment_list(view.session, lender.id).people
+            people = count_enrolled(view.session, lender.id)
             about = np.arange(people, dtype=np.int64)
             wanted = (
                 about

@@ -106,6 +106,14 @@ def check_yes(kind: Sensitivity, notice: Notice, channel: Channel) -> None:
         raise Conflict(f"a yes to {kind} data must be in writing; by telephone there is none")
 
 
+def check_return(stated: Stated, returned_at: datetime | None) -> None:
+    """What somebody signed before they were erased gives nothing after they have come back; raises
+    Conflict."""
+    early = returned_at is not None and stated.decision.event_time <= returned_at
+    if stated.token is not None and early:
+        raise Conflict("the borrower was erased and has come back since; ask them anew")
+
+
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:
     """Raises Conflict."""
     if not moment - MAX_AGE <= event_time <= moment + CLOCK_SKEW:

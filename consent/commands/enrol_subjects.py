@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from auditlog.database import bulk_insert
 from consent.registry import Registry
-from consent.storage.enrolment import keep_enrolment_list, read_enrolment_list
+from consent.storage.enrolment import count_enrolled, extend_enrolment_list
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import FormerNameRow, SubjectRow
+from consent.storage.tombstones import Tombstones, known_again, take_places_again
 from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym
@@ -27,6 +28,7 @@ _COLUMNS = {
     "pseudonym": "text",
     "ledger_pseudonym": "text",
     "public_key": "text",
+    "returned_at": "timestamp",
 }
 
 
@@ -43,8 +45,12 @@ def second_of_two(names: Sequence[str]) -> int | None:
 def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrolment]) -> int:
     """Enrol all or none; returns the number of the first: the others follow in order.
 
+    Who was erased comes back with no consent, and must answer anew; the budget that they spent, and
+    the place that was drawn for them, are theirs still.
+
     Raises:
-        Conflict: one of them is enrolled already.
+        Conflict: one of them is enrolled already. KeysUnavailable: it cannot be told who was
+            erased.
     """
     names = [enrolment.pseudonym for enrolment in enrolments]
     ledger_names = [
@@ -52,8 +58,9 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
     ]
     with writing(registry) as transaction:
         session = transaction.session
-        before = read_enrolment_list(session, lender.id)
-        first = before.people
+        by = Tombstones.of(transaction)
+        returned = set() if by is None else known_again(session, names, ledger_names, by)
+        first = count_enrolled(session, lender.id)
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
             (
@@ -63,6 +70,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
                 enrolment.pseudonym,
                 ledger_name,
                 enrolment.public_key,
+                transaction.moment if at in returned else None,
             )
             for at, (enrolment, ledger_name) in enumerate(
                 zip(enrolments, ledger_names, strict=True)
@@ -70,7 +78,10 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         ]
         _refuse_known(session, lender.id, names, ledger_names)
         bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
-        keep_enrolment_list(session, lender.id, before.extended(names))
+        extend_enrolment_list(session, lender.id, names)
+        if by is not None:
+            again = [(first_id + at, ledger_names[at]) for at in sorted(returned)]
+            take_places_again(session, lender.id, again, by)
         registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
         transaction.log_sealed("subjects.enrolled", lender.id, {}, {"sha256": sha256})
@@ -89,14 +100,14 @@ def read_names(registry: Registry, lender: Party, first: int, limit: int) -> lis
 def count_people(registry: Registry, lender: Party) -> int:
     """How many people are on the lender's roll."""
     with reading(registry) as view:
-        return read_enrolment_list(view.session, lender.id).people
+        return count_enrolled(view.session, lender.id)
 
 
 def _refuse_known(
     session: Session, lender: str, names: Sequence[str], ledger_names: Sequence[str]
 ) -> None:
     """A name is enrolled once, and a person once at a lender: whoever withdrew does not come back
-    as somebody else."""
+    as somebody else. Whoever was erased has neither name here any more."""
     for listed in (names, ledger_names):
         if (again := second_of_two(listed)) is not None:
             raise Conflict("this person stands twice in the batch; none of it was recorded").at(

@@ -1,9 +1,11 @@
-"""Forget a borrower: end every consent and destroy the data key, at once and on the record.
+"""Forget a borrower: erase what the registry holds of them and destroy the data key, at once and on
+the record.
 
-Every sealed body about the borrower becomes unreadable, here and in every backup of the database:
-the key's row is gone, its group is re-keyed, and the root version that older copies need is
-destroyed (``consent.keys.datakeys``). Every proof over the log stays as it was, because leaves hash
-ciphertext only. The key's random name goes into the log, so that no restored copy brings it back.
+The rows become a tombstone (``erase_history``). Every sealed body about the borrower becomes
+unreadable, here and in every backup of the database: the key's row is gone, its group is re-keyed,
+and the root version that older copies need is destroyed (``consent.keys.datakeys``). Every proof
+over the log stays as it was, because leaves hash ciphertext only. The key's random name goes into
+the log, so that no restored copy brings it back.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from collections.abc import Sequence
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from consent.commands.erase_history import erase_history
 from consent.commands.request_steps import forget_requests
 from consent.keys.backup import forgetting
 from consent.registry import Registry
-from consent.storage.consents import RecordedEvent, load_presents, write_events, write_presents
 from consent.storage.idempotency import Answered, Once, recall
+from consent.storage.subjects import find_subjects
 from consent.storage.tables import (
     DataKeyRow,
     FormerNameRow,
@@ -27,14 +30,11 @@ from consent.storage.tables import (
 )
 from consent.transaction import act_once, reading, writing
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
-from protocol.changes import Answer, apply_answer
 from protocol.errors import KeysUnavailable, NotFound
-from protocol.states import TRANSITIONS, Event
 
 
 def forget_subject(registry: Registry, pseudonym: str) -> int:
-    """Withdraw everything this subject gave and destroy the key; returns how many consents were
-    ended.
+    """Erase everything of this subject and destroy the key; returns how many consents were ended.
 
     Raises:
         NotFound: no such subject, or forgotten already. KeysUnavailable: the old root key is not
@@ -76,9 +76,12 @@ def forget_once(registry: Registry, once: Once | None, pseudonyms: Sequence[str]
     """:func:`forget_person`, answered as before where the command was done before; raises NotFound,
     KeysUnavailable.
 
-    A forgetting is a transaction of its own for each pseudonym: the keys are destroyed in between.
-    So the answer is looked up first and kept afterwards.
+    An erasure is a transaction of its own for each pseudonym: the keys are destroyed in between.
+    So the answer is looked up first and kept afterwards: for a login. Under a pseudonym nothing is
+    kept, because it means nobody any more, and whoever asks again is a stranger.
     """
+    if once is not None and once.caller in pseudonyms:
+        once = None
     with reading(registry) as view:
         earlier = recall(view.session, [once] if once else [], view.moment)
     for answer in earlier.values():
@@ -88,40 +91,42 @@ def forget_once(registry: Registry, once: Once | None, pseudonyms: Sequence[str]
     return act_once(registry, once, lambda: (200, {"ended": ended}))
 
 
+def erase_again(registry: Registry) -> int:
+    """Erase whom a restored copy of the database has brought back: their data key opens no more
+    although its group's does. Returns how many.
+
+    Call it when the key backup was restored. What they had signed is lost with their key, and is
+    not held again. Raises KeysUnavailable.
+    """
+    with reading(registry) as view:
+        rows = view.session.execute(
+            select(SubjectRow.pseudonym).join(DataKeyRow, DataKeyRow.subject_id == SubjectRow.id)
+        )
+        names = list(rows.scalars())
+        readable = find_subjects(view, names)
+    gone = [name for name in names if name not in readable]
+    for name in gone:
+        forget_subject(registry, name)
+    return len(gone)
+
+
 def _forget(registry: Registry, pseudonym: str) -> int:
     with writing(registry) as transaction:
-        session, moment = transaction.session, transaction.moment
+        session = transaction.session
         registry.ledger.log.lease.hold(session)
         subject = session.scalar(
-            select(SubjectRow.id).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym)
+            select(SubjectRow).join(DataKeyRow).where(SubjectRow.pseudonym == pseudonym)
         )
         if subject is None:
             raise NotFound("no such subject")
-        recipients = transaction.notices.recipients
-        presents = load_presents(session, [subject], list(recipients))
-        events: list[RecordedEvent] = []
-        ended = [
-            key
-            for key, present in presents.items()
-            if (present.at(moment), Event.WITHDRAW) in TRANSITIONS
-        ]
-        for key in ended:
-            present = presents[key]
-            when = max(moment, present.event_time or moment)
-            presents[key], happened = apply_answer(
-                present, Answer(Event.WITHDRAW, present.notice, when), moment
-            )
-            events += [RecordedEvent(key, event, present.notice, at) for event, at in happened]
-        if events:
-            write_presents(session, presents, ended, presents)
-            write_events(session, recipients, events, moment)
-        forget_requests(session, subject)
-        _forget_answers(session, subject, pseudonym)
-        key_id = registry.keys.destroy(session, subject)
+        forget_requests(session, subject.id)
+        _forget_answers(session, subject.id, pseudonym)
+        ended = erase_history(transaction, subject)
+        key_id = registry.keys.destroy(session, subject.id)
         transaction.log_sealed(
-            "subject.forgotten", registry.me.id, {"key": key_id}, {"ended": len(ended)}
+            "subject.forgotten", registry.me.id, {"key": key_id}, {"ended": ended}
         )
-    return len(ended)
+    return ended
 
 
 def _forget_answers(session: Session, subject: int, pseudonym: str) -> None:

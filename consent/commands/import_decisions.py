@@ -17,6 +17,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 import orjson
@@ -179,6 +180,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         if lender.id not in notice.recipients:
             raise Conflict("the notice does not name this lender as a recipient")
         ids = _ids(session, lender.id, [record.number for record in asked.records])
+        returned = _returned(session, lender.id)
         presents = load_presents(session, sorted(ids.values()), [scope])
         stored = set(presents)
         validity = notice.terms.validity_days
@@ -189,6 +191,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         for position, record in enumerate(asked.records):
             if record.event_time > latest:
                 raise Conflict("event_time is in the future").at("records", position)
+            if record.number in returned and record.event_time <= returned[record.number]:
+                raise Conflict("the borrower was erased and has come back since; ask them anew").at(
+                    "records", position
+                )
             key = (scope, ids[record.number], record.sensitivity)
             present = presents.get(key, _UNASKED)
             event = _ACTIONS[record.action]
@@ -233,6 +239,14 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         write_children(session, children)
         write_events(session, {scope: lender.id}, events, moment, import_id=number)
     return index
+
+
+def _returned(session: Session, lender: str) -> dict[int, datetime]:
+    """When those came back who had been erased, by number on the lender's roll."""
+    mine = select(SubjectRow.number, SubjectRow.returned_at).where(
+        SubjectRow.lender == lender, SubjectRow.returned_at.is_not(None)
+    )
+    return {number: at for number, at in session.execute(mine) if at is not None}
 
 
 def _about(lender: Party, asked: Import) -> dict[str, str | int]:

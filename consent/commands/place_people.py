@@ -26,7 +26,7 @@ from auditlog.columns import read_columns
 from auditlog.database import bulk_insert
 from consent.budgets import Caps, Spending, cannot_pay, price
 from consent.registry import Registry
-from consent.storage.enrolment import read_enrolment_list
+from consent.storage.enrolment import count_enrolled
 from consent.storage.tables import (
     EVENTS,
     ApprovalRow,
@@ -37,6 +37,7 @@ from consent.storage.tables import (
     PlacesRow,
     SubjectRow,
 )
+from consent.storage.tombstones import count_as_one, drawn_before
 from consent.transaction import Transaction, reading
 from crypto.pseudonyms import version_of
 from law.categories import SENSITIVITIES, Sensitivity
@@ -65,7 +66,7 @@ def place_people(transaction: Transaction, campaign: Campaign) -> None:
     _assign(transaction, campaign, scopes)
     poor = _without_budget(transaction, campaign)
     for lender, scope in scopes.items():
-        people = read_enrolment_list(session, lender).people
+        people = count_enrolled(session, lender)
         flags = np.zeros(people, dtype=bool)
         # The name must be that of the place: who was two people until a renaming may have left a
         # place behind.
@@ -114,14 +115,14 @@ def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, F
         return {}
     concerned = {spending.lender for spending in spendings} | set(campaign.lenders)
     people = {
-        lender: np.zeros(read_enrolment_list(session, lender).people, dtype=np.int64)
-        for lender in concerned
+        lender: np.zeros(count_enrolled(session, lender), dtype=np.int64) for lender in concerned
     }
     person = func.min(SubjectRow.id).over(partition_by=SubjectRow.ledger_pseudonym)
     for lender, number, who in session.execute(
         select(SubjectRow.lender, SubjectRow.number, person).where(SubjectRow.lender.in_(concerned))
     ):
         people[lender][number] = who
+    count_as_one(transaction, concerned, people)
     caps = Caps.of(transaction.registry.consortium)
     return cannot_pay(people, spendings, price(campaign, (), moment), caps, moment)
 
@@ -129,7 +130,9 @@ def _without_budget(transaction: Transaction, campaign: Campaign) -> dict[str, F
 def refuse_two_versions(session: Session) -> None:
     """Names of one version sort together, so the first and the last tell."""
     ends = session.execute(
-        select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym))
+        select(func.min(SubjectRow.ledger_pseudonym), func.max(SubjectRow.ledger_pseudonym)).where(
+            SubjectRow.erased_at.is_(None)
+        )
     ).one()
     if ends[0] is not None and version_of(ends[0]) != version_of(ends[1]):
         raise Conflict(
@@ -168,6 +171,7 @@ def _assign(transaction: Transaction, campaign: Campaign, scopes: dict[str, int 
         )
         .outerjoin(AssignmentRow, AssignmentRow.ledger_pseudonym == SubjectRow.ledger_pseudonym)
         .where(SubjectRow.lender.in_(campaign.lenders), AssignmentRow.ledger_pseudonym.is_(None))
+        .where(SubjectRow.erased_at.is_(None))
     )
     people: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for person, subject_id, state, expiry in rows:
@@ -175,6 +179,8 @@ def _assign(transaction: Transaction, campaign: Campaign, scopes: dict[str, int 
             state is not None and state_at(state, expiry, transaction.moment) is ConsentStatus.GIVEN
         )
         people[person].append((subject_id, live))
+    for person in drawn_before(transaction, people):
+        del people[person]  # before an erasure: the place is where it was
     assigned = []
     for person, places in people.items():
         candidates = [i for i, live in places if live] or [i for i, _ in places]
@@ -209,7 +215,7 @@ def used_up(transaction: Transaction, lender: str, purpose: str, sensitivity: st
     scope = known.scopes.get((purpose, lender))
     if not limited or scope is None:
         return None
-    people = read_enrolment_list(session, lender).people
+    people = count_enrolled(session, lender)
     given_at = np.full(people, NEVER, dtype=np.int64)
     notice_of = np.zeros(people, dtype=np.int32)
     about = f"scope_id = {int(scope)} AND sensitivity = {SENSITIVITIES.index(sensitivity)}"
@@ -292,7 +298,7 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
         if row is None:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
-        people = read_enrolment_list(session, lender.id).people
+        people = count_enrolled(session, lender.id)
         maps = bitmaps_told(Campaign.claimed(campaign.token), row)
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from consent.commands.borrowers_consents import tag_of
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
@@ -21,7 +22,6 @@ from consent.storage.tables import (
     CommitmentRow,
     ConsentEventRow,
     DecisionRow,
-    FormerNameRow,
     SubjectEntryRow,
     SubjectRow,
 )
@@ -30,27 +30,23 @@ from crypto.keys import PublicKey, b64
 from protocol.campaigns import Campaign
 from protocol.changes import CurrentConsent
 from protocol.consents import Receipt
-from protocol.errors import NotFound
+from protocol.errors import NotAuthenticated, NotFound
 from protocol.records import ConsentRecord, RecordKey, consent_record
 from protocol.states import ConsentStatus
 
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     """What the subject of this name, or former name, is called now, and the key that signs their
-    requests.
+    requests. Whose data key is gone has none: not even in an older copy of the database.
 
     Raises:
-        NotFound: no such subject, or it has no key of its own.
+        NotFound: no such subject, or it has no key of its own. KeysUnavailable.
     """
-    with registry.ledger.read() as session:
-        wanted = select(SubjectRow.pseudonym, SubjectRow.public_key)
-        present = session.execute(wanted.where(SubjectRow.pseudonym == pseudonym)).one_or_none()
-        former = wanted.join(FormerNameRow, FormerNameRow.subject_id == SubjectRow.id)
-        before = session.execute(former.where(FormerNameRow.pseudonym == pseudonym)).one_or_none()
-    row = present or before
-    if row is None or not row[1]:
+    with reading(registry) as view:
+        subject = find_subjects(view, [pseudonym]).get(pseudonym)
+    if subject is None or not subject.public_key:
         raise NotFound("no such subject")
-    return row[0], PublicKey.from_text(row[1])
+    return subject.pseudonym, PublicKey.from_text(subject.public_key)
 
 
 def _mine(
@@ -63,6 +59,8 @@ def _mine(
         )
     )
     people = {row[0]: (row[1], row[2]) for row in rows}
+    if not people:
+        raise NotAuthenticated("no such borrower, or forgotten")
     lenders = {lender for _, lender in people.values()}
     scopes = [scope for scope, recipient in view.notices.recipients.items() if recipient in lenders]
     return people, load_presents(view.session, sorted(people), scopes)
@@ -71,6 +69,14 @@ def _mine(
 def _subjects(view: Transaction, pseudonyms: Sequence[str]) -> dict[int, Subject]:
     """This person's subjects by id."""
     return {subject.id: subject for subject in find_subjects(view, list(pseudonyms)).values()}
+
+
+def require_known(session: Session, pseudonyms: Sequence[str]) -> None:
+    """Whoever was erased after the caller had been let in, or is remembered by this process for a
+    moment longer, is a stranger; raises NotAuthenticated."""
+    named = select(SubjectRow.id).where(SubjectRow.pseudonym.in_(pseudonyms)).limit(1)
+    if session.scalar(named) is None:
+        raise NotAuthenticated("no such borrower, or forgotten")
 
 
 def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[ConsentRecord], str]:
@@ -153,6 +159,7 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
 def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """Every decision of this person, newest first, with where its entry stands in the log."""
     with registry.ledger.read() as session:
+        require_known(session, pseudonyms)
         rows = session.execute(
             select(DecisionRow.sha256, DecisionRow.entry_index, SubjectRow.pseudonym)
             .join(SubjectRow, SubjectRow.id == DecisionRow.subject_id)
@@ -208,6 +215,7 @@ def issue_receipt(registry: Registry, recorded: Recorded) -> str:
 def read_imports(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
     """What lenders handed in about this person, with proofs."""
     with reading(registry) as view:
+        require_known(view.session, pseudonyms)
         return prove_imports(view.session, _subjects(view, pseudonyms))
 
 
@@ -220,6 +228,7 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
     """
     with reading(registry) as view:
         session = view.session
+        require_known(session, pseudonyms)
         subjects = _subjects(view, pseudonyms)
         found = _training_uses(view, subjects)
         entries = session.execute(

@@ -25,14 +25,17 @@ from consent.commands.check_decisions import (
     Stated,
     check_choice,
     check_notice,
+    check_return,
     check_time,
     claimed_or_nobody,
     claimed_subject,
     verified,
 )
+from consent.commands.erase_history import DECISION_USED
 from consent.commands.read_evidence import languages_shown
 from consent.commands.state_decisions import Answering
 from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
+from consent.identity.single_use import acted
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
@@ -253,6 +256,7 @@ class DecisionBatch:
                 DecisionRow.sha256.in_(hashes[start : start + IN_CHUNK])
             )
             known = known or self._transaction.session.scalar(recorded.limit(1)) is not None
+        known = known or acted(self._transaction.session, DECISION_USED, hashes)
         if known:
             raise Conflict(
                 "a decision of this request was recorded before; a signed decision acts once"
@@ -280,6 +284,7 @@ class DecisionBatch:
         moment = self._transaction.moment
         notices = self._transaction.notices
         check_time(decision.event_time, decision.expiry_time, moment)
+        check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_notice(notice, decision.notice_language, decision.notice_sha256)
         states: dict[str, str] = {}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Delete, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from auditlog.database import bulk_insert, upsert
@@ -17,6 +17,7 @@ from consent.registry import Registry
 from consent.storage.enrolment import keep_enrolment_list
 from consent.storage.subjects import IN_CHUNK, find_subjects
 from consent.storage.tables import AssignmentRow, FormerNameRow, SubjectRow
+from consent.storage.tombstones import Tombstones
 from consent.transaction import writing
 from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym, version_of
@@ -49,7 +50,8 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameC
     The old names go on meaning the same people: what a borrower signs or logs in under stays good.
     Everybody who is counted as one person with somebody renamed here gets the new ledger name too,
     wherever they borrow: lenders rename at different times, and a person must not become two in
-    between. The forgotten are renamed like everybody.
+    between; and what such a person spent where they were erased stays theirs. The erased have no
+    name that could be replaced.
 
     Raises:
         Malformed: not from one version of the naming keys to a later one, or a few people out of
@@ -86,7 +88,10 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameC
             before[i]: sealed_ledger_pseudonym(registry.ledger_key, renaming.new_ledger_pseudonym)
             for i, renaming in by_id.items()
         }
-        _count_as_before(session, {old: new for old, new in sealed.items() if old != new})
+        counted = {old: new for old, new in sealed.items() if old != new}
+        if (by := Tombstones.of(transaction)) is not None:
+            counted |= {by.ledger_name(old): by.ledger_name(new) for old, new in counted.items()}
+        _count_as_before(session, counted)
         session.expire_all()
         in_order = (
             select(SubjectRow.pseudonym)
@@ -126,19 +131,22 @@ def _refuse_small(session: Session, lender: str, renamings: Sequence[NameChange]
     if len(renamings) >= MIN_OF_MANY:
         return
     others = select(func.count()).where(
-        SubjectRow.lender == lender, ~SubjectRow.pseudonym.startswith(version)
+        SubjectRow.lender == lender,
+        ~SubjectRow.pseudonym.startswith(version),
+        SubjectRow.erased_at.is_(None),
     )
     if (session.scalar(others) or 0) != len(renamings):
         raise Malformed(f"rename at least {MIN_OF_MANY} people at once, or everybody who is left")
 
 
 def _ids(session: Session, lender: str, names: Sequence[str]) -> dict[str, int]:
-    """Id by name, forgotten people included; raises Conflict."""
+    """Id by name; raises Conflict."""
     found: dict[str, int] = {}
     for start in range(0, len(names), IN_CHUNK):
         rows = session.execute(
             select(SubjectRow.pseudonym, SubjectRow.id).where(
                 SubjectRow.lender == lender,
+                SubjectRow.erased_at.is_(None),
                 SubjectRow.pseudonym.in_(names[start : start + IN_CHUNK]),
             )
         )
@@ -227,3 +235,15 @@ def _count_as_before(session: Session, renamed: dict[str, str]) -> None:
         ]
     if rows:
         upsert(session, AssignmentRow, ("ledger_pseudonym",), (), rows)
+    for start in range(0, len(names), IN_CHUNK):
+        session.connection().execute(_left_behind(names[start : start + IN_CHUNK]))
+
+
+def _left_behind(names: Sequence[str]) -> Delete:
+    """Places under names that nobody has any more, where nobody else would let them go: those that
+    are nowhere, and tombstones'."""
+    erased = select(SubjectRow.id).where(SubjectRow.erased_at.is_not(None))
+    place = AssignmentRow.subject_id
+    return delete(AssignmentRow).where(
+        AssignmentRow.ledger_pseudonym.in_(names), place.is_(None) | place.in_(erased)
+    )

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from consent.authorising import Overdue
+from consent.commands.erase_history import let_revocations_go, order_context
+from consent.keys.enclosures import disclose
 from consent.registry import Registry
+from consent.storage.consents import newest_acknowledged, newest_revocation
+from consent.storage.erasure_tables import ErasureOrderRow
 from consent.storage.tables import AcknowledgementRow, RevocationRow, SubjectRow
 from consent.transaction import Transaction, reading, writing
 from protocol.errors import Conflict, NotAllowed
@@ -21,18 +24,10 @@ from protocol.revocations import Acknowledgement, Revocation
 MAX_AT_ONCE = 500
 
 
-def acknowledged(session: Session, recipient: str) -> int:
-    """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
-    newest = select(func.max(AcknowledgementRow.number)).where(
-        AcknowledgementRow.recipient == recipient
-    )
-    return session.scalar(newest) or 0
-
-
 def acknowledged_by(registry: Registry, recipient: Party) -> int:
     """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
     with reading(registry) as view:
-        return acknowledged(view.session, recipient.id)
+        return newest_acknowledged(view.session, recipient.id)
 
 
 def overdue(transaction: Transaction, recipient: Party) -> Overdue | None:
@@ -45,7 +40,7 @@ def overdue(transaction: Transaction, recipient: Party) -> Overdue | None:
         select(RevocationRow.number, RevocationRow.recorded_at)
         .where(
             RevocationRow.recipient == recipient.id,
-            RevocationRow.number > acknowledged(session, recipient.id),
+            RevocationRow.number > newest_acknowledged(session, recipient.id),
         )
         .order_by(RevocationRow.number)
         .limit(1)
@@ -59,25 +54,58 @@ def read_revocations(
     """Signed revocations with numbers above ``after``, in order, at most ``limit``."""
     with reading(registry) as view:
         scope_of = view.notices.scope_of
+        order = (ErasureOrderRow.recipient == RevocationRow.recipient) & (
+            ErasureOrderRow.number == RevocationRow.number
+        )
         rows = view.session.execute(
-            select(RevocationRow, SubjectRow.pseudonym)
+            select(RevocationRow, SubjectRow.pseudonym, SubjectRow.number, ErasureOrderRow)
             .join(SubjectRow, SubjectRow.id == RevocationRow.subject_id)
+            .outerjoin(ErasureOrderRow, order)
             .where(RevocationRow.recipient == recipient.id, RevocationRow.number > after)
             .order_by(RevocationRow.number)
             .limit(min(limit, MAX_AT_ONCE))
         ).all()
-    return [
-        Revocation(
-            recipient=recipient.id,
-            number=row.number,
-            pii_principal_id=pseudonym,
-            purpose=scope_of[row.scope_id][0],
-            sensitivity=row.sensitivity,
-            event_type=row.event,
-            event_time=row.revoked_at,
-        ).sign(registry.signing_key)
-        for row, pseudonym in rows
-    ]
+        told = [
+            Revocation(
+                recipient=recipient.id,
+                number=row.number,
+                pii_principal_id=pseudonym,
+                purpose=scope_of[row.scope_id][0],
+                sensitivity=row.sensitivity,
+                event_type=row.event,
+                event_time=row.revoked_at,
+            )
+            if order is None
+            else _erasure(view, row, scope_of[row.scope_id][0], Tombstone(pseudonym, place), order)
+            for row, pseudonym, place, order in rows
+        ]
+    return [one.sign(registry.signing_key) for one in told]
+
+
+class Tombstone(NamedTuple):
+    """What stands on the roll in the place of an erased person."""
+
+    name: str
+    place: int
+
+
+def _erasure(
+    view: Transaction, row: RevocationRow, purpose: str, left: Tombstone, order: ErasureOrderRow
+) -> Revocation:
+    """The order to erase a person. Raises KeysUnavailable."""
+    context = order_context(order.recipient, order.number)
+    name = disclose(view.registry.keys, view.session, order, context).decode()
+    return Revocation(
+        recipient=row.recipient,
+        number=row.number,
+        pii_principal_id=name,
+        purpose=purpose,
+        sensitivity="ordinary",
+        event_type="erase",
+        event_time=row.revoked_at,
+        place=left.place,
+        tombstone=left.name,
+    )
 
 
 @dataclass(frozen=True)
@@ -103,12 +131,9 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledge
         raise NotAllowed("the acknowledgement names another recipient")
     with writing(registry) as transaction:
         session = transaction.session
-        newest = session.scalar(
-            select(func.max(RevocationRow.number)).where(RevocationRow.recipient == recipient.id)
-        )
-        if told.number > (newest or 0):
+        if told.number > newest_revocation(session, recipient.id):
             raise Conflict(f"{recipient.id!r} has no revocation {told.number} yet")
-        before = acknowledged(session, recipient.id)
+        before = newest_acknowledged(session, recipient.id)
         if told.number <= before:
             return Acknowledged(
                 before, session.get_one(AcknowledgementRow, (recipient.id, before)).entry_index
@@ -119,6 +144,8 @@ def acknowledge(registry: Registry, recipient: Party, token: str) -> Acknowledge
         session.add(
             AcknowledgementRow(recipient=recipient.id, number=told.number, entry_index=index)
         )
+        session.flush()
+        let_revocations_go(transaction, recipient.id, before, told.number)
     return Acknowledged(told.number, index)
 
 
@@ -147,14 +174,11 @@ def outstanding(registry: Registry) -> list[Outstanding]:
     with reading(registry) as view:
         session = view.session
         for lender in registry.consortium.lenders:
-            newest = select(func.max(RevocationRow.number)).where(
-                RevocationRow.recipient == lender.id
-            )
             found.append(
                 Outstanding(
                     lender.id,
-                    session.scalar(newest) or 0,
-                    acknowledged(session, lender.id),
+                    newest_revocation(session, lender.id),
+                    newest_acknowledged(session, lender.id),
                     overdue(view, lender),
                 )
             )

@@ -158,13 +158,18 @@ class SnapshotScope:
     sequence: int
     """Events so far."""
     roll: EnrolmentList
+    whole_from: int = 0
+    """What changed since an earlier sequence cannot be told: somebody was erased."""
 
     @classmethod
     def of(cls, view: Transaction, purpose: str, lender: Party) -> SnapshotScope:
         """Raises NotFound: nobody was ever asked."""
         number = scope_id(view, purpose, lender)
-        events = view.session.scalar(select(ScopeRow.events).where(ScopeRow.id == number)) or 0
-        return cls(number, purpose, lender.id, events, read_enrolment_list(view.session, lender.id))
+        events, whole_from = view.session.execute(
+            select(ScopeRow.events, ScopeRow.whole_from).where(ScopeRow.id == number)
+        ).one()
+        roll = read_enrolment_list(view.session, lender.id)
+        return cls(number, purpose, lender.id, events, roll, whole_from)
 
 
 def scope_id(view: Transaction, purpose: str, lender: Party) -> int:
@@ -261,7 +266,9 @@ def changed_since(
     view: Transaction, scope: SnapshotScope, since: SnapshotId
 ) -> tuple[NDArray[np.uint32], dict[Sensitivity, StatusCodes]]:
     """Who changed, or expired, after ``since``, and their codes now; raises Conflict when they are
-    too many."""
+    too many, or somebody was erased."""
+    if since.sequence < scope.whole_from:
+        raise Conflict("somebody was erased since then; ask for the whole")
     first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since.moment, view.moment))
     found = _codes(
         view,

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,7 @@ GRACE = timedelta(hours=1)
 """Rows outlive what they guard by this much, so that a clock that is set back a little lets nothing
 act twice."""
 _TIME, _RANDOM, _MAC = 8, 16, 16
+_IN_CHUNK = 500
 
 
 def derived_key(key: SigningKey, purpose: str) -> bytes:
@@ -40,12 +42,28 @@ def derived_key(key: SigningKey, purpose: str) -> bytes:
 
 def use_once(session: Session, kind: str, value: str, ends: datetime, moment: datetime) -> None:
     """Mark ``value`` as used, in the caller's write transaction; raises ActedBefore when it was."""
-    digest = hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()
+    digest = _digest(kind, value)
     session.execute(delete(UsedOnceRow).where(UsedOnceRow.expires_at < moment))
     try:
         session.execute(insert(UsedOnceRow), {"sha256": digest, "expires_at": ends + GRACE})
     except IntegrityError as error:
         raise ActedBefore(f"this {kind} was used before; each acts once") from error
+
+
+def acted(session: Session, kind: str, values: Sequence[str]) -> bool:
+    """Whether one of ``values`` was used before, as far as that is still remembered."""
+    digests = [_digest(kind, value) for value in values]
+    for start in range(0, len(digests), _IN_CHUNK):
+        used = select(UsedOnceRow.sha256).where(
+            UsedOnceRow.sha256.in_(digests[start : start + _IN_CHUNK])
+        )
+        if session.scalar(used.limit(1)) is not None:
+            return True
+    return False
+
+
+def _digest(kind: str, value: str) -> str:
+    return hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)

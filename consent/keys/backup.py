@@ -43,7 +43,7 @@ class _Strict(BaseModel):
 
 
 class BackedGroup(_Strict):
-    id: int = Field(ge=1)
+    id: int
     root_version: int = Field(ge=1)
     wrapped: str
 

@@ -89,7 +89,7 @@ class DataKeys:
         ).one_or_none()
         if group is not None and group.members < GROUP_SIZE:
             return group
-        number = (group.id if group else 0) + 1
+        number = max(group.id if group else 0, 0) + 1
         [wrapped] = self.store.wrap([(_group_context(number), new_data_key())])
         group = KeyGroupRow(
             id=number, root_version=wrapped.version, wrapped=wrapped.ciphertext, members=0
@@ -97,6 +97,33 @@ class DataKeys:
         session.add(group)
         session.flush()
         return group
+
+    def reserved(self, session: Session, number: int, *, make: bool = False) -> bytes | None:
+        """A key of the registry's own, under the root key like a group's; None while it was not
+        made.
+
+        Args:
+            number: below zero, where no group of borrowers is.
+
+        Raises:
+            SealError: what was restored is wrapped under a root key that was destroyed.
+            KeyStoreUnavailable.
+        """
+        group = session.get(KeyGroupRow, number)
+        if group is not None:
+            return self._group_keys([group])[number]
+        return self.renew_reserved(session, number) if make else None
+
+    def renew_reserved(self, session: Session, number: int) -> bytes:
+        """A fresh key in the place of the one of this number; returns it."""
+        fresh = new_data_key()
+        [wrapped] = self.store.wrap([(_group_context(number), fresh)])
+        group = KeyGroupRow(
+            id=number, root_version=wrapped.version, wrapped=wrapped.ciphertext, members=0
+        )
+        session.merge(group)
+        session.flush()
+        return fresh
 
     def _group_keys(self, groups: Sequence[KeyGroupRow]) -> dict[int, bytes]:
         return self._unwrap_groups(

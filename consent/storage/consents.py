@@ -10,13 +10,14 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from auditlog.database import among, bulk_insert, bulk_upsert, utc
 from consent.storage.tables import (
     EVENTS,
     STATES,
+    AcknowledgementRow,
     ConsentEventRow,
     ConsentRow,
     DecisionRow,
@@ -66,7 +67,11 @@ _SENSITIVITY, _STATE, _EVENT = (
 )
 """How words are stored: by their place in the list."""
 _DECISION_COLUMNS = {"sha256": "text", "subject_id": "int8", "entry_index": "int8"}
-_NEWEST_REVOCATION = text("SELECT max(number) FROM revocations WHERE recipient = :recipient")
+_NEWEST_REVOCATION = text(
+    "SELECT max(number) FROM (SELECT max(number) AS number FROM revocations WHERE recipient = "
+    ":recipient UNION ALL SELECT max(number) FROM acknowledgements WHERE recipient = :recipient) n"
+)
+"""Rows of erased people go once they are acknowledged; their numbers are never given again."""
 _CHILD = text("UPDATE subjects SET child = :child WHERE id = :subject")
 _CHILDREN = text("SELECT number FROM subjects WHERE lender = :lender AND child")
 MAX_IDS = 20_000
@@ -213,6 +218,20 @@ def write_events(
     )
 
 
+def newest_revocation(session: Session, recipient: str) -> int:
+    """Number of the newest revocation that ``recipient`` was ever given; 0 for none."""
+    found = session.connection().execute(_NEWEST_REVOCATION, {"recipient": recipient}).scalar()
+    return found or 0
+
+
+def newest_acknowledged(session: Session, recipient: str) -> int:
+    """The newest revocation that ``recipient`` has acknowledged; 0 for none."""
+    newest = select(func.max(AcknowledgementRow.number)).where(
+        AcknowledgementRow.recipient == recipient
+    )
+    return session.scalar(newest) or 0
+
+
 def _write_revocations(
     session: Session,
     recipients: Mapping[int, str],
@@ -222,10 +241,7 @@ def _write_revocations(
     if not revoked:
         return
     names = sorted({recipients[event.key[0]] for event in revoked})
-    newest = {
-        name: session.connection().execute(_NEWEST_REVOCATION, {"recipient": name}).scalar() or 0
-        for name in names
-    }
+    newest = {name: newest_revocation(session, name) for name in names}
     rows = []
     for event in revoked:
         scope, subject, sensitivity = event.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, union_all
@@ -32,6 +33,8 @@ class Subject:
     public_key: str
     """Empty for who only logs in."""
     data_key: bytes = field(repr=False)
+    returned_at: datetime | None = None
+    """When this person came back after an erasure: no decision from before counts."""
 
 
 def current_names(session: Session, names: Sequence[str]) -> dict[str, str]:
@@ -53,6 +56,7 @@ _COLUMNS = (
     SubjectRow.number,
     SubjectRow.pseudonym,
     SubjectRow.public_key,
+    SubjectRow.returned_at,
     DataKeyRow.wrapped,
     KeyGroupRow.id.label("group_id"),
     KeyGroupRow.root_version,
@@ -108,7 +112,13 @@ def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, S
         for row, data_key in zip(rows, data_keys, strict=True):
             if data_key is not None:
                 found[row.asked] = Subject(
-                    row.id, row.lender, row.number, row.pseudonym, row.public_key, data_key
+                    row.id,
+                    row.lender,
+                    row.number,
+                    row.pseudonym,
+                    row.public_key,
+                    data_key,
+                    row.returned_at,
                 )
     return found
 

@@ -52,6 +52,11 @@ class SubjectRow(Base):
     """The key that the person's own decisions are signed with; empty for those who only log in."""
     child: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Under 14, as was said last: everything of theirs is sensitive (PIPL article 28)."""
+    returned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When somebody who had been erased was enrolled again: no earlier yes of theirs counts."""
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The day of the erasure. The row is a tombstone then: its place on the roll stays, its names
+    mean nobody (``consent.storage.tombstones``), and the triggers let nothing else of it change."""
     __table_args__ = (
         Index("subjects_by_person", "ledger_pseudonym"),
         Index("subjects_by_number", "lender", "number", unique=True),
@@ -67,7 +72,7 @@ class SubjectRow(Base):
 
 class FormerNameRow(Base):
     """A name that a borrower had until the naming keys were rotated: it still means them.
-    Append-only."""
+    Append-only, until its subject is erased."""
 
     __tablename__ = "former_names"
     pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -75,7 +80,9 @@ class FormerNameRow(Base):
 
 
 class RollRow(Base):
-    """How many borrowers a lender has enrolled, and a hash over their names in order."""
+    """How many borrowers a lender has enrolled, and a hash over their names in order; after an
+    erasure a mark in its place, for it is worked out when it is needed
+    (``consent.storage.enrolment``)."""
 
     __tablename__ = "rolls"
     lender: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -107,13 +114,14 @@ class DataKeyRow(Base):
 
 class ScopeRow(Base):
     """A purpose and a recipient: what one state covers. ``events`` counts what happened in it so
-    far."""
+    far; a state from before ``whole_from`` is told anew as a whole, because somebody was erased."""
 
     __tablename__ = "scopes"
     id: Mapped[int] = mapped_column(primary_key=True)
     purpose: Mapped[str] = mapped_column(String(200))
     recipient: Mapped[str] = mapped_column(String(63))
     events: Mapped[int] = mapped_column(BigInteger)
+    whole_from: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     __table_args__ = (UniqueConstraint("purpose", "recipient"),)
 
 
@@ -145,7 +153,7 @@ class ConsentRow(Base):
 
 class DecisionRow(Base):
     """A decision that was accepted, so that the same signed document cannot act twice.
-    Append-only."""
+    Append-only, until the subject is erased."""
 
     __tablename__ = "decisions"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -154,7 +162,8 @@ class DecisionRow(Base):
 
 
 class SubjectEntryRow(Base):
-    """Which entries of the log concern a borrower: what they can ask to see. Append-only."""
+    """Which entries of the log concern a borrower: what they can ask to see. Append-only,
+    until the subject is erased."""
 
     __tablename__ = "subject_entries"
     subject_id: Mapped[int] = mapped_column(
@@ -165,7 +174,7 @@ class SubjectEntryRow(Base):
 
 class ImportRow(Base):
     """Decisions that a lender collected and handed in together; one log entry holds their Merkle
-    root. Append-only."""
+    root. Append-only, but that the evidence hash of an erased person's record is blanked."""
 
     __tablename__ = "imports"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -181,7 +190,7 @@ class ImportRow(Base):
 
 
 class ConsentEventRow(Base):
-    """What happened to a consent, in order: the truth. Append-only.
+    """What happened to a consent, in order: the truth. Append-only, until the subject is erased.
 
     It stems from a signed or logged-in decision, or from record ``position`` of an import.
     """
@@ -200,7 +209,8 @@ class ConsentEventRow(Base):
 
 
 class RevocationRow(Base):
-    """A revocation that a recipient must learn of, numbered per recipient. Append-only."""
+    """A revocation that a recipient must learn of, numbered per recipient. Append-only, until the
+    subject is erased and the recipient has acknowledged it."""
 
     __tablename__ = "revocations"
     recipient: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -213,6 +223,7 @@ class RevocationRow(Base):
     """When the borrower said so."""
     recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
     """When the registry heard of it: from then on the recipient has time to acknowledge it."""
+    __table_args__ = (Index("revocations_by_subject", "subject_id"),)
 
 
 class AcknowledgementRow(Base):
@@ -276,7 +287,7 @@ class ModelRow(Base):
 
 class AssignmentRow(Base):
     """Where a person is counted, in every campaign; nowhere, if the draw says so (cover).
-    Append-only."""
+    Append-only, until the person is erased: then the place goes under the tombstone's name."""
 
     __tablename__ = "assignments"
     ledger_pseudonym: Mapped[str] = mapped_column(String(64), primary_key=True)

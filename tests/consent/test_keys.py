@@ -24,14 +24,15 @@ from support.observed import entries
 from support.vault import vault_server
 
 from auditlog.fsck import check_log
-from consent.commands.forget_subject import forget_subject
+from consent.commands.forget_subject import erase_again, forget_subject
+from consent.commands.read_consents import subject_key
 from consent.home import DATABASE_FILE, KEYSTORE_FILE, ROOT_KEYS, open_registry
 from consent.keys.backup import KeyBackup, restore_backup, write_backup
 from consent.keys.datakeys import GROUP_SIZE
 from consent.keys.keystore import FileKeyStore, KeyStore, Wrapped
 from consent.keys.vault import VaultKeyStore
 from consent.storage.subjects import Subject, find_subjects
-from consent.storage.tables import DataKeyRow, KeyGroupRow
+from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
 from consent.transaction import reading
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import unb64
@@ -189,6 +190,12 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
     for other in living:
         assert readable(restored, bodies[other.pseudonym], other.pseudonym)
     assert not readable(restored, bodies[person.pseudonym], person.pseudonym)
+    with pytest.raises(NotFound):
+        subject_key(restored, person.pseudonym)
+    assert erase_again(restored) == 1
+    assert erase_again(restored) == 0
+    with restored.ledger.read() as session:
+        assert person.pseudonym not in set(session.scalars(select(SubjectRow.pseudonym)))
     forget_subject(restored, living[0].pseudonym)
     assert not readable(restored, bodies[living[0].pseudonym], living[0].pseudonym)
     assert readable(restored, bodies[living[1].pseudonym], living[1].pseudonym), "a blind row stands in nobody's way"

@@ -34,6 +34,7 @@ APPEND_ONLY = {
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
     "assessments", "incidents", "incident_closures", "incident_people",
+    "tombstones", "retention_reviews",
 }  # fmt: skip
 
 
@@ -265,6 +266,8 @@ LATER = {
     },
     "request_steps": {"request_id": 1, "number": 1, "event": 0, "at": day(1), "entry_index": 1},
     "request_marks": {"request_id": 1, "feature": "late"},
+    "tombstones": {"name_mac": "m" * 43, "subject_id": 1},
+    "retention_reviews": {"day": "2026-02-01", "entry_index": 1},
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 
@@ -295,6 +298,78 @@ def test_histories_cannot_be_changed_deleted_or_emptied(database):
             with pytest.raises(DatabaseError, match="append-only"):
                 run(database, statement)
         assert run(database, f"SELECT count(*) FROM {table}") == before, json.dumps(table)
+
+
+def erased(database: Database, subject: int) -> None:
+    run(
+        database,
+        f"UPDATE subjects SET pseudonym = 'v1.{'n' * 43}', ledger_pseudonym = 'v1.{'t' * 43}', public_key = '',"
+        f" erased_at = '2026-02-01 00:00:00' WHERE id = {subject}",
+    )
+
+
+GONE_WITH_SUBJECT = ("consent_events", "decisions", "subject_entries", "former_names", "assignments")
+
+
+def test_only_the_history_of_a_tombstone_can_go(database):
+    one_row_each(database)
+    put(database, "assignments", {"ledger_pseudonym": f"v1.{'t' * 43}", "subject_id": 1})
+    for statement in (
+        "UPDATE subjects SET erased_at = '2026-02-01 00:00:00' WHERE id = 1",
+        "UPDATE subjects SET erased_at = '2026-02-01 00:00:00', public_key = '' WHERE id = 1",
+        "UPDATE subjects SET erased_at = '2026-02-01 00:00:00', public_key = '', pseudonym = 'x' WHERE id = 1",
+    ):
+        with pytest.raises(DatabaseError, match="append-only"):
+            run(database, statement)
+    for table in GONE_WITH_SUBJECT:
+        with pytest.raises(DatabaseError, match="append-only"):
+            run(database, f"DELETE FROM {table} WHERE subject_id = 1")
+    erased(database, 1)
+    for statement in (
+        "DELETE FROM consent_events WHERE subject_id = 3",
+        "DELETE FROM decisions WHERE subject_id = 3",
+        "DELETE FROM revocations WHERE number = 2",
+        f"DELETE FROM assignments WHERE ledger_pseudonym = 'v1.{'t' * 43}'",
+        "UPDATE consent_events SET event = 0 WHERE subject_id = 1",
+        "UPDATE decisions SET entry_index = 0 WHERE subject_id = 1",
+        "UPDATE subjects SET public_key = 'k' WHERE id = 1",
+        "UPDATE subjects SET pseudonym = 'again' WHERE id = 1",
+        "UPDATE subjects SET erased_at = NULL WHERE id = 1",
+        "UPDATE subjects SET number = 9 WHERE id = 1",
+        "DELETE FROM subjects WHERE id = 1",
+        "DELETE FROM tombstones",
+        "UPDATE imports SET evidence = leaves",
+    ):
+        if "number = 2" in statement:
+            put(database, "revocations", LATER["revocations"] | {"number": 2})
+        with pytest.raises(DatabaseError, match="append-only"):
+            run(database, statement)
+    for table in GONE_WITH_SUBJECT:
+        tombstones = table == "assignments"
+        run(database, f"DELETE FROM {table} WHERE subject_id = 1{' AND ledger_pseudonym = :l' if tombstones else ''}",
+            [{"l": "ledger-1"}] if tombstones else None)  # fmt: skip
+        assert run(database, f"SELECT count(*) FROM {table} WHERE subject_id = 1") == [(int(tombstones),)]
+    run(database, "DELETE FROM revocations WHERE subject_id = 1 AND number = 1")
+
+
+def test_of_an_import_only_the_evidence_of_the_erased_can_be_blanked(database):
+    one_row_each(database)
+    sizes = bytes(range(96))
+    put(database, "imports", LATER["imports"] | {"id": 2, "evidence": sizes, "leaves": sizes})
+    event = {"scope_id": 1, "subject_id": 4, "sensitivity": 0, "event": 0, "notice": 1, "event_time": day(1)}
+    put(database, "consent_events", event | {"sequence": 100, "import_id": 2, "position": 1})
+    blank = sizes[:32] + bytes(32) + sizes[64:]
+    change = "UPDATE imports SET evidence = :evidence WHERE id = 2"
+    with pytest.raises(DatabaseError, match="append-only"):
+        run(database, change, [{"evidence": blank}])
+    erased(database, 4)
+    for other in (bytes(96), sizes[:32] + bytes(64), bytes(32) + sizes[32:], blank + b"x", sizes[:64]):
+        with pytest.raises(DatabaseError, match="append-only"):
+            run(database, change, [{"evidence": other}])
+    with pytest.raises(DatabaseError, match="append-only"):
+        run(database, "UPDATE imports SET evidence = :evidence, salt = :evidence WHERE id = 2", [{"evidence": blank}])
+    run(database, change, [{"evidence": blank}])
+    assert [bytes(row[0]) for row in run(database, "SELECT evidence FROM imports WHERE id = 2")] == [blank]
 
 
 def test_every_table_that_says_it_is_append_only_is(database):

@@ -6,6 +6,7 @@ people of all examples must hold to the end.
 
 from __future__ import annotations
 
+import json
 import secrets
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from support.effort import EFFORT, effort
 from support.market import open_market, shown
 
 from clients.consents import Consents
+from crypto.keys import SigningKey
 from protocol.snapshots import REASONS, unpacked
 from protocol.terms import TRAINING_PURPOSE
 
@@ -42,7 +44,7 @@ class Consortium(RuleBasedStateMachine):
         type(self).examples += 1
         self.clock = self.market.clock
         self.clock.move(seconds=1)
-        self.mine, self.gone, self.answers, self.turn = [], set(), {}, 0
+        self.mine, self.gone, self.answers, self.turn, self.returned = [], set(), {}, 0, {}
         self.objected = []
         self.published = []
         self.publish(False)
@@ -165,6 +167,8 @@ class Consortium(RuleBasedStateMachine):
         answer = self.market.decide(self.market.decision(person, {kind: action}, notice, event_time=said_at))
         key = self.key(person, kind)
         changes = self.expect([(key, action)], self.number(notice), None, {key: said_at})
+        if said_at <= self.returned.get(key[:2], said_at - timedelta(1)):
+            changes = None  # from a life that was erased
         expected = 401 if person.pseudonym in self.gone else 409 if changes is None else 201
         assert answer.status_code == expected, answer.text
         if answer.status_code == 201:
@@ -224,14 +228,16 @@ class Consortium(RuleBasedStateMachine):
         person = self.mine[at % len(self.mine)]
         answer = self.market.call(person.pseudonym, "DELETE", "/v1/me")
         if person.pseudonym in self.gone:
-            assert answer.status_code == 404
+            assert answer.status_code == 401
             return
         wanted = self.open_consents([person])
         assert (answer.status_code, answer.json()) == (200, {"ended": len(wanted)})
-        for key in wanted:
-            kept = self.model.get(key)
-            when = max(self.clock(), kept.last)
-            self.commit(self.expect([(key, "withdraw")], kept.notice, None, {key: when}))
+        self.model.erased(person.lender, person.number)
+        self.answers = {
+            same: kept
+            for same, kept in self.answers.items()
+            if same[0] != person.pseudonym and person.pseudonym not in json.dumps(kept[1])
+        }
         self.gone.add(person.pseudonym)
 
     @rule(at=who, features=st.sampled_from(((), ("late",))))
@@ -257,6 +263,23 @@ class Consortium(RuleBasedStateMachine):
         self.objected.append(name)
         self.model.marked.add(about)
 
+    @rule(at=who)
+    def come_back(self, at) -> None:
+        """Enrolled again under the same names, with a new key: nothing is there, and nothing from before counts."""
+        person = self.mine[at % len(self.mine)]
+        person.key = person.key if person.pseudonym not in self.gone else SigningKey.generate()
+        body = {"subjects": [person.enrolment.model_dump(mode="json")]}
+        answer = self.market.call(person.lender, "POST", "/v1/subjects", body)
+        if person.pseudonym not in self.gone:
+            assert answer.status_code == 409
+            return
+        assert answer.status_code == 201, answer.text
+        person.number = answer.json()["first"]
+        self.returned[person.lender, person.number] = self.clock()
+        self.gone.remove(person.pseudonym)
+        if person in self.linked:
+            self.market.login(person, account=self.account)
+
     @rule(
         lender=st.sampled_from(("aspen", "birch")), version=st.integers(0, 2), late=st.integers(0, 10**6),
         records=st.lists(st.tuples(who, kinds, st.sampled_from(("give", "refuse", "withdraw", "suspend"))),
@@ -278,7 +301,8 @@ class Consortium(RuleBasedStateMachine):
         forgotten = {p.number for p in people if p.pseudonym in self.gone}
         first_only = all(a not in {"give", "refuse"} or self.model.get(k).version == 0 for k, a in wanted)
         changes = self.expect(wanted, self.number(notice), None, {key: said_at for key, _ in wanted})
-        if changes is None or not first_only or forgotten & {key[1] for key, _ in wanted}:
+        early = any(said_at <= self.returned.get(key[:2], said_at - timedelta(1)) for key, _ in wanted)
+        if early or changes is None or not first_only or forgotten & {key[1] for key, _ in wanted}:
             assert answer.status_code == 409, answer.text
             return
         assert answer.status_code == 201, answer.text
@@ -294,6 +318,9 @@ class Consortium(RuleBasedStateMachine):
     def my_records(self, at) -> None:
         person = self.mine[at % len(self.mine)]
         answer = self.market.call(person.pseudonym, "GET", "/v1/me/consents")
+        if person.pseudonym in self.gone:
+            assert answer.status_code == 401
+            return
         assert answer.headers["etag"] == self.tag([person])
         found = {}
         for record in answer.json()["items"]:
@@ -320,28 +347,31 @@ class Consortium(RuleBasedStateMachine):
         home = self.folder / lender
         home.mkdir(exist_ok=True)
         snapshot = Consents(home, lender).sync(self.market.client(lender), TRAINING_PURPOSE)
-        people = self.market.people[lender]
-        assert snapshot.names == tuple(p.pseudonym for p in people)
+        mine = [p for p in self.mine if p.lender == lender]
+        assert all((snapshot.names[p.number] == p.pseudonym) == (p.pseudonym not in self.gone) for p in mine)
+        assert len(set(snapshot.names)) == len(snapshot.names)
+        assert not self.gone & set(snapshot.names)
         for kind in KINDS:
-            expected = [self.model.code((lender, p.number, kind), self.clock()) for p in people]
+            numbers = range(len(snapshot.names))
+            expected = [self.model.code((lender, number, kind), self.clock()) for number in numbers]
             assert snapshot.answered(kind).tolist() == expected
 
     @rule(lender=st.sampled_from(("aspen", "birch", "cedar")), kind=kinds)
     def decide_about_everybody(self, lender, kind) -> None:
         told = self.market.check(lender, kind)
         rules = [REASONS[i] for i in unpacked(told["rules"], "uint8")]
-        people = self.market.people[lender]
-        assert rules == [self.model.rule(lender, p.number, kind, self.clock()) for p in people]
+        assert rules == [self.model.rule(lender, number, kind, self.clock()) for number in range(len(rules))]
         assert told["allowed"] == rules.count("given")
 
     @rule(lender=st.sampled_from(("aspen", "birch", "cedar")))
     def learn_of_revocations(self, lender) -> None:
         """Numbered from where the acknowledgement stands, without a gap, each told once."""
-        people = self.market.people[lender]
         told = self.market.client(lender).revocations()
         done = self.acknowledged.get(lender, 0)
-        numbers = {p.pseudonym: p.number for p in people}
-        found = [(numbers[r.pii_principal_id], r.sensitivity, r.event_type) for r in told]
+        numbers = {name: number for number, name in enumerate(self.market.client(lender).whole_roll())}
+        places = [numbers[r.pii_principal_id] if r.place is None else r.place for r in told]
+        found = [(at, r.sensitivity, r.event_type) for at, r in zip(places, told, strict=True)]
+        assert all(r.place is None or numbers[r.tombstone] == r.place for r in told)
         assert [r.number for r in told] == list(range(done + 1, done + 1 + len(told)))
         assert sorted(found) == sorted(self.model.revoked.get(lender, [])[done:])
         if told:
@@ -358,7 +388,10 @@ class Consortium(RuleBasedStateMachine):
         people = [p for p in self.mine if p.lender == lender]
         names = [p.pseudonym for p in (*people, *others)]
         told = self.market.check(lender, kind, subjects=names)["decisions"]
-        expected = [self.model.rule(lender, p.number, kind, self.clock()) for p in people]
+        expected = [
+            "not-enrolled" if p.pseudonym in self.gone else self.model.rule(lender, p.number, kind, self.clock())
+            for p in people
+        ]
         expected += ["not-enrolled"] * len(others)
         assert [d["rule"] for d in told] == expected
         assert all((d["decision"] == "allow") == (d["rule"] == "given") for d in told)

@@ -16,8 +16,9 @@ from support.waiting import until
 from support.wire import serve
 
 from clients.inbox import Inbox, inbox_app
-from consent.commands.revocations import acknowledged, outstanding
+from consent.commands.revocations import outstanding
 from consent.outbox import INBOXES_FILE, Outbox, load_inboxes
+from consent.storage.consents import newest_acknowledged
 from crypto.errors import KeyFileError
 from crypto.keys import SigningKey
 from law.bases import LegalBasis
@@ -44,7 +45,7 @@ def deliver(house: House, url: str, times: int = 1) -> Outbox:
 
 def reached(house: House, lender: str = "aspen") -> int:
     with house.registry.ledger.read() as session:
-        return acknowledged(session, lender)
+        return newest_acknowledged(session, lender)
 
 
 def log_types(house: House) -> list[str]:

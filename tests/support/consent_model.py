@@ -98,6 +98,12 @@ class Model:
         if made.revoked is not None:
             self.revoked.setdefault(key[0], []).append((key[1], key[2], made.revoked))
 
+    def erased(self, lender: str, number: int) -> None:
+        """Nothing is left; the lender is ordered to erase."""
+        for kind in ("ordinary", "sensitive"):
+            self.kept.pop((lender, number, kind), None)
+        self.revoked.setdefault(lender, []).append((number, "ordinary", "erase"))
+
     def code(self, key: Key, moment: datetime) -> int:
         found = self.get(key)
         return 0 if found.version == 0 else found.notice << 8 | STATES.index(self.state(key, moment))

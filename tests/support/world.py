@@ -186,11 +186,12 @@ class World:
     def enrol(self, lender: str, count: int = 1, ledgers: Sequence[str] | None = None) -> list[Person]:
         mine = self.people.setdefault(lender, [])
         names = list(ledgers) if ledgers is not None else [pseudonym() for _ in range(count)]
-        fresh = [Person(lender, ledger=ledger, number=len(mine) + at) for at, ledger in enumerate(names)]
+        fresh = [Person(lender, ledger=ledger) for ledger in names]
         subjects = [person.enrolment.model_dump(mode="json") for person in fresh]
         answer = self.call(lender, "POST", "/v1/subjects", {"subjects": subjects})
         assert answer.status_code == 201, answer.text
-        assert answer.json()["first"] == len(mine)
+        for at, person in enumerate(fresh):
+            person.number = answer.json()["first"] + at
         mine += fresh
         return fresh
 
