@@ -40,7 +40,8 @@ Coordinator
 
 Registry operator, naming service
 
-- ``registry``     the consent registry: founded, served, loaded; ``registry_amend`` signed anew
+- ``registry``     the consent registry: founded, served, loaded; ``registry_amend`` signed anew;
+                   ``registry_retention`` what is deleted in time
 - ``notice``       what borrowers are asked: checked, published
 - ``issuer``       an OIDC issuer for development
 - ``names``        the naming service

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from cli import registry_amend
+from cli import registry_amend, registry_retention
 from cli.legal_form import LegalFile, legal_of, stated_in
 from cli.shared import (
     AsJson,
@@ -30,7 +30,7 @@ from cli.shared import (
     say,
 )
 from crypto.cosignatures import Cosigner
-from crypto.keys import PublicKey, load_signing_key, new_home, read_secret, write_secret
+from crypto.keys import PublicKey, load_signing_key, new_home, read_secret
 from crypto.notes import Verifier, check_key_name
 from crypto.policies import Log, Witness, most_dishonest, quorum_size, unwitnessed, witnessed_by
 from ops.named_files import key_of, text_of
@@ -376,53 +376,5 @@ def load(
         )
 
 
-@app.command(epilog="Example: `tahini registry retain --home workspace/registry --dry-run`")
-def retain(
-    home: RegistryHome,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is due, and delete nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Delete what has been kept long enough, by consent/retention.toml; a registry that serves does
-    so every hour."""
-    from consent.retention import apply_retention, due_now, table_of
-
-    with opened_registry(home) as registry:
-        done = due_now(registry) if dry_run else apply_retention(registry)
-        registry.ledger.sequencer.settle()
-    if as_json:
-        say(done.body(), True)
-        return
-    for table, count, law in table_of(done):
-        say(f"{table}: {count:,} {'due' if dry_run else 'deleted'} ({law})", False)
-    if done.reviewed:
-        say(f"the yearly review {'is due' if dry_run else 'was logged'}", False)
-
-
-@app.command(
-    epilog="Example: `tahini registry release-hold v1.… --home workspace/registry "
-    "--reason 'court X, order 12/2027' --out held.json`"
-)
-def release_hold(
-    pseudonym: Annotated[str, typer.Argument(help="A name that the erased person had.")],
-    home: RegistryHome,
-    reason: Annotated[str, typer.Option(help="By whose order; logged, sealed to the auditor.")],
-    out: Annotated[Path, typer.Option(help="A new file, for the auditor.")],
-    as_json: AsJson = False,
-) -> None:
-    """Take the registry's layer off what an erased person had signed; only the auditor opens the
-    rest, with `tahini log open-hold`."""
-    from consent.commands.hold_evidence import release_holds
-
-    if out.exists():
-        raise Conflict(f"{out} exists already")
-    with opened_registry(home) as registry:
-        found = release_holds(registry, pseudonym, reason)
-        registry.ledger.sequencer.settle()
-    lines = "\n".join(one.model_dump_json() for one in found)
-    write_secret(out, f"{lines}\n".encode())
-    say({"released": len(found)} if as_json else f"{len(found)} released into {out}", as_json)
-
-
 app.registered_commands += registry_amend.app.registered_commands
+app.registered_commands += registry_retention.app.registered_commands

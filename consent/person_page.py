@@ -25,6 +25,8 @@ _SECTIONS = {
     "imports": ("What a lender handed in about you", "机构代为提交的记录"),
     "campaigns": ("Trainings in which you had a place", "您被计入的训练活动"),
     "uses": ("Who may have used your data, and when", "何时何人可能使用过您的数据"),
+    "requests": ("What you asked your lenders, and their answers", "您的请求及答复"),
+    "incidents": ("Incidents with your data", "涉及您数据的安全事件"),
     "budget": ("How much privacy this has cost you", "已使用的隐私预算"),
     "revocations": ("What your lender had to be told", "已通知机构的撤回"),
     "log_entries": ("Entries about you in the audit log", "审计日志中与您有关的条目"),
@@ -82,9 +84,11 @@ def _items(part: Any) -> list[Mapping[str, Any]]:
 
 
 def _shown(value: Any) -> str:
-    """A value as text; what has parts as JSON with line breaks."""
+    """A value as text; named texts as they are, what else has parts as JSON with line breaks."""
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping) and all(isinstance(one, str) for one in value.values()):
+        return "\n\n".join(f"{name}: {one}" for name, one in value.items())
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False, indent=1)
     return "–" if value is None else json.dumps(value)

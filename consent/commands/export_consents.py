@@ -23,6 +23,8 @@ from consent.commands.read_consents import (
     read_uses,
 )
 from consent.commands.read_evidence import prove_imports
+from consent.commands.read_requests import list_own_requests, read_own_request
+from consent.commands.report_incidents import read_my_incidents
 from consent.registry import Registry
 from consent.storage.erasure_tables import LegalHoldRow, TombstoneRow
 from consent.storage.subjects import Subject
@@ -86,6 +88,11 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
         **found,
         "decisions": list_receipts(registry, pseudonyms),
         "uses": read_uses(registry, pseudonyms),
+        "requests": [
+            read_own_request(registry, pseudonyms, one["request_sha256"])
+            for one in list_own_requests(registry, pseudonyms)
+        ],
+        "incidents": read_my_incidents(registry, pseudonyms),
         "not_here": FROM_LENDERS,
     }
 
