@@ -126,6 +126,7 @@ def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView
         coordinator=coordinator.id,
         lenders=lenders,
         purpose=TRAINING_PURPOSE,
+        consortium_sha256=founded.consortium.sha256,
         model=settings.model,
         features=schema,
         mechanism=plan_mechanism(budget, training),

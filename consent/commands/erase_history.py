@@ -133,7 +133,7 @@ def _bury(transaction: Transaction, row: SubjectRow) -> None:
     ledger_names = (row.ledger_pseudonym, by.ledger_name(row.ledger_pseudonym))
     row.pseudonym = f"v{version_of(row.pseudonym)}.{b64(new_data_key())}"
     row.ledger_pseudonym, row.public_key, row.returned_at = ledger_names[1], "", None
-    row.erased_at = _day(transaction.moment)
+    row.erased_at, row.child = _day(transaction.moment), False
     session.flush()
     move_place(session, subject_id, ledger_names)
     counted = ScopeRow.events + 1

@@ -174,7 +174,7 @@ def test_everybody_is_answered_after_somebody_was_erased(store, tmp_path, count,
     with Prover(store.path, tmp_path / "rosters") as prover:
         before = [prover.open(release, gone) for release in prover.releases()] if prepared else None
     with sqlite3.connect(store.path) as connection:
-        connection.execute("DROP TRIGGER members_fixed")
+        connection.execute("DROP TRIGGER members_stand")
         connection.execute("UPDATE members SET pseudonym = ? WHERE pseudonym = ?", (tombstone(gone), gone))
     with Prover(store.path, tmp_path / "rosters") as prover:
         asked = [*people[:40], named(55_555)]

@@ -217,7 +217,9 @@ def test_the_mapping_for_the_registry_names_each_person_s_old_and_new_names(hous
 
 def test_a_node_s_home_holds_nothing_that_names_could_be_computed_with(house):
     home = house.node().home
-    assert {p.name for p in home.iterdir() if p.suffix == ".key"} == {"fleet.key", "node.key", "witness.key"}
+    assert {p.name for p in home.iterdir() if p.suffix == ".key"} == {
+        "fleet.key", "node.key", "recipient.key", "witness.key",
+    }  # fmt: skip
     text = b"".join(p.read_bytes() for p in home.rglob("*") if p.is_file())
     assert b"aspen-1" not in text
     for seed in (house.founded.naming_home / "seeds").iterdir():

@@ -160,6 +160,9 @@ def test_everything_of_a_child_is_sensitive_and_needs_the_guardian(market, tmp_p
     assert again.members == [other.pseudonym], "learnt of by changes alone"
     whole = Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
     assert (np.flatnonzero(whole.answered("ordinary") & CHILD)).tolist() == [child.number]
+    assert market.call(child.pseudonym, "DELETE", "/v1/me").status_code == 200
+    whole = Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    assert not (whole.answered("ordinary") & CHILD).any(), "nor is it known of a tombstone"
 
 
 def test_a_child_without_a_guardian_is_refused_in_imports_too(market):
