@@ -36,7 +36,7 @@ def test_nothing_is_opened_where_the_reading_cannot_be_logged(book, monkeypatch)
     monkeypatch.setattr("cli.staff.tell", lambda *_, **__: 1 / 0)
     monkeypatch.setattr("cli.log_reading.tell", lambda *_, **__: 1 / 0)
     opened = []
-    monkeypatch.setattr("auditlog.reading.open_body", lambda *given: opened.append(given))
+    monkeypatch.setattr("auditlog.reading.Bodies.plain", lambda *given: opened.append(given))
     done = tahini("log", "show", "1", *book.reading, "--auditor", book.home / "auditor", *book.pinned)
     assert done.exit_code != 0 and opened == []
 

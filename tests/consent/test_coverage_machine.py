@@ -64,11 +64,11 @@ class Consortium(RuleBasedStateMachine):
     def newcomers(self) -> None:
         self.people = self.market.enrol("aspen", 4)
         self.publish(set(POOL), False, 30, False, ("aspen", "birch"))
-        for at in range(4):
-            self.answer(at, 1, False, set(KINDS), "give")
         self.yes: dict[tuple[str, str], Terms] = {}
         self.suspended: dict[tuple[str, str], Terms] = {}
         self.children: set[str] = set()
+        for at in range(4):
+            self.answer(at, 1, False, set(KINDS), "give")
 
     @rule(
         categories=st.sets(st.sampled_from(POOL)), automated=st.booleans(), kept=st.sampled_from((30, 3000)),
