@@ -65,7 +65,7 @@ class NewAnswer(Body):
     )
 
 
-class Sealed(Response):
+class SealedAttachment(Response):
     media_type = "application/octet-stream"
 
 
@@ -128,11 +128,13 @@ def my_request_receipt(
     return read_requests.read_receipt(registry, caller.subjects, sha256, number)
 
 
-@router.get("/v1/me/requests/{sha256}/attachment", response_class=Sealed, responses=problems(404))
+@router.get(
+    "/v1/me/requests/{sha256}/attachment", response_class=SealedAttachment, responses=problems(404)
+)
 def my_attachment(registry: TheRegistry, sha256: Sha256Path, caller: Subject) -> Response:
     """What the lender attached to its answer, sealed by it to the key in my request; the registry
     cannot read it."""
-    return Sealed(read_requests.read_attachment(registry, caller.subjects, sha256))
+    return SealedAttachment(read_requests.read_attachment(registry, caller.subjects, sha256))
 
 
 @router.post("/v1/me/requests/{sha256}/closings", status_code=201, responses=problems(404, 409))
