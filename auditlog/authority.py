@@ -78,6 +78,9 @@ class AuditState:
         """Epsilon that counts of people have cost."""
         self.samples: dict[int, Mapping[str, Any]] = {}
         """Each entry by which an auditor announced a sample, by index."""
+        self.incidents: dict[str, str] = {}
+        """Who reported each incident that is not closed, by its hash."""
+        self.closed_incidents: set[str] = set()
         self.archives: dict[str, str] = {}
         """Hash of the archive that each auditor took over, by the auditor."""
         self.by_type: Counter[str] = Counter()

@@ -6,8 +6,9 @@ One line per type. A type that has no line here fails the audit: what nobody che
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from auditlog import campaign_checks as campaigns
@@ -15,12 +16,15 @@ from auditlog.authority import AuditState
 from auditlog.entries import LEAF_VERSION, day_of
 from crypto.errors import CryptoError
 from privacy.filter import TOLERANCE
+from protocol.assessments import ImpactAssessment
 from protocol.errors import AuditFailed
 from protocol.handovers import Handover
+from protocol.incidents import Incident, IncidentClosure
 from protocol.notices import Notice
-from protocol.parties import Role
+from protocol.parties import Consortium, Role
 from protocol.revocations import Acknowledgement
 from protocol.samples import OpenedSample, SampleRequest
+from protocol.schema import Document
 
 Check = Callable[[AuditState, Mapping[str, Any]], None]
 Reader = Literal["auditor", "subject", "anybody"]
@@ -28,6 +32,7 @@ REGISTRY, LENDER = frozenset({Role.REGISTRY}), frozenset({Role.LENDER})
 COORDINATOR, NAMING = frozenset({Role.COORDINATOR}), frozenset({Role.NAMING})
 AUDITOR, ANY = frozenset({Role.AUDITOR}), frozenset(Role)
 AUTHORS = REGISTRY | LENDER | COORDINATOR
+_HASH = re.compile(r"[0-9a-f]{64}")
 COMMON = frozenset({"v", "type", "actor", "time", "body"})
 
 
@@ -83,6 +88,52 @@ def succeeded(know: AuditState, leaf: Mapping[str, Any]) -> None:
         know.require(stated == signed, "the handover is another than was stated")
 
 
+def stated_hash(know: AuditState, leaf: Mapping[str, Any], field: str, document: Document) -> None:
+    know.require(leaf[field] == document.sha256, f"the {document.typ} is another than was stated")
+
+
+def request_step(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """A step of a person's request: a salted commitment, and nothing else that could tell whose."""
+    salted = isinstance(leaf["request"], str) and _HASH.fullmatch(leaf["request"])
+    know.require(bool(salted), "it does not commit to a step of a request")
+
+
+def assessed(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    if said := know.document(leaf, ImpactAssessment, leaf["actor"]):
+        stated_hash(know, leaf, "assessment", said)
+        know.require(said.author == leaf["actor"], "the assessment is another party's")
+
+
+def incident_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    known = leaf["incident"] in know.closed_incidents or leaf["incident"] in know.incidents
+    know.require(not known, "the incident was opened before")
+    know.incidents[leaf["incident"]] = leaf["actor"]
+    if said := know.document(leaf, Incident, leaf["actor"]):
+        stated_hash(know, leaf, "incident", said)
+        know.require(said.institution == leaf["actor"], "the incident is another party's")
+
+
+def incident_closed(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    mine = know.incidents.pop(leaf["incident"], None) == leaf["actor"]
+    know.require(mine, "the incident that it closes is none of its own that is open")
+    know.closed_incidents.add(leaf["incident"])
+    if said := know.document(leaf, IncidentClosure, leaf["actor"]):
+        stated = (said.incident_sha256, said.institution)
+        know.require(
+            stated == (leaf["incident"], leaf["actor"]), "the closure is of another incident"
+        )
+
+
+def amended(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """Who parties are in law has changed; roles and keys have not."""
+    if said := know.document(leaf, Consortium, leaf["actor"]):
+        stated_hash(know, leaf, "document", said)
+        for party in said.parties:
+            kept = (party.role, party.signing_key, party.recipient_key)
+            known = {(p.role, p.signing_key, p.recipient_key) for p in know.known_as(party.id)}
+            know.require(kept in known, f"an amendment gives {party.id!r} another role or key")
+
+
 def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
     mine = leaf["party"] == leaf["actor"] or know.has_role(leaf["actor"], REGISTRY)
     know.require(mine, f"{leaf['actor']!r} changed a key of {leaf['party']!r}")
@@ -121,6 +172,8 @@ class Form:
 
 
 _OWN = Form(AUTHORS, reader="anybody", also="campaign counts hashes sealed")
+_OWN_OF_ALL = replace(_OWN, actors=AUTHORS | AUDITOR)
+_REQUEST = Form(REGISTRY, "request", request_step, reader="subject")
 _COMMITTED = (
     "campaign authorisation_id release attempt kind root noise_multiplier sampling_rate steps"
 )
@@ -141,6 +194,15 @@ FORMS: Mapping[str, Form] = {
     "roster.committed": Form(LENDER, _COMMITTED, campaigns.committed),
     "model.released": Form(COORDINATOR, "campaign model_card", campaigns.released),
     "population.counted": Form(COORDINATOR, "epsilon", counted),
+    "request.received": _REQUEST,
+    "request.marked": _REQUEST,
+    "request.answered": _REQUEST,
+    "request.closed": _REQUEST,
+    "assessment.recorded": Form(ANY, "assessment", assessed),
+    "incident.opened": Form(ANY - AUDITOR, "incident", incident_opened),
+    "incident.notified": Form(REGISTRY, reader="subject"),
+    "incident.closed": Form(ANY - AUDITOR, "incident", incident_closed),
+    "consortium.amended": Form(REGISTRY, "document", amended),
     "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
     "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
     "auditor.succeeded": Form(AUDITOR, "outgoing archive envelopes bodies", succeeded),
@@ -156,10 +218,9 @@ FORMS: Mapping[str, Form] = {
     "use.refused": _OWN,
     "system.started": _OWN,
     "system.stopped": _OWN,
-    "system.changed": _OWN,
+    "system.changed": _OWN_OF_ALL,
     "review.made": _OWN,
-    "incident.opened": _OWN,
-    "incident.closed": _OWN,
+    "evidence.read": _OWN_OF_ALL,
     "names.evaluated": Form(NAMING, "names", reader="anybody", also="counts hashes sealed"),
     "names.keys": Form(NAMING, "", reader="anybody", also="counts hashes sealed"),
 }

@@ -8,11 +8,11 @@ from typing import Any
 
 from auditlog.audit import Audit
 from auditlog.authority import LoggedCommitment
-from auditlog.sampling import Broken, Judge, Unproved, Verdicts
+from auditlog.sampling import Broken, Judge, Unproved, Verdicts, who_stands_in
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from protocol.campaigns import RosterCommitment
 from protocol.errors import AuditFailed
-from protocol.samples import Draw, DrawnRoster, OpenedSample, positions, seed_of, shares
+from protocol.samples import Draw, DrawnRoster, OpenedSample, cells, seed_of, shares
 
 
 def rosters_of(
@@ -55,7 +55,7 @@ def draws(audit: Audit, campaign: str, index: int, nonce: str) -> dict[str, Draw
             release=found.release,
             attempt=found.attempt,
             size=found.size,
-            positions=positions(seed, found.lender, which, found.size, count),
+            cells=cells(seed, found.lender, which, found.size, count),
         )
         asked.setdefault(found.lender, []).append(drawn)
     return {
@@ -77,7 +77,8 @@ def judged(
     opened: Mapping[str, OpenedSample],
     evidence: Mapping[str, Mapping[str, Any]],
 ) -> Verdicts:
-    """Every drawn member of every lender, judged. Whom a lender did not open counts as bad.
+    """Everybody in a drawn cell of every lender, judged. A cell that its lender did not open, or
+    that is none of the committed roster, counts as one bad member.
 
     Args:
         opened: by lender, signature verified. evidence: what the registry opened of the same.
@@ -90,26 +91,31 @@ def judged(
             if one.lender == lender
         }
         answered = opened.get(lender)
-        members = {
-            (roster.release, roster.attempt, member.position): member
+        shown = {
+            (roster.release, roster.attempt, cell.number): cell
             for roster in (answered.rosters if answered is not None else ())
-            for member in roster.members
+            for cell in roster.cells
             if answered is not None and answered.draw_sha256 == draw.sha256
         }
         judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}))
         for roster in draw.rosters:
-            for position in roster.positions:
-                found.drawn += 1
-                which = (roster.release, roster.attempt)
+            commitment = rosters[roster.release, roster.attempt]
+            for number in roster.cells:
+                where = (lender, roster.release, roster.attempt, number)
                 try:
-                    member = members.get((*which, position))
-                    if member is None:
-                        raise Unproved("opened", f"{lender} did not open this member")
-                    shown = judge.judge(rosters[which], member)
+                    cell = shown.get(where[1:])
+                    if cell is None:
+                        raise Unproved("opened", f"{lender} did not open this cell")
+                    names = who_stands_in(commitment, cell)
                 except Unproved as error:
-                    broken = Broken(lender, *which, position, error.rule, str(error))
-                    found.broken.append(broken)
+                    found.broken.append(Broken(*where, error.rule, str(error)))
                     continue
-                found.clean += shown
-                found.forgotten += not shown
+                for name in names:
+                    try:
+                        known = judge.judge(commitment, name)
+                    except Unproved as error:
+                        found.broken.append(Broken(*where, error.rule, str(error)))
+                        continue
+                    found.clean += known
+                    found.forgotten += not known
     return found

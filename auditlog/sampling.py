@@ -1,10 +1,11 @@
 """A sample of the people in committed rosters, judged: had each of them said yes?
 
-Lender and registry opened what they hold; the log says what was when. For each drawn member, in
-this order: it stands in the committed roster; each answer that is shown for it stands in the log,
-and is the borrower's own, or the record that a lender handed in; the last one that the state knew
-was a yes, to this purpose, recipient and notice, made before, and not over when the roster was
-committed; and the notice names the categories of the campaign's features.
+Lender and registry opened what they hold; the log says what was when. A drawn cell is one of the
+committed roster, with everybody who stands in it. For each of them, in this order: each answer that
+is shown stands in the log, and is the borrower's own, or the record that a lender handed in; the
+last one that the state knew was a yes, to this purpose, recipient and notice, made before, and not
+over when the roster was committed; and the notice allows such a use at all. What of the features it
+does not name, the gate masks: that is not judged.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import Any
 from auditlog.authority import AuditState, LoggedCommitment
 from crypto.documents import canonical_json
 from crypto.errors import CryptoError, ProofError
-from crypto.keys import PublicKey, unb64
+from crypto.keys import PublicKey
+from crypto.memberships import OpenedCell, cell_of, root_above
 from crypto.merkle import leaf_hash, verify_inclusion
-from crypto.rosters import salted
+from crypto.rosters import depth_for, member_hash
 from protocol.campaigns import Campaign, RosterCommitment
 from protocol.changes import latest_expiry
 from protocol.consents import ConsentDecision, decision_commitment
@@ -28,7 +30,7 @@ from protocol.coverage import exceeds
 from protocol.errors import AuditFailed, ConsentError
 from protocol.notices import Notice
 from protocol.parties import Role
-from protocol.samples import OpenedMember
+from protocol.samples import OpenedCellOfRoster, is_tombstone
 from protocol.snapshots import ConsentSnapshot
 
 CONFIDENCE = 0.95
@@ -36,12 +38,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Broken:
-    """A drawn member of whom something does not hold; never a name."""
+    """Somebody in a drawn cell of whom something does not hold, or a cell of which it does not;
+    never a name."""
 
     lender: str
     release: int
     attempt: int
-    position: int
+    cell: int
     rule: str
     why: str
 
@@ -50,15 +53,20 @@ class Broken:
 class Verdicts:
     """What came of a sample."""
 
-    drawn: int = 0
     clean: int = 0
     forgotten: int = 0
-    """Whose keys were destroyed since: nothing can be shown of them, and nothing is concluded."""
+    """Whose keys were destroyed since, or whom the lender erased: nothing can be shown of them, and
+    nothing is concluded."""
     broken: list[Broken] = field(default_factory=list)
 
     @property
+    def drawn(self) -> int:
+        """People, and cells that show nobody; an empty cell counts for nobody."""
+        return self.judged + self.forgotten
+
+    @property
     def judged(self) -> int:
-        return self.drawn - self.forgotten
+        return self.clean + len(self.broken)
 
     @property
     def most_bad(self) -> float:
@@ -116,7 +124,7 @@ class Judge:
         notices = (know.verified(Notice, token, registry) for token in evidence.get("notices", ()))
         self._notices = {(notice.id, notice.version): notice for notice in notices}
 
-    def judge(self, commitment: LoggedCommitment, member: OpenedMember) -> bool:
+    def judge(self, commitment: LoggedCommitment, name: str) -> bool:
         """Whether anything could be shown: False of whoever was forgotten since.
 
         Raises:
@@ -127,10 +135,9 @@ class Judge:
         state = None if opened is None else self._know.states.get(opened.state_sha256)
         if opened is None or campaign is None or state is None or state.opened is None:
             raise AuditFailed("a sample is judged with the auditor's key, of a campaign of 0.7.0")
-        in_roster(opened, member)
-        if self._people.get(member.pseudonym) is None:
+        if is_tombstone(name) or self._people.get(name) is None:
             return False
-        answers = self._answers(campaign, member.pseudonym, state.opened)
+        answers = self._answers(campaign, name, state.opened)
         late = [one for one in answers if one.index >= state.index]
         if late:
             raise Unproved("before", "an answer that the state counted was logged after it")
@@ -257,12 +264,27 @@ class Judge:
             raise Unproved("covered", beyond)
 
 
-def in_roster(commitment: RosterCommitment, member: OpenedMember) -> None:
-    """Raises Unproved: the member does not stand in the committed roster at its position."""
-    leaf = leaf_hash(salted(unb64(commitment.salt), member.pseudonym))
-    path = tuple(bytes.fromhex(step) for step in member.path)
-    root = bytes.fromhex(commitment.root)
+def who_stands_in(commitment: LoggedCommitment, shown: OpenedCellOfRoster) -> tuple[str, ...]:
+    """Everybody in a cell of the committed roster.
+
+    Raises:
+        Unproved: it is no cell of that roster, or somebody stands in it who belongs in another.
+    """
+    roster = commitment.opened
+    if roster is None:
+        raise AuditFailed("a sample is judged with the auditor's key")
     try:
-        verify_inclusion(leaf, member.position, commitment.size, path, root)
-    except ProofError as error:
-        raise Unproved("member", "whom the lender opened does not stand in the roster") from error
+        cell = OpenedCell(
+            bytes.fromhex(shown.salt),
+            tuple(sorted(map(member_hash, shown.names))),
+            tuple(bytes.fromhex(step) for step in shown.path),
+        )
+        found = root_above(shown.number, cell).hex()
+    except (ProofError, ValueError) as error:  # a tombstone can be no base64url
+        raise Unproved("member", f"what the lender opened is no cell: {error}") from error
+    depth = depth_for(roster.size)
+    if len(cell.path) != depth or found != roster.root:
+        raise Unproved("member", "the cell that the lender opened is none of the roster")
+    if any(cell_of(name, depth) != shown.number for name in shown.names):
+        raise Unproved("member", "somebody stands in a cell in which they do not belong")
+    return shown.names

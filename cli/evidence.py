@@ -67,7 +67,13 @@ def sample(
         str | None, typer.Option(help="Hash of the campaign; the first time.")
     ] = None,
     people: Annotated[
-        int, typer.Option(help="How many members of rosters to draw.", min=1, max=10_000)
+        int,
+        typer.Option(
+            help="How many cells of rosters to draw; one to two people stand in each on average, "
+            "and all of them are judged.",
+            min=1,
+            max=10_000,
+        ),
     ] = 300,
     close: Annotated[
         bool, typer.Option("--close", help="Whoever has not opened its draw has refused.")
@@ -81,8 +87,9 @@ def sample(
     """Draw people from the rosters of a campaign, have lenders and registry open them, and judge
     whether each had said yes to what was done.
 
-    Nobody chooses whom: the log does. Without one bad among 300 drawn, fewer than 1% are bad, with
-    95% confidence.
+    Nobody chooses whom: the log draws cells of rosters, in which about as many people stand, or up
+    to twice as many, each person as likely as every other. Without one bad among 300 people, fewer
+    than 1% are bad, with 95% confidence.
     """
     from auditlog.audit import verify_log
     from auditlog.sample_draws import draws
@@ -195,9 +202,7 @@ def _say(found: Verdicts, as_json: bool) -> None:
         say(told, True)
         return
     for one in found.broken:
-        typer.echo(
-            f"{one.lender}, release {one.release}, member {one.position}: {one.why} ({one.rule})"
-        )
+        typer.echo(f"{one.lender}, release {one.release}, cell {one.cell}: {one.why} ({one.rule})")
     lost = f"; of {found.forgotten} forgotten since nothing can be shown" if found.forgotten else ""
     typer.echo(
         f"{found.drawn} drawn, {found.clean} had said yes to what was done{lost}\n"

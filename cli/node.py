@@ -268,9 +268,11 @@ def sample(
     draw: Annotated[Path, typer.Option(help="The auditor's draw.", exists=True, dir_okay=False)],
     out: Annotated[Path, typer.Option(help="Where to write what only the auditor can read.")],
 ) -> None:
-    """Open the members of rosters that an auditor's sample drew, and nobody else, to the auditor.
+    """Open the cells of rosters that an auditor's sample drew to the auditor: everybody in them,
+    nobody else.
 
-    Refused unless the log shows that nobody chose them.
+    One to two people stand in a cell on average. Refused unless the log shows that nobody chose
+    them.
     """
     from clients.sampling import open_sample, verified_draw
     from protocol.client.lenders import LenderClient
@@ -279,9 +281,9 @@ def sample(
     with node.connected(LenderClient) as client:
         asked = verified_draw(node, client, text_of(draw, "the draw").strip())
     out.write_bytes(open_sample(node, asked))
-    drawn = sum(len(roster.positions) for roster in asked.rosters)
+    drawn = sum(len(roster.cells) for roster in asked.rosters)
     typer.echo(
-        f"opened {drawn} members of {len(asked.rosters)} rosters, sealed to the auditor, in {out}"
+        f"opened {drawn} cells of {len(asked.rosters)} rosters, sealed to the auditor, in {out}"
     )
 
 

@@ -28,6 +28,8 @@ from crypto.rosters import depth_for, hash_cells, root_of
 
 BLOCK_BITS = 12
 """Two letters of a name."""
+MAX_BLOCKS_HELD = 8
+"""Of whom a prover remembers who stands in them: one person's are few, a sample's are many."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _AFTER = "\x7f"
 """Sorts behind every letter."""
@@ -134,23 +136,30 @@ class Prover:
         return found
 
     def open(self, release: Committed, name: str) -> OpenedCell:
-        """The cell that answers for ``name`` in the roster of this release.
+        """The cell that answers for ``name`` in the roster of this release; raises as
+        :meth:`cell`."""
+        return self.cell(release, cell_of(name, self._blocks(release).depth))[0]
+
+    def cell(self, release: Committed, number: int) -> tuple[OpenedCell, list[str]]:
+        """A cell of the roster of this release, and who stands in it, ascending.
 
         Raises:
-            NodeError: the ledger does not give the roster that was committed to.
+            NodeError: the ledger does not give the roster that was committed to, or it has no such
+                cell.
             ProofError: too many people stand in that cell.
         """
         blocks = self._blocks(release)
-        cell = cell_of(name, blocks.depth)
-        block = cell >> blocks.below
+        if not 0 <= number < 1 << blocks.depth:
+            raise NodeError(f"the roster of release {release.release} has no cell {number}")
+        block = number >> blocks.below
         cells = blocks.cells(block)
         names = self._people(blocks, block).get(release.number, [])
         level = hash_cells(release.salt, blocks.depth, names, cells)
         if root_of(level) != blocks.level[block * HASH_SIZE :][:HASH_SIZE]:
             raise _other_roster(release)
-        path = path_above(level, cell - cells.start) + path_above(blocks.level, block)
-        here = [one for one in names if cell_of(one, blocks.depth) == cell]
-        return opened(release.salt, cell, here, path)
+        path = path_above(level, number - cells.start) + path_above(blocks.level, block)
+        here = sorted(one for one in names if cell_of(one, blocks.depth) == number)
+        return opened(release.salt, number, here, path), here
 
     # --- blocks
 
@@ -208,6 +217,8 @@ class Prover:
         above = max(0, BLOCK_BITS - blocks.depth)
         prefixes = range(block << above, (block + 1) << above)
         if prefixes not in self._read:
+            if len(self._read) >= MAX_BLOCKS_HELD:
+                self._read.clear()
             self._read[prefixes] = self._with_prefixes(prefixes)
         return self._read[prefixes]
 

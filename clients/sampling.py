@@ -1,4 +1,4 @@
-"""A lender opens the drawn members of its rosters to the auditor, and nobody else's.
+"""A lender opens the drawn cells of its rosters to the auditor, and nobody else's.
 
 No node imports this: the lender's operator runs it, after looking at whom it is asked for.
 """
@@ -10,11 +10,11 @@ from hashlib import sha256
 
 from clients.errors import NodeError
 from clients.home import Node
-from crypto.errors import ProofError
+from clients.opening import Prover
+from clients.proving import prover_of
 from crypto.keys import RecipientPublicKey
-from crypto.merkle import inclusion_proof, leaf_hash, leaves_reader
 from crypto.notes import Checkpoint
-from crypto.rosters import Roster
+from crypto.rosters import depth_for
 from crypto.sealing import pad, seal_to
 from protocol.client.lenders import LenderClient
 from protocol.parties import Role
@@ -22,10 +22,10 @@ from protocol.samples import (
     OPENED_CONTEXT,
     Draw,
     DrawnRoster,
-    OpenedMember,
+    OpenedCellOfRoster,
     OpenedRoster,
     OpenedSample,
-    positions,
+    cells,
     seed_of,
 )
 from protocol.schema import now
@@ -53,23 +53,27 @@ def verified_draw(node: Node, client: LenderClient, token: str) -> Draw:
     seed = seed_of(draw.root, draw.nonce, draw.campaign_sha256)
     for one in draw.rosters:
         which = (one.release, one.attempt)
-        if one.positions != positions(seed, node.lender, which, one.size, len(one.positions)):
-            raise NodeError(f"the positions in release {one.release} were chosen, not drawn")
+        if one.cells != cells(seed, node.lender, which, one.size, len(one.cells)):
+            raise NodeError(f"the cells of release {one.release} were chosen, not drawn")
+    if sum(len(one.cells) for one in draw.rosters) > stated["people"]:
+        raise NodeError(f"the draw has more cells than entry {draw.entry_index} announces")
     return draw
 
 
 def open_sample(node: Node, draw: Draw) -> bytes:
-    """The drawn members with their membership proofs, signed, sealed to the auditor.
+    """Who stands in the drawn cells, with the cells' proofs, signed, sealed to the auditor.
 
     Raises:
-        NodeError: the ledger holds no such roster.
+        NodeError: the ledger does not give such a roster. ProofError: too many stand in a cell.
     """
+    with prover_of(node) as prover:
+        rosters = tuple(_opened(prover, draw.campaign_sha256, one) for one in draw.rosters)
     opened = OpenedSample(
         campaign_sha256=draw.campaign_sha256,
         lender=node.lender,
         draw_sha256=draw.sha256,
         entry_index=draw.entry_index,
-        rosters=tuple(_opened(node, draw.campaign_sha256, one) for one in draw.rosters),
+        rosters=rosters,
         opened_at=now(),
     )
     auditor = node.consortium.one(Role.AUDITOR)
@@ -77,35 +81,30 @@ def open_sample(node: Node, draw: Draw) -> bytes:
     return seal_to(recipient, pad(opened.sign(node.key).encode()), OPENED_CONTEXT)
 
 
-def _opened(node: Node, campaign: str, drawn: DrawnRoster) -> OpenedRoster:
+def _opened(prover: Prover, campaign: str, drawn: DrawnRoster) -> OpenedRoster:
     kept = next(
         (
             one
-            for one in node.store.releases(campaign)
+            for one in prover.releases(campaign)
             if (one.release, one.attempt) == (drawn.release, drawn.attempt)
         ),
         None,
     )
     if kept is None:
         raise NodeError(f"this node's ledger has no release {drawn.release} of that campaign")
-    names = {
-        Roster.of([name], kept.salt).members[0]: name for name in node.store.members(kept.number)
-    }
-    roster = sorted(names)
-    if len(roster) != drawn.size:
-        raise NodeError(
-            f"the roster of release {drawn.release} has not the size that the draw supposes"
-        )
-    read = leaves_reader([leaf_hash(member) for member in roster])
-    try:
-        members = tuple(
-            OpenedMember(
-                position=at,
-                pseudonym=names[roster[at]],
-                path=tuple(step.hex() for step in inclusion_proof(at, len(roster), read)),
+    opened = []
+    for number in drawn.cells:
+        cell, names = prover.cell(kept, number)
+        if len(cell.path) != depth_for(drawn.size):
+            raise NodeError(
+                f"the roster of release {drawn.release} has not the size that the draw supposes"
             )
-            for at in drawn.positions
+        opened.append(
+            OpenedCellOfRoster(
+                number=number,
+                salt=cell.salt.hex(),
+                names=tuple(names),
+                path=tuple(step.hex() for step in cell.path),
+            )
         )
-    except (IndexError, ProofError) as error:
-        raise NodeError(f"the roster of release {drawn.release} has no such position") from error
-    return OpenedRoster(release=drawn.release, attempt=drawn.attempt, members=members)
+    return OpenedRoster(release=drawn.release, attempt=drawn.attempt, cells=tuple(opened))

@@ -77,24 +77,35 @@ def opened(salt: bytes, cell: int, names: Sequence[str], path: tuple[bytes, ...]
     return OpenedCell(cell_salt(salt, cell), tuple(sorted(map(member_hash, names))), path)
 
 
-def stands_in(root: bytes, name: str, cell: OpenedCell) -> bool:
-    """Whether ``name`` stands in the roster with this root.
+def root_above(number: int, cell: OpenedCell) -> bytes:
+    """The root of the roster whose cell of this number this is.
 
     Raises:
-        ProofError: this is not the cell of that roster in which the name would stand.
+        ProofError: it is the cell of no roster, or there is no such number.
     """
-    hashes = (cell.salt, *cell.members, *cell.path, root)
+    hashes = (cell.salt, *cell.members, *cell.path)
     if any(len(one) != HASH_SIZE for one in hashes):
         raise ProofError("the proof holds a salt or a hash that is not 32 bytes long")
     if len(cell.path) > MAX_DEPTH or len(cell.members) > MAX_MEMBERS:
         raise ProofError("the proof is longer than one of a roster can be")
     if list(cell.members) != sorted(set(cell.members)):
         raise ProofError("the members of the cell are not in order, each once")
-    at = cell_of(name, len(cell.path))
+    if not 0 <= number < 1 << len(cell.path):
+        raise ProofError("the roster has no cell of this number")
     found = cell_hash(cell.salt, cell.members)
     for sibling in cell.path:
-        found = node_hash(sibling, found) if at & 1 else node_hash(found, sibling)
-        at >>= 1
-    if not hmac.compare_digest(found, root):
+        found = node_hash(sibling, found) if number & 1 else node_hash(found, sibling)
+        number >>= 1
+    return found
+
+
+def stands_in(root: bytes, name: str, cell: OpenedCell) -> bool:
+    """Whether ``name`` stands in the roster with this root.
+
+    Raises:
+        ProofError: this is not the cell of that roster in which the name would stand.
+    """
+    number = cell_of(name, min(len(cell.path), MAX_DEPTH))
+    if not hmac.compare_digest(root_above(number, cell), root):
         raise ProofError("the cell that answers for this name does not lead to the roster's root")
     return member_hash(name) in cell.members

@@ -1,4 +1,8 @@
-"""Samples: an auditor draws members of committed rosters, lenders open exactly those.
+"""Samples: an auditor draws cells of committed rosters, lenders open exactly those.
+
+Everybody stands in one cell (:mod:`crypto.rosters`), and whoever stands in a drawn one is opened:
+each person is as likely as every other. One to two people stand in a cell on average, so that so
+many cells are about as many people, or up to twice as many; some cells are empty.
 
 Nobody chooses who is drawn. The auditor's request stands in the log with the hash of a number that
 only the auditor knows; the seed is that number and the root of the log just after the request. The
@@ -10,13 +14,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crypto.memberships import MAX_DEPTH, MAX_MEMBERS
+from crypto.rosters import depth_for
+from crypto.sentences import shaped
 from protocol.schema import Document, Instant, Pseudonym, Sha256, Slug
 
 MAX_PEOPLE = 10_000
+Tombstone = Annotated[
+    str,
+    shaped(
+        r"^erased\.[A-Za-z0-9_-]{49}$",
+        "what is left of an erased pseudonym: erased, a dot, 49 characters",
+    ),
+]
+CellNumber = Annotated[int, Field(ge=0, lt=1 << MAX_DEPTH)]
 Key = TypeVar("Key")
 
 
@@ -28,19 +43,20 @@ class SampleRequest(Document):
     campaign_sha256: Sha256
     auditor: Slug
     people: int = Field(ge=1, le=MAX_PEOPLE)
+    """How many cells are drawn, and so at least about how many people."""
     nonce_sha256: Sha256
     requested_at: Instant
 
 
 class DrawnRoster(BaseModel):
-    """Positions in one committed roster, ascending."""
+    """Cells of one committed roster, ascending."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release: int = Field(ge=0)
     attempt: int = Field(ge=1)
     size: int = Field(ge=1)
-    positions: tuple[int, ...] = Field(min_length=1, max_length=MAX_PEOPLE)
+    cells: tuple[CellNumber, ...] = Field(min_length=1, max_length=MAX_PEOPLE)
 
 
 class Draw(Document):
@@ -59,24 +75,27 @@ class Draw(Document):
     rosters: tuple[DrawnRoster, ...]
 
 
-class OpenedMember(BaseModel):
-    """Who stands at one position of a roster, and the path to its root (RFC 6962, hex)."""
+class OpenedCellOfRoster(BaseModel):
+    """Who stands in one cell of a roster, its salt, and the path to the root (hex)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    position: int = Field(ge=0)
-    pseudonym: Pseudonym
-    path: tuple[Sha256, ...] = Field(max_length=64)
+    number: CellNumber
+    salt: Sha256
+    names: tuple[Pseudonym | Tombstone, ...] = Field(max_length=MAX_MEMBERS)
+    """Ascending. Of whom the lender erased since there is a tombstone
+    (:func:`crypto.rosters.tombstone`)."""
+    path: tuple[Sha256, ...] = Field(max_length=MAX_DEPTH)
 
 
 class OpenedRoster(BaseModel):
-    """The drawn members of one committed roster."""
+    """The drawn cells of one committed roster."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release: int = Field(ge=0)
     attempt: int = Field(ge=1)
-    members: tuple[OpenedMember, ...] = Field(max_length=MAX_PEOPLE)
+    cells: tuple[OpenedCellOfRoster, ...] = Field(max_length=MAX_PEOPLE)
 
 
 class OpenedSample(Document):
@@ -93,8 +112,22 @@ class OpenedSample(Document):
 
     @property
     def pseudonyms(self) -> list[str]:
-        """Whom it names, each once."""
-        return sorted({one.pseudonym for roster in self.rosters for one in roster.members})
+        """Whom it names, each once; of the erased nobody can be asked anything."""
+        cells = (cell for roster in self.rosters for cell in roster.cells)
+        return sorted({name for cell in cells for name in cell.names if not is_tombstone(name)})
+
+    def plausible(self, people: int) -> bool:
+        """Whether it can be of so many drawn cells: twice as many people are expected at most.
+
+        Where names are spread evenly, an honest sample is refused less than once in 10**20
+        (Chernoff bound of a Poisson number).
+        """
+        cells = sum(len(roster.cells) for roster in self.rosters)
+        return cells <= people and len(self.pseudonyms) <= 4 * people + MAX_MEMBERS
+
+
+def is_tombstone(name: str) -> bool:
+    return name.startswith("erased.")
 
 
 OPENED_CONTEXT = b"tahini/opened-sample/v1"
@@ -127,25 +160,30 @@ def drawn(seed: bytes, about: str, size: int, count: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def positions(
+def cells(
     seed: bytes, lender: str, roster: tuple[int, int], size: int, count: int
 ) -> tuple[int, ...]:
-    """Positions in the roster of (release, attempt) of a lender."""
-    return drawn(seed, f"{lender} {roster[0]} {roster[1]}", size, count)
+    """Cells of the roster of (release, attempt) of a lender, in which ``size`` people stand."""
+    return drawn(seed, f"{lender} {roster[0]} {roster[1]}", cells_of(size), count)
 
 
-def shares(seed: bytes, people: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
-    """How many of ``people`` are drawn from each roster: as if everybody in any of them stood in
-    one row, and each were as likely as every other."""
+def cells_of(size: int) -> int:
+    """How many cells are drawn from, of a roster of so many: none if nobody stands in it."""
+    return 1 << depth_for(size) if size else 0
+
+
+def shares(seed: bytes, count: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
+    """How many of ``count`` cells are drawn from each roster, by how many people stand in it: as if
+    the cells of all of them stood in one row, and each were as likely as every other."""
     found = dict.fromkeys(sizes, 0)
     start, ends = 0, []
     for key, size in sizes.items():
-        start += size
+        start += cells_of(size)
         ends.append((start, key))
     waiting = iter(ends)
     end, at = next(waiting, (0, None))
-    for number in drawn(seed, "shares", start, people):
+    for number in drawn(seed, "shares", start, count):
         while number >= end:
             end, at = next(waiting)
         found[at] += 1  # type: ignore[index]
-    return {key: count for key, count in found.items() if count}
+    return {key: share for key, share in found.items() if share}

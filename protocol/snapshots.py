@@ -197,7 +197,7 @@ class ReceivedSnapshot:
     """By consent; none for one that nobody answered."""
 
 
-def places_sha256(campaign: str, lender: str, bitmaps: Mapping[str, bytes]) -> str:
+def places_sha256(campaign: str, lender: str, bitmaps: Mapping[Sensitivity, bytes]) -> str:
     """What the activation of a campaign binds: who had a place at a lender then."""
     hashes = {name: hashlib.sha256(bitmap).hexdigest() for name, bitmap in bitmaps.items()}
     return document_hash({"campaign": campaign, "lender": lender, "bitmaps": hashes})

@@ -58,7 +58,8 @@ def open_evidence(registry: Registry, auditor: Party, index: int, token: str) ->
 
     Raises:
         NotFound: no sample was announced there. SignatureError: the sample is not its lender's.
-        Malformed: it is of another request, or names more people than were asked for.
+        Malformed: it is of another request, or opens more cells than were asked for, or more people
+            than can stand in so many.
     """
     sample = OpenedSample.verify(
         token, registry.consortium.party(OpenedSample.claimed(token).lender).key
@@ -70,9 +71,9 @@ def open_evidence(registry: Registry, auditor: Party, index: int, token: str) ->
         campaign, _ = load_campaign(transaction, sample.campaign_sha256)
         if sample.lender not in campaign.lenders:
             raise NotAllowed(f"{sample.lender!r} is no lender of campaign {campaign.id!r}")
+        if not sample.plausible(announced["people"]):
+            raise Malformed("the opened sample has more cells or people than the request asked for")
         names = sample.pseudonyms
-        if len(names) > announced["people"]:
-            raise Malformed("the opened sample names more people than the request asked for")
         scope = transaction.notices.scopes.get((campaign.purpose, sample.lender))
         subjects = find_subjects(transaction, names)
         mine = {name: one for name, one in subjects.items() if one.lender == sample.lender}

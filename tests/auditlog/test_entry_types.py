@@ -8,14 +8,26 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from support.incidents import make_incident
 
 from auditlog.audit import verify_log
 from auditlog.entries import Entry, entry_with_sealed_body
 from auditlog.entry_checks import FORMS
-from consent.commands.append_entries import EntryType
+from consent.commands.answer_requests import mark_request
+from consent.commands.append_entries import EntryType, NewEntry, append_entries
+from consent.commands.receive_requests import state_request
+from consent.commands.report_incidents import close_incident, report_incident
 from crypto.documents import canonical_json
+from crypto.keys import SigningKey
+from demo.assessing import make_assessment
 from protocol.cards import ModelCard
 from protocol.errors import AuditFailed
+from protocol.incidents import IncidentClosure, IncidentReport
+from protocol.parties import Consortium
+from protocol.rights import ENTRY_TYPES as REQUEST_TYPES
+from protocol.rights import RequestContent, RequestKind
+from protocol.schema import now
+from server.assessments import record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WRITERS = {"log_sealed": 0, "sealed_to_auditor": 0, "entry_for_subject": 0, "entry_with_sealed_body": 0, "entry": 0}
@@ -27,14 +39,22 @@ def written() -> dict[str, str]:
     """Every type that stands in the product as the type of an entry, and where."""
     found: dict[str, str] = {}
     for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {
+            one.targets[0].id: one.value.value
+            for one in tree.body
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)
+            if isinstance(one.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             first = node.args[0]
-            if name in WRITERS and isinstance(first, ast.Constant) and "." in str(first.value):
-                found[str(first.value)] = f"{path.relative_to(ROOT)}:{node.lineno}"
-    return found
+            kind = first.value if isinstance(first, ast.Constant) else named.get(getattr(first, "id", ""), "")
+            if name in WRITERS and "." in str(kind):
+                found[str(kind)] = f"{path.relative_to(ROOT)}:{node.lineno}"
+    return found | dict.fromkeys(REQUEST_TYPES.values(), "consent/commands/request_steps.py")
 
 
 def audit(house):
@@ -77,6 +97,14 @@ def test_an_entry_of_an_unknown_type_fails(house):
         ("names.keys", "aspen", {}, "not its to write"),
         ("population.counted", "coordinator", {"epsilon": 1e9}, "counts of people have cost more"),
         ("party.key_revoked", "aspen", {"party": "birch", "key": "k"}, "changed a key of 'birch'"),
+        ("request.received", "aspen", {"request": "0" * 64}, "not its to write"),
+        ("request.closed", "registry", {"request": "0" * 64, "kind": "access"}, "other fields than its type"),
+        ("request.marked", "registry", {"request": "0" * 64}, "not sealed to the subject"),
+        ("incident.notified", "registry", {}, "not sealed to the subject"),
+        ("incident.opened", "auditor", {"incident": "0" * 64}, "not its to write"),
+        ("incident.closed", "aspen", {"incident": "0" * 64}, "none of its own that is open"),
+        ("assessment.recorded", "coordinator", {}, "other fields than its type"),
+        ("consortium.amended", "aspen", {"document": "0" * 64}, "not its to write"),
         ("subjects.enrolled", "nobody", {}, "not a party of the consortium"),
         ("consent.state-served", "registry", {"lender": "registry", "state": "0" * 64}, "to no lender"),
     ],
@@ -91,6 +119,104 @@ def test_an_entry_that_is_not_sealed_to_the_auditor_fails(house):
     """What the auditor cannot read could say anything."""
     append(house, entry_with_sealed_body("subjects.enrolled", "aspen", {}, "naming", b"sealed"))
     with pytest.raises(AuditFailed, match="not sealed to the auditor"):
+        audit(house)
+
+
+# --- requests, incidents, assessments, amendments
+
+
+def log_token(house, kind: str, actor: str, field: str, sha256: str, token: str) -> None:
+    body = canonical_json({"token": token})
+    append(house, house.registry.sealed_to_auditor(kind, actor, {field: sha256}, body))
+
+
+def amended(house, **changes) -> Consortium:
+    return Consortium.model_validate(house.founded.consortium.payload() | changes)
+
+
+def test_what_parties_file_verifies(house):
+    registry, aspen = house.registry, house.founded.consortium.party("aspen")
+    person = house.borrowers["aspen"][0].pseudonym
+    key = house.node("aspen").key
+    incident = make_incident("aspen", discovered_at=now())
+    report_incident(registry, aspen, IncidentReport(token=incident.sign(key), affected=(person,)))
+    closure = IncidentClosure(
+        incident_sha256=incident.sha256, institution="aspen", summary="the share is gone", handled_at=now()
+    )
+    close_incident(registry, aspen, incident.sha256, closure.sign(key))
+    asked = RequestContent(kind=RequestKind.ACCESS, channel="web")
+    told = state_request(registry, [person], "aspen", asked, "e" * 64)
+    mark_request(registry, aspen, told["request_sha256"])
+    record(house.coordinator(), house.assessment)
+    read = NewEntry(type="evidence.read", to=("auditor",))
+    append_entries(registry, house.founded.consortium.party("auditor"), [read])
+    after = amended(house, legal={"staff_ids": True})
+    log_token(house, "consortium.amended", "registry", "document", after.sha256, after.sign(registry.signing_key))
+    found = audit(house).by_type
+    assert all(found[kind] == 1 for kind in (
+        "incident.opened", "incident.notified", "incident.closed", "request.received", "request.marked",
+        "assessment.recorded", "evidence.read", "consortium.amended",
+    ))  # fmt: skip
+
+
+def test_a_request_that_commits_to_nothing_fails(house):
+    append(house, entry_with_sealed_body("request.received", "registry", {"request": "v1.x"}, "subject", b"sealed"))
+    with pytest.raises(AuditFailed, match="does not commit to a step"):
+        audit(house)
+
+
+def test_an_incident_that_another_signed_fails(house):
+    incident = make_incident("birch", discovered_at=now())
+    token = incident.sign(house.node("aspen").key)
+    log_token(house, "incident.opened", "birch", "incident", incident.sha256, token)
+    with pytest.raises(AuditFailed, match="signature"):
+        audit(house)
+
+
+@pytest.mark.parametrize("what", ["hash", "twice", "another's", "again"])
+def test_an_incident_that_is_not_told_as_it_was_signed_fails(house, what):
+    incident, moment = make_incident("aspen", discovered_at=now()), now()
+    key, birch = house.node("aspen").key, house.node("birch").key
+    closure = IncidentClosure(
+        incident_sha256=incident.sha256, institution="aspen", summary="the share is gone", handled_at=moment
+    )
+    opening = ("incident.opened", "aspen", "incident", incident.sha256, incident.sign(key))
+    closing = ("incident.closed", "aspen", "incident", incident.sha256, closure.sign(key))
+    theirs = closure.model_copy(update={"institution": "birch"}).sign(birch)
+    entries, said = {
+        "hash": ([(*opening[:3], "0" * 64, opening[4])], "another than was stated"),
+        "twice": ([opening, opening], "was opened before"),
+        "another's": ([opening, (closing[0], "birch", *closing[2:4], theirs)], "none of its own that is open"),
+        "again": ([opening, closing, opening], "was opened before"),
+    }[what]
+    for entry in entries:
+        log_token(house, *entry)
+    with pytest.raises(AuditFailed, match=said):
+        audit(house)
+
+
+def test_an_assessment_of_another_hand_fails(house):
+    made = make_assessment("coordinator", ["bureau"], now())
+    log_token(house, "assessment.recorded", "aspen", "assessment", made.sha256, made.sign(house.node("aspen").key))
+    with pytest.raises(AuditFailed, match="another party's"):
+        audit(house)
+
+
+def test_an_amendment_that_swaps_a_key_fails(house):
+    parties = house.founded.consortium.payload()["parties"]
+    other = {"signing_key": SigningKey.generate().public.text}
+    after = amended(house, parties=[one | other if one["id"] == "aspen" else one for one in parties])
+    token = after.sign(house.registry.signing_key)
+    log_token(house, "consortium.amended", "registry", "document", after.sha256, token)
+    with pytest.raises(AuditFailed, match="gives 'aspen' another role or key"):
+        audit(house)
+
+
+def test_an_amendment_that_the_registry_did_not_sign_fails(house):
+    after = amended(house, legal={"staff_ids": True})
+    token = after.sign(house.node("aspen").key)
+    log_token(house, "consortium.amended", "registry", "document", after.sha256, token)
+    with pytest.raises(AuditFailed, match="signature"):
         audit(house)
 
 

@@ -16,6 +16,7 @@ from consent.home import open_registry
 from consent.succession import appoint_auditor, earlier_consortiums
 from crypto.errors import SealError
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
+from demo.identities import fictitious
 from protocol.errors import AuditFailed, Conflict
 from protocol.handovers import Handover
 from protocol.parties import Membership, Party, Role
@@ -45,7 +46,7 @@ class Auditor:
     def statement(self) -> str:
         party = Party(
             id=self.name, name=self.name, role=Role.AUDITOR, signing_key=self.key.public.text,
-            recipient_key=self.recipient.public.text,
+            recipient_key=self.recipient.public.text, legal=fictitious(self.name, Role.AUDITOR, ()),
         )  # fmt: skip
         return Membership(party=party).sign(self.key)
 
