@@ -41,6 +41,13 @@ def test_the_notice_states_what_somebody_who_guesses_can_gain(epsilon):
     assert "Your lender knows" in texts["en"] and "您的贷款机构知道" in texts["zh"]
 
 
+def test_the_notice_says_that_a_no_changes_nothing_in_the_contract():
+    """PIPL 16: nobody is refused a product for refusing or withdrawing a consent that it does not need."""
+    texts = make_notice(CONSORTIUM, ["aspen", "birch"], 1.0).texts
+    assert "Saying no, or taking it back, changes nothing in your contract." in texts["en"]
+    assert "拒绝或撤回同意不影响您的合同。" in texts["zh"]
+
+
 CLAIMS = {
     r"nobody can tell|no one can tell|任何人都无法判断": "an epsilon bounds what can be told; it is not zero",
     r"your data are not sent to anybody|您的数据不会发送给任何人": "codes and answers go to the registry",
