@@ -151,8 +151,8 @@ def _row(duty: Duty) -> str:
 
 def _detail(duty: Duty) -> list[str]:
     law = f"[{duty.law}]({duty.url})" if duty.url else duty.law
-    memory = ", from memory" if duty.mark == "know" else ""
-    looked = f"looked at on {duty.checked_on}{memory}"
+    where = "from memory, not looked at," if duty.mark == "know" else "looked at"
+    looked = f"{where} on {duty.checked_on}"
     said = f"{law} ({looked}). {', '.join(duty.who)}: {duty.asks}. **{duty.status.words}**"
     lines = [f"### {duty.id}", "", said, ""]
     for what, told in (
