@@ -294,8 +294,8 @@ def export(
     staff: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """The record of processing activities of a period (GDPR Art. 30; PIPL Art. 55 and 56), as JSON
-    and as a page. That it was made is logged before it is written."""
+    """The record of processing activities of a period (GDPR Art. 30; part of what PIPL Art.
+    56 keeps), as JSON and as a page. That it was made is logged before it is written."""
     from consent.export import html_page, parse_day, processing_record
 
     with opened_registry(home) as registry:

@@ -2,7 +2,8 @@
 
 GDPR Art. 30(1) asks a controller for: who it is, purposes, categories of data subjects and data,
 recipients, transfers, time limits, security measures. PIPL Art. 55 and 56 ask for a record of what
-is processed, why, with what risk and which safeguards, kept for three years. Everything here is
+is processed, why, with what risk and which safeguards, kept for three years; the assessments that
+they ask for are documents of their own (:mod:`protocol.assessments`). Everything here is
 counted or quoted; nothing is filled in that the registry does not know, and what it cannot know is
 listed under ``to_be_added``.
 """
@@ -148,7 +149,7 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
     parties = [_party(party) for party in registry.consortium.parties]
     return {
         "record": "Record of processing activities",
-        "law": ["GDPR (EU) 2016/679 Art. 30(1)", "PIPL Art. 55 and 56"],
+        "law": ["GDPR (EU) 2016/679 Art. 30(1)", "PIPL Art. 56 (in part)"],
         "period": {"from": start.isoformat(), "to": end.isoformat()},
         "made_at": registry.clock().isoformat().replace("+00:00", "Z"),
         "consortium": registry.consortium.name,

@@ -1,7 +1,7 @@
 """The consent record that a borrower, a lender and a regulator read: ISO/IEC TS 27560:2023 field
 names. Pure.
 
-One record per (purpose, recipient, sensitivity), never a bundle.
+One record per (purpose, recipient, sensitivity).
 """
 
 from __future__ import annotations

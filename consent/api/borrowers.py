@@ -96,7 +96,7 @@ def my_consents(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ConsentRecord]:
-    """My consents as they stand now, in the form of ISO/IEC TS 27560."""
+    """My consents as they stand now; field names follow ISO/IEC TS 27560."""
     records, tag = read_consents.read_consents(registry, caller.subjects)
     response.headers["ETag"] = tag
     return Page(**page(records, cursor, limit))

@@ -69,6 +69,12 @@ def test_what_is_missing_is_named_with_its_article(rule):
     assert found[rule].article, "each rule says where it comes from"
 
 
+@pytest.mark.parametrize("left_out", [one.id for one in NAMED])
+def test_everybody_who_gets_something_is_named(left_out):
+    """Lenders that ask, and registry, coordinator, auditor and naming service besides (PIPL 17, 23)."""
+    assert "NamesEveryRecipient" in broken(notice(recipients=tuple(one for one in NAMED if one.id != left_out)))
+
+
 def with_particulars_where(rule: str) -> Notice:
     one = BREAKS[rule]
     return one if rule == "SaysItsTerms" else with_particulars(one)

@@ -329,6 +329,15 @@ def test_a_materially_changed_notice_is_to_be_confirmed_again(market):
     assert (asked(), market.rule(person)) == ((3, [], []), "given")
 
 
+def test_who_said_no_is_not_asked_again(market):
+    """网络数据安全管理条例 22(5): neither the same question nor a new version of it."""
+    person = market.people["aspen"][0]
+    assert market.says(person, "refuse").status_code == 201
+    market.publish(2, material_change=True)
+    (notice,) = market.call(person.pseudonym, "GET", "/v1/me/notices").json()["items"]
+    assert (notice["version"], notice["unanswered"], notice["to_reconfirm"]) == (2, [], [])
+
+
 # --- what is one's own
 
 
