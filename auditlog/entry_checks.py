@@ -182,6 +182,8 @@ FORMS: Mapping[str, Form] = {
     "subjects.enrolled": Form(LENDER),
     "subjects.renamed": Form(LENDER),
     "subject.forgotten": Form(REGISTRY, "key"),
+    "login.linked": Form(REGISTRY, reader="subject"),
+    "login.unlinked": Form(REGISTRY, reader="subject"),
     "hold.opened": Form(REGISTRY),
     "retention.applied": Form(REGISTRY),
     "retention.reviewed": Form(REGISTRY),
