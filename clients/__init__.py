@@ -19,6 +19,7 @@
 - ``renaming``       new names for old ones, in the ledger and in the book
 - ``proving``        proofs of who was in which release, for the person themselves; ``opening`` the
                      rosters that they are made from
+- ``evidence``       the lender's part of an evidence pack
 - ``witness``        the lender's witness of the consent log
 - ``metrics``        figures for Prometheus
 - ``doctor``         what must be in order in a node's home
