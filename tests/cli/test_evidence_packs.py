@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from base64 import urlsafe_b64decode
 from pathlib import Path
 
@@ -344,3 +347,64 @@ def test_a_year_and_a_lender_s_year(handed_in, tmp_path, scope):
         bundle.write_bytes(content.replace(b'"aspen"', b'"birch"', 1))
         signed_again(house, tmp_path / "pack", "registry")
         assert "do not hash to the signed root" in refused(*verifying(folder, tmp_path / "pack"))
+
+
+# --- a second reader
+
+
+READER = Path(__file__).parent.parent / "interop/read_pack.py"
+
+
+def second_reader(house, folder, pack: Path) -> tuple[int, str]:
+    """What a program that shares no code with ours says of a pack."""
+    key = house.founded.registry_key.public.text
+    asked = [sys.executable, "-I", READER, pack, folder / "consortium.jws", key]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_the_second_reader_imports_nothing_of_ours():
+    tree = ast.parse(READER.read_text("utf-8"))
+    named = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.partition(".")[0] for name in named} - set(sys.stdlib_module_names) == {"cryptography"}
+    assert len(READER.read_text("utf-8").splitlines()) <= 150
+
+
+def test_a_second_reader_believes_the_pack(handed_in, whole):
+    house, folder = handed_in
+    code, said = second_reader(house, folder, whole)
+    assert (code, f"{len(house.borrowers) + 2} manifests" in said) == (0, True), said
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("registry/consents/states.json", lambda content: content.replace(b"48", b"49")),
+        ("aspen/manifest.jws", lambda content: content[:-3] + b"AAA"),
+        ("registry/log/checkpoint", lambda content: content.replace(b"example", b"exampIe", 1)),
+        ("birch/more", None),
+    ],
+)
+def test_a_second_reader_sees_what_was_altered(handed_in, pack, file, change):
+    house, folder = handed_in
+    path = pack / file
+    path.write_bytes(b"" if change is None else change(path.read_bytes()))
+    code, said = second_reader(house, folder, pack)
+    assert code == 1
+    assert file.partition("/")[0] in said
+
+
+@pytest.mark.parametrize("what", ["leaf", "witnesses"])
+def test_a_second_reader_sees_what_a_maker_made_up(handed_in, pack, what):
+    house, folder = handed_in
+    if what == "leaf":
+        path = min((pack / "registry/log/entries").glob("*.json"))
+        edited(path, lambda leaf: leaf.update(actor="birch"))
+    else:
+        path = pack / "registry/log/checkpoint"
+        text, _, signatures = path.read_text("utf-8").partition("\n\n")
+        path.write_text(f"{text}\n\n{signatures.splitlines()[0]}\n", encoding="utf-8")
+    signed_again(house, pack, "registry")
+    code, said = second_reader(house, folder, pack)
+    assert (code, path.stem in said) == (1, True), said
