@@ -16,7 +16,7 @@ from auditlog.entries import LEAF_VERSION, day_of
 from crypto.errors import CryptoError
 from privacy.filter import TOLERANCE
 from protocol.errors import AuditFailed
-from protocol.evidence import Scope
+from protocol.evidence import PackScope
 from protocol.handovers import Handover
 from protocol.notices import Notice
 from protocol.parties import Role
@@ -89,10 +89,10 @@ def exported(know: AuditState, leaf: Mapping[str, Any]) -> None:
     about = {name: leaf[name] for name in ("export", "campaign") if name in leaf}
     campaign = leaf.get("campaign")
     if campaign is not None:
-        told = Scope.parse(f"campaign:{campaign}").public()
+        told = PackScope.parse(f"campaign:{campaign}").public()
         know.require(about == told, "the scope of an evidence pack is another campaign's")
     if (body := know.opened(leaf)) is not None:
-        told = Scope.parse(str(body["scope"])).public()
+        told = PackScope.parse(str(body["scope"])).public()
         know.require(about == told, "the scope of an evidence pack is another than was stated")
 
 

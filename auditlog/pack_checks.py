@@ -34,7 +34,7 @@ from protocol.campaigns import Approval, Campaign
 from protocol.cards import ModelCard
 from protocol.client.auditor import AuditorClient
 from protocol.coverage import exceeds
-from protocol.evidence import Scope, percentiles
+from protocol.evidence import PackScope, percentiles
 from protocol.incidents import Incident
 from protocol.notices import Notice
 from protocol.parties import Consortium, Role
@@ -116,7 +116,7 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
 
 def _listed(
     pack: Path, parts: Sequence[PackPart], consortium: Consortium
-) -> tuple[Scope, Sequence[str]]:
+) -> tuple[PackScope, Sequence[str]]:
     """One scope, and the pack says truly what is in it and whose part is not."""
     scopes = {part.manifest.scope for part in parts}
     require(len(scopes) == 1, f"{PACK_FILE}: its parts are about {' and '.join(sorted(scopes))}")
@@ -129,7 +129,7 @@ def _listed(
     strangers = {path.name for path in pack.iterdir() if not path.is_dir()}
     strangers -= {PACK_FILE, MISSING_FILE, README_FILE}
     require(not strangers, f"{min(strangers, default='')}: it belongs to no part")
-    return Scope.parse(min(scopes)), truth["missing"]
+    return PackScope.parse(min(scopes)), truth["missing"]
 
 
 @dataclass
@@ -139,7 +139,7 @@ class _Registry:
     part: PackPart
     log: ShownLog
     consortium: Consortium
-    scope: Scope
+    scope: PackScope
 
     def _consortiums(self) -> list[Consortium]:
         """The pinned document, and earlier ones that the same registry signed."""

@@ -18,7 +18,7 @@ from crypto.log_tiles import Frontier
 from crypto.merkle import leaf_hash, verify_consistency, verify_inclusion
 from crypto.notes import Checkpoint, InclusionProof
 from protocol.errors import AuditFailed, ConsentError
-from protocol.evidence import MANIFEST_FILE, LogHead, Scope
+from protocol.evidence import MANIFEST_FILE, LogHead, PackScope
 from protocol.parties import Consortium
 from protocol.parts import CHUNK
 
@@ -93,7 +93,7 @@ def check_log(part: PackPart, consortium: Consortium, since: str | None) -> Show
         head = consortium.policy.open(note)
         require(LogHead.of(head) == manifest.last, "the manifest names another head")
         require(head.origin == manifest.log_origin, "the manifest names another log")
-    scope = Scope.parse(manifest.scope)
+    scope = PackScope.parse(manifest.scope)
     leaves = _proved(part, head, note)
     with naming(f"{part.maker}/log/entries/{manifest.entry_index}.json"):
         made = leaves[manifest.entry_index]
@@ -135,7 +135,7 @@ def _proved(part: PackPart, head: Checkpoint, note: str) -> dict[int, Leaf]:
 
 
 def _whole(
-    part: PackPart, head: Checkpoint, scope: Scope
+    part: PackPart, head: Checkpoint, scope: PackScope
 ) -> tuple[dict[int, Leaf], dict[str, int]]:
     """Every entry of the log, hashed up to the root."""
     frontier, leaves, by_type = Frontier(), dict[int, Leaf](), dict[str, int]()

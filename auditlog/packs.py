@@ -22,7 +22,7 @@ from crypto.errors import CryptoError
 from crypto.keys import RecipientKey
 from protocol.campaigns import Campaign
 from protocol.errors import AuditFailed, Conflict
-from protocol.evidence import MANIFEST_FILE, EvidenceManifest, Scope, ScopeKind
+from protocol.evidence import MANIFEST_FILE, EvidenceManifest, PackScope, ScopeKind
 from protocol.parties import Consortium, Role
 from protocol.parts import is_sealed, opened_tar, unpack, unseal_part
 
@@ -80,7 +80,7 @@ def signed_by_its_maker(token: str, consortium: Consortium) -> EvidenceManifest:
 
 
 def expected(
-    consortium: Consortium, scope: Scope, campaign_lenders: Iterable[str] = ()
+    consortium: Consortium, scope: PackScope, campaign_lenders: Iterable[str] = ()
 ) -> list[str]:
     """Who has something to say about this scope.
 
@@ -171,14 +171,14 @@ def parts_of(pack: Path, consortium: Consortium) -> list[PackPart]:
 
 def missing_of(parts: Sequence[PackPart], consortium: Consortium) -> dict[str, Any]:
     """Whose part is there, and whose is not."""
-    scope = Scope.parse(parts[0].manifest.scope)
+    scope = PackScope.parse(parts[0].manifest.scope)
     present = [part.maker for part in parts]
     lenders = next(filter(None, (_lenders(part, scope) for part in parts)), ())
     wanted = expected(consortium, scope, lenders)
     return {"present": present, "missing": [name for name in wanted if name not in present]}
 
 
-def _lenders(part: PackPart, scope: Scope) -> tuple[str, ...]:
+def _lenders(part: PackPart, scope: PackScope) -> tuple[str, ...]:
     """Who trains in the campaign that the pack is about. It is known by its hash, so whose copy it
     is does not matter. Raises AuditFailed: the copy is of another campaign."""
     path = part.folder / "campaigns" / (scope.campaign or "") / "campaign.jws"

@@ -23,7 +23,7 @@ from fleet.code import installed_code
 from ops.named_files import text_of
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import Conflict, ConsentError
-from protocol.evidence import EvidenceManifest, LogHead, Scope
+from protocol.evidence import EvidenceManifest, LogHead, PackScope
 from protocol.parties import Consortium, Role
 from protocol.parts import PartWriter, new_part, seal_part
 from protocol.schema import now
@@ -74,7 +74,7 @@ def collect(
 
     That it is made is logged first. Nobody is in it: no name, no key, no evidence of a person.
     """
-    about = Scope.parse(scope)
+    about = PackScope.parse(scope)
     if out.exists():
         raise Conflict(f"{out} exists already")
     kept = None if since is None else text_of(since, "the checkpoint")
@@ -136,7 +136,7 @@ def _new_file(path: Path) -> Iterator[Any]:
 
 def _of_registry(
     home: Path,
-    scope: Scope,
+    scope: PackScope,
     url: str | None,
     body: dict[str, Any],
     part: PartWriter,
@@ -156,7 +156,7 @@ def _of_registry(
 
 
 def _of_others(
-    home: Path, client: InstitutionClient, scope: Scope, body: dict[str, Any], part: PartWriter
+    home: Path, client: InstitutionClient, scope: PackScope, body: dict[str, Any], part: PartWriter
 ) -> _Made:
     """A lender's, or the coordinator's."""
     if (home / "approved").is_dir():

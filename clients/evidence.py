@@ -10,14 +10,14 @@ from typing import Any
 
 from clients.home import Node
 from crypto.documents import unverified_payload
-from protocol.evidence import Scope
+from protocol.evidence import PackScope
 from protocol.parts import PartWriter
 
 SMALLEST_CLASS = 16
 """Of smaller rosters no class is told."""
 
 
-def collect(node: Node, scope: Scope, part: PartWriter) -> None:
+def collect(node: Node, scope: PackScope, part: PartWriter) -> None:
     """Put everything into the part. Raises SignatureError where a file was altered."""
     folder = node.home / "approved"
     for path in sorted(folder.glob("*.jws")):
@@ -30,7 +30,7 @@ def collect(node: Node, scope: Scope, part: PartWriter) -> None:
         part.add_json(f"campaigns/{sha256}/rosters.json", _rosters(node, sha256))
 
 
-def _wanted(node: Node, scope: Scope, sha256: str, approval: str | None) -> bool:
+def _wanted(node: Node, scope: PackScope, sha256: str, approval: str | None) -> bool:
     if scope.campaign is not None:
         return sha256 == scope.campaign
     if scope.lender not in (None, node.lender) or approval is None or scope.days is None:

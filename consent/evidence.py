@@ -42,7 +42,7 @@ from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.coverage import exceeds
 from protocol.errors import NotFound
-from protocol.evidence import Scope, percentiles
+from protocol.evidence import PackScope, percentiles
 from protocol.incidents import Incident
 from protocol.notices import Notice
 from protocol.parties import Party
@@ -54,7 +54,7 @@ FEWEST = 10
 """People in a count of consents that is told."""
 
 
-def check_scope(registry: Registry, scope: Scope) -> None:
+def check_scope(registry: Registry, scope: PackScope) -> None:
     """Raises NotFound: no such campaign or lender."""
     with reading(registry) as view:
         if scope.campaign and view.session.get(CampaignRow, scope.campaign) is None:
@@ -64,7 +64,7 @@ def check_scope(registry: Registry, scope: Scope) -> None:
 
 
 def collect(
-    registry: Registry, scope: Scope, made: int, part: PartWriter, since: str | None = None
+    registry: Registry, scope: PackScope, made: int, part: PartWriter, since: str | None = None
 ) -> LogExtract:
     """Put everything into the part, as one transaction sees it.
 
@@ -98,7 +98,7 @@ class _Told:
     """What the registry tells of one scope."""
 
     view: Transaction
-    scope: Scope
+    scope: PackScope
     campaigns: list[Campaign]
 
     @property

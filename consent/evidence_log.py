@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from auditlog.log import AuditLog
 from auditlog.tables import LogPublishedRow
 from crypto.notes import Checkpoint
-from protocol.evidence import Scope, ScopeKind
+from protocol.evidence import PackScope, ScopeKind
 from protocol.parts import PartWriter
 
 BUNDLE = 1 << 16
@@ -45,7 +45,7 @@ class _Found:
     notices: dict[int, Leaf] = field(default_factory=dict)
     by_campaign: dict[str, dict[int, Leaf]] = field(default_factory=dict)
 
-    def look(self, scope: Scope, index: int, raw: bytes) -> None:
+    def look(self, scope: PackScope, index: int, raw: bytes) -> None:
         if scope.campaign and scope.campaign.encode() not in raw and b'"notice.' not in raw:
             return
         leaf: Leaf = json.loads(raw)
@@ -58,7 +58,12 @@ class _Found:
 
 
 def extract(
-    log: AuditLog, session: Session, scope: Scope, made: int, part: PartWriter, since: str | None
+    log: AuditLog,
+    session: Session,
+    scope: PackScope,
+    made: int,
+    part: PartWriter,
+    since: str | None,
 ) -> LogExtract:
     """Put ``log/`` into the part.
 
@@ -110,7 +115,7 @@ def extract(
 
 
 def _bundled(
-    log: AuditLog, session: Session, scope: Scope, last: Checkpoint, part: PartWriter
+    log: AuditLog, session: Session, scope: PackScope, last: Checkpoint, part: PartWriter
 ) -> tuple[_Found, Counter[str]]:
     """Every entry into ``log/bundles/``, each with its length in two bytes in front; those that
     name a campaign or are few are kept in mind."""

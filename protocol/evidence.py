@@ -46,7 +46,7 @@ class ScopeKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Scope:
+class PackScope:
     """What a part is about: one campaign; or everything of a period; or one lender in a period.
 
     ``text`` is its one spelling, ``campaign:HASH``, ``period:FROM..TO`` or
@@ -60,7 +60,7 @@ class Scope:
     days: tuple[str, str] | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Scope:
+    def parse(cls, text: str) -> PackScope:
         """Raises Malformed."""
         kind, _, rest = text.partition(":")
         if kind == "person":
@@ -165,7 +165,7 @@ class EvidenceManifest(Document):
     @classmethod
     def _of(cls, payload: dict[str, Any]) -> Self:
         found = super()._of(payload)
-        Scope.parse(found.scope)
+        PackScope.parse(found.scope)
         return found
 
 

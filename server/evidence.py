@@ -9,13 +9,13 @@ from typing import Any
 from protocol.bom import bill_of_materials
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
-from protocol.evidence import Scope
+from protocol.evidence import PackScope
 from protocol.parts import PartWriter
 from server.folders import CAMPAIGN_FILE, campaigns_of
 from server.home import CARD_FILE, Coordinator, load_releases
 
 
-def collect(coordinator: Coordinator, scope: Scope, part: PartWriter) -> None:
+def collect(coordinator: Coordinator, scope: PackScope, part: PartWriter) -> None:
     """Put everything into the part.
 
     Raises:
@@ -49,7 +49,7 @@ def collect(coordinator: Coordinator, scope: Scope, part: PartWriter) -> None:
         part.add_json(f"{below}/bom.cdx.json", bill_of_materials(card))
 
 
-def _wanted(scope: Scope, sha256: str, campaign: Campaign) -> bool:
+def _wanted(scope: PackScope, sha256: str, campaign: Campaign) -> bool:
     if scope.campaign is not None:
         return sha256 == scope.campaign
     first, last = scope.days or ("", "")

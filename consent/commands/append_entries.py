@@ -21,7 +21,7 @@ from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.keys import unb64
 from protocol.errors import ConsentError, Malformed, NotAllowed, NotFound
-from protocol.evidence import Scope, ScopeKind
+from protocol.evidence import PackScope, ScopeKind
 from protocol.parties import Party, Role
 from protocol.schema import Pseudonym, Sha256, Slug
 
@@ -123,7 +123,7 @@ class NewEntry(BaseModel):
         if self.export is None:
             return self
         try:
-            said = Scope.parse(json.loads(unb64(self.body))["scope"])
+            said = PackScope.parse(json.loads(unb64(self.body))["scope"])
         except (ValueError, KeyError, TypeError, AttributeError, ConsentError) as error:
             raise ValueError("the body of evidence.exported is the scope of the pack") from error
         about = {"campaign": self.campaign} if self.campaign else {}

@@ -23,7 +23,7 @@ from crypto.keys import RecipientKey, save_recipient_key
 from crypto.notes import Checkpoint
 from protocol.cards import ModelCard
 from protocol.errors import AuditFailed
-from protocol.evidence import EvidenceManifest, Scope
+from protocol.evidence import EvidenceManifest, PackScope
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +289,7 @@ def test_that_a_part_is_made_stands_in_the_log_before(handed_in, whole):
         check_entry(know, manifest.entry_index, leaf)
         with pytest.raises(AuditFailed, match="another than was stated"):
             other = {name: value for name, value in leaf.items() if name != "campaign"}
-            check_entry(know, manifest.entry_index, other | Scope.parse("period:2026").public())
+            check_entry(know, manifest.entry_index, other | PackScope.parse("period:2026").public())
         with pytest.raises(AuditFailed, match="another campaign's"):
             check_entry(know, manifest.entry_index, leaf | {"campaign": "0" * 64})
 

@@ -12,7 +12,7 @@ from consent.commands.append_entries import NewEntries, NewEntry
 from consent.evidence import FEWEST, check_scope, collect
 from crypto.keys import b64
 from protocol.errors import NotFound
-from protocol.evidence import Scope
+from protocol.evidence import PackScope
 from protocol.parts import new_part
 
 
@@ -22,19 +22,19 @@ def market(tmp_path):
         yield opened
 
 
-def exported(market, scope: Scope, by: str = "registry") -> int:
+def exported(market, scope: PackScope, by: str = "registry") -> int:
     answer = market.call(by, "POST", "/v1/log/entries", {"entries": [entry(scope)]})
     assert answer.status_code == 201, answer.text
     market.checkpoint()
     return answer.json()["first"]
 
 
-def entry(scope: Scope, **changes):
+def entry(scope: PackScope, **changes):
     said = {"type": "evidence.exported", "to": ["auditor"], "body": b64(json.dumps({"scope": scope.text}).encode())}
     return said | scope.public() | changes
 
 
-def collected(market, scope: Scope, made: int) -> dict[str, bytes]:
+def collected(market, scope: PackScope, made: int) -> dict[str, bytes]:
     with new_part() as part:
         collect(market.registry, scope, made, part)
         names = list(part.files)
@@ -45,7 +45,7 @@ def test_counts_of_consents_leave_few_people_out(market):
     market.consenting("aspen", FEWEST)
     market.consenting("birch", FEWEST - 1)
     campaign = market.campaign()
-    scope = Scope.parse(f"campaign:{campaign.sha256}")
+    scope = PackScope.parse(f"campaign:{campaign.sha256}")
     files = collected(market, scope, exported(market, scope))
     told = json.loads(files["consents/states.json"])
     assert [(one["lender"], one["people"], one["state"]) for one in told["cells"]] == [("aspen", FEWEST, "given")]
@@ -62,7 +62,7 @@ def test_how_long_withdrawals_waited_is_told_in_days(market):
     market.acknowledge("aspen", 2)
     market.says(people[2], "withdraw")
     market.clock.move(seconds=2 * 86_400)
-    scope = Scope.parse(f"campaign:{campaign.sha256}")
+    scope = PackScope.parse(f"campaign:{campaign.sha256}")
     told = json.loads(collected(market, scope, exported(market, scope))["consents/withdrawals.json"])["aspen"]
     assert told["acknowledged_after_days"] == {"0": 1, "3": 1}
     assert (told["p50_days"], told["p95_days"], told["most_days"]) == (0, 3, 3)
@@ -74,7 +74,7 @@ def test_the_same_registry_makes_the_same_bytes(market):
     market.consenting("aspen", FEWEST)
     campaign = market.campaign()
     for text in (f"campaign:{campaign.sha256}", f"period:{market.clock():%Y}", f"lender:aspen:{market.clock():%Y}"):
-        scope = Scope.parse(text)
+        scope = PackScope.parse(text)
         made = exported(market, scope)
         assert collected(market, scope, made) == collected(market, scope, made)
 
@@ -86,7 +86,7 @@ def test_nobody_is_in_a_part(market):
     market.acknowledge("aspen", 1)
     assert market.call(market.login(people[1]), "DELETE", "/v1/me").is_success
     market.campaign()
-    scope = Scope.parse(f"period:{market.clock():%Y}")
+    scope = PackScope.parse(f"period:{market.clock():%Y}")
     everything = b"".join(collected(market, scope, exported(market, scope)).values())
     assert b"consent.decided" in everything, "the search itself is broken"
     for person in people:
@@ -99,7 +99,7 @@ def test_nobody_is_in_a_part(market):
 def test_what_there_is_not_cannot_be_collected(market):
     for text, said in ((f"campaign:{'0' * 64}", "no campaign"), ("lender:nobody:2026", "no lender")):
         with pytest.raises(NotFound, match=said):
-            check_scope(market.registry, Scope.parse(text))
+            check_scope(market.registry, PackScope.parse(text))
 
 
 # --- its entry
@@ -121,13 +121,13 @@ def test_what_there_is_not_cannot_be_collected(market):
     ],
 )
 def test_an_entry_says_its_scope_to_the_auditor_and_nothing_else(market, changes):
-    scope = Scope.parse("period:2026")
+    scope = PackScope.parse("period:2026")
     answer = market.call("aspen", "POST", "/v1/log/entries", {"entries": [entry(scope, **changes)]})
     assert answer.status_code == 422, answer.text
 
 
 def test_every_institution_that_makes_parts_can_log_it(market):
-    scope = Scope.parse("period:2026")
+    scope = PackScope.parse("period:2026")
     for who in ("registry", "coordinator", "aspen"):
         exported(market, scope, who)
     assert market.call("auditor", "POST", "/v1/log/entries", {"entries": [entry(scope)]}).status_code == 403

@@ -12,7 +12,7 @@ from crypto.keys import RecipientKey
 from protocol.bom import bill_of_materials
 from protocol.cards import ModelCard
 from protocol.errors import AuditFailed, Conflict, Malformed
-from protocol.evidence import Scope, ScopeKind, percentiles
+from protocol.evidence import PackScope, ScopeKind, percentiles
 from protocol.parts import CHUNK, new_part, opened_tar, seal_part, unpack, unseal_part
 
 MANIFEST = "eyJ.eyJ.AA"
@@ -124,10 +124,10 @@ def test_a_sealed_part_opens_whole_or_not_at_all(size):
 
 
 def test_a_scope_has_one_spelling():
-    year = Scope.parse("period:2026")
-    assert year.text == Scope.parse("period:2026-01-01..2026-12-31").text
-    assert Scope.parse("lender:aspen:2026").text == "lender:aspen:2026-01-01..2026-12-31"
-    campaign = Scope.parse("campaign:" + "a" * 64)
+    year = PackScope.parse("period:2026")
+    assert year.text == PackScope.parse("period:2026-01-01..2026-12-31").text
+    assert PackScope.parse("lender:aspen:2026").text == "lender:aspen:2026-01-01..2026-12-31"
+    campaign = PackScope.parse("campaign:" + "a" * 64)
     assert campaign.public() == {"export": {"kind": "campaign", "scope": campaign.sha256}, "campaign": "a" * 64}
     assert (year.kind, year.public().get("campaign")) == (ScopeKind.PERIOD, None)
 
@@ -138,15 +138,15 @@ def test_a_scope_has_one_spelling():
 )  # fmt: skip
 def test_what_is_no_scope_is_refused(text):
     with pytest.raises(Malformed):
-        Scope.parse(text)
+        PackScope.parse(text)
 
 
 def test_a_period_wants_its_days_and_a_lender_what_it_wrote_or_was_told():
     leaf = {"time": "2026-12-31T00:00:00.000000Z", "actor": "registry", "lender": "aspen"}
-    assert Scope.parse("period:2026").wants(leaf)
-    assert not Scope.parse("period:2027").wants(leaf)
-    assert Scope.parse("lender:aspen:2026").wants(leaf)
-    assert not Scope.parse("lender:birch:2026").wants(leaf)
+    assert PackScope.parse("period:2026").wants(leaf)
+    assert not PackScope.parse("period:2027").wants(leaf)
+    assert PackScope.parse("lender:aspen:2026").wants(leaf)
+    assert not PackScope.parse("lender:birch:2026").wants(leaf)
 
 
 def test_percentiles_of_days():
