@@ -4,8 +4,10 @@ log."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +33,10 @@ def naming(file: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AuditFailed(f"{file}: {error.strerror}") from error
+        raise AuditFailed(f"{file}: {error.strerror or error}") from error
     except (KeyError, TypeError) as error:
         raise AuditFailed(f"{file}: it is not of the form that it should have ({error})") from error
-    except (CryptoError, ConsentError, ValueError) as error:
+    except (CryptoError, ConsentError, ValueError, EOFError, zlib.error) as error:
         raise AuditFailed(f"{file}: {error}") from error
 
 
@@ -140,8 +142,9 @@ def _whole(
     """Every entry of the log, hashed up to the root."""
     frontier, leaves, by_type = Frontier(), dict[int, Leaf](), dict[str, int]()
     for path in sorted((part.folder / "log/bundles").iterdir()):
-        with naming(f"{part.maker}/log/bundles/{path.name}"), path.open("rb") as file:
+        with naming(f"{part.maker}/log/bundles/{path.name}"), gzip.open(path) as file:
             for raw in _records(file):
+                require(frontier.size < head.size, "it holds more than the whole log")
                 leaf = json.loads(raw)
                 if scope.wants(leaf):
                     by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1

@@ -7,6 +7,7 @@ campaign or a lender the entries that concern it, each with its inclusion proof 
 from __future__ import annotations
 
 import json
+import zlib
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from protocol.parts import PartWriter
 
 BUNDLE = 1 << 16
 """Entries in one file of a period."""
+_GZIP = 31
+"""A gzip frame (RFC 1952) that holds neither a name nor a time."""
 Leaf = dict[str, Any]
 
 
@@ -117,12 +120,13 @@ def extract(
 def _bundled(
     log: AuditLog, session: Session, scope: PackScope, last: Checkpoint, part: PartWriter
 ) -> tuple[_Found, Counter[str]]:
-    """Every entry into ``log/bundles/``, each with its length in two bytes in front; those that
-    name a campaign or are few are kept in mind."""
+    """Every entry into ``log/bundles/``, each with its length in two bytes in front, compressed;
+    those that name a campaign are kept in mind."""
     found, by_type = _Found(), Counter[str]()
 
     def pieces(start: int) -> Iterator[bytes]:
         stop = min(start + BUNDLE, last.size)
+        packer = zlib.compressobj(wbits=_GZIP)
         for index, raw in enumerate(log.leaves(session, start, stop), start):
             leaf = json.loads(raw)
             if leaf["type"] == "notice.published":
@@ -132,8 +136,9 @@ def _bundled(
                 if campaign := leaf.get("campaign"):
                     found.wanted[index] = leaf
                     found.by_campaign.setdefault(campaign, {})[index] = leaf
-            yield len(raw).to_bytes(2, "big") + raw
+            yield packer.compress(len(raw).to_bytes(2, "big") + raw)
+        yield packer.flush()
 
     for number, start in enumerate(range(0, last.size, BUNDLE)):
-        part.add(f"log/bundles/{number:06d}", pieces(start))
+        part.add(f"log/bundles/{number:06d}.gz", pieces(start))
     return found, by_type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import hashlib
 import json
 import re
@@ -342,9 +343,9 @@ def test_a_year_and_a_lender_s_year(handed_in, tmp_path, scope):
     checked = done(*verifying(folder, tmp_path / "pack"))
     assert "1 campaigns: proposed" in checked
     if scope.startswith("period"):
-        bundle = tmp_path / "pack/registry/log/bundles/000000"
-        content = bundle.read_bytes()
-        bundle.write_bytes(content.replace(b'"aspen"', b'"birch"', 1))
+        bundle = tmp_path / "pack/registry/log/bundles/000000.gz"
+        content = gzip.decompress(bundle.read_bytes())
+        bundle.write_bytes(gzip.compress(content.replace(b'"aspen"', b'"birch"', 1)))
         signed_again(house, tmp_path / "pack", "registry")
         assert "do not hash to the signed root" in refused(*verifying(folder, tmp_path / "pack"))
 
