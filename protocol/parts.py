@@ -11,6 +11,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -60,11 +61,7 @@ class PartWriter:
                 entry = tarfile.TarInfo(path)
                 if path == MANIFEST_FILE:
                     entry.size = len(manifest)
-                    with TemporaryDirectory() as folder:
-                        held = Path(folder) / MANIFEST_FILE
-                        held.write_text(manifest, encoding="ascii")
-                        with held.open("rb") as file:
-                            tar.addfile(entry, file)
+                    tar.addfile(entry, BytesIO(manifest.encode("ascii")))
                     continue
                 entry.size = self.files[path].bytes
                 with spooled[path].open("rb") as file:
