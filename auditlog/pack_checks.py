@@ -34,7 +34,8 @@ from protocol.campaigns import Approval, Campaign
 from protocol.cards import ModelCard
 from protocol.client.auditor import AuditorClient
 from protocol.coverage import exceeds
-from protocol.evidence import PackScope, percentiles
+from protocol.errors import AuditFailed
+from protocol.evidence import MANIFEST_FILE, PackScope, percentiles
 from protocol.incidents import Incident
 from protocol.notices import Notice
 from protocol.parties import Consortium, Role
@@ -47,6 +48,20 @@ _DOCUMENTS = {
     "notice.published": "notices/{notice}-{notice_version}.jws",
 }
 """Where the registry's part holds in clear what an entry sealed."""
+
+
+_OF_CAMPAIGNS = frozenset(
+    {
+        "campaign.proposed",
+        "campaign.approved",
+        "campaign.rejected",
+        "campaign.activated",
+        "use.authorised",
+        "roster.committed",
+        "model.released",
+    }
+)
+"""Entries that are about a campaign which was proposed; others may name anything."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,8 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
     for part in by_role[Role.REGISTRY]:
         known = _Registry(part, logs[part.maker], consortium, scope)
         checked += known.check()
+        for other in parts:
+            known.knows(other)
         for other in by_role[Role.COORDINATOR]:
             checked.append(known.agrees_with_coordinator(other))
         for other in by_role[Role.LENDER]:
@@ -141,6 +158,15 @@ class _Registry:
     consortium: Consortium
     scope: PackScope
 
+    def knows(self, other: PackPart) -> None:
+        """The part was made under a consortium document that is known here."""
+        known = {one.sha256 for one in self._consortiums()}
+        require(
+            other.manifest.consortium_sha256 in known,
+            f"{other.maker}/{MANIFEST_FILE}: it was made under a consortium document that is "
+            "neither the pinned one nor an earlier one in the registry's part",
+        )
+
     def _consortiums(self) -> list[Consortium]:
         """The pinned document, and earlier ones that the same registry signed."""
         key = self.consortium.one(Role.REGISTRY).key
@@ -170,6 +196,13 @@ class _Registry:
             _Clear(cast(AuditorClient, None), "", folder=self.part.folder),
             self._consortiums(),
         )
+        needs = {
+            leaf["campaign"]
+            for leaf in self.log.leaves.values()
+            if leaf["type"] in _OF_CAMPAIGNS and self.scope.wants(leaf)
+        }
+        if lacking := sorted(needs - set(self.campaigns)):
+            raise AuditFailed(f"{self.part.maker}/campaigns: {lacking[0]} is in the log, not here")
         for index, leaf in self.log.leaves.items():
             about = leaf.get("campaign") or leaf["type"] == "notice.published"
             if not about or (

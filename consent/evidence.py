@@ -76,7 +76,10 @@ def collect(
         log = extract(registry.ledger.log, view.session, scope, made, part, since)
         _parties(registry, part)
         told = _Told(view, scope, [])
-        told.campaigns += [told.add_campaign(part, one) for one in sorted(log.campaigns)]
+        for sha256 in sorted(log.campaigns):
+            # an institution's own entries may name what was never proposed
+            if view.session.get(CampaignRow, sha256) is not None:
+                told.campaigns.append(told.add_campaign(part, sha256))
         told.add_notices(part)
         part.add_json("consents/states.json", told.states())
         withdrawn = {lender.id: told.withdrawals(lender) for lender in told.lenders}
@@ -196,7 +199,7 @@ class _Told:
         over = and_(
             ConsentRow.state == ConsentStatus.GIVEN, ConsentRow.expiry_time <= self.view.moment
         )
-        expired = case((over, 1), else_=0)
+        expired = case((over, 1), else_=0).label("over_now")
         cell = (
             ConsentRow.scope_id,
             ConsentRow.sensitivity,

@@ -259,6 +259,12 @@ def test_a_history_that_does_not_extend_the_one_that_was_kept_is_noticed(handed_
     assert "have the registry collect again" in refused(*verifying(folder, whole), "--since", other)
 
 
+def test_a_part_of_another_consortium_is_noticed(handed_in, pack):
+    house, folder = handed_in
+    signed_again(house, pack, "birch", consortium_sha256="0" * 64)
+    assert "birch/manifest.jws: it was made under a consortium document" in refused(*verifying(folder, pack))
+
+
 # --- what is never in a part
 
 
@@ -342,6 +348,10 @@ def test_a_year_and_a_lender_s_year(handed_in, tmp_path, scope):
     assert ("missing: birch, cedar" if scope.startswith("period") else "missing: nobody") in told
     checked = done(*verifying(folder, tmp_path / "pack"))
     assert "1 campaigns: proposed" in checked
+    left_out = shutil.copytree(tmp_path / "pack", tmp_path / "left-out")
+    shutil.rmtree(left_out / "registry/campaigns" / house.campaign.sha256)
+    signed_again(house, left_out, "registry")
+    assert "is in the log, not here" in refused(*verifying(folder, left_out))
     if scope.startswith("period"):
         bundle = tmp_path / "pack/registry/log/bundles/000000.gz"
         content = gzip.decompress(bundle.read_bytes())

@@ -23,6 +23,17 @@ def market(tmp_path):
         yield opened
 
 
+def test_on_postgresql_the_same_is_told(postgresql, tmp_path):
+    with open_market(tmp_path, postgresql()) as market:
+        market.consenting("aspen", FEWEST)
+        campaign = market.campaign()
+        for text in (f"campaign:{campaign.sha256}", f"period:{market.clock():%Y}"):
+            scope = PackScope.parse(text)
+            files = collected(market, scope, exported(market, scope))
+            (cell,) = json.loads(files["consents/states.json"])["cells"]
+            assert (cell["lender"], cell["people"], cell["state"]) == ("aspen", FEWEST, "given")
+
+
 def exported(market, scope: PackScope, by: str = "registry") -> int:
     answer = market.call(by, "POST", "/v1/log/entries", {"entries": [entry(scope)]})
     assert answer.status_code == 201, answer.text
@@ -51,6 +62,16 @@ def test_counts_of_consents_leave_few_people_out(market):
     told = json.loads(files["consents/states.json"])
     assert [(one["lender"], one["people"], one["state"]) for one in told["cells"]] == [("aspen", FEWEST, "given")]
     assert (told["cells_left_out"], told["fewest_told"]) == (1, FEWEST)
+
+
+def test_a_yes_that_is_over_is_told_as_expired(market):
+    notice = market.publish(version=2, validity_days=30)
+    market.consenting("aspen", FEWEST)
+    market.clock.move(seconds=31 * 86_400)
+    campaign = market.campaign()
+    scope = PackScope.parse(f"campaign:{campaign.sha256}")
+    (cell,) = json.loads(collected(market, scope, exported(market, scope))["consents/states.json"])["cells"]
+    assert (cell["state"], cell["notice"]) == ("expired", f"{notice.id}-2")
 
 
 def test_how_long_withdrawals_waited_is_told_in_days(market):
@@ -96,6 +117,14 @@ def test_nobody_is_in_a_part(market):
             for piece in (name, name.partition(".")[2] or name):
                 assert piece.encode() not in everything
                 assert urlsafe_b64encode(piece.encode()).rstrip(b"=") not in everything
+
+
+def test_an_entry_that_names_what_was_never_proposed_keeps_nobody_from_collecting(market):
+    entries = [{"type": "use.read", "campaign": "1" * 64, "to": ["auditor"]}]
+    assert market.call("aspen", "POST", "/v1/log/entries", {"entries": entries}).status_code == 201
+    for text in (f"period:{market.clock():%Y}", f"lender:aspen:{market.clock():%Y}"):
+        scope = PackScope.parse(text)
+        assert "log/counts.json" in collected(market, scope, exported(market, scope))
 
 
 def test_what_there_is_not_cannot_be_collected(market):
