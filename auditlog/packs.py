@@ -41,6 +41,14 @@ checkpoint, cosigned by the witnesses, and entries of the log with their inclusi
 with the consortium document and the registry's key as you pinned them, not as they lie in here.
 `missing.json` says whose part is not here. Counts of consents of fewer than ten people are left
 out. This is evidence of what systems recorded; it is not legal advice.
+
+## 说明
+
+本证据包由各机构各自签名的部分组成:{present}。缺少:{missing}。每个文件夹的 `manifest.jws`
+列出全部文件及其 SHA-256;`log/` 中是经见证者联署的日志检查点和各条目的包含证明。
+请用上面的命令离线核验,
+并使用您自己保存的联盟文件和登记处公钥,不要使用包内的副本。不足十人的同意计数不列出。
+本包只证明系统所记录的内容,不构成法律意见。
 """
 
 
