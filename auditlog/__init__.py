@@ -22,5 +22,7 @@ commits in.
 - ``campaign_checks``  campaigns in the log, from proposal to model card
 - ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
 - ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
+- ``packs``         evidence packs put together; ``pack_checks`` checked offline, ``pack_log`` what
+                    they show of the log
 - ``reading``       what an outside reader brings along, and what entries look like
 """

@@ -18,6 +18,7 @@ from crypto.errors import CryptoError
 from privacy.filter import TOLERANCE
 from protocol.assessments import ImpactAssessment
 from protocol.errors import AuditFailed
+from protocol.evidence import PackScope
 from protocol.handovers import Handover
 from protocol.incidents import Incident, IncidentClosure
 from protocol.notices import Notice
@@ -134,6 +135,18 @@ def amended(know: AuditState, leaf: Mapping[str, Any]) -> None:
             know.require(kept in known, f"an amendment gives {party.id!r} another role or key")
 
 
+def exported(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """A part of an evidence pack was about to be made."""
+    about = {name: leaf[name] for name in ("export", "campaign") if name in leaf}
+    campaign = leaf.get("campaign")
+    if campaign is not None:
+        told = PackScope.parse(f"campaign:{campaign}").public()
+        know.require(about == told, "the scope of an evidence pack is another campaign's")
+    if (body := know.opened(leaf)) is not None:
+        told = PackScope.parse(str(body["scope"])).public()
+        know.require(about == told, "the scope of an evidence pack is another than was stated")
+
+
 def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
     mine = leaf["party"] == leaf["actor"] or know.has_role(leaf["actor"], REGISTRY)
     know.require(mine, f"{leaf['actor']!r} changed a key of {leaf['party']!r}")
@@ -210,6 +223,7 @@ FORMS: Mapping[str, Form] = {
     "consortium.amended": Form(REGISTRY, "document", amended),
     "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
     "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
+    "evidence.exported": Form(ANY, "export", exported, also="campaign"),
     "auditor.succeeded": Form(AUDITOR, "outgoing archive envelopes bodies", succeeded),
     "party.key_added": Form(ANY, "party key", own_key),
     "party.key_revoked": Form(ANY, "party key", own_key),

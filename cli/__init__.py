@@ -50,6 +50,7 @@ Auditor
 
 - ``log``          a log served, appended to, checked, exported; ``log_reading`` read, proved and
                    verified from outside; ``succession`` handed over from auditor to auditor
-- ``evidence``     people in rosters sampled, and judged
+- ``evidence``     people in rosters sampled, and judged; ``evidence_packs`` what is handed to a
+                   regulator: collected, put together, checked
 - ``privacy``      an attack on the installed build
 """

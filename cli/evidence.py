@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditlog.reading import CHECKPOINT_FILE, Anchors
+from cli import evidence_packs
 from cli.log_reading import DEFAULT_URL, Ca, ConsortiumFile, RegistryKey, Url
 from cli.shared import AsJson, Noun, say
 from crypto.keys import load_recipient_key, load_signing_key
@@ -209,3 +210,6 @@ def _say(found: Verdicts, as_json: bool) -> None:
         f"with 95% confidence fewer than {found.most_bad:.2%} of the uses were of somebody who had "
         "not"
     )
+
+
+app.registered_commands += evidence_packs.app.registered_commands

@@ -15,7 +15,7 @@
 - ``service``        what ``tahini node serve`` runs: a SuperNode, and tasks of signed bundles only
 - ``models``         released models, kept with all that they rest on
 - ``naming``         people named, from the command line
-- ``sampling``       drawn members of rosters, opened to the auditor
+- ``sampling``       drawn members of rosters, opened to the auditor; ``evidence`` packs
 - ``renaming``       new names for old ones, in the ledger and in the book
 - ``proving``        proofs of who was in which release, for the person themselves; ``opening`` the
                      rosters that they are made from

@@ -22,6 +22,7 @@ log they stand in.
 - ``retention``    what is deleted after a time, by ``retention.toml``
 - ``export``       the record of processing activities; ``person_page`` what a person takes away,
                    to read
+- ``evidence``     the registry's part of an evidence pack; ``evidence_log`` the log in it
 - ``amending``     the consortium document, signed anew
 - ``serving``      one process or several ``workers``; ``readiness`` whether to send requests to one
 - ``doctor``       what must be in order in a registry's home

@@ -17,5 +17,6 @@ alone.
 - ``desired_state``  whether a campaign should run, how far it is, what happened; ``status`` what
                      follows from that
 - ``metrics``        the same for Prometheus; ``doctor`` the health of a home
+- ``evidence``       the coordinator's part of an evidence pack
 - ``errors``         what can go wrong
 """

@@ -8,6 +8,7 @@ or under the data key of a borrower of the caller's own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -19,7 +20,8 @@ from consent.storage.subjects import Subject, find_subjects
 from consent.transaction import reading, writing
 from crypto.documents import canonical_json
 from crypto.keys import unb64
-from protocol.errors import Malformed, NotAllowed, NotFound
+from protocol.errors import ConsentError, Malformed, NotAllowed, NotFound
+from protocol.evidence import PackScope, ScopeKind
 from protocol.parties import Party, Role
 from protocol.schema import Pseudonym, Sha256, Slug
 
@@ -39,6 +41,7 @@ EntryType = Literal[
     "system.changed",
     "review.made",
     "evidence.read",
+    "evidence.exported",
     "names.evaluated",
     "names.keys",
 ]
@@ -75,6 +78,16 @@ class NamesEvaluated(BaseModel):
     count: int = Field(ge=1, lt=1_000_000_000)
 
 
+class Exported(BaseModel):
+    """A part of an evidence pack is about to be made: of what kind of scope, and the hash of its
+    text. The text itself is the sealed body, ``{"scope": …}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ScopeKind
+    scope: Sha256
+
+
 class NewEntry(BaseModel):
     """One entry. ``body`` is base64url; it is sealed to the parties in ``to``, or under borrower
     ``subject``'s key."""
@@ -86,6 +99,7 @@ class NewEntry(BaseModel):
     counts: dict[CountName, Count] = Field(default_factory=dict)
     hashes: dict[HashName, Sha256] = Field(default_factory=dict)
     names: NamesEvaluated | None = None
+    export: Exported | None = None
     to: tuple[Slug, ...] = Field(default=(), max_length=16)
     subject: Pseudonym | None = None
     body: str = Field(default="", max_length=MAX_BODY_TEXT)
@@ -102,6 +116,22 @@ class NewEntry(BaseModel):
             raise ValueError("'names' belongs to names.evaluated, and to nothing else")
         return self
 
+    @model_validator(mode="after")
+    def _says_what_was_exported(self) -> Self:
+        if (self.export is not None) != (self.type == "evidence.exported"):
+            raise ValueError("'export' belongs to evidence.exported, and to nothing else")
+        if self.export is None:
+            return self
+        try:
+            said = PackScope.parse(json.loads(unb64(self.body))["scope"])
+        except (ValueError, KeyError, TypeError, AttributeError, ConsentError) as error:
+            raise ValueError("the body of evidence.exported is the scope of the pack") from error
+        about = {"campaign": self.campaign} if self.campaign else {}
+        stated = {"export": self.export.model_dump(mode="json"), **about}
+        if said.public() != stated or self.counts or self.hashes or self.subject is not None:
+            raise ValueError("evidence.exported says its scope, and nothing else")
+        return self
+
     def public(self) -> dict[str, Any]:
         """What stands in clear."""
         fields: dict[str, Any] = {}
@@ -115,6 +145,8 @@ class NewEntry(BaseModel):
             fields["hashes"] = self.hashes
         if self.names:
             fields["names"] = self.names.model_dump(exclude={"count"})
+        if self.export:
+            fields["export"] = self.export.model_dump(mode="json")
         if sealed := self.sealed_counts():
             fields["sealed"] = sorted(sealed)
         return fields
@@ -155,10 +187,14 @@ def seal_entries(registry: Registry, author: Party, entries: Sequence[NewEntry])
             service, or one by the auditor that is not about what it did itself.
         Malformed: a body that is not base64url or too long.
     """
-    if any(entry.type.startswith("names.") != (author.role is Role.NAMING) for entry in entries):
+    own = [entry for entry in entries if entry.type != "evidence.exported"]
+    if any(entry.type.startswith("names.") != (author.role is Role.NAMING) for entry in own):
         raise NotAllowed("entries about names are the key service's, and it writes no others")
     if author.role is Role.AUDITOR and any(entry.type not in AUDITORS for entry in entries):
         raise NotAllowed(f"an auditor logs what it does itself: {', '.join(sorted(AUDITORS))}")
+    auditor = registry.consortium.one(Role.AUDITOR).id
+    if any(entry.export and auditor not in entry.to for entry in entries):
+        raise Malformed(f"what is handed out is told to the auditor: seal it to {auditor!r}")
     subjects = _subjects(
         registry, author, sorted({e.subject for e in entries if e.subject is not None})
     )

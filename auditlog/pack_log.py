@@ -1,0 +1,185 @@
+"""What a part of an evidence pack shows of the log, checked: its files against the manifest, its
+heads under the policy, every entry by its proof, or by the root where the part holds the whole
+log."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from auditlog.packs import PackPart, json_in
+from crypto.errors import CryptoError
+from crypto.log_tiles import Frontier
+from crypto.merkle import leaf_hash, verify_consistency, verify_inclusion
+from crypto.notes import Checkpoint, InclusionProof
+from protocol.errors import AuditFailed, ConsentError
+from protocol.evidence import MANIFEST_FILE, LogHead, PackScope
+from protocol.parties import Consortium
+from protocol.parts import CHUNK
+
+Leaf = dict[str, Any]
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Whatever does not hold within is the fault of this file. Raises AuditFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise AuditFailed(f"{file}: {error.strerror or error}") from error
+    except (KeyError, TypeError) as error:
+        raise AuditFailed(f"{file}: it is not of the form that it should have ({error})") from error
+    except (CryptoError, ConsentError, ValueError, EOFError, zlib.error) as error:
+        raise AuditFailed(f"{file}: {error}") from error
+
+
+def require(holds: bool, what: str) -> None:
+    """Raises AuditFailed."""
+    if not holds:
+        raise AuditFailed(what)
+
+
+@dataclass(frozen=True)
+class ShownLog:
+    """What a part shows of the log, all of it under one believed head."""
+
+    head: Checkpoint
+    leaves: dict[int, Leaf]
+    """Entries by index; of a whole log those that name a campaign or publish a notice."""
+    by_type: dict[str, int]
+    """How many entries there are of each type in scope."""
+    whole: bool
+
+
+def check_files(part: PackPart) -> int:
+    """Every file is as the manifest says, and there is no other; returns how many there are."""
+    found = {}
+    for path in sorted(part.folder.rglob("*")):
+        name = f"{part.maker}/{path.relative_to(part.folder).as_posix()}"
+        require(not path.is_symlink(), f"{name}: it is a link")
+        if path.is_file():
+            found[name.partition("/")[2]] = path
+    found.pop(MANIFEST_FILE)
+    if odd := sorted(set(found) ^ set(part.manifest.files)):
+        raise AuditFailed(
+            f"{part.maker}/{odd[0]}: it is in the folder or the manifest, not in both"
+        )
+    for name, fact in part.manifest.files.items():
+        digest = hashlib.sha256()
+        with found[name].open("rb") as file:
+            while piece := file.read(CHUNK):
+                digest.update(piece)
+        same = (digest.hexdigest(), found[name].stat().st_size) == (fact.sha256, fact.bytes)
+        require(same, f"{part.maker}/{name}: it is another file than the manifest says")
+    return len(found)
+
+
+def check_log(part: PackPart, consortium: Consortium, since: str | None) -> ShownLog:
+    """Raises AuditFailed: a head is not believed, an entry is not under it, or nothing says that
+    the part was made.
+
+    Args:
+        since: a checkpoint that was kept from before; the part must show that the log extends it,
+            if it shows the registry's own heads.
+    """
+    manifest, folder = part.manifest, part.folder
+    with naming(f"{part.maker}/log/checkpoint"):
+        note = (folder / "log/checkpoint").read_text(encoding="utf-8")
+        head = consortium.policy.open(note)
+        require(LogHead.of(head) == manifest.last, "the manifest names another head")
+        require(head.origin == manifest.log_origin, "the manifest names another log")
+    scope = PackScope.parse(manifest.scope)
+    leaves = _proved(part, head, note)
+    with naming(f"{part.maker}/log/entries/{manifest.entry_index}.json"):
+        made = leaves[manifest.entry_index]
+        said = {name: made[name] for name in ("export", "campaign") if name in made}
+        right = (made["type"], made["actor"], said) == (
+            "evidence.exported",
+            part.maker,
+            scope.public(),
+        )
+        require(right, "it does not say that this part was made")
+    whole = (folder / "log/bundles").is_dir()
+    if whole:
+        leaves, by_type = _whole(part, head, scope)
+    else:
+        by_type = {}
+        for leaf in leaves.values():
+            if scope.wants(leaf):
+                by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
+    if (folder / "log/first.checkpoint").exists():
+        _extends(part, consortium, head, since)
+    else:
+        require(manifest.first == manifest.last, f"{part.maker}/{MANIFEST_FILE}: no first head")
+    return ShownLog(head, leaves, by_type, whole)
+
+
+def _proved(part: PackPart, head: Checkpoint, note: str) -> dict[int, Leaf]:
+    leaves = {}
+    for path in (part.folder / "log/entries").glob("*.json"):
+        with naming(f"{part.maker}/log/entries/{path.name}"):
+            raw = path.read_bytes()
+            proof = InclusionProof.parse(
+                path.with_suffix(".tlog-proof").read_text(encoding="utf-8")
+            )
+            require(path.stem == str(proof.index), "its proof is of another entry")
+            require(proof.checkpoint_note == note, "its proof leads to another head")
+            verify_inclusion(leaf_hash(raw), proof.index, head.size, proof.path, head.root)
+            leaves[proof.index] = json.loads(raw)
+    return dict(sorted(leaves.items()))
+
+
+def _whole(
+    part: PackPart, head: Checkpoint, scope: PackScope
+) -> tuple[dict[int, Leaf], dict[str, int]]:
+    """Every entry of the log, hashed up to the root."""
+    frontier, leaves, by_type = Frontier(), dict[int, Leaf](), dict[str, int]()
+    for path in sorted((part.folder / "log/bundles").iterdir()):
+        with naming(f"{part.maker}/log/bundles/{path.name}"), gzip.open(path) as file:
+            for raw in _records(file):
+                require(frontier.size < head.size, "it holds more than the whole log")
+                leaf = json.loads(raw)
+                if scope.wants(leaf):
+                    by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
+                if "campaign" in leaf or leaf["type"] == "notice.published":
+                    leaves[frontier.size] = leaf
+                frontier.append(leaf_hash(raw))
+    same = (frontier.size, frontier.root) == (head.size, head.root)
+    require(same, f"{part.maker}/log/bundles: the entries do not hash to the signed root")
+    return leaves, by_type
+
+
+def _records(file: Any) -> Iterator[bytes]:
+    while length := file.read(2):
+        raw = file.read(int.from_bytes(length, "big"))
+        require(len(raw) == int.from_bytes(length, "big"), "it is cut off")
+        yield raw
+
+
+def _extends(part: PackPart, consortium: Consortium, head: Checkpoint, since: str | None) -> None:
+    """The newest head extends the first one in the part, and the one that was kept."""
+    with naming(f"{part.maker}/log/first.checkpoint"):
+        first = consortium.policy.open((part.folder / "log/first.checkpoint").read_text("utf-8"))
+        require(LogHead.of(first) == part.manifest.first, "the manifest names another first head")
+    heads = [first]
+    if since is not None:
+        with naming("the checkpoint that was kept"):
+            heads.append(consortium.policy.open(since))
+    proofs = json_in(part.folder, "log/consistency.json")
+    with naming(f"{part.maker}/log/consistency.json"):
+        for old in heads:
+            known = proofs.get(str(old.size), [] if old.size == head.size else None)
+            if known is None:
+                raise AuditFailed(
+                    f"there is no proof that the log extends its first {old.size} entries; have "
+                    "the registry collect again with that checkpoint: --since"
+                )
+            path = [b64decode(one, validate=True) for one in known]
+            verify_consistency(old.size, head.size, path, old.root, head.root)
