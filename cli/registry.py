@@ -335,7 +335,8 @@ def load(
 ) -> None:
     """Load consents that were collected elsewhere.
 
-    Columns: `number` on the roll, or `pseudonym`; `sensitivity` (ordinary, sensitive); `action`
+    Columns: `number` on the roll, or `pseudonym`; `sensitivity` (ordinary, income,
+    sensitive and the like); `action`
         (give, refuse,
     withdraw, suspend); `event_time` (RFC 3339); `evidence_sha256` of what the lender keeps. A load
     that was cut short goes on where it stopped when the same command is given again; how far it
