@@ -335,12 +335,11 @@ def load(
 ) -> None:
     """Load consents that were collected elsewhere.
 
-    Columns: `number` on the roll, or `pseudonym`; `sensitivity` (ordinary, income,
-    sensitive and the like); `action`
-        (give, refuse,
-    withdraw, suspend); `event_time` (RFC 3339); `evidence_sha256` of what the lender keeps. A load
-    that was cut short goes on where it stopped when the same command is given again; how far it
-    came stands in FILE.progress.
+    Columns: `number` on the roll, or `pseudonym`; `sensitivity` (ordinary, income, sensitive and
+    the like); `action` (give, refuse, withdraw, suspend); `event_time` (RFC 3339);
+    `evidence_sha256` of what the lender keeps; for minors and delegates `age_band`,
+    `guardian_entity_id` and `authority_evidence_hash`. A load that was cut short goes on where it
+    stopped when the same command is given again; how far it came stands in FILE.progress.
     """
     _home_or_url(home, url, consortium, registry_key, key)
     if channel not in get_args(Channel):

@@ -2,8 +2,9 @@
 place in the file.
 
 One row per answer: ``number`` (on the lender's roll) or ``pseudonym``; ``sensitivity``, ``action``,
-``event_time`` (RFC 3339), ``evidence_sha256``. What does not fit is refused with the row, the line
-and the column that it stands in.
+``event_time`` (RFC 3339), ``evidence_sha256``; where somebody else decided or the person is a minor
+also ``age_band``, ``guardian_entity_id``, ``authority_evidence_hash``. What does not fit is refused
+with the row, the line and the column that it stands in.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from crypto.sentences import one_sentence
 from protocol.errors import Malformed
 
 _ANSWER = ("sensitivity", "action", "event_time", "evidence_sha256")
-_WANTED = f"the file needs the columns number or pseudonym, {', '.join(_ANSWER)}, and no other"
+_AUTHORITY = ("age_band", "guardian_entity_id", "authority_evidence_hash")
+_WANTED = (
+    f"the file needs the columns number or pseudonym, {', '.join(_ANSWER)}; it may have "
+    f"{', '.join(_AUTHORITY)}, and no other"
+)
 _AT_ONCE = 20_000
 _NUMBER = re.compile(r"[0-9]{1,10}")
 Numbers = Callable[[], Mapping[str, int]]
@@ -47,7 +52,7 @@ def _columns(names: Sequence[str], where: str) -> None:
         raise Malformed(
             f"{where}: columns are separated by {other[0]!r} here, and must be by commas; {_WANTED}"
         )
-    known = {"number", "pseudonym", *_ANSWER}
+    known = {"number", "pseudonym", *_ANSWER, *_AUTHORITY}
     for name in names:
         if name not in known:
             raise Malformed(f"{where}: the column {name!r} is not known; {_WANTED}")
@@ -128,6 +133,8 @@ def _answer(where: str, values: dict[str, Any], numbers: Numbers) -> dict[str, A
     """The row as the import takes it; raises Malformed."""
     answer = {name: values[name] for name in _ANSWER}
     answer["event_time"] = _time_text(answer["event_time"])
+    if authority := {name: values[name] for name in _AUTHORITY if values.get(name)}:
+        answer["authority"] = authority
     if "pseudonym" in values:
         number = numbers().get(values["pseudonym"])
         if number is None:

@@ -256,3 +256,14 @@ def test_a_parquet_row_that_does_not_fit_is_named(undecided, tmp_path):
     (tmp_path / "b.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(Malformed, match="cannot be read as a table"):
         load(undecided, tmp_path / "b.parquet", [directly(undecided)])
+
+
+def test_who_decided_for_a_minor_is_told_in_columns_of_its_own(undecided: House, tmp_path: Path) -> None:
+    guarded = {"age_band": "under-14", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
+    nobody = dict.fromkeys(guarded, "")
+    source = write_csv(tmp_path / "answers.csv", [row(0) | guarded, row(1) | nobody])
+    assert load(undecided, source, [directly(undecided)]) == 2
+    assert rules(undecided)[:2] == ["child", "given"]
+    alone = write_csv(tmp_path / "alone.csv", [row(2) | nobody | {"age_band": "14-17"}])
+    with pytest.raises(Malformed, match=r"row 1 \(line 2\).*guardian_entity_id is missing"):
+        load(undecided, alone, [directly(undecided)])
