@@ -96,7 +96,8 @@ def opened_tar(
         with tarfile.open(fileobj=file, mode="r:") as tar:
             members: dict[str, tarfile.TarInfo] = {}
             for member in tar:
-                if not member.isreg() or member.name in members or len(members) > MAX_FILES:
+                plain = member.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and not member.issparse()
+                if not plain or member.name in members or len(members) > MAX_FILES:
                     raise AuditFailed(f"{named}: {member.name[:100]!r} is no plain file, or twice")
                 members[checked_path(member.name)] = member
             manifest = members.pop(MANIFEST_FILE, None)
@@ -122,6 +123,8 @@ def unpack(
     if odd := sorted(set(members) ^ set(files)):
         raise AuditFailed(f"{odd[0]} is in the part or in its manifest, not in both")
     for path, fact in files.items():
+        if members[path].size != fact.bytes:
+            raise AuditFailed(f"{path} is another file than its manifest says")
         source = tar.extractfile(members[path])
         target = to / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -102,6 +102,8 @@ def check_yes(kind: Sensitivity, notice: Notice, channel: Channel) -> None:
     terms = notice.terms
     if not terms.categories or (kind != "sensitive" and kind not in terms.asked()):
         raise Conflict(f"notice {notice.id!r} asks for no consent to {kind} data")
+    if kind == "sensitive" and not (terms.necessity and terms.effect):
+        raise Conflict(f"notice {notice.id!r} does not explain the use of sensitive data")
     if terms.written_form and channel == "phone" and kind in SENSITIVITIES[2:]:
         raise Conflict(f"a yes to {kind} data must be in writing; by telephone there is none")
 
@@ -112,6 +114,12 @@ def check_return(stated: Stated, returned_at: datetime | None) -> None:
     early = returned_at is not None and stated.decision.event_time <= returned_at
     if stated.token is not None and early:
         raise Conflict("the borrower was erased and has come back since; ask them anew")
+
+
+def refuse_alone(action: str) -> None:
+    """A child's own yes is none; raises Conflict. A no is always heard."""
+    if action in {Action.GIVE, Action.RESUME}:
+        raise Conflict("for a child under 14 a guardian says yes, and shows by what right")
 
 
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:

@@ -59,7 +59,10 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
     with writing(registry) as transaction:
         session = transaction.session
         by = Tombstones.of(transaction)
-        returned = set() if by is None else known_again(session, names, ledger_names, by)
+        nobody: tuple[set[int], set[int]] = (set(), set())
+        returned, known = (
+            nobody if by is None else known_again(session, names, ledger_names, by, lender.id)
+        )
         first = count_enrolled(session, lender.id)
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
@@ -80,7 +83,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
         bulk_insert(session, SubjectRow.__tablename__, _COLUMNS, rows)
         extend_enrolment_list(session, lender.id, names)
         if by is not None:
-            again = [(first_id + at, ledger_names[at]) for at in sorted(returned)]
+            again = [(first_id + at, ledger_names[at]) for at in sorted(known)]
             take_places_again(session, lender.id, again, by)
         registry.keys.create(session, [(first_id + at, name) for at, name in enumerate(names)])
         sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()

@@ -25,15 +25,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.commands.check_decisions import check_notice, check_yes
+from consent.commands.check_decisions import check_notice, check_yes, refuse_alone
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
     RecordedEvent,
     load_presents,
+    unguarded,
     write_children,
     write_events,
     write_presents,
+    young_of,
 )
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
@@ -185,6 +187,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         stored = set(presents)
         validity = notice.terms.validity_days
         children: dict[int, bool] = {}
+        young = young_of(session, sorted(ids.values()))
         events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
         latest = moment + CLOCK_SKEW
@@ -198,9 +201,15 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             key = (scope, ids[record.number], record.sensitivity)
             present = presents.get(key, _UNASKED)
             event = _ACTIONS[record.action]
+            subject = ids[record.number]
+            if record.authority.age_band == "under-14" and subject not in young:
+                young.add(subject)
+                children[subject] = True
             if event is Event.GIVE:
                 try:
                     check_yes(record.sensitivity, notice, asked.channel)
+                    if subject in young and record.authority.guardian_entity_id is None:
+                        refuse_alone(record.action)
                 except Conflict as refused:
                     raise refused.at("records", position) from None
             if event in _FIRST and present.state is not ConsentStatus.NONE:
@@ -216,11 +225,18 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             except Conflict as refused:
                 raise refused.at("records", position) from None
             touched[key] = None
-            children[key[1]] = record.authority.age_band == "under-14"
             events += [
                 RecordedEvent(key, kind, notice_number, when, position=position)
                 for kind, when in happened
             ]
+        mine = [number for number, name in known.recipients.items() if name == lender.id]
+        held = load_presents(session, sorted(children), mine)
+        before = {key: kept for key, kept in held.items() if key not in touched}
+        for subject in children:
+            for ended_key, ended, ends_now in unguarded(before, subject, moment):
+                presents[ended_key], touched[ended_key] = ended, None
+                stored.add(ended_key)
+                events += ends_now
         body = {**about, "count": len(leaves), "salt": salt.hex()}
         index = transaction.log_sealed("consents.imported", lender.id, {"root": root}, body)
         number = session.execute(
@@ -237,7 +253,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         ).scalar_one()
         write_presents(session, presents, touched, stored)
         write_children(session, children)
-        write_events(session, {scope: lender.id}, events, moment, import_id=number)
+        write_events(session, known.recipients, events, moment, import_id=number)
     return index
 
 

@@ -157,7 +157,8 @@ def _record(transaction: Transaction, made: Made) -> dict[str, Any]:
     known = select(RightsRequestRow.id).where(RightsRequestRow.sha256 == request.sha256)
     if session.scalar(known) is not None:
         raise Conflict("this request was recorded before; a signed request acts once")
-    _check_limits(transaction, made.subject)
+    if not request.asked.marks:  # whoever objects is heard
+        _check_limits(transaction, made.subject)
     late = due_date(transaction, request, made.received_at)
     row = RightsRequestRow(
         sha256=request.sha256,

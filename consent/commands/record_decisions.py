@@ -29,6 +29,7 @@ from consent.commands.check_decisions import (
     check_time,
     claimed_or_nobody,
     claimed_subject,
+    refuse_alone,
     verified,
 )
 from consent.commands.erase_history import DECISION_USED
@@ -41,10 +42,12 @@ from consent.storage.consents import (
     ConsentKey,
     RecordedEvent,
     load_presents,
+    unguarded,
     write_children,
     write_decisions,
     write_events,
     write_presents,
+    young_of,
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
@@ -54,7 +57,7 @@ from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.sentences import one_sentence
 from protocol.changes import Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
-from protocol.consents import decision_commitment
+from protocol.consents import ConsentDecision, decision_commitment
 from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from protocol.states import Event
 
@@ -141,7 +144,7 @@ class _Draft:
     events: list[RecordedEvent] = field(default_factory=list)
     shown: dict[ConsentKey, str] = field(default_factory=dict)
     children: dict[int, bool] = field(default_factory=dict)
-    """Of whoever decided, whether they were said to be under 14."""
+    """Of whoever is so now and was not, or the other way round: whether they are under 14."""
     decisions: list[tuple[str, int, int]] = field(default_factory=list)
     """Hash, subject, entry."""
     entries: list[Entry] = field(default_factory=list)
@@ -171,6 +174,7 @@ class DecisionBatch:
             transaction.session, ids, scopes
         )
         self._stored = set(self._presents)
+        self._children_before = young_of(transaction.session, ids)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -288,8 +292,11 @@ class DecisionBatch:
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_notice(notice, decision.notice_language, decision.notice_sha256)
         states: dict[str, str] = {}
+        young = self._young(draft, subject.id, decision)
         for choice in decision.choices:
             check_choice(choice, notice, subject, decision.channel)
+            if young and decision.authority.guardian_entity_id is None:
+                refuse_alone(choice.action)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, CurrentConsent())
             event_time = heard_at(decision.event_time, moment)
@@ -302,12 +309,28 @@ class DecisionBatch:
             )
             draft.presents[key] = after
             draft.shown[key] = decision.notice_language
-            draft.children[subject.id] = decision.authority.age_band == "under-14"
             draft.events += [
                 RecordedEvent(key, event, number, when, decision.sha256) for event, when in events
             ]
             states[f"{choice.recipient}/{choice.sensitivity}"] = after.state.value
         return states
+
+    def _young(self, draft: _Draft, subject: int, decision: ConsentDecision) -> bool:
+        """Whether the person is under 14: once that was said it stays, whoever leaves it out later,
+        until a guardian says with evidence that they are older. What nobody gave for them ends."""
+        before = draft.children.get(subject, subject in self._children_before)
+        if decision.authority.age_band == "14-17":
+            young = False
+        else:
+            young = before or decision.authority.age_band == "under-14"
+        if young is not before:
+            draft.children[subject] = young
+        if young and not before:
+            moment = self._transaction.moment
+            for key, ended, events in unguarded(draft.presents, subject, moment):
+                draft.presents[key] = ended
+                draft.events += events
+        return young
 
     def _take(self, draft: _Draft) -> None:
         own = draft.presents.maps[0]
@@ -315,6 +338,8 @@ class DecisionBatch:
         self._touched.update(dict.fromkeys(own))
         self._shown.update(draft.shown)
         self._children.update(draft.children)
+        young = {one for one, child in self._children.items() if child}
+        self._children_before = (self._children_before - set(self._children)) | young
         self._events += draft.events
         self._decisions.update((decision[0], decision) for decision in draft.decisions)
         self._entries += draft.entries

@@ -276,7 +276,8 @@ def changed_since(
         "AND c.subject_id IN (SELECT e.subject_id FROM consent_events e WHERE e.scope_id = "
         f"{scope.id} AND e.sequence > {int(since.sequence)} UNION SELECT x.subject_id FROM "
         f"consents x WHERE x.scope_id = {scope.id} AND x.expiry_time > {first} AND x.expiry_time "
-        f"<= {last} UNION {marked_since(view, scope.id, since.moment)})",
+        f"<= {last} UNION {marked_since(view, scope.id, since.moment)} UNION SELECT y.id FROM "
+        f"subjects y JOIN scopes z ON z.recipient = y.lender WHERE z.id = {scope.id} AND y.child)",
     )
     numbers, places = np.unique(found["number"], return_inverse=True)
     if len(numbers) > MAX_CHANGES:

@@ -6,7 +6,7 @@ All functions run inside the caller's transaction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,8 +24,8 @@ from consent.storage.tables import (
     RevocationRow,
 )
 from law.categories import SENSITIVITIES
-from protocol.changes import REVOKING, CurrentConsent
-from protocol.states import Event
+from protocol.changes import REVOKING, Answer, CurrentConsent, apply_answer
+from protocol.states import ConsentStatus, Event
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
 _PRESENT_COLUMNS = {
@@ -164,17 +164,38 @@ def write_decisions(session: Session, decisions: Sequence[tuple[str, int, int]])
     bulk_insert(session, DecisionRow.__tablename__, _DECISION_COLUMNS, decisions)
 
 
+def young_of(session: Session, subjects: Sequence[int]) -> set[int]:
+    """Who of these subjects is under 14, as was said."""
+    found: set[int] = set()
+    for start in range(0, len(subjects), MAX_IDS):
+        some = among("id", subjects[start : start + MAX_IDS])
+        question = f"SELECT id FROM subjects WHERE child AND {some}"  # noqa: S608 - numbers of our own
+        found.update(session.connection().exec_driver_sql(question).scalars())
+    return found
+
+
 def write_children(session: Session, children: Mapping[int, bool]) -> None:
-    """Keep whether these subjects are under 14, as was said last; a row that says so already is not
-    touched."""
-    known = "SELECT id FROM subjects WHERE child AND {}"
-    for start in range(0, len(children), MAX_IDS):
-        part = dict(list(children.items())[start : start + MAX_IDS])
-        question = text(known.format(among("id", list(part))))  # numbers of our own
-        were = set(session.connection().execute(question).scalars())
-        for subject in sorted(one for one, child in part.items() if child != (one in were)):
-            change = {"child": part[subject], "subject": subject}
-            session.connection().execute(_CHILD, change)
+    """Keep whether these subjects are under 14."""
+    for subject, child in sorted(children.items()):
+        session.connection().execute(_CHILD, {"child": child, "subject": subject})
+
+
+def unguarded(
+    presents: Mapping[ConsentKey, CurrentConsent], subject: int, moment: datetime
+) -> Iterator[tuple[ConsentKey, CurrentConsent, list[RecordedEvent]]]:
+    """What becomes of a person's yeses to sensitive data when it turns out that they are under 14:
+    no guardian gave them, so they end (PIPL article 31)."""
+    for key, present in list(presents.items()):
+        if key[1:] == (subject, "sensitive") and present.at(moment) is ConsentStatus.GIVEN:
+            when = max(moment, present.event_time or moment)
+            ended, happened = apply_answer(
+                present, Answer(Event.WITHDRAW, present.notice, when), moment
+            )
+            yield (
+                key,
+                ended,
+                [RecordedEvent(key, event, present.notice, at) for event, at in happened],
+            )
 
 
 def children_of(session: Session, lender: str) -> list[int]:

@@ -69,16 +69,22 @@ def write_names(session: Session, names: Iterable[str], subject_id: int, by: Tom
 
 
 def known_again(
-    session: Session, names: Sequence[str], ledger_names: Sequence[str], by: Tombstones
-) -> set[int]:
-    """Which of these people, by their place in the lists, were erased before: here under the same
-    name, or anywhere as the same person."""
+    session: Session, names: Sequence[str], ledger_names: Sequence[str], by: Tombstones, lender: str
+) -> tuple[set[int], set[int]]:
+    """Which of these people, by their place in the lists, were erased at this lender before; and
+    which of them anywhere, which their places and budgets must know and the lender must not."""
     macs = {by.mac(name): at for at, name in enumerate(names)}
     ledgers = {by.ledger_name(name): at for at, name in enumerate(ledger_names)}
     found = {macs[mac] for mac in _present(session, TombstoneRow.name_mac, list(macs))}
-    return found | {
-        ledgers[name] for name in _present(session, SubjectRow.ledger_pseudonym, list(ledgers))
-    }
+    anywhere, here = set[int](), set[int]()
+    for start in range(0, len(ledgers), IN_CHUNK):
+        stones = SubjectRow.ledger_pseudonym.in_(list(ledgers)[start : start + IN_CHUNK])
+        asked = select(SubjectRow.ledger_pseudonym, SubjectRow.lender).where(stones)
+        for stone, of in session.execute(asked):
+            anywhere.add(ledgers[stone])
+            if of == lender:
+                here.add(ledgers[stone])
+    return found | here, found | anywhere
 
 
 def _present(session: Session, column: object, values: Sequence[str]) -> set[str]:

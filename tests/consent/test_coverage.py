@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.house import everybody
-from support.market import Market, open_market
+from support.market import Market, open_market, shown
 from support.notices import CATEGORIES
 from support.world import features
 
@@ -163,6 +163,61 @@ def test_everything_of_a_child_is_sensitive_and_needs_the_guardian(market, tmp_p
     assert market.call(child.pseudonym, "DELETE", "/v1/me").status_code == 200
     whole = Consents(tmp_path, "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
     assert not (whole.answered("ordinary") & CHILD).any(), "nor is it known of a tombstone"
+
+
+@pytest.mark.parametrize("how", ["tap", "signed", "import", "adult"])
+def test_whoever_leaves_out_the_age_does_not_make_an_adult_of_a_child(market, tmp_path, how):
+    """A guardian's withdrawal said "adult" by default, and the child's ordinary yes counted."""
+    (child,) = market.enrol("aspen")
+    market.says(child, "give", ("ordinary", "sensitive"), authority=GUARDIAN)
+    assert market.rule(child) == "given"
+    if how == "tap":
+        records = market.call(child.pseudonym, "GET", "/v1/me/consents").json()["items"]
+        mine = next(one for one in records if one["pii_processing"]["sensitivity"] == "sensitive")
+        target = f"/v1/me/consents/{mine['record_id']}/withdrawal"
+        assert market.call(child.pseudonym, "POST", target).status_code == 201
+    else:
+        market.says(child, "withdraw", ("sensitive",))
+    if how == "import":
+        said = {"number": 0, "sensitivity": "income", "action": "refuse", "event_time": market.clock().isoformat(),
+                "evidence_sha256": "e" * 64}  # fmt: skip
+        about = shown(market.notices[-1]) | {"channel": "paper", "records": [said]}
+        assert market.call("aspen", "POST", "/v1/imports", about).status_code == 201
+    if how == "adult":
+        assert market.says(child, "give", ("sensitive",)).status_code == 409, "a guardian says yes"
+    assert market.rule(child) == "child"
+    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "n").members == []
+
+
+def test_what_no_guardian_gave_ends_when_the_age_is_known(market):
+    (child,) = market.enrol("aspen")
+    market.says(child, "give", ("ordinary", "sensitive"))
+    assert market.rule(child) == "given"
+    market.says(child, "refuse", ("income",), authority=GUARDIAN)
+    assert (market.rule(child), market.rule(child, "sensitive")) == ("child", "withdrawn")
+    older = GUARDIAN | {"age_band": "14-17"}
+    market.says(child, "refuse", ("deposits",), authority=older)
+    assert market.rule(child) == "given", "a guardian said, with evidence, that they are older"
+
+
+def test_a_child_that_was_said_to_be_one_for_another_purpose_is_one_for_a_node_that_only_hears_of_changes(
+    market, tmp_path
+):
+    (child,) = market.consenting("aspen")
+    campaign = market.campaign(("aspen", "birch"))
+    assert usable(market, campaign, tmp_path / "kept").members == [child.pseudonym]
+    other = market.publish(1, "other", purpose="https://w3id.org/dpv#CreditChecking")
+    market.says(child, "give", notice=other, authority=GUARDIAN)
+    market.clock.move(seconds=1200)
+    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "kept").members == []
+
+
+def test_a_yes_to_sensitive_data_is_to_a_notice_that_explains_their_use(market):
+    market.publish(
+        2, categories=("repayment", "consumption"), necessity={}, effect={}, adverse_consequences={}, written_form=False
+    )
+    (person,) = market.enrol("aspen")
+    assert market.says(person, "give", ("sensitive",)).status_code == 409
 
 
 def test_a_child_without_a_guardian_is_refused_in_imports_too(market):

@@ -98,7 +98,10 @@ class Consortium(RuleBasedStateMachine):
         if answered.status_code != 201:
             return
         type(self).answers += 1
-        (self.children.add if child else self.children.discard)(person.pseudonym)
+        if child and person.pseudonym not in self.children:
+            self.children.add(person.pseudonym)
+            if "sensitive" not in said:  # no guardian gave it
+                self.yes.pop((person.pseudonym, "sensitive"), None)
         for kind, action in said.items():
             key = (person.pseudonym, kind)
             if action == "give":
