@@ -100,8 +100,8 @@ class Model:
 
     def erased(self, lender: str, number: int) -> None:
         """Nothing is left; the lender is ordered to erase."""
-        for kind in ("ordinary", "sensitive"):
-            self.kept.pop((lender, number, kind), None)
+        for key in [key for key in self.kept if key[:2] == (lender, number)]:
+            del self.kept[key]
         self.revoked.setdefault(lender, []).append((number, "ordinary", "erase"))
 
     def code(self, key: Key, moment: datetime) -> int:
