@@ -14,7 +14,7 @@ from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 from law.categories import SENSITIVITIES, Sensitivity
 from protocol.changes import CLOCK_SKEW
-from protocol.consents import Action, Channel, Choice, ConsentDecision
+from protocol.consents import Action, Authority, Channel, Choice, ConsentDecision
 from protocol.errors import Conflict, NotAuthenticated
 from protocol.notices import Notice
 
@@ -116,9 +116,15 @@ def check_return(stated: Stated, returned_at: datetime | None) -> None:
         raise Conflict("the borrower was erased and has come back since; ask them anew")
 
 
-def refuse_alone(action: str) -> None:
+def is_young(before: bool, authority: Authority) -> bool:
+    """Whether the person is under 14 after this was said. Once it was said it stays, whoever leaves
+    it out later, until a guardian says with evidence that they are older (PIPL article 31)."""
+    return authority.age_band == "under-14" or (before and authority.age_band != "14-17")
+
+
+def refuse_alone(action: str, young: bool, authority: Authority) -> None:
     """A child's own yes is none; raises Conflict. A no is always heard."""
-    if action in {Action.GIVE, Action.RESUME}:
+    if young and authority.guardian_entity_id is None and action in {Action.GIVE, Action.RESUME}:
         raise Conflict("for a child under 14 a guardian says yes, and shows by what right")
 
 

@@ -208,8 +208,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             if event is Event.GIVE:
                 try:
                     check_yes(record.sensitivity, notice, asked.channel)
-                    if subject in young and record.authority.guardian_entity_id is None:
-                        refuse_alone(record.action)
+                    refuse_alone(record.action, subject in young, record.authority)
                 except Conflict as refused:
                     raise refused.at("records", position) from None
             if event in _FIRST and present.state is not ConsentStatus.NONE:

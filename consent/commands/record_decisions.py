@@ -1,5 +1,4 @@
-"""Record borrowers' decisions, each signed by the borrower it concerns or made by them after
-logging in.
+"""Record borrowers' decisions, each signed by whom it concerns or made by them in a login.
 
 Who relays a signed decision does not matter; whose key signed it does. A request is accepted whole
 or not at all. Many requests share one transaction (``auditlog.group_commit``): one that is refused
@@ -29,6 +28,7 @@ from consent.commands.check_decisions import (
     check_time,
     claimed_or_nobody,
     claimed_subject,
+    is_young,
     refuse_alone,
     verified,
 )
@@ -57,7 +57,7 @@ from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.sentences import one_sentence
 from protocol.changes import Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
-from protocol.consents import ConsentDecision, decision_commitment
+from protocol.consents import Authority, decision_commitment
 from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from protocol.states import Event
 
@@ -144,9 +144,8 @@ class _Draft:
     events: list[RecordedEvent] = field(default_factory=list)
     shown: dict[ConsentKey, str] = field(default_factory=dict)
     children: dict[int, bool] = field(default_factory=dict)
-    """Of whoever is so now and was not, or the other way round: whether they are under 14."""
-    decisions: list[tuple[str, int, int]] = field(default_factory=list)
-    """Hash, subject, entry."""
+    """Of whoever is under 14 now and was not, or the other way round."""
+    decisions: list[tuple[str, int, int]] = field(default_factory=list)  # hash, subject, entry
     entries: list[Entry] = field(default_factory=list)
     recorded: list[Recorded] = field(default_factory=list)
 
@@ -174,11 +173,10 @@ class DecisionBatch:
             transaction.session, ids, scopes
         )
         self._stored = set(self._presents)
-        self._children_before = young_of(transaction.session, ids)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
-        self._children: dict[int, bool] = {}
+        self._children = dict.fromkeys(young_of(transaction.session, ids), True)
         self._entries: list[Entry] = []
         self._first = transaction.registry.ledger.log.size(transaction.session)
 
@@ -292,11 +290,10 @@ class DecisionBatch:
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_notice(notice, decision.notice_language, decision.notice_sha256)
         states: dict[str, str] = {}
-        young = self._young(draft, subject.id, decision)
+        young = self._young(draft, subject.id, decision.authority)
         for choice in decision.choices:
             check_choice(choice, notice, subject, decision.channel)
-            if young and decision.authority.guardian_entity_id is None:
-                refuse_alone(choice.action)
+            refuse_alone(choice.action, young, decision.authority)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, CurrentConsent())
             event_time = heard_at(decision.event_time, moment)
@@ -315,21 +312,17 @@ class DecisionBatch:
             states[f"{choice.recipient}/{choice.sensitivity}"] = after.state.value
         return states
 
-    def _young(self, draft: _Draft, subject: int, decision: ConsentDecision) -> bool:
-        """Whether the person is under 14: once that was said it stays, whoever leaves it out later,
-        until a guardian says with evidence that they are older. What nobody gave for them ends."""
-        before = draft.children.get(subject, subject in self._children_before)
-        if decision.authority.age_band == "14-17":
-            young = False
-        else:
-            young = before or decision.authority.age_band == "under-14"
-        if young is not before:
-            draft.children[subject] = young
-        if young and not before:
-            moment = self._transaction.moment
-            for key, ended, events in unguarded(draft.presents, subject, moment):
-                draft.presents[key] = ended
-                draft.events += events
+    def _young(self, draft: _Draft, subject: int, authority: Authority) -> bool:
+        """Whether the person is under 14; what nobody gave for a child ends when that is said."""
+        before = draft.children.get(subject, self._children.get(subject, False))
+        young = is_young(before, authority)
+        if young is before:
+            return young
+        draft.children[subject] = young
+        ending = unguarded(draft.presents, subject, self._transaction.moment) if young else ()
+        for key, ended, events in ending:
+            draft.presents[key] = ended
+            draft.events += events
         return young
 
     def _take(self, draft: _Draft) -> None:
@@ -338,8 +331,6 @@ class DecisionBatch:
         self._touched.update(dict.fromkeys(own))
         self._shown.update(draft.shown)
         self._children.update(draft.children)
-        young = {one for one, child in self._children.items() if child}
-        self._children_before = (self._children_before - set(self._children)) | young
         self._events += draft.events
         self._decisions.update((decision[0], decision) for decision in draft.decisions)
         self._entries += draft.entries
@@ -400,9 +391,8 @@ def record_decisions(registry: Registry, tokens: Sequence[str]) -> list[Recorded
     """Verify and record signed decisions, all or none, in a transaction of their own.
 
     Raises:
-        NotAuthenticated: not signed by the subject it names (or the subject is unknown: no
-            difference is shown).
-        Conflict: illegal transition, replay, wrong notice, wrong time. NotFound: unknown notice.
+        NotAuthenticated: not signed by the subject it names, or nobody is known by that name.
+        Conflict: illegal transition, replay, wrong notice or time. NotFound: unknown notice.
     """
     [done] = record_requests(registry, [Request(signed=tokens)])
     if isinstance(done, Exception):
