@@ -167,8 +167,9 @@ def test_a_kill_in_the_middle_of_an_erasure_leaves_before_or_after(tmp_path):
         registry = open_registry(home, Lease("one", shared=True))
         try:
             assert isinstance(registry.keys.store, FileKeyStore)
-            assert registry.keys.store.oldest() == registry.keys.store.newest()
             with reading(registry) as view:
+                # a newer version that nothing is wrapped under yet may be left of a life that was cut off
+                assert registry.keys.store.oldest() == registry.keys.oldest_root(view.session)
                 readable = find_subjects(view, list(numbers))
                 assert not gone & set(readable)
                 left = view.session.execute(text("SELECT pseudonym, id, erased_at FROM subjects")).all()
