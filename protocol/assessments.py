@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from law.categories import DataCategory
 from protocol.campaigns import Campaign
+from protocol.coverage import needs_of
 from protocol.errors import Malformed
 from protocol.rules import Rule, first_broken
 from protocol.schema import Document, Instant, Slug
@@ -126,13 +127,11 @@ def campaign_categories(features: Mapping[str, Any]) -> frozenset[DataCategory]:
         Malformed: a feature without a category, or with an unknown one.
     """
     try:
-        return frozenset(
-            DataCategory(name)
-            for feature in features["features"]
-            for name in (feature["category"], *feature.get("derived_from", ()))
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        needs = needs_of(features, automated=False, basis="")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Malformed("a feature of the campaign has no category that is known") from error
+    by_consent = [categories for kinds in needs.features.values() for categories in kinds.values()]
+    return frozenset[DataCategory]().union(*by_consent)
 
 
 @dataclass(frozen=True)
