@@ -1,0 +1,5 @@
+"""A lender's lending service: applications, decisions, loans, review.
+
+It runs beside the lender's node, on its own database; other lenders and the registry learn nothing
+from it. What it decides by is in ``lending``, which is pure.
+"""

@@ -1,0 +1,7 @@
+"""Lending as a domain: money, dated law, score and reasons, policy, schedules, accounts, portfolio.
+Pure: no clock, no I/O, no money in floating point; may import ``credit``, ``law`` and ``crypto``.
+
+It is engineering, not legal advice.
+
+- ``cases``  what a decision is made of, and what it says
+"""
