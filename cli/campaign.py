@@ -13,7 +13,7 @@ import typer
 from cli import campaign_review
 from cli.campaign_status import figures, lenders_answers, not_over, told_event
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, say
-from credit.planning import Kind
+from credit.kinds import Kind
 from crypto.keys import replace_file
 from privacy.mechanism import MechanismKind
 from protocol.schema import now

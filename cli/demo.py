@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from cli.shared import Noun
-from credit.planning import Kind
+from credit.kinds import Kind
 from crypto.errors import TahiniError
 from demo.errors import DemoError
 from privacy.charges import Budget

@@ -11,6 +11,7 @@
 - ``grid``        cells over every feature, which one private release counts
 - ``binning``     quantile bins from one private release, at any scale
 - ``embedding``   what a model makes of people's bins
+- ``kinds``       what can be trained
 - ``planning``    from a budget to releases and their noise
 - ``questions``   what a release asks of every lender, and how it travels
 - ``contributions``  how a lender answers: exact whole numbers of its people, and one share of noise

@@ -24,9 +24,9 @@ from credit.errors import ModelError
 from credit.evaluation import Figure, ModelEvaluation, ScoreCells, evaluate
 from credit.features import FeatureSchema
 from credit.grid import Grid
+from credit.kinds import Kind
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
 from credit.pairs import Pairs, boosted, candidates
-from credit.planning import Kind
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, task_of

@@ -27,8 +27,8 @@ from credit.embedding import Embedding
 from credit.errors import FeatureError, ModelError
 from credit.features import schema_from
 from credit.grid import Grid
+from credit.kinds import Kind
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
-from credit.planning import Kind
 from crypto.sentences import one_sentence
 from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
 from privacy.errors import PrivacyError

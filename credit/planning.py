@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from credit.kinds import Kind
 from privacy.accounting import calibrate, epsilon_of, gaussian_multiplier
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
@@ -19,8 +19,6 @@ from privacy.mechanism import (
     ReleaseKind,
 )
 
-Kind = Literal["scorecard", "gam", "mlp"]
-"""What can be trained."""
 STEPS: dict[Kind, int] = {"scorecard": 10, "gam": 10, "mlp": 24}
 BINS = 14
 CLIP_NORM = 2.0

@@ -24,9 +24,9 @@ from credit.errors import ModelError
 from credit.evaluation import ScoreCells, Segments, evaluation_weight
 from credit.features import FeatureSchema
 from credit.grid import Grid
+from credit.kinds import Kind
 from credit.models import CreditModel, check_calibration, check_network, flat, layers, network, size
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
-from credit.planning import Kind
 from credit.questions import Question
 from credit.whitening import row_clip
 from privacy.clipping import UNIT, Records, clipped_gradient_sum, device

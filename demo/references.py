@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from credit.features import FeatureSchema
+from credit.kinds import Kind
 from credit.learning import Learner
 from credit.models import CreditModel
-from credit.planning import Kind
 from credit.simulation import simulate
 from privacy.mechanism import Audience, Mechanism
 
