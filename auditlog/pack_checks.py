@@ -272,7 +272,7 @@ class _Registry:
         path = self.part.folder / f"notices/{named['id']}-{named['version']}.jws"
         notice = Notice.verify(path.read_text(encoding="utf-8"), self._key)
         require(notice.purpose == campaign.purpose, "the notice is for another purpose")
-        return exceeds(campaign.needs, notice.terms) or ""
+        return exceeds(campaign.needs(self.consortium), notice.terms) or ""
 
     @property
     def _key(self) -> PublicKey:

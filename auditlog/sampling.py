@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,6 @@ from crypto.rosters import depth_for, member_hash
 from protocol.campaigns import Campaign, RosterCommitment
 from protocol.changes import latest_expiry
 from protocol.consents import ConsentDecision, decision_commitment
-from protocol.coverage import exceeds
 from protocol.errors import AuditFailed, ConsentError
 from protocol.notices import Notice
 from protocol.parties import Role
@@ -260,7 +259,7 @@ class Judge:
         if ends is not None and ends <= moment:
             raise Unproved("in-time", "the yes was over when the roster was committed")
         # what else it does not name, the gate masks: the row itself rests on these
-        if beyond := exceeds(replace(campaign.needs, features={}), notice.terms):
+        if beyond := campaign.needs(self._know.consortium).beyond(notice.terms):
             raise Unproved("covered", beyond)
 
 

@@ -97,7 +97,7 @@ class HeldSnapshot:
         """
         notices = self.state.notices
         given = {kind: self._given(kind, places) for kind in needs.consents}
-        allowing = [number for number, notice in notices.items() if needs.within(notice)]
+        allowing = [number for number, notice in notices.items() if needs.beyond(notice) is None]
         may = np.isin(given["ordinary"], allowing)
         children = (self.answered("ordinary") & CHILD) != 0
         if children.any():

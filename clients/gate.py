@@ -113,7 +113,8 @@ class Gate:
         draw = Draw.of(
             self._campaign, verified_approvals(use.places.approvals, self._node.consortium)
         )
-        usable = snapshot.usable(use.places, self._campaign.needs)
+        needs = self._campaign.needs(self._node.consortium)
+        usable = snapshot.usable(use.places, needs)
 
         # 3 and 4: who can still pay, and the reservation, on this disk
         book = open_source(self._node.home)
@@ -141,7 +142,6 @@ class Gate:
             self._commit(commitment)
 
         # 6: only now rows
-        needs = self._campaign.needs
         limits = {
             kind: UseLimits.of(reserved.members, snapshot.limits(kind)) for kind in needs.consents
         }

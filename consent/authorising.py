@@ -13,7 +13,7 @@ from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.coverage import exceeds
 from protocol.errors import NotAllowed
 from protocol.notices import Notice
-from protocol.parties import Party, Role
+from protocol.parties import Consortium, Party, Role
 from protocol.rules import Rule, first_broken
 
 
@@ -38,6 +38,7 @@ class Unanswered:
 class Situation:
     """Everything a rule may look at."""
 
+    consortium: Consortium
     lender: Party
     asked: AuthorisationRequest
     campaign: Campaign
@@ -104,7 +105,7 @@ def within_the_notice(now: Situation) -> str | None:
     """Nobody who is asked now is asked for so much; whoever was asked for more is no reason."""
     if now.notice is None:
         return f"no notice asks {now.lender.id!r}'s borrowers for the campaign's purpose any more"
-    beyond = exceeds(now.campaign.needs, now.notice.terms)
+    beyond = exceeds(now.campaign.needs(now.consortium), now.notice.terms)
     return beyond and f"campaign {now.campaign.id!r} goes beyond the live notice: {beyond}"
 
 

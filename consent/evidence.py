@@ -158,11 +158,10 @@ class _Told:
     def _coverage(self, campaign: Campaign) -> dict[str, Any]:
         """Whether each lender's live notice says what the campaign does; "" if it does."""
         found = {}
+        needs = campaign.needs(self.view.registry.consortium)
         for lender in campaign.lenders:
             notice = self.view.notices.live(campaign.purpose, lender)
-            beyond = (
-                "no notice asks for it" if notice is None else exceeds(campaign.needs, notice.terms)
-            )
+            beyond = "no notice asks for it" if notice is None else exceeds(needs, notice.terms)
             named = None if notice is None else {"id": notice.id, "version": notice.version}
             found[lender] = {"notice": named, "beyond": beyond or ""}
         return found

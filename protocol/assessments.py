@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from law.bases import LegalBasis
 from law.categories import DataCategory
 from protocol.campaigns import Campaign
 from protocol.coverage import needs_of
@@ -127,7 +128,7 @@ def campaign_categories(features: Mapping[str, Any]) -> frozenset[DataCategory]:
         Malformed: a feature without a category, or with an unknown one.
     """
     try:
-        needs = needs_of(features, automated=False, basis="")
+        needs = needs_of(features, automated=False, basis=LegalBasis.PIPL_CONSENT)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Malformed("a feature of the campaign has no category that is known") from error
     by_consent = [categories for kinds in needs.features.values() for categories in kinds.values()]

@@ -7,7 +7,6 @@ Unknown fields are refused: what is signed is what is read. Times are RFC 3339 i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -20,6 +19,7 @@ from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience, Mechanism, PlannedRelease, ReleaseKind
 from protocol.coverage import Needs, needs_of
 from protocol.errors import Malformed
+from protocol.parties import Consortium
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
 
@@ -124,12 +124,12 @@ class Campaign(Document):
             raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self
 
-    @cached_property
-    def needs(self) -> Needs:
+    def needs(self, consortium: Consortium) -> Needs:
         """What it needs of a person's answers; raises Malformed where the features are no
         schema."""
+        reached = consortium.reached_by(self.lenders)
         try:
-            return needs_of(self.features, self.automated_decision, self.legal_basis)
+            return needs_of(self.features, self.automated_decision, self.legal_basis, reached)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Malformed(f"campaign {self.id!r} holds no feature schema") from error
 

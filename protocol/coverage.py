@@ -1,17 +1,19 @@
 """What a campaign needs of a person's answers, and what an answered notice covers of it. Pure.
 
-A yes covers what its notice said (invariant 11): these categories, this basis, by a machine alone
-or not. The registry asks with it before it authorises, every gate for each person and the version
-that this person answered.
+A yes covers what its notice said (invariant 11): these categories, these recipients, this basis, so
+many days, by a machine alone or not. The registry asks with it before it authorises, every gate for
+each person and the version that this person answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from law.bases import LegalBasis
 from law.categories import SENSITIVITIES, DataCategory, Sensitivity, consent_for
+from protocol.parties import Role
 
 OUTCOME = DataCategory.REPAYMENT
 """What the outcome that a model learns is about."""
@@ -26,6 +28,12 @@ class Said(Protocol):
     def automated_decision(self) -> bool: ...
     @property
     def lawful_basis(self) -> str: ...
+    @property
+    def retention_period_days(self) -> int: ...
+    @property
+    def named(self) -> Collection[tuple[str, Role]]:
+        """Everybody who gets something, and as what."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,19 @@ class Needs:
 
     Args:
         features: for each feature, by name, the categories that each consent must cover.
+        kept: for each feature whose facts are dated, how many days old they may be.
+        laws: those that the features were held against.
         automated: its outcome may be a decision by a machine alone.
         basis: the legal basis.
+        recipients: every party that gets something of it, and as what.
     """
 
     features: Mapping[str, Mapping[Sensitivity, frozenset[DataCategory]]]
+    kept: Mapping[str, int]
+    laws: frozenset[str]
     automated: bool
-    basis: str
+    basis: LegalBasis
+    recipients: frozenset[tuple[str, Role]]
 
     @property
     def consents(self) -> tuple[Sensitivity, ...]:
@@ -52,50 +66,73 @@ class Needs:
         """The features that need this consent."""
         return tuple(name for name, kinds in self.features.items() if kind in kinds)
 
-    def within(self, said: Said) -> bool:
-        """Whether a yes to this notice allows such a use at all, whatever the features: the outcome
-        is how somebody repaid."""
-        right = said.lawful_basis == self.basis and said.automated_decision >= self.automated
-        return right and OUTCOME in said.categories
+    def beyond(self, said: Said) -> str | None:
+        """In words, the first thing that such a use needs, whatever its features, and a notice does
+        not say; None where it says all of it. The outcome is how somebody repaid."""
+        if self.basis != said.lawful_basis:
+            return f"its legal basis {self.basis!r} is not the one that the notice names"
+        if self.basis.jurisdiction not in self.laws:
+            return f"its features were not held against the law of {self.basis.jurisdiction}"
+        if self.automated and not said.automated_decision:
+            return "it decides by machine alone, which the notice does not say"
+        for party, role in sorted(self.recipients - set(said.named)):
+            return f"it reaches {party!r} as {role}, which the notice does not name"
+        if OUTCOME not in said.categories:
+            return f"its outcome is about {OUTCOME}, which the notice does not name"
+        return None
 
     def uncovered(self, kind: Sensitivity, said: Said | None) -> frozenset[str]:
         """The features that this consent, given in answer to this notice (``None``: to none), does
         not allow."""
-        if said is None or not self.within(said):
+        if said is None or self.beyond(said) is not None:
             return frozenset(self.of(kind))
-        named = frozenset(said.categories)
-        return frozenset(name for name in self.of(kind) if not self.features[name][kind] <= named)
+        named, days = frozenset(said.categories), said.retention_period_days
+        return frozenset(
+            name
+            for name in self.of(kind)
+            if not self.features[name][kind] <= named or self.kept.get(name, 0) > days
+        )
 
 
-def needs_of(schema: Mapping[str, Any], automated: bool, basis: str) -> Needs:
+def needs_of(
+    schema: Mapping[str, Any],
+    automated: bool,
+    basis: LegalBasis,
+    recipients: Collection[tuple[str, Role]] = (),
+) -> Needs:
     """What a feature schema, as a campaign holds it, needs.
 
     Raises:
         ValueError: it names a category that does not exist. KeyError, TypeError: it is no schema.
     """
-    features = {}
+    features, kept = {}, {}
     for feature in schema["features"]:
+        name = feature["name"]
         kinds: dict[Sensitivity, set[DataCategory]] = {}
         declared = feature.get("sensitivity") == "sensitive"
-        for name in (feature["category"], *feature.get("derived_from", ())):
-            category = DataCategory(name)
+        for said in (feature["category"], *feature.get("derived_from", ())):
+            category = DataCategory(said)
             kinds.setdefault(consent_for(category, declared), set()).add(category)
-        features[feature["name"]] = {kind: frozenset(them) for kind, them in kinds.items()}
-    return Needs(features, automated, basis)
+        features[name] = {kind: frozenset(them) for kind, them in kinds.items()}
+        if feature.get("dated_by") or feature.get("ended_by"):
+            kept[name] = int(feature["retention_days"])
+    laws = frozenset(schema.get("jurisdictions", ()))
+    return Needs(features, kept, laws, automated, basis, frozenset(recipients))
 
 
 def exceeds(needs: Needs, said: Said) -> str | None:
     """In words, the first thing that a use needs and a notice does not say; None where it says all
     of it."""
-    if needs.basis != said.lawful_basis:
-        return f"its legal basis {needs.basis!r} is not the one that the notice names"
-    if needs.automated and not said.automated_decision:
-        return "it decides by machine alone, which the notice does not say"
+    if beyond := needs.beyond(said):
+        return beyond
     named = frozenset(said.categories)
-    if OUTCOME not in named:
-        return f"its outcome is about {OUTCOME}, which the notice does not name"
     for name, kinds in needs.features.items():
         for categories in kinds.values():
             if missing := sorted(categories - named):
                 return f"feature {name!r} is about {missing[0]}, which the notice does not name"
+        if needs.kept.get(name, 0) > said.retention_period_days:
+            return (
+                f"feature {name!r} reads facts that are {needs.kept[name]} days old, and the "
+                f"notice says that data are kept {said.retention_period_days}"
+            )
     return None

@@ -85,7 +85,7 @@ class Terms(_Part):
     processing_method: Iri = "https://w3id.org/dpv#Analyse"
     storage_locations: tuple[str, ...] = Field(default=(), max_length=32)
     """Countries, ISO 3166."""
-    retention_period_days: int = Field(default=5 * 365, ge=1, le=36_500)
+    retention_period_days: int = Field(default=5 * 365 + 1, ge=1, le=36_500)
     jurisdiction: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")], ...] = Field(
         default=(), max_length=32
     )
@@ -118,6 +118,11 @@ class Terms(_Part):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} is named twice")
         return self
+
+    @property
+    def named(self) -> tuple[tuple[str, Role], ...]:
+        """Who gets something, and as what."""
+        return tuple((one.id, one.role) for one in self.recipients)
 
     def asked(self) -> Mapping[Sensitivity, tuple[DataCategory, ...]]:
         """The categories that each consent is about, where all are what law says they are. A

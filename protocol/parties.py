@@ -3,6 +3,7 @@ pins."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
@@ -129,6 +130,15 @@ class Consortium(Document):
     @cached_property
     def policy(self) -> Policy:
         return Policy.parse(self.log_policy)
+
+    def reached_by(self, lenders: Collection[str]) -> frozenset[tuple[str, Role]]:
+        """Everybody who gets something of what these lenders do together, and as what: they, and
+        whoever serves them all."""
+        return frozenset(
+            (one.id, one.role)
+            for one in self.parties
+            if one.role is not Role.LENDER or one.id in lenders
+        )
 
     @property
     def log(self) -> Log:

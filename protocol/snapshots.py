@@ -26,6 +26,7 @@ from crypto.documents import document_hash
 from law.bases import LegalBasis
 from law.categories import SENSITIVITIES, DataCategory, Sensitivity
 from protocol.errors import Malformed
+from protocol.parties import Role
 from protocol.schema import Document, Instant, Sha256, Slug
 from protocol.states import ConsentStatus
 from protocol.terms import Iri, Limits
@@ -100,6 +101,8 @@ class AnsweredNotice(BaseModel):
     categories: tuple[DataCategory, ...] = ()
     automated_decision: bool = False
     lawful_basis: LegalBasis = LegalBasis.PIPL_CONSENT
+    retention_period_days: int = 0
+    named: tuple[tuple[Slug, Role], ...] = ()
 
 
 def reasons_of(

@@ -75,6 +75,7 @@ def _situation(
         )
     )
     return Situation(
+        consortium=transaction.registry.consortium,
         lender=lender,
         asked=asked,
         campaign=campaign,

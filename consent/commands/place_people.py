@@ -43,7 +43,7 @@ from crypto.pseudonyms import version_of
 from law.categories import SENSITIVITIES, Sensitivity
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict, NotAllowed, NotFound
-from protocol.parties import Party
+from protocol.parties import Consortium, Party
 from protocol.snapshots import NEVER, Flags, Places, packed
 from protocol.states import ConsentStatus, Event, state_at
 
@@ -275,10 +275,12 @@ def bitmaps(placed: bytes, further: bytes) -> dict[str, bytes]:
     return dict(zip(SENSITIVITIES, (placed, *parts), strict=False))
 
 
-def bitmaps_told(campaign: Campaign, row: PlacesRow) -> dict[Sensitivity, bytes]:
+def bitmaps_told(
+    consortium: Consortium, campaign: Campaign, row: PlacesRow
+) -> dict[Sensitivity, bytes]:
     """Those of a campaign that its lender is told: of the consents that it needs, and, because of a
     child everything is sensitive, of that one."""
-    needed = {*campaign.needs.consents, "sensitive"}
+    needed = {*campaign.needs(consortium).consents, "sensitive"}
     found = bitmaps(row.bitmap, row.sensitive)
     return {kind: found[kind] for kind in SENSITIVITIES if kind in needed and kind in found}
 
@@ -299,7 +301,7 @@ def read_places(registry: Registry, lender: Party, sha256: str) -> str:
             raise NotAllowed(f"{lender.id!r} is not part of this campaign")
         bitmap = np.frombuffer(row.bitmap, dtype=np.uint8)
         people = count_enrolled(session, lender.id)
-        maps = bitmaps_told(Campaign.claimed(campaign.token), row)
+        maps = bitmaps_told(registry.consortium, Campaign.claimed(campaign.token), row)
         of_campaign = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == sha256)
         approvals = tuple(session.scalars(of_campaign.order_by(ApprovalRow.lender)))
     places = Places(

@@ -7,7 +7,6 @@ authorisation more.
 from __future__ import annotations
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from consent.commands.place_people import bitmaps_told, place_people
 from consent.commands.record_assessments import load_assessment
@@ -63,13 +62,20 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
             f"campaign {campaign.id!r} alone costs more than the epsilon {yearly:g} that a year "
             "may cost"
         )
+    needs = campaign.needs(policy)
+    law = LegalTerms.of(policy).jurisdiction
+    if law is not None and law not in needs.laws:
+        raise Conflict(
+            f"campaign {campaign.id!r}'s features were not held against the law of {law}, which "
+            "this consortium keeps"
+        )
     with writing(registry) as transaction:
         session = transaction.session
         for lender in campaign.lenders:
             live = transaction.notices.live(campaign.purpose, lender)
             if live is None:
                 raise Conflict(f"no notice asks {lender!r}'s borrowers for this purpose")
-            if beyond := exceeds(campaign.needs, live.terms):
+            if beyond := exceeds(needs, live.terms):
                 raise Conflict(
                     f"campaign {campaign.id!r} goes beyond notice {live.id!r} version "
                     f"{live.version}: {beyond}"
@@ -163,16 +169,21 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
         if active:
             row.activated_at = transaction.moment
             place_people(transaction, campaign)
-            body = {"approved": sorted(approved), "places": hashes_of_places(session, campaign)}
+            body = {"approved": sorted(approved), "places": hashes_of_places(transaction, campaign)}
             transaction.log_sealed("campaign.activated", registry.me.id, public, body)
     return active
 
 
-def hashes_of_places(session: Session, campaign: Campaign) -> dict[str, str]:
+def hashes_of_places(transaction: Transaction, campaign: Campaign) -> dict[str, str]:
     """What is bound of who has a place in the campaign, by lender."""
-    rows = session.scalars(select(PlacesRow).where(PlacesRow.campaign_sha256 == campaign.sha256))
+    consortium = transaction.registry.consortium
+    rows = transaction.session.scalars(
+        select(PlacesRow).where(PlacesRow.campaign_sha256 == campaign.sha256)
+    )
     return {
-        row.lender: places_sha256(campaign.sha256, row.lender, bitmaps_told(campaign, row))
+        row.lender: places_sha256(
+            campaign.sha256, row.lender, bitmaps_told(consortium, campaign, row)
+        )
         for row in rows
     }
 

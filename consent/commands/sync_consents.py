@@ -139,6 +139,8 @@ def notices_of(known: Notices, purpose: str, lender: str) -> dict[int, AnsweredN
             categories=notice.terms.categories,
             automated_decision=notice.terms.automated_decision,
             lawful_basis=notice.terms.lawful_basis,
+            retention_period_days=notice.terms.retention_period_days,
+            named=notice.terms.named,
         )
         for number, notice in known.notices.items()
         if notice.purpose == purpose and lender in notice.recipients

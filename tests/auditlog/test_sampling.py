@@ -296,14 +296,13 @@ def test_who_was_forgotten_since_is_counted_apart(used):
 
 def test_a_use_that_the_answered_notice_does_not_allow_is_found(house, monkeypatch):
     """A registry and a gate that let a campaign decide by machine alone, of which the notice says nothing."""
-    for room in ("consent.commands.propose_campaign", "consent.authorising"):
-        monkeypatch.setattr(f"{room}.exceeds", lambda *_: None)
-    monkeypatch.setattr(Needs, "within", lambda self, said: self.basis == said.lawful_basis)
     made = make_assessment("coordinator", campaign_categories(features().model_dump(mode="json")), now())
     assessment = ImpactAssessment.model_validate({**made.model_dump(), "automated_decision": True})
     record(house.coordinator(), assessment)
-    house.activate(automated_decision=True, assessment_sha256=assessment.sha256)
-    house.open_gate(0, "cedar")
+    with monkeypatch.context() as careless:
+        careless.setattr(Needs, "beyond", lambda *_: None)
+        house.activate(automated_decision=True, assessment_sha256=assessment.sha256)
+        house.open_gate(0, "cedar")
     found = Sampling(house, 10).verdicts()
     assert {one.rule for one in found.broken} == {"covered"} and len(found.broken) == found.drawn > 0
     assert {one.why for one in found.broken} == {"it decides by machine alone, which the notice does not say"}

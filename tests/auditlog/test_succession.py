@@ -16,8 +16,10 @@ from consent.home import open_registry
 from consent.succession import appoint_auditor, earlier_consortiums
 from crypto.errors import SealError
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
+from demo.borrowers import make_notice
 from demo.identities import fictitious
-from protocol.errors import AuditFailed, Conflict
+from protocol.consents import Action
+from protocol.errors import AuditFailed, Conflict, ConsentError
 from protocol.handovers import Handover
 from protocol.parties import Membership, Party, Role
 
@@ -100,6 +102,18 @@ class Succession:
         return json.loads(done("log", "verify", *self.known(house, auditor), "--json"))
 
 
+def asked_again(house: House, version: int) -> None:
+    """The notice names whoever audits now, and whoever gave a consent gives it again."""
+    fresh = make_notice(house.founded.consortium, list(house.borrowers), 1.0)
+    house.notice = fresh.model_copy(update={"version": version})
+    operator = house.founded.operator(house.url)
+    operator.publish_notice(house.notice, house.founded.registry_key)
+    operator.close()
+    for lender in house.borrowers:
+        again = {"ordinary": Action.GIVE}
+        house.anyone().decide([person.decide(house.notice, again) for person in house.consenting(lender)])
+
+
 def trained(house: House, campaign: str) -> None:
     house.activate(id=campaign)
     for lender in house.borrowers:
@@ -119,6 +133,9 @@ def test_a_successor_opens_the_whole_log_and_a_third_one_does_too(changing):
         assert changing.verify(house, changing.first)["by_type"]["roster.committed"] == 3
     changing.appoint(second)
     with changing.opened() as house:
+        with pytest.raises(ConsentError, match="reaches 'notary' as auditor, which the notice does not name"):
+            trained(house, "unasked")
+        asked_again(house, 2)
         trained(house, "second")
         assert "hands over an archive" in refused("log", "verify", "--json", *changing.known(house, second))
         folder = changing.hand_over(house, changing.first, second)
@@ -132,6 +149,7 @@ def test_a_successor_opens_the_whole_log_and_a_third_one_does_too(changing):
         assert shown["says"]["lender"] in house.borrowers
     changing.appoint(third)
     with changing.opened() as house:
+        asked_again(house, 3)
         trained(house, "third")
         folder = changing.hand_over(house, second, third)
         done("log", "succeed", *changing.known(house, third), "--handover", folder)

@@ -10,8 +10,10 @@ from support.notices import CATEGORIES
 from support.world import features
 
 from clients.consents import Consents
+from law.bases import LegalBasis
 from law.categories import DataCategory
 from protocol.coverage import exceeds, needs_of
+from protocol.parties import Role
 from protocol.snapshots import CHILD
 from protocol.terms import TRAINING_PURPOSE
 
@@ -38,7 +40,7 @@ def usable(market: Market, campaign, folder):
     folder.mkdir(exist_ok=True)
     client = market.client("aspen")
     return Consents(folder, "aspen").sync(client, TRAINING_PURPOSE).usable(
-        client.places(campaign.sha256), campaign.needs
+        client.places(campaign.sha256), campaign.needs(market.registry.consortium)
     )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def test_a_use_that_no_notice_states_cannot_be_proposed(market):
 
 def test_a_feature_is_as_sensitive_as_what_it_was_made_of():
     made = {"name": "debrate", "kind": "number", "category": "bureau", "derived_from": ["income"]}
-    needs = needs_of(schema(made), False, "b")
+    needs = needs_of(schema(made), False, LegalBasis.PIPL_CONSENT)
     assert set(needs.features["debrate"]) == {"ordinary", "income"}
     assert "debrate" in needs.of("income") and "debrate" in needs.of("ordinary")
 
@@ -95,6 +97,45 @@ def test_a_notice_that_leaves_something_out_is_not_published(market):
     for left_out in ({"categories": ()}, {"storage_locations": ()}, {"complaint": {}}, {"recipients": ()}):
         with pytest.raises(AssertionError, match="cannot be published"):
             market.publish(2, **left_out)
+
+
+def test_who_was_told_of_one_lender_is_not_trained_on_together_with_another(market, tmp_path):
+    """A joint campaign reaches whom the notice does not name."""
+    alone = market.publish(2, recipients=("aspen",))
+    (person,) = market.enrol("aspen", 1)
+    market.says(person, "give", notice=alone)
+    with pytest.raises(AssertionError):
+        market.campaign(("aspen", "birch"))
+    (tmp_path / "n").mkdir()
+    snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    for together, members in ((["aspen"], [person.pseudonym]), (["aspen", "birch"], [])):
+        told = market.registry.consortium.reached_by(together)
+        found = snapshot.usable(everybody(1), needs_of(schema(), False, alone.terms.lawful_basis, told))
+        assert found.members == members
+    together = market.publish(3)
+    assert market.rule(person) == "notice-changed"
+    market.says(person, "give", notice=together)
+
+
+def test_facts_are_not_used_for_longer_than_the_notice_says_they_are_kept(market, tmp_path):
+    dated = {"name": "since", "kind": "number", "category": "bureau", "dated_by": "seen", "retention_days": 731}
+    short = market.publish(2, retention_period_days=730)
+    with pytest.raises(AssertionError):
+        market.campaign(features=schema(dated))
+    (person,) = market.enrol("aspen", 1)
+    market.says(person, "give", ("ordinary", "income"), notice=short)
+    (tmp_path / "n").mkdir()
+    snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    for days, masked in ((731, {"since"}), (730, set())):
+        needs = needs_of(schema(dated | {"retention_days": days}), False, short.terms.lawful_basis)
+        assert hidden(snapshot.usable(everybody(1), needs)).get(person.pseudonym, set()) == masked
+        assert bool(masked) == ("days old" in str(exceeds(needs, short.terms)))
+
+
+def test_features_that_were_held_against_another_law_cannot_be_proposed(market):
+    """What China forbids, a campaign whose features are of US law alone would not be refused for."""
+    with pytest.raises(AssertionError):
+        market.campaign(features=schema() | {"jurisdictions": ["US"]})
 
 
 def test_one_notice_at_a_time_asks_for_a_purpose(market):
@@ -131,14 +172,23 @@ def test_what_the_answered_version_does_not_name_is_masked_even_where_it_is_not_
     assert hidden(found) == {first.pseudonym: {"income"}, second.pseudonym: {"income", "grade"}}
 
 
-def test_nobody_is_used_whose_notice_said_less_of_machines_or_another_basis(market, tmp_path):
+def test_nobody_is_used_whose_notice_said_less_of_machines_recipients_or_another_basis(market, tmp_path):
     people = market.consenting("aspen", 2)
     (tmp_path / "n").mkdir()
     snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
     basis = market.notices[0].terms.lawful_basis
-    for automated, basis_of, members in ((False, basis, 2), (True, basis, 0), (False, "https://other.example/a", 0)):
-        found = snapshot.usable(everybody(2), needs_of(schema(), automated, basis_of))
-        assert len(found.members) == members, (automated, basis_of)
+    told = market.registry.consortium.reached_by(["aspen", "birch"])
+    cases = (
+        (schema(), False, basis, told, 2),
+        (schema(), True, basis, told, 0),
+        (schema(), False, LegalBasis.GDPR_CONSENT, told, 0),
+        (schema() | {"jurisdictions": ["US"]}, False, basis, told, 0),
+        (schema(), False, basis, told | {("elsewhere", Role.LENDER)}, 0),
+        (schema(), False, basis, told | {("aspen", Role.COORDINATOR)}, 0),  # known, as something else
+    )
+    for features_of, automated, basis_of, recipients, members in cases:
+        found = snapshot.usable(everybody(2), needs_of(features_of, automated, basis_of, recipients))
+        assert len(found.members) == members, (automated, basis_of, recipients)
     assert len(people) == 2
 
 

@@ -123,7 +123,9 @@ class Consortium(RuleBasedStateMachine):
         folder.mkdir(exist_ok=True)
         snapshot = Consents(folder, "aspen").sync(self.market.client("aspen"), TRAINING_PURPOSE)
         basis = self.market.notices[0].terms.lawful_basis
-        found = snapshot.usable(everybody(len(snapshot.names)), needs_of({"features": features}, automated, basis))
+        found = snapshot.usable(
+            everybody(len(snapshot.names)), needs_of({"features": features, "jurisdictions": ["CN"]}, automated, basis)
+        )
         hidden = {name: found.patterns[pattern] for name, pattern in found.hidden().items()}
         mine = {person.pseudonym for person in self.people}
         for name in mine & set(found.members):

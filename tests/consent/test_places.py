@@ -142,7 +142,7 @@ def test_everything_of_theirs_stays_theirs_under_a_new_name(market, tmp_path):
     assert market.call(old, "GET", "/v1/me/consents").status_code == 200, "the old name goes on meaning them"
     snapshot = consents.sync(market.client("aspen"), TRAINING_PURPOSE)
     assert snapshot.names == (person.pseudonym, other.pseudonym)
-    usable = snapshot.usable(market.client("aspen").places(campaign.sha256), campaign.needs)
+    usable = snapshot.usable(market.client("aspen").places(campaign.sha256), campaign.needs(market.registry.consortium))
     assert usable.members == [person.pseudonym]
     assert market.check("aspen", subjects=[old])["decisions"][0]["rule"] == "not-enrolled"
     after = market.call(person.pseudonym, "GET", "/v1/me/export").json()
