@@ -172,7 +172,7 @@ def test_what_the_answered_version_does_not_name_is_masked_even_where_it_is_not_
     assert hidden(found) == {first.pseudonym: {"income"}, second.pseudonym: {"income", "grade"}}
 
 
-def test_nobody_is_used_whose_notice_said_less_of_machines_recipients_or_another_basis(market, tmp_path):
+def test_nobody_is_used_whose_notice_said_less_of_machines_or_another_basis(market, tmp_path):
     people = market.consenting("aspen", 2)
     (tmp_path / "n").mkdir()
     snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)

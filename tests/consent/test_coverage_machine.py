@@ -3,6 +3,8 @@ notice does not cover it. Beside the real application stands what each person sa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from support.house import everybody
 from support.market import open_market
 
 from clients.consents import Consents
+from law.bases import LegalBasis
 from law.categories import DataCategory, consent_for
 from protocol.coverage import needs_of
 from protocol.notices import Terms
@@ -25,29 +28,43 @@ FEATURES = (
     {"name": "late", "category": "repayment"},
     {"name": "grade", "category": "bureau"},
     {"name": "spent", "category": "consumption", "sensitivity": "sensitive"},
-    {"name": "near", "category": "location"},
+    {"name": "near", "category": "location", "dated_by": "seen", "retention_days": 365},
     {"name": "income", "category": "income"},
     {"name": "burden", "category": "bureau", "derived_from": ["income", "deposits"]},
 )
 GUARDIAN = {"age_band": "under-14", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
 
 
-def covers(yes: dict[str, Terms], child: bool, features: list[dict], automated: bool, basis: str) -> set[str]:
+@dataclass(frozen=True)
+class Wanted:
+    features: list[dict]
+    automated: bool
+    basis: LegalBasis
+    lenders: tuple[str, ...]
+
+    def stated(self, terms: Terms) -> bool:
+        named = {one.id: one.role for one in terms.recipients}
+        return (
+            terms.lawful_basis == self.basis
+            and (terms.automated_decision or not self.automated)
+            and all(named.get(lender) == "lender" for lender in self.lenders)
+        )
+
+
+def covers(yes: dict[str, Terms], child: bool, wanted: Wanted) -> set[str]:
     """The features that these answers, by kind, allow; nothing where they allow no use at all."""
     for kind in ("ordinary", "sensitive") if child else ("ordinary",):
         terms = yes.get(kind)
-        if terms is None or "repayment" not in terms.categories or terms.lawful_basis != basis:
-            return set()
-        if automated and not terms.automated_decision:
+        if terms is None or "repayment" not in terms.categories or not wanted.stated(terms):
             return set()
     allowed = set()
-    for feature in features:
+    for feature in wanted.features:
         asked = [feature["category"], *feature.get("derived_from", ())]
         declared = feature.get("sensitivity") == "sensitive"
         if all(
             one in getattr(yes.get(kind), "categories", ())
-            and (not automated or yes[kind].automated_decision)
-            and yes[kind].lawful_basis == basis
+            and wanted.stated(yes[kind])
+            and feature.get("retention_days", 0) <= yes[kind].retention_period_days
             for one in asked
             for kind in [consent_for(DataCategory(one), declared)]
         ):
@@ -72,7 +89,7 @@ class Consortium(RuleBasedStateMachine):
 
     @rule(
         categories=st.sets(st.sampled_from(POOL)), automated=st.booleans(), kept=st.sampled_from((30, 3000)),
-        flagged=st.booleans(), asks=st.sampled_from(((("aspen", "birch"),) * 7) + (("birch",),)),
+        flagged=st.booleans(), asks=st.sampled_from(((("aspen", "birch"),) * 6) + (("birch",), ("aspen",))),
     )  # fmt: skip
     def publish(self, categories, automated, kept, flagged, asks) -> None:
         self.market.publish(
@@ -114,24 +131,25 @@ class Consortium(RuleBasedStateMachine):
                     self.suspended[key] = terms
 
     @rule(
-        wanted=st.sets(st.integers(0, len(FEATURES) - 1), min_size=1), automated=st.sampled_from((False, False, True))
-    )
-    def use(self, wanted, automated) -> None:
+        wanted=st.sets(st.integers(0, len(FEATURES) - 1), min_size=1), automated=st.sampled_from((False, False, True)),
+        lenders=st.sampled_from((("aspen",), ("aspen", "birch"))),
+    )  # fmt: skip
+    def use(self, wanted, automated, lenders) -> None:
         """What a gate would let through of a campaign, were it authorised."""
         features = [FEATURES[at] for at in sorted(wanted)]
         folder = self.folder / "node"
         folder.mkdir(exist_ok=True)
         snapshot = Consents(folder, "aspen").sync(self.market.client("aspen"), TRAINING_PURPOSE)
-        basis = self.market.notices[0].terms.lawful_basis
-        found = snapshot.usable(
-            everybody(len(snapshot.names)), needs_of({"features": features, "jurisdictions": ["CN"]}, automated, basis)
-        )
+        asked = Wanted(features, automated, self.market.notices[0].terms.lawful_basis, lenders)
+        told = self.market.registry.consortium.reached_by(lenders)
+        needs = needs_of({"features": features, "jurisdictions": ["CN"]}, automated, asked.basis, told)
+        found = snapshot.usable(everybody(len(snapshot.names)), needs)
         hidden = {name: found.patterns[pattern] for name, pattern in found.hidden().items()}
         mine = {person.pseudonym for person in self.people}
         for name in mine & set(found.members):
             yes = {kind: self.yes[name, kind] for kind in KINDS if (name, kind) in self.yes}
             shown = {feature["name"] for feature in features} - hidden.get(name, frozenset())
-            allowed = covers(yes, name in self.children, features, automated, basis)
+            allowed = covers(yes, name in self.children, asked)
             assert yes.get("ordinary") is not None, "nobody is used without a yes"
             assert shown <= allowed, (shown - allowed, yes)
             type(self).let_through += len(shown)
