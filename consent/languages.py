@@ -60,3 +60,10 @@ def lookup(ranges: Iterable[str], tags: Sequence[str]) -> str | None:
             if longer := sorted(tag for tag in known if tag.startswith(f"{shorter}-")):
                 return known[longer[0]]
     return min(tags, default=None) if "*" in ranges else None
+
+
+def chosen(header: str, tags: Sequence[str]) -> str:
+    """The best of ``tags`` for an ``Accept-Language`` header; English, or the first, where none
+    fits or any would do."""
+    wanted = [one for one in accepted(header) if one != "*"]
+    return lookup(wanted, tags) or ("en" if "en" in tags else min(tags))

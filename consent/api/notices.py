@@ -1,7 +1,5 @@
 """Notices: published by the operator, readable by everybody."""
 
-import re
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Header, Path
@@ -21,6 +19,7 @@ from consent.api.shared import (
 )
 from consent.commands import publish_notice
 from consent.identity import access
+from consent.languages import chosen
 from protocol.notices import Notice
 from protocol.parties import Party, Role
 
@@ -39,34 +38,6 @@ Languages = Annotated[
     str, Header(max_length=1000, description="Which language of the text, as in zh-CN, en;q=0.5.")
 ]
 Version = Annotated[int, Path(ge=1, le=1_000_000)]
-
-
-def chosen_language(accepted: str, known: Sequence[str]) -> str:
-    """The best of the ``known`` language tags for an Accept-Language header; English, or the first,
-    where none fits.
-
-    Each range is looked up as RFC 4647 section 3.4 says: shortened from its end until a tag is
-    equal to it, whatever the case; then, that "zh" may find "zh-Hans", the tags that begin with it
-    (section 3.3.1).
-    """
-    ranges = []
-    for place, part in enumerate(accepted.split(",")):
-        name, _, rest = part.strip().partition(";")
-        quality = rest.replace(" ", "").removeprefix("q=") or "1"
-        weight = float(quality) if re.fullmatch(r"[01](\.[0-9]{0,3})?", quality) else 0.0
-        if name.strip() and weight > 0:
-            ranges.append((-weight, place, name.strip().lower()))
-    tags = {tag.lower(): tag for tag in known}
-    for _, _, wanted in sorted(ranges):
-        subtags = wanted.split("-")
-        for end in range(len(subtags), 0, -1):
-            shorter = "-".join(subtags[:end])
-            if shorter in tags:
-                return tags[shorter]
-        longer = [tag for tag in sorted(tags) if tag.startswith(f"{wanted}-")]
-        if longer:
-            return tags[longer[0]]
-    return tags.get("en", known[0])
 
 
 router = access.endpoints(tags=["notices"])
@@ -124,7 +95,7 @@ def get_notice(
     if accept.partition(";")[0].strip().lower() != "text/plain":
         return PlainTextResponse(token, headers=varied)
     notice = Notice.claimed(token)
-    language = chosen_language(accept_language, sorted(notice.texts))
+    language = chosen(accept_language, list(notice.texts))
     return PlainTextResponse(
         notice.texts[language], headers={**varied, "Content-Language": language}
     )

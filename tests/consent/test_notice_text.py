@@ -7,12 +7,12 @@ import hashlib
 import httpx
 import pytest
 
-from consent.api.notices import chosen_language
+from consent.languages import chosen
 from protocol.notices import Notice
 
 
 @pytest.mark.parametrize(
-    ("accepted", "known", "chosen"),
+    ("accepted", "known", "best"),
     [
         ("zh", ["en", "zh"], "zh"),
         ("zh-CN, en;q=0.5", ["en", "zh"], "zh"),
@@ -27,8 +27,8 @@ from protocol.notices import Notice
         (";;q=,,q=9,en;q=x", ["en", "zh"], "en"),
     ],
 )
-def test_the_language_is_the_best_that_is_accepted(accepted, known, chosen):
-    assert chosen_language(accepted, known) == chosen
+def test_the_language_is_the_best_that_is_accepted(accepted, known, best):
+    assert chosen(accepted, known) == best
 
 
 def test_a_person_reads_the_very_text_that_is_consented_to(house):
