@@ -1,0 +1,68 @@
+"""Third parties that check one thing an applicant stated: an employer, an address, an account.
+
+An adapter is a few lines: a name, what it verifies, and one call. The one that ships asks over HTTP
+with a signed request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, get_args
+
+import httpx
+
+from crypto.keys import SigningKey
+from desk.errors import SourceFailed
+from desk.sources import About, Question, signed_call
+
+VerificationResult = Literal["confirmed", "contradicted", "unknown", "late"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a third party said. ``evidence_sha256`` is of what it answered, which the lender keeps
+    elsewhere."""
+
+    result: VerificationResult
+    evidence_sha256: str | None = None
+
+
+class Verifying(Protocol):
+    """Somebody who can verify one kind of statement."""
+
+    @property
+    def about(self) -> About:
+        """Its name, the kind of data, and its deadline."""
+        ...
+
+    def verify(self, kind: str, question: Question) -> Verification:
+        """Raises TahiniError, OSError or httpx.HTTPError where there is no answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class HttpVerifier:
+    """It is sent ``{"application": …, "subject": …, "kind": …}`` and answers
+    ``{"result": "confirmed"}``."""
+
+    about: About
+    url: str
+    audience: str
+    caller: str
+    key: SigningKey = field(repr=False)
+    http: httpx.Client = field(repr=False)
+
+    def verify(self, kind: str, question: Question) -> Verification:
+        asked = {
+            "application": question.application,
+            "subject": question.pseudonym,
+            "kind": kind,
+        }
+        said = signed_call(self, json.dumps(asked).encode())
+        result = said.get("result") if isinstance(said, dict) else None
+        if result not in get_args(VerificationResult):
+            raise SourceFailed(f"verifier {self.about.name!r} answers in another form")
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return Verification(result, digest)
