@@ -2,4 +2,6 @@
 
 It runs beside the lender's node, on its own database; other lenders and the registry learn nothing
 from it. What it decides by is in ``lending``, which is pure.
+
+- ``consents``  who may be scored, on which kinds of data; ``trail`` what it states in the log
 """

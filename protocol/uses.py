@@ -11,7 +11,6 @@ seals it, learns that an application was scored and on which consents, not what 
 
 from __future__ import annotations
 
-import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -22,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crypto.documents import document_hash
 from crypto.errors import ProofError
-from crypto.keys import PublicKey, b64, unb64
+from crypto.keys import PublicKey, unb64
 from crypto.notes import InclusionProof, Trust
-from law.categories import DataCategory, Sensitivity, consent_for
+from law.categories import DataCategory, Sensitivity
 from protocol.records import record_id
 from protocol.schema import Document, Instant, Pseudonym, Sha256, Slug
 
@@ -115,7 +114,8 @@ class UseStatement(Document):
     def _whole(self) -> Self:
         decided = (self.policy, self.law, self.case, self.decision)
         reads = self.step == "use.read"
-        if any((one is None) != reads for one in decided) or (reads and (self.model or self.automated)):
+        early = reads and (self.model is not None or self.automated)
+        if early or any((one is None) != reads for one in decided):
             raise ValueError("versions, case and decision belong to what comes after use.read, all")
         if (self.document is not None) != (self.step == "use.explained"):
             raise ValueError("what was handed over belongs to use.explained, and to nothing else")
@@ -142,3 +142,100 @@ class UseStatement(Document):
     def stands_in(self, leaf: Mapping[str, Any]) -> bool:
         """Whether this is the statement of a log entry."""
         return (leaf["type"], leaf["actor"], leaf["use"]) == (self.step, self.lender, self.public())
+
+
+# --- what the person keeps
+
+
+class LoggedStatement(BaseModel):
+    """A statement, its entry, and the proof that it is in the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: str = Field(max_length=MAX_TOKEN_BYTES)
+    entry: str
+    proof: str
+
+
+class DecisionReceipt(Document):
+    """A decision, and what it rested on, stated in the log before it took effect; signed by the
+    lender. It holds all that is needed to verify it, for as long as somebody knows the consortium
+    document."""
+
+    typ = "tahini-decision-receipt"
+
+    lender: Slug
+    pii_principal_id: Pseudonym
+    application: str = Field(min_length=1, max_length=100)
+    salt: str = Field(min_length=40, max_length=64)
+    """Opens the commitments of the statements: :class:`Blinding`."""
+    case: Sha256
+    """Hash of all that the decision may have looked at; the lender keeps what it is of."""
+    decision: dict[str, Any]
+    read: LoggedStatement
+    scored: LoggedStatement
+    explained: LoggedStatement | None = None
+    issued_at: Instant
+
+    @property
+    def blinding(self) -> Blinding:
+        return Blinding(self.application, self.salt)
+
+
+@dataclass(frozen=True)
+class ProvedUse:
+    """A statement that was found in the log, and under which head."""
+
+    said: UseStatement
+    proof: InclusionProof
+
+
+def check_decision_receipt(
+    receipt: DecisionReceipt, key: PublicKey, origin: str, trust: Trust
+) -> dict[UseStep, ProvedUse]:
+    """Offline: the decision is the one that was stated before it took effect, on these consents of
+    this person, to this purpose.
+
+    Args:
+        key: the lender's. origin: of the log.
+
+    Raises:
+        ProofError, SignatureError: it is not.
+    """
+    parts: dict[UseStep, LoggedStatement] = {"use.read": receipt.read, "use.scored": receipt.scored}
+    if receipt.explained is not None:
+        parts["use.explained"] = receipt.explained
+    found = {step: _proved(receipt, step, part, key, trust) for step, part in parts.items()}
+    read, scored = found["use.read"], found["use.scored"]
+    order = [one.proof.index for one in found.values()]
+    if order != sorted(set(order)):
+        raise ProofError("the log has the steps of this decision in another order")
+    if scored.said.case != receipt.blinding.commit("case", receipt.case):
+        raise ProofError("the log commits to another case")
+    for one in found.values():
+        if one.said.decision not in {None, receipt.blinding.commit("decision", receipt.decision)}:
+            raise ProofError("the log commits to another decision")
+    for consent in read.said.consents + scored.said.consents:
+        about = receipt.pii_principal_id, SCORING_PURPOSE, receipt.lender, consent.sensitivity
+        if consent.record_id != record_id(origin, *about):
+            raise ProofError("it rests on a consent of somebody else, or to something else")
+    if not set(scored.said.consents) <= set(read.said.consents):
+        raise ProofError("it rests on a consent that was not named before anybody was asked")
+    if not scored.said.sources.items() <= read.said.sources.items():
+        raise ProofError("it rests on a source that was not named before it was asked")
+    return found
+
+
+def _proved(
+    receipt: DecisionReceipt, step: UseStep, part: LoggedStatement, key: PublicKey, trust: Trust
+) -> ProvedUse:
+    """Raises ProofError, SignatureError."""
+    said = UseStatement.verify(part.token, key)
+    proof = InclusionProof.parse(part.proof)
+    leaf = unb64(part.entry)
+    proof.verify(leaf, trust)
+    stated = (said.step, said.lender, said.pii_principal_id, said.purpose, said.application)
+    about = (receipt.lender, receipt.pii_principal_id, SCORING_PURPOSE, receipt.blinding.name)
+    if stated != (step, *about) or not said.stands_in(json.loads(leaf)):
+        raise ProofError(f"the log entry is not the {step} of this application")
+    return ProvedUse(said, proof)

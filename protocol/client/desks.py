@@ -1,5 +1,5 @@
-"""A lender's desk at the registry: how its borrowers stand, and the log entries of what it does with
-them."""
+"""A lender's desk at the registry: how its borrowers stand, and what it states of uses of their
+data."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class UseAnswer:
 
     index: int | None
     refused: str | None = None
+    wants_person: bool = False
+    """The borrower refuses decisions by a machine alone, until they say otherwise."""
 
 
 class DeskClient(LenderClient):
@@ -24,10 +26,10 @@ class DeskClient(LenderClient):
     def log_uses(self, tokens: Sequence[str]) -> list[UseAnswer]:
         """Hand in signed statements (:class:`protocol.uses.UseStatement`); one answer each, in
         their order, durable. What was handed in before has the index that it got then."""
-        answer = self._checked(self._send("POST", "/v1/log/uses", {"tokens": list(tokens)}).json)
+        answer = self._checked(self._send("POST", "/v1/uses", {"tokens": list(tokens)}).json)
         found = self._checked(lambda: [_answer(item) for item in answer["items"]])
         if len(found) != len(tokens):
-            raise RegistryUnavailable("the log answered another number of statements than were sent")
+            raise RegistryUnavailable("the log answered for another number of statements")
         return found
 
 
@@ -36,5 +38,5 @@ def _answer(item: dict[str, object]) -> UseAnswer:
     if (refused := item["refused"]) is not None:
         return UseAnswer(None, str(refused))
     if isinstance(index := item["index"], int) and index >= 0:
-        return UseAnswer(index)
+        return UseAnswer(index, None, item["wants_person"] is not False)
     raise ValueError("an answer has neither an index nor a reason")
