@@ -53,7 +53,8 @@ class ConsentNamed(BaseModel):
 
     record_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     sensitivity: Sensitivity
-    categories: tuple[DataCategory, ...] = Field(min_length=1)
+    categories: tuple[DataCategory, ...]
+    """What is used by it; the ordinary one is needed even where that is nothing."""
     notice_id: Slug
     notice_version: int = Field(ge=1)
     notice_sha256: Sha256
@@ -73,7 +74,7 @@ class Blinding:
         """A fresh one."""
         return cls(application, secrets.token_urlsafe(32))
 
-    def commit(self, what: Literal["application", "case", "decision"], value: Any) -> str:
+    def commit(self, what: str, value: Any) -> str:
         """SHA-256: meaningless without the salt, binding with it."""
         return document_hash({"salt": self.salt, what: value})
 
@@ -169,9 +170,8 @@ class DecisionReceipt(Document):
     application: str = Field(min_length=1, max_length=100)
     salt: str = Field(min_length=40, max_length=64)
     """Opens the commitments of the statements: :class:`Blinding`."""
-    case: Sha256
-    """Hash of all that the decision may have looked at; the lender keeps what it is of."""
     decision: dict[str, Any]
+    """Its ``case_hash`` is of all that it may have looked at; the lender keeps what that is of."""
     read: LoggedStatement
     scored: LoggedStatement
     explained: LoggedStatement | None = None
@@ -210,7 +210,7 @@ def check_decision_receipt(
     order = [one.proof.index for one in found.values()]
     if order != sorted(set(order)):
         raise ProofError("the log has the steps of this decision in another order")
-    if scored.said.case != receipt.blinding.commit("case", receipt.case):
+    if scored.said.case != receipt.blinding.commit("case", receipt.decision.get("case_hash")):
         raise ProofError("the log commits to another case")
     for one in found.values():
         if one.said.decision not in {None, receipt.blinding.commit("decision", receipt.decision)}:
