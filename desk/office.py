@@ -17,9 +17,10 @@ from desk.grouping import Together
 from desk.lending_rules import LendingRules
 from desk.sealing import AtRest
 from desk.sources import Sources
+from desk.statements import Decided
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import clock as clock_table
-from desk.trail import Decided, LoggedUse
+from desk.trail import LoggedUse
 from desk.verifying import Verifying
 from law.categories import DataCategory
 from protocol.errors import ClockWrong
@@ -41,7 +42,7 @@ class Permits(Protocol):
     def check_again(self, before: Permission) -> tuple[ConsentLost, ...]: ...
 
 
-class Statements(Protocol):
+class Stating(Protocol):
     """What is stated in the log (``desk.trail.Trail``)."""
 
     def read(
@@ -57,7 +58,7 @@ class Statements(Protocol):
 
 
 class Sending(Protocol):
-    """What takes the outbox to the log (``desk.trail.Sender``)."""
+    """What takes the outbox to the log (``desk.outbox.Sender``)."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -97,7 +98,7 @@ class Desk:
     lending: LendingRules
     sources: Sources
     permits: Permits
-    statements: Statements
+    trail: Stating
     sender: Sending
     verifiers: Mapping[str, Verifying]
     ways: Ways
@@ -148,7 +149,7 @@ class Desk:
         """Now, as this transaction has it. Raises ClockWrong where the machine's clock went back:
         no offer lives longer, and no day passes twice, because somebody set it."""
         moment = self.clock()
-        newest = connection.scalar(select(clock_table.c.newest))
+        newest: datetime | None = connection.scalar(select(clock_table.c.newest))
         if newest is None:
             connection.execute(insert(clock_table).values(id=1, newest=moment))
             return moment

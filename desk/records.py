@@ -68,6 +68,7 @@ def permission_json(permission: Permission) -> dict[str, Any]:
         "refused": {
             category.value: reason.value for category, reason in permission.refused.items()
         },
+        "consents": [named.model_dump(mode="json") for named in permission.consents],
         "automated": permission.automated,
         "told_at": permission.told_at.isoformat(),
         "state_sha256": permission.state_sha256,
@@ -84,6 +85,7 @@ def permission_from(said: dict[str, Any]) -> Permission:
         refused={
             DataCategory(category): Reason(reason) for category, reason in said["refused"].items()
         },
+        consents=tuple(ConsentNamed.model_validate(named) for named in said["consents"]),
         automated=said["automated"],
         told_at=datetime.fromisoformat(said["told_at"]),
         state_sha256=said["state_sha256"],

@@ -115,7 +115,7 @@ class SqlSource:
     @cached_property
     def _statement(self) -> sa.Select[Any]:
         names = [self.key, *self.columns.values(), *filter(None, (self.observed_on,))]
-        columns = {name: sa.column(name) for name in names}
+        columns: dict[str, sa.ColumnClause[Any]] = {name: sa.column(name) for name in names}
         table = sa.table(self.table, *columns.values())
         wanted = [columns[name] for name in dict.fromkeys(names[1:])]
         return sa.select(*wanted).select_from(table).where(columns[self.key] == sa.bindparam("key"))

@@ -18,6 +18,7 @@ from desk.errors import SourceFailed
 from desk.sources import About, Question, signed_call
 
 VerificationResult = Literal["confirmed", "contradicted", "unknown", "late"]
+_RESULTS: tuple[VerificationResult, ...] = get_args(VerificationResult)
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ class HttpVerifier:
             "kind": kind,
         }
         said = signed_call(self, json.dumps(asked).encode())
-        result = said.get("result") if isinstance(said, dict) else None
-        if result not in get_args(VerificationResult):
+        stated = said.get("result") if isinstance(said, dict) else None
+        result = next((one for one in _RESULTS if one == stated), None)
+        if result is None:
             raise SourceFailed(f"verifier {self.about.name!r} answers in another form")
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
         return Verification(result, digest)

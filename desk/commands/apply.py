@@ -26,11 +26,12 @@ from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import Made, write_decision
 from desk.reviewing import open_review
 from desk.sources import Question, Readable, categories_of
+from desk.statements import Decided, decision_payload
 from desk.states import FIRST
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import applications
-from desk.trail import Decided, LoggedUse, decision_payload
-from law.categories import DataCategory, consent_for
+from desk.trail import LoggedUse
+from law.categories import DataCategory
 from lending.cases import Application, Case
 from protocol.errors import ConsentError
 from protocol.uses import Blinding
@@ -67,8 +68,8 @@ def apply(desk: Desk, wanted: Wanted, once: ActsOnce | None = None) -> tuple[str
     permission = permitted(desk, wanted.pseudonym)
     blinding = Blinding.of(new_id())
     asked = _asked(desk, permission)
-    read = desk.statements.read(blinding, permission, asked)
-    made = _decided(desk, wanted, permission, blinding)
+    read = desk.trail.read(blinding, permission, asked)
+    made = _decided(desk, wanted, read, (permission, blinding))
     application = desk.write(lambda hand: _record(desk, hand, made, read, once))
     await_log(desk, application)
     return application, application != blinding.application
@@ -77,7 +78,7 @@ def apply(desk: Desk, wanted: Wanted, once: ActsOnce | None = None) -> tuple[str
 def permitted(desk: Desk, pseudonym: str) -> Permission:
     """How the person stands to being scored now. Raises ConsentMissing, ConsentsUnavailable."""
     permission = desk.permits.check(pseudonym, sorted(categories_of(desk.sources.sources)))
-    if not any(consent_for(category) == "ordinary" for category in permission.granted):
+    if not permission.consents:
         raise ConsentMissing(
             "this person has not agreed to be scored for an application; nothing was read"
         )
@@ -93,7 +94,10 @@ def _asked(desk: Desk, permission: Permission) -> dict[str, DataCategory]:
     }
 
 
-def _decided(desk: Desk, wanted: Wanted, permission: Permission, blinding: Blinding) -> Made:
+def _decided(
+    desk: Desk, wanted: Wanted, read: LoggedUse, under: tuple[Permission, Blinding]
+) -> Made:
+    permission, blinding = under
     received = desk.clock()
     question = Question(blinding.application, wanted.pseudonym, received)
     facts = desk.sources.gather(question, Readable(permission.granted))
@@ -110,8 +114,9 @@ def _decided(desk: Desk, wanted: Wanted, permission: Permission, blinding: Blind
             term_days=wanted.term_days,
             purpose=wanted.purpose,
             received_at=received,
-            # who was not told that a machine decides has not agreed to it
-            wants_person=wanted.wants_person or not permission.automated,
+            # whoever was not told that a machine decides has not agreed to it; the registry knows
+            # of those who refused it
+            wants_person=wanted.wants_person or read.wants_person or not permission.automated,
         ),
         facts=facts,
         scored=desk.lending.score(facts, day),
@@ -144,7 +149,7 @@ def _record(desk: Desk, hand: InHand, made: Made, read: LoggedUse, once: ActsOnc
         )
     )
     write_decision(hand, made, 1, key)
-    desk.statements.keep(hand.connection, read)
+    desk.trail.keep(hand.connection, read)
     state(desk, hand, made)
     if decision.outcome == "review":
         open_review(hand, asked.id)
@@ -165,8 +170,8 @@ def state(desk: Desk, hand: InHand, made: Made) -> None:
         sources=answered,
         automated=made.by == "machine" and made.decision.outcome != "review",
     )
-    said = desk.statements.scored(made.blinding, made.permission, decided)
-    desk.statements.record(hand.connection, made.blinding, said)
+    said = desk.trail.scored(made.blinding, made.permission, decided)
+    desk.trail.record(hand.connection, made.blinding, said)
 
 
 def await_log(desk: Desk, decision: str) -> None:

@@ -64,7 +64,7 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
     permission = permitted(desk, application.application.pseudonym)
     if taken is None:
         blinding = Blinding.of(review)
-        read = desk.statements.read(blinding, permission, {})
+        read = desk.trail.read(blinding, permission, {})
     else:  # somebody took it before: that it is read was stated then
         blinding, read = Blinding(review, key.open(STEP, taken.sealed)["salt"]), None
 
@@ -73,7 +73,7 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
         now.require(if_match)
         write_step(hand, now, ReviewEvent.TAKE, staff, (key, {"salt": blinding.salt}))
         if read is not None:
-            desk.statements.keep(hand.connection, read)
+            desk.trail.keep(hand.connection, read)
 
     desk.write(record)
     return evidence(desk, application, review)

@@ -57,14 +57,14 @@ def verify(
             f"this person has not agreed to anybody being asked about {category}; nobody was"
         )
     made = new_id()
-    read = desk.statements.read(Blinding.of(made), permission, {verifier.about.name: category})
+    read = desk.trail.read(Blinding.of(made), permission, {verifier.about.name: category})
     said = _said(verifier, wanted.kind, Question(wanted.application, pseudonym, desk.clock()))
 
     def record(hand: InHand) -> str:
         earlier = made_before(hand.connection, once, hand.moment)
         if earlier is not None:
             return earlier
-        desk.statements.keep(hand.connection, read)
+        desk.trail.keep(hand.connection, read)
         hand.connection.execute(
             insert(verifications).values(
                 id=made,

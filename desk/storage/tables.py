@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from desk.trail import outbox_table
+from desk.outbox import outbox_table
 
 METADATA = MetaData()
 ID = String(22)
