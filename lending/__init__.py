@@ -4,4 +4,10 @@ Pure: no clock, no I/O, no money in floating point; may import ``credit``, ``law
 It is engineering, not legal advice.
 
 - ``cases``  what a decision is made of, and what it says
+- ``money``  whole fen, and the one rounding
+- ``loan_events``, ``loan_states``  a contract, what can happen to a loan, and what may follow what
+- ``account``, ``fold``  balances and two arrears clocks, folded from events
+- ``ledger_rows``, ``restructuring``  what each due still asks for; extensions and new plans of them
+- ``allocation``  in which order a payment is used
+- ``errors``  what lending refuses, in one sentence each
 """
