@@ -3,5 +3,8 @@ Pure: no clock, no I/O, no money in floating point; may import ``credit``, ``law
 
 It is engineering, not legal advice.
 
-- ``cases``  what a decision is made of, and what it says
+- ``errors``  what lending refuses, each with a sentence
+- ``cases``   what a decision is made of, and what it says
+- ``money``   whole fen, daily and annual rates, the one rounding
+- ``days``    day counts, and due days that keep their day of the month
 """
