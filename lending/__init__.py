@@ -7,4 +7,5 @@ It is engineering, not legal advice.
 - ``cases``   what a decision is made of, and what it says
 - ``money``   whole fen, daily and annual rates, the one rounding
 - ``days``    day counts, and due days that keep their day of the month
+- ``law``     dated law of lending: caps, LPR, what must be told, what may not be scored
 """

@@ -15,6 +15,10 @@ class DateError(LendingError):
     """Days out of order, or a day that a calendar does not have."""
 
 
+class LawTableError(LendingError):
+    """A law table that makes no sense: not dated, two values on one day, a double."""
+
+
 class LawSilent(LendingError):
     """The law tables say nothing for this day: nothing may rest on them, and nothing does."""
 
