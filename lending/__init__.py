@@ -10,4 +10,9 @@ It is engineering, not legal advice.
 - ``ledger_rows``, ``restructuring``  what each due still asks for; extensions and new plans of them
 - ``allocation``  in which order a payment is used
 - ``errors``  what lending refuses, in one sentence each
+- ``errors``  what lending refuses, each with a sentence
+- ``cases``   what a decision is made of, and what it says
+- ``money``   whole fen, daily and annual rates, the one rounding
+- ``days``    day counts, and due days that keep their day of the month
+- ``law``     dated law of lending: caps, LPR, what must be told, what may not be scored
 """
