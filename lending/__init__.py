@@ -3,5 +3,30 @@ Pure: no clock, no I/O, no money in floating point; may import ``credit``, ``law
 
 It is engineering, not legal advice.
 
-- ``cases``  what a decision is made of, and what it says
+- ``cases``      what a decision is made of, and what it says
+- ``compiled``   a released model as look-up tables, equal to it
+- ``protected``  what can never enter a score
+- ``bands``      bands of the score as data, and what they mean
+- ``scorer``     a score in whole points that add up to it
+- ``reasons``    at most four reasons, and what would have to be different
+- ``sentences``  those in words, in Chinese and English
+- ``sql``        the scorecard as CSV and as one SQL expression
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lending.scorer import Scorer
+
+__all__ = ["Scorer"]
+
+
+def __getattr__(name: str) -> Any:
+    """``from lending import Scorer`` loads the libraries that a model needs; nothing else does."""
+    if name == "Scorer":
+        from lending.scorer import Scorer
+
+        return Scorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

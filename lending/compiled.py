@@ -128,11 +128,18 @@ class LookUp:
 
     def bins(self, values: Mapping[str, object], neutral: frozenset[str]) -> list[int]:
         """One person's; a feature that is ``neutral`` needs no value. Raises ScoreError."""
+        found = []
         try:
-            return [
-                NEUTRAL if table.name in neutral else table.bin(values[table.name])
-                for table in self.tables
-            ]
+            for table in self.tables:
+                if table.name in neutral:
+                    found.append(NEUTRAL)
+                    continue
+                value = values[table.name]
+                if type(value) is float and value == value and not table.is_code:  # most are
+                    found.append(bisect_right(table.edges, value))
+                else:
+                    found.append(table.bin(value))
+            return found
         except KeyError as error:
             raise ScoreError(
                 f"nothing is said of {error.args[0]!r}, which the model reads; where it is not "
