@@ -9,6 +9,7 @@ It is engineering, not legal advice.
 - ``bands``      bands of the score as data, and what they mean
 - ``scorer``     a score in whole points that add up to it
 - ``reasons``    at most four reasons, and what would have to be different
+- ``glossary``   which features are one reason, what they are called, what a person can change
 - ``sentences``  those in words, in Chinese and English
 - ``sql``        the scorecard as CSV and as one SQL expression
 """

@@ -88,9 +88,7 @@ class FeatureTable:
             return bisect_right(self.edges, said)
         if is_missing(value):
             return self.missing
-        raise ScoreError(
-            f"what stands for {self.name!r} is no number; write a number, or nothing"
-        )
+        raise ScoreError(f"what stands for {self.name!r} is no number; write a number, or nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +276,7 @@ def _pair_table(pair: PairTerm, binned: Sequence[FeatureBins]) -> PairTable:
         pair.second,
         (*pair.first_levels, NEUTRAL),
         (*pair.second_levels, NEUTRAL),
-        *(
-            tuple(map(tuple, table.tolist()))
-            for table in (whole, first_shares, second_shares)
-        ),
+        *(tuple(map(tuple, table.tolist())) for table in (whole, first_shares, second_shares)),
     )
 
 
