@@ -15,4 +15,31 @@ It is engineering, not legal advice.
 - ``money``   whole fen, daily and annual rates, the one rounding
 - ``days``    day counts, and due days that keep their day of the month
 - ``law``     dated law of lending: caps, LPR, what must be told, what may not be scored
+- ``cases``      what a decision is made of, and what it says
+- ``compiled``   a released model as look-up tables, equal to it
+- ``protected``  what can never enter a score
+- ``bands``      bands of the score as data, and what they mean
+- ``scorer``     a score in whole points that add up to it
+- ``reasons``    at most four reasons, and what would have to be different
+- ``glossary``   which features are one reason, what they are called, what a person can change
+- ``sentences``  those in words, in Chinese and English
+- ``sql``        the scorecard as CSV and as one SQL expression
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lending.scorer import Scorer
+
+__all__ = ["Scorer"]
+
+
+def __getattr__(name: str) -> Any:
+    """``from lending import Scorer`` loads the libraries that a model needs; nothing else does."""
+    if name == "Scorer":
+        from lending.scorer import Scorer
+
+        return Scorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
