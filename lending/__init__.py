@@ -3,5 +3,7 @@ Pure: no clock, no I/O, no money in floating point; may import ``credit``, ``law
 
 It is engineering, not legal advice.
 
-- ``cases``  what a decision is made of, and what it says
+- ``cases``       what a decision is made of, and what it says
+- ``conditions``  declared facts, and the cells of a decision table
+- ``tables``      decision tables: three-valued, checked for gaps, overlaps and dead rows
 """
