@@ -24,6 +24,9 @@ It is engineering, not legal advice.
 - ``glossary``   which features are one reason, what they are called, what a person can change
 - ``sentences``  those in words, in Chinese and English
 - ``sql``        the scorecard as CSV and as one SQL expression
+- ``cases``       what a decision is made of, and what it says
+- ``conditions``  declared facts, and the cells of a decision table
+- ``tables``      decision tables: three-valued, checked for gaps, overlaps and dead rows
 """
 
 from __future__ import annotations
