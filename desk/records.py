@@ -25,7 +25,7 @@ REST = "decision"
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredDecision:
     """A decision with everything that it rested on and that is needed to show it later."""
 
     case: Case
@@ -46,7 +46,7 @@ class Made:
         )
 
     @classmethod
-    def opened(cls, row: Row[Any], key: ApplicationKey) -> Made:
+    def opened(cls, row: Row[Any], key: ApplicationKey) -> StoredDecision:
         """From a row of ``decisions``; raises SealError."""
         said = key.open(REST, row.sealed)
         return cls(
@@ -92,7 +92,7 @@ def permission_from(said: dict[str, Any]) -> Permission:
     )
 
 
-def write_decision(hand: InHand, made: Made, number: int, key: ApplicationKey) -> None:
+def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
     """The decision and its offer; its statement goes into the outbox in the same transaction."""
     case, decision, scored = made.case, made.decision, made.decision.scored
     hand.connection.execute(
@@ -163,9 +163,9 @@ class Held:
         """Raises SealError where it was forgotten."""
         return desk.at_rest.of(self.application.id, self.application.wrapped_key)
 
-    def made(self, desk: Desk) -> Made:
+    def made(self, desk: Desk) -> StoredDecision:
         """The newest decision, opened; raises SealError."""
-        return Made.opened(self.decision, self.key(desk))
+        return StoredDecision.opened(self.decision, self.key(desk))
 
     def require(self, if_match: str | None) -> None:
         """RFC 9110 section 13.1.1. Raises PreconditionFailed."""

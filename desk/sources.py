@@ -39,7 +39,7 @@ logger = logging.getLogger("tahini.desk")
 
 
 @dataclass(frozen=True)
-class Question:
+class Inquiry:
     """About whom a source is asked, for which application."""
 
     application: str
@@ -73,7 +73,7 @@ class FactSource(Protocol):
     @property
     def about(self) -> About: ...
 
-    def ask(self, question: Question) -> Mapping[str, Reading]:
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         """What is known, by feature; what is not known is left out. Raises TahiniError, OSError or
         httpx.HTTPError where there is no answer."""
         ...
@@ -120,15 +120,15 @@ class SqlSource:
         wanted = [columns[name] for name in dict.fromkeys(names[1:])]
         return sa.select(*wanted).select_from(table).where(columns[self.key] == sa.bindparam("key"))
 
-    def ask(self, question: Question) -> Mapping[str, Reading]:
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         with self._engine.connect() as connection:
-            rows = connection.execute(self._statement, {"key": question.pseudonym}).fetchmany(2)
+            rows = connection.execute(self._statement, {"key": inquiry.pseudonym}).fetchmany(2)
         return _of_row(self, [dict(row._mapping) for row in rows])
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """One row of a CSV or Parquet file of the lender's own; read again for each question, so for
+    """One row of a CSV or Parquet file of the lender's own; read again for each inquiry, so for
     small files, tries and demonstrations."""
 
     about: About
@@ -137,11 +137,11 @@ class FileSource:
     columns: Mapping[str, str]
     observed_on: str | None = None
 
-    def ask(self, question: Question) -> Mapping[str, Reading]:
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         kind = "csv" if self.path.suffix == ".csv" else "parquet"
         names = [*self.columns.values(), *filter(None, (self.observed_on,))]
         found = ds.dataset(self.path, format=kind).to_table(
-            columns=list(dict.fromkeys(names)), filter=ds.field(self.key) == question.pseudonym
+            columns=list(dict.fromkeys(names)), filter=ds.field(self.key) == inquiry.pseudonym
         )
         return _of_row(self, found.slice(0, 2).to_pylist())
 
@@ -182,10 +182,10 @@ class HttpSource:
     key: SigningKey = field(repr=False)
     http: httpx.Client = field(repr=False)
 
-    def ask(self, question: Question) -> Mapping[str, Reading]:
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         asked = {
-            "application": question.application,
-            "subject": question.pseudonym,
+            "application": inquiry.application,
+            "subject": inquiry.pseudonym,
             "features": list(self.about.features),
         }
         said = signed_call(self, json.dumps(asked).encode())
@@ -272,13 +272,13 @@ class Sources:
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def gather(self, question: Question, allowed: Readable) -> dict[str, Fact]:
+    def gather(self, inquiry: Inquiry, allowed: Readable) -> dict[str, Fact]:
         """Every feature of every source, known or not and why."""
         began = time.monotonic()
         asked: list[tuple[FactSource, Future[Mapping[str, Reading]] | None]] = [
             (
                 source,
-                self._pools[source.about.name].submit(source.ask, question)
+                self._pools[source.about.name].submit(source.ask, inquiry)
                 if source.about.category in allowed.categories
                 else None,
             )

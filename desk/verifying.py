@@ -15,7 +15,7 @@ import httpx
 
 from crypto.keys import SigningKey
 from desk.errors import SourceFailed
-from desk.sources import About, Question, signed_call
+from desk.sources import About, Inquiry, signed_call
 
 VerificationResult = Literal["confirmed", "contradicted", "unknown", "late"]
 _RESULTS: tuple[VerificationResult, ...] = get_args(VerificationResult)
@@ -38,7 +38,7 @@ class Verifying(Protocol):
         """Its name, the kind of data, and its deadline."""
         ...
 
-    def verify(self, kind: str, question: Question) -> Verification:
+    def verify(self, kind: str, inquiry: Inquiry) -> Verification:
         """Raises TahiniError, OSError or httpx.HTTPError where there is no answer."""
         ...
 
@@ -55,10 +55,10 @@ class HttpVerifier:
     key: SigningKey = field(repr=False)
     http: httpx.Client = field(repr=False)
 
-    def verify(self, kind: str, question: Question) -> Verification:
+    def verify(self, kind: str, inquiry: Inquiry) -> Verification:
         asked = {
-            "application": question.application,
-            "subject": question.pseudonym,
+            "application": inquiry.application,
+            "subject": inquiry.pseudonym,
             "kind": kind,
         }
         said = signed_call(self, json.dumps(asked).encode())

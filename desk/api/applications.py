@@ -27,7 +27,7 @@ from desk.api.shared import (
 from desk.api.views import application_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.accept import Acceptance, accept, withdraw
-from desk.commands.apply import Wanted, apply
+from desk.commands.apply import LoanWanted, apply
 from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
 from desk.records import held
@@ -71,7 +71,7 @@ def post_application(
 ) -> Response:
     """Decide an application. 201 with the outcome once the log has its entry; 202 while it is
     pending: ask again with GET, nothing takes effect before."""
-    wanted = Wanted(**body.model_dump())
+    wanted = LoanWanted(**body.model_dump())
     application, again = apply(desk, wanted, command.once(caller))
     return _shown(desk, application, (201, again))
 

@@ -23,9 +23,9 @@ from desk.accounts import outstanding
 from desk.consents import Permission
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
-from desk.records import Made, write_decision
+from desk.records import StoredDecision, write_decision
 from desk.reviewing import open_review
-from desk.sources import Question, Readable, categories_of
+from desk.sources import Inquiry, Readable, categories_of
 from desk.statements import Decided, decision_payload
 from desk.states import FIRST
 from desk.storage.idempotency import ActsOnce, made_before, remember
@@ -40,7 +40,7 @@ logger = logging.getLogger("tahini.desk")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LoanWanted:
     """What somebody asks for, as the lender's system hands it in. ``pseudonym``: the person's name
     at this lender."""
 
@@ -52,7 +52,7 @@ class Wanted:
     wants_person: bool = False
 
 
-def apply(desk: Desk, wanted: Wanted, once: ActsOnce | None = None) -> tuple[str, bool]:
+def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple[str, bool]:
     """Returns the application's id, and whether an earlier request made it.
 
     Raises:
@@ -95,12 +95,12 @@ def _asked(desk: Desk, permission: Permission) -> dict[str, DataCategory]:
 
 
 def _decided(
-    desk: Desk, wanted: Wanted, read: LoggedUse, under: tuple[Permission, Blinding]
-) -> Made:
+    desk: Desk, wanted: LoanWanted, read: LoggedUse, under: tuple[Permission, Blinding]
+) -> StoredDecision:
     permission, blinding = under
     received = desk.clock()
-    question = Question(blinding.application, wanted.pseudonym, received)
-    facts = desk.sources.gather(question, Readable(permission.granted))
+    inquiry = Inquiry(blinding.application, wanted.pseudonym, received)
+    facts = desk.sources.gather(inquiry, Readable(permission.granted))
     moment = desk.clock()
     day = desk.day(moment)
     versions = desk.lending.versions(day)
@@ -126,10 +126,12 @@ def _decided(
         policy_hash=versions.policy,
         law_hash=versions.law,
     )
-    return Made(case, desk.lending.decide(case), permission, blinding)
+    return StoredDecision(case, desk.lending.decide(case), permission, blinding)
 
 
-def _record(desk: Desk, hand: InHand, made: Made, read: LoggedUse, once: ActsOnce | None) -> str:
+def _record(
+    desk: Desk, hand: InHand, made: StoredDecision, read: LoggedUse, once: ActsOnce | None
+) -> str:
     earlier = made_before(hand.connection, once, hand.moment)
     if earlier is not None:
         return earlier
@@ -157,7 +159,7 @@ def _record(desk: Desk, hand: InHand, made: Made, read: LoggedUse, once: ActsOnc
     return asked.id
 
 
-def state(desk: Desk, hand: InHand, made: Made) -> None:
+def state(desk: Desk, hand: InHand, made: StoredDecision) -> None:
     """Put what was decided into the outbox, within the transaction that stores it."""
     answered = {
         source.about.name: source.about.category

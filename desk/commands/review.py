@@ -19,7 +19,7 @@ from desk.commands.accept import require_effect
 from desk.commands.apply import await_log, permitted, state
 from desk.consents import Permission
 from desk.office import Desk, InHand
-from desk.records import Held, Made, held, move, write_decision
+from desk.records import Held, StoredDecision, held, move, write_decision
 from desk.reviewing import STEP, HeldReview, held_review, open_review, steps, write_step
 from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus
 from desk.storage.idempotency import ActsOnce, made_before, remember
@@ -270,7 +270,7 @@ def _made(
     application: Held,
     decided: tuple[Verdict, str],
     permission: Permission,
-) -> Made:
+) -> StoredDecision:
     """The decision of a person, of the same case as the machine's."""
     verdict, deciders = decided
     before = application.made(desk)
@@ -296,7 +296,7 @@ def _made(
         case_hash=before.decision.case_hash,
         decided_at=moment,
     )
-    return Made(case, decision, permission, _blinding(desk, found, application), deciders)
+    return StoredDecision(case, decision, permission, _blinding(desk, found, application), deciders)
 
 
 def _reasons(own: Sequence[str]) -> tuple[PrincipalReason, ...]:

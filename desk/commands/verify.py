@@ -16,7 +16,7 @@ from crypto.errors import TahiniError
 from desk.errors import ConsentMissing
 from desk.office import Desk, InHand, new_id
 from desk.records import held
-from desk.sources import Question
+from desk.sources import Inquiry
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import verifications
 from desk.verifying import Verification, Verifying
@@ -58,7 +58,7 @@ def verify(
         )
     made = new_id()
     read = desk.trail.read(Blinding.of(made), permission, {verifier.about.name: category})
-    said = _said(verifier, wanted.kind, Question(wanted.application, pseudonym, desk.clock()))
+    said = _said(verifier, wanted.kind, Inquiry(wanted.application, pseudonym, desk.clock()))
 
     def record(hand: InHand) -> str:
         earlier = made_before(hand.connection, once, hand.moment)
@@ -83,9 +83,9 @@ def verify(
     return desk.write(record)
 
 
-def _said(verifier: Verifying, kind: str, question: Question) -> Verification:
+def _said(verifier: Verifying, kind: str, inquiry: Inquiry) -> Verification:
     try:
-        return verifier.verify(kind, question)
+        return verifier.verify(kind, inquiry)
     except (TahiniError, OSError, httpx.HTTPError) as error:
         logger.warning("verifier %s gives no answer: %s", verifier.about.name, type(error).__name__)
         return Verification("late")

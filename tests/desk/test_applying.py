@@ -129,6 +129,7 @@ def test_a_consent_taken_back_before_the_log_makes_the_decision_void(desk: Count
 
 def test_a_decision_is_never_stored_without_its_statement(desk: Counter, monkeypatch):
     """Killed between the two: both are of one transaction."""
+
     def fails(*_):
         raise TahiniError("killed here")
 

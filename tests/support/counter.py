@@ -29,7 +29,7 @@ from desk.lending_rules import Versions
 from desk.office import Desk, Ways
 from desk.outbox import Outbox, Sender
 from desk.sealing import AtRest
-from desk.sources import About, Question, Reading, Sources
+from desk.sources import About, Inquiry, Reading, Sources
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import outbox
 from desk.trail import Trail
@@ -127,7 +127,7 @@ class StandInSource:
     asked: int = 0
     before: Callable[[], None] = lambda: None
 
-    def ask(self, question: Question) -> Mapping[str, Reading]:
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         self.asked += 1
         self.before()
         if self.wait is not None:
