@@ -8,4 +8,8 @@ It is engineering, not legal advice.
 - ``money``   whole fen, daily and annual rates, the one rounding
 - ``days``    day counts, and due days that keep their day of the month
 - ``law``     dated law of lending: caps, LPR, what must be told, what may not be scored
+- ``products``    what a lender offers, as data
+- ``schedule``    what falls due when; accrual, early repayment, revolving balances
+- ``irr``         roots of cash flows, in decimals
+- ``cost``        all-in annual cost, simple and compound, the cap, and the rate that fits under it
 """
