@@ -51,14 +51,18 @@ def rounded(amount: Fraction | int, how: Rounding = "half-up") -> int:
     """Whole fen. ``half-up`` takes half a fen away from zero, ``down`` every part of one towards
     it."""
     exact = Fraction(amount)
-    floor, rest = divmod(abs(exact.numerator), exact.denominator)
-    twice = 2 * rest - exact.denominator
-    more = {
-        "half-up": twice >= 0,
-        "half-even": twice > 0 or (twice == 0 and floor % 2 == 1),
-        "down": False,
-        "up": rest > 0,
-    }[how]
+    return quotient(exact.numerator, exact.denominator, how)
+
+
+def quotient(amount: int, divisor: int, how: Rounding = "half-up") -> int:
+    """:func:`rounded` of ``amount / divisor``, which is above 0."""
+    floor, rest = divmod(abs(amount), divisor)
+    if how == "half-up":
+        more = 2 * rest >= divisor
+    elif how == "half-even":
+        more = 2 * rest > divisor or (2 * rest == divisor and floor % 2 == 1)
+    else:
+        more = how == "up" and rest > 0
     return (floor + more) if amount >= 0 else -(floor + more)
 
 
@@ -72,7 +76,7 @@ def split(total: int, parts: int) -> tuple[int, ...]:
 
 def part(amount: int, ppm: int, how: Rounding = "half-up") -> int:
     """So many millionths of an amount."""
-    return rounded(Fraction(amount * ppm, PPM), how)
+    return quotient(amount * ppm, PPM, how)
 
 
 def shares(total: int, weights: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,291 @@
+"""What falls due when: from a product, a principal, a daily rate and the day the money is paid out.
+
+Interest is exact until it falls due. What is billed by the k-th due is the exact interest of all
+days so far, rounded once; each due is billed what the dues before it were not. So one rounding per
+due item, no prefix of a schedule is ever more than half a fen off, and the last due takes whatever
+remains: principal and interest add up to the fen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+
+from lending.days import LEAP, DayCount, between, counted, later, months_later, moved
+from lending.errors import DateError, TermsError
+from lending.money import PPM, Rounding, part, quotient, split
+from lending.products import Fee, Payee, Product
+
+NO_HOLIDAYS: Container[date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One fee as it is charged, fen."""
+
+    code: str
+    payee: Payee
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be paid on one day, fen."""
+
+    day: date
+    principal: int
+    interest: int
+    charges: tuple[Charge, ...] = ()
+
+    @property
+    def fees(self) -> int:
+        return sum(one.amount for one in self.charges)
+
+    @property
+    def total(self) -> int:
+        return self.principal + self.interest + self.fees
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What interest is computed from."""
+
+    principal: int
+    rate_ppm_day: int
+    start: date
+    """The day on which the borrower has the money."""
+    day_count: DayCount = "ACT/365F"
+    rounding: Rounding = "half-up"
+
+    @property
+    def unit(self) -> int:
+        """One fen of interest, in the whole numbers that :meth:`accrues` adds up."""
+        return PPM * (LEAP if self.day_count == "ACT/ACT" else 1)
+
+    def growth(self, start: date, end: date) -> int:
+        """Interest on one fen, in parts of :attr:`unit`."""
+        if self.day_count in {"ACT/365F", "ACT/360"}:
+            return self.rate_ppm_day * between(start, end)
+        days = counted(start, end, self.day_count)
+        return self.rate_ppm_day * (self.unit // PPM // days.denominator) * days.numerator
+
+    def accrues(self, balance: int, start: date, end: date) -> int:
+        """Exact interest, in parts of :attr:`unit`."""
+        return balance * self.growth(start, end)
+
+    def money(self, accrued: int) -> int:
+        """The one rounding."""
+        return quotient(accrued, self.unit, self.rounding)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A loan as it is agreed: what is charged when it is paid out, and every due."""
+
+    terms: Terms
+    upfront: tuple[Charge, ...]
+    """Paid beside the principal on the first day, never taken from it (Civil Code 670)."""
+    dues: tuple[Due, ...]
+
+    @property
+    def principal(self) -> int:
+        return self.terms.principal
+
+    @property
+    def end(self) -> date:
+        return self.dues[-1].day
+
+    @property
+    def interest(self) -> int:
+        return sum(due.interest for due in self.dues)
+
+    @property
+    def fees(self) -> int:
+        return sum(one.amount for one in self.upfront) + sum(due.fees for due in self.dues)
+
+    def _until(self, day: date) -> Iterator[tuple[int, date, date]]:
+        """The balance of each stretch of days, as long as everything is paid when due."""
+        balance, since = self.principal, self.terms.start
+        for due in self.dues:
+            if due.day > day:
+                break
+            yield balance, since, due.day
+            balance, since = balance - due.principal, due.day
+        yield balance, since, min(day, self.end)
+
+    def balance(self, day: date) -> int:
+        """Principal that is outstanding at the end of ``day``, everything paid when due."""
+        if day < self.terms.start:
+            return 0
+        return self.principal - sum(due.principal for due in self.dues if due.day <= day)
+
+    def accrued(self, day: date) -> int:
+        """Interest up to ``day`` that has not fallen due by then, everything paid when due. Raises
+        DateError: the loan begins later."""
+        if day < self.terms.start:
+            raise DateError(f"the loan begins on {self.terms.start}: nothing accrues on {day}")
+        exact = sum(self.terms.accrues(*stretch) for stretch in self._until(day))
+        return self.terms.money(exact) - sum(due.interest for due in self.dues if due.day <= day)
+
+
+def due_days(
+    product: Product, start: date, term_days: int, holidays: Container[date] = NO_HOLIDAYS
+) -> tuple[date, ...]:
+    """The days on which something falls due; monthly ones keep the day of the month of ``start``.
+
+    Raises:
+        DateError: the holidays leave no two different days between two dues.
+    """
+    if product.dues == "once":
+        plain: Sequence[date] = (later(start, term_days),)
+    else:
+        plain = _monthly(start, product.instalments(term_days))
+    days = [moved(day, holidays) for day in plain]
+    for one, following in pairwise((start, *days)):
+        if following <= one:
+            raise DateError(f"holidays move two dues to {following}: check the list of holidays")
+    return tuple(days)
+
+
+@lru_cache(maxsize=1024)
+def _monthly(start: date, count: int) -> tuple[date, ...]:
+    return tuple(months_later(start, at + 1) for at in range(count))
+
+
+def schedule(
+    product: Product,
+    principal: int,
+    rate_ppm_day: int,
+    start: date,
+    term_days: int,
+    holidays: Container[date] = NO_HOLIDAYS,
+) -> Schedule:
+    """The schedule of a loan that is paid out on ``start``.
+
+    Raises:
+        TermsError: the product does not offer this amount, term or rate. DateError: there is no
+            such day.
+    """
+    product.require(principal, term_days, rate_ppm_day)
+    days = due_days(product, start, term_days, holidays)
+    terms = Terms(principal, rate_ppm_day, start, product.day_count, product.rounding)
+    dues = []
+    balance, since, exact, billed = principal, start, 0, 0
+    equal = _equal_due(terms, days) if product.kind == "annuity" else 0
+    parts = split(principal, len(days)) if product.kind == "equal-principal" else ()
+    for at, day in enumerate(days):
+        exact += terms.accrues(balance, since, day)
+        interest = terms.money(exact) - billed
+        if day == days[-1]:
+            repaid = balance
+        elif product.kind == "annuity":
+            repaid = min(balance, max(0, equal - interest))
+        else:
+            repaid = parts[at] if parts else 0
+        when = ("each-due", "last-due") if day == days[-1] else ("each-due",)
+        dues.append(Due(day, repaid, interest, _charges(product, when, principal, balance)))
+        balance, since, billed = balance - repaid, day, billed + interest
+    upfront = _charges(product, ("start",), principal, principal)
+    return Schedule(terms, upfront, tuple(dues))
+
+
+def _equal_due(terms: Terms, days: Sequence[date]) -> int:
+    """The due that repays the principal if it is the same each time, by actual days (exact, then
+    rounded): P / sum over k of the product over j <= k of 1 / (1 + growth of j)."""
+    unit = terms.unit
+    factors = [unit + terms.growth(*stretch) for stretch in pairwise((terms.start, *days))]
+    below, after = 0, 1
+    for at in range(len(factors) - 1, -1, -1):
+        below += unit ** (at + 1) * after
+        after *= factors[at]
+    return quotient(terms.principal * after, below, terms.rounding)
+
+
+def charge_of(fee: Fee, principal: int, balance: int, rounding: Rounding) -> Charge:
+    """A fee as it is charged on what was lent, or on what is outstanding before the due."""
+    base = {"of-principal": principal, "of-balance": balance}.get(fee.method)
+    amount = fee.value if base is None else part(base, fee.value, rounding)
+    return Charge(fee.code, fee.payee, amount)
+
+
+def _charges(
+    product: Product, when: Sequence[str], principal: int, balance: int
+) -> tuple[Charge, ...]:
+    return tuple(
+        charge_of(fee, principal, balance, product.rounding)
+        for fee in product.usual_fees
+        if fee.when in when
+    )
+
+
+def settlement(loan: Schedule, product: Product, day: date) -> Due:
+    """What repays the whole loan on ``day``, beside the dues up to that day: interest by actual
+    days (Civil Code 677) and the product's fees for repaying early.
+
+    Raises:
+        DateError: the loan begins later or has ended.
+    """
+    if day >= loan.end:
+        raise DateError(f"the loan ends on {loan.end}: on {day} there is nothing to repay early")
+    interest = loan.accrued(day)
+    balance = loan.balance(day)
+    early = tuple(
+        charge_of(fee, loan.principal, balance, product.rounding)
+        for fee in product.contingent_fees
+        if fee.when == "early"
+    )
+    return Due(day, balance, interest, early)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Of a revolving balance: drawn (above 0) or repaid principal (below), fen; counts from its
+    day on."""
+
+    day: date
+    amount: int
+
+
+def revolving_balance(movements: Sequence[Movement], day: date) -> int:
+    """Principal outstanding at the end of ``day``. Raises TermsError: more was repaid than
+    drawn."""
+    steps = _steps(movements, day)
+    return steps[-1][1] if steps else 0
+
+
+def revolving_interest(
+    movements: Sequence[Movement], terms: Terms, statements: Sequence[date]
+) -> tuple[int, ...]:
+    """Interest by the day on a revolving balance, as it is billed on each statement day; of
+    ``terms`` the principal counts for nothing.
+
+    Raises:
+        TermsError: more was repaid than drawn. DateError: days are out of order.
+    """
+    for one, following in pairwise(statements):
+        between(one, following)
+    billed: list[int] = []
+    for day in statements:
+        stretches = pairwise([*_steps(movements, day), (day, 0)])
+        exact = sum(terms.accrues(held, since, end) for (since, held), (end, _) in stretches)
+        billed.append(terms.money(exact) - sum(billed))
+    return tuple(billed)
+
+
+def _steps(movements: Sequence[Movement], day: date) -> list[tuple[date, int]]:
+    """From which day on which balance."""
+    steps: list[tuple[date, int]] = []
+    balance = 0
+    for move in movements:
+        if steps and move.day < steps[-1][0]:
+            raise DateError(f"a movement of {move.day} comes after one of {steps[-1][0]}")
+        if move.day > day:
+            break
+        balance += move.amount
+        if balance < 0:
+            raise TermsError(f"on {move.day} {-balance} fen more are repaid than were drawn")
+        steps.append((move.day, balance))
+    return steps
