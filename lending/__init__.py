@@ -6,4 +6,8 @@ It is engineering, not legal advice.
 - ``cases``       what a decision is made of, and what it says
 - ``conditions``  declared facts, and the cells of a decision table
 - ``tables``      decision tables: three-valued, checked for gaps, overlaps and dead rows
+- ``policy``      a credit policy: signed, dated tables; what the law says of its facts
+- ``offers``      limit, price, cost and affordability: which terms somebody may have
+- ``decide``      from a case to a decision, by a policy; a challenger beside it
+- ``records``     cases and decisions as JSON and back, exactly
 """
