@@ -8,6 +8,8 @@ It is engineering, not legal advice.
 - ``loan_events``, ``loan_states``  a contract, what can happen to a loan, and what may follow what
 - ``account``, ``fold``  balances and two arrears clocks, folded from events
 - ``ledger_rows``, ``restructuring``  what each due still asks for; extensions and new plans of them
+- ``extension``  when a loan may be given more time
+- ``default``, ``labels``  one definition of bad; a loan book with mature labels
 - ``allocation``  in which order a payment is used
 - ``errors``  what lending refuses, in one sentence each
 """
