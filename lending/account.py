@@ -66,6 +66,7 @@ class Account:
     marks: tuple[tuple[date, Mark], ...] = ()
     extended_days: int = 0
     restructured_on: date | None = None
+    settled_on: date | None = None
     events: tuple[LoanEvent, ...] = ()
 
     @cached_property

@@ -56,7 +56,7 @@ def resume(account: Account, events: Iterable[LoanEvent], day: date) -> Account:
     fresh = list(seen[len(account.events) :])
     late = fresh and fresh[0].day < account.day
     if late or any(isinstance(one, Corrected) for one in seen):
-        account, fresh = opened(account.contract), _effective(seen)
+        account, fresh = opened(account.contract), happened(seen)
     for event in fresh:
         account = _applied(account, event)
     return replace(_advanced(account, day), events=seen)
@@ -83,8 +83,12 @@ def _distinct(events: Sequence[LoanEvent]) -> list[LoanEvent]:
     return found
 
 
-def _effective(events: Iterable[LoanEvent]) -> list[LoanEvent]:
-    """What happened as far as is known now: without what was corrected, with what was put there."""
+def happened(events: Iterable[LoanEvent]) -> list[LoanEvent]:
+    """What happened as far as is known now: without what was corrected, with what was put there.
+
+    Raises:
+        AccountError: a correction names what cannot be corrected.
+    """
     found: list[LoanEvent] = []
     for event in events:
         if not isinstance(event, Corrected):
@@ -177,7 +181,8 @@ def _settled(account: Account) -> Account:
     over = account.status not in {LoanStatus.AGREED, LoanStatus.SETTLED}
     if not over or any(row.open for row in account.rows):
         return account
-    return _clocked(replace(account, status=next_loan_status(account.status, "settle")))
+    status = next_loan_status(account.status, "settle")
+    return _clocked(replace(account, status=status, settled_on=account.day))
 
 
 # --- one event
@@ -189,11 +194,11 @@ def _applied(account: Account, event: LoanEvent) -> Account:
         status = next_loan_status(account.status, event.step)
     except AccountError as error:
         raise AccountError(f"event {event.id} of loan {account.contract.id}: {error}") from None
-    account = _happened(replace(account, status=status), event)
+    account = _changed(replace(account, status=status), event)
     return _settled(_clocked(account))
 
 
-def _happened(account: Account, event: LoanEvent) -> Account:
+def _changed(account: Account, event: LoanEvent) -> Account:
     match event:
         case Disbursed():
             return _disbursed(account, event)

@@ -62,18 +62,21 @@ def no_clock_is_ahead_of_the_money(account: Account) -> None:
 
 def only_money_moves_the_clock(before: Account, event: LoanEvent, after: Account) -> None:
     if isinstance(event, Corrected):
-        assert after.dpd >= before.dpd  # a payment that never was
+        theirs = all(one.payer == "borrower" for one in before.events if isinstance(one, Repaid | Recovered))
+        assert after.dpd >= before.dpd or not theirs  # a payment that never was
     elif borrowers_money(event) or after.status is LoanStatus.SETTLED:
         assert after.dpd <= before.dpd
     else:
         assert after.dpd == before.dpd
-    assert after.worst_dpd >= before.worst_dpd
+    assert after.worst_dpd >= before.worst_dpd or isinstance(event, Corrected)
 
 
 def time_moves_it_by_the_day(history: History) -> None:
     for (_, _, earlier), (later, _, _) in zip(history.steps, history.steps[1:], strict=False):
         days = (later.day - earlier.day).days
-        if earlier.dpd:
+        if later.status is LoanStatus.SETTLED:
+            assert later.dpd == 0  # money that was held met the last due
+        elif earlier.dpd:
             assert later.dpd == earlier.dpd + days
         else:
             assert later.dpd <= days
@@ -130,11 +133,11 @@ def test_what_was_known_of_an_earlier_day_does_not_change(history, days):
 
 def test_histories_are_of_all_kinds():
     """The random loans meet every kind of event, every status, and long arrears."""
-    made = [played(seed, 12) for seed in range(300)]
+    made = [played(seed, seed % 15) for seed in range(150)]
     kinds = {type(event).__name__ for one in made for event in one.events}
     assert len(kinds) == 11
     ends = [state(one.loan, one.events, one.last) for one in made]
     assert {end.status for end in ends} == set(LoanStatus) - {LoanStatus.AGREED}
-    assert sum(end.worst_dpd >= 90 for end in ends) > 30
-    assert sum(bool(end.held) for end in ends) > 5
-    assert sum(one.refused for one in made) > 300
+    assert sum(end.worst_dpd >= 90 for end in ends) > 15
+    assert sum(bool(end.held) for end in ends) > 3
+    assert sum(one.refused for one in made) > 80
