@@ -142,7 +142,8 @@ class UseStatement(Document):
 
     def stands_in(self, leaf: Mapping[str, Any]) -> bool:
         """Whether this is the statement of a log entry."""
-        return (leaf["type"], leaf["actor"], leaf["use"]) == (self.step, self.lender, self.public())
+        stated = self.step, self.lender, self.public()
+        return (leaf.get("type"), leaf.get("actor"), leaf.get("use")) == stated
 
 
 # --- what the person keeps
@@ -232,10 +233,14 @@ def _proved(
     """Raises ProofError, SignatureError."""
     said = UseStatement.verify(part.token, key)
     proof = InclusionProof.parse(part.proof)
-    leaf = unb64(part.entry)
-    proof.verify(leaf, trust)
+    try:
+        leaf = unb64(part.entry)
+        proof.verify(leaf, trust)
+        found = said.stands_in(json.loads(leaf))
+    except (ValueError, AttributeError) as error:
+        raise ProofError("the receipt's log entry is not that of a use") from error
     stated = (said.step, said.lender, said.pii_principal_id, said.purpose, said.application)
     about = (receipt.lender, receipt.pii_principal_id, SCORING_PURPOSE, receipt.blinding.name)
-    if stated != (step, *about) or not said.stands_in(json.loads(leaf)):
+    if stated != (step, *about) or not found:
         raise ProofError(f"the log entry is not the {step} of this application")
     return ProvedUse(said, proof)
