@@ -38,6 +38,13 @@ class SourceFailed(DeskError):
     code = "source-failed"
 
 
+class RulesMissing(DeskError):
+    """No policy is in force for what is asked, or what a case was decided by is not here."""
+
+    status = 503
+    code = "rules-missing"
+
+
 class ReplayDiffers(DeskError):
     """A stored decision does not come out the same when it is made again."""
 

@@ -136,6 +136,10 @@ class Desk:
         with self.database.read() as connection:
             yield InHand(connection, self.clock())
 
+    def now(self) -> datetime:
+        """This instant, by the lender's own clock on the wall: its date is the lender's day."""
+        return self.clock().astimezone(self.ways.timezone)
+
     def day(self, moment: datetime) -> date:
         """The lender's calendar day."""
         return moment.astimezone(self.ways.timezone).date()

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from desk.codec import case_from, case_json, decision_from, decision_json
 from desk.consents import Permission
 from desk.office import MACHINE, Desk, InHand
 from desk.sealing import ApplicationKey
@@ -16,6 +15,7 @@ from desk.states import ApplicationEvent, ApplicationStatus, following
 from desk.storage.tables import applications, decisions, offers, outbox
 from law.categories import DataCategory
 from lending.cases import Case, Decision, LoanOffer
+from lending.records import case_from, case_json, decision_from, decision_json
 from protocol.errors import NotFound, PreconditionFailed
 from protocol.snapshots import Reason
 from protocol.uses import Blinding, ConsentNamed

@@ -267,6 +267,13 @@ class Sources:
             name: ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"source-{name}") for name in names
         }
 
+    @property
+    def kinds(self) -> dict[str, DataCategory]:
+        """Which kind of data each feature is."""
+        return {
+            name: source.about.category for source in self.sources for name in source.about.features
+        }
+
     def close(self) -> None:
         """What is still being asked is not waited for."""
         for pool in self._pools.values():

@@ -98,12 +98,12 @@ def _decided(
     desk: Desk, wanted: LoanWanted, read: LoggedUse, under: tuple[Permission, Blinding]
 ) -> StoredDecision:
     permission, blinding = under
-    received = desk.clock()
+    received = desk.now()
     inquiry = Inquiry(blinding.application, wanted.pseudonym, received)
     facts = desk.sources.gather(inquiry, Readable(permission.granted))
-    moment = desk.clock()
-    day = desk.day(moment)
-    versions = desk.lending.versions(day)
+    moment = desk.now()
+    day = moment.date()
+    versions = desk.lending.versions(wanted.product, day)
     with desk.reading() as hand:
         owed = outstanding(hand.connection, wanted.pseudonym, day)
     case = Case(
@@ -119,7 +119,7 @@ def _decided(
             wants_person=wanted.wants_person or read.wants_person or not permission.automated,
         ),
         facts=facts,
-        scored=desk.lending.score(facts, day),
+        scored=desk.lending.score(facts),
         outstanding=owed,
         now=moment,
         model_hash=versions.model,

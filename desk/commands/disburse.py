@@ -23,7 +23,7 @@ from desk.records import Held, held, move
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import acceptances, loans
-from lending.loan_events import Disbursed
+from lending.loan_events import Disbursed, FeeCharged
 from protocol.errors import Conflict, Malformed
 
 
@@ -108,8 +108,8 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
             "the person owes more by now than the decision knew: apply again, and decide on that"
         )
     loan = new_id()
-    contract = desk.lending.contract(offer, loan, payment.amount, payment.on)
-    cost = desk.lending.cost(contract, payment.on)
+    agreed = desk.lending.agreed(offer, loan, payment.amount, payment.on)
+    cost = agreed.cost
     if not cost.within:
         raise AboveCap(
             f"on {payment.on} the law caps the cost of a loan at {cost.cap} a year "
@@ -124,11 +124,15 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
             payment=payment.id,
             principal=payment.amount,
             disbursed_on=payment.on,
-            contract=contract_bytes(contract),
+            contract=contract_bytes(agreed.contract),
         )
     )
     event = Disbursed(id=payment.id, day=payment.on, amount=payment.amount)
-    book(hand, held_loan(hand.connection, loan), event, by)
+    row = held_loan(hand.connection, loan)
+    book(hand, row, event, by)
+    if agreed.upfront:  # beside the principal, never out of it
+        fee = FeeCharged(id=f"{payment.id}/start", day=payment.on, amount=agreed.upfront)
+        book(hand, row, fee, by)
     return loan
 
 

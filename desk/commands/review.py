@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, func, select
 
-from desk.codec import case_json, decision_json
 from desk.commands.accept import require_effect
 from desk.commands.apply import await_log, permitted, state
 from desk.consents import Permission
@@ -25,6 +24,7 @@ from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import decisions, verifications
 from lending.cases import Decision, PrincipalReason
+from lending.records import case_json, decision_json
 from protocol.errors import Conflict, Malformed, NotAllowed
 from protocol.uses import Blinding
 
@@ -94,13 +94,13 @@ def put_back(desk: Desk, review: str, staff: str) -> None:
 def evidence(desk: Desk, found: Held, review: str) -> dict[str, Any]:
     """What a reviewer sees: the case without protected attributes, and what the machine said."""
     made = found.made(desk)
-    hidden = desk.lending.hidden(desk.day(made.case.now))
+    hidden = desk.lending.hidden(desk.sources.kinds, desk.day(made.case.now))
     case = case_json(made.case)
     case["facts"] = {name: fact for name, fact in case["facts"].items() if name not in hidden}
     decision = decision_json(made.decision)
     for scored in (case["scored"], decision["scored"]):
         if scored is not None:
-            scored["points"] = [one for one in scored["points"] if one["feature"] not in hidden]
+            scored["points"] = [one for one in scored["points"] if one[0] not in hidden]
     with desk.reading() as hand:
         told = hand.connection.execute(
             select(verifications).where(verifications.c.application == found.application.id)
@@ -274,7 +274,7 @@ def _made(
     """The decision of a person, of the same case as the machine's."""
     verdict, deciders = decided
     before = application.made(desk)
-    moment = desk.clock()
+    moment = desk.now()
     case = before.case
     offer = None
     if verdict.outcome == "approve":

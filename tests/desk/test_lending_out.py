@@ -236,12 +236,14 @@ HISTORIES = [
 ]  # fmt: skip
 
 
+TEXTS = {"case_hash", "cap_source", "disclosure_sha256", "payment", "kind", "pseudonym", "token"}
+
+
 @pytest.mark.parametrize("name", HISTORIES)
 def test_histories_are_kept_whoever_opens_the_database(either: Counter, name):
     either.lent()
     table = tables.METADATA.tables[name]
-    column = next(one for one in table.columns if one.name in {"case_hash", "cap_source", "disclosure_sha256", "payment",
-                                                               "kind", "pseudonym", "token"})  # fmt: skip
+    column = next(one for one in table.columns if one.name in TEXTS)
     for statement in (delete(table), update(table).values({column: "z" * 22})):
         with pytest.raises(DBAPIError, match="append-only"), either.desk.database.engine.begin() as connection:
             connection.execute(statement)

@@ -56,7 +56,7 @@ def test_reviewers_do_not_see_what_is_protected(desk: Counter, monkeypatch):
 
     object.__setattr__(desk.book, "about", About("book", DataCategory.REPAYMENT, ("late", "sex")))
     desk.book.values["sex"] = "f"
-    application, review = queued(desk)
+    _, review = queued(desk)
     seen = takes(desk, review)
     assert seen.json()["case"]["facts"]["late"]["value"] == MIDDLING
     assert '"sex"' not in seen.text and "sex" not in seen.json()["case"]["facts"]

@@ -23,7 +23,6 @@ from crypto.documents import document_hash
 from crypto.keys import SigningKey
 from desk.api.app import create_app
 from desk.callers import CallerRole, DeskCaller, add_caller
-from desk.codec import case_json
 from desk.consents import ConsentLost, Permission
 from desk.lending_rules import Versions
 from desk.office import Desk, Ways
@@ -36,6 +35,8 @@ from desk.trail import Trail
 from law.categories import DataCategory, consent_for
 from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, PrincipalReason, Scored, Step
 from lending.loan_events import Instalment, LoanContract
+from lending.pricing import Agreed
+from lending.records import case_json
 from protocol.client.desks import UseAnswer
 from protocol.errors import RegistryUnavailable
 from protocol.snapshots import Reason
@@ -143,10 +144,10 @@ class PlainRules:
 
     cap: Decimal = Decimal("0.24")
 
-    def versions(self, day: date) -> Versions:
+    def versions(self, product: str, day: date) -> Versions:
         return HASHES
 
-    def score(self, facts: Mapping[str, Fact], day: date) -> Scored | None:
+    def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         late = facts["late"]
         points = -40 * int(late.value) if late.status == "present" else 0  # type: ignore[arg-type]
         neutral = late.status in {"refused", "disputed", "late"}
@@ -170,15 +171,13 @@ class PlainRules:
         until = case.now + timedelta(days=3)
         return LoanOffer(case.application.product, amount, term_days, 450, 2_000_000, cost, until)
 
-    def contract(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> LoanContract:
+    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
         dues = (Instalment(starts + timedelta(days=offer.term_days), principal, interest),)
-        return LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200)
+        contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200)
+        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
 
-    def cost(self, contract: LoanContract, day: date) -> Cost:
-        return Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0)
-
-    def hidden(self, day: date) -> frozenset[str]:
+    def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
         return frozenset({"sex"})
 
 
