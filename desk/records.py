@@ -58,6 +58,11 @@ class StoredDecision:
         )
 
 
+def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
+    """What the machine's decision of an application rested on; raises SealError."""
+    return case_from(key.open(REST, sealed)["case"])
+
+
 def permission_json(permission: Permission) -> dict[str, Any]:
     return {
         "pseudonym": permission.pseudonym,
