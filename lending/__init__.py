@@ -12,4 +12,5 @@ It is engineering, not legal advice.
 - ``schedule``    what falls due when; accrual, early repayment, revolving balances
 - ``irr``         roots of cash flows, in decimals
 - ``cost``        all-in annual cost, simple and compound, the cap, and the rate that fits under it
+- ``disclosure``  the table that a borrower is shown before a loan (综合融资成本明示表)
 """

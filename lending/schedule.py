@@ -205,10 +205,12 @@ def _equal_due(terms: Terms, days: Sequence[date]) -> int:
 
 
 def charge_of(fee: Fee, principal: int, balance: int, rounding: Rounding) -> Charge:
-    """A fee as it is charged on what was lent, or on what is outstanding before the due."""
-    base = {"of-principal": principal, "of-balance": balance}.get(fee.method)
-    amount = fee.value if base is None else part(base, fee.value, rounding)
-    return Charge(fee.code, fee.payee, amount)
+    """A fee as it is charged on what was lent, or on what is outstanding (overdue, for one day)
+    before it."""
+    if fee.method == "amount":
+        return Charge(fee.code, fee.payee, fee.value)
+    base = principal if fee.method == "of-principal" else balance
+    return Charge(fee.code, fee.payee, part(base, fee.value, rounding))
 
 
 def _charges(
