@@ -59,7 +59,7 @@ def test_random_loans_cost_what_pyxirr_says_and_add_up_to_the_fen():
         assert abs(float(xirr(flows)) - oracle(flows)[1]) <= 1e-9
 
 
-@settings(max_examples=effort(3_000), deadline=None)
+@settings(max_examples=effort(2_000), deadline=None)
 @given(asked())
 def test_at_the_compound_figure_nothing_is_gained_or_lost(case):
     """The definition itself, in other digits than it was solved in."""
@@ -147,7 +147,7 @@ def test_over_a_year_the_simple_figure_is_the_stricter_one():
     assert found.compound < found.cap < found.simple and not found.within and margin(flows, limit) < 0
 
 
-@settings(max_examples=effort(5_000), deadline=None)
+@settings(max_examples=effort(2_500), deadline=None)
 @given(asked(), st.sampled_from(["0", "0.12", "0.24", "0.36"]))
 def test_the_margin_says_what_the_figures_say(case, rate):
     flows, limit = flows_of(schedule(*case)), Cap(Decimal(rate), ())
