@@ -27,7 +27,7 @@ from lending.law.caps import Cap, cap
 from lending.law.rows import LAWS, Laws
 from lending.money import EXACT, SHOWN, YEAR, upwards
 from lending.products import Product
-from lending.schedule import Due, Schedule, schedule
+from lending.schedule import Instalment, Schedule, schedule
 
 BEYOND = Decimal(10) ** 9
 """A dearer loan is given this rate: no cap is anywhere near."""
@@ -54,11 +54,11 @@ class CashFlow:
         return self.received - self.principal - self.charges
 
 
-def flows_of(loan: Schedule, settled: Due | None = None) -> list[CashFlow]:
+def flows_of(loan: Schedule, settled: Instalment | None = None) -> list[CashFlow]:
     """The cash flows of a loan that is paid as agreed; or until it is repaid early by ``settled``
     (:func:`lending.schedule.settlement`)."""
     upfront = sum(one.amount for one in loan.upfront)
-    dues: Sequence[Due] = loan.dues
+    dues: Sequence[Instalment] = loan.dues
     if settled is not None:
         dues = [*(due for due in loan.dues if due.day <= settled.day), settled]
     first = CashFlow(loan.terms.start, received=loan.principal, charges=upfront)
@@ -92,12 +92,13 @@ def xirr(flows: Sequence[CashFlow]) -> Decimal:
 
 
 def _principal_days(flows: Sequence[CashFlow]) -> int:
-    """Fen that the borrower had, times days; the flows in the order of their days."""
+    """Fen that the borrower had, never below 0, times days; the flows in the order of their
+    days."""
     first = flows[0].day
     had, total = 0, 0
     for one, following in pairwise(flows):
         had += one.received - one.principal - (one.charges if one.day == first else 0)
-        total += had * (following.day - one.day).days
+        total += max(had, 0) * (following.day - one.day).days
     return total
 
 

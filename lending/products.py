@@ -25,8 +25,9 @@ ProductKind = Literal["annuity", "equal-principal", "bullet", "revolving"]
 """``annuity``: equal dues; ``equal-principal``: equal parts of the principal; ``bullet``: the
 principal last; ``revolving``: a balance that is drawn and repaid at will, interest by the day."""
 Payee = Literal["lender", "guarantor", "insurer", "platform"]
-Method = Literal["amount", "of-principal", "of-balance"]
-"""``value`` is fen, or a share in ppm of what was lent or of what is still outstanding."""
+Method = Literal["amount", "of-principal", "of-balance", "of-overdue-a-day"]
+"""``value`` is fen, or a share in ppm of what was lent, of what is still outstanding, or, for every
+day, of what is overdue."""
 When = Literal["start", "each-due", "last-due", "late", "extension", "early"]
 """The first three are charged of everybody; the others only of whom it concerns."""
 Item = Literal["penalty", "fee", "interest", "principal"]
@@ -55,6 +56,8 @@ class Fee(_Part):
     def _makes_sense(self) -> Fee:
         if self.method != "amount" and self.value > PPM:
             raise ValueError(f"a share is at most {PPM} ppm, which is all of it")
+        if self.method == "of-overdue-a-day" and self.when != "late":
+            raise ValueError("only who is late pays for every day overdue; write when = 'late'")
         return self
 
 

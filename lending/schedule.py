@@ -23,7 +23,7 @@ NO_HOLIDAYS: Container[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class FeeCharge:
     """One fee as it is charged, fen."""
 
     code: str
@@ -32,13 +32,13 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Instalment:
     """What is to be paid on one day, fen."""
 
     day: date
     principal: int
     interest: int
-    charges: tuple[Charge, ...] = ()
+    charges: tuple[FeeCharge, ...] = ()
 
     @property
     def fees(self) -> int:
@@ -50,7 +50,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class InterestTerms:
     """What interest is computed from."""
 
     principal: int
@@ -85,10 +85,10 @@ class Terms:
 class Schedule:
     """A loan as it is agreed: what is charged when it is paid out, and every due."""
 
-    terms: Terms
-    upfront: tuple[Charge, ...]
+    terms: InterestTerms
+    upfront: tuple[FeeCharge, ...]
     """Paid beside the principal on the first day, never taken from it (Civil Code 670)."""
-    dues: tuple[Due, ...]
+    dues: tuple[Instalment, ...]
 
     @property
     def principal(self) -> int:
@@ -171,7 +171,7 @@ def schedule(
     """
     product.require(principal, term_days, rate_ppm_day)
     days = due_days(product, start, term_days, holidays)
-    terms = Terms(principal, rate_ppm_day, start, product.day_count, product.rounding)
+    terms = InterestTerms(principal, rate_ppm_day, start, product.day_count, product.rounding)
     dues = []
     balance, since, exact, billed = principal, start, 0, 0
     equal = _equal_due(terms, days) if product.kind == "annuity" else 0
@@ -186,13 +186,13 @@ def schedule(
         else:
             repaid = parts[at] if parts else 0
         when = ("each-due", "last-due") if day == days[-1] else ("each-due",)
-        dues.append(Due(day, repaid, interest, _charges(product, when, principal, balance)))
+        dues.append(Instalment(day, repaid, interest, _charges(product, when, principal, balance)))
         balance, since, billed = balance - repaid, day, billed + interest
     upfront = _charges(product, ("start",), principal, principal)
     return Schedule(terms, upfront, tuple(dues))
 
 
-def _equal_due(terms: Terms, days: Sequence[date]) -> int:
+def _equal_due(terms: InterestTerms, days: Sequence[date]) -> int:
     """The due that repays the principal if it is the same each time, by actual days (exact, then
     rounded): P / sum over k of the product over j <= k of 1 / (1 + growth of j)."""
     unit = terms.unit
@@ -204,16 +204,18 @@ def _equal_due(terms: Terms, days: Sequence[date]) -> int:
     return quotient(terms.principal * after, below, terms.rounding)
 
 
-def charge_of(fee: Fee, principal: int, balance: int, rounding: Rounding) -> Charge:
-    """A fee as it is charged on what was lent, or on what is outstanding before the due."""
-    base = {"of-principal": principal, "of-balance": balance}.get(fee.method)
-    amount = fee.value if base is None else part(base, fee.value, rounding)
-    return Charge(fee.code, fee.payee, amount)
+def charge_of(fee: Fee, principal: int, balance: int, rounding: Rounding) -> FeeCharge:
+    """A fee as it is charged on what was lent, or on what is outstanding (overdue, for one day)
+    before it."""
+    if fee.method == "amount":
+        return FeeCharge(fee.code, fee.payee, fee.value)
+    base = principal if fee.method == "of-principal" else balance
+    return FeeCharge(fee.code, fee.payee, part(base, fee.value, rounding))
 
 
 def _charges(
     product: Product, when: Sequence[str], principal: int, balance: int
-) -> tuple[Charge, ...]:
+) -> tuple[FeeCharge, ...]:
     return tuple(
         charge_of(fee, principal, balance, product.rounding)
         for fee in product.usual_fees
@@ -221,7 +223,7 @@ def _charges(
     )
 
 
-def settlement(loan: Schedule, product: Product, day: date) -> Due:
+def settlement(loan: Schedule, product: Product, day: date) -> Instalment:
     """What repays the whole loan on ``day``, beside the dues up to that day: interest by actual
     days (Civil Code 677) and the product's fees for repaying early.
 
@@ -237,7 +239,7 @@ def settlement(loan: Schedule, product: Product, day: date) -> Due:
         for fee in product.contingent_fees
         if fee.when == "early"
     )
-    return Due(day, balance, interest, early)
+    return Instalment(day, balance, interest, early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ def revolving_balance(movements: Sequence[Movement], day: date) -> int:
 
 
 def revolving_interest(
-    movements: Sequence[Movement], terms: Terms, statements: Sequence[date]
+    movements: Sequence[Movement], terms: InterestTerms, statements: Sequence[date]
 ) -> tuple[int, ...]:
     """Interest by the day on a revolving balance, as it is billed on each statement day; of
     ``terms`` the principal counts for nothing.

@@ -37,6 +37,7 @@ def test_a_product_is_read_as_it_is_written():
      ({"allocation": ["principal", "fee"]}, "allocation names penalty, fee, interest and principal once each"),
      ({"fees": [fee("a"), fee("a")]}, "two fees have one code"), ({"surprise": 1}, "surprise: Extra inputs"),
      ({"fees": [fee("a", value=1_000_001)]}, "a share is at most 1000000 ppm"),
+     ({"fees": [fee("a", method="of-overdue-a-day")]}, "write when = 'late'"),
      ({"fees": [fee("a", value=1.5)]}, r"fees.0.value: Input should be a valid integer"),
      ({"lender_kind": "creditor"}, "no lender in CN is of kind creditor"), ({"grace_days": -1}, "grace_days: Input")],
 )  # fmt: skip

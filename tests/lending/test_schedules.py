@@ -16,8 +16,8 @@ from lending.days import counted
 from lending.errors import DateError, TermsError
 from lending.money import PPM, rounded
 from lending.schedule import (
+    InterestTerms,
     Movement,
-    Terms,
     due_days,
     revolving_balance,
     revolving_interest,
@@ -165,7 +165,7 @@ def test_what_settles_a_loan_by_hand():
         settlement(loan, made, date(2026, 11, 26))
 
 
-TERMS = Terms(0, 500, START)
+TERMS = InterestTerms(0, 500, START)
 DRAWN = [Movement(START, 100_000), Movement(date(2026, 12, 10), 50_000), Movement(date(2026, 12, 20), -120_000)]
 
 
@@ -196,5 +196,5 @@ def test_revolving_interest_is_that_of_every_single_day(steps, rate):
         amount = max(wanted, -balance)
         balance += amount
         moves.append(Movement(day, amount))
-    found = revolving_interest(moves, Terms(0, rate, START), [day, day + timedelta(days=1)])
+    found = revolving_interest(moves, InterestTerms(0, rate, START), [day, day + timedelta(days=1)])
     assert found[0] == rounded(by_day) and sum(found) == rounded(by_day + Fraction(balance * rate, PPM))
