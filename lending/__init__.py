@@ -10,4 +10,5 @@ It is engineering, not legal advice.
 - ``offers``      limit, price, cost and affordability: which terms somebody may have
 - ``decide``      from a case to a decision, by a policy; a challenger beside it
 - ``records``     cases and decisions as JSON and back, exactly
+- ``replay``      a stored decision, made again and compared to the bit
 """
