@@ -183,7 +183,7 @@ def parse_condition(cell: str, fact: DeclaredFact) -> Condition | None:
     if unknown := [term for term in terms if term not in known]:
         raise TableError(f"{unknown[0]!r} is none of its values: {', '.join(known)}")
     if fact.kind == "boolean":
-        return Condition(values=frozenset(term == "true" for term in terms), excluding=excluding)
+        return Condition(values=frozenset((term == "true") is not excluding for term in terms))
     return Condition(values=frozenset(terms), excluding=excluding)
 
 

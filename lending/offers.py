@@ -19,7 +19,7 @@ from lending.tables import Looked, TableRow
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LoanTerms:
     """A loan but for its price."""
 
     product: str
@@ -55,11 +55,11 @@ class Pricing(Protocol):
     def most_owed(self, product: str, on: date) -> int | None:
         """What the law lets one household owe one lender, fen; None where it says nothing."""
 
-    def lawful_price(self, terms: Terms, most: int) -> tuple[int, Cost] | None:
+    def lawful_price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
         """The highest rate, ppm a day, up to ``most`` with which the all-in cost is within the cap
         of the day, and that cost; None if it is not even without interest."""
 
-    def heaviest_month(self, terms: Terms, rate: int) -> int:
+    def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
         """The most that falls due within any 30 days, fen."""
 
 
@@ -216,7 +216,7 @@ class Search:
 
     def _attempt(self, amount: int, days: int, limit: int) -> _Attempt:
         asked = self.case.application
-        terms = Terms(asked.product, amount, days, self.case.now.date())
+        terms = LoanTerms(asked.product, amount, days, self.case.now.date())
         known: dict[str, Value] = {
             **self.known,
             "amount": amount,
@@ -244,7 +244,7 @@ class Search:
             return _Attempt(trace, offer, reviews=(rule_reason(looked.row, known),))
         return _Attempt(trace, offer)
 
-    def _price(self, terms: Terms, row: TableRow) -> tuple[int, Cost] | None:
+    def _price(self, terms: LoanTerms, row: TableRow) -> tuple[int, Cost] | None:
         """The price, lowered until its cost is within the cap; None if it cannot be."""
         most, floor = int(row.then["rate"]), int(row.then.get("floor", 0))  # type: ignore[arg-type]
         found = self.pricing.lawful_price(terms, most)
@@ -252,7 +252,7 @@ class Search:
             return None
         return found
 
-    def _afforded(self, terms: Terms, rate: int, known: dict[str, Value]) -> Looked:
+    def _afforded(self, terms: LoanTerms, rate: int, known: dict[str, Value]) -> Looked:
         """What the table says of the burden, which is worked out if income and obligations are
         known; they are missing if it is."""
         policy = self.policy

@@ -66,18 +66,26 @@ class PolicyRefused(TahiniError):
     """A policy cannot be used, at all or on this day or for this case: the sentence says why."""
 
 
+class Barred(Protocol):
+    """Why a fact may not be used."""
+
+    @property
+    def why(self) -> str:
+        """The rest of a sentence that begins with the fact, with the article."""
+
+
 class FeatureLaw(Protocol):
     """What the law of a place says about using facts for decisions about credit."""
 
-    def objection(
+    def __call__(
         self,
-        jurisdiction: Jurisdiction,
-        categories: Collection[DataCategory],
-        texts: Collection[str],
+        jurisdictions: Collection[Jurisdiction],
         day: date,
-    ) -> str | None:
-        """Why a fact of these categories, so named and described, may not be used on ``day``: the
-        rest of a sentence that begins with the fact, with the article. None if it may."""
+        declared: Collection[DataCategory],
+        *texts: str,
+    ) -> Barred | None:
+        """Why a fact of these categories, so named and described, may not be used in these
+        jurisdictions on ``day``; None if it may."""
 
 
 Code = Annotated[str, shaped(r"^[a-z0-9][a-z0-9-]{0,63}$", "small letters, digits and hyphens")]
@@ -317,9 +325,9 @@ def unlawful(document: PolicyDocument, law: FeatureLaw, day: date) -> str | None
     """The first fact that a policy names and may not use on ``day``, with the article; None if it
     may use all of them."""
     for name, fact in document.facts.items():
-        texts = (name, fact.about)
-        if why := law.objection(document.jurisdiction, fact.categories, texts, day):
-            return f"policy {document.id!r} names {name!r}, which {why}"
+        barred = law((document.jurisdiction,), day, fact.categories, name, fact.about)
+        if barred is not None:
+            return f"policy {document.id!r} names {name!r}, which {barred.why}"
     return None
 
 

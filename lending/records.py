@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar, get_args
+from decimal import Decimal
+from typing import Any, Literal, TypeVar, get_args
 
 import orjson
 
@@ -37,6 +37,7 @@ from lending.cases import (
 
 _RFC_8785 = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 """Of what has no doubles and ASCII names only; a whole number beyond 2^53 is refused."""
+ReasonKind = Literal["score", "rule", "cost"]
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -112,18 +113,37 @@ def decision_from(stored: Mapping[str, Any]) -> Decision:
     return _exactly("decision", stored, _decision_from, decision_json)
 
 
+def identical(one: Any, other: Any) -> bool:
+    """Equal, and of one type throughout: ``1`` is neither ``1.0`` nor ``true``."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(identical(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(identical, one, other))
+    return bool(one == other)
+
+
 def _exactly(
     what: str, stored: Mapping[str, Any], read: Callable[[Any], T], write: Callable[[T], Json]
 ) -> T:
     """Nothing is guessed or left out: what was read is written as it stood."""
     try:
         found = read(stored)
-        same = write(found) == stored
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+        same = identical(write(found), stored)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecordError) as error:
         raise RecordError(f"what was stored is no {what} ({type(error).__name__})") from error
     if not same:
         raise RecordError(f"what was stored is no {what}: it does not read back as it is written")
     return found
+
+
+def _typed(stored: Any, **kinds: type) -> Json:
+    """These fields of an object, if they are of these types. Raises KeyError, TypeError."""
+    for name, kind in kinds.items():
+        if type(stored[name]) is not kind:
+            raise TypeError(name)
+    return {name: stored[name] for name in kinds}
 
 
 def _moment(value: datetime) -> str:
@@ -146,8 +166,8 @@ def _value(value: Value | None) -> Any:
 
 
 def _value_from(stored: Any) -> Value | None:
-    if not isinstance(stored, dict):
-        return stored  # type: ignore[no-any-return]
+    if stored is None or isinstance(stored, bool | int | str):
+        return stored
     ((kind, text),) = stored.items()
     read: Mapping[str, Callable[[str], Value]] = {
         "number": float,
@@ -204,18 +224,16 @@ def _one_of(known: Any, value: Any) -> Any:
 
 
 def _case_from(stored: Mapping[str, Any]) -> Case:
-    asked = dict(stored["application"])
+    asked = stored["application"]
+    texts = _typed(asked, id=str, product=str, purpose=str)
+    numbers = _typed(asked, amount=int, term_days=int, wants_person=bool)
+    received = datetime.fromisoformat(asked["received_at"])
     return Case(
-        application=Application(
-            **{**asked, "received_at": datetime.fromisoformat(asked["received_at"])}
-        ),
+        application=Application(**texts, **numbers, received_at=received),
         facts={name: _fact_from(name, one) for name, one in stored["facts"].items()},
         scored=_scored_from(stored["scored"]),
-        outstanding=stored["outstanding"],
         now=datetime.fromisoformat(stored["now"]),
-        model_hash=stored["model_hash"],
-        policy_hash=stored["policy_hash"],
-        law_hash=stored["law_hash"],
+        **_typed(stored, outstanding=int, model_hash=str, policy_hash=str, law_hash=str),
     )
 
 
@@ -225,7 +243,7 @@ def _fact_from(name: str, stored: Mapping[str, Any]) -> Fact:
         name=name,
         status=_one_of(Status, stored["status"]),
         value=_value_from(stored["value"]),
-        source=stored["source"],
+        source=_typed(stored, source=str)["source"],
         observed_on=None if observed is None else date.fromisoformat(observed),
     )
 
@@ -233,56 +251,56 @@ def _fact_from(name: str, stored: Mapping[str, Any]) -> Fact:
 def _scored_from(stored: Mapping[str, Any] | None) -> Scored | None:
     if stored is None:
         return None
+    points = []
+    for feature, number, worth, neutral in stored["points"]:
+        named = {"feature": feature, "bin": number, "points": worth, "neutral": neutral}
+        points.append(
+            FeaturePoints(**_typed(named, feature=str, bin=int, points=int, neutral=bool))
+        )
     return Scored(
-        score=stored["score"],
-        band=stored["band"],
+        **_typed(stored, score=int, band=str, base=int),
         probability=float(stored["probability"]),
-        base=stored["base"],
-        points=tuple(FeaturePoints(*one) for one in stored["points"]),
+        points=tuple(points),
     )
 
 
 def _decision_from(stored: Mapping[str, Any]) -> Decision:
     return Decision(
-        application=stored["application"],
+        **_typed(stored, application=str, case_hash=str),
         outcome=_one_of(Outcome, stored["outcome"]),
         scored=_scored_from(stored["scored"]),
         offer=None if stored["offer"] is None else _offer_from(stored["offer"]),
-        reasons=_reasons_from(stored["reasons"]),
-        trace=tuple(
-            Step(table, row, held, tuple(read)) for table, row, held, read in stored["trace"]
-        ),
-        case_hash=stored["case_hash"],
+        reasons=tuple(map(_reason_from, stored["reasons"])),
+        trace=tuple(map(_step_from, stored["trace"])),
         decided_at=datetime.fromisoformat(stored["decided_at"]),
     )
 
 
-def _reasons_from(stored: Sequence[Mapping[str, Any]]) -> tuple[PrincipalReason, ...]:
-    return tuple(
-        PrincipalReason(
-            code=one["code"],
-            kind=one["kind"],
-            points_below=one["points_below"],
-            detail={name: _value_from(value) for name, value in one["detail"].items()},  # type: ignore[misc]
-        )
-        for one in stored
+def _reason_from(stored: Mapping[str, Any]) -> PrincipalReason:
+    return PrincipalReason(
+        **_typed(stored, code=str, points_below=int),
+        kind=_one_of(ReasonKind, stored["kind"]),
+        detail={name: _value_from(value) for name, value in stored["detail"].items()},  # type: ignore[misc]
     )
+
+
+def _step_from(stored: Sequence[Any]) -> Step:
+    table, row, held, read = stored
+    named = _typed({"table": table, "row": row}, table=str, row=str)
+    if not isinstance(held, bool | None) or not all(type(one) is str for one in read):
+        raise TypeError("step")
+    return Step(**named, held=held, read=tuple(read))
 
 
 def _offer_from(stored: Mapping[str, Any]) -> LoanOffer:
     cost = stored["cost"]
     return LoanOffer(
-        product=stored["product"],
-        amount=stored["amount"],
-        term_days=stored["term_days"],
-        rate_ppm_day=stored["rate_ppm_day"],
-        limit=stored["limit"],
+        **_typed(stored, product=str, amount=int, term_days=int, rate_ppm_day=int, limit=int),
         cost=Cost(
+            **_typed(cost, cap_source=str, total=int),
             compound=Decimal(cost["compound"]),
             simple=Decimal(cost["simple"]),
             cap=None if cost["cap"] is None else Decimal(cost["cap"]),
-            cap_source=cost["cap_source"],
-            total=cost["total"],
         ),
         valid_until=datetime.fromisoformat(stored["valid_until"]),
     )

@@ -13,9 +13,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from law.categories import DataCategory
-from law.packs import PACKS, Jurisdiction
+from law.packs import Jurisdiction, objection
 from lending.cases import Application, Case, Cost, Fact, FeaturePoints, PrincipalReason, Scored, Status
-from lending.offers import Choices, Terms
+from lending.offers import Choices, LoanTerms
 from lending.policy import CreditPolicy, policy_from
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"
@@ -24,21 +24,24 @@ NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 KEY = b"k" * 32
 
 
+@dataclass(frozen=True)
+class Objection:
+    why: str
+
+
 class DatedLaw:
     """What the packs forbid; and, from a day on, one category more."""
 
     def __init__(self, category: DataCategory | None = None, since: date = date.min) -> None:
         self.category, self.since = category, since
 
-    def objection(
-        self, jurisdiction: Jurisdiction, categories: Collection[DataCategory], texts: Collection[str], day: date
-    ) -> str | None:
-        if self.category in categories and day >= self.since:
-            return f"is about {self.category}, which article 7 protects"
-        for one in categories:
-            if article := PACKS[jurisdiction].article_against(one):
-                return f"is about {one}, which {article} forbids"
-        return None
+    def __call__(
+        self, jurisdictions: Collection[Jurisdiction], day: date, declared: Collection[DataCategory], *texts: str
+    ) -> Objection | None:
+        if self.category in declared and day >= self.since:
+            return Objection(f"is about {self.category}, which article 7 protects")
+        why = objection(jurisdictions, declared, *texts)
+        return None if why is None else Objection(why)
 
 
 LAW = DatedLaw()
@@ -76,21 +79,21 @@ class PlainPrices:
     def most_owed(self, product: str, on: date) -> int | None:
         return self.household
 
-    def cost(self, terms: Terms, rate: int) -> Cost:
+    def cost(self, terms: LoanTerms, rate: int) -> Cost:
         paid = terms.amount * (rate * terms.term_days + self.fee_ppm) // 1_000_000
         share = Decimal(rate * terms.term_days + self.fee_ppm) / 1_000_000
         return Cost(
             (1 + share) ** -(-365 // terms.term_days) - 1, share * 365 / terms.term_days, self.cap, "a test", paid
         )
 
-    def lawful_price(self, terms: Terms, most: int) -> tuple[int, Cost] | None:
+    def lawful_price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
         low, high = most if self.cost(terms, most).within else -1, most
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self.cost(terms, middle).within else (low, middle - 1)
         return None if low < 0 else (low, self.cost(terms, low))
 
-    def heaviest_month(self, terms: Terms, rate: int) -> int:
+    def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
         whole = terms.amount + self.cost(terms, rate).total
         return -(-whole * 30 // max(30, terms.term_days))
 
