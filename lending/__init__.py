@@ -10,6 +10,10 @@ It is engineering, not legal advice.
 - ``ledger_rows``, ``restructuring``  what each due still asks for; extensions and new plans of them
 - ``extension``  when a loan may be given more time
 - ``default``, ``labels``  one definition of bad; a loan book with mature labels
+- ``vintages``  cumulative bad by age of the loans of one month
+- ``portfolio``  roll rates, stages and expected loss, decisions, groups
+- ``monitoring``  who comes, whether the model is right, what it expects before labels arrive
+- ``intervals``  shares, their differences and ratios, each with its interval
 - ``allocation``  in which order a payment is used
 - ``errors``  what lending refuses, in one sentence each
 """
