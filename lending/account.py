@@ -113,11 +113,12 @@ class Account:
 
     @property
     def watched(self) -> bool:
-        """Restructured less than a year ago, or since and late."""
-        if self.restructured_on is None or self.status is LoanStatus.SETTLED:
+        """Restructured or forborne less than a year ago, or since and late."""
+        days = [day for day, mark in self.marks if mark == "forborne"]
+        days += [self.restructured_on] if self.restructured_on else []
+        if not days or self.status is LoanStatus.SETTLED:
             return False
-        since = (self.day - self.restructured_on).days
-        return since < WATCH_DAYS or self.past_due > 0
+        return (self.day - max(days)).days < WATCH_DAYS or self.past_due > 0
 
     def dpd_on(self, day: date) -> int:
         """Contractual DPD at the end of an earlier day, as it is known now."""

@@ -133,7 +133,7 @@ def test_a_window_in_which_nobody_can_be_bad_and_a_loan_that_is_not_known():
             label(account, YEAR, day(20))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(histories, st.integers(0, 500))
 def test_a_mature_label_never_changes_unless_the_past_is_corrected(history, later):
     """What comes after the window changes no label; and monitoring sees what training sees."""
