@@ -46,8 +46,10 @@ FIRST_KNOT, LAST_KNOT = float(KNOTS[0]), float(KNOTS[-1])
 FIRST_PLACE = int(FIRST_KNOT * KNOTS_PER_UNIT)
 STILL = 1e-6
 """So close to the mean person's log-odds that a secant would be rounding, the tangent is taken."""
-PROBES = 8
-"""Grid steps beside a score's bound at which it must be plain which score holds."""
+LEAST_SLOPE = 0.005
+"""Of a calibration. Above it, the stretch of log-odds in which rounding decides between two scores
+(2e-13 points) is shorter than :data:`UNIT`: it holds one of a scorecard's sums or none. Training
+leaves no slope below 0.05."""
 
 
 class ScoreError(TahiniError):
@@ -215,7 +217,7 @@ def compiled(model: CreditModel) -> LookUp:
     units, constant = _units(model)
     tables = tuple(map(_feature_table, cells, binned, units))
     pairs = tuple(_pair_table(pair, binned) for pair in model.pairs)
-    highest, bounds = _bounds(np.asarray(model.calibration))
+    highest, bounds = _bounds(model)
     slopes = np.diff(model.calibration) / np.diff(KNOTS)
     return LookUp(
         tables, pairs, constant, tuple(model.calibration), tuple(slopes.tolist()), highest, bounds
@@ -280,9 +282,19 @@ def _pair_table(pair: PairTerm, binned: Sequence[FeatureBins]) -> PairTable:
     )
 
 
-def _bounds(calibration: Floats) -> tuple[int, tuple[float, ...]]:
-    """The highest score that a model can give, and the bounds of those below, by bisection over
-    doubles."""
+def _bounds(model: CreditModel) -> tuple[int, tuple[float, ...]]:
+    """The highest score that a model can give, and the bounds of those below: by bisection over all
+    sums that a scorecard can have, or over doubles for a GAM.
+
+    So a scorecard's score is the model's for every sum. A GAM's is unless log-odds come closer than
+    5e-14 to a bound, where the model's own rounding decides; no test has found anybody there.
+    """
+    calibration = np.asarray(model.calibration)
+    if (np.diff(calibration) < LEAST_SLOPE * np.diff(KNOTS)).any():
+        raise ScoreError(
+            "the model's calibration is so flat that where a score begins is left to rounding; "
+            "train again with more people"
+        )
 
     def shown(raw: Floats) -> NDArray[np.int64]:
         return score(np.asarray(expit(np.interp(raw, KNOTS, calibration))))
@@ -292,14 +304,9 @@ def _bounds(calibration: Floats) -> tuple[int, tuple[float, ...]]:
     above, reached = np.full(len(wanted), KNOTS[0]), np.full(len(wanted), KNOTS[-1])
     while True:
         middle = (above + reached) / 2
+        if not model.pairs:
+            middle = np.floor(middle / UNIT) * UNIT
         if ((middle == above) | (middle == reached)).all():
-            break
+            return highest, tuple(reached.tolist())
         there = shown(middle) <= wanted
         above, reached = np.where(there, above, middle), np.where(there, middle, reached)
-    for step in UNIT * np.arange(1, PROBES + 1):
-        if (shown(reached + step) > wanted).any() or (shown(reached - step) <= wanted).any():
-            raise ScoreError(
-                "the model's calibration is so flat that where a score begins is left to "
-                "rounding; train again with more people"
-            )
-    return highest, tuple(reached.tolist())
