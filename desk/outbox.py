@@ -75,7 +75,7 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 @dataclass(frozen=True)
-class Kept:
+class LoggedEntry:
     """A statement in the outbox that the log has."""
 
     number: int
@@ -86,7 +86,7 @@ class Kept:
     proof: str | None
 
 
-class Outbox:
+class UseOutbox:
     """The statements of one desk."""
 
     def __init__(self, storage: Storage, table: Table) -> None:
@@ -142,7 +142,7 @@ class Outbox:
             found = connection.execute(select(row.entry_index, row.refused).where(*about)).first()
         return None if found is None or found == (None, None) else UseAnswer(*found)
 
-    def logged(self, application: str) -> dict[UseStep, Kept]:
+    def logged(self, application: str) -> dict[UseStep, LoggedEntry]:
         """What the log has of an application."""
         row = self._table.c
         mine = row.application == application, row.entry_index.is_not(None)
@@ -150,7 +150,7 @@ class Outbox:
             row.number, row.step, row.token, row.entry_index, row.leaf, row.proof
         ).where(*mine)
         with self._storage.read() as connection:
-            return {found.step: Kept(*found) for found in connection.execute(question)}
+            return {found.step: LoggedEntry(*found) for found in connection.execute(question)}
 
     def prove(self, number: int, leaf: bytes, proof: str) -> None:
         """Keep the entry of a statement, and its proof."""
@@ -169,7 +169,7 @@ class Sender:
     Several processes may do so at once: whoever comes second is given the same indexes.
     """
 
-    def __init__(self, outbox: Outbox, client: DeskClient) -> None:
+    def __init__(self, outbox: UseOutbox, client: DeskClient) -> None:
         self._outbox, self._client = outbox, client
         self._news = threading.Event()
         self._settled = threading.Condition()

@@ -57,7 +57,7 @@ class Decided:
     automated: bool
 
 
-class Statements:
+class UseStatements:
     """The statements of one lender."""
 
     def __init__(self, lender: str, clock: Callable[[], datetime] = now) -> None:

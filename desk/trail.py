@@ -34,8 +34,8 @@ from sqlalchemy import Connection
 
 from crypto.keys import SigningKey, b64
 from desk.consents import Permission
-from desk.outbox import Kept, Outbox, UseRefused
-from desk.statements import Decided, Statements
+from desk.outbox import LoggedEntry, UseOutbox, UseRefused
+from desk.statements import Decided, UseStatements
 from law.categories import DataCategory
 from protocol.client.desks import DeskClient
 from protocol.errors import Conflict, RegistryUnavailable
@@ -74,7 +74,7 @@ class Trail:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: UseOutbox,
         client: DeskClient,
         key: SigningKey,
         clock: Callable[[], datetime] = now,
@@ -84,7 +84,7 @@ class Trail:
             raise Conflict("this is not a lender's key that the consortium names")
         self._outbox, self._client, self._key, self._clock = outbox, client, key, clock
         self._lender = mine[0]
-        self._statements = Statements(self._lender, clock)
+        self._statements = UseStatements(self._lender, clock)
 
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
@@ -163,7 +163,7 @@ class Trail:
         check_decision_receipt(receipt, self._key.public, consortium.log_origin, consortium.policy)
         return receipt.sign(self._key)
 
-    def _proved(self, kept: Kept) -> LoggedStatement:
+    def _proved(self, kept: LoggedEntry) -> LoggedStatement:
         """The entry with its proof, fetched if it is not there yet. Raises RegistryUnavailable."""
         leaf, proof = kept.leaf, kept.proof
         if leaf is None or proof is None:

@@ -168,8 +168,8 @@ def _decision_receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
     kinds = ", ".join(sorted({one for used in read.said.consents for one in used.categories}))
     return VerifiedReceipt(
         f"{receipt.lender} decided {outcome!r} about application {receipt.application} ({whose}), "
-        f"on your consent to {kinds}: named before anybody was asked (entry {read.proof.index}) and "
-        f"before it took effect (entry {scored.proof.index}), under {head.words}.",
+        f"on your consent to {kinds}: named before anybody was asked (entry {read.proof.index}), "
+        f"and before it took effect (entry {scored.proof.index}), under {head.words}.",
         receipt.pii_principal_id,
         {
             "kind": DecisionReceipt.typ,

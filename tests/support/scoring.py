@@ -17,7 +17,7 @@ from support.world import Person
 
 from clients.consents import Consents
 from desk.consents import Permission, ScoringConsents
-from desk.outbox import Outbox, Sender, outbox_table
+from desk.outbox import Sender, UseOutbox, outbox_table
 from desk.statements import Decided, decision_payload
 from desk.trail import LoggedUse, Trail
 from law.categories import DataCategory
@@ -71,7 +71,7 @@ class Desk:
     client: SignedDesk
     consents: ScoringConsents
     storage: SmallStorage
-    outbox: Outbox
+    outbox: UseOutbox
     trail: Trail
     sender: Sender
 
@@ -83,7 +83,7 @@ class Desk:
         storage, metadata = SmallStorage(folder / "desk.db"), MetaData()
         table = outbox_table(metadata)
         metadata.create_all(storage.engine)
-        outbox = Outbox(storage, table)
+        outbox = UseOutbox(storage, table)
         consents = ScoringConsents(Consents(folder, lender), client, clock=market.clock)
         trail = Trail(outbox, client, market.keys[lender], market.clock)
         return cls(market, client, consents, storage, outbox, trail, Sender(outbox, client))
