@@ -24,7 +24,7 @@ from crypto.sealing import KEY_SIZE, new_data_key
 from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
 from desk.office import Desk, Ways
-from desk.outbox import Outbox, Sender
+from desk.outbox import Sender, UseOutbox
 from desk.released import EXPLORATION_FILE, EXPLORATION_SIZE, LAW, POLICIES, PRODUCTS, read_rules
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
@@ -130,7 +130,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
         client = node.connected(DeskClient)
-        held = Outbox(database, outbox)
+        held = UseOutbox(database, outbox)
         return Desk(
             database=database,
             at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),

@@ -6,21 +6,20 @@ policy puts another one in. :class:`ReleasedRules` is what a lender released to 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 from desk.errors import RulesMissing
 from law.categories import DataCategory
-from law.packs import Jurisdiction
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
 from lending.decide import decide, known_facts
 from lending.law import features as barred_features
-from lending.law.rows import LAWS, Laws
-from lending.offers import Terms
-from lending.policy import CreditPolicy, unlawful
+from lending.law.rows import Laws
+from lending.offers import LoanTerms
+from lending.policy import CreditPolicy, FeatureLaw, unlawful
 from lending.pricing import Agreed, ProductPricing
 from lending.reasons import Families, MeanPoints, reasons
 from lending.scorer import Scorer
@@ -68,21 +67,9 @@ class LendingRules(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class OfDay:
-    """The law of features as policies ask for it (``lending.policy.FeatureLaw``)."""
-
-    laws: Laws = LAWS
-
-    def objection(
-        self,
-        jurisdiction: Jurisdiction,
-        categories: Collection[DataCategory],
-        texts: Collection[str],
-        day: date,
-    ) -> str | None:
-        found = barred_features.objection((jurisdiction,), day, categories, *texts, laws=self.laws)
-        return None if found is None else found.why
+def feature_law(laws: Laws) -> FeatureLaw:
+    """What these laws say about using facts for decisions, as policies ask it."""
+    return partial(barred_features.objection, laws=laws)
 
 
 @dataclass(frozen=True)
@@ -136,7 +123,7 @@ class ReleasedRules:
         newest = max(
             found, key=lambda policy: (policy.document.valid_from, policy.document.version)
         )
-        if why := unlawful(newest.document, OfDay(self.pricing.laws), day):
+        if why := unlawful(newest.document, feature_law(self.pricing.laws), day):
             raise RulesMissing(f"{why}; nothing is decided by it")
         return newest
 
@@ -160,7 +147,7 @@ class ReleasedRules:
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         day = case.now.date()
         policy = self._in_force(case.application.product, day)
-        terms = Terms(case.application.product, amount, term_days, day)
+        terms = LoanTerms(case.application.product, amount, term_days, day)
         choices = self.pricing.choices(terms.product, day)
         most = self.pricing.most_owed(terms.product, day)
         room = amount if most is None else most - case.outstanding
@@ -193,7 +180,7 @@ class ReleasedRules:
         )
 
 
-def _price(policy: CreditPolicy, case: Case, terms: Terms) -> tuple[int, int] | None:
+def _price(policy: CreditPolicy, case: Case, terms: LoanTerms) -> tuple[int, int] | None:
     """Rate and floor of a loan that a person approves: those of the tier that the score leads to;
     where it leads to none, of the dearest tier. None where the pricing cannot be told, because
     something that it reads is not known."""

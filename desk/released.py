@@ -21,7 +21,7 @@ from credit.models import CreditModel
 from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, read_secret
 from desk.errors import RulesMissing
-from desk.lending_rules import OfDay, ReleasedRules, ScoreRules
+from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
 from law.packs import PACKS, Jurisdiction
 from lending.glossary import Glossary
 from lending.law.rows import LAWS, Laws
@@ -86,7 +86,7 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
     day. Raises SignatureError, PolicyRefused, TableError."""
     token = _text(path).strip()
     first = date.fromisoformat(str(unverified_payload(token).get("valid_from")))
-    return verified_policy(token, risk_key, OfDay(laws), first)
+    return verified_policy(token, risk_key, feature_law(laws), first)
 
 
 def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:

@@ -15,7 +15,7 @@ from lending.cost import cost, highest_rate
 from lending.errors import TermsError
 from lending.law.rows import LAWS, Laws
 from lending.loan_events import Instalment, LoanContract
-from lending.offers import Choices, Terms
+from lending.offers import Choices, LoanTerms
 from lending.products import Item, Product
 from lending.schedule import Schedule, schedule
 
@@ -64,24 +64,24 @@ class ProductPricing:
         row = self.laws.find(found.jurisdiction, f"exposure.{found.use}", on)
         return None if row is None else int(row.number)
 
-    def lawful_price(self, terms: Terms, most: int) -> tuple[int, Cost] | None:
+    def lawful_price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
         """The highest rate up to ``most`` that keeps the cost within the cap of the day, and that
         cost."""
         return self._prices(terms, most)
 
     @cached_property
-    def _prices(self) -> Callable[[Terms, int], tuple[int, Cost] | None]:
+    def _prices(self) -> Callable[[LoanTerms, int], tuple[int, Cost] | None]:
         """Applicants of a day ask for the same few amounts and terms."""
         return lru_cache(maxsize=4096)(self._price)
 
-    def _price(self, terms: Terms, most: int) -> tuple[int, Cost] | None:
+    def _price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
         product = self.product(terms.product)
         rate = highest_rate(product, terms.amount, terms.term_days, terms.on, most, self.laws)
         if rate is None:
             return None
         return rate, cost(product, self._scheduled(terms, rate), self.laws)
 
-    def heaviest_month(self, terms: Terms, rate: int) -> int:
+    def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
         """The most that falls due within any 30 days, fen."""
         loan = self._scheduled(terms, rate)
         first = loan.terms.start
@@ -110,14 +110,16 @@ class ProductPricing:
             starts=starts,
             dues=dues,
             rate_ppm_day=offer.rate_ppm_day,
-            penalty_ppm_day=0,
+            penalty_ppm_day=sum(
+                fee.value for fee in product.fees if fee.method == "of-overdue-a-day"
+            ),
             grace_days=product.grace_days,
             order=order_of(product),
         )
         upfront = sum(one.amount for one in made.upfront)
         return Agreed(contract, cost(product, made, self.laws), upfront)
 
-    def _scheduled(self, terms: Terms, rate: int) -> Schedule:
+    def _scheduled(self, terms: LoanTerms, rate: int) -> Schedule:
         return schedule(self.product(terms.product), terms.amount, rate, terms.on, terms.term_days)
 
 

@@ -33,7 +33,7 @@ PERSON = "pseudonym"
 
 
 @dataclass(frozen=True)
-class Exported:
+class BookWritten:
     """What was written, and how many loans were not, by why."""
 
     rows: int
@@ -42,7 +42,7 @@ class Exported:
 
 def export_book(
     desk: Desk, schema: FeatureSchema, definition: Definition, as_of: date, out: Path
-) -> Exported:
+) -> BookWritten:
     """Write the book as of a day, as CSV or Parquet by the name of ``out``.
 
     Raises:
@@ -57,7 +57,7 @@ def export_book(
     book = loan_book(_loans(desk, as_of, forgotten), schema, PERSON, definition, as_of)
     _write(book, schema, out)
     left: dict[str, int] = {str(why): count for why, count in book.left_out.items()}
-    return Exported(len(book.rows), left | ({"forgotten": len(forgotten)} if forgotten else {}))
+    return BookWritten(len(book.rows), left | ({"forgotten": len(forgotten)} if forgotten else {}))
 
 
 def _loans(desk: Desk, as_of: date, forgotten: list[str]) -> Iterator[BookLoan]:

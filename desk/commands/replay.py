@@ -17,7 +17,7 @@ from desk.errors import RulesMissing
 from desk.office import MACHINE, Desk
 from desk.records import StoredDecision
 from desk.storage.tables import applications, decisions
-from lending.records import case_hash, decision_json
+from lending.records import case_hash, decision_json, identical
 
 AT_ONCE = 1000
 
@@ -84,7 +84,7 @@ def _again(desk: Desk, row: Row[Any], found: Replayed) -> None:
     same = (
         row.case_hash == case_hash(made.case) == made.decision.case_hash
         and row.outcome == made.decision.outcome
-        and decision_json(again) == decision_json(made.decision)
+        and identical(decision_json(again), decision_json(made.decision))
     )
     if same:
         found.same += 1

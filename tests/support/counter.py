@@ -26,7 +26,7 @@ from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.consents import ConsentLost, Permission
 from desk.lending_rules import Versions
 from desk.office import Desk, Ways
-from desk.outbox import Outbox, Sender
+from desk.outbox import Sender, UseOutbox
 from desk.sealing import AtRest
 from desk.sources import About, Inquiry, Reading, Sources
 from desk.storage.database import DeskDatabase
@@ -256,7 +256,7 @@ def counter(location: Path | str, make: bool = True, key: bytes = b"k" * 32, **w
         database.create()
     clock, signing = Clock(), SigningKey.generate()
     log, consents, rules = StandInLog(signing), StandInConsents(clock), PlainRules()
-    held = Outbox(database, outbox)
+    held = UseOutbox(database, outbox)
     book = StandInSource(About("book", DataCategory.REPAYMENT, ("late",)), {"late": 0})
     income = StandInSource(About("income", DataCategory.INCOME, ("income",)), {"income": 4000})
     desk = Desk(
