@@ -25,7 +25,15 @@ from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
 from desk.office import Desk, Ways
 from desk.outbox import Sender, UseOutbox
-from desk.released import EXPLORATION_FILE, EXPLORATION_SIZE, LAW, POLICIES, PRODUCTS, read_rules
+from desk.released import (
+    EXPLORATION_FILE,
+    EXPLORATION_SIZE,
+    LAW,
+    POLICIES,
+    PRODUCTS,
+    read_rules,
+    read_wording,
+)
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import outbox
@@ -135,6 +143,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             database=database,
             at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),
             lending=rules,
+            wording=read_wording(home, rules),
             sources=sources,
             permits=ScoringConsents(node.consents, client, clock=clock),
             trail=Trail(held, client, node.key, clock),

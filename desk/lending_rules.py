@@ -16,12 +16,14 @@ from desk.errors import RulesMissing
 from law.categories import DataCategory
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
 from lending.decide import decide, known_facts
+from lending.disclosure import DisclosureTable
+from lending.glossary import Glossary
 from lending.law import features as barred_features
 from lending.law.rows import Laws
 from lending.offers import LoanTerms
 from lending.policy import CreditPolicy, FeatureLaw, unlawful
 from lending.pricing import Agreed, ProductPricing
-from lending.reasons import Families, MeanPoints, reasons
+from lending.reasons import MeanPoints, reasons
 from lending.scorer import Scorer
 
 NO_MODEL = "0" * 64
@@ -61,6 +63,10 @@ class LendingRules(Protocol):
         """What is owed when, and what it costs by the law of the day on which the money came."""
         ...
 
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        """What the borrower is shown of an offer of that day, and confirms."""
+        ...
+
     def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
         """Of these features, by their kind of data, the protected ones: they may be held for
         measuring fairness, and no reviewer sees them."""
@@ -78,7 +84,7 @@ class ScoreRules:
 
     scorer: Scorer
     reference: MeanPoints
-    families: Families
+    glossary: Glossary
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ class ReleasedRules:
     def _reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
         if self.model is None:
             raise RulesMissing("a score has reasons by the model that gave it, and none is here")
-        return reasons(scored, self.model.reference, self.model.families)
+        return reasons(scored, self.model.reference, self.model.glossary.families)
 
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         day = case.now.date()
@@ -169,6 +175,9 @@ class ReleasedRules:
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         return self.pricing.agreed(offer, loan, principal, starts)
+
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        return self.pricing.disclosure(offer, day)
 
     def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
         places = {policy.document.jurisdiction for policy in self.policies}

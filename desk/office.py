@@ -22,6 +22,7 @@ from desk.storage.database import DeskDatabase
 from desk.storage.tables import clock as clock_table
 from desk.trail import LoggedUse
 from desk.verifying import Verifying
+from desk.wording import Wording
 from law.categories import DataCategory
 from protocol.errors import ClockWrong
 from protocol.schema import now
@@ -96,6 +97,7 @@ class Desk:
     database: DeskDatabase
     at_rest: AtRest
     lending: LendingRules
+    wording: Wording
     sources: Sources
     permits: Permits
     trail: Stating

@@ -178,20 +178,25 @@ class Held:
             raise PreconditionFailed("the application has changed since it was read; read it again")
 
 
-def held(connection: Connection, application: str) -> Held:
-    """Raises NotFound."""
+def held(connection: Connection, application: str, decision: str | None = None) -> Held:
+    """An application with its newest decision, or with another one. Raises NotFound."""
     row = connection.execute(
         select(applications).where(applications.c.id == application)
     ).one_or_none()
     if row is None:
         raise NotFound("there is no such application")
+    which = (
+        (decisions.c.application == application)
+        if decision is None
+        else (decisions.c.id == decision)
+    )
     newest = connection.execute(
         select(decisions, outbox.c.entry_index, outbox.c.refused.label("log_refused"))
         .join(
             outbox,
             (outbox.c.application == decisions.c.id) & (outbox.c.step == "use.scored"),
         )
-        .where(decisions.c.application == application)
+        .where(which)
         .order_by(decisions.c.number.desc())
         .limit(1)
     ).one()

@@ -22,6 +22,7 @@ from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, read_secret
 from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
+from desk.wording import OWN, Wording, read_words
 from law.packs import PACKS, Jurisdiction
 from lending.glossary import Glossary
 from lending.law.rows import LAWS, Laws
@@ -33,7 +34,7 @@ from lending.scorer import Scorer
 from protocol.errors import BadSettings
 
 PRODUCTS, POLICIES, LAW = "products", "policies", "law"
-FAMILIES_FILE, REFERENCE_FILE = "families.toml", "reference.json"
+FAMILIES_FILE, REFERENCE_FILE, REASONS_FILE = "families.toml", "reference.json", "reasons.toml"
 EXPLORATION_FILE, EXPLORATION_SIZE = "exploration.key", 32
 
 
@@ -103,13 +104,34 @@ def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
     return ScoreRules(
         scorer,
         read_reference(home / REFERENCE_FILE, scorer),
-        Glossary.of(schema, said, str(families)).families,
+        Glossary.of(schema, said, str(families)),
     )
 
 
 def reference_json(reference: MeanPoints, model_sha256: str) -> str:
     """What :func:`read_reference` reads."""
     return json.dumps({"model": model_sha256, **asdict(reference)}, indent=2)
+
+
+def read_wording(home: Path, rules: ReleasedRules) -> Wording:
+    """The words of reasons; raises RulesMissing where a policy gives one without words."""
+    path = home / REASONS_FILE
+    own = read_words(_text(path), str(path)) if path.exists() else {}
+    places = {policy.document.jurisdiction for policy in rules.policies}
+    if len(places) > 1:
+        raise RulesMissing("one desk decides by the law of one place; keep a desk for each")
+    model = rules.model
+    wording = Wording(
+        words={**OWN, **own},
+        laws=rules.pricing.laws,
+        jurisdiction=next(iter(places), "CN"),
+        glossary=None if model is None else model.glossary,
+        scorer=None if model is None else model.scorer,
+        cut_off=0 if model is None else model.reference.cut_off,
+    )
+    for policy in rules.policies:
+        wording.require(policy)
+    return wording
 
 
 def read_reference(path: Path, scorer: Scorer) -> MeanPoints:

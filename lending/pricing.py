@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from lending.allocation import BUCKETS, Component, Order
 from lending.cases import Cost, LoanOffer
 from lending.cost import cost, highest_rate
+from lending.disclosure import DisclosureTable, disclose
 from lending.errors import TermsError
 from lending.law.rows import LAWS, Laws
 from lending.loan_events import Instalment, LoanContract
@@ -118,6 +119,12 @@ class ProductPricing:
         )
         upfront = sum(one.amount for one in made.upfront)
         return Agreed(contract, cost(product, made, self.laws), upfront)
+
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        """What the borrower is shown of an offer, as if it were paid out on ``day``."""
+        terms = LoanTerms(offer.product, offer.amount, offer.term_days, day)
+        made = self._scheduled(terms, offer.rate_ppm_day)
+        return disclose(self.product(offer.product), made, self.laws)
 
     def _scheduled(self, terms: LoanTerms, rate: int) -> Schedule:
         return schedule(self.product(terms.product), terms.amount, rate, terms.on, terms.term_days)

@@ -28,10 +28,12 @@ from desk.api.views import application_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.accept import Acceptance, accept, withdraw
 from desk.commands.apply import LoanWanted, apply
+from desk.commands.letters import disclosure, letter, receipt
 from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
 from desk.records import held
 from desk.storage.tables import applications, verifications
+from desk.wording import TONGUES
 from protocol.cursors import cursor_of, position
 from protocol.errors import NotFound
 from protocol.schema import Pseudonym, Sha256
@@ -126,6 +128,29 @@ def post_acceptance(
     said = Acceptance(body.decision, body.disclosure_sha256)
     accept(desk, application, said, if_match, command.once(caller))
     return _shown(desk, application, (201, False))
+
+
+@router.get("/v1/applications/{application}/disclosure", responses=refusals(404, 409))
+def get_disclosure(application: DeskId, desk: TheDesk, caller: Anybody) -> Response:
+    """What the offer costs in all: to be shown, and confirmed by its hash, before it is
+    accepted."""
+    table = disclosure(desk, application)
+    texts = {tongue: table.text(tongue) for tongue in TONGUES}
+    return shown({"sha256": table.hash, "table": table.payload(), **texts})
+
+
+@router.get("/v1/applications/{application}/letter", responses=refusals(404, 409))
+def get_letter(application: DeskId, desk: TheDesk, caller: Origination) -> Response:
+    """The letter about the newest decision, with its reasons and how to contest it; that it was
+    explained is stated in the log."""
+    found = letter(desk, application)
+    return shown({"decision": found.decision, **found.texts})
+
+
+@router.get("/v1/decisions/{decision}/receipt", responses=refusals(404, 409))
+def get_receipt(decision: DeskId, desk: TheDesk, caller: Anybody) -> Response:
+    """The signed receipt, for the person: tahini receipt verify."""
+    return shown({"receipt": receipt(desk, decision)})
 
 
 @router.post("/v1/applications/{application}/withdrawal", responses=refusals(404, 409, 412))

@@ -6,11 +6,13 @@ decision that rested on it. What the borrower confirmed is the disclosure table,
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 
 from sqlalchemy import Row, insert, select
 
-from desk.errors import ConsentMissing, NotLoggedYet, OfferExpired
+from desk.disclosing import disclosed, require_effect
+from desk.errors import ConsentMissing, OfferExpired
 from desk.office import Desk, InHand
 from desk.records import Held, held, move
 from desk.states import ApplicationEvent, following
@@ -48,6 +50,11 @@ def accept(
         found = held(hand.connection, application)
         found.require(if_match)
         _offered(hand, found, said)
+    if not hmac.compare_digest(disclosed(desk, found).hash, said.disclosure_sha256):
+        raise Conflict(
+            "what was confirmed is not the table of what this offer costs; show that one, and have "
+            "it confirmed"
+        )
     still_agreed(desk, found)
 
     def record(hand: InHand) -> None:
@@ -85,16 +92,6 @@ def withdraw(
         remember(hand.connection, once, application, hand.moment)
 
     desk.write(record)
-
-
-def require_effect(found: Held) -> None:
-    """Raises NotLoggedYet; Conflict where the decision is void."""
-    if found.refused is not None:
-        raise Conflict(
-            "the decision is void: a consent that it rested on was taken back before it was logged"
-        )
-    if not found.effective:
-        raise NotLoggedYet("the log has not given the decision an index yet; ask again in a second")
 
 
 def offer_of(hand: InHand, decision: str) -> Row[object]:

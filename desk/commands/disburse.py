@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from desk.accounts import book, held_loan, outstanding
-from desk.commands.accept import require_effect, still_agreed
+from desk.commands.accept import still_agreed
+from desk.disclosing import require_effect
 from desk.errors import AboveCap
 from desk.loan_codec import contract_bytes
 from desk.office import Desk, InHand, new_id

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, func, select
 
-from desk.commands.accept import require_effect
 from desk.commands.apply import await_log, permitted, state
 from desk.consents import Permission
+from desk.disclosing import require_effect
 from desk.office import Desk, InHand
 from desk.records import Held, StoredDecision, held, move, write_decision
 from desk.reviewing import STEP, HeldReview, held_review, open_review, steps, write_step

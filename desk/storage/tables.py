@@ -193,6 +193,15 @@ review_steps = Table(
 )
 """Kept. Who took it, saw what, proposed and decided, with their own reasons."""
 
+letters = Table(
+    "letters",
+    METADATA,
+    Column("decision", ID, ForeignKey("decisions.id"), primary_key=True),
+    Column("written_at", DeskTime, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Kept. What its person was told of a decision, in each language."""
+
 verifications = Table(
     "verifications",
     METADATA,

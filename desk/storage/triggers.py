@@ -19,6 +19,7 @@ FIXED: tuple[Table, ...] = (
     tables.loans,
     tables.account_events,
     tables.review_steps,
+    tables.letters,
     tables.verifications,
 )
 """Rows are added, and never touched again."""

@@ -32,8 +32,12 @@ from desk.sources import About, Inquiry, Reading, Sources
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import outbox
 from desk.trail import Trail
+from desk.wording import OWN, Wording
 from law.categories import DataCategory, consent_for
 from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, PrincipalReason, Scored, Step
+from lending.disclosure import DisclosureTable
+from lending.glossary import Glossary
+from lending.law.rows import LAWS
 from lending.loan_events import Instalment, LoanContract
 from lending.pricing import Agreed
 from lending.records import case_json
@@ -177,6 +181,11 @@ class PlainRules:
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200)
         return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
 
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        end = day + timedelta(days=offer.term_days)
+        name = {"zh": "小额", "en": "Small"}
+        return DisclosureTable(name, "e" * 64, offer.amount, day, end, 1, (), offer.cost, ())  # type: ignore[arg-type]
+
     def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
         return frozenset({"sex"})
 
@@ -224,7 +233,9 @@ class Counter:
         return answer.json()  # type: ignore[no-any-return]
 
     def accepts(self, application: Mapping[str, Any], **headers: str) -> httpx.Response:
-        body = {"decision": application["decision"]["id"], "disclosure_sha256": "d" * 64}
+        shown = self.call("origination", "GET", f"/v1/applications/{application['id']}/disclosure")
+        sha256 = shown.json().get("sha256", "d" * 64)
+        body = {"decision": application["decision"]["id"], "disclosure_sha256": sha256}
         return self.call("origination", "POST", f"/v1/applications/{application['id']}/acceptance", body, **headers)
 
     def pays(self, application: str, payment: str = "pay-1", amount: int = 500_000, **more: Any) -> httpx.Response:
@@ -263,6 +274,7 @@ def counter(location: Path | str, make: bool = True, key: bytes = b"k" * 32, **w
         database=database,
         at_rest=AtRest(key),
         lending=rules,
+        wording=Wording(OWN, LAWS, "CN", Glossary({}, {"late": {"en": "late payments", "zh": "逾期"}}, {})),
         sources=Sources([book, income]),
         permits=consents,
         trail=Trail(held, log, signing, clock),  # type: ignore[arg-type]
