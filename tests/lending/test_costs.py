@@ -21,6 +21,7 @@ from lending.cost import (
     flows_of,
     highest_rate,
     margin,
+    price,
     simple_rate,
     xirr,
 )
@@ -195,6 +196,17 @@ def test_a_product_that_cannot_live_under_the_cap_has_no_rate():
         highest_rate(product(), 1, 360, START)
 
 
+@settings(max_examples=effort(1_000), deadline=None)
+@given(asked())
+def test_a_price_is_the_wanted_rate_or_the_highest_that_fits(case):
+    made, principal, wanted, day, term = case
+    found, most = price(made, principal, term, day, wanted), highest_rate(made, principal, term, day, wanted)
+    assert (found is None) == (most is None)
+    if found is not None:
+        assert found.rate_ppm_day == most and found.loan == schedule(made, principal, most, day, term)
+        assert found.cost == cost(made, found.loan) and found.cost.within
+
+
 def test_after_2027_the_same_product_is_priced_under_four_times_lpr_and_a_month_is_not():
     made = product(kind="bullet", dues="once", terms=[30, 360])
     turn = date(2028, 1, 1)
@@ -267,6 +279,7 @@ def test_the_union_has_no_cap_of_its_own_and_that_is_said():
     assert found.cap is None and found.within and "Member States" in found.cap_source
     assert highest_rate(made, 1_000_000, 360, TODAY) == 2_000
     assert margin(flows_of(schedule(made, 1_000_000, 900, TODAY, 360)), FREE) > 0
+    assert margin(lent((30, 1_000_000, 0), upfront=1_000_000), FREE) < 0, "no cap, and no cost either"
 
 
 def test_no_context_of_the_caller_changes_a_cost():
