@@ -13,4 +13,5 @@ It is engineering, not legal advice.
 - ``irr``         roots of cash flows, in decimals
 - ``cost``        all-in annual cost, simple and compound, the cap, and the rate that fits under it
 - ``disclosure``  the table that a borrower is shown before a loan (综合融资成本明示表)
+- ``apr``     what other laws show: APR (Reg Z, Appendix J) and APRC (the Union)
 """

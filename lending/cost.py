@@ -246,8 +246,9 @@ def price(
     not have the rate."""
     loan = schedule(product, principal, wanted, day, term_days)
     limit = cap_of(product, loan, day, laws)
-    if changes(_terms(flows_of(loan))) == 1:
-        found = cost_of(flows_of(loan), limit)
+    flows = flows_of(loan)
+    if flows[0].net > 0:
+        found = cost_of(flows, limit)
         if found.within:
             return PricedLoan(wanted, loan, found)
     rate = highest_rate(product, principal, term_days, day, wanted, laws)
