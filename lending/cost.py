@@ -19,6 +19,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from itertools import count, pairwise
+from typing import NamedTuple
 
 from lending.cases import Cost
 from lending.errors import CostError
@@ -38,8 +39,7 @@ INTERPOLATED = 4
 """Tries by interpolation: margins are nearly straight in the rate. Then halves, whatever comes."""
 
 
-@dataclass(frozen=True, slots=True)
-class CashFlow:
+class CashFlow(NamedTuple):
     """What went between a borrower and everybody else on one day, fen."""
 
     day: date

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from lending.days import LEAP, DayCount, between, counted, later, months_later, moved
 from lending.errors import DateError, TermsError
@@ -22,8 +23,7 @@ from lending.products import Fee, Payee, Product, When
 NO_HOLIDAYS: Container[date] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class FeeCharge:
+class FeeCharge(NamedTuple):
     """One fee as it is charged, fen."""
 
     code: str
@@ -31,8 +31,7 @@ class FeeCharge:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Instalment:
+class Instalment(NamedTuple):
     """What is to be paid on one day, fen."""
 
     day: date
