@@ -43,7 +43,7 @@ def lent(*paid: tuple[int, int, int], upfront: int = 0, principal: int = 1_000_0
     return [first, *(CashFlow(START + timedelta(days=day), 0, back, more) for day, back, more in paid)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(1_500), deadline=None)
 @given(asked())
 def test_the_compound_figure_is_pyxirrs(case):
     flows = flows_of(schedule(*case))
@@ -60,7 +60,7 @@ def test_random_loans_cost_what_pyxirr_says_and_add_up_to_the_fen():
         assert abs(float(xirr(flows)) - oracle(flows)[1]) <= 1e-9
 
 
-@settings(max_examples=effort(2_000), deadline=None)
+@settings(max_examples=effort(1_000), deadline=None)
 @given(asked())
 def test_at_the_compound_figure_nothing_is_gained_or_lost(case):
     """The definition itself, in other digits than it was solved in."""
@@ -148,7 +148,7 @@ def test_over_a_year_the_simple_figure_is_the_stricter_one():
     assert found.compound < found.cap < found.simple and not found.within and margin(flows, limit) < 0
 
 
-@settings(max_examples=effort(2_500), deadline=None)
+@settings(max_examples=effort(1_000), deadline=None)
 @given(asked(), st.sampled_from(["0", "0.12", "0.24", "0.36"]))
 def test_the_margin_says_what_the_figures_say(case, rate):
     flows, limit = flows_of(schedule(*case)), Cap(Decimal(rate), ())
@@ -162,7 +162,7 @@ def test_at_the_cap_itself_to_the_fen(charge):
     assert cost_of(flows, limit).within == (margin(flows, limit) >= 0) == (charge <= 240_000)
 
 
-@settings(max_examples=effort(1_500), deadline=None)
+@settings(max_examples=effort(1_000), deadline=None)
 @given(asked(), st.one_of(st.none(), st.integers(0, 2_000)))
 def test_the_highest_rate_fits_and_one_more_does_not(case, most):
     made, principal, _, day, term = case
