@@ -23,7 +23,7 @@ from crypto.keys import PublicKey, read_secret, write_secret
 from crypto.sealing import KEY_SIZE, new_data_key
 from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
-from desk.office import Desk, Ways
+from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
 from desk.released import (
     EXPLORATION_FILE,
@@ -140,7 +140,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         client = node.connected(DeskClient)
         held = UseOutbox(database, outbox)
         return Desk(
-            database=database,
+            transactions=Transactions(database, clock),
             at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),
             lending=rules,
             wording=read_wording(home, rules),
@@ -150,7 +150,6 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             sender=Sender(held, client),
             verifiers=verifiers,
             ways=Ways(zone, settings.four_eyes),
-            clock=clock,
         )
     except BaseException:
         database.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -90,20 +90,11 @@ class Ways:
 
 
 @dataclass
-class Desk:
-    """Everything that a command works on. Until it is started it delivers and commits in the
-    caller's own thread."""
+class Transactions:
+    """The desk's database, a moment for each transaction. Until it is started each caller commits
+    in its own thread."""
 
     database: DeskDatabase
-    at_rest: AtRest
-    lending: LendingRules
-    wording: Wording
-    sources: Sources
-    permits: Permits
-    trail: Stating
-    sender: Sending
-    verifiers: Mapping[str, Verifying]
-    ways: Ways
     clock: Callable[[], datetime] = now
     _writer: Together[Job, Any] = field(init=False, repr=False)
 
@@ -112,15 +103,9 @@ class Desk:
 
     def start(self) -> None:
         self._writer.start()
-        self.sender.start()
 
     def stop(self) -> None:
-        self.sender.stop()
         self._writer.stop()
-
-    def close(self) -> None:
-        self.sources.close()
-        self.database.close()
 
     def write(self, job: Callable[[InHand], Found]) -> Found:
         """Do ``job`` in a transaction, together with whatever else waits; durable when this
@@ -137,14 +122,6 @@ class Desk:
         """One consistent view."""
         with self.database.read() as connection:
             yield InHand(connection, self.clock())
-
-    def now(self) -> datetime:
-        """This instant, by the lender's own clock on the wall: its date is the lender's day."""
-        return self.clock().astimezone(self.ways.timezone)
-
-    def day(self, moment: datetime) -> date:
-        """The lender's calendar day."""
-        return moment.astimezone(self.ways.timezone).date()
 
     def _commit(self, jobs: Sequence[Job]) -> list[Any]:
         with self.database.write() as connection:
@@ -168,6 +145,50 @@ class Desk:
             return newest
         connection.execute(update(clock_table).values(newest=moment))
         return moment
+
+
+@dataclass
+class Desk:
+    """Everything that a command works on."""
+
+    transactions: Transactions
+    at_rest: AtRest
+    lending: LendingRules
+    wording: Wording
+    sources: Sources
+    permits: Permits
+    trail: Stating
+    sender: Sending
+    verifiers: Mapping[str, Verifying]
+    ways: Ways
+
+    def start(self) -> None:
+        self.transactions.start()
+        self.sender.start()
+
+    def stop(self) -> None:
+        self.sender.stop()
+        self.transactions.stop()
+
+    def close(self) -> None:
+        self.sources.close()
+        self.transactions.database.close()
+
+    def write(self, job: Callable[[InHand], Found]) -> Found:
+        """As :meth:`Transactions.write`."""
+        return self.transactions.write(job)
+
+    def reading(self) -> AbstractContextManager[InHand]:
+        """One consistent view."""
+        return self.transactions.reading()
+
+    def now(self) -> datetime:
+        """This instant, by the lender's own clock on the wall: its date is the lender's day."""
+        return self.transactions.clock().astimezone(self.ways.timezone)
+
+    def day(self, moment: datetime) -> date:
+        """The lender's calendar day."""
+        return moment.astimezone(self.ways.timezone).date()
 
 
 def new_id() -> str:

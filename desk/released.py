@@ -17,6 +17,7 @@ from typing import get_args
 
 from clients.home import Node
 from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
+from credit.features import FeatureSchema
 from credit.models import CreditModel
 from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, read_secret
@@ -91,14 +92,8 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
 
 
 def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
-    """The model in the node's home, after its card, its approvals and its log entry verified; an
-    MLP, and a model that reads what is protected, is refused. Raises NodeError, ScoreError."""
-    folder = node.home / MODELS_FOLDER / campaign
-    verified = check(KeptModel.read(folder), campaign, node.consortium)
-    model = CreditModel.load(folder / MODEL_FILE)
-    schema = model.embedding.grid.schema
-    laws = [PACKS[place] for place in schema.jurisdictions]
-    scorer = Scorer.of(model, verified.card.model_sha256, laws)
+    """The model with what its reasons compare with. Raises as :func:`read_scorer`, RulesMissing."""
+    scorer, schema = read_scorer(node, campaign)
     families = home / FAMILIES_FILE
     said = tomllib.loads(_text(families)) if families.exists() else None
     return ScoreRules(
@@ -106,6 +101,17 @@ def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
         read_reference(home / REFERENCE_FILE, scorer),
         Glossary.of(schema, said, str(families)),
     )
+
+
+def read_scorer(node: Node, campaign: str) -> tuple[Scorer, FeatureSchema]:
+    """The model in the node's home, after its card, its approvals and its log entry verified; an
+    MLP, and a model that reads what is protected, is refused. Raises NodeError, ScoreError."""
+    folder = node.home / MODELS_FOLDER / campaign
+    verified = check(KeptModel.read(folder), campaign, node.consortium)
+    model = CreditModel.load(folder / MODEL_FILE)
+    schema = model.embedding.grid.schema
+    laws = [PACKS[place] for place in schema.jurisdictions]
+    return Scorer.of(model, verified.card.model_sha256, laws), schema
 
 
 def reference_json(reference: MeanPoints, model_sha256: str) -> str:

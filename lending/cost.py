@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
 from functools import lru_cache
-from itertools import pairwise
+from itertools import count, pairwise
+from typing import NamedTuple
 
 from lending.cases import Cost
 from lending.errors import CostError
@@ -38,8 +39,7 @@ INTERPOLATED = 4
 """Tries by interpolation: margins are nearly straight in the rate. Then halves, whatever comes."""
 
 
-@dataclass(frozen=True, slots=True)
-class CashFlow:
+class CashFlow(NamedTuple):
     """What went between a borrower and everybody else on one day, fen."""
 
     day: date
@@ -163,11 +163,11 @@ def margin(flows: Sequence[CashFlow], limit: Cap) -> Decimal:
     """By how much these cash flows are within the cap, in fen of present value or of charges,
     whichever is less; below 0 where they are not. Without solving for the rate, so many can be
     tried."""
-    if limit.rate is None:
-        return Decimal(1)
     base, terms = _principal_days(flows), _terms(flows)
     if base <= 0 or changes(terms) != 1:
         return Decimal(-1)
+    if limit.rate is None:
+        return Decimal(1)
     with localcontext(EXACT):
         simple = (limit.rate * base - total_charges(flows) * YEAR) / YEAR
         compound = derivatives(terms, _discount(limit.rate))[0]
@@ -196,28 +196,63 @@ def highest_rate(
     high = product.rates.most if most is None else min(most, product.rates.most)
     if high < low:
         return None
+    dearest = schedule(product, principal, high, day, term_days)
+    limit = cap_of(product, dearest, day, laws)
 
     def within(rate: int) -> Decimal:
-        loan = schedule(product, principal, rate, day, term_days)
-        return margin(flows_of(loan), cap_of(product, loan, day, laws))
+        return margin(flows_of(schedule(product, principal, rate, day, term_days)), limit)
 
-    above = within(high)
+    above = margin(flows_of(dearest), limit)
     if above >= 0:
         return high
     below = within(low)
     if below < 0:
         return None
-    tries = 0
-    while high - low > 1:
-        tries += 1
-        if tries <= INTERPOLATED:
-            guess = low + int((high - low) * below / (below - above))
+    for tries in count():
+        if high - low <= 1:
+            break
+        guess = (low + high) // 2
+        if tries < INTERPOLATED:
+            part = EXACT.divide(below, EXACT.subtract(below, above))
+            guess = low + int(EXACT.multiply(part, Decimal(high - low)))
             guess = min(max(guess, low + 1), high - 1)
-        else:
-            guess = (low + high) // 2
         found = within(guess)
         if found >= 0:
             low, below = guess, found
         else:
             high, above = guess, found
     return low
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLoan:
+    """A loan under the cap of its day: rate, schedule and cost."""
+
+    rate_ppm_day: int
+    loan: Schedule
+    cost: Cost
+
+
+def price(
+    product: Product,
+    principal: int,
+    term_days: int,
+    day: date,
+    wanted: int,
+    laws: Laws = LAWS,
+) -> PricedLoan | None:
+    """The loan at the daily rate that is ``wanted``, or at the highest below it that fits under the
+    cap; None if none does. Raises as :func:`highest_rate`, and TermsError where the product does
+    not have the rate."""
+    loan = schedule(product, principal, wanted, day, term_days)
+    limit = cap_of(product, loan, day, laws)
+    flows = flows_of(loan)
+    if flows[0].net > 0:
+        found = cost_of(flows, limit)
+        if found.within:
+            return PricedLoan(wanted, loan, found)
+    rate = highest_rate(product, principal, term_days, day, wanted, laws)
+    if rate is None:
+        return None
+    loan = schedule(product, principal, rate, day, term_days)
+    return PricedLoan(rate, loan, cost_of(flows_of(loan), limit))

@@ -22,7 +22,7 @@ Term = tuple[int, int]
 ZERO, ONE, TWO = Decimal(0), Decimal(1), Decimal(2)
 TIGHT = Decimal("1e-34")
 """Relative width of two bounds that are the root."""
-CLOSE = Decimal("1e-13")
+CLOSE = Decimal("1e-12")
 """After a step so small what is left is its third power."""
 FAR = Decimal(2) ** 40
 """No root is looked for beyond: it would be a loan of which all but nothing is given away."""
@@ -84,14 +84,17 @@ def roots(flows: Sequence[Term]) -> list[Decimal]:
 
 
 def _only(terms: Sequence[Term]) -> Decimal:
-    """The one root of terms whose sign changes once."""
-    first = 1 if terms[0][1] > 0 else -1
-    low, high = ZERO, ONE
-    while _sign(terms, high) == first:
-        low, high = high, high * TWO
-    if high == ONE:
-        return _between(terms, (low, high), ONE + _step(ONE, *derivatives(terms, ONE)))
-    return _between(terms, (low, high), high)
+    """The one root of terms whose sign changes once. At 1 everything is a whole number."""
+    zeroth = sum(amount for _, amount in terms)
+    if (zeroth > 0) == (terms[0][1] > 0):
+        low, high = ONE, TWO
+        while (_sign(terms, high) > 0) == (terms[0][1] > 0):
+            low, high = high, high * TWO
+        return _between(terms, (low, high), high)
+    first = sum(day * amount for day, amount in terms)
+    second = sum(day * (day - 1) * amount for day, amount in terms)
+    start = ONE + _step(ONE, Decimal(zeroth), Decimal(first), Decimal(second))
+    return _between(terms, (ZERO, ONE), start)
 
 
 def _between(terms: Sequence[Term], bounds: tuple[Decimal, Decimal], start: Decimal) -> Decimal:

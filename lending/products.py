@@ -157,6 +157,11 @@ class Product(_Part):
         return max(1, (2 * term_days * MONTHS + YEAR) // (2 * YEAR))
 
     @cached_property
+    def fees_by_moment(self) -> dict[When, tuple[Fee, ...]]:
+        moments = dict.fromkeys(fee.when for fee in self.fees)
+        return {when: tuple(fee for fee in self.fees if fee.when == when) for when in moments}
+
+    @cached_property
     def usual_fees(self) -> tuple[Fee, ...]:
         """Charged of everybody."""
         return tuple(fee for fee in self.fees if fee.when in {"start", "each-due", "last-due"})

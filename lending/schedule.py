@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from lending.days import LEAP, DayCount, between, counted, later, months_later, moved
 from lending.errors import DateError, TermsError
 from lending.money import PPM, Rounding, part, quotient, split
-from lending.products import Fee, Payee, Product
+from lending.products import Fee, Payee, Product, When
 
 NO_HOLIDAYS: Container[date] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class FeeCharge:
+class FeeCharge(NamedTuple):
     """One fee as it is charged, fen."""
 
     code: str
@@ -31,8 +31,7 @@ class FeeCharge:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Instalment:
+class Instalment(NamedTuple):
     """What is to be paid on one day, fen."""
 
     day: date
@@ -172,35 +171,37 @@ def schedule(
     product.require(principal, term_days, rate_ppm_day)
     days = due_days(product, start, term_days, holidays)
     terms = InterestTerms(principal, rate_ppm_day, start, product.day_count, product.rounding)
-    dues = []
-    balance, since, exact, billed = principal, start, 0, 0
-    equal = _equal_due(terms, days) if product.kind == "annuity" else 0
+    growths = [terms.growth(*stretch) for stretch in pairwise((start, *days))]
     parts = split(principal, len(days)) if product.kind == "equal-principal" else ()
+    equal = _equal_due(terms, growths) if product.kind == "annuity" else 0
+    dues = []
+    balance, exact, billed = principal, 0, 0
     for at, day in enumerate(days):
-        exact += terms.accrues(balance, since, day)
+        exact += balance * growths[at]
         interest = terms.money(exact) - billed
-        if day == days[-1]:
+        last = at == len(days) - 1
+        if last:
             repaid = balance
-        elif product.kind == "annuity":
+        elif equal:
             repaid = min(balance, max(0, equal - interest))
         else:
             repaid = parts[at] if parts else 0
-        when = ("each-due", "last-due") if day == days[-1] else ("each-due",)
-        dues.append(Instalment(day, repaid, interest, _charges(product, when, principal, balance)))
-        balance, since, billed = balance - repaid, day, billed + interest
-    upfront = _charges(product, ("start",), principal, principal)
-    return Schedule(terms, upfront, tuple(dues))
+        charges = _charges(product, "each-due", principal, balance)
+        if last:
+            charges += _charges(product, "last-due", principal, balance)
+        dues.append(Instalment(day, repaid, interest, charges))
+        balance, billed = balance - repaid, billed + interest
+    return Schedule(terms, _charges(product, "start", principal, principal), tuple(dues))
 
 
-def _equal_due(terms: InterestTerms, days: Sequence[date]) -> int:
+def _equal_due(terms: InterestTerms, growths: Sequence[int]) -> int:
     """The due that repays the principal if it is the same each time, by actual days (exact, then
     rounded): P / sum over k of the product over j <= k of 1 / (1 + growth of j)."""
     unit = terms.unit
-    factors = [unit + terms.growth(*stretch) for stretch in pairwise((terms.start, *days))]
     below, after = 0, 1
-    for at in range(len(factors) - 1, -1, -1):
+    for at in range(len(growths) - 1, -1, -1):
         below += unit ** (at + 1) * after
-        after *= factors[at]
+        after *= unit + growths[at]
     return quotient(terms.principal * after, below, terms.rounding)
 
 
@@ -213,14 +214,11 @@ def charge_of(fee: Fee, principal: int, balance: int, rounding: Rounding) -> Fee
     return FeeCharge(fee.code, fee.payee, part(base, fee.value, rounding))
 
 
-def _charges(
-    product: Product, when: Sequence[str], principal: int, balance: int
-) -> tuple[FeeCharge, ...]:
-    return tuple(
-        charge_of(fee, principal, balance, product.rounding)
-        for fee in product.usual_fees
-        if fee.when in when
-    )
+def _charges(product: Product, when: When, principal: int, balance: int) -> tuple[FeeCharge, ...]:
+    fees = product.fees_by_moment.get(when)
+    if fees is None:
+        return ()
+    return tuple([charge_of(fee, principal, balance, product.rounding) for fee in fees])
 
 
 def settlement(loan: Schedule, product: Product, day: date) -> Instalment:
@@ -234,12 +232,7 @@ def settlement(loan: Schedule, product: Product, day: date) -> Instalment:
         raise DateError(f"the loan ends on {loan.end}: on {day} there is nothing to repay early")
     interest = loan.accrued(day)
     balance = loan.balance(day)
-    early = tuple(
-        charge_of(fee, loan.principal, balance, product.rounding)
-        for fee in product.contingent_fees
-        if fee.when == "early"
-    )
-    return Instalment(day, balance, interest, early)
+    return Instalment(day, balance, interest, _charges(product, "early", loan.principal, balance))
 
 
 @dataclass(frozen=True, slots=True)

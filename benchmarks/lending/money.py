@@ -1,5 +1,5 @@
 """Random loans of every kind: the compound annual cost against ``pyxirr``, dues against principal
-and interest to the fen, and how long either takes.
+and interest to the fen, prices against the cap, and how long each takes.
 
 ``pyxirr`` stops where its own error is below 1e-9. One step of Newton's more, on its own ``xnpv``,
 takes its answer to what doubles hold: ``xirr_max_error`` is against that, and
@@ -17,12 +17,13 @@ from typing import Any
 
 import pyxirr
 
-from lending.cost import CashFlow, cost, flows_of, highest_rate, xirr
+from lending.cost import CashFlow, cost, flows_of, highest_rate, price, xirr
 from lending.products import Product
 from lending.schedule import Schedule, schedule
 
 LOANS = 100_000
-BARS = {"xirr_max_error": 1e-9, "dues_that_do_not_add_up": 0}
+OFFERS = 20_000
+BARS = {"xirr_max_error": 1e-9, "dues_that_do_not_add_up": 0, "offers_over_the_cap": 0}
 REPETITIONS = 300
 STEP = 1e-6
 """Of the rate, for the slope of a present value."""
@@ -111,6 +112,29 @@ def adds_up(loan: Schedule) -> bool:
     return balance == 0 and total == loan.principal + loan.terms.money(exact)
 
 
+def offers(seed: int, count: int) -> dict[str, int]:
+    """Random wishes, priced: how many are offered as wished, lowered or not at all, and how many of
+    those that are offered cost more than the cap by ``pyxirr``."""
+    rng = random.Random(seed)
+    products = [random_product(rng) for _ in range(min(500, count))]
+    found = {"offers_as_wished": 0, "offers_lowered": 0, "offers_refused": 0}
+    over = 0
+    for _ in range(count):
+        product = rng.choice(products)
+        amounts, wanted = product.amounts, rng.randint(product.rates.least, product.rates.most)
+        principal, term = rng.randint(amounts.least, amounts.most), rng.choice(product.terms)
+        day = date(2026, 1, 1) + timedelta(days=rng.randrange(700))
+        made = price(product, principal, term, day, wanted)
+        if made is None:
+            found["offers_refused"] += 1
+            continue
+        same = made.rate_ppm_day == wanted
+        found["offers_as_wished" if same else "offers_lowered"] += 1
+        _, expected = oracle(flows_of(made.loan))
+        over += expected > float(made.cost.cap or 0) + 1e-10
+    return found | {"offers_over_the_cap": over}
+
+
 def median_us(act: Callable[[], object], repetitions: int) -> float:
     """Of one call, in microseconds."""
     seconds = []
@@ -138,6 +162,7 @@ def times(seed: int, repetitions: int) -> dict[str, float]:
         "schedule_us": median_us(lambda: schedule(product, 1_000_000, 500, day, 360), repetitions),
         "xirr_us": median_us(lambda: xirr(flows), repetitions),
         "pyxirr_us": median_us(lambda: pyxirr.xirr(days, amounts), repetitions),
+        "price_us": median_us(lambda: price(product, 1_000_000, 360, day, 500), repetitions),
         "cost_us": median_us(lambda: cost(product, loan), repetitions),
         "highest_rate_us": median_us(
             lambda: highest_rate(product, 1_000_000, 360, day), repetitions
@@ -160,5 +185,6 @@ def measure(seed: int, scale: float) -> dict[str, Any]:
         "xirr_max_error": worst,
         "xirr_max_error_as_it_stops": stopped_worst,
         "dues_that_do_not_add_up": amiss,
+        **offers(seed + 1, max(1, round(OFFERS * scale))),
         **times(seed, max(10, round(REPETITIONS * scale))),
     }

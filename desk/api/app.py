@@ -41,7 +41,7 @@ def create_app(desk: Desk) -> FastAPI:
         app.router.routes.extend(router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)
-    app.state.desk, app.state.callers = desk, KnownCallers(desk.database)
+    app.state.desk, app.state.callers = desk, KnownCallers(desk.transactions.database)
     _refusals(app)
 
     @app.get("/healthz")

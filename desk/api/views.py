@@ -33,7 +33,7 @@ def application_view(desk: Desk, connection: Connection, found: Held) -> dict[st
         }
     if not found.effective:
         return shown | {"status": "pending"}
-    shown |= {"status": status_of(connection, found, desk.clock()).value}
+    shown |= {"status": status_of(connection, found, desk.now()).value}
     if row.wrapped_key is not None:
         shown["decision"] = decision_view(desk, connection, found)
     loan = connection.scalar(select(loans.c.id).where(loans.c.application == row.id))

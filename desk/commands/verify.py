@@ -58,7 +58,7 @@ def verify(
         )
     made = new_id()
     read = desk.trail.read(Blinding.of(made), permission, {verifier.about.name: category})
-    said = _said(verifier, wanted.kind, Inquiry(wanted.application, pseudonym, desk.clock()))
+    said = _said(verifier, wanted.kind, Inquiry(wanted.application, pseudonym, desk.now()))
 
     def record(hand: InHand) -> str:
         earlier = made_before(hand.connection, once, hand.moment)

@@ -126,13 +126,15 @@ class Laws:
             yield from ((jurisdiction, row) for row in rows if not row.verified)
 
     def with_rows(self, jurisdiction: Jurisdiction, text: str) -> Laws:
-        """These and more, written like the tables beside this module (``[[row]]``).
+        """These and more, written like the tables beside this module (``[[row]]``). A row that had
+        no end ends where the next of its key begins.
 
         Raises:
             LawTableError: they make no sense, or say two things of one day.
         """
         more = _read(jurisdiction, text)
-        return Laws(dict(self.rows) | {jurisdiction: _apart(self.rows[jurisdiction] + more)})
+        known = tuple(_ended(row, more) for row in self.rows[jurisdiction])
+        return Laws(dict(self.rows) | {jurisdiction: _apart(known + more)})
 
     @cached_property
     def hash(self) -> str:
@@ -147,6 +149,14 @@ class Laws:
 
 def _order(row: LawRow) -> tuple[str, date]:
     return row.key, row.since
+
+
+def _ended(row: LawRow, more: tuple[LawRow, ...]) -> LawRow:
+    """``row``, if it has no end, until the first later one of its key."""
+    begins = [one.since for one in more if one.key == row.key and one.since > row.since]
+    if row.until is not None or not begins:
+        return row
+    return row.model_copy(update={"until": min(begins)})
 
 
 def _apart(rows: tuple[LawRow, ...]) -> tuple[LawRow, ...]:

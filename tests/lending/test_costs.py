@@ -21,6 +21,7 @@ from lending.cost import (
     flows_of,
     highest_rate,
     margin,
+    price,
     simple_rate,
     xirr,
 )
@@ -42,7 +43,7 @@ def lent(*paid: tuple[int, int, int], upfront: int = 0, principal: int = 1_000_0
     return [first, *(CashFlow(START + timedelta(days=day), 0, back, more) for day, back, more in paid)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(1_500), deadline=None)
 @given(asked())
 def test_the_compound_figure_is_pyxirrs(case):
     flows = flows_of(schedule(*case))
@@ -59,7 +60,7 @@ def test_random_loans_cost_what_pyxirr_says_and_add_up_to_the_fen():
         assert abs(float(xirr(flows)) - oracle(flows)[1]) <= 1e-9
 
 
-@settings(max_examples=effort(2_000), deadline=None)
+@settings(max_examples=effort(1_000), deadline=None)
 @given(asked())
 def test_at_the_compound_figure_nothing_is_gained_or_lost(case):
     """The definition itself, in other digits than it was solved in."""
@@ -147,7 +148,7 @@ def test_over_a_year_the_simple_figure_is_the_stricter_one():
     assert found.compound < found.cap < found.simple and not found.within and margin(flows, limit) < 0
 
 
-@settings(max_examples=effort(2_500), deadline=None)
+@settings(max_examples=effort(1_000), deadline=None)
 @given(asked(), st.sampled_from(["0", "0.12", "0.24", "0.36"]))
 def test_the_margin_says_what_the_figures_say(case, rate):
     flows, limit = flows_of(schedule(*case)), Cap(Decimal(rate), ())
@@ -161,7 +162,7 @@ def test_at_the_cap_itself_to_the_fen(charge):
     assert cost_of(flows, limit).within == (margin(flows, limit) >= 0) == (charge <= 240_000)
 
 
-@settings(max_examples=effort(1_500), deadline=None)
+@settings(max_examples=effort(1_000), deadline=None)
 @given(asked(), st.one_of(st.none(), st.integers(0, 2_000)))
 def test_the_highest_rate_fits_and_one_more_does_not(case, most):
     made, principal, _, day, term = case
@@ -193,6 +194,17 @@ def test_a_product_that_cannot_live_under_the_cap_has_no_rate():
     assert highest_rate(swallowed, 1_000_000, 30, START) is None
     with pytest.raises(TermsError):
         highest_rate(product(), 1, 360, START)
+
+
+@settings(max_examples=effort(1_000), deadline=None)
+@given(asked())
+def test_a_price_is_the_wanted_rate_or_the_highest_that_fits(case):
+    made, principal, wanted, day, term = case
+    found, most = price(made, principal, term, day, wanted), highest_rate(made, principal, term, day, wanted)
+    assert (found is None) == (most is None)
+    if found is not None:
+        assert found.rate_ppm_day == most and found.loan == schedule(made, principal, most, day, term)
+        assert found.cost == cost(made, found.loan) and found.cost.within
 
 
 def test_after_2027_the_same_product_is_priced_under_four_times_lpr_and_a_month_is_not():
@@ -267,6 +279,7 @@ def test_the_union_has_no_cap_of_its_own_and_that_is_said():
     assert found.cap is None and found.within and "Member States" in found.cap_source
     assert highest_rate(made, 1_000_000, 360, TODAY) == 2_000
     assert margin(flows_of(schedule(made, 1_000_000, 900, TODAY, 360)), FREE) > 0
+    assert margin(lent((30, 1_000_000, 0), upfront=1_000_000), FREE) < 0, "no cap, and no cost either"
 
 
 def test_no_context_of_the_caller_changes_a_cost():

@@ -166,6 +166,14 @@ def test_a_table_that_makes_no_sense_is_refused_in_one_sentence(change, said):
     assert LAWS.with_rows("CN", f"[[row]]\n{ROW}").at("CN", "a", TODAY).number == 1
 
 
+def test_a_row_without_an_end_ends_where_the_next_one_begins():
+    row = ROW.replace('"a"', '"cap.bank"').replace("value = 1", 'value = "0.20"').replace("2026-01-01", "2027-01-01")
+    laws = LAWS.with_rows("CN", f"[[row]]\n{row}")
+    assert [cap(day, "CN", 90, "bank", laws).rate for day in (date(2026, 12, 31), date(2027, 1, 1))] == [
+        Decimal("0.24"), Decimal("0.20")]  # fmt: skip
+    assert LAWS.at("CN", "cap.bank", date(2027, 1, 1)).value == "0.24", "those that are shipped stay as they are"
+
+
 def test_words_are_no_number():
     with pytest.raises(LawTableError, match="no number"):
         _ = LAWS.at("CN", "purpose.forbidden", TODAY).number

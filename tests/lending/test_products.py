@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import tomli_w
 from pydantic import ValidationError
 from support.loans import BASE, TODAY, fee, product
 
+from lending.cost import price
 from lending.errors import ProductError, TermsError
+from lending.money import compound_year, nominal_year, percent, simple_year
 from lending.products import read_product
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def read(**changes):
@@ -92,3 +99,14 @@ def test_a_term_in_days_has_the_nearest_number_of_monthly_dues(days, count):
 def test_products_cannot_be_changed():
     with pytest.raises(ValidationError):
         product().grace_days = 5
+
+
+def test_the_example_of_the_docs_is_a_product_and_its_table_of_rates_is_true():
+    page = (DOCS / "lending-products.md").read_text(encoding="utf-8")
+    made = read_product(page.partition("```toml\n")[2].partition("```")[0], TODAY)
+    priced = price(made, 1_000_000, 360, TODAY, wanted=600)
+    assert priced.rate_ppm_day < 600 and priced.cost.within
+    for said, year, simple, compound in re.findall(r"^\| ([\d.]+)% \| (.+?) \| (.+?) \| (.+?) \|$", page, re.M):
+        rate = int(Decimal(said) * 10_000)
+        figures = (nominal_year(rate, 360), simple_year(rate), compound_year(rate))
+        assert [percent(one) for one in figures] == [year, simple, compound]

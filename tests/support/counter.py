@@ -25,7 +25,7 @@ from desk.api.app import create_app
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.consents import ConsentLost, Permission
 from desk.lending_rules import Versions
-from desk.office import Desk, Ways
+from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
 from desk.sealing import AtRest
 from desk.sources import About, Inquiry, Reading, Sources
@@ -271,7 +271,7 @@ def counter(location: Path | str, make: bool = True, key: bytes = b"k" * 32, **w
     book = StandInSource(About("book", DataCategory.REPAYMENT, ("late",)), {"late": 0})
     income = StandInSource(About("income", DataCategory.INCOME, ("income",)), {"income": 4000})
     desk = Desk(
-        database=database,
+        transactions=Transactions(database, clock),
         at_rest=AtRest(key),
         lending=rules,
         wording=Wording(OWN, LAWS, "CN", Glossary({}, {"late": {"en": "late payments", "zh": "逾期"}}, {})),
@@ -281,7 +281,6 @@ def counter(location: Path | str, make: bool = True, key: bytes = b"k" * 32, **w
         sender=Sender(held, log),  # type: ignore[arg-type]
         verifiers={},
         ways=Ways(ZoneInfo("Asia/Shanghai"), **ways),
-        clock=clock,
     )
     found = Counter(desk, clock, log, consents, book, income, rules)
     try:
