@@ -7,6 +7,7 @@ It is engineering, not legal advice.
 - ``conditions``  declared facts, and the cells of a decision table
 - ``tables``      decision tables: three-valued, checked for gaps, overlaps and dead rows
 - ``policy``      a credit policy: signed, dated tables; what the law says of its facts
+- ``jdm``         a policy's tables as GoRules' JSON Decision Model, and back
 - ``offers``      limit, price, cost and affordability: which terms somebody may have
 - ``decide``      from a case to a decision, by a policy; a challenger beside it
 - ``records``     cases and decisions as JSON and back, exactly

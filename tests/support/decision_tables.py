@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise, product
 from typing import Any
 
 from hypothesis import strategies as st
 
-from lending.conditions import Condition, DeclaredFact, Span, parse_condition, written
-from lending.tables import HitPolicy, TableRow
+from lending.conditions import Condition, DeclaredFact, Span, TableError, parse_condition, written
+from lending.tables import DecisionTable, HitPolicy, TableRow
 
 FACTS = {
     "whole": DeclaredFact(kind="integer", low=-3, high=8),
@@ -75,6 +76,31 @@ def rows(draw: st.DrawFn, facts: Sequence[str] = tuple(FACTS), most: int = 5) ->
         when = {name: one for name, one in drawn.items() if one is not None}
         found.append(TableRow(f"r{number}", when, {"to": draw(st.sampled_from(["x", "y"]))}))
     return found
+
+
+@st.composite
+def tables(draw: st.DrawFn, hit: HitPolicy) -> list[TableRow]:
+    """Rows of a table that loads: of those that were drawn, the ones that something is left for; and one for the
+    rest."""
+    found: list[TableRow] = []
+    for row in draw(rows(most=4)):
+        if loads("collect", [row]) and (hit == "collect" or loads("first", [*found, row, REST])):
+            found.append(row)
+    if hit != "collect" or not found:
+        found.append(REST)
+    return found
+
+
+REST = TableRow("rest", {}, {"to": "x"})
+
+
+def loads(hit: HitPolicy, these: Sequence[TableRow]) -> bool:
+    named = [replace(row, id=f"r{n}") for n, row in enumerate(these)]
+    try:
+        DecisionTable("t", hit, named, FACTS)
+    except TableError:
+        return False
+    return True
 
 
 def known_facts(only: Sequence[str] = tuple(FACTS)) -> st.SearchStrategy[dict[str, Any]]:
