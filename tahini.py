@@ -40,6 +40,7 @@ ROLES = {
         "budget": "What campaigns cost a lender's borrowers, and what is left.",
         "model": "Fetch, verify and read the models of a lender's campaigns.",
         "witness": "Run a lender's witness of the consent log.",
+        "policy": "Check, compare, try and sign credit policies.",
     },
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",

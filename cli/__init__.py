@@ -30,6 +30,7 @@ Lender
 - ``budget``       what campaigns cost, and what is left
 - ``model``        what was trained
 - ``witness``      a witness of the consent log
+- ``policy``       credit policies: checked, compared, tried, signed, to GoRules and back
 
 Coordinator
 

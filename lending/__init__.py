@@ -10,6 +10,8 @@ It is engineering, not legal advice.
 - ``jdm``         a policy's tables as GoRules' JSON Decision Model, and back
 - ``offers``      limit, price, cost and affordability: which terms somebody may have
 - ``decide``      from a case to a decision, by a policy; a challenger beside it
+- ``trying``      what a policy's tables say of somebody; ``differences`` of two policies, and for
+                  whom
 - ``records``     cases and decisions as JSON and back, exactly
 - ``replay``      a stored decision, made again and compared to the bit
 """

@@ -112,7 +112,7 @@ def inside(fact: DeclaredFact, value: Any) -> bool:
     if not fact.ordered:
         return value in (fact.values if fact.kind == "code" else (True, False))
     low, high = fact.range
-    return low <= value <= high  # type: ignore[operator]
+    return low <= value <= high
 
 
 def truth(row: TableRow, known: Mapping[str, Any]) -> bool | None:
