@@ -42,6 +42,7 @@ ROLES = {
         "desk": "Run a lender's lending service: applications, decisions, loans, review.",
         "score": "Score applicants by a released model, and say why.",
         "witness": "Run a lender's witness of the consent log.",
+        "policy": "Check, compare, try and sign credit policies.",
     },
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",

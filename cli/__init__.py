@@ -32,6 +32,7 @@ Lender
 - ``desk``         a lender's lending service: made, served, its queue, its loan book
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log
+- ``policy``       credit policies: checked, compared, tried, signed, to GoRules and back
 
 Coordinator
 

@@ -116,7 +116,7 @@ def test_the_order_of_facts_is_no_part_of_a_case():
         replace(case(), outstanding=MAX_INT + 1),
         replace(case(), law_hash="\ud800"),
         replace(case(), facts={"名": Fact("名", "present", "\ud800")}),
-        replace(case(), facts={"f": Fact("f", "present", Decimal(1))}),  # type: ignore[arg-type]
+        replace(case(), facts={"f": Fact("f", "present", Decimal(1))}),
     ],
 )
 def test_what_has_no_canonical_form_is_refused(broken: Case):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.decision_tables import FACTS, by_the_book, conditions, known_facts, points, rows, truth
+from support.decision_tables import FACTS, by_the_book, conditions, known_facts, points, rows, tables, truth
 from support.effort import effort
 
 from lending.cases import Step
@@ -25,8 +25,9 @@ def table(hit: HitPolicy, *cells: dict[str, Any], facts: dict[str, DeclaredFact]
 
 
 @settings(max_examples=effort(1500), deadline=None)
-@given(rows(), HITS, known_facts())
-def test_a_table_says_what_the_definitions_say(drawn, hit, known):
+@given(st.data(), HITS, known_facts())
+def test_a_table_says_what_the_definitions_say(data, hit, known):
+    drawn = data.draw(rows() if hit == "unique" else tables(hit))
     try:
         made = DecisionTable("t", hit, drawn, FACTS)
     except TableError:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise, product
 from typing import Any
 
 from hypothesis import strategies as st
 
-from lending.conditions import Condition, DeclaredFact, Span, parse_condition, written
-from lending.tables import HitPolicy, TableRow
+from lending.conditions import Condition, DeclaredFact, Span, TableError, parse_condition, written
+from lending.tables import DecisionTable, HitPolicy, TableRow
 
 FACTS = {
     "whole": DeclaredFact(kind="integer", low=-3, high=8),
@@ -77,6 +78,31 @@ def rows(draw: st.DrawFn, facts: Sequence[str] = tuple(FACTS), most: int = 5) ->
     return found
 
 
+@st.composite
+def tables(draw: st.DrawFn, hit: HitPolicy) -> list[TableRow]:
+    """Rows of a table that loads: of those that were drawn, the ones that something is left for; and one for the
+    rest."""
+    found: list[TableRow] = []
+    for row in draw(rows(most=4)):
+        if loads("collect", [row]) and (hit == "collect" or loads("first", [*found, row, REST])):
+            found.append(row)
+    if hit != "collect" or not found:
+        found.append(REST)
+    return found
+
+
+REST = TableRow("rest", {}, {"to": "x"})
+
+
+def loads(hit: HitPolicy, these: Sequence[TableRow]) -> bool:
+    named = [replace(row, id=f"r{n}") for n, row in enumerate(these)]
+    try:
+        DecisionTable("t", hit, named, FACTS)
+    except TableError:
+        return False
+    return True
+
+
 def known_facts(only: Sequence[str] = tuple(FACTS)) -> st.SearchStrategy[dict[str, Any]]:
     """What is known of somebody: each fact, or nothing of it."""
     return st.fixed_dictionaries({}, optional={name: values(FACTS[name]) for name in only})
@@ -86,7 +112,7 @@ def inside(fact: DeclaredFact, value: Any) -> bool:
     if not fact.ordered:
         return value in (fact.values if fact.kind == "code" else (True, False))
     low, high = fact.range
-    return low <= value <= high  # type: ignore[operator]
+    return low <= value <= high
 
 
 def truth(row: TableRow, known: Mapping[str, Any]) -> bool | None:
