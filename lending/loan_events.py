@@ -69,7 +69,8 @@ class LoanContract:
     Interest of a period (from one due to the next) is the schedule's, whatever its day count, and
     accrues in equal parts a day on the principal that the schedule has outstanding; on less, where
     less is outstanding, in proportion. ``rate_ppm_day`` is for days that the schedule does not have
-    (an extension), ``penalty_ppm_day`` for principal that is past due.
+    (an extension). Principal that is past due bears ``penalty_ppm_day`` instead, and nothing in its
+    grace.
 
     Raises:
         AccountError, MoneyError: it does not add up.
