@@ -287,8 +287,6 @@ def _with_fee(account: Account, amount: int) -> Account:
 
 
 def _with_grace(account: Account, event: GraceGranted) -> Account:
-    if event.until < event.day:
-        raise AccountError(f"grace {event.id} ends on {event.until}, before it is granted")
     rows = (
         replace(row, grace_until=max(row.grace_until, event.until))
         if row.due <= event.until

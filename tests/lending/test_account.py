@@ -265,7 +265,8 @@ def test_what_cannot_have_happened():
         "but 100000 fen of principal", 2, Restructured(id="r", day=day(1), amount=9, dues=(Instalment(day(9), 9, 0),))
     )
     refused("nothing is due from", 40, Extended(id="x", day=day(31), days=3))
-    refused("before it is granted", 40, GraceGranted(id="x", day=day(31), until=day(30)))
+    with pytest.raises(AccountError, match="before it is granted"):
+        GraceGranted(id="x", day=day(31), until=day(30))
     with pytest.raises(AccountError, match="is of no day"):
         Extended(id="x", day=day(3), days=0)
     refused("which is no event", 2, type("Odd", (LoanEvent,), {"step": "repay"})(id="o", day=day(1)))
