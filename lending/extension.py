@@ -21,7 +21,7 @@ from lending.cases import Cost
 from lending.errors import AccountError
 from lending.fold import happened, resume, state
 from lending.ledger_rows import DueRow
-from lending.loan_events import Extended, Repaid
+from lending.loan_events import Extended, LoanEvent, Repaid
 from lending.loan_states import LoanStatus, next_loan_status
 
 Flow = tuple[date, int]
@@ -104,7 +104,7 @@ def answer(
     found = list(_obstacles(now, request, consented, rule))
     cost = None
     if not {"status", "asked-late"} & set(found):
-        cost = cost_of(tuple(sorted((*life(now, request.event), *others))))
+        cost = cost_after(now, request.event, cost_of, others)
         if not cost.within:
             found.append("above-cap")
     return ExtensionAnswer(tuple(found), cost, None if found else request.event)
@@ -136,9 +136,17 @@ def _asks_later(row: DueRow, day: date) -> bool:
     return row.due > day and bool(row.principal.open or row.base)
 
 
-def life(account: Account, change: Extended) -> tuple[Flow, ...]:
+def cost_after(
+    account: Account, change: LoanEvent, cost_of: CostOf, others: Sequence[Flow] = ()
+) -> Cost:
+    """What the whole life costs if this is booked: an extension, a fee or another plan. None of
+    them may lift it above the cap of its day."""
+    return cost_of(tuple(sorted((*life(account, change), *others))))
+
+
+def life(account: Account, change: LoanEvent) -> tuple[Flow, ...]:
     """The cash flows of the whole life, as the borrower sees them: those that were, without
-    penalties, and those to come if from now on everything is paid on its day.
+    penalties, and those to come if this is booked and from then on everything is paid on its day.
 
     A penalty is owed for being late, not for the loan: no cap of the cost counts it, and the
     disclosure table names it apart (个人贷款业务明示综合融资成本规定, 2026).

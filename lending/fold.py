@@ -50,12 +50,19 @@ def state(contract: LoanContract, events: Iterable[LoanEvent], day: date) -> Acc
 
 
 def resume(account: Account, events: Iterable[LoanEvent], day: date) -> Account:
-    """The account with more events: what :func:`state` says of all of them."""
-    known = _distinct((*account.events, *events))
-    seen = tuple(one for one in known if one.day <= day)
+    """The account with more events: what :func:`state` says of all of them.
+
+    Raises:
+        AccountError: as :func:`state` does; or the account is known as of a later day.
+    """
+    if day < account.day:
+        raise AccountError(
+            f"loan {account.contract.id} is known as of {account.day}; it cannot go back to {day}: "
+            "fold its events again"
+        )
+    seen = tuple(one for one in _distinct((*account.events, *events)) if one.day <= day)
     fresh = list(seen[len(account.events) :])
-    late = fresh and fresh[0].day < account.day
-    if late or any(isinstance(one, Corrected) for one in seen):
+    if any(isinstance(one, Corrected) or one.day < account.day for one in fresh):
         account, fresh = opened(account.contract), happened(seen)
     for event in fresh:
         account = _applied(account, event)
@@ -107,11 +114,6 @@ def happened(events: Iterable[LoanEvent]) -> list[LoanEvent]:
 
 def _advanced(account: Account, day: date) -> Account:
     """The account at the end of ``day``, if nothing happens until then but time."""
-    if day < account.day:
-        raise AccountError(
-            f"loan {account.contract.id} is known as of {account.day}; it cannot go back to {day}: "
-            "fold its events again"
-        )
     if account.status in {LoanStatus.ACTIVE, LoanStatus.EXTENDED, LoanStatus.RESTRUCTURED}:
         stops = {stop for row in account.rows for stop in (row.asks_on, row.due)}
         for stop in sorted(one for one in stops if account.day < one <= day):
@@ -218,8 +220,9 @@ def _changed(account: Account, event: LoanEvent) -> Account:
             debt = event.component in {"interest", "principal"}
             return _waived(_concession(account, event) if debt else account, event)
         case ChargedOff():
-            owed = account.outstanding.total
-            return _marked(replace(account, written_off=owed), "charged-off")
+            account = _met(account, ahead=True)  # what is held is set off first
+            lost = account.outstanding.total
+            return _marked(replace(account, written_off=lost), "charged-off")
         case Refunded():
             return _refunded(account, event)
         case _:
@@ -284,8 +287,6 @@ def _with_fee(account: Account, amount: int) -> Account:
 
 
 def _with_grace(account: Account, event: GraceGranted) -> Account:
-    if event.until < event.day:
-        raise AccountError(f"grace {event.id} ends on {event.until}, before it is granted")
     rows = (
         replace(row, grace_until=max(row.grace_until, event.until))
         if row.due <= event.until

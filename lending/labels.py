@@ -38,7 +38,7 @@ class LoanBook:
     left_out: Mapping[Performance, int]
 
 
-def loan_book(
+def mature_book(
     loans: Iterable[BookLoan],
     schema: FeatureSchema,
     person_column: str,

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
-from lending.allocation import STANDARD, Component, Order
+from lending.allocation import COMPONENTS, STANDARD, Component, Order
 from lending.errors import AccountError
 from lending.loan_states import LoanStep
 from lending.money import whole
@@ -69,7 +69,8 @@ class LoanContract:
     Interest of a period (from one due to the next) is the schedule's, whatever its day count, and
     accrues in equal parts a day on the principal that the schedule has outstanding; on less, where
     less is outstanding, in proportion. ``rate_ppm_day`` is for days that the schedule does not have
-    (an extension), ``penalty_ppm_day`` for principal that is past due.
+    (an extension). Principal that is past due bears ``penalty_ppm_day`` instead, and nothing in its
+    grace.
 
     Raises:
         AccountError, MoneyError: it does not add up.
@@ -121,6 +122,17 @@ class LoanEvent:
         whole(self.amount, f"the amount of event {self.id}")
 
 
+def _known(value: object, names: tuple[str, ...], what: str) -> None:
+    if value not in names:
+        raise AccountError(f"{value!r} is no {what}: {', '.join(names)} are")
+
+
+def _yes_or_no(event: LoanEvent, *names: str) -> None:
+    for name in names:
+        if not isinstance(getattr(event, name), bool):
+            raise AccountError(f"{name} of event {event.id} is yes or no, as a truth value")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disbursed(LoanEvent):
     """The borrower received the principal, whole, on the day from which the schedule counts (Civil
@@ -138,6 +150,11 @@ class Repaid(LoanEvent):
     prepays: bool = False
     step: ClassVar[LoanStep] = "repay"
 
+    def __post_init__(self) -> None:
+        LoanEvent.__post_init__(self)
+        _known(self.payer, get_args(Payer), "payer")
+        _yes_or_no(self, "prepays")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeCharged(LoanEvent):
@@ -154,6 +171,12 @@ class GraceGranted(LoanEvent):
     in_difficulty: bool = False
     step: ClassVar[LoanStep] = "grant"
 
+    def __post_init__(self) -> None:
+        LoanEvent.__post_init__(self)
+        _yes_or_no(self, "in_difficulty")
+        if self.until < self.day:
+            raise AccountError(f"grace {self.id} ends on {self.until}, before it is granted")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extended(LoanEvent):
@@ -165,6 +188,7 @@ class Extended(LoanEvent):
 
     def __post_init__(self) -> None:
         LoanEvent.__post_init__(self)
+        _yes_or_no(self, "in_difficulty")
         if whole(self.days, f"the days of extension {self.id}") < 1:
             raise AccountError(f"extension {self.id} is of no day: say of how many")
 
@@ -180,6 +204,7 @@ class Restructured(LoanEvent):
 
     def __post_init__(self) -> None:
         LoanEvent.__post_init__(self)
+        _yes_or_no(self, "in_difficulty")
         _checked(self.dues, self.day, self.amount, f"restructuring {self.id}")
 
 
@@ -190,6 +215,11 @@ class Waived(LoanEvent):
     component: Component
     in_difficulty: bool = False
     step: ClassVar[LoanStep] = "waive"
+
+    def __post_init__(self) -> None:
+        LoanEvent.__post_init__(self)
+        _known(self.component, COMPONENTS, "component")
+        _yes_or_no(self, "in_difficulty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +235,10 @@ class Recovered(LoanEvent):
 
     payer: Payer = "borrower"
     step: ClassVar[LoanStep] = "recover"
+
+    def __post_init__(self) -> None:
+        LoanEvent.__post_init__(self)
+        _known(self.payer, get_args(Payer), "payer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,6 +154,8 @@ class Judged:
     probability: float
     """Of bad."""
     label: Label
+    thin: bool = False
+    """Without any bureau history: see :func:`lending.portfolio.files_apart`."""
 
 
 @dataclass(frozen=True, slots=True)

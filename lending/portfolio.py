@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,14 +140,31 @@ class DecisionRates:
     """Of those that the machine approved, those that a person declined."""
 
 
-def decision_rates(decided: Sequence[Decided]) -> Mapping[str, DecisionRates]:
-    """Of everybody, and of thin and thick files apart; without the groups that nobody is in."""
+class HasFile(Protocol):
+    """Somebody of whom it is known whether they have a bureau file."""
+
+    @property
+    def thin(self) -> bool: ...
+
+
+Filed = TypeVar("Filed", bound=HasFile)
+
+
+def files_apart(them: Iterable[Filed]) -> dict[str, list[Filed]]:
+    """Everybody, and thin and thick files apart, whose figures a common one would hide; without
+    the groups that nobody is in."""
+    all_of_them = list(them)
     groups = {
-        "everybody": list(decided),
-        "thin file": [one for one in decided if one.thin],
-        "thick file": [one for one in decided if not one.thin],
+        "everybody": all_of_them,
+        "thin file": [one for one in all_of_them if one.thin],
+        "thick file": [one for one in all_of_them if not one.thin],
     }
-    return {name: _rates(them) for name, them in groups.items() if them}
+    return {name: group for name, group in groups.items() if group}
+
+
+def decision_rates(decided: Iterable[Decided]) -> Mapping[str, DecisionRates]:
+    """Of everybody, and of thin and thick files apart."""
+    return {name: _rates(group) for name, group in files_apart(decided).items()}
 
 
 _TAKEN: frozenset[Outcome] = frozenset({"approve", "counter"})

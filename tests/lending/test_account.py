@@ -111,6 +111,11 @@ def test_charge_off_stops_interest_and_recoveries_go_on():
     assert ("charged-off" in {mark for _, mark in back.marks}) and back.worst_dpd == 270
 
 
+def test_what_is_held_is_set_off_before_a_charge_off():
+    off = at(20, paid(10, 40_000), ChargedOff(id="off", day=day(20)))
+    assert (off.held, off.written_off) == (0, 100_000 + 1_000 - 40_000)
+
+
 def test_a_restructuring_takes_all_principal_along_and_the_rest_is_due_with_it():
     plan = (Instalment(day(120), 40_000, 900, 50), Instalment(day(150), 60_000, 600))
     new = at(70, Restructured(id="r", day=day(70), amount=100_000, dues=plan))
@@ -163,6 +168,16 @@ def test_nothing_but_the_borrowers_money_resets_the_contractual_clock(event):
     """Trap 4."""
     assert [at(n, event).dpd for n in (51, 90, 200)] == [21, 60, 170]
     assert at(200, event).worst_dpd == 170
+
+
+def test_principal_takes_its_contractual_day_into_another_plan():
+    """Also once all the interest of old is paid."""
+    new = Restructured(id="r", day=day(50), amount=100_000, dues=(Instalment(day(400), 100_000, 0),))
+    old = at(51, new).outstanding.penalty + 100 + 1_500
+    later = [at(n, new, paid(51, old)) for n in (52, 61, 91)]
+    assert [one.dpd for one in later] == [22, 31, 61]
+    assert later[0].outstanding.interest < 700  # of the period in which the plan was changed
+    assert [at(n, new, paid(51, old + 33_000)).dpd for n in (52, 61, 91)] == [0, 1, 31]
 
 
 def test_an_extension_moves_the_present_due_only_and_what_was_paid_meanwhile_is_paid():
@@ -250,7 +265,8 @@ def test_what_cannot_have_happened():
         "but 100000 fen of principal", 2, Restructured(id="r", day=day(1), amount=9, dues=(Instalment(day(9), 9, 0),))
     )
     refused("nothing is due from", 40, Extended(id="x", day=day(31), days=3))
-    refused("before it is granted", 40, GraceGranted(id="x", day=day(31), until=day(30)))
+    with pytest.raises(AccountError, match="before it is granted"):
+        GraceGranted(id="x", day=day(31), until=day(30))
     with pytest.raises(AccountError, match="is of no day"):
         Extended(id="x", day=day(3), days=0)
     refused("which is no event", 2, type("Odd", (LoanEvent,), {"step": "repay"})(id="o", day=day(1)))

@@ -14,7 +14,7 @@ from lending.account import Account
 from lending.default import Definition, Label, first_bad, first_payment_default, label
 from lending.errors import PortfolioError
 from lending.fold import opened, state
-from lending.labels import BookLoan, loan_book
+from lending.labels import BookLoan, mature_book
 from lending.loan_events import (
     ChargedOff,
     Corrected,
@@ -163,16 +163,16 @@ def test_a_loan_book_holds_the_mature_only_with_their_dates():
         BookLoan("p3", at(400, paid(70, 51_000 + 90_000)), {}),
         BookLoan("p4", opened(LOAN), {}),
     ]
-    made = loan_book(book, schema(outcome_dated_by="told", outcome_ended_by="ended"), "person", YEAR, day(400))
+    made = mature_book(book, schema(outcome_dated_by="told", outcome_ended_by="ended"), "person", YEAR, day(400))
     assert made.rows == (
         {"person": "p1", "income": 5_000, "is_bad": 0, "told": day(360), "ended": None},
         {"person": "p2", "income": None, "is_bad": 1, "told": day(360), "ended": day(130)},
     )
     assert made.left_out == {"indeterminate": 1}
-    young = loan_book(book, schema(outcomes_since=date(2020, 1, 1)), "person", YEAR, day(359))
+    young = mature_book(book, schema(outcomes_since=date(2020, 1, 1)), "person", YEAR, day(359))
     assert (young.rows, young.left_out) == ((), {"immature": 3})
 
 
 def test_the_column_of_people_is_no_other():
     with pytest.raises(PortfolioError, match="rename it"):
-        loan_book([], schema(outcome_ended_by="ended"), "ended", YEAR, day(1))
+        mature_book([], schema(outcome_ended_by="ended"), "ended", YEAR, day(1))

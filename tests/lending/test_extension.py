@@ -9,9 +9,9 @@ import pytest
 from support.loan_histories import contract, day, disbursed, paid
 
 from lending.cases import Cost
-from lending.extension import SHORT_LOANS, ExtensionRequest, answer, life
+from lending.extension import SHORT_LOANS, ExtensionRequest, answer, cost_after, life
 from lending.fold import resume, state
-from lending.loan_events import ChargedOff, Corrected, Extended, Instalment, Restructured
+from lending.loan_events import ChargedOff, Corrected, Extended, FeeCharged, Instalment, Restructured
 
 MONTH = contract((30, 100_000, 900, 0), rate_ppm_day=300)
 """0.03% a day for 30 days."""
@@ -66,6 +66,18 @@ def test_an_extension_is_costed_over_the_whole_life():
 
 def test_what_others_are_paid_counts():
     assert said(at(0), asked(), others=[(day(0), -1_500)]).obstacles == ("above-cap",)
+
+
+def test_a_fee_or_another_plan_is_costed_over_the_whole_life_too():
+    """Trap 2: a cap that is looked at when the loan is made only."""
+    now = at(10)
+    fee = cost_after(now, FeeCharged(id="f", day=day(10), amount=1_500), cost_of("0.24"))
+    assert not fee.within
+    assert fee.compound == xirr([(day(0), 100_000), (day(10), -1_500), (day(30), -100_900)])
+    longer = Restructured(id="r", day=day(10), amount=100_000, dues=(Instalment(day(70), 100_000, 1_800),))
+    plan = cost_after(now, longer, cost_of("0.24"))
+    assert plan.within
+    assert plan.compound == xirr([(day(0), 100_000), (day(70), -102_100)])  # 300 of the first ten days
 
 
 def test_it_is_asked_for_before_the_due_day_and_by_nobody_who_is_late():

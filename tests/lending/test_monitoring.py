@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -24,6 +25,7 @@ from lending.monitoring import (
     expected_performance,
     stability,
 )
+from lending.portfolio import files_apart
 
 TEN = BinCounts((100,) * 10)
 DAY = date(2027, 1, 1)
@@ -166,6 +168,14 @@ def test_bad_against_expected_by_band():
     low, high = calibration([*right, *wrong, *young], ["low", "middle", "high"])
     assert (low.band, low.loans, low.expected, low.adrift) == ("low", 200, pytest.approx(0.05), False)
     assert (high.band, high.observed.value, high.adrift) == ("high", 0.3, True)
+
+
+def test_a_thin_file_is_not_good_because_a_thick_one_is():
+    """Trap 7: together they look right, apart neither is."""
+    thick = [judged("b", 0.10, "bad" if n < 15 else "good") for n in range(300)]
+    thin = [replace(judged("b", 0.10, "bad" if n < 45 else "good"), thin=True) for n in range(300)]
+    found = {name: calibration(group, ["b"])[0].adrift for name, group in files_apart([*thick, *thin]).items()}
+    assert found == {"everybody": False, "thin file": True, "thick file": True}
 
 
 def test_auc_and_ks_are_of_mature_loans_only():
