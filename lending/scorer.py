@@ -61,10 +61,12 @@ def whole_points(parts: Sequence[float], total: int, neutral: Collection[int] = 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores people by a released model that somebody has verified; ``model_sha256`` says which."""
+    """Scores people by a released model that somebody has verified; ``model_sha256`` says which,
+    ``laws`` what those of the day and place forbid. There is none with a protected feature."""
 
     look_up: LookUp
     model_sha256: str
+    laws: tuple[Forbids, ...]
     bands: Bands = BANDS
     mean_raw: float = field(init=False)
     base: int = field(init=False)
@@ -72,6 +74,8 @@ class Scorer:
     """By feature, bin and points; bins are few, and so are the points of one."""
 
     def __post_init__(self) -> None:
+        """Raises ScoreError: a feature is protected."""
+        refuse_protected((table.feature for table in self.look_up.tables), self.laws)
         mean = self.look_up.mean_raw
         object.__setattr__(self, "mean_raw", mean)
         object.__setattr__(self, "base", self.look_up.score(mean))
@@ -93,8 +97,7 @@ class Scorer:
         Raises:
             ScoreError: a feature is protected, or the model explains no score (an MLP).
         """
-        refuse_protected(model.embedding.grid.schema, laws)
-        return cls(compiled(model), model_sha256, bands)
+        return cls(compiled(model), model_sha256, tuple(laws), bands)
 
     @property
     def features(self) -> tuple[str, ...]:
