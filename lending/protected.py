@@ -8,10 +8,10 @@ open but :data:`NEVER` names is refused here all the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
-from credit.features import Feature, FeatureSchema
+from credit.features import Feature
 from law.categories import DataCategory
 from law.packs import spoken_of
 from lending.compiled import ScoreError
@@ -56,9 +56,9 @@ def protected(feature: Feature, laws: Collection[Forbids]) -> Iterator[tuple[Dat
             yield category, "; ".join(named) or HOUSE_RULE
 
 
-def refuse_protected(schema: FeatureSchema, laws: Collection[Forbids]) -> None:
-    """Raises ScoreError, with the article, if a feature is protected or forbidden."""
-    for feature in schema.features:
+def refuse_protected(features: Iterable[Feature], laws: Collection[Forbids]) -> None:
+    """Raises ScoreError, with the article, if one is protected or forbidden."""
+    for feature in features:
         for category, article in protected(feature, laws):
             raise ScoreError(
                 f"feature {feature.name!r} is about {category}, which can never enter a score "

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lending.cases import PrincipalReason, Scored
+from lending.cases import FeaturePoints, PrincipalReason, Scored, Value
 from lending.compiled import NEUTRAL, FeatureTable, LookUp, ScoreError
 
 MOST_REASONS = 4
@@ -63,30 +63,21 @@ def just_above(sample: Iterable[Scored], cut_off: int, width: int = JUST_ABOVE) 
 
 def shortfalls(
     scored: Scored, reference: MeanPoints, families: Families
-) -> Iterator[PrincipalReason]:
-    """Every family below the reference, the furthest first; of equal ones the first in the model's
-    order. Raises ScoreError: the reference is of another model."""
-    below: dict[str, list[tuple[float, str, bool]]] = {}
-    for one in scored.points:
-        if one.feature not in reference.points:
-            raise ScoreError(
-                f"the mean points of those above the cut-off say nothing of {one.feature!r}; "
-                "compute them with this model"
-            )
-        gap = reference.points[one.feature] - one.points
-        family = families.get(one.feature, one.feature)
-        below.setdefault(family, []).append((gap, one.feature, one.neutral))
-    gaps = {family: math.fsum(gap for gap, *_ in parts) for family, parts in below.items()}
-    for family in sorted(gaps, key=lambda name: -gaps[name]):
-        if gaps[family] <= 0:
-            return
-        _, feature, neutral = max(below[family], key=lambda part: part[0])
-        yield PrincipalReason(
-            code=family,
-            kind="score",
-            points_below=max(round(gaps[family]), 1),
-            detail={"feature": feature, "neutral": neutral},
-        )
+) -> list[tuple[str, float]]:
+    """Every family below the reference and how far, the furthest first; of equal ones the first in
+    the model's order. Raises ScoreError: the reference is of another model."""
+    means = reference.points
+    below: dict[str, float] = {}
+    try:
+        for one in scored.points:
+            family = families.get(one.feature, one.feature)
+            below[family] = below.get(family, 0.0) + means[one.feature] - one.points
+    except KeyError as error:
+        raise ScoreError(
+            f"the mean points of those above the cut-off say nothing of {error.args[0]!r}; "
+            "compute them with this model"
+        ) from error
+    return sorted((one for one in below.items() if one[1] > 0), key=lambda one: -one[1])
 
 
 def reasons(
@@ -94,7 +85,17 @@ def reasons(
 ) -> tuple[PrincipalReason, ...]:
     """At most four. ``detail`` names the family's feature that is furthest below, and whether that
     was left out. Where a rule declined, the reason is the rule's, not these."""
-    return tuple(itertools.islice(shortfalls(scored, reference, families), MOST_REASONS))
+
+    def furthest(family: str) -> FeaturePoints:
+        members = [one for one in scored.points if families.get(one.feature, one.feature) == family]
+        return max(members, key=lambda one: reference.points[one.feature] - one.points)
+
+    found = []
+    for family, below in shortfalls(scored, reference, families)[:MOST_REASONS]:
+        member = furthest(family)
+        detail: dict[str, Value] = {"feature": member.feature, "neutral": member.neutral}
+        found.append(PrincipalReason(family, "score", max(round(below), 1), detail))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import getitem, sub
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,10 @@ and what 'missing' adds was learnt from people of whom a source knew nothing."""
 def whole_points(parts: Sequence[float], total: int, neutral: Collection[int] = ()) -> list[int]:
     """``parts`` rounded so that they add up to ``total``: by largest remainder, the first of equal
     ones first. Those at ``neutral`` places are zero and stay so."""
-    found = [math.floor(part) for part in parts]
+    found = list(map(math.floor, parts))
     left = total - sum(found)
-    over = [down - part for down, part in zip(found, parts, strict=True)]
-    places: list[int] | range = range(len(parts))
+    over = list(map(sub, found, parts))  # the lower, the more a part lost
+    places: Sequence[int] = range(len(parts))
     if neutral:
         places = [at for at in places if at not in neutral]
     if not left or not places:
@@ -60,20 +61,28 @@ def whole_points(parts: Sequence[float], total: int, neutral: Collection[int] = 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores people by a released model that somebody has verified; ``model_sha256`` says which."""
+    """Scores people by a released model that somebody has verified; ``model_sha256`` says which,
+    ``laws`` what those of the day and place forbid. There is none with a protected feature."""
 
     look_up: LookUp
     model_sha256: str
+    laws: tuple[Forbids, ...]
     bands: Bands = BANDS
     mean_raw: float = field(init=False)
     base: int = field(init=False)
-    _kept: dict[tuple[int, int, int], FeaturePoints] = field(init=False, repr=False, compare=False)
+    _kept: list[list[dict[int, FeaturePoints]]] = field(init=False, repr=False, compare=False)
     """By feature, bin and points; bins are few, and so are the points of one."""
 
     def __post_init__(self) -> None:
+        """Raises ScoreError: a feature is protected."""
+        refuse_protected((table.feature for table in self.look_up.tables), self.laws)
         mean = self.look_up.mean_raw
-        for name, value in (("mean_raw", mean), ("base", self.look_up.score(mean)), ("_kept", {})):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "mean_raw", mean)
+        object.__setattr__(self, "base", self.look_up.score(mean))
+        kept: list[list[dict[int, FeaturePoints]]] = [
+            [{} for _ in table.units] for table in self.look_up.tables
+        ]
+        object.__setattr__(self, "_kept", kept)
 
     @classmethod
     def of(
@@ -88,8 +97,7 @@ class Scorer:
         Raises:
             ScoreError: a feature is protected, or the model explains no score (an MLP).
         """
-        refuse_protected(model.embedding.grid.schema, laws)
-        return cls(compiled(model), model_sha256, bands)
+        return cls(compiled(model), model_sha256, tuple(laws), bands)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -128,14 +136,13 @@ class Scorer:
     def _feature_points(
         self, bins: Sequence[int], points: Sequence[int]
     ) -> tuple[FeaturePoints, ...]:
-        kept, keys = self._kept, list(zip(range(len(bins)), bins, points, strict=True))
+        kept = list(map(getitem, self._kept, bins))
         try:
-            return tuple([kept[key] for key in keys])
+            return tuple(map(getitem, kept, points))
         except KeyError:  # somebody is the first with these points
-            for at, in_bin, worth in keys:
-                name = self.look_up.tables[at].name
-                kept[at, in_bin, worth] = FeaturePoints(name, in_bin, worth, in_bin == NEUTRAL)
-            return tuple([kept[key] for key in keys])
+            for table, known, at, one in zip(self.look_up.tables, kept, bins, points, strict=True):
+                known[one] = FeaturePoints(table.name, at, one, at == NEUTRAL)
+            return tuple(map(getitem, kept, points))
 
     def bins(self, table: pd.DataFrame) -> Bins:
         """(people, features), each from one value, as :meth:`LookUp.bins` finds them. Raises

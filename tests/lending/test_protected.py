@@ -12,12 +12,16 @@ from credit.features import FeatureSchema
 from law.categories import DataCategory
 from law.packs import PACKS
 from lending import Scorer
-from lending.compiled import ScoreError
+from lending.compiled import ScoreError, compiled
 from lending.protected import NEVER, refuse_protected
 
 
 def plain(**more):
     return schema_of({"name": "x", "kind": "number", "category": "bureau"} | more, jurisdictions=["CN"])
+
+
+def of(**more):
+    return plain(**more).features
 
 
 @pytest.mark.parametrize(
@@ -36,25 +40,25 @@ def plain(**more):
 )
 def test_a_protected_feature_is_refused_although_chinas_pack_lets_it_be_trained(more):
     with pytest.raises(ScoreError, match="can never enter a score"):
-        refuse_protected(plain(**more), [PACKS["CN"]])
+        refuse_protected(of(**more), [PACKS["CN"]])
 
 
 def test_the_refusal_names_the_feature_the_category_and_the_article():
     with pytest.raises(ScoreError, match=r"feature 'SEX' is about sex, .* \(US: Reg B 1002.4\(a\), 1002.6"):
-        refuse_protected(plain(name="SEX", category="identity"), [PACKS["CN"], PACKS["US"]])
+        refuse_protected(of(name="SEX", category="identity"), [PACKS["CN"], PACKS["US"]])
     with pytest.raises(ScoreError, match="Tahini's own rule"):
-        refuse_protected(plain(name="SEX", category="identity"), [])
+        refuse_protected(of(name="SEX", category="identity"), [])
 
 
 def test_what_only_the_law_of_a_place_forbids_is_refused_there():
     age = plain(name="age_years", category="age")
-    refuse_protected(age, [PACKS["CN"]])
+    refuse_protected(age.features, [PACKS["CN"]])
     with pytest.raises(ScoreError, match=r"US: Reg B 1002.6\(b\)\(2\)"):
-        refuse_protected(age, [PACKS["US"]])
+        refuse_protected(age.features, [PACKS["US"]])
     friends = plain(name="friends", category="social")
-    refuse_protected(friends, [PACKS["CN"]])
+    refuse_protected(friends.features, [PACKS["CN"]])
     with pytest.raises(ScoreError, match="EU: CCD2 18"):
-        refuse_protected(friends, [PACKS["EU"]])
+        refuse_protected(friends.features, [PACKS["EU"]])
 
 
 def test_every_protected_category_is_refused_without_any_law():
@@ -63,7 +67,7 @@ def test_every_protected_category_is_refused_without_any_law():
         schema = plain().model_copy(update={"features": (feature,)})
         assert isinstance(schema, FeatureSchema)
         with pytest.raises(ScoreError, match=f"is about {category}"):
-            refuse_protected(schema, ())
+            refuse_protected(schema.features, ())
 
 
 def test_no_scorer_is_made_from_a_model_with_a_protected_feature():
@@ -74,3 +78,6 @@ def test_no_scorer_is_made_from_a_model_with_a_protected_feature():
     grid = replace(model.embedding.grid, schema=schema.model_copy(update={"features": features}))
     with pytest.raises(ScoreError, match="'late' is about sex"):
         Scorer.of(replace(model, embedding=replace(model.embedding, grid=grid)), "0" * 64, [PACKS["CN"]])
+    look_up = compiled(replace(model, embedding=replace(model.embedding, grid=grid)))
+    with pytest.raises(ScoreError, match="'late' is about sex"):
+        Scorer(look_up, "0" * 64, ())
