@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -161,6 +162,40 @@ class UseOutbox:
                 .where(row.number == number, row.proof.is_(None))
                 .values(leaf=leaf, proof=proof)
             )
+
+
+class HandedInTogether:
+    """Statements that many threads hand in, each waiting for its answer: what comes while one
+    request is under way goes into the next, for a request costs about the same for one as for
+    many."""
+
+    def __init__(self, client: DeskClient) -> None:
+        self._client = client
+        self._waiting: list[tuple[str, Future[UseAnswer]]] = []
+        self._joining, self._turn = threading.Lock(), threading.Lock()
+
+    def hand_in(self, token: str) -> UseAnswer:
+        """Raises RegistryUnavailable, ConsentError: not acknowledged."""
+        mine: Future[UseAnswer] = Future()
+        with self._joining:
+            self._waiting.append((token, mine))
+        while not mine.done():
+            with self._turn:
+                if not mine.done():
+                    self._send()
+        return mine.result()
+
+    def _send(self) -> None:
+        with self._joining:
+            together, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        try:
+            answers = self._client.log_uses([token for token, _ in together])
+        except BaseException as error:
+            for _, waiting in together:
+                waiting.set_exception(error)
+            return
+        for (_, waiting), answer in zip(together, answers, strict=True):
+            waiting.set_result(answer)
 
 
 class Sender:

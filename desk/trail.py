@@ -34,7 +34,7 @@ from sqlalchemy import Connection
 
 from crypto.keys import SigningKey, b64
 from desk.consents import Permission
-from desk.outbox import LoggedEntry, UseOutbox, UseRefused
+from desk.outbox import HandedInTogether, LoggedEntry, UseOutbox, UseRefused
 from desk.statements import Decided, UseStatements
 from law.categories import DataCategory
 from protocol.client.desks import DeskClient
@@ -85,6 +85,7 @@ class Trail:
         self._outbox, self._client, self._key, self._clock = outbox, client, key, clock
         self._lender = mine[0]
         self._statements = UseStatements(self._lender, clock)
+        self._together = HandedInTogether(client)
 
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
@@ -104,7 +105,7 @@ class Trail:
             raise UseRefused("the applicant has not consented to being scored; nothing was read")
         said = self._statements.read(blinding, permission, sources)
         token = said.sign(self._key)
-        [answer] = self._client.log_uses([token])
+        answer = self._together.hand_in(token)
         if answer.index is None:
             raise UseRefused(f"the applicant's data may not be read: {answer.refused}")
         return LoggedUse(blinding.application, said, token, answer.index, answer.wants_person)

@@ -220,8 +220,10 @@ def check_decision_receipt(
         about = receipt.pii_principal_id, SCORING_PURPOSE, receipt.lender, consent.sensitivity
         if consent.record_id != record_id(origin, *about):
             raise ProofError("it rests on a consent of somebody else, or to something else")
-    if not set(scored.said.consents) <= set(read.said.consents):
-        raise ProofError("it rests on a consent that was not named before anybody was asked")
+    named = {one.record_id: set(one.categories) for one in read.said.consents}
+    for consent in scored.said.consents:
+        if not set(consent.categories) <= named.get(consent.record_id, set()):
+            raise ProofError("it rests on a consent that was not named before anybody was asked")
     if not scored.said.sources.items() <= read.said.sources.items():
         raise ProofError("it rests on a source that was not named before it was asked")
     return found

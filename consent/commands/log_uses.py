@@ -68,7 +68,9 @@ def log_uses(registry: Registry, lender: Party, tokens: Sequence[str]) -> list[U
         known = {n: one for n, one in find_subjects(view, names).items() if one.lender == lender.id}
     with writing(registry) as transaction:
         people = remembered(transaction.session, known)
-        batch = _Batch(transaction, lender, _Standing.of(transaction, lender, said, people), people)
+        standing = _Standing.of(transaction, lender, said, people)
+        size = registry.ledger.log.size(transaction.session)
+        batch = _Batch(transaction, lender, standing, people, size)
         batch.recall(said)
         answers = [
             UseStated(None, one) if isinstance(one, str) else batch.answer(one, token)
@@ -167,17 +169,14 @@ class _Batch:
     lender: Party
     standing: _Standing
     people: Mapping[str, Subject]
+    first: int
+    """Index that the next entry of the log gets."""
     stated: dict[Key, tuple[str, int]] = field(default_factory=dict)
     """Hash of the statement of each step, and its index; those of this batch too."""
     about: set[tuple[int, int]] = field(default_factory=set)
     """Which of these entries are about whom: subject and index."""
     entries: list[Entry] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
-
-    @property
-    def next_index(self) -> int:
-        log = self.transaction.registry.ledger.log
-        return log.size(self.transaction.session) + len(self.entries)
 
     def recall(self, said: Iterable[UseStatement]) -> None:
         """Read what was logged of these applications before."""
@@ -266,7 +265,7 @@ class _Batch:
 
     def _take(self, said: UseStatement, token: str) -> int:
         subject = self.people[said.pii_principal_id]
-        body, index = canonical_json({"token": token}), self.next_index
+        body, index = canonical_json({"token": token}), self.first + len(self.entries)
         public = {"use": said.public()}
         self.entries.append(
             entry_for_subject(said.step, self.lender.id, public, subject.id, subject.data_key, body)

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from support.market import Market, open_market
 from support.scoring import SOURCES, Desk, asks_to_score, decided
+from support.waiting import until
 from support.world import pseudonym
 
 from crypto.errors import CryptoError, ProofError
 from crypto.keys import SigningKey
 from desk.outbox import Sender, UseRefused
 from desk.statements import Decided, decision_payload
-from desk.trail import Trail
+from desk.trail import LoggedUse, Trail
 from law.categories import DataCategory
 from protocol.errors import Conflict, RegistryUnavailable
 from protocol.receipts import verify_kept
@@ -207,6 +208,47 @@ def test_many_at_once_each_have_one_entry_in_few_requests(market, desk, monkeypa
     assert len(set(found.values())) == 24
     assert max(sent) > 1
     assert len(logged_uses(market)) == 48
+
+
+def test_what_many_are_about_to_read_is_stated_in_few_requests(market, desk, monkeypatch):
+    people, sent = market.consenting("aspen", 16), []
+    permissions = [desk.permission(person) for person in people]
+    hand_in, first = desk.client.log_uses, threading.Event()
+
+    def slowly(tokens):
+        sent.append(len(tokens))
+        first.wait(10)
+        return hand_in(tokens)
+
+    monkeypatch.setattr(desk.client, "log_uses", slowly)
+    found: dict[int, LoggedUse] = {}
+
+    def reads(number: int) -> None:
+        found[number] = desk.trail.read(Blinding.of(f"a-{number}"), permissions[number], SOURCES)
+
+    threads = [threading.Thread(target=reads, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(desk.trail._together._waiting) == 15, "all but the first wait for their turn")
+    first.set()
+    for thread in threads:
+        thread.join(30)
+    assert sent == [1, 15]
+    assert all(one.said.pii_principal_id == people[number].pseudonym for number, one in found.items())
+    market.checkpoint()
+    for one in found.values():
+        leaf = market.http.get(f"/v1/log/entries/{one.index}").json()
+        assert leaf["use"]["statement"] == one.said.sha256
+
+
+def test_a_request_that_fails_is_told_to_all_who_were_in_it_and_to_no_later_one(market, desk, monkeypatch):
+    [person] = market.consenting("aspen")
+    permission = desk.permission(person)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.client, "log_uses", lambda _: (_ for _ in ()).throw(RegistryUnavailable("no answer")))
+        with pytest.raises(RegistryUnavailable, match="no answer"):
+            desk.trail.read(Blinding.of("a-1"), permission, SOURCES)
+    assert desk.trail.read(Blinding.of("a-2"), permission, SOURCES).index > 0
 
 
 def test_what_the_log_holds_at_the_index_must_be_what_was_stated(market, desk, monkeypatch):
