@@ -39,7 +39,10 @@ ROLES = {
         "requests": "Read and answer what a lender's borrowers ask: corrections, objections.",
         "budget": "What campaigns cost a lender's borrowers, and what is left.",
         "model": "Fetch, verify and read the models of a lender's campaigns.",
+        "desk": "Run a lender's lending service: applications, decisions, loans, review.",
+        "score": "Score applicants by a released model, and say why.",
         "witness": "Run a lender's witness of the consent log.",
+        "policy": "Check, compare, try and sign credit policies.",
     },
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",

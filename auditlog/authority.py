@@ -83,6 +83,8 @@ class AuditState:
         self.closed_incidents: set[str] = set()
         self.archives: dict[str, str] = {}
         """Hash of the archive that each auditor took over, by the auditor."""
+        self.steps: dict[tuple[str, str], str] = {}
+        """The last step of each application, by lender and what the lender's entries call it."""
         self.by_type: Counter[str] = Counter()
         self.index, self.latest = 0, ""
 

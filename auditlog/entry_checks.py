@@ -26,6 +26,7 @@ from protocol.parties import Consortium, Role
 from protocol.revocations import Acknowledgement
 from protocol.samples import OpenedSample, SampleRequest
 from protocol.schema import Document
+from protocol.uses import FIELDS, STEPS
 
 Check = Callable[[AuditState, Mapping[str, Any]], None]
 Reader = Literal["auditor", "subject", "anybody"]
@@ -147,6 +148,25 @@ def exported(know: AuditState, leaf: Mapping[str, Any]) -> None:
         know.require(about == told, "the scope of an evidence pack is another than was stated")
 
 
+def used(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """A use to score an application, if it says so: after the step before it, once, by a lender,
+    sealed to the person, with hashes alone in clear."""
+    use = leaf.get("use")
+    if use is None:
+        return
+    kind, about = leaf["type"], (leaf["actor"], use["application"])
+    know.require(know.has_role(leaf["actor"], LENDER), "only a lender scores applications")
+    know.require(set(leaf) - COMMON == {"use"}, "it says more than a use to score may")
+    know.require(leaf["body"]["sealed_to"] == ["subject"], "it is not sealed to the person alone")
+    least, most = FIELDS[kind] - {"model"}, FIELDS[kind]
+    know.require(least <= set(use) <= most, "the use has other fields than its step has")
+    hashes = all(isinstance(one, str) and _HASH.fullmatch(one) for one in use.values())
+    know.require(hashes, "the use says something that is no hash")
+    before = (None, *STEPS)[STEPS.index(kind)]
+    know.require(know.steps.get(about) == before, f"it does not come after {before or 'nothing'}")
+    know.steps[about] = kind
+
+
 def own_key(know: AuditState, leaf: Mapping[str, Any]) -> None:
     mine = leaf["party"] == leaf["actor"] or know.has_role(leaf["actor"], REGISTRY)
     know.require(mine, f"{leaf['actor']!r} changed a key of {leaf['party']!r}")
@@ -186,6 +206,7 @@ class Form:
 
 _OWN = Form(AUTHORS, reader="anybody", also="campaign counts hashes sealed")
 _OWN_OF_ALL = replace(_OWN, actors=AUTHORS | AUDITOR)
+_USE = Form(AUTHORS, "", used, "anybody", "campaign counts hashes sealed use")
 _REQUEST = Form(REGISTRY, "request", request_step, reader="subject")
 _COMMITTED = (
     "campaign authorisation_id release attempt kind root noise_multiplier sampling_rate steps"
@@ -228,9 +249,9 @@ FORMS: Mapping[str, Form] = {
     "party.key_added": Form(ANY, "party key", own_key),
     "party.key_revoked": Form(ANY, "party key", own_key),
     # what a party logs of its own (consent.commands.append_entries)
-    "use.read": _OWN,
-    "use.scored": _OWN,
-    "use.explained": _OWN,
+    "use.read": _USE,
+    "use.scored": _USE,
+    "use.explained": _USE,
     "use.corrected": _OWN,
     "use.exported": _OWN,
     "use.deleted": _OWN,

@@ -12,7 +12,9 @@ from crypto.errors import CryptoError, SignatureError
 from crypto.keys import PublicKey
 from protocol.parties import Consortium
 
-app = Noun("What a borrower keeps: receipts of consents, proofs of who was in a release.")
+app = Noun(
+    "What a borrower keeps: receipts of consents and decisions, proofs of who was in a release."
+)
 CONSORTIUM_FILE, KEY_FILE, RECEIPTS_FOLDER = "consortium.jws", "registry.pub", "receipts"
 
 

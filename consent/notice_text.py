@@ -13,6 +13,7 @@ from law.categories import SENSITIVITIES
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
 from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
+from protocol.uses import SCORING_PURPOSE
 
 _GETS: Mapping[Role, tuple[str, str]] = {
     Role.LENDER: ("uses your data on its own computers", "在其自己的计算机上使用您的数据"),
@@ -71,6 +72,14 @@ _SAYS = {
         "Saying no, or taking it back, changes nothing in your contract.",
         "拒绝或撤回同意不影响您的合同。",
     ),
+    "ends": (
+        "Taking your yes back ends scoring and profiles; a loan that you have goes on as agreed.",
+        "撤回后，停止评分和画像；您已有的贷款仍按合同履行。",
+    ),
+    "apart_from_training": (
+        "This is not a yes to training models, which is asked for apart.",
+        "本同意不包括训练模型，训练模型须另行征得您的同意。",
+    ),
     "complain": ("Complaints: {}", "投诉渠道：{}"),
 }
 _AND = ("; ", "；")
@@ -116,7 +125,7 @@ def _categories(language: str, terms: Terms) -> list[str]:
 
 def particulars(notice: Notice, language: str) -> str:
     """Everything that the terms state, as sentences. ``language``: one of ``law.vocabulary``'s."""
-    terms = notice.terms
+    terms, scoring = notice.terms, notice.purpose == SCORING_PURPOSE
     at = LANGUAGES.index(language)
 
     def own(sentence: str, said: Words) -> list[str]:
@@ -141,6 +150,7 @@ def particulars(notice: Notice, language: str) -> str:
         _said(language, "rights", _AND[at].join(_RIGHTS[one][at] for one in terms.privacy_rights)),
         *own("withdraw", terms.withdrawal_method),
         _said(language, "free"),
+        *(_said(language, one) for one in ("ends", "apart_from_training") if scoring),
         *own("complain", terms.complaint),
     ]
     return (" " if language == "en" else "").join(sentences)

@@ -14,7 +14,7 @@ and the auditor, each through the same doors that the real ones would use.
                   law
 - ``assessing``   the impact assessment of its campaigns
 - ``borrowers``   people who decide, each with a key; ``population`` all of them, named, enrolled
-                  and asked
+                  and asked; ``scoring_notice`` what applicants are asked
 - ``borrowing``   a person at the consortium of ``tahini up``; ``requesting`` what they ask their
                   lender; ``portal`` the same in a run of the demo
 - ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside``

@@ -81,6 +81,21 @@ def best_guess(epsilon: float) -> float:
     return math.ceil(1e4 / (1 + math.exp(-epsilon))) / 100
 
 
+def recipients_of(consortium: Consortium, lenders: Sequence[str]) -> tuple[Recipient, ...]:
+    """Everybody of the consortium who gets something of what these lenders hold."""
+    return tuple(
+        Recipient(
+            id=party.id,
+            name=party.name,
+            role=party.role,
+            capacity=_CAPACITY.get(party.role, "processor"),
+            contact=f"privacy@{party.id}.example",
+        )
+        for party in consortium.parties
+        if party.role is not Role.LENDER or party.id in lenders
+    )
+
+
 def make_notice(
     consortium: Consortium,
     lenders: Sequence[str],
@@ -94,26 +109,11 @@ def make_notice(
         "delta": f"{consortium.max_delta:f}".rstrip("0"),
         "guess": best_guess(epsilon),
     }
-    parties = [
-        party
-        for party in consortium.parties
-        if party.role is not Role.LENDER or party.id in lenders
-    ]
     names = [name.title() + " Finance" for name in lenders]
     all_names = ", ".join(names[:-1]) + " and " + names[-1]
-    recipients = [
-        Recipient(
-            id=party.id,
-            name=party.name,
-            role=party.role,
-            capacity=_CAPACITY.get(party.role, "processor"),
-            contact=f"privacy@{party.id}.example",
-        )
-        for party in parties
-    ]
     terms = Terms(
         categories=tuple(dict.fromkeys((DataCategory.REPAYMENT, *categories))),
-        recipients=tuple(recipients),
+        recipients=recipients_of(consortium, lenders),
         necessity=NECESSITY,
         effect=EFFECT,
         adverse_consequences=CONSEQUENCES,

@@ -2,4 +2,31 @@
 
 It runs beside the lender's node, on its own database; other lenders and the registry learn nothing
 from it. What it decides by is in ``lending``, which is pure.
+
+- ``errors``      what only this room refuses
+- ``home``        a desk's folder, and the desk that is opened from it
+- ``office``      a desk at work: one transaction, one moment, for each change
+- ``grouping``    many callers, one transaction
+
+Before and after a decision
+
+- ``consents``    who may be scored, on which kinds of data
+- ``sources``     where facts come from, each with a deadline and a consent; ``verifying`` third
+                  parties that check what was stated
+- ``lending_rules``  the seam to what is decided by
+- ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
+                  ``outbox`` their delivery
+
+What is kept
+
+- ``storage``     tables, triggers, idempotency
+- ``sealing``     what is kept of people, sealed at rest
+- ``states``      what may follow what, of an application and of a review
+- ``records``     applications and decisions; ``reviewing`` the queue of reviews
+- ``accounts``    loans, folded from their events; ``loan_codec`` contracts and events as JSON
+
+What calls it
+
+- ``commands``    what it does, a command a file
+- ``callers``     who may call; ``api`` the HTTP face
 """

@@ -3,5 +3,53 @@ Pure: no clock, no I/O, no money in floating point; may import ``credit``, ``law
 
 It is engineering, not legal advice.
 
-- ``cases``  what a decision is made of, and what it says
+- ``cases``       what a decision is made of, and what it says
+- ``errors``      what lending refuses, each with a sentence
+
+Money and law
+
+- ``money``       whole fen, daily and annual rates, the one rounding
+- ``days``        day counts, and due days that keep their day of the month
+- ``law``         dated law of lending: caps, LPR, what must be told, what may not be scored
+
+Score
+
+- ``compiled``    a released model as look-up tables, equal to it
+- ``protected``   what can never enter a score
+- ``bands``       bands of the score as data, and what they mean
+- ``scorer``      a score in whole points that add up to it
+- ``reasons``     at most four reasons, and what would have to be different
+- ``glossary``    which features are one reason, what they are called, what a person can change
+- ``sentences``   those in words, in Chinese and English
+- ``sql``         the scorecard as CSV and as one SQL expression
+
+Policy
+
+- ``conditions``  declared facts, and the cells of a decision table
+- ``tables``      decision tables: three-valued, checked for gaps, overlaps and dead rows
+
+Account
+
+- ``loan_events``, ``loan_states``  a contract, what can happen to a loan, what may follow what
+- ``account``, ``fold``             balances and two arrears clocks, folded from events
+- ``ledger_rows``, ``restructuring``  what each due still asks for; extensions and new plans
+- ``allocation``  in which order a payment is used
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lending.scorer import Scorer
+
+__all__ = ["Scorer"]
+
+
+def __getattr__(name: str) -> Any:
+    """``from lending import Scorer`` loads the libraries that a model needs; nothing else does."""
+    if name == "Scorer":
+        from lending.scorer import Scorer
+
+        return Scorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

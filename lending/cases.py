@@ -57,7 +57,8 @@ class FeaturePoints:
     bin: int
     points: int
     neutral: bool = False
-    """Refused or disputed: the mean person's points, not those of 'missing'."""
+    """Refused, disputed or late: the mean person's points, which are none, not those of 'missing';
+    ``bin`` is -1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""What a borrower keeps, verified offline: receipts of consents and of requests, and proofs of who
-was in a release.
+"""What a borrower keeps, verified offline: receipts of consents, of requests and of decisions, and
+proofs of who was in a release.
 
 One signed document a line. Nobody is asked: all that is believed is the consortium document, which
 names every key and the log's policy.
@@ -19,6 +19,7 @@ from protocol.consents import Receipt
 from protocol.parties import Consortium, Role
 from protocol.rights import RequestEvent, RightsReceipt, check_rights_receipt
 from protocol.roster_proofs import Head, RosterProof, verify_roster_proof
+from protocol.uses import DecisionReceipt, check_decision_receipt
 
 MAX_FILE_BYTES = 64 << 20
 
@@ -58,6 +59,7 @@ def verify_kept(token: str, consortium: Consortium, people: Iterable[str] = ()) 
         Receipt.typ: _receipt,
         RightsReceipt.typ: _rights_receipt,
         RosterProof.typ: _roster_proof,
+        DecisionReceipt.typ: _decision_receipt,
     }
     kind = _type_of(token)
     if kind not in kinds:
@@ -149,5 +151,40 @@ def _roster_proof(token: str, consortium: Consortium) -> VerifiedReceipt:
             "entry_index": answer.entry_index,
             "head": asdict(answer.head),
             "issued_at": proof.issued_at.isoformat(),
+        },
+    )
+
+
+def _decision_receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
+    lender = consortium.party(DecisionReceipt.claimed(token).lender)
+    if lender.role is not Role.LENDER:
+        raise SignatureError(f"{lender.id!r} is no lender, and decides about no application")
+    receipt = DecisionReceipt.verify(token, lender.key)
+    steps = check_decision_receipt(receipt, lender.key, consortium.log_origin, consortium.policy)
+    read, scored = steps["use.read"], steps["use.scored"]
+    head = Head.of(scored.proof.checkpoint_note, consortium)
+    outcome, case = receipt.decision.get("outcome"), scored.said
+    whose = "a machine alone" if case.automated else "a person"
+    kinds = ", ".join(sorted({one for used in read.said.consents for one in used.categories}))
+    return VerifiedReceipt(
+        f"{receipt.lender} decided {outcome!r} about application {receipt.application} ({whose}), "
+        f"on your consent to {kinds}: named before anybody was asked (entry {read.proof.index}), "
+        f"and before it took effect (entry {scored.proof.index}), under {head.words}.",
+        receipt.pii_principal_id,
+        {
+            "kind": DecisionReceipt.typ,
+            "pii_principal_id": receipt.pii_principal_id,
+            "lender": receipt.lender,
+            "application": receipt.application,
+            "decision": receipt.decision,
+            "automated": case.automated,
+            "consents": [one.model_dump(mode="json") for one in read.said.consents],
+            "sources": {name: str(about) for name, about in case.sources.items()},
+            "model": case.model,
+            "policy": case.policy,
+            "law": case.law,
+            "entries": {step: one.proof.index for step, one in steps.items()},
+            "head": asdict(head),
+            "issued_at": receipt.issued_at.isoformat(),
         },
     )

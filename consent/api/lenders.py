@@ -1,11 +1,12 @@
 """For lenders: enrol, decide, stay in step, acknowledge revocations, import what was collected
-elsewhere."""
+elsewhere, state uses."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from consent.api import examples
@@ -13,6 +14,7 @@ from consent.api.borrowers import Sha256Path
 from consent.api.examples import shown
 from consent.api.log import TheLog
 from consent.api.shared import (
+    A_TOKEN,
     Body,
     Commanded,
     Cursor,
@@ -26,6 +28,7 @@ from consent.api.shared import (
 from consent.commands import check_consents, place_people, revocations
 from consent.commands.enrol_subjects import count_people, enrol_subjects, read_names
 from consent.commands.import_decisions import Import, import_decisions
+from consent.commands.log_uses import MAX_STATEMENTS, log_uses
 from consent.commands.rename_subjects import Renamings, rename_subjects
 from consent.commands.serve_states import serve_state
 from consent.commands.sync_consents import SnapshotId
@@ -39,6 +42,7 @@ from protocol.parties import Party, Role
 from protocol.schema import Instant, Pseudonym
 from protocol.snapshots import REASONS, Reason, packed, unpacked
 from protocol.terms import Iri
+from protocol.uses import MAX_TOKEN_BYTES
 
 MAX_PACKED = 12 * 1024 * 1024
 MIN_UNPACKED = 1_000_000
@@ -254,3 +258,43 @@ def post_import(registry: TheRegistry, caller: Lender, command: Commanded) -> Re
             "entry_index": import_decisions(registry, caller, asked),
         },
     )
+
+
+# --- scoring an application
+
+
+class Statements(Body):
+    """Signed statements of uses (``protocol.uses.UseStatement``)."""
+
+    tokens: list[Annotated[str, Field(max_length=MAX_TOKEN_BYTES)]] = Field(
+        min_length=1, max_length=MAX_STATEMENTS, examples=[[A_TOKEN]]
+    )
+
+
+class UseAnswered(BaseModel):
+    """What came of one statement: the index of its entry, or why there is none."""
+
+    index: int | None
+    refused: str | None
+    wants_person: bool = Field(
+        description="The borrower refuses decisions by a machine alone, until they say otherwise."
+    )
+
+
+class UsesAnswered(BaseModel):
+    """One answer to each statement, in their order."""
+
+    items: list[UseAnswered]
+
+
+@router.post("/v1/uses", status_code=201, responses=problems())
+def post_uses(registry: TheRegistry, body: Statements, caller: Lender) -> UsesAnswered:
+    """State what is about to be done with borrowers' data to score their applications; each is in
+    the log when this is answered, or refused by itself.
+
+    A use is logged only while the consents that it names stand: purpose, version of the notice,
+    categories, and whether a machine may decide alone. A statement that was handed in before has
+    the index that it got then.
+    """
+    stated = log_uses(registry, caller, body.tokens)
+    return UsesAnswered(items=[UseAnswered(**asdict(one)) for one in stated])

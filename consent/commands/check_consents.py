@@ -69,24 +69,34 @@ def decide(
         numbers: places on the lender's roll. names: pseudonyms, at most :data:`MAX_NAMED`. None of
             both: everybody.
     """
-    needed: tuple[Sensitivity, ...] = ("ordinary", sensitivity)
     with reading(registry) as view:
-        scope = scope_id(view, purpose, lender)
-        used = {kind: used_up(view, lender.id, purpose, kind) for kind in needed}
-        if names is not None or (numbers is not None and len(numbers) <= MAX_NAMED):
-            wanted, found = _some(view, lender.id, scope, numbers, names)
-            people = _NOBODY
-            about = np.unique(wanted[wanted < _NOBODY])
-        else:
-            people = count_enrolled(view.session, lender.id)
-            about = np.arange(people, dtype=np.int64)
-            wanted = (
-                about
-                if numbers is None
-                else np.minimum(np.asarray(numbers, dtype=np.int64), people)
-            )
-            found = all_codes(view, scope)
-        children = children_of(view.session, lender.id)
+        return decide_in(view, lender, purpose, sensitivity, numbers, names)
+
+
+def decide_in(
+    view: Transaction,
+    lender: Party,
+    purpose: str,
+    sensitivity: Sensitivity,
+    numbers: NDArray[np.uint32] | None = None,
+    names: Sequence[str] | None = None,
+) -> Decisions:
+    """The same, as it stands in this transaction."""
+    needed: tuple[Sensitivity, ...] = ("ordinary", sensitivity)
+    scope = scope_id(view, purpose, lender)
+    used = {kind: used_up(view, lender.id, purpose, kind) for kind in needed}
+    if names is not None or (numbers is not None and len(numbers) <= MAX_NAMED):
+        wanted, found = _some(view, lender.id, scope, numbers, names)
+        people = _NOBODY
+        about = np.unique(wanted[wanted < _NOBODY])
+    else:
+        people = count_enrolled(view.session, lender.id)
+        about = np.arange(people, dtype=np.int64)
+        wanted = (
+            about if numbers is None else np.minimum(np.asarray(numbers, dtype=np.int64), people)
+        )
+        found = all_codes(view, scope)
+    children = children_of(view.session, lender.id)
     rules = _rules(found, about, notices_of(view.notices, purpose, lender.id), used, children)
     enrolled = wanted < people
     told = np.full(len(wanted), REASONS.index(Reason.NOT_ENROLLED), dtype=np.uint8)

@@ -1,11 +1,15 @@
-"""Tables of documents that institutions file beside campaigns: impact assessments, incidents."""
+"""Tables of documents that institutions file beside campaigns: impact assessments, incidents,
+statements of uses to score an application."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from auditlog.column_types import Base
+from auditlog.column_types import Base, Coded, UtcDateTime
+from protocol.uses import STEPS, UseStep
 
 
 class AssessmentRow(Base):
@@ -47,3 +51,19 @@ class IncidentPersonRow(Base):
     )
     entry_index: Mapped[int] = mapped_column(BigInteger)
     __table_args__ = (Index("incident_people_by_subject", "subject_id"),)
+
+
+class UseRow(Base):
+    """Which entry a step of an application has, so that the same statement handed in again gets the
+    same one. It says no more than the entry's skeleton: whose application it is stands in
+    ``subject_entries``, and goes with the person. Append-only."""
+
+    __tablename__ = "uses"
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    application: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The lender's commitment to its own id of it."""
+    step: Mapped[UseStep] = mapped_column(Coded(STEPS), primary_key=True, autoincrement=False)
+    statement_sha256: Mapped[str] = mapped_column(String(64))
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+    logged_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (Index("uses_by_entry", "entry_index", unique=True),)

@@ -8,7 +8,7 @@ A client shows only what its caller may do, and closes itself:
 - ``institutions`` what every institution may do: its keys, log entries of its own, campaigns
 - ``nodes``        what a lender's node asks: consent snapshots, revocations, authorisations,
                    commitments
-- ``lenders``      that, enrolment, notices, approvals and rejections
+- ``lenders``      that, enrolment, notices, approvals and rejections; ``desks`` uses to score
 - ``coordinator``  proposals and model cards; ``rights`` what people ask a lender, and its answers
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices

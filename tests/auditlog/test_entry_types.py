@@ -11,7 +11,7 @@ import pytest
 from support.incidents import make_incident
 
 from auditlog.audit import verify_log
-from auditlog.entries import Entry, entry_with_sealed_body
+from auditlog.entries import Entry, entry_for_subject, entry_with_sealed_body
 from auditlog.entry_checks import FORMS
 from consent.commands.answer_requests import mark_request
 from consent.commands.append_entries import EntryType, NewEntry, append_entries
@@ -97,7 +97,7 @@ def test_no_module_passes_on_types_that_were_not_looked_at():
         "auditlog/ledger.py", "cli/staff.py", "consent/api/log.py", "consent/commands/append_entries.py",
         "consent/commands/export_consents.py", "consent/commands/open_evidence.py", "consent/commands/read_consents.py",
         "consent/commands/report_incidents.py", "consent/commands/request_steps.py", "consent/identity/links.py",
-        "consent/evidence_log.py", "consent/registry.py", "consent/transaction.py",
+        "consent/commands/log_uses.py", "consent/evidence_log.py", "consent/registry.py", "consent/transaction.py",
     } == PASSED_ON  # fmt: skip
 
 
@@ -143,6 +143,56 @@ def test_an_entry_that_is_not_sealed_to_the_auditor_fails(house):
     """What the auditor cannot read could say anything."""
     append(house, entry_with_sealed_body("subjects.enrolled", "aspen", {}, "naming", b"sealed"))
     with pytest.raises(AuditFailed, match="not sealed to the auditor"):
+        audit(house)
+
+
+# --- uses to score an application
+
+
+A_USE = {"application": "a" * 64, "statement": "b" * 64}
+DECIDED = A_USE | {"policy": "c" * 64, "law": "d" * 64, "case": "e" * 64}
+
+
+def use(kind: str, actor: str = "aspen", about: dict | None = None, **public) -> Entry:
+    """An entry of a use, sealed to the first borrower there is."""
+    stated = about or (A_USE if kind == "use.read" else DECIDED)
+    return entry_for_subject(kind, actor, {"use": stated, **public}, 1, b"k" * 32, b"{}")
+
+
+def test_uses_in_their_order_verify_with_and_without_a_model(house):
+    other = DECIDED | {"application": "f" * 64, "model": "1" * 64}
+    append(house, use("use.read"), use("use.scored"), use("use.explained"))
+    append(house, use("use.read", about={**A_USE, "application": "f" * 64}), use("use.scored", about=other))
+    append(house, use("use.read", "birch"), use("use.scored", "birch"))
+    assert audit(house).by_type["use.scored"] == 3
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([use("use.scored")], "does not come after use.read"),
+        ([use("use.read"), use("use.read")], "does not come after nothing"),
+        ([use("use.read"), use("use.scored"), use("use.scored")], "does not come after use.read"),
+        ([use("use.read"), use("use.explained")], "does not come after use.scored"),
+        ([use("use.read"), use("use.scored", "birch")], "does not come after use.read"),
+        ([use("use.read", "coordinator")], "only a lender"),
+        ([use("use.read", counts={"rows": 1})], "more than a use"),
+        ([use("use.read", about=A_USE | {"person": "a" * 64})], "other fields than its step"),
+        ([use("use.read", about=A_USE | {"model": "a" * 64})], "other fields than its step"),
+        ([use("use.read"), use("use.scored", about=A_USE)], "other fields than its step"),
+        ([use("use.read", about=A_USE | {"statement": "v1.somebody"})], "no hash"),
+        ([use("use.read", about=A_USE | {"statement": 612})], "no hash"),
+    ],
+)
+def test_a_use_that_does_not_keep_its_form_fails(house, entries, said):
+    append(house, *entries)
+    with pytest.raises(AuditFailed, match=said):
+        audit(house)
+
+
+def test_a_use_that_is_sealed_to_others_than_the_person_fails(house):
+    append(house, house.registry.ledger.sealer.entry("use.read", "aspen", {"use": A_USE}, ("auditor",), b"{}"))
+    with pytest.raises(AuditFailed, match="sealed to the person alone"):
         audit(house)
 
 

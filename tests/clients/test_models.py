@@ -52,6 +52,19 @@ def test_every_lender_fetches_verifies_and_reads_the_model_by_itself(released):
         assert word in text
 
 
+def test_applicants_are_scored_by_what_was_fetched_and_all_that_lies_beside_it_is_checked(released, tmp_path):
+    home, sha256 = released.founded.node_home("aspen"), released.campaign.sha256
+    done("model", "fetch", sha256, "--home", home)
+    folder = home / "models" / sha256
+    (tmp_path / "applicants.csv").write_text("late,income,grade\n1,3000,a\n,,\n", encoding="utf-8")
+    asked = ("score", "--home", home, "--model", folder / MODEL_FILE, "--data", tmp_path / "applicants.csv")
+    found = told(*asked)
+    assert found["approvals_checked"]
+    assert [350 <= one["score"] <= 950 for one in found["people"]] == [True, True]
+    (folder / "approvals.json").write_text("[]", encoding="utf-8")
+    assert "there is not one approval for each lender" in refused(*asked)
+
+
 def test_refusals_are_one_sentence(released):
     home, sha256 = released.founded.node_home("aspen"), released.campaign.sha256
     assert "no campaign" in refused("model", "show", sha256, "--home", home)

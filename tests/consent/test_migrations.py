@@ -34,7 +34,7 @@ APPEND_ONLY = {
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
     "assessments", "incidents", "incident_closures", "incident_people",
-    "tombstones", "retention_reviews",
+    "tombstones", "retention_reviews", "uses",
 }  # fmt: skip
 
 
@@ -257,6 +257,10 @@ LATER = {
     "incidents": {"sha256": "4" * 64, "institution": "aspen", "token": "t", "entry_index": 1},
     "incident_closures": {"incident_sha256": "4" * 64, "token": "t", "entry_index": 2},
     "incident_people": {"incident_sha256": "4" * 64, "subject_id": 1, "entry_index": 3},
+    "uses": {
+        "lender": "aspen", "application": "5" * 64, "step": 0, "statement_sha256": "6" * 64, "entry_index": 4,
+        "logged_at": day(1),
+    },
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},

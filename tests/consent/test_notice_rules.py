@@ -10,6 +10,7 @@ from support.notices import CATEGORIES, full_terms, some_consortium, words
 from consent.notice_changes import further
 from consent.notice_rules import RULES, Draft, lint
 from consent.notice_text import particulars, with_particulars
+from demo.scoring_notice import make_scoring_notice
 from law.bases import LegalBasis
 from law.categories import DataCategory
 from protocol.notices import Notice, Recipient, Terms
@@ -17,6 +18,7 @@ from protocol.parties import Role
 from protocol.rules import rule_name
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE, Limits
+from protocol.uses import SCORING_PURPOSE
 
 CONSORTIUM = some_consortium("aspen", "birch")
 TEXTS = {"en": "May we?", "zh": "可以吗？"}
@@ -137,3 +139,27 @@ def test_a_notice_of_before_is_read_and_covers_nothing():
     }  # fmt: skip
     terms = Terms.model_validate(said)
     assert terms.categories == () and terms.asked() == {}
+
+
+# --- scoring, which has a notice of its own
+
+
+def test_the_notice_of_scoring_can_be_published_and_says_what_it_is_not():
+    one = make_scoring_notice(CONSORTIUM, ("aspen", "birch"), CATEGORIES)
+    assert broken(one) == []
+    assert one.purpose == SCORING_PURPOSE
+    assert one.terms.automated_decision
+    for language, said in {
+        "en": ("goes on as agreed", "not a yes to training", "machine may decide", "a person to decide"),
+        "zh": ("仍按合同履行", "不包括训练模型", "可能仅由机器", "人工"),
+    }.items():
+        assert [words for words in said if words not in one.texts[language]] == []
+
+
+def test_who_gets_nothing_of_an_application_is_not_named_in_its_notice():
+    one = make_scoring_notice(CONSORTIUM, ("aspen", "birch"), CATEGORIES)
+    named = one.model_copy(update={"terms": one.terms.model_copy(update={"recipients": NAMED})})
+    assert "NamesEveryRecipient" in broken(with_particulars(named))
+    fewer = tuple(party for party in one.terms.recipients if party.role is not Role.AUDITOR)
+    without = one.model_copy(update={"terms": one.terms.model_copy(update={"recipients": fewer})})
+    assert "NamesEveryRecipient" in broken(with_particulars(without))

@@ -48,8 +48,10 @@ from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
 from protocol.consents import Action, Choice, ConsentDecision
 from protocol.notices import Notice
+from protocol.parties import Role
 from protocol.revocations import Acknowledgement
 from protocol.terms import TRAINING_PURPOSE
+from protocol.uses import SCORING_PURPOSE
 
 COUNTS = {"count_epsilon": 10.0}
 """What is set aside for counts of people where a test says nothing about budgets."""
@@ -115,9 +117,10 @@ class Market(World):
         purpose: str = TRAINING_PURPOSE, **terms: Any,
     ) -> Notice:  # fmt: skip
         texts = {language: f"{text} ({notice_id} {version})" for language, text in TEXTS.items()}
+        nobody = (Role.COORDINATOR,) if purpose == SCORING_PURPOSE else ()
         notice = with_particulars(Notice(
             id=notice_id, version=version, purpose=purpose, recipients=tuple(recipients), texts=texts,
-            terms=full_terms(self.registry.consortium, recipients, **terms), published_at=self.clock(),
+            terms=full_terms(self.registry.consortium, recipients, nobody, **terms), published_at=self.clock(),
         ))  # fmt: skip
         answer = self.call("registry", "POST", "/v1/notices", {"token": notice.sign(self.keys["registry"])})
         assert answer.status_code == 201, answer.text

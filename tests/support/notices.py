@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from crypto.keys import SigningKey
@@ -23,7 +23,7 @@ def words(text: str) -> dict[str, str]:
     return {"en": f"{text}, in a sentence", "zh": f"{text}：这里是一句完整的中文说明"}
 
 
-def full_terms(consortium: Consortium, lenders: Sequence[str], **changes: Any) -> Terms:
+def full_terms(consortium: Consortium, lenders: Sequence[str], without: Collection[Role] = (), **changes: Any) -> Terms:
     """Terms that can be published for these lenders; ``changes`` as they are."""
     named = [
         Recipient(
@@ -31,7 +31,7 @@ def full_terms(consortium: Consortium, lenders: Sequence[str], **changes: Any) -
             contact=f"privacy@{party.id}.example",
         )
         for party in consortium.parties
-        if party.role is not Role.LENDER or party.id in lenders
+        if (party.role is not Role.LENDER or party.id in lenders) and party.role not in without
     ]  # fmt: skip
     fields = {
         "categories": CATEGORIES, "recipients": tuple(named), "necessity": words("Needed"), "effect": words("Effect"),

@@ -1,0 +1,44 @@
+"""All measurements of lending, in one run, with the machine, the seed and the bars.
+
+    python -m benchmarks.lending --json
+    python -m benchmarks.lending --only money --scale 0.01
+
+``over`` lists what is over its bar; the exit code is 1 if anything is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from benchmarks.lending import money
+from benchmarks.report import machine, parser, show, versions
+
+PACKAGES = ("pyxirr", "hypothesis", "pydantic")
+PARTS = {"money": money}
+
+
+def main() -> None:
+    options = parser(__doc__)
+    option = options.add_argument
+    option("--only", choices=sorted(PARTS), action="append", help="these parts; all by default")
+    option("--seed", type=int, default=20261127)
+    option("--scale", type=float, default=1.0, help="of the numbers of loans and repetitions")
+    chosen = options.parse_args()
+    if chosen.scale <= 0:
+        options.error("--scale is above 0")
+    report: dict[str, Any] = {"machine": machine() | versions(PACKAGES), "seed": chosen.seed}
+    bars: dict[str, float] = {}
+    for name in chosen.only or sorted(PARTS):
+        report |= PARTS[name].measure(chosen.seed, chosen.scale)
+        bars |= PARTS[name].BARS
+    report["load_average_at_end"] = os.getloadavg()[0]
+    report["bars"] = bars
+    report["over"] = sorted(name for name, most in bars.items() if report[name] > most)
+    show(report, chosen.json)
+    sys.exit(1 if report["over"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""``tahini desk``: run a lender's lending service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from sqlalchemy import select
+
+from cli.shared import (
+    AsJson,
+    Certificate,
+    Host,
+    MetricsHost,
+    MetricsPort,
+    NewHome,
+    Noun,
+    Port,
+    PrivateKey,
+    Workers,
+    progress,
+    say,
+)
+from crypto.keys import PublicKey, new_home, replace_file
+from ops.named_files import key_of
+from ops.settings import SERVE_FILE
+from protocol.errors import ConsentError
+
+if TYPE_CHECKING:
+    from desk.office import Transactions
+
+app = Noun(
+    "Run a lender's lending service: applications, decisions, loans, review.",
+    "It runs beside the lender's node, on its own database.",
+)
+DeskHome = Annotated[
+    Path, typer.Option("--home", help="The desk's home folder.", exists=True, file_okay=False)
+]
+Role = Literal["origination", "servicing", "reviewer", "reader"]
+
+
+@app.command(
+    epilog="Example: `tahini desk init --home desk --node lenders/aspen --risk-key risk.pub "
+    "--model 4f1c…`"
+)
+def init(
+    home: NewHome,
+    node: Annotated[
+        Path, typer.Option(help="The home of the lender's node.", exists=True, file_okay=False)
+    ],
+    risk_key: Annotated[
+        str, typer.Option(help="Who signs credit policies: a public key, or a file with it.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Hash of the campaign whose model scores; without one people decide."),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TAHINI_DESK_DATABASE", help="A postgresql:// URL; an SQLite file without one."
+        ),
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="Whose calendar days count.")] = "Asia/Shanghai",
+    four_eyes: Annotated[
+        bool, typer.Option("--four-eyes", help="A second person agrees to what a reviewer decides.")
+    ] = False,
+) -> None:
+    """Make a desk's keys and database. Then put products, signed policies and sources.toml into its
+    home, and see what is missing with `tahini desk status`."""
+    from desk.home import DeskSettings, create_desk
+
+    key = PublicKey.from_text(key_of(risk_key))
+    settings = DeskSettings(
+        node=node.resolve(),
+        risk_key=key.text,
+        model=model,
+        timezone=timezone,
+        four_eyes=four_eyes,
+    )
+    with new_home(home) as made:
+        create_desk(made, settings, database)
+    typer.echo(
+        f"made {home}; go on with products/, policies/, sources.toml and: tahini desk add-caller"
+    )
+
+
+@app.command(epilog="Example: `tahini desk serve --home desk --port 8740 --metrics-port 9740`")
+def serve(
+    home: DeskHome,
+    port: Port = None,
+    host: Host = None,
+    workers: Workers = None,
+    certificate: Certificate = None,
+    key: PrivateKey = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Options can also stand in `serve.json` or in the environment
+    (TAHINI_DESK_PORT …); the port is 8740 otherwise."""
+    from desk.home import DeskListening
+    from desk.service import serve as served
+
+    listening = DeskListening.read(
+        home / SERVE_FILE,
+        host=host,
+        port=port,
+        workers=workers,
+        certificate=certificate,
+        certificate_key=key,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
+    )
+    served(home, listening)
+
+
+@app.command(epilog="Example: `tahini desk status --home desk --json`")
+def status(home: DeskHome, as_json: AsJson = False) -> None:
+    """What is in force, what waits, and what came of applications; counts only.
+
+    Whatever is not in order in the home is said in one sentence, exit code 1.
+    """
+    from desk.commands.status import standing
+    from desk.home import opened_desk
+    from desk.lending_rules import ReleasedRules
+
+    with opened_desk(home) as desk:
+        rules = desk.lending
+        products = sorted(rules.pricing.products) if isinstance(rules, ReleasedRules) else []
+        found = standing(desk, products)
+    if as_json:
+        say(asdict(found), True)
+        return
+    told = ", ".join(f"{count} {name}" for name, count in sorted(found.applications.items()))
+    typer.echo(f"applications: {told or 'none'}; loans: {found.loans}")
+    typer.echo(
+        f"{found.reviews_waiting} reviews wait; {found.unlogged} statements wait for the log"
+    )
+    for product, policy in found.policies.items():
+        typer.echo(f"{product}: {policy}")
+
+
+@app.command(
+    "add-caller", epilog="Example: `tahini desk add-caller --home desk --name li --role reviewer`"
+)
+def add_caller(
+    home: DeskHome,
+    name: Annotated[str, typer.Option(help="A system's name, or a staff id: opaque, no name.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a system or a member of staff call the desk. Its token is printed once, and kept
+    nowhere."""
+    from desk.callers import CallerRole, DeskCaller
+    from desk.callers import add_caller as added
+
+    with _storage(home) as held:
+        caller = DeskCaller(name, CallerRole(role))
+        token = held.write(lambda hand: added(hand, caller))
+    say({"name": name, "role": role, "token": token} if as_json else token, as_json)
+
+
+@app.command(
+    "revoke-caller", epilog="Example: `tahini desk revoke-caller --home desk --name core-banking`"
+)
+def revoke_caller(
+    home: DeskHome, name: Annotated[str, typer.Option(help="Whose token ends.")]
+) -> None:
+    """End a token; a desk that serves knows within five seconds."""
+    from desk.callers import revoke_caller as revoked
+
+    with _storage(home) as held:
+        held.write(lambda hand: revoked(hand, name))
+    typer.echo(f"{name} may not call any more")
+
+
+@app.command(epilog="Example: `tahini desk callers --home desk --json`")
+def callers(home: DeskHome, as_json: AsJson = False) -> None:
+    """Who may call the desk."""
+    from desk.callers import all_callers
+
+    with _storage(home) as held, held.reading() as hand:
+        found = [
+            {
+                "name": caller.name,
+                "role": caller.role.value,
+                "added_at": added.isoformat(),
+                "revoked": revoked,
+            }
+            for caller, added, revoked in all_callers(hand)
+        ]
+    if as_json:
+        say({"callers": found}, True)
+        return
+    for one in found:
+        ended = ", revoked" if one["revoked"] else ""
+        typer.echo(f"{one['name']}: {one['role']}, since {one['added_at']}{ended}")
+
+
+@app.command(epilog="Example: `tahini desk reviews --home desk --json`")
+def reviews(home: DeskHome, as_json: AsJson = False) -> None:
+    """What waits for a person, the longest waiting first; what it rests on is seen by whoever takes
+    it."""
+    from desk.api.views import review_view
+    from desk.reviewing import HeldReview
+    from desk.states import ReviewStatus
+    from desk.storage.tables import reviews as queue
+
+    undecided = queue.c.status != ReviewStatus.DECIDED.value
+    with _storage(home) as held, held.reading() as hand:
+        rows = hand.connection.execute(select(queue).where(undecided).order_by(queue.c.number))
+        found = [review_view(HeldReview(row)) for row in rows]
+    if as_json:
+        say({"reviews": found}, True)
+        return
+    for one in found:
+        by = f" by {one['taken_by']}" if one["taken_by"] else ""
+        typer.echo(f"{one['id']}: {one['status']}{by}, since {one['opened_at']}")
+
+
+@app.command(
+    epilog="Example: `tahini desk reference --home desk --data applicants.parquet --cut-off 600`"
+)
+def reference(
+    home: DeskHome,
+    data: Annotated[
+        Path, typer.Option(help="A sample of applicants, Parquet.", exists=True, dir_okay=False)
+    ],
+    cut_off: Annotated[int, typer.Option(help="The score from which the policy approves.")],
+) -> None:
+    """Work out what reasons compare with: the mean points of those just above the cut-off, by this
+    desk's model. Counts no consent: take a sample that may be used for it."""
+    import pandas as pd
+
+    from clients.home import Node
+    from desk.home import read_settings
+    from desk.released import REFERENCE_FILE, read_scorer, reference_json
+    from lending.reasons import just_above
+
+    settings = read_settings(home)
+    if settings.model is None:
+        raise ConsentError(f"{home} has no model; name its campaign in desk.json")
+    scorer, _ = read_scorer(Node.open(settings.node), settings.model)
+    bins = scorer.bins(pd.read_parquet(data))
+    found = just_above((scorer.scored(one) for one in bins.tolist()), cut_off)
+    replace_file(home / REFERENCE_FILE, reference_json(found, scorer.model_sha256).encode())
+    typer.echo(f"wrote {home / REFERENCE_FILE}, of {found.people} people just above {cut_off}")
+
+
+@app.command(epilog="Example: `tahini desk replay --home desk --json`")
+def replay(home: DeskHome, as_json: AsJson = False) -> None:
+    """Make every stored decision of a machine again, bit by bit. Exit code 1 if one differs."""
+    from desk.commands.replay import replay as again
+    from desk.home import opened_desk
+
+    with opened_desk(home) as desk, progress("decisions", None) as bar:
+        found = again(desk, bar)
+    if as_json:
+        say(asdict(found), True)
+    else:
+        typer.echo(
+            f"{found.same} decisions come out the same, {len(found.differs)} differ; "
+            f"{found.by_people} are people's, {found.elsewhere} of versions that are not here, "
+            f"{found.forgotten} forgotten"
+        )
+    if found.differs:
+        raise typer.Exit(1)
+
+
+@app.command(
+    "export-book",
+    epilog="Example: `tahini desk export-book --home desk --features registry.toml --window-days "
+    "180 --out book.parquet`",
+)
+def export_book(
+    home: DeskHome,
+    features: Annotated[Path, typer.Option(help="The consortium's feature registry.", exists=True)],
+    window_days: Annotated[
+        int, typer.Option(help="Days after payout within which a loan shows what it is.", min=1)
+    ],
+    out: Annotated[Path, typer.Option(help="Where to write: .csv or .parquet.")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="As of the end of which day; yesterday if not."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the loan book that the accounts give, with mature labels: what a node's data.toml
+    reads."""
+    from datetime import timedelta
+
+    from credit.validation import load_schema
+    from desk.commands.export_book import export_book as written
+    from desk.home import opened_desk
+    from lending.default import Definition
+
+    schema = load_schema(features)
+    with opened_desk(home) as desk:
+        day = desk.now().date() - timedelta(days=1) if as_of is None else as_of.date()
+        found = written(desk, schema, Definition(window_days), day, out)
+    if as_json:
+        say({"out": str(out), "as_of": day.isoformat(), **asdict(found)}, True)
+        return
+    left = ", ".join(f"{count} {why}" for why, count in sorted(found.left_out.items()))
+    typer.echo(f"wrote {out}: {found.rows} loans as of {day}" + (f"; not {left}" if left else ""))
+
+
+@contextmanager
+def _storage(home: Path) -> Iterator[Transactions]:
+    """The desk's database alone: for what works while policies, sources or the registry do not."""
+    from desk.home import open_database
+    from desk.office import Transactions
+
+    database = open_database(home)
+    try:
+        database.check()
+        yield Transactions(database)
+    finally:
+        database.close()

@@ -1,0 +1,291 @@
+"""Log what a lender is about to do with a borrower's data to score an application.
+
+Each statement is signed by the lender and checked in the transaction that logs it: the consents
+that it names stand now, to this purpose and this lender, in answer to the version of the notice
+that it names; so a withdrawal that was acknowledged before is in force, and there is no entry
+without its consent. An explanation needs none: it is owed to whoever was scored.
+
+The body is sealed to the borrower. A statement that was logged before has the index that it got
+then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, insert, select
+
+from auditlog.entries import Entry, entry_for_subject
+from consent.commands.check_consents import decide_in
+from consent.commands.request_marks import standing_refusals
+from consent.registry import Registry
+from consent.storage.consents import load_presents
+from consent.storage.filing_tables import UseRow
+from consent.storage.subjects import Subject, find_subjects, remembered
+from consent.storage.tables import ConsentEventRow, SubjectEntryRow
+from consent.transaction import Transaction, reading, writing
+from crypto.documents import canonical_json
+from crypto.errors import SignatureError
+from law.categories import Sensitivity, consent_for
+from protocol.changes import CLOCK_SKEW
+from protocol.notices import Notice
+from protocol.parties import Party
+from protocol.records import record_id
+from protocol.rights import RequestKind
+from protocol.snapshots import REASONS, Reason
+from protocol.states import Event
+from protocol.uses import SCORING_PURPOSE, STEPS, ConsentNamed, UseStatement, UseStep
+
+MAX_STATEMENTS = 256
+Key = tuple[str, UseStep]
+"""An application, by the lender's commitment to it, and a step of it."""
+
+
+@dataclass(frozen=True)
+class UseStated:
+    """What came of one statement."""
+
+    index: int | None
+    refused: str | None = None
+    wants_person: bool = False
+
+
+class _Refused(Exception):
+    """The statement is not logged; the message says why."""
+
+
+def log_uses(registry: Registry, lender: Party, tokens: Sequence[str]) -> list[UseStated]:
+    """One answer for each statement, in their order; all that are logged are in one transaction.
+
+    Raises:
+        KeysUnavailable: the key store does not answer. StorageFailed: nothing was recorded.
+    """
+    read = [_read(lender, token) for token in tokens]
+    said = [one for one in read if isinstance(one, UseStatement)]
+    names = sorted({one.pii_principal_id for one in said})
+    with reading(registry) as view:
+        known = {n: one for n, one in find_subjects(view, names).items() if one.lender == lender.id}
+    with writing(registry) as transaction:
+        people = remembered(transaction.session, known)
+        standing = _Standing.of(transaction, lender, said, people)
+        size = registry.ledger.log.size(transaction.session)
+        batch = _Batch(transaction, lender, standing, people, size)
+        batch.recall(said)
+        answers = [
+            UseStated(None, one) if isinstance(one, str) else batch.answer(one, token)
+            for one, token in zip(read, tokens, strict=True)
+        ]
+        batch.write()
+    return answers
+
+
+def _read(lender: Party, token: str) -> UseStatement | str:
+    """The statement, or why it is none of this lender's about scoring."""
+    try:
+        said = UseStatement.verify(token, lender.key)
+    except SignatureError as error:
+        return str(error)
+    if said.lender != lender.id:
+        return f"it is a statement of {said.lender!r}"
+    if said.purpose != SCORING_PURPOSE:
+        return "its purpose is not to score an application"
+    return said
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """How the borrowers of a batch stand, in its transaction."""
+
+    reasons: Mapping[tuple[str, Sensitivity], Reason]
+    notices: Mapping[tuple[str, Sensitivity], Notice]
+    """What each answered last."""
+    want_person: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        transaction: Transaction,
+        lender: Party,
+        said: Sequence[UseStatement],
+        people: Mapping[str, Subject],
+    ) -> _Standing:
+        """Of the consents that the statements name."""
+        scope = transaction.notices.scopes.get((SCORING_PURPOSE, lender.id))
+        refusing = standing_refusals(transaction, lender.id).get(RequestKind.REFUSE_AUTOMATED, ())
+        numbers = {int(number) for number in refusing}
+        want_person = frozenset(n for n, one in people.items() if one.number in numbers)
+        asked: dict[Sensitivity, set[str]] = {}
+        for one in said:
+            for kind in one.kinds if one.pii_principal_id in people else ():
+                asked.setdefault(kind, set()).add(one.pii_principal_id)
+        if scope is None or not asked:
+            return cls({}, {}, want_person)
+        reasons: dict[tuple[str, Sensitivity], Reason] = {}
+        for kind, names in asked.items():
+            now = [people[name].pseudonym for name in sorted(names)]
+            decided = decide_in(transaction, lender, SCORING_PURPOSE, kind, names=now)
+            told = (REASONS[rule] for rule in decided.rules)
+            reasons |= {(n, kind): reason for n, reason in zip(sorted(names), told, strict=True)}
+        ids = sorted({one.id for one in people.values()})
+        presents = load_presents(transaction.session, ids, [scope])
+        answered = transaction.notices.notices
+        notices = {
+            (name, kind): answered[presents[scope, people[name].id, kind].notice]
+            for (name, kind), reason in reasons.items()
+            if reason is Reason.GIVEN
+        }
+        return cls(reasons, notices, want_person)
+
+    def require(self, name: str, consent: ConsentNamed, automated: bool) -> Notice:
+        """The notice that this consent answers, where it stands and covers what it is named for.
+        Raises _Refused."""
+        about = name, consent.sensitivity
+        reason = self.reasons.get(about, Reason.NEVER_ASKED)
+        if reason is not Reason.GIVEN:
+            raise _Refused(f"the consent to {consent.sensitivity} data is not given: {reason}")
+        notice = self.notices[about]
+        named = (consent.notice_id, consent.notice_version, consent.notice_sha256)
+        if named != (notice.id, notice.version, notice.sha256):
+            raise _Refused(
+                f"the consent to {consent.sensitivity} data answers another notice than is named"
+            )
+        needed = consent.sensitivity
+        for category in consent.categories:
+            if category not in notice.terms.categories:
+                raise _Refused(f"the notice that was answered does not name {category}")
+            if needed not in {consent_for(category), consent_for(category, True)}:
+                raise _Refused(f"{category} needs another consent than the one to {needed} data")
+        if automated and (not notice.terms.automated_decision or name in self.want_person):
+            raise _Refused("this person is not to be decided about by a machine alone")
+        return notice
+
+
+@dataclass
+class _Batch:
+    """Statements of one transaction, in order."""
+
+    transaction: Transaction
+    lender: Party
+    standing: _Standing
+    people: Mapping[str, Subject]
+    first: int
+    """Index that the next entry of the log gets."""
+    stated: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    """Hash of the statement of each step, and its index; those of this batch too."""
+    about: set[tuple[int, int]] = field(default_factory=set)
+    """Which of these entries are about whom: subject and index."""
+    entries: list[Entry] = field(default_factory=list)
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def recall(self, said: Iterable[UseStatement]) -> None:
+        """Read what was logged of these applications before."""
+        session = self.transaction.session
+        applications = sorted({one.application for one in said})
+        mine = UseRow.lender == self.lender.id, UseRow.application.in_(applications)
+        for row in session.scalars(select(UseRow).where(*mine)):
+            self.stated[row.application, row.step] = row.statement_sha256, row.entry_index
+        indexes = [index for _, index in self.stated.values()]
+        rows = session.execute(
+            select(SubjectEntryRow.subject_id, SubjectEntryRow.entry_index).where(
+                SubjectEntryRow.entry_index.in_(indexes)
+            )
+        )
+        self.about = {(subject, index) for subject, index in rows}
+
+    def answer(self, said: UseStatement, token: str) -> UseStated:
+        """Take one statement, or say what came of it before, or why it is not logged."""
+        key = said.application, said.step
+        before = self.stated.get(key)
+        wants_person = said.pii_principal_id in self.standing.want_person
+        try:
+            if before is None:
+                self._require(said)
+                return UseStated(self._take(said, token), None, wants_person)
+            if before[0] != said.sha256:
+                raise _Refused("another statement of this step of the application is in the log")
+        except _Refused as refusal:
+            return UseStated(None, str(refusal), wants_person)
+        return UseStated(before[1], None, wants_person)
+
+    def _require(self, said: UseStatement) -> None:
+        """Raises _Refused."""
+        name = said.pii_principal_id
+        subject = self.people.get(name)
+        if subject is None:
+            raise _Refused("this borrower is not enrolled by the caller")
+        if said.at > self.transaction.moment + CLOCK_SKEW:
+            raise _Refused("it is from the future; check the clock of the machine that states it")
+        step = STEPS.index(said.step)
+        if step:
+            earlier = self.stated.get((said.application, STEPS[step - 1]))
+            if earlier is None or (subject.id, earlier[1]) not in self.about:
+                raise _Refused(f"the log has no {STEPS[step - 1]} of this application and person")
+        origin = self.transaction.registry.consortium.log_origin
+        for consent in said.consents:
+            mine = record_id(origin, name, said.purpose, self.lender.id, consent.sensitivity)
+            if consent.record_id != mine:
+                raise _Refused(f"the consent to {consent.sensitivity} data is another person's")
+            notice = self.standing.require(name, consent, said.automated)
+            if said.step == "use.read":
+                self._require_unused(subject, consent.sensitivity, notice)
+
+    def _require_unused(self, subject: Subject, kind: Sensitivity, notice: Notice) -> None:
+        """One use is one application. Raises _Refused: the limits that the notice sets are
+        reached."""
+        limits = notice.terms.limits
+        if not limits.counts_uses:
+            return
+        once = limits.fetch_type == "one-time" or limits.frequency is None
+        since = None if once else self.transaction.moment - limits.frequency.period  # type: ignore[union-attr]
+        if once:
+            scope = self.transaction.notices.scope(SCORING_PURPOSE, self.lender.id)
+            since = self.transaction.session.scalar(
+                select(func.max(ConsentEventRow.event_time)).where(
+                    ConsentEventRow.scope_id == scope,
+                    ConsentEventRow.subject_id == subject.id,
+                    ConsentEventRow.sensitivity == kind,
+                    ConsentEventRow.event == Event.GIVE,
+                )
+            )
+        used = self.transaction.session.scalar(
+            select(func.count())
+            .select_from(UseRow)
+            .join(SubjectEntryRow, SubjectEntryRow.entry_index == UseRow.entry_index)
+            .where(
+                SubjectEntryRow.subject_id == subject.id,
+                UseRow.lender == self.lender.id,
+                UseRow.step == "use.read",
+                UseRow.logged_at > since,
+            )
+        )
+        most = 1 if once else limits.frequency.times  # type: ignore[union-attr]
+        if (used or 0) >= most:
+            raise _Refused(f"the consent to {kind} data is used up")
+
+    def _take(self, said: UseStatement, token: str) -> int:
+        subject = self.people[said.pii_principal_id]
+        body, index = canonical_json({"token": token}), self.first + len(self.entries)
+        public = {"use": said.public()}
+        self.entries.append(
+            entry_for_subject(said.step, self.lender.id, public, subject.id, subject.data_key, body)
+        )
+        self.stated[said.application, said.step] = said.sha256, index
+        self.about.add((subject.id, index))
+        self.rows.append(
+            {
+                "lender": self.lender.id,
+                "application": said.application,
+                "step": said.step,
+                "statement_sha256": said.sha256,
+                "entry_index": index,
+                "logged_at": self.transaction.moment,
+            }
+        )
+        return index
+
+    def write(self) -> None:
+        """Log what was taken."""
+        if self.entries:
+            self.transaction.log(*self.entries)
+            self.transaction.session.execute(insert(UseRow), self.rows)

@@ -1,0 +1,83 @@
+"""Loans as they are stored: a contract and events, of which every figure is a fold."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from desk.loan_codec import contract_from, event_bytes, event_from, kind_of
+from desk.office import InHand
+from desk.storage.tables import account_events, loans
+from lending.account import Account
+from lending.fold import state
+from lending.loan_events import LoanEvent
+from protocol.errors import Conflict, NotFound
+
+
+def held_loan(connection: Connection, loan: str) -> Row[Any]:
+    """Raises NotFound."""
+    row = connection.execute(select(loans).where(loans.c.id == loan)).one_or_none()
+    if row is None:
+        raise NotFound("there is no such loan")
+    return row
+
+
+def events_of(connection: Connection, loan: str) -> list[LoanEvent]:
+    """In the order in which they were booked."""
+    rows = connection.execute(
+        select(account_events.c.body)
+        .where(account_events.c.loan == loan)
+        .order_by(account_events.c.number)
+    )
+    return [event_from(body) for (body,) in rows]
+
+
+def account_of(connection: Connection, loan: Row[Any], day: date) -> Account:
+    """The loan at the end of ``day``, as it was known then."""
+    return state(contract_from(loan.contract), events_of(connection, loan.id), day)
+
+
+def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
+    """Principal that a person owes on all loans of this desk, fen."""
+    rows = connection.execute(select(loans).where(loans.c.pseudonym == pseudonym)).all()
+    return sum(account_of(connection, row, day).outstanding.principal for row in rows)
+
+
+def etag_of(connection: Connection, loan: str) -> str:
+    """Changes with every event."""
+    return f'"{len(events_of(connection, loan))}"'
+
+
+def book(hand: InHand, loan: Row[Any], event: LoanEvent, by: str) -> bool:
+    """Add an event to a loan, durable with the transaction; returns whether it is new.
+
+    The same event again, by its id, changes nothing: banks deliver twice.
+
+    Raises:
+        Conflict: its id belongs to another event. AccountError: it cannot have happened.
+    """
+    body = event_bytes(event)
+    known = hand.connection.execute(
+        select(account_events).where(account_events.c.event_id == event.id)
+    ).one_or_none()
+    if known is not None:
+        if known.loan != loan.id or known.body != body:
+            raise Conflict(f"event {event.id} was booked before, as something else")
+        return False
+    before = events_of(hand.connection, loan.id)
+    state(contract_from(loan.contract), [*before, event], event.day)
+    hand.connection.execute(
+        insert(account_events).values(
+            loan=loan.id,
+            number=len(before) + 1,
+            event_id=event.id,
+            kind=kind_of(event),
+            happened_on=event.day,
+            recorded_at=hand.moment,
+            by=by,
+            body=body,
+        )
+    )
+    return True

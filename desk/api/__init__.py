@@ -1,0 +1,7 @@
+"""The desk over HTTP: the lender's own systems and staff call it, nobody else.
+
+- ``app``           all of it: limits, journal, problem details, health
+- ``shared``        who calls, commands that act once, pages, preconditions
+- ``applications``  applications, decisions, offers; ``loans`` what was lent; ``reviews`` the queue
+- ``views``         how things are shown
+"""

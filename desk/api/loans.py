@@ -1,0 +1,288 @@
+"""What was lent: paid out, paid back, and how it stands."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from sqlalchemy import select
+
+from desk.accounts import account_of, etag_of, held_loan
+from desk.api.shared import (
+    Commanded,
+    Cursor,
+    DeskBody,
+    DeskId,
+    EventId,
+    Fen,
+    IfMatch,
+    Limit,
+    TheDesk,
+    WholeList,
+    only,
+    paged,
+    refusals,
+    shown,
+)
+from desk.callers import CallerRole, DeskCaller
+from desk.commands.disburse import Payment, disburse
+from desk.commands.repay import Booking, Received, happen, repay
+from desk.storage.tables import account_events, loans
+from lending.account import Account
+from lending.loan_events import ChargedOff, GraceGranted, Recovered, Waived
+from protocol.cursors import cursor_of, position
+
+router = APIRouter(tags=["loans"])
+Servicing = Annotated[DeskCaller, only(CallerRole.SERVICING)]
+Anybody = Annotated[DeskCaller, only(*CallerRole)]
+AsOf = Annotated[date | None, Query(description="At the end of which day; today if left out.")]
+
+
+class NewPayment(DeskBody):
+    """``payment``: the lender's id of the transfer. ``amount``: what the borrower received."""
+
+    payment: EventId
+    amount: Fen
+    on: date
+
+
+class NewRepayment(DeskBody):
+    event: EventId
+    amount: Fen
+    on: date
+    payer: Literal["borrower", "guarantor", "insurer", "lender"] = "borrower"
+    prepays: bool = False
+
+
+class NewGrace(DeskBody):
+    event: EventId
+    on: date
+    until: date
+    in_difficulty: bool = False
+
+
+class NewWaiver(DeskBody):
+    event: EventId
+    on: date
+    amount: Fen
+    component: Literal["penalty", "fees", "interest", "principal"]
+    in_difficulty: bool = False
+
+
+class NewWriteOff(DeskBody):
+    event: EventId
+    on: date
+
+
+class NewRecovery(DeskBody):
+    event: EventId
+    amount: Fen
+    on: date
+    payer: Literal["borrower", "guarantor", "insurer", "lender"] = "borrower"
+
+
+@router.post(
+    "/v1/applications/{application}/disbursement", responses=refusals(404, 409), status_code=201
+)
+def post_disbursement(
+    application: DeskId, body: NewPayment, desk: TheDesk, caller: Servicing, command: Commanded
+) -> Response:
+    """Pay out, exactly once: the same payment again is answered with the loan that is there."""
+    payment = Payment(body.payment, body.amount, body.on)
+    loan, again = disburse(desk, application, payment, caller.name, command.once(caller))
+    return _shown(desk, loan, (201, again))
+
+
+@router.get("/v1/loans", responses=refusals())
+def get_loans(
+    desk: TheDesk, caller: Anybody, cursor: Cursor = None, limit: Limit = 100
+) -> WholeList:
+    """All loans, the oldest first."""
+    with desk.reading() as hand:
+        rows = hand.connection.execute(
+            select(loans)
+            .where(loans.c.number > position(cursor))
+            .order_by(loans.c.number)
+            .limit(limit + 1)
+        ).all()
+    page, following = paged(rows, limit, lambda row: int(row.number))
+    items = [
+        {
+            "id": row.id,
+            "application": row.application,
+            "principal": row.principal,
+            "disbursed_on": row.disbursed_on.isoformat(),
+        }
+        for row in page
+    ]
+    return WholeList(items=items, next=None if following is None else cursor_of(following))
+
+
+@router.get("/v1/loans/{loan}", responses=refusals(404))
+def get_loan(loan: DeskId, desk: TheDesk, caller: Anybody, as_of: AsOf = None) -> Response:
+    """How a loan stands at the end of a day, as it was known then."""
+    return _shown(desk, loan, day=as_of)
+
+
+@router.get("/v1/loans/{loan}/events", responses=refusals(404))
+def get_events(loan: DeskId, desk: TheDesk, caller: Anybody) -> WholeList:
+    """What happened to it, in order."""
+    with desk.reading() as hand:
+        held_loan(hand.connection, loan)
+        rows = hand.connection.execute(
+            select(account_events)
+            .where(account_events.c.loan == loan)
+            .order_by(account_events.c.number)
+        ).all()
+    items = [
+        {
+            "number": row.number,
+            "event": row.event_id,
+            "kind": row.kind,
+            "on": row.happened_on.isoformat(),
+            "recorded_at": row.recorded_at.isoformat(),
+            "by": row.by,
+        }
+        for row in rows
+    ]
+    return WholeList(items=items)
+
+
+@router.post("/v1/loans/{loan}/repayments", responses=refusals(404, 409, 412), status_code=201)
+def post_repayment(
+    loan: DeskId,
+    body: NewRepayment,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Book money that came; the same event again changes nothing."""
+    received = Received(body.event, body.amount, body.on, body.payer, body.prepays)
+    new = repay(desk, loan, received, Booking(caller.name, if_match, command.once(caller)))
+    return _shown(desk, loan, (201, not new))
+
+
+@router.post("/v1/loans/{loan}/graces", responses=refusals(404, 409, 412), status_code=201)
+def post_grace(
+    loan: DeskId,
+    body: NewGrace,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Grant grace: the contractual clock runs on."""
+    event = GraceGranted(
+        id=body.event, day=body.on, until=body.until, in_difficulty=body.in_difficulty
+    )
+    booking = Booking(caller.name, if_match, command.once(caller))
+    new = happen(desk, loan, body.on, lambda _: event, booking)
+    return _shown(desk, loan, (201, not new))
+
+
+@router.post("/v1/loans/{loan}/waivers", responses=refusals(404, 409, 412), status_code=201)
+def post_waiver(
+    loan: DeskId,
+    body: NewWaiver,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Let go of a part of what is owed."""
+    event = Waived(
+        id=body.event,
+        day=body.on,
+        amount=body.amount,
+        component=body.component,
+        in_difficulty=body.in_difficulty,
+    )
+    booking = Booking(caller.name, if_match, command.once(caller))
+    new = happen(desk, loan, body.on, lambda _: event, booking)
+    return _shown(desk, loan, (201, not new))
+
+
+@router.post("/v1/loans/{loan}/write-off", responses=refusals(404, 409, 412), status_code=201)
+def post_write_off(
+    loan: DeskId,
+    body: NewWriteOff,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Write it off as an asset; the debt stays."""
+    event = ChargedOff(id=body.event, day=body.on)
+    booking = Booking(caller.name, if_match, command.once(caller))
+    new = happen(desk, loan, body.on, lambda _: event, booking)
+    return _shown(desk, loan, (201, not new))
+
+
+@router.post("/v1/loans/{loan}/recoveries", responses=refusals(404, 409, 412), status_code=201)
+def post_recovery(
+    loan: DeskId,
+    body: NewRecovery,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Book money that came for a debt that was written off."""
+    event = Recovered(id=body.event, day=body.on, amount=body.amount, payer=body.payer)
+    booking = Booking(caller.name, if_match, command.once(caller))
+    new = happen(desk, loan, body.on, lambda _: event, booking)
+    return _shown(desk, loan, (201, not new))
+
+
+def _shown(
+    desk: TheDesk,
+    loan: str,
+    answered: tuple[int, bool] = (200, False),
+    day: date | None = None,
+) -> Response:
+    with desk.reading() as hand:
+        row = held_loan(hand.connection, loan)
+        account = account_of(hand.connection, row, day or desk.day(hand.moment))
+        etag = etag_of(hand.connection, loan)
+    status, again = answered
+    body = {"id": loan, "application": row.application, **loan_view(account)}
+    return shown(body, status, etag, again)
+
+
+def loan_view(account: Account) -> dict[str, Any]:
+    """A loan at the end of a day; money in fen."""
+    contract = account.contract
+    return {
+        "as_of": account.day.isoformat(),
+        "status": account.status.value,
+        "principal": contract.principal,
+        "matures": contract.matures.isoformat(),
+        "owed": _amounts(account.outstanding),
+        "due": _amounts(account.due),
+        "held": account.held,
+        "received": account.received,
+        "days_past_due": {
+            "contractual": account.dpd,
+            "after_grace": account.past_due,
+            "worst": account.worst_dpd,
+        },
+        "watched": account.watched,
+        "schedule": [
+            {
+                "due": one.due.isoformat(),
+                "principal": one.principal,
+                "interest": one.interest,
+                "fees": one.fees,
+            }
+            for one in contract.dues
+        ],
+    }
+
+
+def _amounts(found: Any) -> dict[str, int]:
+    return {
+        name: getattr(found, name) for name in ("principal", "interest", "fees", "penalty", "total")
+    }

@@ -1,0 +1,13 @@
+"""What the desk does, a command a file. Each is one transaction, and acts once.
+
+- ``apply``     an application decided: consent, log, sources, score, policy, log, then shown
+- ``accept``    an offer taken, or not wanted; consent is checked again
+- ``disburse``  paid out, exactly once
+- ``repay``     what happens to a loan is booked; ``extend`` its end put off
+- ``review``    a person decides, with reasons of their own
+- ``verify``    a third party is asked about something that was stated
+- ``letters``   what a person is handed: letter, table of costs, receipt
+- ``replay``    every decision of a machine made again
+- ``export_book``  the loan book that accounts give, for training
+- ``status``    how the desk stands
+"""

@@ -1,0 +1,187 @@
+"""Decide an application, in this order and no other (invariant 12):
+
+1. the person's consent to *this* purpose is looked up; without it nothing else happens
+2. ``use.read`` stands in the log
+3. the sources are asked, each with its own deadline, none that the person refused
+4. score, policy: pure
+5. application, decision and its statement (``use.scored``) are one transaction
+6. the log gives the statement an index; only then is there anything to be shown
+
+A process that is killed before 5 has decided nothing, and the retry begins anew; one that is killed
+after 5 has decided, and whoever comes next takes the statement to the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import insert
+
+from crypto.errors import TahiniError
+from desk.accounts import outstanding
+from desk.consents import Permission
+from desk.errors import ConsentMissing
+from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
+from desk.records import StoredDecision, write_decision
+from desk.reviewing import open_review
+from desk.sources import Inquiry, Readable, categories_of
+from desk.statements import Decided, decision_payload
+from desk.states import FIRST
+from desk.storage.idempotency import ActsOnce, made_before, remember
+from desk.storage.tables import applications
+from desk.trail import LoggedUse
+from law.categories import DataCategory
+from lending.cases import Application, Case
+from protocol.errors import ConsentError
+from protocol.uses import Blinding
+
+logger = logging.getLogger("tahini.desk")
+
+
+@dataclass(frozen=True)
+class LoanWanted:
+    """What somebody asks for, as the lender's system hands it in. ``pseudonym``: the person's name
+    at this lender."""
+
+    pseudonym: str
+    product: str
+    amount: int
+    term_days: int
+    purpose: str
+    wants_person: bool = False
+
+
+def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple[str, bool]:
+    """Returns the application's id, and whether an earlier request made it.
+
+    Raises:
+        ConsentMissing: the person has not agreed to be scored; nothing was read.
+        ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
+        Malformed: the Idempotency-Key was used for another request.
+    """
+    with desk.reading() as hand:
+        earlier = made_before(hand.connection, once, hand.moment)
+    if earlier is not None:
+        await_log(desk, earlier)
+        return earlier, True
+    permission = permitted(desk, wanted.pseudonym)
+    blinding = Blinding.of(new_id())
+    asked = _asked(desk, permission)
+    read = desk.trail.read(blinding, permission, asked)
+    made = _decided(desk, wanted, read, (permission, blinding))
+    application = desk.write(lambda hand: _record(desk, hand, made, read, once))
+    await_log(desk, application)
+    return application, application != blinding.application
+
+
+def permitted(desk: Desk, pseudonym: str) -> Permission:
+    """How the person stands to being scored now. Raises ConsentMissing, ConsentsUnavailable."""
+    permission = desk.permits.check(pseudonym, sorted(categories_of(desk.sources.sources)))
+    if not permission.consents:
+        raise ConsentMissing(
+            "this person has not agreed to be scored for an application; nothing was read"
+        )
+    return permission
+
+
+def _asked(desk: Desk, permission: Permission) -> dict[str, DataCategory]:
+    """Who is asked for what: only for what is granted."""
+    return {
+        source.about.name: source.about.category
+        for source in desk.sources.sources
+        if source.about.category in permission.granted
+    }
+
+
+def _decided(
+    desk: Desk, wanted: LoanWanted, read: LoggedUse, under: tuple[Permission, Blinding]
+) -> StoredDecision:
+    permission, blinding = under
+    received = desk.now()
+    inquiry = Inquiry(blinding.application, wanted.pseudonym, received)
+    facts = desk.sources.gather(inquiry, Readable(permission.granted))
+    moment = desk.now()
+    day = moment.date()
+    versions = desk.lending.versions(wanted.product, day)
+    with desk.reading() as hand:
+        owed = outstanding(hand.connection, wanted.pseudonym, day)
+    case = Case(
+        application=Application(
+            id=blinding.application,
+            product=wanted.product,
+            amount=wanted.amount,
+            term_days=wanted.term_days,
+            purpose=wanted.purpose,
+            received_at=received,
+            # whoever was not told that a machine decides has not agreed to it; the registry knows
+            # of those who refused it
+            wants_person=wanted.wants_person or read.wants_person or not permission.automated,
+        ),
+        facts=facts,
+        scored=desk.lending.score(facts),
+        outstanding=owed,
+        now=moment,
+        model_hash=versions.model,
+        policy_hash=versions.policy,
+        law_hash=versions.law,
+    )
+    return StoredDecision(case, desk.lending.decide(case), permission, blinding)
+
+
+def _record(
+    desk: Desk, hand: InHand, made: StoredDecision, read: LoggedUse, once: ActsOnce | None
+) -> str:
+    earlier = made_before(hand.connection, once, hand.moment)
+    if earlier is not None:
+        return earlier
+    asked, decision = made.case.application, made.decision
+    key, wrapped = desk.at_rest.new(asked.id)
+    hand.connection.execute(
+        insert(applications).values(
+            id=asked.id,
+            pseudonym=made.permission.pseudonym,
+            product=asked.product,
+            amount=asked.amount,
+            term_days=asked.term_days,
+            received_at=asked.received_at,
+            status=FIRST[decision.outcome].value,
+            version=1,
+            wrapped_key=wrapped,
+        )
+    )
+    write_decision(hand, made, 1, key)
+    desk.trail.keep(hand.connection, read)
+    state(desk, hand, made)
+    if decision.outcome == "review":
+        open_review(hand, asked.id)
+    remember(hand.connection, once, asked.id, hand.moment)
+    return asked.id
+
+
+def state(desk: Desk, hand: InHand, made: StoredDecision) -> None:
+    """Put what was decided into the outbox, within the transaction that stores it."""
+    answered = {
+        source.about.name: source.about.category
+        for source in desk.sources.sources
+        if any(made.case.facts[name].status == "present" for name in source.about.features)
+    }
+    decided = Decided(
+        case=made.case,
+        payload=decision_payload(made.decision),
+        sources=answered,
+        automated=made.by == "machine" and made.decision.outcome != "review",
+    )
+    said = desk.trail.scored(made.blinding, made.permission, decided)
+    desk.trail.record(hand.connection, made.blinding, said)
+
+
+def await_log(desk: Desk, decision: str) -> None:
+    """Wait for the log's index of a decision's statement. If there is none in time, or the registry
+    refuses it, that is told by how the application stands, and not here."""
+    try:
+        desk.sender.wait(decision, "use.scored", LOG_PATIENCE_S)
+    except ConsentError as error:
+        logger.warning("a decision waits for the log, or is void: %s", error.code)
+    except TahiniError as error:
+        logger.warning("a decision waits for the log: %s", type(error).__name__)

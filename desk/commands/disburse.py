@@ -1,0 +1,149 @@
+"""Pay out what was accepted, exactly once.
+
+The loan is found by its application and by the lender's own id of the transfer, so that a retry
+finds the loan that is there, in whichever process it arrives. Consent is checked again with the
+registry, the cost against the cap of the day, and what the person owes by now against what the
+decision knew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+
+from desk.accounts import book, held_loan, outstanding
+from desk.commands.accept import still_agreed
+from desk.disclosing import require_effect
+from desk.errors import AboveCap
+from desk.loan_codec import contract_bytes
+from desk.office import Desk, InHand, new_id
+from desk.records import Held, held, move
+from desk.states import ApplicationEvent, following
+from desk.storage.idempotency import ActsOnce, made_before, remember
+from desk.storage.tables import acceptances, loans
+from lending.loan_events import Disbursed, FeeCharged
+from protocol.errors import Conflict, Malformed
+
+
+@dataclass(frozen=True)
+class Payment:
+    """``id``: the lender's own, of the transfer. ``amount``: what the borrower received, fen: the
+    principal, whatever was agreed (Civil Code 670)."""
+
+    id: str
+    amount: int
+    on: date
+
+
+def disburse(
+    desk: Desk,
+    application: str,
+    payment: Payment,
+    by: str,
+    once: ActsOnce | None = None,
+) -> tuple[str, bool]:
+    """Returns the loan's id, and whether it was there before.
+
+    Raises:
+        NotFound, NotLoggedYet, ConsentMissing, AboveCap, Conflict, Malformed: as they say; nothing
+            was booked, and nothing may be paid. ConsentsUnavailable: it cannot be told now.
+    """
+    with desk.reading() as hand:
+        if (earlier := _paid(hand, application, payment, once)) is not None:
+            return earlier, True
+        found = held(hand.connection, application)
+        require_effect(found)
+        following(found.status, ApplicationEvent.DISBURSE)
+    still_agreed(desk, found)
+
+    def record(hand: InHand) -> tuple[str, bool]:
+        if (earlier := _paid(hand, application, payment, once)) is not None:
+            return earlier, True
+        loan = _record(desk, hand, held(hand.connection, application), (payment, by))
+        remember(hand.connection, once, loan, hand.moment)
+        return loan, False
+
+    return desk.write(record)
+
+
+def _paid(hand: InHand, application: str, payment: Payment, once: ActsOnce | None) -> str | None:
+    """The loan of this application, if it was paid out by this payment. Raises Conflict, Malformed
+    where anything else was."""
+    earlier = made_before(hand.connection, once, hand.moment)
+    row = hand.connection.execute(
+        select(loans).where((loans.c.application == application) | (loans.c.payment == payment.id))
+    ).all()
+    if not row:
+        return earlier
+    same = len(row) == 1 and (
+        row[0].application,
+        row[0].payment,
+        row[0].principal,
+        row[0].disbursed_on,
+    ) == (application, payment.id, payment.amount, payment.on)
+    if not same:
+        raise Conflict(
+            "this application was paid out before, or this payment pays another loan; nothing may "
+            "be paid a second time"
+        )
+    return str(row[0].id)
+
+
+def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) -> str:
+    payment, by = paid
+    require_effect(found)
+    move(hand, found, ApplicationEvent.DISBURSE)
+    _check_day(desk, hand, found.application.id, payment.on)
+    made = found.made(desk)
+    offer = made.decision.offer
+    if offer is None:
+        raise Conflict("the decision offers nothing")
+    if payment.amount > offer.amount:
+        raise Malformed(f"at most {offer.amount} fen were offered; {payment.amount} cannot be paid")
+    owed = outstanding(hand.connection, found.application.pseudonym, payment.on)
+    if owed > made.case.outstanding:
+        raise Conflict(
+            "the person owes more by now than the decision knew: apply again, and decide on that"
+        )
+    loan = new_id()
+    agreed = desk.lending.agreed(offer, loan, payment.amount, payment.on)
+    cost = agreed.cost
+    if not cost.within:
+        raise AboveCap(
+            f"on {payment.on} the law caps the cost of a loan at {cost.cap} a year "
+            f"({cost.cap_source}); this one would cost {max(cost.compound, cost.simple)}"
+        )
+    hand.connection.execute(
+        insert(loans).values(
+            id=loan,
+            application=found.application.id,
+            decision=found.decision.id,
+            pseudonym=found.application.pseudonym,
+            payment=payment.id,
+            principal=payment.amount,
+            disbursed_on=payment.on,
+            contract=contract_bytes(agreed.contract),
+        )
+    )
+    event = Disbursed(id=payment.id, day=payment.on, amount=payment.amount)
+    row = held_loan(hand.connection, loan)
+    book(hand, row, event, by)
+    if agreed.upfront:  # beside the principal, never out of it
+        fee = FeeCharged(id=f"{payment.id}/start", day=payment.on, amount=agreed.upfront)
+        book(hand, row, fee, by)
+    return loan
+
+
+def _check_day(desk: Desk, hand: InHand, application: str, on: date) -> None:
+    """Raises Malformed where money moved before it was agreed to, or will move."""
+    accepted: Row[Any] = hand.connection.execute(
+        select(acceptances).where(acceptances.c.application == application)
+    ).one()
+    if not desk.day(accepted.accepted_at) <= on <= desk.day(hand.moment):
+        raise Malformed(
+            f"the money was received on {on}: that is before the offer was accepted, or still to "
+            "come"
+        )

@@ -1,0 +1,100 @@
+"""The loop closes: from accounts a loan book with mature labels, which a node's ``data.toml`` reads
+and trains on.
+
+One row for each loan whose performance window has elapsed and that is clearly good or bad, with
+what was known when it was decided: never what was learned since (no leakage). What was refused or
+disputed then is empty, and who withdrew since is left to the node's gate, which asks the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+from sqlalchemy import select
+
+from credit.features import FeatureSchema
+from crypto.errors import SealError
+from desk.accounts import account_of
+from desk.office import Desk
+from desk.records import opened_case
+from desk.storage.tables import applications, decisions, loans
+from lending.default import Definition
+from lending.labels import BookLoan, Cell, LoanBook, loan_book
+from protocol.errors import Malformed
+
+PERSON = "pseudonym"
+
+
+@dataclass(frozen=True)
+class BookWritten:
+    """What was written, and how many loans were not, by why."""
+
+    rows: int
+    left_out: dict[str, int]
+
+
+def export_book(
+    desk: Desk, schema: FeatureSchema, definition: Definition, as_of: date, out: Path
+) -> BookWritten:
+    """Write the book as of a day, as CSV or Parquet by the name of ``out``.
+
+    Raises:
+        Malformed: the file's name ends otherwise, or the day is to come.
+    """
+    if out.suffix not in {".csv", ".parquet"}:
+        raise Malformed("a loan book is written to a .csv or a .parquet file")
+    with desk.reading() as hand:
+        if as_of > desk.day(hand.moment):
+            raise Malformed(f"{as_of} is still to come")
+    forgotten: list[str] = []
+    book = loan_book(_loans(desk, as_of, forgotten), schema, PERSON, definition, as_of)
+    _write(book, schema, out)
+    left: dict[str, int] = {str(why): count for why, count in book.left_out.items()}
+    return BookWritten(len(book.rows), left | ({"forgotten": len(forgotten)} if forgotten else {}))
+
+
+def _loans(desk: Desk, as_of: date, forgotten: list[str]) -> Iterator[BookLoan]:
+    """With the facts of the machine's decision, which every application begins with."""
+    statement = (
+        select(loans, applications.c.wrapped_key, decisions.c.sealed)
+        .join(applications, applications.c.id == loans.c.application)
+        .join(decisions, decisions.c.id == loans.c.application)
+        .where(loans.c.disbursed_on <= as_of)
+        .order_by(loans.c.number)
+    )
+    with desk.reading() as hand:
+        for row in hand.connection.execute(statement).all():
+            try:
+                key = desk.at_rest.of(row.application, row.wrapped_key)
+                case = opened_case(row.sealed, key)
+            except SealError:
+                forgotten.append(row.id)
+                continue
+            facts: dict[str, Cell] = {
+                name: fact.value for name, fact in case.facts.items() if fact.status == "present"
+            }
+            yield BookLoan(row.pseudonym, account_of(hand.connection, row, as_of), facts)
+
+
+def _write(book: LoanBook, schema: FeatureSchema, out: Path) -> None:
+    """All columns, also where there is no row; the file is whole or not there."""
+    dates = [one for one in (schema.outcome_dated_by, schema.outcome_ended_by) if one]
+    names = [PERSON, *schema.names, schema.target, *dates]
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in book.rows] for name in names}
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    beside = out.with_name(f".{out.name}.partial")
+    try:
+        if out.suffix == ".csv":
+            arrow_csv.write_csv(table, beside)
+        else:
+            pq.write_table(table, beside)
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)

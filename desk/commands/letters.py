@@ -1,0 +1,149 @@
+"""What a person is handed: the letter about a decision, the table of what a loan costs, and the
+receipt.
+
+A letter is written once, in both languages, kept sealed with its application, and that the decision
+was explained is stated in the log (``use.explained``). Whoever asks again is given the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select
+
+from desk.disclosing import disclosed, require_effect
+from desk.office import MACHINE, Desk, InHand
+from desk.records import Held, held
+from desk.statements import decision_payload
+from desk.storage.tables import decisions, letters, outbox
+from desk.wording import TONGUES, Told, Tongue
+from lending.disclosure import DisclosureTable
+from protocol.errors import NotFound
+from protocol.uses import UseStatement
+
+LETTER = "letter"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """In each language."""
+
+    decision: str
+    texts: dict[Tongue, str]
+
+    @property
+    def document(self) -> str:
+        """What was stated to have been handed over."""
+        return "\n".join(self.texts[tongue] for tongue in TONGUES)
+
+
+def letter(desk: Desk, application: str) -> Letter:
+    """The letter about the newest decision; written if it was not yet.
+
+    Raises:
+        NotFound, NotLoggedYet, Conflict: there is nothing to explain yet. SealError: forgotten.
+    """
+    with desk.reading() as hand:
+        found = held(hand.connection, application)
+        require_effect(found)
+        kept = _kept(desk, hand.connection, found)
+    if kept is not None:
+        return kept
+    written = Letter(found.decision.id, _texts(desk, found))
+
+    def record(hand: InHand) -> Letter:
+        earlier = _kept(desk, hand.connection, found)
+        if earlier is not None:
+            return earlier
+        hand.connection.execute(
+            insert(letters).values(
+                decision=written.decision,
+                written_at=hand.moment,
+                sealed=found.key(desk).seal(LETTER, dict(written.texts)),
+            )
+        )
+        blinding = found.made(desk).blinding
+        said = desk.trail.explained(blinding, _scored(hand.connection, found), written.document)
+        desk.trail.record(hand.connection, blinding, said)
+        return written
+
+    return desk.write(record)
+
+
+def disclosure(desk: Desk, application: str) -> DisclosureTable:
+    """What the borrower is shown of the newest offer, and confirms by its hash.
+
+    Raises:
+        NotFound, NotLoggedYet; Conflict: nothing is offered.
+    """
+    with desk.reading() as hand:
+        found = held(hand.connection, application)
+        require_effect(found)
+    return disclosed(desk, found)
+
+
+def receipt(desk: Desk, decision: str) -> str:
+    """The signed receipt of a decision, for its person (``tahini receipt verify``).
+
+    Raises:
+        NotFound; NotLoggedYet: its entries are not cosigned yet; RegistryUnavailable.
+    """
+    with desk.reading() as hand:
+        found = _of_decision(hand.connection, decision)
+    require_effect(found)
+    made = found.made(desk)
+    token = desk.trail.receipt(made.blinding, decision_payload(made.decision))
+    if token is None:
+        raise NotFound("the log has no entries of this decision yet")
+    return token
+
+
+def _of_decision(connection: Connection, decision: str) -> Held:
+    application = connection.scalar(
+        select(decisions.c.application).where(decisions.c.id == decision)
+    )
+    if application is None:
+        raise NotFound("there is no such decision")
+    return held(connection, application, decision)
+
+
+def _kept(desk: Desk, connection: Connection, found: Held) -> Letter | None:
+    sealed = connection.scalar(
+        select(letters.c.sealed).where(letters.c.decision == found.decision.id)
+    )
+    if sealed is None:
+        return None
+    return Letter(found.decision.id, found.key(desk).open(LETTER, sealed))
+
+
+def _texts(desk: Desk, found: Held) -> dict[Tongue, str]:
+    made, row = found.made(desk), found.application
+    decision = made.decision
+    told = Told(
+        application={
+            "id": row.id,
+            "received": desk.day(row.received_at),
+            "product": row.product,
+            "amount": row.amount,
+            "days": row.term_days,
+        },
+        outcome=decision.outcome,
+        by_machine=made.by == MACHINE and decision.outcome != "review",
+        day=desk.day(decision.decided_at),
+        offer=None if decision.offer is None else (decision.offer.amount, decision.offer.term_days),
+        scored=decision.scored,
+        reasons=decision.reasons,
+        facts=made.case.facts,
+        entry_index=found.entry_index or 0,
+    )
+    return {tongue: desk.wording.letter(told, tongue) for tongue in TONGUES}
+
+
+def _scored(connection: Connection, found: Held) -> UseStatement:
+    """What was stated of the decision."""
+    token = connection.scalar(
+        select(outbox.c.token).where(
+            outbox.c.application == found.decision.id, outbox.c.step == "use.scored"
+        )
+    )
+    return UseStatement.claimed(str(token))

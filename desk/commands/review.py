@@ -1,0 +1,318 @@
+"""A person decides what a machine should not decide alone.
+
+Whoever takes a case is shown what it rested on, but for protected attributes, and what the machine
+said of it; they write their own reasons. With four eyes a second person has to agree, who is not
+the first. A review's decision is stated in the log as a machine's is, under the review's own id,
+and before a person reads the case, that is stated too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import Row, func, select
+
+from desk.commands.apply import await_log, permitted, state
+from desk.consents import Permission
+from desk.disclosing import require_effect
+from desk.office import Desk, InHand
+from desk.records import Held, StoredDecision, held, move, write_decision
+from desk.reviewing import STEP, HeldReview, held_review, open_review, steps, write_step
+from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus
+from desk.storage.idempotency import ActsOnce, made_before, remember
+from desk.storage.tables import decisions, verifications
+from lending.cases import Decision, PrincipalReason
+from lending.records import case_json, decision_json
+from protocol.errors import Conflict, Malformed, NotAllowed
+from protocol.uses import Blinding
+
+MOST_REASONS = 4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reviewer decides."""
+
+    outcome: Literal["approve", "decline"]
+    reasons: tuple[str, ...]
+    """The reviewer's own, one to four. "The score was too low" is none (Reg B comment
+    9(b)(2)-3)."""
+    amount: int | None = None
+    """Of an approval; what was asked for, if nothing is said."""
+    term_days: int | None = None
+
+
+def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> dict[str, Any]:
+    """Take a case out of the queue, and see what it rested on.
+
+    Raises:
+        NotFound, PreconditionFailed; Conflict: somebody else has it.
+        ConsentMissing, UseRefused: the person has taken their consent back; nobody reads it.
+    """
+    with desk.reading() as hand:
+        found = held_review(hand.connection, review)
+        found.require(if_match)
+        application = held(hand.connection, found.row.application)
+        require_effect(application)
+        again = found.status is ReviewStatus.TAKEN and found.row.taken_by == staff
+        taken = _taken(hand, review)
+    if again:
+        return evidence(desk, application, review)
+    key = application.key(desk)
+    permission = permitted(desk, application.application.pseudonym)
+    if taken is None:
+        blinding = Blinding.of(review)
+        read = desk.trail.read(blinding, permission, {})
+    else:  # somebody took it before: that it is read was stated then
+        blinding, read = Blinding(review, key.open(STEP, taken.sealed)["salt"]), None
+
+    def record(hand: InHand) -> None:
+        now = held_review(hand.connection, review)
+        now.require(if_match)
+        write_step(hand, now, ReviewEvent.TAKE, staff, (key, {"salt": blinding.salt}))
+        if read is not None:
+            desk.trail.keep(hand.connection, read)
+
+    desk.write(record)
+    return evidence(desk, application, review)
+
+
+def put_back(desk: Desk, review: str, staff: str) -> None:
+    """Let somebody else do it. Raises NotFound, NotAllowed, Conflict."""
+
+    def record(hand: InHand) -> None:
+        found = held_review(hand.connection, review)
+        _holds(found, staff)
+        application = held(hand.connection, found.row.application)
+        write_step(hand, found, ReviewEvent.PUT_BACK, staff, (application.key(desk), {}))
+
+    desk.write(record)
+
+
+def evidence(desk: Desk, found: Held, review: str) -> dict[str, Any]:
+    """What a reviewer sees: the case without protected attributes, and what the machine said."""
+    made = found.made(desk)
+    hidden = desk.lending.hidden(desk.sources.kinds, desk.day(made.case.now))
+    case = case_json(made.case)
+    case["facts"] = {name: fact for name, fact in case["facts"].items() if name not in hidden}
+    decision = decision_json(made.decision)
+    for scored in (case["scored"], decision["scored"]):
+        if scored is not None:
+            scored["points"] = [one for one in scored["points"] if one[0] not in hidden]
+    with desk.reading() as hand:
+        told = hand.connection.execute(
+            select(verifications).where(verifications.c.application == found.application.id)
+        ).all()
+        earlier = steps(hand.connection, review)
+    key = found.key(desk)
+    return {
+        "review": review,
+        "application": found.application.id,
+        "case": case,
+        "machine": decision,
+        "verifications": [
+            {"kind": one.kind, "provider": one.provider, "result": one.result} for one in told
+        ],
+        "proposed": [
+            key.open(STEP, step.sealed) | {"by": step.by}
+            for step in earlier
+            if step.event == ReviewEvent.PROPOSE
+        ],
+    }
+
+
+def decide_review(
+    desk: Desk, review: str, staff: str, said: Verdict, once: ActsOnce | None = None
+) -> None:
+    """Decide, or with four eyes propose, with reasons of one's own.
+
+    Raises:
+        NotAllowed: somebody else has taken it. Malformed: no reasons, or too many. Conflict: what
+            is approved cannot be offered under the cap, or the review is not open.
+    """
+    if not 1 <= len(said.reasons) <= MOST_REASONS or not all(map(str.strip, said.reasons)):
+        raise Malformed(f"a person decides with one to {MOST_REASONS} reasons of their own")
+    event = ReviewEvent.PROPOSE if desk.ways.four_eyes else ReviewEvent.DECIDE
+    _settle(desk, review, (staff, event), said, once)
+
+
+def second(desk: Desk, review: str, staff: str, agrees: bool, once: ActsOnce | None = None) -> None:
+    """The second pair of eyes: agree to what was proposed, or put the case back.
+
+    Raises:
+        NotAllowed: it is the same person. Conflict: nothing is proposed.
+    """
+    event = ReviewEvent.AGREE if agrees else ReviewEvent.DISAGREE
+    _settle(desk, review, (staff, event), None, once)
+
+
+def contest(desk: Desk, application: str, once: ActsOnce | None = None) -> str:
+    """The applicant wants a person to look at a machine's decision (PIPL 24, GDPR 22(3)); returns
+    the review's id. Raises NotFound, Conflict."""
+
+    def record(hand: InHand) -> str:
+        earlier = made_before(hand.connection, once, hand.moment)
+        if earlier is not None:
+            return earlier
+        found = held(hand.connection, application)
+        require_effect(found)
+        if found.decision.by != "machine":
+            raise Conflict("a person has decided this already; complain to the lender")
+        move(hand, found, ApplicationEvent.CONTEST)
+        review = open_review(hand, application)
+        remember(hand.connection, once, review, hand.moment)
+        return review
+
+    return desk.write(record)
+
+
+# --- what a decision of a person is made of
+
+
+def _settle(
+    desk: Desk,
+    review: str,
+    step: tuple[str, ReviewEvent],
+    said: Verdict | None,
+    once: ActsOnce | None,
+) -> None:
+    staff, event = step
+    with desk.reading() as hand:
+        if made_before(hand.connection, once, hand.moment) is not None:
+            return
+        found = held_review(hand.connection, review)
+        _may(found, staff, event)
+        application = held(hand.connection, found.row.application)
+    final = event in {ReviewEvent.DECIDE, ReviewEvent.AGREE}
+    made = None
+    if final or said is not None:
+        permission = permitted(desk, application.application.pseudonym)
+        verdict, deciders = _verdict(desk, found, application, (staff, said))
+        made = _made(desk, found, application, (verdict, deciders), permission)
+
+    def record(hand: InHand) -> None:
+        if made_before(hand.connection, once, hand.moment) is not None:
+            return
+        now = held_review(hand.connection, review)
+        _may(now, staff, event)
+        current = held(hand.connection, now.row.application)
+        key = current.key(desk)
+        content = (
+            {}
+            if said is None
+            else {
+                "outcome": said.outcome,
+                "reasons": list(said.reasons),
+                "amount": said.amount,
+                "term_days": said.term_days,
+            }
+        )
+        write_step(hand, now, event, staff, (key, content))
+        if final and made is not None:
+            approved = made.decision.outcome == "approve"
+            happened = ApplicationEvent.OFFER if approved else ApplicationEvent.REFUSE
+            move(hand, current, happened)
+            number = hand.connection.scalar(
+                select(func.max(decisions.c.number)).where(
+                    decisions.c.application == current.application.id
+                )
+            )
+            write_decision(hand, made, (number or 0) + 1, key)
+            state(desk, hand, made)
+        remember(hand.connection, once, review, hand.moment)
+
+    desk.write(record)
+    if final:
+        await_log(desk, review)
+
+
+def _may(found: HeldReview, staff: str, event: ReviewEvent) -> None:
+    """Raises NotAllowed, Conflict."""
+    if event in {ReviewEvent.AGREE, ReviewEvent.DISAGREE}:
+        if found.status is ReviewStatus.PROPOSED and found.row.taken_by == staff:
+            raise NotAllowed("the second pair of eyes is another person's than the first")
+        return
+    _holds(found, staff)
+
+
+def _holds(found: HeldReview, staff: str) -> None:
+    if found.status is ReviewStatus.TAKEN and found.row.taken_by != staff:
+        raise NotAllowed("somebody else has taken this review")
+
+
+def _verdict(
+    desk: Desk, found: HeldReview, application: Held, who: tuple[str, Verdict | None]
+) -> tuple[Verdict, str]:
+    """What is decided and by whom: what was just said, or what was proposed and is agreed to."""
+    staff, said = who
+    if said is not None:
+        return said, staff
+    with desk.reading() as hand:
+        proposed = [
+            step
+            for step in steps(hand.connection, found.row.id)
+            if step.event == ReviewEvent.PROPOSE
+        ]
+    if not proposed:
+        raise Conflict("nothing is proposed that could be agreed to")
+    content = application.key(desk).open(STEP, proposed[-1].sealed)
+    verdict = Verdict(
+        content["outcome"], tuple(content["reasons"]), content["amount"], content["term_days"]
+    )
+    return verdict, f"{proposed[-1].by}+{staff}"
+
+
+def _made(
+    desk: Desk,
+    found: HeldReview,
+    application: Held,
+    decided: tuple[Verdict, str],
+    permission: Permission,
+) -> StoredDecision:
+    """The decision of a person, of the same case as the machine's."""
+    verdict, deciders = decided
+    before = application.made(desk)
+    moment = desk.now()
+    case = before.case
+    offer = None
+    if verdict.outcome == "approve":
+        asked = case.application
+        offer = desk.lending.offer(
+            replace(case, now=moment),
+            asked.amount if verdict.amount is None else verdict.amount,
+            asked.term_days if verdict.term_days is None else verdict.term_days,
+        )
+        if offer is None:
+            raise Conflict("what is approved cannot be offered: no price fits under the cap")
+    decision = Decision(
+        application=case.application.id,
+        outcome=verdict.outcome,
+        scored=case.scored,
+        offer=offer,
+        reasons=_reasons(verdict.reasons),
+        trace=(),
+        case_hash=before.decision.case_hash,
+        decided_at=moment,
+    )
+    return StoredDecision(case, decision, permission, _blinding(desk, found, application), deciders)
+
+
+def _reasons(own: Sequence[str]) -> tuple[PrincipalReason, ...]:
+    return tuple(PrincipalReason("reviewer", "rule", detail={"text": text}) for text in own)
+
+
+def _blinding(desk: Desk, found: HeldReview, application: Held) -> Blinding:
+    """The one under which it was stated that the case was read: that of the newest taking."""
+    with desk.reading() as hand:
+        taken = _taken(hand, found.row.id)
+    if taken is None:
+        raise Conflict("a review is taken before it is decided")
+    return Blinding(found.row.id, application.key(desk).open(STEP, taken.sealed)["salt"])
+
+
+def _taken(hand: InHand, review: str) -> Row[Any] | None:
+    """The newest time that somebody took it."""
+    taken = [step for step in steps(hand.connection, review) if step.event == ReviewEvent.TAKE]
+    return taken[-1] if taken else None

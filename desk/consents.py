@@ -1,0 +1,241 @@
+"""Whether an applicant may be scored, on which kinds of data, before anybody is asked for anything.
+
+A yes counts for this purpose (:data:`protocol.uses.SCORING_PURPOSE`; never one to training), this
+lender as its recipient, and the categories that the version of the notice named which this person
+answered (invariant 11). The lender's copy of its borrowers' consents says so while it is young
+enough; else the registry is asked, and if it does not answer, nothing is allowed: that is
+*unavailable*, and never taken for a no.
+
+An objection or restriction that is not closed suspends everything of a person's, in the copy too
+(``consent.commands.request_marks``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from clients.consents import Consents, HeldSnapshot
+from clients.rules import CLOCK_SKEW, STATE_AGE
+from crypto.errors import TahiniError
+from law.categories import DataCategory, Sensitivity, consent_for
+from protocol.client.lenders import LenderClient
+from protocol.errors import ConsentError
+from protocol.notices import Notice
+from protocol.records import record_id
+from protocol.schema import now
+from protocol.snapshots import CHILD, REASONS, AnsweredNotice, Reason, reasons_of
+from protocol.uses import SCORING_PURPOSE, ConsentNamed
+
+
+class ConsentsUnavailable(ConsentError):
+    """How somebody's consents stand cannot be told now; nothing may be read, and nobody has
+    refused."""
+
+    status = 503
+    code = "consents-unavailable"
+
+
+@dataclass(frozen=True)
+class Permission:
+    """How one person stood at one moment, for the categories that were asked about."""
+
+    pseudonym: str
+    granted: Mapping[DataCategory, ConsentNamed]
+    """What may be used, and by which consent, with the hash of the notice that it answers."""
+    refused: Mapping[DataCategory, Reason]
+    """What may not, and why. Costs neutral points, and is never held against anybody."""
+    consents: tuple[ConsentNamed, ...]
+    """Those that are used, the one to ordinary data among them, without which nothing is; empty
+    where nothing may be used."""
+    automated: bool
+    """Each of them was asked for with a decision by a machine alone in view."""
+    told_at: datetime
+    """When the registry said so."""
+    state_sha256: str
+    """Of the registry's signed word."""
+
+
+@dataclass(frozen=True)
+class ConsentLost:
+    """What a decision rested on and may not be used any more."""
+
+    category: DataCategory
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The lender's copy, and where everybody stands in it."""
+
+    snapshot: HeldSnapshot
+    places: Mapping[str, int]
+    asked_at: float
+    """On this process's own clock, before the registry was asked."""
+
+
+class ScoringConsents:
+    """The consents of one lender's borrowers to being scored. For any number of threads.
+
+    Args:
+        copy: in the lender's home (``Node.consents``).
+        client: the registry, as this lender (``Node.connected(DeskClient)``).
+        declared: categories that this lender declares sensitive, beyond what law says.
+        age: how old the copy may be when somebody is scored.
+    """
+
+    def __init__(
+        self,
+        copy: Consents,
+        client: LenderClient,
+        declared: Collection[DataCategory] = (),
+        age: timedelta = STATE_AGE,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._on_disk, self._client = copy, client
+        self._declared, self._age, self._clock = frozenset(declared), age, clock
+        self._notices: dict[tuple[str, int], Notice] = {}
+        self._held: _Copy | None = None
+        self._asking = threading.Lock()
+
+    def check(self, pseudonym: str, categories: Iterable[DataCategory]) -> Permission:
+        """Before scoring. Whoever has refused everything, or was never asked, has nothing granted.
+
+        Raises:
+            ConsentsUnavailable: the copy is too old, and the registry does not answer, or not with
+                something that can be believed.
+        """
+        held = self._held
+        if held is None or not self._young(held):
+            held = self._ask()
+        return self._permission(held, pseudonym, tuple(dict.fromkeys(categories)))
+
+    def check_again(self, before: Permission) -> tuple[ConsentLost, ...]:
+        """At disbursement: the registry is asked, however young the copy is. What was granted then
+        and is not now; empty if it all stands.
+
+        Raises:
+            ConsentsUnavailable: as :meth:`check`.
+        """
+        after = self._permission(self._ask(), before.pseudonym, tuple(before.granted))
+        return tuple(ConsentLost(one, reason) for one, reason in after.refused.items())
+
+    def _young(self, held: _Copy) -> bool:
+        return -CLOCK_SKEW <= self._clock() - held.snapshot.state.issued_at <= self._age
+
+    def _ask(self) -> _Copy:
+        """A copy that was asked for after this was called; whoever waited for another to ask takes
+        that one's."""
+        called_at = time.monotonic()
+        with self._asking:
+            held = self._held
+            if held is None or held.asked_at < called_at:
+                held = self._held = self._synced(held)
+        if not self._young(held):
+            raise ConsentsUnavailable(
+                "the registry's clock and this machine's differ too much to tell how old a consent "
+                "is; set the clock, nothing was read"
+            )
+        return held
+
+    def _synced(self, before: _Copy | None) -> _Copy:
+        asked_at = time.monotonic()
+        try:
+            snapshot = self._on_disk.sync(self._client, SCORING_PURPOSE)
+        except (TahiniError, OSError) as error:
+            raise ConsentsUnavailable(
+                f"how borrowers consent to being scored cannot be told now: {error}"
+            ) from error
+        if before is not None and before.snapshot.state.names_sha256 == snapshot.state.names_sha256:
+            return _Copy(snapshot, before.places, asked_at)
+        places = {name: place for place, name in enumerate(snapshot.names)}
+        return _Copy(snapshot, places, asked_at)
+
+    def _permission(
+        self, held: _Copy, pseudonym: str, categories: tuple[DataCategory, ...]
+    ) -> Permission:
+        person = _Person(held.snapshot, held.places.get(pseudonym))
+        needed = {one: consent_for(one, one in self._declared) for one in categories}
+        found = {one: person.against(one, kind) for one, kind in needed.items()}
+        refused = {one: reason for one, reason in found.items() if reason is not None}
+        granted = [one for one in categories if one not in refused]
+        kinds = dict.fromkeys(("ordinary", *(needed[one] for one in granted))) if granted else {}
+        consents: dict[Sensitivity, ConsentNamed] = {}
+        for kind in kinds:
+            about = tuple(one for one in granted if needed[one] == kind)
+            consents[kind] = self._named(person, pseudonym, kind, about)
+        return Permission(
+            pseudonym,
+            {one: consents[needed[one]] for one in granted},
+            refused,
+            tuple(consents.values()),
+            bool(consents) and all(person.notice(kind).automated_decision for kind in consents),
+            held.snapshot.state.issued_at,
+            held.snapshot.token_sha256,
+        )
+
+    def _named(
+        self, person: _Person, pseudonym: str, kind: Sensitivity, about: tuple[DataCategory, ...]
+    ) -> ConsentNamed:
+        answered = person.notice(kind)
+        notice = self._notice(answered.id, answered.version)
+        origin = self._client.consortium.log_origin
+        lender = person.snapshot.state.lender
+        return ConsentNamed(
+            record_id=record_id(origin, pseudonym, SCORING_PURPOSE, lender, kind),
+            sensitivity=kind,
+            categories=about,
+            notice_id=notice.id,
+            notice_version=notice.version,
+            notice_sha256=notice.sha256,
+        )
+
+    def _notice(self, notice_id: str, version: int) -> Notice:
+        """As the registry signed it; asked for once."""
+        about = notice_id, version
+        if about not in self._notices:
+            try:
+                self._notices[about] = self._client.notice(notice_id, version)
+            except TahiniError as error:
+                raise ConsentsUnavailable(
+                    f"the notice {notice_id!r} version {version}, which was answered, cannot be "
+                    f"read: {error}"
+                ) from error
+        return self._notices[about]
+
+
+@dataclass(frozen=True)
+class _Person:
+    """One person in a snapshot."""
+
+    snapshot: HeldSnapshot
+    place: int | None
+
+    def _code(self, kind: Sensitivity) -> int:
+        return int(self.snapshot.answered(kind)[self.place])
+
+    def stands(self, kind: Sensitivity) -> Reason:
+        codes = np.array([self._code(kind)], dtype=np.uint32)
+        return REASONS[int(reasons_of(codes, self.snapshot.state.notices)[0])]
+
+    def notice(self, kind: Sensitivity) -> AnsweredNotice:
+        """The one that was answered last."""
+        return self.snapshot.state.notices[self._code(kind) >> 8]
+
+    def against(self, category: DataCategory, kind: Sensitivity) -> Reason | None:
+        """Why facts of this category may not be used, which need this consent; None if they may."""
+        if self.place is None:
+            return Reason.NOT_ENROLLED
+        if (base := self.stands("ordinary")) is not Reason.GIVEN:
+            return base
+        if self._code("ordinary") & CHILD and self.stands("sensitive") is not Reason.GIVEN:
+            return Reason.CHILD
+        if (own := self.stands(kind)) is not Reason.GIVEN:
+            return own
+        named = category in self.notice(kind).categories
+        return None if named else Reason.NEVER_ASKED

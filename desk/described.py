@@ -1,0 +1,164 @@
+"""``sources.toml`` in a desk's home: where facts come from, and who verifies what was stated.
+
+[sources.book]
+kind = "sql"                  # or "file", "http"
+category = "repayment"        # the kind of data: which consent it needs
+deadline_ms = 400
+url_file = "book.url"         # or url_env: what holds the database's URL, never this file
+table = "customers"
+key = "pseudonym"
+observed_on = "as_of"
+columns = { late = "times_late", income = "income" }
+
+[verifiers.employer]
+category = "employment"
+url = "https://verify.example/v1/check"
+audience = "verify.example"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clients.data.description import SqlDescription
+from clients.data.sql import database_url
+from crypto.keys import SigningKey
+from crypto.sentences import one_sentence
+from desk.sources import About, FactSource, FileSource, HttpSource, Sources, SqlSource
+from desk.verifying import HttpVerifier, Verifying
+from law.categories import DataCategory
+from protocol.errors import BadSettings
+from protocol.log_client import http_client
+from protocol.schema import Slug
+
+SOURCES_FILE = "sources.toml"
+Named = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Toml(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    category: DataCategory
+    deadline_ms: int = Field(default=800, ge=1, le=60_000)
+
+
+class SqlFacts(_Toml):
+    """A table of the lender's own; its URL stands in a variable or a file of mode 0600."""
+
+    kind: Literal["sql"]
+    url_env: Named | None = None
+    url_file: Named | None = None
+    table: Named
+    key: Named
+    columns: dict[Named, Named] = Field(min_length=1)
+    observed_on: Named | None = None
+
+
+class FileFacts(_Toml):
+    """A CSV or Parquet file beside this one."""
+
+    kind: Literal["file"]
+    path: Named
+    key: Named
+    columns: dict[Named, Named] = Field(min_length=1)
+    observed_on: Named | None = None
+
+
+class HttpFacts(_Toml):
+    """Somebody who answers signed requests."""
+
+    kind: Literal["http"]
+    url: str = Field(pattern="^https?://")
+    audience: Named
+    features: tuple[Named, ...] = Field(min_length=1)
+
+
+class HttpVerifies(_Toml):
+    url: str = Field(pattern="^https?://")
+    audience: Named
+
+
+class SourcesFile(BaseModel):
+    """All of ``sources.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: dict[Slug, Annotated[SqlFacts | FileFacts | HttpFacts, Field(discriminator="kind")]]
+    verifiers: dict[Slug, HttpVerifies] = {}
+
+
+@dataclass(frozen=True)
+class AskedAs:
+    """As whom third parties are asked: the lender's id, its key, and whom it believes."""
+
+    lender: str
+    key: SigningKey
+    authority: Path | None
+
+
+def read_sources(home: Path, asked_as: AskedAs) -> tuple[Sources, Mapping[str, Verifying]]:
+    """What the file in ``home`` describes.
+
+    Raises:
+        BadSettings: one sentence that names the place. SourceError, SourceFailed: a database cannot
+            be opened as described.
+    """
+    path = home / SOURCES_FILE
+    try:
+        said = SourcesFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise BadSettings(f"{path}: {one_sentence(error)}") from error
+    sources = Sources([_source(home, name, one, asked_as) for name, one in said.sources.items()])
+    verifiers: dict[str, Verifying] = {
+        name: HttpVerifier(
+            _about(name, one, ()),
+            one.url,
+            one.audience,
+            asked_as.lender,
+            asked_as.key,
+            _http(one.url, asked_as),
+        )
+        for name, one in said.verifiers.items()
+    }
+    return sources, verifiers
+
+
+def _about(name: str, said: _Toml, features: tuple[str, ...]) -> About:
+    return About(name, said.category, features, said.deadline_ms / 1000)
+
+
+def _http(url: str, asked_as: AskedAs) -> httpx.Client:
+    return http_client(url, asked_as.authority)
+
+
+def _source(
+    home: Path, name: str, said: SqlFacts | FileFacts | HttpFacts, asked_as: AskedAs
+) -> FactSource:
+    if isinstance(said, HttpFacts):
+        return HttpSource(
+            _about(name, said, said.features),
+            said.url,
+            said.audience,
+            asked_as.lender,
+            asked_as.key,
+            _http(said.url, asked_as),
+        )
+    about = _about(name, said, tuple(said.columns))
+    if isinstance(said, FileFacts):
+        return FileSource(about, home / said.path, said.key, said.columns, said.observed_on)
+    held = SqlDescription(
+        kind="sql", person=said.key, url_env=said.url_env, url_file=said.url_file, table=said.table
+    )
+    url = database_url(held, home)
+    return SqlSource(about, url, said.table, said.key, said.columns, said.observed_on)

@@ -1,0 +1,51 @@
+"""Exceptions of a lender's service; each is answered as a problem document (RFC 9457)."""
+
+from protocol.errors import Conflict, ConsentError, NotAllowed
+
+
+class DeskError(ConsentError):
+    """Base of what only this room refuses; the message is one sentence for a person."""
+
+
+class ConsentMissing(NotAllowed):
+    """The person has not consented to what is about to be done, or has taken it back."""
+
+    code = "consent-missing"
+
+
+class NotLoggedYet(Conflict):
+    """The log has not given the decision an index, so nothing rests on it yet (invariant 12)."""
+
+    code = "not-logged-yet"
+
+
+class OfferExpired(Conflict):
+    """The offer was good until a time that has passed."""
+
+    code = "offer-expired"
+
+
+class AboveCap(Conflict):
+    """What the borrower would pay is above what the law of the day allows."""
+
+    code = "above-cap"
+
+
+class SourceFailed(DeskError):
+    """A source cannot be asked as it is described, or answered something else than it should."""
+
+    status = 502
+    code = "source-failed"
+
+
+class RulesMissing(DeskError):
+    """No policy is in force for what is asked, or what a case was decided by is not here."""
+
+    status = 503
+    code = "rules-missing"
+
+
+class ReplayDiffers(DeskError):
+    """A stored decision does not come out the same when it is made again."""
+
+    code = "replay-differs"

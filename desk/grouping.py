@@ -1,0 +1,112 @@
+"""Many callers, one transaction: what waits while one group is being done goes into the next.
+
+Commits wait for the disk and log entries for the network; both cost the same for one as for many.
+A group that fails is done again one by one, each by itself, so that nobody hears of another's
+failure and no job is half done.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from crypto.errors import TahiniError
+from protocol.errors import StorageFailed
+
+MOST_AT_ONCE = 256
+MOST_WAITING = 1024
+"""Jobs that may wait; more are refused at once rather than kept in memory."""
+Work = TypeVar("Work")
+Done = TypeVar("Done")
+logger = logging.getLogger("tahini.desk")
+
+
+@dataclass
+class Together(Generic[Work, Done]):
+    """One thread that does whatever waits, in order of arrival. Until it is started, each caller
+    does its own job.
+
+    Args:
+        do: does all of these jobs and says what came of each, or raises and has done none.
+        name: of the thread.
+    """
+
+    do: Callable[[Sequence[Work]], Sequence[Done]]
+    name: str
+    _waiting: queue.Queue[tuple[Work, Future[Done]] | None] = field(
+        default_factory=lambda: queue.Queue(MOST_WAITING), repr=False
+    )
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what waits already."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()
+
+    def submit(self, job: Work) -> Future[Done]:
+        """What will have come of the job. Raises StorageFailed where too many wait."""
+        answer: Future[Done] = Future()
+        if self._thread is None:
+            self._each(job, answer)
+            return answer
+        try:
+            self._waiting.put_nowait((job, answer))
+        except queue.Full:
+            raise StorageFailed(
+                "the desk is busy; nothing was recorded, try again in a second"
+            ) from None
+        return answer
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            last = False
+            while len(group) < MOST_AT_ONCE and not self._waiting.empty():
+                following = self._waiting.get()
+                if following is None:
+                    last = True
+                    break
+                group.append(following)
+            self._group(group)
+            if last:
+                return
+
+    def _group(self, group: Sequence[tuple[Work, Future[Done]]]) -> None:
+        if len(group) > 1:
+            try:
+                found = self.do([job for job, _ in group])
+            except Exception as error:
+                logger.info(
+                    "%s: a group of %d is done one by one: %s",
+                    self.name,
+                    len(group),
+                    type(error).__name__,
+                )
+            else:
+                for (_, answer), one in zip(group, found, strict=True):
+                    answer.set_result(one)
+                return
+        for job, answer in group:
+            self._each(job, answer)
+
+    def _each(self, job: Work, answer: Future[Done]) -> None:
+        """Whatever it was, its caller must hear of it, and the thread must live on."""
+        try:
+            (found,) = self.do([job])
+        except Exception as error:
+            if not isinstance(error, TahiniError):
+                logger.exception("%s: unexpected %s", self.name, type(error).__name__)
+            answer.set_exception(error)
+        else:
+            answer.set_result(found)

@@ -1,0 +1,166 @@
+"""A desk's home folder, and the desk that is opened from it.
+
+``desk.json`` says how it works and whose it is; ``desk.key`` seals what it keeps of people;
+``desk.db`` (or ``database.url``, a PostgreSQL database) holds the rest. What it decides by is in
+``desk.released``, where facts come from in ``desk.described``. It signs as its lender: the node's
+home is beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from clients.home import Node
+from crypto.keys import PublicKey, read_secret, write_secret
+from crypto.sealing import KEY_SIZE, new_data_key
+from desk.consents import ScoringConsents
+from desk.described import AskedAs, read_sources
+from desk.office import Desk, Transactions, Ways
+from desk.outbox import Sender, UseOutbox
+from desk.released import (
+    EXPLORATION_FILE,
+    EXPLORATION_SIZE,
+    LAW,
+    POLICIES,
+    PRODUCTS,
+    read_rules,
+    read_wording,
+)
+from desk.sealing import AtRest
+from desk.storage.database import DeskDatabase
+from desk.storage.tables import outbox
+from desk.trail import Trail
+from ops.serving import Listening
+from ops.settings import HomeSettings
+from protocol.client.desks import DeskClient
+from protocol.errors import BadSettings
+from protocol.schema import KeyText, Sha256, now
+
+SETTINGS_FILE, KEY_FILE, DATABASE_FILE, DATABASE_URL_FILE = (
+    "desk.json",
+    "desk.key",
+    "desk.db",
+    "database.url",
+)
+
+
+class DeskSettings(HomeSettings):
+    """``desk.json``, or TAHINI_DESK_ and the name of a field in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="TAHINI_DESK_")
+    pinned = frozenset({"node", "risk_key", "model", "four_eyes", "timezone"})
+
+    node: Path
+    """The home of the lender's node."""
+    risk_key: KeyText
+    """Who signs credit policies: the risk officer's public key."""
+    model: Sha256 | None = None
+    """The campaign whose model scores; without one every case goes to a person."""
+    timezone: str = "Asia/Shanghai"
+    """Whose calendar days count."""
+    four_eyes: bool = False
+    """A second person has to agree to what a reviewer decides."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("a time zone, as Asia/Shanghai") from None
+        return name
+
+
+class DeskListening(Listening):
+    model_config = SettingsConfigDict(env_prefix="TAHINI_DESK_")
+    port: int = Field(default=8740, ge=1, le=65535)
+
+
+def create_desk(home: Path, settings: DeskSettings, database: str | None = None) -> None:
+    """Make a desk's keys and its database (at ``database``, a PostgreSQL URL, or in ``home``).
+
+    Raises:
+        NodeError: there is no node of a lender where the settings say. StorageFailed, Conflict:
+            from the database.
+    """
+    Node.open(settings.node)
+    home.mkdir(parents=True, mode=0o700)
+    for folder in (PRODUCTS, POLICIES, LAW):
+        (home / folder).mkdir()
+    write_secret(home / KEY_FILE, new_data_key())
+    write_secret(home / EXPLORATION_FILE, os.urandom(EXPLORATION_SIZE))
+    (home / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
+    if database is not None:
+        write_secret(home / DATABASE_URL_FILE, database.encode())
+    else:
+        (home / DATABASE_FILE).touch(mode=0o600)
+    made = open_database(home)
+    try:
+        made.create()
+    finally:
+        made.close()
+
+
+def open_database(home: Path) -> DeskDatabase:
+    """Raises KeyFileError, StorageFailed."""
+    if (home / DATABASE_URL_FILE).exists():
+        return DeskDatabase(read_secret(home / DATABASE_URL_FILE).decode().strip())
+    if not (home / DATABASE_FILE).exists():
+        raise BadSettings(f"{home} is no desk's home; make one with: tahini desk init")
+    return DeskDatabase(home / DATABASE_FILE)
+
+
+def read_settings(home: Path) -> DeskSettings:
+    """Raises BadSettings."""
+    return DeskSettings.read(home / SETTINGS_FILE)
+
+
+def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
+    """The desk in ``home``, not started. Raises TahiniError: one sentence that says what is not in
+    order."""
+    settings = read_settings(home)
+    node = Node.open(settings.node)
+    zone = ZoneInfo(settings.timezone)
+    database = open_database(home)
+    try:
+        database.check()
+        day = clock().astimezone(zone).date()
+        risk_key = PublicKey.from_text(settings.risk_key)
+        rules = read_rules(home, node, settings.model, risk_key, day)
+        asked_as = AskedAs(node.lender, node.auth_key, node.authority)
+        sources, verifiers = read_sources(home, asked_as)
+        client = node.connected(DeskClient)
+        held = UseOutbox(database, outbox)
+        return Desk(
+            transactions=Transactions(database, clock),
+            at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),
+            lending=rules,
+            wording=read_wording(home, rules),
+            sources=sources,
+            permits=ScoringConsents(node.consents, client, clock=clock),
+            trail=Trail(held, client, node.key, clock),
+            sender=Sender(held, client),
+            verifiers=verifiers,
+            ways=Ways(zone, settings.four_eyes),
+        )
+    except BaseException:
+        database.close()
+        raise
+
+
+@contextmanager
+def opened_desk(home: Path) -> Iterator[Desk]:
+    """The desk in ``home``, closed at the end."""
+    desk = open_desk(home)
+    try:
+        yield desk
+    finally:
+        desk.close()

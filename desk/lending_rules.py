@@ -1,0 +1,206 @@
+"""What a desk decides by: the model, the policy, the products and the law, as of a day.
+
+:class:`LendingRules` is the seam between the service and the pure room ``lending``; whoever tries a
+policy puts another one in. :class:`ReleasedRules` is what a lender released to its desk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property, partial
+from typing import Protocol
+
+from desk.errors import RulesMissing
+from law.categories import DataCategory
+from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.decide import decide, known_facts
+from lending.disclosure import DisclosureTable
+from lending.glossary import Glossary
+from lending.law import features as barred_features
+from lending.law.rows import Laws
+from lending.offers import LoanTerms
+from lending.policy import CreditPolicy, FeatureLaw, unlawful
+from lending.pricing import Agreed, ProductPricing
+from lending.reasons import MeanPoints, reasons
+from lending.scorer import Scorer
+
+NO_MODEL = "0" * 64
+"""In place of a model's hash where none may be asked."""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """By hash, what is in force."""
+
+    model: str
+    policy: str
+    law: str
+
+
+class LendingRules(Protocol):
+    """Pure: the same case gives the same decision, always."""
+
+    def versions(self, product: str, day: date) -> Versions:
+        """What is in force for a product on a day. Raises RulesMissing."""
+        ...
+
+    def score(self, facts: Mapping[str, Fact]) -> Scored | None:
+        """None where no model may be asked."""
+        ...
+
+    def decide(self, case: Case) -> Decision:
+        """Raises RulesMissing where the case names versions that are not here."""
+        ...
+
+    def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
+        """What can be lent where a person approves on the day of ``case.now``: at the policy's
+        price, under the cap of the day; None where none fits."""
+        ...
+
+    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
+        """What is owed when, and what it costs by the law of the day on which the money came."""
+        ...
+
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        """What the borrower is shown of an offer of that day, and confirms."""
+        ...
+
+    def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
+        """Of these features, by their kind of data, the protected ones: they may be held for
+        measuring fairness, and no reviewer sees them."""
+        ...
+
+
+def feature_law(laws: Laws) -> FeatureLaw:
+    """What these laws say about using facts for decisions, as policies ask it."""
+    return partial(barred_features.objection, laws=laws)
+
+
+@dataclass(frozen=True)
+class ScoreRules:
+    """A released model, and what its scores are explained by."""
+
+    scorer: Scorer
+    reference: MeanPoints
+    glossary: Glossary
+
+
+@dataclass(frozen=True)
+class ReleasedRules:
+    """What a lender's risk officer released: signed policies, products, and a model that the
+    consortium trained, if there is one.
+
+    Args:
+        policies: all that were ever in force here, so that old decisions can be made again.
+        exploration_key: the lender's secret (``CreditPolicy.explores``).
+    """
+
+    policies: Sequence[CreditPolicy]
+    pricing: ProductPricing
+    model: ScoreRules | None
+    exploration_key: bytes = field(default=b"", repr=False)
+
+    @cached_property
+    def _by_hash(self) -> dict[str, CreditPolicy]:
+        return {policy.hash: policy for policy in self.policies}
+
+    @cached_property
+    def _model_hash(self) -> str:
+        return NO_MODEL if self.model is None else self.model.scorer.model_sha256
+
+    def versions(self, product: str, day: date) -> Versions:
+        """The newest policy for this product that is in force, and lawful, on that day."""
+        return Versions(self._model_hash, self._in_force(product, day).hash, self.pricing.laws.hash)
+
+    def _in_force(self, product: str, day: date) -> CreditPolicy:
+        found = [
+            policy
+            for policy in self.policies
+            if product in policy.document.products
+            and policy.out_of_force(day) is None
+            and not policy.document.challenges
+        ]
+        if not found:
+            raise RulesMissing(
+                f"no policy for product {product!r} is in force on {day}; nothing is decided"
+            )
+        newest = max(
+            found, key=lambda policy: (policy.document.valid_from, policy.document.version)
+        )
+        if why := unlawful(newest.document, feature_law(self.pricing.laws), day):
+            raise RulesMissing(f"{why}; nothing is decided by it")
+        return newest
+
+    def score(self, facts: Mapping[str, Fact]) -> Scored | None:
+        return None if self.model is None else self.model.scorer.score_facts(facts)
+
+    def decide(self, case: Case) -> Decision:
+        policy = self._by_hash.get(case.policy_hash)
+        here = (self._model_hash, self.pricing.laws.hash)
+        if policy is None or (case.model_hash, case.law_hash) != here:
+            raise RulesMissing(
+                "the case was decided by a model, a policy or a law that is not here"
+            )
+        return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
+
+    def _reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
+        if self.model is None:
+            raise RulesMissing("a score has reasons by the model that gave it, and none is here")
+        return reasons(scored, self.model.reference, self.model.glossary.families)
+
+    def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
+        day = case.now.date()
+        policy = self._in_force(case.application.product, day)
+        terms = LoanTerms(case.application.product, amount, term_days, day)
+        choices = self.pricing.choices(terms.product, day)
+        most = self.pricing.most_owed(terms.product, day)
+        room = amount if most is None else most - case.outstanding
+        if amount > room or choices.floor(amount) != amount or term_days not in choices.terms:
+            return None
+        price = _price(policy, case, terms)
+        found = None if price is None else self.pricing.lawful_price(terms, price[0])
+        if price is None or found is None or found[0] < price[1] or not found[1].within:
+            return None
+        return LoanOffer(
+            product=terms.product,
+            amount=amount,
+            term_days=term_days,
+            rate_ppm_day=found[0],
+            limit=room,
+            cost=found[1],
+            valid_until=case.now + timedelta(days=policy.document.offer_days),
+        )
+
+    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
+        return self.pricing.agreed(offer, loan, principal, starts)
+
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        return self.pricing.disclosure(offer, day)
+
+    def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
+        places = {policy.document.jurisdiction for policy in self.policies}
+        laws = self.pricing.laws
+        return frozenset(
+            name
+            for name, category in held.items()
+            if barred_features.objection(sorted(places), day, (category,), name, laws=laws)
+        )
+
+
+def _price(policy: CreditPolicy, case: Case, terms: LoanTerms) -> tuple[int, int] | None:
+    """Rate and floor of a loan that a person approves: those of the tier that the score leads to;
+    where it leads to none, of the dearest tier. None where the pricing cannot be told, because
+    something that it reads is not known."""
+    known: dict[str, Value] = known_facts(case, policy) | {
+        "amount": terms.amount,
+        "term_days": terms.term_days,
+        "exposure": case.outstanding + terms.amount,
+    }
+    row = policy.tables["tiers"].look(known).row
+    tier = None if row is None else row.then.get("tier")
+    tiers = policy.document.tiers if tier is None else (str(tier),)
+    rows = [policy.tables["pricing"].look({**known, "tier": one}).row for one in tiers]
+    prices = [(int(one.then["rate"]), int(one.then.get("floor", 0))) for one in rows if one]  # type: ignore[arg-type]
+    return max(prices) if prices else None

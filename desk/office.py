@@ -1,0 +1,196 @@
+"""A desk at work: what its commands share. Each change is one transaction, with one moment."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, insert, select, update
+
+from desk.consents import ConsentLost, Permission
+from desk.grouping import Together
+from desk.lending_rules import LendingRules
+from desk.sealing import AtRest
+from desk.sources import Sources
+from desk.statements import Decided
+from desk.storage.database import DeskDatabase
+from desk.storage.tables import clock as clock_table
+from desk.trail import LoggedUse
+from desk.verifying import Verifying
+from desk.wording import Wording
+from law.categories import DataCategory
+from protocol.errors import ClockWrong
+from protocol.schema import now
+from protocol.uses import Blinding, UseStatement, UseStep
+
+CLOCK_SKEW = timedelta(seconds=5)
+"""How far the machines of one desk may disagree."""
+LOG_PATIENCE_S = 10.0
+"""How long a caller waits for the log's index; then it is answered that the decision is pending."""
+MACHINE = "machine"
+Found = TypeVar("Found")
+
+
+class Permits(Protocol):
+    """How applicants' consents stand (``desk.consents``)."""
+
+    def check(self, pseudonym: str, categories: Sequence[DataCategory]) -> Permission: ...
+    def check_again(self, before: Permission) -> tuple[ConsentLost, ...]: ...
+
+
+class Stating(Protocol):
+    """What is stated in the log (``desk.trail.Trail``)."""
+
+    def read(
+        self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
+    ) -> LoggedUse: ...
+    def keep(self, connection: Connection, logged: LoggedUse) -> None: ...
+    def scored(
+        self, blinding: Blinding, permission: Permission, decided: Decided
+    ) -> UseStatement: ...
+    def explained(self, blinding: Blinding, scored: UseStatement, text: str) -> UseStatement: ...
+    def record(self, connection: Connection, blinding: Blinding, said: UseStatement) -> None: ...
+    def receipt(self, blinding: Blinding, payload: Mapping[str, Any]) -> str | None: ...
+
+
+class Sending(Protocol):
+    """What takes the outbox to the log (``desk.outbox.Sender``)."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def wait(self, application: str, step: UseStep, timeout_s: float) -> int: ...
+
+
+@dataclass(frozen=True)
+class InHand:
+    """One transaction of a desk and its moment, which is never before that of an earlier one."""
+
+    connection: Connection
+    moment: datetime
+
+
+Job = Callable[[InHand], Any]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a lender wants its desk to work."""
+
+    timezone: ZoneInfo
+    """Whose calendar days count: of due dates, value dates, days past due."""
+    four_eyes: bool = False
+    """A second person has to agree to what a reviewer decides."""
+    accept_within: timedelta = timedelta(days=3)
+    """How long an offer that a person made is good for."""
+
+
+@dataclass
+class Transactions:
+    """The desk's database, a moment for each transaction. Until it is started each caller commits
+    in its own thread."""
+
+    database: DeskDatabase
+    clock: Callable[[], datetime] = now
+    _writer: Together[Job, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._writer = Together(self._commit, "desk-writer")
+
+    def start(self) -> None:
+        self._writer.start()
+
+    def stop(self) -> None:
+        self._writer.stop()
+
+    def write(self, job: Callable[[InHand], Found]) -> Found:
+        """Do ``job`` in a transaction, together with whatever else waits; durable when this
+        returns. It may be done twice, so it does nothing but read and write there.
+
+        Raises:
+            ClockWrong, StorageFailed, and whatever the job raises: nothing was recorded.
+        """
+        found: Found = self._writer.submit(job).result()
+        return found
+
+    @contextmanager
+    def reading(self) -> Iterator[InHand]:
+        """One consistent view."""
+        with self.database.read() as connection:
+            yield InHand(connection, self.clock())
+
+    def _commit(self, jobs: Sequence[Job]) -> list[Any]:
+        with self.database.write() as connection:
+            hand = InHand(connection, self._moment(connection))
+            return [job(hand) for job in jobs]
+
+    def _moment(self, connection: Connection) -> datetime:
+        """Now, as this transaction has it. Raises ClockWrong where the machine's clock went back:
+        no offer lives longer, and no day passes twice, because somebody set it."""
+        moment = self.clock()
+        newest: datetime | None = connection.scalar(select(clock_table.c.newest))
+        if newest is None:
+            connection.execute(insert(clock_table).values(id=1, newest=moment))
+            return moment
+        if moment < newest - CLOCK_SKEW:
+            raise ClockWrong(
+                f"this machine's clock says {moment:%Y-%m-%d %H:%M:%S} UTC, but something was "
+                f"recorded at {newest:%Y-%m-%d %H:%M:%S} UTC already; set it right"
+            )
+        if moment <= newest:
+            return newest
+        connection.execute(update(clock_table).values(newest=moment))
+        return moment
+
+
+@dataclass
+class Desk:
+    """Everything that a command works on."""
+
+    transactions: Transactions
+    at_rest: AtRest
+    lending: LendingRules
+    wording: Wording
+    sources: Sources
+    permits: Permits
+    trail: Stating
+    sender: Sending
+    verifiers: Mapping[str, Verifying]
+    ways: Ways
+
+    def start(self) -> None:
+        self.transactions.start()
+        self.sender.start()
+
+    def stop(self) -> None:
+        self.sender.stop()
+        self.transactions.stop()
+
+    def close(self) -> None:
+        self.sources.close()
+        self.transactions.database.close()
+
+    def write(self, job: Callable[[InHand], Found]) -> Found:
+        """As :meth:`Transactions.write`."""
+        return self.transactions.write(job)
+
+    def reading(self) -> AbstractContextManager[InHand]:
+        """One consistent view."""
+        return self.transactions.reading()
+
+    def now(self) -> datetime:
+        """This instant, by the lender's own clock on the wall: its date is the lender's day."""
+        return self.transactions.clock().astimezone(self.ways.timezone)
+
+    def day(self, moment: datetime) -> date:
+        """The lender's calendar day."""
+        return moment.astimezone(self.ways.timezone).date()
+
+
+def new_id() -> str:
+    """128 random bits, base64url."""
+    return secrets.token_urlsafe(16)

@@ -1,0 +1,283 @@
+"""The outbox: statements that were recorded in the transaction of what they are about, delivered to
+the log in order and in batches, as often as it takes.
+
+A statement that is delivered again gets the index that it has, so that a process that was killed
+between the log's answer and its own note of it asks again and loses nothing. The outbox holds no
+secret and no outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
+
+from crypto.errors import TahiniError
+from protocol.client.desks import DeskClient, UseAnswer
+from protocol.errors import Conflict, NotAllowed, RegistryUnavailable
+from protocol.uses import UseStep
+
+BATCH = 256
+"""Statements in one request (``consent.commands.log_uses``)."""
+_MIN_RETRY_S, _MAX_RETRY_S, _IDLE_S = 0.1, 2.0, 1.0
+logger = logging.getLogger("tahini.desk")
+
+
+class UseRefused(NotAllowed):
+    """The registry does not log a statement: a consent that it names does not hold, or what goes
+    before it is not there. What it states has no effect and may not happen."""
+
+    code = "use-refused"
+
+
+class Storage(Protocol):
+    """The desk's database (``desk.storage.database.DeskDatabase``)."""
+
+    def read(self) -> AbstractContextManager[Connection]: ...
+    def write(self) -> AbstractContextManager[Connection]: ...
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """``outbox``: signed statements in the order in which they were made. Rows are added;
+    ``entry_index`` or ``refused`` is filled once, then ``leaf`` and ``proof``, once."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("application", String(100), nullable=False),
+        Column("step", String(16), nullable=False),
+        Column("token", String, nullable=False),
+        Column("entry_index", BigInteger),
+        Column("refused", String),
+        Column("leaf", LargeBinary),
+        Column("proof", String),
+        UniqueConstraint("application", "step"),
+    )
+
+
+@dataclass(frozen=True)
+class LoggedEntry:
+    """A statement in the outbox that the log has."""
+
+    number: int
+    step: UseStep
+    token: str
+    index: int
+    leaf: bytes | None
+    proof: str | None
+
+
+class UseOutbox:
+    """The statements of one desk."""
+
+    def __init__(self, storage: Storage, table: Table) -> None:
+        self._storage, self._table = storage, table
+
+    def record(
+        self,
+        connection: Connection,
+        application: str,
+        step: UseStep,
+        token: str,
+        index: int | None = None,
+    ) -> None:
+        """Put one in, in the caller's transaction; the same again changes nothing.
+
+        Args:
+            index: of what the log has already.
+
+        Raises:
+            Conflict: another statement of this step is there for this application.
+        """
+        row = self._table.c
+        about = row.application == application, row.step == step
+        held = connection.scalar(select(row.token).where(*about))
+        if held is None:
+            said = {"application": application, "step": step, "token": token, "entry_index": index}
+            connection.execute(insert(self._table).values(said))
+        elif held != token:
+            raise Conflict(f"another {step} of this application is recorded already")
+
+    def waiting(self) -> list[tuple[int, str]]:
+        """Number and token of what is to be delivered next, in order."""
+        row = self._table.c
+        undone = row.entry_index.is_(None), row.refused.is_(None)
+        question = select(row.number, row.token).where(*undone).order_by(row.number).limit(BATCH)
+        with self._storage.read() as connection:
+            return [(number, token) for number, token in connection.execute(question)]
+
+    def settle(self, numbers: Sequence[int], answers: Sequence[UseAnswer]) -> None:
+        """Keep what came of them."""
+        row = self._table.c
+        with self._storage.write() as connection:
+            for number, answer in zip(numbers, answers, strict=True):
+                undone = row.number == number, row.entry_index.is_(None), row.refused.is_(None)
+                came = {"entry_index": answer.index, "refused": answer.refused}
+                connection.execute(update(self._table).where(*undone).values(came))
+
+    def standing(self, application: str, step: UseStep) -> UseAnswer | None:
+        """What came of a statement; None while it waits, and where there is none."""
+        row = self._table.c
+        about = row.application == application, row.step == step
+        with self._storage.read() as connection:
+            found = connection.execute(select(row.entry_index, row.refused).where(*about)).first()
+        return None if found is None or found == (None, None) else UseAnswer(*found)
+
+    def logged(self, application: str) -> dict[UseStep, LoggedEntry]:
+        """What the log has of an application."""
+        row = self._table.c
+        mine = row.application == application, row.entry_index.is_not(None)
+        question = select(
+            row.number, row.step, row.token, row.entry_index, row.leaf, row.proof
+        ).where(*mine)
+        with self._storage.read() as connection:
+            return {found.step: LoggedEntry(*found) for found in connection.execute(question)}
+
+    def prove(self, number: int, leaf: bytes, proof: str) -> None:
+        """Keep the entry of a statement, and its proof."""
+        row = self._table.c
+        with self._storage.write() as connection:
+            connection.execute(
+                update(self._table)
+                .where(row.number == number, row.proof.is_(None))
+                .values(leaf=leaf, proof=proof)
+            )
+
+
+class HandedInTogether:
+    """Statements that many threads hand in, each waiting for its answer: what comes while one
+    request is under way goes into the next, for a request costs about the same for one as for
+    many."""
+
+    def __init__(self, client: DeskClient) -> None:
+        self._client = client
+        self._waiting: list[tuple[str, Future[UseAnswer]]] = []
+        self._joining, self._turn = threading.Lock(), threading.Lock()
+
+    def hand_in(self, token: str) -> UseAnswer:
+        """Raises RegistryUnavailable, ConsentError: not acknowledged."""
+        mine: Future[UseAnswer] = Future()
+        with self._joining:
+            self._waiting.append((token, mine))
+        while not mine.done():
+            with self._turn:
+                if not mine.done():
+                    self._send()
+        return mine.result()
+
+    def _send(self) -> None:
+        with self._joining:
+            together, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        try:
+            answers = self._client.log_uses([token for token, _ in together])
+        except BaseException as error:
+            for _, waiting in together:
+                waiting.set_exception(error)
+            return
+        for (_, waiting), answer in zip(together, answers, strict=True):
+            waiting.set_result(answer)
+
+
+class Sender:
+    """Delivers the outbox: one thread, whatever waits in one request.
+
+    Several processes may do so at once: whoever comes second is given the same indexes.
+    """
+
+    def __init__(self, outbox: UseOutbox, client: DeskClient) -> None:
+        self._outbox, self._client = outbox, client
+        self._news = threading.Event()
+        self._settled = threading.Condition()
+        self._rounds = 0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Deliver in the background, what an earlier process left first."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="desk-outbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the request under way."""
+        thread, self._thread = self._thread, None
+        self._stopping = True
+        self._news.set()
+        if thread is not None:
+            thread.join(10)
+
+    def deliver(self) -> int:
+        """Deliver what waits, in one request, here and now; returns how many were settled.
+
+        Raises:
+            RegistryUnavailable: not acknowledged; all of it is delivered again.
+        """
+        rows = self._outbox.waiting()
+        if rows:
+            numbers, tokens = zip(*rows, strict=True)
+            self._outbox.settle(numbers, self._client.log_uses(tokens))
+        with self._settled:
+            self._rounds += 1
+            self._settled.notify_all()
+        return len(rows)
+
+    def wait(self, application: str, step: UseStep, timeout_s: float) -> int:
+        """The statement's index in the log, once it has one.
+
+        Raises:
+            UseRefused: the registry refused it, for good: a consent was taken back between read and
+                decision; the decision is void.
+            RegistryUnavailable: not within the time; it is delivered later, and may be waited for
+                again.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            rounds = self._rounds
+            answer = self._outbox.standing(application, step)
+            if answer is not None and answer.index is not None:
+                return answer.index
+            if answer is not None:
+                raise UseRefused(f"the log does not take {step}: {answer.refused}")
+            self._news.set()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise RegistryUnavailable(
+                    f"the log has not acknowledged {step} within {timeout_s:g} s; nothing may rest "
+                    "on it yet, and it is delivered again"
+                )
+            with self._settled:
+                self._settled.wait_for(lambda seen=rounds: self._rounds != seen, left)  # type: ignore[misc]
+
+    def _run(self) -> None:
+        pause = _MIN_RETRY_S
+        while not self._stopping:
+            try:
+                more = self.deliver() == BATCH
+                pause = _MIN_RETRY_S
+            except TahiniError as error:
+                logger.warning("the outbox is not delivered: %s", error)
+                time.sleep(pause)
+                pause, more = min(2 * pause, _MAX_RETRY_S), True
+            if not more:
+                self._news.wait(_IDLE_S)
+                self._news.clear()

@@ -1,0 +1,214 @@
+"""Applications as they are stored: written whole, read and opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from desk.consents import Permission
+from desk.office import MACHINE, Desk, InHand
+from desk.sealing import ApplicationKey
+from desk.states import ApplicationEvent, ApplicationStatus, following
+from desk.storage.tables import applications, decisions, offers, outbox
+from law.categories import DataCategory
+from lending.cases import Case, Decision, LoanOffer
+from lending.records import case_from, case_json, decision_from, decision_json
+from protocol.errors import NotFound, PreconditionFailed
+from protocol.snapshots import Reason
+from protocol.uses import Blinding, ConsentNamed
+
+REST = "decision"
+"""What a decision rested on, as its sealed body is called."""
+
+
+@dataclass(frozen=True)
+class StoredDecision:
+    """A decision with everything that it rested on and that is needed to show it later."""
+
+    case: Case
+    decision: Decision
+    permission: Permission
+    blinding: Blinding
+    by: str = MACHINE
+
+    def sealed(self, key: ApplicationKey) -> bytes:
+        return key.seal(
+            REST,
+            {
+                "case": case_json(self.case),
+                "decision": decision_json(self.decision),
+                "permission": permission_json(self.permission),
+                "salt": self.blinding.salt,
+            },
+        )
+
+    @classmethod
+    def opened(cls, row: Row[Any], key: ApplicationKey) -> StoredDecision:
+        """From a row of ``decisions``; raises SealError."""
+        said = key.open(REST, row.sealed)
+        return cls(
+            case_from(said["case"]),
+            decision_from(said["decision"]),
+            permission_from(said["permission"]),
+            Blinding(row.id, said["salt"]),
+            row.by,
+        )
+
+
+def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
+    """What the machine's decision of an application rested on; raises SealError."""
+    return case_from(key.open(REST, sealed)["case"])
+
+
+def permission_json(permission: Permission) -> dict[str, Any]:
+    return {
+        "pseudonym": permission.pseudonym,
+        "granted": {
+            category.value: named.model_dump(mode="json")
+            for category, named in permission.granted.items()
+        },
+        "refused": {
+            category.value: reason.value for category, reason in permission.refused.items()
+        },
+        "consents": [named.model_dump(mode="json") for named in permission.consents],
+        "automated": permission.automated,
+        "told_at": permission.told_at.isoformat(),
+        "state_sha256": permission.state_sha256,
+    }
+
+
+def permission_from(said: dict[str, Any]) -> Permission:
+    return Permission(
+        pseudonym=said["pseudonym"],
+        granted={
+            DataCategory(category): ConsentNamed.model_validate(named)
+            for category, named in said["granted"].items()
+        },
+        refused={
+            DataCategory(category): Reason(reason) for category, reason in said["refused"].items()
+        },
+        consents=tuple(ConsentNamed.model_validate(named) for named in said["consents"]),
+        automated=said["automated"],
+        told_at=datetime.fromisoformat(said["told_at"]),
+        state_sha256=said["state_sha256"],
+    )
+
+
+def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
+    """The decision and its offer; its statement goes into the outbox in the same transaction."""
+    case, decision, scored = made.case, made.decision, made.decision.scored
+    hand.connection.execute(
+        insert(decisions).values(
+            id=made.blinding.application,
+            application=case.application.id,
+            number=number,
+            by=made.by,
+            outcome=decision.outcome,
+            score=None if scored is None else scored.score,
+            band=None if scored is None else scored.band,
+            model_hash=case.model_hash,
+            policy_hash=case.policy_hash,
+            law_hash=case.law_hash,
+            case_hash=decision.case_hash,
+            decided_at=decision.decided_at,
+            sealed=made.sealed(key),
+        )
+    )
+    if decision.offer is not None:
+        hand.connection.execute(
+            insert(offers).values(decision=made.blinding.application, **_offer_row(decision.offer))
+        )
+
+
+def _offer_row(offer: LoanOffer) -> dict[str, Any]:
+    cost = offer.cost
+    return {
+        "product": offer.product,
+        "amount": offer.amount,
+        "term_days": offer.term_days,
+        "rate_ppm_day": offer.rate_ppm_day,
+        "credit_limit": offer.limit,
+        "compound": str(cost.compound),
+        "simple": str(cost.simple),
+        "cap": None if cost.cap is None else str(cost.cap),
+        "cap_source": cost.cap_source,
+        "total": cost.total,
+        "valid_until": offer.valid_until,
+    }
+
+
+@dataclass(frozen=True)
+class Held:
+    """An application as it stands, with its newest decision."""
+
+    application: Row[Any]
+    decision: Row[Any]
+    entry_index: int | None
+    """Of the decision's statement in the log; without it the decision has no effect."""
+    refused: str | None
+    """Why the registry does not log it: a consent was taken back, so the decision is void."""
+
+    @property
+    def status(self) -> ApplicationStatus:
+        return ApplicationStatus(self.application.status)
+
+    @property
+    def effective(self) -> bool:
+        return self.entry_index is not None
+
+    @property
+    def etag(self) -> str:
+        stage = "void" if self.refused else "logged" if self.effective else "pending"
+        return f'"{self.application.version}-{stage}"'
+
+    def key(self, desk: Desk) -> ApplicationKey:
+        """Raises SealError where it was forgotten."""
+        return desk.at_rest.of(self.application.id, self.application.wrapped_key)
+
+    def made(self, desk: Desk) -> StoredDecision:
+        """The newest decision, opened; raises SealError."""
+        return StoredDecision.opened(self.decision, self.key(desk))
+
+    def require(self, if_match: str | None) -> None:
+        """RFC 9110 section 13.1.1. Raises PreconditionFailed."""
+        if if_match not in {None, "*", self.etag}:
+            raise PreconditionFailed("the application has changed since it was read; read it again")
+
+
+def held(connection: Connection, application: str, decision: str | None = None) -> Held:
+    """An application with its newest decision, or with another one. Raises NotFound."""
+    row = connection.execute(
+        select(applications).where(applications.c.id == application)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("there is no such application")
+    which = (
+        (decisions.c.application == application)
+        if decision is None
+        else (decisions.c.id == decision)
+    )
+    newest = connection.execute(
+        select(decisions, outbox.c.entry_index, outbox.c.refused.label("log_refused"))
+        .join(
+            outbox,
+            (outbox.c.application == decisions.c.id) & (outbox.c.step == "use.scored"),
+        )
+        .where(which)
+        .order_by(decisions.c.number.desc())
+        .limit(1)
+    ).one()
+    return Held(row, newest, newest.entry_index, newest.log_refused)
+
+
+def move(hand: InHand, found: Held, event: ApplicationEvent) -> ApplicationStatus:
+    """Let the event happen to the application; raises Conflict where it may not."""
+    status = following(found.status, event)
+    hand.connection.execute(
+        update(applications)
+        .where(applications.c.id == found.application.id)
+        .values(status=status.value, version=found.application.version + 1)
+    )
+    return status

@@ -1,0 +1,333 @@
+"""Where facts about an applicant come from, each source with a deadline and a consent of its own.
+
+A source that the person did not let us ask is ``refused`` and is not asked. One that has not
+answered by its deadline, or not as it should, is ``late``: that is the lender's trouble, never held
+against the person. What a source does not know is ``absent``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pyarrow.dataset as ds
+import sqlalchemy as sa
+
+from clients.data.sql import READ_ONLY
+from crypto.errors import TahiniError
+from crypto.keys import SigningKey
+from desk.errors import SourceFailed
+from law.categories import DataCategory
+from lending.cases import Fact, Status, Value
+from protocol.bounded import Bounds, ask
+from protocol.requests import sign_request
+
+AT_ONCE = 16
+"""Questions that one source is asked at a time; more wait, and may become late."""
+ANSWER_BYTES = 262_144
+logger = logging.getLogger("tahini.desk")
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """About whom a source is asked, for which application."""
+
+    application: str
+    pseudonym: str
+    moment: datetime
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One value as a source gave it, and of which day it is."""
+
+    value: Value
+    observed_on: date | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What every source says of itself."""
+
+    name: str
+    category: DataCategory
+    """The kind of data: which of the person's consents it needs."""
+    features: tuple[str, ...]
+    """All that it can answer."""
+    deadline_s: float = 0.8
+
+
+class FactSource(Protocol):
+    """Something that knows facts about people."""
+
+    @property
+    def about(self) -> About: ...
+
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
+        """What is known, by feature; what is not known is left out. Raises TahiniError, OSError or
+        httpx.HTTPError where there is no answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class SqlSource:
+    """One row of a table or view of the lender's own, read in a session that cannot write.
+
+    ``columns`` says in which column each feature stands; ``key`` holds pseudonyms.
+    """
+
+    about: About
+    url: sa.URL = field(repr=False)
+    table: str
+    key: str
+    columns: Mapping[str, str]
+    observed_on: str | None = None
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        engine = sa.create_engine(self.url, hide_parameters=True, pool_size=AT_ONCE)
+        statements = READ_ONLY.get(engine.dialect.name)
+        if statements is None:
+            raise SourceFailed(
+                f"source {self.about.name!r}: a {engine.dialect.name} database cannot be opened so "
+                "that nothing can be written"
+            )
+
+        @sa.event.listens_for(engine, "connect")
+        def _only_read(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            for statement in statements[:1]:
+                cursor.execute(statement)
+            cursor.close()
+
+        return engine
+
+    @cached_property
+    def _statement(self) -> sa.Select[Any]:
+        names = [self.key, *self.columns.values(), *filter(None, (self.observed_on,))]
+        columns: dict[str, sa.ColumnClause[Any]] = {name: sa.column(name) for name in names}
+        table = sa.table(self.table, *columns.values())
+        wanted = [columns[name] for name in dict.fromkeys(names[1:])]
+        return sa.select(*wanted).select_from(table).where(columns[self.key] == sa.bindparam("key"))
+
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(self._statement, {"key": inquiry.pseudonym}).fetchmany(2)
+        return _of_row(self, [dict(row._mapping) for row in rows])
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """One row of a CSV or Parquet file of the lender's own; read again for each inquiry, so for
+    small files, tries and demonstrations."""
+
+    about: About
+    path: Path
+    key: str
+    columns: Mapping[str, str]
+    observed_on: str | None = None
+
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
+        kind = "csv" if self.path.suffix == ".csv" else "parquet"
+        names = [*self.columns.values(), *filter(None, (self.observed_on,))]
+        found = ds.dataset(self.path, format=kind).to_table(
+            columns=list(dict.fromkeys(names)), filter=ds.field(self.key) == inquiry.pseudonym
+        )
+        return _of_row(self, found.slice(0, 2).to_pylist())
+
+
+def _of_row(
+    source: SqlSource | FileSource, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Reading]:
+    """Raises SourceFailed where the person has several rows: which one is meant is not ours to
+    say."""
+    if len(rows) > 1:
+        raise SourceFailed(f"source {source.about.name!r} holds several rows of one person")
+    if not rows:
+        return {}
+    (row,) = rows
+    day = row[source.observed_on] if source.observed_on else None
+    if isinstance(day, datetime):
+        day = day.date()
+    return {
+        feature: Reading(row[column], day)
+        for feature, column in source.columns.items()
+        if row[column] is not None
+    }
+
+
+@dataclass(frozen=True)
+class HttpSource:
+    """A third party, asked with a signed request (``protocol.requests``) that names the
+    application, never an identity number.
+
+    It is sent ``{"application": …, "subject": …, "features": […]}`` and answers
+    ``{"facts": {"income": {"value": 3000, "observed_on": "2026-11-01"}}}``.
+    """
+
+    about: About
+    url: str
+    audience: str
+    caller: str
+    key: SigningKey = field(repr=False)
+    http: httpx.Client = field(repr=False)
+
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
+        asked = {
+            "application": inquiry.application,
+            "subject": inquiry.pseudonym,
+            "features": list(self.about.features),
+        }
+        said = signed_call(self, json.dumps(asked).encode())
+        try:
+            facts = said["facts"]
+            return {str(name): _reading(one) for name, one in facts.items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SourceFailed(f"source {self.about.name!r} answers in another form") from error
+
+
+class Called(Protocol):
+    """A third party that is called with a signed request."""
+
+    @property
+    def about(self) -> About: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def audience(self) -> str: ...
+    @property
+    def caller(self) -> str: ...
+    @property
+    def key(self) -> SigningKey: ...
+    @property
+    def http(self) -> httpx.Client: ...
+
+
+def signed_call(to: Called, body: bytes) -> Any:
+    """What a third party answers a signed request, within its deadline.
+
+    Raises:
+        SourceFailed: it refuses, or answers no JSON. httpx.HTTPError: it does not answer in time.
+    """
+    url = httpx.URL(to.url)
+    token = sign_request(to.key, to.caller, to.audience, "POST", url.raw_path.decode("ascii"), body)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    bounds = Bounds(ANSWER_BYTES, to.about.deadline_s)
+    answer = ask(to.http, "POST", to.url, bounds, content=body, headers=headers)
+    if answer.status_code != 200:
+        raise SourceFailed(f"source {to.about.name!r} answered {answer.status_code}")
+    try:
+        return json.loads(answer.content)
+    except ValueError as error:
+        raise SourceFailed(f"source {to.about.name!r} answers no JSON") from error
+
+
+def _reading(said: Mapping[str, Any]) -> Reading:
+    value, day = said["value"], said.get("observed_on")
+    if not isinstance(value, (bool, int, float, str)):
+        raise TypeError("a value is a truth value, a number or a text")
+    return Reading(value, None if day is None else date.fromisoformat(day))
+
+
+# --- all of them together
+
+
+@dataclass(frozen=True)
+class Readable:
+    """What of an applicant may be read."""
+
+    categories: Collection[DataCategory]
+    disputed: Collection[str] = ()
+    """Features that the person contests."""
+
+
+@dataclass
+class Sources:
+    """Every source of a desk, asked beside one another. A slow one takes no other's threads."""
+
+    sources: Sequence[FactSource]
+    _pools: dict[str, ThreadPoolExecutor] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        names = [source.about.name for source in self.sources]
+        told = [name for source in self.sources for name in source.about.features]
+        if len(names) != len(set(names)) or len(told) != len(set(told)):
+            raise SourceFailed("two sources have one name, or answer for one feature")
+        self._pools = {
+            name: ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"source-{name}") for name in names
+        }
+
+    @property
+    def kinds(self) -> dict[str, DataCategory]:
+        """Which kind of data each feature is."""
+        return {
+            name: source.about.category for source in self.sources for name in source.about.features
+        }
+
+    def close(self) -> None:
+        """What is still being asked is not waited for."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def gather(self, inquiry: Inquiry, allowed: Readable) -> dict[str, Fact]:
+        """Every feature of every source, known or not and why."""
+        began = time.monotonic()
+        asked: list[tuple[FactSource, Future[Mapping[str, Reading]] | None]] = [
+            (
+                source,
+                self._pools[source.about.name].submit(source.ask, inquiry)
+                if source.about.category in allowed.categories
+                else None,
+            )
+            for source in self.sources
+        ]
+        found: dict[str, Fact] = {}
+        for source, future in asked:
+            if future is None:
+                found |= _all(source.about, "refused")
+            else:
+                left = began + source.about.deadline_s - time.monotonic()
+                found |= _heard(source.about, future, max(left, 0.0))
+        return {
+            name: Fact(name, "disputed", None, fact.source)
+            if name in allowed.disputed and fact.status == "present"
+            else fact
+            for name, fact in found.items()
+        }
+
+
+def _heard(about: About, future: Future[Mapping[str, Reading]], seconds: float) -> dict[str, Fact]:
+    try:
+        readings = future.result(seconds)
+    except NotInTime:
+        future.cancel()
+        logger.warning("source %s is late", about.name)
+        return _all(about, "late")
+    except (TahiniError, OSError, httpx.HTTPError, sa.exc.SQLAlchemyError) as error:
+        logger.warning("source %s gives no answer: %s", about.name, type(error).__name__)
+        return _all(about, "late")
+    return {
+        name: Fact(name, "present", readings[name].value, about.name, readings[name].observed_on)
+        if name in readings
+        else Fact(name, "absent", None, about.name)
+        for name in about.features
+    }
+
+
+def _all(about: About, status: Status) -> dict[str, Fact]:
+    return {name: Fact(name, status, None, about.name) for name in about.features}
+
+
+def categories_of(sources: Iterable[FactSource]) -> frozenset[DataCategory]:
+    """The kinds of data that these sources hold: one consent is asked for each."""
+    return frozenset(source.about.category for source in sources)

@@ -1,0 +1,239 @@
+"""The desk's tables. No identity number, no feature value and no free text stands in them in clear:
+what a case rests on is sealed under its application's own key (``desk.sealing``).
+
+Money is in fen. What is *kept* may never be changed or deleted (``desk.storage.triggers``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from desk.outbox import outbox_table
+
+METADATA = MetaData()
+ID = String(22)
+"""128 random bits, base64url."""
+SHA256 = String(64)
+Numbered = BigInteger().with_variant(Integer, "sqlite")
+
+
+class DeskTime(TypeDecorator[datetime]):
+    """An instant; SQLite forgets time zones: what goes in as UTC comes out as UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value else None
+
+
+schema = Table("desk_schema", METADATA, Column("version", Integer, primary_key=True))
+
+clock = Table(
+    "desk_clock",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("newest", DeskTime, nullable=False),
+)
+"""One row: the newest instant that anything was recorded at. No transaction is before it."""
+
+applications = Table(
+    "applications",
+    METADATA,
+    Column("number", Numbered, primary_key=True),
+    Column("id", ID, nullable=False, unique=True),
+    Column("pseudonym", String(64), nullable=False, index=True),
+    Column("product", String(63), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("term_days", Integer, nullable=False),
+    Column("received_at", DeskTime, nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("wrapped_key", LargeBinary),
+)
+"""Kept, but for status and version.
+Without ``wrapped_key`` all that was sealed of it is forgotten."""
+
+decisions = Table(
+    "decisions",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("application", ID, ForeignKey("applications.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("outcome", String(8), nullable=False),
+    Column("score", Integer),
+    Column("band", String(16)),
+    Column("model_hash", SHA256, nullable=False),
+    Column("policy_hash", SHA256, nullable=False),
+    Column("law_hash", SHA256, nullable=False),
+    Column("case_hash", SHA256, nullable=False),
+    Column("decided_at", DeskTime, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("application", "number"),
+)
+"""Kept. A machine's decision has its application's id, a person's that of the review; ``by`` says
+which of the two: ``machine``, or a staff id."""
+
+offers = Table(
+    "offers",
+    METADATA,
+    Column("decision", ID, ForeignKey("decisions.id"), primary_key=True),
+    Column("product", String(63), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("term_days", Integer, nullable=False),
+    Column("rate_ppm_day", Integer, nullable=False),
+    Column("credit_limit", BigInteger, nullable=False),
+    Column("compound", String(40), nullable=False),
+    Column("simple", String(40), nullable=False),
+    Column("cap", String(40)),
+    Column("cap_source", String(400), nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("valid_until", DeskTime, nullable=False),
+)
+"""Kept. Terms as they were offered; annual figures are decimal fractions, as text."""
+
+outbox = outbox_table(METADATA)
+"""Kept, but for what is filled once: the log's answer to each statement. What tells of a decision
+is written in the decision's transaction, under the decision's id; it takes effect when the index is
+there."""
+
+acceptances = Table(
+    "acceptances",
+    METADATA,
+    Column("application", ID, ForeignKey("applications.id"), primary_key=True),
+    Column("decision", ID, ForeignKey("decisions.id"), nullable=False),
+    Column("disclosure_sha256", SHA256, nullable=False),
+    Column("accepted_at", DeskTime, nullable=False),
+)
+"""Kept. What the borrower confirmed: the hash of the disclosure table that they were shown."""
+
+loans = Table(
+    "loans",
+    METADATA,
+    Column("number", Numbered, primary_key=True),
+    Column("id", ID, nullable=False, unique=True),
+    Column("application", ID, ForeignKey("applications.id"), nullable=False, unique=True),
+    Column("decision", ID, ForeignKey("decisions.id"), nullable=False),
+    Column("pseudonym", String(64), nullable=False, index=True),
+    Column("payment", String(64), nullable=False, unique=True),
+    Column("principal", BigInteger, nullable=False),
+    Column("disbursed_on", Date, nullable=False),
+    Column("contract", LargeBinary, nullable=False),
+)
+"""Kept. One for an application at most; ``payment`` is the lender's own id of the transfer, which
+pays one loan. ``contract``: canonical JSON of the terms, from which every due item follows."""
+
+account_events = Table(
+    "account_events",
+    METADATA,
+    Column("loan", ID, ForeignKey("loans.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", String(64), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("happened_on", Date, nullable=False),
+    Column("recorded_at", DeskTime, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Kept. What happened to a loan, in order; its state is a fold over them (``lending.account``)."""
+
+reviews = Table(
+    "reviews",
+    METADATA,
+    Column("number", Numbered, primary_key=True),
+    Column("id", ID, nullable=False, unique=True),
+    Column("application", ID, ForeignKey("applications.id"), nullable=False),
+    Column("opened_at", DeskTime, nullable=False),
+    Column("status", String(10), nullable=False, index=True),
+    Column("taken_by", String(64)),
+    Column("taken_at", DeskTime),
+    Column("version", Integer, nullable=False),
+    Index(
+        "reviews_one_open",
+        "application",
+        unique=True,
+        sqlite_where=text("status <> 'decided'"),
+        postgresql_where=text("status <> 'decided'"),
+    ),
+)
+"""What waits for a person. One of an application is open at a time."""
+
+review_steps = Table(
+    "review_steps",
+    METADATA,
+    Column("review", ID, ForeignKey("reviews.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("event", String(10), nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("at", DeskTime, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Kept. Who took it, saw what, proposed and decided, with their own reasons."""
+
+letters = Table(
+    "letters",
+    METADATA,
+    Column("decision", ID, ForeignKey("decisions.id"), primary_key=True),
+    Column("written_at", DeskTime, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Kept. What its person was told of a decision, in each language."""
+
+verifications = Table(
+    "verifications",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("application", ID, ForeignKey("applications.id"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("provider", String(63), nullable=False),
+    Column("result", String(16), nullable=False),
+    Column("evidence_sha256", SHA256),
+    Column("asked_by", String(64), nullable=False),
+    Column("asked_at", DeskTime, nullable=False),
+)
+"""Kept. What a third party said about one thing that the applicant stated."""
+
+answers = Table(
+    "idempotency",
+    METADATA,
+    Column("caller", String(64), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("request_sha256", SHA256, nullable=False),
+    Column("made", String(64), nullable=False),
+    Column("expires_at", DeskTime, nullable=False, index=True),
+)
+"""What a command made, by its caller's Idempotency-Key; for a day."""
+
+callers = Table(
+    "callers",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("token_sha256", SHA256, nullable=False, unique=True),
+    Column("added_at", DeskTime, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+)
+"""Who may call the desk: systems of the lender, and its staff."""

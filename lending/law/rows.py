@@ -1,0 +1,195 @@
+"""Rows of law, and which of them is in force on a day.
+
+A row holds from its first day to the day before ``until``. Before a key's first row, after its last
+and in a gap the tables are silent, and :class:`LawSilent` says so in a sentence: what needs the row
+does not happen. A lender adds rows of its own, such as next month's LPR, with
+:meth:`Laws.with_rows`; they are part of :attr:`Laws.hash`, which every decision carries.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from importlib.resources import files
+from itertools import groupby, pairwise
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crypto.documents import document_hash
+from law.packs import Jurisdiction
+from lending.errors import LawSilent, LawTableError
+
+
+class LawRow(BaseModel):
+    """One value that a law sets, for as long as it does: from ``since``, before ``until``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    key: str = Field(pattern="^[a-z0-9.-]+$")
+    value: int | str | tuple[str, ...]
+    """A whole number, a decimal as text, a word or words: never a double."""
+    times: str = ""
+    """The key whose value of the day this one multiplies."""
+    since: date = Field(alias="from")
+    until: date | None = None
+    article: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    verified: bool
+    """Whether somebody read the source; where not, counsel must before it is relied on."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_double(cls, given: Any) -> Any:
+        value = given.get("value")
+        if isinstance(value, bool | float):
+            raise ValueError(f"{value!r} must be a whole number, or a decimal as text")
+        return {**given, "value": tuple(value)} if isinstance(value, list) else given
+
+    @model_validator(mode="after")
+    def _in_order(self) -> LawRow:
+        if self.until is not None and self.until <= self.since:
+            raise ValueError(f"it ends on {self.until}, not after its first day {self.since}")
+        return self
+
+    def holds(self, day: date) -> bool:
+        return self.since <= day and (self.until is None or day < self.until)
+
+    @property
+    def number(self) -> Decimal:
+        """The value, where it is a number."""
+        try:
+            return Decimal(self.value if isinstance(self.value, int | str) else "words")
+        except InvalidOperation as error:
+            raise LawTableError(
+                f"{self.key} of {self.since} is {self.value!r}, no number"
+            ) from error
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.value if isinstance(self.value, tuple) else (str(self.value),)
+
+    def payload(self) -> dict[str, Any]:
+        """As it is hashed."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True)
+class Laws:
+    """The tables of every jurisdiction."""
+
+    rows: Mapping[Jurisdiction, tuple[LawRow, ...]]
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str], tuple[LawRow, ...]]:
+        found: dict[tuple[str, str], tuple[LawRow, ...]] = {}
+        for place, rows in self.rows.items():
+            for key, same in groupby(sorted(rows, key=_order), lambda row: row.key):
+                found[place, key] = tuple(same)
+        return found
+
+    def find(self, jurisdiction: Jurisdiction, key: str, day: date) -> LawRow | None:
+        """The row in force; None if none is, where that has a meaning of its own."""
+        rows = self._by_key.get((jurisdiction, key), ())
+        return next((row for row in rows if row.holds(day)), None)
+
+    def at(self, jurisdiction: Jurisdiction, key: str, day: date) -> LawRow:
+        """The row in force. Raises LawSilent: none is."""
+        row = self.find(jurisdiction, key, day)
+        if row is None:
+            raise LawSilent(self._silence(jurisdiction, key, day))
+        return row
+
+    def under(self, jurisdiction: Jurisdiction, prefix: str, day: date) -> tuple[LawRow, ...]:
+        """All rows in force whose keys begin with ``prefix`` and a dot."""
+        begin = f"{prefix}."
+        rows = self.rows[jurisdiction]
+        return tuple(row for row in rows if row.key.startswith(begin) and row.holds(day))
+
+    def _silence(self, jurisdiction: Jurisdiction, key: str, day: date) -> str:
+        known = self._by_key.get((jurisdiction, key))
+        said = f"the law table of {jurisdiction} has no {key!r} for {day}: "
+        if known is None:
+            return said + "no row of that key exists; add one with its article"
+        if day < known[0].since:
+            return said + f"it begins on {known[0].since}"
+        last = max(row.until for row in known if row.until is not None and row.until <= day)
+        return said + f"its rows end before {last}; add the one that follows"
+
+    def unverified(self) -> Iterator[tuple[Jurisdiction, LawRow]]:
+        """What nobody has read in its source yet."""
+        for jurisdiction, rows in self.rows.items():
+            yield from ((jurisdiction, row) for row in rows if not row.verified)
+
+    def with_rows(self, jurisdiction: Jurisdiction, text: str) -> Laws:
+        """These and more, written like the tables beside this module (``[[row]]``). A row that had
+        no end ends where the next of its key begins.
+
+        Raises:
+            LawTableError: they make no sense, or say two things of one day.
+        """
+        more = _read(jurisdiction, text)
+        known = tuple(_ended(row, more) for row in self.rows[jurisdiction])
+        return Laws(dict(self.rows) | {jurisdiction: _apart(known + more)})
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over all rows: what a decision says it was made under."""
+        return document_hash(
+            {
+                str(jurisdiction): [row.payload() for row in sorted(rows, key=_order)]
+                for jurisdiction, rows in self.rows.items()
+            }
+        )
+
+
+def _order(row: LawRow) -> tuple[str, date]:
+    return row.key, row.since
+
+
+def _ended(row: LawRow, more: tuple[LawRow, ...]) -> LawRow:
+    """``row``, if it has no end, until the first later one of its key."""
+    begins = [one.since for one in more if one.key == row.key and one.since > row.since]
+    if row.until is not None or not begins:
+        return row
+    return row.model_copy(update={"until": min(begins)})
+
+
+def _apart(rows: tuple[LawRow, ...]) -> tuple[LawRow, ...]:
+    """``rows``, if no two of one key hold on one day."""
+    ordered = sorted(rows, key=_order)
+    for one, following in pairwise(ordered):
+        if one.key == following.key and (one.until is None or following.since < one.until):
+            raise LawTableError(
+                f"the law table says {one.key!r} twice of {following.since}: end the row of "
+                f"{one.since} with until = {following.since}"
+            )
+    return tuple(ordered)
+
+
+def _read(jurisdiction: Jurisdiction, text: str) -> tuple[LawRow, ...]:
+    try:
+        written = tomllib.loads(text)
+        if surprises := sorted(set(written) - {"row"}):
+            raise LawTableError(f"the law table of {jurisdiction} knows no {surprises[0]!r}")
+        return tuple(LawRow.model_validate(row) for row in written.get("row", ()))
+    except tomllib.TOMLDecodeError as error:
+        raise LawTableError(f"the law table of {jurisdiction} is no TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "row"
+        said = f"the law table of {jurisdiction} has a row that makes no sense"
+        raise LawTableError(f"{said}: {where}: {first['msg']}") from error
+
+
+def _shipped(jurisdiction: Jurisdiction) -> tuple[LawRow, ...]:
+    text = (files("lending.law") / f"{jurisdiction.lower()}.toml").read_text(encoding="utf-8")
+    return _apart(_read(jurisdiction, text))
+
+
+LAWS = Laws({one: _shipped(one) for one in get_args(Jurisdiction)})
+"""As this version ships them."""

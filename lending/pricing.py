@@ -1,0 +1,137 @@
+"""What products allow and cost under the law of a day: the :class:`lending.offers.Pricing` of real
+products. Pure, and the same answer each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
+
+from lending.allocation import BUCKETS, Component, Order
+from lending.cases import Cost, LoanOffer
+from lending.cost import cost, highest_rate
+from lending.disclosure import DisclosureTable, disclose
+from lending.errors import TermsError
+from lending.law.rows import LAWS, Laws
+from lending.loan_events import Instalment, LoanContract
+from lending.offers import Choices, LoanTerms
+from lending.products import Item, Product
+from lending.schedule import Schedule, schedule
+
+MONTH = timedelta(days=30)
+_COMPONENTS: Mapping[Item, Component] = {
+    "penalty": "penalty",
+    "fee": "fees",
+    "interest": "interest",
+    "principal": "principal",
+}
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A loan as it is agreed when the money is there: its contract, what it costs a year against
+    the cap of that day, and what is charged beside the principal on the first day, fen."""
+
+    contract: LoanContract
+    cost: Cost
+    upfront: int
+
+
+@dataclass(frozen=True)
+class ProductPricing:
+    """Of these products, by name, under these laws."""
+
+    products: Mapping[str, Product]
+    laws: Laws = LAWS
+
+    def product(self, name: str) -> Product:
+        """Raises TermsError: there is none of this name."""
+        found = self.products.get(name)
+        if found is None:
+            raise TermsError(f"there is no product {name!r} here; there is {sorted(self.products)}")
+        return found
+
+    def choices(self, product: str, on: date) -> Choices:
+        """What the product allows."""
+        found = self.product(product)
+        amounts = found.amounts
+        return Choices(amounts.least, amounts.most, amounts.step, found.terms)
+
+    def most_owed(self, product: str, on: date) -> int | None:
+        """What the law lets one household owe one lender for this use, fen."""
+        found = self.product(product)
+        row = self.laws.find(found.jurisdiction, f"exposure.{found.use}", on)
+        return None if row is None else int(row.number)
+
+    def lawful_price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
+        """The highest rate up to ``most`` that keeps the cost within the cap of the day, and that
+        cost."""
+        return self._prices(terms, most)
+
+    @cached_property
+    def _prices(self) -> Callable[[LoanTerms, int], tuple[int, Cost] | None]:
+        """Applicants of a day ask for the same few amounts and terms."""
+        return lru_cache(maxsize=4096)(self._price)
+
+    def _price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
+        product = self.product(terms.product)
+        rate = highest_rate(product, terms.amount, terms.term_days, terms.on, most, self.laws)
+        if rate is None:
+            return None
+        return rate, cost(product, self._scheduled(terms, rate), self.laws)
+
+    def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
+        """The most that falls due within any 30 days, fen."""
+        loan = self._scheduled(terms, rate)
+        first = loan.terms.start
+        paid = [(first, sum(one.amount for one in loan.upfront))]
+        paid += [(due.day, due.total) for due in loan.dues]
+        return max(
+            sum(total for day, total in paid if begin <= day < begin + MONTH) for begin, _ in paid
+        )
+
+    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
+        """What is owed when, of the money that was received on the day on which it was (Civil Code
+        670).
+
+        Raises:
+            TermsError: the product does not lend this. LawSilent: no law of that day says what it
+                may cost.
+        """
+        product = self.product(offer.product)
+        made = schedule(product, principal, offer.rate_ppm_day, starts, offer.term_days)
+        dues = tuple(
+            Instalment(one.day, one.principal, one.interest, one.fees) for one in made.dues
+        )
+        contract = LoanContract(
+            id=loan,
+            principal=principal,
+            starts=starts,
+            dues=dues,
+            rate_ppm_day=offer.rate_ppm_day,
+            penalty_ppm_day=sum(
+                fee.value for fee in product.fees if fee.method == "of-overdue-a-day"
+            ),
+            grace_days=product.grace_days,
+            order=order_of(product),
+        )
+        upfront = sum(one.amount for one in made.upfront)
+        return Agreed(contract, cost(product, made, self.laws), upfront)
+
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        """What the borrower is shown of an offer, as if it were paid out on ``day``."""
+        terms = LoanTerms(offer.product, offer.amount, offer.term_days, day)
+        made = self._scheduled(terms, offer.rate_ppm_day)
+        return disclose(self.product(offer.product), made, self.laws)
+
+    def _scheduled(self, terms: LoanTerms, rate: int) -> Schedule:
+        return schedule(self.product(terms.product), terms.amount, rate, terms.on, terms.term_days)
+
+
+def order_of(product: Product) -> Order:
+    """In which order a payment is used: what is past due first, within it as the product says."""
+    return Order(
+        tuple((bucket, _COMPONENTS[item]) for bucket in BUCKETS for item in product.allocation)
+    )

@@ -1,0 +1,306 @@
+"""Cases and decisions as JSON and back, exactly: what is stored, hashed and replayed.
+
+Money and points are numbers, a Decimal is its text, a moment its ISO 8601 text. Of the values of
+facts, texts, truth values and whole numbers stand as they are; a floating-point number is
+``{"number": "0.1"}`` (the shortest text that reads back as the same double), a date
+``{"date": "2026-01-31"}`` and a whole number that a double does not hold ``{"integer": "…"}``. So
+canonical JSON (RFC 8785) loses nothing, neither ``3.0`` nor ``-0.0``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal, TypeVar, get_args
+
+import orjson
+
+from crypto.documents import MAX_INT, document_hash
+from crypto.errors import TahiniError
+from lending.cases import (
+    Application,
+    Case,
+    Cost,
+    Decision,
+    Fact,
+    FeaturePoints,
+    LoanOffer,
+    Outcome,
+    PrincipalReason,
+    Scored,
+    Status,
+    Step,
+    Value,
+)
+
+_RFC_8785 = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+"""Of what has no doubles and ASCII names only; a whole number beyond 2^53 is refused."""
+ReasonKind = Literal["score", "rule", "cost"]
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class RecordError(TahiniError):
+    """A case or a decision cannot be written, or what was stored is none."""
+
+
+def case_hash(case: Case) -> str:
+    """SHA-256 over the canonical JSON of a case, in hex. Raises RecordError: what has no canonical
+    form, as an amount beyond 2^53 or half a character."""
+    written = case_json(case)
+    try:
+        if all(map(str.isascii, case.facts)):  # the only names of it that are not fixed
+            return hashlib.sha256(orjson.dumps(written, option=_RFC_8785)).hexdigest()
+        return document_hash(written)
+    except (TypeError, ValueError) as error:
+        raise RecordError("the case has no canonical form (RFC 8785)") from error
+
+
+def case_json(case: Case) -> Json:
+    """Raises RecordError: a time without a zone, a fact under a name that is not its own."""
+    asked = case.application
+    return {
+        "application": {
+            "id": asked.id,
+            "product": asked.product,
+            "amount": asked.amount,
+            "term_days": asked.term_days,
+            "purpose": asked.purpose,
+            "received_at": _moment(asked.received_at),
+            "wants_person": asked.wants_person,
+        },
+        "facts": {name: _fact(name, fact) for name, fact in case.facts.items()},
+        "scored": None if case.scored is None else _scored(case.scored),
+        "outstanding": case.outstanding,
+        "now": _moment(case.now),
+        "model_hash": case.model_hash,
+        "policy_hash": case.policy_hash,
+        "law_hash": case.law_hash,
+    }
+
+
+def decision_json(decision: Decision) -> Json:
+    """Raises RecordError: a time without a zone."""
+    return {
+        "application": decision.application,
+        "outcome": decision.outcome,
+        "scored": None if decision.scored is None else _scored(decision.scored),
+        "offer": None if decision.offer is None else _offer(decision.offer),
+        "reasons": [
+            {
+                "code": one.code,
+                "kind": one.kind,
+                "points_below": one.points_below,
+                "detail": {name: _value(value) for name, value in one.detail.items()},
+            }
+            for one in decision.reasons
+        ],
+        "trace": [[one.table, one.row, one.held, list(one.read)] for one in decision.trace],
+        "case_hash": decision.case_hash,
+        "decided_at": _moment(decision.decided_at),
+    }
+
+
+def case_from(stored: Mapping[str, Any]) -> Case:
+    """The case of which :func:`case_json` wrote this. Raises RecordError."""
+    return _exactly("case", stored, _case_from, case_json)
+
+
+def decision_from(stored: Mapping[str, Any]) -> Decision:
+    """The decision of which :func:`decision_json` wrote this. Raises RecordError."""
+    return _exactly("decision", stored, _decision_from, decision_json)
+
+
+def identical(one: Any, other: Any) -> bool:
+    """Equal, and of one type throughout: ``1`` is neither ``1.0`` nor ``true``."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(identical(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(identical, one, other))
+    return bool(one == other)
+
+
+def _exactly(
+    what: str, stored: Mapping[str, Any], read: Callable[[Any], T], write: Callable[[T], Json]
+) -> T:
+    """Nothing is guessed or left out: what was read is written as it stood."""
+    try:
+        found = read(stored)
+        same = identical(write(found), stored)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecordError) as error:
+        raise RecordError(f"what was stored is no {what} ({type(error).__name__})") from error
+    if not same:
+        raise RecordError(f"what was stored is no {what}: it does not read back as it is written")
+    return found
+
+
+def _typed(stored: Any, **kinds: type) -> Json:
+    """These fields of an object, if they are of these types. Raises KeyError, TypeError."""
+    for name, kind in kinds.items():
+        if type(stored[name]) is not kind:
+            raise TypeError(name)
+    return {name: stored[name] for name in kinds}
+
+
+def _moment(value: datetime) -> str:
+    if value.utcoffset() is None:
+        raise RecordError("a time of a case or a decision has no zone")
+    return value.isoformat()
+
+
+def _value(value: Value | None) -> Any:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        return value if -MAX_INT <= value <= MAX_INT else {"integer": str(value)}  # type: ignore[operator]
+    if kind is float:
+        return {"number": repr(value)}
+    if kind is date:
+        return {"date": value.isoformat()}  # type: ignore[union-attr]
+    raise RecordError(f"a fact cannot be of the type {kind.__name__}")
+
+
+def _value_from(stored: Any) -> Value | None:
+    if stored is None or isinstance(stored, bool | int | str):
+        return stored
+    ((kind, text),) = stored.items()
+    read: Mapping[str, Callable[[str], Value]] = {
+        "number": float,
+        "date": date.fromisoformat,
+        "integer": int,
+    }
+    return read[kind](text)
+
+
+def _fact(name: str, fact: Fact) -> Json:
+    if fact.name != name:
+        raise RecordError(f"the fact {fact.name!r} stands under the name {name!r}")
+    return {
+        "status": fact.status,
+        "value": _value(fact.value),
+        "source": fact.source,
+        "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
+    }
+
+
+def _scored(scored: Scored) -> Json:
+    return {
+        "score": scored.score,
+        "band": scored.band,
+        "probability": repr(scored.probability),
+        "base": scored.base,
+        "points": [[one.feature, one.bin, one.points, one.neutral] for one in scored.points],
+    }
+
+
+def _offer(offer: LoanOffer) -> Json:
+    cost = offer.cost
+    return {
+        "product": offer.product,
+        "amount": offer.amount,
+        "term_days": offer.term_days,
+        "rate_ppm_day": offer.rate_ppm_day,
+        "limit": offer.limit,
+        "cost": {
+            "compound": str(cost.compound),
+            "simple": str(cost.simple),
+            "cap": None if cost.cap is None else str(cost.cap),
+            "cap_source": cost.cap_source,
+            "total": cost.total,
+        },
+        "valid_until": _moment(offer.valid_until),
+    }
+
+
+def _one_of(known: Any, value: Any) -> Any:
+    if value not in get_args(known):
+        raise ValueError
+    return value
+
+
+def _case_from(stored: Mapping[str, Any]) -> Case:
+    asked = stored["application"]
+    texts = _typed(asked, id=str, product=str, purpose=str)
+    numbers = _typed(asked, amount=int, term_days=int, wants_person=bool)
+    received = datetime.fromisoformat(asked["received_at"])
+    return Case(
+        application=Application(**texts, **numbers, received_at=received),
+        facts={name: _fact_from(name, one) for name, one in stored["facts"].items()},
+        scored=_scored_from(stored["scored"]),
+        now=datetime.fromisoformat(stored["now"]),
+        **_typed(stored, outstanding=int, model_hash=str, policy_hash=str, law_hash=str),
+    )
+
+
+def _fact_from(name: str, stored: Mapping[str, Any]) -> Fact:
+    observed = stored["observed_on"]
+    return Fact(
+        name=name,
+        status=_one_of(Status, stored["status"]),
+        value=_value_from(stored["value"]),
+        source=_typed(stored, source=str)["source"],
+        observed_on=None if observed is None else date.fromisoformat(observed),
+    )
+
+
+def _scored_from(stored: Mapping[str, Any] | None) -> Scored | None:
+    if stored is None:
+        return None
+    points = []
+    for feature, number, worth, neutral in stored["points"]:
+        named = {"feature": feature, "bin": number, "points": worth, "neutral": neutral}
+        points.append(
+            FeaturePoints(**_typed(named, feature=str, bin=int, points=int, neutral=bool))
+        )
+    return Scored(
+        **_typed(stored, score=int, band=str, base=int),
+        probability=float(stored["probability"]),
+        points=tuple(points),
+    )
+
+
+def _decision_from(stored: Mapping[str, Any]) -> Decision:
+    return Decision(
+        **_typed(stored, application=str, case_hash=str),
+        outcome=_one_of(Outcome, stored["outcome"]),
+        scored=_scored_from(stored["scored"]),
+        offer=None if stored["offer"] is None else _offer_from(stored["offer"]),
+        reasons=tuple(map(_reason_from, stored["reasons"])),
+        trace=tuple(map(_step_from, stored["trace"])),
+        decided_at=datetime.fromisoformat(stored["decided_at"]),
+    )
+
+
+def _reason_from(stored: Mapping[str, Any]) -> PrincipalReason:
+    return PrincipalReason(
+        **_typed(stored, code=str, points_below=int),
+        kind=_one_of(ReasonKind, stored["kind"]),
+        detail={name: _value_from(value) for name, value in stored["detail"].items()},  # type: ignore[misc]
+    )
+
+
+def _step_from(stored: Sequence[Any]) -> Step:
+    table, row, held, read = stored
+    named = _typed({"table": table, "row": row}, table=str, row=str)
+    if not isinstance(held, bool | None) or not all(type(one) is str for one in read):
+        raise TypeError("step")
+    return Step(**named, held=held, read=tuple(read))
+
+
+def _offer_from(stored: Mapping[str, Any]) -> LoanOffer:
+    cost = stored["cost"]
+    return LoanOffer(
+        **_typed(stored, product=str, amount=int, term_days=int, rate_ppm_day=int, limit=int),
+        cost=Cost(
+            **_typed(cost, cap_source=str, total=int),
+            compound=Decimal(cost["compound"]),
+            simple=Decimal(cost["simple"]),
+            cap=None if cost["cap"] is None else Decimal(cost["cap"]),
+        ),
+        valid_until=datetime.fromisoformat(stored["valid_until"]),
+    )

@@ -1,0 +1,200 @@
+"""Who may be scored, on what: a yes to this purpose, this lender and these categories, or nothing is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from support.desk import asked
+from support.market import Market, open_market
+from support.scoring import ASKED, BUREAU, INCOME, REPAYMENT, Desk, asks_to_score
+from support.world import pseudonym
+
+from clients.consents import Consents
+from desk.consents import ConsentLost, ConsentsUnavailable, ScoringConsents
+from law.categories import DataCategory
+from protocol.errors import RegistryUnavailable
+from protocol.notices import Notice
+from protocol.records import record_id
+from protocol.snapshots import Reason
+from protocol.terms import TRAINING_PURPOSE
+from protocol.uses import SCORING_PURPOSE
+
+KINDS = ("ordinary", "income")
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Market]:
+    with open_market(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def scoring(market: Market) -> Notice:
+    return asks_to_score(market)
+
+
+@pytest.fixture
+def desk(market: Market, scoring: Notice, tmp_path: Path) -> Desk:
+    return Desk.of(market, tmp_path / "desk")
+
+
+def test_a_yes_to_all_grants_all_and_says_by_which_consent(market, scoring, desk):
+    [person] = market.consenting("aspen", kinds=KINDS)
+    found = desk.permission(person)
+    assert set(found.granted) == set(ASKED)
+    assert found.refused == {}
+    assert found.automated
+    origin = market.registry.consortium.log_origin
+    for category, kind in ((REPAYMENT, "ordinary"), (BUREAU, "ordinary"), (INCOME, "income")):
+        consent = found.granted[category]
+        assert consent.record_id == record_id(origin, person.pseudonym, SCORING_PURPOSE, "aspen", kind)
+        assert (consent.notice_id, consent.notice_sha256) == ("scoring", scoring.sha256)
+    assert [one.sensitivity for one in found.consents] == ["ordinary", "income"]
+
+
+def test_training_is_not_scoring_and_scoring_is_not_training(market, scoring, desk):
+    training = next(one for one in market.notices if one.purpose == TRAINING_PURPOSE)
+    learnt, judged = market.enrol("aspen", 2)
+    market.clock.move(seconds=1)
+    assert market.decide(market.decision(learnt, {"ordinary": "give"}, training)).is_success
+    assert market.decide(market.decision(judged, {"ordinary": "give"}, scoring)).is_success
+    assert desk.permission(learnt).refused == dict.fromkeys(ASKED, Reason.NEVER_ASKED)
+    assert set(desk.permission(judged).granted) == {REPAYMENT, BUREAU}
+    assert (market.rule(learnt), market.rule(judged)) == ("given", "never-asked")
+
+
+def test_each_no_is_told_and_one_category_apart_from_another(market, desk):
+    [person] = market.consenting("aspen")
+    market.says(person, "refuse", ("income",))
+    found = desk.permission(person)
+    assert (set(found.granted), found.refused) == ({REPAYMENT, BUREAU}, {INCOME: Reason.REFUSED})
+    assert [one.sensitivity for one in found.consents] == ["ordinary"]
+    assert desk.permission(person, DataCategory.SOCIAL).refused == {DataCategory.SOCIAL: Reason.NEVER_ASKED}
+
+
+def test_without_the_ordinary_consent_nothing_is_granted(market, desk):
+    [person] = market.consenting("aspen", kinds=KINDS)
+    market.says(person, "withdraw")
+    market.clock.move(minutes=3)
+    found = desk.permission(person)
+    assert found.refused == dict.fromkeys(ASKED, Reason.WITHDRAWN)
+    assert found.consents == ()
+    assert not found.automated
+
+
+def test_strangers_and_another_lenders_borrowers_are_not_enrolled(market, desk):
+    [theirs] = market.consenting("birch")
+    for name in (theirs.pseudonym, pseudonym()):
+        assert set(desk.consents.check(name, ASKED).refused.values()) == {Reason.NOT_ENROLLED}
+
+
+def test_an_objection_counts_as_a_no_until_it_is_closed(market, desk):
+    [person] = market.consenting("aspen")
+    asked(market, person, "restrict")
+    assert set(desk.permission(person).refused.values()) == {Reason.SUSPENDED}
+
+
+def test_a_child_needs_the_guardians_yes_to_sensitive_data(market, desk):
+    authority = {"age_band": "under-14", "guardian_entity_id": "g", "authority_evidence_hash": "a" * 64}
+    [person] = market.enrol("aspen")
+    market.clock.move(seconds=1)
+    assert market.decide(market.decision(person, {"ordinary": "give"}, authority=authority)).is_success
+    assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.CHILD}
+
+
+def test_a_newer_notice_that_reaches_further_must_be_answered_again(market, desk):
+    [person] = market.consenting("aspen")
+    asks_to_score(market, 2, categories=(*ASKED, DataCategory.DEPOSITS))
+    assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.NOTICE_CHANGED}
+    market.says(person, "give")
+    market.clock.move(minutes=3)
+    assert desk.permission(person, REPAYMENT).granted[REPAYMENT].notice_version == 2
+
+
+def test_a_notice_without_machine_decisions_allows_none(market, tmp_path):
+    asks_to_score(market, automated_decision=False)
+    [person] = market.consenting("aspen")
+    assert not Desk.of(market, tmp_path / "desk").permission(person).automated
+
+
+# --- how old a copy may be, and what happens without a registry
+
+
+def unreachable(desk: Desk, monkeypatch) -> None:
+    def silent(*_: object) -> None:
+        raise RegistryUnavailable("nobody listens there")
+
+    monkeypatch.setattr(desk.client, "_send", silent)
+
+
+def test_a_young_copy_answers_alone_and_an_old_one_only_after_the_registry_did(market, desk, monkeypatch):
+    [person] = market.consenting("aspen")
+    assert desk.permission(person).granted
+    unreachable(desk, monkeypatch)
+    market.clock.move(minutes=2)
+    assert desk.permission(person).granted
+    market.clock.move(seconds=1)
+    with pytest.raises(ConsentsUnavailable, match="cannot be told now"):
+        desk.permission(person)
+
+
+def test_a_withdrawal_is_in_force_once_the_copy_is_asked_for_again(market, desk):
+    [person] = market.consenting("aspen")
+    assert desk.permission(person).granted
+    market.says(person, "withdraw")
+    market.clock.move(minutes=2)
+    assert set(desk.permission(person).refused.values()) == {Reason.WITHDRAWN}
+
+
+def test_without_a_registry_nobody_is_allowed_and_nobody_refused(market, desk, monkeypatch):
+    market.consenting("aspen")
+    unreachable(desk, monkeypatch)
+    with pytest.raises(ConsentsUnavailable) as found:
+        desk.consents.check(market.people["aspen"][0].pseudonym, ASKED)
+    assert found.value.status == 503
+
+
+def test_a_lender_without_a_notice_of_scoring_scores_nobody(market, tmp_path):
+    with pytest.raises(ConsentsUnavailable, match="no notice asks"):
+        Desk.of(market, tmp_path / "desk").consents.check(pseudonym(), ASKED)
+
+
+@pytest.mark.parametrize("ahead", [-31, 121])
+def test_a_clock_that_is_wrong_allows_nothing(market, desk, tmp_path, ahead):
+    [person] = market.consenting("aspen")
+    clock = lambda: market.clock() + timedelta(seconds=ahead)  # noqa: E731
+    consents = ScoringConsents(Consents(tmp_path / "desk", "aspen"), desk.client, clock=clock)
+    with pytest.raises(ConsentsUnavailable, match="clock"):
+        consents.check(person.pseudonym, ASKED)
+
+
+# --- again at disbursement
+
+
+def test_disbursement_asks_the_registry_however_young_the_copy_is(market, desk):
+    [person] = market.consenting("aspen", kinds=KINDS)
+    before = desk.permission(person)
+    assert desk.consents.check_again(before) == ()
+    market.says(person, "withdraw", ("income",))
+    assert desk.consents.check_again(before) == (ConsentLost(INCOME, Reason.WITHDRAWN),)
+    market.says(person, "withdraw")
+    lost = desk.consents.check_again(before)
+    assert {one.category: one.reason for one in lost} == dict.fromkeys(ASKED, Reason.WITHDRAWN)
+
+
+def test_what_was_never_granted_is_not_lost(market, desk):
+    [person] = market.consenting("aspen")
+    before = desk.permission(person)
+    market.says(person, "refuse", ("income",))
+    assert desk.consents.check_again(before) == ()
+
+
+def test_disbursement_without_a_registry_is_refused(market, desk, monkeypatch):
+    [person] = market.consenting("aspen")
+    before = desk.permission(person)
+    unreachable(desk, monkeypatch)
+    with pytest.raises(ConsentsUnavailable):
+        desk.consents.check_again(before)

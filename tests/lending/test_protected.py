@@ -1,0 +1,83 @@
+"""What is protected never enters a score, whatever a column is called or declared (trap 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support import scorecards
+from support.world import schema_of
+
+from credit.features import FeatureSchema
+from law.categories import DataCategory
+from law.packs import PACKS
+from lending import Scorer
+from lending.compiled import ScoreError, compiled
+from lending.protected import NEVER, refuse_protected
+
+
+def plain(**more):
+    return schema_of({"name": "x", "kind": "number", "category": "bureau"} | more, jurisdictions=["CN"])
+
+
+def of(**more):
+    return plain(**more).features
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "SEX", "category": "identity"},
+        {"name": "x1", "category": "identity", "description": "gender of the applicant"},
+        {"name": "婚姻状况", "category": "identity"},
+        {"name": "MARRIAGE", "category": "identity"},
+        {"name": "nationality", "category": "identity"},
+        {"name": "x2", "category": "sex"},
+        {"name": "x3", "category": "bureau", "derived_from": ["marital"]},
+        {"name": "x4", "category": "ethnicity", "sensitivity": "sensitive"},
+        {"name": "x5", "source": "crm.spouse", "category": "bureau"},
+    ],
+)
+def test_a_protected_feature_is_refused_although_chinas_pack_lets_it_be_trained(more):
+    with pytest.raises(ScoreError, match="can never enter a score"):
+        refuse_protected(of(**more), [PACKS["CN"]])
+
+
+def test_the_refusal_names_the_feature_the_category_and_the_article():
+    with pytest.raises(ScoreError, match=r"feature 'SEX' is about sex, .* \(US: Reg B 1002.4\(a\), 1002.6"):
+        refuse_protected(of(name="SEX", category="identity"), [PACKS["CN"], PACKS["US"]])
+    with pytest.raises(ScoreError, match="Tahini's own rule"):
+        refuse_protected(of(name="SEX", category="identity"), [])
+
+
+def test_what_only_the_law_of_a_place_forbids_is_refused_there():
+    age = plain(name="age_years", category="age")
+    refuse_protected(age.features, [PACKS["CN"]])
+    with pytest.raises(ScoreError, match=r"US: Reg B 1002.6\(b\)\(2\)"):
+        refuse_protected(age.features, [PACKS["US"]])
+    friends = plain(name="friends", category="social")
+    refuse_protected(friends.features, [PACKS["CN"]])
+    with pytest.raises(ScoreError, match="EU: CCD2 18"):
+        refuse_protected(friends.features, [PACKS["EU"]])
+
+
+def test_every_protected_category_is_refused_without_any_law():
+    for category in sorted(NEVER):
+        feature = plain().features[0].model_copy(update={"category": DataCategory(category)})
+        schema = plain().model_copy(update={"features": (feature,)})
+        assert isinstance(schema, FeatureSchema)
+        with pytest.raises(ScoreError, match=f"is about {category}"):
+            refuse_protected(schema.features, ())
+
+
+def test_no_scorer_is_made_from_a_model_with_a_protected_feature():
+    model = scorecards.model()
+    assert Scorer.of(model, "0" * 64, [PACKS["CN"]]).features == tuple(one["name"] for one in scorecards.FEATURES)
+    schema = model.embedding.grid.schema
+    features = (schema.features[0].model_copy(update={"description": "性别"}), *schema.features[1:])
+    grid = replace(model.embedding.grid, schema=schema.model_copy(update={"features": features}))
+    with pytest.raises(ScoreError, match="'late' is about sex"):
+        Scorer.of(replace(model, embedding=replace(model.embedding, grid=grid)), "0" * 64, [PACKS["CN"]])
+    look_up = compiled(replace(model, embedding=replace(model.embedding, grid=grid)))
+    with pytest.raises(ScoreError, match="'late' is about sex"):
+        Scorer(look_up, "0" * 64, ())

@@ -1,0 +1,200 @@
+"""Dues add up to the fen, always (trap 3); interest by actual days; what accrues, what settles, what revolves."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.effort import effort
+from support.loans import asked, fee, once, product
+
+from lending.cost import flows_of, total_charges
+from lending.days import counted
+from lending.errors import DateError, TermsError
+from lending.money import PPM, rounded
+from lending.schedule import (
+    InterestTerms,
+    Movement,
+    due_days,
+    revolving_balance,
+    revolving_interest,
+    schedule,
+    settlement,
+)
+
+START = date(2026, 11, 30)
+MANY = settings(max_examples=effort(2_000), deadline=None)
+
+
+@MANY
+@given(asked())
+def test_dues_add_up_to_principal_and_interest_to_the_fen(case):
+    made, principal, rate, start, _ = case
+    loan = schedule(*case)
+    assert sum(due.principal for due in loan.dues) == principal
+    balance, since, exact, billed = principal, start, Fraction(0), 0
+    for due in loan.dues:
+        assert due.principal >= 0 and due.interest >= 0 and all(one.amount >= 0 for one in due.charges)
+        exact += Fraction(balance * rate, PPM) * counted(since, due.day, made.day_count)
+        billed += due.interest
+        assert billed == rounded(exact, made.rounding), "one rounding, whatever came before"
+        balance, since = balance - due.principal, due.day
+    assert balance == 0
+    assert loan.interest + loan.fees == total_charges(flows_of(loan))
+    assert sum(due.total for due in loan.dues) + sum(one.amount for one in loan.upfront) == (
+        principal + loan.interest + loan.fees
+    )
+
+
+@MANY
+@given(asked())
+def test_each_kind_has_the_shape_of_its_name(case):
+    made, principal, *_ = case
+    loan = schedule(*case)
+    parts = [due.principal for due in loan.dues]
+    if made.kind == "equal-principal":
+        assert len(set(parts[:-1])) <= 1 and 0 <= parts[-1] - parts[0] < len(parts)
+    elif made.kind == "annuity":
+        equal = {due.principal + due.interest for due in loan.dues[:-1]}
+        assert len(equal) <= 1 or principal < 50 * len(parts), "equal dues, but for the last"
+        last = loan.dues[-1]
+        assert not equal or abs(last.principal + last.interest - min(equal)) <= 1.2 * len(parts) + 1
+    else:
+        assert parts[:-1] == [0] * (len(parts) - 1)
+
+
+def test_an_annuity_of_actual_days_by_hand():
+    """12,000 at 0.05% a day for three months: dues that are worth 12,000 by actual days of 30, 31 and 31."""
+    loan = schedule(product(), 1_200_000, 500, date(2026, 11, 27), 90)
+    assert [due.day for due in loan.dues] == [date(2026, 12, 27), date(2027, 1, 27), date(2027, 2, 27)]
+    worth, factor = Fraction(0), Fraction(1)
+    for due, days in zip(loan.dues, (30, 31, 31), strict=True):
+        factor /= 1 + Fraction(500 * days, PPM)
+        worth += due.total * factor
+    assert abs(worth - 1_200_000) < 1
+    assert [due.interest for due in loan.dues] == [18_000, 12_489, 6_292] and loan.principal == 1_200_000
+
+
+def test_interest_of_a_bullet_by_hand():
+    loan = schedule(once(), 1_000_000, 500, START, 30)
+    assert [(due.day, due.principal, due.interest) for due in loan.dues] == [(date(2026, 12, 30), 1_000_000, 15_000)]
+    assert schedule(once(day_count="ACT/360"), 1_000_000, 500, START, 30).interest == 15_000
+
+
+def test_a_month_of_30_days_is_counted_as_one():
+    plain = schedule(product(kind="bullet", day_count="30/360"), 1_000_000, 500, date(2026, 12, 31), 90)
+    assert [due.interest for due in plain.dues] == [15_000, 14_000, 16_500]
+    assert [due.day.day for due in plain.dues] == [31, 28, 31]
+
+
+def test_doubles_and_a_rounding_for_each_due_would_lose_what_the_carry_keeps():
+    """Trap 3: at 0.0137% a day 100.00 yuan owe 0.411 yuan a month: rounded by itself 0.41 each, 12 x 0.41 is 4.92."""
+    made = product(kind="bullet", day_count="30/360")
+    loan = schedule(made, 10_000, 137, date(2027, 1, 1), 360)
+    each = rounded(Fraction(10_000 * 137 * 30, PPM))
+    assert loan.interest == rounded(Fraction(10_000 * 137 * 360, PPM)) == 493 != each * 12
+    assert {due.interest for due in loan.dues} == {41, 42}
+
+
+def test_due_days_move_off_the_holidays_that_were_handed_in_and_interest_with_them():
+    closed = {date(2026, 12, 27), date(2026, 12, 28)}
+    loan = schedule(product(), 1_000_000, 500, date(2026, 11, 27), 90, closed)
+    assert [due.day for due in loan.dues] == [date(2026, 12, 29), date(2027, 1, 27), date(2027, 2, 27)]
+    assert loan.dues[0].interest == 16_000
+    long = {date(2026, 12, 27) + timedelta(days=at) for at in range(40)}
+    with pytest.raises(DateError, match="holidays move two dues to 2027-02-05"):
+        due_days(product(), date(2026, 11, 27), 90, long)
+
+
+def test_every_fee_is_charged_when_and_on_what_it_says():
+    charged = [fee("premium", when="start", value=5_000, payee="insurer"), fee("guarantee", method="of-balance"),
+               fee("service", method="amount", value=250, payee="platform"),
+               fee("closing", when="last-due", value=2_000, payee="lender"),
+               fee("late", when="late"), fee("early", when="early", value=3_000, payee="lender")]  # fmt: skip
+    loan = schedule(product(kind="equal-principal", fees=charged), 900_000, 300, START, 90)
+    assert [(one.code, one.payee, one.amount) for one in loan.upfront] == [("premium", "insurer", 4_500)]
+    found = [[(one.code, one.amount) for one in due.charges] for due in loan.dues]
+    assert found == [
+        [("guarantee", 900), ("service", 250)],
+        [("guarantee", 600), ("service", 250)],
+        [("guarantee", 300), ("service", 250), ("closing", 1_800)],
+    ]
+    assert loan.fees == 4_500 + 900 + 600 + 300 + 3 * 250 + 1_800
+
+
+@MANY
+@given(asked(), st.integers(0, 400))
+def test_what_accrues_until_a_due_is_what_it_bills(case, after):
+    made, principal, rate, start, _ = case
+    loan = schedule(*case)
+    assert loan.accrued(start) == 0 and loan.balance(start) == principal and loan.balance(loan.end) == 0
+    day = start + timedelta(days=after)
+    before = [due for due in loan.dues if due.day <= day]
+    following = [due for due in loan.dues if due.day > day]
+    assert loan.balance(day) == sum(due.principal for due in following)
+    assert 0 <= loan.accrued(day) <= (following[0].interest if following else 0)
+    if made.day_count.startswith("ACT/3") and following:
+        since = before[-1].day if before else start
+        exact = Fraction(loan.balance(day) * rate * (day - since).days, PPM)
+        assert abs(loan.accrued(day) - exact) < 2
+
+
+@MANY
+@given(asked(), st.data())
+def test_who_repays_early_pays_interest_for_the_actual_days_and_no_more(case, data):
+    made, _, _, start, _ = case
+    loan = schedule(*case)
+    day = start + timedelta(days=data.draw(st.integers(0, (loan.end - start).days - 1)))
+    last = settlement(loan, made, day)
+    flows = flows_of(loan, last)
+    assert sum(flow.received - flow.principal for flow in flows) == 0
+    assert sum(due.interest for due in loan.dues if due.day <= day) + last.interest <= loan.interest
+
+
+def test_what_settles_a_loan_by_hand():
+    made = product(kind="bullet", fees=[fee("early", when="early", method="of-balance", value=5_000)])
+    loan = schedule(made, 1_000_000, 500, date(2026, 11, 27), 90)
+    last = settlement(loan, made, date(2027, 1, 6))
+    assert (last.principal, last.interest, last.fees) == (1_000_000, 5_000, 5_000)
+    with pytest.raises(DateError, match="nothing to repay early"):
+        settlement(loan, made, loan.end)
+    with pytest.raises(DateError, match="the loan begins on 2026-11-27"):
+        settlement(loan, made, date(2026, 11, 26))
+
+
+TERMS = InterestTerms(0, 500, START)
+DRAWN = [Movement(START, 100_000), Movement(date(2026, 12, 10), 50_000), Movement(date(2026, 12, 20), -120_000)]
+
+
+def test_a_revolving_balance_bears_interest_by_the_day():
+    days = [date(2026, 12, 30), date(2027, 1, 30)]
+    assert [revolving_balance(DRAWN, day) for day in (date(2026, 11, 29), START, date(2026, 12, 15), days[0])] == [
+        0, 100_000, 150_000, 30_000]  # fmt: skip
+    assert revolving_interest(DRAWN, TERMS, days) == (500 + 750 + 150, 465)
+    assert revolving_interest([], TERMS, days) == (0, 0)
+    assert revolving_interest(DRAWN, TERMS, [date(2026, 11, 1), days[1]]) == (0, 1865)
+
+
+def test_more_repaid_than_drawn_and_days_out_of_order_are_refused():
+    with pytest.raises(TermsError, match="20000 fen more are repaid than were drawn"):
+        revolving_balance([*DRAWN, Movement(date(2026, 12, 21), -50_000)], date(2027, 1, 1))
+    with pytest.raises(DateError, match="comes after one of"):
+        revolving_balance([*DRAWN, Movement(START, 1)], date(2027, 1, 1))
+    with pytest.raises(DateError, match="is before"):
+        revolving_interest(DRAWN, TERMS, [date(2027, 1, 30), date(2026, 12, 30)])
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(-(10**6), 10**6)), max_size=12), st.integers(0, 1000))
+def test_revolving_interest_is_that_of_every_single_day(steps, rate):
+    day, balance, moves, by_day = START, 0, [], Fraction(0)
+    for gap, wanted in steps:
+        by_day += Fraction(balance * rate * gap, PPM)
+        day += timedelta(days=gap)
+        amount = max(wanted, -balance)
+        balance += amount
+        moves.append(Movement(day, amount))
+    found = revolving_interest(moves, InterestTerms(0, rate, START), [day, day + timedelta(days=1)])
+    assert found[0] == rounded(by_day) and sum(found) == rounded(by_day + Fraction(balance * rate, PPM))
