@@ -94,6 +94,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "consent": outcome.consent,
         "withdrawn_after_round": training.hold_after,
         "withdrawn_seen_after": outcome.log.withdrawn_seen_after,
+        "lending": outcome.lending and asdict(outcome.lending),
         "log": {
             "entries": audit.entries,
             "verified": True,

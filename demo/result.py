@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,31 @@ class LogAudit:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """One application for a loan, as it went over HTTP."""
+
+    status: str
+    seconds: float
+    """From the request to its answer, the log's index included."""
+    score: Mapping[str, Any] | None
+    offer: Mapping[str, Any] | None
+    reasons: tuple[Mapping[str, Any], ...]
+    letter: Mapping[str, str]
+    """By language."""
+    entry_index: int
+    receipt: str
+    """What its verified receipt says."""
+
+
+@dataclass(frozen=True)
+class Lent:
+    """What came of lending with the released model at one lender."""
+
+    lender: str
+    applied: tuple[Applied, ...]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything a run found out; the report is a rendering of it."""
 
@@ -132,6 +158,8 @@ class Outcome:
     training: TrainingResult
     comparison: Comparison
     log: LogAudit
+    lending: Lent | None
+    """None where there was nothing to lend with."""
     seconds: float
 
     @property

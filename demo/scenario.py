@@ -14,6 +14,7 @@ from demo.consortium import Founded, found
 from demo.coordinator import coordinator_process
 from demo.errors import DemoError
 from demo.evaluation import audit_log, compare
+from demo.lending import can_lend, lend
 from demo.loans import split
 from demo.population import ask_everybody, categories_of, import_books
 from demo.portal import Portal, trusted_issuer
@@ -101,9 +102,11 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
         campaign = _campaign(founded, url, settings, view)
         scenario = Scenario(settings, parts, founded, notice, tuple(borrowers), campaign)
         training = train(scenario, coordinator, portal, view)
+        lent = lend(scenario, training, url, view) if can_lend(scenario) else None
         comparison = compare(scenario, view)
         audited = audit_log(scenario, training, url, first_checkpoint, view)
-        return Outcome(scenario, training, comparison, audited, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return Outcome(scenario, training, comparison, audited, lent, seconds)
 
 
 def _service(name: str, noun: str, url: str, *options: str | Path) -> Process:
