@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ KEPT = Path(__file__).with_name("desk_home")
 """Products, sources and words of the demo's desk."""
 POLICY = Path(__file__).with_name("policy.toml")
 CUSTOMERS_FILE = "customers.parquet"
+FEATURES = ("rev", "age", "income", "debrate", "due30", "due60", "due90", "loan_num")
+"""Of demo/loans.toml."""
 PRODUCT, AMOUNT, TERM_DAYS = "monthly-12", 300_000, 365
 CUT_OFF, GREY, CLEAR = 600, 610, 660
 LIGHT = 0.3
@@ -82,9 +85,10 @@ class _Customer:
 
 
 def can_lend(scenario: Scenario) -> bool:
-    """Whether there is anything to lend with: the packaged loans, whose features the demo's policy
-    knows, and a model that gives reasons."""
-    return scenario.settings.loans.packaged and scenario.settings.model != "mlp"
+    """Whether there is anything to lend with: the features that the desk's sources have, and a
+    model that gives reasons."""
+    known = set(scenario.settings.loans.schema.names) == set(FEATURES)
+    return known and scenario.settings.model != "mlp"
 
 
 def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressView) -> Lent:
@@ -132,7 +136,7 @@ def _customers(scenario: Scenario, lender: str) -> tuple[list[DemoBorrower], pd.
 def _facts(people: list[DemoBorrower], loans: pd.DataFrame) -> pd.DataFrame:
     """What the lender knows of its customers. Arrears, applications elsewhere and what the register
     says are made up: the table has none."""
-    table = loans[["rev", "age", "income", "debrate", "due30", "due60", "due90", "loan_num"]].copy()
+    table = loans[list(FEATURES)].copy()
     income = (loans["income"] * 100).round().astype("Int64")
     share = loans["debrate"].where(loans["income"].notna())
     return table.assign(
@@ -177,12 +181,10 @@ def _callers(home: Path) -> dict[CallerRole, str]:
     database = open_database(home)
     try:
         desk = Transactions(database)
-        return {
-            role: desk.write(
-                lambda hand, role=role: add_caller(hand, DeskCaller(f"{role}-1", role))
-            )
-            for role in (CallerRole.ORIGINATION, CallerRole.SERVICING)
-        }
+        systems = [
+            DeskCaller(f"{role}-1", role) for role in (CallerRole.ORIGINATION, CallerRole.SERVICING)
+        ]
+        return {one.role: desk.write(partial(add_caller, caller=one)) for one in systems}
     finally:
         database.close()
 
@@ -273,7 +275,7 @@ def _apply(counter: _Counter, customer: _Customer, founded: Founded) -> Applied:
         _receipt(counter, decision["id"]), founded.consortium, [person.pseudonym]
     )
     return Applied(
-        status=shown["status"],
+        status=counter.call("GET", path)["status"],
         seconds=seconds,
         score=decision["score"],
         offer=decision["offer"],

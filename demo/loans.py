@@ -50,8 +50,6 @@ class Loans:
     partition: str | None
     about: str
     left_out: dict[str, str]
-    packaged: bool = False
-    """Whether it is the table that the demo brings along."""
     remarks: tuple[str, ...] = ()
     """What whoever brought the table should look at before believing a model of it."""
 
@@ -84,7 +82,6 @@ def default_loans() -> Loans:
         "city",
         DEFAULT_ABOUT,
         {"city": "the key by which lenders are formed"},
-        packaged=True,
     )
 
 
