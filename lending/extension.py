@@ -10,7 +10,7 @@ This is engineering, not legal advice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -18,6 +18,7 @@ from typing import Literal
 
 from lending.account import Account
 from lending.cases import Cost
+from lending.cost import CashFlow
 from lending.errors import AccountError
 from lending.fold import happened, resume, state
 from lending.ledger_rows import DueRow
@@ -151,14 +152,33 @@ def life(account: Account, change: LoanEvent) -> tuple[Flow, ...]:
     A penalty is owed for being late, not for the loan: no cap of the cost counts it, and the
     disclosure table names it apart (个人贷款业务明示综合融资成本规定, 2026).
     """
-    events = happened(account.events)
     contract = account.contract
     flows: list[Flow] = [(contract.starts, contract.principal)]
     spent = 0
-    for day in sorted({one.day for one in events}):
-        then = state(contract, events, day)
-        flows.append((day, spent - _spent(then)))
+    for then in stages(account, change):
+        flows.append((then.day, spent - _spent(then)))
         spent = _spent(then)
+    return tuple(flow for flow in flows if flow[1])
+
+
+def cash_of_life(account: Account, change: LoanEvent) -> tuple[CashFlow, ...]:
+    """As :func:`life`, with what of each payment was principal."""
+    contract = account.contract
+    flows = [CashFlow(contract.starts, received=contract.principal)]
+    spent, repaid = 0, 0
+    for then in stages(account, change):
+        principal = then.paid.principal - repaid
+        flows.append(CashFlow(then.day, 0, principal, _spent(then) - spent - principal))
+        spent, repaid = _spent(then), then.paid.principal
+    return tuple(flows)
+
+
+def stages(account: Account, change: LoanEvent) -> Iterator[Account]:
+    """The loan on each day on which money moved or will, if this is booked and from then on
+    everything is paid on its day."""
+    events = happened(account.events)
+    for day in sorted({one.day for one in events}):
+        yield state(account.contract, events, day)
     ahead = resume(replace(account, events=tuple(events)), [change], change.day)
     stops = sorted({row.due for row in ahead.rows if row.due > change.day})
     for number, day in enumerate([change.day, *stops]):
@@ -169,9 +189,7 @@ def life(account: Account, change: LoanEvent) -> tuple[Flow, ...]:
                 [Repaid(id=f"{_PROJECTED}-{number}", day=day, amount=ahead.due.total)],
                 day,
             )
-        flows.append((day, spent - _spent(ahead)))
-        spent = _spent(ahead)
-    return tuple(flow for flow in flows if flow[1])
+        yield ahead
 
 
 def _spent(account: Account) -> int:

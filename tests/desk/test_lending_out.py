@@ -245,15 +245,24 @@ def test_histories_are_kept_whoever_opens_the_database(either: Counter, name):
     table = tables.METADATA.tables[name]
     column = next(one for one in table.columns if one.name in TEXTS)
     for statement in (delete(table), update(table).values({column: "z" * 22})):
-        with pytest.raises(DBAPIError, match="append-only"), either.desk.transactions.database.engine.begin() as connection:
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            either.desk.transactions.database.engine.begin() as connection,
+        ):
             connection.execute(statement)
     if either.desk.transactions.database.engine.dialect.name == "sqlite":
         with either.desk.transactions.database.engine.begin() as connection:
             row = dict(connection.execute(select(table)).first()._mapping)
-        with pytest.raises(DBAPIError, match="append-only"), either.desk.transactions.database.engine.begin() as connection:
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            either.desk.transactions.database.engine.begin() as connection,
+        ):
             connection.execute(insert(table).prefix_with("OR REPLACE").values(row | {column.name: "z" * 22}))
     else:
-        with pytest.raises(DBAPIError, match="append-only"), either.desk.transactions.database.engine.begin() as connection:
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            either.desk.transactions.database.engine.begin() as connection,
+        ):
             connection.execute(text(f"TRUNCATE {name} CASCADE"))
     with either.desk.transactions.database.engine.connect() as connection:
         assert connection.execute(select(table)).first() is not None
@@ -262,5 +271,8 @@ def test_histories_are_kept_whoever_opens_the_database(either: Counter, name):
 def test_a_log_index_is_written_once(either: Counter):
     either.offered()
     for statement in (update(tables.outbox).values(entry_index=99), update(tables.outbox).values(entry_index=None)):
-        with pytest.raises(DBAPIError, match="append-only"), either.desk.transactions.database.engine.begin() as connection:
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            either.desk.transactions.database.engine.begin() as connection,
+        ):
             connection.execute(statement)
