@@ -160,7 +160,7 @@ class ProductPricing:
         ahead = [row.due for row in account.rows if row.due > request.asked_on and row.open]
         if ahead and (min(ahead) - request.asked_on).days < rules.asked_before_days:
             raise TermsError(
-                f"{name} is extended if that is asked {rules.asked_before_days} days before what is "
+                f"{name} is extended if asked {rules.asked_before_days} days before what is "
                 f"put off falls due, which is on {min(ahead)}"
             )
         owed = account.outstanding.principal
