@@ -53,7 +53,8 @@ def derivatives(terms: Sequence[Term], v: Decimal) -> tuple[Decimal, Decimal, De
             gap = at - day
             power = powers.get(gap)
             if power is None:
-                power = powers[gap] = v**gap
+                shorter = powers.get(gap - 1)
+                power = powers[gap] = v**gap if shorter is None else shorter * v
             zeroth, first, second, at = zeroth * power, first * power, second * power, day
         zeroth += amount
         first += amount * day

@@ -3,7 +3,8 @@
 Interest is exact until it falls due. What is billed by the k-th due is the exact interest of all
 days so far, rounded once; each due is billed what the dues before it were not. So one rounding per
 due item, no prefix of a schedule is ever more than half a fen off, and the last due takes whatever
-remains: principal and interest add up to the fen.
+remains: principal and interest add up to the fen. A draw on a revolving product has the schedule of
+a bullet, if nothing else moves; what does is in :func:`revolving_interest`.
 """
 
 from __future__ import annotations

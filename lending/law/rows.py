@@ -21,6 +21,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crypto.documents import document_hash
+from law.categories import DataCategory
 from law.packs import Jurisdiction
 from lending.errors import LawSilent, LawTableError
 
@@ -51,7 +52,10 @@ class LawRow(BaseModel):
         return {**given, "value": tuple(value)} if isinstance(value, list) else given
 
     @model_validator(mode="after")
-    def _in_order(self) -> LawRow:
+    def _makes_sense(self) -> LawRow:
+        names_categories = self.key.startswith(("forbidden.", "protected."))
+        if names_categories and (unknown := sorted(set(self.words) - set(DataCategory))):
+            raise ValueError(f"no category of data is called {unknown[0]!r}")
         if self.until is not None and self.until <= self.since:
             raise ValueError(f"it ends on {self.until}, not after its first day {self.since}")
         return self

@@ -158,6 +158,7 @@ ROW = 'key = "a"\nvalue = 1\nfrom = 2026-01-01\narticle = "b"\nsource = "c"\nver
      (("from = 2026-01-01", "from = 2026-01-01\nuntil = 2026-01-01"), "not after its first day"),
      (("from = 2026-01-01", 'from = "soon"'), "from: Input should be a valid date"),
      (('key = "a"', 'key = "A b"'), "key:"), (("[[row]]", "[[rows]]"), "knows no 'rows'"),
+     (('key = "a"', 'key = "protected.a"'), "no category of data is called '1'"),
      (("from = ", "from "), "is no TOML"), (('key = "a"', 'key = "cap.microloan"'), "twice of 2026-01-01")],
 )  # fmt: skip
 def test_a_table_that_makes_no_sense_is_refused_in_one_sentence(change, said):
