@@ -30,7 +30,7 @@ from lending.cases import (
     Step,
     Value,
 )
-from lending.offers import Pricing, Refusal, Search, rule_reason
+from lending.offers import NoTerms, Pricing, Search, rule_reason
 from lending.policy import PURPOSE, CreditPolicy, PolicyRefused
 from lending.records import case_hash
 from lending.tables import Looked, TableRow
@@ -158,10 +158,11 @@ def _tier(
         found.trace.append(Step("score", "asked", None, ()))
         found.reviews.append(PrincipalReason("no-score", "rule"))
         return None
-    trusted = scored.neutral <= policy.document.most_neutral
+    neutral = scored.neutral
+    trusted = neutral <= policy.document.most_neutral
     found.trace.append(Step("score", "trusted", trusted, ("neutral",)))
     if not trusted:
-        withheld = {"neutral": scored.neutral}
+        withheld = {"neutral": neutral}
         found.reviews.append(PrincipalReason("too-much-neutral", "rule", detail=withheld))
     row = found.take(policy.tables["tiers"].look(known))
     if row is None:
@@ -214,7 +215,7 @@ def _terms(search: Search, found: _Findings) -> None:
     found.trace += result.trace
     found.reviews += result.reviews
     found.missing |= dict.fromkeys(result.missing)
-    if isinstance(result.outcome, Refusal):
+    if isinstance(result.outcome, NoTerms):
         found.declines += result.outcome.reasons
     elif result.outcome is not None:
         found.offer = result.outcome
