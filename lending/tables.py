@@ -374,8 +374,7 @@ class _Check:
         return None
 
     def _shown(self, point: Mapping[str, Value]) -> str:
-        named = ", ".join(f"{fact} = {written(value)}" for fact, value in point.items())
-        return named or "every point"
+        return ", ".join(f"{fact} = {written(v)}" for fact, v in point.items()) or "every point"
 
 
 def rows_of(
