@@ -80,7 +80,8 @@ def decide(
 
     Raises:
         PolicyRefused: the case names another policy, a product that is not the policy's, or a day
-            on which it is not in force. RecordError: a case without a canonical form.
+            on which it is not in force. RecordError: a case without a canonical form. Whatever
+            ``pricing`` raises, as where no law of the day says what a loan may cost.
     """
     require(case, policy)
     known = known_facts(case, policy)
