@@ -48,7 +48,7 @@ def conditions(policy: CreditPolicy) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=effort(600), deadline=None)
+@settings(max_examples=effort(300), deadline=None)
 @given(policies())
 def test_what_goes_out_comes_back(policy: CreditPolicy):
     graph = json.loads(json.dumps(to_jdm(policy)))
@@ -78,7 +78,7 @@ USUAL = {
 }  # fmt: skip
 
 
-@settings(max_examples=effort(400), deadline=None)
+@settings(max_examples=effort(200), deadline=None)
 @given(policies(), st.lists(FULL, min_size=1, max_size=6))
 def test_their_engine_says_of_it_what_ours_says(policy: CreditPolicy, people):
     other = engine(policy)
