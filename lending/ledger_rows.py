@@ -13,12 +13,12 @@ from itertools import accumulate
 from typing import Any
 
 from lending.allocation import COMPONENTS, Component
-from lending.loan_events import LoanContract, ScheduledDue
+from lending.loan_events import ContractDue, LoanContract
 from lending.money import PPM, rounded
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
+class Balances:
     """Whole fen by component."""
 
     penalty: int = 0
@@ -30,14 +30,14 @@ class Amounts:
     def total(self) -> int:
         return self.penalty + self.fees + self.interest + self.principal
 
-    def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(*(getattr(self, c) + getattr(other, c) for c in COMPONENTS))
+    def __add__(self, other: Balances) -> Balances:
+        return Balances(*(getattr(self, c) + getattr(other, c) for c in COMPONENTS))
 
-    def plus(self, component: Component, amount: int) -> Amounts:
+    def plus(self, component: Component, amount: int) -> Balances:
         return replace(self, **{component: getattr(self, component) + amount})
 
 
-NOTHING = Amounts()
+NOTHING = Balances()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,8 @@ class DueRow:
 
 
 def planned(
-    dues: Sequence[ScheduledDue], start: date, grace_days: int
-) -> Iterator[tuple[ScheduledDue, DueRow]]:
+    dues: Sequence[ContractDue], start: date, grace_days: int
+) -> Iterator[tuple[ContractDue, DueRow]]:
     """For each due of a plan its period: a row without principal or contractual day."""
     before = [0, *accumulate(one.principal for one in dues)]
     for one, repaid in zip(dues, before, strict=False):
@@ -153,22 +153,22 @@ def planned(
             one,
             DueRow(
                 origin=None,
-                due=one.due,
-                grace_until=one.due + timedelta(days=grace_days),
+                due=one.day,
+                grace_until=one.day + timedelta(days=grace_days),
                 start=start,
                 base=before[-1] - repaid,
-                days=(one.due - start).days,
+                days=(one.day - start).days,
                 planned_interest=one.interest,
                 planned_fees=one.fees,
             ),
         )
-        start = one.due
+        start = one.day
 
 
 def rows_of(contract: LoanContract) -> tuple[DueRow, ...]:
     """The rows of a contract on the day of disbursement."""
     return tuple(
-        replace(row, origin=one.due, principal=Claim(one.principal))
+        replace(row, origin=one.day, principal=Claim(one.principal))
         for one, row in planned(contract.dues, contract.starts, contract.grace_days)
     )
 

@@ -1,6 +1,6 @@
 """A loan contract, and what can happen to it: frozen events, each known by its id. Pure.
 
-Amounts are whole fen, rates parts per million a day, days calendar days at the lender.
+Balances are whole fen, rates parts per million a day, days calendar days at the lender.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ScheduledDue(Protocol):
     """What falls due on one day, as a schedule has it."""
 
     @property
-    def due(self) -> date: ...
+    def day(self) -> date: ...
     @property
     def principal(self) -> int: ...
     @property
@@ -35,20 +35,24 @@ class ScheduledDue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Instalment:
-    """A due of a contract."""
+class ContractDue:
+    """A due of a contract, as it is kept."""
 
-    due: date
+    day: date
     principal: int
     interest: int
     fees: int = 0
 
+    @classmethod
+    def of(cls, one: ScheduledDue) -> ContractDue:
+        return cls(one.day, one.principal, one.interest, one.fees)
 
-def _checked(dues: Sequence[ScheduledDue], after: date, principal: int, what: str) -> None:
+
+def _checked(dues: Sequence[ContractDue], after: date, principal: int, what: str) -> None:
     for one in dues:
         for name in ("principal", "interest", "fees"):
-            whole(getattr(one, name), f"{name} of the due of {one.due} in {what}")
-    days = [after, *(one.due for one in dues)]
+            whole(getattr(one, name), f"{name} of the due of {one.day} in {what}")
+    days = [after, *(one.day for one in dues)]
     if not dues or any(later <= earlier for earlier, later in pairwise(days)):
         raise AccountError(
             f"{what} needs dues after {after}, one a day, in the order of their days"
@@ -79,7 +83,7 @@ class LoanContract:
     id: str
     principal: int
     starts: date
-    dues: tuple[ScheduledDue, ...]
+    dues: tuple[ContractDue, ...]
     rate_ppm_day: int
     penalty_ppm_day: int
     grace_days: int = 0
@@ -96,7 +100,7 @@ class LoanContract:
 
     @property
     def matures(self) -> date:
-        return self.dues[-1].due
+        return self.dues[-1].day
 
     @property
     def term_days(self) -> int:
@@ -198,7 +202,7 @@ class Restructured(LoanEvent):
     """Another plan for the principal that is outstanding (重组); ``amount`` is that principal. What
     else is unpaid falls due with the plan's first due."""
 
-    dues: tuple[ScheduledDue, ...]
+    dues: tuple[ContractDue, ...]
     in_difficulty: bool = True
     step: ClassVar[LoanStep] = "restructure"
 

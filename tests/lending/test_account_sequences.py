@@ -59,8 +59,8 @@ def no_clock_is_ahead_of_the_money(account: Account) -> None:
     most = effective_money(account) + account.waived.principal
     dues = account.contract.dues
     for one, asked in zip(dues, accumulate(due.principal for due in dues), strict=True):
-        if asked > most and one.due < account.day:
-            assert account.dpd >= (account.day - one.due).days
+        if asked > most and one.day < account.day:
+            assert account.dpd >= (account.day - one.day).days
             return
 
 
@@ -99,8 +99,8 @@ def check(history: History) -> None:
     no_clock_is_ahead_of_the_money(end)
     paying = effective_money(end) or end.waived.total or end.status is LoanStatus.SETTLED
     first = history.loan.dues[0]
-    if not paying and first.principal and end.day > first.due:
-        assert end.dpd == (end.day - first.due).days
+    if not paying and first.principal and end.day > first.day:
+        assert end.dpd == (end.day - first.day).days
 
 
 @pytest.mark.timeout(7200)

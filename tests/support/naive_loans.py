@@ -47,11 +47,11 @@ class NaiveLoan:
         for at, one in enumerate(loan.dues):
             owed = nothing() | {"principal": Fraction(one.principal)}
             base = sum(later.principal for later in loan.dues[at:])
-            grace = one.due + timedelta(days=loan.grace_days)
-            days = (one.due - before).days
+            grace = one.day + timedelta(days=loan.grace_days)
+            days = (one.day - before).days
             paid = dict.fromkeys(ORDER, 0)
-            self.lines.append(Line(one.due, one.due, before, grace, one.interest, days, base, one.fees, owed, paid))
-            before = one.due
+            self.lines.append(Line(one.day, one.day, before, grace, one.interest, days, base, one.fees, owed, paid))
+            before = one.day
 
     def night(self) -> None:
         """From this evening to the next day."""
