@@ -52,12 +52,16 @@ class Claim:
     met: int = 0
 
     @property
+    def whole(self) -> int:
+        return self.owed if isinstance(self.owed, int) else rounded(self.owed)
+
+    @property
     def open(self) -> int:
-        return rounded(self.owed) - self.settled
+        return self.whole - self.settled
 
     @property
     def unmet(self) -> int:
-        return rounded(self.owed) - self.met
+        return self.whole - self.met
 
     def grown(self, more: Fraction | int) -> Claim:
         return Claim(self.owed + more, self.settled, self.met)
@@ -111,7 +115,7 @@ class DueRow:
         """Of what the contract asked for on its day, something is."""
         if self.principal.unmet or self.fees.unmet:
             return True
-        asked = rounded(self.interest.owed) if self.asked is None else self.asked
+        asked = self.interest.whole if self.asked is None else self.asked
         return asked > self.interest.met
 
     def reached(self, alive: bool) -> DueRow:
@@ -119,7 +123,7 @@ class DueRow:
         still is a loan."""
         return replace(
             self,
-            asked=rounded(self.interest.owed),
+            asked=self.interest.whole,
             fees=self.fees.grown(self.planned_fees * alive),
             planned_fees=0,
         )

@@ -1666,8 +1666,8 @@ ACCOUNT_BREAKS = (
     Break(
         "account: interest of an extension is a contractual due",
         "lending/ledger_rows.py",
-        "asked = rounded(self.interest.owed) if self.asked is None else self.asked",
-        "asked = rounded(self.interest.owed)",
+        "asked = self.interest.whole if self.asked is None else self.asked",
+        "asked = self.interest.whole",
         "tests/lending/test_account.py",
     ),
     Break(
