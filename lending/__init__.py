@@ -5,6 +5,7 @@ It is engineering, not legal advice.
 
 - ``cases``  what a decision is made of, and what it says
 - ``money``  whole fen, and the one rounding
+- ``days``  day counts
 - ``loan_events``, ``loan_states``  a contract, what can happen to a loan, and what may follow what
 - ``loan_records``  contracts and events as they are stored
 - ``account``, ``fold``  balances and two arrears clocks, folded from events

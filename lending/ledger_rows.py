@@ -13,8 +13,11 @@ from itertools import accumulate
 from typing import Any
 
 from lending.allocation import COMPONENTS, Component
+from lending.days import DayCount, counted
 from lending.loan_events import ContractDue, LoanContract
 from lending.money import PPM, rounded
+
+BY_CALENDAR = frozenset({"ACT/365F", "ACT/360"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +131,32 @@ class DueRow:
             planned_fees=0,
         )
 
-    def earned(self, first: date, last: date, outstanding: int, rate_ppm_day: int) -> Fraction:
-        """Interest from the end of ``first`` to the end of the day before ``last``."""
-        begin, end = ((max(one, self.start) - self.start).days for one in (first, last))
-        end = min(end, (self.due - self.start).days)
-        planned = min(end, self.days) - min(begin, self.days)
-        beyond = max(end, self.days) - max(begin, self.days)
+    def earned(self, first: date, last: date, outstanding: int, contract: LoanContract) -> Fraction:
+        """Interest from the end of ``first`` to the end of the day before ``last``: the plan's as
+        far as its period goes, by the day beyond it."""
+        end = self.start + timedelta(days=self.days)
+        begun, done = max(first, self.start), min(last, self.due)
         owed = Fraction(0)
-        if planned > 0:
-            owed += Fraction(self.planned_interest * outstanding * planned, self.base * self.days)
-        if beyond > 0:
-            owed += Fraction(outstanding * rate_ppm_day * beyond, PPM)
+        if begun < end:
+            share = _share(self.start, min(done, end), end, contract.day_count)
+            share -= _share(self.start, begun, end, contract.day_count)
+            owed += Fraction(self.planned_interest * outstanding, self.base) * share
+        if beyond := max((done - max(begun, end)).days, 0):
+            owed += Fraction(outstanding * contract.rate_ppm_day * beyond, PPM)
         return owed
 
     def penalised(self, first: date, last: date, ppm_day: int) -> Fraction:
         """Penalty on the principal that is past due and beyond its grace."""
         days = (last - max(first, self.grace_until)).days
         return Fraction(self.principal.open * ppm_day * days, PPM) if days > 0 else Fraction(0)
+
+
+def _share(start: date, day: date, end: date, basis: DayCount) -> Fraction:
+    """Of a period's interest, what is earned by a day. A period of no day (30/360: from the 30th to
+    the 31st) is counted by the calendar."""
+    if basis in BY_CALENDAR or not counted(start, end, basis):
+        return Fraction((day - start).days, (end - start).days)
+    return counted(start, day, basis) / counted(start, end, basis)
 
 
 def planned(
@@ -187,7 +199,7 @@ def accrued(
         later += row.principal.open
         interest, penalty = row.interest, row.penalty
         if row.base and row.start < last and first < row.due and later:
-            interest = interest.grown(row.earned(first, last, later, contract.rate_ppm_day))
+            interest = interest.grown(row.earned(first, last, later, contract))
         if row.grace_until < last and row.principal.open:
             penalty = penalty.grown(row.penalised(first, last, contract.penalty_ppm_day))
         same = interest is row.interest and penalty is row.penalty

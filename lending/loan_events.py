@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import ClassVar, Literal, Protocol, get_args
 
 from lending.allocation import COMPONENTS, STANDARD, Component, Order
+from lending.days import LENGTH, DayCount
 from lending.errors import AccountError
 from lending.loan_states import LoanStep
 from lending.money import whole
@@ -48,6 +49,11 @@ class ContractDue:
         return cls(one.day, one.principal, one.interest, one.fees)
 
 
+def _known(value: object, names: tuple[str, ...], what: str) -> None:
+    if value not in names:
+        raise AccountError(f"{value!r} is no {what}: {', '.join(names)} are")
+
+
 def _checked(dues: Sequence[ContractDue], after: date, principal: int, what: str) -> None:
     for one in dues:
         for name in ("principal", "interest", "fees"):
@@ -70,9 +76,9 @@ class LoanContract:
     """The contract as it was signed: nothing that happens later changes it, and its dues are what
     the contractual clock counts from.
 
-    Interest of a period (from one due to the next) is the schedule's, whatever its day count, and
-    accrues in equal parts a day on the principal that the schedule has outstanding; on less, where
-    less is outstanding, in proportion. ``rate_ppm_day`` is for days that the schedule does not have
+    Interest of a period (from one due to the next) is the schedule's, spread over its days as the
+    day count has them, on the principal that the schedule has outstanding; on less, where less is
+    outstanding, in proportion. ``rate_ppm_day`` is for days that the schedule does not have
     (an extension). Principal that is past due bears ``penalty_ppm_day`` instead, and nothing in its
     grace.
 
@@ -88,6 +94,8 @@ class LoanContract:
     penalty_ppm_day: int
     grace_days: int = 0
     """After a due day, without penalty and not past due; the contractual clock runs."""
+    day_count: DayCount = "ACT/365F"
+    """By which a period's interest spreads over its days."""
     order: Order = STANDARD
     refinances: tuple[str, ...] = ()
     """Contracts that this loan's money repaid."""
@@ -96,6 +104,7 @@ class LoanContract:
         whole(self.principal, f"the principal of loan {self.id}")
         for name in ("rate_ppm_day", "penalty_ppm_day", "grace_days"):
             whole(getattr(self, name), f"{name} of loan {self.id}")
+        _known(self.day_count, tuple(LENGTH), "day count")
         _checked(self.dues, self.starts, self.principal, f"loan {self.id}")
 
     @property
@@ -124,11 +133,6 @@ class LoanEvent:
         if not self.id or isinstance(self.day, datetime):
             raise AccountError(f"event {self.id!r} of {self.day} needs an id and a day, not a time")
         whole(self.amount, f"the amount of event {self.id}")
-
-
-def _known(value: object, names: tuple[str, ...], what: str) -> None:
-    if value not in names:
-        raise AccountError(f"{value!r} is no {what}: {', '.join(names)} are")
 
 
 def _yes_or_no(event: LoanEvent, *names: str) -> None:

@@ -1708,8 +1708,8 @@ ACCOUNT_BREAKS = (
     Break(
         "account: interest goes on after early repayment",
         "lending/ledger_rows.py",
-        "Fraction(self.planned_interest * outstanding * planned, self.base * self.days)",
-        "Fraction(self.planned_interest * planned, self.days)",
+        "Fraction(self.planned_interest * outstanding, self.base) * share",
+        "Fraction(self.planned_interest) * share",
         "tests/lending/test_account.py",
     ),
     Break(

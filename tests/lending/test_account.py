@@ -49,6 +49,17 @@ def test_interest_accrues_daily_and_is_due_as_the_schedule_says():
     assert at(90).due.interest == 3_000
 
 
+def test_interest_of_a_period_spreads_as_the_day_count_has_it():
+    """30/360: from 28 February to 31 March are 33 days, three of them before 1 March; the due is the schedule's to the
+    fen."""
+    loan = contract((28, 50_000, 900, 0), (59, 50_000, 930, 0), day_count="30/360")
+    growth = [at(n, paid(28, 50_900), loan=loan).outstanding.interest for n in (0, 1, 14, 27, 29, 31, 58, 59)]
+    assert growth == [0, 32, 450, 868, 85, 141, 902, 930]
+    assert [at(n, loan=loan).due.interest for n in (28, 59)] == [900, 1_830]
+    with pytest.raises(AccountError, match="is no day count: ACT/365F, "):
+        contract((30, 1, 0, 0), day_count="30E/360")
+
+
 def test_half_a_fen_is_rounded_once_per_due():
     """1 fen a day over 2 days is half a fen a day: 1 on the first, still 1 on the second."""
     loan = contract((2, 1_000, 1, 0))

@@ -66,6 +66,7 @@ def random_contract(rng: Random) -> LoanContract:
         penalty_ppm_day=rng.choice((0, 495, 900)),
         grace_days=rng.choice((0, 0, 3, 10)),
         order=order,
+        day_count=rng.choice(("ACT/365F", "ACT/360", "30/360", "ACT/ACT")),
     )
 
 
