@@ -298,8 +298,7 @@ def _with_grace(account: Account, event: GraceGranted) -> Account:
 
 def _extended(account: Account, event: Extended) -> Account:
     rows = extended(account.rows, event)
-    days = account.extended_days + event.days
-    later = replace(account, rows=rows, extended_days=days)
+    later = replace(account, rows=rows)
     return _met(_with_fee(later, event.amount)) if event.amount else later
 
 

@@ -7,26 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from fractions import Fraction
 from functools import cached_property, lru_cache
 
 from lending.account import Account
 from lending.allocation import BUCKETS, Component, Order
 from lending.cases import Cost, LoanOffer
-from lending.cost import cost, cost_of, highest_rate
+from lending.cost import CashFlow, cost, cost_of, highest_rate
 from lending.disclosure import DisclosureTable, disclose
-from lending.errors import TermsError
-from lending.extension import (
-    ExtensionAnswer,
-    ExtensionRequest,
-    ExtensionRule,
-    answer,
-    cash_of_life,
-)
-from lending.fold import happened
+from lending.errors import LawSilent, TermsError
+from lending.extension import ExtensionAnswer, ExtensionLimits, ExtensionRequest, answer
 from lending.law.caps import cap, longest_extension
 from lending.law.rows import LAWS, Laws
-from lending.loan_events import Extended, Instalment, LoanContract
+from lending.loan_events import Instalment, LoanContract
 from lending.offers import Choices, LoanTerms
 from lending.products import Item, Product
 from lending.schedule import Schedule, charge_of, schedule
@@ -141,56 +133,43 @@ class ProductPricing:
         upfront = sum(one.amount for one in made.upfront)
         return Agreed(contract, cost(product, made, self.laws), upfront)
 
-    def extension(self, name: str, account: Account, request: Extending) -> ExtensionAnswer:
+    def extension(self, name: str, account: Account, asked: Extending) -> ExtensionAnswer:
         """Whether the end of a loan of this product may be put off, and what its whole life costs
-        then.
+        then; what the lender charges for it is the product's.
 
         Raises:
-            TermsError: the product does not put it off, so often or for so long. LawSilent: the law
-                of the day says nothing of extensions, so nothing is extended.
+            LawSilent: the law of the day does not say what such a loan may cost.
         """
-        product, rules = self.product(name), self.product(name).extension
-        before = [one for one in happened(account.events) if isinstance(one, Extended)]
-        days = sum(one.days for one in before) + request.days
-        if rules is None or len(before) >= rules.times or days > rules.days:
-            raise TermsError(
-                f"{name} is not extended by {request.days} days any more: it may be "
-                + (f"{rules.times} times, {rules.days} days in all" if rules else "never")
-            )
-        ahead = [row.due for row in account.rows if row.due > request.asked_on and row.open]
-        if ahead and (min(ahead) - request.asked_on).days < rules.asked_before_days:
-            raise TermsError(
-                f"{name} is extended if asked {rules.asked_before_days} days before what is "
-                f"put off falls due, which is on {min(ahead)}"
-            )
+        product = self.product(name)
         owed = account.outstanding.principal
         fee = sum(
             charge_of(one, account.contract.principal, owed, product.rounding).amount
             for one in product.contingent_fees
             if one.when == "extension"
         )
-        asked = ExtensionRequest(
-            request.id, request.asked_on, request.days, fee, request.in_difficulty
+        request = ExtensionRequest(
+            asked.id, asked.asked_on, asked.days, fee, asked.in_difficulty, consented=True
         )
+        # for how long the loan then lasts, and by the cap of the day on which it is asked for
+        lasts = account.contract.term_days + account.extended_days + asked.days
+        limit = cap(asked.asked_on, product.jurisdiction, lasts, product.lender_kind, self.laws)
         return answer(
             account,
-            asked,
-            True,
-            self._extension_rule(product, account, request.asked_on),
-            lambda _: self._cost_of_life(product, account, asked),
+            request,
+            self._extension_limits(product, account.contract.term_days, asked.asked_on),
+            lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
         )
 
-    def _extension_rule(self, product: Product, account: Account, day: date) -> ExtensionRule:
-        term = account.contract.term_days
-        longest = longest_extension(day, product.jurisdiction, term, self.laws)
-        return ExtensionRule(term, Fraction(longest, term), product.jurisdiction, verified=False)
-
-    def _cost_of_life(self, product: Product, account: Account, asked: ExtensionRequest) -> Cost:
-        """By the cap of the day on which it is asked for, for how long the loan then lasts."""
-        contract = account.contract
-        lasts = contract.term_days + account.extended_days + asked.days
-        limit = cap(asked.asked_on, product.jurisdiction, lasts, product.lender_kind, self.laws)
-        return cost_of(cash_of_life(account, asked.event), limit)
+    def _extension_limits(self, product: Product, term_days: int, day: date) -> ExtensionLimits:
+        """The lesser of product and law; nothing where either says nothing."""
+        rules = product.extension
+        if rules is None:
+            return ExtensionLimits(0, 0)
+        try:
+            lawful = longest_extension(day, product.jurisdiction, term_days, self.laws)
+        except LawSilent:
+            return ExtensionLimits(None, rules.times, rules.asked_before_days)
+        return ExtensionLimits(min(lawful, rules.days), rules.times, rules.asked_before_days)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         """What the borrower is shown of an offer, as if it were paid out on ``day``."""

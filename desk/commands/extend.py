@@ -19,10 +19,11 @@ from protocol.errors import Conflict, NotFound
 _WHY = {
     "status": "a loan that stands so is not extended",
     "overdue": "something is past due",
-    "asked-late": "it was asked for when nothing is to come any more, or on the day it falls due",
+    "asked-late": "it was asked for too short before what it puts off falls due",
     "no-consent": "the lender has not agreed",
-    "law-silent": "the law says nothing of extending a loan of this term",
-    "too-long": "all extensions together would be longer than the law allows",
+    "too-often": "it may not be extended so often",
+    "law-silent": "the law says nothing of extending such a loan",
+    "too-long": "all extensions together would be longer than product and law allow",
     "above-cap": "the whole life of the loan would cost more than the law of the day allows",
 }
 

@@ -17,10 +17,10 @@ from lending.fold import opened, state
 from lending.labels import BookLoan, mature_book
 from lending.loan_events import (
     ChargedOff,
+    ContractDue,
     Corrected,
     Extended,
     GraceGranted,
-    Instalment,
     Repaid,
     Restructured,
     Waived,
@@ -75,7 +75,7 @@ def test_what_happens_after_the_window_is_no_part_of_it():
     assert performance(paid(30, 51_000), paid(60, 50_500), as_of=400, definition=short) == "good"
 
 
-PLAN = (Instalment(day(350), 100_000, 0),)
+PLAN = (ContractDue(day(350), 100_000, 0),)
 HIDING = [
     (GraceGranted(id="h", day=day(29), until=day(359)),),
     (Extended(id="h", day=day(29), days=330),),
