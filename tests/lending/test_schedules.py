@@ -26,7 +26,7 @@ from lending.schedule import (
 )
 
 START = date(2026, 11, 30)
-MANY = settings(max_examples=effort(2_000), deadline=None)
+MANY = settings(max_examples=effort(1_200), deadline=None)
 
 
 @MANY
