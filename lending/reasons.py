@@ -15,14 +15,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from lending.cases import FeaturePoints, PrincipalReason, Scored, Value
-from lending.compiled import NEUTRAL, FeatureTable, LookUp, ScoreError
+from lending.compiled import NEUTRAL, FeatureTable, LookUp, PairTable, ScoreError
 
 MOST_REASONS = 4
 MOST_MOVES = 3
+ROUNDING = 1e-9
+"""Of log-odds: what is compared before it is added up exactly may be off by less."""
 JUST_ABOVE = 20
 """Points above a cut-off that are just above it, where nothing else is said."""
 Families = Mapping[str, str]
@@ -117,71 +119,12 @@ class Counterfactual:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """Somewhere that one feature can go: how many bins away, and by how much log-odds fall at
-    most."""
+    """Somewhere that one feature can go: how many bins away, and by how much log-odds fall if
+    nothing else changes."""
 
     to_bin: int
     steps: int
     gain: float
-
-
-@dataclass
-class _Search:
-    look_up: LookUp
-    bins: list[int]
-    target: int
-    best: tuple[int, float, tuple[int, ...], tuple[int, ...]] | None = None
-    """Bins moved and log-odds, which are to be few and low; which features, and to which bins."""
-    ways: dict[int, list[_Way]] = field(default_factory=dict)
-
-    def among(self, count: int) -> None:
-        """The best with exactly ``count`` moves."""
-        most = {at: max(way.gain for way in ways) for at, ways in self.ways.items()}
-        needed = self.look_up.raw(self.bins) - _largest_raw(self.look_up, self.target)
-        slack = abs(needed) * 1e-9 + 1e-9  # sums of doubles are compared; pruning must not cut ties
-        for places in itertools.combinations(self.ways, count):
-            if math.fsum(most[at] for at in places) >= needed - slack:
-                self._down(places, (), 0, needed - slack, most)
-
-    def _down(
-        self,
-        places: tuple[int, ...],
-        chosen: tuple[int, ...],
-        steps: int,
-        needed: float,
-        most: Mapping[int, float],
-    ) -> None:
-        left = places[len(chosen) :]
-        if self.best is not None and steps + len(left) > self.best[0]:
-            return
-        if not left:
-            self._reached(places, chosen, steps)
-            return
-        rest = math.fsum(most[at] for at in left[1:])
-        for way in self.ways[left[0]]:
-            if way.gain + rest >= needed:
-                self._down(
-                    places, (*chosen, way.to_bin), steps + way.steps, needed - way.gain, most
-                )
-
-    def _reached(self, places: tuple[int, ...], chosen: tuple[int, ...], steps: int) -> None:
-        before = [self.bins[at] for at in places]
-        for at, one in zip(places, chosen, strict=True):
-            self.bins[at] = one
-        raw = self.look_up.raw(self.bins)
-        for at, one in zip(places, before, strict=True):
-            self.bins[at] = one
-        key = (steps, raw, places, chosen)
-        if self.look_up.score(raw) >= self.target and (self.best is None or key < self.best):
-            self.best = key
-
-
-def _largest_raw(look_up: LookUp, target: int) -> float:
-    """Below it a score of at least ``target`` is given."""
-    at = look_up.highest - target
-    if at < 0:
-        return -math.inf
-    return look_up.bounds[at] if at < len(look_up.bounds) else math.inf
 
 
 def nearest(
@@ -189,46 +132,26 @@ def nearest(
 ) -> Counterfactual | None:
     """The smallest change of at most three ``changeable`` features with which somebody in ``bins``
     scores ``target`` or more; None if there is none, or nothing need change."""
-    search = _Search(look_up, list(bins), target)
-    if look_up.score(look_up.raw(bins)) >= target or _largest_raw(look_up, target) == -math.inf:
+    raw = look_up.raw(bins)
+    if look_up.score(raw) >= target or target > look_up.highest:
         return None
+    ways = {}
     for at, table in enumerate(look_up.tables):
         if (direction := changeable.get(table.name)) and bins[at] != NEUTRAL:
-            ways = list(_ways(look_up, at, bins[at], direction))
-            if ways:
-                search.ways[at] = ways
+            ways[at] = [
+                _Way(to, steps, raw - look_up.raw([*bins[:at], to, *bins[at + 1 :]]))
+                for to, steps in _reachable(table, bins[at], direction)
+            ]
+    search = _Search(look_up, list(bins), target, {at: some for at, some in ways.items() if some})
     for count in range(1, MOST_MOVES + 1):
-        search.among(count)
-        if search.best is not None:
-            _, raw, places, chosen = search.best
+        if found := search.among(count):
+            _, lower, places, chosen = found
             moves = tuple(
-                Move(look_up.tables[at].name, bins[at], one)
-                for at, one in zip(places, chosen, strict=True)
+                Move(look_up.tables[at].name, bins[at], to)
+                for at, to in zip(places, chosen, strict=True)
             )
-            return Counterfactual(moves, look_up.score(raw))
+            return Counterfactual(moves, look_up.score(lower))
     return None
-
-
-def _ways(look_up: LookUp, at: int, now: int, direction: Direction) -> Iterator[_Way]:
-    """Those that may help, by bins away. What is no nearer and no better than another is useless,
-    unless pairs make it depend on where others go."""
-    table = look_up.tables[at]
-    touching = [pair for pair in look_up.pairs if at in {pair.first, pair.second}]
-    spread = math.fsum(
-        max(map(max, pair.effects)) - min(map(min, pair.effects)) for pair in touching
-    )
-    best = -math.inf
-    reachable = sorted(_reachable(table, now, direction), key=lambda one: (one[1], one[0]))
-    for _, group in itertools.groupby(reachable, key=lambda one: one[1]):
-        found = [
-            _Way(to, steps, table.deviations[now] - table.deviations[to] + spread)
-            for to, steps in group
-        ]
-        if not touching:
-            found = [max(found, key=lambda way: way.gain)]
-            found = [way for way in found if way.gain > max(best, 0.0)]
-        best = max([best, *(way.gain for way in found)])
-        yield from found
 
 
 def _reachable(table: FeatureTable, now: int, direction: Direction) -> Iterator[tuple[int, int]]:
@@ -243,3 +166,87 @@ def _reachable(table: FeatureTable, now: int, direction: Direction) -> Iterator[
             yield to, table.missing
         elif (to > now and direction != "down") or (to < now and direction != "up"):
             yield to, abs(to - now)
+
+
+_Found = tuple[int, float, tuple[int, ...], tuple[int, ...]]
+"""Bins moved and log-odds, which are to be few and low; which features, and to which bins."""
+
+
+class _Search:
+    """Branch and bound over all ways. What features gain apart adds up, but for pairs that both
+    change; what those may gain beyond it is bounded once (``beyond``)."""
+
+    def __init__(
+        self, look_up: LookUp, bins: list[int], target: int, ways: dict[int, list[_Way]]
+    ) -> None:
+        self._look_up, self._bins, self._target, self._ways = look_up, bins, target, ways
+        self._few = {at: _undominated(some) for at, some in ways.items()}
+        self._most = {at: max(way.gain for way in some) for at, some in ways.items()}
+        self._beyond: dict[tuple[int, int], float] = {}
+        for pair in look_up.pairs:
+            if pair.first in ways and pair.second in ways:
+                key = (min(pair.first, pair.second), max(pair.first, pair.second))
+                self._beyond[key] = self._beyond.get(key, 0.0) + self._gain_of(pair)
+        needed = look_up.raw(bins) - look_up.bounds[look_up.highest - target]
+        self._needed = needed - ROUNDING
+        self._best: _Found | None = None
+
+    def _gain_of(self, pair: PairTable) -> float:
+        """What both of a pair may gain together beyond what each gains apart, at most."""
+        row, column = pair.place(self._bins)
+        rows = {row, *(pair.first_levels[way.to_bin] for way in self._ways[pair.first])}
+        columns = {column, *(pair.second_levels[way.to_bin] for way in self._ways[pair.second])}
+        effects = pair.effects
+        return max(
+            effects[one][column] + effects[row][two] - effects[one][two] - effects[row][column]
+            for one in rows
+            for two in columns
+        )
+
+    def among(self, count: int) -> _Found | None:
+        """The best with exactly ``count`` moves."""
+        for places in itertools.combinations(self._ways, count):
+            pairs = [pair for pair in itertools.combinations(places, 2) if pair in self._beyond]
+            needed = self._needed - math.fsum(self._beyond[pair] for pair in pairs)
+            if math.fsum(self._most[at] for at in places) >= needed:
+                together = {at for pair in pairs for at in pair}
+                ways = [(self._ways if at in together else self._few)[at] for at in places]
+                self._down(places, ways, needed)
+        return self._best
+
+    def _down(self, places: tuple[int, ...], ways: Sequence[Sequence[_Way]], needed: float) -> None:
+        """Depth first, as long as a way can still reach the target and be better than the best."""
+        count = len(places)
+        rests = [math.fsum(self._most[at] for at in places[done:]) for done in range(1, count + 1)]
+        left: list[tuple[tuple[int, ...], int, float]] = [((), 0, needed)]
+        while left:
+            chosen, steps, lacking = left.pop()
+            depth = len(chosen)
+            if self._best is not None and steps + count - depth > self._best[0]:
+                continue
+            if depth == count:
+                self._reached(places, chosen, steps)
+                continue
+            left += [
+                ((*chosen, way.to_bin), steps + way.steps, lacking - way.gain)
+                for way in reversed(ways[depth])
+                if way.gain + rests[depth] >= lacking
+            ]
+
+    def _reached(self, places: tuple[int, ...], chosen: tuple[int, ...], steps: int) -> None:
+        moved = list(self._bins)
+        for at, to in zip(places, chosen, strict=True):
+            moved[at] = to
+        raw = self._look_up.raw(moved)
+        found = (steps, raw, places, chosen)
+        if self._look_up.score(raw) >= self._target and (self._best is None or found < self._best):
+            self._best = found
+
+
+def _undominated(ways: Sequence[_Way]) -> list[_Way]:
+    """Without those that are no nearer and no better than another: nearest first."""
+    found: list[_Way] = []
+    for way in sorted(ways, key=lambda way: (way.steps, -way.gain, way.to_bin)):
+        if way.gain > (found[-1].gain if found else 0.0):
+            found.append(way)
+    return found

@@ -36,7 +36,7 @@ means = st.fixed_dictionaries(dict.fromkeys(NAMES, st.integers(-320, 320).map(la
 grouped = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["a", "b"]))
 
 
-@settings(max_examples=effort(3_000, 150))
+@settings(max_examples=effort(1_000, 60))
 @given(people, means, grouped)
 def test_reasons_equal_brute_force(points, mean, families):
     """The four families that together lie furthest below, of all choices of four; no larger one is passed over."""
