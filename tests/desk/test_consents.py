@@ -26,18 +26,26 @@ KINDS = ("ordinary", "income")
 
 
 @pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
+def fresh_market(tmp_path: Path) -> Iterator[Market]:
     with open_market(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """One for all who publish nothing more: its people are each test's own."""
+    with open_market(tmp_path_factory.mktemp("market")) as opened:
+        asks_to_score(opened)
         yield opened
 
 
 @pytest.fixture
 def scoring(market: Market) -> Notice:
-    return asks_to_score(market)
+    return market.notices[-1]
 
 
 @pytest.fixture
-def desk(market: Market, scoring: Notice, tmp_path: Path) -> Desk:
+def desk(market: Market, tmp_path: Path) -> Desk:
     return Desk.of(market, tmp_path / "desk")
 
 
@@ -105,8 +113,10 @@ def test_a_child_needs_the_guardians_yes_to_sensitive_data(market, desk):
     assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.CHILD}
 
 
-def test_a_newer_notice_that_reaches_further_must_be_answered_again(market, desk):
-    [person] = market.consenting("aspen")
+def test_a_newer_notice_that_reaches_further_must_be_answered_again(fresh_market, tmp_path):
+    market = fresh_market
+    asks_to_score(market)
+    desk, [person] = Desk.of(market, tmp_path / "desk"), market.consenting("aspen")
     asks_to_score(market, 2, categories=(*ASKED, DataCategory.DEPOSITS))
     assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.NOTICE_CHANGED}
     market.says(person, "give")
@@ -114,10 +124,10 @@ def test_a_newer_notice_that_reaches_further_must_be_answered_again(market, desk
     assert desk.permission(person, REPAYMENT).granted[REPAYMENT].notice_version == 2
 
 
-def test_a_notice_without_machine_decisions_allows_none(market, tmp_path):
-    asks_to_score(market, automated_decision=False)
-    [person] = market.consenting("aspen")
-    assert not Desk.of(market, tmp_path / "desk").permission(person).automated
+def test_a_notice_without_machine_decisions_allows_none(fresh_market, tmp_path):
+    asks_to_score(fresh_market, automated_decision=False)
+    [person] = fresh_market.consenting("aspen")
+    assert not Desk.of(fresh_market, tmp_path / "desk").permission(person).automated
 
 
 # --- how old a copy may be, and what happens without a registry
@@ -157,9 +167,9 @@ def test_without_a_registry_nobody_is_allowed_and_nobody_refused(market, desk, m
     assert found.value.status == 503
 
 
-def test_a_lender_without_a_notice_of_scoring_scores_nobody(market, tmp_path):
+def test_a_lender_without_a_notice_of_scoring_scores_nobody(fresh_market, tmp_path):
     with pytest.raises(ConsentsUnavailable, match="no notice asks"):
-        Desk.of(market, tmp_path / "desk").consents.check(pseudonym(), ASKED)
+        Desk.of(fresh_market, tmp_path / "desk").consents.check(pseudonym(), ASKED)
 
 
 @pytest.mark.parametrize("ahead", [-31, 121])
