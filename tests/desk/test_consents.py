@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,14 @@ from support.scoring import ASKED, BUREAU, INCOME, REPAYMENT, Desk, asks_to_scor
 from support.world import pseudonym
 
 from clients.consents import Consents
-from desk.consents import ConsentLost, ConsentsUnavailable, ScoringConsents
+from desk.consents import ConsentLost, ConsentsUnavailable, Permission, ScoringConsents
 from law.categories import DataCategory
 from protocol.errors import RegistryUnavailable
 from protocol.notices import Notice
 from protocol.records import record_id
 from protocol.snapshots import Reason
-from protocol.terms import TRAINING_PURPOSE
-from protocol.uses import SCORING_PURPOSE
+from protocol.terms import TRAINING_PURPOSE, Limits
+from protocol.uses import SCORING_PURPOSE, ConsentNamed
 
 KINDS = ("ordinary", "income")
 
@@ -128,6 +128,45 @@ def test_a_notice_without_machine_decisions_allows_none(fresh_market, tmp_path):
     asks_to_score(fresh_market, automated_decision=False)
     [person] = fresh_market.consenting("aspen")
     assert not Desk.of(fresh_market, tmp_path / "desk").permission(person).automated
+
+
+TODAY = date(2026, 11, 27)
+
+
+@pytest.mark.parametrize(
+    ("limits", "day", "may"),
+    [
+        ({}, None, True),
+        ({"data_life_days": 30}, None, False),
+        ({"data_life_days": 30}, date(2026, 10, 28), True),
+        ({"data_life_days": 30}, date(2026, 10, 27), False),
+        ({"data_from": "2026-01-01"}, date(2025, 12, 31), False),
+        ({"data_from": "2026-01-01"}, date(2026, 1, 1), True),
+        ({"data_to": "2026-06-30"}, date(2026, 7, 1), False),
+        ({"data_to": "2026-06-30"}, date(2026, 6, 30), True),
+        ({"data_from": "2026-11-20", "data_life_days": 365}, date(2026, 11, 19), False),
+    ],
+)
+def test_facts_are_used_of_the_days_that_the_notice_named(limits, day, may):
+    permission = _granting(REPAYMENT, (Limits.model_validate(limits),))
+    assert permission.covers(REPAYMENT, day, TODAY) is may
+    assert not permission.covers(BUREAU, day, TODAY), "not granted at all"
+
+
+def _granting(category: DataCategory, limits: tuple[Limits, ...]) -> Permission:
+    consent = ConsentNamed(
+        record_id="0" * 32, sensitivity="ordinary", categories=(category,), notice_id="n", notice_version=1,
+        notice_sha256="0" * 64,
+    )  # fmt: skip
+    when = datetime(2026, 11, 27, tzinfo=UTC)
+    return Permission("p", {category: consent}, {}, (consent,), True, when, "0" * 64, {category: limits})
+
+
+def test_limits_of_both_consents_reach_a_fact_that_needs_two(fresh_market, tmp_path):
+    asks_to_score(fresh_market, limits={"data_life_days": 30})
+    [person] = fresh_market.consenting("aspen", kinds=KINDS)
+    found = Desk.of(fresh_market, tmp_path / "desk").permission(person)
+    assert found.limits == dict.fromkeys(ASKED, (Limits(data_life_days=30),))
 
 
 # --- how old a copy may be, and what happens without a registry
