@@ -209,6 +209,14 @@ class ScoringConsents:
         notice = self._notice(answered.id, answered.version)
         origin = self._client.consortium.log_origin
         lender = person.snapshot.state.lender
+        terms = notice.terms
+        said = terms.categories, terms.automated_decision, terms.limits, notice.purpose
+        told = answered.categories, answered.automated_decision, answered.limits, SCORING_PURPOSE
+        if said != told or lender not in notice.recipients:
+            raise ConsentsUnavailable(
+                f"the registry tells of notice {notice.id!r} version {notice.version} what the "
+                "notice itself does not say; nothing was read"
+            )
         return ConsentNamed(
             record_id=record_id(origin, pseudonym, SCORING_PURPOSE, lender, kind),
             sensitivity=kind,

@@ -206,6 +206,20 @@ def test_without_a_registry_nobody_is_allowed_and_nobody_refused(market, desk, m
     assert found.value.status == 503
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"purpose": TRAINING_PURPOSE}, {"recipients": ("birch",)}, {"categories": (REPAYMENT,)},
+     {"automated_decision": False}, {"limits": Limits(data_life_days=30)}],
+)  # fmt: skip
+def test_what_is_told_of_a_notice_is_what_the_signed_notice_says(market, scoring, desk, monkeypatch, changes):
+    [person] = market.consenting("aspen")
+    terms = scoring.terms.model_copy(update=changes)
+    other = scoring.model_copy(update={**changes, "terms": terms})
+    monkeypatch.setattr(desk.client, "notice", lambda *_: other)
+    with pytest.raises(ConsentsUnavailable, match="does not say"):
+        desk.permission(person)
+
+
 def test_a_lender_without_a_notice_of_scoring_scores_nobody(fresh_market, tmp_path):
     with pytest.raises(ConsentsUnavailable, match="no notice asks"):
         Desk.of(fresh_market, tmp_path / "desk").consents.check(pseudonym(), ASKED)
