@@ -15,19 +15,18 @@ from crypto.documents import canonical_json
 from lending.allocation import Order
 from lending.loan_events import (
     ChargedOff,
+    ContractDue,
     Corrected,
     Disbursed,
     Extended,
     FeeCharged,
     GraceGranted,
-    Instalment,
     LoanContract,
     LoanEvent,
     Recovered,
     Refunded,
     Repaid,
     Restructured,
-    ScheduledDue,
     Waived,
 )
 
@@ -63,6 +62,7 @@ def contract_bytes(contract: LoanContract) -> bytes:
             "rate_ppm_day": contract.rate_ppm_day,
             "penalty_ppm_day": contract.penalty_ppm_day,
             "grace_days": contract.grace_days,
+            "day_count": contract.day_count,
             "order": list(contract.order.written()),
             "by_due": contract.order.by_due,
             "last_first": contract.order.last_first,
@@ -82,6 +82,7 @@ def contract_from(content: bytes) -> LoanContract:
         rate_ppm_day=said["rate_ppm_day"],
         penalty_ppm_day=said["penalty_ppm_day"],
         grace_days=said["grace_days"],
+        day_count=said["day_count"],
         order=Order.read(said["order"], said["by_due"], said["last_first"]),
         refinances=tuple(said["refinances"]),
     )
@@ -96,13 +97,13 @@ def event_from(content: bytes) -> LoanEvent:
     return _read(orjson.loads(content))
 
 
-def _due(one: ScheduledDue) -> list[Any]:
-    return [one.due.isoformat(), one.principal, one.interest, one.fees]
+def _due(one: ContractDue) -> list[Any]:
+    return [one.day.isoformat(), one.principal, one.interest, one.fees]
 
 
-def _instalment(said: list[Any]) -> Instalment:
+def _instalment(said: list[Any]) -> ContractDue:
     day, principal, interest, fees = said
-    return Instalment(date.fromisoformat(day), principal, interest, fees)
+    return ContractDue(date.fromisoformat(day), principal, interest, fees)
 
 
 def _event(event: LoanEvent) -> dict[str, Any]:

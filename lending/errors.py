@@ -42,27 +42,3 @@ class AccountError(LendingError):
 
 class PortfolioError(LendingError):
     """Figures were asked of rows that cannot give them: say of which, and what they need."""
-
-
-class DateError(LendingError):
-    """Days out of order, or a day that a calendar does not have."""
-
-
-class LawTableError(LendingError):
-    """A law table that makes no sense: not dated, two values on one day, a double."""
-
-
-class LawSilent(LendingError):
-    """The law tables say nothing for this day: nothing may rest on them, and nothing does."""
-
-
-class ProductError(LendingError):
-    """A product does not make sense, or asks for what the law of its day forbids."""
-
-
-class TermsError(LendingError):
-    """An amount, a term or a rate that the product does not offer."""
-
-
-class CostError(LendingError):
-    """Cash flows that have no annual cost."""

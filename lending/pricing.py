@@ -16,9 +16,10 @@ from lending.cost import CashFlow, cost, cost_of, highest_rate
 from lending.disclosure import DisclosureTable, disclose
 from lending.errors import LawSilent, TermsError
 from lending.extension import ExtensionAnswer, ExtensionLimits, ExtensionRequest, answer
+from lending.fold import happened
 from lending.law.caps import cap, longest_extension
 from lending.law.rows import LAWS, Laws
-from lending.loan_events import Instalment, LoanContract
+from lending.loan_events import ContractDue, Extended, LoanContract
 from lending.offers import Choices, LoanTerms
 from lending.products import Item, Product
 from lending.schedule import Schedule, charge_of, schedule
@@ -115,9 +116,7 @@ class ProductPricing:
         """
         product = self.product(offer.product)
         made = schedule(product, principal, offer.rate_ppm_day, starts, offer.term_days)
-        dues = tuple(
-            Instalment(one.day, one.principal, one.interest, one.fees) for one in made.dues
-        )
+        dues = tuple(map(ContractDue.of, made.dues))
         contract = LoanContract(
             id=loan,
             principal=principal,
@@ -128,6 +127,7 @@ class ProductPricing:
                 fee.value for fee in product.fees if fee.method == "of-overdue-a-day"
             ),
             grace_days=product.grace_days,
+            day_count=product.day_count,
             order=order_of(product),
         )
         upfront = sum(one.amount for one in made.upfront)
@@ -151,7 +151,8 @@ class ProductPricing:
             asked.id, asked.asked_on, asked.days, fee, asked.in_difficulty, consented=True
         )
         # for how long the loan then lasts, and by the cap of the day on which it is asked for
-        lasts = account.contract.term_days + account.extended_days + asked.days
+        before = sum(one.days for one in happened(account.events) if isinstance(one, Extended))
+        lasts = account.contract.term_days + before + asked.days
         limit = cap(asked.asked_on, product.jurisdiction, lasts, product.lender_kind, self.laws)
         return answer(
             account,

@@ -299,7 +299,7 @@ def loan_view(account: Account) -> dict[str, Any]:
         "watched": account.watched,
         "schedule": [
             {
-                "due": one.due.isoformat(),
+                "due": one.day.isoformat(),
                 "principal": one.principal,
                 "interest": one.interest,
                 "fees": one.fees,

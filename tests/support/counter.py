@@ -38,7 +38,7 @@ from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, 
 from lending.disclosure import DisclosureTable
 from lending.glossary import Glossary
 from lending.law.rows import LAWS
-from lending.loan_events import Instalment, LoanContract
+from lending.loan_events import ContractDue, LoanContract
 from lending.pricing import Agreed
 from lending.records import case_json
 from protocol.client.desks import UseAnswer
@@ -177,7 +177,7 @@ class PlainRules:
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
-        dues = (Instalment(starts + timedelta(days=offer.term_days), principal, interest),)
+        dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200)
         return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
 
