@@ -113,6 +113,15 @@ def test_no_fact_that_is_read_may_be_unknown(name, status):
     assert found.reasons[0].detail == {"facts": name}
 
 
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_value_that_is_not_present_is_not_used(status):
+    """A disputed fact may still carry what is disputed."""
+    one = case()
+    held = replace(one.facts["arrears_days"], status=status)
+    found = decided(replace(one, facts={**one.facts, "arrears_days": held}))
+    assert found.outcome == "review" and found.reasons[0].detail == {"facts": "arrears_days"}
+
+
 @settings(max_examples=effort(1000), deadline=None)
 @given(cases(), prices(), st.integers(350, 950), st.integers(350, 950))
 def test_a_better_score_or_income_never_makes_it_worse(one, pricing, low, high):
