@@ -2435,7 +2435,7 @@ BREAKS += (  # policies and decisions
         "tests/lending/test_decide.py",
     ),
     Break(
-        "decision: exploration without a bound",
+        "decision: who is not explored is declined for another reason than the score",
         "lending/decide.py",
         "    chosen = above and room > 0\n",
         "    chosen = above\n",

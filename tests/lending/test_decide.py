@@ -113,6 +113,15 @@ def test_no_fact_that_is_read_may_be_unknown(name, status):
     assert found.reasons[0].detail == {"facts": name}
 
 
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_value_that_is_not_present_is_not_used(status):
+    """A disputed fact may still carry what is disputed."""
+    one = case()
+    held = replace(one.facts["arrears_days"], status=status)
+    found = decided(replace(one, facts={**one.facts, "arrears_days": held}))
+    assert found.outcome == "review" and found.reasons[0].detail == {"facts": "arrears_days"}
+
+
 @settings(max_examples=effort(1000), deadline=None)
 @given(cases(), prices(), st.integers(350, 950), st.integers(350, 950))
 def test_a_better_score_or_income_never_makes_it_worse(one, pricing, low, high):
@@ -234,8 +243,9 @@ def test_below_the_cut_off_a_small_share_is_explored_with_small_loans():
     inside = chosen[0]
     large = decided(replace(inside, application=replace(inside.application, amount=900_000)), key=KEY)
     assert large.outcome == "counter" and large.offer is not None and large.offer.amount == 50_000
-    assert decided(with_facts(inside, exploration_outstanding=5_000_000), key=KEY).outcome == "decline"
-    assert decided(with_facts(inside, exploration_outstanding="absent"), key=KEY).outcome == "decline"
+    for lent in (5_000_000, "absent"):
+        declined = decided(with_facts(inside, exploration_outstanding=lent), key=KEY)
+        assert (declined.outcome, codes(declined)[0]) == ("decline", "utilisation"), "by the score, as anybody else"
     assert decided(with_facts(inside, arrears_days=31), key=KEY).outcome == "decline"
     assert decided(replace(inside, scored=replace(inside.scored, score=539)), key=KEY).outcome == "decline"
 
