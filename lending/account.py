@@ -15,7 +15,7 @@ is outstanding when the day ends. Who pays on day D what was due on day D-5 was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -95,18 +95,19 @@ class Account:
     @property
     def past_due(self) -> int:
         """Days since the earliest present due that is unpaid and beyond its grace."""
-        return self._late([(row.grace_until, row) for row in self.rows])
+        return self._late(graced=True)
 
     @property
     def past_due_ungraced(self) -> int:
         """Days since the earliest present due that is unpaid."""
-        return self._late([(row.due, row) for row in self.rows])
+        return self._late(graced=False)
 
-    def _late(self, rows: Sequence[tuple[date, DueRow]]) -> int:
+    def _late(self, graced: bool) -> int:
         late = [
             row.due
-            for from_, row in rows
-            if from_ < self.day and any(getattr(row, what).open for what in _LATE)
+            for row in self.rows
+            if (row.grace_until if graced else row.due) < self.day
+            and any(getattr(row, what).open for what in _LATE)
         ]
         return (self.day - min(late)).days if late else 0
 

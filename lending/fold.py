@@ -237,11 +237,14 @@ def _concession(
     account: Account, event: GraceGranted | Extended | Restructured | Waived
 ) -> Account:
     """Forbearance, if the borrower is in difficulty: as the lender says, or late when the plan was
-    changed, or long late when something was let go."""
-    if isinstance(event, Extended | Restructured):
-        late = account.past_due_ungraced > 0
-    else:
-        late = account.dpd >= DIFFICULTY_DPD
+    changed, or long late when something was let go; principal is let go in no other case."""
+    match event:
+        case Extended() | Restructured():
+            late = account.past_due_ungraced > 0
+        case Waived(component="principal"):
+            late = event.amount > 0
+        case _:
+            late = account.dpd >= DIFFICULTY_DPD
     if event.in_difficulty or late:
         return _marked(account, "forborne")
     return account

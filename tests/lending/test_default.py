@@ -82,6 +82,7 @@ HIDING = [
     (GraceGranted(id="h", day=day(29), until=day(60)), Extended(id="i", day=day(30), days=300)),
     (Restructured(id="h", day=day(31), amount=100_000, dues=PLAN, in_difficulty=False),),
     (Restructured(id="h", day=day(29), amount=100_000, dues=PLAN, in_difficulty=False),),
+    (Waived(id="h", day=day(29), amount=100_000, component="principal"), paid(30, 1_000)),
     (Waived(id="h", day=day(110), amount=50_000, component="principal"), paid(111, 60_000, prepays=True)),
     (Repaid(id="h", day=day(110), amount=101_500, payer="lender"),),
     (Repaid(id="h", day=day(110), amount=101_500, payer="insurer"),),
