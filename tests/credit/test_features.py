@@ -64,7 +64,7 @@ def test_special_categories_do_not_load_in_the_union_by_whatever_name(name):
     """GDPR article 9."""
     with pytest.raises(FeatureError, match=r"which the law forbids \(EU: GDPR 9"):
         schema(feature(name=name), jurisdictions=["EU"])
-    with pytest.raises(FeatureError, match=f"feature '{name}' speaks of"):
+    with pytest.raises(FeatureError, match=f"feature '{name}' (speaks of|is about ethnicity, which the law forbids)"):
         schema(feature(name=name))  # nor elsewhere under a category that it is not of
 
 
@@ -381,3 +381,11 @@ def test_where_nothing_is_dated_and_no_outcome_can_be_old_nothing_is_forgotten(t
 def test_a_feature_is_frozen():
     with pytest.raises(ValueError):
         Feature(**feature()).name = "another"
+
+
+@pytest.mark.parametrize("place", ["CN", "EU", "US"])
+@pytest.mark.parametrize("name", ["SEX", "gender", "marital_status", "国籍", "race", "性别"])
+def test_what_is_protected_is_no_feature_anywhere_under_whatever_category(place, name):
+    """It may be held for measuring fairness, apart; no model reads it."""
+    with pytest.raises(FeatureError, match=rf"which the law forbids \({place}: "):
+        schema(feature(name=name, category="identity"), jurisdictions=[place])
