@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from support.decision_tables import FACTS, inside, tables, values
 from support.effort import effort
 from support.lending_cases import DAY, LAW, POLICY, payload
 
-from lending.conditions import TableError, written
+from lending.conditions import TableError, parse_condition, written
 from lending.jdm import from_jdm, to_jdm
 from lending.policy import CreditPolicy, PolicyDocument, PolicyRefused, policy_from
 from lending.tables import TableRow
@@ -199,3 +200,11 @@ def test_a_number_that_their_engine_rounds_does_not_go_out():
     with pytest.raises(TableError, match="it keeps 28 digits"):
         to_jdm(policy)
     assert isinstance(policy.document, PolicyDocument)
+
+
+def test_an_interval_without_a_day_in_it_stays_empty():
+    cell = parse_condition("(2026-01-02..2026-01-02), 2026-01-05", FACTS["since"])
+    assert cell is not None
+    policy = policy_with([TableRow("r", {"since": cell}, {})], [TableRow("r", {}, {})])
+    told = [engine(policy).evaluate(asked({**USUAL, "since": date(2026, 1, day)}))["result"] for day in (2, 5)]
+    assert [len(one["knock_outs"]) for one in told] == [0, 1]
