@@ -261,6 +261,8 @@ def _disbursed(account: Account, event: Disbursed) -> Account:
 
 
 def _paid(account: Account, event: Repaid | Recovered) -> Account:
+    """A prepayment leaves what is held to the due that it waits for, unless both settle the
+    loan."""
     ahead = isinstance(event, Recovered) or event.prepays or event.payer != "borrower"
     if event.payer != "borrower":
         owed = account.outstanding.total
@@ -275,11 +277,12 @@ def _paid(account: Account, event: Repaid | Recovered) -> Account:
         if late:
             account = _marked(account, "forborne" if event.payer == "lender" else "claimed")
     own, held = event.payer == "borrower", account.held
+    part = isinstance(event, Repaid) and ahead and held + event.amount < account.outstanding.total
+    kept = held if part or not own else 0
     received = account.received + event.amount
-    if own:
-        return _met(replace(account, held=held + event.amount, received=received), ahead)
-    met = _met(replace(account, held=event.amount, received=received), ahead, counts=False)
-    return replace(met, held=met.held + held)
+    now = replace(account, held=held - kept + event.amount, received=received)
+    met = _met(now, ahead, counts=own)
+    return replace(met, held=met.held + kept)
 
 
 def _with_fee(account: Account, amount: int) -> Account:

@@ -96,6 +96,17 @@ def test_what_is_paid_in_advance_lowers_interest_of_the_next_dues_or_of_the_last
     assert (soon, last) == ([60, 90], [30, 60])
 
 
+def test_a_prepayment_leaves_what_waits_for_the_next_due():
+    """Or who paid a due early and then more would be late with it."""
+    loan = contract(
+        (30, 33_000, 1_500, 0), (60, 33_000, 1_000, 0), (90, 34_000, 500, 0), order=Order(STEPS, True, True)
+    )
+    events = [paid(20, 34_500), paid(21, 30_000, prepays=True)]
+    assert [at(n, *events, loan=loan).dpd for n in (30, 31)] == [0, 0]
+    both = at(21, paid(20, 34_500), paid(21, 70_000, prepays=True), loan=loan)
+    assert (both.status, both.held) == (LoanStatus.SETTLED, 34_500 + 70_000 - 101_050)
+
+
 def test_an_overpayment_is_held_and_refunded():
     over = [paid(30, 101_600)]
     assert at(30, *over, loan=BULLET).held == 100

@@ -89,8 +89,11 @@ class NaiveLoan:
     def happens(self, event: LoanEvent) -> None:
         match event:
             case Repaid():
-                self.purse += event.amount
+                debt = sum(self.outstanding().values())
+                kept = self.purse if event.prepays and self.purse + event.amount < debt else 0
+                self.purse += event.amount - kept
                 self.pay(ahead=event.prepays)
+                self.purse += kept
             case FeeCharged():
                 self.fee(event.amount)
             case GraceGranted():
