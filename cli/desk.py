@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from sqlalchemy import select
 
 from cli.shared import (
     AsJson,
     Certificate,
+    DeskHome,
     Host,
     MetricsHost,
     MetricsPort,
@@ -38,9 +38,6 @@ app = Noun(
     "Run a lender's lending service: applications, decisions, loans, review.",
     "It runs beside the lender's node, on its own database.",
 )
-DeskHome = Annotated[
-    Path, typer.Option("--home", help="The desk's home folder.", exists=True, file_okay=False)
-]
 Role = Literal["origination", "servicing", "reviewer", "reader"]
 
 
@@ -206,6 +203,8 @@ def callers(home: DeskHome, as_json: AsJson = False) -> None:
 def reviews(home: DeskHome, as_json: AsJson = False) -> None:
     """What waits for a person, the longest waiting first; what it rests on is seen by whoever takes
     it."""
+    from sqlalchemy import select
+
     from desk.api.views import review_view
     from desk.reviewing import HeldReview
     from desk.states import ReviewStatus

@@ -4,7 +4,7 @@ It runs beside the lender's node, on its own database; other lenders and the reg
 from it. What it decides by is in ``lending``, which is pure.
 
 - ``errors``      what only this room refuses
-- ``home``        a desk's folder, and the desk that is opened from it
+- ``home``        a desk's folder, and the desk that is opened from it; ``service`` serves it
 - ``office``      a desk at work: one transaction, one moment, for each change
 - ``grouping``    many callers, one transaction
 
@@ -12,10 +12,11 @@ Before and after a decision
 
 - ``consents``    who may be scored, on which kinds of data
 - ``sources``     where facts come from, each with a deadline and a consent; ``verifying`` third
-                  parties that check what was stated
-- ``lending_rules``  the seam to what is decided by
+                  parties that check what was stated; ``described`` both, as a file has them
+- ``lending_rules``  the seam to what is decided by; ``released`` what a lender released
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery
+- ``wording``     reasons and letters in words; ``disclosing`` what may be told of a decision
 
 What is kept
 
@@ -23,7 +24,7 @@ What is kept
 - ``sealing``     what is kept of people, sealed at rest
 - ``states``      what may follow what, of an application and of a review
 - ``records``     applications and decisions; ``reviewing`` the queue of reviews
-- ``accounts``    loans, folded from their events; ``loan_codec`` contracts and events as JSON
+- ``accounts``    loans, folded from their events
 
 What calls it
 

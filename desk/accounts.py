@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, insert, select
 
-from desk.loan_codec import contract_from, event_bytes, event_from, kind_of
+from crypto.documents import canonical_json
 from desk.office import InHand
 from desk.storage.tables import account_events, loans
 from lending.account import Account
 from lending.fold import state
-from lending.loan_events import LoanEvent
+from lending.loan_events import LoanContract, LoanEvent
+from lending.loan_records import contract_from, contract_record, event_from, record_of
 from protocol.errors import Conflict, NotFound
 
 
@@ -31,12 +33,21 @@ def events_of(connection: Connection, loan: str) -> list[LoanEvent]:
         .where(account_events.c.loan == loan)
         .order_by(account_events.c.number)
     )
-    return [event_from(body) for (body,) in rows]
+    return [event_from(orjson.loads(body)) for (body,) in rows]
 
 
 def account_of(connection: Connection, loan: Row[Any], day: date) -> Account:
     """The loan at the end of ``day``, as it was known then."""
-    return state(contract_from(loan.contract), events_of(connection, loan.id), day)
+    return state(_contract(loan), events_of(connection, loan.id), day)
+
+
+def contract_bytes(contract: LoanContract) -> bytes:
+    """What is kept of a contract: canonical JSON."""
+    return canonical_json(contract_record(contract))
+
+
+def _contract(loan: Row[Any]) -> LoanContract:
+    return contract_from(orjson.loads(loan.contract))
 
 
 def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
@@ -58,7 +69,8 @@ def book(hand: InHand, loan: Row[Any], event: LoanEvent, by: str) -> bool:
     Raises:
         Conflict: its id belongs to another event. AccountError: it cannot have happened.
     """
-    body = event_bytes(event)
+    record = record_of(event)
+    body = canonical_json(record)
     known = hand.connection.execute(
         select(account_events).where(account_events.c.event_id == event.id)
     ).one_or_none()
@@ -67,13 +79,13 @@ def book(hand: InHand, loan: Row[Any], event: LoanEvent, by: str) -> bool:
             raise Conflict(f"event {event.id} was booked before, as something else")
         return False
     before = events_of(hand.connection, loan.id)
-    state(contract_from(loan.contract), [*before, event], event.day)
+    state(_contract(loan), [*before, event], event.day)
     hand.connection.execute(
         insert(account_events).values(
             loan=loan.id,
             number=len(before) + 1,
             event_id=event.id,
-            kind=kind_of(event),
+            kind=record["kind"],
             happened_on=event.day,
             recorded_at=hand.moment,
             by=by,

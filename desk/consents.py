@@ -15,8 +15,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from protocol.notices import Notice
 from protocol.records import record_id
 from protocol.schema import now
 from protocol.snapshots import CHILD, REASONS, AnsweredNotice, Reason, reasons_of
+from protocol.terms import Limits
 from protocol.uses import SCORING_PURPOSE, ConsentNamed
 
 
@@ -59,6 +60,27 @@ class Permission:
     """When the registry said so."""
     state_sha256: str
     """Of the registry's signed word."""
+    limits: Mapping[DataCategory, tuple[Limits, ...]] = field(default_factory=dict)
+    """How far the consents to what is granted reach, where their notices set limits."""
+
+    def covers(self, category: DataCategory, observed_on: date | None, today: date) -> bool:
+        """Whether a fact may be used: its category is granted, and the day on which it was observed
+        is one that every notice allows. Of a fact without a day that cannot be shown."""
+        return category in self.granted and all(
+            _within(limits, observed_on, today) for limits in self.limits.get(category, ())
+        )
+
+
+def _within(limits: Limits, observed_on: date | None, today: date) -> bool:
+    first, last = limits.data_from, limits.data_to
+    if limits.data_life_days is not None:
+        oldest = today - timedelta(days=limits.data_life_days)
+        first = oldest if first is None else max(first, oldest)
+    if first is None and last is None:
+        return True
+    if observed_on is None:
+        return False
+    return (first or observed_on) <= observed_on <= (last or observed_on)
 
 
 @dataclass(frozen=True)
@@ -177,6 +199,7 @@ class ScoringConsents:
             bool(consents) and all(person.notice(kind).automated_decision for kind in consents),
             held.snapshot.state.issued_at,
             held.snapshot.token_sha256,
+            {one: person.limits("ordinary", needed[one]) for one in granted},
         )
 
     def _named(
@@ -186,6 +209,14 @@ class ScoringConsents:
         notice = self._notice(answered.id, answered.version)
         origin = self._client.consortium.log_origin
         lender = person.snapshot.state.lender
+        terms = notice.terms
+        said = terms.categories, terms.automated_decision, terms.limits, notice.purpose
+        told = answered.categories, answered.automated_decision, answered.limits, SCORING_PURPOSE
+        if said != told or lender not in notice.recipients:
+            raise ConsentsUnavailable(
+                f"the registry tells of notice {notice.id!r} version {notice.version} what the "
+                "notice itself does not say; nothing was read"
+            )
         return ConsentNamed(
             record_id=record_id(origin, pseudonym, SCORING_PURPOSE, lender, kind),
             sensitivity=kind,
@@ -226,6 +257,11 @@ class _Person:
     def notice(self, kind: Sensitivity) -> AnsweredNotice:
         """The one that was answered last."""
         return self.snapshot.state.notices[self._code(kind) >> 8]
+
+    def limits(self, *kinds: Sensitivity) -> tuple[Limits, ...]:
+        """Those that the notices of these consents set."""
+        found = dict.fromkeys(self.notice(kind).limits for kind in kinds)
+        return tuple(one for one in found if one != Limits())
 
     def against(self, category: DataCategory, kind: Sensitivity) -> Reason | None:
         """Why facts of this category may not be used, which need this consent; None if they may."""

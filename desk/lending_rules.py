@@ -14,15 +14,17 @@ from typing import Protocol
 
 from desk.errors import RulesMissing
 from law.categories import DataCategory
+from lending.account import Account
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
 from lending.decide import decide, known_facts
 from lending.disclosure import DisclosureTable
+from lending.extension import ExtensionAnswer
 from lending.glossary import Glossary
 from lending.law import features as barred_features
 from lending.law.rows import Laws
 from lending.offers import LoanTerms
 from lending.policy import CreditPolicy, FeatureLaw, unlawful
-from lending.pricing import Agreed, ProductPricing
+from lending.pricing import Agreed, Extending, ProductPricing
 from lending.reasons import MeanPoints, reasons
 from lending.scorer import Scorer
 
@@ -61,6 +63,10 @@ class LendingRules(Protocol):
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         """What is owed when, and what it costs by the law of the day on which the money came."""
+        ...
+
+    def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
+        """Whether a loan's end may be put off, by product and law of the day."""
         ...
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
@@ -175,6 +181,9 @@ class ReleasedRules:
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         return self.pricing.agreed(offer, loan, principal, starts)
+
+    def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
+        return self.pricing.extension(product, account, request)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         return self.pricing.disclosure(offer, day)

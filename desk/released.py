@@ -149,7 +149,7 @@ def read_reference(path: Path, scorer: Scorer) -> MeanPoints:
                 f"{path} is of another model; make it anew: tahini desk reference --help"
             )
         return MeanPoints(**said)
-    except (ValueError, TypeError, KeyError) as error:
+    except (BadSettings, ValueError, TypeError, KeyError) as error:
         raise RulesMissing(
             f"{path} does not say what reasons compare with; make it: tahini desk reference --help"
         ) from error

@@ -15,14 +15,14 @@ is outstanding when the day ends. Who pays on day D what was due on day D-5 was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import Literal
 
 from lending.allocation import COMPONENTS, Component
-from lending.ledger_rows import NOTHING, Amounts, DueRow
+from lending.ledger_rows import NOTHING, Balances, DueRow
 from lending.loan_events import LoanContract, LoanEvent
 from lending.loan_states import LoanStatus
 
@@ -59,28 +59,27 @@ class Account:
     """Paid, and owed to nobody yet: it meets the next due, or goes back."""
     received: int = 0
     refunded: int = 0
-    paid: Amounts = NOTHING
-    waived: Amounts = NOTHING
+    paid: Balances = NOTHING
+    waived: Balances = NOTHING
     written_off: int = 0
     arrears: tuple[Spell, ...] = ()
     marks: tuple[tuple[date, Mark], ...] = ()
-    extended_days: int = 0
     restructured_on: date | None = None
     settled_on: date | None = None
     events: tuple[LoanEvent, ...] = ()
 
     @cached_property
-    def due(self) -> Amounts:
+    def due(self) -> Balances:
         """Owed by ``day``."""
         return _open(row for row in self.rows if row.due <= self.day)
 
     @cached_property
-    def not_due(self) -> Amounts:
+    def not_due(self) -> Balances:
         """Outstanding, but due later: principal, and interest so far."""
         return _open(row for row in self.rows if row.due > self.day)
 
     @property
-    def outstanding(self) -> Amounts:
+    def outstanding(self) -> Balances:
         return self.due + self.not_due
 
     @property
@@ -96,18 +95,19 @@ class Account:
     @property
     def past_due(self) -> int:
         """Days since the earliest present due that is unpaid and beyond its grace."""
-        return self._late([(row.grace_until, row) for row in self.rows])
+        return self._late(graced=True)
 
     @property
     def past_due_ungraced(self) -> int:
         """Days since the earliest present due that is unpaid."""
-        return self._late([(row.due, row) for row in self.rows])
+        return self._late(graced=False)
 
-    def _late(self, rows: Sequence[tuple[date, DueRow]]) -> int:
+    def _late(self, graced: bool) -> int:
         late = [
             row.due
-            for from_, row in rows
-            if from_ < self.day and any(getattr(row, what).open for what in _LATE)
+            for row in self.rows
+            if (row.grace_until if graced else row.due) < self.day
+            and any(getattr(row, what).open for what in _LATE)
         ]
         return (self.day - min(late)).days if late else 0
 
@@ -128,8 +128,8 @@ class Account:
         return 0
 
 
-def _open(rows: Iterable[DueRow]) -> Amounts:
+def _open(rows: Iterable[DueRow]) -> Balances:
     total = NOTHING
     for row in rows:
-        total = total + Amounts(*(getattr(row, what).open for what in COMPONENTS))
+        total = total + Balances(*(getattr(row, what).open for what in COMPONENTS))
     return total

@@ -64,6 +64,11 @@ class Order:
         apart = (step.rpartition("-") for step in steps)
         return cls(tuple((bucket, what) for bucket, _, what in apart), by_due, last_first)  # type: ignore[misc]
 
+    @classmethod
+    def alike(cls, components: Sequence[Component], last_first: bool = False) -> Order:
+        """Past due, due, in advance, and in each of them the same order."""
+        return cls(tuple(product(BUCKETS, components)), last_first=last_first)
+
     def written(self) -> tuple[str, ...]:
         """The steps as a table writes them."""
         return tuple("-".join(step) for step in self.steps)

@@ -95,15 +95,6 @@ class DeclaredFact(BaseModel):
             return found is int
         return found is {"boolean": bool, "code": str, "date": date}[self.kind]
 
-    def covers(self, value: Value | None) -> bool:
-        """Whether ``value`` is of the kind and inside of what is declared."""
-        if not self.is_one(value):
-            return False
-        if not self.ordered:
-            return self.kind == "boolean" or value in self.values
-        low, high = self.range
-        return low <= value <= high  # type: ignore[operator]
-
 
 FactName = shaped(r"^[a-z][a-z0-9_]{0,63}$", "a name of small letters, digits and underscores")
 

@@ -17,7 +17,7 @@ to is the outcome, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from lending.cases import (
@@ -30,7 +30,7 @@ from lending.cases import (
     Step,
     Value,
 )
-from lending.offers import Pricing, Refusal, Search, rule_reason
+from lending.offers import NoTerms, Pricing, Search, rule_reason
 from lending.policy import PURPOSE, CreditPolicy, PolicyRefused
 from lending.records import case_hash
 from lending.tables import Looked, TableRow
@@ -41,7 +41,7 @@ ScoreReasons = Callable[[Scored], tuple[PrincipalReason, ...]]
 """The principal reasons of a score at or below the cut-off, in the order of weight."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Findings:
     """What the rules came to so far, each list in the order of the rules."""
 
@@ -80,12 +80,13 @@ def decide(
 
     Raises:
         PolicyRefused: the case names another policy, a product that is not the policy's, or a day
-            on which it is not in force. RecordError: a case without a canonical form.
+            on which it is not in force. RecordError: a case without a canonical form. Whatever
+            ``pricing`` raises, as where no law of the day says what a loan may cost.
     """
     require(case, policy)
     known = known_facts(case, policy)
     found = _Findings()
-    found.trace.append(_person(case))
+    found.trace.append(_PERSON[case.application.wants_person])
     looked = policy.tables["knock_outs"].look(known)
     found.take(looked)
     found.declines += [rule_reason(row, known) for row in looked.held]
@@ -119,8 +120,13 @@ def require(case: Case, policy: CreditPolicy) -> None:
         raise PolicyRefused(f"{case.application.product!r} is no product of policy {named!r}")
 
 
-def _person(case: Case) -> Step:
-    return Step("person", "wanted", case.application.wants_person, ("wants_person",))
+def _steps(table: str, row: str, *read: str) -> Mapping[bool, Step]:
+    return {held: Step(table, row, held, read) for held in (True, False)}
+
+
+_PERSON = _steps("person", "wanted", "wants_person")
+_TRUSTED = _steps("score", "trusted", "neutral")
+_EXPLORED = _steps("exploration", "chosen", "score", "exploration_outstanding")
 
 
 def known_facts(case: Case, policy: CreditPolicy) -> dict[str, Value]:
@@ -158,10 +164,11 @@ def _tier(
         found.trace.append(Step("score", "asked", None, ()))
         found.reviews.append(PrincipalReason("no-score", "rule"))
         return None
-    trusted = scored.neutral <= policy.document.most_neutral
-    found.trace.append(Step("score", "trusted", trusted, ("neutral",)))
+    neutral = scored.neutral
+    trusted = neutral <= policy.document.most_neutral
+    found.trace.append(_TRUSTED[trusted])
     if not trusted:
-        withheld = {"neutral": scored.neutral}
+        withheld = {"neutral": neutral}
         found.reviews.append(PrincipalReason("too-much-neutral", "rule", detail=withheld))
     row = found.take(policy.tables["tiers"].look(known))
     if row is None:
@@ -200,8 +207,7 @@ def _explored(
     above = case.scored is not None and case.scored.score >= explored.lowest_score
     room = 0 if lent is None else min(explored.most_amount, explored.most_outstanding - lent)
     chosen = above and room > 0
-    reads = ("score", "exploration_outstanding")
-    found.trace.append(Step("exploration", "chosen", chosen, reads))
+    found.trace.append(_EXPLORED[chosen])
     if not chosen:
         return None
     known["tier"] = explored.tier
@@ -214,7 +220,7 @@ def _terms(search: Search, found: _Findings) -> None:
     found.trace += result.trace
     found.reviews += result.reviews
     found.missing |= dict.fromkeys(result.missing)
-    if isinstance(result.outcome, Refusal):
+    if isinstance(result.outcome, NoTerms):
         found.declines += result.outcome.reasons
     elif result.outcome is not None:
         found.offer = result.outcome

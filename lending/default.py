@@ -123,7 +123,7 @@ def first_payment_default(
     account: Account, as_of: date, days: int = FIRST_PAYMENT_DPD
 ) -> Performance:
     """Whether the first due was ever so many days late (FPD30); immature until that can be said."""
-    first = account.contract.dues[0].due
+    first = account.contract.dues[0].day
     if account.status is LoanStatus.AGREED or account.day < as_of:
         raise PortfolioError(f"loan {account.contract.id} is not known as of {as_of}")
     if as_of < first + timedelta(days=days):

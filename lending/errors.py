@@ -11,15 +11,6 @@ class MoneyError(LendingError):
     """An amount or a rate is not whole, not in its range, or would have to be rounded unasked."""
 
 
-class AccountError(LendingError):
-    """An event that cannot have happened to this loan, or a contract that does not add up; nothing
-    changes."""
-
-
-class PortfolioError(LendingError):
-    """Figures were asked of rows that cannot give them: say of which, and what they need."""
-
-
 class DateError(LendingError):
     """Days out of order, or a day that a calendar does not have."""
 
@@ -42,3 +33,12 @@ class TermsError(LendingError):
 
 class CostError(LendingError):
     """Cash flows that have no annual cost."""
+
+
+class AccountError(LendingError):
+    """An event that cannot have happened to this loan, or a contract that does not add up; nothing
+    changes."""
+
+
+class PortfolioError(LendingError):
+    """Figures were asked of rows that cannot give them: say of which, and what they need."""

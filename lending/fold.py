@@ -237,11 +237,14 @@ def _concession(
     account: Account, event: GraceGranted | Extended | Restructured | Waived
 ) -> Account:
     """Forbearance, if the borrower is in difficulty: as the lender says, or late when the plan was
-    changed, or long late when something was let go."""
-    if isinstance(event, Extended | Restructured):
-        late = account.past_due_ungraced > 0
-    else:
-        late = account.dpd >= DIFFICULTY_DPD
+    changed, or long late when something was let go; principal is let go in no other case."""
+    match event:
+        case Extended() | Restructured():
+            late = account.past_due_ungraced > 0
+        case Waived(component="principal"):
+            late = event.amount > 0
+        case _:
+            late = account.dpd >= DIFFICULTY_DPD
     if event.in_difficulty or late:
         return _marked(account, "forborne")
     return account
@@ -258,6 +261,8 @@ def _disbursed(account: Account, event: Disbursed) -> Account:
 
 
 def _paid(account: Account, event: Repaid | Recovered) -> Account:
+    """A prepayment leaves what is held to the due that it waits for, unless both settle the
+    loan."""
     ahead = isinstance(event, Recovered) or event.prepays or event.payer != "borrower"
     if event.payer != "borrower":
         owed = account.outstanding.total
@@ -272,11 +277,12 @@ def _paid(account: Account, event: Repaid | Recovered) -> Account:
         if late:
             account = _marked(account, "forborne" if event.payer == "lender" else "claimed")
     own, held = event.payer == "borrower", account.held
+    part = isinstance(event, Repaid) and ahead and held + event.amount < account.outstanding.total
+    kept = held if part or not own else 0
     received = account.received + event.amount
-    if own:
-        return _met(replace(account, held=held + event.amount, received=received), ahead)
-    met = _met(replace(account, held=event.amount, received=received), ahead, counts=False)
-    return replace(met, held=met.held + held)
+    now = replace(account, held=held - kept + event.amount, received=received)
+    met = _met(now, ahead, counts=own)
+    return replace(met, held=met.held + kept)
 
 
 def _with_fee(account: Account, amount: int) -> Account:
@@ -298,8 +304,7 @@ def _with_grace(account: Account, event: GraceGranted) -> Account:
 
 def _extended(account: Account, event: Extended) -> Account:
     rows = extended(account.rows, event)
-    days = account.extended_days + event.days
-    later = replace(account, rows=rows, extended_days=days)
+    later = replace(account, rows=rows)
     return _met(_with_fee(later, event.amount)) if event.amount else later
 
 

@@ -13,12 +13,15 @@ from itertools import accumulate
 from typing import Any
 
 from lending.allocation import COMPONENTS, Component
-from lending.loan_events import LoanContract, ScheduledDue
+from lending.days import DayCount, counted
+from lending.loan_events import ContractDue, LoanContract
 from lending.money import PPM, rounded
+
+BY_CALENDAR = frozenset({"ACT/365F", "ACT/360"})
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
+class Balances:
     """Whole fen by component."""
 
     penalty: int = 0
@@ -30,14 +33,14 @@ class Amounts:
     def total(self) -> int:
         return self.penalty + self.fees + self.interest + self.principal
 
-    def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(*(getattr(self, c) + getattr(other, c) for c in COMPONENTS))
+    def __add__(self, other: Balances) -> Balances:
+        return Balances(*(getattr(self, c) + getattr(other, c) for c in COMPONENTS))
 
-    def plus(self, component: Component, amount: int) -> Amounts:
+    def plus(self, component: Component, amount: int) -> Balances:
         return replace(self, **{component: getattr(self, component) + amount})
 
 
-NOTHING = Amounts()
+NOTHING = Balances()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,16 @@ class Claim:
     met: int = 0
 
     @property
+    def whole(self) -> int:
+        return self.owed if isinstance(self.owed, int) else rounded(self.owed)
+
+    @property
     def open(self) -> int:
-        return rounded(self.owed) - self.settled
+        return self.whole - self.settled
 
     @property
     def unmet(self) -> int:
-        return rounded(self.owed) - self.met
+        return self.whole - self.met
 
     def grown(self, more: Fraction | int) -> Claim:
         return Claim(self.owed + more, self.settled, self.met)
@@ -111,7 +118,7 @@ class DueRow:
         """Of what the contract asked for on its day, something is."""
         if self.principal.unmet or self.fees.unmet:
             return True
-        asked = rounded(self.interest.owed) if self.asked is None else self.asked
+        asked = self.interest.whole if self.asked is None else self.asked
         return asked > self.interest.met
 
     def reached(self, alive: bool) -> DueRow:
@@ -119,22 +126,23 @@ class DueRow:
         still is a loan."""
         return replace(
             self,
-            asked=rounded(self.interest.owed),
+            asked=self.interest.whole,
             fees=self.fees.grown(self.planned_fees * alive),
             planned_fees=0,
         )
 
-    def earned(self, first: date, last: date, outstanding: int, rate_ppm_day: int) -> Fraction:
-        """Interest from the end of ``first`` to the end of the day before ``last``."""
-        begin, end = ((max(one, self.start) - self.start).days for one in (first, last))
-        end = min(end, (self.due - self.start).days)
-        planned = min(end, self.days) - min(begin, self.days)
-        beyond = max(end, self.days) - max(begin, self.days)
+    def earned(self, first: date, last: date, outstanding: int, contract: LoanContract) -> Fraction:
+        """Interest from the end of ``first`` to the end of the day before ``last``: the plan's as
+        far as its period goes, by the day beyond it."""
+        end = self.start + timedelta(days=self.days)
+        begun, done = max(first, self.start), min(last, self.due)
         owed = Fraction(0)
-        if planned > 0:
-            owed += Fraction(self.planned_interest * outstanding * planned, self.base * self.days)
-        if beyond > 0:
-            owed += Fraction(outstanding * rate_ppm_day * beyond, PPM)
+        if begun < end:
+            share = _share(self.start, min(done, end), end, contract.day_count)
+            share -= _share(self.start, begun, end, contract.day_count)
+            owed += Fraction(self.planned_interest * outstanding, self.base) * share
+        if beyond := max((done - max(begun, end)).days, 0):
+            owed += Fraction(outstanding * contract.rate_ppm_day * beyond, PPM)
         return owed
 
     def penalised(self, first: date, last: date, ppm_day: int) -> Fraction:
@@ -143,9 +151,17 @@ class DueRow:
         return Fraction(self.principal.open * ppm_day * days, PPM) if days > 0 else Fraction(0)
 
 
+def _share(start: date, day: date, end: date, basis: DayCount) -> Fraction:
+    """Of a period's interest, what is earned by a day. A period of no day (30/360: from the 30th to
+    the 31st) is counted by the calendar."""
+    if basis in BY_CALENDAR or not counted(start, end, basis):
+        return Fraction((day - start).days, (end - start).days)
+    return counted(start, day, basis) / counted(start, end, basis)
+
+
 def planned(
-    dues: Sequence[ScheduledDue], start: date, grace_days: int
-) -> Iterator[tuple[ScheduledDue, DueRow]]:
+    dues: Sequence[ContractDue], start: date, grace_days: int
+) -> Iterator[tuple[ContractDue, DueRow]]:
     """For each due of a plan its period: a row without principal or contractual day."""
     before = [0, *accumulate(one.principal for one in dues)]
     for one, repaid in zip(dues, before, strict=False):
@@ -153,22 +169,22 @@ def planned(
             one,
             DueRow(
                 origin=None,
-                due=one.due,
-                grace_until=one.due + timedelta(days=grace_days),
+                due=one.day,
+                grace_until=one.day + timedelta(days=grace_days),
                 start=start,
                 base=before[-1] - repaid,
-                days=(one.due - start).days,
+                days=(one.day - start).days,
                 planned_interest=one.interest,
                 planned_fees=one.fees,
             ),
         )
-        start = one.due
+        start = one.day
 
 
 def rows_of(contract: LoanContract) -> tuple[DueRow, ...]:
     """The rows of a contract on the day of disbursement."""
     return tuple(
-        replace(row, origin=one.due, principal=Claim(one.principal))
+        replace(row, origin=one.day, principal=Claim(one.principal))
         for one, row in planned(contract.dues, contract.starts, contract.grace_days)
     )
 
@@ -183,7 +199,7 @@ def accrued(
         later += row.principal.open
         interest, penalty = row.interest, row.penalty
         if row.base and row.start < last and first < row.due and later:
-            interest = interest.grown(row.earned(first, last, later, contract.rate_ppm_day))
+            interest = interest.grown(row.earned(first, last, later, contract))
         if row.grace_until < last and row.principal.open:
             penalty = penalty.grown(row.penalised(first, last, contract.penalty_ppm_day))
         same = interest is row.interest and penalty is row.penalty

@@ -1,6 +1,6 @@
 """A loan contract, and what can happen to it: frozen events, each known by its id. Pure.
 
-Amounts are whole fen, rates parts per million a day, days calendar days at the lender.
+Balances are whole fen, rates parts per million a day, days calendar days at the lender.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import ClassVar, Literal, Protocol, get_args
 
 from lending.allocation import COMPONENTS, STANDARD, Component, Order
+from lending.days import LENGTH, DayCount
 from lending.errors import AccountError
 from lending.loan_states import LoanStep
 from lending.money import whole
@@ -25,7 +26,7 @@ class ScheduledDue(Protocol):
     """What falls due on one day, as a schedule has it."""
 
     @property
-    def due(self) -> date: ...
+    def day(self) -> date: ...
     @property
     def principal(self) -> int: ...
     @property
@@ -35,20 +36,29 @@ class ScheduledDue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Instalment:
-    """A due of a contract."""
+class ContractDue:
+    """A due of a contract, as it is kept."""
 
-    due: date
+    day: date
     principal: int
     interest: int
     fees: int = 0
 
+    @classmethod
+    def of(cls, one: ScheduledDue) -> ContractDue:
+        return cls(one.day, one.principal, one.interest, one.fees)
 
-def _checked(dues: Sequence[ScheduledDue], after: date, principal: int, what: str) -> None:
+
+def _known(value: object, names: tuple[str, ...], what: str) -> None:
+    if value not in names:
+        raise AccountError(f"{value!r} is no {what}: {', '.join(names)} are")
+
+
+def _checked(dues: Sequence[ContractDue], after: date, principal: int, what: str) -> None:
     for one in dues:
         for name in ("principal", "interest", "fees"):
-            whole(getattr(one, name), f"{name} of the due of {one.due} in {what}")
-    days = [after, *(one.due for one in dues)]
+            whole(getattr(one, name), f"{name} of the due of {one.day} in {what}")
+    days = [after, *(one.day for one in dues)]
     if not dues or any(later <= earlier for earlier, later in pairwise(days)):
         raise AccountError(
             f"{what} needs dues after {after}, one a day, in the order of their days"
@@ -66,9 +76,9 @@ class LoanContract:
     """The contract as it was signed: nothing that happens later changes it, and its dues are what
     the contractual clock counts from.
 
-    Interest of a period (from one due to the next) is the schedule's, whatever its day count, and
-    accrues in equal parts a day on the principal that the schedule has outstanding; on less, where
-    less is outstanding, in proportion. ``rate_ppm_day`` is for days that the schedule does not have
+    Interest of a period (from one due to the next) is the schedule's, spread over its days as the
+    day count has them, on the principal that the schedule has outstanding; on less, where less is
+    outstanding, in proportion. ``rate_ppm_day`` is for days that the schedule does not have
     (an extension). Principal that is past due bears ``penalty_ppm_day`` instead, and nothing in its
     grace.
 
@@ -79,11 +89,13 @@ class LoanContract:
     id: str
     principal: int
     starts: date
-    dues: tuple[ScheduledDue, ...]
+    dues: tuple[ContractDue, ...]
     rate_ppm_day: int
     penalty_ppm_day: int
     grace_days: int = 0
     """After a due day, without penalty and not past due; the contractual clock runs."""
+    day_count: DayCount = "ACT/365F"
+    """By which a period's interest spreads over its days."""
     order: Order = STANDARD
     refinances: tuple[str, ...] = ()
     """Contracts that this loan's money repaid."""
@@ -92,11 +104,12 @@ class LoanContract:
         whole(self.principal, f"the principal of loan {self.id}")
         for name in ("rate_ppm_day", "penalty_ppm_day", "grace_days"):
             whole(getattr(self, name), f"{name} of loan {self.id}")
+        _known(self.day_count, tuple(LENGTH), "day count")
         _checked(self.dues, self.starts, self.principal, f"loan {self.id}")
 
     @property
     def matures(self) -> date:
-        return self.dues[-1].due
+        return self.dues[-1].day
 
     @property
     def term_days(self) -> int:
@@ -120,11 +133,6 @@ class LoanEvent:
         if not self.id or isinstance(self.day, datetime):
             raise AccountError(f"event {self.id!r} of {self.day} needs an id and a day, not a time")
         whole(self.amount, f"the amount of event {self.id}")
-
-
-def _known(value: object, names: tuple[str, ...], what: str) -> None:
-    if value not in names:
-        raise AccountError(f"{value!r} is no {what}: {', '.join(names)} are")
 
 
 def _yes_or_no(event: LoanEvent, *names: str) -> None:
@@ -198,7 +206,7 @@ class Restructured(LoanEvent):
     """Another plan for the principal that is outstanding (重组); ``amount`` is that principal. What
     else is unpaid falls due with the plan's first due."""
 
-    dues: tuple[ScheduledDue, ...]
+    dues: tuple[ContractDue, ...]
     in_difficulty: bool = True
     step: ClassVar[LoanStep] = "restructure"
 

@@ -17,19 +17,18 @@ from lending.allocation import Order
 from lending.errors import AccountError
 from lending.loan_events import (
     ChargedOff,
+    ContractDue,
     Corrected,
     Disbursed,
     Extended,
     FeeCharged,
     GraceGranted,
-    Instalment,
     LoanContract,
     LoanEvent,
     Recovered,
     Refunded,
     Repaid,
     Restructured,
-    ScheduledDue,
     Waived,
 )
 
@@ -50,7 +49,7 @@ _KINDS: dict[str, type[LoanEvent]] = {
     )
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-_DAYS = {"day", "until", "starts", "due"}
+_DAYS = {"day", "until", "starts"}
 _LISTS = {"corrects", "refinances"}
 
 
@@ -68,9 +67,9 @@ def _written(value: Any) -> Any:
     return [_written(one) for one in value] if isinstance(value, tuple) else value
 
 
-def _due(one: ScheduledDue) -> dict[str, Any]:
+def _due(one: ContractDue) -> dict[str, Any]:
     return {
-        "due": one.due.isoformat(),
+        "day": one.day.isoformat(),
         "principal": one.principal,
         "interest": one.interest,
         "fees": one.fees,
@@ -97,14 +96,14 @@ def _read(name: str, value: Any) -> Any:
     if name in _LISTS:
         return tuple(value)
     if name == "dues":
-        return tuple(_instalment(one) for one in value)
+        return tuple(_contract_due(one) for one in value)
     if name == "instead":
         return tuple(event_from(one) for one in value)
     return Order.read(**value) if name == "order" else value
 
 
-def _instalment(record: Mapping[str, Any]) -> Instalment:
-    return Instalment(**{name: _read(name, value) for name, value in record.items()})
+def _contract_due(record: Mapping[str, Any]) -> ContractDue:
+    return ContractDue(**{name: _read(name, value) for name, value in record.items()})
 
 
 def event_from(record: Mapping[str, Any]) -> LoanEvent:

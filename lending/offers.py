@@ -7,7 +7,7 @@ answers, no offer leaves here that is larger than was asked or whose cost is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -63,15 +63,24 @@ class Pricing(Protocol):
         """The most that falls due within any 30 days, fen."""
 
 
+_ROOM, _COST = (
+    {held: Step(table, row, held, reads) for held in (True, False)}
+    for table, row, reads in (
+        ("exposure", "room", ("amount", "outstanding", "limit")),
+        ("cost", "cap", ("amount", "term_days")),
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class NoTerms:
     """No terms will do, for these reasons."""
 
     reasons: tuple[PrincipalReason, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search came to.
 
     Args:
@@ -81,7 +90,7 @@ class Found:
         missing: the facts that are not known and that it depends on.
     """
 
-    outcome: LoanOffer | Refusal | None
+    outcome: LoanOffer | NoTerms | None
     trace: tuple[Step, ...]
     counters: tuple[PrincipalReason, ...] = ()
     reviews: tuple[PrincipalReason, ...] = ()
@@ -129,73 +138,73 @@ class Search:
     def choices(self) -> Choices:
         return self.pricing.choices(self.case.application.product, self.case.now.date())
 
-    def run(self) -> Found:
+    def run(self) -> SearchResult:
         """Look for what was asked, then for the nearest other term, then for a smaller amount."""
         looked = self.policy.tables["limits"].look(self.known)
         if looked.row is None:
-            return Found(None, looked.steps, missing=looked.missing)
-        limit, room, why = self._room(int(looked.row.then["limit"]))  # type: ignore[arg-type]
-        asked = self.case.application
-        held = Step("exposure", "room", room >= asked.amount, ("amount", "outstanding", "limit"))
-        steps = (*looked.steps, held)
-        top = self.choices.floor(min(asked.amount, room))
+            return SearchResult(None, looked.steps, missing=looked.missing)
+        limit, room, bound = self._room(int(looked.row.then["limit"]))  # type: ignore[arg-type]
+        asked, choices = self.case.application, self.choices
+        steps = (*looked.steps, _ROOM[room >= asked.amount])
+        top = choices.floor(min(asked.amount, room))
         if top is None:
-            small = asked.amount < self.choices.least
-            why = PrincipalReason("amount-too-small", "rule") if small else why
-            return Found(Refusal((why,)), steps)
-        counters = []
+            code = "amount-too-small" if asked.amount < choices.least else bound
+            return SearchResult(NoTerms((PrincipalReason(code, "rule"),)), steps)
+        counters: tuple[PrincipalReason, ...] = ()
         if top < asked.amount:
-            counters.append(why if room < asked.amount else _not_offered("amount"))
-        terms = sorted(self.choices.terms, key=lambda days: (abs(days - asked.term_days), days))
-        if terms[0] != asked.term_days:
-            counters.append(_not_offered("term"))
-        return self._tried(top, terms, limit, Found(None, steps, tuple(counters)))
+            code = bound if room < asked.amount else "amount-not-offered"
+            counters = (PrincipalReason(code, "rule", detail={"limit": limit}),)
+        days = asked.term_days
+        if days not in choices.terms:
+            days = min(choices.terms, key=self._distance)
+            counters += (PrincipalReason("term-not-offered", "rule"),)
+        return self._tried(top, days, limit, SearchResult(None, steps, counters))
 
-    def _room(self, limit: int) -> tuple[int, int, PrincipalReason]:
+    def _distance(self, days: int) -> tuple[int, int]:
+        """From the term that was asked for; of two that are as far, the shorter is nearer."""
+        return abs(days - self.case.application.term_days), days
+
+    def _room(self, limit: int) -> tuple[int, int, str]:
         """The limit, how much of it is left, and what binds it."""
+        bound = "credit-limit"
         lawful = self.pricing.most_owed(self.case.application.product, self.case.now.date())
-        why = PrincipalReason("credit-limit", "rule", detail={"limit": limit})
         if lawful is not None and lawful < limit:
-            limit, why = (
-                lawful,
-                PrincipalReason("household-limit", "rule", detail={"limit": lawful}),
-            )
+            limit, bound = lawful, "household-limit"
         room = limit - self.case.outstanding
         if self.most_amount is not None and self.most_amount < room:
-            room, why = self.most_amount, PrincipalReason("small-first-loan", "rule")
-        return limit, room, why
+            room, bound = self.most_amount, "small-first-loan"
+        return limit, room, bound
 
-    def _tried(self, top: int, terms: Sequence[int], limit: int, begun: Found) -> Found:
-        first = self._attempt(top, terms[0], limit)
+    def _tried(self, top: int, days: int, limit: int, begun: SearchResult) -> SearchResult:
+        first = self._attempt(top, days, limit)
         steps = begun.trace + first.trace
         if first.fits:
-            return Found(first.offer, steps, begun.counters)
+            return SearchResult(first.offer, steps, begun.counters)
         if first.open:
-            return Found(None, steps, (), first.reviews, first.missing)
-        against = dict.fromkeys(one.code for one in first.against)
+            return SearchResult(None, steps, (), first.reviews, first.missing)
         reasons = {one.code: one for one in first.against}
         left: list[_Attempt] = []
-        for other in self._others(top, terms, limit, first):
+        for other in self._others(top, days, limit, first):
             if other.fits:
-                return Found(other.offer, steps + other.trace, begun.counters + first.against)
-            reasons |= {one.code: one for one in other.against if one.code not in against}
+                counters = begun.counters + first.against
+                return SearchResult(other.offer, steps + other.trace, counters)
+            for one in other.against:
+                reasons.setdefault(one.code, one)
             left += [other] if other.open else []
         if left:
-            return Found(None, steps + left[0].trace, (), left[0].reviews, left[0].missing)
-        return Found(Refusal(tuple(reasons.values())), steps)
+            return SearchResult(None, steps + left[0].trace, (), left[0].reviews, left[0].missing)
+        return SearchResult(NoTerms(tuple(reasons.values())), steps)
 
-    def _others(
-        self, top: int, terms: Sequence[int], limit: int, first: _Attempt
-    ) -> Iterator[_Attempt]:
+    def _others(self, top: int, days: int, limit: int, first: _Attempt) -> Iterator[_Attempt]:
         """Other terms for the same amount, then for each term the largest amount that fits."""
-        whole = [(terms[0], first)]
-        for days in terms[1:]:
-            attempt = self._attempt(top, days, limit)
-            whole.append((days, attempt))
-            yield attempt
-        for days, attempt in whole:
+        whole = [(days, first)]
+        for other in sorted(self.choices.terms, key=self._distance):
+            if other != days:
+                whole.append((other, self._attempt(top, other, limit)))
+                yield whole[-1][1]
+        for term, attempt in whole:
             if any(one.kind != "cost" for one in attempt.against):
-                yield from self._smaller(top, days, limit)
+                yield from self._smaller(top, term, limit)
 
     def _smaller(self, top: int, days: int, limit: int) -> Iterator[_Attempt]:
         """By halves: the largest amount that fits, if whatever is smaller than one that fits does
@@ -227,7 +236,7 @@ class Search:
         if priced.row is None:
             return _Attempt(priced.steps, missing=priced.missing)
         price = self._price(terms, priced.row)
-        step = Step("cost", "cap", price is not None, ("amount", "term_days"))
+        step = _COST[price is not None]
         if price is None:
             dear = PrincipalReason("cost-cap", "cost", detail={"term_days": days})
             return _Attempt((*priced.steps, step), against=(dear,))
@@ -271,7 +280,3 @@ class Search:
         others = [one for one in looked.missing if one != "burden"]
         worked_out = "burden" in looked.missing
         return replace(looked, missing=(*others, *behind) if worked_out else looked.missing)
-
-
-def _not_offered(what: str) -> PrincipalReason:
-    return PrincipalReason(f"{what}-not-offered", "rule")

@@ -274,6 +274,11 @@ class CreditPolicy:
         self.document = document
         self.hash = document_hash(document.payload())
         self.tables = {name: self._table(name) for name in OUTPUTS}
+        self._money = {
+            name: (int(fact.range[0]), int(fact.range[1]))  # type: ignore[arg-type]
+            for name, fact in document.facts.items()
+            if fact.kind == "fen"
+        }
         self.reads_burden = any(one.fact == "burden" for one in self.tables["affordability"].axes)
 
     def _table(self, name: TableName) -> DecisionTable:
@@ -295,7 +300,8 @@ class CreditPolicy:
     def covered(self, name: str, known: Mapping[str, Value]) -> int | None:
         """An amount of money in fen, if it is known and inside of what is declared."""
         value = known.get(name)
-        return value if type(value) is int and self.document.facts[name].covers(value) else None
+        low, high = self._money[name]
+        return value if type(value) is int and low <= value <= high else None
 
     def out_of_force(self, day: date) -> str | None:
         """Why nothing is decided by it on ``day``; None if it is in force."""

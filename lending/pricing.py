@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 
+from lending.account import Account
 from lending.allocation import BUCKETS, Component, Order
 from lending.cases import Cost, LoanOffer
-from lending.cost import cost, highest_rate
+from lending.cost import CashFlow, cost, cost_of, highest_rate
 from lending.disclosure import DisclosureTable, disclose
-from lending.errors import TermsError
+from lending.errors import LawSilent, TermsError
+from lending.extension import ExtensionAnswer, ExtensionLimits, ExtensionRequest, answer
+from lending.fold import happened
+from lending.law.caps import cap, longest_extension
 from lending.law.rows import LAWS, Laws
-from lending.loan_events import Instalment, LoanContract
+from lending.loan_events import ContractDue, Extended, LoanContract
 from lending.offers import Choices, LoanTerms
 from lending.products import Item, Product
-from lending.schedule import Schedule, schedule
+from lending.schedule import Schedule, charge_of, schedule
 
 MONTH = timedelta(days=30)
 _COMPONENTS: Mapping[Item, Component] = {
@@ -37,6 +41,16 @@ class Agreed:
     contract: LoanContract
     cost: Cost
     upfront: int
+
+
+@dataclass(frozen=True)
+class Extending:
+    """What a borrower asks for, and the lender agrees to."""
+
+    id: str
+    asked_on: date
+    days: int
+    in_difficulty: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,9 +116,7 @@ class ProductPricing:
         """
         product = self.product(offer.product)
         made = schedule(product, principal, offer.rate_ppm_day, starts, offer.term_days)
-        dues = tuple(
-            Instalment(one.day, one.principal, one.interest, one.fees) for one in made.dues
-        )
+        dues = tuple(map(ContractDue.of, made.dues))
         contract = LoanContract(
             id=loan,
             principal=principal,
@@ -115,10 +127,50 @@ class ProductPricing:
                 fee.value for fee in product.fees if fee.method == "of-overdue-a-day"
             ),
             grace_days=product.grace_days,
+            day_count=product.day_count,
             order=order_of(product),
         )
         upfront = sum(one.amount for one in made.upfront)
         return Agreed(contract, cost(product, made, self.laws), upfront)
+
+    def extension(self, name: str, account: Account, asked: Extending) -> ExtensionAnswer:
+        """Whether the end of a loan of this product may be put off, and what its whole life costs
+        then; what the lender charges for it is the product's.
+
+        Raises:
+            LawSilent: the law of the day does not say what such a loan may cost.
+        """
+        product = self.product(name)
+        owed = account.outstanding.principal
+        fee = sum(
+            charge_of(one, account.contract.principal, owed, product.rounding).amount
+            for one in product.contingent_fees
+            if one.when == "extension"
+        )
+        request = ExtensionRequest(
+            asked.id, asked.asked_on, asked.days, fee, asked.in_difficulty, consented=True
+        )
+        # for how long the loan then lasts, and by the cap of the day on which it is asked for
+        before = sum(one.days for one in happened(account.events) if isinstance(one, Extended))
+        lasts = account.contract.term_days + before + asked.days
+        limit = cap(asked.asked_on, product.jurisdiction, lasts, product.lender_kind, self.laws)
+        return answer(
+            account,
+            request,
+            self._extension_limits(product, account.contract.term_days, asked.asked_on),
+            lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
+        )
+
+    def _extension_limits(self, product: Product, term_days: int, day: date) -> ExtensionLimits:
+        """The lesser of product and law; nothing where either says nothing."""
+        rules = product.extension
+        if rules is None:
+            return ExtensionLimits(0, 0)
+        try:
+            lawful = longest_extension(day, product.jurisdiction, term_days, self.laws)
+        except LawSilent:
+            return ExtensionLimits(None, rules.times, rules.asked_before_days)
+        return ExtensionLimits(min(lawful, rules.days), rules.times, rules.asked_before_days)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         """What the borrower is shown of an offer, as if it were paid out on ``day``."""

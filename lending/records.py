@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Literal, TypeVar, get_args
 
 import orjson
@@ -37,6 +38,7 @@ from lending.cases import (
 
 _RFC_8785 = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 """Of what has no doubles and ASCII names only; a whole number beyond 2^53 is refused."""
+_POINTS = attrgetter("feature", "bin", "points", "neutral")
 ReasonKind = Literal["score", "rule", "cost"]
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -194,7 +196,7 @@ def _scored(scored: Scored) -> Json:
         "band": scored.band,
         "probability": repr(scored.probability),
         "base": scored.base,
-        "points": [[one.feature, one.bin, one.points, one.neutral] for one in scored.points],
+        "points": list(map(list, map(_POINTS, scored.points))),
     }
 
 

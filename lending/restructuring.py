@@ -49,14 +49,14 @@ def restructured(
             f"restructuring {event.id} plans for {event.amount} fen, but {outstanding} fen of "
             "principal are outstanding: make the plan for those"
         )
-    first_due = event.dues[0].due
+    first_due = event.dues[0].day
     moved, slices = [], []
     for row in sorted(rows, key=lambda one: one.asks_on):
         if row.origin is not None and row.principal.open:
             slices.append((row.origin, row.principal.open))
         moved.append(_emptied(row, first_due))
     for one, period in planned(event.dues, event.day, contract.grace_days):
-        bare = DueRow(None, one.due, period.grace_until, one.due)
+        bare = DueRow(None, one.day, period.grace_until, one.day)
         moved.append(period)
         for origin, part in _taken(slices, one.principal):
             moved.append(replace(bare, origin=origin, principal=Claim(part)))

@@ -8,9 +8,9 @@ Hit policies (DMN 1.5, section 8.2.8): ``unique``, no two rows hold anywhere; ``
 row that holds counts, unless one before it is unknown; ``collect``, every row that holds counts.
 
 When a table is compiled, each fact is cut where some row changes its mind, and every piece gets the
-set of rows (bits of a whole number) that hold on it. Evaluating is then one look-up and one "and"
-for each fact; the static check walks the same pieces, and so finds a gap, an overlap or a row that
-never counts with a point where it happens.
+set of rows (bits of a whole number) that hold on it. Evaluating is then one look-up for each fact,
+and what a combination of pieces says is worked out once. The static check walks the same pieces,
+and so finds a gap, an overlap or a row that never counts with a point where it happens.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from lending.conditions import (
 )
 
 HitPolicy = Literal["unique", "first", "collect"]
+MOST_KEPT = 4096
+"""What a table says depends on pieces alone: of so many combinations of them it is kept."""
 MOST_STATES = 200_000
 """How much a static check may look at; a table that needs more is told to be split."""
 
@@ -149,28 +151,32 @@ class DecisionTable:
         self.axes = tuple(_axis(fact, facts[fact], pieces[fact], self.rows) for fact in read)
         self._compiled = tuple(_compiled(name, i, row, self.axes) for i, row in enumerate(rows))
         self._all = (1 << len(rows)) - 1
+        self._said: dict[tuple[int | None, ...], Looked] = {}
         _Check(self, tuple(pieces.values())).run()
 
     def look(self, known: Mapping[str, Value]) -> Looked:
         """What the table says of ``known``, the facts that are present, by name."""
+        pieces = tuple([axis.rows(known.get(axis.fact)) for axis in self.axes])
+        looked = self._said.get(pieces)
+        if looked is None:
+            looked = self._look(pieces)
+            if len(self._said) < MOST_KEPT:
+                self._said[pieces] = looked
+        return looked
+
+    def _look(self, pieces: Sequence[int | None]) -> Looked:
+        """What the table says where these rows hold, fact by fact; None: not known."""
         sure = alive = self._all
-        found: list[int] = []
-        blind = False
-        for axis in self.axes:
-            rows = axis.rows(known.get(axis.fact))
+        for axis, rows in zip(self.axes, pieces, strict=True):
             if rows is None:
-                blind = True
                 sure &= ~axis.asking
-                found.append(-1)
             else:
                 sure &= rows
                 alive &= rows
-                found.append(rows)
         sure &= alive
         last = self._all
-        if self.hit == "first":
-            last = (alive & -alive) if alive else last  # up to the first that holds, or may
-            last = (last << 1) - 1 if alive else last
+        if self.hit == "first" and alive:
+            last = ((alive & -alive) << 1) - 1  # up to the first row that holds, or may
             sure &= last
             alive &= last
         elif self.hit == "unique" and sure:
@@ -179,30 +185,28 @@ class DecisionTable:
         held: list[TableRow] = []
         unknown: list[_Compiled] = []
         for one in self._compiled:
-            bit = one.bit
-            if bit > last:
+            if one.bit > last:
                 break
-            if sure & bit:
+            if sure & one.bit:
                 held.append(one.row)
                 steps.append(one.held)
-            elif alive & bit:
+            elif alive & one.bit:
                 unknown.append(one)
                 steps.append(one.unknown)
             else:
-                steps.append(_why(one, found))
-        missing = self._missing(unknown, known) if blind and unknown else ()
-        return Looked(tuple(held), tuple(one.row for one in unknown), tuple(steps), missing)
-
-    def _missing(self, unknown: Sequence[_Compiled], known: Mapping[str, Value]) -> tuple[str, ...]:
-        asked = dict.fromkeys(at for one in unknown for at in one.axes)
-        axes = (self.axes[at] for at in sorted(asked))
-        return tuple(axis.fact for axis in axes if axis.rows(known.get(axis.fact)) is None)
+                steps.append(_why(one, pieces))
+        asked = {at for one in unknown for at in one.axes}
+        missing = (
+            axis.fact for at, axis in enumerate(self.axes) if at in asked and pieces[at] is None
+        )
+        return Looked(tuple(held), tuple(one.row for one in unknown), tuple(steps), tuple(missing))
 
 
-def _why(one: _Compiled, found: Sequence[int]) -> Step:
+def _why(one: _Compiled, pieces: Sequence[int | None]) -> Step:
     """The step of a row that did not hold: up to the condition that failed."""
     for number, at in enumerate(one.axes):
-        if not found[at] & one.bit:
+        rows = pieces[at]
+        if rows is not None and not rows & one.bit:
             return one.failed[number]
     return one.unknown  # unique, and another row holds: it cannot
 
@@ -370,8 +374,7 @@ class _Check:
         return None
 
     def _shown(self, point: Mapping[str, Value]) -> str:
-        named = ", ".join(f"{fact} = {written(value)}" for fact, value in point.items())
-        return named or "every point"
+        return ", ".join(f"{fact} = {written(v)}" for fact, v in point.items()) or "every point"
 
 
 def rows_of(

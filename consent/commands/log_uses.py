@@ -185,6 +185,8 @@ class _Batch:
         mine = UseRow.lender == self.lender.id, UseRow.application.in_(applications)
         for row in session.scalars(select(UseRow).where(*mine)):
             self.stated[row.application, row.step] = row.statement_sha256, row.entry_index
+        if not self.stated:
+            return
         indexes = [index for _, index in self.stated.values()]
         rows = session.execute(
             select(SubjectEntryRow.subject_id, SubjectEntryRow.entry_index).where(

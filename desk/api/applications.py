@@ -135,7 +135,7 @@ def get_disclosure(application: DeskId, desk: TheDesk, caller: Anybody) -> Respo
     """What the offer costs in all: to be shown, and confirmed by its hash, before it is
     accepted."""
     table = disclosure(desk, application)
-    texts = {tongue: table.text(tongue) for tongue in TONGUES}
+    texts: dict[str, Any] = {tongue: table.text(tongue) for tongue in TONGUES}
     return shown({"sha256": table.hash, "table": table.payload(), **texts})
 
 
@@ -144,7 +144,8 @@ def get_letter(application: DeskId, desk: TheDesk, caller: Origination) -> Respo
     """The letter about the newest decision, with its reasons and how to contest it; that it was
     explained is stated in the log."""
     found = letter(desk, application)
-    return shown({"decision": found.decision, **found.texts})
+    texts: dict[str, Any] = {tongue: found.texts[tongue] for tongue in TONGUES}
+    return shown({"decision": found.decision, **texts})
 
 
 @router.get("/v1/decisions/{decision}/receipt", responses=refusals(404, 409))

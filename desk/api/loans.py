@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from pydantic import Field
 from sqlalchemy import select
 
 from desk.accounts import account_of, etag_of, held_loan
@@ -28,10 +29,12 @@ from desk.api.shared import (
 )
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.disburse import Payment, disburse
+from desk.commands.extend import extend
 from desk.commands.repay import Booking, Received, happen, repay
 from desk.storage.tables import account_events, loans
 from lending.account import Account
 from lending.loan_events import ChargedOff, GraceGranted, Recovered, Waived
+from lending.pricing import Extending
 from protocol.cursors import cursor_of, position
 
 router = APIRouter(tags=["loans"])
@@ -60,6 +63,15 @@ class NewGrace(DeskBody):
     event: EventId
     on: date
     until: date
+    in_difficulty: bool = False
+
+
+class NewExtension(DeskBody):
+    """``on``: the day on which the borrower asked. What it costs follows from the product."""
+
+    event: EventId
+    on: date
+    days: int = Field(strict=True, ge=1, le=3660)
     in_difficulty: bool = False
 
 
@@ -183,6 +195,21 @@ def post_grace(
     return _shown(desk, loan, (201, not new))
 
 
+@router.post("/v1/loans/{loan}/extensions", responses=refusals(404, 409, 412), status_code=201)
+def post_extension(
+    loan: DeskId,
+    body: NewExtension,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Put off its end; asked for before it falls due, within product, law and cap."""
+    asked = Extending(body.event, body.on, body.days, body.in_difficulty)
+    new = extend(desk, loan, asked, Booking(caller.name, if_match, command.once(caller)))
+    return _shown(desk, loan, (201, not new))
+
+
 @router.post("/v1/loans/{loan}/waivers", responses=refusals(404, 409, 412), status_code=201)
 def post_waiver(
     loan: DeskId,
@@ -272,7 +299,7 @@ def loan_view(account: Account) -> dict[str, Any]:
         "watched": account.watched,
         "schedule": [
             {
-                "due": one.due.isoformat(),
+                "due": one.day.isoformat(),
                 "principal": one.principal,
                 "interest": one.interest,
                 "fees": one.fees,

@@ -14,11 +14,10 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
-from desk.accounts import book, held_loan, outstanding
+from desk.accounts import book, contract_bytes, held_loan, outstanding
 from desk.commands.accept import still_agreed
 from desk.disclosing import require_effect
 from desk.errors import AboveCap
-from desk.loan_codec import contract_bytes
 from desk.office import Desk, InHand, new_id
 from desk.records import Held, held, move
 from desk.states import ApplicationEvent, following

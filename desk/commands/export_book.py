@@ -26,7 +26,7 @@ from desk.office import Desk
 from desk.records import opened_case
 from desk.storage.tables import applications, decisions, loans
 from lending.default import Definition
-from lending.labels import BookLoan, Cell, LoanBook, loan_book
+from lending.labels import BookLoan, Cell, LoanBook, mature_book
 from protocol.errors import Malformed
 
 PERSON = "pseudonym"
@@ -54,7 +54,7 @@ def export_book(
         if as_of > desk.day(hand.moment):
             raise Malformed(f"{as_of} is still to come")
     forgotten: list[str] = []
-    book = loan_book(_loans(desk, as_of, forgotten), schema, PERSON, definition, as_of)
+    book = mature_book(_loans(desk, as_of, forgotten), schema, PERSON, definition, as_of)
     _write(book, schema, out)
     left: dict[str, int] = {str(why): count for why, count in book.left_out.items()}
     return BookWritten(len(book.rows), left | ({"forgotten": len(forgotten)} if forgotten else {}))

@@ -29,7 +29,9 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
     with desk.reading() as hand:
         connection, day = hand.connection, desk.day(hand.moment)
         by_status = connection.execute(
-            select(applications.c.status, func.count()).group_by(applications.c.status)
+            select(applications.c.status, func.count().label("number")).group_by(
+                applications.c.status
+            )
         ).all()
         undecided = reviews.c.status != ReviewStatus.DECIDED.value
         waiting = connection.scalar(select(func.count()).where(undecided))
@@ -37,7 +39,7 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         undone = outbox.c.entry_index.is_(None), outbox.c.refused.is_(None)
         unlogged = connection.scalar(select(func.count()).select_from(outbox).where(*undone))
     return DeskStanding(
-        applications={status: count for status, count in by_status},
+        applications={row.status: row.number for row in by_status},
         reviews_waiting=waiting or 0,
         loans=lent or 0,
         unlogged=unlogged or 0,

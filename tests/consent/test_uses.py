@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 from support.desk import asked
+from support.market import Market, open_market
 from support.scoring import Desk, asks_to_score
 from support.world import pseudonym
 
@@ -23,8 +26,21 @@ from protocol.uses import SCORING_PURPOSE, Blinding, UseStatement
 
 
 @pytest.fixture
-def desk(market, tmp_path):
-    asks_to_score(market)
+def fresh_market(tmp_path: Path) -> Iterator[Market]:
+    with open_market(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """One for all who publish nothing more: people and desks are each test's own."""
+    with open_market(tmp_path_factory.mktemp("market")) as opened:
+        asks_to_score(opened)
+        yield opened
+
+
+@pytest.fixture
+def desk(market: Market, tmp_path: Path) -> Desk:
     return Desk.of(market, tmp_path / "desk")
 
 
@@ -231,7 +247,8 @@ def test_statements_have_no_field_that_is_not_theirs(market, desk):
 # --- decisions by a machine alone, and limits on use
 
 
-def test_no_machine_alone_where_the_notice_or_the_person_says_so(market, tmp_path):
+def test_no_machine_alone_where_the_notice_or_the_person_says_so(fresh_market, tmp_path):
+    market = fresh_market
     asks_to_score(market, automated_decision=False)
     desk = Desk.of(market, tmp_path / "desk")
     [person] = market.consenting("aspen")
@@ -254,7 +271,8 @@ def test_who_refuses_automated_decisions_is_told_of_and_not_decided_about_by_a_m
 @pytest.mark.parametrize(
     ("limits", "most"), [({"fetch_type": "one-time"}, 1), ({"frequency": {"times": 2, "per": "week"}}, 2)]
 )
-def test_a_consent_is_used_no_oftener_than_its_notice_says(market, tmp_path, limits, most):
+def test_a_consent_is_used_no_oftener_than_its_notice_says(fresh_market, tmp_path, limits, most):
+    market = fresh_market
     asks_to_score(market, limits=limits)
     desk = Desk.of(market, tmp_path / "desk")
     [person] = market.consenting("aspen")
@@ -284,7 +302,8 @@ def test_a_forgotten_person_leaves_entries_that_nobody_can_read(market, desk):
     assert "not enrolled" in refusal(market, said)
     assert leaf(market, logged.index)["use"]["statement"] == logged.said.sha256
     with market.registry.ledger.read() as session:
-        assert session.scalar(select(func.count()).select_from(SubjectEntryRow)) == 0
+        about = SubjectEntryRow.entry_index == logged.index
+        assert session.scalar(select(func.count()).where(about)) == 0
 
 
 def test_it_is_the_same_on_either_database(any_market, tmp_path):

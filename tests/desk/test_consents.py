@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,31 +13,39 @@ from support.scoring import ASKED, BUREAU, INCOME, REPAYMENT, Desk, asks_to_scor
 from support.world import pseudonym
 
 from clients.consents import Consents
-from desk.consents import ConsentLost, ConsentsUnavailable, ScoringConsents
+from desk.consents import ConsentLost, ConsentsUnavailable, Permission, ScoringConsents
 from law.categories import DataCategory
 from protocol.errors import RegistryUnavailable
 from protocol.notices import Notice
 from protocol.records import record_id
 from protocol.snapshots import Reason
-from protocol.terms import TRAINING_PURPOSE
-from protocol.uses import SCORING_PURPOSE
+from protocol.terms import TRAINING_PURPOSE, Limits
+from protocol.uses import SCORING_PURPOSE, ConsentNamed
 
 KINDS = ("ordinary", "income")
 
 
 @pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
+def fresh_market(tmp_path: Path) -> Iterator[Market]:
     with open_market(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """One for all who publish nothing more: its people are each test's own."""
+    with open_market(tmp_path_factory.mktemp("market")) as opened:
+        asks_to_score(opened)
         yield opened
 
 
 @pytest.fixture
 def scoring(market: Market) -> Notice:
-    return asks_to_score(market)
+    return market.notices[-1]
 
 
 @pytest.fixture
-def desk(market: Market, scoring: Notice, tmp_path: Path) -> Desk:
+def desk(market: Market, tmp_path: Path) -> Desk:
     return Desk.of(market, tmp_path / "desk")
 
 
@@ -105,8 +113,10 @@ def test_a_child_needs_the_guardians_yes_to_sensitive_data(market, desk):
     assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.CHILD}
 
 
-def test_a_newer_notice_that_reaches_further_must_be_answered_again(market, desk):
-    [person] = market.consenting("aspen")
+def test_a_newer_notice_that_reaches_further_must_be_answered_again(fresh_market, tmp_path):
+    market = fresh_market
+    asks_to_score(market)
+    desk, [person] = Desk.of(market, tmp_path / "desk"), market.consenting("aspen")
     asks_to_score(market, 2, categories=(*ASKED, DataCategory.DEPOSITS))
     assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.NOTICE_CHANGED}
     market.says(person, "give")
@@ -114,10 +124,49 @@ def test_a_newer_notice_that_reaches_further_must_be_answered_again(market, desk
     assert desk.permission(person, REPAYMENT).granted[REPAYMENT].notice_version == 2
 
 
-def test_a_notice_without_machine_decisions_allows_none(market, tmp_path):
-    asks_to_score(market, automated_decision=False)
-    [person] = market.consenting("aspen")
-    assert not Desk.of(market, tmp_path / "desk").permission(person).automated
+def test_a_notice_without_machine_decisions_allows_none(fresh_market, tmp_path):
+    asks_to_score(fresh_market, automated_decision=False)
+    [person] = fresh_market.consenting("aspen")
+    assert not Desk.of(fresh_market, tmp_path / "desk").permission(person).automated
+
+
+TODAY = date(2026, 11, 27)
+
+
+@pytest.mark.parametrize(
+    ("limits", "day", "may"),
+    [
+        ({}, None, True),
+        ({"data_life_days": 30}, None, False),
+        ({"data_life_days": 30}, date(2026, 10, 28), True),
+        ({"data_life_days": 30}, date(2026, 10, 27), False),
+        ({"data_from": "2026-01-01"}, date(2025, 12, 31), False),
+        ({"data_from": "2026-01-01"}, date(2026, 1, 1), True),
+        ({"data_to": "2026-06-30"}, date(2026, 7, 1), False),
+        ({"data_to": "2026-06-30"}, date(2026, 6, 30), True),
+        ({"data_from": "2026-11-20", "data_life_days": 365}, date(2026, 11, 19), False),
+    ],
+)
+def test_facts_are_used_of_the_days_that_the_notice_named(limits, day, may):
+    permission = _granting(REPAYMENT, (Limits.model_validate(limits),))
+    assert permission.covers(REPAYMENT, day, TODAY) is may
+    assert not permission.covers(BUREAU, day, TODAY), "not granted at all"
+
+
+def _granting(category: DataCategory, limits: tuple[Limits, ...]) -> Permission:
+    consent = ConsentNamed(
+        record_id="0" * 32, sensitivity="ordinary", categories=(category,), notice_id="n", notice_version=1,
+        notice_sha256="0" * 64,
+    )  # fmt: skip
+    when = datetime(2026, 11, 27, tzinfo=UTC)
+    return Permission("p", {category: consent}, {}, (consent,), True, when, "0" * 64, {category: limits})
+
+
+def test_limits_of_both_consents_reach_a_fact_that_needs_two(fresh_market, tmp_path):
+    asks_to_score(fresh_market, limits={"data_life_days": 30})
+    [person] = fresh_market.consenting("aspen", kinds=KINDS)
+    found = Desk.of(fresh_market, tmp_path / "desk").permission(person)
+    assert found.limits == dict.fromkeys(ASKED, (Limits(data_life_days=30),))
 
 
 # --- how old a copy may be, and what happens without a registry
@@ -157,9 +206,23 @@ def test_without_a_registry_nobody_is_allowed_and_nobody_refused(market, desk, m
     assert found.value.status == 503
 
 
-def test_a_lender_without_a_notice_of_scoring_scores_nobody(market, tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [{"purpose": TRAINING_PURPOSE}, {"recipients": ("birch",)}, {"categories": (REPAYMENT,)},
+     {"automated_decision": False}, {"limits": Limits(data_life_days=30)}],
+)  # fmt: skip
+def test_what_is_told_of_a_notice_is_what_the_signed_notice_says(market, scoring, desk, monkeypatch, changes):
+    [person] = market.consenting("aspen")
+    terms = scoring.terms.model_copy(update=changes)
+    other = scoring.model_copy(update={**changes, "terms": terms})
+    monkeypatch.setattr(desk.client, "notice", lambda *_: other)
+    with pytest.raises(ConsentsUnavailable, match="does not say"):
+        desk.permission(person)
+
+
+def test_a_lender_without_a_notice_of_scoring_scores_nobody(fresh_market, tmp_path):
     with pytest.raises(ConsentsUnavailable, match="no notice asks"):
-        Desk.of(market, tmp_path / "desk").consents.check(pseudonym(), ASKED)
+        Desk.of(fresh_market, tmp_path / "desk").consents.check(pseudonym(), ASKED)
 
 
 @pytest.mark.parametrize("ahead", [-31, 121])

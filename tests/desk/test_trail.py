@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.commands import done, refused
 from support.market import Market, open_market
 from support.scoring import SOURCES, Desk, asks_to_score, decided
 from support.waiting import until
@@ -24,9 +25,10 @@ from protocol.receipts import verify_kept
 from protocol.uses import Blinding, DecisionReceipt, UseStatement, check_decision_receipt
 
 
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    with open_market(tmp_path) as opened:
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """One for all: people and desks are each test's own."""
+    with open_market(tmp_path_factory.mktemp("market")) as opened:
         asks_to_score(opened)
         yield opened
 
@@ -36,11 +38,11 @@ def desk(market: Market, tmp_path: Path) -> Desk:
     return Desk.of(market, tmp_path / "desk")
 
 
-def logged_uses(market: Market) -> list[tuple[str, str]]:
-    """Type and application of every use in the log, in order."""
+def logged_uses(market: Market, since: int) -> list[tuple[str, str]]:
+    """Type and application of every use in the log from this entry on, in order."""
     market.checkpoint()
     size, found = market.log_size(), []
-    for index in range(size):
+    for index in range(since, size):
         leaf = market.http.get(f"/v1/log/entries/{index}").json()
         if "use" in leaf:
             found.append((leaf["type"], leaf["use"]["application"]))
@@ -147,7 +149,7 @@ def test_killed_between_the_logs_answer_and_its_note_the_index_is_the_same(marke
 
 
 def test_killed_before_the_log_heard_of_it_it_is_delivered_by_the_next(market, desk, tmp_path, monkeypatch):
-    [person] = market.consenting("aspen")
+    [person], size = market.consenting("aspen"), market.log_size()
     blinding, permission, _ = desk.reads(person)
     desk.decides(blinding, permission)
     monkeypatch.setattr(desk.client, "log_uses", dies)
@@ -159,7 +161,7 @@ def test_killed_before_the_log_heard_of_it_it_is_delivered_by_the_next(market, d
         assert again.sender.wait("a-1", "use.scored", 10.0) > 0
     finally:
         again.sender.stop()
-    assert logged_uses(market) == [("use.read", blinding.name), ("use.scored", blinding.name)]
+    assert logged_uses(market, size) == [("use.read", blinding.name), ("use.scored", blinding.name)]
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(market, desk, monkeypatch):
@@ -185,7 +187,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(market, desk, monkeypatch):
 
 
 def test_many_at_once_each_have_one_entry_in_few_requests(market, desk, monkeypatch):
-    people, sent = market.consenting("aspen", 24), []
+    people, sent, size = market.consenting("aspen", 24), [], market.log_size()
     for number, person in enumerate(people):
         blinding, permission, _ = desk.reads(person, f"a-{number}")
         desk.decides(blinding, permission)
@@ -207,7 +209,7 @@ def test_many_at_once_each_have_one_entry_in_few_requests(market, desk, monkeypa
     assert sorted(found) == list(range(24))
     assert len(set(found.values())) == 24
     assert max(sent) > 1
-    assert len(logged_uses(market)) == 48
+    assert len(logged_uses(market, size)) == 48
 
 
 def test_what_many_are_about_to_read_is_stated_in_few_requests(market, desk, monkeypatch):
@@ -299,6 +301,19 @@ def test_a_receipt_verifies_with_nobody_asked_and_says_what_it_rests_on(market, 
     assert "before it took effect" in found.sentence
     with pytest.raises(ProofError, match="somebody else"):
         verify_kept(token, market.registry.consortium, [pseudonym()])
+
+
+def test_the_command_verifies_a_receipt_and_refuses_a_forged_one(market, decided_about, tmp_path):
+    person, _, payload, token = decided_about
+    consortium, file, forged = tmp_path / "consortium.jws", tmp_path / "mine.jws", tmp_path / "forged.jws"
+    consortium.write_text(market.registry.consortium.sign(market.keys["registry"]), encoding="utf-8")
+    file.write_text(token, encoding="utf-8")
+    other = DecisionReceipt.claimed(token).model_copy(update={"decision": payload | {"outcome": "decline"}})
+    forged.write_text(other.sign(market.keys["aspen"]), encoding="utf-8")
+    pinned = ("--consortium", consortium, "--registry-key", market.keys["registry"].public.text)
+    verify = ("receipt", "verify", "--person", person.pseudonym, *pinned)
+    assert "aspen decided 'approve' about application a-1" in done(*verify, file)
+    assert "another decision" in refused(*verify, forged)
 
 
 def test_a_receipt_verifies_after_the_registry_has_forgotten_the_person(market, decided_about):

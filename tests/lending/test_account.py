@@ -11,15 +11,15 @@ from lending.account import Spell
 from lending.allocation import STEPS, Order
 from lending.errors import AccountError, LendingError, MoneyError
 from lending.fold import resume, state
-from lending.ledger_rows import Amounts
+from lending.ledger_rows import Balances
 from lending.loan_events import (
     ChargedOff,
+    ContractDue,
     Corrected,
     Disbursed,
     Extended,
     FeeCharged,
     GraceGranted,
-    Instalment,
     LoanEvent,
     Recovered,
     Refunded,
@@ -42,11 +42,22 @@ def at(number, *events, loan=THREE):
 
 
 def test_interest_accrues_daily_and_is_due_as_the_schedule_says():
-    assert at(0).not_due == Amounts(principal=100_000)
-    assert at(10).not_due == Amounts(interest=500, principal=100_000)
-    assert at(30).due == Amounts(fees=100, interest=1_500, principal=33_000)
-    assert at(30).not_due == Amounts(principal=67_000)
+    assert at(0).not_due == Balances(principal=100_000)
+    assert at(10).not_due == Balances(interest=500, principal=100_000)
+    assert at(30).due == Balances(fees=100, interest=1_500, principal=33_000)
+    assert at(30).not_due == Balances(principal=67_000)
     assert at(90).due.interest == 3_000
+
+
+def test_interest_of_a_period_spreads_as_the_day_count_has_it():
+    """30/360: from 28 February to 31 March are 33 days, three of them before 1 March; the due is the schedule's to the
+    fen."""
+    loan = contract((28, 50_000, 900, 0), (59, 50_000, 930, 0), day_count="30/360")
+    growth = [at(n, paid(28, 50_900), loan=loan).outstanding.interest for n in (0, 1, 14, 27, 29, 31, 58, 59)]
+    assert growth == [0, 32, 450, 868, 85, 141, 902, 930]
+    assert [at(n, loan=loan).due.interest for n in (28, 59)] == [900, 1_830]
+    with pytest.raises(AccountError, match="is no day count: ACT/365F, "):
+        contract((30, 1, 0, 0), day_count="30E/360")
 
 
 def test_half_a_fen_is_rounded_once_per_due():
@@ -71,7 +82,7 @@ def test_money_that_comes_early_waits_for_its_due():
 def test_early_repayment_pays_interest_by_actual_days():
     """Civil Code 677; and the fees of periods that never came are not owed."""
     done = at(10, paid(10, 100_500, prepays=True))
-    assert (done.status, done.paid) == (LoanStatus.SETTLED, Amounts(interest=500, principal=100_000))
+    assert (done.status, done.paid) == (LoanStatus.SETTLED, Balances(interest=500, principal=100_000))
 
 
 def test_what_is_paid_in_advance_lowers_interest_of_the_next_dues_or_of_the_last():
@@ -83,6 +94,17 @@ def test_what_is_paid_in_advance_lowers_interest_of_the_next_dues_or_of_the_last
     )
     last = [(row.due - late.starts).days for row in at(1, *half, loan=late).rows if row.principal.open]
     assert (soon, last) == ([60, 90], [30, 60])
+
+
+def test_a_prepayment_leaves_what_waits_for_the_next_due():
+    """Or who paid a due early and then more would be late with it."""
+    loan = contract(
+        (30, 33_000, 1_500, 0), (60, 33_000, 1_000, 0), (90, 34_000, 500, 0), order=Order(STEPS, True, True)
+    )
+    events = [paid(20, 34_500), paid(21, 30_000, prepays=True)]
+    assert [at(n, *events, loan=loan).dpd for n in (30, 31)] == [0, 0]
+    both = at(21, paid(20, 34_500), paid(21, 70_000, prepays=True), loan=loan)
+    assert (both.status, both.held) == (LoanStatus.SETTLED, 34_500 + 70_000 - 101_050)
 
 
 def test_an_overpayment_is_held_and_refunded():
@@ -117,7 +139,7 @@ def test_what_is_held_is_set_off_before_a_charge_off():
 
 
 def test_a_restructuring_takes_all_principal_along_and_the_rest_is_due_with_it():
-    plan = (Instalment(day(120), 40_000, 900, 50), Instalment(day(150), 60_000, 600))
+    plan = (ContractDue(day(120), 40_000, 900, 50), ContractDue(day(150), 60_000, 600))
     new = at(70, Restructured(id="r", day=day(70), amount=100_000, dues=plan))
     assert (new.past_due, new.due.total, new.outstanding.principal) == (0, 0, 100_000)
     at_first = at(120, Restructured(id="r", day=day(70), amount=100_000, dues=plan)).due
@@ -145,7 +167,7 @@ def test_grace_is_a_second_number_and_never_a_subtraction():
     assert (granted.dpd, granted.past_due) == (5, 0)
 
 
-SLOW = (Instalment(day(51), 1, 0), Instalment(day(500), 99_999, 0))
+SLOW = (ContractDue(day(51), 1, 0), ContractDue(day(500), 99_999, 0))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +176,7 @@ SLOW = (Instalment(day(51), 1, 0), Instalment(day(500), 99_999, 0))
         GraceGranted(id="x", day=day(25), until=day(300)),
         Extended(id="x", day=day(25), days=300),
         Extended(id="x", day=day(50), days=300, in_difficulty=True),
-        Restructured(id="x", day=day(50), amount=100_000, dues=(Instalment(day(400), 100_000, 0),)),
+        Restructured(id="x", day=day(50), amount=100_000, dues=(ContractDue(day(400), 100_000, 0),)),
         Restructured(id="x", day=day(50), amount=100_000, dues=SLOW),
         Waived(id="x", day=day(50), amount=33_000, component="principal"),
         Repaid(id="x", day=day(50), amount=40_000, payer="insurer"),
@@ -172,7 +194,7 @@ def test_nothing_but_the_borrowers_money_resets_the_contractual_clock(event):
 
 def test_principal_takes_its_contractual_day_into_another_plan():
     """Also once all the interest of old is paid."""
-    new = Restructured(id="r", day=day(50), amount=100_000, dues=(Instalment(day(400), 100_000, 0),))
+    new = Restructured(id="r", day=day(50), amount=100_000, dues=(ContractDue(day(400), 100_000, 0),))
     old = at(51, new).outstanding.penalty + 100 + 1_500
     later = [at(n, new, paid(51, old)) for n in (52, 61, 91)]
     assert [one.dpd for one in later] == [22, 31, 61]
@@ -201,7 +223,7 @@ def test_what_is_let_go_before_it_is_due_was_never_due():
 
 
 def test_a_restructured_loan_is_watched_for_a_year_and_as_long_as_it_is_late():
-    plan = (Instalment(day(100), 50_000, 0), Instalment(day(900), 50_000, 0))
+    plan = (ContractDue(day(100), 50_000, 0), ContractDue(day(900), 50_000, 0))
     new = Restructured(id="r", day=day(50), amount=100_000, dues=plan)
     assert [at(n, new).watched for n in (49, 50, 414)] == [False, True, True]
     assert at(415, new).watched  # late on the new plan
@@ -227,7 +249,7 @@ def test_amounts_that_are_not_whole():
     with pytest.raises(AccountError, match="a day, not a time"):
         Repaid(id="x", day=datetime(2026, 2, 1), amount=1)
     with pytest.raises(AccountError, match="they must repay 5 fen"):
-        Restructured(id="x", day=day(1), amount=5, dues=(Instalment(day(2), 4, 0),))
+        Restructured(id="x", day=day(1), amount=5, dues=(ContractDue(day(2), 4, 0),))
     with pytest.raises(AccountError, match="in the order of their days"):
         contract((30, 1, 0, 0), (30, 1, 0, 0))
     with pytest.raises(AccountError, match="the last 0"):
@@ -262,7 +284,7 @@ def test_what_cannot_have_happened():
     refused("only 500 are owed", 10, Waived(id="w", day=day(10), amount=501, component="interest"))
     refused("a third party cannot overpay", 2, paid(1, 100_051, payer="insurer"))
     refused(
-        "but 100000 fen of principal", 2, Restructured(id="r", day=day(1), amount=9, dues=(Instalment(day(9), 9, 0),))
+        "but 100000 fen of principal", 2, Restructured(id="r", day=day(1), amount=9, dues=(ContractDue(day(9), 9, 0),))
     )
     refused("nothing is due from", 40, Extended(id="x", day=day(31), days=3))
     with pytest.raises(AccountError, match="before it is granted"):

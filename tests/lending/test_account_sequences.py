@@ -3,6 +3,8 @@ fen is somewhere."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate
 from random import Random
@@ -11,12 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.effort import EFFORT
-from support.loan_histories import History, histories, played
+from support.loan_histories import History, disbursed, histories, played, random_contract, random_event
+from support.naive_loans import NaiveLoan
 
 from lending.account import Account
-from lending.allocation import COMPONENTS
+from lending.allocation import COMPONENTS, STANDARD
+from lending.errors import AccountError
 from lending.fold import resume, state
-from lending.loan_events import Corrected, LoanEvent, Recovered, Repaid
+from lending.loan_events import Corrected, Extended, FeeCharged, GraceGranted, LoanEvent, Recovered, Repaid
 from lending.loan_states import LoanStatus
 
 THOROUGH = settings(
@@ -55,8 +59,8 @@ def no_clock_is_ahead_of_the_money(account: Account) -> None:
     most = effective_money(account) + account.waived.principal
     dues = account.contract.dues
     for one, asked in zip(dues, accumulate(due.principal for due in dues), strict=True):
-        if asked > most and one.due < account.day:
-            assert account.dpd >= (account.day - one.due).days
+        if asked > most and one.day < account.day:
+            assert account.dpd >= (account.day - one.day).days
             return
 
 
@@ -95,8 +99,8 @@ def check(history: History) -> None:
     no_clock_is_ahead_of_the_money(end)
     paying = effective_money(end) or end.waived.total or end.status is LoanStatus.SETTLED
     first = history.loan.dues[0]
-    if not paying and first.principal and end.day > first.due:
-        assert end.dpd == (end.day - first.due).days
+    if not paying and first.principal and end.day > first.day:
+        assert end.dpd == (end.day - first.day).days
 
 
 @pytest.mark.timeout(7200)
@@ -129,6 +133,29 @@ def test_what_was_known_of_an_earlier_day_does_not_change(history, days):
     day = history.loan.starts + timedelta(days=days)
     known = [one for one in history.events if one.day <= day]
     assert state(history.loan, history.events, day) == state(history.loan, known, day)
+
+
+PLAIN = (Repaid, FeeCharged, GraceGranted, Extended)
+
+
+@settings(THOROUGH, max_examples=THOROUGH.max_examples // 10)
+@given(st.integers(0, 2**63))
+def test_every_evening_is_as_by_hand(seed):
+    """Balances by component, what is held, and the contractual clock, beside a loan that is lived day by day."""
+    rng = Random(seed)
+    loan = replace(random_contract(rng), order=STANDARD, day_count="ACT/360")
+    naive, account = NaiveLoan(loan), state(loan, [disbursed(loan)], loan.starts)
+    for number in range(rng.randint(20, 120)):
+        if rng.random() < 0.1:
+            with suppress(AccountError):
+                event = random_event(rng, account, f"e{number}")
+                if isinstance(event, PLAIN) and getattr(event, "payer", "borrower") == "borrower":
+                    account = resume(account, [event], naive.today)
+                    naive.happens(event)
+        naive.night()
+        account = resume(account, (), naive.today)
+        assert {what: getattr(account.outstanding, what) for what in COMPONENTS} == naive.outstanding()
+        assert (account.held, account.dpd) == (naive.purse, naive.dpd())
 
 
 def test_histories_are_of_all_kinds():

@@ -46,6 +46,13 @@ def test_principal_first_as_some_law_has_it_of_old_arrears():
     assert used(110, Order(tuple(PRINCIPAL_FIRST)))[0] == [(0, "principal", 100), (0, "interest", 10)]
 
 
+def test_one_order_for_past_due_due_and_in_advance():
+    assert Order.alike(COMPONENTS) == STANDARD
+    assert used(110, Order.alike(COMPONENTS[::-1]))[0] == [(0, "principal", 100), (0, "interest", 10)]
+    with pytest.raises(AccountError, match="12 steps once"):
+        Order.alike(COMPONENTS[:3])
+
+
 def test_in_advance_from_the_end():
     def ahead(order):
         return [one for one in used(188, order)[0] if one[0] > 2]

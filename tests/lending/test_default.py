@@ -17,10 +17,10 @@ from lending.fold import opened, state
 from lending.labels import BookLoan, mature_book
 from lending.loan_events import (
     ChargedOff,
+    ContractDue,
     Corrected,
     Extended,
     GraceGranted,
-    Instalment,
     Repaid,
     Restructured,
     Waived,
@@ -75,13 +75,14 @@ def test_what_happens_after_the_window_is_no_part_of_it():
     assert performance(paid(30, 51_000), paid(60, 50_500), as_of=400, definition=short) == "good"
 
 
-PLAN = (Instalment(day(350), 100_000, 0),)
+PLAN = (ContractDue(day(350), 100_000, 0),)
 HIDING = [
     (GraceGranted(id="h", day=day(29), until=day(359)),),
     (Extended(id="h", day=day(29), days=330),),
     (GraceGranted(id="h", day=day(29), until=day(60)), Extended(id="i", day=day(30), days=300)),
     (Restructured(id="h", day=day(31), amount=100_000, dues=PLAN, in_difficulty=False),),
     (Restructured(id="h", day=day(29), amount=100_000, dues=PLAN, in_difficulty=False),),
+    (Waived(id="h", day=day(29), amount=100_000, component="principal"), paid(30, 1_000)),
     (Waived(id="h", day=day(110), amount=50_000, component="principal"), paid(111, 60_000, prepays=True)),
     (Repaid(id="h", day=day(110), amount=101_500, payer="lender"),),
     (Repaid(id="h", day=day(110), amount=101_500, payer="insurer"),),

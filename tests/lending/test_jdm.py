@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from support.decision_tables import FACTS, inside, tables, values
 from support.effort import effort
 from support.lending_cases import DAY, LAW, POLICY, payload
 
-from lending.conditions import TableError, written
+from lending.conditions import TableError, parse_condition, written
 from lending.jdm import from_jdm, to_jdm
 from lending.policy import CreditPolicy, PolicyDocument, PolicyRefused, policy_from
 from lending.tables import TableRow
@@ -48,7 +49,7 @@ def conditions(policy: CreditPolicy) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=effort(600), deadline=None)
+@settings(max_examples=effort(300), deadline=None)
 @given(policies())
 def test_what_goes_out_comes_back(policy: CreditPolicy):
     graph = json.loads(json.dumps(to_jdm(policy)))
@@ -78,7 +79,7 @@ USUAL = {
 }  # fmt: skip
 
 
-@settings(max_examples=effort(400), deadline=None)
+@settings(max_examples=effort(200), deadline=None)
 @given(policies(), st.lists(FULL, min_size=1, max_size=6))
 def test_their_engine_says_of_it_what_ours_says(policy: CreditPolicy, people):
     other = engine(policy)
@@ -199,3 +200,11 @@ def test_a_number_that_their_engine_rounds_does_not_go_out():
     with pytest.raises(TableError, match="it keeps 28 digits"):
         to_jdm(policy)
     assert isinstance(policy.document, PolicyDocument)
+
+
+def test_an_interval_without_a_day_in_it_stays_empty():
+    cell = parse_condition("(2026-01-02..2026-01-02), 2026-01-05", FACTS["since"])
+    assert cell is not None
+    policy = policy_with([TableRow("r", {"since": cell}, {})], [TableRow("r", {}, {})])
+    told = [engine(policy).evaluate(asked({**USUAL, "since": date(2026, 1, day)}))["result"] for day in (2, 5)]
+    assert [len(one["knock_outs"]) for one in told] == [0, 1]

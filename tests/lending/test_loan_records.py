@@ -59,7 +59,7 @@ def test_what_is_no_event_is_refused_in_a_sentence(record, error, sentence):
 
 def test_what_is_no_contract_is_refused_in_a_sentence():
     good = contract_record(contract((30, 100, 1, 0)))
-    for odd in ({"principal": "100"}, {"dues": [{"due": "soon"}]}, {"order": {"steps": []}}, {"more": 1}):
+    for odd in ({"principal": "100"}, {"dues": [{"day": "soon"}]}, {"order": {"steps": []}}, {"more": 1}):
         with pytest.raises(LendingError):
             contract_from({**good, **odd})
 

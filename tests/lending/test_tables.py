@@ -24,7 +24,7 @@ def table(hit: HitPolicy, *cells: dict[str, Any], facts: dict[str, DeclaredFact]
     return DecisionTable("t", hit, rows_of(written, facts, "t"), facts)
 
 
-@settings(max_examples=effort(1500), deadline=None)
+@settings(max_examples=effort(1000), deadline=None)
 @given(st.data(), HITS, known_facts())
 def test_a_table_says_what_the_definitions_say(data, hit, known):
     drawn = data.draw(rows() if hit == "unique" else tables(hit))
@@ -47,7 +47,22 @@ def test_a_table_says_what_the_definitions_say(data, hit, known):
     assert bool(looked.missing) == bool(unknown)
 
 
-@settings(max_examples=effort(1200), deadline=None)
+@settings(max_examples=effort(800), deadline=None)
+@given(st.data(), st.sampled_from(["first", "collect"]), known_facts(), known_facts())
+def test_whatever_is_learnt_later_was_possible_before(data, hit, known, learnt):
+    """What a table says of little it says of more, whatever else comes to be known."""
+    made = DecisionTable("t", hit, data.draw(tables(hit)), FACTS)
+    little, more = made.look(known), made.look({**learnt, **known})
+    before, after = ({row.id for row in looked.held} for looked in (little, more))
+    possible = before | {row.id for row in little.unknown}
+    assert before <= after
+    if hit == "collect":
+        assert after <= possible
+    elif before:
+        assert after == before
+
+
+@settings(max_examples=effort(800), deadline=None)
 @given(rows(), HITS)
 def test_the_static_check_finds_what_a_walk_over_every_point_finds(drawn, hit):
     """Neither more nor less: a table that loads has no gap, overlap or dead row, and one that does not has one."""

@@ -38,7 +38,7 @@ from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, 
 from lending.disclosure import DisclosureTable
 from lending.glossary import Glossary
 from lending.law.rows import LAWS
-from lending.loan_events import Instalment, LoanContract
+from lending.loan_events import ContractDue, LoanContract
 from lending.pricing import Agreed
 from lending.records import case_json
 from protocol.client.desks import UseAnswer
@@ -177,7 +177,7 @@ class PlainRules:
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
-        dues = (Instalment(starts + timedelta(days=offer.term_days), principal, interest),)
+        dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200)
         return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
 
@@ -210,21 +210,24 @@ class Counter:
             self._http = TestClient(create_app(self.desk), raise_server_exceptions=False)
         return self._http
 
-    def call(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        """As a caller of this role, or with this name where there is a token of it."""
+    def token_of(self, who: str) -> str:
+        """Of a caller whose name begins with its role."""
         if who not in self.tokens:
             role = CallerRole(who.partition(".")[0])
             self.tokens[who] = self.desk.write(lambda hand: add_caller(hand, DeskCaller(who, role)))
             self.http.app.state.callers._until = 0.0  # type: ignore[attr-defined]
-        sent = {"Authorization": f"Bearer {self.tokens[who]}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return self.tokens[who]
+
+    def call(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        sent = {"Authorization": f"Bearer {self.token_of(who)}"} | {k.replace("_", "-"): v for k, v in headers.items()}
         return self.http.request(method, path, json=body, headers=sent)
 
-    def asks(self, late: int | None = GOOD, **more: Any) -> httpx.Response:
+    def asks(self, late: int | None = GOOD, who: str = "origination", **more: Any) -> httpx.Response:
         """Somebody with so many late payments applies."""
         self.book.values["late"] = late
         headers = more.pop("headers", {})
         body = {"pseudonym": pseudonym(), "product": "small", "amount": 500_000, "term_days": 30, "purpose": "a fridge"}
-        return self.call("origination", "POST", "/v1/applications", body | more, **headers)
+        return self.call(who, "POST", "/v1/applications", body | more, **headers)
 
     def offered(self, **more: Any) -> dict[str, Any]:
         answer = self.asks(GOOD, **more)
@@ -232,16 +235,18 @@ class Counter:
         assert answer.json()["status"] == "offered"
         return answer.json()  # type: ignore[no-any-return]
 
-    def accepts(self, application: Mapping[str, Any], **headers: str) -> httpx.Response:
-        shown = self.call("origination", "GET", f"/v1/applications/{application['id']}/disclosure")
-        sha256 = shown.json().get("sha256", "d" * 64)
+    def accepts(self, application: Mapping[str, Any], who: str = "origination", **headers: str) -> httpx.Response:
+        path = f"/v1/applications/{application['id']}"
+        sha256 = self.call(who, "GET", f"{path}/disclosure").json().get("sha256", "d" * 64)
         body = {"decision": application["decision"]["id"], "disclosure_sha256": sha256}
-        return self.call("origination", "POST", f"/v1/applications/{application['id']}/acceptance", body, **headers)
+        return self.call(who, "POST", f"{path}/acceptance", body, **headers)
 
-    def pays(self, application: str, payment: str = "pay-1", amount: int = 500_000, **more: Any) -> httpx.Response:
+    def pays(
+        self, application: str, payment: str = "pay-1", amount: int = 500_000, who: str = "servicing", **more: Any
+    ) -> httpx.Response:
         headers = more.pop("headers", {})
         body = {"payment": payment, "amount": amount, "on": self.today()} | more
-        return self.call("servicing", "POST", f"/v1/applications/{application}/disbursement", body, **headers)
+        return self.call(who, "POST", f"/v1/applications/{application}/disbursement", body, **headers)
 
     def lent(self, payment: str = "pay-1", **more: Any) -> dict[str, Any]:
         """A loan that was paid out."""
@@ -251,33 +256,36 @@ class Counter:
         assert paid.status_code == 201, paid.text
         return paid.json()  # type: ignore[no-any-return]
 
-    def repays(self, loan: str, event: str, amount: int, on: str | None = None, **headers: str) -> httpx.Response:
+    def repays(
+        self, loan: str, event: str, amount: int, on: str | None = None, who: str = "servicing", **headers: str
+    ) -> httpx.Response:
         body = {"event": event, "amount": amount, "on": on or self.today()}
-        return self.call("servicing", "POST", f"/v1/loans/{loan}/repayments", body, **headers)
+        return self.call(who, "POST", f"/v1/loans/{loan}/repayments", body, **headers)
 
     def today(self) -> str:
         return self.desk.day(self.clock()).isoformat()
 
 
 @contextmanager
-def counter(location: Path | str, make: bool = True, key: bytes = b"k" * 32, **ways: Any) -> Iterator[Counter]:
+def counter(location: Path | str, make: bool = True, log: StandInLog | None = None, **ways: Any) -> Iterator[Counter]:
     """A desk over an SQLite file or a PostgreSQL database."""
     database = DeskDatabase(location)
     if make:
         database.create()
-    clock, signing = Clock(), SigningKey.generate()
-    log, consents, rules = StandInLog(signing), StandInConsents(clock), PlainRules()
+    clock = Clock()
+    log = log or StandInLog(SigningKey.generate())
+    consents, rules = StandInConsents(clock), PlainRules()
     held = UseOutbox(database, outbox)
     book = StandInSource(About("book", DataCategory.REPAYMENT, ("late",)), {"late": 0})
     income = StandInSource(About("income", DataCategory.INCOME, ("income",)), {"income": 4000})
     desk = Desk(
         transactions=Transactions(database, clock),
-        at_rest=AtRest(key),
+        at_rest=AtRest(b"k" * 32),
         lending=rules,
         wording=Wording(OWN, LAWS, "CN", Glossary({}, {"late": {"en": "late payments", "zh": "逾期"}}, {})),
         sources=Sources([book, income]),
         permits=consents,
-        trail=Trail(held, log, signing, clock),  # type: ignore[arg-type]
+        trail=Trail(held, log, log.key, clock),  # type: ignore[arg-type]
         sender=Sender(held, log),  # type: ignore[arg-type]
         verifiers={},
         ways=Ways(ZoneInfo("Asia/Shanghai"), **ways),

@@ -14,12 +14,12 @@ from lending.errors import AccountError
 from lending.fold import resume, state
 from lending.loan_events import (
     ChargedOff,
+    ContractDue,
     Corrected,
     Disbursed,
     Extended,
     FeeCharged,
     GraceGranted,
-    Instalment,
     LoanContract,
     LoanEvent,
     Recovered,
@@ -38,7 +38,7 @@ def day(number: int) -> date:
 
 def contract(*dues: tuple[int, int, int, int], **terms: object) -> LoanContract:
     """Of (day, principal, interest, fees)."""
-    made = tuple(Instalment(day(at), principal, interest, fees) for at, principal, interest, fees in dues)
+    made = tuple(ContractDue(day(at), principal, interest, fees) for at, principal, interest, fees in dues)
     usual: dict[str, object] = {"rate_ppm_day": 500, "penalty_ppm_day": 750}
     total = sum(one.principal for one in made)
     return LoanContract("loan-1", total, START, made, **{**usual, **terms})  # type: ignore[arg-type]
@@ -66,17 +66,18 @@ def random_contract(rng: Random) -> LoanContract:
         penalty_ppm_day=rng.choice((0, 495, 900)),
         grace_days=rng.choice((0, 0, 3, 10)),
         order=order,
+        day_count=rng.choice(("ACT/365F", "ACT/360", "30/360", "ACT/ACT")),
     )
 
 
-def _plan(rng: Random, account: Account) -> tuple[Instalment, ...]:
+def _plan(rng: Random, account: Account) -> tuple[ContractDue, ...]:
     left, at, dues = account.outstanding.principal, 0, []
     for _ in range(rng.randint(0, 3)):
         at += rng.randint(1, 30)
         part = rng.randint(0, left - 1) if left else 0
-        dues.append(Instalment(account.day + timedelta(days=at), part, rng.randint(0, 500)))
+        dues.append(ContractDue(account.day + timedelta(days=at), part, rng.randint(0, 500)))
         left -= part
-    return (*dues, Instalment(account.day + timedelta(days=at + rng.randint(1, 60)), left, 99, 7))
+    return (*dues, ContractDue(account.day + timedelta(days=at + rng.randint(1, 60)), left, 99, 7))
 
 
 def random_event(rng: Random, account: Account, name: str) -> LoanEvent:

@@ -1,0 +1,58 @@
+"""Put off the end of a loan (展期): asked for before it falls due, agreed to by the lender, within
+what product and law of the day allow, and never above the cap over the whole life. The contractual
+clock runs on.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from desk.commands.repay import Booking, happen
+from desk.errors import AboveCap
+from desk.office import Desk
+from desk.storage.tables import loans, offers
+from lending.account import Account
+from lending.loan_events import LoanEvent
+from lending.pricing import Extending
+from protocol.errors import Conflict, NotFound
+
+_WHY = {
+    "status": "a loan that stands so is not extended",
+    "overdue": "something is past due",
+    "asked-late": "it was asked for too short before what it puts off falls due",
+    "no-consent": "the lender has not agreed",
+    "too-often": "it may not be extended so often",
+    "law-silent": "the law says nothing of extending such a loan",
+    "too-long": "all extensions together would be longer than product and law allow",
+    "above-cap": "the whole life of the loan would cost more than the law of the day allows",
+}
+
+
+def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
+    """Extend a loan; returns whether that is new.
+
+    Raises:
+        NotFound, PreconditionFailed, Malformed: as of :func:`desk.commands.repay.happen`.
+        Conflict: it may not be extended; AboveCap: it would cost too much.
+    """
+    with desk.reading() as hand:
+        product = hand.connection.scalar(
+            select(offers.c.product)
+            .join(loans, loans.c.decision == offers.c.decision)
+            .where(loans.c.id == loan)
+        )
+    if product is None:
+        raise NotFound("there is no such loan")
+
+    def granted(account: Account) -> LoanEvent:
+        earlier = next((one for one in account.events if one.id == asked.id), None)
+        if earlier is not None:  # a retry: it is booked already
+            return earlier
+        found = desk.lending.extension(str(product), account, asked)
+        if found.event is not None:
+            return found.event
+        why = "; ".join(_WHY[one] for one in found.obstacles)
+        refused = AboveCap if found.obstacles == ("above-cap",) else Conflict
+        raise refused(f"the loan is not extended: {why}")
+
+    return happen(desk, loan, asked.asked_on, granted, booking)

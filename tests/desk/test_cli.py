@@ -1,0 +1,106 @@
+"""``tahini desk``: made, filled, looked after; every refusal is one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from support.house import Ground
+from support.lending_house import PROFILES, write_home
+
+from clients.models import MODELS_FOLDER, KeptModel
+from crypto.keys import SigningKey
+from desk.released import REFERENCE_FILE, read_scorer
+from tahini import main
+
+
+@pytest.fixture(scope="module")
+def made(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, SigningKey, str]]:
+    """A node with a released model, beside which desks are made."""
+    root = tmp_path_factory.mktemp("made")
+    trained = ground.released(root / "trained")
+    with trained.copy(root / "house").opened() as house:
+        assert house.campaign is not None
+        node = house.node()
+        KeptModel.fetch(house.client(), house.campaign.sha256).write(node.home / MODELS_FOLDER / house.campaign.sha256)
+        yield root, node.home, SigningKey.generate(), house.campaign.sha256
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(main, ["desk", *map(str, arguments)])
+
+
+def told(*arguments: Any) -> Any:
+    found = run(*arguments, "--json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
+    _, node, risk, sha256 = made
+    home = tmp_path / "desk"
+    found = run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    assert found.exit_code == 0, found.output
+    assert {path.name: oct(path.stat().st_mode)[-3:] for path in home.glob("*.key")} == {
+        "desk.key": "600", "exploration.key": "600",
+    }  # fmt: skip
+    missing = run("status", "--home", home)
+    assert missing.exit_code == 1 and len(missing.stderr.strip().splitlines()) == 1
+    from clients.home import Node
+
+    scorer, _ = read_scorer(Node.open(node), sha256)
+    write_home(home, risk, scorer)
+    (home / REFERENCE_FILE).unlink()
+    nothing = run("status", "--home", home)
+    assert nothing.exit_code == 1 and "tahini desk reference" in nothing.stderr
+    pd.DataFrame(PROFILES).to_parquet(tmp_path / "sample.parquet")
+    score = scorer.score(PROFILES[0]).score
+    made_it = run("reference", "--home", home, "--data", tmp_path / "sample.parquet", "--cut-off", score)
+    assert made_it.exit_code == 0, made_it.output
+    found = told("status", "--home", home)
+    assert found["applications"] == {} and len(found["policies"]["daily-30"]) == 64
+    assert told("replay", "--home", home)["differs"] == []
+    assert told("reviews", "--home", home) == {"reviews": []}
+
+
+def test_callers_are_added_once_and_revoked(made, tmp_path: Path):
+    _, node, risk, _ = made
+    home = tmp_path / "desk"
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text)
+    token = told("add-caller", "--home", home, "--name", "li", "--role", "reviewer")["token"]
+    assert len(token) == 43 and token.encode() not in (home / "desk.db").read_bytes()
+    assert run("add-caller", "--home", home, "--name", "li", "--role", "reader").exit_code == 1
+    assert run("revoke-caller", "--home", home, "--name", "li").exit_code == 0
+    assert run("revoke-caller", "--home", home, "--name", "wu").exit_code == 1
+    (one,) = told("callers", "--home", home)["callers"]
+    assert (one["name"], one["role"], one["revoked"]) == ("li", "reviewer", True)
+
+
+def test_a_policy_of_somebody_elses_is_not_used(made, tmp_path: Path):
+    _, node, risk, sha256 = made
+    from clients.home import Node
+
+    home = tmp_path / "desk"
+    run("init", "--home", home, "--node", node, "--risk-key", SigningKey.generate().public.text, "--model", sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256)
+    write_home(home, risk, scorer)
+    refused = run("status", "--home", home)
+    assert refused.exit_code == 1 and "does not verify" in refused.stderr
+
+
+def test_reasons_without_words_stop_the_desk(made, tmp_path: Path):
+    _, node, risk, sha256 = made
+    from clients.home import Node
+
+    home = tmp_path / "desk"
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256)
+    write_home(home, risk, scorer)
+    (home / "reasons.toml").unlink()
+    refused = run("status", "--home", home)
+    assert refused.exit_code == 1 and "has no words" in refused.stderr

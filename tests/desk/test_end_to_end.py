@@ -1,0 +1,187 @@
+"""One lender from application to label: a real registry and log, a model that was trained there, a signed policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.house import Ground
+from support.lending_house import LendingHouse, lending_house
+from support.world import features
+
+from desk.commands.export_book import export_book
+from desk.commands.replay import replay
+from lending.default import Definition
+
+
+@pytest.fixture(scope="module")
+def trained(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    return ground.released(tmp_path_factory.mktemp("trained") / "house")
+
+
+@pytest.fixture
+def lender(trained: Ground, tmp_path: Path) -> Iterator[LendingHouse]:
+    with lending_house(trained, tmp_path) as opened:
+        yield opened
+
+
+def accepted(lender: LendingHouse, application: dict) -> None:
+    path = f"/v1/applications/{application['id']}"
+    table = lender.call("origination", "GET", f"{path}/disclosure").json()
+    body = {"decision": application["decision"]["id"], "disclosure_sha256": table["sha256"]}
+    taken = lender.call("origination", "POST", f"{path}/acceptance", body)
+    assert taken.status_code == 201, taken.text
+
+
+def lent(lender: LendingHouse, person, payment: str) -> dict:
+    lender.knows(person)
+    said = lender.asks(person).json()
+    assert said["status"] == "offered", said
+    accepted(lender, said)
+    body = {"payment": payment, "amount": said["decision"]["offer"]["amount"], "on": today(lender).isoformat()}
+    paid = lender.call("servicing", "POST", f"/v1/applications/{said['id']}/disbursement", body)
+    assert paid.status_code == 201, paid.text
+    return paid.json()
+
+
+def today(lender: LendingHouse) -> date:
+    return lender.desk.now().date()
+
+
+def test_from_application_to_label(lender: LendingHouse, tmp_path: Path):
+    good, late, looked, declined = lender.people[:4]
+    first = lent(lender, good, "pay-1")
+    second = lent(lender, late, "pay-2")
+    lender.knows(looked, applications_7d=7)
+    lender.knows(declined, **lender.worst)
+    waits, no = lender.asks(looked).json(), lender.asks(declined).json()
+    assert (waits["status"], no["status"]) == ("in-review", "declined")
+    assert [one["code"] for one in waits["decision"]["reasons"]] == ["many-applications"]
+    assert no["decision"]["reasons"], "a decline has reasons"
+
+    letter = lender.call("origination", "GET", f"/v1/applications/{no['id']}/letter").json()
+    assert "征" in letter["zh"] or "申请" in letter["zh"]
+    assert "contest it" in letter["en"] and "20 days" in letter["en"]
+    again = lender.call("origination", "GET", f"/v1/applications/{no['id']}/letter").json()
+    assert again == letter
+    receipt = lender.call("origination", "GET", f"/v1/decisions/{no['decision']['id']}/receipt")
+    assert receipt.status_code == 200, receipt.text
+
+    offer = lender.call("reader", "GET", f"/v1/applications/{first['application']}").json()["decision"]["offer"]
+    assert float(offer["annual_cost"]["compound"]) <= 0.24
+    lender.house.clock.move(days=30)
+    due = first["schedule"][0]
+    paid = {"event": "in-1", "amount": due["principal"] + due["interest"], "on": today(lender).isoformat()}
+    done = lender.call("servicing", "POST", f"/v1/loans/{first['id']}/repayments", paid).json()
+    assert (done["status"], done["days_past_due"]["worst"]) == ("settled", 0)
+    lender.house.clock.move(days=95)
+    bad = lender.call("reader", "GET", f"/v1/loans/{second['id']}").json()
+    assert (bad["days_past_due"]["contractual"], bad["owed"]["penalty"] > 0) == (95, True)
+
+    lender.house.clock.move(days=60)
+    out = tmp_path / "book.parquet"
+    found = export_book(lender.desk, features(), Definition(180), today(lender) - timedelta(days=1), out)
+    book = pd.read_parquet(out).set_index("pseudonym")
+    assert found.rows == 2
+    assert book.loc[good.pseudonym, "bad"] == 0 and book.loc[late.pseudonym, "bad"] == 1
+    assert book.loc[good.pseudonym, "late"] == lender.best["late"]
+    replayed = replay(lender.desk)
+    assert (replayed.same, replayed.differs, replayed.elsewhere) == (4, [], 0)
+
+
+def test_what_a_person_refuses_is_neutral_and_no_machine_declines_for_it(lender: LendingHouse):
+    person = next(one for one in lender.house.borrowers["aspen"] if one.answer == "gives" and not one.sensitive)
+    lender.knows(person)
+    said = lender.asks(person).json()
+    assert said["status"] == "in-review", said
+    assert "too-much-neutral" in {one["code"] for one in said["decision"]["reasons"]}
+    with lender.desk.reading() as hand:
+        from desk.records import held
+
+        case = held(hand.connection, said["id"]).made(lender.desk).case
+    assert case.facts["income"].status == "refused"
+    assert any(one.neutral for one in case.scored.points if one.feature == "income")
+
+
+def test_whoever_withdraws_between_offer_and_acceptance_is_not_lent_to(lender: LendingHouse):
+    person = lender.people[0]
+    lender.knows(person)
+    said = lender.asks(person).json()
+    table = lender.call("origination", "GET", f"/v1/applications/{said['id']}/disclosure").json()
+    lender.house.anyone().decide([person.withdrawal(lender.notice)])
+    body = {"decision": said["decision"]["id"], "disclosure_sha256": table["sha256"]}
+    taken = lender.call("origination", "POST", f"/v1/applications/{said['id']}/acceptance", body)
+    assert (taken.status_code, taken.json()["type"]) == (403, "urn:tahini:problem:consent-missing")
+
+
+def test_what_is_confirmed_is_the_table_that_the_desk_made(lender: LendingHouse):
+    person = lender.people[0]
+    lender.knows(person)
+    said = lender.asks(person).json()
+    body = {"decision": said["decision"]["id"], "disclosure_sha256": "0" * 64}
+    taken = lender.call("origination", "POST", f"/v1/applications/{said['id']}/acceptance", body)
+    assert taken.status_code == 409
+    table = lender.call("origination", "GET", f"/v1/applications/{said['id']}/disclosure").json()
+    assert "综合融资成本明示表" in table["zh"] and table["table"]["nothing_else"]
+
+
+def test_a_person_approves_at_the_policys_price_under_the_cap(lender: LendingHouse):
+    person = lender.people[0]
+    lender.knows(person, applications_7d=7)
+    said = lender.asks(person).json()
+    (review,) = lender.call("reader", "GET", "/v1/reviews").json()["items"]
+    path = f"/v1/reviews/{review['id']}"
+    seen = lender.call("reviewer.li", "POST", f"{path}/taking").json()
+    assert seen["case"]["facts"]["applications_7d"]["value"] == 7
+    body = {"outcome": "approve", "reasons": ["the applications were one lender's tests"]}
+    assert lender.call("reviewer.li", "POST", f"{path}/decision", body).status_code == 201
+    now = lender.call("reader", "GET", f"/v1/applications/{said['id']}").json()
+    assert (now["status"], now["decision"]["offer"]["rate_ppm_day"]) == ("offered", 300)
+    accepted(lender, now)
+    letter = lender.call("origination", "GET", f"/v1/applications/{said['id']}/letter").json()
+    assert "the applications were one lender's tests" in letter["en"]
+
+
+def test_an_extension_is_asked_before_the_due_day_and_never_moves_the_contractual_clock(lender: LendingHouse):
+    loan = lent(lender, lender.people[0], "pay-1")
+    lender.house.clock.move(days=20)
+    body = {"event": "x-1", "on": today(lender).isoformat(), "days": 30}
+    path = f"/v1/loans/{loan['id']}/extensions"
+    put_off = lender.call("servicing", "POST", path, body)
+    assert (put_off.status_code, put_off.json()["status"]) == (201, "extended")
+    again = lender.call("servicing", "POST", path, body)
+    assert again.headers["idempotent-replayed"] == "true"
+    second = lender.call("servicing", "POST", path, {**body, "event": "x-2"})
+    assert second.status_code == 409
+    lender.house.clock.move(days=15)
+    found = lender.call("reader", "GET", f"/v1/loans/{loan['id']}").json()["days_past_due"]
+    assert (found["contractual"], found["after_grace"]) == (5, 0)
+
+
+def test_every_decision_of_a_tampered_case_is_found(lender: LendingHouse):
+    lender.knows(lender.people[0])
+    lender.asks(lender.people[0])
+    stored = lender.desk.lending.decide
+    object.__setattr__(lender.desk, "lending", _Otherwise(lender.desk.lending))
+    assert len(replay(lender.desk).differs) == 1
+    assert json.dumps(stored.__name__)
+
+
+class _Otherwise:
+    """Rules that decide one fen otherwise."""
+
+    def __init__(self, rules) -> None:
+        self._rules = rules
+
+    def __getattr__(self, name: str):
+        return getattr(self._rules, name)
+
+    def decide(self, case):
+        from dataclasses import replace
+
+        found = self._rules.decide(case)
+        return replace(found, offer=replace(found.offer, limit=found.offer.limit + 1))

@@ -1,0 +1,206 @@
+"""Where facts come from: one row of a table that cannot be written, a file, a third party with a signed request."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from support.counter import Counter
+from support.waiting import until
+from support.wire import plain_server
+from support.world import pseudonym
+
+from crypto.keys import SigningKey
+from desk.described import AskedAs, read_sources
+from desk.errors import SourceFailed
+from desk.sources import About, FileSource, HttpSource, Inquiry, Readable, Reading, Sources, SqlSource
+from desk.verifying import HttpVerifier
+from law.categories import DataCategory
+from protocol.errors import BadSettings
+from protocol.requests import SignedRequest
+from protocol.schema import now
+
+BOOK = About("book", DataCategory.REPAYMENT, ("late", "income"), 5.0)
+COLUMNS = {"late": "times_late", "income": "income"}
+KEY = SigningKey(b"k" * 32)
+
+
+def inquiry(name: str = "p") -> Inquiry:
+    return Inquiry("application", name, now())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> sa.URL:
+    url = sa.make_url(f"sqlite:///{tmp_path / 'own.db'}")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE customers (name TEXT, times_late INT, income REAL, as_of DATE)")
+        rows = [
+            ("p", 2, 4000.5, "2026-11-01"),
+            ("q", None, 1.0, None),
+            ("twice", 1, 1.0, None),
+            ("twice", 2, 1.0, None),
+        ]
+        connection.exec_driver_sql("INSERT INTO customers VALUES (?, ?, ?, ?)", rows)
+    engine.dispose()
+    return url
+
+
+def test_one_row_of_the_lenders_own_table(table):
+    source = SqlSource(BOOK, table, "customers", "name", COLUMNS)
+    assert source.ask(inquiry()) == {"late": Reading(2), "income": Reading(4000.5)}
+    assert source.ask(inquiry("q")) == {"income": Reading(1.0)}
+    assert source.ask(inquiry("nobody' OR 1=1 --")) == {}
+    with pytest.raises(SourceFailed, match="several rows"):
+        source.ask(inquiry("twice"))
+
+
+def test_the_lenders_own_table_cannot_be_written(table):
+    source = SqlSource(BOOK, table, "customers", "name", COLUMNS)
+    with pytest.raises(sa.exc.DBAPIError), source._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM customers")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_one_row_of_a_file(kind, tmp_path):
+    path = tmp_path / f"facts.{kind}"
+    rows = pd.DataFrame(
+        {"name": ["p", "q"], "times_late": [2, 0], "income": [4000.5, None], "as_of": [date(2026, 1, 2)] * 2}
+    )
+    rows.to_csv(path, index=False) if kind == "csv" else rows.to_parquet(path)
+    source = FileSource(BOOK, path, "name", COLUMNS, "as_of")
+    assert source.ask(inquiry()) == {"late": Reading(2, date(2026, 1, 2)), "income": Reading(4000.5, date(2026, 1, 2))}
+    assert source.ask(inquiry("q")) == {"late": Reading(0, date(2026, 1, 2))}
+
+
+def http_source(url: str, about: About = BOOK) -> HttpSource:
+    return HttpSource(about, f"{url}/v1/facts", "bureau.example", "aspen", KEY, httpx.Client())
+
+
+def test_a_third_party_is_asked_with_a_signed_request():
+    heard: list[Any] = []
+
+    def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        heard.append((path, json.loads(body)))
+        return 200, json.dumps({"facts": {"income": {"value": 3000, "observed_on": "2026-11-01"}}}).encode()
+
+    with plain_server(answer) as url:
+        sent = []
+        source = http_source(url)
+        source.http.event_hooks["request"].append(lambda request: sent.append(request.headers["Authorization"]))
+        assert source.ask(inquiry()) == {"income": Reading(3000, date(2026, 11, 1))}
+    ((path, body),) = heard
+    assert body == {"application": "application", "subject": "p", "features": ["late", "income"]}
+    signed = SignedRequest.verify(sent[0].removeprefix("Bearer "), KEY.public)
+    assert (signed.iss, signed.aud, signed.htm, signed.htu) == ("aspen", "bureau.example", "POST", path)
+
+
+BAD_ANSWERS = [
+    (500, b"{}"), (200, b"no JSON"), (200, b"[]"), (200, b'{"facts": 1}'), (200, b'{"facts": {"late": 1}}'),
+    (200, b'{"facts": {"late": {"value": [1]}}}'), (200, b'{"facts": {"late": {"value": 1, "observed_on": "x"}}}'),
+    (200, b'{"facts": {"late": {"value": null}}}'), (302, b""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS)
+def test_what_a_third_party_answers_otherwise_is_late_and_never_a_fact(answer):
+    with plain_server(lambda *_: answer) as url:
+        found = Sources([http_source(url)]).gather(inquiry(), Readable({DataCategory.REPAYMENT}))
+    assert {one.status for one in found.values()} == {"late"}
+
+
+def test_a_third_party_that_does_not_answer_costs_its_deadline_and_nobody_elses(tmp_path):
+    rest = threading.Event()
+    slow = replace(BOOK, name="slow", features=("slow",), deadline_s=0.3)
+
+    def answer(*_: Any) -> tuple[int, bytes]:
+        rest.wait(20)
+        return 200, b'{"facts": {"slow": {"value": 1}}}'
+
+    path = tmp_path / "facts.csv"
+    pd.DataFrame({"name": ["p"], "times_late": [2], "income": [1.0]}).to_csv(path, index=False)
+    with plain_server(answer) as url:
+        sources = Sources([http_source(url, slow), FileSource(BOOK, path, "name", COLUMNS)])
+        found = sources.gather(inquiry(), Readable({DataCategory.REPAYMENT}))
+        rest.set()
+    assert {name: one.status for name, one in found.items()} == {"slow": "late", "late": "present", "income": "present"}
+
+
+def test_what_is_disputed_is_not_used():
+    class Known:
+        about = BOOK
+
+        def ask(self, _: Inquiry) -> dict[str, Reading]:
+            return {"late": Reading(2), "income": Reading(1)}
+
+    found = Sources([Known()]).gather(inquiry(), Readable({DataCategory.REPAYMENT}, {"late"}))
+    assert (found["late"].status, found["late"].value, found["income"].status) == ("disputed", None, "present")
+
+
+def test_two_sources_do_not_answer_for_one_feature():
+    with pytest.raises(SourceFailed, match="answer for one feature"):
+        Sources([http_source("http://a"), http_source("http://b", replace(BOOK, name="other"))])
+
+
+WRONG = [
+    ("", "sources"), ("x", "TOML"), ('[sources.a]\nkind = "file"', "category"),
+    ('[sources.a]\nkind = "sql"\ncategory = "social-media"\ntable = "t"\nkey = "k"\ncolumns = {a = "a"}', "category"),
+    ('[sources.a]\nkind = "http"\ncategory = "income"\nurl = "file:///etc/passwd"\naudience = "x"\nfeatures = ["a"]',
+     "url"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "told"), WRONG)
+def test_a_description_that_is_wrong_is_refused_in_a_sentence(text, told, tmp_path):
+    (tmp_path / "sources.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadSettings, match=told):
+        read_sources(tmp_path, AskedAs("aspen", KEY, None))
+
+
+def test_a_verifier_confirms_what_was_stated_and_the_reviewer_is_told(desk: Counter):
+    about = About("employer", DataCategory.REPAYMENT, (), 5.0)
+    with plain_server(lambda *_: (200, b'{"result": "confirmed"}')) as url:
+        verifier = HttpVerifier(about, f"{url}/check", "verify.example", "aspen", KEY, httpx.Client())
+        desk.desk.verifiers = {"employer": verifier}
+        said = desk.asks(2).json()
+        path = f"/v1/applications/{said['id']}/verifications"
+        body = {"provider": "employer", "kind": "employment"}
+        told = desk.call("origination", "POST", path, body, Idempotency_Key="k")
+        again = desk.call("origination", "POST", path, body, Idempotency_Key="k")
+    assert told.json() == again.json() and told.json()["result"] == "confirmed"
+    assert desk.log.steps() == ["use.read", "use.scored", "use.read"], "once, and before anybody was asked"
+    (review,) = desk.call("reader", "GET", "/v1/reviews").json()["items"]
+    seen = desk.call("reviewer.li", "POST", f"/v1/reviews/{review['id']}/taking").json()
+    assert seen["verifications"] == [{"kind": "employment", "provider": "employer", "result": "confirmed"}]
+
+
+def test_nobody_is_asked_to_verify_without_consent_to_that_kind_of_data(desk: Counter):
+    asked: list[Any] = []
+    about = About("employer", DataCategory.EMPLOYMENT, (), 5.0)
+    with plain_server(lambda *call: (asked.append(call), (200, b"{}"))[1]) as url:
+        desk.desk.verifiers = {
+            "employer": HttpVerifier(about, f"{url}/check", "verify.example", "aspen", KEY, httpx.Client())
+        }
+        said = desk.asks(2).json()
+        desk.consents.refused = {DataCategory.EMPLOYMENT}
+        body = {"provider": "employer", "kind": "employment"}
+        refused = desk.call("origination", "POST", f"/v1/applications/{said['id']}/verifications", body)
+    assert refused.status_code == 403 and asked == []
+
+
+def test_a_late_source_holds_up_nobody_else(desk: Counter):
+    """Its threads are its own; what still runs is not waited for."""
+    desk.income.wait = threading.Event()
+    object.__setattr__(desk.income, "about", replace(desk.income.about, deadline_s=0.05))
+    answers = [desk.asks(pseudonym=pseudonym()).status_code for _ in range(3)]
+    assert answers == [201] * 3
+    desk.income.wait.set()
+    until(lambda: desk.income.asked == 3, "the slow source had been asked")
