@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,10 +19,9 @@ from rich.table import Table
 from cli.shared import AsJson, Noun, say
 from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, load_signing_key
-from law.categories import DataCategory
-from law.packs import Jurisdiction, objection
 from lending.cases import Value
 from lending.conditions import DeclaredFact, TableError, written
+from lending.law.features import objection
 from lending.policy import (
     CreditPolicy,
     PolicyDocument,
@@ -53,21 +52,6 @@ On = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="A new file.")]
 
 
-@dataclass(frozen=True)
-class _Against:
-    why: str
-
-
-def _law(
-    jurisdictions: Collection[Jurisdiction],
-    day: date,
-    declared: Collection[DataCategory],
-    *texts: str,
-) -> _Against | None:
-    why = objection(jurisdictions, declared, *texts)
-    return None if why is None else _Against(why)
-
-
 def _day(on: datetime | None) -> date:
     return date.today() if on is None else on.date()
 
@@ -89,7 +73,7 @@ def _payload(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, day: date) -> CreditPolicy:
     try:
-        return policy_from(_payload(path), _law, day)
+        return policy_from(_payload(path), objection, day)
     except (TableError, PolicyRefused) as error:
         raise PolicyRefused(f"{path}: {error}") from error
 
@@ -115,10 +99,10 @@ def check(
     policy = _read(file, day)
     if signed_by is not None:
         token = file.read_text(encoding="utf-8").strip()
-        policy = verified_policy(token, PublicKey.from_text(signed_by), _law, day)
+        policy = verified_policy(token, PublicKey.from_text(signed_by), objection, day)
     document = policy.document
     last = date.fromordinal(document.valid_until.toordinal() - 1)
-    later = unlawful(document, _law, last)
+    later = unlawful(document, objection, last)
     idle = policy.out_of_force(day)
     if as_json:
         tables = {
@@ -385,7 +369,7 @@ def import_(
     base = _read(into, day)
     try:
         document: PolicyDocument = from_jdm(_payload(file), base.document)
-        made = policy_from(document.payload(), _law, day)
+        made = policy_from(document.payload(), objection, day)
     except (TableError, PolicyRefused) as error:
         raise PolicyRefused(f"{file}: {error}") from error
     _new(out, tomli_w.dumps(document.payload()))

@@ -12,11 +12,11 @@ import os
 import sys
 from typing import Any
 
-from benchmarks.lending import money
+from benchmarks.lending import decisions, money, scores
 from benchmarks.report import machine, parser, show, versions
 
-PACKAGES = ("pyxirr", "hypothesis", "pydantic")
-PARTS = {"money": money}
+PACKAGES = ("pyxirr", "zen-engine", "duckdb", "pydantic")
+PARTS = {"money": money, "scores": scores, "decisions": decisions}
 
 
 def main() -> None:

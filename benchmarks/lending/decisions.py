@@ -13,29 +13,21 @@ import statistics
 import time
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import zen
 
-from law.packs import objection
-from lending.cases import (
-    Application,
-    Case,
-    Cost,
-    Decision,
-    Fact,
-    FeaturePoints,
-    PrincipalReason,
-    Scored,
-)
+from lending.cases import Application, Case, Decision, Fact, FeaturePoints, Scored
 from lending.decide import MOST_REASONS, decide
 from lending.jdm import to_jdm
-from lending.offers import Choices, LoanTerms, Pricing
-from lending.policy import Barred, CreditPolicy, policy_from
+from lending.law.features import objection
+from lending.policy import CreditPolicy, policy_from
+from lending.pricing import ProductPricing
+from lending.products import read_product
+from lending.reasons import MeanPoints, reasons
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
@@ -43,46 +35,21 @@ FEATURES = 30
 BATCH, BATCHES = 50, 60
 
 
-@dataclass(frozen=True)
-class Against:
-    why: str
+PRODUCTS = Path(__file__).resolve().parents[2] / "demo" / "desk_home"
+BARS = {"ratio_decide_to_zen": 0.6}
+JUST_ABOVE = MeanPoints(610, 630, 1000, {f"f{n}": 20.0 for n in range(FEATURES)})
 
 
-def packs(jurisdictions: Any, day: date, declared: Any, *texts: str) -> Barred | None:
-    why = objection(jurisdictions, declared, *texts)
-    return None if why is None else Against(why)
+def prices() -> ProductPricing:
+    """The demo's products: twelve monthly dues, and one due."""
+    found = [
+        read_product((PRODUCTS / name).read_text(encoding="utf-8"), NOW.date())
+        for name in ("monthly-12.toml", "daily-30.toml")
+    ]
+    return ProductPricing({one.name: one for one in found})
 
 
-@dataclass(frozen=True)
-class Bullet:
-    """Everything due on the last day, no fees: the cheapest price list that there is."""
-
-    cap: Decimal = Decimal("0.24")
-
-    def choices(self, product: str, on: date) -> Choices:
-        return Choices(10_000, 20_000_000, 10_000, (30, 90, 360))
-
-    def most_owed(self, product: str, on: date) -> int | None:
-        return 20_000_000
-
-    def lawful_price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
-        share = Decimal(most * terms.term_days) / 1_000_000
-        paid = terms.amount * most * terms.term_days // 1_000_000
-        compound = (1 + share) ** -(-365 // terms.term_days) - 1
-        cost = Cost(compound, share * 365 / terms.term_days, self.cap, "benchmark", paid)
-        return (most, cost) if cost.within else None
-
-    def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
-        return -(-terms.amount * 30 // max(30, terms.term_days))
-
-
-def furthest_below(scored: Scored) -> tuple[PrincipalReason, ...]:
-    """Ranked by points below 20, which everybody just above the cut-off shall have."""
-    ranked = sorted(scored.points, key=lambda one: one.points)[:MOST_REASONS]
-    return tuple(PrincipalReason(one.feature, "score", 20 - one.points) for one in ranked)
-
-
-def somebody(policy: CreditPolicy, number: int) -> Case:
+def somebody(policy: CreditPolicy, number: int, product: str, term_days: int) -> Case:
     """In the grey band, so that every table is asked and rules and score both give reasons."""
     values: dict[str, Any] = {
         "identity_verified": True,
@@ -96,7 +63,7 @@ def somebody(policy: CreditPolicy, number: int) -> Case:
     }
     points = tuple(FeaturePoints(f"f{n}", n % 7, (n * 7 + number) % 40) for n in range(FEATURES))
     return Case(
-        Application(f"a-{number}", "daily-30", 300_000, 30, "shopping", NOW),
+        Application(f"a-{number}", product, 300_000, term_days, "shopping", NOW),
         {name: Fact(name, "present", value, "bureau") for name, value in values.items()},
         Scored(600 + number % 10, "fair", 0.06, 100, points),
         0,
@@ -131,36 +98,41 @@ def timed(work: Callable[[Any], Any], people: list[Any]) -> list[float]:
     return found
 
 
-def figures(pricing: Pricing | None = None) -> dict[str, float]:
-    """``decide_us``, ``zen_us`` and ``ratio_decide_to_zen``."""
+def measure(seed: int, scale: float) -> dict[str, float]:
+    """``decide_us``, ``zen_us`` and ``ratio_decide_to_zen``, with every part that a desk has: its
+    prices, costs by the law of the day, its reasons. ``seed`` draws nobody: people are counted
+    through."""
     given = tomllib.loads(POLICY_FILE.read_text(encoding="utf-8"))
-    policy = policy_from(given, packs, NOW.date())
-    prices = Bullet() if pricing is None else pricing
+    policy = policy_from(given, objection, NOW.date())
+    pricing = prices()
     engine = zen.ZenEngine().create_decision(json.dumps(to_jdm(policy)))
-    people = [somebody(policy, number) for number in range(BATCH)]
-    theirs = [asked_of_zen(one) for one in people]
+    found: dict[str, float] = {}
+    for product, term_days, suffix in (("daily-30", 30, ""), ("monthly-12", 365, "_12_dues")):
+        people = [somebody(policy, number, product, term_days) for number in range(BATCH)]
+        theirs = [asked_of_zen(one) for one in people]
 
-    def ours(case: Case) -> Decision:
-        return decide(case, policy, prices, furthest_below, b"k" * 32)
+        def ours(case: Case) -> Decision:
+            return decide(
+                case, policy, pricing, partial(reasons, reference=JUST_ABOVE, families={})
+            )
 
-    def zens(context: dict[str, Any]) -> Any:
-        return engine.evaluate(context, {"trace": True})
+        def zens(context: dict[str, Any]) -> Any:
+            return engine.evaluate(context, {"trace": True})
 
-    for mine, other in zip(people, theirs, strict=True):
-        made, said = ours(mine), zens(other)["result"]
-        assert (
-            len(made.reasons) == MOST_REASONS
-            and made.outcome == "review" == said["tiers"]["outcome"]
-        )
-        assert [one["reason"] for one in said["review"]] == ["many-applications"]
-    decided: list[float] = []
-    evaluated: list[float] = []
-    for _ in range(BATCHES):
-        decided += timed(ours, people)
-        evaluated += timed(zens, theirs)
-    decide_us, zen_us = statistics.median(decided), statistics.median(evaluated)
-    return {"decide_us": decide_us, "zen_us": zen_us, "ratio_decide_to_zen": decide_us / zen_us}
-
-
-if __name__ == "__main__":
-    print(json.dumps(figures(), indent=2))
+        for mine, other in zip(people, theirs, strict=True):
+            made, said = ours(mine), zens(other)["result"]
+            assert len(made.reasons) == MOST_REASONS and made.outcome == "review"
+            assert said["tiers"]["outcome"] == "review"
+            assert [one["reason"] for one in said["review"]] == ["many-applications"]
+        decided: list[float] = []
+        evaluated: list[float] = []
+        for _ in range(max(3, round(BATCHES * scale))):
+            decided += timed(ours, people)
+            evaluated += timed(zens, theirs)
+        decide_us, zen_us = statistics.median(decided), statistics.median(evaluated)
+        found |= {
+            f"decide_us{suffix}": decide_us,
+            f"zen_us{suffix}": zen_us,
+            f"ratio_decide_to_zen{suffix}": decide_us / zen_us,
+        }
+    return found

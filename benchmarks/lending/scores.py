@@ -1,8 +1,6 @@
 """Scoring: look-ups against the model and SQL against look-ups on a million random people, what one
 score costs, and beside it ``optbinning``'s scorecard scoring the same people.
 
-    python -m benchmarks.lending.scores --people 1000000
-
 ``score_mismatches`` counts people for whom a look-up differs from the model, or the SQL expression
 from the look-up, in DuckDB and in PostgreSQL, for a scorecard and a GAM. Times are CPU times of one
 thread: the median of several batches, and the best.
@@ -10,13 +8,13 @@ thread: the median of several batches, and the best.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +41,8 @@ CODES = ("1", "2", "3", "4", "5")
 CHUNK = 100_000
 BATCHES, IN_A_BATCH = 40, 200
 FITTED_ON = 5_000
+PEOPLE = 1_000_000
+BARS = {"score_mismatches": 0}
 Scores = NDArray[np.int64]
 
 
@@ -213,22 +213,18 @@ def optbinnings(count: int) -> dict[str, float]:
     return {"optbinning_per_s": len(asked) / seconds, "optbinning_score_us": alone / 20 * 1e6}
 
 
-def measure(count: int = 1_000_000) -> dict[str, float]:
-    """Every figure of this module, by name."""
+def measure(seed: int, scale: float) -> dict[str, float]:
+    """Every figure of this module, by name; ``optbinning`` beside it where it is installed (the
+    extra ``yardsticks``). People are drawn by their number; ``seed`` draws nobody."""
+    count = max(1000, round(PEOPLE * scale))
     with (
         tempfile.TemporaryDirectory() as folder,
         empty_database(Path(folder), None) as url,
     ):
         found = compare("scorecard", count, url) | compare("gam", count, url)
     mismatches = sum(value for name, value in found.items() if name.endswith("_mismatches"))
-    return {"score_mismatches": mismatches, **found, **one_by_one(), **optbinnings(count)}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=1_000_000)
-    print(json.dumps(measure(parser.parse_args().people), indent=2))
-
-
-if __name__ == "__main__":
-    main()
+    figures = {"score_mismatches": mismatches, **found, **one_by_one()}
+    if find_spec("optbinning") is None:
+        print("optbinning is not installed (pip install -e '.[yardsticks]')", file=sys.stderr)
+        return figures
+    return figures | optbinnings(count)
