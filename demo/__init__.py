@@ -22,6 +22,7 @@ and the auditor, each through the same doors that the real ones would use.
 - ``processes``   processes of this machine: started, found again, stopped
 - ``workspaces``  the folders that demo and up make: listed, held, removed
 - ``scenario``    the run itself, step by step; ``training`` and ``evaluation`` are its second half
+- ``lending``     after it: three people apply at a lending desk
 - ``coordinator`` the coordinator's process, and what is said to it; ``simulation`` what runs in it
 - ``references``  what the consortium is compared with
 - ``sources``     a lender's rows through each kind of store; ``through`` their names
