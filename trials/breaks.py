@@ -2529,7 +2529,8 @@ DESK_BREAKS = (
     Break(
         "12 desk: a late source is a refusal",
         "desk/sources.py",
-        '        logger.warning("source %s is late", about.name)\n        return _all(about, "late")\n',
+        '        logger.warning("source %s is late", about.name)\n'
+        '        return _all(about, "late")\n',
         '        logger.warning("source %s is late", about.name)\n'
         '        return _all(about, "refused")\n',
         "tests/desk/test_applying.py",
