@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from crypto.documents import canonical_json
 from desk.office import InHand
-from desk.storage.tables import account_events, loans
+from desk.storage.tables import account_events, decisions, loans
 from lending.account import Account
 from lending.fold import state
 from lending.loan_events import LoanContract, LoanEvent
@@ -53,6 +53,16 @@ def _contract(loan: Row[Any]) -> LoanContract:
 def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
     """Principal that a person owes on all loans of this desk, fen."""
     rows = connection.execute(select(loans).where(loans.c.pseudonym == pseudonym)).all()
+    return sum(account_of(connection, row, day).outstanding.principal for row in rows)
+
+
+def explored_outstanding(connection: Connection, day: date) -> int:
+    """Principal that is owed on loans below the cut-off (``lending.policy.Exploration``), fen."""
+    rows = connection.execute(
+        select(loans)
+        .join(decisions, decisions.c.id == loans.c.decision)
+        .where(decisions.c.explored.is_(True))
+    ).all()
     return sum(account_of(connection, row, day).outstanding.principal for row in rows)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -27,6 +27,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    bindparam,
     insert,
     select,
     update,
@@ -39,8 +40,9 @@ from protocol.uses import UseStep
 
 BATCH = 256
 """Statements in one request (``consent.commands.log_uses``)."""
-_MIN_RETRY_S, _MAX_RETRY_S, _IDLE_S = 0.1, 2.0, 1.0
+_MIN_RETRY_S, _MAX_RETRY_S, _IDLE_S, _ASK_AGAIN_S = 0.1, 2.0, 1.0, 0.5
 logger = logging.getLogger("tahini.desk")
+_Answers = dict[tuple[str, UseStep], UseAnswer]
 
 
 class UseRefused(NotAllowed):
@@ -87,6 +89,16 @@ class LoggedEntry:
     proof: str | None
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A statement that is to be delivered."""
+
+    number: int
+    application: str
+    step: UseStep
+    token: str
+
+
 class UseOutbox:
     """The statements of one desk."""
 
@@ -118,22 +130,36 @@ class UseOutbox:
         elif held != token:
             raise Conflict(f"another {step} of this application is recorded already")
 
-    def waiting(self) -> list[tuple[int, str]]:
-        """Number and token of what is to be delivered next, in order."""
+    def waiting(self) -> list[Waiting]:
+        """What is to be delivered next, in order."""
         row = self._table.c
         undone = row.entry_index.is_(None), row.refused.is_(None)
-        question = select(row.number, row.token).where(*undone).order_by(row.number).limit(BATCH)
+        question = (
+            select(row.number, row.application, row.step, row.token)
+            .where(*undone)
+            .order_by(row.number)
+            .limit(BATCH)
+        )
         with self._storage.read() as connection:
-            return [(number, token) for number, token in connection.execute(question)]
+            return [Waiting(*found) for found in connection.execute(question)]
 
     def settle(self, numbers: Sequence[int], answers: Sequence[UseAnswer]) -> None:
         """Keep what came of them."""
         row = self._table.c
+        undone = (
+            row.number == bindparam("settled"),
+            row.entry_index.is_(None),
+            row.refused.is_(None),
+        )
+        came: dict[str, Any] = {"entry_index": bindparam("at"), "refused": bindparam("why")}
         with self._storage.write() as connection:
-            for number, answer in zip(numbers, answers, strict=True):
-                undone = row.number == number, row.entry_index.is_(None), row.refused.is_(None)
-                came = {"entry_index": answer.index, "refused": answer.refused}
-                connection.execute(update(self._table).where(*undone).values(came))
+            connection.execute(
+                update(self._table).where(*undone).values(came),
+                [
+                    {"settled": number, "at": answer.index, "why": answer.refused}
+                    for number, answer in zip(numbers, answers, strict=True)
+                ],
+            )
 
     def standing(self, application: str, step: UseStep) -> UseAnswer | None:
         """What came of a statement; None while it waits, and where there is none."""
@@ -208,7 +234,8 @@ class Sender:
         self._outbox, self._client = outbox, client
         self._news = threading.Event()
         self._settled = threading.Condition()
-        self._rounds = 0
+        self._lately: tuple[_Answers, _Answers] = ({}, {})
+        """Of the last two requests: whoever waits need not ask the database."""
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -234,11 +261,15 @@ class Sender:
         """
         rows = self._outbox.waiting()
         if rows:
-            numbers, tokens = zip(*rows, strict=True)
-            self._outbox.settle(numbers, self._client.log_uses(tokens))
-        with self._settled:
-            self._rounds += 1
-            self._settled.notify_all()
+            answers = self._client.log_uses([one.token for one in rows])
+            self._outbox.settle([one.number for one in rows], answers)
+            fresh = {
+                (one.application, one.step): answer
+                for one, answer in zip(rows, answers, strict=True)
+            }
+            with self._settled:
+                self._lately = (self._lately[1], fresh)
+                self._settled.notify_all()
         return len(rows)
 
     def wait(self, application: str, step: UseStep, timeout_s: float) -> int:
@@ -252,8 +283,7 @@ class Sender:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            rounds = self._rounds
-            answer = self._outbox.standing(application, step)
+            answer = self._answer(application, step) or self._outbox.standing(application, step)
             if answer is not None and answer.index is not None:
                 return answer.index
             if answer is not None:
@@ -265,8 +295,14 @@ class Sender:
                     f"the log has not acknowledged {step} within {timeout_s:g} s; nothing may rest "
                     "on it yet, and it is delivered again"
                 )
-            with self._settled:
-                self._settled.wait_for(lambda seen=rounds: self._rounds != seen, left)  # type: ignore[misc]
+            with self._settled:  # another process may deliver it: the database is asked again
+                self._settled.wait_for(
+                    lambda: self._answer(application, step) is not None, min(left, _ASK_AGAIN_S)
+                )
+
+    def _answer(self, application: str, step: UseStep) -> UseAnswer | None:
+        before, now = self._lately
+        return now.get((application, step)) or before.get((application, step))
 
     def _run(self) -> None:
         pause = _MIN_RETRY_S

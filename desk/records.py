@@ -114,6 +114,7 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
             law_hash=case.law_hash,
             case_hash=decision.case_hash,
             decided_at=decision.decided_at,
+            explored=any(one.table == "exploration" and one.held for one in decision.trace),
             sealed=made.sealed(key),
         )
     )

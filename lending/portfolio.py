@@ -118,7 +118,7 @@ def expected_loss(probability: float, loss_given_default: Decimal, exposure: int
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedCase:
     """What the machine said, what was done in the end, and of whom."""
 
     machine: Outcome
@@ -162,7 +162,7 @@ def files_apart(them: Iterable[Filed]) -> dict[str, list[Filed]]:
     return {name: group for name, group in groups.items() if group}
 
 
-def decision_rates(decided: Iterable[Decided]) -> Mapping[str, DecisionRates]:
+def decision_rates(decided: Iterable[DecidedCase]) -> Mapping[str, DecisionRates]:
     """Of everybody, and of thin and thick files apart."""
     return {name: _rates(group) for name, group in files_apart(decided).items()}
 
@@ -170,7 +170,7 @@ def decision_rates(decided: Iterable[Decided]) -> Mapping[str, DecisionRates]:
 _TAKEN: frozenset[Outcome] = frozenset({"approve", "counter"})
 
 
-def _rates(decided: Sequence[Decided]) -> DecisionRates:
+def _rates(decided: Sequence[DecidedCase]) -> DecisionRates:
     count = len(decided)
     yes = [one for one in decided if one.machine in _TAKEN]
     no = [one for one in decided if one.machine == "decline"]

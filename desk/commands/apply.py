@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from sqlalchemy import insert
 
 from crypto.errors import TahiniError
-from desk.accounts import outstanding
+from desk.accounts import explored_outstanding, outstanding
 from desk.consents import Permission
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
@@ -32,11 +32,13 @@ from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import applications
 from desk.trail import LoggedUse
 from law.categories import DataCategory
-from lending.cases import Application, Case
+from lending.cases import Application, Case, Fact
 from protocol.errors import ConsentError
 from protocol.uses import Blinding
 
 logger = logging.getLogger("tahini.desk")
+EXPLORED = "exploration_outstanding"
+"""The one fact about an applicant that is about the lender's own books."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,12 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
         Malformed: the Idempotency-Key was used for another request.
     """
-    with desk.reading() as hand:
-        earlier = made_before(hand.connection, once, hand.moment)
-    if earlier is not None:
-        await_log(desk, earlier)
-        return earlier, True
+    if once is not None:
+        with desk.reading() as hand:
+            earlier = made_before(hand.connection, once, hand.moment)
+        if earlier is not None:
+            await_log(desk, earlier)
+            return earlier, True
     permission = permitted(desk, wanted.pseudonym)
     blinding = Blinding.of(new_id())
     asked = _asked(desk, permission)
@@ -106,6 +109,8 @@ def _decided(
     versions = desk.lending.versions(wanted.product, day)
     with desk.reading() as hand:
         owed = outstanding(hand.connection, wanted.pseudonym, day)
+        explored = explored_outstanding(hand.connection, day)
+    facts[EXPLORED] = Fact(EXPLORED, "present", explored, "desk", day)
     case = Case(
         application=Application(
             id=blinding.application,

@@ -91,11 +91,16 @@ decisions = Table(
     Column("law_hash", SHA256, nullable=False),
     Column("case_hash", SHA256, nullable=False),
     Column("decided_at", DeskTime, nullable=False),
+    Column("explored", Boolean, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     UniqueConstraint("application", "number"),
+    Index(
+        "decisions_explored", "id", sqlite_where=text("explored"), postgresql_where=text("explored")
+    ),
 )
 """Kept. A machine's decision has its application's id, a person's that of the review; ``by`` says
-which of the two: ``machine``, or a staff id."""
+which of the two: ``machine``, or a staff id. ``explored``: it approved below the cut-off, few and
+small, to learn who repays."""
 
 offers = Table(
     "offers",

@@ -82,7 +82,7 @@ def test_a_source_answers_only_what_it_is_there_for(desk: Counter):
     desk.income.values |= {"sex": "f", "late": 9}
     said = desk.asks(GOOD).json()
     found = facts(desk, said["id"])
-    assert sorted(found) == ["income", "late"] and found["late"].value == 0
+    assert sorted(found) == ["exploration_outstanding", "income", "late"] and found["late"].value == 0
 
 
 def test_no_offer_is_shown_before_the_log_has_its_index(desk: Counter, monkeypatch):

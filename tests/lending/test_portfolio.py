@@ -18,7 +18,7 @@ from lending.loan_events import ChargedOff, Corrected, Extended, Repaid
 from lending.loan_states import LoanStatus
 from lending.portfolio import (
     ARREARS_BUCKETS,
-    Decided,
+    DecidedCase,
     bucket_on,
     decision_rates,
     expected_loss,
@@ -115,11 +115,11 @@ def test_expected_loss_is_whole_fen():
 
 def test_approvals_and_overrides_with_thin_files_apart():
     decided = [
-        *[Decided("approve", "approve")] * 6,
-        Decided("approve", "decline"),
-        *[Decided("decline", "decline", thin=True)] * 3,
-        Decided("decline", "approve", thin=True),
-        Decided("review", "counter"),
+        *[DecidedCase("approve", "approve")] * 6,
+        DecidedCase("approve", "decline"),
+        *[DecidedCase("decline", "decline", thin=True)] * 3,
+        DecidedCase("decline", "approve", thin=True),
+        DecidedCase("review", "counter"),
     ]
     found = decision_rates(decided)
     assert set(found) == {"everybody", "thin file", "thick file"}
