@@ -1259,7 +1259,7 @@ BREAKS = (
         "clients/sampling.py",
         "if one.cells != cells(",
         "if not cells(",
-        "tests/auditlog/test_sampling.py",
+        "tests/auditlog/test_sample_refusals.py",
     ),
     Break(
         "a sample: a cell of any other tree passes for one of the roster",
@@ -1273,14 +1273,14 @@ BREAKS = (
         "auditlog/sampling.py",
         "if len(cell.path) != depth or found != roster.root:",
         "if found != roster.root:",
-        "tests/auditlog/test_sampling.py",
+        "tests/auditlog/test_sample_draws.py",
     ),
     Break(
         "a sample: people stand in cells in which nobody could prove that they stand",
         "auditlog/sampling.py",
         "if any(cell_of(name, depth) != shown.number for name in shown.names):",
         "if False:",
-        "tests/auditlog/test_sampling.py",
+        "tests/auditlog/test_sample_draws.py",
     ),
     Break(
         "a sample: a use that the answered notice does not allow passes",
@@ -1294,14 +1294,14 @@ BREAKS = (
         "consent/commands/open_evidence.py",
         'if not sample.plausible(announced["people"]):',
         "if False:",
-        "tests/auditlog/test_sampling.py",
+        "tests/auditlog/test_sample_refusals.py",
     ),
     Break(
         "a sample: more cells are opened than the log announced",
         "clients/sampling.py",
         'if sum(len(one.cells) for one in draw.rosters) > stated["people"]:',
         "if False:",
-        "tests/auditlog/test_sampling.py",
+        "tests/auditlog/test_sample_refusals.py",
     ),
     Break(
         "the auditor: an incident is closed by somebody else",
@@ -1322,7 +1322,7 @@ BREAKS = (
         "consent/commands/open_evidence.py",
         "        token, registry.consortium.party(OpenedSample.claimed(token).lender).key\n",
         "        token, auditor.key\n",
-        "tests/auditlog/test_sampling.py",
+        "tests/auditlog/test_sample_refusals.py",
     ),
     Break(
         "succession: another archive than was handed over is believed",
