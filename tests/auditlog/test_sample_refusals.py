@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from support.sampling import Sampling, changed
+from support.sampling import Sampling, changed, resigned
 from support.world import pseudonym
 
+from auditlog.entry_checks import check_entry
 from auditlog.sample_draws import draws
 from clients.errors import NodeError
 from clients.sampling import open_sample, verified_draw
+from consent.commands.forget_subject import forget_subject
 from crypto.keys import SigningKey
 from crypto.memberships import MAX_MEMBERS
 from crypto.rosters import depth_for
@@ -105,3 +109,74 @@ def test_only_auditors_sample(used):
         answer._send("POST", "/v1/evidence/samples", {"token": token})
     with pytest.raises(ConsentError, match="this call is for"):
         answer._send("POST", f"/v1/evidence/samples/{sampling.index}/openings", {"token": token})
+
+
+# --- one sample, one answer
+
+
+def test_a_sample_is_opened_once_and_asked_again_answered_the_same(used):
+    sampling = Sampling(used)
+    token = sampling.opened("cedar")[0]
+    answer = sampling.evidence(token)
+    person = used.consenting("cedar")[0]
+    used.withdraw(person)
+    assert sampling.evidence(token) == answer, "what came later is nothing to it"
+    sampling.verify()
+    assert sampling.audit.by_type["evidence.opened"] == 1
+
+
+def test_nobody_chooses_among_answers_to_one_sample(used):
+    """The lender opens the same cells anew, or fewer of them: of another file nothing is opened."""
+    sampling = Sampling(used)
+    token, opened = sampling.opened("cedar")
+    sampling.evidence(token)
+    fewer = resigned(opened, lambda cell: cell).model_dump()
+    fewer["rosters"] = fewer["rosters"][:1]
+    with pytest.raises(ConsentError, match="opened already, as another file shows it"):
+        sampling.evidence(OpenedSample.model_validate(fewer).sign(used.node("cedar").key))
+
+
+def test_an_answer_that_would_be_another_now_is_not_given_again(used):
+    """Whoever was erased since would count as forgotten: that is not for somebody to choose."""
+    sampling = Sampling(used)
+    token, opened = sampling.opened("cedar")
+    sampling.evidence(token)
+    forget_subject(used.registry, opened.names[0])
+    with pytest.raises(ConsentError, match="people were erased since"):
+        sampling.evidence(token)
+
+
+def test_people_who_are_in_no_roster_are_not_drawn_out_of_the_registry(used):
+    """A lender that puts other people of its own, or another cell, into what it opens."""
+    sampling = Sampling(used)
+    opened = sampling.opened("cedar")[1]
+    silent = next(p.pseudonym for p in used.borrowers["cedar"] if p.answer == "silent")
+    changes = (lambda cell: cell | {"names": (silent,)}, lambda cell: cell | {"salt": "0" * 64})
+    for change in changes:
+        with pytest.raises(ConsentError, match=r"cell of no roster|in which they do not belong"):
+            sampling.evidence(resigned(opened, change).sign(used.node("cedar").key))
+    other = opened.model_dump()
+    other["rosters"][0]["attempt"] = 9
+    with pytest.raises(ConsentError, match="cell of no roster"):
+        sampling.evidence(OpenedSample.model_validate(other).sign(used.node("cedar").key))
+
+
+def test_the_registry_opens_what_its_log_held_when_the_sample_was_announced(used):
+    sampling = Sampling(used)
+    token, opened = sampling.opened("cedar")
+    late = next(p for p in used.consenting("cedar") if p.pseudonym in opened.names)
+    used.withdraw(late)
+    told = sampling.evidence(token)["people"][late.pseudonym]
+    assert told["events"]
+    assert all(event["entry_index"] < sampling.index for event in told["events"])
+
+
+def test_a_sample_that_was_opened_twice_fails_the_audit(used):
+    sampling = Sampling(used)
+    sampling.evidence(sampling.opened("cedar")[0])
+    sampling.verify()
+    at, leaf = next(
+        (at, json.loads(leaf)) for at, leaf in enumerate(sampling.audit.leaves) if b'"evidence.opened"' in leaf
+    )
+    with pytest.raises(AuditFailed, match="opened twice for one lender"):
+        check_entry(sampling.audit.know, at, leaf)

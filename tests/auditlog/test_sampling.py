@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
+import time
+from dataclasses import replace
 
 import pytest
-from support.sampling import Sampling, audience, judged_alone, resigned, smuggled, with_one_more
+from support.sampling import Sampling, audience, invented, judged_alone, resigned, smuggled, with_one_more
 from support.world import features, pseudonym
 
 from auditlog.audit import verify_log
 from auditlog.sample_draws import judged
 from clients.consents import HeldSnapshot
-from clients.home import LEDGER_FILE
 from consent.commands.forget_subject import forget_subject
 from consent.commands.import_decisions import Import, ImportedRecord, import_decisions
 from crypto.keys import SigningKey
 from crypto.rosters import depth_for, tombstone
 from demo.assessing import make_assessment
 from protocol.assessments import ImpactAssessment, campaign_categories
+from protocol.consents import Action
 from protocol.coverage import Needs
+from protocol.errors import AuditFailed
 from protocol.samples import cells, seed_of
 from protocol.schema import now
 from server.assessments import record
@@ -29,6 +31,7 @@ def test_a_clean_sample_is_clean_and_its_opening_is_in_the_log(used):
     found = sampling.verdicts()
     assert found.drawn == found.clean == sum(c.opened.size for c in sampling.audit.commitments) > 0
     assert found.broken == [] and found.forgotten == 0
+    assert found.masked == sum(c.opened.masked_sensitive for c in sampling.audit.commitments) > 0
     used.registry.ledger.catch_up()
     after = verify_log(sampling.client, sampling.client.checkpoint_note(), used.founded.auditor_recipient)
     assert after.by_type["evidence.sampled"] == 1
@@ -106,7 +109,7 @@ def test_answers_that_a_lender_handed_in_are_judged_by_their_proofs(house):
     house.open_gate(0, "cedar")
     sampling = Sampling(house)
     token, opened = sampling.opened("cedar")
-    imported = set(silent) & set(opened.pseudonyms)
+    imported = set(silent) & set(opened.names)
     assert imported
     evidence = sampling.evidence(token)
     told = ({"cedar": sampling.draws["cedar"]}, {"cedar": opened}, {"cedar": evidence})
@@ -119,11 +122,105 @@ def test_answers_that_a_lender_handed_in_are_judged_by_their_proofs(house):
 def test_who_was_forgotten_since_is_counted_apart(used):
     sampling = Sampling(used)
     opened = sampling.opened("cedar")[1]
-    person = opened.pseudonyms[0]
+    person = opened.names[0]
     forget_subject(used.registry, person)
-    found = sampling.verdicts()
+    told = {lender: sampling.opened(lender) for lender in sampling.draws}
+    evidence = {lender: sampling.evidence(token) for lender, (token, _) in told.items()}
+    samples = {name: sample for name, (_, sample) in told.items()}
+    with pytest.raises(AuditFailed, match="the log shows 0 erasures"):
+        judged(sampling.audit, sampling.draws, samples, evidence)
+    sampling.verify()
+    found = judged(sampling.audit, sampling.draws, samples, evidence)
     assert found.forgotten == sum(person in cell.names for r in opened.rosters for cell in r.cells) > 0
     assert found.broken == [] and found.judged == found.clean == found.drawn - found.forgotten
+
+
+def test_whom_a_lender_erased_by_order_is_counted_as_forgotten(used):
+    sampling = Sampling(used)
+    gone = sampling.opened("cedar")[1].names[0]
+    forget_subject(used.registry, gone)
+    used.node("cedar").store.erase(gone)
+    sampling.verify()
+    opened = sampling.opened("cedar")[1]
+    assert gone not in opened.names
+    stones = sum(name == tombstone(gone) for roster in opened.rosters for cell in roster.cells for name in cell.names)
+    found = sampling.verdicts()
+    assert found.broken == [] and found.forgotten == stones > 0
+
+
+def test_who_was_erased_before_the_state_was_served_is_not_excused(used):
+    sampling = Sampling(used)
+    token, opened = sampling.opened("cedar")
+    evidence = sampling.evidence(token)
+    evidence["people"][opened.names[0]] = {"erased_on": "2020-02-29"}
+    times = sum(opened.names[0] in cell.names for roster in opened.rosters for cell in roster.cells)
+    found = judged_alone(sampling, opened, evidence)
+    assert [one.rule for one in found.broken] == ["enrolled"] * times
+
+
+def test_an_invented_name_is_nobody_who_was_forgotten(active, monkeypatch):
+    """A lender that fills its roster with names that were never enrolled."""
+    invented(active, monkeypatch, pseudonym())
+    active.open_gate(0, "cedar")
+    found = Sampling(active).verdicts()
+    assert [(one.lender, one.rule) for one in found.broken] == [("cedar", "enrolled")]
+    assert found.forgotten == 0 and "v1." not in str(found.broken)
+
+
+def test_the_tombstone_of_somebody_who_was_never_erased_excuses_nobody(active, monkeypatch):
+    """A lender that says of a refuser whom it used that the person was erased."""
+    bad = smuggled(active, monkeypatch)
+    active.open_gate(0, "cedar")
+    active.node("cedar").store.erase(bad)
+    forget_subject(active.registry, active.consenting("cedar")[0].pseudonym)
+    sampling = Sampling(active)
+    assert bad not in sampling.opened("cedar")[1].names
+    (broken,) = sampling.verdicts().broken
+    assert broken.rule == "enrolled"
+
+
+def test_who_refused_in_between_and_gave_again_is_clean(house):
+    """A no that takes a yes back is recorded as two events; both are the one answer."""
+    person = house.consenting("cedar")[0]
+    for answer in (Action.REFUSE, Action.GIVE):
+        time.sleep(1.01)  # decisions are dated to the second, and a yes must be later
+        house.anyone().decide([person.decide(house.notice, {"ordinary": answer})])
+    house.activate()
+    house.open_gate(0, "cedar")
+    assert Sampling(house).verdicts().broken == []
+
+
+# --- every consent that the campaign needs
+
+
+def test_a_gate_that_masks_nothing_is_found(active, monkeypatch):
+    """Income of people who never gave their consent to it is used, and the commitment says so itself."""
+    honest = HeldSnapshot.usable
+
+    def usable(self, places, needs):
+        found = honest(self, places, needs)
+        return replace(found, which=found.which * 0, patterns=(frozenset(),))
+
+    monkeypatch.setattr(HeldSnapshot, "usable", usable)
+    active.open_gate(0, "cedar")
+    found = Sampling(active).verdicts()
+    assert {one.rule for one in found.broken} == {"masked"} and found.masked == 0
+    roster = active.members(0, "cedar")
+    plain = [p for p in active.consenting("cedar") if p.pseudonym in roster and not p.sensitive]
+    assert len(found.broken) == len(plain) > 0
+
+
+def test_an_answer_about_income_is_proved_as_one_about_ordinary_data_is(used):
+    sampling = Sampling(used)
+    token, opened = sampling.opened("cedar")
+    evidence = sampling.evidence(token)
+    about = [
+        one for person in evidence["people"].values() for one in person["events"] if one["sensitivity"] == "income"
+    ]
+    assert about
+    for event in about:
+        event["decided"]["salt"] = "0" * 43
+    assert {one.rule for one in judged_alone(sampling, opened, evidence).broken} == {"logged"}
 
 
 def test_a_use_that_the_answered_notice_does_not_allow_is_found(house, monkeypatch):
@@ -147,7 +244,7 @@ def test_a_cell_that_is_none_of_the_roster_is_found(used, what):
     sampling = Sampling(used)
     token, opened = sampling.opened("cedar")
     cells_shown = opened.rosters[0].cells
-    good = opened.pseudonyms[0]
+    good = opened.names[0]
 
     def change(cell):
         names, path = cell["names"], cell["path"]
@@ -173,7 +270,7 @@ def test_a_cell_that_is_none_of_the_roster_is_found(used, what):
     found = judged_alone(sampling, resigned(opened, change), sampling.evidence(token))
     assert {one.rule for one in found.broken} == {"member"}
     assert len(found.broken) == len(cells_shown) - untouched > 0
-    assert not any(name in str(one) for one in found.broken for name in opened.pseudonyms)
+    assert not any(name in str(one) for one in found.broken for name in opened.names)
 
 
 def test_a_cell_is_opened_without_anybody_in_it_and_counts_for_nobody(used):
@@ -182,20 +279,6 @@ def test_a_cell_is_opened_without_anybody_in_it_and_counts_for_nobody(used):
     opened = [cell for lender in sampling.draws for r in sampling.opened(lender)[1].rosters for cell in r.cells]
     assert any(not cell.names for cell in opened) and any(len(cell.names) > 1 for cell in opened)
     assert found.drawn == sum(len(cell.names) for cell in opened)
-
-
-def test_whom_a_lender_erased_is_counted_as_forgotten(used):
-    sampling = Sampling(used)
-    gone = sampling.opened("cedar")[1].pseudonyms[0]
-    with sqlite3.connect(used.node("cedar").home / LEDGER_FILE) as connection:
-        for (change,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            connection.execute(f"DROP TRIGGER {change}")
-        connection.execute("UPDATE members SET pseudonym = ? WHERE pseudonym = ?", (tombstone(gone), gone))
-    opened = sampling.opened("cedar")[1]
-    assert gone not in opened.pseudonyms
-    stones = sum(name == tombstone(gone) for roster in opened.rosters for cell in roster.cells for name in cell.names)
-    found = sampling.verdicts()
-    assert found.broken == [] and found.forgotten == stones > 0
 
 
 @pytest.mark.parametrize("what", ["salt", "key", "event", "index"])

@@ -12,6 +12,7 @@ import numpy as np
 from auditlog.audit import verify_log
 from auditlog.sample_draws import draws, judged
 from clients.consents import HeldSnapshot, Usable
+from clients.gate import Gate
 from clients.sampling import open_sample, verified_draw
 from crypto.sealing import unpad, unseal_from
 from protocol.samples import EVIDENCE_CONTEXT, OPENED_CONTEXT, OpenedSample, SampleRequest
@@ -27,9 +28,13 @@ class Sampling:
         house.clients.append(self.client)
         self.nonce = secrets.token_bytes(32).hex()
         self.index = self.announce(people)
-        house.registry.ledger.catch_up()
-        self.audit = verify_log(self.client, self.client.checkpoint_note(), self.founded.auditor_recipient)
+        self.verify()
         self.draws = draws(self.audit, house.campaign.sha256, self.index, self.nonce)
+
+    def verify(self) -> None:
+        """The log as it stands now."""
+        self.house.registry.ledger.catch_up()
+        self.audit = verify_log(self.client, self.client.checkpoint_note(), self.founded.auditor_recipient)
 
     def announce(self, people: int, **changes) -> int:
         asked = SampleRequest(
@@ -96,3 +101,14 @@ def judged_alone(sampling, opened, evidence):
 
 def changed(draw, **fields):
     return type(draw).model_validate({**draw.model_dump(), **fields})
+
+
+def invented(house, monkeypatch, name: str, lender: str = "cedar") -> None:
+    """A gate that puts somebody into every roster of one lender who is nobody's borrower."""
+    honest = Gate._reserve
+    monkeypatch.setattr("clients.gate.Draw.audience_of", lambda *_: audience(house))
+
+    def reserve(self, use, draw, consenting):
+        return honest(self, use, draw, consenting | {name} if use.lender == lender else consenting)
+
+    monkeypatch.setattr(Gate, "_reserve", reserve)
