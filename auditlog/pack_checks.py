@@ -19,6 +19,7 @@ from auditlog.authority import AuditState
 from auditlog.entry_checks import check_entry
 from auditlog.opening import Bodies
 from auditlog.pack_log import ShownLog, check_files, check_log, naming, require
+from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender
 from auditlog.packs import (
     MISSING_FILE,
     PACK_FILE,
@@ -29,9 +30,8 @@ from auditlog.packs import (
     parts_of,
 )
 from crypto.keys import PublicKey
-from protocol.bom import bill_of_materials
-from protocol.campaigns import Approval, Campaign
-from protocol.cards import ModelCard
+from protocol.assessments import ImpactAssessment
+from protocol.campaigns import Campaign
 from protocol.client.auditor import AuditorClient
 from protocol.coverage import exceeds
 from protocol.errors import AuditFailed
@@ -87,6 +87,20 @@ class CheckedPack:
     missing: Sequence[str]
     checked: Sequence[str]
     """In words, what was checked."""
+    not_shown: Sequence[str]
+    """In words, of what nothing in the pack shows that nothing was left out."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether no entry of the log that is in scope, and no document that it speaks of, can have
+        been left out."""
+        return not self.not_shown
+
+
+THE_REGISTRYS_WORD = (
+    "counts of consents, withdrawals, requests and erasures are the registry's word, signed by it: "
+    "the log does not show them"
+)
 
 
 def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) -> CheckedPack:
@@ -120,15 +134,22 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
         checked.append("the log extends the checkpoint that was kept")
     by_role = {role: [p for p in parts if consortium.party(p.maker).role is role] for role in Role}
     for part in by_role[Role.REGISTRY]:
-        known = _Registry(part, logs[part.maker], consortium, scope)
+        known = RegistryPart(part, logs[part.maker], consortium, scope)
         checked += known.check()
         for other in parts:
             known.knows(other)
         for other in by_role[Role.COORDINATOR]:
-            checked.append(known.agrees_with_coordinator(other))
+            checked.append(agrees_with_coordinator(known, other))
         for other in by_role[Role.LENDER]:
-            checked.append(known.agrees_with_lender(other))
-    return CheckedPack(scope.text, [part.maker for part in parts], missing, checked)
+            checked.append(agrees_with_lender(known, other))
+        checked.append(THE_REGISTRYS_WORD)
+    not_shown = [f"the part of {name} is not here" for name in missing]
+    not_shown += [
+        f"{part.maker}'s part does not hold the whole log: an entry may have been left out"
+        for part in by_role[Role.REGISTRY]
+        if not logs[part.maker].whole
+    ]
+    return CheckedPack(scope.text, [part.maker for part in parts], missing, checked, not_shown)
 
 
 def _listed(
@@ -150,7 +171,7 @@ def _listed(
 
 
 @dataclass
-class _Registry:
+class RegistryPart:
     """The registry's part, and what follows from it for the others'."""
 
     part: PackPart
@@ -217,9 +238,16 @@ class _Registry:
         for sha256 in self.campaigns:
             self._campaign(sha256)
         self._notices()
+        self._incidents()
         self._counts()
         cards = sum(len(use.cards) for use in self.know.uses.values())
+        all_of_it = (
+            [f"{self.log.head.size:,} entries are the whole log: none in scope was left out"]
+            if self.log.whole
+            else []
+        )
         return [
+            *all_of_it,
             (
                 f"{len(self.campaigns)} campaigns: proposed, approved by every lender, active, "
                 "authorised, committed, in this order and as planned"
@@ -258,13 +286,25 @@ class _Registry:
         }
         listed = json_in(self.part.folder, f"{below}/authorisations.json")
         with naming(f"{self.part.maker}/{below}/authorisations.json"):
-            unknown = {one["id"] for one in listed} - issued
-            require(not unknown, "it names an authorisation that the log does not")
+            held = {one["id"] for one in listed}
+            require(held <= issued, "it names an authorisation that the log does not")
+            require(held == issued, "it leaves out an authorisation that the log shows")
+        self._assessment(campaign)
         told = json_in(self.part.folder, f"{below}/coverage.json")
         with naming(f"{self.part.maker}/{below}/coverage.json"):
             require(set(told) == set(campaign.lenders), "it is about other lenders")
             for one in told.values():
                 require(one["beyond"] == self._beyond(campaign, one["notice"]), "it is not true")
+
+    def _assessment(self, campaign: Campaign) -> None:
+        path = self.part.folder / f"campaigns/{campaign.sha256}/assessment.jws"
+        if campaign.assessment_sha256 is None and not path.exists():
+            return
+        with naming(self._named(path)):
+            token = path.read_text(encoding="utf-8")
+            author = self.consortium.party(ImpactAssessment.claimed(token).author)
+            held = ImpactAssessment.verify(token, author.key)
+            require(held.sha256 == campaign.assessment_sha256, "the campaign names another")
 
     def _beyond(self, campaign: Campaign, named: Mapping[str, Any] | None) -> str:
         if named is None:
@@ -279,7 +319,8 @@ class _Registry:
         return self.consortium.one(Role.REGISTRY).key
 
     def _notices(self) -> None:
-        """Each is the registry's, and the log shows that it was published as it stands here."""
+        """Each is the registry's, the log shows that it was published as it stands here, and there
+        are no others."""
         logged = {
             f"{leaf['notice']}-{leaf['notice_version']}.jws"
             for leaf in self.log.leaves.values()
@@ -289,6 +330,11 @@ class _Registry:
             with naming(self._named(path)):
                 Notice.verify(path.read_text(encoding="utf-8"), self._key)
                 require(path.name in logged, "the log does not show that it was published")
+            logged.discard(path.name)
+        if logged:
+            raise AuditFailed(
+                f"{self.part.maker}/notices/{min(logged)}: it is in the log, not here"
+            )
 
     def _counts(self) -> None:
         folder, maker = self.part.folder, self.part.maker
@@ -305,8 +351,22 @@ class _Registry:
                 days = {int(day): n for day, n in one["acknowledged_after_days"].items()}
                 stated = {name: one[name] for name in ("p50_days", "p95_days", "most_days")}
                 require(stated == percentiles(days), "its percentiles are not those of its days")
-        incidents = json_in(folder, "incidents/index.json")
-        for one in incidents:
+
+    def _incidents(self) -> None:
+        """Those that were reported in scope, as they were signed and as the log shows them."""
+        folder, maker = self.part.folder, self.part.maker
+        logged = {
+            leaf["incident"]
+            for leaf in self.log.leaves.values()
+            if leaf["type"] == "incident.opened" and (self.scope.campaign or self.scope.wants(leaf))
+        }
+        closed = {
+            leaf["incident"]
+            for leaf in self.log.leaves.values()
+            if leaf["type"] == "incident.closed"
+        }
+        told = json_in(folder, "incidents/index.json")
+        for one in told:
             with naming(f"{maker}/incidents/{one['incident']}.jws"):
                 path = folder / f"incidents/{one['incident']}.jws"
                 token = path.read_text(encoding="utf-8")
@@ -314,73 +374,10 @@ class _Registry:
                 incident = Incident.verify(token, author.key)
                 same = (incident.sha256, incident.grade.value) == (one["incident"], one["grade"])
                 require(same, "the index says another incident or grade")
-
-    # --- what others handed in
-
-    def _told_by(self, other: PackPart) -> list[str]:
-        """The campaigns that this part must tell of: of a period, those that it does."""
-        if self.scope.campaign is not None:
-            return self.campaigns
-        return [one for one in self.campaigns if (other.folder / "campaigns" / one).is_dir()]
-
-    def agrees_with_coordinator(self, other: PackPart) -> str:
-        key = self.consortium.party(other.maker).key
-        for sha256 in self._told_by(other):
-            folder, below = other.folder, f"{other.maker}/campaigns/{sha256}"
-            with naming(f"{below}/campaign.jws"):
-                token = (folder / f"campaigns/{sha256}/campaign.jws").read_text(encoding="utf-8")
-                require(Campaign.verify(token, key).sha256 == sha256, "it is another campaign")
-            with naming(f"{below}/releases.json"):
-                self._attempts(sha256, json_in(folder, f"campaigns/{sha256}/releases.json"))
-            cards, path = (
-                self.know.uses[sha256].cards,
-                folder / f"campaigns/{sha256}/model-card.jws",
-            )
-            require(path.exists() or not cards, f"{below}/model-card.jws: the log shows a card")
-            if not path.exists():
-                continue
-            with naming(f"{below}/model-card.jws"):
-                card = ModelCard.verify(path.read_text(encoding="utf-8"), key)
-                require(card.sha256 in cards, "the log shows no release of this card")
-            for name, truth in (
-                ("evaluation.json", card.evaluation or {}),
-                ("bom.cdx.json", bill_of_materials(card)),
-            ):
-                held = json_in(folder, f"campaigns/{sha256}/{name}")
-                require(held == truth, f"{below}/{name}: it is not what the model card says")
-        return "the coordinator's campaigns, releases and cards are those of the log"
-
-    def _attempts(self, sha256: str, told: Mapping[str, Any]) -> None:
-        """The coordinator asked at least as often as lenders committed."""
-        for leaf in self.log.leaves.values():
-            if leaf["type"] == "roster.committed" and leaf["campaign"] == sha256:
-                asked = told["attempts"][leaf["release"] :][:1]
-                require(
-                    bool(asked) and asked[0] >= leaf["attempt"],
-                    f"it lists fewer attempts at release {leaf['release']} than the log",
-                )
-
-    def agrees_with_lender(self, other: PackPart) -> str:
-        key = self.consortium.party(other.maker).key
-        for sha256 in self._told_by(other):
-            if other.maker not in self.know.uses[sha256].approved:
-                continue
-            mine = self.part.folder / f"campaigns/{sha256}/approvals/{other.maker}.jws"
-            below = f"{other.maker}/campaigns/{sha256}"
-            with naming(f"{below}/approval.jws"):
-                path = other.folder / f"campaigns/{sha256}/approval.jws"
-                token = path.read_text(encoding="utf-8")
-                approval = Approval.verify(token, key)
-                same = approval.sha256 == Approval.verify(mine.read_text("utf-8"), key).sha256
-                require(same, "it is another approval than the registry holds")
-            told = json_in(other.folder, f"campaigns/{sha256}/rosters.json")
-            with naming(f"{below}/rosters.json"):
-                listed = {(one["release"], one["attempt"]) for one in told}
-                logged = {
-                    (leaf["release"], leaf["attempt"])
-                    for leaf in self.log.leaves.values()
-                    if leaf["type"] == "roster.committed"
-                    and (leaf["campaign"], leaf["actor"]) == (sha256, other.maker)
-                }
-                require(logged <= listed, "it leaves out a roster that the log shows")
-        return f"{other.maker!r} signed and used what the log shows"
+                if self.log.whole:
+                    true = one["closed"] == (one["incident"] in closed)
+                    require(true, "the log and the index do not agree whether it is closed")
+        listed = {one["incident"] for one in told}
+        if self.log.whole and listed != logged:
+            odd = min(listed ^ logged)
+            raise AuditFailed(f"{maker}/incidents/{odd}.jws: it is in the log or here, not in both")

@@ -231,9 +231,16 @@ def verify(
     pinned = Anchors("", None, consortium, registry_key).pinned()
     found = verify_pack(pack, pinned, None if since is None else text_of(since, "the checkpoint"))
     if as_json:
-        told = {"scope": found.scope, "parts": found.parts, "missing": found.missing}
-        say({**told, "checked": found.checked}, True)
+        told: dict[str, Any] = {
+            "scope": found.scope,
+            "parts": found.parts,
+            "missing": found.missing,
+        }
+        told |= {"checked": found.checked, "not_shown": found.not_shown, "whole": found.whole}
+        say(told, True)
         return
     for line in found.checked:
         typer.echo(line)
     typer.echo(f"missing: {', '.join(found.missing) or 'nobody'}")
+    whole = "whole: no entry of the log and no document that it speaks of was left out"
+    typer.echo(whole if found.whole else f"not whole: {'; '.join(found.not_shown)}")

@@ -88,6 +88,7 @@ def signed_again(house, pack: Path, maker: str, **fields) -> None:
     files = {
         path.relative_to(below).as_posix(): {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
+            **({"unpacked": len(gzip.decompress(path.read_bytes()))} if path.suffix == ".gz" else {}),
         }
         for path in below.rglob("*") if path.is_file() and path.name != "manifest.jws"
     }  # fmt: skip
@@ -112,7 +113,10 @@ def test_a_pack_from_collection_to_verification(handed_in, whole):
     found = json.loads(done(*verifying(folder, whole), "--since", folder / "first.checkpoint", "--json"))
     assert found["missing"] == []
     assert any("1 model cards" in line for line in found["checked"])
-    assert "missing: nobody" in done(*verifying(folder, whole))
+    assert found["whole"] and found["not_shown"] == []
+    said = done(*verifying(folder, whole))
+    assert "missing: nobody" in said and "whole: no entry of the log" in said
+    assert "the registry's word" in said, "what the log does not show is said"
     assert "Check all of it, offline" in (whole / "README.md").read_text("utf-8")
 
 
@@ -120,7 +124,8 @@ def test_whose_part_is_missing_is_said(handed_in, tmp_path):
     _, folder = handed_in
     said = done(*merging(folder, tmp_path / "pack", folder / "registry.part", folder / "birch.part"))
     assert "missing: aspen, cedar, coordinator" in said
-    assert "missing: aspen, cedar, coordinator" in done(*verifying(folder, tmp_path / "pack"))
+    said = done(*verifying(folder, tmp_path / "pack"))
+    assert "missing: aspen, cedar, coordinator" in said and "not whole: the part of aspen is not here" in said
     (tmp_path / "pack/missing.json").write_text('{"missing":[],"present":["birch","registry"]}', encoding="utf-8")
     assert "missing.json: it is not true" in refused(*verifying(folder, tmp_path / "pack"))
 
@@ -191,7 +196,7 @@ def test_a_registry_that_leaves_the_entry_of_an_approval_out_is_noticed(handed_i
             path.unlink()
     edited(pack / "registry/log/counts.json", lambda told: told["entries_in_scope"].update({"campaign.approved": 2}))
     signed_again(house, pack, "registry")
-    assert "active without the approval of cedar" in refused(*verifying(folder, pack))
+    assert ".json: it is in the log, not here" in refused(*verifying(folder, pack))
 
 
 def test_an_entry_that_the_log_does_not_hold_is_noticed(handed_in, pack):
