@@ -23,6 +23,7 @@ commits in.
 - ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
 - ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
 - ``packs``         evidence packs put together; ``pack_checks`` checked offline, ``pack_log`` what
-                    they show of the log, ``pack_others`` what others than the registry handed in
+                    they show of the log, ``pack_registry`` what the registry shows by it,
+                    ``pack_others`` what others handed in
 - ``reading``       what an outside reader brings along, and what entries look like
 """

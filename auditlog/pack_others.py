@@ -4,17 +4,15 @@ shows: none of their campaigns, attempts and rosters is left out, and none is an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditlog.pack_log import naming, require
+from auditlog.pack_registry import RegistryPart
 from auditlog.packs import PackPart, json_in
 from protocol.bom import bill_of_materials
 from protocol.campaigns import Approval, Campaign
 from protocol.cards import ModelCard
 from protocol.parties import Role
-
-if TYPE_CHECKING:
-    from auditlog.pack_checks import RegistryPart
 
 
 def _told_by(known: RegistryPart, other: PackPart) -> list[str]:

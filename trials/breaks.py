@@ -1578,7 +1578,7 @@ BREAKS = (
     ),
     Break(
         "pack: what the entries say is not compared with the documents",
-        "auditlog/pack_checks.py",
+        "auditlog/pack_registry.py",
         "                check_entry(self.know, index, leaf)\n",
         "                leaf['type'].endswith('ated') or check_entry(self.know, index, leaf)\n",
         "tests/cli/test_evidence_packs.py",
