@@ -92,16 +92,15 @@ def erased_on(
 ) -> dict[str, date]:
     """The day on which each of these people, by a name that they had or by what a lender keeps of
     it, was erased at this lender last; nobody else is in it."""
-    found: dict[str, date] = {}
-    asked = {name: name if is_tombstone(name) else tombstone(name) for name in set(names)}
-    time = 1
+    kept = {name: name if is_tombstone(name) else tombstone(name) for name in names}
+    days: dict[str, date] = {}
+    asked, time = set(kept.values()), 1
     while asked:
-        macs = {by.stone(kept, time): name for name, kept in asked.items()}
-        days = _erased_here(session, list(macs), lender)
-        found.update((macs[mac], day) for mac, day in days.items())
-        asked = {macs[mac]: asked[macs[mac]] for mac in days}
-        time += 1
-    return found
+        macs = {by.stone(one, time): one for one in asked}
+        found = {macs[mac]: day for mac, day in _erased_here(session, list(macs), lender).items()}
+        days.update(found)
+        asked, time = set(found), time + 1
+    return {name: days[one] for name, one in kept.items() if one in days}
 
 
 def _erased_here(session: Session, macs: Sequence[str], lender: str) -> dict[str, date]:

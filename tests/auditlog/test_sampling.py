@@ -18,7 +18,7 @@ from crypto.keys import SigningKey
 from crypto.rosters import depth_for, tombstone
 from demo.assessing import make_assessment
 from protocol.assessments import ImpactAssessment, campaign_categories
-from protocol.consents import Action
+from protocol.consents import Action, Authority, ConsentDecision
 from protocol.coverage import Needs
 from protocol.errors import AuditFailed
 from protocol.samples import cells, seed_of
@@ -208,6 +208,28 @@ def test_a_gate_that_masks_nothing_is_found(active, monkeypatch):
     roster = active.members(0, "cedar")
     plain = [p for p in active.consenting("cedar") if p.pseudonym in roster and not p.sensitive]
     assert len(found.broken) == len(plain) > 0
+
+
+def test_a_child_without_a_guardian_s_yes_to_sensitive_data_is_found(house, monkeypatch):
+    """Of a child everything is sensitive. That somebody is none may have been said about another purpose."""
+    child = next(p for p in house.borrowers["cedar"] if p.answer == "silent")
+    decided = ConsentDecision.claimed(child.decide(house.notice, {"ordinary": Action.GIVE})).model_dump()
+    guardian = Authority(age_band="under-14", guardian_entity_id="parent-1", authority_evidence_hash="a" * 64)
+    house.anyone().decide([ConsentDecision.model_validate(decided | {"authority": guardian}).sign(child.key)])
+    house.activate()
+    honest = HeldSnapshot.usable
+    monkeypatch.setattr(
+        HeldSnapshot, "usable", lambda self, *about: with_one_more(honest(self, *about), child.pseudonym)
+    )
+    monkeypatch.setattr("clients.gate.Draw.audience_of", lambda *_: audience(house))
+    house.open_gate(0, "cedar")
+    sampling = Sampling(house)
+    token, opened = sampling.opened("cedar")
+    evidence = sampling.evidence(token)
+    (broken,) = judged_alone(sampling, opened, evidence).broken
+    assert broken.rule == "child"
+    evidence["people"][child.pseudonym]["child"] = False
+    assert judged_alone(sampling, opened, evidence).broken == []
 
 
 def test_an_answer_about_income_is_proved_as_one_about_ordinary_data_is(used):
