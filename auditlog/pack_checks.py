@@ -16,11 +16,13 @@ from pathlib import Path
 
 from auditlog.pack_log import check_files, check_log, require
 from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender
+from auditlog.pack_page import pages
 from auditlog.pack_registry import RegistryPart
 from auditlog.packs import (
     MISSING_FILE,
     PACK_FILE,
-    README_FILE,
+    PAGE_FILE,
+    VERIFY_FILE,
     PackPart,
     json_in,
     missing_of,
@@ -95,6 +97,11 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
         for other in by_role[Role.LENDER]:
             checked.append(agrees_with_lender(known, other))
         checked.append(THE_REGISTRYS_WORD)
+    truth = {"present": [part.maker for part in parts], "missing": missing}
+    for name, text in pages(parts, truth, consortium).items():
+        there = pack / name
+        same = there.is_file() and there.read_bytes() == text.encode()
+        require(same, f"{name}: it says something else than the parts, or is missing")
     not_shown = [f"the part of {name} is not here" for name in missing]
     not_shown += [
         f"{part.maker}'s part does not hold the whole log: an entry may have been left out"
@@ -117,6 +124,6 @@ def _listed(
     told = json_in(pack, MISSING_FILE)
     require(told == truth, f"{MISSING_FILE}: it is not true of the parts that are there")
     strangers = {path.name for path in pack.iterdir() if not path.is_dir()}
-    strangers -= {PACK_FILE, MISSING_FILE, README_FILE}
+    strangers -= {PACK_FILE, MISSING_FILE, PAGE_FILE, VERIFY_FILE}
     require(not strangers, f"{min(strangers, default='')}: it belongs to no part")
     return PackScope.parse(min(scopes)), truth["missing"]

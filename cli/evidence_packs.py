@@ -201,7 +201,7 @@ def merge(
 
     `missing.json` lists whose part is not there.
     """
-    from auditlog.packs import merge as merge_parts
+    from auditlog.pack_merging import merge as merge_parts
 
     pinned = Anchors("", None, consortium, registry_key).pinned()
     recipient = None if key is None else load_recipient_key(key)

@@ -37,7 +37,19 @@ def test_a_pack_from_collection_to_verification(handed_in, whole):
     said = done(*verifying(folder, whole))
     assert "missing: nobody" in said and "whole: no entry of the log" in said
     assert "the registry's word" in said, "what the log does not show is said"
-    assert "Check all of it, offline" in (whole / "README.md").read_text("utf-8")
+    page = (whole / "README.html").read_text("utf-8")
+    assert "<th>maker" in page and "各部分" in page and "roster.committed" in page
+    assert not re.search(r"(src|href)=", page), "it loads nothing"
+    assert "tahini evidence verify PACK" in (whole / "VERIFY.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("file", ["README.html", "VERIFY.md"])
+def test_a_page_that_says_something_else_than_the_parts_is_noticed(handed_in, pack, file):
+    _, folder = handed_in
+    (pack / file).write_text((pack / file).read_text("utf-8").replace("e", "a", 1), encoding="utf-8")
+    assert f"{file}: it says something else" in refused(*verifying(folder, pack))
+    (pack / file).unlink()
+    assert f"{file}: it says something else" in refused(*verifying(folder, pack))
 
 
 def test_whose_part_is_missing_is_said(handed_in, tmp_path):

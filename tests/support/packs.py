@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
+from auditlog.pack_page import pages
+from auditlog.packs import missing_of, parts_of
 from crypto.documents import canonical_json
+from protocol.errors import AuditFailed
 from protocol.evidence import EvidenceManifest
 
 
@@ -43,6 +47,11 @@ def signed_again(house, pack: Path, maker: str, unpacked: int | None = -1, **fie
     listed = json.loads((pack / "pack.json").read_text("utf-8"))
     listed["parts"][maker] = manifest.sha256
     (pack / "pack.json").write_bytes(canonical_json(listed))
+    consortium = house.founded.consortium
+    with suppress(AuditFailed):  # what cannot be read is refused before the pages are looked at
+        parts = parts_of(pack, consortium)
+        for name, text in pages(parts, missing_of(parts, consortium), consortium).items():
+            (pack / name).write_text(text, encoding="utf-8")
 
 
 def verifying(folder, pack):
