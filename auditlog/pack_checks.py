@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditlog.pack_log import check_files, check_log, require
-from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender
+from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender, agrees_with_naming
 from auditlog.pack_page import pages
 from auditlog.pack_registry import RegistryPart
 from auditlog.packs import (
@@ -96,6 +96,8 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
             checked.append(agrees_with_coordinator(known, other))
         for other in by_role[Role.LENDER]:
             checked.append(agrees_with_lender(known, other))
+        for other in by_role[Role.NAMING]:
+            checked.append(agrees_with_naming(known, other))
         checked.append(THE_REGISTRYS_WORD)
     truth = {"present": [part.maker for part in parts], "missing": missing}
     for name, text in pages(parts, truth, consortium).items():

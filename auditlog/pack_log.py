@@ -30,7 +30,7 @@ Leaf = dict[str, Any]
 MEAN_ENTRY_BYTES = 4096
 """More than the entries of a log have on average: what parties write themselves, with the longest
 list of readers, has less."""
-_KEPT = frozenset({"notice.published", "incident.opened", "incident.closed"})
+_KEPT = frozenset({"notice.published", "incident.opened", "incident.closed", "names.keys"})
 
 
 @contextmanager
@@ -58,8 +58,8 @@ class ShownLog:
 
     head: Checkpoint
     leaves: dict[int, Leaf]
-    """Entries by index; of a whole log those that name a campaign, publish a notice, or open or
-    close an incident."""
+    """Entries by index; of a whole log those that name a campaign, publish a notice or naming
+    keys, or open or close an incident."""
     by_type: dict[str, int]
     """How many entries there are of each type in scope."""
     whole: bool

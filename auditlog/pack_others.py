@@ -1,5 +1,6 @@
-"""What the coordinator and lenders handed in for an evidence pack, against what the registry's part
-shows: none of their campaigns, attempts and rosters is left out, and none is another."""
+"""What the coordinator, lenders and the naming service handed in for an evidence pack, against what
+the registry's part shows: none of their campaigns, attempts and rosters is left out, and none is
+another."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from auditlog.pack_log import naming, require
 from auditlog.pack_registry import RegistryPart
 from auditlog.packs import PackPart, json_in
+from crypto.documents import document_hash, verify_document
 from protocol.bom import bill_of_materials
 from protocol.campaigns import Approval, Campaign
 from protocol.cards import ModelCard
@@ -69,6 +71,22 @@ def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
             held = json_in(folder, f"campaigns/{sha256}/{name}")
             require(held == truth, f"{below}/{name}: it is not what the model card says")
     return "the coordinator's campaigns, releases and cards are those of the log"
+
+
+def agrees_with_naming(known: RegistryPart, other: PackPart) -> str:
+    """The keys that the naming service answers with are those that it logged last, before everybody
+    (``naming.keylist``)."""
+    file = f"{other.maker}/names/keys.jws"
+    with naming(file):
+        token = (other.folder / "names/keys.jws").read_text(encoding="utf-8")
+        keys = verify_document(token, "tahini-naming-keys", known.consortium.party(other.maker).key)
+        logged = [
+            leaf["hashes"]["document"]
+            for leaf in known.log.leaves.values()
+            if (leaf["type"], leaf["actor"]) == ("names.keys", other.maker)
+        ]
+        require(logged[-1:] == [document_hash(keys)], "the log shows another list of naming keys")
+    return "the naming service's keys are those that it logged"
 
 
 def _attempts(known: RegistryPart, sha256: str, told: Mapping[str, Any]) -> None:

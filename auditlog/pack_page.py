@@ -33,9 +33,9 @@ _VERIFY = """# How to check this pack
 Of `{scope}`. Three commands, offline; the consortium document and the registry's key are those that
 you pinned, not the copies in here.
 
-    tahini evidence merge  *.part --out PACK --key KEYFILE --consortium CONSORTIUM --registry-key KEY
-    tahini evidence verify PACK --since YOUR.checkpoint --consortium CONSORTIUM --registry-key KEY
-    python read_pack.py    PACK CONSORTIUM KEY
+    tahini evidence merge  *.part --out PACK --key YOUR.key --consortium CONSORTIUM --registry-key K
+    tahini evidence verify PACK --since OLD --consortium CONSORTIUM --registry-key K
+    python read_pack.py    PACK CONSORTIUM K
 
 The first made this folder of the parts as they were handed in. The second checks signatures, every
 hash, the place in the log of every entry, and what follows from the documents; it says what was

@@ -58,7 +58,9 @@ def expected(
     named = set(campaign_lenders) or {lender.id for lender in consortium.lenders}
     if scope.kind is ScopeKind.LENDER:
         named = {scope.lender or ""}
-    others = (Role.REGISTRY, Role.COORDINATOR)
+    others = {Role.REGISTRY, Role.COORDINATOR}
+    if scope.kind is ScopeKind.PERIOD:  # names are no campaign's, and of all lenders alike
+        others.add(Role.NAMING)
     return sorted(
         party.id
         for party in consortium.parties

@@ -158,7 +158,7 @@ def _of_registry(
 def _of_others(
     home: Path, client: InstitutionClient, scope: PackScope, body: dict[str, Any], part: PartWriter
 ) -> _Made:
-    """A lender's, or the coordinator's."""
+    """A lender's, the coordinator's, or the naming service's."""
     if (home / "approved").is_dir():
         from clients.evidence import collect as collect_node
         from clients.home import Node
@@ -172,7 +172,12 @@ def _of_others(
         index = tell(client, EXPORTED, body, **scope.public())
         collect_coordinator(Coordinator.open(home), scope, part)
     else:
-        raise ConsentError(f"{home}: parts are made by the registry, the coordinator and lenders")
+        from naming.evidence import collect as collect_naming
+        from naming.keys import NamingHome
+
+        names = NamingHome.open(home)
+        index = tell(client, EXPORTED, body, **scope.public())
+        collect_naming(names, part)
     leaf, proof = client.proved_leaf(index, wait=True)
     part.add(f"log/entries/{index}.json", leaf)
     part.add(f"log/entries/{index}.tlog-proof", proof.text.encode())

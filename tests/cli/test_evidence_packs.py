@@ -276,7 +276,7 @@ def test_a_year_and_a_lender_s_year(handed_in, tmp_path, scope):
     for name, home in homes.items():
         done("evidence", "collect", "--home", home, "--scope", said, "--out", tmp_path / f"{name}.part")
     told = done(*merging(folder, tmp_path / "pack", *tmp_path.glob("*.part")))
-    assert ("missing: birch, cedar" if scope.startswith("period") else "missing: nobody") in told
+    assert ("missing: birch, cedar, naming" if scope.startswith("period") else "missing: nobody") in told
     checked = done(*verifying(folder, tmp_path / "pack"))
     assert "1 campaigns: proposed" in checked
     left_out = shutil.copytree(tmp_path / "pack", tmp_path / "left-out")

@@ -11,6 +11,9 @@ import pytest
 from support.commands import done, refused
 from support.packs import campaign_of, edited, merging, signed_again, verifying
 
+from crypto.documents import sign_document, verify_document
+from naming.keys import NamingHome
+
 
 def records(content: bytes) -> list[bytes]:
     found = []
@@ -114,6 +117,23 @@ def test_who_leaves_a_campaign_out_of_a_period_is_noticed(handed_in, tmp_path, m
     shutil.rmtree(pack / maker / "campaigns")
     signed_again(house, pack, maker)
     assert f"{maker}/campaigns/{house.campaign.sha256}/" in refused(*verifying(folder, pack))
+
+
+def test_the_naming_service_hands_in_the_keys_that_it_logged(handed_in, tmp_path):
+    house, folder = handed_in
+    scope, naming = f"period:{house.clock():%Y}", house.founded.naming_home
+    done("evidence", "collect", "--home", house.founded.registry_home, "--scope", scope,
+         "--out", tmp_path / "registry.part", "--url", house.url)  # fmt: skip
+    done("evidence", "collect", "--home", naming, "--scope", scope, "--out", tmp_path / "naming.part")
+    pack = tmp_path / "pack"
+    assert "missing: aspen, birch, cedar, coordinator" in done(*merging(folder, pack, *tmp_path.glob("*.part")))
+    assert "keys are those that it logged" in done(*verifying(folder, pack))
+    key = NamingHome.open(naming).key
+    keys = verify_document((pack / "naming/names/keys.jws").read_text("utf-8"), "tahini-naming-keys", key.public)
+    other = sign_document("tahini-naming-keys", keys | {"current": 2}, key)
+    (pack / "naming/names/keys.jws").write_text(other, encoding="utf-8")
+    signed_again(house, pack, "naming")
+    assert "naming/names/keys.jws: the log shows another list" in refused(*verifying(folder, pack))
 
 
 # --- what comes out of a compressed file

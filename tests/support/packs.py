@@ -11,6 +11,7 @@ from pathlib import Path
 from auditlog.pack_page import pages
 from auditlog.packs import missing_of, parts_of
 from crypto.documents import canonical_json
+from naming.keys import NamingHome
 from protocol.errors import AuditFailed
 from protocol.evidence import EvidenceManifest
 
@@ -41,6 +42,7 @@ def signed_again(house, pack: Path, maker: str, unpacked: int | None = -1, **fie
     }  # fmt: skip
     said = EvidenceManifest.claimed(token).payload() | {"files": files} | fields
     keys = {"registry": house.founded.registry_key, "coordinator": house.coordinator().key}
+    keys["naming"] = NamingHome.open(house.founded.naming_home).key
     key = keys[maker] if maker in keys else house.node(maker).key
     manifest = EvidenceManifest.model_validate(said)
     (below / "manifest.jws").write_text(manifest.sign(key), encoding="utf-8")
