@@ -78,6 +78,8 @@ class AuditState:
         """Epsilon that counts of people have cost."""
         self.samples: dict[int, Mapping[str, Any]] = {}
         """Each entry by which an auditor announced a sample, by index."""
+        self.openings: set[tuple[int, str]] = set()
+        """Which lender's part of which sample was opened."""
         self.incidents: dict[str, str] = {}
         """Who reported each incident that is not closed, by its hash."""
         self.closed_incidents: set[str] = set()

@@ -73,6 +73,9 @@ def sampled(know: AuditState, leaf: Mapping[str, Any]) -> None:
 def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
     announced = know.samples.get(leaf["sample"], {}).get("campaign") == leaf["campaign"]
     know.require(announced, "people's consents were opened for a sample that was never announced")
+    opening = (leaf["sample"], leaf["lender"])
+    know.require(opening not in know.openings, "a sample was opened twice for one lender")
+    know.openings.add(opening)
     if said := know.document(leaf, OpenedSample, leaf["lender"]):
         stated = (leaf["lender"], leaf["campaign"], leaf["sample"])
         opened = (said.lender, said.campaign_sha256, said.entry_index)

@@ -75,7 +75,7 @@ def collect(
     with reading(registry) as view:
         log = extract(registry.ledger.log, view.session, scope, made, part, since)
         _parties(registry, part)
-        told = _Told(view, scope, [])
+        told = _Told(view, scope, log.last.size, [])
         for sha256 in sorted(log.campaigns):
             # an institution's own entries may name what was never proposed
             if view.session.get(CampaignRow, sha256) is not None:
@@ -102,6 +102,8 @@ class _Told:
 
     view: Transaction
     scope: PackScope
+    size: int
+    """How many entries of the log are in the part."""
     campaigns: list[Campaign]
 
     @property
@@ -167,16 +169,12 @@ class _Told:
         return found
 
     def add_notices(self, part: PartWriter) -> None:
-        """Every notice of the purposes in question, what keeps it from being published today, and
-        what each adds to the version before."""
-        purposes = (
-            {campaign.purpose for campaign in self.campaigns} if self.scope.campaign else None
-        )
+        """Every notice: the log does not tell of which purpose one is, so that only all of them
+        are all of a purpose's. What keeps each from being published today, and what it adds to the
+        version before."""
         registry, review, before = self.view.registry, {}, dict[str, Notice]()
         tokens = dict(self.view.session.execute(select(NoticeRow.number, NoticeRow.token)).all())
         for number, notice in self.view.notices.notices.items():
-            if purposes is not None and notice.purpose not in purposes:
-                continue
             name = f"{notice.id}-{notice.version}"
             earlier = before.get(notice.id)
             review[name] = {
@@ -288,19 +286,20 @@ class _Told:
         ]
 
     def add_incidents(self, part: PartWriter) -> None:
-        """Incidents as the institutions signed them, and how each was closed."""
+        """Incidents that were reported in the period, as the institutions signed them, and how each
+        was closed; of a campaign, which no incident names, all of them."""
         session, told = self.view.session, []
-        for row in session.scalars(select(IncidentRow).order_by(IncidentRow.entry_index)):
-            incident = Incident.claimed(row.token)
-            found = incident.discovered_at.date().isoformat()
-            if (
-                self.scope.days is not None
-                and not self.scope.days[0] <= found <= self.scope.days[1]
-            ):
-                continue
-            if self.scope.lender not in (None, row.institution):
+        shown = select(IncidentRow).where(IncidentRow.entry_index < self.size)
+        rows = session.scalars(shown.order_by(IncidentRow.entry_index)).all()
+        log = self.view.registry.ledger.log
+        entries = log.entries_at(session, [row.entry_index for row in rows])
+        for row in rows:
+            incident, leaf = Incident.claimed(row.token), json.loads(entries[row.entry_index].leaf)
+            if not (self.scope.campaign or self.scope.wants(leaf)):
                 continue
             closure = session.get(IncidentClosureRow, row.sha256)
+            if closure is not None and closure.entry_index >= self.size:
+                closure = None
             part.add(f"incidents/{row.sha256}.jws", row.token.encode())
             if closure is not None:
                 part.add(f"incidents/{row.sha256}.closed.jws", closure.token.encode())

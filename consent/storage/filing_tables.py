@@ -1,4 +1,4 @@
-"""Tables of documents that institutions file beside campaigns: impact assessments, incidents."""
+"""Tables of what institutions file beside campaigns: impact assessments, incidents, samples."""
 
 from __future__ import annotations
 
@@ -47,3 +47,15 @@ class IncidentPersonRow(Base):
     )
     entry_index: Mapped[int] = mapped_column(BigInteger)
     __table_args__ = (Index("incident_people_by_subject", "subject_id"),)
+
+
+class SampleOpeningRow(Base):
+    """What was opened of a lender's sample, once: a second time there is the same answer or none.
+    Append-only."""
+
+    __tablename__ = "sample_openings"
+    entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Of the entry that announced the sample."""
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    sample_sha256: Mapped[str] = mapped_column(String(64))
+    answer_sha256: Mapped[str] = mapped_column(String(64))

@@ -34,7 +34,7 @@ APPEND_ONLY = {
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
     "assessments", "incidents", "incident_closures", "incident_people",
-    "tombstones", "retention_reviews",
+    "tombstones", "retention_reviews", "sample_openings",
 }  # fmt: skip
 
 
@@ -268,6 +268,9 @@ LATER = {
     "request_marks": {"request_id": 1, "feature": "late"},
     "tombstones": {"name_mac": "m" * 43, "subject_id": 1},
     "retention_reviews": {"day": "2026-02-01", "entry_index": 1},
+    "sample_openings": {
+        "entry_index": 5, "lender": "aspen", "sample_sha256": "5" * 64, "answer_sha256": "6" * 64,
+    },
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 
