@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from law.categories import SENSITIVITIES
+from law.processing import BASIS_WORDS, PROCESSING_WORDS, Processing
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
 from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
@@ -47,6 +48,12 @@ _RIGHTS = {
 _SAYS = {
     "used": ("Used, if you agree: {}.", "经您同意后使用：{}。"),
     "apart": ("Only if you agree to each apart: {}.", "仅在您分别单独同意后使用：{}。"),
+    "basis": (
+        "Your yes is the basis of that use, and it is tied to nothing else.",
+        "该使用以您的同意为依据，且不与其他事项捆绑。",
+    ),
+    "beside": ("Without being asked: {}.", "无需您同意的处理：{}。"),
+    "resting": ("{} ({})", "{}（{}）"),
     "necessity": ("Why sensitive data are needed: {}", "使用敏感信息的必要性：{}"),
     "effect": ("What that does to your rights: {}", "对您个人权益的影响：{}"),
     "consequences": ("What may follow from giving them: {}", "可能产生的不利后果：{}"),
@@ -56,13 +63,16 @@ _SAYS = {
     ),
     "person": ("No machine decides about you alone.", "不会仅由机器对您作出决定。"),
     "recipient": (
-        "{name} ({contact}; {capacity}) {gets}.",
-        "{name}（{contact}；{capacity}）{gets}。",
+        "{name} ({contact}; {capacity}{officer}) {gets}.",
+        "{name}（{contact}；{capacity}{officer}）{gets}。",
     ),
     "kept": (
         "Kept for {days} days at most, in {places}, then deleted or made anonymous.",
         "最长保存{days}天，存储地点：{places}，到期后删除或匿名化。",
     ),
+    "officer": ("; data protection officer: {}", "；个人信息保护负责人：{}"),
+    "logic": ("How a decision comes about: {}", "作出决定的方式：{}"),
+    "children": ("For children under 14: {}", "不满十四周岁未成年人：{}"),
     "lasts": ("Your yes ends after {} days.", "您的同意在{}天后到期。"),
     "written": ("A yes must be in writing.", "同意须以书面形式作出。"),
     "rights": ("You can: {}.", "您有权：{}。"),
@@ -94,6 +104,7 @@ def _recipient(language: str, one: Recipient) -> str:
         name=one.name,
         contact=one.contact,
         capacity=_CAPACITY[one.capacity][at],
+        officer=_said(language, "officer", one.officer) if one.officer else "",
         gets=_GETS[one.role][at],
     )
 
@@ -114,6 +125,17 @@ def _categories(language: str, terms: Terms) -> list[str]:
     return ordinary + ([_said(language, "apart", _AND[at].join(apart))] if apart else [])
 
 
+def _beside(language: str, terms: Terms) -> list[str]:
+    """What is done without being asked, each with its basis."""
+    at = LANGUAGES.index(language)
+    rests = [
+        _said(language, "resting", PROCESSING_WORDS[what][at], BASIS_WORDS[terms.bases[what]][at])
+        for what in Processing
+        if what in terms.bases
+    ]
+    return [_said(language, "beside", _AND[at].join(rests))] if rests else []
+
+
 def particulars(notice: Notice, language: str) -> str:
     """Everything that the terms state, as sentences. ``language``: one of ``law.vocabulary``'s."""
     terms = notice.terms
@@ -125,10 +147,14 @@ def particulars(notice: Notice, language: str) -> str:
 
     sentences = [
         *_categories(language, terms),
+        _said(language, "basis"),
+        *_beside(language, terms),
         *own("necessity", terms.necessity),
         *own("effect", terms.effect),
         *own("consequences", terms.adverse_consequences),
         _said(language, "machine" if terms.automated_decision else "person"),
+        *own("logic", terms.logic),
+        *own("children", terms.children),
         *(_recipient(language, one) for one in terms.recipients),
         _said(
             language,

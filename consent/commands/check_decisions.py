@@ -122,10 +122,15 @@ def is_young(before: bool, authority: Authority) -> bool:
     return authority.age_band == "under-14" or (before and authority.age_band != "14-17")
 
 
-def refuse_alone(action: str, young: bool, authority: Authority) -> None:
-    """A child's own yes is none; raises Conflict. A no is always heard."""
-    if young and authority.guardian_entity_id is None and action in {Action.GIVE, Action.RESUME}:
+def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice) -> None:
+    """A child's own yes is none, and neither is a guardian's to rules that were not written for
+    children (PIPL article 31); raises Conflict. A no is always heard."""
+    if not young or action not in {Action.GIVE, Action.RESUME}:
+        return
+    if authority.guardian_entity_id is None:
         raise Conflict("for a child under 14 a guardian says yes, and shows by what right")
+    if not notice.terms.children:
+        raise Conflict(f"notice {notice.id!r} has no rules of their own for children under 14")
 
 
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:

@@ -293,7 +293,7 @@ class DecisionBatch:
         young = self._young(draft, subject.id, decision.authority)
         for choice in decision.choices:
             check_choice(choice, notice, subject, decision.channel)
-            refuse_alone(choice.action, young, decision.authority)
+            refuse_alone(choice.action, young, decision.authority, notice)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, CurrentConsent())
             event_time = heard_at(decision.event_time, moment)
