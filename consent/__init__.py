@@ -8,6 +8,7 @@ log they stand in.
                    texts somebody reads
 - ``notice_rules`` what a notice must say, by article; ``notice_text`` its terms in words;
                    ``notice_changes`` what a later version adds (all pure)
+- ``arrangement``  who answers for what, and who succeeded whom, for people to read (pure)
 - ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each
                    person (pure)
 - ``commands``     what the registry does, one file per action

@@ -15,7 +15,7 @@ from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
 from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
 
-_GETS: Mapping[Role, tuple[str, str]] = {
+GETS: Mapping[Role, tuple[str, str]] = {
     Role.LENDER: ("uses your data on its own computers", "在其自己的计算机上使用您的数据"),
     Role.REGISTRY: ("keeps your answers under a code", "以代码保存您的答复"),
     Role.COORDINATOR: (
@@ -28,7 +28,8 @@ _GETS: Mapping[Role, tuple[str, str]] = {
         "在看不到您证件号码的情况下将其转换为代码",
     ),
 }
-_CAPACITY = {
+"""What each party does with people's data, in each language."""
+CAPACITIES = {
     "handler": ("decides for itself", "个人信息处理者"),
     "joint-handler": ("decides together with the others", "共同处理者"),
     "processor": ("works for the others", "受托人"),
@@ -103,9 +104,9 @@ def _recipient(language: str, one: Recipient) -> str:
         "recipient",
         name=one.name,
         contact=one.contact,
-        capacity=_CAPACITY[one.capacity][at],
+        capacity=CAPACITIES[one.capacity][at],
         officer=_said(language, "officer", one.officer) if one.officer else "",
-        gets=_GETS[one.role][at],
+        gets=GETS[one.role][at],
     )
 
 
