@@ -63,8 +63,8 @@ _TO_EACH = (
 )
 _SUCCEEDED = (
     (
-        "{former} was succeeded by {successor} ({contact}). A yes to {former} is none to {successor}: "
-        "for a purpose of its own it asks you anew."
+        "{former} was succeeded by {successor} ({contact}). A yes to {former} is none to "
+        "{successor}: for a purpose of its own it asks you anew."
     ),
     (
         "{former}的权利义务由{successor}承继（{contact}）。您对{former}的同意不等于对{successor}的同意："

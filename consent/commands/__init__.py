@@ -24,9 +24,10 @@ entry.
                          it could use
 - ``record_assessments`` impact assessments, which campaigns name; ``report_incidents`` incidents:
                          logged, told to those whom they concern, closed
+- ``record_audits``      reports of compliance audits, and what was done about their findings
 - ``place_people``       at which lender a person counts
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
-                         what came of it
+                         what came of it, ``recall_model`` so that nobody uses it any more
 - ``append_entries``     a party's own log entries
 - ``open_evidence``      what shows the consents of sampled people, for the auditor
 - ``succeed_auditor``    what was sealed to one auditor, taken over by the next
