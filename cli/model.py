@@ -134,6 +134,25 @@ def show(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> Non
 
 
 @app.command(
+    epilog="Example: `tahini model instructions 4f1c22 --home lenders/aspen --language zh > use.md`"
+)
+def instructions(
+    campaign: CampaignHash,
+    home: NodeHome,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """Print how a model that was fetched is to be used: for what, by whom, how good it is for whom,
+    where to cut off, who watches, until when. A recalled one has none."""
+    from law.vocabulary import LANGUAGES
+    from protocol import instructions as written
+
+    if language not in LANGUAGES:
+        raise ConsentError(f"--language is one of {', '.join(LANGUAGES)}")
+    _, verified = _kept(opened_node(home), campaign)
+    typer.echo(written.instructions(verified.card, language), nl=False)
+
+
+@app.command(
     epilog="Example: `tahini model recall 4f1c22 --home lenders/aspen --reason 'Approves nobody "
     "under 25.'`; the coordinator's home does as well"
 )
