@@ -21,6 +21,7 @@ log they stand in.
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
 - ``succession``   the consortium document in which another auditor stands
 - ``retention``    what is deleted after a time, by ``retention.toml``
+- ``catalogue``    every item of data, how sensitive, whence, where
 - ``export``       the record of processing activities; ``person_page`` what a person takes away,
                    to read
 - ``evidence``     the registry's part of an evidence pack; ``evidence_log`` the log in it

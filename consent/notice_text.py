@@ -68,8 +68,14 @@ _SAYS = {
         "{name}（{contact}；{capacity}{officer}）{gets}。",
     ),
     "kept": (
-        "Kept for {days} days at most, in {places}, then deleted or made anonymous.",
-        "最长保存{days}天，存储地点：{places}，到期后删除或匿名化。",
+        (
+            "Kept for {days} days at most, in {places}, then deleted or made anonymous; your "
+            "answers, {days} days after the last of them ended."
+        ),
+        (
+            "最长保存{days}天，存储地点：{places}，到期后删除或匿名化；"
+            "您的答复在最后一项同意终止{days}天后删除。"
+        ),
     ),
     "officer": ("; data protection officer: {}", "；个人信息保护负责人：{}"),
     "logic": ("How a decision comes about: {}", "作出决定的方式：{}"),

@@ -7,6 +7,7 @@ entry.
                          ``forget_subject`` for good
 - ``erase_history``      what goes then, and the tombstone that stays; ``hold_evidence`` what a
                          court may still ask for
+- ``end_of_term``        whoever is kept longer than their notice says
 - ``record_decisions``   many requests in one transaction: decisions that were signed, or stated
                          without a signature
 - ``state_decisions``    what a statement decides; ``withdraw_consents`` what a withdrawal decides
