@@ -79,8 +79,8 @@ def release_hold(
     "code 1 if the yearly review is due"
 )
 def catalogue(home: RegistryHome, as_json: AsJson = False) -> None:
-    """List every item of data: of the registry's tables, of files, of campaigns' features; whether it
-    is about a person, how sensitive it is, whence it comes, where it lies."""
+    """List every item of data, of tables, files and features: whether it is about a person, how
+    sensitive it is, whence it comes, where it lies."""
     from consent.catalogue import items, review_due
     from consent.commands.read_campaigns import open_campaigns
     from consent.retention import reviewed_on
