@@ -157,6 +157,7 @@ def _account(view: Transaction, subject: Subject, lives: _Lives) -> dict[str, An
         "sealed_ledger_name": row.ledger_pseudonym,
         "former_names": sorted(session.scalars(former)),
         "data_key": {"name": key.key_id, "group": key.group_id},
+        "enrolled_on": _text(row.enrolled_at),
         "came_back_at": _text(row.returned_at),
         "erased_before": [
             _tombstone(view, erased)

@@ -73,6 +73,20 @@ def test_each_is_kept_as_the_version_says_that_they_answered(asked_for):
     assert over(market) == {short.pseudonym, long.pseudonym}
 
 
+def test_who_never_answers_is_kept_as_long_from_the_day_of_their_enrolment(asked_for):
+    market = asked_for
+    silent, answering = market.enrol("aspen", 2)
+    days(market, DAYS)
+    assert over(market) == set()
+    market.says(answering, "give")
+    (later,) = market.enrol("aspen", 1)
+    days(market, 1.1)
+    assert over(market) == {silent.pseudonym}
+    assert erase_outlived(market.registry) == 1
+    days(market, DAYS)
+    assert over(market) == {later.pseudonym}
+
+
 def test_nobody_is_erased_while_their_request_is_open(asked_for):
     market = asked_for
     (person,) = market.enrol("aspen")

@@ -1,7 +1,12 @@
-"""Reports of compliance audits, what was done about their findings, and recalls of models."""
+"""Reports of compliance audits, what was done about their findings, recalls of models; and the day
+of each enrolment."""
+
+from datetime import UTC, datetime, time
 
 import sqlalchemy as sa
 from alembic import op
+
+from auditlog.column_types import UtcDateTime
 
 revision = "0013"
 down_revision = "0010"
@@ -12,6 +17,12 @@ TABLES = ("audit_reports", "audit_remedies", "model_recalls")
 
 
 def upgrade() -> None:
+    op.add_column("subjects", sa.Column("enrolled_at", UtcDateTime(), nullable=True))
+    subjects = sa.table(
+        "subjects", sa.column("enrolled_at", UtcDateTime()), sa.column("erased_at", UtcDateTime())
+    )
+    today = datetime.combine(datetime.now(UTC).date(), time(), UTC)
+    op.execute(subjects.update().where(subjects.c.erased_at.is_(None)).values(enrolled_at=today))
     op.create_table(
         "audit_reports",
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -63,3 +74,4 @@ def _append_only(table: str) -> None:
 def downgrade() -> None:
     for table in reversed(TABLES):
         op.drop_table(table)
+    op.drop_column("subjects", "enrolled_at")
