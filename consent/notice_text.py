@@ -82,6 +82,13 @@ _SAYS = {
     "children": ("For children under 14: {}", "不满十四周岁未成年人：{}"),
     "lasts": ("Your yes ends after {} days.", "您的同意在{}天后到期。"),
     "written": ("A yes must be in writing.", "同意须以书面形式作出。"),
+    "read": (
+        (
+            "A yes on a screen counts once this was shown for {} seconds, to its end, with a "
+            "control for each choice."
+        ),
+        "在屏幕上作出的同意，须在本告知展示满{}秒、浏览至末尾并就每一项单独选择后方为有效。",
+    ),
     "rights": ("You can: {}.", "您有权：{}。"),
     "withdraw": ("Taking your yes back: {}", "撤回同意的方式：{}"),
     "free": (
@@ -171,6 +178,7 @@ def particulars(notice: Notice, language: str) -> str:
         ),
         *([_said(language, "lasts", str(terms.validity_days))] if terms.validity_days else []),
         *([_said(language, "written")] if terms.written_form else []),
+        *([_said(language, "read", str(terms.reading_seconds))] if terms.reading_seconds else []),
         _said(language, "rights", _AND[at].join(_RIGHTS[one][at] for one in terms.privacy_rights)),
         *own("withdraw", terms.withdrawal_method),
         _said(language, "free"),

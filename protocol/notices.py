@@ -103,6 +103,9 @@ class Terms(_Part):
         default=(), max_length=32
     )
     """ISO 3166 codes."""
+    reading_seconds: int | None = Field(default=None, ge=1, le=600, exclude_if=not_)
+    """A yes on a screen counts only where the notice was shown so long, to its end, with a control
+    for each choice (征信业管理条例 19: to draw attention)."""
     withdrawal_method: Words = Field(default_factory=dict)
     privacy_rights: tuple[Right, ...] = RIGHTS
     validity_days: int | None = Field(default=None, ge=1, le=36_500)

@@ -1686,6 +1686,20 @@ OF_FILINGS = (
         "tests/consent/test_coverage.py",
     ),
     Break(
+        "presentation: a yes that came too fast counts",
+        "consent/commands/check_decisions.py",
+        "not shown.own_controls or shown.seconds < least:\n",
+        "not shown.own_controls:\n",
+        "tests/consent/test_presentation.py",
+    ),
+    Break(
+        "presentation: how it was shown is not kept in the record",
+        "consent/commands/read_evidence.py",
+        "        presentation=decision.presentation,\n",
+        "",
+        "tests/consent/test_presentation.py",
+    ),
+    Break(
         "arrangement: who answers a right is not told",
         "consent/arrangement.py",
         "            for right in RIGHTS\n",
