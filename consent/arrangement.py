@@ -8,12 +8,14 @@ agreements themselves are named by hash. Engineering, not legal advice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from consent.notice_text import CAPACITIES, GETS
-from law.vocabulary import LANGUAGES
+from law.deadlines import DEFAULT_JURISDICTION, deadlines
+from law.vocabulary import LANGUAGES, words
 from protocol.legal import LegalIdentity, LegalTerms
-from protocol.notices import RIGHTS, Right
+from protocol.notices import RIGHTS, Notice, Right
 from protocol.parties import Consortium, Party
 
 ANSWERED_BY: Mapping[Right, tuple[str, str, str]] = {
@@ -141,6 +143,36 @@ def successions(
     return found
 
 
+def collected(live: Iterable[Notice], language: str) -> list[dict[str, Any]]:
+    """What is collected, for what and how, of everybody who says yes to one of these notices
+    (征信业务管理办法 42)."""
+    return [
+        {
+            "notice": f"{notice.id}-{notice.version}",
+            "purpose": notice.purpose,
+            "lenders": list(notice.recipients),
+            "categories": [words(one, language) for one in notice.terms.categories],
+            "how": notice.terms.collection_method,
+            "kept_days": notice.terms.retention_period_days,
+            "machine_alone": notice.terms.automated_decision,
+        }
+        for notice in sorted(live, key=lambda one: one.id)
+    ]
+
+
+def answered_within(jurisdiction: str | None, day: date) -> list[dict[str, Any]]:
+    """How long a lender has for which request, by which law: objections among them."""
+    return [
+        {
+            "requests": sorted(one.rights),
+            "within": f"{one.count} {one.unit}",
+            "article": one.article,
+        }
+        for one in deadlines()
+        if one.jurisdiction == (jurisdiction or DEFAULT_JURISDICTION) and one.in_force(day)
+    ]
+
+
 def in_words(found: Mapping[str, Any], language: str) -> str:
     """The essence as a text."""
     at = LANGUAGES.index(language)
@@ -154,4 +186,8 @@ def in_words(found: Mapping[str, Any], language: str) -> str:
     for one in found["agreements"]:
         lines.append(f"{one['kind']}: {', '.join(one['between'])}; SHA-256 {one['sha256']}")
     lines += [one["said"] for one in found["successions"]]
+    for one in found.get("collected", ()):
+        lines += ["", f"{one['notice']} ({', '.join(one['lenders'])}):", *one["categories"]]
+    for one in found.get("answered_within", ()):
+        lines.append(f"{', '.join(one['requests'])}: {one['within']} ({one['article']})")
     return "\n".join(lines) + "\n"

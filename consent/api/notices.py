@@ -88,11 +88,12 @@ def consortium(
 def joint_arrangement(
     registry: TheRegistry, accept: Accept = "", accept_language: Languages = ""
 ) -> Response:
-    """The essence of what the parties agreed: who does what, who answers which right, who succeeded
-    whom. As ``text/plain``, in words; in English or Chinese."""
+    """The essence of what the parties agreed: who does what, who answers which right and how soon,
+    who succeeded whom, and what is collected for what. As ``text/plain``, in words; in English or
+    Chinese."""
     language = chosen_language(accept_language, LANGUAGES)
     told = {"Vary": "Accept, Accept-Language", "Content-Language": language}
-    found = arrangement.arrangement(registry.consortium, language)
+    found = publish_notice.read_arrangement(registry, language)
     if accept.partition(";")[0].strip().lower() == "text/plain":
         return PlainTextResponse(arrangement.in_words(found, language), headers=told)
     return JSONResponse(found, headers=told)

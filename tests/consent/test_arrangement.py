@@ -6,7 +6,9 @@ import pytest
 from support.notices import some_consortium
 
 from consent.arrangement import ANSWERED_BY, arrangement, in_words, successions
+from consent.commands.publish_notice import read_arrangement
 from demo.identities import fictitious
+from law.vocabulary import words
 from protocol.lawfulness import Constitution, broken
 from protocol.legal import LegalTerms
 from protocol.notices import RIGHTS
@@ -85,4 +87,22 @@ def test_everybody_reads_the_essence_in_words_without_a_login(market):
     for wanted, language in (("zh-CN", "zh"), ("fr", "en")):
         got = market.call(None, "GET", "/v1/arrangement", Accept="text/plain", Accept_Language=wanted)
         assert got.status_code == 200 and got.headers["content-language"] == language
-        assert got.text == in_words(arrangement(market.registry.consortium, language), language)
+        assert got.text == in_words(read_arrangement(market.registry, language), language)
+
+
+def test_what_is_collected_and_how_soon_an_objection_is_answered_is_public(market):
+    """征信业务管理办法 31, 42: categories, from where, the way of an objection."""
+    market.publish(1, "marketing", ("birch",), "https://w3id.org/dpv#Marketing", categories=("repayment",))
+    found = market.call(None, "GET", "/v1/arrangement", Accept_Language="zh").json()
+    credit, marketing = found["collected"]
+    terms = market.notices[0].terms
+    assert credit["categories"] == [words(one, "zh") for one in terms.categories]
+    assert credit["how"] == terms.collection_method and credit["lenders"] == list(market.notices[0].recipients)
+    assert (marketing["lenders"], len(marketing["categories"])) == (["birch"], 1)
+    objecting = [one for one in found["answered_within"] if "object" in one["requests"]]
+    assert objecting[0]["within"] == "20 calendar-days" and "25" in objecting[0]["article"]
+    text = market.call(None, "GET", "/v1/arrangement", Accept="text/plain", Accept_Language="zh").text
+    assert "20 calendar-days" in text and words(terms.categories[0], "zh") in text
+    market.publish(2, categories=terms.categories[:2])
+    later = market.call(None, "GET", "/v1/arrangement").json()["collected"]
+    assert [len(one["categories"]) for one in later] == [2, 1], "the live version alone"
