@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditlog.authority import AuditState
-from protocol.audits import AuditRemedy, AuditReport
+from protocol.audits import AuditRemedy, ComplianceReport
 from protocol.recalls import ModelRecall
 
 
@@ -27,7 +27,7 @@ def recalled(know: AuditState, leaf: Mapping[str, Any]) -> None:
 def reported(know: AuditState, leaf: Mapping[str, Any]) -> None:
     know.require(leaf["report"] not in know.reports, "the audit was reported before")
     know.reports.add(leaf["report"])
-    if said := know.document(leaf, AuditReport, leaf["actor"]):
+    if said := know.document(leaf, ComplianceReport, leaf["actor"]):
         stated, signed = (leaf["report"], leaf["actor"]), (said.sha256, said.auditor)
         know.require(stated == signed, "the report of an audit is another than was stated")
 

@@ -15,7 +15,7 @@ from cli.shared import AnyHome, AsJson, Noun, say
 from cli.staff import As, acting
 from crypto.keys import load_recipient_key, load_signing_key
 from ops.named_files import text_of
-from protocol.audits import AuditRemedy, AuditReport
+from protocol.audits import AuditRemedy, ComplianceReport
 from protocol.client.filing import (
     HeldAudit,
     audits_due,
@@ -102,7 +102,7 @@ def report(
             "made_at": now(),
             "operator": acting(given, client.consortium),
         }
-        made = read_form(file, AuditReport, known)
+        made = read_form(file, ComplianceReport, known)
         sha256 = report_audit(client, made, load_signing_key(auditor / "auditor.key"))
     found = {"sha256": sha256, "remedy_by": made.remedy_by.isoformat()}
     words = f"{sha256}: {len(made.findings)} findings, to be remedied by {made.remedy_by}"

@@ -50,7 +50,7 @@ from consent.storage.tables import (
 )
 from consent.transaction import Transaction, reading
 from law.vocabulary import LANGUAGES
-from protocol.audits import AuditReport
+from protocol.audits import ComplianceReport
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.coverage import exceeds
@@ -340,7 +340,7 @@ class _Told:
         each finding."""
         session = self.view.session
         for row in session.scalars(select(AuditReportRow).order_by(AuditReportRow.entry_index)):
-            report = AuditReport.claimed(row.token)
+            report = ComplianceReport.claimed(row.token)
             first, last = self.scope.days or ("", "9999")
             touches = first <= report.last.isoformat() and report.first.isoformat() <= last
             if not touches or not {lender.id for lender in self.lenders} & {*report.about}:

@@ -43,7 +43,7 @@ class Firm(_Part):
         return len(names) == 1 or self.number.strip() == other.number.strip()
 
 
-class Finding(_Part):
+class AuditFinding(_Part):
     """What is not as it must be, and whose it is to put right."""
 
     id: Slug
@@ -54,7 +54,7 @@ class Finding(_Part):
     severity: Severity
 
 
-class AuditReport(Document):
+class ComplianceReport(Document):
     """What an auditor looked at, how, and what it found."""
 
     typ = "tahini-audit-report"
@@ -73,7 +73,7 @@ class AuditReport(Document):
     log_root: Sha256
     """The head of the log that was verified."""
     methods: tuple[Line, ...] = Field(min_length=1, max_length=64)
-    findings: tuple[Finding, ...] = Field(default=(), max_length=200)
+    findings: tuple[AuditFinding, ...] = Field(default=(), max_length=200)
     conclusion: Words
     made_at: Instant
     operator: StaffId | None = Field(default=None, exclude_if=left_out)
@@ -109,7 +109,7 @@ class AuditRemedy(Document):
     operator: StaffId | None = Field(default=None, exclude_if=left_out)
 
 
-def one_too_many(report: AuditReport, earlier: Sequence[AuditReport]) -> str | None:
+def one_too_many(report: ComplianceReport, earlier: Sequence[ComplianceReport]) -> str | None:
     """The institution that this firm would audit more than three times running; None of nobody.
 
     Args:
@@ -130,5 +130,5 @@ def due_again(last: date, licensed_bureau: bool) -> date:
     return last + (1 if licensed_bureau else 2) * YEAR
 
 
-def is_late(report: AuditReport, moment: datetime) -> bool:
+def is_late(report: ComplianceReport, moment: datetime) -> bool:
     return moment.date() > report.remedy_by

@@ -100,9 +100,7 @@ def read_arrangement(registry: Registry, language: str) -> dict[str, Any]:
     Malformed."""
     with reading(registry) as view:
         known, today = view.notices, view.moment.date()
-        live = {
-            one.id: one for about in known.scopes if (one := known.live(*about)) is not None
-        }
+        live = {one.id: one for about in known.scopes if (one := known.live(*about)) is not None}
     found = arrangement(registry.consortium, language)
     return {
         **found,

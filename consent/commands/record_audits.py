@@ -13,7 +13,7 @@ from consent.transaction import Transaction, reading, writing
 from protocol.audits import (
     MOST_RUNNING,
     AuditRemedy,
-    AuditReport,
+    ComplianceReport,
     due_again,
     is_late,
     one_too_many,
@@ -25,7 +25,7 @@ from protocol.parties import Party, Role
 CLOCK_SKEW = timedelta(minutes=5)
 
 
-def record_report(registry: Registry, auditor: Party, token: str) -> AuditReport:
+def record_report(registry: Registry, auditor: Party, token: str) -> ComplianceReport:
     """Record a report that the auditor signed; the same one again changes nothing.
 
     Raises:
@@ -33,7 +33,7 @@ def record_report(registry: Registry, auditor: Party, token: str) -> AuditReport
             another auditor. Conflict: it is of another time, or the firm's fourth of one
             institution running.
     """
-    report = AuditReport.verify(token, auditor.key)
+    report = ComplianceReport.verify(token, auditor.key)
     if report.auditor != auditor.id:
         raise NotAllowed(f"the report names {report.auditor!r} as its auditor")
     for party in report.about:
@@ -70,7 +70,7 @@ def record_remedy(registry: Registry, party: Party, sha256: str, token: str) -> 
     with writing(registry) as transaction:
         session = transaction.session
         row = session.get(AuditReportRow, sha256)
-        report = None if row is None else AuditReport.claimed(row.token)
+        report = None if row is None else ComplianceReport.claimed(row.token)
         found = {one.id for one in report.findings if one.party == party.id} if report else set()
         if report is None or remedy.finding not in found:
             raise NotFound(f"no report of this hash finds {remedy.finding!r} about {party.id!r}")
@@ -91,12 +91,12 @@ def record_remedy(registry: Registry, party: Party, sha256: str, token: str) -> 
     return remedy
 
 
-def _reports(view: Transaction) -> list[AuditReport]:
+def _reports(view: Transaction) -> list[ComplianceReport]:
     rows = view.session.scalars(select(AuditReportRow).order_by(AuditReportRow.entry_index))
-    return [AuditReport.claimed(row.token) for row in rows]
+    return [ComplianceReport.claimed(row.token) for row in rows]
 
 
-def _sees(caller: Party, report: AuditReport) -> bool:
+def _sees(caller: Party, report: ComplianceReport) -> bool:
     return caller.role in (Role.AUDITOR, Role.REGISTRY) or caller.id in report.about
 
 
@@ -137,7 +137,7 @@ def read_audit(registry: Registry, caller: Party, sha256: str) -> dict[str, Any]
     the caller may not see it."""
     with reading(registry) as view:
         row = view.session.get(AuditReportRow, sha256)
-        if row is None or not _sees(caller, AuditReport.claimed(row.token)):
+        if row is None or not _sees(caller, ComplianceReport.claimed(row.token)):
             raise NotFound(f"there is no report of an audit {sha256[:12]}…")
         mine = select(AuditRemedyRow).where(AuditRemedyRow.report_sha256 == sha256)
         remedies = view.session.scalars(mine.order_by(AuditRemedyRow.entry_index))

@@ -16,7 +16,7 @@ import httpx
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 from protocol.assessments import ImpactAssessment
-from protocol.audits import AuditRemedy, AuditReport
+from protocol.audits import AuditRemedy, ComplianceReport
 from protocol.cards import ModelCard
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import RegistryUnavailable
@@ -142,11 +142,11 @@ def recall_model(client: InstitutionClient, recall: ModelRecall, key: SigningKey
 class HeldAudit:
     """A report as the registry holds it, every signature checked."""
 
-    report: AuditReport
+    report: ComplianceReport
     remedies: tuple[AuditRemedy, ...]
 
 
-def report_audit(client: InstitutionClient, report: AuditReport, key: SigningKey) -> str:
+def report_audit(client: InstitutionClient, report: ComplianceReport, key: SigningKey) -> str:
     """Record the report of a compliance audit; returns its hash."""
     answer = client._send("POST", "/v1/audits", {"token": report.sign(key)})
     return client._checked(lambda: str(answer.json()["sha256"]))
@@ -180,8 +180,8 @@ def fetch_audit(client: InstitutionClient, sha256: str) -> HeldAudit:
 
 def _held_audit(client: InstitutionClient, told: Mapping[str, Any]) -> HeldAudit:
     token = str(told["token"])
-    auditor = client.consortium.party(AuditReport.claimed(token).auditor)
-    report = AuditReport.verify(token, auditor.key)
+    auditor = client.consortium.party(ComplianceReport.claimed(token).auditor)
+    report = ComplianceReport.verify(token, auditor.key)
     remedies = []
     for signed in told["remedies"]:
         party = client.consortium.party(AuditRemedy.claimed(str(signed)).party)

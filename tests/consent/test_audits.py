@@ -11,18 +11,18 @@ from support.audits import FINDING, some_report
 from support.observed import entries
 
 from demo.identities import fictitious
-from protocol.audits import AuditRemedy, AuditReport, due_again, is_late, one_too_many
+from protocol.audits import AuditRemedy, ComplianceReport, due_again, is_late, one_too_many
 
 
-def report(moment: datetime, **changes) -> AuditReport:
+def report(moment: datetime, **changes) -> ComplianceReport:
     return some_report("auditor", moment, **changes)
 
 
-def hand_in(market, one: AuditReport):
+def hand_in(market, one: ComplianceReport):
     return market.call("auditor", "POST", "/v1/audits", {"token": one.sign(market.keys["auditor"])})
 
 
-def remedy(market, one: AuditReport, by: str = "aspen", **changes):
+def remedy(market, one: ComplianceReport, by: str = "aspen", **changes):
     said = {
         "report_sha256": one.sha256, "finding": "late", "party": by, "done": "Two more people answer them.",
         "done_at": market.clock(),
@@ -46,7 +46,7 @@ def test_a_report_is_logged_once_without_its_words_and_read_by_whom_it_is_about(
     assert logged[0].keys() == {"v", "type", "actor", "time", "report", "body"}
     for caller in ("aspen", "registry", "auditor"):
         got = market.call(caller, "GET", f"/v1/audits/{made.sha256}")
-        assert AuditReport.verify(got.json()["token"], market.party("auditor").key) == made
+        assert ComplianceReport.verify(got.json()["token"], market.party("auditor").key) == made
     assert market.call("birch", "GET", f"/v1/audits/{made.sha256}").status_code == 404, "it is not about birch"
     assert market.call("birch", "GET", "/v1/audits").json()["items"] == []
 

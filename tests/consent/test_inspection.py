@@ -15,7 +15,7 @@ from consent.evidence import collect
 from consent.retention import apply_retention
 from crypto.keys import b64
 from protocol.assessments import ImpactAssessment
-from protocol.audits import AuditRemedy, AuditReport
+from protocol.audits import AuditRemedy, ComplianceReport
 from protocol.evidence import PackScope
 from protocol.parties import Consortium
 from protocol.parts import new_part
@@ -80,7 +80,7 @@ def test_what_was_signed_verifies_and_what_is_counted_is_so(inspected):
     market, files, _ = inspected
     of = {kind: [path for path in files if path.startswith(kind)] for kind in ("audits/", "assessments/")}
     reports = [path for path in of["audits/"] if path.endswith(".jws") and "remedy" not in path]
-    (report,) = [AuditReport.verify(files[path].decode(), market.party("auditor").key) for path in reports]
+    (report,) = [ComplianceReport.verify(files[path].decode(), market.party("auditor").key) for path in reports]
     assert [one.id for one in report.findings] == ["late"]
     for path in of["assessments/"]:
         ImpactAssessment.verify(files[path].decode(), market.party("coordinator").key)
