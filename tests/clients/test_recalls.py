@@ -42,6 +42,8 @@ def test_any_lender_recalls_for_everybody_and_whoever_verifies_is_told(released)
     aspen, birch = (released.founded.node_home(name) for name in ("aspen", "birch"))
     for home in (aspen, birch):
         done("model", "fetch", sha256[:8], "--home", home)
+    assert "# 使用说明" in done("model", "instructions", sha256, "--home", birch, "--language", "zh")
+    assert "--language is one of" in refused("model", "instructions", sha256, "--home", birch, "--language", "fr")
     found = told("model", "recall", sha256[:8], "--home", aspen, "--reason", REASON)
     logged = [leaf for leaf in entries(released.registry) if leaf["type"] == "model.recalled"]
     assert [(leaf["actor"], leaf["model_card"]) for leaf in logged] == [("aspen", found["card_sha256"])]
@@ -50,6 +52,7 @@ def test_any_lender_recalls_for_everybody_and_whoever_verifies_is_told(released)
     assert REASON in said and "aspen" in said and BY_HAND in said
     released.stop_registry()
     assert "recalled by 'aspen'" in refused("model", "verify", sha256, "--home", birch)
+    assert "recalled by 'aspen'" in refused("model", "instructions", sha256, "--home", birch)
     text = done("model", "show", sha256, "--home", birch)
     assert text.startswith("RECALLED") and REASON in text
     (recall,) = told("model", "show", sha256, "--home", birch)["recalls"]
