@@ -19,7 +19,8 @@ commits in.
 - ``audit``         the outside view: verify the log without trusting who serves it
 - ``authority``     what an auditor knows at some point of the log
 - ``entry_checks``  every type of entry, its form, and what is checked of it
-- ``campaign_checks``  campaigns in the log, from proposal to model card
+- ``campaign_checks``  campaigns in the log, from proposal to model card; ``filing_checks`` recalls
+                    of models, reports of audits
 - ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
 - ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
 - ``packs``         evidence packs as an auditor has them; ``pack_merging`` puts them together,

@@ -83,6 +83,8 @@ class AuditState:
         self.incidents: dict[str, str] = {}
         """Who reported each incident that is not closed, by its hash."""
         self.closed_incidents: set[str] = set()
+        self.reports: set[str] = set()
+        """Audits whose report is in the log, by hash."""
         self.archives: dict[str, str] = {}
         """Hash of the archive that each auditor took over, by the auditor."""
         self.by_type: Counter[str] = Counter()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from auditlog import campaign_checks as campaigns
+from auditlog import filing_checks as filings
 from auditlog.authority import AuditState
 from auditlog.entries import LEAF_VERSION, day_of
 from crypto.errors import CryptoError
@@ -224,6 +225,9 @@ FORMS: Mapping[str, Form] = {
     "incident.notified": Form(REGISTRY, reader="subject"),
     "incident.closed": Form(ANY - AUDITOR, "incident", incident_closed),
     "consortium.amended": Form(REGISTRY, "document", amended),
+    "model.recalled": Form(COORDINATOR | LENDER, "campaign model_card", filings.recalled),
+    "audit.reported": Form(AUDITOR, "report", filings.reported),
+    "audit.remedied": Form(ANY - AUDITOR, "report", filings.remedied),
     "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
     "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
     "evidence.exported": Form(ANY, "export", exported, also="campaign"),

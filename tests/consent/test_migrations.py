@@ -33,7 +33,8 @@ APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
-    "assessments", "incidents", "incident_closures", "incident_people",
+    "assessments", "incidents", "incident_closures", "incident_people", "audit_reports", "audit_remedies",
+    "model_recalls",
     "tombstones", "retention_reviews", "sample_openings",
 }  # fmt: skip
 
@@ -257,6 +258,9 @@ LATER = {
     "incidents": {"sha256": "4" * 64, "institution": "aspen", "token": "t", "entry_index": 1},
     "incident_closures": {"incident_sha256": "4" * 64, "token": "t", "entry_index": 2},
     "incident_people": {"incident_sha256": "4" * 64, "subject_id": 1, "entry_index": 3},
+    "audit_reports": {"sha256": "6" * 64, "auditor": "auditor", "token": "t", "entry_index": 1},
+    "audit_remedies": {"report_sha256": "6" * 64, "finding": "one", "token": "t", "entry_index": 2},
+    "model_recalls": {"card_sha256": "2" * 64, "party": "aspen", "token": "t", "entry_index": 2},
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},
