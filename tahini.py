@@ -60,6 +60,7 @@ ROLES = {
     "Auditor": {
         "log": "Serve, append to, read, prove, verify and export an audit log.",
         "evidence": "Sample the people in rosters, and judge whether each had said yes.",
+        "audit": "Reports of compliance audits, their findings, and what was done about them.",
         "privacy": "Attack the installed build with canaries.",
     },
 }

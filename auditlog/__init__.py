@@ -19,10 +19,13 @@ commits in.
 - ``audit``         the outside view: verify the log without trusting who serves it
 - ``authority``     what an auditor knows at some point of the log
 - ``entry_checks``  every type of entry, its form, and what is checked of it
-- ``campaign_checks``  campaigns in the log, from proposal to model card
+- ``campaign_checks``  campaigns in the log, from proposal to model card; ``filing_checks`` recalls
+                    of models, reports of audits
 - ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
 - ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
-- ``packs``         evidence packs put together; ``pack_checks`` checked offline, ``pack_log`` what
-                    they show of the log
+- ``packs``         evidence packs as an auditor has them; ``pack_merging`` puts them together,
+                    ``pack_page`` says to people what they are
+- ``pack_checks``   checks them offline: ``pack_log`` what they show of the log, ``pack_registry``
+                    what the registry shows by it, ``pack_others`` what others handed in
 - ``reading``       what an outside reader brings along, and what entries look like
 """

@@ -78,9 +78,13 @@ class AuditState:
         """Epsilon that counts of people have cost."""
         self.samples: dict[int, Mapping[str, Any]] = {}
         """Each entry by which an auditor announced a sample, by index."""
+        self.openings: set[tuple[int, str]] = set()
+        """Which lender's part of which sample was opened."""
         self.incidents: dict[str, str] = {}
         """Who reported each incident that is not closed, by its hash."""
         self.closed_incidents: set[str] = set()
+        self.reports: set[str] = set()
+        """Audits whose report is in the log, by hash."""
         self.archives: dict[str, str] = {}
         """Hash of the archive that each auditor took over, by the auditor."""
         self.steps: dict[tuple[str, str], str] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from auditlog import campaign_checks as campaigns
+from auditlog import filing_checks as filings
 from auditlog.authority import AuditState
 from auditlog.entries import LEAF_VERSION, day_of
 from crypto.errors import CryptoError
@@ -74,6 +75,9 @@ def sampled(know: AuditState, leaf: Mapping[str, Any]) -> None:
 def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
     announced = know.samples.get(leaf["sample"], {}).get("campaign") == leaf["campaign"]
     know.require(announced, "people's consents were opened for a sample that was never announced")
+    opening = (leaf["sample"], leaf["lender"])
+    know.require(opening not in know.openings, "a sample was opened twice for one lender")
+    know.openings.add(opening)
     if said := know.document(leaf, OpenedSample, leaf["lender"]):
         stated = (leaf["lender"], leaf["campaign"], leaf["sample"])
         opened = (said.lender, said.campaign_sha256, said.entry_index)
@@ -242,6 +246,9 @@ FORMS: Mapping[str, Form] = {
     "incident.notified": Form(REGISTRY, reader="subject"),
     "incident.closed": Form(ANY - AUDITOR, "incident", incident_closed),
     "consortium.amended": Form(REGISTRY, "document", amended),
+    "model.recalled": Form(COORDINATOR | LENDER, "campaign model_card", filings.recalled),
+    "audit.reported": Form(AUDITOR, "report", filings.reported),
+    "audit.remedied": Form(ANY - AUDITOR, "report", filings.remedied),
     "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),
     "evidence.opened": Form(AUDITOR, "campaign lender sample", sample_opened),
     "evidence.exported": Form(ANY, "export", exported, also="campaign"),

@@ -10,72 +10,26 @@ place of sealed bodies, and epsilon computed anew by this build.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-from auditlog.authority import AuditState
-from auditlog.entry_checks import check_entry
-from auditlog.opening import Bodies
-from auditlog.pack_log import ShownLog, check_files, check_log, naming, require
+from auditlog.pack_log import check_files, check_log, require
+from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender, agrees_with_naming
+from auditlog.pack_page import pages
+from auditlog.pack_registry import RegistryPart
 from auditlog.packs import (
     MISSING_FILE,
     PACK_FILE,
-    README_FILE,
+    PAGE_FILE,
+    VERIFY_FILE,
     PackPart,
     json_in,
     missing_of,
     parts_of,
 )
-from crypto.keys import PublicKey
-from protocol.bom import bill_of_materials
-from protocol.campaigns import Approval, Campaign
-from protocol.cards import ModelCard
-from protocol.client.auditor import AuditorClient
-from protocol.coverage import exceeds
-from protocol.errors import AuditFailed
-from protocol.evidence import MANIFEST_FILE, PackScope, percentiles
-from protocol.incidents import Incident
-from protocol.notices import Notice
+from protocol.evidence import PackScope
 from protocol.parties import Consortium, Role
-
-_DOCUMENTS = {
-    "campaign.proposed": "campaigns/{campaign}/campaign.jws",
-    "campaign.approved": "campaigns/{campaign}/approvals/{actor}.jws",
-    "campaign.rejected": "campaigns/{campaign}/rejections/{actor}.jws",
-    "model.released": "campaigns/{campaign}/cards/{model_card}.jws",
-    "notice.published": "notices/{notice}-{notice_version}.jws",
-}
-"""Where the registry's part holds in clear what an entry sealed."""
-
-
-_OF_CAMPAIGNS = frozenset(
-    {
-        "campaign.proposed",
-        "campaign.approved",
-        "campaign.rejected",
-        "campaign.activated",
-        "use.authorised",
-        "roster.committed",
-        "model.released",
-    }
-)
-"""Entries that are about a campaign which was proposed; others may name anything."""
-
-
-@dataclass(frozen=True)
-class _Clear(Bodies):
-    """Bodies that need not be opened: the pack holds the documents in clear."""
-
-    folder: Path = field(default=Path())
-
-    def opened(self, index: int, leaf: Mapping[str, Any]) -> dict[str, Any] | None:
-        named = _DOCUMENTS.get(leaf["type"])
-        path = None if named is None else self.folder / named.format_map(leaf)
-        if path is None or (leaf["type"] == "notice.published" and not path.exists()):
-            return None  # of other purposes
-        return {"token": path.read_text(encoding="utf-8")}
 
 
 @dataclass(frozen=True)
@@ -87,6 +41,20 @@ class CheckedPack:
     missing: Sequence[str]
     checked: Sequence[str]
     """In words, what was checked."""
+    not_shown: Sequence[str]
+    """In words, of what nothing in the pack shows that nothing was left out."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether no entry of the log that is in scope, and no document that it speaks of, can have
+        been left out."""
+        return not self.not_shown
+
+
+THE_REGISTRYS_WORD = (
+    "counts of consents, withdrawals, requests and erasures are the registry's word, signed by it: "
+    "the log does not show them"
+)
 
 
 def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) -> CheckedPack:
@@ -120,15 +88,29 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
         checked.append("the log extends the checkpoint that was kept")
     by_role = {role: [p for p in parts if consortium.party(p.maker).role is role] for role in Role}
     for part in by_role[Role.REGISTRY]:
-        known = _Registry(part, logs[part.maker], consortium, scope)
+        known = RegistryPart(part, logs[part.maker], consortium, scope)
         checked += known.check()
         for other in parts:
             known.knows(other)
         for other in by_role[Role.COORDINATOR]:
-            checked.append(known.agrees_with_coordinator(other))
+            checked.append(agrees_with_coordinator(known, other))
         for other in by_role[Role.LENDER]:
-            checked.append(known.agrees_with_lender(other))
-    return CheckedPack(scope.text, [part.maker for part in parts], missing, checked)
+            checked.append(agrees_with_lender(known, other))
+        for other in by_role[Role.NAMING]:
+            checked.append(agrees_with_naming(known, other))
+        checked.append(THE_REGISTRYS_WORD)
+    truth = {"present": [part.maker for part in parts], "missing": missing}
+    for name, text in pages(parts, truth, consortium).items():
+        there = pack / name
+        same = there.is_file() and there.read_bytes() == text.encode()
+        require(same, f"{name}: it says something else than the parts, or is missing")
+    not_shown = [f"the part of {name} is not here" for name in missing]
+    not_shown += [
+        f"{part.maker}'s part does not hold the whole log: an entry may have been left out"
+        for part in by_role[Role.REGISTRY]
+        if not logs[part.maker].whole
+    ]
+    return CheckedPack(scope.text, [part.maker for part in parts], missing, checked, not_shown)
 
 
 def _listed(
@@ -144,243 +126,6 @@ def _listed(
     told = json_in(pack, MISSING_FILE)
     require(told == truth, f"{MISSING_FILE}: it is not true of the parts that are there")
     strangers = {path.name for path in pack.iterdir() if not path.is_dir()}
-    strangers -= {PACK_FILE, MISSING_FILE, README_FILE}
+    strangers -= {PACK_FILE, MISSING_FILE, PAGE_FILE, VERIFY_FILE}
     require(not strangers, f"{min(strangers, default='')}: it belongs to no part")
     return PackScope.parse(min(scopes)), truth["missing"]
-
-
-@dataclass
-class _Registry:
-    """The registry's part, and what follows from it for the others'."""
-
-    part: PackPart
-    log: ShownLog
-    consortium: Consortium
-    scope: PackScope
-
-    def knows(self, other: PackPart) -> None:
-        """The part was made under a consortium document that is known here."""
-        known = {one.sha256 for one in self._consortiums()}
-        require(
-            other.manifest.consortium_sha256 in known,
-            f"{other.maker}/{MANIFEST_FILE}: it was made under a consortium document that is "
-            "neither the pinned one nor an earlier one in the registry's part",
-        )
-
-    def _consortiums(self) -> list[Consortium]:
-        """The pinned document, and earlier ones that the same registry signed."""
-        key = self.consortium.one(Role.REGISTRY).key
-        earlier = []
-        for path in sorted((self.part.folder / "parties/earlier").glob("*.jws")):
-            with naming(self._named(path)):
-                earlier.append(Consortium.verify(path.read_text(encoding="utf-8"), key))
-        known = [self.consortium, *earlier]
-        with naming(f"{self.part.maker}/parties/consortium.jws"):
-            token = (self.part.folder / "parties/consortium.jws").read_text(encoding="utf-8")
-            sha256 = Consortium.verify(token, key).sha256
-            right = sha256 in {one.sha256 for one in known} and sha256 == self._stated
-            require(right, "it is not the document that is pinned")
-        return known
-
-    @property
-    def _stated(self) -> str:
-        return self.part.manifest.consortium_sha256
-
-    def _named(self, path: Path) -> str:
-        return f"{self.part.maker}/{path.relative_to(self.part.folder).as_posix()}"
-
-    def check(self) -> list[str]:
-        """Fold the log, then compare what is counted and claimed with it; says what was checked."""
-        self.know = AuditState(
-            # nothing is asked of anybody: there is no client
-            _Clear(cast(AuditorClient, None), "", folder=self.part.folder),
-            self._consortiums(),
-        )
-        needs = {
-            leaf["campaign"]
-            for leaf in self.log.leaves.values()
-            if leaf["type"] in _OF_CAMPAIGNS and self.scope.wants(leaf)
-        }
-        if lacking := sorted(needs - set(self.campaigns)):
-            raise AuditFailed(f"{self.part.maker}/campaigns: {lacking[0]} is in the log, not here")
-        for index, leaf in self.log.leaves.items():
-            about = leaf.get("campaign") or leaf["type"] == "notice.published"
-            if not about or (
-                self.log.whole and leaf.get("campaign") not in {None, *self.campaigns}
-            ):
-                continue
-            file = _DOCUMENTS.get(leaf["type"], "log/entries/{index}.json")
-            with naming(f"{self.part.maker}/{file.format_map({**leaf, 'index': index})}"):
-                check_entry(self.know, index, leaf)
-                if leaf["type"] == "roster.committed":
-                    self._as_planned(leaf)
-        for sha256 in self.campaigns:
-            self._campaign(sha256)
-        self._notices()
-        self._counts()
-        cards = sum(len(use.cards) for use in self.know.uses.values())
-        return [
-            (
-                f"{len(self.campaigns)} campaigns: proposed, approved by every lender, active, "
-                "authorised, committed, in this order and as planned"
-            ),
-            f"{cards} model cards say what was approved, and epsilon as this build computes it",
-            "counts are those of the files in the pack",
-        ]
-
-    @property
-    def campaigns(self) -> list[str]:
-        folder = self.part.folder / "campaigns"
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-    def _as_planned(self, leaf: Mapping[str, Any]) -> None:
-        campaign = self.know.use(leaf).campaign
-        planned = campaign and campaign.planned(leaf["release"])
-        charged = ("kind", "noise_multiplier", "sampling_rate", "steps")
-        agreed = planned and tuple(getattr(planned, name) for name in charged)
-        require(tuple(leaf[name] for name in charged) == agreed, "no release was planned like this")
-
-    def _campaign(self, sha256: str) -> None:
-        below = f"campaigns/{sha256}"
-        use = self.know.uses.get(sha256)
-        require(
-            use is not None and use.campaign is not None,
-            f"{self.part.maker}/{below}/campaign.jws: the log does not show that it was proposed",
-        )
-        campaign = cast(Campaign, cast(Any, use).campaign)
-        for kind, logged in (("approvals", use.approved), ("rejections", use.rejected)):  # type: ignore[union-attr]
-            held = {path.stem for path in (self.part.folder / below / kind).glob("*.jws")}
-            require(held == logged, f"{self.part.maker}/{below}/{kind}: not those of the log")
-        issued = {
-            leaf["authorisation"]
-            for leaf in self.log.leaves.values()
-            if leaf["type"] == "use.authorised" and leaf["campaign"] == sha256
-        }
-        listed = json_in(self.part.folder, f"{below}/authorisations.json")
-        with naming(f"{self.part.maker}/{below}/authorisations.json"):
-            unknown = {one["id"] for one in listed} - issued
-            require(not unknown, "it names an authorisation that the log does not")
-        told = json_in(self.part.folder, f"{below}/coverage.json")
-        with naming(f"{self.part.maker}/{below}/coverage.json"):
-            require(set(told) == set(campaign.lenders), "it is about other lenders")
-            for one in told.values():
-                require(one["beyond"] == self._beyond(campaign, one["notice"]), "it is not true")
-
-    def _beyond(self, campaign: Campaign, named: Mapping[str, Any] | None) -> str:
-        if named is None:
-            return "no notice asks for it"
-        path = self.part.folder / f"notices/{named['id']}-{named['version']}.jws"
-        notice = Notice.verify(path.read_text(encoding="utf-8"), self._key)
-        require(notice.purpose == campaign.purpose, "the notice is for another purpose")
-        return exceeds(campaign.needs(self.consortium), notice.terms) or ""
-
-    @property
-    def _key(self) -> PublicKey:
-        return self.consortium.one(Role.REGISTRY).key
-
-    def _notices(self) -> None:
-        """Each is the registry's, and the log shows that it was published as it stands here."""
-        logged = {
-            f"{leaf['notice']}-{leaf['notice_version']}.jws"
-            for leaf in self.log.leaves.values()
-            if leaf["type"] == "notice.published"
-        }
-        for path in sorted((self.part.folder / "notices").glob("*.jws")):
-            with naming(self._named(path)):
-                Notice.verify(path.read_text(encoding="utf-8"), self._key)
-                require(path.name in logged, "the log does not show that it was published")
-
-    def _counts(self) -> None:
-        folder, maker = self.part.folder, self.part.maker
-        said = json_in(folder, "log/counts.json")
-        right = said == {"entries_in_scope": dict(sorted(self.log.by_type.items()))}
-        require(right, f"{maker}/log/counts.json: not those of the entries in the pack")
-        states = json_in(folder, "consents/states.json")
-        with naming(f"{maker}/consents/states.json"):
-            few = [one for one in states["cells"] if one["people"] < states["fewest_told"]]
-            require(not few, "it tells a count that is to be left out")
-        withdrawals = json_in(folder, "consents/withdrawals.json")
-        with naming(f"{maker}/consents/withdrawals.json"):
-            for one in withdrawals.values():
-                days = {int(day): n for day, n in one["acknowledged_after_days"].items()}
-                stated = {name: one[name] for name in ("p50_days", "p95_days", "most_days")}
-                require(stated == percentiles(days), "its percentiles are not those of its days")
-        incidents = json_in(folder, "incidents/index.json")
-        for one in incidents:
-            with naming(f"{maker}/incidents/{one['incident']}.jws"):
-                path = folder / f"incidents/{one['incident']}.jws"
-                token = path.read_text(encoding="utf-8")
-                author = self.consortium.party(Incident.claimed(token).institution)
-                incident = Incident.verify(token, author.key)
-                same = (incident.sha256, incident.grade.value) == (one["incident"], one["grade"])
-                require(same, "the index says another incident or grade")
-
-    # --- what others handed in
-
-    def _told_by(self, other: PackPart) -> list[str]:
-        """The campaigns that this part must tell of: of a period, those that it does."""
-        if self.scope.campaign is not None:
-            return self.campaigns
-        return [one for one in self.campaigns if (other.folder / "campaigns" / one).is_dir()]
-
-    def agrees_with_coordinator(self, other: PackPart) -> str:
-        key = self.consortium.party(other.maker).key
-        for sha256 in self._told_by(other):
-            folder, below = other.folder, f"{other.maker}/campaigns/{sha256}"
-            with naming(f"{below}/campaign.jws"):
-                token = (folder / f"campaigns/{sha256}/campaign.jws").read_text(encoding="utf-8")
-                require(Campaign.verify(token, key).sha256 == sha256, "it is another campaign")
-            with naming(f"{below}/releases.json"):
-                self._attempts(sha256, json_in(folder, f"campaigns/{sha256}/releases.json"))
-            cards, path = (
-                self.know.uses[sha256].cards,
-                folder / f"campaigns/{sha256}/model-card.jws",
-            )
-            require(path.exists() or not cards, f"{below}/model-card.jws: the log shows a card")
-            if not path.exists():
-                continue
-            with naming(f"{below}/model-card.jws"):
-                card = ModelCard.verify(path.read_text(encoding="utf-8"), key)
-                require(card.sha256 in cards, "the log shows no release of this card")
-            for name, truth in (
-                ("evaluation.json", card.evaluation or {}),
-                ("bom.cdx.json", bill_of_materials(card)),
-            ):
-                held = json_in(folder, f"campaigns/{sha256}/{name}")
-                require(held == truth, f"{below}/{name}: it is not what the model card says")
-        return "the coordinator's campaigns, releases and cards are those of the log"
-
-    def _attempts(self, sha256: str, told: Mapping[str, Any]) -> None:
-        """The coordinator asked at least as often as lenders committed."""
-        for leaf in self.log.leaves.values():
-            if leaf["type"] == "roster.committed" and leaf["campaign"] == sha256:
-                asked = told["attempts"][leaf["release"] :][:1]
-                require(
-                    bool(asked) and asked[0] >= leaf["attempt"],
-                    f"it lists fewer attempts at release {leaf['release']} than the log",
-                )
-
-    def agrees_with_lender(self, other: PackPart) -> str:
-        key = self.consortium.party(other.maker).key
-        for sha256 in self._told_by(other):
-            if other.maker not in self.know.uses[sha256].approved:
-                continue
-            mine = self.part.folder / f"campaigns/{sha256}/approvals/{other.maker}.jws"
-            below = f"{other.maker}/campaigns/{sha256}"
-            with naming(f"{below}/approval.jws"):
-                path = other.folder / f"campaigns/{sha256}/approval.jws"
-                token = path.read_text(encoding="utf-8")
-                approval = Approval.verify(token, key)
-                same = approval.sha256 == Approval.verify(mine.read_text("utf-8"), key).sha256
-                require(same, "it is another approval than the registry holds")
-            told = json_in(other.folder, f"campaigns/{sha256}/rosters.json")
-            with naming(f"{below}/rosters.json"):
-                listed = {(one["release"], one["attempt"]) for one in told}
-                logged = {
-                    (leaf["release"], leaf["attempt"])
-                    for leaf in self.log.leaves.values()
-                    if leaf["type"] == "roster.committed"
-                    and (leaf["campaign"], leaf["actor"]) == (sha256, other.maker)
-                }
-                require(logged <= listed, "it leaves out a roster that the log shows")
-        return f"{other.maker!r} signed and used what the log shows"

@@ -8,11 +8,26 @@ from typing import Any
 
 from auditlog.audit import Audit
 from auditlog.authority import LoggedCommitment
-from auditlog.sampling import Broken, Judge, Unproved, Verdicts, who_stands_in
+from auditlog.sampling import (
+    Broken,
+    Judge,
+    Unproved,
+    Verdicts,
+    too_few_masked,
+    who_stands_in,
+)
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from protocol.campaigns import RosterCommitment
 from protocol.errors import AuditFailed
-from protocol.samples import Draw, DrawnRoster, OpenedSample, cells, seed_of, shares
+from protocol.samples import (
+    Draw,
+    DrawnRoster,
+    OpenedCellOfRoster,
+    OpenedSample,
+    cells,
+    seed_of,
+    shares,
+)
 
 
 def rosters_of(
@@ -82,8 +97,11 @@ def judged(
 
     Args:
         opened: by lender, signature verified. evidence: what the registry opened of the same.
+
+    Raises:
+        AuditFailed: the registry says of more people than the log shows that they were erased.
     """
-    found = Verdicts()
+    found, erased = Verdicts(), 0
     for lender, draw in sorted(asked.items()):
         rosters = {
             (one.release, one.attempt): commitment
@@ -98,24 +116,56 @@ def judged(
             if answered is not None and answered.draw_sha256 == draw.sha256
         }
         judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}))
+        most = 0
         for roster in draw.rosters:
-            commitment = rosters[roster.release, roster.attempt]
-            for number in roster.cells:
-                where = (lender, roster.release, roster.attempt, number)
-                try:
-                    cell = shown.get(where[1:])
-                    if cell is None:
-                        raise Unproved("opened", f"{lender} did not open this cell")
-                    names = who_stands_in(commitment, cell)
-                except Unproved as error:
-                    found.broken.append(Broken(*where, error.rule, str(error)))
-                    continue
-                for name in names:
-                    try:
-                        known = judge.judge(commitment, name)
-                    except Unproved as error:
-                        found.broken.append(Broken(*where, error.rule, str(error)))
-                        continue
-                    found.clean += known
-                    found.forgotten += not known
+            one = _roster(judge, rosters[roster.release, roster.attempt], roster, shown)
+            found += one
+            most = max(most, one.forgotten)  # everybody stands in a roster once
+        erased += most
+    if erased > audit.know.by_type["subject.forgotten"]:
+        raise AuditFailed(
+            f"the registry says that {erased} of the drawn people were erased, and the log shows "
+            f"{audit.know.by_type['subject.forgotten']} erasures: verify the log anew, and ask the "
+            "registry if it says so again"
+        )
+    return found
+
+
+def _roster(
+    judge: Judge,
+    commitment: LoggedCommitment,
+    roster: DrawnRoster,
+    shown: Mapping[tuple[int, int, int], OpenedCellOfRoster],
+) -> Verdicts:
+    """Everybody in the drawn cells of one roster."""
+    found, to_mask = Verdicts(), list[tuple[str, int, int, int]]()
+    for number in roster.cells:
+        where = (judge.lender, roster.release, roster.attempt, number)
+        try:
+            cell = shown.get(where[1:])
+            if cell is None:
+                raise Unproved("opened", f"{judge.lender} did not open this cell")
+            names = who_stands_in(commitment, cell)
+        except Unproved as error:
+            found.broken.append(Broken(*where, error.rule, str(error)))
+            continue
+        for name in names:
+            try:
+                masked = judge.judge(commitment, name)
+            except Unproved as error:
+                found.broken.append(Broken(*where, error.rule, str(error)))
+                continue
+            found.clean += masked is not None
+            found.forgotten += masked is None
+            to_mask += [where] if masked else []
+    stated = commitment.opened
+    if stated is not None and too_few_masked(stated, found.clean, len(to_mask)):
+        why = (
+            f"a feature had to be masked in {len(to_mask)} of {found.clean} rows that were judged, "
+            f"and the lender says that it masked some in {stated.masked_sensitive} of {stated.size}"
+        )
+        found.broken += [Broken(*where, "masked", why) for where in to_mask]
+        found.clean -= len(to_mask)
+        to_mask = []
+    found.masked = len(to_mask)
     return found

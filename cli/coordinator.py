@@ -8,9 +8,18 @@ from typing import Annotated
 
 import typer
 
-from cli.forms import read_form
+from cli.forms import formed, read_form
 from cli.legal_form import LegalFile, legal_of
-from cli.shared import AsJson, CoordinatorHome, MetricsHost, MetricsPort, NewHome, Noun, say
+from cli.shared import (
+    AsJson,
+    CampaignHash,
+    CoordinatorHome,
+    MetricsHost,
+    MetricsPort,
+    NewHome,
+    Noun,
+    say,
+)
 from crypto.keys import new_home
 from ops.named_files import text_of
 from protocol.assessments import ImpactAssessment
@@ -156,3 +165,49 @@ def serve(
     at = coordinator.settings
     expose_collector(CampaignCollector(home), metrics_at(at.metrics_host, at.metrics_port))
     CoordinatorService(coordinator).run()
+
+
+@app.command(
+    epilog="Example: `tahini privacy audit --json > attack.json`, then `tahini coordinator "
+    "statement 4f1c22 --home coordinator --attack attack.json`"
+)
+def statement(
+    campaign: CampaignHash,
+    home: CoordinatorHome,
+    attack: Annotated[
+        Path | None,
+        typer.Option(help="What `tahini privacy audit --json` found of this build.", exists=True),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign who can see what of a campaign, how many must collude before they see more, and what an
+    attack on the build found. It goes into evidence packs.
+
+    Refused where the attack succeeded.
+    """
+    import json
+
+    from fleet.code import installed_code
+    from protocol.sight import AttackOnBuild
+    from server.evidence import state
+    from server.folders import campaign_folder, campaign_in
+
+    coordinator = Coordinator.open(home)
+    found = None
+    if attack is not None:
+        told = json.loads(text_of(attack, "what the attack found"))
+        named = ("passed", "epsilon_promised", "epsilon_proved", "confidence")
+        known = {name: told[name] for name in named if name in told}
+        found = formed(attack, known, AttackOnBuild, {"code_sha256": installed_code()})
+    about = campaign_in(campaign_folder(coordinator, campaign))
+    made = state(coordinator, about, found, now())
+    if as_json:
+        say({"sha256": made.sha256, **made.payload()}, as_json)
+        return
+    for view in made.views:
+        typer.echo(f"{view.party} ({view.role}) sees {'; '.join(view.sees)}")
+        typer.echo(f"  never {'; '.join(view.never)}")
+    typer.echo(f"everybody sees {made.everybody}")
+    for one in made.collusion:
+        typer.echo(f"{one.lenders} colluding lenders leave {one.noise_left:.3f} of the noise")
+    typer.echo(f"bound {made.collusion_bound}; {made.unverified}; {made.unacceptable}")

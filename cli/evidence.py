@@ -14,7 +14,7 @@ from auditlog.reading import CHECKPOINT_FILE, Anchors
 from cli import evidence_packs
 from cli.log_reading import DEFAULT_URL, Ca, ConsortiumFile, RegistryKey, Url
 from cli.shared import AsJson, Noun, say
-from crypto.keys import load_recipient_key, load_signing_key
+from crypto.keys import load_recipient_key, load_signing_key, replace_file
 from ops.named_files import ask, text_of
 from protocol.errors import AuditFailed
 
@@ -36,7 +36,8 @@ def evidence() -> None:
 
 @dataclass(frozen=True)
 class Folder:
-    """A sample on the auditor's disk: what was announced, the draws, what lenders opened."""
+    """A sample on the auditor's disk: what was announced, the draws, what lenders opened, what the
+    registry answered."""
 
     path: Path
 
@@ -45,6 +46,9 @@ class Folder:
 
     def opened(self, lender: str) -> Path:
         return self.path / f"{lender}.opened"
+
+    def answer(self, lender: str) -> Path:
+        return self.path / f"{lender}.evidence"
 
     def announced(self) -> dict[str, Any] | None:
         file = self.path / SAMPLE_FILE
@@ -170,7 +174,10 @@ def _judged(
         sealed = ask(file.read_bytes, f"what {lender} opened, {file}")
         token = unpad(unseal_from(key, sealed, OPENED_CONTEXT)).decode()
         opened[lender] = OpenedSample.verify(token, client.consortium.party(lender).key)
-        answer = client.open_evidence(draw.entry_index, token)
+        kept = folder.answer(lender)
+        if not kept.exists():  # the registry answers once
+            replace_file(kept, client.open_evidence(draw.entry_index, token))
+        answer = ask(kept.read_bytes, f"what the registry answered about {lender}, {kept}")
         evidence[lender] = json.loads(unpad(unseal_from(key, answer, EVIDENCE_CONTEXT)))
     return judged(audit, asked, opened, evidence)
 
@@ -194,6 +201,7 @@ def _say(found: Verdicts, as_json: bool) -> None:
         told = {
             "drawn": found.drawn,
             "clean": found.clean,
+            "masked": found.masked,
             "forgotten": found.forgotten,
             "by_rule": rules,
             "broken": [asdict(one) for one in found.broken],
@@ -205,8 +213,11 @@ def _say(found: Verdicts, as_json: bool) -> None:
     for one in found.broken:
         typer.echo(f"{one.lender}, release {one.release}, cell {one.cell}: {one.why} ({one.rule})")
     lost = f"; of {found.forgotten} forgotten since nothing can be shown" if found.forgotten else ""
+    part = (
+        f", {found.masked} of them to a part of it, and the rest was masked" if found.masked else ""
+    )
     typer.echo(
-        f"{found.drawn} drawn, {found.clean} had said yes to what was done{lost}\n"
+        f"{found.drawn} drawn, {found.clean} had said yes to what was done{part}{lost}\n"
         f"with 95% confidence fewer than {found.most_bad:.2%} of the uses were of somebody who had "
         "not"
     )

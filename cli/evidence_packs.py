@@ -158,7 +158,7 @@ def _of_registry(
 def _of_others(
     home: Path, client: InstitutionClient, scope: PackScope, body: dict[str, Any], part: PartWriter
 ) -> _Made:
-    """A lender's, or the coordinator's."""
+    """A lender's, the coordinator's, or the naming service's."""
     if (home / "approved").is_dir():
         from clients.evidence import collect as collect_node
         from clients.home import Node
@@ -172,7 +172,12 @@ def _of_others(
         index = tell(client, EXPORTED, body, **scope.public())
         collect_coordinator(Coordinator.open(home), scope, part)
     else:
-        raise ConsentError(f"{home}: parts are made by the registry, the coordinator and lenders")
+        from naming.evidence import collect as collect_naming
+        from naming.keys import NamingHome
+
+        names = NamingHome.open(home)
+        index = tell(client, EXPORTED, body, **scope.public())
+        collect_naming(names, part)
     leaf, proof = client.proved_leaf(index, wait=True)
     part.add(f"log/entries/{index}.json", leaf)
     part.add(f"log/entries/{index}.tlog-proof", proof.text.encode())
@@ -201,7 +206,7 @@ def merge(
 
     `missing.json` lists whose part is not there.
     """
-    from auditlog.packs import merge as merge_parts
+    from auditlog.pack_merging import merge as merge_parts
 
     pinned = Anchors("", None, consortium, registry_key).pinned()
     recipient = None if key is None else load_recipient_key(key)
@@ -231,9 +236,16 @@ def verify(
     pinned = Anchors("", None, consortium, registry_key).pinned()
     found = verify_pack(pack, pinned, None if since is None else text_of(since, "the checkpoint"))
     if as_json:
-        told = {"scope": found.scope, "parts": found.parts, "missing": found.missing}
-        say({**told, "checked": found.checked}, True)
+        told: dict[str, Any] = {
+            "scope": found.scope,
+            "parts": found.parts,
+            "missing": found.missing,
+        }
+        told |= {"checked": found.checked, "not_shown": found.not_shown, "whole": found.whole}
+        say(told, True)
         return
     for line in found.checked:
         typer.echo(line)
     typer.echo(f"missing: {', '.join(found.missing) or 'nobody'}")
+    whole = "whole: no entry of the log and no document that it speaks of was left out"
+    typer.echo(whole if found.whole else f"not whole: {'; '.join(found.not_shown)}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
+from cli.institution import institution
+from cli.shared import AnyHome, AsJson, CampaignHash, NodeHome, Noun, opened_node, say
+from cli.staff import As, acting
+from protocol.client.filing import recall_model, released_card
 from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
@@ -30,14 +33,16 @@ def _one(campaign: str, known: list[str], where: str) -> str:
     return found[0]
 
 
-def _kept(node: Node, campaign: str) -> tuple[Path, Verified]:
-    """The folder of a model that was fetched, and what was verified of it; raises ConsentError."""
-    from clients.models import MODELS_FOLDER, KeptModel, check
+def _kept(node: Node, campaign: str, recalled_too: bool = False) -> tuple[Path, Verified]:
+    """The folder of a model that was fetched, and what was verified of it; raises ConsentError,
+    NodeError: also where it was recalled."""
+    from clients.models import MODELS_FOLDER, KeptModel, check, check_origin
 
     folders = [folder.name for folder in (node.home / MODELS_FOLDER).glob("*") if folder.is_dir()]
     sha256 = _one(campaign, folders, f"whose model was fetched to {node.home}")
     folder = node.home / MODELS_FOLDER / sha256
-    return folder, check(KeptModel.read(folder), sha256, node.consortium)
+    verify_kept = check_origin if recalled_too else check
+    return folder, verify_kept(KeptModel.read(folder), sha256, node.consortium)
 
 
 @app.command(epilog="Example: `tahini model fetch 4f1c22 --home lenders/aspen`")
@@ -45,7 +50,7 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
     """Fetch a campaign's model and card from the registry, verify both, and keep them in the node's
     home."""
     from clients.errors import NodeError
-    from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
+    from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check, check_origin
     from protocol.client.lenders import LenderClient
 
     node = opened_node(home)
@@ -53,10 +58,11 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
         sha256 = _one(campaign, list(client.campaigns()), f"of {node.lender!r}")
         kept = KeptModel.fetch(client, sha256)
     try:
-        verified = check(kept, sha256, node.consortium)
+        verified = check_origin(kept, sha256, node.consortium)
         kept.write(node.home / MODELS_FOLDER / sha256)
     except NodeError as error:
         raise ConsentError(f"{error}; nothing was kept") from error
+    check(kept, sha256, node.consortium)  # that it was recalled is kept, too
     path = node.home / MODELS_FOLDER / sha256 / MODEL_FILE
     found = {"campaign": sha256, "model": str(path), "card_sha256": verified.card.sha256}
     say(found if as_json else f"fetched and verified: {path}", as_json)
@@ -117,8 +123,69 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
 def show(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> None:
     """Print the card of a model that was fetched: what it was trained on, by whose leave, at what
     cost, how good."""
+    _, verified = _kept(opened_node(home), campaign, recalled_too=True)
+    recalls = [recall.payload() for recall in verified.recalls]
+    if as_json:
+        say({**verified.card.payload(), **({"recalls": recalls} if recalls else {})}, as_json)
+        return
+    for recall in verified.recalls:
+        typer.echo(f"RECALLED     {recall.told}")
+    typer.echo(card_text(verified.card))
+
+
+@app.command(
+    epilog="Example: `tahini model instructions 4f1c22 --home lenders/aspen --language zh > use.md`"
+)
+def instructions(
+    campaign: CampaignHash,
+    home: NodeHome,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """Print how a model that was fetched is to be used: for what, by whom, how good it is for whom,
+    where to cut off, who watches, until when. A recalled one has none."""
+    from law.vocabulary import LANGUAGES
+    from protocol import instructions as written
+
+    if language not in LANGUAGES:
+        raise ConsentError(f"--language is one of {', '.join(LANGUAGES)}")
     _, verified = _kept(opened_node(home), campaign)
-    say(verified.card.payload() if as_json else card_text(verified.card), as_json)
+    typer.echo(written.instructions(verified.card, language), nl=False)
+
+
+@app.command(
+    epilog="Example: `tahini model recall 4f1c22 --home lenders/aspen --reason 'Approves nobody "
+    "under 25.'`; the coordinator's home does as well"
+)
+def recall(
+    campaign: CampaignHash,
+    home: AnyHome,
+    reason: Annotated[str, typer.Option(help="What is wrong with it, in a sentence.")],
+    fallback: Annotated[
+        str | None,
+        typer.Option(help="SHA-256 of the card of the model to use meanwhile; else people decide."),
+    ] = None,
+    given: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recall a released model, for everybody and for good: signed, logged, and told to whoever
+    fetches or verifies it from now on."""
+    from protocol.recalls import ModelRecall
+    from protocol.schema import now
+
+    with institution(home) as me:
+        sha256 = _one(campaign, list(me.client.campaigns()), f"of {me.party.id!r}")
+        said = ModelRecall(
+            campaign_sha256=sha256,
+            card_sha256=released_card(me.client, sha256).sha256,
+            party=me.party.id,
+            reason=reason,
+            fallback_card_sha256=fallback,
+            recalled_at=now(),
+            operator=acting(given, me.client.consortium),
+        )
+        index = recall_model(me.client, said, me.key)
+    found = {"campaign": sha256, "card_sha256": said.card_sha256, "entry_index": index}
+    say(found if as_json else said.told, as_json)
 
 
 def card_text(card: ModelCard) -> str:

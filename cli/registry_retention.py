@@ -3,6 +3,7 @@ court until then."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -25,16 +26,25 @@ def retain(
 ) -> None:
     """Delete what has been kept long enough, by consent/retention.toml; a registry that serves does
     so every hour."""
+    from consent.commands.end_of_term import erase_outlived, outlived
     from consent.retention import apply_retention, due_now, table_of
+    from consent.transaction import reading
 
     with opened_registry(home) as registry:
         done = due_now(registry) if dry_run else apply_retention(registry)
+        with reading(registry) as view:
+            people = len(outlived(view)) if dry_run else 0
+        people = people if dry_run else erase_outlived(registry)
         registry.ledger.sequencer.settle()
     if as_json:
-        say(done.body(), True)
+        say({**done.body(), "people": people}, True)
         return
     for table, count, law in table_of(done):
         say(f"{table}: {count:,} {'due' if dry_run else 'deleted'} ({law})", False)
+    say(
+        f"people kept as long as their notice says: {people} {'due' if dry_run else 'erased'}",
+        False,
+    )
     if done.reviewed:
         say(f"the yearly review {'is due' if dry_run else 'was logged'}", False)
 
@@ -62,3 +72,27 @@ def release_hold(
     lines = "\n".join(one.model_dump_json() for one in found)
     write_secret(out, f"{lines}\n".encode())
     say({"released": len(found)} if as_json else f"{len(found)} released into {out}", as_json)
+
+
+@app.command(
+    epilog="Example: `tahini registry catalogue --home workspace/registry --json`; exit "
+    "code 1 if the yearly review is due"
+)
+def catalogue(home: RegistryHome, as_json: AsJson = False) -> None:
+    """List every item of data, of tables, files and features: whether it is about a person, how
+    sensitive it is, whence it comes, where it lies."""
+    from consent.catalogue import items, review_due
+    from consent.commands.read_campaigns import open_campaigns
+    from consent.retention import reviewed_on
+
+    with opened_registry(home) as registry:
+        found, due = items(open_campaigns(registry)), review_due(registry.clock().date())
+    if as_json:
+        reviewed = {"reviewed_on": reviewed_on().isoformat(), "due": due and due.isoformat()}
+        say({**reviewed, "items": [asdict(one) for one in found]}, True)
+    else:
+        for one in found:
+            say(f"{one.level:<8} {one.item}  ({one.system}; from {one.source}) {one.what}", False)
+        say(f"looked through on {reviewed_on()}" + (f"; DUE since {due}" if due else ""), False)
+    if due is not None:
+        raise typer.Exit(1)

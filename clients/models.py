@@ -24,10 +24,12 @@ from protocol.cards import ModelCard
 from protocol.client.lenders import LenderClient
 from protocol.errors import RegistryUnavailable
 from protocol.parties import Consortium, Role
+from protocol.recalls import ModelRecall, verified_recall
 
 MODELS_FOLDER = "models"
 MODEL_FILE, CARD_FILE, CAMPAIGN_FILE = "model.safetensors", "model-card.jws", "campaign.jws"
 APPROVALS_FILE, LEAF_FILE, PROOF_FILE = "approvals.json", "entry.json", "entry.tlog-proof"
+RECALLS_FILE = "recalls.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class KeptModel:
     approvals: tuple[str, ...]
     leaf: bytes
     proof: str
+    recalls: tuple[str, ...] = ()
 
     @classmethod
     def fetch(cls, client: LenderClient, campaign_sha256: str) -> KeptModel:
@@ -53,7 +56,8 @@ class KeptModel:
         try:
             card, campaign, approvals = held["card"], held["campaign"], held["approvals"]
             index = int(held["entry_index"])
-            texts = (card, campaign, *approvals)
+            recalls = tuple(held.get("recalls", ()))
+            texts = (card, campaign, *approvals, *recalls)
         except (KeyError, TypeError, ValueError) as error:
             raise RegistryUnavailable(
                 "the consent registry's answer about a model cannot be read"
@@ -62,7 +66,7 @@ class KeptModel:
             raise RegistryUnavailable("the consent registry's answer about a model cannot be read")
         leaf, proof = client.proved_leaf(index, wait=True)
         model = client.get(f"/v1/campaigns/{campaign_sha256}/model/file").content
-        return cls(model, card, campaign, tuple(approvals), leaf, proof.text)
+        return cls(model, card, campaign, tuple(approvals), leaf, proof.text, recalls)
 
     @classmethod
     def read(cls, folder: Path) -> KeptModel:
@@ -76,7 +80,7 @@ class KeptModel:
                 for name in (CARD_FILE, CAMPAIGN_FILE, PROOF_FILE)
             )
             model, leaf = (folder / MODEL_FILE).read_bytes(), (folder / LEAF_FILE).read_bytes()
-            return cls(model, card, campaign, approvals, leaf, proof)
+            return cls(model, card, campaign, approvals, leaf, proof, _kept_recalls(folder))
         except (OSError, ValueError, TypeError) as error:
             raise NodeError(
                 f"{folder} does not hold a whole model; fetch it again: tahini model fetch"
@@ -88,9 +92,16 @@ class KeptModel:
         replace_file(folder / CARD_FILE, self.card.encode())
         replace_file(folder / CAMPAIGN_FILE, self.campaign.encode())
         replace_file(folder / APPROVALS_FILE, json.dumps(self.approvals).encode())
+        replace_file(folder / RECALLS_FILE, json.dumps(self.recalls).encode())
         replace_file(folder / LEAF_FILE, self.leaf)
         replace_file(folder / PROOF_FILE, self.proof.encode())
         replace_file(folder / MODEL_FILE, self.model)
+
+
+def _kept_recalls(folder: Path) -> tuple[str, ...]:
+    """None in a folder of before version 0.7.0. Raises OSError, ValueError."""
+    path = folder / RECALLS_FILE
+    return tuple(map(str, json.loads(path.read_text("utf-8")))) if path.exists() else ()
 
 
 @dataclass(frozen=True)
@@ -102,11 +113,24 @@ class Verified:
     entry_index: int
     head: Checkpoint
     """The log's head that the card's entry was proved under."""
+    recalls: tuple[ModelRecall, ...] = ()
 
 
 def check(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Verified:
+    """A model that can be used: :func:`check_origin` holds, and nobody recalled it.
+
+    Raises:
+        NodeError: one sentence that says what does not hold, or who recalled it and why.
+    """
+    verified = check_origin(kept, campaign_sha256, consortium)
+    for recall in verified.recalls:
+        raise NodeError(recall.told)
+    return verified
+
+
+def check_origin(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Verified:
     """The model is the one that the campaign's coordinator signed and logged, and every lender had
-    approved it.
+    approved it; and by whom it was recalled.
 
     Raises:
         NodeError: one sentence that says which of these does not hold.
@@ -124,6 +148,7 @@ def check(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Veri
                 raise NodeError(
                     f"the approval of {lender} is another lender's, or of another campaign"
                 )
+        recalls = [verified_recall(one, consortium, campaign, card) for one in kept.recalls]
     except CryptoError as error:
         raise NodeError(f"the model does not verify: {error}") from error
     except ValueError as error:
@@ -133,7 +158,7 @@ def check(kept: KeptModel, campaign_sha256: str, consortium: Consortium) -> Veri
     for holds, what in _rules(kept, campaign_sha256, campaign, card, leaf, coordinator.id):
         if not holds:
             raise NodeError(f"the model does not verify: {what}")
-    return Verified(card, campaign, proof.index, head)
+    return Verified(card, campaign, proof.index, head, tuple(recalls))
 
 
 def _rules(

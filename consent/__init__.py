@@ -8,6 +8,7 @@ log they stand in.
                    texts somebody reads
 - ``notice_rules`` what a notice must say, by article; ``notice_text`` its terms in words;
                    ``notice_changes`` what a later version adds (all pure)
+- ``arrangement``  who answers for what, and who succeeded whom, for people to read (pure)
 - ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each
                    person (pure)
 - ``commands``     what the registry does, one file per action
@@ -20,6 +21,7 @@ log they stand in.
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``
 - ``succession``   the consortium document in which another auditor stands
 - ``retention``    what is deleted after a time, by ``retention.toml``
+- ``catalogue``    every item of data, how sensitive, whence, where
 - ``export``       the record of processing activities; ``person_page`` what a person takes away,
                    to read
 - ``evidence``     the registry's part of an evidence pack; ``evidence_log`` the log in it

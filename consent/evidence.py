@@ -18,12 +18,23 @@ from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from auditlog.entries import day_of
+from consent.arrangement import arrangement, in_words
+from consent.commands.record_audits import audits_due
 from consent.commands.revocations import overdue
 from consent.evidence_log import LogExtract, extract
 from consent.notice_changes import further
 from consent.notice_rules import Draft, lint
 from consent.registry import Registry
-from consent.storage.filing_tables import AssessmentRow, IncidentClosureRow, IncidentRow
+from consent.retention import rules
+from consent.storage.erasure_tables import ReviewRow
+from consent.storage.filing_tables import (
+    AssessmentRow,
+    AuditRemedyRow,
+    AuditReportRow,
+    IncidentClosureRow,
+    IncidentRow,
+    ModelRecallRow,
+)
 from consent.storage.request_tables import RightsRequestRow
 from consent.storage.tables import (
     AcknowledgementRow,
@@ -38,6 +49,8 @@ from consent.storage.tables import (
     SubjectRow,
 )
 from consent.transaction import Transaction, reading
+from law.vocabulary import LANGUAGES
+from protocol.audits import ComplianceReport
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.coverage import exceeds
@@ -75,7 +88,7 @@ def collect(
     with reading(registry) as view:
         log = extract(registry.ledger.log, view.session, scope, made, part, since)
         _parties(registry, part)
-        told = _Told(view, scope, [])
+        told = _Told(view, scope, log.last.size, [])
         for sha256 in sorted(log.campaigns):
             # an institution's own entries may name what was never proposed
             if view.session.get(CampaignRow, sha256) is not None:
@@ -86,12 +99,19 @@ def collect(
         part.add_json("consents/withdrawals.json", withdrawn)
         part.add_json("requests/statistics.json", told.requests())
         told.add_incidents(part)
+        told.add_audits(part)
+        if scope.days is not None:
+            told.add_assessments(part)
+        told.add_retention(part)
         part.add_json("erasures/counts.json", told.erased())
     return log
 
 
 def _parties(registry: Registry, part: PartWriter) -> None:
     part.add("parties/consortium.jws", registry.consortium_token.encode())
+    for language in LANGUAGES:
+        text = in_words(arrangement(registry.consortium, language), language)
+        part.add(f"parties/arrangement.{language}.txt", text.encode())
     for path in sorted(registry.home.glob("consortium-*.jws")):
         part.add(f"parties/earlier/{path.name}", path.read_bytes())
 
@@ -102,6 +122,8 @@ class _Told:
 
     view: Transaction
     scope: PackScope
+    size: int
+    """How many entries of the log are in the part."""
     campaigns: list[Campaign]
 
     @property
@@ -140,9 +162,11 @@ class _Told:
             .where(ModelRow.campaign_sha256 == sha256)
             .order_by(ModelRow.entry_index)
         ):
-            part.add(
-                f"{folder}/cards/{ModelCard.claimed(model.card).sha256}.jws", model.card.encode()
-            )
+            card = ModelCard.claimed(model.card).sha256
+            part.add(f"{folder}/cards/{card}.jws", model.card.encode())
+            recalled = select(ModelRecallRow).where(ModelRecallRow.card_sha256 == card)
+            for one in session.scalars(recalled.order_by(ModelRecallRow.entry_index)):
+                part.add(f"{folder}/recalls/{card}.{one.party}.jws", one.token.encode())
         issued = select(AuthorisationRow).where(AuthorisationRow.campaign_sha256 == sha256)
         rows_of = session.scalars(issued.order_by(AuthorisationRow.expires_at, AuthorisationRow.id))
         part.add_json(
@@ -167,16 +191,12 @@ class _Told:
         return found
 
     def add_notices(self, part: PartWriter) -> None:
-        """Every notice of the purposes in question, what keeps it from being published today, and
-        what each adds to the version before."""
-        purposes = (
-            {campaign.purpose for campaign in self.campaigns} if self.scope.campaign else None
-        )
+        """Every notice: the log does not tell of which purpose one is, so that only all of them
+        are all of a purpose's. What keeps each from being published today, and what it adds to the
+        version before."""
         registry, review, before = self.view.registry, {}, dict[str, Notice]()
         tokens = dict(self.view.session.execute(select(NoticeRow.number, NoticeRow.token)).all())
         for number, notice in self.view.notices.notices.items():
-            if purposes is not None and notice.purpose not in purposes:
-                continue
             name = f"{notice.id}-{notice.version}"
             earlier = before.get(notice.id)
             review[name] = {
@@ -288,19 +308,20 @@ class _Told:
         ]
 
     def add_incidents(self, part: PartWriter) -> None:
-        """Incidents as the institutions signed them, and how each was closed."""
+        """Incidents that were reported in the period, as the institutions signed them, and how each
+        was closed; of a campaign, which no incident names, all of them."""
         session, told = self.view.session, []
-        for row in session.scalars(select(IncidentRow).order_by(IncidentRow.entry_index)):
-            incident = Incident.claimed(row.token)
-            found = incident.discovered_at.date().isoformat()
-            if (
-                self.scope.days is not None
-                and not self.scope.days[0] <= found <= self.scope.days[1]
-            ):
-                continue
-            if self.scope.lender not in (None, row.institution):
+        shown = select(IncidentRow).where(IncidentRow.entry_index < self.size)
+        rows = session.scalars(shown.order_by(IncidentRow.entry_index)).all()
+        log = self.view.registry.ledger.log
+        entries = log.entries_at(session, [row.entry_index for row in rows])
+        for row in rows:
+            incident, leaf = Incident.claimed(row.token), json.loads(entries[row.entry_index].leaf)
+            if not (self.scope.campaign or self.scope.wants(leaf)):
                 continue
             closure = session.get(IncidentClosureRow, row.sha256)
+            if closure is not None and closure.entry_index >= self.size:
+                closure = None
             part.add(f"incidents/{row.sha256}.jws", row.token.encode())
             if closure is not None:
                 part.add(f"incidents/{row.sha256}.closed.jws", closure.token.encode())
@@ -312,6 +333,37 @@ class _Told:
                 }
             )
         part.add_json("incidents/index.json", told)
+
+    def add_audits(self, part: PartWriter) -> None:
+        """Reports of compliance audits whose period touches the scope's, with what was done about
+        each finding."""
+        session = self.view.session
+        for row in session.scalars(select(AuditReportRow).order_by(AuditReportRow.entry_index)):
+            report = ComplianceReport.claimed(row.token)
+            first, last = self.scope.days or ("", "9999")
+            touches = first <= report.last.isoformat() and report.first.isoformat() <= last
+            if not touches or not {lender.id for lender in self.lenders} & {*report.about}:
+                continue
+            part.add(f"audits/{row.sha256}.jws", row.token.encode())
+            mine = select(AuditRemedyRow).where(AuditRemedyRow.report_sha256 == row.sha256)
+            for one in session.scalars(mine.order_by(AuditRemedyRow.entry_index)):
+                part.add(f"audits/{row.sha256}.{one.finding}.remedy.jws", one.token.encode())
+        part.add_json("audits/due.json", audits_due(self.view.registry))
+
+    def add_assessments(self, part: PartWriter) -> None:
+        """Every impact assessment, whether a campaign names it or not."""
+        rows = self.view.session.scalars(select(AssessmentRow).order_by(AssessmentRow.entry_index))
+        for row in rows:
+            part.add(f"assessments/{row.sha256}.jws", row.token.encode())
+
+    def add_retention(self, part: PartWriter) -> None:
+        """What is kept for how long and by which law, and where each yearly review stands in the
+        log."""
+        reviews = self.view.session.scalars(select(ReviewRow).order_by(ReviewRow.day))
+        kept = [one.model_dump(mode="json", exclude_defaults=True) for one in rules()]
+        done = [{"day": one.day.isoformat(), "entry_index": one.entry_index} for one in reviews]
+        part.add_json("retention/rules.json", kept)
+        part.add_json("retention/reviews.json", done)
 
     def erased(self) -> dict[str, Any]:
         """Places on rolls of erased people: the log shows how many subjects were erased in all."""

@@ -43,6 +43,13 @@ def _fewer_rights(before: Terms, after: Terms) -> str | None:
     return f"the right of {gone[0]} is gone" if gone else None
 
 
+def _on_another_basis(before: Terms, after: Terms) -> str | None:
+    """Stating a basis that was not stated adds nothing; stating another one does."""
+    both = before.bases.keys() & after.bases.keys()
+    other = sorted(one for one in both if before.bases[one] is not after.bases[one])
+    return f"the basis of {other[0]} is another" if other else None
+
+
 def _valid_longer(before: Terms, after: Terms) -> str | None:
     if before.validity_days is None:
         return None
@@ -68,6 +75,7 @@ RULES: tuple[Callable[[Terms, Terms], str | None], ...] = (
     _fewer_rights,
     _less_in_writing,
     _other("the legal basis", lambda terms: terms.lawful_basis),
+    _on_another_basis,
     _other("the wider purpose", lambda terms: terms.purpose_type),
     _other("the way of collecting", lambda terms: terms.collection_method),
     _other("the way of processing", lambda terms: terms.processing_method),

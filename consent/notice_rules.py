@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from consent.notice_text import particulars, spoken
 from law.categories import LISTED, DataCategory, consent_for
 from law.packs import PACKS
+from law.processing import Processing
 from law.vocabulary import LANGUAGES
+from protocol.legal import LegalIdentity
 from protocol.notices import RIGHTS, Notice, Terms, Words
 from protocol.parties import Consortium, Role
 from protocol.rules import Rule, rule_name
@@ -71,6 +73,48 @@ def has_a_lawful_basis_of_its_jurisdiction(draft: Draft) -> str | None:
     if basis.jurisdiction != "CN" and "CN" in named:
         return "its jurisdiction is CN, and its legal basis is none of Chinese law"
     return None
+
+
+def states_every_basis(draft: Draft) -> str | None:
+    """PIPL 13, 17; GDPR 6, 13(1)(c): by what right people are enrolled, linked and recorded who
+    have not answered, or said no."""
+    bases, ours = draft.terms.bases, draft.terms.lawful_basis.jurisdiction
+    for processing in Processing:
+        if processing not in bases:
+            return f"it does not say on what basis {processing} rests"
+        if bases[processing].jurisdiction != ours:
+            return f"the basis of {processing} is of another law than that of the consent"
+    return None
+
+
+def names_officers(draft: Draft) -> str | None:
+    """GDPR 13(1)(b); PIPL 17, 52: the officer that a recipient states in the consortium document,
+    with a contact."""
+    stated = {party.id: LegalIdentity.of(party).officer for party in draft.consortium.parties}
+    for one in draft.terms.recipients:
+        officer = stated.get(one.id)
+        if officer is None:
+            continue
+        ways = officer.contact.model_dump(exclude_none=True).values()
+        said = one.officer or ""
+        if officer.name not in said or not any(way in said for way in ways):
+            return f"it does not name the officer of {one.id!r}, {officer.name}, with a contact"
+    return None
+
+
+def explains_decisions(draft: Draft) -> str | None:
+    """GDPR 13(2)(f); PIPL 24: the logic of a decision that a machine may make alone."""
+    if not draft.terms.automated_decision:
+        return None
+    missing = draft.lacking(draft.terms.logic)
+    return f"it does not say in {missing[0]} how a machine decides" if missing else None
+
+
+def has_rules_for_children_in_every_language(draft: Draft) -> str | None:
+    """PIPL 31(2): where children are among those who are asked, in the language of each text."""
+    said = draft.terms.children
+    missing = draft.lacking(said) if said else []
+    return f"it has no rules for children in {missing[0]}" if missing else None
 
 
 def names_every_recipient(draft: Draft) -> str | None:
@@ -186,10 +230,14 @@ RULES: tuple[Rule[Draft], ...] = (
     is_in_a_language_we_can_check,
     names_jurisdiction,
     has_a_lawful_basis_of_its_jurisdiction,
+    states_every_basis,
     names_categories,
     collects_nothing_forbidden,
     names_every_recipient,
     names_only_parties,
+    names_officers,
+    explains_decisions,
+    has_rules_for_children_in_every_language,
     says_where_data_are_kept,
     explains_sensitive_data,
     tells_adverse_consequences,

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from law.categories import SENSITIVITIES
+from law.processing import BASIS_WORDS, PROCESSING_WORDS, Processing
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
 from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
 from protocol.uses import SCORING_PURPOSE
 
-_GETS: Mapping[Role, tuple[str, str]] = {
+GETS: Mapping[Role, tuple[str, str]] = {
     Role.LENDER: ("uses your data on its own computers", "在其自己的计算机上使用您的数据"),
     Role.REGISTRY: ("keeps your answers under a code", "以代码保存您的答复"),
     Role.COORDINATOR: (
@@ -28,7 +29,8 @@ _GETS: Mapping[Role, tuple[str, str]] = {
         "在看不到您证件号码的情况下将其转换为代码",
     ),
 }
-_CAPACITY = {
+"""What each party does with people's data, in each language."""
+CAPACITIES = {
     "handler": ("decides for itself", "个人信息处理者"),
     "joint-handler": ("decides together with the others", "共同处理者"),
     "processor": ("works for the others", "受托人"),
@@ -48,6 +50,12 @@ _RIGHTS = {
 _SAYS = {
     "used": ("Used, if you agree: {}.", "经您同意后使用：{}。"),
     "apart": ("Only if you agree to each apart: {}.", "仅在您分别单独同意后使用：{}。"),
+    "basis": (
+        "Your yes is the basis of that use, and it is tied to nothing else.",
+        "该使用以您的同意为依据，且不与其他事项捆绑。",
+    ),
+    "beside": ("Without being asked: {}.", "无需您同意的处理：{}。"),
+    "resting": ("{} ({})", "{}（{}）"),
     "necessity": ("Why sensitive data are needed: {}", "使用敏感信息的必要性：{}"),
     "effect": ("What that does to your rights: {}", "对您个人权益的影响：{}"),
     "consequences": ("What may follow from giving them: {}", "可能产生的不利后果：{}"),
@@ -57,15 +65,31 @@ _SAYS = {
     ),
     "person": ("No machine decides about you alone.", "不会仅由机器对您作出决定。"),
     "recipient": (
-        "{name} ({contact}; {capacity}) {gets}.",
-        "{name}（{contact}；{capacity}）{gets}。",
+        "{name} ({contact}; {capacity}{officer}) {gets}.",
+        "{name}（{contact}；{capacity}{officer}）{gets}。",
     ),
     "kept": (
-        "Kept for {days} days at most, in {places}, then deleted or made anonymous.",
-        "最长保存{days}天，存储地点：{places}，到期后删除或匿名化。",
+        (
+            "Kept for {days} days at most, in {places}, then deleted or made anonymous; your "
+            "answers, {days} days after the last of them ended."
+        ),
+        (
+            "最长保存{days}天，存储地点：{places}，到期后删除或匿名化；"
+            "您的答复在最后一项同意终止{days}天后删除。"
+        ),
     ),
+    "officer": ("; data protection officer: {}", "；个人信息保护负责人：{}"),
+    "logic": ("How a decision comes about: {}", "作出决定的方式：{}"),
+    "children": ("For children under 14: {}", "不满十四周岁未成年人：{}"),
     "lasts": ("Your yes ends after {} days.", "您的同意在{}天后到期。"),
     "written": ("A yes must be in writing.", "同意须以书面形式作出。"),
+    "read": (
+        (
+            "A yes on a screen counts once this was shown for {} seconds, to its end, with a "
+            "control for each choice."
+        ),
+        "在屏幕上作出的同意，须在本告知展示满{}秒、浏览至末尾并就每一项单独选择后方为有效。",
+    ),
     "rights": ("You can: {}.", "您有权：{}。"),
     "withdraw": ("Taking your yes back: {}", "撤回同意的方式：{}"),
     "free": (
@@ -102,8 +126,9 @@ def _recipient(language: str, one: Recipient) -> str:
         "recipient",
         name=one.name,
         contact=one.contact,
-        capacity=_CAPACITY[one.capacity][at],
-        gets=_GETS[one.role][at],
+        capacity=CAPACITIES[one.capacity][at],
+        officer=_said(language, "officer", one.officer) if one.officer else "",
+        gets=GETS[one.role][at],
     )
 
 
@@ -123,6 +148,17 @@ def _categories(language: str, terms: Terms) -> list[str]:
     return ordinary + ([_said(language, "apart", _AND[at].join(apart))] if apart else [])
 
 
+def _beside(language: str, terms: Terms) -> list[str]:
+    """What is done without being asked, each with its basis."""
+    at = LANGUAGES.index(language)
+    rests = [
+        _said(language, "resting", PROCESSING_WORDS[what][at], BASIS_WORDS[terms.bases[what]][at])
+        for what in Processing
+        if what in terms.bases
+    ]
+    return [_said(language, "beside", _AND[at].join(rests))] if rests else []
+
+
 def particulars(notice: Notice, language: str) -> str:
     """Everything that the terms state, as sentences. ``language``: one of ``law.vocabulary``'s."""
     terms, scoring = notice.terms, notice.purpose == SCORING_PURPOSE
@@ -134,10 +170,14 @@ def particulars(notice: Notice, language: str) -> str:
 
     sentences = [
         *_categories(language, terms),
+        _said(language, "basis"),
+        *_beside(language, terms),
         *own("necessity", terms.necessity),
         *own("effect", terms.effect),
         *own("consequences", terms.adverse_consequences),
         _said(language, "machine" if terms.automated_decision else "person"),
+        *own("logic", terms.logic),
+        *own("children", terms.children),
         *(_recipient(language, one) for one in terms.recipients),
         _said(
             language,
@@ -147,6 +187,7 @@ def particulars(notice: Notice, language: str) -> str:
         ),
         *([_said(language, "lasts", str(terms.validity_days))] if terms.validity_days else []),
         *([_said(language, "written")] if terms.written_form else []),
+        *([_said(language, "read", str(terms.reading_seconds))] if terms.reading_seconds else []),
         _said(language, "rights", _AND[at].join(_RIGHTS[one][at] for one in terms.privacy_rights)),
         *own("withdraw", terms.withdrawal_method),
         _said(language, "free"),

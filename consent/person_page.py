@@ -30,6 +30,7 @@ _SECTIONS = {
     "budget": ("How much privacy this has cost you", "已使用的隐私预算"),
     "revocations": ("What your lender had to be told", "已通知机构的撤回"),
     "log_entries": ("Entries about you in the audit log", "审计日志中与您有关的条目"),
+    "successions": ("Who succeeded whom", "权利义务的承继"),
     "kept_answers": ("Answers kept for a day", "保留一天的应答"),
 }
 """Part of the export, and its title in each language."""

@@ -14,7 +14,7 @@ import threading
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from sqlalchemy import Table, delete, func, select
 from sqlalchemy.orm import Session
 
 from auditlog.column_types import Base
+from consent.commands.end_of_term import erase_outlived
 from consent.keys.backup import forgetting, known_backups
 from consent.keys.enclosures import renew
 from consent.registry import Registry
@@ -33,6 +34,10 @@ from consent.transaction import Transaction, reading, writing
 from crypto.errors import CryptoError
 from protocol.errors import ConsentError
 
+Level = Literal["high", "personal", "none"]
+"""``high``: sensitive personal information, or a key that opens some; ``personal``: about a person,
+if only under a code; ``none``: about nobody. Ours: an institution maps them onto its own scheme
+(PBOC 数据安全办法 7, 8; JR/T 0197)."""
 RULES_FILE = Path(__file__).with_name("retention.toml")
 FIRST_S, EVERY_S = 600.0, 3600.0
 YEAR = timedelta(days=365)
@@ -49,6 +54,10 @@ class RetentionRule(BaseModel):
     """A table, as ``registry.consents``, or a file, as ``coordinator:model-card.jws``."""
     what: str
     law: str
+    level: Level
+    """How sensitive one item of it is."""
+    source: str = Field(min_length=3)
+    """Whom it comes from."""
     by: Literal["registry", "coordinator", "lender"] = "registry"
     """Who keeps it."""
     keep: str = ""
@@ -73,6 +82,13 @@ class RetentionRule(BaseModel):
     def due(self, moment: datetime) -> Any:
         """The condition under which a row has been kept long enough."""
         return self.table.c[self.since] <= moment - timedelta(days=self.days or 0)
+
+
+@cache
+def reviewed_on() -> date:
+    """When the rules were looked through last (PBOC 数据安全办法 10: every year)."""
+    found = tomllib.loads(RULES_FILE.read_text(encoding="utf-8"))["reviewed_on"]
+    return date.fromisoformat(str(found))
 
 
 @cache
@@ -195,6 +211,7 @@ class Retainer:
     every_s: float = EVERY_S
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
+    _looked: date | None = field(default=None, repr=False)
 
     def start(self) -> None:
         self._stop.clear()
@@ -221,6 +238,10 @@ class Retainer:
             due = due_now(self.registry)
             if due.total or due.reviewed:
                 logger.info("retention: %d rows deleted", apply_retention(self.registry).total)
+            today = self.registry.clock().date()
+            if today != self._looked:  # at every answer that there is: once a day
+                logger.info("retention: %d people erased", erase_outlived(self.registry))
+                self._looked = today
         except (ConsentError, CryptoError) as error:
             logger.warning("retention could not be applied: %s", type(error).__name__)
 

@@ -13,9 +13,11 @@ import numpy as np
 from consent.notice_text import with_particulars
 from crypto.keys import SigningKey
 from law.categories import DataCategory, Sensitivity
+from law.processing import Processing, SupportingBasis
 from naming.client import Names
 from protocol.consents import Action, Choice, ConsentDecision
 from protocol.enrolment import Enrolment
+from protocol.legal import LegalIdentity
 from protocol.notices import Capacity, Notice, Recipient, Terms, Words
 from protocol.parties import Consortium, Role
 from protocol.schema import now
@@ -61,6 +63,12 @@ WITHDRAWAL: Words = {
     "en": "in the portal, or by any signed request, at any time.",
     "zh": "随时可以在门户中撤回，或以任何签名请求撤回。",
 }
+CHILDREN: Words = {
+    "en": "a guardian answers and shows by what right; all of a child's data are sensitive.",
+    "zh": "由监护人作出同意并提供证明；未成年人的全部信息均按敏感个人信息处理。",
+}
+BASES = dict.fromkeys(Processing, SupportingBasis.PIPL_DUTY)
+"""What lenders of the demo state; whether it holds, counsel would say."""
 CATEGORIES = (
     DataCategory.REPAYMENT,
     DataCategory.BUREAU,
@@ -69,6 +77,14 @@ CATEGORIES = (
 )
 """What the demo's own loans are about."""
 _CAPACITY: dict[Role, Capacity] = {Role.LENDER: "joint-handler", Role.AUDITOR: "handler"}
+
+
+def named_officer(stated: LegalIdentity) -> str | None:
+    """As a notice names them; None where none is stated."""
+    officer = stated.officer
+    if officer is None:
+        return None
+    return ", ".join((officer.name, *officer.contact.model_dump(exclude_none=True).values()))
 
 
 def best_guess(epsilon: float) -> float:
@@ -90,6 +106,7 @@ def recipients_of(consortium: Consortium, lenders: Sequence[str]) -> tuple[Recip
             role=party.role,
             capacity=_CAPACITY.get(party.role, "processor"),
             contact=f"privacy@{party.id}.example",
+            officer=named_officer(LegalIdentity.of(party)),
         )
         for party in consortium.parties
         if party.role is not Role.LENDER or party.id in lenders
@@ -117,6 +134,8 @@ def make_notice(
         necessity=NECESSITY,
         effect=EFFECT,
         adverse_consequences=CONSEQUENCES,
+        children=CHILDREN,
+        bases=BASES,
         complaint=COMPLAINT,
         withdrawal_method=WITHDRAWAL,
         written_form=True,

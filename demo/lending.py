@@ -31,7 +31,7 @@ from demo.borrowers import DemoBorrower
 from demo.consortium import Founded
 from demo.errors import DemoError
 from demo.processes import Process, running, wait_until_ready
-from demo.result import Applied, Lent, ProgressView, Scenario, TrainingResult
+from demo.result import Lent, LoanApplied, ProgressView, Scenario, TrainingResult
 from demo.scoring_notice import make_scoring_notice
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.described import SOURCES_FILE
@@ -249,7 +249,7 @@ class _Counter:
         return answer.json()
 
 
-def _apply(counter: _Counter, customer: _Customer, founded: Founded) -> Applied:
+def _apply(counter: _Counter, customer: _Customer, founded: Founded) -> LoanApplied:
     person = customer.person
     wanted = {
         "pseudonym": person.pseudonym,
@@ -274,7 +274,7 @@ def _apply(counter: _Counter, customer: _Customer, founded: Founded) -> Applied:
     verified = verify_kept(
         _receipt(counter, decision["id"]), founded.consortium, [person.pseudonym]
     )
-    return Applied(
+    return LoanApplied(
         status=counter.call("GET", path)["status"],
         seconds=seconds,
         score=decision["score"],

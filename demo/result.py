@@ -126,7 +126,7 @@ class LogAudit:
 
 
 @dataclass(frozen=True)
-class Applied:
+class LoanApplied:
     """One application for a loan, as it went over HTTP."""
 
     status: str
@@ -147,7 +147,7 @@ class Lent:
     """What came of lending with the released model at one lender."""
 
     lender: str
-    applied: tuple[Applied, ...]
+    applied: tuple[LoanApplied, ...]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consent.notice_text import with_particulars
-from demo.borrowers import COMPLAINT, WITHDRAWAL, recipients_of
+from demo.borrowers import BASES, CHILDREN, COMPLAINT, WITHDRAWAL, recipients_of
 from law.categories import DataCategory
 from protocol.notices import Notice, Terms, Words
 from protocol.parties import Consortium, Role
@@ -45,6 +45,13 @@ CONSEQUENCES: Words = {
     "zh": "收入较低或财产较少可能导致额度降低、价格升高或申请被拒绝。",
 }
 
+LOGIC: Words = {
+    "en": "points for what is known of you add up to a score, and a written policy turns score, "
+    "income and the law of the day into yes or no, limit and price.",
+    "zh": "根据已知信息计分并相加得出评分；"
+    "再由书面政策根据评分、收入及当日法律规定决定是否放款、额度和价格。",
+}
+
 
 def make_scoring_notice(
     consortium: Consortium, lenders: Sequence[str], categories: Sequence[DataCategory]
@@ -61,6 +68,9 @@ def make_scoring_notice(
         necessity=NECESSITY,
         effect=EFFECT,
         adverse_consequences=CONSEQUENCES,
+        logic=LOGIC,
+        children=CHILDREN,
+        bases=BASES,
         complaint=COMPLAINT,
         withdrawal_method=WITHDRAWAL,
         written_form=True,

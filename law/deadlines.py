@@ -55,12 +55,7 @@ class Deadline:
             return received + timedelta(days=self.count)
         if self.unit == "months":
             return _months_later(received, self.count)
-        day = received
-        for _ in range(self.count):
-            day += timedelta(days=1)
-            while day.weekday() > _FRIDAY:
-                day += timedelta(days=1)
-        return day
+        return working_days_after(received, self.count)
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,15 @@ class Due:
     at: datetime
     """UTC; the first instant at which an answer is late."""
     deadline: Deadline
+
+
+def working_days_after(day: date, count: int) -> date:
+    """The last of so many working days, counted from the day after."""
+    for _ in range(count):
+        day += timedelta(days=1)
+        while day.weekday() > _FRIDAY:
+            day += timedelta(days=1)
+    return day
 
 
 def _months_later(day: date, count: int) -> date:

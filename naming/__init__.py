@@ -10,4 +10,5 @@ are.
 - ``client``   how lenders call it, verifying every proof; ``batches`` is what each of its processes
                does
 - ``doctor``   what must be in order in its home
+- ``evidence`` its part of an evidence pack
 """

@@ -11,7 +11,9 @@
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
-                   models
+                   models, ``recalls`` of them, ``instructions`` for their use
+- ``sight``        who can see what of a campaign (pure)
+- ``audits``       reports of compliance audits, findings and remedies (pure)
 - ``assessments``  impact assessments, and whether one covers a campaign; ``incidents`` (pure)
 - ``proposals``    a campaign as the registry tells it
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crypto.documents import document_hash
 from law.categories import Sensitivity
-from protocol.schema import Document, Instant, Language, Pseudonym, Sha256, Slug
+from protocol.schema import Document, Instant, Language, Pseudonym, Sha256, Slug, left_out
 
 RECEIPTS_UP_TO = 16
 """A request with at most this many decisions is answered with a receipt for each."""
@@ -45,6 +45,22 @@ class Authority(BaseModel):
                 "a guardian's authority is shown by a document: authority_evidence_hash is missing"
             )
         return self
+
+
+class Presentation(BaseModel):
+    """How a notice was shown on a screen, by the word of the app that showed it (ISO/IEC 29184;
+    GB/T 42574)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layout_sha256: Sha256
+    """SHA-256 of the page or screen as it was shown; whoever showed it keeps it."""
+    seconds: int = Field(ge=0, le=86_400)
+    """How long it was shown before the answer."""
+    to_the_end: bool
+    """Whether its end was reached."""
+    own_controls: bool
+    """Whether each choice had a control of its own, and none was chosen beforehand."""
 
 
 class Action(StrEnum):
@@ -85,6 +101,7 @@ class ConsentDecision(Document):
     expiry_time: Instant | None = None
     channel: Channel = "app"
     authority: Authority = Authority()
+    presentation: Presentation | None = Field(default=None, exclude_if=left_out)
     nonce: str = Field(min_length=16, max_length=64)
 
     @model_validator(mode="after")

@@ -138,6 +138,8 @@ class FileFact(BaseModel):
 
     sha256: Sha256
     bytes: int = Field(ge=0)
+    unpacked: int | None = Field(default=None, ge=0, exclude_if=left_out)
+    """How many bytes come out of it, where it is compressed (gzip)."""
 
 
 class EvidenceManifest(Document):

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
+from operator import not_
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from law.bases import LegalBasis
 from law.categories import DataCategory, Sensitivity, consent_for
+from law.processing import Processing, SupportingBasis
 from protocol.parties import Role
 from protocol.schema import Document, Instant, Language, Slug
 from protocol.terms import BROADER_PURPOSE, Iri, Limits
@@ -53,6 +55,8 @@ class Recipient(_Part):
     capacity: Capacity
     contact: str = Field(min_length=3, max_length=300)
     """Where a person reaches them: telephone, mail or address."""
+    officer: str | None = Field(default=None, min_length=3, max_length=400, exclude_if=not_)
+    """Their officer for personal information, with a contact (PIPL 52; GDPR 13(1)(b))."""
 
 
 class Terms(_Part):
@@ -61,6 +65,9 @@ class Terms(_Part):
     purpose_type: Iri = BROADER_PURPOSE
     """The wider purpose that this one belongs to."""
     lawful_basis: LegalBasis = LegalBasis.PIPL_CONSENT
+    bases: dict[Processing, SupportingBasis] = Field(default_factory=dict, exclude_if=not_)
+    """By what right everything is done that no consent is asked for (PIPL 13; GDPR 6,
+    13(1)(c))."""
     categories: tuple[DataCategory, ...] = ()
     """What may be used. Before version 0.7.0 notices named none, and a yes to them covers none."""
     automated_decision: bool = False
@@ -68,6 +75,12 @@ class Terms(_Part):
     24)."""
     recipients: tuple[Recipient, ...] = Field(default=(), max_length=64)
     """Everybody who gets something (PIPL articles 17 and 23)."""
+    logic: Words = Field(default_factory=dict, exclude_if=not_)
+    """How a decision comes about, by what main facts, and what follows from it (GDPR 13(2)(f);
+    PIPL 24)."""
+    children: Words = Field(default_factory=dict, exclude_if=not_)
+    """Rules of their own for people under 14 (PIPL article 31(2)). Without them no yes for a child
+    is taken."""
     necessity: Words = Field(default_factory=dict)
     """Why sensitive data are needed (PIPL article 30)."""
     effect: Words = Field(default_factory=dict)
@@ -90,6 +103,9 @@ class Terms(_Part):
         default=(), max_length=32
     )
     """ISO 3166 codes."""
+    reading_seconds: int | None = Field(default=None, ge=1, le=600, exclude_if=not_)
+    """A yes on a screen counts only where the notice was shown so long, to its end, with a control
+    for each choice (征信业管理条例 19: to draw attention)."""
     withdrawal_method: Words = Field(default_factory=dict)
     privacy_rights: tuple[Right, ...] = RIGHTS
     validity_days: int | None = Field(default=None, ge=1, le=36_500)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -26,6 +27,10 @@ from protocol.evidence import MANIFEST_FILE, MAX_FILES, FileFact, checked_path
 CHUNK = 1 << 20
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_HEADER_BYTES = 1 << 16
+_GZIP = 31
+"""A gzip frame (RFC 1952) that holds neither a name nor a time."""
+_OVERHEAD = 1 << 10
+"""More than the sealing adds to a piece."""
 _CONTEXT = b"tahini/evidence-part/v1"
 
 
@@ -48,6 +53,20 @@ class PartWriter:
                 length += len(piece)
                 file.write(piece)
         self.files[path] = FileFact(sha256=digest.hexdigest(), bytes=length)
+
+    def add_packed(self, path: str, pieces: Iterable[bytes]) -> None:
+        """One more file, compressed; its manifest says how much comes out of it."""
+        packer, length = zlib.compressobj(wbits=_GZIP), 0
+
+        def packed() -> Iterator[bytes]:
+            nonlocal length
+            for piece in pieces:
+                length += len(piece)
+                yield packer.compress(piece)
+            yield packer.flush()
+
+        self.add(path, packed())
+        self.files[path] = self.files[path].model_copy(update={"unpacked": length})
 
     def add_json(self, path: str, value: Any) -> None:
         """As canonical JSON."""
@@ -138,6 +157,37 @@ def unpack(
             raise AuditFailed(f"{path} is another file than its manifest says")
 
 
+def unpacked(path: Path, fact: FileFact) -> Iterator[bytes]:
+    """What comes out of a compressed file, in pieces: exactly as much as its manifest says, and
+    never more in memory than a piece.
+
+    Raises:
+        AuditFailed: more or less comes out, or it is no gzip frame.
+    """
+    if fact.unpacked is None:
+        raise AuditFailed("its manifest does not say how much comes out of it")
+    engine, left = zlib.decompressobj(wbits=_GZIP), fact.unpacked
+    with path.open("rb") as file:
+        for packed in _pieces(file):
+            rest = packed
+            while rest and not engine.eof:
+                try:
+                    piece = engine.decompress(rest, min(CHUNK, left + 1))
+                except zlib.error as error:
+                    raise AuditFailed(f"it cannot be unpacked ({error})") from error
+                left -= len(piece)
+                if left < 0:
+                    raise AuditFailed(
+                        f"more than the {fact.unpacked:,} bytes of its manifest come out"
+                    )
+                rest = engine.unconsumed_tail
+                yield piece
+            if engine.unused_data or (rest and engine.eof):
+                raise AuditFailed("something follows what is packed in it")
+    if left or not engine.eof:
+        raise AuditFailed(f"fewer than the {fact.unpacked:,} bytes of its manifest come out")
+
+
 # --- sealed
 
 
@@ -177,6 +227,8 @@ def unseal_part(sealed: IO[bytes], key: RecipientKey, out: IO[bytes]) -> None:
     content, number = open_envelope(header, name, key), 0
     length = sealed.read(4)
     while length:
+        if int.from_bytes(length, "big") > CHUNK + _OVERHEAD:
+            raise SealError("the sealed part has a longer piece than there can be")
         body = sealed.read(int.from_bytes(length, "big"))
         length = sealed.read(4)
         out.write(open_enclosed(content, body, _context(number, not length)))

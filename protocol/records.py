@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from law.categories import DataCategory, Sensitivity
 from law.vocabulary import iri
 from protocol.changes import CurrentConsent
-from protocol.consents import Authority, Channel
+from protocol.consents import Authority, Channel, Presentation
 from protocol.notices import Notice, Terms, Words
 from protocol.schema import Instant
 from protocol.snapshots import Reason
@@ -54,6 +54,8 @@ class Served(_Part):
     """Of what the lender keeps about an imported decision."""
     authority: Authority = Authority()
     """Age band, and the guardian or delegate who decided."""
+    presentation: Presentation | None = None
+    """How the notice was shown, where that was said."""
 
 
 class PiiProcessing(_Part):

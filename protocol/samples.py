@@ -111,10 +111,10 @@ class OpenedSample(Document):
     opened_at: Instant
 
     @property
-    def pseudonyms(self) -> list[str]:
-        """Whom it names, each once; of the erased nobody can be asked anything."""
+    def names(self) -> list[str]:
+        """Whom it names, each once; tombstones, too."""
         cells = (cell for roster in self.rosters for cell in roster.cells)
-        return sorted({name for cell in cells for name in cell.names if not is_tombstone(name)})
+        return sorted({name for cell in cells for name in cell.names})
 
     def plausible(self, people: int) -> bool:
         """Whether it can be of so many drawn cells: twice as many people are expected at most.
@@ -123,7 +123,7 @@ class OpenedSample(Document):
         (Chernoff bound of a Poisson number).
         """
         cells = sum(len(roster.cells) for roster in self.rosters)
-        return cells <= people and len(self.pseudonyms) <= 4 * people + MAX_MEMBERS
+        return cells <= people and len(self.names) <= 4 * people + MAX_MEMBERS
 
 
 def is_tombstone(name: str) -> bool:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from consent.api import (
     assessments,
+    audits,
     borrowers,
     campaigns,
     evidence,
@@ -59,6 +60,7 @@ def create_app(
         evidence,
         assessments,
         incidents,
+        audits,
         identity,
     )
     routers = [module.router for module in by_use]

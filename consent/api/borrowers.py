@@ -24,7 +24,7 @@ from consent.api.shared import (
     sent,
 )
 from consent.commands import forget_subject, read_consents
-from consent.commands.export_consents import export_all
+from consent.commands.export_consents import export_all, read_successions
 from consent.commands.record_decisions import (
     MAX_BATCH,
     AnswerForm,
@@ -34,8 +34,9 @@ from consent.commands.state_decisions import Answering, Statement
 from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
 from consent.identity.callers import Caller, CallingBorrower
-from consent.languages import accepted
+from consent.languages import accepted, chosen
 from consent.person_page import POLICY, person_page
+from law.vocabulary import LANGUAGES
 from protocol.consents import RECEIPTS_UP_TO
 from protocol.errors import NotWitnessed
 from protocol.records import ConsentRecord
@@ -86,6 +87,16 @@ def my_notices(
 ) -> Page[dict[str, Any]]:
     """The notices that ask me something: what is unanswered, and what must be confirmed again."""
     return Page(**page(read_consents.read_notices(registry, caller.subjects), cursor, limit))
+
+
+@router.get("/v1/me/successions", responses=problems())
+def my_successions(
+    registry: TheRegistry, caller: Subject, accept_language: AcceptLanguage = ""
+) -> list[dict[str, str]]:
+    """Which of my lenders, and of those who get something from them, was succeeded by whom, and how
+    I reach them (PIPL 22)."""
+    language = chosen(accept_language, LANGUAGES)
+    return read_successions(registry, caller.subjects, language)
 
 
 @router.get("/v1/me/consents", responses={**problems(), **links(200, RECORD, WITHDRAWAL)})

@@ -47,7 +47,7 @@ def post_succession(
 
 
 @router.post(
-    "/v1/evidence/samples/{index}/openings", response_class=Binary, responses=problems(404)
+    "/v1/evidence/samples/{index}/openings", response_class=Binary, responses=problems(404, 409)
 )
 def post_opening(
     registry: TheRegistry,

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi.responses import Response
 
 from consent.api.borrowers import Sha256Path
-from consent.api.shared import TheRegistry, problems
+from consent.api.shared import Commanded, TheRegistry, Token, problems
+from consent.commands.recall_model import recall_model, recalls_of
 from consent.commands.release_model import read_model
 from consent.identity import access
 from protocol.parties import Party, Role
@@ -16,6 +17,7 @@ class ModelFile(Response):
 
 
 router = access.endpoints(tags=["campaigns"])
+Maker = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR)]
 Member = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR, Role.AUDITOR)]
 
 
@@ -29,7 +31,21 @@ def get_model(registry: TheRegistry, sha256: Sha256Path, caller: Member) -> dict
         "campaign": held.campaign,
         "approvals": list(held.approvals),
         "entry_index": held.entry_index,
+        "recalls": list(recalls_of(registry, held.card)),
     }
+
+
+@router.post(
+    "/v1/campaigns/{sha256}/model/recalls", status_code=201, responses=problems(403, 404, 409)
+)
+def post_recall(
+    registry: TheRegistry, sha256: Sha256Path, body: Token, caller: Maker, command: Commanded
+) -> Response:
+    """Recall a model, signed by its coordinator or by any lender of its campaign: whoever fetches
+    it from now on is told."""
+    return command.run(
+        caller, lambda: {"entry_index": recall_model(registry, caller, sha256, body.token)}
+    )
 
 
 @router.get("/v1/campaigns/{sha256}/model/file", response_class=ModelFile, responses=problems(404))

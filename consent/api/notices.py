@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import Header, Path
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from consent import arrangement
 from consent.api.shared import (
     Commanded,
     Cursor,
@@ -20,6 +21,7 @@ from consent.api.shared import (
 from consent.commands import publish_notice
 from consent.identity import access
 from consent.languages import chosen
+from law.vocabulary import LANGUAGES
 from protocol.notices import Notice
 from protocol.parties import Party, Role
 
@@ -51,6 +53,21 @@ def consortium(
     """Who belongs, with which keys, and which checkpoints of the log are believed; signed by the
     registry."""
     return registry.consortium_token
+
+
+@router.get("/v1/arrangement", response_model=None, responses=problems())
+def joint_arrangement(
+    registry: TheRegistry, accept: Accept = "", accept_language: Languages = ""
+) -> Response:
+    """The essence of what the parties agreed: who does what, who answers which right and how soon,
+    who succeeded whom, and what is collected for what. As ``text/plain``, in words; in English or
+    Chinese."""
+    language = chosen(accept_language, LANGUAGES)
+    told = {"Vary": "Accept, Accept-Language", "Content-Language": language}
+    found = publish_notice.read_arrangement(registry, language)
+    if accept.partition(";")[0].strip().lower() == "text/plain":
+        return PlainTextResponse(arrangement.in_words(found, language), headers=told)
+    return JSONResponse(found, headers=told)
 
 
 @router.post("/v1/notices", status_code=201, responses={**problems(409), **links(201, NOTICE)})

@@ -7,6 +7,7 @@ entry.
                          ``forget_subject`` for good
 - ``erase_history``      what goes then, and the tombstone that stays; ``hold_evidence`` what a
                          court may still ask for
+- ``end_of_term``        whoever is kept longer than their notice says
 - ``record_decisions``   many requests in one transaction: decisions that were signed, or stated
                          without a signature
 - ``state_decisions``    what a statement decides; ``withdraw_consents`` what a withdrawal decides
@@ -24,9 +25,10 @@ entry.
                          it could use
 - ``record_assessments`` impact assessments, which campaigns name; ``report_incidents`` incidents:
                          logged, told to those whom they concern, closed
+- ``record_audits``      reports of compliance audits, and what was done about their findings
 - ``place_people``       at which lender a person counts
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
-                         what came of it
+                         what came of it, ``recall_model`` so that nobody uses it any more
 - ``append_entries``     a party's own log entries; ``log_uses`` what lenders do to score somebody
 - ``open_evidence``      what shows the consents of sampled people, for the auditor
 - ``succeed_auditor``    what was sealed to one auditor, taken over by the next

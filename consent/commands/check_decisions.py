@@ -108,6 +108,29 @@ def check_yes(kind: Sensitivity, notice: Notice, channel: Channel) -> None:
         raise Conflict(f"a yes to {kind} data must be in writing; by telephone there is none")
 
 
+def check_answer(decision: ConsentDecision, notice: Notice) -> None:
+    """That the decision answers this text, as it was shown. Raises Conflict."""
+    check_notice(notice, decision.notice_language, decision.notice_sha256)
+    check_shown(decision, notice)
+
+
+def check_shown(decision: ConsentDecision, notice: Notice) -> None:
+    """That a yes on a screen was given after the notice was shown as it asks to be; a no is always
+    heard. Raises Conflict.
+
+    Source: 征信业管理条例 article 19.
+    """
+    least, shown = notice.terms.reading_seconds, decision.presentation
+    says_yes = any(one.action in {Action.GIVE, Action.RESUME} for one in decision.choices)
+    if least is None or not says_yes or decision.channel not in {"app", "web"}:
+        return
+    if shown is None or not shown.to_the_end or not shown.own_controls or shown.seconds < least:
+        raise Conflict(
+            f"notice {notice.id!r} must be shown for {least} seconds, to its end, with a control "
+            "for each choice, before a yes; say how it was (presentation)"
+        )
+
+
 def check_return(stated: Stated, returned_at: datetime | None) -> None:
     """What somebody signed before they were erased gives nothing after they have come back; raises
     Conflict."""
@@ -122,10 +145,15 @@ def is_young(before: bool, authority: Authority) -> bool:
     return authority.age_band == "under-14" or (before and authority.age_band != "14-17")
 
 
-def refuse_alone(action: str, young: bool, authority: Authority) -> None:
-    """A child's own yes is none; raises Conflict. A no is always heard."""
-    if young and authority.guardian_entity_id is None and action in {Action.GIVE, Action.RESUME}:
+def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice) -> None:
+    """A child's own yes is none, and neither is a guardian's to rules that were not written for
+    children (PIPL article 31); raises Conflict. A no is always heard."""
+    if not young or action not in {Action.GIVE, Action.RESUME}:
+        return
+    if authority.guardian_entity_id is None:
         raise Conflict("for a child under 14 a guardian says yes, and shows by what right")
+    if not notice.terms.children:
+        raise Conflict(f"notice {notice.id!r} has no rules of their own for children under 14")
 
 
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:

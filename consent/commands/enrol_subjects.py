@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from auditlog.database import bulk_insert
 from consent.registry import Registry
 from consent.storage.enrolment import count_enrolled, extend_enrolment_list
-from consent.storage.subjects import IN_CHUNK
+from consent.storage.subjects import IN_CHUNK, day_of
 from consent.storage.tables import FormerNameRow, SubjectRow
 from consent.storage.tombstones import Tombstones, known_again, take_places_again
 from consent.transaction import reading, writing
@@ -28,6 +28,7 @@ _COLUMNS = {
     "pseudonym": "text",
     "ledger_pseudonym": "text",
     "public_key": "text",
+    "enrolled_at": "timestamp",
     "returned_at": "timestamp",
 }
 
@@ -64,6 +65,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
             nobody if by is None else known_again(session, names, ledger_names, by, lender.id)
         )
         first = count_enrolled(session, lender.id)
+        today = day_of(transaction.moment)
         first_id = (session.scalar(select(func.max(SubjectRow.id))) or 0) + 1
         rows = [
             (
@@ -73,6 +75,7 @@ def enrol_subjects(registry: Registry, lender: Party, enrolments: Sequence[Enrol
                 enrolment.pseudonym,
                 ledger_name,
                 enrolment.public_key,
+                today,
                 transaction.moment if at in returned else None,
             )
             for at, (enrolment, ledger_name) in enumerate(

@@ -9,8 +9,6 @@ for a week the hash of each decision, so that none of them acts again.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from sqlalchemy import delete, func, select, update
 
 from consent.commands.check_decisions import MAX_AGE
@@ -20,7 +18,7 @@ from consent.keys.enclosures import enclose
 from consent.storage.consents import load_presents, newest_acknowledged, newest_revocation
 from consent.storage.enrolment import mark_erased
 from consent.storage.erasure_tables import ErasureOrderRow
-from consent.storage.subjects import find_subjects
+from consent.storage.subjects import day_of, find_subjects
 from consent.storage.tables import (
     ConsentEventRow,
     ConsentRow,
@@ -133,7 +131,7 @@ def _bury(transaction: Transaction, row: SubjectRow) -> None:
     ledger_names = (row.ledger_pseudonym, by.ledger_name(row.ledger_pseudonym))
     row.pseudonym = f"v{version_of(row.pseudonym)}.{b64(new_data_key())}"
     row.ledger_pseudonym, row.public_key, row.returned_at = ledger_names[1], "", None
-    row.erased_at, row.child = _day(transaction.moment), False
+    row.erased_at, row.child, row.enrolled_at = day_of(transaction.moment), False, None
     session.flush()
     move_place(session, subject_id, ledger_names)
     counted = ScopeRow.events + 1
@@ -143,15 +141,6 @@ def _bury(transaction: Transaction, row: SubjectRow) -> None:
         .values(events=counted, whole_from=counted)
     )
     mark_erased(session, lender)
-
-
-def _day(moment: datetime) -> datetime:
-    return moment - timedelta(
-        hours=moment.hour,
-        minutes=moment.minute,
-        seconds=moment.second,
-        microseconds=moment.microsecond,
-    )
 
 
 def _blank_evidence(transaction: Transaction, subject_id: int) -> None:

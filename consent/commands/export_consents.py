@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 
 from auditlog.entries import opened_counts
+from consent.arrangement import successions
 from consent.budgets import price
 from consent.commands.read_consents import (
     _subjects,
@@ -48,10 +49,12 @@ from consent.transaction import Transaction, reading
 from crypto.errors import SealError
 from crypto.keys import b64, unb64
 from crypto.sealing import SealedBody, body_context, unpad, unseal
+from law.vocabulary import LANGUAGES
 from privacy.accounting import epsilon_of
 from protocol.campaigns import Campaign
 from protocol.errors import NotAuthenticated
 from protocol.notices import Notice
+from protocol.parties import Role
 
 FROM_LENDERS = (
     "Your loans, the figures made of them and what was decided with them are your lender's: ask it."
@@ -83,6 +86,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
             "log_entries": _log_entries(view, subjects),
             "imports": prove_imports(view.session, subjects),
             "kept_answers": _kept_answers(view, subjects),
+            "successions": _successions(view, subjects, LANGUAGES[0]),
         }
     return {
         **found,
@@ -95,6 +99,25 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
         "incidents": read_my_incidents(registry, pseudonyms),
         "not_here": FROM_LENDERS,
     }
+
+
+def read_successions(
+    registry: Registry, pseudonyms: Sequence[str], language: str
+) -> list[dict[str, str]]:
+    """Who took over from whoever has to do with this person's data."""
+    with reading(registry) as view:
+        return _successions(view, _subjects(view, pseudonyms), language)
+
+
+def _successions(
+    view: Transaction, subjects: Mapping[int, Subject], language: str
+) -> list[dict[str, str]]:
+    """Of their own lenders, and of every party that is no lender."""
+    consortium = view.registry.consortium
+    others = {party.id for party in consortium.parties if party.role is Role.LENDER}
+    others -= {subject.lender for subject in subjects.values()}
+    found = successions(consortium, language, None)
+    return [one for one in found if one["former"] not in others]
 
 
 # --- who
@@ -134,6 +157,7 @@ def _account(view: Transaction, subject: Subject, lives: _Lives) -> dict[str, An
         "sealed_ledger_name": row.ledger_pseudonym,
         "former_names": sorted(session.scalars(former)),
         "data_key": {"name": key.key_id, "group": key.group_id},
+        "enrolled_on": _text(row.enrolled_at),
         "came_back_at": _text(row.returned_at),
         "erased_before": [
             _tombstone(view, erased)

@@ -208,7 +208,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             if event is Event.GIVE:
                 try:
                     check_yes(record.sensitivity, notice, asked.channel)
-                    refuse_alone(record.action, subject in young, record.authority)
+                    refuse_alone(record.action, subject in young, record.authority, notice)
                 except Conflict as refused:
                     raise refused.at("records", position) from None
             if event in _FIRST and present.state is not ConsentStatus.NONE:

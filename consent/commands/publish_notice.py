@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from consent.arrangement import answered_within, arrangement, collected
 from consent.notice_changes import further
 from consent.notice_rules import Draft, lint
 from consent.registry import Registry
@@ -92,6 +93,20 @@ def list_notices(registry: Registry) -> list[dict[str, Any]]:
         }
         for _, notice in sorted(notices.items())
     ]
+
+
+def read_arrangement(registry: Registry, language: str) -> dict[str, Any]:
+    """Who answers for what, and what the live notices ask for (``consent.arrangement``). Raises
+    Malformed."""
+    with reading(registry) as view:
+        known, today = view.notices, view.moment.date()
+        live = {one.id: one for about in known.scopes if (one := known.live(*about)) is not None}
+    found = arrangement(registry.consortium, language)
+    return {
+        **found,
+        "collected": collected(live.values(), language),
+        "answered_within": answered_within(found["jurisdiction"], today),
+    }
 
 
 def _reaches_further(notice: Notice, published: Iterable[Notice]) -> list[str]:

@@ -100,3 +100,11 @@ def list_commitments(
         {"release": row.release, "attempt": row.attempt, "entry_index": row.entry_index}
         for row in rows
     ]
+
+
+def open_campaigns(registry: Registry) -> list[Campaign]:
+    """Every campaign that has not ended, in the order in which they were proposed."""
+    with reading(registry) as view:
+        rows = view.session.scalars(select(CampaignRow).order_by(CampaignRow.number))
+        found = [Campaign.claimed(row.token) for row in rows]
+        return [one for one in found if one.expires_at > view.moment]

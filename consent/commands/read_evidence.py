@@ -158,6 +158,7 @@ def _stated(subject: Subject, entry: Logged) -> Served:
         channel=decision.channel,
         stated_by="signature" if "token" in held else "login",
         authority=decision.authority,
+        presentation=decision.presentation,
     )
 
 

@@ -22,8 +22,8 @@ from auditlog.entries import Entry, entry_for_subject
 from consent.commands.borrowers_consents import BorrowersConsents, tag_of
 from consent.commands.check_decisions import (
     Stated,
+    check_answer,
     check_choice,
-    check_notice,
     check_return,
     check_time,
     claimed_or_nobody,
@@ -288,12 +288,12 @@ class DecisionBatch:
         check_time(decision.event_time, decision.expiry_time, moment)
         check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
-        check_notice(notice, decision.notice_language, decision.notice_sha256)
+        check_answer(decision, notice)
         states: dict[str, str] = {}
         young = self._young(draft, subject.id, decision.authority)
         for choice in decision.choices:
             check_choice(choice, notice, subject, decision.channel)
-            refuse_alone(choice.action, young, decision.authority)
+            refuse_alone(choice.action, young, decision.authority, notice)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, CurrentConsent())
             event_time = heard_at(decision.event_time, moment)

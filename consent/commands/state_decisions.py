@@ -11,7 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from consent.commands.borrowers_consents import BorrowersConsents
 from consent.commands.check_decisions import Stated
 from law.categories import Sensitivity
-from protocol.consents import Action, Authority, Channel, Choice, ConsentDecision
+from protocol.consents import (
+    Action,
+    Authority,
+    Channel,
+    Choice,
+    ConsentDecision,
+    Presentation,
+)
 from protocol.errors import Conflict
 from protocol.schema import Instant, Language, Sha256, Slug
 
@@ -41,6 +48,9 @@ class Statement(BaseModel):
     )
     channel: Channel = "web"
     authority: Authority = Authority()
+    presentation: Presentation | None = Field(
+        default=None, description="How the notice was shown, where it asks for that."
+    )
     expiry_time: Instant | None = Field(
         default=None, description="When the consent ends, if earlier than the notice says."
     )
@@ -95,6 +105,7 @@ class Answering:
             expiry_time=asked.expiry_time,
             channel=asked.channel,
             authority=asked.authority,
+            presentation=asked.presentation,
             nonce=secrets.token_urlsafe(16),
         )
         return Stated(decision, login_sha256=self.login_sha256)

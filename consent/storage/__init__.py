@@ -2,7 +2,7 @@
 together.
 
 - ``tables``       the registry's tables; ``request_tables`` of what people ask, and its steps;
-                   ``filing_tables`` of assessments and incidents
+                   ``filing_tables`` of assessments, incidents and samples
 - ``migrating``    the schema's migrations, with Alembic
 - ``erasure_tables`` what is left of erased people; ``tombstones`` by which they are known again
 - ``subjects``     borrowers with their data keys; ``enrolment`` a lender's list of them

@@ -13,7 +13,8 @@ from auditlog.column_types import Base, UtcDateTime
 
 class TombstoneRow(Base):
     """Under a key that no copy of the database holds: the hash of a name that an erased person had,
-    so that they are known again if they come back. Append-only."""
+    so that they are known again if they come back; and of what a lender keeps of it, so that they
+    are known in a roster. Append-only."""
 
     __tablename__ = "tombstones"
     name_mac: Mapped[str] = mapped_column(String(43), primary_key=True)

@@ -1,5 +1,5 @@
 """Tables of documents that institutions file beside campaigns: impact assessments, incidents,
-statements of uses to score an application."""
+samples, reports of audits, recalls of models, statements of uses to score an application."""
 
 from __future__ import annotations
 
@@ -67,3 +67,45 @@ class UseRow(Base):
     entry_index: Mapped[int] = mapped_column(BigInteger)
     logged_at: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = (Index("uses_by_entry", "entry_index", unique=True),)
+
+
+class SampleOpeningRow(Base):
+    """What was opened of a lender's sample, once: a second time there is the same answer or none.
+    Append-only."""
+
+    __tablename__ = "sample_openings"
+    entry_index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Of the entry that announced the sample."""
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
+    sample_sha256: Mapped[str] = mapped_column(String(64))
+    answer_sha256: Mapped[str] = mapped_column(String(64))
+
+
+class AuditReportRow(Base):
+    """A report of a compliance audit, as the auditor signed it. Append-only."""
+
+    __tablename__ = "audit_reports"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    auditor: Mapped[str] = mapped_column(String(63))
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class AuditRemedyRow(Base):
+    """That a finding was remedied, signed by whom it was about. Append-only."""
+
+    __tablename__ = "audit_remedies"
+    report_sha256: Mapped[str] = mapped_column(ForeignKey("audit_reports.sha256"), primary_key=True)
+    finding: Mapped[str] = mapped_column(String(63), primary_key=True)
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class ModelRecallRow(Base):
+    """That a released model is not to be used any more, as a party signed it. Append-only."""
+
+    __tablename__ = "model_recalls"
+    card_sha256: Mapped[str] = mapped_column(ForeignKey("models.card_sha256"), primary_key=True)
+    party: Mapped[str] = mapped_column(String(63), primary_key=True)
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)

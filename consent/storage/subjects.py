@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 
 from sqlalchemy import select, union_all
@@ -133,3 +133,8 @@ def remembered(session: Session, subjects: Mapping[str, Subject]) -> dict[str, S
         question = f"SELECT subject_id FROM data_keys WHERE {some}"  # noqa: S608 - numbers of our own
         kept.update(session.connection().exec_driver_sql(question).scalars())
     return {name: subject for name, subject in subjects.items() if subject.id in kept}
+
+
+def day_of(moment: datetime) -> datetime:
+    """Its first instant: what a row says of when something happened, and no more."""
+    return datetime.combine(moment.date(), time(), moment.tzinfo)

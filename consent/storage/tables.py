@@ -52,6 +52,9 @@ class SubjectRow(Base):
     """The key that the person's own decisions are signed with; empty for those who only log in."""
     child: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Under 14, as was said last: everything of theirs is sensitive (PIPL article 28)."""
+    enrolled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The day of the enrolment; none in a tombstone. Of who was enrolled before version 0.7.0, the
+    day on which the database became one of that version."""
     returned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When somebody who had been erased was enrolled again: no earlier yes of theirs counts."""
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,10 +1,11 @@
 """Tombstones: what the registry knows of people whom it erased.
 
 Only this: under a key that is wrapped like the borrowers' (``consent.keys.datakeys``), so that no
-copy of the database holds it, the hash of each name that somebody had. With it the registry knows a
-person again who is enrolled anew: their earlier yes does not count, but the budget that they spent
-does, and so does the place that was drawn for them. Whoever has not the key store can read nothing
-from the hashes.
+copy of the database holds it, the hash of each name that somebody had, and of what a lender keeps
+of it. With the first the registry knows a person again who is enrolled anew: their earlier yes does
+not count, but the budget that they spent does, and so does the place that was drawn for them. With
+the second it tells an auditor that somebody in a roster was erased, and not invented. Whoever has
+not the key store can read nothing from the hashes.
 
 All functions run inside the caller's transaction.
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from itertools import count
 
 import numpy as np
 from sqlalchemy import func, select
@@ -28,7 +31,9 @@ from consent.transaction import Transaction
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import b64
 from crypto.pseudonyms import version_of
+from crypto.rosters import tombstone
 from protocol.errors import KeysUnavailable
+from protocol.samples import is_tombstone
 
 TOMBSTONES = -1
 """Number of the key (``DataKeys.reserved``)."""
@@ -60,12 +65,54 @@ class Tombstones:
         """What stands on a tombstone instead of a sealed ledger name, in the same form."""
         return f"v{version_of(sealed)}.{self.mac(sealed)}"
 
+    def stone(self, kept: str, time: int) -> str:
+        """HMAC of what a lender keeps of a name (``crypto.rosters.tombstone``), erased for the
+        first, second, … time. No name has a space in it."""
+        return self.mac(f"{time} {kept}")
+
 
 def write_names(session: Session, names: Iterable[str], subject_id: int, by: Tombstones) -> None:
     """Keep that these names, present and former, are a tombstone's. Who was erased once before
-    under the same name, has it there already."""
-    rows = [{"name_mac": by.mac(name), "subject_id": subject_id} for name in names]
+    under the same name, has it there already; what a lender keeps of it stands there once more."""
+    macs = []
+    for name in names:
+        kept = tombstone(name)
+        times = (time for time in count(1) if not _present_one(session, by.stone(kept, time)))
+        macs += [by.mac(name), by.stone(kept, next(times))]
+    rows = [{"name_mac": mac, "subject_id": subject_id} for mac in macs]
     upsert(session, TombstoneRow, ("name_mac",), (), rows)
+
+
+def _present_one(session: Session, mac: str) -> bool:
+    return session.get(TombstoneRow, mac) is not None
+
+
+def erased_on(
+    session: Session, names: Iterable[str], by: Tombstones, lender: str
+) -> dict[str, date]:
+    """The day on which each of these people, by a name that they had or by what a lender keeps of
+    it, was erased at this lender last; nobody else is in it."""
+    kept = {name: name if is_tombstone(name) else tombstone(name) for name in names}
+    days: dict[str, date] = {}
+    asked, time = set(kept.values()), 1
+    while asked:
+        macs = {by.stone(one, time): one for one in asked}
+        found = {macs[mac]: day for mac, day in _erased_here(session, list(macs), lender).items()}
+        days.update(found)
+        asked, time = set(found), time + 1
+    return {name: days[one] for name, one in kept.items() if one in days}
+
+
+def _erased_here(session: Session, macs: Sequence[str], lender: str) -> dict[str, date]:
+    days: dict[str, date] = {}
+    here = select(TombstoneRow.name_mac, SubjectRow.erased_at).join(
+        SubjectRow, SubjectRow.id == TombstoneRow.subject_id
+    )
+    for start in range(0, len(macs), IN_CHUNK):
+        some = TombstoneRow.name_mac.in_(macs[start : start + IN_CHUNK])
+        rows = session.execute(here.where(some, SubjectRow.lender == lender))
+        days.update((mac, at.date()) for mac, at in rows if at is not None)
+    return days
 
 
 def known_again(

@@ -12,7 +12,7 @@ A client shows only what its caller may do, and closes itself:
 - ``coordinator``  proposals and model cards; ``rights`` what people ask a lender, and its answers
 - ``auditor``      the bodies of log entries
 - ``operator``     the registry operator's notices
-- ``filing``       documents beside campaigns: impact assessments, incidents
+- ``filing``       documents beside campaigns: impact assessments, incidents, audits, recalls
 - ``borrowers``    decisions, receipts, records: a borrower, or whoever hands in what borrowers
                    signed
 """

@@ -1,5 +1,5 @@
 """Documents that institutions file at the registry beside campaigns, and read there: impact
-assessments, incidents.
+assessments, incidents, reports of audits, recalls of models.
 
 Not part of what a node loads: its operator's commands read them, its gate goes by the campaign.
 """
@@ -14,10 +14,15 @@ from typing import Any
 import httpx
 
 from crypto.errors import SignatureError
+from crypto.keys import SigningKey
 from protocol.assessments import ImpactAssessment
+from protocol.audits import AuditRemedy, ComplianceReport
+from protocol.cards import ModelCard
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import RegistryUnavailable
 from protocol.incidents import Incident, IncidentClosure
+from protocol.parties import Role
+from protocol.recalls import ModelRecall
 
 
 def record_assessment(client: InstitutionClient, token: str) -> str:
@@ -117,3 +122,71 @@ def _page(answer: httpx.Response) -> tuple[list[dict[str, Any]], str | None]:
     said = answer.json()
     items = [dict(item) for item in said["items"]]
     return items, None if said["next"] is None else str(said["next"])
+
+
+def released_card(client: InstitutionClient, campaign_sha256: str) -> ModelCard:
+    """The card of the model that a campaign released last, verified."""
+    answer = client._send("GET", f"/v1/campaigns/{campaign_sha256}/model")
+    key = client.consortium.one(Role.COORDINATOR).key
+    return client._checked(lambda: ModelCard.verify(str(answer.json()["card"]), key))
+
+
+def recall_model(client: InstitutionClient, recall: ModelRecall, key: SigningKey) -> int:
+    """Recall a model; returns the index of its entry."""
+    target = f"/v1/campaigns/{recall.campaign_sha256}/model/recalls"
+    answer = client._send("POST", target, {"token": recall.sign(key)})
+    return client._checked(lambda: int(answer.json()["entry_index"]))
+
+
+@dataclass(frozen=True)
+class HeldAudit:
+    """A report as the registry holds it, every signature checked."""
+
+    report: ComplianceReport
+    remedies: tuple[AuditRemedy, ...]
+
+
+def report_audit(client: InstitutionClient, report: ComplianceReport, key: SigningKey) -> str:
+    """Record the report of a compliance audit; returns its hash."""
+    answer = client._send("POST", "/v1/audits", {"token": report.sign(key)})
+    return client._checked(lambda: str(answer.json()["sha256"]))
+
+
+def remedy_finding(client: InstitutionClient, remedy: AuditRemedy, key: SigningKey) -> None:
+    target = f"/v1/audits/{remedy.report_sha256}/remedies"
+    client._send("POST", target, {"token": remedy.sign(key)})
+
+
+def list_audits(client: InstitutionClient) -> list[dict[str, Any]]:
+    """Reports that the caller may see, oldest first."""
+    return all_pages(client, "/v1/audits")
+
+
+def audits_due(client: InstitutionClient) -> list[dict[str, Any]]:
+    answer = client._send("GET", "/v1/audits/due")
+    return client._checked(lambda: [dict(one) for one in answer.json()])
+
+
+def fetch_audit(client: InstitutionClient, sha256: str) -> HeldAudit:
+    """The report with this hash. Raises RegistryUnavailable: the answer does not verify."""
+    answer = client._send("GET", f"/v1/audits/{sha256}")
+    found = client._checked(lambda: _held_audit(client, answer.json()))
+    if found.report.sha256 != sha256:
+        raise RegistryUnavailable(
+            "the consent registry answered with another report than was asked for"
+        )
+    return found
+
+
+def _held_audit(client: InstitutionClient, told: Mapping[str, Any]) -> HeldAudit:
+    token = str(told["token"])
+    auditor = client.consortium.party(ComplianceReport.claimed(token).auditor)
+    report = ComplianceReport.verify(token, auditor.key)
+    remedies = []
+    for signed in told["remedies"]:
+        party = client.consortium.party(AuditRemedy.claimed(str(signed)).party)
+        remedy = AuditRemedy.verify(str(signed), party.key)
+        if remedy.report_sha256 != report.sha256:
+            raise SignatureError("a remedy is of another report")
+        remedies.append(remedy)
+    return HeldAudit(report, tuple(remedies))

@@ -198,7 +198,7 @@ def test_flipped_bits_in_the_database_itself_are_harmless_or_refused(live_log, t
     refused = 0
     for attempt in range(many):
         damaged = bytearray(sound)
-        for _ in range(4):
+        for _ in range(16):
             damaged[rng.randrange(100, len(damaged))] ^= 1 << rng.randrange(8)
         path = tmp_path / f"{attempt}.db"
         path.write_bytes(damaged)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from support.audits import some_report
 from support.incidents import make_incident
 
 from auditlog.audit import verify_log
@@ -20,10 +21,12 @@ from consent.commands.report_incidents import close_incident, report_incident
 from crypto.documents import canonical_json
 from crypto.keys import SigningKey
 from demo.assessing import make_assessment
+from protocol.audits import AuditRemedy
 from protocol.cards import ModelCard
 from protocol.errors import AuditFailed
 from protocol.incidents import IncidentClosure, IncidentReport
 from protocol.parties import Consortium
+from protocol.recalls import ModelRecall
 from protocol.rights import ENTRY_TYPES as REQUEST_TYPES
 from protocol.rights import RequestContent, RequestKind
 from protocol.schema import now
@@ -247,6 +250,26 @@ def test_an_incident_that_another_signed_fails(house):
         audit(house)
 
 
+@pytest.mark.parametrize("what", ["hash", "twice", "never", "theirs"])
+def test_an_audit_that_is_not_told_as_it_was_signed_fails(house, what):
+    made = some_report("auditor", now())
+    by_auditor = made.sign(house.founded.auditor_key)
+    done = AuditRemedy(
+        report_sha256=made.sha256, finding="late", party="aspen", done="It was remedied.", done_at=now()
+    ).sign(house.node("aspen").key)
+    told = ("audit.reported", "auditor", "report", made.sha256, by_auditor)
+    entries, said = {
+        "hash": ([(*told[:3], "0" * 64, by_auditor)], "another than was stated"),
+        "twice": ([told, told], "reported before"),
+        "never": ([("audit.remedied", "aspen", "report", made.sha256, done)], "never reported"),
+        "theirs": ([told, ("audit.remedied", "birch", "report", made.sha256, done)], "signature"),
+    }[what]
+    for entry in entries:
+        log_token(house, *entry)
+    with pytest.raises(AuditFailed, match=said):
+        audit(house)
+
+
 @pytest.mark.parametrize("what", ["hash", "twice", "another's", "again"])
 def test_an_incident_that_is_not_told_as_it_was_signed_fails(house, what):
     incident, moment = make_incident("aspen", discovered_at=now()), now()
@@ -409,3 +432,32 @@ def test_a_leaf_is_read_as_it_is_served(active):
     found = audit(active)
     leaf = json.loads(found.know.bodies.client.leaves(1)[0])
     assert leaf["type"] in FORMS
+
+
+@pytest.mark.parametrize(
+    ("actor", "card_sha256", "signed", "said"),
+    [
+        ("aspen", None, {}, ""),
+        ("coordinator", None, {}, ""),
+        ("aspen", "0" * 64, {}, "never released"),
+        ("registry", None, {}, "not its to write"),
+        ("aspen", None, {"card_sha256": "1" * 64}, "another than was stated"),
+        ("aspen", None, {"party": "birch"}, "another than was stated"),
+    ],
+)
+def test_a_recall_is_of_a_released_model_by_who_has_a_part_in_it(released, actor, card_sha256, signed, said):
+    house, card = released
+    named = card_sha256 or card.sha256
+    recall = ModelRecall.model_validate({
+        "campaign_sha256": house.campaign.sha256, "card_sha256": named, "party": actor, "recalled_at": now(),
+        "reason": "Nobody knows why it says what it says.",
+    } | signed)  # fmt: skip
+    key = house.coordinator().key if actor == "coordinator" else house.node("aspen").key
+    clear = {"campaign": house.campaign.sha256, "model_card": named}
+    body = canonical_json({"token": recall.sign(key)})
+    append(house, house.registry.sealed_to_auditor("model.recalled", actor, clear, body))
+    if not said:
+        assert audit(house).by_type["model.recalled"] == 1
+        return
+    with pytest.raises(AuditFailed, match=said):
+        audit(house)

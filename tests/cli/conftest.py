@@ -1,12 +1,65 @@
-"""A log that is served for every command about logs."""
+"""A log that is served for every command about logs, and an evidence pack of everybody's parts."""
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
-from support.commands import served_book
+from support.commands import done, served_book
+from support.incidents import make_incident
+from support.packs import merging
+
+from consent.commands.report_incidents import IncidentReport, report_incident
+from crypto.keys import save_recipient_key
 
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory):
     with served_book(tmp_path_factory.mktemp("cli") / "mylog") as made:
         yield made
+
+
+@pytest.fixture(scope="package")
+def after_release(ground, tmp_path_factory):
+    return ground.released(tmp_path_factory.mktemp("released") / "house")
+
+
+@pytest.fixture(scope="package")
+def handed_in(after_release, tmp_path_factory):
+    """Parts of everybody about the campaign that released its model, the auditor's key, and what was pinned."""
+    folder = tmp_path_factory.mktemp("packs")
+    with after_release.copy(folder / "house").opened(http=True) as house:
+        scope = f"campaign:{house.campaign.sha256}"
+        token = house.campaign.sign(house.coordinator().key)
+        (house.coordinator().folder(house.campaign.sha256) / "campaign.jws").write_text(token, encoding="utf-8")
+        homes = {"coordinator": house.founded.coordinator_home}
+        homes |= {lender: house.founded.node_home(lender) for lender in house.borrowers}
+        incident = make_incident("birch")
+        report = IncidentReport(token=incident.sign(house.node("birch").key))
+        report_incident(house.registry, house.founded.consortium.party("birch"), report)
+        first = folder / "first.checkpoint"
+        first.write_text(house.client().checkpoint_note(), encoding="utf-8")
+        registry = house.founded.registry_home
+        done("evidence", "collect", "--home", registry, "--scope", scope, "--out", folder / "registry.part",
+             "--url", house.url, "--since", first)  # fmt: skip
+        for name, home in homes.items():
+            done("evidence", "collect", "--home", home, "--scope", scope, "--out", folder / f"{name}.part")
+        (folder / "consortium.jws").write_text(house.founded.token, encoding="utf-8")
+        save_recipient_key(folder / "auditor.key", house.founded.auditor_recipient)
+        (folder / "registry.pub").write_text(house.founded.registry_key.public.text, encoding="utf-8")
+        yield house, folder
+
+
+@pytest.fixture(scope="package")
+def whole(handed_in):
+    """Everybody's parts, put together."""
+    _, folder = handed_in
+    done(*merging(folder, folder / "pack", *sorted(folder.glob("*.part"))))
+    return folder / "pack"
+
+
+@pytest.fixture
+def pack(whole, tmp_path):
+    """A copy of the whole pack to be tampered with."""
+    return Path(shutil.copytree(whole, tmp_path / "pack"))

@@ -49,7 +49,10 @@ def test_a_sample_from_the_announcement_to_the_bound(asking, tmp_path):
     found = json.loads(done(*asked, "--json"))
     assert found["broken"] == [] and found["drawn"] == found["clean"] > 0, "everybody in 30 cells"
     assert found["most_bad"] == pytest.approx(upper_bound(0, found["drawn"]))
+    assert found["masked"] > 0
     assert f"{found['drawn']} drawn, {found['drawn']} had said yes" in done(*asked)
+    for lender in lenders:
+        assert (folder / f"{lender}.evidence").exists(), "the registry answers once"
 
 
 def test_who_does_not_open_is_named_when_the_sample_is_closed(asking, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import gzip
-import hashlib
 import json
 import re
 import shutil
@@ -15,94 +14,16 @@ from pathlib import Path
 
 import pytest
 from support.commands import done, refused
+from support.packs import campaign_of, edited, merging, signed_again, trusting, verifying
 
 from auditlog.authority import AuditState
 from auditlog.entry_checks import check_entry
 from auditlog.opening import Bodies
-from crypto.documents import canonical_json
 from crypto.keys import RecipientKey, save_recipient_key
 from crypto.notes import Checkpoint
 from protocol.cards import ModelCard
 from protocol.errors import AuditFailed
 from protocol.evidence import EvidenceManifest, PackScope
-
-
-@pytest.fixture(scope="module")
-def after_release(ground, tmp_path_factory):
-    return ground.released(tmp_path_factory.mktemp("released") / "house")
-
-
-@pytest.fixture(scope="module")
-def handed_in(after_release, tmp_path_factory):
-    """Parts of everybody about the campaign that released its model, the auditor's key, and what was pinned."""
-    folder = tmp_path_factory.mktemp("packs")
-    with after_release.copy(folder / "house").opened(http=True) as house:
-        scope = f"campaign:{house.campaign.sha256}"
-        token = house.campaign.sign(house.coordinator().key)
-        (house.coordinator().folder(house.campaign.sha256) / "campaign.jws").write_text(token, encoding="utf-8")
-        homes = {"coordinator": house.founded.coordinator_home}
-        homes |= {lender: house.founded.node_home(lender) for lender in house.borrowers}
-        first = folder / "first.checkpoint"
-        first.write_text(house.client().checkpoint_note(), encoding="utf-8")
-        registry = house.founded.registry_home
-        done("evidence", "collect", "--home", registry, "--scope", scope, "--out", folder / "registry.part",
-             "--url", house.url, "--since", first)  # fmt: skip
-        for name, home in homes.items():
-            done("evidence", "collect", "--home", home, "--scope", scope, "--out", folder / f"{name}.part")
-        (folder / "consortium.jws").write_text(house.founded.token, encoding="utf-8")
-        save_recipient_key(folder / "auditor.key", house.founded.auditor_recipient)
-        (folder / "registry.pub").write_text(house.founded.registry_key.public.text, encoding="utf-8")
-        yield house, folder
-
-
-def trusting(folder):
-    return ("--consortium", folder / "consortium.jws", "--registry-key", folder / "registry.pub")
-
-
-def merging(folder, out, *parts):
-    return ("evidence", "merge", *parts, "--out", out, "--key", folder / "auditor.key", *trusting(folder))
-
-
-@pytest.fixture(scope="module")
-def whole(handed_in):
-    """Everybody's parts, put together."""
-    _, folder = handed_in
-    done(*merging(folder, folder / "pack", *sorted(folder.glob("*.part"))))
-    return folder / "pack"
-
-
-@pytest.fixture
-def pack(whole, tmp_path):
-    """A copy of the whole pack to be tampered with."""
-    return Path(shutil.copytree(whole, tmp_path / "pack"))
-
-
-def campaign_of(pack: Path) -> str:
-    return json.loads((pack / "pack.json").read_text("utf-8"))["scope"].partition(":")[2]
-
-
-def signed_again(house, pack: Path, maker: str, **fields) -> None:
-    """The maker of a part signs what lies in its folder now: the attack of whoever holds its key."""
-    token = (pack / maker / "manifest.jws").read_text("utf-8")
-    below = pack / maker
-    files = {
-        path.relative_to(below).as_posix(): {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
-        }
-        for path in below.rglob("*") if path.is_file() and path.name != "manifest.jws"
-    }  # fmt: skip
-    said = EvidenceManifest.claimed(token).payload() | {"files": files} | fields
-    keys = {"registry": house.founded.registry_key, "coordinator": house.coordinator().key}
-    key = keys[maker] if maker in keys else house.node(maker).key
-    manifest = EvidenceManifest.model_validate(said)
-    (below / "manifest.jws").write_text(manifest.sign(key), encoding="utf-8")
-    listed = json.loads((pack / "pack.json").read_text("utf-8"))
-    listed["parts"][maker] = manifest.sha256
-    (pack / "pack.json").write_bytes(canonical_json(listed))
-
-
-def verifying(folder, pack):
-    return ("evidence", "verify", pack, *trusting(folder))
 
 
 def test_a_pack_from_collection_to_verification(handed_in, whole):
@@ -112,15 +33,31 @@ def test_a_pack_from_collection_to_verification(handed_in, whole):
     found = json.loads(done(*verifying(folder, whole), "--since", folder / "first.checkpoint", "--json"))
     assert found["missing"] == []
     assert any("1 model cards" in line for line in found["checked"])
-    assert "missing: nobody" in done(*verifying(folder, whole))
-    assert "Check all of it, offline" in (whole / "README.md").read_text("utf-8")
+    assert found["whole"] and found["not_shown"] == []
+    said = done(*verifying(folder, whole))
+    assert "missing: nobody" in said and "whole: no entry of the log" in said
+    assert "the registry's word" in said, "what the log does not show is said"
+    page = (whole / "README.html").read_text("utf-8")
+    assert "<th>maker" in page and "各部分" in page and "roster.committed" in page
+    assert not re.search(r"(src|href)=", page), "it loads nothing"
+    assert "tahini evidence verify PACK" in (whole / "VERIFY.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("file", ["README.html", "VERIFY.md"])
+def test_a_page_that_says_something_else_than_the_parts_is_noticed(handed_in, pack, file):
+    _, folder = handed_in
+    (pack / file).write_text((pack / file).read_text("utf-8").replace("e", "a", 1), encoding="utf-8")
+    assert f"{file}: it says something else" in refused(*verifying(folder, pack))
+    (pack / file).unlink()
+    assert f"{file}: it says something else" in refused(*verifying(folder, pack))
 
 
 def test_whose_part_is_missing_is_said(handed_in, tmp_path):
     _, folder = handed_in
     said = done(*merging(folder, tmp_path / "pack", folder / "registry.part", folder / "birch.part"))
     assert "missing: aspen, cedar, coordinator" in said
-    assert "missing: aspen, cedar, coordinator" in done(*verifying(folder, tmp_path / "pack"))
+    said = done(*verifying(folder, tmp_path / "pack"))
+    assert "missing: aspen, cedar, coordinator" in said and "not whole: the part of aspen is not here" in said
     (tmp_path / "pack/missing.json").write_text('{"missing":[],"present":["birch","registry"]}', encoding="utf-8")
     assert "missing.json: it is not true" in refused(*verifying(folder, tmp_path / "pack"))
 
@@ -168,12 +105,6 @@ def test_whoever_signs_another_s_part_is_noticed(handed_in, pack):
 # --- what the makers themselves might say
 
 
-def edited(path: Path, change) -> None:
-    value = json.loads(path.read_text("utf-8"))
-    change(value)
-    path.write_bytes(canonical_json(value))
-
-
 def test_a_registry_that_leaves_an_approval_out_is_noticed(handed_in, pack):
     house, folder = handed_in
     below = f"registry/campaigns/{campaign_of(pack)}/approvals/cedar.jws"
@@ -191,7 +122,7 @@ def test_a_registry_that_leaves_the_entry_of_an_approval_out_is_noticed(handed_i
             path.unlink()
     edited(pack / "registry/log/counts.json", lambda told: told["entries_in_scope"].update({"campaign.approved": 2}))
     signed_again(house, pack, "registry")
-    assert "active without the approval of cedar" in refused(*verifying(folder, pack))
+    assert ".json: it is in the log, not here" in refused(*verifying(folder, pack))
 
 
 def test_an_entry_that_the_log_does_not_hold_is_noticed(handed_in, pack):
@@ -345,7 +276,7 @@ def test_a_year_and_a_lender_s_year(handed_in, tmp_path, scope):
     for name, home in homes.items():
         done("evidence", "collect", "--home", home, "--scope", said, "--out", tmp_path / f"{name}.part")
     told = done(*merging(folder, tmp_path / "pack", *tmp_path.glob("*.part")))
-    assert ("missing: birch, cedar" if scope.startswith("period") else "missing: nobody") in told
+    assert ("missing: birch, cedar, naming" if scope.startswith("period") else "missing: nobody") in told
     checked = done(*verifying(folder, tmp_path / "pack"))
     assert "1 campaigns: proposed" in checked
     left_out = shutil.copytree(tmp_path / "pack", tmp_path / "left-out")

@@ -25,6 +25,7 @@ PUBLIC = {
     ("GET", "/readyz"),
     ("GET", "/tile/entries/{path:path}"),
     ("GET", "/tile/{level}/{path:path}"),
+    ("GET", "/v1/arrangement"),
     ("GET", "/v1/consortium"),
     ("GET", "/v1/log/consistency"),
     ("GET", "/v1/log/entries/{index}"),

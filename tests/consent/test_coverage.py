@@ -292,3 +292,16 @@ def test_a_child_without_a_guardian_is_refused_in_imports_too(market):
 def test_a_yes_is_to_what_was_asked_in_the_form_that_it_needs(market, kind, channel, status):
     (person,) = market.enrol("aspen")
     assert market.says(person, "give", (kind,), channel=channel).status_code == status
+
+
+def test_no_yes_is_taken_for_a_child_to_rules_that_are_not_for_children(market):
+    """PIPL 31(2): rules of processing of their own; in imports too (``refuse_alone``)."""
+    (child,) = market.enrol("aspen")
+    adults = market.publish(2, children={})
+    refused = market.says(child, "give", ("ordinary", "sensitive"), notice=adults, authority=GUARDIAN)
+    assert refused.status_code == 409 and "rules of their own for children" in refused.text
+    assert market.says(child, "refuse", notice=adults, authority=GUARDIAN).status_code == 201, "a no is always heard"
+    for_all = market.publish(3)
+    assert "Children" not in for_all.texts["en"] and "For children under 14:" in for_all.texts["en"]
+    said = market.says(child, "give", ("ordinary", "sensitive"), notice=for_all, authority=GUARDIAN)
+    assert said.status_code == 201 and market.rule(child, "sensitive") == "given"

@@ -20,7 +20,10 @@ from consent.storage.tables import (
     SubjectEntryRow,
     SubjectRow,
 )
+from consent.storage.tombstones import Tombstones, erased_on
+from consent.transaction import reading
 from crypto.keys import SigningKey
+from crypto.rosters import tombstone
 from protocol.enrolment import EnrolmentList
 from protocol.revocations import Revocation
 from protocol.snapshots import ConsentSnapshot
@@ -281,6 +284,24 @@ def test_erasing_twice_under_one_name_leaves_two_tombstones(market):
     back(market, person)
     assert person.number == 2
     assert market.rule(person) == "never-asked"
+
+
+def test_an_auditor_is_told_when_a_name_was_erased_last_and_of_nobody_else(market):
+    """By the name, and by what a lender keeps of it; at the lender that had it alone."""
+    person, other = market.consenting("aspen", 2)
+    never, names = pseudonym(), {person.pseudonym, tombstone(person.pseudonym)}
+    days = []
+    for _ in range(2):
+        market.clock.move(days=1)
+        forget_subject(market.registry, person.pseudonym)
+        days.append(market.clock().date())
+        market.clock.move(seconds=1)
+        back(market, person)
+    with reading(market.registry) as view:
+        by = Tombstones.of(view)
+        asked = [*names, other.pseudonym, tombstone(other.pseudonym), never, tombstone(never)]
+        assert erased_on(view.session, asked, by, "aspen") == dict.fromkeys(names, days[1])
+        assert erased_on(view.session, asked, by, "birch") == {}
 
 
 def test_what_was_spent_where_somebody_was_erased_counts_where_they_still_borrow(tmp_path, any_url):

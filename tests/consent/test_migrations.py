@@ -33,8 +33,9 @@ APPEND_ONLY = {
     "log_entries", "log_envelopes", "log_checkpoints", "log_published", "consent_events", "decisions", "commitments",
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
-    "assessments", "incidents", "incident_closures", "incident_people",
-    "tombstones", "retention_reviews", "uses",
+    "assessments", "incidents", "incident_closures", "incident_people", "audit_reports", "audit_remedies",
+    "model_recalls",
+    "tombstones", "retention_reviews", "sample_openings", "uses",
 }  # fmt: skip
 
 
@@ -261,6 +262,9 @@ LATER = {
         "lender": "aspen", "application": "5" * 64, "step": 0, "statement_sha256": "6" * 64, "entry_index": 4,
         "logged_at": day(1),
     },
+    "audit_reports": {"sha256": "6" * 64, "auditor": "auditor", "token": "t", "entry_index": 1},
+    "audit_remedies": {"report_sha256": "6" * 64, "finding": "one", "token": "t", "entry_index": 2},
+    "model_recalls": {"card_sha256": "2" * 64, "party": "aspen", "token": "t", "entry_index": 2},
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},
@@ -272,6 +276,9 @@ LATER = {
     "request_marks": {"request_id": 1, "feature": "late"},
     "tombstones": {"name_mac": "m" * 43, "subject_id": 1},
     "retention_reviews": {"day": "2026-02-01", "entry_index": 1},
+    "sample_openings": {
+        "entry_index": 5, "lender": "aspen", "sample_sha256": "5" * 64, "answer_sha256": "6" * 64,
+    },
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from consent.notice_text import particulars, with_particulars
 from demo.scoring_notice import make_scoring_notice
 from law.bases import LegalBasis
 from law.categories import DataCategory
+from law.processing import PROCESSING_WORDS, Processing, SupportingBasis
 from protocol.notices import Notice, Recipient, Terms
 from protocol.parties import Role
 from protocol.rules import rule_name
@@ -20,7 +21,8 @@ from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE, Limits
 from protocol.uses import SCORING_PURPOSE
 
-CONSORTIUM = some_consortium("aspen", "birch")
+OFFICER = {"name": "Privacy office", "contact": {"email": "dpo@aspen.example", "phone": "+86 10 1234567"}}
+CONSORTIUM = some_consortium("aspen", "birch", officers={"aspen": OFFICER})
 TEXTS = {"en": "May we?", "zh": "可以吗？"}
 STRANGER = Recipient(id="broker", name="Broker", role=Role.LENDER, capacity="handler", contact="a@broker.example")
 
@@ -40,10 +42,17 @@ def broken(one: Notice) -> list[str]:
 
 
 NAMED = full_terms(CONSORTIUM, ("aspen", "birch")).recipients
+ASPEN = next(one for one in NAMED if one.id == "aspen")
 BREAKS = {
     "IsInALanguageWeCanCheck": notice(texts=TEXTS | {"fr": "Pouvons-nous ?"}),
     "NamesJurisdiction": notice(jurisdiction=(), lawful_basis=LegalBasis.GDPR_CONSENT),
     "HasALawfulBasisOfItsJurisdiction": notice(lawful_basis=LegalBasis.GDPR_CONSENT),
+    "StatesEveryBasis": notice(bases={Processing.ENROLMENT: SupportingBasis.PIPL_DUTY}),
+    "NamesOfficers": notice(
+        recipients=(*(one for one in NAMED if one.id != "aspen"), ASPEN.model_copy(update={"officer": None})),
+    ),
+    "ExplainsDecisions": notice(automated_decision=True, logic={"en": "Points are added up and compared."}),
+    "HasRulesForChildrenInEveryLanguage": notice(children={"zh": "由监护人作出同意并提供证明文件。"}),
     "NamesCategories": notice(categories=()),
     "CollectsNothingForbidden": notice(categories=(*CATEGORIES, DataCategory.RELIGION)),
     "NamesEveryRecipient": notice(recipients=NAMED[:3]),
@@ -93,7 +102,16 @@ def test_the_particulars_name_everything_that_is_enforced(language):
     text = particulars(one, language)
     for recipient in one.terms.recipients:
         assert recipient.name in text and recipient.contact in text
-    for said in (one.terms.necessity, one.terms.effect, one.terms.adverse_consequences, one.terms.complaint):
+    assert "Privacy office, dpo@aspen.example" in text
+    assert PROCESSING_WORDS[Processing.ENROLMENT][language == "zh"] in text
+    for said in (
+        one.terms.logic,
+        one.terms.children,
+        one.terms.necessity,
+        one.terms.effect,
+        one.terms.adverse_consequences,
+        one.terms.complaint,
+    ):
         assert said[language] in text
     assert "731" in text and "99" in text and "CN" in text
     assert ("machine may decide" if language == "en" else "可能仅由机器") in text
@@ -112,6 +130,7 @@ def test_the_particulars_name_everything_that_is_enforced(language):
         {"collection_method": "bought"}, {"processing_method": "https://w3id.org/dpv#Sell"},
         {"limits": Limits(data_life_days=9)}, {"material_change": True}, {"validity_days": None},
         {"recipients": (*NAMED, STRANGER)},
+        {"bases": dict.fromkeys(Processing, SupportingBasis.PIPL_CONTRACT)},
         {"recipients": tuple(one.model_copy(update={"capacity": "handler"}) for one in NAMED)},
     ],
 )  # fmt: skip
@@ -139,6 +158,27 @@ def test_a_notice_of_before_is_read_and_covers_nothing():
     }  # fmt: skip
     terms = Terms.model_validate(said)
     assert terms.categories == () and terms.asked() == {}
+
+
+def test_to_say_on_what_basis_one_keeps_answers_asks_nobody_again():
+    before = notice(bases={})
+    assert "StatesEveryBasis" in broken(before)
+    assert further(before, notice()) == ()
+
+
+def test_a_basis_is_of_the_law_that_the_consent_is_of():
+    european = dict.fromkeys(Processing, SupportingBasis.GDPR_INTEREST)
+    (found,) = lint(Draft(notice(bases=european), CONSORTIUM))
+    assert found.rule == "StatesEveryBasis" and "another law" in found.reason and "GDPR 6" in found.article
+
+
+@pytest.mark.parametrize(
+    "officer", ["Privacy office", "Somebody, dpo@aspen.example", "Privacy office, dpo@birch.example"]
+)
+def test_an_officer_is_named_with_a_contact_that_is_theirs(officer):
+    others = [one for one in NAMED if one.id != "aspen"]
+    one = notice(recipients=(*others, ASPEN.model_copy(update={"officer": officer})))
+    assert broken(one) == ["NamesOfficers"]
 
 
 # --- scoring, which has a notice of its own

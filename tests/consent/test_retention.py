@@ -26,6 +26,7 @@ from consent.storage.tables import IdempotencyRow
 from crypto.errors import KeyFileError, SealError
 from crypto.keys import RecipientKey, b64, save_recipient_key
 from protocol.errors import KeysUnavailable, NotFound
+from server.evidence import STATEMENT_FILE
 from server.home import CARD_FILE, MODEL_FILE, PROGRESS_FILE
 
 
@@ -38,7 +39,7 @@ def test_every_kind_of_record_has_a_rule():
         ledger.executescript(SCHEMA)
         of_nodes = {f"node.{name}" for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert {name for name in named if name.startswith("node.")} == of_nodes
-    files = {f"coordinator:{name}" for name in (MODEL_FILE, CARD_FILE, PROGRESS_FILE, "release-*.npz")}
+    files = {f"coordinator:{name}" for name in (MODEL_FILE, CARD_FILE, PROGRESS_FILE, STATEMENT_FILE, "release-*.npz")}
     assert {name for name in named if name.startswith("coordinator:")} == files
 
 
@@ -50,7 +51,7 @@ def test_every_rule_names_its_law_and_says_how_long_or_why():
     for rule in timed_rules():
         assert rule.since in rule.table.c
     with pytest.raises(ValueError, match="how long"):
-        RetentionRule(of="registry.used_once", what="x", law="y")
+        RetentionRule(of="registry.used_once", what="x", law="y", level="none", source="nobody")
     assert tomllib.loads(RULES_FILE.read_text(encoding="utf-8"))
 
 

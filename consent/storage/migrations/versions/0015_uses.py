@@ -9,8 +9,8 @@ from alembic import op
 
 from auditlog.column_types import UtcDateTime
 
-revision = "0013"
-down_revision = "0010"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,40 @@
+"""What is checked of entries about documents that are filed beside campaigns: recalls of models,
+reports of audits, remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from auditlog.authority import AuditState
+from protocol.audits import AuditRemedy, ComplianceReport
+from protocol.recalls import ModelRecall
+
+
+def recalled(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    """A model that was released, by who has a part in it."""
+    use = know.use(leaf)
+    know.require(leaf["model_card"] in use.cards, "a model was recalled that was never released")
+    if said := know.document(leaf, ModelRecall, leaf["actor"]):
+        stated = (leaf["actor"], leaf["campaign"], leaf["model_card"])
+        signed = (said.party, said.campaign_sha256, said.card_sha256)
+        know.require(stated == signed, "the recall is another than was stated")
+    if use.campaign is not None:
+        parts = {use.campaign.coordinator, *use.campaign.lenders}
+        know.require(leaf["actor"] in parts, "who recalled the model has no part in it")
+
+
+def reported(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    know.require(leaf["report"] not in know.reports, "the audit was reported before")
+    know.reports.add(leaf["report"])
+    if said := know.document(leaf, ComplianceReport, leaf["actor"]):
+        stated, signed = (leaf["report"], leaf["actor"]), (said.sha256, said.auditor)
+        know.require(stated == signed, "the report of an audit is another than was stated")
+
+
+def remedied(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    known = leaf["report"] in know.reports
+    know.require(known, "a finding was remedied of an audit that was never reported")
+    if said := know.document(leaf, AuditRemedy, leaf["actor"]):
+        stated, signed = (leaf["report"], leaf["actor"]), (said.report_sha256, said.party)
+        know.require(stated == signed, "the remedy is another than was stated")

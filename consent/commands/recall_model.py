@@ -1,0 +1,71 @@
+"""Recall a released model: from then on it is handed out only with the recall beside it."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from consent.commands.propose_campaign import load_campaign
+from consent.registry import Registry
+from consent.storage.filing_tables import ModelRecallRow
+from consent.storage.tables import ModelRow
+from consent.transaction import Transaction, reading, writing
+from protocol.cards import ModelCard
+from protocol.errors import Malformed, NotAllowed, NotFound
+from protocol.parties import Party
+from protocol.recalls import ModelRecall
+
+
+def recall_model(registry: Registry, party: Party, campaign_sha256: str, token: str) -> int:
+    """Log a recall that the party signed; returns the entry's index, the same for a second one of
+    the same party.
+
+    Raises:
+        SignatureError: not the caller's. Malformed: of another campaign, or its fallback is the
+            model itself. NotAllowed: the party has no part in the campaign. NotFound: no such
+            model, or no such fallback.
+    """
+    recall = ModelRecall.verify(token, party.key)
+    if (recall.party, recall.campaign_sha256) != (party.id, campaign_sha256):
+        raise Malformed("the recall is another party's, or of another campaign than was said")
+    if recall.fallback_card_sha256 == recall.card_sha256:
+        raise Malformed("a model that is recalled is no fallback for itself")
+    with writing(registry) as transaction:
+        session = transaction.session
+        campaign, _ = load_campaign(transaction, campaign_sha256)
+        if party.id not in {campaign.coordinator, *campaign.lenders}:
+            raise NotAllowed(f"{party.id!r} has no part in campaign {campaign.id!r}")
+        model = session.get(ModelRow, recall.card_sha256)
+        if model is None or model.campaign_sha256 != campaign_sha256:
+            raise NotFound(f"campaign {campaign.id!r} has released no such model")
+        known = session.get(ModelRecallRow, (recall.card_sha256, party.id))
+        if known is not None:
+            return known.entry_index
+        _require_fallback(transaction, recall)
+        public = {"campaign": campaign_sha256, "model_card": recall.card_sha256}
+        index = transaction.log_sealed("model.recalled", party.id, public, {"token": token})
+        session.add(
+            ModelRecallRow(
+                card_sha256=recall.card_sha256, party=party.id, token=token, entry_index=index
+            )
+        )
+    return index
+
+
+def _require_fallback(transaction: Transaction, recall: ModelRecall) -> None:
+    """What is used meanwhile was released, and is not recalled itself."""
+    named, session = recall.fallback_card_sha256, transaction.session
+    if named is None:
+        return
+    of_fallback = select(ModelRecallRow.party).where(ModelRecallRow.card_sha256 == named)
+    if session.get(ModelRow, named) is None or session.scalar(of_fallback.limit(1)):
+        raise NotFound(f"there is no model of card {named[:12]}… that could be used meanwhile")
+
+
+def recalls_of(registry: Registry, card: str) -> tuple[str, ...]:
+    """Every recall of the model with this signed card, as it was signed."""
+    with reading(registry) as view:
+        mine = select(ModelRecallRow).where(
+            ModelRecallRow.card_sha256 == ModelCard.claimed(card).sha256
+        )
+        rows = view.session.scalars(mine.order_by(ModelRecallRow.entry_index))
+        return tuple(row.token for row in rows)
