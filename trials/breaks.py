@@ -2483,8 +2483,10 @@ TRAIL_BREAKS = (
     Break(
         "12 outbox: a decision that waits passes for one that is logged",
         "desk/outbox.py",
-        "            rounds = self._rounds\n",
-        "            rounds = self._rounds\n            return 0\n",
+        "            if answer is not None and answer.index is not None:\n"
+        "                return answer.index\n",
+        "            if answer is None or answer.index is not None:\n"
+        "                return answer.index if answer else 0\n",
         "tests/desk/test_trail.py",
     ),
     Break(
