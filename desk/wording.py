@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crypto.sentences import one_sentence
 from desk.errors import RulesMissing
 from law.packs import Jurisdiction
+from lending.bands import BANDS
 from lending.cases import Fact, PrincipalReason, Scored
 from lending.glossary import Glossary
 from lending.law.rows import Laws
@@ -151,13 +152,15 @@ class Wording:
         yield said("application", **asked)
         offer = told.offer or (0, 0)
         yield said(told.outcome, amount=shown(offer[0]), days=offer[1])
-        yield said("machine" if told.by_machine else "person", day=told.day)
+        by = "machine" if told.by_machine else "person"
+        yield said("passed_on" if told.outcome == "review" else by, day=told.day)
         if told.reasons:
             yield said("reasons")
         for reason in told.reasons:
             yield f"- {self.sentence(reason, tongue)}"
         if told.scored is not None:
-            yield said("score", day=told.day, score=told.scored.score, band=told.scored.band)
+            band = getattr(BANDS.band(told.scored.score), tongue)
+            yield said("score", day=told.day, score=told.scored.score, band=band)
             by_score = any(reason.kind == "score" for reason in told.reasons)
             if by_score and (other := self.what_if(told.scored, tongue)) is not None:
                 yield said("what_if", sentence=other)

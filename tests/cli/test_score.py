@@ -151,7 +151,7 @@ def test_a_model_without_its_card_or_with_anothers_scores_nobody(signed, asked, 
 
 
 def test_a_model_with_a_protected_feature_scores_nobody(signed, tmp_path):
-    """Signed and released as it may be."""
+    """Signed and released as it may be: its schema does not load."""
     grid = signed.model.embedding.grid
     feature = grid.schema.features[1].model_copy(update={"description": "婚姻状况"})
     features = (grid.schema.features[0], feature, *grid.schema.features[2:])
@@ -162,7 +162,7 @@ def test_a_model_with_a_protected_feature_scores_nobody(signed, tmp_path):
     card = signed.card.model_copy(update={"model_sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
     (tmp_path / "model-card.jws").write_text(card.sign(signed.key), encoding="utf-8")
     asked = ("score", "--home", signed.home, "--model", path, "--data", signed.root / "applicants.csv")
-    assert "'balance' is about marital, which can never enter a score" in refused(*asked)
+    assert "feature 'balance' is about marital, which the law forbids (CN: PIPL 24(1)" in refused(*asked)
 
 
 def test_bad_input_is_refused_in_one_sentence(signed, asked, tmp_path):

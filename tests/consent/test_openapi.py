@@ -21,10 +21,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from support.asgi import Answered, Sent
+from support.audits import some_report
 from support.effort import effort
 from support.fuzzing import Site
 from support.incidents import make_incident
 from support.market import shown
+
+from protocol.audits import AuditRemedy
+from protocol.schema import now
 
 
 @pytest.fixture
@@ -176,7 +180,13 @@ def openings(site: Site) -> dict[str, Sent]:
     entry = {"type": "use.read", "to": ["auditor"], "counts": {"rows": 1}}
     choice = {"recipient": "cedar", "sensitivity": "ordinary", "action": "give"}
     statement = shown(house.notice) | {"choices": [choice]}
+    report = some_report("auditor", now(), id=f"linked-{number}")
+    remedy = AuditRemedy(
+        report_sha256=report.sha256, finding="late", party="aspen", done="Two more people answer.", done_at=now()
+    )
     found = {
+        "POST /v1/audits": ("auditor", {"token": report.sign(site.keys["auditor"])}),
+        "POST /v1/audits/{sha256}/remedies": ("aspen", {"token": remedy.sign(site.keys["aspen"])}),
         "POST /v1/log/entries": ("aspen", {"entries": [entry]}),
         "POST /v1/notices": ("registry", {"token": notice.sign(site.keys["registry"])}),
         "POST /v1/assessments": ("coordinator", {"token": house.assessment.sign(site.keys["coordinator"])}),
@@ -187,7 +197,9 @@ def openings(site: Site) -> dict[str, Sent]:
         "POST /v1/me/requests": (borrower, {"recipient": "cedar", "asked": {"kind": "access"}}),
     }
     return {
-        label: Sent(*label.split(" "), b"" if body is None else json.dumps(body).encode(), caller)
+        label: Sent(
+            *label.format(sha256=report.sha256).split(" "), b"" if body is None else json.dumps(body).encode(), caller
+        )
         for label, (caller, body) in found.items()
     }
 
@@ -201,7 +213,8 @@ def test_every_link_of_the_document_leads_where_it_says(site):
             site.send([replace(opening, body=opening.body.replace(b'"give"', b'"withdraw"'))])
         [answer] = site.send([opening])
         assert answer.status in {200, 201}, (label, answer)
-        conforms(by_label[label].Case(path_parameters={}), opening, answer)
+        filled = {"sha256": opening.target.split("/")[3]} if "{" in label else {}
+        conforms(by_label[label].Case(path_parameters=filled), opening, answer)
         site.registry.ledger.sequencer.settle()
         method, path = label.split(" ")
         found = document["paths"][path][method.lower()]["responses"][str(answer.status)]["links"]
