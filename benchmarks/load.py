@@ -31,6 +31,8 @@ class Served:
 
     port: int
     pid: int
+    page: str = "/readyz"
+    """Which answers when it is ready."""
 
     @property
     def url(self) -> str:
@@ -38,7 +40,7 @@ class Served:
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz").is_success
+            return httpx.get(self.url + self.page).is_success
         except httpx.TransportError:
             return False
 
@@ -107,7 +109,7 @@ def served(noun: str, home: Path, *options: str) -> Iterator[Served]:
 
 
 @contextmanager
-def running(command: Sequence[str], journal: Path) -> Iterator[Served]:
+def running(command: Sequence[str], journal: Path, page: str = "/readyz") -> Iterator[Served]:
     """``python -m`` a command that takes a ``--port``, once it is ready.
 
     In the load's own session: kernels that share processors out by session would tell them apart.
@@ -119,7 +121,7 @@ def running(command: Sequence[str], journal: Path) -> Iterator[Served]:
             stdout=subprocess.DEVNULL,
             stderr=log,
         )
-    server = Served(port, process.pid)
+    server = Served(port, process.pid, page)
     try:
         for _ in range(600):
             if process.poll() is not None:

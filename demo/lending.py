@@ -106,7 +106,8 @@ def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressV
     view.end("the model of the consortium, a signed policy, two products, five sources")
 
     applicants = _chosen(people, loans, scorer, {one.pseudonym for one in training.withdrawn})
-    _agree(founded, lender, [one.person for one in applicants], url)
+    publish(founded, lender, url)
+    agree(founded, lender, [one.person for one in applicants], url)
     address = f"http://127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
     process = Process(
@@ -211,11 +212,16 @@ def _chosen(
     ]
 
 
-def _agree(founded: Founded, lender: str, people: list[DemoBorrower], url: str) -> None:
-    """They are shown the notice of scoring, which is another than that of training, and agree."""
-    notice = make_scoring_notice(founded.consortium, [lender], CATEGORIES)
+def publish(founded: Founded, lender: str, url: str) -> None:
+    """The notice of scoring, which is another than that of training."""
     with founded.operator(url) as registry:
+        notice = make_scoring_notice(founded.consortium, [lender], CATEGORIES)
         registry.publish_notice(notice, founded.registry_key)
+
+
+def agree(founded: Founded, lender: str, people: list[DemoBorrower], url: str) -> None:
+    """They were shown the notice of scoring, and agree."""
+    notice = make_scoring_notice(founded.consortium, [lender], CATEGORIES)
     answers = dict.fromkeys(notice.terms.asked(), Action.GIVE)
     with BorrowerClient(url, founded.consortium) as client:
         client.decide([person.decide(notice, answers) for person in people])

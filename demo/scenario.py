@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -36,8 +37,17 @@ HELD_OUT = 0.1
 """Share of each lender's people whom the consortium keeps for its own evaluation."""
 
 
-def run(settings: Settings, view: ProgressView) -> Outcome:
-    """The whole path. Raises DemoError, and the rooms' own errors, each with one sentence."""
+def run(
+    settings: Settings,
+    view: ProgressView,
+    beside: Callable[[Scenario, str], None] = lambda scenario, url: None,
+) -> Outcome:
+    """The whole path. Raises DemoError, and the rooms' own errors, each with one sentence.
+
+    Args:
+        beside: called once the model is released and its lender has a desk, while the registry, at
+            that URL, and everybody else still run.
+    """
     began = time.monotonic()
     root = settings.workspace
     view.begin("Split the loans")
@@ -103,6 +113,7 @@ def run(settings: Settings, view: ProgressView) -> Outcome:
         scenario = Scenario(settings, parts, founded, notice, tuple(borrowers), campaign)
         training = train(scenario, coordinator, portal, view)
         lent = lend(scenario, training, url, view) if can_lend(scenario) else None
+        beside(scenario, url)
         comparison = compare(scenario, view)
         audited = audit_log(scenario, training, url, first_checkpoint, view)
         seconds = time.monotonic() - began
