@@ -26,7 +26,7 @@ import pandas as pd
 
 from clients.home import Node
 from clients.models import MODELS_FOLDER, KeptModel
-from crypto.keys import SigningKey
+from crypto.keys import SigningKey, write_secret
 from demo.borrowers import DemoBorrower
 from demo.consortium import Founded
 from demo.errors import DemoError
@@ -173,7 +173,7 @@ def _desk(scenario: Scenario, node: Node, scorer: Scorer, customers: pd.DataFram
     reference = just_above((scorer.scored(one) for one in sample), CUT_OFF)
     said = reference_json(reference, scorer.model_sha256)
     (home / REFERENCE_FILE).write_text(said, encoding="utf-8")
-    customers.to_parquet(home / CUSTOMERS_FILE)
+    write_secret(home / CUSTOMERS_FILE, customers.to_parquet())
     return home
 
 
