@@ -3022,6 +3022,31 @@ OF_FILINGS = (
 )
 BREAKS += OF_FILINGS
 
+OF_PROOFS = (
+    Break(
+        "2 what the registry ends by itself is a record of somebody's import",
+        "consent/storage/consents.py",
+        "                None if event.position is None else import_id,\n",
+        "                import_id,\n",
+        "tests/consent/test_imports.py",
+    ),
+    Break(
+        "2 an event without a record passes for the first record of its import",
+        "consent/commands/read_evidence.py",
+        "ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.position.is_not(None))\n",
+        "ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.import_id.is_not(None))\n",
+        "tests/consent/test_imports.py",
+    ),
+    Break(
+        "3 a child's yes stands before the record that says they are a child",
+        "consent/commands/import_decisions.py",
+        "dict.fromkeys(_said_to_be_young(ids, asked.records) - young, True)",
+        "dict.fromkeys(_said_to_be_young(ids, asked.records[:1]) - young, True)",
+        "tests/consent/test_imports.py",
+    ),
+)
+BREAKS += OF_PROOFS
+
 
 def goes_red(broken: Break) -> bool:
     with tempfile.TemporaryDirectory() as folder:

@@ -186,8 +186,9 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         presents = load_presents(session, sorted(ids.values()), [scope])
         stored = set(presents)
         validity = notice.terms.validity_days
-        children: dict[int, bool] = {}
         young = young_of(session, sorted(ids.values()))
+        children = dict.fromkeys(_said_to_be_young(ids, asked.records) - young, True)
+        young.update(children)
         events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
         latest = moment + CLOCK_SKEW
@@ -198,13 +199,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 raise Conflict("the borrower was erased and has come back since; ask them anew").at(
                     "records", position
                 )
-            key = (scope, ids[record.number], record.sensitivity)
+            subject = ids[record.number]
+            key = (scope, subject, record.sensitivity)
             present = presents.get(key, _UNASKED)
             event = _ACTIONS[record.action]
-            subject = ids[record.number]
-            if record.authority.age_band == "under-14" and subject not in young:
-                young.add(subject)
-                children[subject] = True
             if event is Event.GIVE:
                 try:
                     check_yes(record.sensitivity, notice, asked.channel)
@@ -254,6 +252,12 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         write_children(session, children)
         write_events(session, known.recipients, events, moment, import_id=number)
     return index
+
+
+def _said_to_be_young(ids: Mapping[int, int], records: Sequence[ImportedRecord]) -> set[int]:
+    """Who is under 14 as one of these records says; in which order they stand says nothing."""
+    young = (record for record in records if record.authority.age_band == "under-14")
+    return {ids[record.number] for record in young}
 
 
 def _returned(session: Session, lender: str) -> dict[int, datetime]:

@@ -16,7 +16,7 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 
 from auditlog.log import Logged
 from auditlog.sampling import Unproved, root_shown
@@ -213,7 +213,10 @@ def _person(
     rows = session.execute(
         select(ConsentEventRow, DecisionRow.entry_index, ImportRow.entry_index)
         .outerjoin(DecisionRow, DecisionRow.sha256 == ConsentEventRow.decision_sha256)
-        .outerjoin(ImportRow, ImportRow.id == ConsentEventRow.import_id)
+        .outerjoin(
+            ImportRow,
+            and_(ImportRow.id == ConsentEventRow.import_id, ConsentEventRow.position.is_not(None)),
+        )
         .where(ConsentEventRow.subject_id == subject.id, ConsentEventRow.scope_id == scope)
         .where(or_(DecisionRow.entry_index < before, ImportRow.entry_index < before))
         .where(ConsentEventRow.event.not_in([Event.EXPIRE, Event.SUPERSEDE]))
@@ -241,7 +244,7 @@ def _person(
                     subject,
                     index,
                     entries.get(-1 if index is None else index),
-                    imports.get((-1 if at is None else at, row.position or 0)),
+                    imports.get((at, row.position)),
                 ),
             }
             for row, index, at in rows

@@ -94,7 +94,7 @@ def _newest_events() -> Select[Any]:
     consent = (event.scope_id, event.subject_id, event.sensitivity)
     age = func.row_number().over(partition_by=consent, order_by=event.sequence.desc())
     about_them = event.subject_id.in_(bindparam("ids", expanding=True))
-    decided = or_(event.decision_sha256.is_not(None), event.import_id.is_not(None))
+    decided = or_(event.decision_sha256.is_not(None), event.position.is_not(None))
     said = select(event, age.label("age")).where(about_them, decided).subquery()
     start = HASH_SIZE * said.c.position + 1
     evidence = func.substr(ImportRow.evidence, start, HASH_SIZE, type_=LargeBinary)
@@ -176,7 +176,7 @@ def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dic
     found = []
     rows = session.scalars(
         select(ConsentEventRow)
-        .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.import_id.is_not(None))
+        .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.position.is_not(None))
         .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
     ).all()
     for row in rows:

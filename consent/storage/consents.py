@@ -228,7 +228,8 @@ def write_events(
                 event.notice,
                 event.at,
                 event.decision,
-                import_id,
+                # what the registry ended by itself is no record of the import that made it do so
+                None if event.position is None else import_id,
                 event.position,
             )
             for number, event in zip(numbers, events, strict=True)
