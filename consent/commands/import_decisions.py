@@ -18,7 +18,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,7 +40,6 @@ from consent.storage.consents import (
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from consent.transaction import writing
-from crypto.documents import document_hash
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from law.categories import Sensitivity
 from protocol.changes import (
@@ -83,12 +82,15 @@ class ImportedRecord(BaseModel):
     """Age band, and the guardian or delegate who decided, with the hash of what shows it."""
 
     @property
-    def bound_evidence(self) -> str:
-        """What the record's leaf says of the evidence: with the authority, where there is one."""
-        if self.authority == Authority():
-            return self.evidence_sha256
-        shown = {"authority": self.authority.model_dump(), "evidence": self.evidence_sha256}
-        return document_hash(shown)
+    def by_right(self) -> dict[str, Any]:
+        """What the record's leaf says of who decided, unless an adult did, alone."""
+        alone = self.authority == Authority()
+        return {} if alone else {"authority": self.authority.model_dump(mode="json")}
+
+    def beyond(self, said_at: datetime) -> str | None:
+        """As JSON, what the leaf says and an event at this time does not."""
+        time = {} if said_at == self.event_time else {"event_time": self.event_time.isoformat()}
+        return json.dumps(time | self.by_right) if time or self.by_right else None
 
 
 class Import(BaseModel):
@@ -112,14 +114,15 @@ def record_salt(salt: bytes, position: int) -> bytes:
 def record_leaf(
     salt: bytes, position: int, asked: Mapping[str, str | int], record: ImportedRecord
 ) -> bytes:
-    """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names
-    are sorted)."""
+    """What is hashed for one record (RFC 8785 bytes: every value is text, null or a small integer,
+    names are sorted)."""
     return orjson.dumps(
         {
             **asked,
+            **record.by_right,
             "action": record.action,
             "event_time": record.event_time.isoformat(),
-            "evidence": record.bound_evidence,
+            "evidence": record.evidence_sha256,
             "number": record.number,
             "salt": record_salt(salt, position).hex(),
             "sensitivity": record.sensitivity,
@@ -222,10 +225,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             except Conflict as refused:
                 raise refused.at("records", position) from None
             touched[key] = None
-            events += [
-                RecordedEvent(key, kind, notice_number, when, position=position)
-                for kind, when in happened
-            ]
+            *found, (kind, when) = happened  # what it found, as an expiry, is nobody's record
+            events += [RecordedEvent(key, one, notice_number, at) for one, at in found]
+            answered = RecordedEvent(key, kind, notice_number, when)
+            events.append(answered._replace(position=position, record=record.beyond(when)))
         mine = [number for number, name in known.recipients.items() if name == lender.id]
         held = load_presents(session, sorted(children), mine)
         before = {key: kept for key, kept in held.items() if key not in touched}
@@ -243,7 +246,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 entry_index=index,
                 salt=salt,
                 leaves=b"".join(leaves),
-                evidence=b"".join(bytes.fromhex(record.bound_evidence) for record in asked.records),
+                evidence=b"".join(bytes.fromhex(one.evidence_sha256) for one in asked.records),
                 about=json.dumps({**about, "language": asked.notice_language}),
             )
             .returning(ImportRow.id)

@@ -19,8 +19,10 @@ from typing import Any
 from sqlalchemy import and_, or_, select
 
 from auditlog.log import Logged
-from auditlog.sampling import Unproved, root_shown
+from auditlog.sample_answers import Unproved
+from auditlog.sampling import root_shown
 from consent.commands.propose_campaign import load_campaign
+from consent.commands.prove_names import prove_names
 from consent.commands.read_evidence import opened, prove_imports
 from consent.registry import Registry
 from consent.storage.filing_tables import SampleOpeningRow
@@ -232,6 +234,7 @@ def _person(
     return {
         "public_key": subject.public_key,
         "number": subject.number,
+        "renamed": prove_names(session, subject),
         "child": bool(session.get_one(SubjectRow, subject.id).child),
         "events": [
             {

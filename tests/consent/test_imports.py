@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import select
@@ -307,3 +307,53 @@ def test_a_yes_that_stands_beside_the_word_that_somebody_is_a_child_needs_the_gu
     assert told(market, 0) == "never-asked"
     assert hand_in(market, *(one | {"authority": GUARDIAN} for one in records)).status_code == 201
     assert told(market, 0) == "given"
+
+
+# --- proofs
+
+
+def proved(market, person):
+    """The records about this person, each of which hashes to the leaf that is shown."""
+    items = market.call(person.pseudonym, "GET", "/v1/me/imports").json()["items"]
+    for one in items:
+        assert leaf_hash(canonical_json(one["record"])).hex() == one["leaf_sha256"]
+    return [one["record"] for one in items]
+
+
+def test_a_record_is_shown_as_it_was_handed_in_whatever_its_event_counts_from(any_market):
+    """A clock that is ahead, and a no dated before the person's last yes by less than clocks may differ."""
+    market = any_market
+    ahead, behind = market.enrol("aspen", 2)
+    at = (market.clock() + timedelta(minutes=2, microseconds=5)).astimezone(timezone(timedelta(hours=8)))
+    market.says(behind, "give")
+    before = market.clock() - timedelta(seconds=60)
+    told = (record(market, 0, event_time=at.isoformat()), record(market, 1, "withdraw", event_time=before.isoformat()))
+    assert hand_in(market, *told).status_code == 201
+    for person, when in ((ahead, at), (behind, before)):
+        (one,) = proved(market, person)
+        assert datetime.fromisoformat(one["event_time"]) == when
+    with market.registry.ledger.read() as session:
+        latest = market.clock().replace(microsecond=999_999)
+        assert all(row.event_time <= latest for row in session.scalars(select(ConsentEventRow)))
+
+
+def test_what_a_record_found_to_be_over_is_no_record(market):
+    person = market.people["aspen"][0]
+    market.says(person, "give", expiry_time=market.clock() + timedelta(seconds=30))
+    market.clock.move(seconds=60)
+    moment = market.clock().isoformat()
+    assert hand_in(market, record(market, 0, "withdraw", event_time=moment)).status_code == 201
+    assert [one["action"] for one in proved(market, person)] == ["withdraw"]
+    with market.registry.ledger.read() as session:
+        events = session.scalars(select(ConsentEventRow).order_by(ConsentEventRow.sequence)).all()
+    assert [(row.event, row.position) for row in events] == [("give", None), ("expire", None), ("withdraw", 0)]
+
+
+def test_by_what_right_somebody_decided_is_in_the_record(any_market):
+    market = any_market
+    grown, child = market.enrol("aspen", 2)
+    assert hand_in(market, record(market, 0), record(market, 1, authority=GUARDIAN)).status_code == 201
+    (theirs,), (mine,) = proved(market, grown), proved(market, child)
+    assert "authority" not in theirs and mine["authority"] == GUARDIAN
+    shown = market.call(child.pseudonym, "GET", "/v1/me/consents").json()
+    assert GUARDIAN["guardian_entity_id"] in str(shown)
