@@ -3088,9 +3088,9 @@ OF_PROOFS = (
     ),
     Break(
         "an expiry that a record found is a record too",
-        "consent/commands/read_evidence.py",
-        "            *found, (kind, when) = happened",
-        "            found, (kind, when) = (), happened[0]",
+        "consent/commands/import_decisions.py",
+        "RecordedEvent(key, one, notice_number, at) for one, at in found]",
+        "RecordedEvent(key, one, notice_number, at, None, position) for one, at in found]",
         "tests/consent/test_imports.py",
     ),
 )
