@@ -22,7 +22,8 @@ commits in.
 - ``campaign_checks``  campaigns in the log, from proposal to model card; ``filing_checks`` recalls
                     of models, reports of audits
 - ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
-- ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log
+- ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log,
+                    ``sample_answers`` what each of them answered, proved by it
 - ``packs``         evidence packs as an auditor has them; ``pack_merging`` puts them together,
                     ``pack_page`` says to people what they are
 - ``pack_checks``   checks them offline: ``pack_log`` what they show of the log, ``pack_registry``

@@ -218,7 +218,7 @@ _COMMITTED = (
 FORMS: Mapping[str, Form] = {
     "notice.published": Form(REGISTRY, "notice notice_version texts", notice),
     "subjects.enrolled": Form(LENDER),
-    "subjects.renamed": Form(LENDER),
+    "subjects.renamed": Form(LENDER, also="root"),
     "subject.forgotten": Form(REGISTRY, "key"),
     "login.linked": Form(REGISTRY, reader="subject"),
     "login.unlinked": Form(REGISTRY, reader="subject"),

@@ -8,10 +8,10 @@ from typing import Any
 
 from auditlog.audit import Audit
 from auditlog.authority import LoggedCommitment
+from auditlog.sample_answers import Unproved
 from auditlog.sampling import (
     Broken,
     Judge,
-    Unproved,
     Verdicts,
     too_few_masked,
     who_stands_in,

@@ -13,25 +13,21 @@ is believed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
 
 from auditlog.authority import AuditState, LoggedCommitment
-from crypto.documents import canonical_json
-from crypto.errors import CryptoError, ProofError
-from crypto.keys import PublicKey
+from auditlog.sample_answers import AnswerProofs, ProvedAnswer, Unproved, is_young, last_yes
+from crypto.errors import ProofError
 from crypto.memberships import OpenedCell, cell_of, root_above
-from crypto.merkle import leaf_hash, verify_inclusion
 from crypto.rosters import depth_for, member_hash
 from law.categories import SENSITIVITIES, Sensitivity
 from protocol.campaigns import Campaign, RosterCommitment
-from protocol.changes import latest_expiry
-from protocol.consents import Action, AgeBand, ConsentDecision, decision_commitment
+from protocol.changes import YES, latest_expiry
 from protocol.coverage import Needs
-from protocol.errors import AuditFailed, ConsentError
+from protocol.errors import AuditFailed
 from protocol.notices import Notice, Terms
 from protocol.parties import Role
 from protocol.samples import OpenedCellOfRoster
@@ -40,8 +36,6 @@ from protocol.snapshots import ConsentSnapshot
 CONFIDENCE = 0.95
 FALSE_ALARM = 1e-6
 """How often an honest lender's sample would show as few masked rows as are not believed."""
-_EVENTS_OF = {action: {action.value} for action in Action} | {Action.REFUSE: {"refuse", "withdraw"}}
-"""What an answer is recorded as: a no to what was given takes it back first."""
 
 
 @dataclass(frozen=True)
@@ -118,46 +112,6 @@ def too_few_masked(roster: RosterCommitment, judged: int, to_mask: int) -> bool:
     return bool(to_mask and chance < FALSE_ALARM)
 
 
-class Unproved(Exception):
-    """A rule does not hold for a member."""
-
-    def __init__(self, rule: str, why: str) -> None:
-        super().__init__(why)
-        self.rule = rule
-
-
-@dataclass(frozen=True)
-class ProvedAnswer:
-    """One answer of a person about one consent, as the log proves it."""
-
-    kind: Sensitivity
-    event: str
-    sequence: int
-    index: int
-    made_at: datetime
-    notice: tuple[str, int]
-    notice_sha256: str
-    language: str | None
-    wished: datetime | None
-    age: AgeBand
-
-
-def last_yes(given: Sequence[ProvedAnswer], kind: Sensitivity) -> ProvedAnswer:
-    """The yes to one consent that stood when the last of these answers was given.
-
-    Raises:
-        Unproved: none did.
-    """
-    answers = [one for one in given if one.kind == kind]
-    if not answers or answers[-1].event not in {"give", "resume"}:
-        last = answers[-1].event if answers else "nothing"
-        raise Unproved("given", f"the last answer before the roster was {last}, not a yes")
-    yes = next((one for one in reversed(answers) if one.event == "give"), None)
-    if yes is None:
-        raise Unproved("given", "there is a resumption, and no yes before it")
-    return yes
-
-
 class Judge:
     """Judges members of one lender's committed rosters.
 
@@ -169,7 +123,8 @@ class Judge:
     def __init__(
         self, know: AuditState, leaves: Sequence[bytes], lender: str, evidence: Mapping[str, Any]
     ) -> None:
-        self._know, self._leaves, self.lender = know, leaves, lender
+        self._know, self.lender = know, lender
+        self._proofs = AnswerProofs(know, leaves, lender)
         self._people: Mapping[str, Any] = evidence.get("people", {})
         registry = know.consortium.one(Role.REGISTRY).id
         notices = (know.verified(Notice, token, registry) for token in evidence.get("notices", ()))
@@ -195,7 +150,7 @@ class Judge:
                 return None
             if "events" not in told:
                 raise Unproved("enrolled", "the person had been erased before the state was served")
-        answers = self._answers(campaign, told, state.opened)
+        answers = self._proofs.answers(campaign, name, told, state.opened)
         late = [one for one in answers if one.index >= state.index]
         if late:
             raise Unproved("before", "an answer that the state counted was logged after it")
@@ -206,96 +161,10 @@ class Judge:
         if beyond := needs.beyond(notice.terms):
             raise Unproved("covered", beyond)
         covering = self._covering(campaign, answers, state.opened)
-        self._grown_up(needs, answers, covering.get("sensitive"), told)
+        if told["child"] and is_young(answers):
+            self._guarded(needs, answers, covering.get("sensitive"))
         return frozenset[str]().union(
             *(needs.uncovered(kind, covering.get(kind)) for kind in needs.consents)
-        )
-
-    # --- answers
-
-    def _answers(
-        self, campaign: Campaign, person: Mapping[str, Any], snapshot: ConsentSnapshot
-    ) -> list[ProvedAnswer]:
-        """The answers that the snapshot counted or should have counted, being in the log before it,
-        each proved, in order."""
-        head = self._know.bodies.client.trust.open(snapshot.checkpoint)
-        found = []
-        for event in person["events"]:
-            told = event["sequence"] <= snapshot.sequence
-            known = event.get("entry_index", head.size) < head.size
-            if not (told or known):
-                continue
-            try:
-                if "decided" in event:
-                    found.append(self._decided(campaign, person, event))
-                elif "imported" in event:
-                    found.append(self._imported(person, event))
-            except (CryptoError, ConsentError, KeyError, ValueError, TypeError) as error:
-                raise Unproved("logged", f"an answer is not what the log holds: {error}") from error
-        return sorted(found, key=lambda one: one.sequence)
-
-    def _leaf(self, index: int, kind: str) -> dict[str, Any]:
-        leaf: dict[str, Any] = json.loads(self._leaves[index])
-        if leaf["type"] != kind:
-            raise ProofError(f"entry {index} is no {kind}")
-        return leaf
-
-    def _decided(
-        self, campaign: Campaign, person: Mapping[str, Any], event: Mapping[str, Any]
-    ) -> ProvedAnswer:
-        """A decision: signed by the borrower's key, or stated in a login, as the log commits to."""
-        index, held = event["entry_index"], event["decided"]
-        if "token" in held:
-            decision = ConsentDecision.verify(
-                held["token"], PublicKey.from_text(person["public_key"])
-            )
-        else:
-            decision = ConsentDecision.model_validate(held["decision"])
-        committed = decision_commitment(held["salt"], decision.sha256, held["states"])
-        if committed != self._leaf(index, "consent.decided")["decision"]:
-            raise ProofError("the log commits to another decision")
-        about = (campaign.purpose, self.lender, event["sensitivity"])
-        choice = next(
-            (c for c in decision.choices if (c.purpose, c.recipient, c.sensitivity) == about), None
-        )
-        if choice is None or event["event"] not in _EVENTS_OF[choice.action]:
-            raise ProofError("the decision says something else about this purpose and recipient")
-        return ProvedAnswer(
-            kind=choice.sensitivity,
-            event=choice.action.value,
-            sequence=event["sequence"],
-            index=index,
-            made_at=decision.event_time,
-            notice=(decision.notice_id, decision.notice_version),
-            notice_sha256=decision.notice_sha256,
-            language=decision.notice_language,
-            wished=decision.expiry_time,
-            age=decision.authority.age_band,
-        )
-
-    def _imported(self, person: Mapping[str, Any], event: Mapping[str, Any]) -> ProvedAnswer:
-        """A record that the lender handed in, under the root that the log holds."""
-        proof, index = event["imported"], event["entry_index"]
-        record, leaf = proof["record"], self._leaf(index, "consents.imported")
-        hashed = leaf_hash(canonical_json(record))
-        path = tuple(bytes.fromhex(step) for step in proof["path"])
-        root = bytes.fromhex(leaf["root"])
-        verify_inclusion(hashed, proof["position"], proof["size"], path, root)
-        about = (record["lender"], record["number"], record["sensitivity"], record["action"])
-        expected = (self.lender, person["number"], event["sensitivity"], event["event"])
-        if about != expected or leaf["actor"] != self.lender:
-            raise ProofError("the record is of somebody else")
-        return ProvedAnswer(
-            kind=record["sensitivity"],
-            event=record["action"],
-            sequence=event["sequence"],
-            index=index,
-            made_at=datetime.fromisoformat(record["event_time"]),
-            notice=(record["notice"], record["notice_version"]),
-            notice_sha256=record["notice_sha256"],
-            language=None,
-            wished=None,
-            age="adult",
         )
 
     # --- what the yes was to
@@ -339,21 +208,14 @@ class Judge:
                 continue  # nothing that needs this consent is covered
         return found
 
-    def _grown_up(
-        self,
-        needs: Needs,
-        answers: Sequence[ProvedAnswer],
-        guarded: Terms | None,
-        told: Mapping[str, Any],
+    def _guarded(
+        self, needs: Needs, answers: Sequence[ProvedAnswer], covered: Terms | None
     ) -> None:
-        """Of a child, everything needs the consent that a guardian gives (PIPL article 28). That
-        somebody is none may have been said about another purpose, where only the registry sees it.
-        Raises Unproved."""
-        young = False
-        for one in answers:
-            young = one.age == "under-14" or (young and one.age != "14-17")
-        covered = guarded is not None and needs.beyond(guarded) is None
-        if young and told["child"] and not covered:
+        """Of a child, everything needs the consent to sensitive data, and a guardian gives it (PIPL
+        articles 28, 31). Raises Unproved."""
+        mine = [one for one in answers if one.kind == "sensitive" and one.event in YES]
+        alone = not mine or not (mine[-1].guardian and last_yes(answers, "sensitive").guardian)
+        if covered is None or alone or needs.beyond(covered) is not None:
             raise Unproved("child", "the person is under 14, and no guardian's yes covers the use")
 
 

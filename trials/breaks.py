@@ -1393,8 +1393,8 @@ BREAKS = (
     ),
     Break(
         "a sample: who withdrew before counts as consenting",
-        "auditlog/sampling.py",
-        'if not answers or answers[-1].event not in {"give", "resume"}:',
+        "auditlog/sample_answers.py",
+        "if not answers or answers[-1].event not in YES:",
         "if not answers:",
         "tests/auditlog/test_sampling.py",
     ),
@@ -1864,7 +1864,7 @@ BREAKS = (
     Break(
         "a sample: a child without a guardian's yes passes",
         "auditlog/sampling.py",
-        '        if young and told["child"] and not covered:\n',
+        '        if told["child"] and is_young(answers):\n',
         "        if False:\n",
         "tests/auditlog/test_sampling.py",
     ),
@@ -3023,6 +3023,80 @@ OF_FILINGS = (
     ),
 )
 BREAKS += OF_FILINGS
+
+OF_PROOFS = (
+    Break(
+        "2 what the registry ends by itself is a record of somebody's import",
+        "consent/storage/consents.py",
+        "                None if event.position is None else import_id,\n",
+        "                import_id,\n",
+        "tests/consent/test_imports.py",
+    ),
+    Break(
+        "2 an event without a record passes for the first record of its import",
+        "consent/commands/read_evidence.py",
+        "ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.position.is_not(None))\n",
+        "ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.import_id.is_not(None))\n",
+        "tests/consent/test_imports.py",
+    ),
+    Break(
+        "3 a child's yes stands before the record that says they are a child",
+        "consent/commands/import_decisions.py",
+        "dict.fromkeys(_said_to_be_young(ids, asked.records) - young, True)",
+        "dict.fromkeys(_said_to_be_young(ids, asked.records[:1]) - young, True)",
+        "tests/consent/test_imports.py",
+    ),
+    Break(
+        "a sample: anybody's decision is a person's yes",
+        "auditlog/sample_answers.py",
+        "        if decision.pii_principal_id not in names:\n",
+        "        if False:\n",
+        "tests/auditlog/test_sample_answers.py",
+    ),
+    Break(
+        "a sample: one record of an import stands for two people",
+        "auditlog/sample_answers.py",
+        "        if self._whose.setdefault((what, which, position), name) != name:\n",
+        "        if False:\n",
+        "tests/auditlog/test_sample_answers.py",
+    ),
+    Break(
+        "a sample: a renaming of somebody else makes their names a person's",
+        "auditlog/sample_answers.py",
+        "        if names and name not in names:\n",
+        "        if False:\n",
+        "tests/auditlog/test_sample_answers.py",
+    ),
+    Break(
+        "a sample: a child's own yes to sensitive data passes for a guardian's",
+        "auditlog/sampling.py",
+        "        if covered is None or alone or needs.beyond(covered) is not None:\n",
+        "        if covered is None or needs.beyond(covered) is not None:\n",
+        "tests/auditlog/test_sample_answers.py",
+    ),
+    Break(
+        "a sample: who decided is no part of a record that was handed in",
+        "consent/commands/import_decisions.py",
+        "            **record.by_right,\n",
+        "",
+        "tests/auditlog/test_sample_answers.py",
+    ),
+    Break(
+        "a record is proved at the time that counts instead of its own",
+        "consent/commands/import_decisions.py",
+        "        time = {} if said_at == self.event_time else {",
+        "        time = {} if True else {",
+        "tests/consent/test_imports.py",
+    ),
+    Break(
+        "an expiry that a record found is a record too",
+        "consent/commands/import_decisions.py",
+        "RecordedEvent(key, one, notice_number, at) for one, at in found]",
+        "RecordedEvent(key, one, notice_number, at, None, position) for one, at in found]",
+        "tests/consent/test_imports.py",
+    ),
+)
+BREAKS += OF_PROOFS
 
 
 def goes_red(broken: Break) -> bool:

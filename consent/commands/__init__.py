@@ -4,7 +4,7 @@ entry.
 - ``publish_notice``     a version of a notice; ``read_consents`` what a borrower sees of their own
 - ``export_consents``    everything about one person, as one document
 - ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation,
-                         ``forget_subject`` for good
+                         ``prove_names`` shows which name became which, ``forget_subject`` for good
 - ``erase_history``      what goes then, and the tombstone that stays; ``hold_evidence`` what a
                          court may still ask for
 - ``end_of_term``        whoever is kept longer than their notice says

@@ -148,12 +148,11 @@ def _blank_evidence(transaction: Transaction, subject_id: int) -> None:
     leaf stays, for the proofs of others, and cannot be guessed without what the lender keeps."""
     session = transaction.session
     mine = select(ConsentEventRow.import_id, ConsentEventRow.position).where(
-        ConsentEventRow.subject_id == subject_id, ConsentEventRow.import_id.is_not(None)
+        ConsentEventRow.subject_id == subject_id, ConsentEventRow.position.is_not(None)
     )
     for import_id, at in session.execute(mine.distinct()).all():
-        position = at or 0
         held = session.scalar(select(ImportRow.evidence).where(ImportRow.id == import_id)) or b""
-        start = HASH_SIZE * position
+        start = HASH_SIZE * (at or 0)
         blank = held[:start] + bytes(HASH_SIZE) + held[start + HASH_SIZE :]
         if blank != held:
             session.execute(

@@ -18,7 +18,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,7 +40,6 @@ from consent.storage.consents import (
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from consent.transaction import writing
-from crypto.documents import document_hash
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from law.categories import Sensitivity
 from protocol.changes import (
@@ -83,12 +82,15 @@ class ImportedRecord(BaseModel):
     """Age band, and the guardian or delegate who decided, with the hash of what shows it."""
 
     @property
-    def bound_evidence(self) -> str:
-        """What the record's leaf says of the evidence: with the authority, where there is one."""
-        if self.authority == Authority():
-            return self.evidence_sha256
-        shown = {"authority": self.authority.model_dump(), "evidence": self.evidence_sha256}
-        return document_hash(shown)
+    def by_right(self) -> dict[str, Any]:
+        """What the record's leaf says of who decided, unless an adult did, alone."""
+        alone = self.authority == Authority()
+        return {} if alone else {"authority": self.authority.model_dump(mode="json")}
+
+    def beyond(self, said_at: datetime) -> str | None:
+        """As JSON, what the leaf says and an event at this time does not."""
+        time = {} if said_at == self.event_time else {"event_time": self.event_time.isoformat()}
+        return json.dumps(time | self.by_right) if time or self.by_right else None
 
 
 class Import(BaseModel):
@@ -112,14 +114,15 @@ def record_salt(salt: bytes, position: int) -> bytes:
 def record_leaf(
     salt: bytes, position: int, asked: Mapping[str, str | int], record: ImportedRecord
 ) -> bytes:
-    """What is hashed for one record (RFC 8785 bytes: every value is text or a small integer, names
-    are sorted)."""
+    """What is hashed for one record (RFC 8785 bytes: every value is text, null or a small integer,
+    names are sorted)."""
     return orjson.dumps(
         {
             **asked,
+            **record.by_right,
             "action": record.action,
             "event_time": record.event_time.isoformat(),
-            "evidence": record.bound_evidence,
+            "evidence": record.evidence_sha256,
             "number": record.number,
             "salt": record_salt(salt, position).hex(),
             "sensitivity": record.sensitivity,
@@ -186,8 +189,9 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         presents = load_presents(session, sorted(ids.values()), [scope])
         stored = set(presents)
         validity = notice.terms.validity_days
-        children: dict[int, bool] = {}
         young = young_of(session, sorted(ids.values()))
+        children = dict.fromkeys(_said_to_be_young(ids, asked.records) - young, True)
+        young.update(children)
         events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
         latest = moment + CLOCK_SKEW
@@ -198,13 +202,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 raise Conflict("the borrower was erased and has come back since; ask them anew").at(
                     "records", position
                 )
-            key = (scope, ids[record.number], record.sensitivity)
+            subject = ids[record.number]
+            key = (scope, subject, record.sensitivity)
             present = presents.get(key, _UNASKED)
             event = _ACTIONS[record.action]
-            subject = ids[record.number]
-            if record.authority.age_band == "under-14" and subject not in young:
-                young.add(subject)
-                children[subject] = True
             if event is Event.GIVE:
                 try:
                     check_yes(record.sensitivity, notice, asked.channel)
@@ -224,10 +225,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             except Conflict as refused:
                 raise refused.at("records", position) from None
             touched[key] = None
-            events += [
-                RecordedEvent(key, kind, notice_number, when, position=position)
-                for kind, when in happened
-            ]
+            *found, (kind, when) = happened  # what it found, as an expiry, is nobody's record
+            events += [RecordedEvent(key, one, notice_number, at) for one, at in found]
+            answered = RecordedEvent(key, kind, notice_number, when)
+            events.append(answered._replace(position=position, record=record.beyond(when)))
         mine = [number for number, name in known.recipients.items() if name == lender.id]
         held = load_presents(session, sorted(children), mine)
         before = {key: kept for key, kept in held.items() if key not in touched}
@@ -245,7 +246,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                 entry_index=index,
                 salt=salt,
                 leaves=b"".join(leaves),
-                evidence=b"".join(bytes.fromhex(record.bound_evidence) for record in asked.records),
+                evidence=b"".join(bytes.fromhex(one.evidence_sha256) for one in asked.records),
                 about=json.dumps({**about, "language": asked.notice_language}),
             )
             .returning(ImportRow.id)
@@ -254,6 +255,12 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         write_children(session, children)
         write_events(session, known.recipients, events, moment, import_id=number)
     return index
+
+
+def _said_to_be_young(ids: Mapping[int, int], records: Sequence[ImportedRecord]) -> set[int]:
+    """Who is under 14 as one of these records says; in which order they stand says nothing."""
+    young = (record for record in records if record.authority.age_band == "under-14")
+    return {ids[record.number] for record in young}
 
 
 def _returned(session: Session, lender: str) -> dict[int, datetime]:

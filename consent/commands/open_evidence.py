@@ -16,11 +16,13 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 
 from auditlog.log import Logged
-from auditlog.sampling import Unproved, root_shown
+from auditlog.sample_answers import Unproved
+from auditlog.sampling import root_shown
 from consent.commands.propose_campaign import load_campaign
+from consent.commands.prove_names import prove_names
 from consent.commands.read_evidence import opened, prove_imports
 from consent.registry import Registry
 from consent.storage.filing_tables import SampleOpeningRow
@@ -213,7 +215,10 @@ def _person(
     rows = session.execute(
         select(ConsentEventRow, DecisionRow.entry_index, ImportRow.entry_index)
         .outerjoin(DecisionRow, DecisionRow.sha256 == ConsentEventRow.decision_sha256)
-        .outerjoin(ImportRow, ImportRow.id == ConsentEventRow.import_id)
+        .outerjoin(
+            ImportRow,
+            and_(ImportRow.id == ConsentEventRow.import_id, ConsentEventRow.position.is_not(None)),
+        )
         .where(ConsentEventRow.subject_id == subject.id, ConsentEventRow.scope_id == scope)
         .where(or_(DecisionRow.entry_index < before, ImportRow.entry_index < before))
         .where(ConsentEventRow.event.not_in([Event.EXPIRE, Event.SUPERSEDE]))
@@ -229,6 +234,7 @@ def _person(
     return {
         "public_key": subject.public_key,
         "number": subject.number,
+        "renamed": prove_names(session, subject),
         "child": bool(session.get_one(SubjectRow, subject.id).child),
         "events": [
             {
@@ -241,7 +247,7 @@ def _person(
                     subject,
                     index,
                     entries.get(-1 if index is None else index),
-                    imports.get((-1 if at is None else at, row.position or 0)),
+                    imports.get((at, row.position)),
                 ),
             }
             for row, index, at in rows

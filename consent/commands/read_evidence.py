@@ -22,9 +22,10 @@ from crypto.keys import unb64
 from crypto.merkle import HASH_SIZE, inclusion_proof, leaves_reader
 from crypto.sealing import SealedBody, body_context, unpad, unseal
 from crypto.tiles import tile_hashes
-from protocol.consents import ConsentDecision
+from protocol.consents import Authority, ConsentDecision
 from protocol.errors import NotFound
 from protocol.records import Served
+from protocol.states import Event
 
 logger = logging.getLogger("tahini.registry")
 
@@ -94,7 +95,7 @@ def _newest_events() -> Select[Any]:
     consent = (event.scope_id, event.subject_id, event.sensitivity)
     age = func.row_number().over(partition_by=consent, order_by=event.sequence.desc())
     about_them = event.subject_id.in_(bindparam("ids", expanding=True))
-    decided = or_(event.decision_sha256.is_not(None), event.import_id.is_not(None))
+    decided = or_(event.decision_sha256.is_not(None), event.position.is_not(None))
     said = select(event, age.label("age")).where(about_them, decided).subquery()
     start = HASH_SIZE * said.c.position + 1
     evidence = func.substr(ImportRow.evidence, start, HASH_SIZE, type_=LargeBinary)
@@ -105,6 +106,7 @@ def _newest_events() -> Select[Any]:
             said.c.sensitivity,
             said.c.event_time,
             said.c.import_id,
+            said.c.record,
             DecisionRow.entry_index,
             ImportRow.about,
             evidence.label("evidence"),
@@ -135,6 +137,12 @@ def _decided_last(
     return rows, view.registry.ledger.log.entries_at(view.session, indexes)
 
 
+def _beyond(record: str | None) -> dict[str, Any]:
+    """What a record said that its event does not."""
+    said: dict[str, Any] = json.loads(record or "{}")
+    return said
+
+
 def _imported(row: Row[Any]) -> Served:
     about = json.loads(row.about)
     return Served(
@@ -143,6 +151,7 @@ def _imported(row: Row[Any]) -> Served:
         time=row.event_time,
         channel=about["channel"],
         stated_by="import",
+        authority=Authority.model_validate(_beyond(row.record).get("authority", {})),
         evidence_sha256=row.evidence.hex(),
     )
 
@@ -174,9 +183,11 @@ def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dic
     inclusion proof for leaf ``position`` of ``size``.
     """
     found = []
+    # an earlier version gave a record's place to what the record had found to be over, too
     rows = session.scalars(
         select(ConsentEventRow)
-        .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.import_id.is_not(None))
+        .where(ConsentEventRow.subject_id.in_(subjects), ConsentEventRow.position.is_not(None))
+        .where(ConsentEventRow.event != Event.EXPIRE)
         .order_by(ConsentEventRow.scope_id, ConsentEventRow.sequence)
     ).all()
     for row in rows:
@@ -204,6 +215,7 @@ def prove_imports(session: Session, subjects: Mapping[int, Subject]) -> list[dic
                     "number": subjects[row.subject_id].number,
                     "salt": record_salt(made.salt, position).hex(),
                     "sensitivity": row.sensitivity,
+                    **_beyond(row.record),
                 },
             }
         )

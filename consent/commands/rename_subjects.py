@@ -3,7 +3,6 @@ budgets stay theirs."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -13,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from auditlog.database import bulk_insert, upsert
 from consent.commands.enrol_subjects import second_of_two
+from consent.commands.prove_names import log_renamings
 from consent.registry import Registry
 from consent.storage.enrolment import keep_enrolment_list
 from consent.storage.subjects import IN_CHUNK, find_subjects
 from consent.storage.tables import AssignmentRow, FormerNameRow, SubjectRow
 from consent.storage.tombstones import Tombstones
 from consent.transaction import writing
-from crypto.documents import canonical_json
 from crypto.pseudonyms import sealed_ledger_pseudonym, version_of
 from protocol.enrolment import EnrolmentList
 from protocol.errors import Conflict, Malformed
@@ -99,9 +98,8 @@ def rename_subjects(registry: Registry, lender: Party, renamings: Sequence[NameC
             .order_by(SubjectRow.number)
         )
         keep_enrolment_list(session, lender.id, EnrolmentList().extended(session.scalars(in_order)))
-        sha256 = hashlib.sha256(canonical_json(sorted(names))).hexdigest()
-        transaction.log_sealed(
-            "subjects.renamed", lender.id, {}, {"count": len(names), "sha256": sha256}
+        log_renamings(
+            transaction, lender, [(one.pseudonym, one.new_pseudonym) for one in renamings]
         )
     return len(names)
 

@@ -49,6 +49,7 @@ _EVENT_COLUMNS = {
     "decision_sha256": "text",
     "import_id": "int4",
     "position": "int4",
+    "record": "text",
 }
 
 _REVOCATION_COLUMNS = {
@@ -91,6 +92,8 @@ class RecordedEvent(NamedTuple):
     """Hash of the decision it stems from."""
     position: int | None = None
     """Else the record of the import."""
+    record: str | None = None
+    """What of that record the event does not say itself, as JSON."""
 
 
 def load_presents(
@@ -228,8 +231,10 @@ def write_events(
                 event.notice,
                 event.at,
                 event.decision,
-                import_id,
+                # what the registry ended by itself is no record of the import that made it do so
+                None if event.position is None else import_id,
                 event.position,
+                event.record,
             )
             for number, event in zip(numbers, events, strict=True)
         ],

@@ -82,6 +82,17 @@ class FormerNameRow(Base):
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
 
 
+class RenamingRow(Base):
+    """People who were renamed together; their log entry holds the Merkle root. Append-only."""
+
+    __tablename__ = "renamings"
+    entry_index: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    lender: Mapped[str] = mapped_column(String(63))
+    salt: Mapped[bytes] = mapped_column(LargeBinary)
+    leaves: Mapped[bytes] = mapped_column(LargeBinary)
+    """The leaf hash of every pair of names, 32 bytes each, in order."""
+
+
 class RollRow(Base):
     """How many borrowers a lender has enrolled, and a hash over their names in order; after an
     erasure a mark in its place, for it is worked out when it is needed
@@ -209,6 +220,9 @@ class ConsentEventRow(Base):
     decision_sha256: Mapped[str | None] = mapped_column(String(64))
     import_id: Mapped[int | None]
     position: Mapped[int | None]
+    record: Mapped[str | None]
+    """Of what that record said, what would not be known otherwise, as JSON: its own time, and who
+    decided by what right."""
 
 
 class RevocationRow(Base):

@@ -9,7 +9,8 @@ import pytest
 from support.rosters import Tree, named
 
 from auditlog.authority import LoggedCommitment
-from auditlog.sampling import Unproved, upper_bound, who_stands_in
+from auditlog.sample_answers import Unproved
+from auditlog.sampling import upper_bound, who_stands_in
 from crypto.memberships import cell_of
 from crypto.rosters import depth_for, member_hash
 from protocol.campaigns import RosterCommitment

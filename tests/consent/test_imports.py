@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import select
@@ -11,7 +11,10 @@ from support.observed import entries
 from support.world import pseudonym
 
 from consent.commands.import_decisions import ImportedRecord, record_leaf
+from consent.commands.record_decisions import Done, Request, record_requests
+from consent.commands.withdraw_consents import WithdrawalOfAll
 from consent.storage.tables import ConsentEventRow, ImportRow, RevocationRow, SubjectRow
+from crypto.documents import canonical_json
 from crypto.merkle import inclusion_proof, leaf_hash, leaves_reader, tree_root, verify_inclusion
 from protocol.terms import TRAINING_PURPOSE
 
@@ -245,3 +248,112 @@ def test_the_notice_s_validity_counts_from_the_day_of_the_answer(market):
     assert told(market, 0) == "expired"
     assert market.check("aspen")["allowed"] == 0
     assert market.notices[-1].purpose == TRAINING_PURPOSE
+
+
+# --- children
+
+
+GUARDIAN = {"age_band": "under-14", "guardian_entity_id": "parent-1", "authority_evidence_hash": "a" * 64}
+
+
+def test_what_ends_because_an_import_says_under_14_is_no_record_of_that_import(any_market):
+    """The withdrawal is the registry's own; whoever it concerns reads, takes back and erases as everybody does."""
+    market = any_market
+    other, child = market.enrol("aspen", 2)
+    market.says(child, "give", ("ordinary", "sensitive"))
+    records = (record(market, 0), record(market, 1, "refuse", "income", authority=GUARDIAN))
+    assert hand_in(market, *records).is_success
+    (mine,) = market.call(child.pseudonym, "GET", "/v1/me/imports").json()["items"]
+    assert (mine["position"], mine["record"]["action"], mine["record"]["sensitivity"]) == (1, "refuse", "income")
+    assert leaf_hash(canonical_json(mine["record"])).hex() == mine["leaf_sha256"]
+    assert market.call(child.pseudonym, "GET", "/v1/me/consents").status_code == 200
+    assert market.call(child.pseudonym, "GET", "/v1/me/export").status_code == 200
+    requests = [
+        Request(subjects=[one.pseudonym], intent=WithdrawalOfAll(accepted=[], login_sha256="0" * 64))
+        for one in (child, other)
+    ]
+    assert all(isinstance(one, Done) for one in record_requests(market.registry, requests))
+    assert (market.rule(child), market.rule(other)) == ("withdrawn", "withdrawn")
+    assert market.call(child.pseudonym, "DELETE", "/v1/me").status_code == 200
+    (theirs,) = market.call(other.pseudonym, "GET", "/v1/me/imports").json()["items"]
+    assert leaf_hash(canonical_json(theirs["record"])).hex() == theirs["leaf_sha256"], "the record of another is whole"
+
+
+def test_a_home_in_which_such_an_event_names_the_import_still_serves_its_people(market):
+    """Written before: an event with an import, and no record of it."""
+    other, child = market.people["aspen"][:2]
+    assert hand_in(market, record(market, 0), record(market, 1, kind="sensitive")).is_success
+    with market.registry.ledger.write() as session:
+        newest = session.scalars(select(ConsentEventRow).order_by(ConsentEventRow.sequence.desc())).first()
+        columns = {column.name: getattr(newest, column.name) for column in ConsentEventRow.__table__.columns}
+        session.add(ConsentEventRow(**columns | {"sequence": newest.sequence + 1, "position": None}))
+    (mine,) = market.call(child.pseudonym, "GET", "/v1/me/imports").json()["items"]
+    assert mine["position"] == 1
+    assert market.call(child.pseudonym, "GET", "/v1/me/consents").status_code == 200
+    assert market.call(child.pseudonym, "DELETE", "/v1/me").status_code == 200
+    (theirs,) = market.call(other.pseudonym, "GET", "/v1/me/imports").json()["items"]
+    assert leaf_hash(canonical_json(theirs["record"])).hex() == theirs["leaf_sha256"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_yes_that_stands_beside_the_word_that_somebody_is_a_child_needs_the_guardian_too(market, turned):
+    """In whichever order the records of one request stand: one of them says it for all."""
+    alone = record(market, 0, kind="sensitive")
+    guarded = record(market, 0, authority=GUARDIAN)
+    records = [guarded, alone] if turned else [alone, guarded]
+    answer = hand_in(market, *records)
+    assert answer.status_code == 409
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"#/records/{records.index(alone)}"]
+    assert told(market, 0) == "never-asked"
+    assert hand_in(market, *(one | {"authority": GUARDIAN} for one in records)).status_code == 201
+    assert told(market, 0) == "given"
+
+
+# --- proofs
+
+
+def proved(market, person):
+    """The records about this person, each of which hashes to the leaf that is shown."""
+    items = market.call(person.pseudonym, "GET", "/v1/me/imports").json()["items"]
+    for one in items:
+        assert leaf_hash(canonical_json(one["record"])).hex() == one["leaf_sha256"]
+    return [one["record"] for one in items]
+
+
+def test_a_record_is_shown_as_it_was_handed_in_whatever_its_event_counts_from(any_market):
+    """A clock that is ahead, and a no dated before the person's last yes by less than clocks may differ."""
+    market = any_market
+    ahead, behind = market.enrol("aspen", 2)
+    at = (market.clock() + timedelta(minutes=2, microseconds=5)).astimezone(timezone(timedelta(hours=8)))
+    market.says(behind, "give")
+    before = market.clock() - timedelta(seconds=60)
+    told = (record(market, 0, event_time=at.isoformat()), record(market, 1, "withdraw", event_time=before.isoformat()))
+    assert hand_in(market, *told).status_code == 201
+    for person, when in ((ahead, at), (behind, before)):
+        (one,) = proved(market, person)
+        assert datetime.fromisoformat(one["event_time"]) == when
+    with market.registry.ledger.read() as session:
+        latest = market.clock().replace(microsecond=999_999)
+        assert all(row.event_time <= latest for row in session.scalars(select(ConsentEventRow)))
+
+
+def test_what_a_record_found_to_be_over_is_no_record(market):
+    person = market.people["aspen"][0]
+    market.says(person, "give", expiry_time=market.clock() + timedelta(seconds=30))
+    market.clock.move(seconds=60)
+    moment = market.clock().isoformat()
+    assert hand_in(market, record(market, 0, "withdraw", event_time=moment)).status_code == 201
+    assert [one["action"] for one in proved(market, person)] == ["withdraw"]
+    with market.registry.ledger.read() as session:
+        events = session.scalars(select(ConsentEventRow).order_by(ConsentEventRow.sequence)).all()
+    assert [(row.event, row.position) for row in events] == [("give", None), ("expire", None), ("withdraw", 0)]
+
+
+def test_by_what_right_somebody_decided_is_in_the_record(any_market):
+    market = any_market
+    grown, child = market.enrol("aspen", 2)
+    assert hand_in(market, record(market, 0), record(market, 1, authority=GUARDIAN)).status_code == 201
+    (theirs,), (mine,) = proved(market, grown), proved(market, child)
+    assert "authority" not in theirs and mine["authority"] == GUARDIAN
+    shown = market.call(child.pseudonym, "GET", "/v1/me/consents").json()
+    assert GUARDIAN["guardian_entity_id"] in str(shown)

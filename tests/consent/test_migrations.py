@@ -35,7 +35,7 @@ APPEND_ONLY = {
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
     "assessments", "incidents", "incident_closures", "incident_people", "audit_reports", "audit_remedies",
     "model_recalls",
-    "tombstones", "retention_reviews", "sample_openings", "uses",
+    "tombstones", "retention_reviews", "sample_openings", "uses", "renamings",
 }  # fmt: skip
 
 
@@ -279,6 +279,7 @@ LATER = {
     "sample_openings": {
         "entry_index": 5, "lender": "aspen", "sample_sha256": "5" * 64, "answer_sha256": "6" * 64,
     },
+    "renamings": {"entry_index": 6, "lender": "aspen", "salt": b"s" * 32, "leaves": b"l" * 32},
     "populations": {"question_sha256": "q", "day": "2026-02-01", "coordinator": "c", "count": 1},
 }  # fmt: skip
 
