@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from consent.notice_text import particulars, spoken
+from consent.notice_text import PURPOSES, particulars, spoken
 from law.categories import LISTED, DataCategory, consent_for
+from law.deadlines import law_of
 from law.packs import PACKS
 from law.processing import Processing
 from law.vocabulary import LANGUAGES
@@ -43,8 +44,8 @@ class Draft:
 
     @property
     def countries(self) -> set[str]:
-        """Of its jurisdictions, provinces and the like included."""
-        return {code.partition("-")[0] for code in self.terms.jurisdiction}
+        """Whose law its jurisdictions name, provinces and member states included."""
+        return {law_of(code) for code in self.terms.jurisdiction}
 
     @property
     def sensitive(self) -> list[DataCategory]:
@@ -53,6 +54,14 @@ class Draft:
     @property
     def listed(self) -> list[DataCategory]:
         return [one for one in self.terms.categories if one in LISTED]
+
+
+def names_its_purpose(draft: Draft) -> str | None:
+    """PIPL 6, 17(1)(2); GDPR 5(1)(b), 13(1)(c): what for, in words that everybody reads."""
+    purpose = draft.notice.purpose
+    return (
+        None if purpose in PURPOSES else f"its purpose, {purpose}, has no words that say what for"
+    )
 
 
 def names_categories(draft: Draft) -> str | None:
@@ -68,10 +77,10 @@ def names_jurisdiction(draft: Draft) -> str | None:
 def has_a_lawful_basis_of_its_jurisdiction(draft: Draft) -> str | None:
     """PIPL 13; GDPR 6."""
     basis, named = draft.terms.lawful_basis, draft.countries
-    if basis.jurisdiction == "CN" and "CN" not in named:
-        return "its legal basis is one of Chinese law, and its jurisdiction is another"
-    if basis.jurisdiction != "CN" and "CN" in named:
+    if "CN" in named and basis.jurisdiction != "CN":
         return "its jurisdiction is CN, and its legal basis is none of Chinese law"
+    if basis.jurisdiction not in named:
+        return f"its legal basis is one of the law of {basis.jurisdiction}, its jurisdiction is not"
     return None
 
 
@@ -221,13 +230,14 @@ def says_its_terms(draft: Draft) -> str | None:
         if language is not None and particulars(draft.notice, language) not in text:
             return (
                 f"its text in {tag!r} does not hold its particulars word for word; `tahini "
-                "registry notice particulars` prints them"
+                "notice show` prints them"
             )
     return None
 
 
 RULES: tuple[Rule[Draft], ...] = (
     is_in_a_language_we_can_check,
+    names_its_purpose,
     names_jurisdiction,
     has_a_lawful_basis_of_its_jurisdiction,
     states_every_basis,

@@ -9,13 +9,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from law.bases import LegalBasis
 from law.categories import SENSITIVITIES
 from law.processing import BASIS_WORDS, PROCESSING_WORDS, Processing
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
 from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
+from protocol.terms import BROADER_PURPOSE, TRAINING_PURPOSE, Limits
 from protocol.uses import SCORING_PURPOSE
 
+PURPOSES: Mapping[str, tuple[str, str]] = {
+    TRAINING_PURPOSE: (
+        (
+            "To train a model for credit scores together with other lenders: each computes on its "
+            "own computers, and sums over many people are put together."
+        ),
+        "与其他机构联合训练信用模型：各机构在其自己的计算机上计算，并汇总许多人的合计数。",
+    ),
+    SCORING_PURPOSE: (
+        "To judge an application for a loan that you make, with a score.",
+        "对您本人提出的贷款申请进行信用评分和审批。",
+    ),
+    BROADER_PURPOSE: (
+        "To judge whether you can repay a loan.",
+        "评估您的偿还能力和信用状况。",
+    ),
+}
+"""What each purpose is, in each language. One without words cannot be asked for: nobody would read
+what for."""
+CONSENTS: Mapping[LegalBasis, tuple[str, str]] = {
+    LegalBasis.PIPL_CONSENT: (
+        "consent, PIPL article 13(1)(1)",
+        "同意，《个人信息保护法》第十三条第一款第一项",
+    ),
+    LegalBasis.PIPL_SEPARATE_CONSENT: (
+        "separate consent, PIPL article 29",
+        "单独同意，《个人信息保护法》第二十九条",
+    ),
+    LegalBasis.GDPR_CONSENT: (
+        "consent, GDPR article 6(1)(a)",
+        "同意，《通用数据保护条例》（GDPR）第6条第1款(a)项",
+    ),
+    LegalBasis.GDPR_EXPLICIT_CONSENT: (
+        "explicit consent, GDPR article 9(2)(a)",
+        "明示同意，《通用数据保护条例》（GDPR）第9条第2款(a)项",
+    ),
+}
+"""What each basis is called, in each language."""
 GETS: Mapping[Role, tuple[str, str]] = {
     Role.LENDER: ("uses your data on its own computers", "在其自己的计算机上使用您的数据"),
     Role.REGISTRY: ("keeps your answers under a code", "以代码保存您的答复"),
@@ -47,12 +87,34 @@ _RIGHTS = {
     "review": ("have a person decide", "要求人工复核"),
     "complaint": ("complain", "投诉"),
 }
+_PERIODS = {
+    "day": ("day", "每日"),
+    "week": ("week", "每周"),
+    "month": ("30 days", "每30日"),
+    "year": ("365 days", "每365日"),
+}
 _SAYS = {
+    "purpose": ("What for: {}", "使用目的：{}"),
     "used": ("Used, if you agree: {}.", "经您同意后使用：{}。"),
     "apart": ("Only if you agree to each apart: {}.", "仅在您分别单独同意后使用：{}。"),
     "basis": (
-        "Your yes is the basis of that use, and it is tied to nothing else.",
-        "该使用以您的同意为依据，且不与其他事项捆绑。",
+        "Your yes is the basis of that use ({}), and it is tied to nothing else.",
+        "该使用以您的同意为依据（{}），且不与其他事项捆绑。",
+    ),
+    "once": ("They are used once.", "仅使用一次。"),
+    "sometimes": (
+        "They are used {times} times in each {per} at most.",
+        "{per}最多使用{times}次。",
+    ),
+    "often": (
+        "They are used as often as that needs, for as long as your yes lasts.",
+        "在同意有效期内，按上述目的所需的次数使用。",
+    ),
+    "not-before": ("Facts from before {} are not used.", "不使用{}之前的信息。"),
+    "not-after": ("Facts from after {} are not used.", "不使用{}之后的信息。"),
+    "fresh": (
+        "A fact is used for {} days after it was recorded.",
+        "每项信息自记录之日起{}天内使用。",
     ),
     "beside": ("Without being asked: {}.", "无需您同意的处理：{}。"),
     "resting": ("{} ({})", "{}（{}）"),
@@ -107,6 +169,7 @@ _SAYS = {
     "complain": ("Complaints: {}", "投诉渠道：{}"),
 }
 _AND = ("; ", "；")
+_OF_SCORING = ("ends", "apart_from_training")
 
 
 def spoken(language: str) -> str | None:
@@ -159,9 +222,27 @@ def _beside(language: str, terms: Terms) -> list[str]:
     return [_said(language, "beside", _AND[at].join(rests))] if rests else []
 
 
+def _limits(language: str, limits: Limits) -> list[str]:
+    """How far the use goes."""
+    if limits.fetch_type == "one-time":
+        often = _said(language, "once")
+    elif limits.frequency is not None:
+        per = _PERIODS[limits.frequency.per][LANGUAGES.index(language)]
+        often = _said(language, "sometimes", times=limits.frequency.times, per=per)
+    else:
+        often = _said(language, "often")
+    bounds = (
+        ("not-before", limits.data_from),
+        ("not-after", limits.data_to),
+        ("fresh", limits.data_life_days),
+    )
+    return [often, *(_said(language, name, str(one)) for name, one in bounds if one is not None)]
+
+
 def particulars(notice: Notice, language: str) -> str:
-    """Everything that the terms state, as sentences. ``language``: one of ``law.vocabulary``'s."""
-    terms, scoring = notice.terms, notice.purpose == SCORING_PURPOSE
+    """What for, and everything that the terms state, as sentences. ``language``: one of ours
+    (``law.vocabulary``)."""
+    terms, about = notice.terms, notice.purpose
     at = LANGUAGES.index(language)
 
     def own(sentence: str, said: Words) -> list[str]:
@@ -169,8 +250,10 @@ def particulars(notice: Notice, language: str) -> str:
         return [_said(language, sentence, found[0])] if found else []
 
     sentences = [
+        *([_said(language, "purpose", PURPOSES[about][at])] if about in PURPOSES else []),
         *_categories(language, terms),
-        _said(language, "basis"),
+        _said(language, "basis", CONSENTS[terms.lawful_basis][at]),
+        *_limits(language, terms.limits),
         *_beside(language, terms),
         *own("necessity", terms.necessity),
         *own("effect", terms.effect),
@@ -191,7 +274,7 @@ def particulars(notice: Notice, language: str) -> str:
         _said(language, "rights", _AND[at].join(_RIGHTS[one][at] for one in terms.privacy_rights)),
         *own("withdraw", terms.withdrawal_method),
         _said(language, "free"),
-        *(_said(language, one) for one in ("ends", "apart_from_training") if scoring),
+        *(_said(language, one) for one in _OF_SCORING if about == SCORING_PURPOSE),
         *own("complain", terms.complaint),
     ]
     return (" " if language == "en" else "").join(sentences)

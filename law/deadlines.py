@@ -108,12 +108,16 @@ def deadlines() -> tuple[Deadline, ...]:
     return tuple(_read(entry) for entry in _table()["deadline"])
 
 
+def law_of(code: str) -> str:
+    """Whose law an ISO 3166 code names: its country's, or ``EU`` of a member state."""
+    country = code.partition("-")[0]
+    return "EU" if country in _table()["union"] else country
+
+
 def jurisdiction_of(codes: Iterable[str]) -> tuple[str, ...]:
     """Those of the table's jurisdictions that these ISO 3166 codes name (``DE`` is ``EU``);
     :data:`DEFAULT_JURISDICTION` where they name none."""
-    countries = {code.partition("-")[0] for code in codes}
-    union = {"EU", *_table()["union"]}
-    known = {"EU" if country in union else country for country in countries} & _ZONES.keys()
+    known = {law_of(code) for code in codes} & _ZONES.keys()
     return tuple(sorted(known)) or (DEFAULT_JURISDICTION,)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from consent.languages import lookup
+from consent.notices import Notices
+from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
 from crypto.documents import unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 from law.categories import SENSITIVITIES, Sensitivity
-from protocol.changes import CLOCK_SKEW
+from protocol.changes import CLOCK_SKEW, CurrentConsent
 from protocol.consents import Action, Authority, Channel, Choice, ConsentDecision
 from protocol.errors import Conflict, NotAuthenticated
 from protocol.notices import Notice
@@ -141,8 +144,23 @@ def check_return(stated: Stated, returned_at: datetime | None) -> None:
 
 def is_young(before: bool, authority: Authority) -> bool:
     """Whether the person is under 14 after this was said. Once it was said it stays, whoever leaves
-    it out later, until a guardian says with evidence that they are older (PIPL article 31)."""
-    return authority.age_band == "under-14" or (before and authority.age_band != "14-17")
+    it out later, until a guardian says with evidence that they are older, or an adult shows it who
+    speaks for themselves (PIPL article 31)."""
+    shown = authority.guardian_entity_id is None and authority.authority_evidence_hash is not None
+    older = authority.age_band == "14-17" or (authority.age_band == "adult" and shown)
+    return authority.age_band == "under-14" or (before and not older)
+
+
+def besides(
+    decision: ConsentDecision, presents: Mapping[ConsentKey, CurrentConsent], known: Notices
+) -> dict[ConsentKey, CurrentConsent]:
+    """The consents that a decision does not itself end, suspend or resume."""
+    named = {
+        (known.scope(one.purpose, one.recipient), one.sensitivity)
+        for one in decision.choices
+        if one.action not in {Action.GIVE, Action.REFUSE}
+    }
+    return {key: held for key, held in presents.items() if (key[0], key[2]) not in named}
 
 
 def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice) -> None:

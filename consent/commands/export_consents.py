@@ -17,6 +17,7 @@ from sqlalchemy import select
 from auditlog.entries import opened_counts
 from consent.arrangement import successions
 from consent.budgets import price
+from consent.commands.place_people import bitmaps
 from consent.commands.read_consents import (
     _subjects,
     list_receipts,
@@ -315,7 +316,11 @@ def _campaigns(view: Transaction, subjects: Mapping[int, Subject]) -> list[dict[
                     "lender": subject.lender,
                     "active_since": _text(activated_at),
                     "until": _text(campaign.expires_at),
-                    "sensitive_data_too": _bit(row.sensitive, subject.number),
+                    "sensitive_data_too": any(
+                        _bit(further, subject.number)
+                        for kind, further in bitmaps(row.bitmap, row.sensitive).items()
+                        if kind != "ordinary"
+                    ),
                     "most_it_may_cost": campaign.mechanism.epsilon,
                 }
             )

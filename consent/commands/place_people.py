@@ -9,7 +9,8 @@ watches many campaigns learns no more than from one.
 A lender sees who of its consenting borrowers has no place. So that this does not mean "borrows
 elsewhere too", people with one lender only are left out as well, with probability
 ``Consortium.cover_rate``, for good. What still leaks is in docs/consent.md, with figures. Who has
-no budget left for the campaign has no place either (``consent.budgets``).
+no budget left for the campaign has no place either (``consent.budgets``), nor in one from which a
+machine may decide alone who has refused that (PIPL article 24; GDPR article 22).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy.orm import Session
 from auditlog.columns import read_columns
 from auditlog.database import bulk_insert
 from consent.budgets import Caps, Spending, cannot_pay, price
+from consent.commands.request_marks import standing_refusals
 from consent.registry import Registry
 from consent.storage.enrolment import count_enrolled
 from consent.storage.tables import (
@@ -44,6 +46,7 @@ from law.categories import SENSITIVITIES, Sensitivity
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.parties import Consortium, Party
+from protocol.rights import RequestKind
 from protocol.snapshots import NEVER, Flags, Places, packed
 from protocol.states import ConsentStatus, Event, state_at
 
@@ -78,6 +81,9 @@ def place_people(transaction: Transaction, campaign: Campaign) -> None:
         flags[list(session.scalars(placed.where(SubjectRow.lender == lender)))] = True
         if lender in poor:
             flags &= ~poor[lender]
+        if campaign.automated_decision:
+            refusing = standing_refusals(transaction, lender)
+            flags[refusing.get(RequestKind.REFUSE_AUTOMATED, [])] = False
         maps = []
         for sensitivity in SENSITIVITIES:
             live = flags & _live(transaction, scope, sensitivity, people)

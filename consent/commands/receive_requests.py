@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import or_, select
 
 from consent.commands.check_decisions import MAX_AGE, claimed_subject
 from consent.commands.request_steps import OpenRequest, new_salt, write_step
@@ -29,6 +29,7 @@ from protocol.changes import CLOCK_SKEW
 from protocol.errors import Conflict, Malformed, NotAllowed, NotAuthenticated, NotFound
 from protocol.parties import Party
 from protocol.rights import (
+    OBJECTIONS,
     UNANSWERED,
     RequestContent,
     RequestEvent,
@@ -59,6 +60,10 @@ class Made:
     subject: Subject
     evidence: dict[str, Any]
     received_at: datetime
+
+    @property
+    def handed_in(self) -> bool:
+        return self.request.evidence_sha256 is not None
 
 
 def state_request(
@@ -158,7 +163,7 @@ def _record(transaction: Transaction, made: Made) -> dict[str, Any]:
     if session.scalar(known) is not None:
         raise Conflict("this request was recorded before; a signed request acts once")
     if not request.asked.marks:  # whoever objects is heard
-        _check_limits(transaction, made.subject)
+        _check_limits(transaction, made)
     late = due_date(transaction, request, made.received_at)
     row = RightsRequestRow(
         sha256=request.sha256,
@@ -205,17 +210,34 @@ def _check_reply_key(asked: RequestContent) -> None:
         raise Malformed("reply_key is no recipient key that something can be sealed to") from error
 
 
-def _check_limits(transaction: Transaction, subject: Subject) -> None:
-    """Raises TooManyRequestsOpen."""
-    theirs = select(func.count()).where(RightsRequestRow.subject_id == subject.id)
-    waiting = transaction.session.scalar(theirs.where(RightsRequestRow.status.in_(UNANSWERED)))
+def _check_limits(transaction: Transaction, made: Made) -> None:
+    """What a lender hands in is counted apart, so that it uses up nobody's own requests; objections
+    are not counted. Raises TooManyRequestsOpen."""
     day = transaction.moment - timedelta(days=1)
-    lately = transaction.session.scalar(theirs.where(RightsRequestRow.received_at > day))
-    if (waiting or 0) >= MAX_UNANSWERED or (lately or 0) >= MAX_A_DAY:
+    counted = select(RightsRequestRow).where(
+        RightsRequestRow.subject_id == made.subject.id,
+        RightsRequestRow.kind.not_in(OBJECTIONS),
+        or_(RightsRequestRow.status.in_(UNANSWERED), RightsRequestRow.received_at > day),
+    )
+    alike = [
+        row
+        for row in transaction.session.scalars(counted)
+        if _was_handed_in(transaction, OpenRequest(row, made.subject)) is made.handed_in
+    ]
+    waiting = sum(row.status in UNANSWERED for row in alike)
+    lately = sum(row.received_at > day for row in alike)
+    if waiting >= MAX_UNANSWERED or lately >= MAX_A_DAY:
         raise TooManyRequestsOpen(
             f"at most {MAX_A_DAY} requests a day of one lender, and {MAX_UNANSWERED} that wait for "
-            "an answer; add to one that is open, or complain to the lender directly"
+            "an answer; close one that waits, or complain as the notice says. An objection is "
+            "always taken"
         )
+
+
+def _was_handed_in(transaction: Transaction, request: OpenRequest) -> bool:
+    """Whether the lender recorded it, for somebody who came."""
+    first = request.opened(transaction, request.steps(transaction)[0])
+    return first.request().evidence_sha256 is not None
 
 
 def due_date(transaction: Transaction, request: RightsRequest, received_at: datetime) -> Due:

@@ -22,6 +22,7 @@ from auditlog.entries import Entry, entry_for_subject
 from consent.commands.borrowers_consents import BorrowersConsents, tag_of
 from consent.commands.check_decisions import (
     Stated,
+    besides,
     check_answer,
     check_choice,
     check_return,
@@ -57,7 +58,7 @@ from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.sentences import one_sentence
 from protocol.changes import Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
-from protocol.consents import Authority, decision_commitment
+from protocol.consents import ConsentDecision, decision_commitment
 from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
 from protocol.states import Event
 
@@ -258,8 +259,7 @@ class DecisionBatch:
                 DecisionRow.sha256.in_(hashes[start : start + IN_CHUNK])
             )
             known = known or self._transaction.session.scalar(recorded.limit(1)) is not None
-        known = known or acted(self._transaction.session, DECISION_USED, hashes)
-        if known:
+        if known or acted(self._transaction.session, DECISION_USED, hashes):
             raise Conflict(
                 "a decision of this request was recorded before; a signed decision acts once"
             )
@@ -280,17 +280,15 @@ class DecisionBatch:
         draft.recorded.append(Recorded(subject.pseudonym, sha256, index, states, salt))
 
     def _fold(self, draft: _Draft, stated: Stated, subject: Subject) -> dict[str, str]:
-        """Fold the choices into the draft; returns the state of each record by recipient and
-        sensitivity."""
+        """Fold the choices into the draft; returns each record's state by recipient and kind."""
         decision = stated.decision
-        moment = self._transaction.moment
-        notices = self._transaction.notices
+        moment, notices = self._transaction.moment, self._transaction.notices
         check_time(decision.event_time, decision.expiry_time, moment)
         check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_answer(decision, notice)
         states: dict[str, str] = {}
-        young = self._young(draft, subject.id, decision.authority)
+        young = self._young(draft, subject.id, decision)
         for choice in decision.choices:
             check_choice(choice, notice, subject, decision.channel)
             refuse_alone(choice.action, young, decision.authority, notice)
@@ -312,15 +310,17 @@ class DecisionBatch:
             states[f"{choice.recipient}/{choice.sensitivity}"] = after.state.value
         return states
 
-    def _young(self, draft: _Draft, subject: int, authority: Authority) -> bool:
+    def _young(self, draft: _Draft, subject: int, decision: ConsentDecision) -> bool:
         """Whether the person is under 14; what nobody gave for a child ends when that is said."""
         before = draft.children.get(subject, self._children.get(subject, False))
-        young = is_young(before, authority)
+        young = is_young(before, decision.authority)
         if young is before:
             return young
         draft.children[subject] = young
-        ending = unguarded(draft.presents, subject, self._transaction.moment) if young else ()
-        for key, ended, events in ending:
+        moment = self._transaction.moment
+        said_at = heard_at(decision.event_time, moment) - timedelta(microseconds=1)
+        others = besides(decision, draft.presents, self._transaction.notices)
+        for key, ended, events in unguarded(others, subject, moment, said_at) if young else ():
             draft.presents[key] = ended
             draft.events += events
         return young

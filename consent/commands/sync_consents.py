@@ -268,9 +268,9 @@ def changed_since(
     view: Transaction, scope: SnapshotScope, since: SnapshotId
 ) -> tuple[NDArray[np.uint32], dict[Sensitivity, StatusCodes]]:
     """Who changed, or expired, after ``since``, and their codes now; raises Conflict when they are
-    too many, or somebody was erased."""
+    too many, or somebody was erased or grew up."""
     if since.sequence < scope.whole_from:
-        raise Conflict("somebody was erased since then; ask for the whole")
+        raise Conflict("somebody was erased or grew up since then; ask for the whole")
     first, last = (f"'{when:%Y-%m-%d %H:%M:%S}.000000'" for when in (since.moment, view.moment))
     found = _codes(
         view,

@@ -24,8 +24,8 @@ from consent.storage.tables import (
     RevocationRow,
 )
 from law.categories import SENSITIVITIES
-from protocol.changes import REVOKING, Answer, CurrentConsent, apply_answer
-from protocol.states import ConsentStatus, Event
+from protocol.changes import LASTING, REVOKING, Answer, CurrentConsent, apply_answer
+from protocol.states import Event
 
 _KEY_COLUMNS = ("scope_id", "subject_id", "sensitivity")
 _PRESENT_COLUMNS = {
@@ -74,6 +74,10 @@ _NEWEST_REVOCATION = text(
 )
 """Rows of erased people go once they are acknowledged; their numbers are never given again."""
 _CHILD = text("UPDATE subjects SET child = :child WHERE id = :subject")
+_WHOLE = text(
+    "UPDATE scopes SET events = events + 1, whole_from = events + 1 WHERE recipient = (SELECT "
+    "lender FROM subjects WHERE id = :subject)"
+)
 _CHILDREN = text("SELECT number FROM subjects WHERE lender = :lender AND child")
 MAX_IDS = 20_000
 """Numbers in one question to the database."""
@@ -178,19 +182,29 @@ def young_of(session: Session, subjects: Sequence[int]) -> set[int]:
 
 
 def write_children(session: Session, children: Mapping[int, bool]) -> None:
-    """Keep whether these subjects are under 14."""
+    """Keep whether these subjects are under 14. Where one is no longer, the lender's states are
+    told anew as a whole: a change names who is under 14, not who was."""
     for subject, child in sorted(children.items()):
         session.connection().execute(_CHILD, {"child": child, "subject": subject})
+        if not child:
+            session.connection().execute(_WHOLE, {"subject": subject})
 
 
 def unguarded(
-    presents: Mapping[ConsentKey, CurrentConsent], subject: int, moment: datetime
+    presents: Mapping[ConsentKey, CurrentConsent],
+    subject: int,
+    moment: datetime,
+    said_at: datetime | None = None,
 ) -> Iterator[tuple[ConsentKey, CurrentConsent, list[RecordedEvent]]]:
-    """What becomes of a person's yeses to sensitive data when it turns out that they are under 14:
-    no guardian gave them, so they end (PIPL article 31)."""
+    """What becomes of a person's yeses when it turns out that they are under 14: no guardian gave
+    them, so they end, those that are suspended among them (PIPL article 31).
+
+    Args:
+        said_at: when that was said; ``moment`` if None. What a guardian gives then is later.
+    """
     for key, present in list(presents.items()):
-        if key[1:] == (subject, "sensitive") and present.at(moment) is ConsentStatus.GIVEN:
-            when = max(moment, present.event_time or moment)
+        if key[1] == subject and present.at(moment) in LASTING:
+            when = max(said_at or moment, present.event_time or moment)
             ended, happened = apply_answer(
                 present, Answer(Event.WITHDRAW, present.notice, when), moment
             )

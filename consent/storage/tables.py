@@ -128,7 +128,8 @@ class DataKeyRow(Base):
 
 class ScopeRow(Base):
     """A purpose and a recipient: what one state covers. ``events`` counts what happened in it so
-    far; a state from before ``whole_from`` is told anew as a whole, because somebody was erased."""
+    far; a state from before ``whole_from`` is told anew as a whole, because somebody was erased or
+    is no longer under 14."""
 
     __tablename__ = "scopes"
     id: Mapped[int] = mapped_column(primary_key=True)

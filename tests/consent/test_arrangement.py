@@ -14,6 +14,7 @@ from protocol.legal import LegalTerms
 from protocol.notices import RIGHTS
 from protocol.parties import Consortium
 from protocol.schema import now
+from protocol.terms import BROADER_PURPOSE
 
 LENDERS = ("aspen", "birch", "cedar")
 
@@ -92,17 +93,17 @@ def test_everybody_reads_the_essence_in_words_without_a_login(market):
 
 def test_what_is_collected_and_how_soon_an_objection_is_answered_is_public(market):
     """征信业务管理办法 31, 42: categories, from where, the way of an objection."""
-    market.publish(1, "marketing", ("birch",), "https://w3id.org/dpv#Marketing", categories=("repayment",))
+    market.publish(1, "checking", ("birch",), BROADER_PURPOSE, categories=("repayment",))
     found = market.call(None, "GET", "/v1/arrangement", Accept_Language="zh").json()
-    credit, marketing = found["collected"]
+    checking, credit = found["collected"]
     terms = market.notices[0].terms
     assert credit["categories"] == [words(one, "zh") for one in terms.categories]
     assert credit["how"] == terms.collection_method and credit["lenders"] == list(market.notices[0].recipients)
-    assert (marketing["lenders"], len(marketing["categories"])) == (["birch"], 1)
+    assert (checking["lenders"], len(checking["categories"])) == (["birch"], 1)
     objecting = [one for one in found["answered_within"] if "object" in one["requests"]]
     assert objecting[0]["within"] == "20 calendar-days" and "25" in objecting[0]["article"]
     text = market.call(None, "GET", "/v1/arrangement", Accept="text/plain", Accept_Language="zh").text
     assert "20 calendar-days" in text and words(terms.categories[0], "zh") in text
     market.publish(2, categories=terms.categories[:2])
     later = market.call(None, "GET", "/v1/arrangement").json()["collected"]
-    assert [len(one["categories"]) for one in later] == [2, 1], "the live version alone"
+    assert [len(one["categories"]) for one in later] == [1, 2], "the live version alone"

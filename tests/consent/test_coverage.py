@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from support.house import everybody
@@ -244,10 +246,73 @@ def test_what_no_guardian_gave_ends_when_the_age_is_known(market):
     market.says(child, "give", ("ordinary", "sensitive"))
     assert market.rule(child) == "given"
     market.says(child, "refuse", ("income",), authority=GUARDIAN)
-    assert (market.rule(child), market.rule(child, "sensitive")) == ("child", "withdrawn")
+    assert (market.rule(child), market.rule(child, "sensitive")) == ("withdrawn", "withdrawn")
     older = GUARDIAN | {"age_band": "14-17"}
     market.says(child, "refuse", ("deposits",), authority=older)
-    assert market.rule(child) == "given", "a guardian said, with evidence, that they are older"
+    assert market.rule(child) == "withdrawn", "a guardian said, with evidence, that they are older, and gave nothing"
+
+
+def test_a_childs_own_yeses_of_every_kind_and_purpose_end(market, tmp_path):
+    """The ordinary one and that to income stayed, and were used once a guardian gave the sensitive one."""
+    (child,) = market.enrol("aspen")
+    other = market.publish(1, "other", purpose="https://w3id.org/dpv#CreditChecking")
+    market.says(child, "give", notice=other)
+    training = market.notices[0]
+    for kinds in (("ordinary", "income"), ("deposits",)):
+        market.says(child, "give", kinds, notice=training)
+    market.says(child, "suspend", ("deposits",), notice=training)
+    market.clock.move(seconds=60)
+    before = market.clock() - timedelta(seconds=30)
+    market.says(child, "give", ("sensitive", "income"), notice=training, authority=GUARDIAN, event_time=before)
+    assert [market.rule(child, kind) for kind in ("ordinary", "income")] == ["withdrawn", "withdrawn"]
+    assert states(market, child) == {
+        (other.purpose, "ordinary"): "withdrawn", (training.purpose, "ordinary"): "withdrawn",
+        (training.purpose, "income"): "given", (training.purpose, "deposits"): "withdrawn",
+        (training.purpose, "sensitive"): "given",
+    }  # fmt: skip
+    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "n").members == []
+
+
+@pytest.mark.parametrize("action", ["withdraw", "suspend", "resume"])
+def test_what_a_guardian_says_of_a_childs_own_yes_is_heard(market, action):
+    (child,) = market.enrol("aspen")
+    market.says(child, "give")
+    if action == "resume":
+        market.says(child, "suspend")
+    assert market.says(child, action, authority=GUARDIAN).status_code == 201
+
+
+def states(market, person) -> dict[tuple[str, str], str]:
+    records = market.call(person.pseudonym, "GET", "/v1/me/consents").json()["items"]
+    said = [(one["pii_processing"], one["event"]["event_state"]) for one in records]
+    return {(about["purpose"], about["sensitivity"]): state for about, state in said}
+
+
+def test_an_adult_who_was_taken_for_a_child_shows_it(market, tmp_path):
+    (adult,) = market.enrol("aspen")
+    market.says(adult, "refuse", ("tax",), authority=GUARDIAN)
+    assert market.says(adult, "give").status_code == 409, "an age that is only said is none"
+    delegate = {"age_band": "adult", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
+    market.says(adult, "refuse", ("tax",), authority=delegate)
+    assert market.says(adult, "give").status_code == 409, "it is the guardian's right that this shows"
+    shown_age = {"age_band": "adult", "authority_evidence_hash": "b" * 64}
+    assert market.says(adult, "give", authority=shown_age).status_code == 201
+    assert market.rule(adult) == "given"
+    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "n").members == [adult.pseudonym]
+
+
+def test_who_grew_up_for_another_purpose_did_for_a_node_that_only_hears_of_changes(market, tmp_path):
+    (child,) = market.enrol("aspen")
+    market.says(child, "give", ("ordinary", "sensitive"), authority=GUARDIAN)
+    market.says(child, "withdraw", ("sensitive",), authority=GUARDIAN)
+    campaign = market.campaign(("aspen", "birch"))
+    assert usable(market, campaign, tmp_path / "kept").members == []
+    other = market.publish(1, "other", purpose="https://w3id.org/dpv#CreditChecking")
+    market.clock.move(seconds=2000)
+    market.says(child, "give", notice=other, authority=GUARDIAN | {"age_band": "14-17"})
+    market.clock.move(seconds=2000)
+    assert market.rule(child) == "given"
+    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "kept").members == [child.pseudonym]
 
 
 def test_a_child_that_was_said_to_be_one_for_another_purpose_is_one_for_a_node_that_only_hears_of_changes(

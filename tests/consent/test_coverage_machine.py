@@ -117,8 +117,10 @@ class Consortium(RuleBasedStateMachine):
         type(self).answers += 1
         if child and person.pseudonym not in self.children:
             self.children.add(person.pseudonym)
-            if "sensitive" not in said:  # no guardian gave it
-                self.yes.pop((person.pseudonym, "sensitive"), None)
+            for kind in KINDS:  # no guardian gave it
+                if kind not in said or action in {"give", "refuse"}:
+                    self.yes.pop((person.pseudonym, kind), None)
+                    self.suspended.pop((person.pseudonym, kind), None)
         for kind, action in said.items():
             key = (person.pseudonym, kind)
             if action == "give":

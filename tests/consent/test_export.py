@@ -174,3 +174,11 @@ def test_nobody_is_exported_after_the_erasure_nor_when_the_key_is_gone(market, m
     (person,) = market.consenting("aspen")
     monkeypatch.setattr(DataKeys, "unwrap", lambda self, keys: [None for _ in keys])
     assert market.call(person.pseudonym, "GET", "/v1/me/export").status_code == 401
+
+
+def test_the_listed_kinds_are_sensitive_data_too(market):
+    """Only the consent to other sensitive data was looked at."""
+    (person,) = market.consenting("aspen", kinds=("ordinary", "income"))
+    market.campaign(lenders=("aspen", "birch"))
+    (placed,) = market.call(person.pseudonym, "GET", "/v1/me/export").json()["campaigns"]
+    assert placed["sensitive_data_too"] is True

@@ -16,7 +16,7 @@ from consent.commands.withdraw_consents import WithdrawalOfAll
 from consent.storage.tables import ConsentEventRow, ImportRow, RevocationRow, SubjectRow
 from crypto.documents import canonical_json
 from crypto.merkle import inclusion_proof, leaf_hash, leaves_reader, tree_root, verify_inclusion
-from protocol.terms import TRAINING_PURPOSE
+from protocol.terms import BROADER_PURPOSE, TRAINING_PURPOSE
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_another_text_than_was_published_is_refused(market, fields):
 
 def test_a_lender_speaks_for_its_own_borrowers_only(market):
     assert hand_in(market, record(market, 0), lender="birch").status_code == 409
-    market.publish(1, "others", recipients=("birch",), purpose="https://w3id.org/dpv#Others")
+    market.publish(1, "others", recipients=("birch",), purpose=BROADER_PURPOSE)
     assert hand_in(market, record(market, 0)).status_code == 409
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from support.notices import CATEGORIES, full_terms, some_consortium, words
 
 from consent.notice_changes import further
 from consent.notice_rules import RULES, Draft, lint
-from consent.notice_text import particulars, with_particulars
+from consent.notice_text import PURPOSES, particulars, with_particulars
 from demo.scoring_notice import make_scoring_notice
 from law.bases import LegalBasis
 from law.categories import DataCategory
@@ -18,7 +19,7 @@ from protocol.notices import Notice, Recipient, Terms
 from protocol.parties import Role
 from protocol.rules import rule_name
 from protocol.schema import now
-from protocol.terms import TRAINING_PURPOSE, Limits
+from protocol.terms import TRAINING_PURPOSE, Frequency, Limits
 from protocol.uses import SCORING_PURPOSE
 
 OFFICER = {"name": "Privacy office", "contact": {"email": "dpo@aspen.example", "phone": "+86 10 1234567"}}
@@ -45,6 +46,7 @@ NAMED = full_terms(CONSORTIUM, ("aspen", "birch")).recipients
 ASPEN = next(one for one in NAMED if one.id == "aspen")
 BREAKS = {
     "IsInALanguageWeCanCheck": notice(texts=TEXTS | {"fr": "Pouvons-nous ?"}),
+    "NamesItsPurpose": notice().model_copy(update={"purpose": "https://example.org/sell-to-anybody"}),
     "NamesJurisdiction": notice(jurisdiction=(), lawful_basis=LegalBasis.GDPR_CONSENT),
     "HasALawfulBasisOfItsJurisdiction": notice(lawful_basis=LegalBasis.GDPR_CONSENT),
     "StatesEveryBasis": notice(bases={Processing.ENROLMENT: SupportingBasis.PIPL_DUTY}),
@@ -116,7 +118,41 @@ def test_the_particulars_name_everything_that_is_enforced(language):
     assert "731" in text and "99" in text and "CN" in text
     assert ("machine may decide" if language == "en" else "可能仅由机器") in text
     assert ("income; deposits" if language == "en" else "收入；存款") in text
+    assert ("To train a model" if language == "en" else "联合训练信用模型") in text
+    assert ("PIPL article 13(1)(1)" if language == "en" else "《个人信息保护法》第十三条第一款第一项") in text
     assert text in one.texts[language]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lawful_basis": LegalBasis.PIPL_SEPARATE_CONSENT}, {"limits": Limits(fetch_type="one-time")},
+        {"limits": Limits(frequency=Frequency(times=7, per="week"))}, {"limits": Limits(data_life_days=77)},
+        {"limits": Limits(frequency=Frequency(times=7, per="month"))},
+        {"limits": Limits(data_from=date(2024, 5, 6))}, {"limits": Limits(data_to=date(2024, 5, 6))},
+    ],
+)  # fmt: skip
+def test_basis_and_limits_are_told_apart_in_the_particulars(language, changes):
+    other, usual = notice(**changes), notice()
+    assert particulars(other, language) != particulars(usual, language)
+    for figure in ("77", "2024-05-06", "7"):
+        if figure in str(changes):
+            assert figure in particulars(other, language)
+    assert broken(other) == []
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_text_says_what_for_whatever_else_it_says(purpose):
+    """ "Happy birthday!" with particulars that named no purpose was published, for training and for anything else."""
+    texts = {"en": "Happy birthday!", "zh": "生日快乐"}
+    another = notice(texts=texts).model_copy(update={"purpose": purpose})
+    assert ("SaysItsTerms" in broken(another)) is (purpose != TRAINING_PURPOSE), "it says another purpose"
+    whole = with_particulars(another.model_copy(update={"texts": texts}))
+    assert not {"NamesItsPurpose", "SaysItsTerms"} & {*broken(whole)}
+    for at, language in enumerate(("en", "zh")):
+        told = [one for one, said in PURPOSES.items() if said[at] in whole.texts[language]]
+        assert told == [purpose]
 
 
 @pytest.mark.parametrize(
@@ -203,3 +239,20 @@ def test_who_gets_nothing_of_an_application_is_not_named_in_its_notice():
     fewer = tuple(party for party in one.terms.recipients if party.role is not Role.AUDITOR)
     without = one.model_copy(update={"terms": one.terms.model_copy(update={"recipients": fewer})})
     assert "NamesEveryRecipient" in broken(with_particulars(without))
+
+
+@pytest.mark.parametrize(
+    ("jurisdiction", "basis", "reason"),
+    [
+        ("DE", LegalBasis.GDPR_CONSENT, "may not be used at all in EU"),
+        ("FR-75", LegalBasis.GDPR_EXPLICIT_CONSENT, "may not be used at all in EU"),
+        ("US", LegalBasis.GDPR_CONSENT, "of the law of EU"),
+        ("XX", LegalBasis.PIPL_CONSENT, "of the law of CN"),
+        ("DE", LegalBasis.PIPL_CONSENT, "of the law of CN"),
+    ],
+)
+def test_a_member_state_has_the_law_of_the_union_and_nobody_else_has(jurisdiction, basis, reason):
+    """ "DE" escaped the rules of "EU", and a basis of its law passed in the United States."""
+    categories = (DataCategory.REPAYMENT, DataCategory.ETHNICITY)
+    one = notice(jurisdiction=(jurisdiction,), lawful_basis=basis, storage_locations=("DE",), categories=categories)
+    assert [finding.reason for finding in lint(Draft(one, CONSORTIUM)) if reason in finding.reason]

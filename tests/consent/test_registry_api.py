@@ -22,7 +22,7 @@ from crypto.keys import SigningKey, b64
 from protocol.cursors import cursor_of
 from protocol.requests import SignedRequest
 from protocol.schema import now
-from protocol.terms import TRAINING_PURPOSE
+from protocol.terms import BROADER_PURPOSE, TRAINING_PURPOSE
 
 MINE = "/v1/me/consents"
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
@@ -247,7 +247,7 @@ def test_every_list_comes_whole_and_once_whatever_the_page(market):
     for action in ("give", "withdraw", "give", "suspend", "resume"):
         market.says(person, action, ("ordinary", "sensitive"))
     for number in range(3):
-        market.publish(1, f"extra-{number}", purpose=f"https://w3id.org/dpv#P{number}")
+        market.publish(2 + number)
         market.campaign(("aspen", "birch"))
     lists = {
         person.pseudonym: ["/v1/me/notices", "/v1/me/consents", "/v1/me/receipts", "/v1/me/uses"],
@@ -286,7 +286,7 @@ def test_a_cursor_is_a_place_in_one_s_own_list_and_opens_no_other(market):
 def test_a_record_has_the_fields_of_iso_27560(market):
     person = market.people["aspen"][0]
     notice = market.publish(
-        1, "full", recipients=("aspen",), purpose="https://w3id.org/dpv#Full", jurisdiction=("CN", "US-CA"),
+        1, "full", recipients=("aspen",), purpose=BROADER_PURPOSE, jurisdiction=("CN", "US-CA"),
         automated_decision=True, validity_days=30,
         retention_period_days=99, storage_locations=("CN",),
         limits={"fetch_type": "one-time", "data_life_days": 7},

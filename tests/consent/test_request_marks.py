@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 from support.desk import MINE, answers, asked, asks, marks
 from support.market import Market
+from support.world import features
 
 from consent.commands import answer_requests
 from consent.commands.forget_subject import forget_subject
 from consent.commands.request_marks import standing_refusals
 from consent.transaction import reading
+from demo.assessing import make_assessment
 from law.bases import LegalBasis
 from law.deadlines import due
+from law.processing import Processing, SupportingBasis
+from protocol.assessments import campaign_categories
 from protocol.rights import (
     OBJECTIONS,
     WHOLE_PERSON,
@@ -119,6 +123,27 @@ def test_a_refusal_of_automated_decisions_stands_until_it_is_taken_back(market):
     assert standing() == {"review": [0]}
 
 
+def test_who_refuses_a_machine_alone_has_no_place_where_one_may_decide(market):
+    """The refusal stood, and they were used all the same."""
+    people = market.enrol("aspen", 2)
+    notice = market.publish(2, automated_decision=True)
+    for person in people:
+        market.says(person, "give", notice=notice)
+    asked(market, people[1], "refuse-automated")
+    campaigns = [market.campaign(automated_decision=machine, assessment_sha256=by_machine(market, machine))
+                 for machine in (True, False)]  # fmt: skip
+    places = [market.client("aspen").places(campaign.sha256).flags().tolist() for campaign in campaigns]
+    assert places == [[True, False], [True, True]]
+
+
+def by_machine(market: Market, machine: bool) -> str:
+    """The hash of an assessment of such a campaign."""
+    made = make_assessment("coordinator", campaign_categories(features().model_dump(mode="json")), market.clock())
+    made = made.model_copy(update={"automated_decision": machine})
+    market.call("coordinator", "POST", "/v1/assessments", {"token": made.sign(market.keys["coordinator"])})
+    return made.sha256
+
+
 # --- overdue
 
 
@@ -156,7 +181,8 @@ def test_what_its_person_takes_back_or_whose_person_is_forgotten_is_not_overdue(
 
 
 def test_the_law_that_the_notice_names_says_when(market):
-    market.publish(2, jurisdiction=["DE"], lawful_basis=LegalBasis.GDPR_CONSENT)
+    european = dict.fromkeys(Processing, SupportingBasis.GDPR_DUTY)
+    market.publish(2, jurisdiction=["DE"], lawful_basis=LegalBasis.GDPR_CONSENT, bases=european)
     (person,) = market.enrol("aspen")
     answer = asks(market, person.pseudonym).json()
     assert (answer["law"], answer["due_at"]) == ("GDPR 12(3)", due("object", "EU", market.clock()).at.isoformat())

@@ -139,6 +139,28 @@ def test_nobody_asks_without_end(market, monkeypatch):
 # --- for somebody who came to a branch
 
 
+def test_a_lender_cannot_use_up_a_persons_requests(market, monkeypatch):
+    """Ten requests a day, handed in and answered at once, left the person none of their own."""
+    monkeypatch.setattr(receive_requests, "MAX_A_DAY", 3)
+    (person,) = market.enrol("aspen")
+    handed = [handed_in(market, person, "explain", number) for number in range(4)]
+    assert [answer.status_code for answer in handed] == [201, 201, 201, 409], "a lender is held to the limit too"
+    for answer in handed[:2]:
+        assert answers(market, answer.json()["request_sha256"]).status_code == 201
+    for kind in ("object", "access", "erase", "complain"):
+        assert asks(market, person.pseudonym, kind).status_code == 201
+    refused = asks(market, person.pseudonym, "access")
+    assert (refused.status_code, "complain as the notice says" in refused.text) == (409, True)
+
+
+def handed_in(market: Market, person, kind: str, number: int):
+    asked = RightsRequest(
+        pii_principal_id=person.pseudonym, recipient=person.lender, asked={"kind": kind, "channel": "branch"},
+        asked_at=market.clock(), evidence_sha256="e" * 64, nonce=f"{number:032d}",
+    )  # fmt: skip
+    return market.call(person.lender, "POST", "/v1/requests", {"token": asked.sign(market.keys[person.lender])})
+
+
 def test_a_lender_hands_in_what_an_heir_asked_at_a_branch(market):
     (person,), (there,) = market.enrol("aspen"), market.enrol("birch")
     authority = Authority(guardian_entity_id="heir-1", authority_evidence_hash="a" * 64)
