@@ -5,30 +5,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from auditlog.authority import AuditState
 from auditlog.entries import day_of
-from auditlog.pack_log import Leaf, naming, require
-from auditlog.packs import json_in
+from auditlog.pack_log import Leaf, ShownLog, naming, require
+from auditlog.packs import PackPart, json_in
 from protocol.assessments import ImpactAssessment
 from protocol.audits import AuditRemedy, ComplianceReport
 from protocol.errors import AuditFailed
+from protocol.evidence import PackScope
 from protocol.incidents import Incident, IncidentClosure
 from protocol.schema import Document
-
-if TYPE_CHECKING:
-    from auditlog.pack_registry import RegistryPart
 
 D = TypeVar("D", bound=Document)
 
 
+@dataclass(frozen=True)
 class PackFilings:
-    """Checked by :meth:`check`."""
+    """Checked by :meth:`check`.
 
-    def __init__(self, known: RegistryPart) -> None:
-        self.known, self.folder = known, known.part.folder
-        self.log, self.maker = known.log, known.part.maker
+    Args:
+        know: whose key is whose, after all entries about campaigns.
+    """
+
+    part: PackPart
+    log: ShownLog
+    scope: PackScope
+    know: AuditState
+
+    @property
+    def folder(self) -> Path:
+        return self.part.folder
+
+    @property
+    def maker(self) -> str:
+        return self.part.maker
 
     def check(self) -> list[str]:
         """Says what was checked. Raises AuditFailed."""
@@ -43,7 +57,7 @@ class PackFilings:
     def _signed(self, path: Path, kind: type[D], field: str) -> D:
         """The document, signed by the party that it names in ``field``."""
         token = path.read_text(encoding="utf-8")
-        return self.known.know.verified(kind, token, getattr(kind.claimed(token), field))
+        return self.know.verified(kind, token, getattr(kind.claimed(token), field))
 
     def _named(self, path: Path) -> str:
         return f"{self.maker}/{path.relative_to(self.folder).as_posix()}"
@@ -53,11 +67,10 @@ class PackFilings:
 
     def _incidents(self) -> None:
         """Those that were reported in scope, and how each was closed."""
-        scope = self.known.scope
         opened = {
             leaf["incident"]: leaf["actor"]
             for _, leaf in self._logged("incident.opened")
-            if scope.campaign or scope.wants(leaf)
+            if self.scope.campaign or self.scope.wants(leaf)
         }
         closed = {leaf["incident"] for _, leaf in self._logged("incident.closed")}
         told = json_in(self.folder, "incidents/index.json")
@@ -105,7 +118,7 @@ class PackFilings:
         logged = {
             (leaf["assessment"], leaf["actor"]) for _, leaf in self._logged("assessment.recorded")
         }
-        wanted = logged if self.known.scope.days is not None else set()
+        wanted = logged if self.scope.days is not None else set()
         for sha256, _ in sorted(held ^ wanted):
             raise AuditFailed(
                 f"{self.maker}/assessments/{sha256}.jws: it is in the log or here, not in both"

@@ -142,7 +142,7 @@ class RegistryPart:
             require(same, "it is another than the consortium document names")
         for sha256 in self.campaigns:
             self._campaign(sha256)
-        filed = PackFilings(self).check()
+        filed = PackFilings(self.part, self.log, self.scope, self.know).check()
         self._counts()
         cards = sum(len(use.cards) for use in self.know.uses.values())
         all_of_it = (
@@ -181,10 +181,8 @@ class RegistryPart:
             f"{self.part.maker}/{below}/campaign.jws: the log does not show that it was proposed",
         )
         campaign = cast(Campaign, cast(Any, use).campaign)
-        recalled = {
-            f"{leaf['model_card']}.{leaf['actor']}"
-            for leaf in self._entries("model.recalled", sha256)
-        }
+        recalls = self._entries("model.recalled", sha256)
+        recalled = {f"{leaf['model_card']}.{leaf['actor']}" for leaf in recalls}
         for kind, logged in (
             ("approvals", use.approved),  # type: ignore[union-attr]
             ("rejections", use.rejected),  # type: ignore[union-attr]
@@ -268,7 +266,6 @@ class RegistryPart:
                 continue
             name = f"{leaf['notice']}-{leaf['notice_version']}.jws"
             with naming(f"{self.part.maker}/notices/{name}"):
-                require(name in held, "it is in the log, not here")
                 token = held.pop(name).read_text(encoding="utf-8")
                 self._newest[leaf["notice"]] = Notice.verify(token, self._key)
         for name in sorted(held):

@@ -71,7 +71,7 @@ def test_a_part_that_cannot_show_that_nothing_is_left_out_is_not_called_whole(ha
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("notices/*.jws", ".jws: it is in the log, not here"),
+        ("notices/*.jws", ".jws: No such file"),
         ("campaigns/*/assessment.jws", "assessment.jws: No such file"),
         ("campaigns/*/cards/*.jws", ".jws: No such file"),
     ],
